@@ -1,0 +1,218 @@
+"""A campaign file as it is written: its tables, what the command line puts in their place, and names for its keys."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from datetime import date, datetime, time
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+
+from batchsend.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+Key = tuple[str | int, ...]
+"""The way to a value: table and key names, and places in arrays from 0."""
+
+_LARGEST: Final = 10 * 1024 * 1024
+_SHOWN: Final = 60
+_SECRET: Final = frozenset({"username", "password"})
+_SYNTAX_ERROR: Final = re.compile(r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)")
+
+
+class Option(NamedTuple):
+    """A command-line option, as it was given."""
+
+    name: str
+    given: str
+
+
+class Document:
+    """The tables of a campaign file.
+
+    ``[server]`` is kept as an array of one, so that it reads like several ``[[server]]``.
+
+    Attributes:
+        path: The file, as it was given.
+        tables: Its content.
+    """
+
+    def __init__(self, path: Path, tables: dict[str, Any]) -> None:
+        self.path = path
+        self.tables = tables
+        self._options: dict[Key, Option] = {}
+        self._one_server = isinstance(tables.get("server"), dict)
+        if self._one_server:
+            tables["server"] = [tables["server"]]
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read and parse a file.
+
+        Raises:
+            UsageError: It cannot be read, is larger than 10 MiB, or is not TOML in UTF-8.
+        """
+        try:
+            return cls(path, tomllib.loads(_text(path)))
+        except RecursionError:
+            raise UsageError(f"{path}: nested too deeply", remedy="a campaign file has tables within tables") from None
+        except ValueError as error:
+            raise _syntax_error(path, str(error)) from None
+
+    def put(self, key: tuple[str, ...], value: object, option: Option) -> None:
+        """Put an option's value in the place of the file's, in a table that is made if it is not there."""
+        table: object = self.tables
+        for name in key[:-1]:
+            if isinstance(table, dict):
+                table = table.setdefault(name, {})
+        if isinstance(table, dict):  # Where the file has something else, the check of types says so.
+            table[key[-1]] = value
+        self._options[key] = option
+
+    def put_server(self, values: dict[str, object], option: Option) -> None:
+        """Put an option's values in the place of the first server's; the other servers are left out."""
+        servers = self.tables.get("server")
+        first = servers[0] if isinstance(servers, list) and servers and isinstance(servers[0], dict) else {}
+        self.tables["server"] = [first | values]
+        self._one_server = True
+        self._options.update({("server", 0, name): option for name in values})
+
+    def value(self, key: Key) -> object:
+        """What stands there, or None."""
+        value: Any = self.tables
+        for name in key:
+            if isinstance(value, dict):
+                value = value.get(str(name))
+            elif isinstance(value, list) and isinstance(name, int) and name < len(value):
+                value = value[name]
+            else:
+                return None
+        return value
+
+    def wrong(self, key: Key, remedy: str) -> UsageError:
+        """The error for a value that is not what it should be."""
+        option = self._options.get(key)
+        if option is not None:
+            return UsageError(f"{option.name} {shown(option.given, quotes='')}", remedy=remedy)
+        found = "********" if key[-1] in _SECRET else _found(self.value(key))
+        return UsageError(f"{self.path}: {self.name(key)} = {found}", remedy=remedy)
+
+    def missing(self, key: Key, remedy: str) -> UsageError:
+        """The error for a key that has to be there and is not."""
+        return UsageError(f"{self.path}: {self.name(key)} is missing", remedy=remedy)
+
+    def about(self, key: Key, what: str, remedy: str) -> UsageError:
+        """An error about a table or about several of its keys."""
+        return UsageError(f"{self.path}: {self.name(key)} {what}", remedy=remedy)
+
+    def refuse_unknown(self, table: Key, known: Iterable[str], elsewhere: dict[str, str]) -> None:
+        """Check the keys of one table.
+
+        Args:
+            table: The table; one that is absent, or is no table, has no keys.
+            known: The keys it may have.
+            elsewhere: Where keys of other tables belong.
+
+        Raises:
+            UsageError: It has another key; the remedy names the one that was probably meant.
+        """
+        found = self.value(table)
+        if not isinstance(found, dict):
+            return
+        known = list(known)
+        for name in found:
+            if name in known:
+                continue
+            if name in elsewhere:
+                remedy = f"it belongs in {elsewhere[name]}"
+            elif close := get_close_matches(name, known, n=1):
+                remedy = f"did you mean {close[0]}?"
+            else:
+                remedy = f"the keys here are {', '.join(known)}"
+            raise self.about((*table, name), "is not a key that batchsend knows", remedy)
+
+    def name(self, key: Key) -> str:
+        """The key as a reader of the file finds it: ``[delivery] rate``, ``[[server]] #2 port``, ``[message]``."""
+        tables, last, items = self._split(key)
+        if not tables:
+            return f"[{last}]" if isinstance(self.value(key), dict) else f"{last}{items}"
+        return f"{tables} {last}{items}".rstrip()
+
+    def _split(self, key: Key) -> tuple[str, str, str]:
+        """The key's table in brackets, its own name, and its place in an array if it has one."""
+        items = ""
+        if isinstance(key[-1], int) and key[0] != "server":
+            items = f" #{key[-1] + 1}"
+            key = key[:-1]
+        if key[0] == "server" and len(key) > 1:
+            table = "[server]" if self._one_server else f"[[server]] #{int(key[1]) + 1}"
+            return table, "".join(_bare(str(name)) for name in key[2:]), items
+        table = f"[{'.'.join(_bare(str(name)) for name in key[:-1])}]" if len(key) > 1 else ""
+        return table, _bare(str(key[-1])), items
+
+
+def shown(text: str, *, quotes: str = '"') -> str:
+    """A text for an error message: what is not printable escaped, what is long cut."""
+    if len(text) > _SHOWN:
+        text = text[: _SHOWN - 1] + "…"
+    return quotes + "".join(c if c.isprintable() else repr(c)[1:-1] for c in text) + quotes
+
+
+def _bare(name: str) -> str:
+    """A key as TOML writes it: quoted where it has to be."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else shown(name)
+
+
+def _found(value: object) -> str:
+    """A value as TOML writes it, a table or an array by its kind."""
+    match value:
+        case str():
+            return shown(value)
+        case bool():
+            return "true" if value else "false"
+        case dict():
+            return "a table"
+        case list():
+            return "an array" if value else "[]"
+        case datetime() | date() | time():
+            return value.isoformat()
+        case _:
+            return shown(str(value), quotes="")
+
+
+def _text(path: Path) -> str:
+    """The file's text, its line ends as they are."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST + 1)
+    except IsADirectoryError:
+        raise UsageError(f"{path} is a directory", remedy="name the campaign file in it") from None
+    except FileNotFoundError:
+        raise UsageError(f"{path}: there is no such file", remedy="name a campaign file (TOML)") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(f"{path} cannot be read: {reason}", remedy="name a campaign file (TOML)") from None
+    if len(content) > _LARGEST:
+        raise UsageError(
+            f"{path} is larger than 10 MiB",
+            remedy="a campaign file is a short TOML file; recipients and templates are files that it names",
+        )
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"{path}:{line}: not UTF-8", remedy="save the campaign file as UTF-8") from None
+
+
+def _syntax_error(path: Path, text: str) -> UsageError:
+    """The parser's error with the line in its usual place."""
+    match = _SYNTAX_ERROR.fullmatch(text)
+    remedy = "mend the line; texts need quotes, and a key may stand only once in its table"
+    if match is None:
+        return UsageError(f"{path}: not TOML: {text}", remedy=remedy)
+    if match["line"] is None:
+        return UsageError(f"{path}: not TOML: {match['what']} at the end of the file", remedy=remedy)
+    return UsageError(f"{path}:{match['line']}: not TOML: {match['what']} at column {match['column']}", remedy=remedy)

@@ -1,0 +1,194 @@
+"""From a campaign file to a :class:`Campaign`: types and defaults by msgspec, every error in the file's own terms."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
+
+import msgspec
+from msgspec import Meta, Struct
+
+from batchsend.campaign.document import Document, Key
+from batchsend.campaign.model import Campaign, Delivery, Message, Server, Timeouts
+from batchsend.campaign.rules import check
+from batchsend.campaign.values import Duration, Rate, Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from batchsend.campaign.overrides import Overrides
+    from batchsend.errors import UsageError
+
+_MISSING: Final = re.compile(r"missing required field `(\w+)`")
+_PLACE: Final = re.compile(r"`\$(?P<place>[^`]*)`$")
+_STEP: Final = re.compile(r"\.(?P<name>\w+)|\[(?P<index>\d+|\.\.\.)\]")
+_VARIABLE: Final = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
+_CREDENTIALS: Final = frozenset({"username", "password"})
+
+
+class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The keys of a campaign file."""
+
+    recipients: Annotated[str, Meta(min_length=1, description='the path of the recipients file, or "-"')]
+    results: Annotated[Path, Meta(description="the path of the results log")] = Path("results.jsonl")
+    recipient_field: Annotated[Annotated[str, Meta(min_length=1)] | None, Meta(description="the name of a field")] = (
+        None
+    )
+    server: Annotated[tuple[Server, ...], Meta(min_length=1, description="a table [server], or several [[server]]")]
+    message: Annotated[Message, Meta(description="a table [message]")]
+    delivery: Annotated[Delivery, Meta(description="a table [delivery]")] = Delivery()
+
+
+_STRUCTS: Final[dict[tuple[str, ...], type[Struct]]] = {
+    (): _File,
+    ("server",): Server,
+    ("message",): Message,
+    ("delivery",): Delivery,
+    ("delivery", "timeouts"): Timeouts,
+}
+
+
+def load(
+    path: Path,
+    *,
+    overrides: Overrides | None = None,
+    environ: Mapping[str, str] = os.environ,
+    resolve_credentials: bool = True,
+) -> Campaign:
+    """Read a campaign file and check all of it, the files it names included; the recipients file is left to its reader.
+
+    Args:
+        path: The campaign file.
+        overrides: What the command line says in its place.
+        environ: Where ``${NAME}`` in ``[server]`` is looked up.
+        resolve_credentials: False where nothing is sent to the campaign's server: username and password become None,
+            and what they name need not be set.
+
+    Raises:
+        UsageError: Something in it is wrong; the message names file and key, or the option, and what was found there;
+            the remedy says what is expected.
+    """
+    document = Document.read(path)
+    if overrides is not None:
+        overrides.lay_over(document)
+    _refuse_unknown_keys(document)
+    directory = path.parent.resolve()
+    file = _convert(document, directory, _expand(document, environ, resolve_credentials=resolve_credentials))
+    if "\0" in file.recipients:
+        raise document.wrong(("recipients",), f"expected {_expected(('recipients',))}")
+    campaign = Campaign(
+        path=path,
+        directory=directory,
+        recipients="-" if file.recipients == "-" else directory / file.recipients,
+        results=directory / file.results,
+        recipient_field=file.recipient_field,
+        servers=file.server,
+        message=file.message,
+        delivery=file.delivery,
+    )
+    check(campaign, document)
+    if resolve_credentials:
+        return campaign
+    servers = tuple(msgspec.structs.replace(server, username=None, password=None) for server in campaign.servers)
+    return msgspec.structs.replace(campaign, servers=servers)
+
+
+def _refuse_unknown_keys(document: Document) -> None:
+    home = {
+        name: f"[{'.'.join(table)}]" if table else "the file's beginning, before the first [table]"
+        for table, struct in _STRUCTS.items()
+        for name in _keys(struct)
+    }
+    for table, struct in _STRUCTS.items():
+        servers = document.value(table) if table == ("server",) else None
+        tables: list[Key] = (
+            [("server", place) for place in range(len(servers))] if isinstance(servers, list) else [table]
+        )
+        for place in tables:
+            document.refuse_unknown(place, _keys(struct), home)
+
+
+def _keys(struct: type[Struct]) -> list[str]:
+    return [field.encode_name for field in msgspec.structs.fields(struct)]
+
+
+def _expand(document: Document, environ: Mapping[str, str], *, resolve_credentials: bool) -> dict[str, Any]:
+    """The tables with every ``${NAME}`` in ``[server]`` replaced; what was looked up is not looked at again."""
+    servers = document.tables.get("server")
+    if not isinstance(servers, list):
+        return document.tables
+    expanded = []
+    for place, server in enumerate(servers):
+        if not isinstance(server, dict):
+            return document.tables
+        values = dict(server)
+        for name, value in server.items():
+            if isinstance(value, str) and (resolve_credentials or name not in _CREDENTIALS):
+                values[name] = _expand_text(value, document, ("server", place, name), environ)
+        expanded.append(values)
+    return document.tables | {"server": expanded}
+
+
+def _expand_text(text: str, document: Document, key: Key, environ: Mapping[str, str]) -> str:
+    def look_up(match: re.Match[str]) -> str:
+        name = match["name"]
+        if name is None:
+            raise document.about(key, "has ${ without a variable's name", "write ${NAME}: letters, digits, underscores")
+        if not environ.get(name):
+            state = "empty" if name in environ else "not set"
+            raise document.about(key, f"needs the environment variable {name}, which is {state}", f"export {name}=…")
+        return environ[name]
+
+    return _VARIABLE.sub(look_up, text)
+
+
+def _convert(document: Document, directory: Path, tables: dict[str, Any]) -> _File:
+    def decode(kind: type, value: object) -> object:
+        if not isinstance(value, str):
+            raise TypeError(kind)
+        if kind is Path:
+            if not value or "\0" in value:
+                raise ValueError(value)
+            return directory / value
+        if kind is Rate or kind is Duration:
+            return kind.parse(value)
+        return Secret(value)
+
+    try:
+        return msgspec.convert(tables, _File, dec_hook=decode)
+    except msgspec.ValidationError as error:
+        raise _in_the_files_terms(str(error), document) from None
+
+
+def _in_the_files_terms(error: str, document: Document) -> UsageError:
+    """The error for the place that msgspec's message names; of its words only "missing" is used."""
+    key: Key = ()
+    place = _PLACE.search(error)
+    for step in _STEP.finditer(place["place"] if place is not None else ""):
+        if step["name"] is not None:
+            key = (*key, step["name"])
+        elif step["index"] != "...":
+            key = (*key, int(step["index"]))
+        else:  # A value in a table of texts: msgspec does not say which.
+            key = (*key, *_first_no_text(document.value(key)))
+    missing = _MISSING.search(error)
+    if missing is not None:
+        key = (*key, missing[1])
+        return document.missing(key, f"expected {_expected(key)}")
+    return document.wrong(key, f"expected {_expected(key)}")
+
+
+def _first_no_text(table: object) -> list[str]:
+    names = [name for name, value in table.items() if not isinstance(value, str)] if isinstance(table, dict) else []
+    return names[:1]
+
+
+def _expected(key: Key) -> str:
+    """What the model says that a key expects: the description of its field, or of the field that it is an item of."""
+    names = tuple(name for name in key if isinstance(name, str))
+    while names[:-1] not in _STRUCTS:
+        names = names[:-1]
+    field = next(field for field in msgspec.structs.fields(_STRUCTS[names[:-1]]) if field.encode_name == names[-1])
+    return next(str(meta.description) for meta in get_args(field.type)[1:] if isinstance(meta, Meta))

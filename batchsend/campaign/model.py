@@ -1,0 +1,162 @@
+"""What a campaign file says, as values: each key's type, its default and, in ``description``, what it expects.
+
+The descriptions are what an error tells the user; :func:`batchsend.campaign.load` is what checks a file against them.
+Built directly, these are taken as they are.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - msgspec resolves the annotations at run time
+from typing import Annotated, Final, Literal, cast
+
+from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
+
+from batchsend.campaign.values import Duration, Rate, Secret
+
+Tls = Literal["starttls", "implicit", "none"]
+Durability = Literal["process", "power"]
+
+_BY_PORT: Final = cast("Tls", "")
+_DURATION_TEXT: Final = 'a duration such as "500ms", "30s", "5m" or "1h", at most a day'
+_TEMPLATE_TEXT: Final = "a text, which may have template marks"
+
+_Time = Annotated[Duration, Meta(description=_DURATION_TEXT)]
+_Template = Annotated[str | None, Meta(description=_TEMPLATE_TEXT)]
+_NotEmpty = Annotated[str, Meta(min_length=1)]
+_Addresses = Annotated[_NotEmpty | None, Meta(description='a mailbox such as "{{ name }} <{{ email }}>"')]
+
+
+class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One relay: where it is, how it is trusted and who we are to it.
+
+    Attributes:
+        host: A host name in its ASCII form, or an IP address.
+        port: The TCP port.
+        tls: ``starttls`` (RFC 3207) and ``implicit`` (RFC 8314 §3) both verify the certificate; ``none`` sends in the
+            clear. By default ``implicit`` on port 465 and ``starttls`` on any other.
+        ca_file: A PEM file of certificates to trust instead of the system's, or None.
+        username: Who to authenticate as, or None for no authentication.
+        password: What to authenticate with; given exactly when ``username`` is.
+        ehlo_name: What to call ourselves in EHLO: a domain or an address literal (RFC 5321 §4.1.1.1); None for the
+            host's own name.
+    """
+
+    host: Annotated[str, Meta(description="a host name or an IP address")]
+    port: Annotated[int, Meta(ge=1, le=65535, description="a port number from 1 to 65535")] = 587
+    tls: Annotated[Tls, Meta(description='"starttls", "implicit" or "none"')] = _BY_PORT
+    ca_file: Annotated[Path | None, Meta(description="the path of a PEM file")] = None
+    username: Annotated[Secret | None, Meta(description="a text without control characters")] = None
+    password: Annotated[Secret | None, Meta(description="a text without control characters")] = None
+    ehlo_name: Annotated[str | None, Meta(description='a domain such as "mail.example.com", or "[192.0.2.1]"')] = None
+
+    def __post_init__(self) -> None:
+        if self.tls == _BY_PORT:
+            force_setattr(self, "tls", "implicit" if self.port == 465 else "starttls")
+
+
+class Message(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"from_": "from"}):
+    """The message as templates: what the composer compiles once and fills in for every record.
+
+    Attributes:
+        from_: The From header: one mailbox (RFC 5322 §3.4), with or without a display name. The key is ``from``.
+        to: The To header; None for the bare recipient.
+        reply_to: The Reply-To header, or None.
+        return_path: The envelope's reverse-path; None for the address in ``from_``.
+        subject: The Subject header.
+        html: The HTML body; or ``html_file``, or neither.
+        html_file: The file that holds it, inside the campaign's folder.
+        text: The plain-text body; or ``text_file``; or neither, and it is derived from the HTML.
+        text_file: The file that holds it, inside the campaign's folder.
+        attachments: Paths relative to the campaign's folder; those with template marks are found for each record.
+        headers: Further header fields by name (RFC 5322 §3.6.8); their values are templates.
+    """
+
+    from_: Annotated[str, Meta(min_length=1, description='a mailbox such as "App <hello@mail.example.com>"')]
+    to: _Addresses = None
+    reply_to: _Addresses = None
+    return_path: _Template = None
+    subject: Annotated[str, Meta(description=_TEMPLATE_TEXT)]
+    html: _Template = None
+    html_file: Annotated[Path | None, Meta(description="the path of a template inside the campaign's folder")] = None
+    text: _Template = None
+    text_file: Annotated[Path | None, Meta(description="the path of a template inside the campaign's folder")] = None
+    attachments: Annotated[tuple[str, ...], Meta(description="an array of paths inside the campaign's folder")] = ()
+    headers: Annotated[dict[str, str], Meta(description="a table of header names and texts")] = {}
+
+
+class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long to wait for each step of the dialogue, in seconds: by default as RFC 5321 §4.5.3.2 asks of a client.
+
+    Attributes:
+        connect: For the TCP connection and, where it is implicit, TLS.
+        greeting: For the 220 greeting (§4.5.3.2.1).
+        ehlo: For the reply to EHLO, and to each of STARTTLS and AUTH.
+        mail: For the reply to MAIL (§4.5.3.2.2).
+        rcpt: For the reply to RCPT (§4.5.3.2.3).
+        data: For the 354 reply to DATA (§4.5.3.2.4).
+        content: For the reply to the end of the content (§4.5.3.2.6); a shorter one makes duplicates (RFC 1047).
+        quit: For the reply to QUIT, which decides nothing.
+    """
+
+    connect: _Time = Duration(30)
+    greeting: _Time = Duration(300)
+    ehlo: _Time = Duration(300)
+    mail: _Time = Duration(300)
+    rcpt: _Time = Duration(300)
+    data: _Time = Duration(120)
+    content: _Time = Duration(600)
+    quit: _Time = Duration(2)
+
+
+class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How fast, how often and how safely.
+
+    Attributes:
+        max_connections: Sessions open at once.
+        max_messages: Transactions of one session, after which it is rotated.
+        rate: The most messages in a time, all sessions together; None for as fast as the server takes them.
+        depth: Transactions of one session that may be unanswered at once; above 1 needs CHUNKING (RFC 3030).
+        max_attempts: How often a record is offered within a run before it stays deferred.
+        retry_after: Seconds until a deferred record is offered again, doubled each time.
+        give_up_after: Seconds without a server that answers after which the run stops.
+        durability: What the account survives: the end of the ``process``, or of the ``power``.
+        suppress: Files of addresses not to write to.
+        timeouts: How long to wait for the server at each step.
+    """
+
+    max_connections: Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")] = 5
+    max_messages: Annotated[int, Meta(ge=1, description="a whole number of at least 1")] = 100
+    rate: Annotated[Rate | None, Meta(description='a rate above 0 such as "100/s", "600/min" or "5000/h"')] = None
+    depth: Annotated[int, Meta(ge=1, le=1024, description="a whole number from 1 to 1024")] = 1
+    max_attempts: Annotated[int, Meta(ge=1, le=100, description="a whole number from 1 to 100")] = 3
+    retry_after: _Time = Duration(30)
+    give_up_after: _Time = Duration(300)
+    durability: Annotated[Durability, Meta(description='"process" or "power"')] = "process"
+    suppress: Annotated[tuple[Path, ...], Meta(description="an array of paths")] = ()
+    timeouts: Annotated[Timeouts, Meta(description="a table of durations")] = Timeouts()
+
+
+class Campaign(Struct, frozen=True, kw_only=True):
+    """A campaign file, checked, with everything it names by an absolute path.
+
+    Attributes:
+        path: The campaign file, as it was given.
+        directory: The folder it is in, to which every path in it is relative; symbolic links resolved.
+        recipients: The recipients file, or ``"-"`` for standard input.
+        results: The results log.
+        recipient_field: The field that holds a record's address; None for the first of email, to, recipient and
+            address that exists.
+        servers: The relays, in order of preference; at least one.
+        message: What is sent.
+        delivery: How it is sent.
+    """
+
+    path: Path
+    directory: Path
+    recipients: Path | Literal["-"]
+    results: Path
+    recipient_field: str | None = None
+    servers: tuple[Server, ...]
+    message: Message
+    delivery: Delivery = Delivery()

@@ -1,0 +1,171 @@
+"""What a campaign's values must be beyond their types: names, files that exist, keys that go together."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv6Address, ip_address
+from typing import TYPE_CHECKING, Final
+
+from batchsend.campaign.overrides import is_loopback
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batchsend.campaign.document import Document, Key
+    from batchsend.campaign.model import Campaign, Delivery, Message, Server
+
+_LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+# Names that resolvers know may have an underscore; the domain of RFC 5321 §4.1.2 may not.
+_HOST: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_TEMPLATE_MARK: Final = re.compile(r"\{[{%#]")
+_FIELD_NAME: Final = re.compile(r"[!-9;-~]{1,76}")  # RFC 5322 §3.6.8, on a line of at most 78 characters
+
+_ONE_RECIPIENT: Final = "a message goes to its record's recipient alone"
+_MADE_HERE: Final = "batchsend makes this header itself"
+_HEADERS_NOT_SET: Final = {
+    "from": "set it by the key from of [message]",
+    "to": "set it by the key to of [message]",
+    "reply-to": "set it by the key reply_to of [message]",
+    "subject": "set it by the key subject of [message]",
+    "return-path": "set it by the key return_path of [message]",
+    "cc": _ONE_RECIPIENT,
+    "bcc": _ONE_RECIPIENT,
+    "date": _MADE_HERE,
+    "message-id": _MADE_HERE,
+    "mime-version": _MADE_HERE,
+    "received": "servers add this header, not the sender",
+}
+
+
+def check(campaign: Campaign, document: Document) -> None:
+    """Check everything that types do not.
+
+    Raises:
+        UsageError: A value is impossible, or a file that it names is missing.
+    """
+    for place, server in enumerate(campaign.servers):
+        _check_server(server, document, ("server", place))
+    _check_message(campaign.message, campaign.directory, document)
+    _check_delivery(campaign.delivery, document)
+    _check_results(campaign, document)
+
+
+def _check_server(server: Server, document: Document, table: Key) -> None:
+    if not _is_host(server.host):
+        raise document.wrong((*table, "host"), 'expected a host name (in its ASCII form, "xn--…") or an IP address')
+    if server.ehlo_name is not None and not _is_ehlo_name(server.ehlo_name):
+        raise document.wrong(
+            (*table, "ehlo_name"),
+            'expected a domain such as "mail.example.com", or "[192.0.2.1]" or "[IPv6:2001:db8::1]"',
+        )
+    if server.ca_file is not None and not server.ca_file.is_file():
+        raise document.wrong((*table, "ca_file"), _no_file("the path of a PEM file", server.ca_file))
+    for name in ("username", "password"):
+        value: str | None = getattr(server, name)
+        if value is not None and (not value or _CONTROL.search(value)):
+            raise document.wrong((*table, name), "expected a text without control characters, not empty")
+    if (server.username is None) != (server.password is None):
+        absent = "username" if server.username is None else "password"
+        raise document.missing((*table, absent), "username and password go together: give both or neither")
+    if server.username is not None and server.tls == "none" and not is_loopback(server.host):
+        raise document.wrong(
+            (*table, "tls"), "credentials are never sent in the clear, except to loopback: use starttls or implicit"
+        )
+
+
+def _check_message(message: Message, directory: Path, document: Document) -> None:
+    for body in ("html", "text"):
+        if getattr(message, body) is not None and getattr(message, f"{body}_file") is not None:
+            raise document.about(("message",), f"has both {body} and {body}_file", "give one of them")
+    if all(body is None for body in (message.html, message.html_file, message.text, message.text_file)):
+        raise document.about(("message",), "has no body", "give html, html_file, text or text_file")
+    for name in ("html_file", "text_file"):
+        path: Path | None = getattr(message, name)
+        if path is not None:
+            _check_inside(path, directory, document, ("message", name), "the path of a template")
+    for place, attachment in enumerate(message.attachments):
+        if not _TEMPLATE_MARK.search(attachment):
+            key = ("message", "attachments", place)
+            if not attachment or "\0" in attachment:
+                raise document.wrong(key, "expected the path of a file")
+            _check_inside(directory / attachment, directory, document, key, "the path of a file")
+    _check_headers(message, document)
+
+
+def _check_headers(message: Message, document: Document) -> None:
+    seen: dict[str, str] = {}
+    for name in message.headers:
+        key = ("message", "headers", name)
+        lower = name.lower()
+        if not _FIELD_NAME.fullmatch(name):
+            raise document.about(
+                key,
+                "is not a header name",
+                "expected 1 to 76 ASCII characters without spaces and colons (RFC 5322 §3.6.8)",
+            )
+        if lower.startswith("content-"):
+            raise document.about(key, "cannot be set", _MADE_HERE)
+        if lower in _HEADERS_NOT_SET:
+            raise document.about(key, "cannot be set", _HEADERS_NOT_SET[lower])
+        if lower in seen:
+            raise document.about(key, f"is there twice: {seen[lower]} is the same header", "leave one of them out")
+        seen[lower] = name
+
+
+def _check_inside(path: Path, directory: Path, document: Document, key: Key, expected: str) -> None:
+    """Check that a path is a file in the campaign's folder, also when symbolic links are followed."""
+    path = path.resolve()
+    if not path.is_relative_to(directory):
+        raise document.wrong(key, f"expected {expected} inside the campaign's folder {directory}; this is {path}")
+    if not path.is_file():
+        raise document.wrong(key, _no_file(f"{expected} inside the campaign's folder", path))
+
+
+def _check_delivery(delivery: Delivery, document: Document) -> None:
+    for place, path in enumerate(delivery.suppress):
+        if not path.is_file():
+            raise document.wrong(("delivery", "suppress", place), _no_file("the path of a file of addresses", path))
+
+
+def _check_results(campaign: Campaign, document: Document) -> None:
+    results = campaign.results
+    if results.is_dir():
+        raise document.wrong(("results",), "expected the path of a file; this is a directory")
+    if not results.parent.is_dir():
+        raise document.wrong(("results",), f"expected a path in a folder that exists; there is no {results.parent}")
+    for what, path in (("the campaign file", campaign.path), ("the recipients file", campaign.recipients)):
+        if path != "-" and _is_same(results, path):
+            raise document.wrong(("results",), f"expected a file of its own; this is {what}")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether two paths are one file, by their names with links resolved or as hard links."""
+    return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
+
+
+def _no_file(expected: str, path: Path) -> str:
+    found = "is not a regular file" if path.exists() else "does not exist"
+    return f"expected {expected}; {path} {found}"
+
+
+def _is_host(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return _HOST.fullmatch(text) is not None and ".." not in text
+    return True
+
+
+def _is_ehlo_name(text: str) -> bool:
+    """A domain or an address literal (RFC 5321 §4.1.1.1, §4.1.3)."""
+    if text.startswith("[") and text.endswith("]"):
+        literal = text[1:-1]
+        is_v6 = literal.lower().startswith("ipv6:")
+        try:
+            address = ip_address(literal[5:] if is_v6 else literal)
+        except ValueError:
+            return False
+        return isinstance(address, IPv6Address) == is_v6 and "%" not in literal
+    return len(text) <= 255 and _DOMAIN.fullmatch(text) is not None

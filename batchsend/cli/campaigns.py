@@ -1,0 +1,30 @@
+"""What the commands that take a campaign have in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Command = TypeVar("Command", bound="Callable[..., Any] | click.Command")
+
+
+def campaign_argument(command: Command) -> Command:
+    """The campaign file; what is wrong with it is for the campaign's own errors to say."""
+    return click.argument("campaign", type=click.Path(path_type=Path))(command)
+
+
+def recipients_option(command: Command) -> Command:
+    """Another recipients file than the campaign's."""
+    return click.option(
+        "--recipients", metavar="FILE", help="Read recipients from FILE, or from standard input if it is -."
+    )(command)
+
+
+def notice(text: str) -> None:
+    """Tell the user something while a run goes on."""
+    click.echo(f"batchsend: {text}", err=True)

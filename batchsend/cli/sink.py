@@ -1,0 +1,118 @@
+"""``batchsend sink``: an SMTP server that takes everything and delivers nothing."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import click
+import orjson
+
+from batchsend.errors import UsageError
+from batchsend.loop import run
+from batchsend.sink import Rule, Sink, SinkOptions, parse_rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from batchsend.sink.options import Tls
+
+
+_DEFAULTS = SinkOptions()
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Listen on this address.")
+@click.option("--port", type=click.IntRange(0, 65535), default=2525, show_default=True, help="0 for any free port.")
+@click.option(
+    "--tls",
+    type=click.Choice(["none", "starttls", "implicit"]),
+    default="none",
+    show_default=True,
+    help="With a certificate made at start.",
+)
+@click.option(
+    "--ca-file", type=click.Path(path_type=Path), metavar="FILE", help="Write the certificate to trust to FILE."
+)
+@click.option("--require-auth", is_flag=True, help="Refuse MAIL before AUTH; any credentials are accepted.")
+@click.option("--reject", multiple=True, metavar="PATTERN", help="Refuse these recipients for good: *@bounce.example.")
+@click.option("--defer", multiple=True, metavar="PATTERN", help="Refuse these recipients for now.")
+@click.option("--drop", multiple=True, metavar="PATTERN", help="Drop the connection at these recipients.")
+@click.option("--delay", multiple=True, metavar="PATTERN=TIME", help="Answer late: *@slow.example=2s.")
+@click.option("--max-messages", type=click.IntRange(min=1), metavar="N", help="Messages of a session; then 421.")
+@click.option(
+    "--max-size",
+    type=click.IntRange(min=0),
+    default=_DEFAULTS.max_size,
+    metavar="OCTETS",
+    help="The largest message; 0 for no limit.",
+)
+@click.option("--pipelining/--no-pipelining", default=True, help="Offer PIPELINING.")
+@click.option("--chunking/--no-chunking", default=True, help="Offer CHUNKING.")
+@click.option("--maildir", type=click.Path(path_type=Path), metavar="DIR", help="Store the messages in DIR.")
+@click.option("--json", "as_json", is_flag=True, help="Print the counts at the end as one JSON object.")
+def sink(
+    *,
+    host: str,
+    port: int,
+    tls: Tls,
+    ca_file: Path | None,
+    require_auth: bool,
+    reject: tuple[str, ...],
+    defer: tuple[str, ...],
+    drop: tuple[str, ...],
+    delay: tuple[str, ...],
+    max_messages: int | None,
+    max_size: int,
+    pipelining: bool,
+    chunking: bool,
+    maildir: Path | None,
+    as_json: bool,
+) -> None:
+    """Take messages until interrupted, and say what was received.
+
+    A pattern may bring its reply: --reject '*@full.example=552 5.2.2 Mailbox full'.
+    """
+    patterns = {"reject": reject, "defer": defer, "drop": drop, "delay": delay}
+    options = SinkOptions(
+        host=host,
+        port=port,
+        tls=tls,
+        require_auth=require_auth,
+        rules=tuple(_rules(patterns)),
+        max_messages=max_messages,
+        pipelining=pipelining,
+        chunking=chunking,
+        maildir=maildir,
+        max_size=max_size,
+    )
+    run(lambda: _serve(options, ca_file, as_json=as_json))
+
+
+def _rules(patterns: dict[str, tuple[str, ...]]) -> Iterator[Rule]:
+    for action, texts in patterns.items():
+        for text in texts:
+            yield parse_rule(action, text)
+
+
+async def _serve(options: SinkOptions, ca_file: Path | None, *, as_json: bool) -> None:
+    async with Sink(options) as server:
+        if ca_file is not None:
+            try:
+                server.write_ca(ca_file)
+            except OSError as error:
+                raise UsageError(f"{ca_file} cannot be written: {error.strerror}") from None
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            click.echo(f"listening on {', '.join(server.hosts)} port {server.port}; Ctrl-C ends it", err=True)
+            async for _ in signals:
+                break
+    counts = asdict(server.counts)
+    if as_json:
+        click.echo(orjson.dumps(counts).decode())
+    else:
+        click.echo(
+            ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name == "messages"), err=True
+        )

@@ -1,0 +1,210 @@
+"""Opening a session: TCP, greeting, EHLO, TLS, AUTH, EHLO again, in lockstep by aiosmtplib."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from aiosmtplib import SMTP, SMTPException, SMTPHeloError
+
+from batchsend.delivery.trouble import Trouble, closed, diagnose, unreachable, unresolved
+from batchsend.errors import SessionError, UsageError
+from batchsend.outcome import Stage
+from batchsend.smtp.extensions import Extensions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from batchsend.campaign import Server, Timeouts
+
+
+class OpeningError(SessionError):
+    """A session could not be opened.
+
+    Args:
+        where: Host and port.
+        trouble: How far it came, what happened, what to check, and whether trying again can help.
+    """
+
+    def __init__(self, where: str, trouble: Trouble) -> None:
+        super().__init__(f"{where}: {trouble.what}", remedy=trouble.remedy)
+        self.trouble = trouble
+
+
+class Opened(NamedTuple):
+    """A session after its last EHLO, ready for MAIL.
+
+    Attributes:
+        where: Host and port of the server, for messages.
+        transport: The open transport; its protocol is to be set.
+        extensions: What the server offers in this session.
+    """
+
+    where: str
+    transport: asyncio.Transport
+    extensions: Extensions
+
+
+class Opener:
+    """Opens sessions to the first of several servers that takes one.
+
+    Args:
+        servers: Where to, how trusted, as whom; in order of preference.
+        timeouts: How long each step may take.
+        context: What to verify certificates with, instead of what the servers say.
+
+    Raises:
+        UsageError: A ``ca_file`` holds no certificate; or there are credentials without TLS and the host is not
+            loopback.
+    """
+
+    def __init__(self, servers: Sequence[Server], timeouts: Timeouts, context: ssl.SSLContext | None = None) -> None:
+        self._lines = [_Line(server, timeouts, context) for server in servers]
+
+    async def open(self) -> Opened:
+        """Open one session.
+
+        Raises:
+            OpeningError: No server could be reached; it is about the one that is preferred. Nothing is left open.
+        """
+        first: OpeningError | None = None
+        for line in self._lines:
+            try:
+                return await line.open()
+            except OpeningError as error:
+                first = first or error
+        if first is None:
+            raise UsageError("there is no server to send to", remedy="name one in [server]")
+        raise first
+
+
+class _Line:
+    """The way to one server."""
+
+    def __init__(self, server: Server, timeouts: Timeouts, context: ssl.SSLContext | None) -> None:
+        self.server = server
+        self.where = f"{server.host}:{server.port}"
+        self._timeouts = timeouts
+        self._context = context
+        if server.tls != "none" and context is None:
+            self._context = _verifying_context(server)
+        if server.tls == "none" and server.username is not None and not is_loopback(server.host):
+            raise UsageError(
+                f"{self.where}: credentials are not sent without TLS", remedy='set tls = "starttls" or tls = "implicit"'
+            )
+
+    async def open(self) -> Opened:
+        client = SMTP(
+            hostname=self.server.host,
+            port=None,
+            use_tls=self.server.tls == "implicit",
+            start_tls=False,
+            tls_context=self._context,
+            local_hostname=self.server.ehlo_name or _own_name(),
+            sock=await self._connect(),
+            timeout=self._timeouts.ehlo,
+        )
+        try:
+            return await self._introduce(client)
+        except BaseException:
+            client.close()
+            raise
+
+    async def _connect(self) -> socket.socket:
+        """A TCP connection to the first of the host's addresses that answers."""
+        loop = asyncio.get_running_loop()
+        host, port = self.server.host, self.server.port
+        try:
+            addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise self._failure(unresolved(error)) from None
+        failures: list[str] = []
+        for family, kind, protocol, _, address in addresses:
+            connection = socket.socket(family, kind, protocol)
+            try:
+                connection.setblocking(False)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                async with asyncio.timeout(self._timeouts.connect):
+                    await loop.sock_connect(connection, address)
+            except TimeoutError:
+                connection.close()
+                failures.append(f"no answer within {self._timeouts.connect}")
+            except OSError as error:
+                connection.close()
+                failures.append(os.strerror(error.errno) if error.errno else str(error))
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                return connection
+        raise self._failure(unreachable(failures))
+
+    async def _introduce(self, client: SMTP) -> Opened:
+        server = self.server
+        stage = Stage.GREETING
+        try:
+            await client.connect(timeout=self._timeouts.greeting)
+            if server.tls == "starttls":
+                stage = Stage.EHLO
+                await client.ehlo()
+                stage = Stage.STARTTLS
+                await client.starttls()
+            stage = Stage.EHLO
+            extensions = await _ehlo(client)
+            if server.username is not None and server.password is not None:
+                stage = Stage.AUTH
+                await client.login(server.username, server.password)
+        except (SMTPException, OSError, ValueError) as error:
+            raise self._failure(diagnose(stage, error, self.server.host)) from error
+        transport = client.transport
+        if transport is None or transport.is_closing():
+            raise self._failure(closed(stage))
+        return Opened(self.where, cast("asyncio.Transport", transport), extensions)
+
+    def _failure(self, trouble: Trouble) -> OpeningError:
+        return OpeningError(self.where, trouble)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what is sent to ``host`` cannot leave this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _verifying_context(server: Server) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=server.ca_file)
+    except (ssl.SSLError, OSError) as error:
+        reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+        raise UsageError(
+            f"{server.ca_file}: no certificates can be read from it ({reason})",
+            remedy="ca_file in [server] names a file of certificates in PEM form",
+        ) from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _own_name() -> str:
+    """What to say in EHLO: the host's name if it is a full one, otherwise an address literal (RFC 5321 §4.1.4).
+
+    The DNS is not asked: where it does not answer, that would cost each session seconds.
+    """
+    name = socket.gethostname()
+    return name if "." in name.strip(".") and name.isascii() else "[127.0.0.1]"
+
+
+async def _ehlo(client: SMTP) -> Extensions:
+    """The extensions of the session as it is now: STARTTLS makes what was said before void (RFC 3207 §4.2)."""
+    try:
+        return Extensions.parse((await client.ehlo()).message)
+    except SMTPHeloError as error:
+        if error.code < 500 or client.transport is None:
+            raise
+        await client.helo()  # RFC 5321 §3.2: a server that knows no EHLO
+        return Extensions()

@@ -1,0 +1,71 @@
+"""Deferred records that wait for their next attempt within a run: who, when, and how often yet. Time is given."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from typing import NamedTuple
+
+MAX_WAITING = 100_000
+"""Records that may wait at once; about 15 MB. More stay deferred: their turn is in a resumed run."""
+
+_LONGEST = 3600.0
+
+
+class _Entry(NamedTuple):
+    due: float
+    record: int
+    attempt: int
+
+
+class Waiting:
+    """The waiting records, by the time at which they are due. It holds their numbers, not their messages.
+
+    Args:
+        max_attempts: How often a record is offered in all.
+        pause: Seconds before the second attempt; doubled for each further one, up to an hour, give or take a quarter.
+    """
+
+    def __init__(self, *, max_attempts: int, pause: float) -> None:
+        self._max_attempts = max_attempts
+        self._pause = pause
+        self._heap: list[_Entry] = []
+        self._withdrawn: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._heap) - len(self._withdrawn)
+
+    def add(self, record: int, attempt: int, now: float) -> bool:
+        """Let a record wait, whose attempt number ``attempt`` was deferred; False if it is not to be offered again."""
+        if attempt >= self._max_attempts or len(self._heap) >= MAX_WAITING:
+            return False
+        pause = min(self._pause * 2 ** (attempt - 1), _LONGEST)
+        # Records that were deferred together should not come back together.
+        due = now + pause * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
+        heapq.heappush(self._heap, _Entry(due, record, attempt + 1))
+        return True
+
+    def withdraw(self, record: int) -> bool:
+        """Take a record out, because it may have been delivered; False if it does not wait."""
+        if not any(entry.record == record for entry in self._heap):
+            return False
+        self._withdrawn.add(record)
+        return True
+
+    def next_due(self) -> float | None:
+        """When the first of them is due, or None."""
+        return self._heap[0].due if self._heap else None
+
+    def take_due(self, now: float) -> dict[int, int]:
+        """Take out those that are due: the number of each one's next attempt, by record."""
+        due: dict[int, int] = {}
+        while self._heap and self._heap[0].due <= now:
+            entry = heapq.heappop(self._heap)
+            if entry.record in self._withdrawn:
+                self._withdrawn.discard(entry.record)
+            else:
+                due[entry.record] = entry.attempt
+        return due
+
+    def __repr__(self) -> str:
+        return f"<Waiting {len(self)} records>"

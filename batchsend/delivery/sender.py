@@ -1,0 +1,168 @@
+"""The pool for programs that make their own submissions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterable
+from itertools import islice
+from typing import TYPE_CHECKING, Self
+
+import anyio
+
+from batchsend.campaign import Delivery
+from batchsend.delivery.opening import Opener
+from batchsend.delivery.pool import Pool
+from batchsend.errors import RunError
+from batchsend.message.submission import Submission
+from batchsend.outcome import DeliveryResult
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Callable, Iterable
+    from types import TracebackType
+
+    from batchsend.campaign import Server
+
+# Submissions between the caller's iterable and the caller's loop body: what a slow caller can pile up.
+_WINDOW = 1000
+_BATCH = 32
+
+
+class _Fed:
+    """One caller's submissions on their way into the pool."""
+
+    def __init__(self) -> None:
+        self.scope = anyio.CancelScope()
+        self.complete = False
+
+
+_Item = tuple[DeliveryResult, DeliveryResult | None] | _Fed
+
+
+class Sender:
+    """A pool of sessions that stays open between sends. An async context manager.
+
+    ::
+
+        async with Sender(Server(host="127.0.0.1", port=2525, tls="none")) as sender:
+            async for result in sender.send(submissions):
+                print(result.record, result.status)
+
+    Args:
+        servers: One server, or several in order of preference.
+        delivery: How fast, how often and how safely; None for the defaults.
+        context: What to verify certificates with, instead of what the servers say.
+        notice: Called with what the user should know and no result says, one line each.
+
+    Raises:
+        UsageError: A server's settings cannot be used.
+    """
+
+    def __init__(
+        self,
+        *servers: Server,
+        delivery: Delivery | None = None,
+        context: ssl.SSLContext | None = None,
+        notice: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._delivery = delivery or Delivery()
+        self._opener = Opener(servers, self._delivery.timeouts, context)
+        self._notice = notice
+        self._tasks = anyio.create_task_group()
+        self._busy = anyio.Lock()
+        self._out = 0  # submissions taken from a caller whose results were not yet given to one
+        self._room = anyio.Event()
+        self._failure: RunError | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        self._into_pool, batches = anyio.create_memory_object_stream[list[Submission]](1)
+        self._out_of_pool, self._results = anyio.create_memory_object_stream[_Item](math.inf)
+        pool = Pool(self._opener, self._delivery, report=self._report, notice=self._notice)
+
+        async def run() -> None:
+            with self._out_of_pool:
+                try:
+                    await pool.run(batches)
+                except RunError as error:
+                    self._failure = error
+
+        self._tasks.start_soon(run)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        self._into_pool.close()
+        if error is not None:
+            self._tasks.cancel_scope.cancel()
+        try:
+            return await self._tasks.__aexit__(kind, error, traceback)
+        finally:
+            self._results.close()
+
+    async def send(
+        self, submissions: Iterable[Submission] | AsyncIterable[Submission]
+    ) -> AsyncIterator[DeliveryResult]:
+        """Send, and yield each outcome as it is known; in no particular order.
+
+        One call at a time; a second one waits for the first. Where the loop over it is left early, what was under way
+        is yielded by the next call.
+
+        Args:
+            submissions: What to send; taken no faster than the results are.
+
+        Yields:
+            The outcome of each submission. One that proves unbelievable later is followed by a second one for the same
+            record, ``in_doubt``.
+
+        Raises:
+            RunError: The server is gone or refuses the sender. What was not begun has no result.
+        """
+        async with self._busy:
+            fed = _Fed()
+            self._tasks.start_soon(self._feed, submissions, fed)
+            try:
+                async for item in self._results:
+                    if not isinstance(item, _Fed):
+                        result, earlier = item
+                        if earlier is None:
+                            self._out -= 1
+                            self._room.set()
+                        yield result
+                    if fed.complete and not self._out:
+                        return
+            finally:
+                fed.scope.cancel()
+        if self._failure is not None:
+            raise self._failure
+
+    async def _feed(self, submissions: Iterable[Submission] | AsyncIterable[Submission], fed: _Fed) -> None:
+        try:
+            with fed.scope:
+                async for batch in _batches(submissions):
+                    while self._out >= _WINDOW:
+                        self._room = anyio.Event()
+                        await self._room.wait()
+                    self._out += len(batch)
+                    await self._into_pool.send(batch)
+            fed.complete = True
+            self._out_of_pool.send_nowait(fed)  # wakes the caller's loop where no result is to come
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            pass  # the pool has stopped: the caller's loop ends, and says why
+
+    def _report(self, result: DeliveryResult, earlier: DeliveryResult | None) -> None:
+        self._out_of_pool.send_nowait((result, earlier))
+
+
+async def _batches(
+    submissions: Iterable[Submission] | AsyncIterable[Submission],
+) -> AsyncIterator[list[Submission]]:
+    if isinstance(submissions, AsyncIterable):
+        # Each goes on at once: the next one may be long in coming.
+        async for submission in submissions:
+            yield [submission]
+        return
+    waiting = iter(submissions)
+    while batch := list(islice(waiting, _BATCH)):
+        yield batch

@@ -1,0 +1,298 @@
+"""One session: the transport's callbacks on one side, the sans-IO client on the other, and the clock.
+
+Nothing here is awaited: what arrives is handed to the client, what it decides is settled, what there is room for is
+begun, and everything that is to go out goes in one write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import anyio
+
+from batchsend.delivery.classify import Effect, classify
+from batchsend.outcome import DeliveryResult, Outcome, Stage
+from batchsend.smtp import commands
+from batchsend.smtp.client import Client, State
+from batchsend.smtp.content import canonical
+from batchsend.smtp.transaction import Fate, Transaction
+
+if TYPE_CHECKING:
+    from batchsend.campaign import Timeouts
+    from batchsend.delivery.opening import Opened
+    from batchsend.message.submission import Submission
+
+
+class Desk(Protocol):
+    """Where a session gets its work and leaves what became of it: the pool, seen from a session."""
+
+    def supply(self, session: Session) -> Submission | None:
+        """The next submission, or None: then the session's `pump` is called when there is one."""
+
+    def commit(self, submission: Submission) -> None:
+        """The end of a submission's content goes out next: from then on it may have been delivered."""
+
+    def settle(self, submission: Submission, result: DeliveryResult, effect: Effect) -> None:
+        """A submission has its outcome."""
+
+    def put_back(self, submission: Submission, session: Session) -> None:
+        """The session ended before the submission was committed."""
+
+    def supersede(self, earlier: DeliveryResult, result: DeliveryResult) -> None:
+        """What an earlier result said cannot be believed; ``result`` takes its place."""
+
+
+class _Item(NamedTuple):
+    """What a transaction carries through the client."""
+
+    submission: Submission
+    started: float
+
+
+class Session(asyncio.Protocol):
+    """A session after its opening: drives the transport until the server or `finish` ends it.
+
+    Args:
+        number: Its number within the run, from 1.
+        opened: The open transport and what the server offers.
+        desk: Where the work comes from and goes to.
+        timeouts: How long to wait for which reply, in seconds.
+        depth: Transactions that may be unanswered at once.
+        max_messages: Transactions after which it ends by itself.
+
+    Attributes:
+        ended: Set when nothing of it is left: every submission it took is settled or put back.
+        trouble: What ended it before its time, or None.
+    """
+
+    def __init__(
+        self, number: int, opened: Opened, *, desk: Desk, timeouts: Timeouts, depth: int, max_messages: int
+    ) -> None:
+        self.number = number
+        self.ended = anyio.Event()
+        self.trouble: str | None = None
+        self.extensions = opened.extensions
+        self._transport = opened.transport
+        self._desk = desk
+        self._timeouts = timeouts
+        self._limits = {
+            Stage.MAIL: timeouts.mail,
+            Stage.RCPT: timeouts.rcpt,
+            Stage.DATA: timeouts.data,
+            Stage.CONTENT: timeouts.content,
+        }
+        self._client: Client[_Item] = Client(
+            pipelining=opened.extensions.pipelining, depth=depth, max_messages=max_messages
+        )
+        # What committed transactions were told and the client has not yet seen confirmed.
+        self._unconfirmed: deque[DeliveryResult] = deque()
+        self._paused = False
+        self._loop = asyncio.get_running_loop()
+        self._last_progress = self._loop.time()
+        self._unsent_before = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Take the transport over from the opener and begin."""
+        self._transport.set_protocol(self)
+        if self._transport.is_closing():
+            self._end("the server closed the connection")
+            return
+        self._watch(min(self._limits.values()))
+        self.pump()
+
+    def finish(self) -> None:
+        """Begin nothing more; QUIT when everything is answered."""
+        if not self.ended.is_set():
+            self._client.finish()
+            self._write()
+
+    def abort(self, trouble: str) -> None:
+        """End at once: what is committed and not answered is in doubt."""
+        self._end(trouble)
+
+    # --- the hot path: once for each read -------------------------------------------------------------------------
+
+    def pump(self) -> None:
+        """Begin as many transactions as there is room and work for, and write once."""
+        client = self._client
+        if client.idle:
+            self._last_progress = self._loop.time()
+        while client.room and not self._paused:
+            submission = self._desk.supply(self)
+            if submission is None:
+                break
+            transaction = self._transaction(submission)
+            if transaction is not None:
+                client.begin(transaction)
+        self._write()
+
+    def data_received(self, data: bytes) -> None:
+        """Replies: settle what they decide, begin what there is room for, write once."""
+        client = self._client
+        replies = client.replies
+        for transaction in client.receive(data, unsent=self._transport.get_write_buffer_size()):
+            self._settle(transaction, None)
+        if client.replies != replies:
+            # Only whole replies count: a server that sends one octet now and then is as silent as one that sends none.
+            self._last_progress = self._loop.time()
+        while len(self._unconfirmed) > client.unconfirmed:
+            self._unconfirmed.popleft()
+        if client.state is State.CLOSED:
+            self._end(client.error or (client.farewell and f"the server said {client.farewell}"))
+        else:
+            self.pump()
+
+    def _write(self) -> None:
+        client = self._client
+        for transaction in client.committing():
+            self._desk.commit(transaction.key.submission)
+        if data := client.data_to_send():
+            self._transport.write(data)
+        if client.state is State.QUITTING and not client.unanswered:
+            self._watch(self._timeouts.quit)
+
+    def _transaction(self, submission: Submission) -> Transaction[_Item] | None:
+        """The submission as commands and content; None if this server cannot take it, which settles it."""
+        extensions = self.extensions
+        envelope = submission.envelope
+        content = canonical(submission.content)
+        eight_bit = not content.isascii()
+        utf8 = not (envelope.forward_path.isascii() and envelope.reverse_path.isascii())
+        obstacle = extensions.obstacle(size=len(content), eight_bit=eight_bit, utf8=utf8)
+        if obstacle is not None:
+            self._desk.settle(submission, self._result(submission, Outcome.INVALID, reason=obstacle), Effect.NONE)
+            return None
+        parameters = ""
+        if extensions.size is not None:
+            parameters += f" SIZE={len(content)}"
+        if eight_bit:
+            parameters += " BODY=8BITMIME"
+        if utf8:
+            parameters += " SMTPUTF8"
+        return Transaction(
+            _Item(submission, time.monotonic()),
+            mail=commands.mail(envelope.reverse_path, parameters),
+            rcpt=commands.rcpt(envelope.forward_path),
+            content=content,
+        )
+
+    def _settle(self, transaction: Transaction[_Item], trouble: str | None) -> None:
+        submission, started = transaction.key
+        fate = transaction.fate
+        if fate is Fate.UNSENT:
+            self._desk.put_back(submission, self)
+            return
+        result = self._result(submission, Outcome.IN_DOUBT, attempt=submission.attempt)
+        result.stage = transaction.stage
+        result.elapsed = round(time.monotonic() - started, 6)
+        effect = Effect.NONE
+        reply = transaction.reply
+        if reply is None:
+            result.reason = trouble
+        else:
+            result.status, result.reason, effect = classify(transaction.stage, reply)
+            result.code = reply.code
+            result.enhanced = reply.enhanced
+            result.reply = reply.text
+            if transaction.committed:
+                self._unconfirmed.append(result)
+        self._desk.settle(submission, result, effect)
+
+    def _result(
+        self, submission: Submission, status: Outcome, *, attempt: int = 0, reason: str | None = None
+    ) -> DeliveryResult:
+        return DeliveryResult(
+            record=submission.record,
+            recipient=submission.envelope.forward_path,
+            status=status,
+            reason=reason,
+            attempt=attempt,
+            session=self.number,
+            message_id=submission.message_id,
+            time=time.time(),
+        )
+
+    # --- the transport's other callbacks --------------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        """The send buffer is full: begin nothing more, keep reading."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """The send buffer has drained."""
+        self._paused = False
+        self._last_progress = self._loop.time()
+        self.pump()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone; where that was not expected, it is what ended the session."""
+        self._end(f"the connection was lost ({exc})" if exc else "the server closed the connection")
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    def _end(self, trouble: str | None) -> None:
+        """End the session, whatever its state, and account for everything that it still holds. Once."""
+        if self.ended.is_set():
+            return
+        self.ended.set()
+        if self._timer is not None:
+            self._timer.cancel()
+        unanswered = self._client.abandon()
+        self.trouble = trouble if unanswered or self._client.error else None
+        if self._client.error is not None:
+            for result in self._unconfirmed:
+                self._desk.supersede(result, self._doubt(result))
+        for transaction in reversed(unanswered):
+            self._settle(transaction, trouble)
+        if self._client.error is None and not unanswered:
+            self._transport.close()
+        else:
+            # What is still in the send buffer is either committed and in doubt, or must not be sent any more.
+            self._transport.abort()
+
+    def _doubt(self, result: DeliveryResult) -> DeliveryResult:
+        return DeliveryResult(
+            record=result.record,
+            recipient=result.recipient,
+            status=Outcome.IN_DOUBT,
+            stage=result.stage,
+            reason=f"its reply may have been another's: {self._client.error}",
+            attempt=result.attempt,
+            session=self.number,
+            message_id=result.message_id,
+            time=time.time(),
+            elapsed=result.elapsed,
+        )
+
+    # --- time -----------------------------------------------------------------------------------------------------
+
+    def _watch(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        """See whether the server has been silent for too long; one timer a session, not one a command."""
+        now = self._loop.time()
+        client = self._client
+        unsent = self._transport.get_write_buffer_size()
+        if client.idle or (unsent and unsent < self._unsent_before):
+            self._last_progress = now
+        self._unsent_before = unsent
+        stage = client.awaits
+        if client.state is State.QUITTING and not client.unanswered:
+            limit = float(self._timeouts.quit)
+        else:
+            limit = self._limits.get(stage, self._timeouts.mail) if stage is not None else self._timeouts.mail
+        remaining = self._last_progress + limit - now
+        if remaining <= 0:
+            self._end(f"no reply at {stage} within {limit:g} s")
+        else:
+            self._watch(remaining)
+
+    def __repr__(self) -> str:
+        return f"<Session {self.number} {'ended' if self.ended.is_set() else self._client!r}>"

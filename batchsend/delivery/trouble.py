@@ -1,0 +1,102 @@
+"""What goes wrong while a session is opened, in words that a user understands."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, NamedTuple
+
+from aiosmtplib import SMTPAuthenticationError, SMTPResponseException, SMTPServerDisconnected, SMTPTimeoutError
+
+from batchsend.outcome import Stage
+from batchsend.smtp.replies import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Trouble(NamedTuple):
+    """Why a session could not be opened.
+
+    Attributes:
+        stage: How far it came.
+        what: What happened; one line.
+        remedy: What to check, or None.
+        reply: What the server answered, or None.
+        lasting: Trying again will not help: the certificate, the credentials or the set-up is wrong.
+    """
+
+    stage: Stage
+    what: str
+    remedy: str | None = None
+    reply: Reply | None = None
+    lasting: bool = False
+
+
+def unresolved(error: Exception) -> Trouble:
+    """The host has no address."""
+    reason = error.strerror if isinstance(error, OSError) else error
+    return Trouble(Stage.CONNECT, f"the host name cannot be resolved: {reason}", "check host in [server], and the DNS")
+
+
+def unreachable(failures: Iterable[str]) -> Trouble:
+    """None of the host's addresses takes a connection; ``failures`` says why, one each."""
+    what = f"cannot connect: {'; '.join(dict.fromkeys(failures))}"
+    return Trouble(Stage.CONNECT, what, "check host and port in [server], and that a server runs there")
+
+
+def closed(stage: Stage) -> Trouble:
+    """The server hung up without a reply."""
+    return Trouble(stage, f"the server closed the connection at {stage}", "see the server's log, or try again later")
+
+
+def diagnose(stage: Stage, error: Exception, host: str) -> Trouble:
+    """What aiosmtplib or the TLS library raised at this stage.
+
+    Args:
+        stage: The step that was under way.
+        error: What was raised.
+        host: The server's name, as the certificate should have it.
+    """
+    cause = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
+    if isinstance(cause, ssl.SSLError):
+        return _tls(stage, cause, host)
+    if isinstance(error, SMTPResponseException):
+        return _refused(stage, error)
+    if isinstance(error, SMTPTimeoutError | TimeoutError):
+        return Trouble(stage, f"no answer at {stage} in time", "check that this port speaks SMTP, or try again later")
+    if isinstance(error, SMTPServerDisconnected | ConnectionError):
+        return closed(stage)
+    return _not_offered(stage, error)
+
+
+def _tls(stage: Stage, error: ssl.SSLError, host: str) -> Trouble:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        what = f"the certificate is not trusted: {error.verify_message}"
+        remedy = f"check that {host} is the server's name; to trust a private CA, set ca_file in [server]"
+    else:
+        what = f"TLS failed: {error.reason or error}"
+        remedy = 'check port and tls in [server]: 587 speaks "starttls", 465 "implicit"'
+    return Trouble(stage, what, remedy, lasting=True)
+
+
+def _refused(stage: Stage, error: SMTPResponseException) -> Trouble:
+    reply = Reply(error.code, error.message.encode("utf-8", "surrogateescape"))
+    if isinstance(error, SMTPAuthenticationError):
+        lasting = reply.code >= 500
+        remedy = "check username and password in [server]" if lasting else "try again later"
+        return Trouble(stage, f"the credentials were refused: {reply}", remedy, reply, lasting)
+    lasting = stage is Stage.STARTTLS and reply.code >= 500
+    return Trouble(
+        stage, f"refused at {stage}: {reply}", "see what the server says, or try again later", reply, lasting
+    )
+
+
+def _not_offered(stage: Stage, error: Exception) -> Trouble:
+    if stage is Stage.STARTTLS:
+        what = "the server does not offer STARTTLS, and without it nothing is sent"
+        return Trouble(stage, what, 'if this port speaks TLS from the start (465), set tls = "implicit"', lasting=True)
+    if stage is Stage.AUTH:
+        what = "the server offers no way to authenticate that batchsend knows"
+        remedy = "take username and password out of [server] if it wants none; otherwise check port and tls"
+        return Trouble(stage, what, remedy, lasting=True)
+    return Trouble(stage, f"failed at {stage}: {error}")

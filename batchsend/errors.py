@@ -1,0 +1,39 @@
+"""Exceptions, by blast radius: one record, one session, the whole run.
+
+Every message is for the person at the terminal: what happened, where, and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class BatchsendError(Exception):
+    """The root of everything batchsend raises on purpose.
+
+    Args:
+        message: What happened, and where; one line, no final stop.
+        remedy: What to do about it; one line, or None where the message says it.
+    """
+
+    def __init__(self, message: str, *, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return self.message if self.remedy is None else f"{self.message}\n{self.remedy}"
+
+
+class RecordError(BatchsendError):
+    """One record cannot be sent: its outcome is ``invalid`` with this message as the reason, and the run goes on."""
+
+
+class SessionError(BatchsendError):
+    """One session could not be opened or had to be ended; the pool decides what that means for the run."""
+
+
+class RunError(BatchsendError):
+    """The run stops early and can be resumed (exit code 3): server gone, credentials refused, disk full."""
+
+
+class UsageError(BatchsendError):
+    """The command, the campaign file or what it names is wrong; nothing was sent (exit code 2)."""

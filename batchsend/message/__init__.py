@@ -1,0 +1,7 @@
+"""Stage ②: from a record to a submission: templates, headers, MIME, addresses."""
+
+from batchsend.message.composer import Composer
+from batchsend.message.submission import Envelope, Submission
+from batchsend.message.suppression import Suppression
+
+__all__ = ["Composer", "Envelope", "Submission", "Suppression"]

@@ -1,0 +1,242 @@
+"""What a recipient and a sender are: the Mailbox of RFC 5321 §4.1.2, with RFC 6531 and IDNA, decided in one place."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address
+from typing import NoReturn
+
+from batchsend.errors import RecordError
+
+MAX_LOCAL_PART = 64
+"""Octets in a local-part (RFC 5321 §4.5.3.1.1)."""
+
+MAX_DOMAIN = 255
+"""Octets in a domain (RFC 5321 §4.5.3.1.2)."""
+
+MAX_PATH = 254
+"""Octets in a path without its angle brackets, which count among the 256 of RFC 5321 §4.5.3.1.3."""
+
+MAX_LABEL = 63
+"""Octets in one label of a domain (RFC 1035 §2.3.4)."""
+
+_ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9\-]{0,61}[A-Za-z0-9])?"
+
+# Nearly every address there is: pure ASCII, a dot-string and a domain. Lengths are looked ahead at: one match says all.
+_PLAIN = re.compile(
+    rf"(?=[^@]{{1,{MAX_LOCAL_PART}}}@)(?=.{{1,{MAX_PATH}}}\Z)"
+    rf"[{_ATEXT}]++(?:\.[{_ATEXT}]++)*+@{_LABEL}(?:\.{_LABEL})*"
+)
+# RFC 6531 §3.3 adds every non-ASCII character to atext and qtextSMTP; _check_characters refuses those that are none.
+_DOT_STRING = re.compile(rf"[{_ATEXT}\x80-\U0010ffff]++(?:\.[{_ATEXT}\x80-\U0010ffff]++)*+")
+_NOT_ATEXT = re.compile(rf"[^{_ATEXT}.\x80-\U0010ffff]")
+_QUOTED_STRING = re.compile(r'"(?:[ !#-\[\]-~\x80-\U0010ffff]|\\[ -~])*+"')
+_LDH_LABEL = re.compile(_LABEL)
+_NOT_LDH = re.compile(r"[^A-Za-z0-9\-]")
+_FOREIGN_DOTS = re.compile("[\u3002\uff0e\uff61]")
+_JOINERS = "\u200c\u200d"
+_SHOWN = 80
+_FAR_TOO_LONG = 1024  # characters: what is not worth a closer look
+
+
+def forward_path(text: str) -> str:
+    """A recipient as it goes into RCPT: a Mailbox without angle brackets.
+
+    What passes is returned as it came, except that a domain in another script becomes A-labels. A local-part in another
+    script stays: it needs a server that offers SMTPUTF8.
+
+    Args:
+        text: The address, nothing around it: no display name, brackets, comment, source route or white space.
+
+    Raises:
+        RecordError: It is not a Mailbox (RFC 5321 §4.1.2); the message says why.
+    """
+    return text if _PLAIN.fullmatch(text) else mailbox(text, "recipient")
+
+
+def reverse_path(text: str) -> str:
+    """A sender as it goes into MAIL: as `forward_path`, or ``""`` for the null reverse-path (RFC 5321 §4.5.5).
+
+    Raises:
+        RecordError: It is neither; the message says why.
+    """
+    return text if not text or _PLAIN.fullmatch(text) else mailbox(text, "return path")
+
+
+def mailbox(text: str, role: str) -> str:
+    """The same for an address in any other place, such as a header's addr-spec.
+
+    Args:
+        text: The address, nothing around it.
+        role: What the address is there for; it opens the message of the error.
+
+    Raises:
+        RecordError: It is not a Mailbox; the message says whose and why.
+    """
+    if _PLAIN.fullmatch(text):
+        return text
+    refusal = _Refusal(text, role)
+    _check_characters(text, refusal)
+    quoted = _QUOTED_STRING.match(text)
+    if quoted and text[quoted.end() :].startswith("@"):
+        local, domain = quoted.group(), text[quoted.end() + 1 :]
+        _check_shape(domain, refusal)
+    else:
+        _check_shape(text, refusal)
+        local, at, domain = text.rpartition("@")
+        if not at:
+            refusal.because("it has no @")
+        _check_dot_string(local, refusal)
+    if len(local.encode()) > MAX_LOCAL_PART:
+        refusal.because(f"its local part has {len(local.encode())} octets, and {MAX_LOCAL_PART} is the most")
+    domain = _domain(domain, refusal)
+    path = f"{local}@{domain}"
+    if len(path.encode()) > MAX_PATH:
+        refusal.because(f"it has {len(path.encode())} octets, and {MAX_PATH} is the most")
+    return path
+
+
+class _Refusal:
+    """Says no to one address, in the same words everywhere.
+
+    Args:
+        text: The address.
+        role: What it is there for.
+    """
+
+    __slots__ = ("_role", "_text")
+
+    def __init__(self, text: str, role: str) -> None:
+        self._text = text
+        self._role = role
+
+    def because(self, reason: str) -> NoReturn:
+        """Raise the RecordError that shows the address (shortened, control characters escaped) and the reason."""
+        shown = self._text if len(self._text) <= _SHOWN else f"{self._text[:_SHOWN]}…"
+        raise RecordError(f"{self._role} {shown!r} is not an address: {reason}")
+
+
+def _check_characters(text: str, refusal: _Refusal) -> None:
+    """Refuse what no part of an address may hold, before anything is taken apart."""
+    if not text:
+        refusal.because("it is empty")
+    if len(text) > _FAR_TOO_LONG:
+        refusal.because(f"it has {len(text)} characters, and {MAX_PATH} octets is the most")
+    if text != text.strip():
+        refusal.because("it begins or ends with white space")
+    for character in text:
+        category = unicodedata.category(character)
+        code = f"U+{ord(character):04X}"
+        if category == "Cc":
+            refusal.because(f"it contains the control character {code}")
+        if category == "Cs":
+            refusal.because(f"it contains {code}, half of a character")
+        if (category == "Cf" and character not in _JOINERS) or (category[0] == "Z" and character != " "):
+            refusal.because(f"it contains the invisible character {code}")
+
+
+def _check_shape(text: str, refusal: _Refusal) -> None:
+    """Refuse what an address is often mistaken for, by its name."""
+    if text == "<>":
+        refusal.because("it is the null path, which nobody receives")
+    if text.startswith("@") and ":" in text:
+        refusal.because("source routes are obsolete (RFC 5321, appendix C)")
+    if "," in text or ";" in text:
+        refusal.because("only one address may stand here, without ',' or ';'")
+    if "<" in text or ">" in text:
+        refusal.because("only the bare address may stand here, without name and angle brackets")
+    if "(" in text or ")" in text:
+        refusal.because("comments are not part of an address")
+    if " " in text:
+        refusal.because("it contains a space")
+    if text.count("@") > 1:
+        refusal.because("it has more than one @")
+
+
+def _check_dot_string(local: str, refusal: _Refusal) -> None:
+    if _DOT_STRING.fullmatch(local):
+        return
+    if not local:
+        refusal.because("nothing stands before the @")
+    if wrong := _NOT_ATEXT.search(local):
+        refusal.because(f"its local part contains {wrong.group()!r}, which has no place outside quotes")
+    refusal.because("a dot begins or ends its local part, or follows another")
+
+
+def _domain(domain: str, refusal: _Refusal) -> str:
+    """The domain as it goes out, or a refusal."""
+    if domain.startswith("["):
+        _check_address_literal(domain, refusal)
+        return domain
+    if not domain.isascii():
+        if dot := _FOREIGN_DOTS.search(domain):
+            refusal.because(f"its domain has {unicodedata.name(dot.group())} where a '.' belongs")
+        labels = _a_labels(domain)
+        if isinstance(labels, _NotIdna):
+            refusal.because(f"its domain is not a domain name in any script (IDNA): {labels.reason}")
+        domain = labels
+    if len(domain) > MAX_DOMAIN:
+        refusal.because(f"its domain has {len(domain)} octets, and {MAX_DOMAIN} is the most")
+    for label in domain.split("."):
+        if not _LDH_LABEL.fullmatch(label):
+            _refuse_label(label, refusal)
+    return domain
+
+
+def _refuse_label(label: str, refusal: _Refusal) -> NoReturn:
+    if not label:
+        refusal.because("its domain is empty, or a dot begins or ends it or follows another")
+    if wrong := _NOT_LDH.search(label):
+        refusal.because(f"its domain contains {wrong.group()!r}")
+    if len(label) > MAX_LABEL:
+        refusal.because(f"a label of its domain has {len(label)} octets, and {MAX_LABEL} is the most")
+    refusal.because(f"the label {label!r} of its domain begins or ends with a hyphen")
+
+
+def _check_address_literal(literal: str, refusal: _Refusal) -> None:
+    """RFC 5321 §4.1.3; of the tagged kinds only IPv6 is registered."""
+    if not literal.endswith("]"):
+        refusal.because("its address literal has no closing ']'")
+    inner = literal[1:-1]
+    try:
+        if inner[:5].lower() != "ipv6:":
+            IPv4Address(inner)
+        elif "%" in inner:  # a zone identifier means something on one machine only
+            refusal.because(f"{literal} is not an address literal")
+        else:
+            IPv6Address(inner[5:])
+    except ValueError:
+        refusal.because(f"{literal} is not an address literal")
+
+
+class _NotIdna:
+    """Why a domain has no A-labels: a value, so that it is remembered like a success."""
+
+    __slots__ = ("reason",)
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
+@lru_cache(maxsize=4096)
+def _a_labels(domain: str) -> str | _NotIdna:
+    """The domain by UTS 46 and IDNA 2008 as A-labels."""
+    import idna  # noqa: PLC0415 - its tables are large, and most campaigns never meet such a domain
+
+    if len(domain) > MAX_DOMAIN:
+        return _NotIdna(f"it has {len(domain)} characters")
+    try:
+        labels = [
+            label if label.isascii() else idna.encode(label, uts46=True, std3_rules=True).decode("ascii")
+            for label in domain.split(".")
+        ]
+    except UnicodeError as error:
+        return _NotIdna(str(error))
+    for before, after in zip(domain.split("."), labels, strict=True):
+        # UTS 46 maps full-width letters, ligatures and invisible characters to plain ASCII: not the domain as written.
+        if not before.isascii() and not after.startswith("xn--"):
+            return _NotIdna(f"{before!r} only looks like {after!r}")
+    return ".".join(labels)

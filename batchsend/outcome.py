@@ -1,0 +1,79 @@
+"""What became of a record: the vocabulary that delivery writes and the results log keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """What became of one record. Every record of a campaign ends as exactly one of these."""
+
+    ACCEPTED = "accepted"
+    """The server answered 2yz to the end of the content: it has taken responsibility (RFC 5321 §4.2.5)."""
+
+    REJECTED = "rejected"
+    """The server refused it for good (5yz)."""
+
+    DEFERRED = "deferred"
+    """The server refused it for now (4yz), or never saw it: safe to send again."""
+
+    IN_DOUBT = "in_doubt"
+    """The connection was lost between the end of the content and its reply: SMTP cannot tell (RFC 1047)."""
+
+    INVALID = "invalid"
+    """Never offered to a server: the record itself cannot be sent."""
+
+    SUPPRESSED = "suppressed"
+    """Never offered to a server: the campaign says not to write to this address."""
+
+
+class Stage(StrEnum):
+    """Where in the dialogue a reply belongs, or was missed."""
+
+    CONNECT = "connect"
+    GREETING = "greeting"
+    EHLO = "ehlo"
+    STARTTLS = "starttls"
+    AUTH = "auth"
+    MAIL = "mail"
+    RCPT = "rcpt"
+    DATA = "data"
+    CONTENT = "content"
+
+
+@dataclass(slots=True, kw_only=True)
+class DeliveryResult:
+    """One attempt's outcome: one line of the results log, its fields in the order of the line.
+
+    Attributes:
+        record: The record's number, from 1.
+        recipient: The forward-path as it was offered; for an invalid record whatever stood in its place.
+        status: What became of it.
+        stage: The stage of the deciding reply, or at which the connection was lost; None where no server was asked.
+        code: The server's reply code (RFC 5321 §4.2), or None.
+        enhanced: The server's enhanced status code (RFC 3463), believed only where its class fits ``code``, or None.
+        reply: The reply's text with the code and control characters taken out, its lines joined by newlines, or None.
+        reason: Why, in a word or a sentence of ours; None where the reply says all.
+        attempt: How many times the record has been offered, from 1; 0 for a record never offered.
+        session: The number of the session within the run, from 1, or None.
+        message_id: The Message-ID with its angle brackets, the same on every attempt, or None.
+        time: When the outcome was known, in seconds since the epoch.
+        elapsed: Seconds from handing the transaction to the session until the outcome, or None.
+        line: The line of the recipients file on which an invalid record starts, from 1; otherwise None.
+    """
+
+    record: int
+    recipient: str | None
+    status: Outcome
+    stage: Stage | None = None
+    code: int | None = None
+    enhanced: str | None = None
+    reply: str | None = None
+    reason: str | None = None
+    attempt: int = 0
+    session: int | None = None
+    message_id: str | None = None
+    time: float = 0.0
+    elapsed: float | None = None
+    line: int | None = None

@@ -1,0 +1,301 @@
+"""CSV (RFC 4180) to records: the first row names the fields."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import sys
+from itertools import count, repeat
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from batchsend.errors import UsageError
+from batchsend.records.lines import TOO_LONG, Lines, TooLong
+from batchsend.records.record import BadRecord, Record
+
+if TYPE_CHECKING:
+    from batchsend.records.source import Source
+
+REACH: Final = 4 * 1024 * 1024
+"""How many characters a record that spans lines may have."""
+
+_DOUBLINGS: Final = 12  # Between the least reach, 1 Ki characters, and the full one.
+_DELIMITERS: Final = (",", ";", "\t")
+_OPEN_AT_END: Final = "unexpected end of data"  # The csv module tells its errors apart by their words only.
+_OUT_OF_REACH: Final = "out of reach"
+_ESCAPED_BYTE: Final = re.compile("[\udc80-\udcff]")  # What PEP 383 makes of a byte that is not UTF-8.
+_QUOTED: Final = re.compile(r'"[^"]*"?')
+_ADDRESS: Final = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
+_HEADER_REMEDY: Final = "the first row names the fields, each once, as in: email,name"
+
+
+class CsvParser:
+    """Records of a CSV file, parsed strictly by the standard library.
+
+    A quote that is never closed costs one row: where a record that spans lines has no end, is ill-formed or grows
+    beyond :data:`REACH`, its first line is the bad row, and the next line is read as a row of its own. Each such
+    failure halves the reach, down to 1 Ki characters, and each row after it doubles it again: a file full of stray
+    quotes must not be read over and over. The outcome depends on the file alone, so that numbers stay the same.
+
+    Args:
+        source: The file.
+
+    Attributes:
+        fields: The names in the header.
+
+    Raises:
+        UsageError: There is no header, or it cannot name fields.
+        RunError: The file cannot be read.
+    """
+
+    def __init__(self, source: Source) -> None:
+        # The limit is the process's, 128 KiB by default; here LONGEST_LINE and REACH bound a field.
+        csv.field_size_limit(sys.maxsize)
+        self._name = source.name
+        self._lines = Lines(source, lone_cr=True)
+        self._line = 0  # Physical lines that are done with.
+        self._number = 0
+        self._held: list[str] = []  # Lines that are read and not done with.
+        self._held_size = 0
+        self._parse_at = 0  # The size at which it is worth parsing them again, once a record did not end in them.
+        self._is_suspect = False  # Whether they may have a NUL, or bytes that are not UTF-8.
+        self._last_reach = REACH
+        self._last_failure = 0
+        self._delimiter = _DELIMITERS[0]
+        self.fields = self._header()
+        self._width = len(self.fields)
+
+    def next(self) -> list[Record | BadRecord] | None:
+        """The next rows, perhaps none; None after the last.
+
+        Raises:
+            RunError: The file cannot be read further. A record that is cut off there is not returned.
+        """
+        if self._held and not self._parse_at:
+            return self._parse(at_end=False)
+        chunk = self._lines.next()
+        if isinstance(chunk, bytes):
+            self._hold(chunk)
+            return self._parse(at_end=False) if self._held_size >= self._parse_at else []
+        if chunk is None and not self._held:
+            return None
+        rows = self._parse(at_end=True)
+        if chunk is not None:
+            self._number += 1
+            rows.append(BadRecord(self._number, self._line + 1, TOO_LONG, None))
+        return rows
+
+    def _hold(self, chunk: bytes) -> None:
+        try:
+            text = chunk.decode()
+        except UnicodeDecodeError:
+            text = chunk.decode(errors="surrogateescape")
+            self._is_suspect = True
+        if b"\0" in chunk:
+            self._is_suspect = True
+        self._held += io.StringIO(text, newline="")  # Lines end in LF, CR or CRLF, and keep it.
+        self._held_size += len(text)
+
+    def _header(self) -> tuple[str, ...]:
+        is_more = True
+        while is_more:
+            chunk = self._lines.next()
+            if isinstance(chunk, TooLong):
+                raise UsageError(f"{self._name}:{self._line + 1}: {TOO_LONG}", remedy=_HEADER_REMEDY)
+            is_more = chunk is not None
+            self._hold(chunk or b"")
+            while self._held and not self._held[0].strip():
+                del self._held[0]
+                self._line += 1
+            if self._held and (names := self._header_row(is_more=is_more and self._held_size <= REACH)) is not None:
+                return names
+        raise UsageError(f"{self._name} is empty", remedy=_HEADER_REMEDY)
+
+    def _header_row(self, *, is_more: bool) -> tuple[str, ...] | None:
+        """The names in the first row, or None where its end is yet to be read."""
+        self._delimiter = _delimiter(self._held[0])
+        reader = csv.reader(self._held, delimiter=self._delimiter, strict=True)
+        place = f"{self._name}:{self._line + 1}"
+        try:
+            row = next(reader)
+        except csv.Error as error:
+            if is_more and str(error) == _OPEN_AT_END:
+                return None
+            raise UsageError(f"{place}: the header: {self._reason(str(error))}", remedy=_HEADER_REMEDY) from None
+        names = tuple(name.strip() for name in row)
+        if fault := _header_fault(names):
+            raise UsageError(f"{place}: {fault}", remedy=_HEADER_REMEDY)
+        done = self._held[: reader.line_num]
+        self._held = self._held[reader.line_num :]
+        self._held_size -= sum(map(len, done))
+        self._line += len(done)
+        return names
+
+    def _parse(self, *, at_end: bool) -> list[Record | BadRecord]:
+        """The rows in the held lines. Where the last one does not end in them, its lines stay held."""
+        lines, self._held = self._held, []
+        if (records := self._all_good(lines)) is not None:
+            self._line += len(lines)
+            self._held_size = self._parse_at = 0
+            return records
+        rows: list[Record | BadRecord] = []
+        feed = _Feed(lines, self._reach())
+        reader = csv.reader(feed, delimiter=self._delimiter, strict=True)
+        while feed.begin < len(lines):
+            try:
+                for row in reader:
+                    self._add(row, feed, rows)
+                    feed.go_on(self._reach())
+            except csv.Error as error:
+                reason = str(error)
+                if reason == _OPEN_AT_END and feed.is_out_of_reach:
+                    reason = _OUT_OF_REACH
+                if reason == _OPEN_AT_END and not at_end:
+                    self._held = lines[feed.begin :]
+                    break
+                self._number += 1
+                rows.append(BadRecord(self._number, self._line + feed.begin + 1, self._reason(reason), None))
+                if feed.is_beyond_first_line or reason in (_OPEN_AT_END, _OUT_OF_REACH):
+                    self._shorten_reach()
+                feed.go_back(self._reach())
+        self._line += len(lines) - len(self._held)
+        self._held_size = sum(map(len, self._held))
+        self._parse_at = 2 * self._held_size
+        self._is_suspect = self._is_suspect and bool(self._held)
+        return rows
+
+    def _all_good(self, lines: list[str]) -> list[Record | BadRecord] | None:
+        """The rows of lines of which each is a whole record; None where one is not.
+
+        Faster, because the interpreter runs nothing for a line but its Record.
+        """
+        if self._is_suspect:
+            return None
+        try:
+            rows = list(csv.reader(lines, delimiter=self._delimiter, strict=True))
+        except csv.Error:
+            return None
+        if len(rows) != len(lines) or set(map(len, rows)) != {self._width}:
+            return None
+        fields = map(dict, map(zip, repeat(self.fields), rows))
+        records: list[Record | BadRecord] = list(map(Record, count(self._number + 1), count(self._line + 1), fields))
+        self._number += len(records)
+        return records
+
+    def _reach(self) -> int:
+        return min(REACH, self._last_reach << min(_DOUBLINGS, self._number - self._last_failure))
+
+    def _shorten_reach(self) -> None:
+        self._last_reach = max(REACH >> _DOUBLINGS, self._reach() // 2)
+        self._last_failure = self._number
+
+    def _add(self, row: list[str], feed: _Feed, rows: list[Record | BadRecord]) -> None:
+        """Add a row, unless it is a blank line."""
+        if feed.is_beyond_first_line and feed.is_out_of_reach:
+            raise csv.Error(_OUT_OF_REACH)
+        if not row or (len(row) == 1 < self._width and not row[0].strip()):
+            return
+        line = self._line + feed.begin + 1
+        if len(row) == self._width and not self._is_suspect:
+            self._number += 1
+            rows.append(Record(self._number, line, dict(zip(self.fields, row, strict=True))))
+            return
+        self._number += 1
+        texts = [text.encode(errors="surrogateescape").decode(errors="replace") for text in row]
+        fields: dict[str, Any] = dict(zip(self.fields, texts, strict=False))
+        fault = self._fault(row)
+        rows.append(
+            Record(self._number, line, fields) if fault is None else BadRecord(self._number, line, fault, fields)
+        )
+
+    def _fault(self, row: list[str]) -> str | None:
+        if len(row) != self._width:
+            return f"{len(row)} field{'s' * (len(row) != 1)} where the header has {self._width}"
+        for name, text in zip(self.fields, row, strict=True):
+            if match := _ESCAPED_BYTE.search(text):
+                return f"not UTF-8: byte 0x{ord(match[0]) - 0xDC00:02X} in the field {name!r}"
+            if "\0" in text:
+                return f"a NUL character in the field {name!r}"
+        return None
+
+    def _reason(self, error: str) -> str:
+        """The csv module's error in words for the one who mends the row."""
+        if error == _OPEN_AT_END:
+            return "a quoted field that begins on this line is not closed"
+        if error == _OUT_OF_REACH:
+            return f"a quoted field that begins on this line is not closed within {self._reach():,} characters"
+        if error.endswith("""expected after '"'"""):
+            return f"text after a closing quote, where {_name(self._delimiter)} or the end of the line belongs"
+        return f"not CSV: {error}"
+
+
+class _Feed:
+    """Lines for the csv module, of one record no more than the reach and the line that goes beyond it.
+
+    Attributes:
+        begin: The place of the record's first line.
+    """
+
+    def __init__(self, lines: list[str], reach: int) -> None:
+        self._lines = lines
+        self._next = 0
+        self._size = 0
+        self._reach = reach
+        self.begin = 0
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        if self._next == len(self._lines) or self._size > self._reach:
+            raise StopIteration
+        line = self._lines[self._next]
+        self._next += 1
+        self._size += len(line)
+        return line
+
+    @property
+    def is_out_of_reach(self) -> bool:
+        """Whether what was fed of the record is larger than the reach."""
+        return self._size > self._reach
+
+    @property
+    def is_beyond_first_line(self) -> bool:
+        """Whether more than one line was fed of the record."""
+        return self._next - self.begin > 1
+
+    def go_on(self, reach: int) -> None:
+        """The record has ended: the next one begins."""
+        self.begin = self._next
+        self._size, self._reach = 0, reach
+
+    def go_back(self, reach: int) -> None:
+        """The record was ill-formed: the next one begins on its second line."""
+        self.begin += 1
+        self._next = self.begin
+        self._size, self._reach = 0, reach
+
+
+def _delimiter(header: str) -> str:
+    """The delimiter that stands most often outside quotes; of equals the first of comma, semicolon and tab."""
+    return max(_DELIMITERS, key=_QUOTED.sub("", header).count)
+
+
+def _name(delimiter: str) -> str:
+    return "a tab" if delimiter == "\t" else f"{delimiter!r}"
+
+
+def _header_fault(names: tuple[str, ...]) -> str | None:
+    """Why the names cannot name fields, or None."""
+    for place, name in enumerate(names):
+        if not name:
+            return f"field {place + 1} of the header has no name"
+        if _ESCAPED_BYTE.search(name):
+            return "the header is not UTF-8"
+        if "\0" in name:
+            return "the header has a NUL character"
+        if _ADDRESS.fullmatch(name):
+            return f"an address where the header belongs: {name!r}"
+        if name in names[:place]:
+            return f"the header names {name!r} twice: fields {names.index(name) + 1} and {place + 1}"
+    return None

@@ -1,0 +1,135 @@
+"""Opening a recipients file, and reading it a few records at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, Protocol
+
+from batchsend.errors import UsageError
+from batchsend.records.source import Compression, Source
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+    from batchsend.records.record import BadRecord, Record
+
+_FORMATS: Final = {".csv": "csv", ".jsonl": "jsonl"}
+_COMPRESSIONS: Final[dict[str, Compression]] = {".gz": "gzip", ".zst": "zstd"}
+_EXPECTED: Final = "expected a name that ends in .csv or .jsonl, or in one of these and .gz or .zst"
+
+
+class RecordReader:
+    """The records of a file, in order, as :func:`open_records` opened it. Closed as a context manager."""
+
+    def __init__(self, source: Source, parser: _Parser) -> None:
+        self._source = source
+        self._parser = parser
+        self._rows: list[Record | BadRecord] = []
+        self._given = 0
+        self._is_at_end = False
+
+    @property
+    def name(self) -> str:
+        """What to call the file in messages: its path, or "standard input"."""
+        return self._source.name
+
+    @property
+    def fields(self) -> tuple[str, ...] | None:
+        """The names in the header of a CSV file; None for JSONL."""
+        return self._parser.fields
+
+    @property
+    def position(self) -> int:
+        """How many of the stored bytes have been read."""
+        return self._source.position
+
+    @property
+    def size(self) -> int | None:
+        """How many bytes are stored, or None for a pipe."""
+        return self._source.size
+
+    @property
+    def blocking(self) -> bool:
+        """Whether :meth:`read` may wait for another process, as it does on a pipe: then it belongs in a thread."""
+        return self._source.blocking
+
+    def read(self, n: int) -> list[Record | BadRecord]:
+        """The next records, up to ``n`` and perhaps fewer; none at the end.
+
+        Raises:
+            RunError: The file cannot be read further; every whole record before that place has been returned.
+        """
+        while self._given >= len(self._rows):
+            if self._is_at_end:
+                return []
+            rows = self._parser.next()
+            self._is_at_end = rows is None
+            self._rows, self._given = rows or [], 0
+        rows = self._rows[self._given : self._given + n]
+        self._given += len(rows)
+        return rows
+
+    def close(self) -> None:
+        """Close the file; standard input stays open."""
+        self._source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Parser(Protocol):
+    @property
+    def fields(self) -> tuple[str, ...] | None: ...
+
+    def next(self) -> list[Record | BadRecord] | None: ...
+
+
+def open_records(path: Path | Literal["-"], *, format: str | None = None) -> RecordReader:  # noqa: A002 - the word for it
+    """Open a recipients file: CSV or JSON Lines, as it is or compressed by gzip or zstd.
+
+    The suffixes of its name say which. Standard input, and a pipe whose name says nothing, is known by its content:
+    JSONL begins with ``{``. Opening waits for the first bytes, so on a pipe it belongs in a thread, as reading does.
+
+    Args:
+        path: The file, or ``-`` for standard input.
+        format: ``csv`` or ``jsonl``, whatever the name or the content say.
+
+    Raises:
+        UsageError: It cannot be opened; it is of another kind, in another encoding or without a header.
+    """
+    if format not in (None, "csv", "jsonl"):
+        raise UsageError(f"unknown format {format!r}", remedy="expected csv or jsonl")
+    suffixes = [] if path == "-" else [suffix.lower() for suffix in path.suffixes[-2:]]
+    compression = _COMPRESSIONS.get(suffixes.pop()) if suffixes and suffixes[-1] in _COMPRESSIONS else None
+    kind = format or (_FORMATS.get(suffixes[-1]) if suffixes else None)
+    if kind is None and path != "-" and path.is_file():
+        raise UsageError(f"{path} is neither CSV nor JSONL by its name", remedy=_EXPECTED)
+    source = Source(path, expect=compression)
+    try:
+        return RecordReader(source, _parser(source, kind or _guess(source)))
+    except BaseException:
+        source.close()
+        raise
+
+
+def _guess(source: Source) -> str:
+    start = source.start.lstrip()
+    if not start:
+        raise UsageError(f"{source.name} is empty", remedy="expected records as CSV or JSONL")
+    return "jsonl" if start.startswith(b"{") else "csv"
+
+
+def _parser(source: Source, kind: str) -> _Parser:
+    if kind == "jsonl":
+        from batchsend.records.jsonl import JsonlParser  # noqa: PLC0415 - a run reads one of the two
+
+        return JsonlParser(source)
+    from batchsend.records.csv import CsvParser  # noqa: PLC0415 - a run reads one of the two
+
+    return CsvParser(source)

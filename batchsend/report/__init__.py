@@ -1,0 +1,1 @@
+"""Stage ⑤: what a run came to, for people."""

@@ -1,0 +1,138 @@
+"""The summary of a run: counted as the outcomes come, shown when it ends."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from batchsend.outcome import DeliveryResult, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_KINDS_SHOWN = 8
+_KINDS_KEPT = 1000
+_SHOWN = 100
+
+
+@dataclass(slots=True)
+class Summary:
+    """What became of a run's records.
+
+    A record counts by its last outcome: one that was deferred and then accepted is accepted.
+
+    Attributes:
+        results: The results log, or None where none is kept.
+        counts: Records by outcome.
+        kinds: Refusals by what was said: code, enhanced code and reason, or the reason alone.
+        ready: Records that a rehearsal would have sent.
+        waiting: Deferred records that wait for their next attempt.
+        sessions: Sessions that were used.
+        elapsed: Seconds the run has taken.
+        stopped: Why the run ended before all records were done, or None.
+    """
+
+    results: Path | None = None
+    counts: Counter[Outcome] = field(default_factory=Counter)
+    kinds: Counter[tuple[Outcome, str]] = field(default_factory=Counter)
+    ready: int = 0
+    waiting: int = 0
+    sessions: int = 0
+    elapsed: float = 0.0
+    stopped: str | None = None
+
+    def count(self, result: DeliveryResult, earlier: DeliveryResult | None = None) -> None:
+        """Count an outcome.
+
+        Args:
+            result: The outcome.
+            earlier: The record's earlier outcome, whose place this one takes.
+        """
+        if earlier is not None:
+            self.counts[earlier.status] -= 1
+            self.kinds[earlier.status, _kind(earlier)] -= 1
+        self.counts[result.status] += 1
+        if result.session is not None and result.session > self.sessions:
+            self.sessions = result.session
+        if result.status is not Outcome.ACCEPTED:
+            kind = (result.status, _kind(result))
+            if kind in self.kinds or len(self.kinds) < _KINDS_KEPT:
+                self.kinds[kind] += 1
+
+    def give_up_waiting(self) -> None:
+        """The run is over: what waited stays deferred."""
+        self.counts[Outcome.DEFERRED] += self.waiting
+        self.waiting = 0
+
+    @property
+    def records(self) -> int:
+        """Records that were dealt with."""
+        return self.counts.total() + self.ready + self.waiting
+
+    @property
+    def complete(self) -> bool:
+        """Every record that was read was accepted or suppressed, and all were read."""
+        good = self.counts[Outcome.ACCEPTED] + self.counts[Outcome.SUPPRESSED] + self.ready
+        return self.stopped is None and self.records == good
+
+    @property
+    def rate(self) -> float:
+        """Records a second."""
+        return self.records / self.elapsed if self.elapsed > 0 else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """The summary as one JSON object."""
+        return {
+            "records": self.records,
+            **{outcome.value: self.counts[outcome] for outcome in Outcome},
+            "sessions": self.sessions,
+            "elapsed": round(self.elapsed, 3),
+            "rate": round(self.rate, 1),
+            "results": str(self.results) if self.results else None,
+            "stopped": self.stopped,
+        }
+
+    def lines(self) -> Iterator[str]:
+        """The summary as plain lines."""
+        sessions = f" over {self.sessions:,} session{'' if self.sessions == 1 else 's'}" if self.sessions else ""
+        yield f"{self.records:,} records in {_duration(self.elapsed)} ({self.rate:,.0f}/s){sessions}"
+        yield "  " + " · ".join(f"{name} {count:,}" for name, count in self._named_counts())
+        kinds = [(kind, count) for kind, count in self.kinds.most_common() if count > 0]
+        order = list(Outcome)
+        for (outcome, said), count in sorted(kinds[:_KINDS_SHOWN], key=lambda item: order.index(item[0][0])):
+            yield f"  {count:>7,} {outcome.value.replace('_', ' ')}: {said}"
+        if len(kinds) > _KINDS_SHOWN:
+            yield f"        … and {len(kinds) - _KINDS_SHOWN:,} other kinds"
+        if self.results is not None:
+            yield f"results: {self.results}"
+
+    def _named_counts(self) -> Iterator[tuple[str, int]]:
+        if self.ready:
+            yield "ready to send", self.ready
+        for outcome in Outcome:
+            if self.counts[outcome] or (outcome is Outcome.ACCEPTED and not self.ready):
+                yield outcome.value.replace("_", " "), self.counts[outcome]
+
+
+def _kind(result: DeliveryResult) -> str:
+    if result.code is None:
+        said = result.reason or "no reason given"
+    else:
+        parts = [str(result.code), result.enhanced, result.reason or _without_code(result)]
+        said = " ".join(part for part in parts if part)
+    said = said.replace("\n", " ")
+    return said if len(said) <= _SHOWN else f"{said[: _SHOWN - 1]}…"
+
+
+def _without_code(result: DeliveryResult) -> str:
+    return (result.reply or "").removeprefix(result.enhanced or "").strip()
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"

@@ -1,0 +1,1 @@
+"""Stage ④: the account of what became of every record."""

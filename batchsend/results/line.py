@@ -1,0 +1,101 @@
+"""The lines of the results log, as octets: one run line for each run, one outcome line for each attempt."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+if TYPE_CHECKING:
+    from batchsend.outcome import DeliveryResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipientsFile:
+    """The recipients file as it was when the run began, so that a changed one is noticed.
+
+    Attributes:
+        path: Its absolute path, or ``-`` for standard input.
+        size: Its size in octets, or None where it has none.
+        sha256: The SHA-256 of its octets in hexadecimal, or None.
+    """
+
+    path: str
+    size: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """The first line of a run.
+
+    Attributes:
+        id: The run's identity, which Message-IDs are made of: a resumed run has that of the run it resumes.
+        started: When it began, in seconds since the epoch.
+        campaign: The campaign file's absolute path.
+        recipients: Who it was for.
+        version: The version of batchsend.
+    """
+
+    id: str
+    started: float
+    campaign: str
+    recipients: RecipientsFile
+    version: str
+
+
+def run_line(run: Run) -> bytes:
+    """``{"run": {…}}`` and a line feed."""
+    line = {
+        "run": {
+            "id": run.id,
+            "started": timestamp(run.started),
+            "campaign": run.campaign,
+            "recipients": {
+                "path": run.recipients.path,
+                "size": run.recipients.size,
+                "sha256": run.recipients.sha256,
+            },
+            "version": run.version,
+        }
+    }
+    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def outcome_line(result: DeliveryResult) -> bytes:
+    """One outcome as a JSON object and a line feed; ``line`` only where there is one."""
+    line: dict[str, Any] = {
+        "record": result.record,
+        "recipient": result.recipient,
+        "status": result.status,
+        "stage": result.stage,
+        "code": result.code,
+        "enhanced": result.enhanced,
+        "reply": result.reply,
+        "reason": result.reason,
+        "attempt": result.attempt,
+        "session": result.session,
+        "message_id": result.message_id,
+        "time": timestamp(result.time),
+        "elapsed": result.elapsed,
+    }
+    if result.line is not None:
+        line["line"] = result.line
+    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+
+
+# Formatting a date costs more than the rest of a line, and thousands of outcomes share a second.
+_second = 0
+_prefix = ""
+
+
+def timestamp(seconds: float) -> str:
+    """Seconds since the epoch as RFC 3339 in UTC, to the millisecond."""
+    global _second, _prefix  # noqa: PLW0603 - a cache of one entry
+    whole = int(seconds)
+    if whole != _second:
+        _prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
+        _second = whole
+    return f"{_prefix}.{int((seconds - whole) * 1000):03d}Z"

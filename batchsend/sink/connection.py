@@ -1,0 +1,160 @@
+"""One connection of the sink: a session's steps carried out on an asyncio transport."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, cast
+
+from batchsend.sink.steps import Pause, StartTls, Step
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    from batchsend.sink.protocol import Session
+
+LINGER: Final = 5.0
+"""Seconds that a closed connection has for sending what was written before."""
+
+
+class Connection(asyncio.Protocol):
+    """Carries octets between a transport and a session.
+
+    Args:
+        open_session: Makes the session, when the connection is there.
+        context: For STARTTLS; None where it is not offered.
+        idle_timeout: Seconds of silence after which the session is ended.
+        connections: Where the connection keeps itself while it exists.
+
+    Attributes:
+        lost: Done when the connection is gone.
+    """
+
+    def __init__(
+        self,
+        open_session: Callable[[], Session],
+        context: ssl.SSLContext | None,
+        idle_timeout: float,
+        connections: set[Connection],
+    ) -> None:
+        self._open_session = open_session
+        self._context = context
+        self._idle_timeout = idle_timeout
+        self._connections = connections
+        self._loop = asyncio.get_running_loop()
+        self.lost: asyncio.Future[None] = self._loop.create_future()
+        self._heard = self._loop.time()
+        self._pause: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._handshake: asyncio.Task[None] | None = None
+        self._blocked = False
+        self._session: Session
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet the client."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._connections.add(self)
+        self._session = self._open_session()
+        self._timer = self._loop.call_later(self._idle_timeout, self._check_idle)
+        self._perform(self._session.greet())
+
+    def data_received(self, data: bytes) -> None:
+        """Hand what the client sent to the session, and do what the session says."""
+        self._heard = self._loop.time()
+        self._perform(self._session.receive(data))
+
+    def pause_writing(self) -> None:
+        """Stop reading while the client does not read: what it is owed must not grow without bound."""
+        self._blocked = True
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Go on reading, unless the session is paused."""
+        self._blocked = False
+        self._read_on()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Stop the clocks."""
+        for timer in (self._pause, self._timer):
+            if timer is not None:
+                timer.cancel()
+        self._connections.discard(self)
+        if not self.lost.done():
+            self.lost.set_result(None)
+
+    def end(self, reply: bytes) -> None:
+        """End the session from this side.
+
+        Args:
+            reply: A 421 reply without its CRLF.
+        """
+        if self._handshake is not None or self._blocked:
+            # Nothing can be said in the middle of a handshake, nor to a client that does not read.
+            self._transport.abort()
+        else:
+            self._perform(self._session.end(reply))
+
+    def abort(self) -> None:
+        """Cut the connection, whatever is under way."""
+        self._transport.abort()
+
+    def _perform(self, steps: list[Step]) -> None:
+        for step in steps:
+            if isinstance(step, bytes):
+                self._transport.write(step)
+            elif isinstance(step, Pause):
+                self._transport.pause_reading()
+                self._pause = self._loop.call_later(step.seconds, self._resume)
+            elif isinstance(step, StartTls):
+                # What arrives from now on is the handshake's, and not for this protocol to read.
+                self._transport.pause_reading()
+                self._handshake = self._loop.create_task(self._start_tls())
+            else:
+                self._close()
+
+    def _resume(self) -> None:
+        self._pause = None
+        self._heard = self._loop.time()
+        self._perform(self._session.resume())
+        self._read_on()
+
+    def _read_on(self) -> None:
+        if not (self._blocked or self._pause or self._handshake or self._transport.is_closing()):
+            self._transport.resume_reading()
+
+    async def _start_tls(self) -> None:
+        if self._context is None:
+            raise RuntimeError("a session that offers STARTTLS needs a TLS context")
+        try:
+            transport = await self._loop.start_tls(self._transport, self, self._context, server_side=True)
+        except OSError:
+            # ssl.SSLError, a time-out or a lost connection: the client's affair, as with a handshake of implicit TLS.
+            self._transport.abort()
+        else:
+            if transport is None:
+                self._transport.abort()
+            else:
+                self._transport = transport
+                self._heard = self._loop.time()
+                self._session.tls_started()
+        finally:
+            self._handshake = None
+
+    def _check_idle(self) -> None:
+        waiting = self._pause is not None or self._handshake is not None
+        left = self._idle_timeout if waiting else self._heard + self._idle_timeout - self._loop.time()
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._check_idle)
+        else:
+            self.end(b"421 4.4.2 Idle for too long")
+
+    def _close(self) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._transport.close()
+        # A client that never reads what it was sent would keep a closed connection for ever.
+        self._timer = self._loop.call_later(LINGER, self._transport.abort)

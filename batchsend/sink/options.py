@@ -1,0 +1,82 @@
+"""How a sink listens, what it offers, and how it treats its clients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path  # noqa: TC003 - a dataclass's annotations are part of its interface
+from typing import Literal, get_args
+
+from batchsend.errors import UsageError
+from batchsend.sink.rules import Rule  # noqa: TC001 - a dataclass's annotations are part of its interface
+
+Tls = Literal["none", "starttls", "implicit"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkOptions:
+    """The options of a sink; the defaults make a server on loopback that offers everything except TLS.
+
+    Args:
+        host: Address or name to listen on; a name with several addresses is listened on at each, on one port.
+        port: TCP port; 0 takes any free one.
+        hostname: The name in the greeting and in the reply to EHLO.
+        tls: ``"starttls"`` offers STARTTLS (RFC 3207), ``"implicit"`` speaks TLS from the first octet (RFC 8314).
+        require_tls: Refuse everything but STARTTLS until the session is encrypted.
+        require_auth: Refuse MAIL until the client has authenticated.
+        username: The user name that AUTH accepts; None accepts any credentials.
+        password: The password that goes with it; None accepts any.
+        max_size: The largest message in octets (RFC 1870); 0 for no limit.
+        max_messages: Messages accepted in one session, after which MAIL is answered 421; None for no limit.
+        pipelining: Offer PIPELINING (RFC 2920).
+        chunking: Offer CHUNKING (RFC 3030).
+        eight_bit_mime: Offer 8BITMIME (RFC 6152).
+        smtputf8: Offer SMTPUTF8 (RFC 6531).
+        rules: What happens to which recipients; the first rule that matches a recipient wins.
+        maildir: Store accepted messages in this maildir, which is made where it does not exist; None stores nothing.
+        idle_timeout: Seconds of silence after which a session is ended (RFC 5321 §4.5.3.2.7 asks for 300 at least).
+
+    Raises:
+        UsageError: A value is impossible, or two of them contradict each other.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    hostname: str = "localhost"
+    tls: Tls = "none"
+    require_tls: bool = False
+    require_auth: bool = False
+    username: str | None = None
+    password: str | None = None
+    max_size: int = 50 * 1024 * 1024
+    max_messages: int | None = None
+    pipelining: bool = True
+    chunking: bool = True
+    eight_bit_mime: bool = True
+    smtputf8: bool = True
+    rules: tuple[Rule, ...] = ()
+    maildir: Path | None = None
+    idle_timeout: float = 300.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise UsageError(
+                f"the sink's port is {self.port}", remedy="choose one from 1 to 65535, or 0 for any free one"
+            )
+        if self.tls not in get_args(Tls):
+            raise UsageError(f"the sink's tls is {self.tls!r}", remedy=f"choose one of {', '.join(get_args(Tls))}")
+        if self.require_tls and self.tls == "none":
+            raise UsageError("the sink requires TLS but does not offer it", remedy="offer starttls or implicit TLS")
+        if self.password is not None and self.username is None:
+            raise UsageError("the sink has a password but no user name", remedy="give both, or neither")
+        if self.max_size < 0:
+            raise UsageError(
+                f"the sink's max_size is {self.max_size}", remedy="choose a number of octets, or 0 for no limit"
+            )
+        if self.max_messages is not None and self.max_messages < 1:
+            raise UsageError(f"the sink's max_messages is {self.max_messages}", remedy="choose 1 or more, or no limit")
+        if not self.idle_timeout > 0:
+            raise UsageError(
+                f"the sink's idle_timeout is {self.idle_timeout}", remedy="choose a number of seconds above 0"
+            )
+        if not self.hostname or not self.hostname.isascii() or any(c <= " " or c == "\x7f" for c in self.hostname):
+            raise UsageError(f"the sink's host name is {self.hostname!r}", remedy="choose one without blanks, in ASCII")

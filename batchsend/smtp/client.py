@@ -1,0 +1,378 @@
+"""The client's half of an SMTP session after EHLO: transactions in, octets out, replies in, outcomes out. No I/O.
+
+The rules that everything below keeps:
+
+1.  Replies come in the order of the commands and nothing else ties them together (RFC 2920 §3.1). So every command puts
+    what it awaits at the end of ``_awaited``, and every reply is for what stands at its head: there is no other state
+    that says whose reply this is.
+2.  Each place allows certain kinds of reply. Any other kind means that the two sides no longer agree on where they are:
+    the session is ended at once, and no later reply is looked at.
+
+    ========  =========================  ======================================================================
+    awaited   taken                      means
+    ========  =========================  ======================================================================
+    MAIL      2yz, 4yz, 5yz              500, 502, 503 are out of place: no transaction was open
+    RCPT      2yz, 4yz, 5yz              2yz after a refused MAIL, and 500, 502, 503 after an accepted one: out of place
+    DATA      354, 4yz, 5yz              354 although MAIL or RCPT was refused: the lone dot is owed (RFC 2920 §3.1)
+    content   2yz, 4yz, 5yz              2yz to a BDAT whose MAIL or RCPT was refused: out of place
+    RSET      2yz                        the server's transaction is gone
+    dot       2yz, 4yz, 5yz              the lone dot's reply, whatever it is
+    QUIT      221                        the end
+    any       421                        the end: nothing from here on was taken (RFC 5321 §3.8)
+    ========  =========================  ======================================================================
+
+    220, 221, 235 and 3yz are replies to other commands and in place nowhere else.
+3.  A reply to something that was not handed out yet is not a reply.
+4.  A transaction is *committed* when the end of its content is handed out. Before, losing the session costs nothing;
+    after, only a reply can tell.
+5.  354 and 221 have one place each. In place, they prove that the replies before them were in place too; until then,
+    what committed transactions were told is *unconfirmed*, because an extra reply may have shifted it.
+
+With PIPELINING, commands go out as far as rule 4 allows: MAIL, RCPT and DATA in one group, and the content of one
+message opens the group of the next (RFC 2920 §3.1): one round trip a message. With CHUNKING and a depth above 1, whole
+transactions follow each other unanswered (RFC 3030 §4.2), with RSET between them. Without PIPELINING the same commands
+wait for each other.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Generic, TypeAlias
+
+from batchsend.outcome import Stage
+from batchsend.smtp import commands
+from batchsend.smtp.content import END_OF_DATA, dot_stuffed
+from batchsend.smtp.replies import Reply, ReplyParser
+from batchsend.smtp.transaction import Key, Transaction
+
+_OTHER_COMMANDS = frozenset({220, 221, 235})
+_OUT_OF_PLACE = frozenset({500, 502, 503})
+
+# What RSET, QUIT and the lone dot are for.
+_NO_TRANSACTION: Transaction[Any] = Transaction(None, mail=b"", rcpt=b"", content=b"")
+
+_Handler: TypeAlias = Callable[[Reply, Transaction[Any]], None]
+
+
+class State(Enum):
+    """Where a session is in its life."""
+
+    OPEN = "open"
+    QUITTING = "quitting"
+    CLOSED = "closed"
+
+
+class Client(Generic[Key]):
+    """Drives the transactions of one session.
+
+    Args:
+        pipelining: The server offered PIPELINING.
+        depth: How many transactions may be unanswered at once. Above 1 the content goes by BDAT, which needs
+            PIPELINING and CHUNKING offered.
+        max_messages: How many transactions this session may begin; QUIT follows the last one.
+
+    Attributes:
+        state: OPEN, QUITTING once QUIT is on its way, CLOSED when no more octets may be sent.
+        error: Why the replies cannot be believed any more, or None.
+        farewell: The 421 that ended the session, or None.
+        begun: How many transactions were begun.
+        replies: How many whole replies were taken.
+        unconfirmed: How many of the committed transactions that were handed back last may have been told another
+            one's reply (rule 5). Counts when ``error`` is set.
+    """
+
+    def __init__(self, *, pipelining: bool, depth: int = 1, max_messages: int = 100) -> None:
+        self.state = State.OPEN
+        self.error: str | None = None
+        self.farewell: Reply | None = None
+        self.begun = 0
+        self.replies = 0
+        self.unconfirmed = 0
+        self._pipelining = pipelining
+        self._depth = depth
+        self._chunked = depth > 1
+        self._max_messages = max_messages
+        self._parser = ReplyParser()
+        # Who takes the next replies, in order (rule 1): for which transaction, at which stage, and where in the stream
+        # of octets its command ends (rule 3).
+        self._awaited: deque[tuple[_Handler, Transaction[Key], Stage, int]] = deque()
+        # Without PIPELINING: the commands that wait for the reply before them.
+        self._held: deque[tuple[bytes, _Handler, Transaction[Key], Stage]] = deque()
+        self._out: list[bytes] = []
+        self._committing: list[Transaction[Key]] = []
+        self._queued = 0  # octets, since the beginning of the session
+        self._handed = 0  # of these, given to the caller
+        self._opening: Transaction[Key] | None = None  # DATA not answered yet
+        self._unanswered: dict[Transaction[Key], None] = {}  # in the order of their beginning
+        self._finished: list[Transaction[Key]] = []
+        self._reset_owed = False
+        self._quit_wanted = False
+
+    # --- what the caller does -------------------------------------------------------------------------------------
+
+    @property
+    def room(self) -> int:
+        """How many transactions may be begun now."""
+        if self.state is not State.OPEN or self._quit_wanted:
+            return 0
+        left = self._max_messages - self.begun
+        if self._chunked:
+            return min(self._depth - len(self._unanswered), left)
+        return min(1, left) if self._opening is None else 0
+
+    @property
+    def unanswered(self) -> int:
+        """How many transactions were begun and not handed back."""
+        return len(self._unanswered)
+
+    @property
+    def idle(self) -> bool:
+        """No reply is awaited."""
+        return not self._awaited
+
+    @property
+    def awaits(self) -> Stage | None:
+        """The stage of the reply awaited next, or None: what a time-out is counted against."""
+        return self._awaited[0][2] if self._awaited else None
+
+    def begin(self, transaction: Transaction[Key]) -> None:
+        """Begin a transaction; there must be room."""
+        if self.room < 1:
+            raise RuntimeError(f"no room for another transaction: {self!r}")
+        self.begun += 1
+        self._unanswered[transaction] = None
+        if self._reset_owed:
+            self._send(commands.RSET, self._on_reset, _NO_TRANSACTION, Stage.MAIL)
+        # What a refused BDAT leaves of its transaction is indeterminate (RFC 3030 §2: RSET must follow), Exim leaves it
+        # open, and the next MAIL goes out before any refusal can be known.
+        self._reset_owed = self._chunked
+        self._send(transaction.mail, self._on_mail, transaction, Stage.MAIL)
+        self._send(transaction.rcpt, self._on_rcpt, transaction, Stage.RCPT)
+        if self._chunked:
+            self._commit(transaction)
+            content = transaction.content
+            self._send(commands.bdat(len(content)) + content, self._on_content, transaction, Stage.CONTENT)
+        else:
+            self._opening = transaction
+            self._send(commands.DATA, self._on_data, transaction, Stage.DATA)
+        if self.begun >= self._max_messages:
+            self.finish()
+
+    def finish(self) -> None:
+        """Begin nothing more; QUIT as soon as what was begun allows it."""
+        self._quit_wanted = True
+        self._quit_when_possible()
+
+    def receive(self, data: bytes, *, unsent: int = 0) -> list[Transaction[Key]]:
+        """Take octets from the server; return the transactions that they decide, in order.
+
+        Args:
+            data: What the server sent.
+            unsent: Octets handed out that have not left yet: nothing among them can have been answered (rule 3).
+        """
+        arrived = self._handed - unsent
+        for reply in self._parser.feed(data):
+            if self.state is State.CLOSED:
+                break
+            self._take(reply, arrived)
+        if self._parser.error is not None:
+            self._break(self._parser.error)
+        finished, self._finished = self._finished, []
+        return finished
+
+    def committing(self) -> list[Transaction[Key]]:
+        """The transactions that the octets to be handed out next commit: the last moment to write their names down."""
+        committing, self._committing = self._committing, []
+        return committing
+
+    def data_to_send(self) -> bytes:
+        """The octets to hand to the transport now; what they commit is committed from here on."""
+        data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+        self._out.clear()
+        self._handed = self._queued
+        return data
+
+    def abandon(self) -> list[Transaction[Key]]:
+        """The connection is gone, or to be closed: return what was begun and not handed back, in order.
+
+        Each one's ``fate`` says what is known of it.
+        """
+        self._end()
+        self._held.clear()
+        self._awaited.clear()
+        self._opening = None
+        unanswered = list(self._unanswered)
+        self._unanswered.clear()
+        return unanswered
+
+    # --- sending --------------------------------------------------------------------------------------------------
+
+    def _send(self, data: bytes, handler: _Handler, transaction: Transaction[Key], stage: Stage) -> None:
+        if self._pipelining or not self._awaited:
+            self._emit(data, handler, transaction, stage)
+        else:
+            self._held.append((data, handler, transaction, stage))
+
+    def _emit(self, data: bytes, handler: _Handler, transaction: Transaction[Key], stage: Stage) -> None:
+        self._out.append(data)
+        self._queued += len(data)
+        self._awaited.append((handler, transaction, stage, self._queued))
+
+    def _quit_when_possible(self) -> None:
+        # QUIT may follow content in one group (RFC 2920 §3.1), but not a DATA whose reply is still to come.
+        if self._quit_wanted and self._opening is None and self.state is State.OPEN:
+            self._send(commands.QUIT, self._on_quit, _NO_TRANSACTION, Stage.MAIL)
+            self.state = State.QUITTING
+
+    # --- receiving ------------------------------------------------------------------------------------------------
+
+    def _take(self, reply: Reply, arrived: int) -> None:
+        self.replies += 1
+        code = reply.code
+        if code == 421:
+            self._close(reply)
+            return
+        if not self._awaited:
+            self._break(f"a reply to nothing: {reply}")
+            return
+        handler, transaction, _, end = self._awaited[0]
+        refused_early = arrived < end <= self._handed and code >= 400 and handler == self._on_content
+        if end > arrived and not refused_early:
+            self._break(f"a reply before its command: {reply}")
+            return
+        self._awaited.popleft()
+        handler(reply, transaction)
+        if refused_early:
+            # The refusal counts: what was not sent cannot have been taken, and the 354 to DATA confirmed what came
+            # before. But whether the server still reads the rest of the content, nobody knows.
+            if not self._chunked:
+                self.unconfirmed = 0
+            self._break(f"content refused before it was sent: {reply}")
+        if self._held and not self._awaited and self.state is not State.CLOSED:
+            self._emit(*self._held.popleft())
+
+    def _on_mail(self, reply: Reply, transaction: Transaction[Key]) -> None:
+        code = reply.code
+        if code < 300 and code not in _OTHER_COMMANDS:
+            transaction.opened = True
+            transaction.stage = Stage.RCPT
+        elif code >= 400 and code not in _OUT_OF_PLACE:
+            self._refuse(transaction, Stage.MAIL, reply)
+        else:
+            self._misplaced(reply, "MAIL")
+
+    def _on_rcpt(self, reply: Reply, transaction: Transaction[Key]) -> None:
+        code = reply.code
+        refused = transaction.reply is not None
+        if code < 300 and code not in _OTHER_COMMANDS and not refused:
+            transaction.stage = Stage.CONTENT if self._chunked else Stage.DATA
+        elif code >= 400 and (refused or code not in _OUT_OF_PLACE):
+            self._refuse(transaction, Stage.RCPT, reply)
+        else:
+            self._misplaced(reply, "RCPT")
+
+    def _on_data(self, reply: Reply, transaction: Transaction[Key]) -> None:
+        refused = transaction.reply is not None
+        if reply.code == 354:
+            self.unconfirmed = 0
+            self._opening = None
+            if refused:
+                self._send(END_OF_DATA, self._on_lone_dot, _NO_TRANSACTION, Stage.CONTENT)
+                self._hand_back(transaction)
+            else:
+                transaction.stage = Stage.CONTENT
+                self._commit(transaction)
+                self._send(dot_stuffed(transaction.content), self._on_content, transaction, Stage.CONTENT)
+        elif reply.code >= 400 and (refused or reply.code not in _OUT_OF_PLACE):
+            transaction.refuse(Stage.DATA, reply)
+            self._end_opening(transaction)
+        else:
+            self._misplaced(reply, "DATA")
+        self._quit_when_possible()
+
+    def _on_content(self, reply: Reply, transaction: Transaction[Key]) -> None:
+        code = reply.code
+        refused = transaction.reply is not None
+        if code < 300 and code not in _OTHER_COMMANDS and not refused:
+            transaction.reply = reply
+        elif code >= 400 and (refused or not self._chunked or code not in _OUT_OF_PLACE):
+            transaction.refuse(Stage.CONTENT, reply)
+        else:
+            self._misplaced(reply, "BDAT" if self._chunked else "the content")
+            return
+        self.unconfirmed += 1
+        self._hand_back(transaction)
+
+    def _on_reset(self, reply: Reply, _: Transaction[Key]) -> None:
+        if reply.code >= 300 or reply.code in _OTHER_COMMANDS:
+            self._misplaced(reply, "RSET")
+
+    def _on_lone_dot(self, reply: Reply, _: Transaction[Key]) -> None:
+        if 300 <= reply.code < 400 or reply.code in _OTHER_COMMANDS:
+            self._misplaced(reply, "the lone dot")
+
+    def _on_quit(self, reply: Reply, _: Transaction[Key]) -> None:
+        if reply.code == 221:
+            self.unconfirmed = 0
+            self.state = State.CLOSED
+        else:
+            self._misplaced(reply, "QUIT")
+
+    # --- transitions ----------------------------------------------------------------------------------------------
+
+    def _commit(self, transaction: Transaction[Key]) -> None:
+        transaction.committed = True
+        self._committing.append(transaction)
+
+    def _refuse(self, transaction: Transaction[Key], stage: Stage, reply: Reply) -> None:
+        transaction.refuse(stage, reply)
+        if self._held:
+            # Lockstep: RCPT and DATA of a refused transaction need not be sent at all.
+            self._held.clear()
+            self._end_opening(transaction)
+            self._quit_when_possible()
+
+    def _end_opening(self, transaction: Transaction[Key]) -> None:
+        # A transaction that MAIL opened and that no content ended is still there; a second MAIL would be refused
+        # (RFC 5321 §4.1.1.2), so RSET goes before it.
+        self._opening = None
+        self._reset_owed = transaction.opened
+        self._hand_back(transaction)
+
+    def _hand_back(self, transaction: Transaction[Key]) -> None:
+        del self._unanswered[transaction]
+        self._finished.append(transaction)
+
+    def _misplaced(self, reply: Reply, command: str) -> None:
+        self._break(f"the reply to {command} was {reply}")
+
+    def _break(self, error: str) -> None:
+        if self.state is not State.CLOSED:
+            self.error = error
+            for transaction in self._unanswered:
+                transaction.reply = None  # a refusal that other replies were still to follow: it may be another's
+            self._end()
+
+    def _close(self, farewell: Reply) -> None:
+        # Replies come in order, so nothing behind the command that 421 answers was taken, committed or not.
+        self.farewell = farewell
+        self._end()
+        for transaction in self._unanswered:
+            transaction.committed = False
+
+    def _end(self) -> None:
+        self.state = State.CLOSED
+        # What was not handed out by now never will be.
+        for _, transaction, _, end in self._awaited:
+            if end > self._handed:
+                transaction.committed = False
+        self._out.clear()
+
+    def __repr__(self) -> str:
+        trouble = f", {self.error}" if self.error else f", {self.farewell.code}" if self.farewell else ""
+        return (
+            f"<Client {self.state.value}, {self.begun} of {self._max_messages} begun, "
+            f"{len(self._unanswered)} unanswered{trouble}>"
+        )

@@ -1,0 +1,52 @@
+"""The commands of a transaction (RFC 5321 §4.1.1), as octets."""
+
+from __future__ import annotations
+
+import re
+
+DATA = b"DATA\r\n"
+RSET = b"RSET\r\n"
+QUIT = b"QUIT\r\n"
+
+# No control character, and nothing that ends a path but within a Quoted-string (RFC 5321 §4.1.2).
+_CONTROL = r"\x00-\x1f\x7f-\x9f"
+_PATH = re.compile(rf'(?:[^"<> {_CONTROL}]|"(?:[^"\\{_CONTROL}]|\\[^{_CONTROL}])*+")*+')
+
+
+def mail(reverse_path: str, parameters: str = "") -> bytes:
+    """MAIL FROM with its parameters (RFC 5321 §4.1.1.2).
+
+    Args:
+        reverse_path: A Mailbox without angle brackets, or ``""``.
+        parameters: ESMTP parameters, each led by a space.
+
+    Raises:
+        ValueError: A control character, or a space or an angle bracket outside a quoted string, is in the path, or a
+            control character in the parameters: it never reaches the wire.
+    """
+    if not parameters.isprintable():
+        raise ValueError(f"not parameters: {parameters!r}")
+    return f"MAIL FROM:<{_path(reverse_path)}>{parameters}\r\n".encode()
+
+
+def rcpt(forward_path: str) -> bytes:
+    """RCPT TO (RFC 5321 §4.1.1.3).
+
+    Raises:
+        ValueError: A control character, or a space or an angle bracket outside a quoted string, is in the path: it
+            never reaches the wire.
+    """
+    return f"RCPT TO:<{_path(forward_path)}>\r\n".encode()
+
+
+def bdat(size: int) -> bytes:
+    """BDAT with LAST (RFC 3030 §2): ``size`` octets of content follow at once."""
+    return b"BDAT %d LAST\r\n" % size
+
+
+def _path(path: str) -> str:
+    # Addresses were validated when the envelope was made. This is the last place before the wire, and where a command
+    # injection would happen, so it does not rely on that. A quoted local part may hold a ">" (RFC 5321 §4.1.2).
+    if not _PATH.fullmatch(path):
+        raise ValueError(f"not a path: {path!r}")
+    return path

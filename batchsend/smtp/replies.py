@@ -1,0 +1,126 @@
+"""Replies (RFC 5321 §4.2): the strict grammar, and a parser that takes bytes as they come."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+MAX_LINE = 8 * 1024
+"""Octets of one reply line. RFC 5321 §4.5.3.1.5 asks for 512; real servers' explanations are longer."""
+
+MAX_REPLY = 32 * 1024
+"""Octets of one reply with all its lines: a server that never stops continuing is not worth more memory."""
+
+# RFC 5321 §4.2: Reply-line = *( Reply-code "-" [ textstring ] CRLF ) Reply-code [ SP textstring ] CRLF.
+# As tables, because what is not in them is malformed, and because a look-up is the cheapest strict parser there is.
+_CODES = [b"%d" % code for code in range(200, 600)]
+_LAST = {code + separator: int(code) for code in _CODES for separator in (b" ", b"")}
+_CONTINUED = {code + b"-": int(code) for code in _CODES}
+
+# RFC 3463 §2: class "." subject "." detail, at the beginning of the text.
+_ENHANCED = re.compile(rb"([245])\.[0-9]{1,3}\.[0-9]{1,3}(?![^ ])")
+
+
+class Reply(NamedTuple):
+    """One complete reply.
+
+    Attributes:
+        code: Three digits, 200 to 599.
+        raw: The texts of its lines, without codes and separators, joined by LF.
+    """
+
+    code: int
+    raw: bytes
+
+    @property
+    def enhanced(self) -> str | None:
+        """The enhanced status code (RFC 3463), believed only if its class is the code's first digit (RFC 2034 §4)."""
+        match = _ENHANCED.match(self.raw.partition(b"\n")[0])
+        if match is None or match[1][0] - ord("0") != self.code // 100:
+            return None
+        return match[0].decode("ascii")
+
+    @property
+    def text(self) -> str:
+        """The text, safe to print: what is not UTF-8 and every control character but LF is escaped."""
+        text = self.raw.decode("utf-8", "backslashreplace")
+        if text.isprintable():
+            return text
+        return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+    def __str__(self) -> str:
+        """Code and text on one line, for messages."""
+        return f"{self.code} {self.text}".replace("\n", " ")
+
+
+class _MalformedError(Exception):
+    """The stream left the grammar; caught by the parser that raises it."""
+
+
+class ReplyParser:
+    """Cuts a stream of octets into replies.
+
+    It never raises: what the grammar does not allow is put into ``error``, the replies complete before it are returned,
+    and nothing after it is read.
+
+    Attributes:
+        error: Why the stream cannot be read on, or None.
+    """
+
+    def __init__(self) -> None:
+        self.error: str | None = None
+        self._partial = b""
+        self._lines: list[bytes] = []
+        self._code = 0
+        self._size = 0
+
+    def feed(self, data: bytes) -> list[Reply]:
+        """Take the next octets; return the replies that they complete, in order."""
+        replies: list[Reply] = []
+        if self.error is not None:
+            return replies
+        lines = (self._partial + data).split(b"\r\n")
+        self._partial = lines.pop()
+        try:
+            for line in lines:
+                # A reply of one line is by far the most frequent one; everything else goes the long way.
+                code = _LAST.get(line[:4])
+                if code is not None and not self._lines and len(line) <= MAX_LINE and b"\n" not in line:
+                    replies.append(Reply(code, line[4:]))
+                else:
+                    self._take(line, replies)
+            _check(self._partial, MAX_LINE + 1)  # a CR may be there already
+        except _MalformedError as error:
+            self.error = str(error)
+        return replies
+
+    def _take(self, line: bytes, replies: list[Reply]) -> None:
+        """Take one line that is part of a longer reply, or wrong."""
+        _check(line, MAX_LINE)
+        last = _LAST.get(line[:4])
+        code = last if last is not None else _CONTINUED.get(line[:4])
+        if code is None:
+            raise _MalformedError(f"not a reply: {line[:40]!r}")
+        if self._lines and code != self._code:
+            raise _MalformedError(f"one reply with two codes, {self._code} and {code}")
+        self._size += len(line)
+        if self._size > MAX_REPLY:
+            raise _MalformedError(f"a reply is longer than {MAX_REPLY} octets")
+        self._code = code
+        self._lines.append(line[4:])
+        if last is not None:
+            replies.append(Reply(code, b"\n".join(self._lines)))
+            self._lines.clear()
+            self._size = 0
+
+    def __repr__(self) -> str:
+        held = len(self._partial) + self._size
+        return f"<ReplyParser {'error: ' + self.error if self.error else f'{held} octets held'}>"
+
+
+def _check(line: bytes, most: int) -> None:
+    # In the order in which a parser that is fed octet by octet would notice.
+    if b"\n" in line[: MAX_LINE + 2]:
+        raise _MalformedError("a reply line ends in a bare LF")
+    if len(line) > most:
+        raise _MalformedError(f"a reply line is longer than {MAX_LINE} octets")

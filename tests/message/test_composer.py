@@ -1,0 +1,270 @@
+"""Records become submissions: what was asked for, and nothing else."""
+
+from __future__ import annotations
+
+import time
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batchsend.campaign import Message
+from batchsend.errors import RecordError, UsageError
+from batchsend.message.composer import Composer
+from batchsend.records import Record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batchsend.message.submission import Submission
+
+BASIC: dict[str, Any] = {
+    "from_": "App <hello@mail.example.com>",
+    "subject": "Hello {{ name }}",
+    "text": "Hi {{ name }}\n",
+}
+ANN = {"email": "ann@example.com", "name": "Ann"}
+
+
+def composer(directory: Path, *, recipient_field: str | None = None, **keys: Any) -> Composer:
+    message = Message(**{**BASIC, **keys})
+    return Composer(message, directory=directory, batch_id="b1", recipient_field=recipient_field)
+
+
+def compose(directory: Path, fields: dict[str, Any] | None = None, **keys: Any) -> Submission:
+    return composer(directory, **keys).compose(Record(7, 8, ANN if fields is None else fields))
+
+
+def parse(submission: Submission) -> EmailMessage:
+    content = submission.content
+    assert content.endswith(b"\r\n")
+    assert content.count(b"\r") == content.count(b"\n") == content.count(b"\r\n")
+    assert all(len(line) <= 998 for line in content.split(b"\r\n"))
+    parsed = message_from_bytes(content, policy=policy.default)
+    assert isinstance(parsed, EmailMessage)
+    assert not parsed.defects
+    return parsed
+
+
+def body(parsed: EmailMessage, kind: str) -> str:
+    part = parsed.get_body((kind,))
+    assert part is not None
+    text = part.get_content()
+    assert isinstance(text, str)
+    return text.replace("\r\n", "\n")
+
+
+def test_the_simplest_message_is_text_alone(tmp_path: Path) -> None:
+    submission = compose(tmp_path)
+    assert submission.record == 7
+    assert submission.attempt == 1
+    assert submission.message_id == "<b1.7@mail.example.com>"
+    assert submission.envelope.forward_path == "ann@example.com"
+    assert submission.envelope.reverse_path == "hello@mail.example.com"
+    head, _, text = submission.content.partition(b"\r\n\r\n")
+    assert head.split(b"\r\n")[1:] == [
+        b"Message-ID: <b1.7@mail.example.com>",
+        b"From: App <hello@mail.example.com>",
+        b"To: ann@example.com",
+        b"Subject: Hello Ann",
+        b"MIME-Version: 1.0",
+        b"Content-Type: text/plain; charset=utf-8",
+        b"Content-Transfer-Encoding: 7bit",
+    ]
+    assert text == b"Hi Ann\r\n"
+
+
+def test_the_date_is_now(tmp_path: Path) -> None:
+    before = int(time.time())
+    sent = parsedate_to_datetime(parse(compose(tmp_path))["Date"]).timestamp()
+    assert before <= sent <= time.time()
+
+
+def test_text_and_html_are_alternatives_text_first(tmp_path: Path) -> None:
+    parsed = parse(compose(tmp_path, html="<p>Grüße, {{ name }}</p>", fields={**ANN, "name": "<Jörg>"}))
+    assert [part.get_content_type() for part in parsed.walk()] == ["multipart/alternative", "text/plain", "text/html"]
+    assert body(parsed, "plain") == "Hi <Jörg>\n"
+    assert body(parsed, "html") == "<p>Grüße, &lt;Jörg&gt;</p>"
+
+
+def test_text_is_derived_from_the_rendered_html_where_there_is_none(tmp_path: Path) -> None:
+    html = "<p>Dear {{ name }}, <a href='https://example.com/{{ name }}'>look</a></p>"
+    parsed = parse(compose(tmp_path, text=None, html=html))
+    assert body(parsed, "plain") == "Dear Ann, [look](https://example.com/Ann)\n"
+    parsed = parse(compose(tmp_path, text=None, html="<p>constant</p>"))
+    assert body(parsed, "plain") == "constant\n"
+
+
+def test_bodies_come_from_files_that_include_others(tmp_path: Path) -> None:
+    (tmp_path / "base.html").write_text("<main>{% block main %}{% endblock %}</main>")
+    (tmp_path / "page.html").write_text("{% extends 'base.html' %}{% block main %}{{ name }}{% endblock %}")
+    (tmp_path / "page.txt").write_text("Text for {{ name }}")
+    files: dict[str, Any] = {"text": None, "html_file": tmp_path / "page.html", "text_file": tmp_path / "page.txt"}
+    parsed = parse(compose(tmp_path, **files))
+    assert body(parsed, "html") == "<main>Ann</main>"
+    assert body(parsed, "plain") == "Text for Ann"
+
+
+def test_attachments_stand_in_order_around_the_bodies(tmp_path: Path) -> None:
+    (tmp_path / "terms.pdf").write_bytes(b"terms")
+    (tmp_path / "7.pdf").write_bytes(b"seven")
+    attachments = ("terms.pdf", "{{ batch.record }}.pdf")
+    for html in (None, "<p>x</p>"):
+        parsed = parse(compose(tmp_path, html=html, attachments=attachments))
+        assert parsed.get_content_type() == "multipart/mixed"
+        found = [(part.get_filename(), part.get_content()) for part in parsed.iter_attachments()]
+        assert found == [("terms.pdf", b"terms"), ("7.pdf", b"seven")]
+        assert body(parsed, "plain") == "Hi Ann\n"
+
+
+def test_a_record_cannot_attach_from_outside_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "campaign").mkdir()
+    (tmp_path / "secret.txt").write_text("secret")
+    with pytest.raises(RecordError, match="outside the campaign's folder"):
+        compose(tmp_path / "campaign", {**ANN, "file": "../secret.txt"}, attachments=("{{ file }}",))
+
+
+def test_the_message_id_is_the_same_whenever_a_record_is_composed(tmp_path: Path) -> None:
+    ids = {compose(tmp_path, from_="{{ name }} <x@{{ name }}.example>").message_id for _ in range(3)}
+    assert ids == {"<b1.7@Ann.example>"}
+
+
+def test_the_return_path_is_a_template_and_may_be_null(tmp_path: Path) -> None:
+    submission = compose(tmp_path, return_path="bounce+{{ batch.record }}@example.com")
+    assert submission.envelope.reverse_path == "bounce+7@example.com"
+    assert compose(tmp_path, return_path="").envelope.reverse_path == ""
+
+
+def test_headers_are_in_the_order_of_the_campaign(tmp_path: Path) -> None:
+    submission = compose(
+        tmp_path,
+        to="{{ name }} <{{ email }}>",
+        reply_to="help@example.com",
+        headers={"List-Unsubscribe": "<https://example.com/{{ name }}>", "X-B": "1", "X-A": "{{ batch.id }}"},
+    )
+    assert [name for name, _ in parse(submission).items()] == (
+        [
+            "Date",
+            "Message-ID",
+            "From",
+            "To",
+            "Reply-To",
+            "Subject",
+            "List-Unsubscribe",
+            "X-B",
+            "X-A",
+            "MIME-Version",
+            "Content-Type",
+            "Content-Transfer-Encoding",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "recipient"),
+    [
+        ({"email": "a@example.com", "to": "b@example.com"}, "a@example.com"),
+        ({"address": "b@example.com", "recipient": "a@example.com"}, "a@example.com"),
+        ({"Email": "b@example.com", "to": "a@example.com"}, "a@example.com"),
+        ({"E-Mail": "b@example.com", "EMAIL": "a@example.com"}, "a@example.com"),
+        ({"EMAIL": "a@example.com", "Email": "b@example.com"}, "a@example.com"),
+    ],
+)
+def test_the_recipient_is_found_where_it_usually_is(tmp_path: Path, fields: dict[str, Any], recipient: str) -> None:
+    assert compose(tmp_path, {"name": "x", **fields}).envelope.forward_path == recipient
+
+
+def test_the_recipient_is_in_the_field_that_the_campaign_names(tmp_path: Path) -> None:
+    fields = {**ANN, "mail": "b@example.com"}
+    assert compose(tmp_path, fields, recipient_field="mail").envelope.forward_path == "b@example.com"
+    with pytest.raises(RecordError, match="no field 'Mail'"):
+        compose(tmp_path, fields, recipient_field="Mail")
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({}, "none of the fields email, to, recipient, address"),
+        ({"email": None}, "field 'email' holds no address but NoneType"),
+        ({"email": ["a@example.com"]}, "field 'email' holds no address but list"),
+        ({"email": ""}, "recipient '' is not an address"),
+        ({"email": "a@b\r\nRCPT TO:<c@d>"}, r"recipient .* U\+000D"),
+        ({"email": "a@example.com"}, "header Subject: 'name' is undefined"),
+        ({**ANN, "name": "x\r\nBcc: y@example.net"}, r"header Subject contains the control character U\+000D"),
+        ({**ANN, "name": "x\n"}, r"header Subject contains the control character U\+000A"),
+    ],
+)
+def test_a_record_that_cannot_be_sent_says_why(tmp_path: Path, fields: dict[str, Any], reason: str) -> None:
+    with pytest.raises(RecordError, match=reason):
+        compose(tmp_path, fields)
+
+
+def test_columns_named_like_headers_do_nothing_by_themselves(tmp_path: Path) -> None:
+    fields = {**ANN, "To": "x@example.net", "Bcc": "x@example.net", "Message-ID": "<x>", "Subject": "x", "From": "x"}
+    parsed = parse(compose(tmp_path, fields))
+    assert parsed["To"] == "ann@example.com"
+    assert parsed["Bcc"] is None
+    assert parsed["Subject"] == "Hello Ann"
+
+
+@pytest.mark.parametrize(
+    "text", ["", ".", "no final line end", "x" * 10_000, "\n.\nMAIL FROM:<>\n", "é\r\n.\r\n", "a\rb"]
+)
+def test_any_body_is_read_back(tmp_path: Path, text: str) -> None:
+    read = body(parse(compose(tmp_path, {**ANN, "text": text}, text="{{ text }}", html="<p>x</p>")), "plain")
+    assert read == text.replace("\r\n", "\n").replace("\r", "\n")
+    alone = body(parse(compose(tmp_path, {**ANN, "text": text}, text="{{ text }}")), "plain")
+    assert alone.removesuffix("\n") == read.removesuffix("\n")  # a message ends with a line end in any case
+
+
+def test_a_body_that_quotes_the_boundary_adds_no_part(tmp_path: Path) -> None:
+    one = composer(tmp_path, text="{{ text }}", html="<p>x</p>")
+    boundary = parse(one.compose(Record(1, 2, {**ANN, "text": "x"}))).get_boundary()
+    text = f"\n--{boundary}\nContent-Type: text/html\n\nevil\n--{boundary}--\n"
+    parsed = parse(one.compose(Record(2, 3, {**ANN, "text": text})))
+    assert [part.get_content_type() for part in parsed.walk()] == ["multipart/alternative", "text/plain", "text/html"]
+    assert body(parsed, "plain") == text
+
+
+def test_a_local_part_in_another_script_stands_in_the_header_as_it_is(tmp_path: Path) -> None:
+    submission = compose(tmp_path, {**ANN, "email": "jörg@bücher.example"})
+    assert "To: jörg@xn--bcher-kva.example\r\n".encode() in submission.content
+    with pytest.raises(RecordError, match="SMTPUTF8"):
+        compose(tmp_path, to="jörg@example.com")
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ({"from_": "App"}, "message.from: header From"),
+        ({"from_": "a@example.com, b@example.com"}, "message.from: .*exactly one"),
+        ({"to": "{{ name"}, "message.to: header To, line 1"),
+        ({"reply_to": "x"}, "message.reply_to"),
+        ({"return_path": "x"}, "message.return_path"),
+        ({"subject": "two\nlines"}, r"message.subject: .*U\+000A"),
+        ({"subject": "{% if %}"}, "message.subject: header Subject, line 1"),
+        ({"headers": {"From": "x"}}, "message.headers: From cannot be set here"),
+        ({"headers": {"List-Unsubscribe": "https://example.com"}}, "message.headers: header List-Unsubscribe"),
+        ({"html": "\n{{ x"}, "message.html, line 2"),
+        ({"text": None}, "neither text nor HTML"),
+        ({"attachments": ("missing.pdf",)}, "message.attachments: attachment 'missing.pdf': No such file"),
+    ],
+)
+def test_what_is_wrong_with_the_campaign_is_said_before_any_record(
+    tmp_path: Path, keys: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(UsageError, match=named) as caught:
+        composer(tmp_path, **keys)
+    assert caught.value.remedy
+
+
+def test_a_missing_template_file_names_its_key(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"message\.html_file: cannot read .*missing\.html"):
+        composer(tmp_path, html_file=tmp_path / "missing.html")
+
+
+def test_a_batch_id_that_is_no_part_of_a_message_id_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Message-ID"):
+        Composer(Message(**BASIC), directory=tmp_path, batch_id="a b")

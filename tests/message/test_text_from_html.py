@@ -1,0 +1,74 @@
+"""The text that is derived from HTML reads as text."""
+
+from __future__ import annotations
+
+import pytest
+
+from batchsend.message.text import text_from_html
+
+HTML = """<!doctype html><html><head><title>Title</title><meta name="description" content="Meta">
+<style>p { color: red }</style></head><body>
+<div style="display:none; max-height:0">Preheader</div><span hidden>Hidden</span><!-- Comment -->
+<header>Heading</header><nav>Ways on</nav>
+<table role="presentation" width="100%"><tr><td>
+  <table><tr><td><h1>Hello, J&ouml;rg &amp; Co</h1><p>Thank you,<br>you *know*.</p>
+  <p><a href="https://example.com/u?a=1&amp;b=2">Confirm</a></p></td><td>Right</td></tr></table>
+</td></tr></table>
+<ul><li>one</li><li>two</li></ul>
+<img src="https://example.com/pixel.png" alt="">
+<table><tr><th>Item</th><th>Price</th></tr><tr><td>Book</td><td>3 &euro;</td></tr></table>
+<script>alert(1)</script><p>1 &lt; 2, snake_case</p>
+<footer><a href="https://example.com/unsubscribe">Unsubscribe</a></footer></body></html>"""
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return text_from_html(HTML)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Heading\n",
+        "Ways on\n",
+        "Hello, Jörg & Co\n",
+        "Thank you,\nyou *know*.\n",
+        "Right\n",
+        "- one\n- two\n",
+        "1 < 2, snake_case\n",
+        "Unsubscribe",
+    ],
+)
+def test_what_is_shown_is_said(text: str, said: str) -> None:
+    assert said in text
+
+
+@pytest.mark.parametrize("url", ["https://example.com/u?a=1&b=2", "https://example.com/unsubscribe"])
+def test_links_keep_their_addresses(text: str, url: str) -> None:
+    assert url in text
+
+
+@pytest.mark.parametrize(
+    "hidden", ["Preheader", "Hidden", "Comment", "Title", "Meta", "color", "alert", "pixel", "<p", "&amp;"]
+)
+def test_what_is_not_shown_is_not_said(text: str, hidden: str) -> None:
+    assert hidden not in text
+
+
+def test_a_layout_table_is_no_table_and_a_table_of_data_is_one(text: str) -> None:
+    assert "| Item | Price |" in text
+    assert "|" not in text.partition("| Item")[0]
+
+
+def test_lines_have_nothing_blank_at_their_ends(text: str) -> None:
+    assert all(line == line.rstrip() for line in text.splitlines())
+    assert text.endswith("\n")
+    assert not text.endswith("\n\n")
+
+
+@pytest.mark.parametrize(
+    "html",
+    ["", "   ", "<", "<table><th>", "<p>\0</p>", "<table>" * 3_000, "<div>" * 20_000 + "x", "<table><th>" * 3_000],
+)
+def test_broken_html_is_read_all_the_same(html: str) -> None:
+    assert text_from_html(html).endswith("\n")

@@ -1,0 +1,71 @@
+"""A private OpenSMTPD: a server that does not offer PIPELINING; it stores what it takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.servers import requirements
+from tests.servers.daemon import Daemon, accounts, free_ports
+from tests.servers.relay import Relay
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_CONFIGURATION = """\
+smtp max-message-size 50M
+action "catch" relay host "lmtp://127.0.0.1:{catcher}"
+
+listen on 127.0.0.1 port {plain} hostname "mail.example.org"
+
+match from any for domain "unknown.example.com" reject
+match from any for any action "catch"
+"""
+
+
+class OpenSmtpd(Relay):
+    """An instance of OpenSMTPD in a namespace of its own; it need not be installed, only unpacked.
+
+    ``*@unknown.example.com`` is refused at RCPT with a 550. A message without Date or Message-ID is given one, at the
+    end of its header. There is no TLS: Debian 12 builds release 6.8 with OpenSSL 3, with which its separate key-holding
+    process can make no signature.
+
+    Attributes:
+        plain_port: Its listener.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("opensmtpd")
+        (self.plain_port,) = free_ports(1)
+
+    def log_text(self) -> str:
+        """Return what OpenSMTPD has logged so far."""
+        return self._output.read_text(errors="replace")
+
+    @property
+    def _output(self) -> Path:
+        return self.directory / "output"
+
+    def _idle(self) -> bool:
+        # The queue's messages lie in queue/XX/XXXXXXXX; the directory of each goes when it has been delivered.
+        spool = self.directory / "spool" / "smtpd"
+        return next(spool.glob("incoming/*"), next(spool.glob("queue/*/*"), None)) is None
+
+    def _start(self) -> Daemon:
+        configuration = self.directory / "smtpd.conf"
+        configuration.write_text(
+            _CONFIGURATION.format(
+                plain=self.plain_port,
+                catcher=self.catcher.port,
+            )
+        )
+        # Its paths are built in: it is shown private directories where they lie.
+        shows = accounts(self.directory)
+        for name, shown in {"spool": "/var/spool", "lib": "/var/lib", "run": "/run"}.items():
+            shows[shown] = self.directory / name
+            shows[shown].mkdir()
+        (self.directory / "lib" / "opensmtpd" / "empty").mkdir(parents=True)
+        (self.directory / "spool" / "smtpd").mkdir(mode=0o711)
+        command: list[str | Path] = [requirements.program("smtpd"), "-d", "-f", configuration]
+        daemon = Daemon(command, output=self._output, shows=shows)
+        daemon.wait_ready(self.plain_port)
+        return daemon

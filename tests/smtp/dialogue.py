@@ -1,0 +1,203 @@
+r"""Dialogues as files: what one session says and hears, and what becomes of its messages.
+
+::
+
+    # Why this one is here, with the RFC's section.
+    mode: pipelining                lockstep, pipelining or chunking
+    depth: 3                        with chunking
+    max messages: 2                 100 if it is not said
+    messages: 1 2                   each is begun as soon as there is room
+    content 2: two lines\r\n.\r\n   with Python's escapes; "Hello 2" if it is not said
+    segments: whole                 the server's octets mean something else when they come one by one
+
+    C: MAIL FROM:<sender@example.org>     lines that follow each other are one write
+    C: RCPT TO:<1@example.com>
+
+    S: 250 Ok                             lines that follow each other are one segment
+    S> 250 torn\n                         octets, with Python's escapes and no CRLF added
+    S*9: 250-more                         nine such lines
+    ! finish                              the caller wants no more after what is begun
+    ! unsent 5                            when the next segment arrives, the last 5 octets have not left yet
+
+    fate: 1 answered 250 at content       in the order in which they are handed back; what the session still
+    fate: 2 unsent                        holds at the end is abandoned: the connection is lost there
+    fate: 3 in doubt at content
+    error: the reply to MAIL was          how it begins; none if there is none
+    unconfirmed: 0
+    state: closed
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from batchsend.smtp import commands
+from batchsend.smtp.client import Client
+from batchsend.smtp.transaction import Fate, Transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_LINE = re.compile(r"(?P<who>[CS])(?:\*(?P<times>\d+))?(?P<form>[:>])(?: (?P<what>.*))?")
+_DEED = re.compile(r"! (?:(?P<finish>finish)|unsent (?P<unsent>\d+))")
+_HEADERS = {"mode", "depth", "max messages", "messages", "segments"}
+_ENDS = {"error", "unconfirmed", "state"}
+
+
+@dataclass(slots=True)
+class Turn:
+    """Octets that go together: the client hands them out at once (C), or they arrive from the server (S)."""
+
+    who: str
+    octets: bytes
+    unsent: int = 0
+
+
+@dataclass(slots=True)
+class Finish:
+    """The caller calls ``finish()``."""
+
+
+Step: TypeAlias = Turn | Finish
+
+
+@dataclass(slots=True)
+class Dialogue:
+    """One file, parsed."""
+
+    why: list[str] = field(default_factory=list)
+    options: dict[str, str] = field(default_factory=dict)
+    contents: dict[int, bytes] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    fates: list[str] = field(default_factory=list)
+    ends: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def messages(self) -> list[int]:
+        """The keys of the messages, in the order in which they are begun."""
+        return [int(word) for word in self.options.get("messages", "").split()]
+
+
+def read(path: Path) -> Dialogue:
+    """Parse a file.
+
+    Raises:
+        ValueError: A line is none of what stands above, or one that every dialogue needs is missing.
+    """
+    dialogue = Dialogue()
+    together = False  # does the line continue the step before it?
+    unsent = 0
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line:
+            together = False
+        elif line.startswith("#"):
+            dialogue.why.append(line[1:].strip())
+        elif match := _LINE.fullmatch(line):
+            before = dialogue.steps[-1] if together else None
+            if isinstance(before, Turn) and before.who == match["who"]:
+                before.octets += _said(match)
+            else:
+                dialogue.steps.append(Turn(match["who"], _said(match), unsent))
+            together, unsent = True, 0
+        elif match := _DEED.fullmatch(line):
+            if match["finish"]:
+                dialogue.steps.append(Finish())
+            else:
+                unsent = int(match["unsent"])
+            together = False
+        elif not _told(dialogue, line):
+            raise ValueError(f"{path.name}, line {number}: {line!r}")
+    if not dialogue.why or "mode" not in dialogue.options or set(dialogue.ends) != _ENDS:
+        raise ValueError(f"{path.name}: a comment, mode, error, unconfirmed and state are needed")
+    return dialogue
+
+
+def _said(match: re.Match[str]) -> bytes:
+    what = match["what"] or ""
+    octets = what.encode() + b"\r\n" if match["form"] == ":" else _unescaped(what)
+    return octets * int(match["times"] or 1)
+
+
+def _told(dialogue: Dialogue, line: str) -> bool:
+    """Take a line of the beginning or of the end; False if it is neither."""
+    name, colon, value = line.partition(": ")
+    if not colon:
+        return False
+    if name == "fate":
+        dialogue.fates.append(value)
+    elif name in _HEADERS:
+        dialogue.options[name] = value
+    elif name in _ENDS:
+        dialogue.ends[name] = value
+    elif name.startswith("content "):
+        dialogue.contents[int(name.split()[1])] = _unescaped(value)
+    else:
+        return False
+    return True
+
+
+def _unescaped(text: str) -> bytes:
+    return text.encode("latin-1", "backslashreplace").decode("unicode-escape").encode("latin-1")
+
+
+class Player:
+    """The caller's half of a session: begins what there is room for, and notes what it is told.
+
+    Attributes:
+        client: The client under test.
+        written: Everything that the client handed out.
+        fates: What became of the messages, in the words of the files, in the order in which they were handed back.
+        begun: The messages that were begun.
+    """
+
+    def __init__(self, dialogue: Dialogue) -> None:
+        mode = dialogue.options["mode"]
+        self.client: Client[int] = Client(
+            pipelining=mode != "lockstep",
+            depth=int(dialogue.options.get("depth", "2")) if mode == "chunking" else 1,
+            max_messages=int(dialogue.options.get("max messages", "100")),
+        )
+        self.written = b""
+        self.fates: list[str] = []
+        self.begun: list[int] = []
+        self._contents = dialogue.contents
+        self._waiting = deque(dialogue.messages)
+
+    def turn(self) -> bytes:
+        """Begin what there is room for, and return what the client hands out now."""
+        while self.client.room and self._waiting:
+            key = self._waiting.popleft()
+            self.begun.append(key)
+            self.client.begin(
+                Transaction(
+                    key,
+                    mail=commands.mail("sender@example.org"),
+                    rcpt=commands.rcpt(f"{key}@example.com"),
+                    content=self._contents.get(key, b"Hello %d\r\n" % key),
+                )
+            )
+        octets = self.client.data_to_send()
+        self.written += octets
+        return octets
+
+    def receive(self, octets: bytes, unsent: int = 0) -> bytes:
+        """Hand octets to the client; return what it hands out then."""
+        self._note(self.client.receive(octets, unsent=unsent))
+        return self.turn()
+
+    def lose(self) -> None:
+        """Lose the connection."""
+        self._note(self.client.abandon())
+
+    def _note(self, transactions: Iterable[Transaction[int]]) -> None:
+        for transaction in transactions:
+            fate = f"{transaction.key} {transaction.fate.value}"
+            if transaction.reply is not None:
+                fate += f" {transaction.reply.code}"
+            if transaction.fate is not Fate.UNSENT:
+                fate += f" at {transaction.stage}"
+            self.fates.append(fate)

@@ -1,0 +1,131 @@
+"""One reply too many, too few or out of place: what was believed before it shows is within the client's own account."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchsend.smtp import commands
+from batchsend.smtp.client import Client
+from batchsend.smtp.transaction import Fate, Transaction
+from tests.smtp.model_server import Decision, Habits, ModelServer
+from tests.smtp.session_driver import Drive, envelope
+from tests.smtp.test_equivalence import Mode, decisions, modes
+
+if TYPE_CHECKING:
+    from random import Random
+
+
+@dataclass
+class Anomaly:
+    """What goes wrong with one reply of a session, and that is all that goes wrong.
+
+    Args:
+        kind: ``extra`` puts another reply before it, ``missing`` leaves it out, ``misplaced`` puts one in its place
+            that cannot stand there, ``malformed`` puts before it what is no reply.
+        index: Which reply of the session, from 0.
+        code: The code of the other reply.
+    """
+
+    kind: Literal["extra", "missing", "misplaced", "malformed"]
+    index: int
+    code: int
+
+    def __call__(self, reply: bytes) -> bytes:
+        """Return what arrives in a reply's place."""
+        self.index -= 1
+        if self.index != -1:
+            return reply
+        match self.kind:
+            case "extra":
+                return b"%d nobody asked\r\n" % self.code + reply
+            case "missing":
+                return b""
+            case "malformed":
+                return b"nobody asked\r\n" + reply
+            case "misplaced":
+                if reply.startswith((b"354", b"221")):
+                    return b"250 not here\r\n"
+                return b"%d not here\r\n" % (self.code if self.code in {220, 221, 235, 354} else 354)
+
+
+anomalies = st.builds(
+    Anomaly,
+    kind=st.sampled_from(["extra", "extra", "missing", "misplaced", "malformed"]),
+    index=st.integers(min_value=0, max_value=40),
+    code=st.sampled_from([220, 221, 235, 250, 250, 250, 354, 354, 451, 500, 503, 503, 550, 550]),
+)
+
+
+def drive(mode: Mode, decided: list[Decision], anomaly: Anomaly, random: Random) -> Drive:
+    """Drive one session in which one thing goes wrong."""
+    table = dict(enumerate(decided, 1))
+    pipelining = mode != "lockstep"
+    client: Client[int] = Client(pipelining=pipelining, depth=3 if mode == "chunking" else 1)
+    server = ModelServer(
+        table, Habits(pipelining=pipelining, refused_stay_open=random.choice([True, False]), strict=False)
+    )
+    drive = Drive(client, server, random)
+    drive.run(list(table), anomaly)
+    return drive
+
+
+@modes
+@given(
+    decided=st.lists(decisions(), min_size=1, max_size=10),
+    anomaly=anomalies,
+    random=st.randoms(use_true_random=False),
+)
+@settings(max_examples=200)
+def test_one_anomaly_never_misleads_beyond_the_account(
+    mode: Mode, decided: list[Decision], anomaly: Anomaly, random: Random
+) -> None:
+    session = drive(mode, decided, anomaly, random)
+    client = session.client
+    taken = {forward_path for _, forward_path, _ in session.server.accepted}
+
+    def differs(transaction: Transaction[int]) -> bool:
+        assert transaction.reply is not None
+        code, _ = decided[transaction.key - 1].outcome(chunked=mode == "chunking")
+        accepted = envelope(transaction.key)[1] in taken
+        return transaction.reply.code != code or (transaction.reply.code < 300) != accepted
+
+    # Everything that was begun is handed back once.
+    assert sorted(transaction.key for transaction in session.ended) == [
+        transaction.key for transaction in session.begun
+    ]
+    # What was committed and answered otherwise than the server did is among the last that the client calls unconfirmed.
+    committed = [transaction for transaction in session.received if transaction.committed]
+    confirmed = committed[: len(committed) - client.unconfirmed]
+    assert not any(differs(transaction) for transaction in confirmed)
+    # What is called unsent, or was not committed, never arrived.
+    for transaction in session.ended:
+        if transaction.fate is Fate.UNSENT or not transaction.committed:
+            assert envelope(transaction.key)[1] not in taken
+    # No reply is believed that a broken stream leaves half of.
+    if client.error is not None:
+        assert not any(transaction.fate is Fate.ANSWERED for transaction in session.abandoned)
+    # Nothing is unconfirmed in a session that came to its end.
+    if client.error is None and not session.stalled:
+        assert client.unconfirmed == 0
+
+
+@pytest.mark.xfail(
+    strict=True, reason="a refusal before the content may be another's as well, and is not counted in `unconfirmed`"
+)
+def test_a_refusal_before_the_content_is_within_the_account_too() -> None:
+    """Lockstep: MAIL is told a refusal too many, the stream breaks two replies later, and nothing takes it back."""
+    client: Client[int] = Client(pipelining=False)
+    refused: list[Transaction[int]] = []
+    for number, answers in enumerate([[b"550 nobody asked\r\n"], [b"250 mail\r\n", b"503 nested MAIL\r\n"]], 1):
+        client.begin(Transaction(number, mail=commands.mail(""), rcpt=commands.rcpt("r@example.com"), content=b""))
+        for answer in answers:
+            client.data_to_send()
+            refused += client.receive(answer)
+    assert client.error is not None
+    assert [transaction.key for transaction in refused] == [1]
+    assert client.unconfirmed == 1

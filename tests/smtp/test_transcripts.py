@@ -1,0 +1,96 @@
+"""Every dialogue in tests/transcripts: what is written, and what becomes of each message."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from batchsend.smtp.client import State
+from batchsend.smtp.content import dot_stuffed
+from tests.smtp.dialogue import Dialogue, Finish, Player, Turn, read
+
+TRANSCRIPTS = sorted((Path(__file__).parent.parent / "transcripts").glob("*.txt"))
+
+# Some are about what arrives together.
+SEPARABLE = [path for path in TRANSCRIPTS if read(path).options.get("segments") != "whole"]
+
+dialogues = pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: path.stem)
+
+
+def play(dialogue: Dialogue, *, octet_by_octet: bool) -> Player:
+    """Play a dialogue up to its end; the client must write what stands there, and then."""
+    player = Player(dialogue)
+    written = player.turn()
+    for step in dialogue.steps:
+        match step:
+            case Turn("C", octets):
+                assert written == octets
+                written = b""
+            case Finish():
+                player.client.finish()
+                written += player.turn()
+            case Turn("S", octets, unsent):
+                assert written == b"", "the client wrote what does not stand here"
+                segments = [bytes([octet]) for octet in octets] if octet_by_octet else [octets]
+                for segment in segments:
+                    written += player.receive(segment, unsent)
+    assert written == b"", "the client wrote what does not stand here"
+    return player
+
+
+def check_end(player: Player, dialogue: Dialogue) -> None:
+    """The connection is lost; compare what is known then with what the file says."""
+    client = player.client
+    assert client.state.value == dialogue.ends["state"]
+    player.lose()
+    assert player.fates == dialogue.fates
+    assert (client.error or "none").startswith(dialogue.ends["error"])
+    assert str(client.unconfirmed) == dialogue.ends["unconfirmed"]
+    assert client.state is State.CLOSED
+    assert client.room == 0
+    assert client.abandon() == []
+
+
+def test_there_are_transcripts() -> None:
+    assert len(TRANSCRIPTS) > 50
+
+
+@dialogues
+def test_whole_segments(path: Path) -> None:
+    dialogue = read(path)
+    check_end(play(dialogue, octet_by_octet=False), dialogue)
+
+
+@pytest.mark.parametrize("path", SEPARABLE, ids=lambda path: path.stem)
+def test_octet_by_octet(path: Path) -> None:
+    dialogue = read(path)
+    check_end(play(dialogue, octet_by_octet=True), dialogue)
+
+
+@dialogues
+def test_a_connection_lost_anywhere_is_accounted_for(path: Path) -> None:
+    """After each octet from the server every message begun has one fate, and is in doubt only if all of it was written.
+
+    Whether the server answered with a refusal or a farewell, only the octets so far can tell; so nothing is said here
+    about what is answered but that it is answered once.
+    """
+    dialogue = read(path)
+    stream = b"".join(step.octets for step in dialogue.steps if isinstance(step, Turn) and step.who == "S")
+    for end in range(len(stream[:600])):
+        player = Player(dialogue)
+        player.turn()
+        for octet in stream[:end]:
+            player.receive(bytes([octet]))
+        player.lose()
+        assert sorted(int(fate.split()[0]) for fate in player.fates) == player.begun
+        for fate in player.fates:
+            key = int(fate.split()[0])
+            content = dialogue.contents.get(key, b"Hello %d\r\n" % key)
+            whole = rf"BDAT {len(content)} LAST\r\n".encode() + re.escape(content)
+            if not re.search(whole, player.written) and dot_stuffed(content) not in player.written:
+                assert "in doubt" not in fate
+                assert "at content" not in fate
+            elif player.client.farewell is None:
+                assert "unsent" not in fate

@@ -1,0 +1,94 @@
+"""The house keeps its shape: data flows one way, the protocol does no I/O, no file takes everything in."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKAGE = Path(__file__).parent.parent / "batchsend"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+VOCABULARY = {"outcome", "errors", "campaign"}
+STAGES = ["records", "message", "delivery", "results", "report"]
+MAY_IMPORT = {
+    "outcome": set[str](),
+    "errors": set[str](),
+    "loop": set[str](),
+    "version": set[str](),
+    "campaign": {"errors"},
+    "smtp": {"outcome"},
+    "sink": {"errors"},
+    **{stage: {*VOCABULARY, *STAGES[:place]} for place, stage in enumerate(STAGES)},
+}
+MAY_IMPORT["delivery"].add("smtp")
+SEES_EVERYTHING = {"batch", "dispatch", "producer", "sandbox", "cli", "__init__", "__main__"}
+
+INPUT_AND_OUTPUT = {"asyncio", "anyio", "socket", "ssl", "time", "os", "io", "pathlib", "threading", "selectors"}
+
+MAX_FILE = 400
+MAX_FUNCTION = 50
+
+
+def room(file: Path) -> str:
+    """The part of the package that a file belongs to."""
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(file: Path) -> Iterator[str]:
+    """The dotted names of everything that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own_imports(file: Path) -> set[str]:
+    """The rooms of the package that a file imports from; the package itself counts as none."""
+    names = (name.split(".") for name in imports(file))
+    rooms = {name[1] for name in names if name[0] == "batchsend" and len(name) > 1}
+    return {name for name in rooms if name in MAY_IMPORT or name in SEES_EVERYTHING}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_each_room_imports_only_what_comes_before_it(file: Path) -> None:
+    if room(file) in SEES_EVERYTHING:
+        return
+    assert room(file) in MAY_IMPORT, "a new room: say in this test what it may import"
+    assert own_imports(file) <= MAY_IMPORT[room(file)] | {room(file)}
+
+
+@pytest.mark.parametrize("file", sorted((PACKAGE / "smtp").glob("*.py")), ids=lambda file: file.name)
+def test_the_protocol_does_no_input_or_output(file: Path) -> None:
+    modules = {name.split(".")[0] for name in imports(file)}
+    assert not modules & INPUT_AND_OUTPUT
+    assert modules <= {"batchsend", *sys.stdlib_module_names}, "smtp/ needs nothing but the standard library"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_no_file_and_no_function_outgrows_one_thing(file: Path) -> None:
+    source = file.read_text()
+    assert source.count("\n") <= MAX_FILE
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            if body:
+                length = (body[-1].end_lineno or 0) - body[0].lineno + 1
+                assert length <= MAX_FUNCTION, f"{node.name} has {length} lines"
+
+
+def test_the_project_has_one_place_for_each_thing() -> None:
+    """Nothing grows at the top level but what convention wants there."""
+    tracked = {path.name for path in PACKAGE.parent.iterdir() if not path.name.startswith(".")}
+    assert tracked <= {
+        *("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "Makefile"),
+        *("batchsend", "benchmarks", "tests", "samples"),
+    }

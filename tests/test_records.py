@@ -1,0 +1,412 @@
+"""Records: what becomes of every kind of row and file."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batchsend.errors import RunError, UsageError
+from batchsend.records import BadRecord, Record, RecordReader, open_records
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Rows = list[Record | BadRecord]
+
+
+def everything(reader: RecordReader, n: int = 100) -> Rows:
+    rows: Rows = []
+    with reader:
+        while some := reader.read(n):
+            assert len(some) <= n
+            rows += some
+    return rows
+
+
+@pytest.fixture
+def rows_of(tmp_path: Path) -> Callable[[str, bytes], Rows]:
+    def read(name: str, content: bytes) -> Rows:
+        path = tmp_path / name
+        path.write_bytes(content)
+        return everything(open_records(path))
+
+    return read
+
+
+def good(number: int, line: int, **fields: object) -> Record:
+    return Record(number, line, fields)
+
+
+def test_csv_and_jsonl_say_the_same(rows_of: Callable[[str, bytes], Rows]) -> None:
+    expected = [good(1, 2, email="a@example.com", name="Zoë, Ltd"), good(2, 3, email="b@example.com", name="")]
+    assert rows_of("r.csv", 'email,name\na@example.com,"Zoë, Ltd"\nb@example.com,\n'.encode()) == expected
+    text = '\n{"email": "a@example.com", "name": "Zoë, Ltd"}\n{"email": "b@example.com", "name": ""}\n'
+    assert rows_of("r.jsonl", text.encode()) == expected
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_csv_line_ends_are_one_physical_line_each(rows_of: Callable[[str, bytes], Rows], end: bytes) -> None:
+    text = end.join([b"a,b", b"", b'1,"x', b'y"', b"", b"2,z"])
+    assert rows_of("r.csv", text) == [good(1, 3, a="1", b=f"x{end.decode()}y"), good(2, 6, a="2", b="z")]
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("a,b", "1;2,3"),
+        ("a;b", "1;2"),
+        ("a\tb", "1\t2"),
+        ('"a;b;c",d', "1,2"),
+        ("\ufeffa;b", "1;2"),
+        (" a , b ", "1,2"),
+    ],
+)
+def test_csv_delimiter_is_the_one_outside_quotes_in_the_header(
+    rows_of: Callable[[str, bytes], Rows], header: str, row: str
+) -> None:
+    (record,) = rows_of("r.csv", f"{header}\n{row}\n".encode())
+    assert isinstance(record, Record)
+    assert len(record.fields) == 2
+    assert all(name == name.strip() and "\ufeff" not in name for name in record.fields)
+
+
+def test_csv_ragged_rows_are_bad_and_the_rest_goes_on(rows_of: Callable[[str, bytes], Rows]) -> None:
+    rows = rows_of("r.csv", b"a,b,c\n1\n1,2,3,4\n   \n1,2,3\n")
+    assert rows == [
+        BadRecord(1, 2, "1 field where the header has 3", {"a": "1"}),
+        BadRecord(2, 3, "4 fields where the header has 3", {"a": "1", "b": "2", "c": "3"}),
+        good(3, 5, a="1", b="2", c="3"),
+    ]
+
+
+def test_csv_only_the_row_with_the_wrong_bytes_is_bad(rows_of: Callable[[str, bytes], Rows]) -> None:
+    rows = rows_of("r.csv", b"a,b\n1,ok\n2,caf\xe9\n3,\0\n4,caf\xc3\xa9\n")
+    assert rows == [
+        good(1, 2, a="1", b="ok"),
+        BadRecord(2, 3, "not UTF-8: byte 0xE9 in the field 'b'", {"a": "2", "b": "caf\ufffd"}),
+        BadRecord(3, 4, "a NUL character in the field 'b'", {"a": "3", "b": "\0"}),
+        good(4, 5, a="4", b="café"),
+    ]
+
+
+def test_csv_unterminated_quote_costs_one_row(rows_of: Callable[[str, bytes], Rows]) -> None:
+    rows = rows_of("r.csv", b'a,b\n1,"x\n2,y\n3,z\n')
+    assert rows[0] == BadRecord(1, 2, "a quoted field that begins on this line is not closed", None)
+    assert rows[1:] == [good(2, 3, a="2", b="y"), good(3, 4, a="3", b="z")]
+
+
+def test_csv_unterminated_quote_that_meets_another_quote_costs_one_row(rows_of: Callable[[str, bytes], Rows]) -> None:
+    rows = rows_of("r.csv", b'a,b\n1,"x\n2,y\n3,"z"\n4,"p"q\n5,r\n')
+    reason = "text after a closing quote, where ',' or the end of the line belongs"
+    assert rows == [
+        BadRecord(1, 2, reason, None),
+        good(2, 3, a="2", b="y"),
+        good(3, 4, a="3", b="z"),
+        BadRecord(4, 5, reason, None),
+        good(5, 6, a="5", b="r"),
+    ]
+
+
+def test_csv_unterminated_quote_in_a_large_file_costs_one_row(rows_of: Callable[[str, bytes], Rows]) -> None:
+    count = 300_000
+    rows = rows_of("r.csv", b'a,b\n0,"open\n' + b"".join(b"%d,some text\n" % i for i in range(1, count)))
+    reason = "a quoted field that begins on this line is not closed within 4,194,304 characters"
+    assert rows[0] == BadRecord(1, 2, reason, None)
+    assert len(rows) == count
+    assert all(isinstance(row, Record) and row.line == row.number + 1 for row in rows[1:])
+
+
+def test_csv_record_over_many_lines_is_read_whole(rows_of: Callable[[str, bytes], Rows]) -> None:
+    text = "a line of a long text\r\n" * 100_000
+    rows = rows_of("r.csv", f'a,b\n1,"{text}"\n2,x\n'.encode())
+    assert rows == [good(1, 2, a="1", b=text), good(2, 100_003, a="2", b="x")]
+
+
+def test_csv_field_larger_than_the_csv_modules_own_limit_is_read(rows_of: Callable[[str, bytes], Rows]) -> None:
+    assert rows_of("r.csv", b"a,b\n1," + b"x" * 1_000_000) == [good(1, 2, a="1", b="x" * 1_000_000)]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_csv_line_of_17_mib_costs_one_row(rows_of: Callable[[str, bytes], Rows], end: bytes) -> None:
+    rows = rows_of("r.csv", end.join([b"a,b", b"1,x", b"2," + b"x" * (17 * 2**20), b"3,y", b"4,z"]))
+    assert rows == [
+        good(1, 2, a="1", b="x"),
+        BadRecord(2, 3, "the line is longer than 16 MiB", None),
+        good(3, 4, a="3", b="y"),
+        good(4, 5, a="4", b="z"),
+    ]
+
+
+def test_jsonl_line_of_17_mib_costs_one_row(rows_of: Callable[[str, bytes], Rows]) -> None:
+    rows = rows_of("r.jsonl", b'{"a": 1}\n{"a": "' + b"x" * (17 * 2**20) + b'"}\n{"a": 3}\n')
+    assert rows == [good(1, 1, a=1), BadRecord(2, 2, "the line is longer than 16 MiB", None), good(3, 3, a=3)]
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (b"", "is empty"),
+        (b"\n\r\n \n", "is empty"),
+        (b"a,b,a\n1,2,3\n", "r.csv:1: the header names 'a' twice: fields 1 and 3"),
+        (b"\na,,b\n", "r.csv:2: field 2 of the header has no name"),
+        (b'a,"b\n1,2\n', "r.csv:1: the header: a quoted field that begins on this line is not closed"),
+        (b"a,caf\xe9\n", "r.csv:1: the header is not UTF-8"),
+        (b"a,b\0\n", "r.csv:1: the header has a NUL character"),
+        (b"a@example.com,Ann\n", "r.csv:1: an address where the header belongs: 'a@example.com'"),
+        (b"x" * (17 * 2**20), "r.csv:1: the line is longer than 16 MiB"),
+    ],
+)
+def test_csv_header_that_cannot_name_fields_is_refused(
+    rows_of: Callable[[str, bytes], Rows], header: bytes, message: str
+) -> None:
+    with pytest.raises(UsageError) as error:
+        rows_of("r.csv", header)
+    assert error.value.message.endswith(message)
+    assert error.value.remedy == "the first row names the fields, each once, as in: email,name"
+
+
+def test_csv_header_alone_and_empty_jsonl_have_no_records(rows_of: Callable[[str, bytes], Rows]) -> None:
+    assert rows_of("r.csv", b"a,b\n") == []
+    assert rows_of("r.csv", b"a,b") == []
+    assert rows_of("r.jsonl", b"") == []
+    assert rows_of("r.jsonl", b"\n \r\n") == []
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [
+        ("utf-16", "UTF-16"),
+        ("utf-16-le", "UTF-16"),
+        ("utf-16-be", "UTF-16"),
+        ("utf-32", "UTF-32"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_other_encodings_are_named_with_how_to_convert(
+    rows_of: Callable[[str, bytes], Rows], encoding: str, name: str, suffix: str
+) -> None:
+    with pytest.raises(UsageError, match=f"is in {name}, not in UTF-8") as error:
+        rows_of(f"r.{suffix}", "email,name\n".encode(encoding))
+    assert error.value.remedy is not None
+    assert f"iconv -f {name} -t UTF-8" in error.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"a": NaN}', "NaN is not JSON (column 7)"),
+        (b'{"a": Infinity}', "Infinity is not JSON (column 7)"),
+        (b'{"a": -Infinity}', "-Infinity is not JSON (column 7)"),
+        (b"[1, 2]", "an array where a JSON object belongs"),
+        (b'"text"', "a text where a JSON object belongs"),
+        (b"5", "a number where a JSON object belongs"),
+        (b"null", "true, false or null where a JSON object belongs"),
+        (b"true", "true, false or null where a JSON object belongs"),
+        (b'{"a": "b', """the line breaks off: a JSON object ends in }, this line in '{"a": "b'"""),
+        (b'{"a": "caf\xe9"}', "not UTF-8: byte 0xE9 at column 11"),
+        (b'{"a": 1, "b": {"c": 1, "c": 2}}', "the key 'c' stands twice in one object"),
+        (b'{"a" : 1,"a": 2}', "the key 'a' stands twice in one object"),
+        (b'{"a"\t: 1, "b": "x", "a": 2}', "the key 'a' stands twice in one object"),
+        (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
+        (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "nested too deeply"),
+        (b'{"a": ' + b"9" * 309 + b"}", "a number that is too large (column 7)"),
+    ],
+)
+def test_jsonl_bad_line_costs_one_row_and_says_why(
+    rows_of: Callable[[str, bytes], Rows], line: bytes, reason: str
+) -> None:
+    before, bad, after = rows_of("r.jsonl", b'{"x": 1}\r\n\n' + line + b'\n{"x": 2}')
+    assert (before, after) == (good(1, 1, x=1), good(3, 4, x=2))
+    assert isinstance(bad, BadRecord)
+    assert (bad.number, bad.line, bad.reason) == (2, 3, reason)
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"a": "x\0"}', b'{"a": "\\ud800"}', b'{"a": 1} {"b": 2}', b"{'a': 1}", b"a,b", b"{]}"]
+)
+def test_jsonl_what_is_not_json_is_bad(rows_of: Callable[[str, bytes], Rows], line: bytes) -> None:
+    (bad,) = rows_of("r.jsonl", line)
+    assert isinstance(bad, BadRecord)
+    assert bad.reason.startswith("not JSON: ")
+
+
+def test_jsonl_key_that_looks_twice_but_is_not_is_fine(rows_of: Callable[[str, bytes], Rows]) -> None:
+    (row,) = rows_of("r.jsonl", rb'{"a": "\"b\": \"b\" :", "b": {"a": 1}, "c": [{"a": 1}, {"a": 2}]}')
+    assert row == good(1, 1, a='"b": "b" :', b={"a": 1}, c=[{"a": 1}, {"a": 2}])
+
+
+@pytest.mark.parametrize("value", [2**63, 2**64, -(2**63) - 1, 10**30, 12345678901234567890123])
+def test_jsonl_integers_beyond_64_bits_stay_exact(rows_of: Callable[[str, bytes], Rows], value: int) -> None:
+    for spaces in range(8):
+        (row,) = rows_of("r.jsonl", b" " * spaces + b'{"id": %d, "deep": [{"id": %d}]}' % (value, value))
+        assert row == good(1, 1, id=value, deep=[{"id": value}])
+
+
+def test_jsonl_values_keep_their_types(rows_of: Callable[[str, bytes], Rows]) -> None:
+    (row,) = rows_of("r.jsonl", b'\xef\xbb\xbf{"a": 1, "b": 1.5, "c": true, "d": null, "e": "1", "f": [1]}')
+    assert row == good(1, 1, a=1, b=1.5, c=True, d=None, e="1", f=[1])
+    assert isinstance(row.fields, dict)
+    assert type(row.fields["a"]) is int
+    assert type(row.fields["c"]) is bool
+
+
+CSV = b"a,b\n" + b"".join(b"%d,text\n" % i for i in range(100_000))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [
+        (".csv", CSV),
+        (".csv.gz", gzip.compress(CSV)),
+        (".csv.gz", gzip.compress(CSV[:500_001]) + gzip.compress(CSV[500_001:])),
+        (".CSV.GZ", gzip.compress(CSV)),
+        (".csv.zst", zstd.compress(CSV)),
+        (".csv.zst", zstd.compress(CSV[:500_001]) + zstd.compress(CSV[500_001:])),
+        (".csv", gzip.compress(CSV)),
+    ],
+)
+def test_compression_makes_no_difference(tmp_path: Path, suffix: str, content: bytes) -> None:
+    path = tmp_path / f"r{suffix}"
+    path.write_bytes(content)
+    reader = open_records(path)
+    assert reader.name == str(path)
+    assert reader.fields == ("a", "b")
+    assert reader.size == len(content)
+    assert not reader.blocking
+    rows = everything(reader, 1000)
+    assert [row.number for row in rows] == list(range(1, 100_001))
+    assert rows[-1] == good(100_000, 100_001, a="99999", b="text")
+    assert reader.position == len(content)
+
+
+@pytest.mark.parametrize("suffix", ["gz", "zst"])
+@pytest.mark.parametrize("name", ["r.csv", "r.jsonl"])
+def test_truncated_stream_delivers_what_was_readable_then_stops_the_run(tmp_path: Path, suffix: str, name: str) -> None:
+    text = CSV if name == "r.csv" else b"".join(b'{"a":"%d","b":"text"}\n' % i for i in range(100_000))
+    content = gzip.compress(text) if suffix == "gz" else zstd.compress(text)
+    path = tmp_path / f"{name}.{suffix}"
+    path.write_bytes(content[: len(content) * 3 // 4])
+    rows: Rows = []
+    with open_records(path) as reader:
+        with pytest.raises(RunError, match="is broken or cut off after") as error:
+            rows.extend(row for some in iter(lambda: reader.read(1000), []) for row in some)
+        with pytest.raises(RunError, match="is broken or cut off after"):
+            reader.read(1)
+    assert str(path) in error.value.message
+    assert error.value.remedy == "bring the file whole again, and resume"
+    assert len(rows) > 10_000
+    assert all(isinstance(row, Record) and row.fields == {"a": str(row.number - 1), "b": "text"} for row in rows)
+
+
+@pytest.mark.parametrize("name", ["r.csv.gz", "r.jsonl.zst"])
+def test_file_that_is_not_compressed_as_its_name_says_is_refused(
+    rows_of: Callable[[str, bytes], Rows], name: str
+) -> None:
+    with pytest.raises(UsageError, match=r"does not hold (gzip|zstd) data"):
+        rows_of(name, b"a,b\n1,2\n")
+
+
+@pytest.mark.parametrize("name", ["r.txt", "r", "r.gz", "r.json", "r.csv.bz2"])
+def test_unknown_suffix_is_refused_with_the_known_ones(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(b"a,b\n1,2\n") if name.endswith("gz") else b"a,b\n1,2\n")
+    with pytest.raises(UsageError, match="is neither CSV nor JSONL by its name") as error:
+        open_records(path)
+    assert error.value.remedy == "expected a name that ends in .csv or .jsonl, or in one of these and .gz or .zst"
+    assert everything(open_records(path, format="csv")) == [good(1, 2, a="1", b="2")]
+
+
+def test_what_cannot_be_opened_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no such file"):
+        open_records(tmp_path / "none.csv")
+    (tmp_path / "d.csv").mkdir()
+    with pytest.raises(UsageError, match="is a directory"):
+        open_records(tmp_path / "d.csv")
+    with pytest.raises(UsageError, match="unknown format 'xml'"):
+        open_records(tmp_path / "none.csv", format="xml")
+    with pytest.raises(UsageError, match="cannot be opened"):
+        open_records(Path("nul\0.csv"))
+
+
+@pytest.fixture
+def standard_input() -> Iterator[Callable[[bytes], None]]:
+    """Puts bytes on descriptor 0, a few at a time."""
+    saved = os.dup(0)
+    threads: list[threading.Thread] = []
+
+    def put(content: bytes) -> None:
+        ours, theirs = os.pipe()
+        os.dup2(ours, 0)
+        os.close(ours)
+
+        def write() -> None:
+            with open(theirs, "wb", buffering=0) as pipe:  # noqa: PTH123 - a descriptor
+                pipe.writelines(content[start : start + 7] for start in range(0, len(content), 7))
+
+        threads.append(threading.Thread(target=write))
+        threads[-1].start()
+
+    try:
+        yield put
+    finally:
+        for thread in threads:
+            thread.join()
+        os.dup2(saved, 0)
+        os.close(saved)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a,b\n1,2\n3,4\n",
+        gzip.compress(b"a,b\n1,2\n3,4\n"),
+        zstd.compress(b"a,b\n1,2\n3,4\n"),
+        b"\xef\xbb\xbfa;b\r\n1;2\r\n3;4",
+    ],
+)
+def test_standard_input_is_known_by_its_content(standard_input: Callable[[bytes], None], content: bytes) -> None:
+    standard_input(content)
+    reader = open_records("-")
+    assert (reader.name, reader.size, reader.blocking) == ("standard input", None, True)
+    assert everything(reader) == [good(1, 2, a="1", b="2"), good(2, 3, a="3", b="4")]
+    assert reader.position == len(content)
+    os.fstat(0)  # It stays open: it is not ours.
+
+
+def test_standard_input_is_jsonl_when_it_begins_with_a_brace(standard_input: Callable[[bytes], None]) -> None:
+    standard_input(b'\n\n \n\n\n\n\n  {"a": 1}\n{"a": 2}\n')
+    assert everything(open_records("-")) == [good(1, 8, a=1), good(2, 9, a=2)]
+
+
+def test_standard_input_can_be_told_its_format(standard_input: Callable[[bytes], None]) -> None:
+    standard_input(b"{a,b\n1,2\n")
+    assert everything(open_records("-", format="csv")) == [Record(1, 2, {"{a": "1", "b": "2"})]
+
+
+def test_empty_standard_input_is_refused(standard_input: Callable[[bytes], None]) -> None:
+    standard_input(b"")
+    with pytest.raises(UsageError, match="standard input is empty"):
+        open_records("-")
+
+
+def test_fifo_is_blocking_and_needs_no_suffix(tmp_path: Path) -> None:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=(b"a,b\n1,2\n",))
+    writer.start()
+    reader = open_records(path)
+    assert reader.blocking
+    assert reader.size is None
+    assert everything(reader) == [good(1, 2, a="1", b="2")]
+    writer.join()
