@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
+import shlex
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,20 +21,28 @@ from batchsend.dispatch import Dispatch
 from batchsend.errors import RunError, UsageError
 from batchsend.loop import run
 from batchsend.message import Composer, Submission, Suppression
+from batchsend.outcome import Outcome
 from batchsend.producer import Producer
 from batchsend.records import open_records
 from batchsend.report.summary import Summary
+from batchsend.results import killed
+from batchsend.results.addressees import Addressees
+from batchsend.results.ledger import Ledger
 from batchsend.results.line import RecipientsFile, Run
-from batchsend.results.log import ResultsLog, refuse_used
+from batchsend.results.log import refuse_used
+from batchsend.results.recipients import describe, require_unchanged
+from batchsend.results.selection import select
 from batchsend.version import __version__
 
 if TYPE_CHECKING:
     import ssl
+    from collections import Counter
     from collections.abc import Callable
 
     from anyio.abc import ObjectSendStream
 
     from batchsend.outcome import DeliveryResult
+    from batchsend.results.resumption import Resumption
 
 
 class Batch:
@@ -41,8 +51,12 @@ class Batch:
     Args:
         campaign: What is sent, to whom, through which server.
         context: What to verify the server's certificate with, instead of what the campaign says.
-        limit: Read at most this many records; None for all.
+        limit: Send at most this many records; None for all.
         notice: Called with what the user should know while it runs, one line each.
+        resumption: The run to go on with; its log is the campaign's.
+        server: What the run line calls the server; None for the campaign's first one.
+        only: Where the recipients file is a results log: the outcomes and codes of the records to send to.
+        duplicates: Send to an address as often as it stands in the recipients file; otherwise once.
 
     Attributes:
         id: The run's identity: in the log's run line and in every Message-ID.
@@ -59,16 +73,31 @@ class Batch:
         context: ssl.SSLContext | None = None,
         limit: int | None = None,
         notice: Callable[[str], None] = lambda _: None,
+        resumption: Resumption | None = None,
+        server: str | None = None,
+        only: tuple[str, ...] = (),
+        duplicates: bool = False,
     ) -> None:
         _refuse_unsupported(campaign)
-        refuse_used(campaign.results)
+        if resumption is None:
+            refuse_used(campaign.results)
+        else:
+            require_unchanged(resumption.account.run.recipients)
+            only = resumption.account.run.recipients.only
         self.campaign = campaign
-        self.id = _new_id()
+        self.id = _new_id() if resumption is None else resumption.account.run.id
         self.summary = Summary(results=campaign.results)
+        self._resumption = resumption
+        self._server = server or f"{campaign.servers[0].host}:{campaign.servers[0].port}"
+        self._duplicates = duplicates
+        self._only = only
+        self._selection = select(campaign.recipients, only)
         self._started = time.time()
         self._limit = limit
         self._notice = notice
-        self._opener = Opener(campaign.servers, campaign.delivery.timeouts, context)
+        self._opener = Opener(
+            campaign.servers, campaign.delivery.timeouts, context, require_tls=campaign.delivery.require_tls
+        )
         self._composer = Composer(
             campaign.message,
             directory=campaign.directory,
@@ -78,6 +107,19 @@ class Batch:
         self._suppression = Suppression.read(campaign.delivery.suppress)
         self._reader = open_records(campaign.recipients)
         self._pool: Pool | None = None
+        self._dispatch: Dispatch | None = None
+
+    @property
+    def counts(self) -> Counter[Outcome]:
+        """All records by outcome: those of this run, and those that it left as an earlier one had them."""
+        if self._dispatch is not None:
+            return self.summary.counts + self._dispatch.untouched
+        return self.summary.counts.copy() if self._resumption is None else self._resumption.counts.copy()
+
+    @property
+    def complete(self) -> bool:
+        """Every record was accepted or suppressed, in this run or an earlier one."""
+        return self.summary.complete and not self.counts.keys() - {Outcome.ACCEPTED, Outcome.SUPPRESSED}
 
     @property
     def progress(self) -> float | None:
@@ -87,9 +129,10 @@ class Batch:
 
     def stop(self, reason: str) -> None:
         """Begin nothing more; what is under way is awaited, and `run` then returns."""
-        if self._pool is not None and self.summary.stopped is None:
+        if self.summary.stopped is None:
             self.summary.stopped = reason
-            self._pool.stop()
+            if self._pool is not None:
+                self._pool.stop()
 
     async def run(self) -> Summary:
         """Send the campaign.
@@ -105,11 +148,30 @@ class Batch:
         """
         began = time.monotonic()
         try:
-            with self._reader, ResultsLog(self.campaign.results, await self._run_line()) as log:
-                dispatch = Dispatch(log, self.summary, self._retries())
-                self._pool = Pool(self._opener, self.campaign.delivery, report=dispatch.offered, notice=self._notice)
-                dispatch.on_failure = self._pool.stop
-                await self._send(self._pool, dispatch)
+            with self._reader, self._ledger(await self._run_line()) as ledger:
+                self._dispatch = dispatch = Dispatch(ledger, self.summary, self._retries(), self._resumption)
+                await self._write_what_was_in_flight(ledger)
+                self._pool = pool = Pool(
+                    self._opener,
+                    self.campaign.delivery,
+                    report=dispatch.offered,
+                    commit=dispatch.commit,
+                    note=dispatch.noted,
+                    notice=self._notice,
+                )
+                dispatch.on_failure = pool.stop
+                if self.summary.stopped is not None:
+                    pool.stop()
+                try:
+                    await self._send(pool, dispatch)
+                except RunError as error:
+                    self.summary.stopped = error.message
+                    raise
+                except anyio.get_cancelled_exc_class():
+                    self.summary.stopped = self.summary.stopped or "cancelled"
+                    raise
+                finally:
+                    ledger.end(self.summary.stopped, pool.learned)
         except RunError as error:
             self.summary.stopped = error.message
             raise
@@ -135,6 +197,13 @@ class Batch:
         self.summary.elapsed = time.monotonic() - began
         return self.summary
 
+    def _ledger(self, line: Run) -> Ledger:
+        delivery = self.campaign.delivery
+        # A spare session beside the slots; and of each transaction's place, one for it and one for the outcome of the
+        # one before, which is not written yet. Twice that, so that the journal need not grow while messages go out.
+        capacity = 4 * (delivery.max_connections + 1) * delivery.depth
+        return Ledger(self.campaign.results, line, capacity=capacity, resumption=self._resumption)
+
     def _retries(self) -> Waiting:
         delivery = self.campaign.delivery
         if self._reader.blocking and delivery.max_attempts > 1:
@@ -143,7 +212,24 @@ class Batch:
         return Waiting(max_attempts=delivery.max_attempts, pause=delivery.retry_after)
 
     def _first_pass(self, report: Callable[[DeliveryResult], None]) -> Producer:
-        return Producer(self._reader, self._composer, self._suppression, report=report, limit=self._limit)
+        producer = partial(
+            Producer,
+            self._reader,
+            self._composer,
+            self._suppression,
+            report=report,
+            limit=self._limit,
+            addressees=None if self._duplicates else Addressees(),
+        )
+        past, selection = self._resumption, self._selection
+        if past is None:
+            return producer(next_attempt=None if selection is None else selection.first_attempt)
+        if selection is None:
+            return producer(next_attempt=past.next_attempt, was_offered=past.was_offered)
+        return producer(
+            next_attempt=lambda record: past.next_attempt(record) if record in selection else 0,
+            was_offered=past.was_offered,
+        )
 
     async def _send(self, pool: Pool, dispatch: Dispatch) -> None:
         """Run producer and pool side by side until the pool is done."""
@@ -184,26 +270,54 @@ class Batch:
         """Read the recipients file from its beginning for the records that are due."""
         began = time.monotonic()
         with open_records(self.campaign.recipients) as reader:
-            producer = Producer(reader, self._composer, self._suppression, report=dispatch.withheld, chosen=chosen)
+            producer = Producer(
+                reader,
+                self._composer,
+                self._suppression,
+                report=dispatch.withheld_again,
+                next_attempt=lambda record: chosen.get(record, 0),
+                last=max(chosen),
+            )
             async for batch in producer.batches():
                 await dispatch.hand_over(batch, into_pool)
         dispatch.pause_between_passes(time.monotonic() - began)
 
+    async def _write_what_was_in_flight(self, ledger: Ledger) -> None:
+        """Give what was in flight when the earlier run was killed its lines in the log, before anything is sent.
+
+        Raises:
+            RunError: They cannot be written.
+        """
+        past = self._resumption
+        if past is None or not past.in_flight:
+            return
+        results = await anyio.to_thread.run_sync(
+            killed.outcomes, past.in_flight, self.campaign.recipients, self._composer
+        )
+        for result in results:
+            ledger.append(result)
+        ledger.flush()
+        if (told := killed.told(results)) is not None:
+            self._notice(told)
+            if not past.sends(Outcome.IN_DOUBT):
+                command = f"batchsend resume {shlex.quote(str(past.path))} --retry in_doubt"
+                self._notice(f"they may have been delivered; to send them again all the same: {command}")
+
     async def _run_line(self) -> Run:
         recipients = self.campaign.recipients
-        described = RecipientsFile(path="-")
-        if recipients != "-":
-            size, digest = None, None
-            if not self._reader.blocking:
-                size = self._reader.size
-                digest = await anyio.to_thread.run_sync(_sha256, recipients)
-            described = RecipientsFile(path=str(recipients), size=size, sha256=digest)
+        if self._resumption is not None:
+            described = self._resumption.account.run.recipients
+        elif recipients == "-":
+            described = RecipientsFile(path="-")
+        else:
+            described = replace(await anyio.to_thread.run_sync(describe, recipients), only=self._only)
         return Run(
             id=self.id,
             started=self._started,
             campaign=str(self.campaign.path.resolve()),
             recipients=described,
             version=__version__,
+            server=self._server,
         )
 
 
@@ -229,11 +343,6 @@ def send(campaign: Campaign | Path | str, *, limit: int | None = None) -> Summar
 def _new_id() -> str:
     """A run's identity: sortable by time, and never the same twice."""
     return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.{secrets.token_hex(6)}"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _refuse_unsupported(campaign: Campaign) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import anyio
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from batchsend.delivery.retry import Waiting
     from batchsend.message.submission import Submission
     from batchsend.report.summary import Summary
-    from batchsend.results.log import ResultsLog
+    from batchsend.results.ledger import Ledger
+    from batchsend.results.resumption import Resumption
 
 # Looking for the deferred records means reading the recipients file again: at most a twentieth of the time goes there.
 _SHARE = 20
@@ -32,19 +34,24 @@ class Dispatch:
     All the lines of one turn of the loop are one write to the log.
 
     Args:
-        log: The open results log.
+        ledger: The open account.
         summary: Where outcomes are counted.
         waiting: The records that wait.
+        past: The run that this one goes on with, or None.
 
     Attributes:
-        on_failure: Called when the log cannot be written.
+        on_failure: Called when the account cannot be kept.
+        untouched: The records with an outcome from an earlier run and none from this one, by outcome.
     """
 
-    def __init__(self, log: ResultsLog, summary: Summary, waiting: Waiting) -> None:
+    def __init__(self, ledger: Ledger, summary: Summary, waiting: Waiting, past: Resumption | None = None) -> None:
         self.on_failure: Callable[[RunError], None] = _raise
-        self._log = log
+        self.untouched: Counter[Outcome] = Counter() if past is None else Counter(past.counts)
+        self._ledger = ledger
         self._summary = summary
         self._waiting = waiting
+        self._tally = None if past is None else past.account.tally
+        self._attempts: dict[int, int] = {}  # of the records that are out, where it is not their first one
         self._loop = asyncio.get_running_loop()
         self._out = 0
         self._changed = anyio.Event()
@@ -53,16 +60,41 @@ class Dispatch:
     async def hand_over(self, batch: list[Submission], into_pool: ObjectSendStream[list[Submission]]) -> None:
         """Give submissions to the pool, as soon as it takes them."""
         self._out += len(batch)
+        for submission in batch:
+            if submission.attempt > 1:
+                self._attempts[submission.record] = submission.attempt
         await into_pool.send(batch)
+
+    def commit(self, record: int) -> None:
+        """A message is about to be committed: this returns when that is in the journal.
+
+        Raises:
+            RunError: It could not be taken down; its octets must not be sent.
+        """
+        self._ledger.commit(record, self._attempts.get(record, 1))
+
+    def withdraw(self, record: int) -> None:
+        """A message that was about to be committed was not taken, and goes back to where it came from."""
+        self._ledger.withdraw(record)
 
     def withheld(self, result: DeliveryResult) -> None:
         """A record has its outcome without having been offered."""
+        self._touch(result.record)
         self._summary.count(result)
+        self._write(result)
+
+    def withheld_again(self, result: DeliveryResult) -> None:
+        """A record that was to be offered again cannot be any more."""
+        self._summary.waiting -= 1
+        self._summary.count(result)
+        self._write(result)
+
+    def noted(self, result: DeliveryResult) -> None:
+        """An attempt came to nothing, and the pool itself makes the next one."""
         self._write(result)
 
     def offered(self, result: DeliveryResult, earlier: DeliveryResult | None) -> None:
         """A submission has come back from the pool; or an earlier outcome has to be taken back."""
-        retried = result.attempt > 1
         if earlier is not None:
             if self._waiting.withdraw(result.record):
                 self._summary.waiting -= 1
@@ -70,19 +102,29 @@ class Dispatch:
             else:
                 self._summary.count(result, earlier)
         else:
-            self._out -= 1
-            if retried:
-                self._summary.waiting -= 1
-            again = result.status is Outcome.DEFERRED and self._waiting.add(
-                result.record, result.attempt, time.monotonic()
-            )
-            if again:
-                self._summary.waiting += 1
-            else:
-                self._summary.count(result)
-            if again or not self._out:
-                self._changed.set()
+            self._settle(result)
         self._write(result)
+
+    def _settle(self, result: DeliveryResult) -> None:
+        self._out -= 1
+        before = 0 if self._tally is None else self._tally.attempts(result.record)
+        attempt = self._attempts.pop(result.record, 1) - before  # of this run
+        if attempt == 1:
+            self._touch(result.record)
+        else:
+            self._summary.waiting -= 1
+        again = result.status is Outcome.DEFERRED and self._waiting.add(result.record, attempt, time.monotonic())
+        if again:
+            self._summary.waiting += 1
+        else:
+            self._summary.count(result)
+        if again or not self._out:
+            self._changed.set()
+
+    def _touch(self, record: int) -> None:
+        """The first outcome of a record in this run takes the place of its outcome in an earlier one."""
+        if self._tally is not None and (status := self._tally.status(record)) is not None:
+            self.untouched[status] -= 1
 
     def due(self) -> dict[int, int]:
         """The records to be offered again now, with the numbers of their attempts."""
@@ -90,7 +132,11 @@ class Dispatch:
         first = self._waiting.next_due()
         if first is None or first > now or self._next_pass > now:
             return {}
-        return self._waiting.take_due(now)
+        due = self._waiting.take_due(now)
+        if self._tally is not None:
+            for record in due:
+                due[record] += self._tally.attempts(record)
+        return due
 
     async def wait(self) -> dict[int, int] | None:
         """Wait until records are due, and return them; None when nothing is out any more and none waits."""
@@ -110,12 +156,17 @@ class Dispatch:
         self._next_pass = time.monotonic() + max(_LEAST_PAUSE, _SHARE * seconds)
 
     def _write(self, result: DeliveryResult) -> None:
-        if self._log.append(result):
-            self._loop.call_soon(self._flush)
+        try:
+            due = self._ledger.append(result)
+        except RunError as error:
+            self.on_failure(error)
+        else:
+            if due:
+                self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         try:
-            self._log.flush()
+            self._ledger.flush()
         except RunError as error:
             self.on_failure(error)
 

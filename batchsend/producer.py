@@ -9,6 +9,7 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from batchsend.errors import RecordError
+from batchsend.message.addresses import forward_path
 from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.records import BadRecord, Record
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from batchsend.message import Composer, Submission, Suppression
     from batchsend.records import RecordReader
+    from batchsend.results.addressees import Addressees
 
 # Records rendered in one go: the loop does nothing else meanwhile, so this bounds how long a reply waits.
 _RECORDS = 32
@@ -32,9 +34,13 @@ class Producer:
         composer: What makes a message of each.
         suppression: Whom not to write to.
         report: Called with the outcome of each record that is not to be offered.
-        limit: Read at most this many records; None for all.
-        chosen: The records to make submissions of, with the number of their next attempt; None for all, with their
-            first one. The others are passed over in silence.
+        limit: Take at most this many records; None for all.
+        next_attempt: The number of the attempt that a record is to be made a submission for; 0 for a record to be
+            passed over in silence. None: all of them, for their first one.
+        last: Nothing after this record is wanted; None for all of the file.
+        addressees: Who has been written to: a record for one of them is not sent. None: the same address may come
+            again.
+        was_offered: Whether a record that is passed over was for an address that counts as written to.
     """
 
     def __init__(
@@ -45,15 +51,20 @@ class Producer:
         *,
         report: Callable[[DeliveryResult], None],
         limit: int | None = None,
-        chosen: dict[int, int] | None = None,
+        next_attempt: Callable[[int], int] | None = None,
+        last: int | None = None,
+        addressees: Addressees | None = None,
+        was_offered: Callable[[int], bool] = lambda _: False,
     ) -> None:
         self._reader = reader
         self._composer = composer
         self._suppression = suppression
         self._report = report
         self._left = limit
-        self._chosen = chosen
-        self._last = max(chosen, default=0) if chosen is not None else None
+        self._next_attempt = next_attempt
+        self._last = last
+        self._addressees = addressees
+        self._was_offered = was_offered
 
     async def batches(self) -> AsyncIterator[list[Submission]]:
         """Submissions in the order of the file, in batches of a bounded number and size.
@@ -61,31 +72,46 @@ class Producer:
         Raises:
             RunError: The file cannot be read further.
         """
-        while rows := await self._rows():
-            last = rows[-1].number
-            if self._chosen is not None:
-                rows = [row for row in rows if row.number in self._chosen]
+        while self._left != 0 and (rows := await self._rows()):
             handed_over = False
-            for batch in self._compose(rows):
+            for batch in self._compose(self._wanted(rows)):
                 handed_over = True
                 yield batch
-            if self._last is not None and last >= self._last:
+            if self._last is not None and rows[-1].number >= self._last:
                 return
             if not handed_over:
                 # Nothing was waited for: without this, a long row of records that are not sent would stop the loop.
                 await anyio.lowlevel.checkpoint()
 
     async def _rows(self) -> list[Record | BadRecord]:
-        wanted = _RECORDS if self._left is None else min(self._left, _RECORDS)
-        if wanted == 0:
-            return []
         if self._reader.blocking:
-            rows = await anyio.to_thread.run_sync(self._reader.read, wanted, abandon_on_cancel=True)
-        else:
-            rows = self._reader.read(wanted)
+            return await anyio.to_thread.run_sync(self._reader.read, self._most(), abandon_on_cancel=True)
+        return self._reader.read(self._most())
+
+    def _most(self) -> int:
+        # Where all records are taken, none is read that is not: on a pipe, somebody else may want it.
+        return _RECORDS if self._left is None or self._next_attempt is not None else min(self._left, _RECORDS)
+
+    def _wanted(self, rows: list[Record | BadRecord]) -> list[Record | BadRecord]:
+        if self._next_attempt is not None:
+            chosen = [row for row in rows if self._next_attempt(row.number)]
+            if self._addressees is not None and len(chosen) < len(rows):
+                self._remember((row for row in rows if not self._next_attempt(row.number)), self._addressees)
+            rows = chosen
         if self._left is not None:
+            rows = rows[: self._left]
             self._left -= len(rows)
         return rows
+
+    def _remember(self, rows: Iterable[Record | BadRecord], addressees: Addressees) -> None:
+        """Take down whose records are passed over, where an earlier run has written to them."""
+        for row in rows:
+            if isinstance(row, BadRecord) or not self._was_offered(row.number):
+                continue
+            try:
+                addressees.add(forward_path(self._composer.named_recipient(row) or ""))
+            except RecordError:
+                continue  # it was an address by the campaign as it was then
 
     def _compose(self, rows: Iterable[Record | BadRecord]) -> Iterator[list[Submission]]:
         batch: list[Submission] = []
@@ -114,8 +140,11 @@ class Producer:
         if self._suppression and recipient in self._suppression:
             self._withhold(row, recipient, Outcome.SUPPRESSED, "on a suppression list")
             return None
-        if self._chosen is not None:
-            submission.attempt = self._chosen[row.number]
+        if self._addressees is not None and not self._addressees.add(recipient):
+            self._withhold(row, recipient, Outcome.SUPPRESSED, "duplicate")
+            return None
+        if self._next_attempt is not None:
+            submission.attempt = self._next_attempt(row.number)
         return submission
 
     def _withhold(self, row: Record | BadRecord, recipient: str | None, status: Outcome, reason: str) -> None:

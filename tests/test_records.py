@@ -13,6 +13,7 @@ import pytest
 
 from batchsend.errors import RunError, UsageError
 from batchsend.records import BadRecord, Record, RecordReader, open_records
+from batchsend.records import csv as csv_records
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -119,18 +120,48 @@ def test_csv_unterminated_quote_that_meets_another_quote_costs_one_row(rows_of: 
 
 
 def test_csv_unterminated_quote_in_a_large_file_costs_one_row(rows_of: Callable[[str, bytes], Rows]) -> None:
-    count = 300_000
+    count = 100_000
     rows = rows_of("r.csv", b'a,b\n0,"open\n' + b"".join(b"%d,some text\n" % i for i in range(1, count)))
-    reason = "a quoted field that begins on this line is not closed within 4,194,304 characters"
+    reason = "a quoted field that begins on this line is not closed within 1,048,576 characters"
     assert rows[0] == BadRecord(1, 2, reason, None)
     assert len(rows) == count
     assert all(isinstance(row, Record) and row.line == row.number + 1 for row in rows[1:])
 
 
+def test_csv_file_full_of_stray_quotes_is_read_in_a_bounded_number_of_steps(
+    monkeypatch: pytest.MonkeyPatch, rows_of: Callable[[str, bytes], Rows]
+) -> None:
+    """Every line opens a quote that no line closes, and that makes no line ill-formed."""
+    count = 20_000
+    fed = 0
+    feed = csv_records._Feed.__next__
+
+    def counting(self: csv_records._Feed) -> str:
+        nonlocal fed
+        fed += 1
+        assert fed < 20 * count
+        return feed(self)
+
+    monkeypatch.setattr(csv_records._Feed, "__next__", counting)
+    line = b'x",y,"' + b"z" * 93 + b"\n"
+    rows = rows_of("r.csv", b"a,b\n" + line * count)
+    assert len(rows) == count
+    assert all(isinstance(row, BadRecord) for row in rows)
+
+
+def test_csv_reach_recovers_after_stray_quotes(rows_of: Callable[[str, bytes], Rows]) -> None:
+    stray = b'x",y,"z\n' * 50
+    good_rows = b"1,2\n" * 12
+    long = b'1,"' + b"line\n" * 100_000 + b'"\n'
+    rows = rows_of("r.csv", b"a,b\n" + stray + b'","\n' + good_rows + long)
+    assert isinstance(rows[-1], Record)
+    assert rows[-1].fields["b"] == "line\n" * 100_000
+
+
 def test_csv_record_over_many_lines_is_read_whole(rows_of: Callable[[str, bytes], Rows]) -> None:
-    text = "a line of a long text\r\n" * 100_000
+    text = "a line of a long text\r\n" * 40_000
     rows = rows_of("r.csv", f'a,b\n1,"{text}"\n2,x\n'.encode())
-    assert rows == [good(1, 2, a="1", b=text), good(2, 100_003, a="2", b="x")]
+    assert rows == [good(1, 2, a="1", b=text), good(2, 40_003, a="2", b="x")]
 
 
 def test_csv_field_larger_than_the_csv_modules_own_limit_is_read(rows_of: Callable[[str, bytes], Rows]) -> None:
@@ -249,8 +280,13 @@ def test_jsonl_key_that_looks_twice_but_is_not_is_fine(rows_of: Callable[[str, b
 @pytest.mark.parametrize("value", [2**63, 2**64, -(2**63) - 1, 10**30, 12345678901234567890123])
 def test_jsonl_integers_beyond_64_bits_stay_exact(rows_of: Callable[[str, bytes], Rows], value: int) -> None:
     for spaces in range(8):
-        (row,) = rows_of("r.jsonl", b" " * spaces + b'{"id": %d, "deep": [{"id": %d}]}' % (value, value))
-        assert row == good(1, 1, id=value, deep=[{"id": value}])
+        flat, deep = rows_of(
+            "r.jsonl", b" " * spaces + b'{"id":%d}\n' % value + b'{"id":%d,"deep":[{"id":%d}]}' % (value, value)
+        )
+        assert flat == good(1, 1, id=value)
+        assert deep == good(2, 2, id=value, deep=[{"id": value}])
+        assert rows_of("r.jsonl", b" " * spaces + b'{"id":%d}' % value) == [flat]
+        assert type(flat.fields and flat.fields["id"]) is int
 
 
 def test_jsonl_values_keep_their_types(rows_of: Callable[[str, bytes], Rows]) -> None:

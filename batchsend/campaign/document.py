@@ -19,7 +19,7 @@ Key = tuple[str | int, ...]
 
 _LARGEST: Final = 10 * 1024 * 1024
 _SHOWN: Final = 60
-_SECRET: Final = frozenset({"username", "password"})
+_SECRET: Final = frozenset({"username", "password", "token"})
 _SYNTAX_ERROR: Final = re.compile(r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)")
 
 

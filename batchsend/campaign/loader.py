@@ -25,7 +25,7 @@ _MISSING: Final = re.compile(r"missing required field `(\w+)`")
 _PLACE: Final = re.compile(r"`\$(?P<place>[^`]*)`$")
 _STEP: Final = re.compile(r"\.(?P<name>\w+)|\[(?P<index>\d+|\.\.\.)\]")
 _VARIABLE: Final = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
-_CREDENTIALS: Final = frozenset({"username", "password"})
+_CREDENTIALS: Final = frozenset({"username", "password", "token"})
 
 
 class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,8 +63,8 @@ def load(
         path: The campaign file.
         overrides: What the command line says in its place.
         environ: Where ``${NAME}`` in ``[server]`` is looked up.
-        resolve_credentials: False where nothing is sent to the campaign's server: username and password become None,
-            and what they name need not be set.
+        resolve_credentials: False where nothing is sent to the campaign's server: the credentials become None, and
+            what they name need not be set.
 
     Raises:
         UsageError: Something in it is wrong; the message names file and key, or the option, and what was found there;
@@ -91,7 +91,8 @@ def load(
     check(campaign, document)
     if resolve_credentials:
         return campaign
-    servers = tuple(msgspec.structs.replace(server, username=None, password=None) for server in campaign.servers)
+    nobody = {"username": None, "password": None, "token": None, "token_command": None}
+    servers = tuple(msgspec.structs.replace(server, **nobody) for server in campaign.servers)
     return msgspec.structs.replace(campaign, servers=servers)
 
 

@@ -16,6 +16,8 @@ from batchsend.campaign.values import Duration, Rate, Secret
 
 Tls = Literal["starttls", "implicit", "none"]
 Durability = Literal["process", "power"]
+Notify = Literal["success", "failure", "delay", "never"]
+Return = Literal["full", "headers"]
 
 _BY_PORT: Final = cast("Tls", "")
 _DURATION_TEXT: Final = 'a duration such as "500ms", "30s", "5m" or "1h", at most a day'
@@ -23,6 +25,7 @@ _TEMPLATE_TEXT: Final = "a text, which may have template marks"
 
 _Time = Annotated[Duration, Meta(description=_DURATION_TEXT)]
 _Template = Annotated[str | None, Meta(description=_TEMPLATE_TEXT)]
+_Command = Annotated[tuple[str, ...], Meta(min_length=1)]
 _NotEmpty = Annotated[str, Meta(min_length=1)]
 _Addresses = Annotated[_NotEmpty | None, Meta(description='a mailbox such as "{{ name }} <{{ email }}>"')]
 
@@ -37,7 +40,9 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             clear. By default ``implicit`` on port 465 and ``starttls`` on any other.
         ca_file: A PEM file of certificates to trust instead of the system's, or None.
         username: Who to authenticate as, or None for no authentication.
-        password: What to authenticate with; given exactly when ``username`` is.
+        password: What to authenticate with (RFC 4954), or None.
+        token: Instead of the password, an OAuth 2.0 access token (XOAUTH2), or None.
+        token_command: Instead of the token, a program and its arguments that prints one, or None.
         ehlo_name: What to call ourselves in EHLO: a domain or an address literal (RFC 5321 §4.1.1.1); None for the
             host's own name.
     """
@@ -48,6 +53,8 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ca_file: Annotated[Path | None, Meta(description="the path of a PEM file")] = None
     username: Annotated[Secret | None, Meta(description="a text without control characters")] = None
     password: Annotated[Secret | None, Meta(description="a text without control characters")] = None
+    token: Annotated[Secret | None, Meta(description="a text without control characters")] = None
+    token_command: Annotated[_Command | None, Meta(description="an array of a program and its arguments")] = None
     ehlo_name: Annotated[str | None, Meta(description='a domain such as "mail.example.com", or "[192.0.2.1]"')] = None
 
     def __post_init__(self) -> None:
@@ -109,6 +116,21 @@ class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     quit: _Time = Duration(2)
 
 
+class Dsn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the relay is to tell the reverse-path about later (RFC 3461); only where it offers DSN.
+
+    Attributes:
+        notify: When: on ``success``, ``failure``, ``delay``, or ``never``.
+        ret: How much of the message a failure returns: ``full`` or ``headers``; None for as the relay likes.
+    """
+
+    notify: Annotated[
+        tuple[Notify, ...],
+        Meta(min_length=1, description='an array of "success", "failure" and "delay", or of "never" alone'),
+    ] = ("failure",)
+    ret: Annotated[Return | None, Meta(description='"full" or "headers"')] = None
+
+
 class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How fast, how often and how safely.
 
@@ -122,6 +144,8 @@ class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         give_up_after: Seconds without a server that answers after which the run stops.
         durability: What the account survives: the end of the ``process``, or of the ``power``.
         suppress: Files of addresses not to write to.
+        dsn: What to ask the relay to report by mail; None for nothing beyond what it does anyway.
+        require_tls: Every relay on the way must use verified TLS (RFC 8689); without REQUIRETLS nothing is sent.
         timeouts: How long to wait for the server at each step.
     """
 
@@ -134,6 +158,8 @@ class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     give_up_after: _Time = Duration(300)
     durability: Annotated[Durability, Meta(description='"process" or "power"')] = "process"
     suppress: Annotated[tuple[Path, ...], Meta(description="an array of paths")] = ()
+    dsn: Annotated[Dsn | None, Meta(description="a table of notify and ret")] = None
+    require_tls: Annotated[bool, Meta(description="true or false")] = False
     timeouts: Annotated[Timeouts, Meta(description="a table of durations")] = Timeouts()
 
 

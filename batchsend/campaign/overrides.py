@@ -33,6 +33,7 @@ class Overrides:
         max_messages: ``--max-messages``.
         depth: ``--depth``.
         rate: ``--rate``.
+        max_attempts: 1 for ``--no-retry``.
     """
 
     recipients: str | None = None
@@ -42,6 +43,7 @@ class Overrides:
     max_messages: int | None = None
     depth: int | None = None
     rate: str | None = None
+    max_attempts: int | None = None
 
     def lay_over(self, document: Document) -> None:
         """Put the values in the place of the document's.
@@ -56,7 +58,7 @@ class Overrides:
                 # Only made absolute: what an empty or impossible path is, the check of the value says.
                 value = given if is_stream or not given else str(Path.cwd() / given)
                 document.put((name,), value, Option(f"--{name}", given))
-        for name in ("max_connections", "max_messages", "depth", "rate"):
+        for name in ("max_connections", "max_messages", "depth", "rate", "max_attempts"):
             value = getattr(self, name)
             if value is not None:
                 document.put(("delivery", name), value, Option("--" + name.replace("_", "-"), str(value)))

@@ -62,17 +62,24 @@ def _check_server(server: Server, document: Document, table: Key) -> None:
         )
     if server.ca_file is not None and not server.ca_file.is_file():
         raise document.wrong((*table, "ca_file"), _no_file("the path of a PEM file", server.ca_file))
-    for name in ("username", "password"):
+    for name in ("username", "password", "token"):
         value: str | None = getattr(server, name)
         if value is not None and (not value or _CONTROL.search(value)):
             raise document.wrong((*table, name), "expected a text without control characters, not empty")
-    if (server.username is None) != (server.password is None):
-        absent = "username" if server.username is None else "password"
-        raise document.missing((*table, absent), "username and password go together: give both or neither")
+    _check_credentials(server, document, table)
     if server.username is not None and server.tls == "none" and not is_loopback(server.host):
         raise document.wrong(
             (*table, "tls"), "credentials are never sent in the clear, except to loopback: use starttls or implicit"
         )
+
+
+def _check_credentials(server: Server, document: Document, table: Key) -> None:
+    proofs = [name for name in ("password", "token", "token_command") if getattr(server, name) is not None]
+    if len(proofs) > 1:
+        raise document.about((*table, proofs[1]), f"is there besides {proofs[0]}", "give one of them")
+    if (server.username is None) != (not proofs):
+        absent = "username" if server.username is None else "password"
+        raise document.missing((*table, absent), "username and password go together: give both or neither")
 
 
 def _check_message(message: Message, directory: Path, document: Document) -> None:
@@ -127,6 +134,8 @@ def _check_delivery(delivery: Delivery, document: Document) -> None:
     for place, path in enumerate(delivery.suppress):
         if not path.is_file():
             raise document.wrong(("delivery", "suppress", place), _no_file("the path of a file of addresses", path))
+    if delivery.dsn is not None and "never" in delivery.dsn.notify and len(delivery.dsn.notify) > 1:
+        raise document.about(("delivery", "dsn", "notify"), 'has "never" among others', 'leave "never" or the others')
 
 
 def _check_results(campaign: Campaign, document: Document) -> None:

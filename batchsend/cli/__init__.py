@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 
 from batchsend.cli.preview import preview
+from batchsend.cli.resume import resume
 from batchsend.cli.send import send
 from batchsend.cli.sink import sink
 from batchsend.errors import BatchsendError, RunError
@@ -26,6 +27,7 @@ def batchsend() -> None:
 
 
 batchsend.add_command(send)
+batchsend.add_command(resume)
 batchsend.add_command(preview)
 batchsend.add_command(sink)
 

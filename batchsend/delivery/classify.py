@@ -19,6 +19,9 @@ class Effect(Enum):
     SLOW_DOWN = "slow down"
     """The server asks the whole run to send more slowly."""
 
+    FEWER_SESSIONS = "fewer sessions"
+    """The server counts the connections, and there are too many."""
+
     SENDER_REFUSED = "sender refused"
     """5yz to MAIL: one may be about one record; many in a row are about the sender."""
 
@@ -62,7 +65,14 @@ _REASONS = {
 # limited, and 550 5.7.0 too many emails per second, which is a throttle in the clothes of a rejection.
 _TOO_FAST = re.compile(
     rb"throttl|too many (?:\w+ ){0,3}(?:messages|emails|mails|requests|recipients)? ?(?:per|in|from|too|at|this)"
-    rb"|rate.?limit|(?:sending|message|mail) rate|slow down|too fast",
+    rb"|\brate.?limit|(?:sending|message|mail) rate\b|slow down|too fast",
+    re.IGNORECASE,
+)
+
+
+_TOO_MANY_CONNECTIONS = re.compile(
+    rb"concurrent (?:smtp )?(?:connection|session)s?|too many (?:\w+ ){0,2}(?:connection|session)s|"
+    rb"(?:connection|session)s? limit",
     re.IGNORECASE,
 )
 
@@ -79,6 +89,8 @@ def classify(stage: Stage, reply: Reply) -> Verdict:
         return _ACCEPTED
     if code in (530, 534, 535):
         return Verdict(Outcome.DEFERRED, "credentials", Effect.CREDENTIALS_REFUSED)
+    if code == 432 or _TOO_MANY_CONNECTIONS.search(reply.raw):
+        return Verdict(Outcome.DEFERRED, "too many connections", Effect.FEWER_SESSIONS)
     if _TOO_FAST.search(reply.raw):
         return Verdict(Outcome.DEFERRED, "throttled", Effect.SLOW_DOWN)
     # RFC 5321 §4.5.3.1.10: 552 to RCPT is what older servers say for "too many recipients", and is to be read as 452.

@@ -6,12 +6,21 @@ import asyncio
 import os
 import socket
 import ssl
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from aiosmtplib import SMTP, SMTPException, SMTPHeloError
 
-from batchsend.delivery.trouble import Trouble, closed, diagnose, unreachable, unresolved
+from batchsend.campaign import is_loopback
+from batchsend.delivery.credentials import Credentials
+from batchsend.delivery.trouble import (
+    Trouble,
+    closed,
+    diagnose,
+    no_require_tls,
+    not_loopback,
+    unreachable,
+    unresolved,
+)
 from batchsend.errors import SessionError, UsageError
 from batchsend.outcome import Stage
 from batchsend.smtp.extensions import Extensions
@@ -20,6 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from batchsend.campaign import Server, Timeouts
+
+
+# Shorter than the addresses of any relay are valid.
+_ADDRESSES_SECONDS = 30.0
+
+_Address = tuple[int, int, int, str, "tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]"]
 
 
 class OpeningError(SessionError):
@@ -56,14 +71,22 @@ class Opener:
         servers: Where to, how trusted, as whom; in order of preference.
         timeouts: How long each step may take.
         context: What to verify certificates with, instead of what the servers say.
+        require_tls: Whether a session without REQUIRETLS (RFC 8689) is of no use.
 
     Raises:
         UsageError: A ``ca_file`` holds no certificate; or there are credentials without TLS and the host is not
             loopback.
     """
 
-    def __init__(self, servers: Sequence[Server], timeouts: Timeouts, context: ssl.SSLContext | None = None) -> None:
-        self._lines = [_Line(server, timeouts, context) for server in servers]
+    def __init__(
+        self,
+        servers: Sequence[Server],
+        timeouts: Timeouts,
+        context: ssl.SSLContext | None = None,
+        *,
+        require_tls: bool = False,
+    ) -> None:
+        self._routes = [_Route(server, timeouts, context, require_tls=require_tls) for server in servers]
 
     async def open(self) -> Opened:
         """Open one session.
@@ -72,9 +95,9 @@ class Opener:
             OpeningError: No server could be reached; it is about the one that is preferred. Nothing is left open.
         """
         first: OpeningError | None = None
-        for line in self._lines:
+        for route in self._routes:
             try:
-                return await line.open()
+                return await route.open()
             except OpeningError as error:
                 first = first or error
         if first is None:
@@ -82,14 +105,20 @@ class Opener:
         raise first
 
 
-class _Line:
+class _Route:
     """The way to one server."""
 
-    def __init__(self, server: Server, timeouts: Timeouts, context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, server: Server, timeouts: Timeouts, context: ssl.SSLContext | None, *, require_tls: bool
+    ) -> None:
         self.server = server
         self.where = f"{server.host}:{server.port}"
         self._timeouts = timeouts
         self._context = context
+        self._require_tls = require_tls
+        self._credentials = Credentials(server)
+        self._known_addresses: Sequence[_Address] = ()
+        self._known_until = 0.0
         if server.tls != "none" and context is None:
             self._context = _verifying_context(server)
         if server.tls == "none" and server.username is not None and not is_loopback(server.host):
@@ -111,19 +140,17 @@ class _Line:
         try:
             return await self._introduce(client)
         except BaseException:
+            if client.transport is not None:
+                # A TLS transport that is closed in peace waits for the server, and the loop may end sooner.
+                cast("asyncio.Transport", client.transport).abort()
             client.close()
             raise
 
     async def _connect(self) -> socket.socket:
         """A TCP connection to the first of the host's addresses that answers."""
         loop = asyncio.get_running_loop()
-        host, port = self.server.host, self.server.port
-        try:
-            addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            raise self._failure(unresolved(error)) from None
         failures: list[str] = []
-        for family, kind, protocol, _, address in addresses:
+        for family, kind, protocol, _, address in await self._addresses():
             connection = socket.socket(family, kind, protocol)
             try:
                 connection.setblocking(False)
@@ -140,8 +167,25 @@ class _Line:
                 connection.close()
                 raise
             else:
+                if self._credentials and self.server.tls == "none" and not is_loopback(connection.getpeername()[0]):
+                    # A name may say "localhost" and mean another machine.
+                    connection.close()
+                    raise self._failure(not_loopback())
                 return connection
         raise self._failure(unreachable(failures))
+
+    async def _addresses(self) -> Sequence[_Address]:
+        """The host's addresses; asked again after a while, because a session is opened every few seconds."""
+        loop = asyncio.get_running_loop()
+        if not self._known_addresses or loop.time() > self._known_until:
+            try:
+                self._known_addresses = await loop.getaddrinfo(
+                    self.server.host, self.server.port, type=socket.SOCK_STREAM
+                )
+            except (OSError, UnicodeError) as error:
+                raise self._failure(unresolved(error)) from None
+            self._known_until = loop.time() + _ADDRESSES_SECONDS
+        return self._known_addresses
 
     async def _introduce(self, client: SMTP) -> Opened:
         server = self.server
@@ -155,26 +199,20 @@ class _Line:
                 await client.starttls()
             stage = Stage.EHLO
             extensions = await _ehlo(client)
-            if server.username is not None and server.password is not None:
+            if self._credentials:
                 stage = Stage.AUTH
-                await client.login(server.username, server.password)
+                await self._credentials.authenticate(client)
         except (SMTPException, OSError, ValueError) as error:
             raise self._failure(diagnose(stage, error, self.server.host)) from error
         transport = client.transport
         if transport is None or transport.is_closing():
             raise self._failure(closed(stage))
+        if self._require_tls and not extensions.require_tls:
+            raise self._failure(no_require_tls())
         return Opened(self.where, cast("asyncio.Transport", transport), extensions)
 
     def _failure(self, trouble: Trouble) -> OpeningError:
         return OpeningError(self.where, trouble)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether what is sent to ``host`` cannot leave this machine."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def _verifying_context(server: Server) -> ssl.SSLContext:

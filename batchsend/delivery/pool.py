@@ -1,29 +1,23 @@
-"""The pool: `max_connections` slots, each of which owns at most one session and pulls its work.
+"""The pool: takes submissions in, gives them to sessions, and takes what became of them out.
 
-Nothing is lent or given back, so nothing can leak. The rules:
-
-1.  A submission is at exactly one place: in the backlog, in a session, or settled. ``_out`` counts those in sessions.
-2.  A session that finds the backlog empty is parked; whoever puts something there pumps the parked ones first. A slot
-    without a session sleeps; it is woken only for what the open sessions did not take.
-3.  The pool is over when the stream has ended, the backlog is empty and nothing is out; or when it was stopped and
-    nothing is out. Then every session is finished, and every slot ends.
+A submission is at exactly one place: in the backlog, in a session, or settled; ``_out`` counts those in sessions. A
+session that finds the backlog empty, or the rate used up, is parked; whoever changes that pumps the parked ones first
+and wakes slots for the rest. The pool is over when the stream has ended, the backlog is empty and nothing is out, or
+when it was stopped and nothing is out.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
-from collections import deque
 from typing import TYPE_CHECKING
 
 import anyio
 
 from batchsend.delivery.backlog import Backlog
 from batchsend.delivery.classify import Effect
-from batchsend.delivery.opening import OpeningError
-from batchsend.delivery.session import Session
-from batchsend.delivery.throttle import Throttle
+from batchsend.delivery.slots import Slots
+from batchsend.delivery.throttle import Goodput, Throttle
 from batchsend.errors import RunError
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 
@@ -34,6 +28,7 @@ if TYPE_CHECKING:
 
     from batchsend.campaign import Delivery
     from batchsend.delivery.opening import Opener
+    from batchsend.delivery.session import Session
     from batchsend.message.submission import Submission
 
     Report = Callable[[DeliveryResult, DeliveryResult | None], None]
@@ -44,8 +39,13 @@ MAX_LOSSES = 5
 MAX_SENDER_REFUSALS = 10
 """The same 5yz to MAIL in a row after which it is the sender who is refused, not the record."""
 
-_FIRST_PAUSE = 1.0
-_LONGEST_PAUSE = 60.0
+MAX_HELD_BACK = 50
+"""How often one record is sent again because the server asked for a slower pace, before that is its outcome."""
+
+CUTS_BEFORE_FEWER = 5
+"""Cuts of the rate in a row after which there are fewer sessions, too."""
+
+_PRESSURE = (Effect.SLOW_DOWN, Effect.FEWER_SESSIONS)
 
 
 class Pool:
@@ -57,6 +57,7 @@ class Pool:
         report: Called with every result, in the loop's turn in which it is known; it must not block. A second
             argument is the earlier result that the first one takes the place of, or None.
         commit: Called with a record's number before the octets that may commit its message are handed to the transport.
+        note: Called with a deferral after which the pool itself sends the record again: an attempt, not an outcome.
         notice: Called with what the user should know and no result says, one line each.
     """
 
@@ -67,33 +68,40 @@ class Pool:
         *,
         report: Report,
         commit: Callable[[int], None] = lambda _: None,
+        note: Callable[[DeliveryResult], None] = lambda _: None,
         notice: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._opener = opener
-        self._options = options
+        self._note = note
         self._report = report
         self._commit = commit
         self._notice = notice
         self._loop = asyncio.get_running_loop()
         self._backlog = Backlog(low=max(32, 2 * options.max_connections * options.depth))
-        self._throttle = Throttle(options.rate.per_second if options.rate else None, self._loop.time())
-        self._throttled: asyncio.TimerHandle | None = None
+        self._slots = Slots(opener, options, desk=self, backlog=self._backlog, stop=self.stop, notice=notice)
+        now = self._loop.time()
+        self._throttle = Throttle(options.rate.per_second if options.rate else None, now)
+        self._goodput = Goodput(now)
+        self._accepted = 0
+        self._wake_up: asyncio.TimerHandle | None = None  # set while the rate holds everything back
         self._intake = anyio.CancelScope()
         self._hungry: anyio.Event | None = None
         self._parked: dict[Session, None] = {}  # in the order of parking
-        self._live: set[Session] = set()
-        self._asleep: deque[anyio.Event] = deque()
-        self._over = anyio.Event()
         self._out = 0
+        self._over = anyio.Event()
         self._ended_stream = False
         self._stopping = False
         self._error: RunError | None = None
         self._losses: dict[int, int] = {}
+        self._held_back: dict[int, int] = {}
         self._sender_refusals = (0, 0)  # code, how many in a row
-        self._opening = 0
-        self._sessions_opened = 0
-        self._last_contact = self._loop.time()
-        self._noticed: set[str] = set()
+
+    @property
+    def learned(self) -> dict[str, float]:
+        """What the server has shown it allows, by the name of the option that would set it."""
+        learned = dict(self._slots.limits.learned)
+        if self._throttle.slowest is not None:
+            learned["rate"] = round(self._throttle.slowest, 1)
+        return learned
 
     async def run(self, batches: ObjectReceiveStream[list[Submission]]) -> None:
         """Send what comes from the stream until it ends.
@@ -105,15 +113,14 @@ class Pool:
         """
         try:
             async with anyio.create_task_group() as tasks:
-                for _ in range(self._options.max_connections):
-                    tasks.start_soon(self._slot)
-                await self._take_in(batches)
+                tasks.start_soon(self._slots.run)
+                tasks.start_soon(self._take_in, batches)
+                tasks.start_soon(self._measure)
         finally:
-            if self._throttled is not None:
-                self._throttled.cancel()
+            if self._wake_up is not None:
+                self._wake_up.cancel()
             self._stopping = True
-            for session in list(self._live):
-                session.abort("the run was stopped")
+            self._slots.abort("the run was stopped")
         if self._error is not None:
             raise self._error
 
@@ -133,10 +140,10 @@ class Pool:
         if not self._backlog:
             self._parked[session] = None
             return None
-        if self._options.rate is not None and (wait := self._throttle.take(self._loop.time())):
+        if self._throttle.rate is not None and (wait := self._throttle.take(self._loop.time())):
             self._parked[session] = None
-            if self._throttled is None:
-                self._throttled = self._loop.call_later(wait, self._unthrottle)
+            if self._wake_up is None:
+                self._wake_up = self._loop.call_later(wait, self._rate_allows)
             return None
         self._out += 1
         submission = self._backlog.take()
@@ -151,11 +158,17 @@ class Pool:
     def settle(self, submission: Submission, result: DeliveryResult, effect: Effect) -> None:
         """Report an outcome, and act on what it means beyond its record."""
         self._out -= 1
-        if self._losses:
-            self._losses.pop(submission.record, None)
-        self._report(result, None)
+        if result.status is Outcome.ACCEPTED:
+            self._accepted += 1
         if effect is not Effect.NONE or self._sender_refusals[1]:
             self._act(result, effect)
+        if effect in _PRESSURE and self._hold_back(submission, result):
+            return
+        if self._losses:
+            self._losses.pop(submission.record, None)
+        if self._held_back:
+            self._held_back.pop(submission.record, None)
+        self._report(result, None)
         if not self._out:
             self._look_for_the_end()
 
@@ -195,29 +208,36 @@ class Pool:
     def _distribute(self) -> None:
         """Give work to the sessions that wait for it, then wake slots for the rest (rule 2)."""
         for session in list(self._parked):
-            if not self._backlog or self._throttled is not None:
+            if not self._backlog or self._wake_up is not None:
                 break
             del self._parked[session]
             session.pump()
-        for _ in range(min(len(self._backlog), len(self._asleep))):
-            self._asleep.popleft().set()
+        self._slots.wake()
 
-    def _unthrottle(self) -> None:
-        self._throttled = None
+    def _rate_allows(self) -> None:
+        self._wake_up = None
         self._distribute()
 
+    async def _measure(self) -> None:
+        """Keep the samples of what gets through."""
+        while not self._over.is_set():
+            self._goodput.sample(self._loop.time(), self._accepted)
+            with anyio.move_on_after(Goodput.INTERVAL):
+                await self._over.wait()
+
     def _look_for_the_end(self) -> None:
-        if self._out or self._over.is_set() or not (self._stopping or (self._ended_stream and not self._backlog)):
-            return
-        self._over.set()
-        for session in list(self._live):
-            session.finish()
-        while self._asleep:
-            self._asleep.popleft().set()
+        done = self._stopping or (self._ended_stream and not self._backlog)
+        if done and not self._out and not self._over.is_set():
+            self._over.set()
+            self._slots.finish()
 
     def _act(self, result: DeliveryResult, effect: Effect) -> None:
         """What a refusal means for the run."""
-        if effect is Effect.CREDENTIALS_REFUSED:
+        if effect is Effect.SLOW_DOWN:
+            self._slow_down(result)
+        elif effect is Effect.FEWER_SESSIONS:
+            self._slots.limits.too_many_connections(len(self._slots), self._loop.time())
+        elif effect is Effect.CREDENTIALS_REFUSED:
             self.stop(_refused(result, "check username and password in [server]"))
         elif effect is Effect.SENDER_REFUSED and result.code is not None:
             code, count = self._sender_refusals
@@ -229,89 +249,40 @@ class Pool:
         elif result.stage not in (None, Stage.MAIL):
             self._sender_refusals = (0, 0)
 
-    # --- slots ------------------------------------------------------------------------------------------------------
+    def _hold_back(self, submission: Submission, result: DeliveryResult) -> bool:
+        """Send again, not counting the attempt, what was refused only for the pace; False if that was often enough."""
+        times = self._held_back[submission.record] = self._held_back.get(submission.record, 0) + 1
+        if self._stopping or times > MAX_HELD_BACK:
+            return False
+        self._note(result)
+        self._backlog.extend([submission])
+        return True
 
-    async def _slot(self) -> None:
-        """Open a session when there is work for one more, see it through, and again (rotation is no more than that)."""
-        pause = _FIRST_PAUSE
-        while await self._work():
-            try:
-                session = await self._open()
-            except OpeningError as error:
-                self._consider(error)
-                with anyio.move_on_after(pause * random.uniform(0.5, 1.0)):  # noqa: S311 - jitter, not a secret
-                    await self._over.wait()
-                pause = min(2 * pause, _LONGEST_PAUSE)
-                continue
-            pause = _FIRST_PAUSE
-            self._live.add(session)
-            session.start()
-            if self._over.is_set():
-                session.finish()
-            await session.ended.wait()
-            self._forget(session)
+    def _slow_down(self, result: DeliveryResult) -> None:
+        now = self._loop.time()
+        said = f"{result.code} {result.reply}"
+        if self._throttle.slow_down(now, self._goodput.rate(now, self._accepted)):
+            self._notice(f"slowed to {self._throttle.rate:.3g}/s: the server said {said}")
+            if self._throttle.cuts % CUTS_BEFORE_FEWER == 0:
+                self._slots.limits.fewer(now)
 
-    async def _work(self) -> bool:
-        """Wait until there is work for one more session; False when there will be none."""
-        while not self._over.is_set():
-            if self._backlog:
-                return True
-            alarm = anyio.Event()
-            self._asleep.append(alarm)
-            await alarm.wait()
-        return False
+    # --- what sessions and slots say of themselves ------------------------------------------------------------------
 
-    async def _open(self) -> Session:
-        self._opening += 1
-        try:
-            opened = await self._opener.open()
-        finally:
-            self._opening -= 1
-        self._sessions_opened += 1
-        self._last_contact = self._loop.time()
-        extensions = opened.extensions
-        depth = self._options.depth
-        if depth > 1 and not (extensions.chunking and extensions.pipelining):
-            self._notice_once(f"depth = {depth} needs CHUNKING and PIPELINING, which {opened.where} does not offer: 1")
-            depth = 1
-        return Session(
-            self._sessions_opened,
-            opened,
-            desk=self,
-            timeouts=self._options.timeouts,
-            depth=depth,
-            max_messages=min(self._options.max_messages, extensions.mail_max or self._options.max_messages),
-        )
+    def retiring(self, session: Session) -> None:
+        """A session will soon be rotated."""
+        self._slots.retiring(session)
 
-    def _forget(self, session: Session) -> None:
-        self._live.discard(session)
+    def ended(self, session: Session) -> None:
+        """A session is gone; what it put back may be more than its own slot can take."""
         self._parked.pop(session, None)
-        if session.trouble is None:
-            self._last_contact = self._loop.time()
-        # What the session put back may be more than its own slot can take.
+        self._slots.ended(session)
         self._distribute()
         self._look_for_the_end()
 
-    def _consider(self, error: OpeningError) -> None:
-        """Whether a session that could not be opened ends the run."""
-        silent = self._loop.time() - self._last_contact
-        never_seen = not self._sessions_opened and not self._opening
-        if error.trouble.lasting or (never_seen and error.trouble.stage is Stage.CONNECT):
-            self.stop(RunError(error.message, remedy=error.remedy))
-        elif not self._live and silent > self._options.give_up_after:
-            self.stop(RunError(f"{error.message}; given up after {silent:.0f} s", remedy=error.remedy))
-        elif self._sessions_opened:
-            self._notice_once(f"{error.message}; trying again")
-
-    def _notice_once(self, text: str) -> None:
-        if text not in self._noticed:
-            self._noticed.add(text)
-            self._notice(text)
-
     def __repr__(self) -> str:
         return (
-            f"<Pool {len(self._live)} of {self._options.max_connections} sessions, {len(self._parked)} parked, "
-            f"{self._out} out, {self._backlog!r}{', stopping' if self._stopping else ''}>"
+            f"<Pool {self._out} out, {len(self._parked)} parked, {self._backlog!r}, {self._slots!r}, {self._throttle!r}"
+            f"{', stopping' if self._stopping else ''}>"
         )
 
 

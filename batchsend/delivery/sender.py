@@ -66,7 +66,7 @@ class Sender:
         notice: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._delivery = delivery or Delivery()
-        self._opener = Opener(servers, self._delivery.timeouts, context)
+        self._opener = Opener(servers, self._delivery.timeouts, context, require_tls=self._delivery.require_tls)
         self._notice = notice
         self._tasks = anyio.create_task_group()
         self._busy = anyio.Lock()

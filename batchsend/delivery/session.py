@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import anyio
 
 from batchsend.delivery.classify import Effect, classify
+from batchsend.delivery.parameters import Parameters
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.smtp import commands
 from batchsend.smtp.client import Client, State
@@ -21,9 +22,10 @@ from batchsend.smtp.content import canonical
 from batchsend.smtp.transaction import Fate, Transaction
 
 if TYPE_CHECKING:
-    from batchsend.campaign import Timeouts
+    from batchsend.campaign import Delivery
     from batchsend.delivery.opening import Opened
     from batchsend.message.submission import Submission
+    from batchsend.smtp.replies import Reply
 
 
 class Desk(Protocol):
@@ -40,6 +42,12 @@ class Desk(Protocol):
 
     def put_back(self, submission: Submission, session: Session) -> None:
         """The session ended before the submission was committed."""
+
+    def retiring(self, session: Session) -> None:
+        """The session will soon have begun all the transactions that it may."""
+
+    def ended(self, session: Session) -> None:
+        """Nothing of the session is left: every submission it took is settled or put back."""
 
     def supersede(self, earlier: DeliveryResult, result: DeliveryResult) -> None:
         """What an earlier result said cannot be believed; ``result`` takes its place."""
@@ -59,23 +67,41 @@ class Session(asyncio.Protocol):
         number: Its number within the run, from 1.
         opened: The open transport and what the server offers.
         desk: Where the work comes from and goes to.
-        timeouts: How long to wait for which reply, in seconds.
+        options: How long to wait for which reply, and what to ask of the server with each message.
         depth: Transactions that may be unanswered at once.
         max_messages: Transactions after which it ends by itself.
+        announce_at: After so many transactions it tells the desk that it is retiring.
 
     Attributes:
-        ended: Set when nothing of it is left: every submission it took is settled or put back.
+        retired: Set when it begins nothing more.
+        ended: Set when nothing of it is left.
         trouble: What ended it before its time, or None.
+        began: When it was to begin its first transaction, on the loop's clock.
+        answered: How many of its transactions a reply has decided.
     """
 
     def __init__(
-        self, number: int, opened: Opened, *, desk: Desk, timeouts: Timeouts, depth: int, max_messages: int
+        self,
+        number: int,
+        opened: Opened,
+        *,
+        desk: Desk,
+        options: Delivery,
+        depth: int,
+        max_messages: int,
+        announce_at: int,
     ) -> None:
+        timeouts = options.timeouts
         self.number = number
+        self.max_messages = max_messages
+        self.retired = anyio.Event()
         self.ended = anyio.Event()
         self.trouble: str | None = None
+        self.answered = 0
+        self._announce_at = announce_at
         self.extensions = opened.extensions
         self._transport = opened.transport
+        self._parameters = Parameters(opened.extensions, dsn=options.dsn, require_tls=options.require_tls)
         self._desk = desk
         self._timeouts = timeouts
         self._limits = {
@@ -87,22 +113,38 @@ class Session(asyncio.Protocol):
         self._client: Client[_Item] = Client(
             pipelining=opened.extensions.pipelining, depth=depth, max_messages=max_messages
         )
-        # What committed transactions were told and the client has not yet seen confirmed.
-        self._unconfirmed: deque[DeliveryResult] = deque()
+        # What transactions were told and the client has not yet seen confirmed; and whether they were committed.
+        self._unconfirmed: deque[tuple[DeliveryResult, bool]] = deque()
         self._paused = False
+        self._closed = anyio.Event()
         self._loop = asyncio.get_running_loop()
-        self._last_progress = self._loop.time()
+        self._last_progress = self.began = self._loop.time()
         self._unsent_before = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    def start(self) -> None:
-        """Take the transport over from the opener and begin."""
+    @property
+    def begun(self) -> int:
+        """How many transactions it has begun."""
+        return self._client.begun
+
+    @property
+    def farewell(self) -> Reply | None:
+        """The 421 that ended it, or None."""
+        return self._client.farewell
+
+    def attach(self) -> None:
+        """Take the transport over from the opener; until `begin`, only watch it."""
         self._transport.set_protocol(self)
-        if self._transport.is_closing():
-            self._end("the server closed the connection")
-            return
         self._watch(min(self._limits.values()))
-        self.pump()
+        if self._transport.is_closing():
+            self._closed.set()
+            self._end("the server closed the connection")
+
+    def begin(self) -> None:
+        """Begin to send."""
+        self.began = self._loop.time()
+        if not self.ended.is_set():
+            self.pump()
 
     def finish(self) -> None:
         """Begin nothing more; QUIT when everything is answered."""
@@ -113,6 +155,15 @@ class Session(asyncio.Protocol):
     def abort(self, trouble: str) -> None:
         """End at once: what is committed and not answered is in doubt."""
         self._end(trouble)
+        self._transport.abort()
+
+    async def leave(self) -> None:
+        """Wait, after its end, until the transport is closed; in TLS the server has a part in that, and little time."""
+        try:
+            with anyio.move_on_after(self._timeouts.quit):
+                await self._closed.wait()
+        finally:
+            self._transport.abort()
 
     # --- the hot path: once for each read -------------------------------------------------------------------------
 
@@ -128,6 +179,8 @@ class Session(asyncio.Protocol):
             transaction = self._transaction(submission)
             if transaction is not None:
                 client.begin(transaction)
+                if client.begun == self._announce_at:
+                    self._desk.retiring(self)
         self._write()
 
     def data_received(self, data: bytes) -> None:
@@ -152,8 +205,10 @@ class Session(asyncio.Protocol):
             self._desk.commit(transaction.key.submission)
         if data := client.data_to_send():
             self._transport.write(data)
-        if client.state is State.QUITTING and not client.unanswered:
-            self._watch(self._timeouts.quit)
+        if client.state is State.QUITTING:
+            self.retired.set()
+            if not client.unanswered:
+                self._watch(self._timeouts.quit)
 
     def _transaction(self, submission: Submission) -> Transaction[_Item] | None:
         """The submission as commands and content; None if this server cannot take it, which settles it."""
@@ -166,17 +221,13 @@ class Session(asyncio.Protocol):
         if obstacle is not None:
             self._desk.settle(submission, self._result(submission, Outcome.INVALID, reason=obstacle), Effect.NONE)
             return None
-        parameters = ""
-        if extensions.size is not None:
-            parameters += f" SIZE={len(content)}"
-        if eight_bit:
-            parameters += " BODY=8BITMIME"
-        if utf8:
-            parameters += " SMTPUTF8"
+        parameters = self._parameters
         return Transaction(
             _Item(submission, time.monotonic()),
-            mail=commands.mail(envelope.reverse_path, parameters),
-            rcpt=commands.rcpt(envelope.forward_path),
+            mail=commands.mail(
+                envelope.reverse_path, parameters.mail(submission, size=len(content), eight_bit=eight_bit, utf8=utf8)
+            ),
+            rcpt=commands.rcpt(envelope.forward_path, parameters.rcpt(submission, utf8=utf8)),
             content=content,
         )
 
@@ -194,12 +245,14 @@ class Session(asyncio.Protocol):
         if reply is None:
             result.reason = trouble
         else:
+            self.answered += 1
             result.status, result.reason, effect = classify(transaction.stage, reply)
             result.code = reply.code
             result.enhanced = reply.enhanced
             result.reply = reply.text
-            if transaction.committed:
-                self._unconfirmed.append(result)
+            self._unconfirmed.append((result, transaction.committed))
+            if effect is Effect.FEWER_SESSIONS:
+                self._client.finish()
         self._desk.settle(submission, result, effect)
 
     def _result(
@@ -230,6 +283,7 @@ class Session(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone; where that was not expected, it is what ended the session."""
+        self._closed.set()
         self._end(f"the connection was lost ({exc})" if exc else "the server closed the connection")
 
     # --- the end --------------------------------------------------------------------------------------------------
@@ -238,14 +292,15 @@ class Session(asyncio.Protocol):
         """End the session, whatever its state, and account for everything that it still holds. Once."""
         if self.ended.is_set():
             return
+        self.retired.set()
         self.ended.set()
         if self._timer is not None:
             self._timer.cancel()
         unanswered = self._client.abandon()
         self.trouble = trouble if unanswered or self._client.error else None
         if self._client.error is not None:
-            for result in self._unconfirmed:
-                self._desk.supersede(result, self._doubt(result))
+            for result, committed in self._unconfirmed:
+                self._desk.supersede(result, self._doubt(result, committed=committed))
         for transaction in reversed(unanswered):
             self._settle(transaction, trouble)
         if self._client.error is None and not unanswered:
@@ -253,12 +308,14 @@ class Session(asyncio.Protocol):
         else:
             # What is still in the send buffer is either committed and in doubt, or must not be sent any more.
             self._transport.abort()
+        self._desk.ended(self)
 
-    def _doubt(self, result: DeliveryResult) -> DeliveryResult:
+    def _doubt(self, result: DeliveryResult, *, committed: bool) -> DeliveryResult:
+        """What takes the place of a result that may have been another's: without its content, none was delivered."""
         return DeliveryResult(
             record=result.record,
             recipient=result.recipient,
-            status=Outcome.IN_DOUBT,
+            status=Outcome.IN_DOUBT if committed else Outcome.DEFERRED,
             stage=result.stage,
             reason=f"its reply may have been another's: {self._client.error}",
             attempt=result.attempt,
@@ -292,7 +349,8 @@ class Session(asyncio.Protocol):
         if remaining <= 0:
             self._end(f"no reply at {stage} within {limit:g} s")
         else:
-            self._watch(remaining)
+            # The next stage may begin at any time, and its limit be shorter than what is left of this one's.
+            self._watch(min(remaining, *self._limits.values()))
 
     def __repr__(self) -> str:
         return f"<Session {self.number} {'ended' if self.ended.is_set() else self._client!r}>"

@@ -1,36 +1,117 @@
-"""The rate: one bucket for the whole pool, so that N connections never send N times as fast."""
+"""The rate: one bucket for the whole pool, so that N connections never send N times as fast; it follows the server."""
 
 from __future__ import annotations
+
+from collections import deque
 
 # A bucket this deep evens out the timer's millisecond and never lets more than 1 % too many through in five seconds.
 _DEPTH_SECONDS = 0.05
 
+# After a cut the replies to what was under way still say the same: they are not another reason.
+_SETTLING = 1.0
+# Cut below what got through, so that the server's own window clears; then feel for the limit in small steps.
+_CUT = 0.9
+_STEP = 1.04
+_STEP_SECONDS = 2.0
+_SLOWEST = 0.2
+# Grown this much since the last cut without a complaint: whatever the limit was, it is no more.
+_LIFTED = 10.0
+
 
 class Throttle:
-    """A token bucket; time is given, not asked for.
+    """A token bucket whose rate is cut when the server says "slower" and then recovers. Time is given, not asked for.
 
     Args:
-        rate: Messages a second, or None for no limit.
-        now: Seconds on the clock that `take` is asked with.
+        limit: Messages a second that are never exceeded, or None.
+        now: Seconds on the clock that everything else is asked with.
+
+    Attributes:
+        rate: Messages a second at present, or None for as fast as the server takes them.
+        cuts: How often in a row the rate was cut without having recovered.
+        slowest: The rate after the last cut, or None where there was none.
     """
 
-    def __init__(self, rate: float | None, now: float) -> None:
-        self._rate = rate
-        self._capacity = max(1.0, (rate or 0.0) * _DEPTH_SECONDS)
+    def __init__(self, limit: float | None, now: float) -> None:
+        self.rate = limit
+        self.cuts = 0
+        self._limit = limit
         self._tokens = 1.0
         self._updated = now
+        self._changed = now
+        self.slowest: float | None = None
 
     def take(self, now: float) -> float:
         """Take leave to send one message: 0.0 if it is given, otherwise the seconds until it can be."""
-        if self._rate is None:
+        rate = self._current(now)
+        if rate is None:
             return 0.0
-        self._tokens = min(self._capacity, self._tokens + (now - self._updated) * self._rate)
+        capacity = max(1.0, rate * _DEPTH_SECONDS)
+        self._tokens = min(capacity, self._tokens + (now - self._updated) * rate)
         self._updated = now
         if self._tokens >= 1.0:
             self._tokens -= 1.0
             return 0.0
-        return (1.0 - self._tokens) / self._rate
+        return (1.0 - self._tokens) / rate
+
+    def slow_down(self, now: float, goodput: float) -> bool:
+        """The server asks for less: cut the rate below what it takes.
+
+        Args:
+            now: The time.
+            goodput: Messages a second that it has accepted of late.
+
+        Returns:
+            Whether the rate was cut; replies to what was still under way do not cut it again.
+        """
+        if self.cuts and now - self._changed < _SETTLING:
+            return False
+        rate = goodput * _CUT if goodput > 0 else (self.rate or 1.0) / 2
+        if self.rate is not None:
+            rate = min(rate, self.rate * _CUT)
+        self.rate = self.slowest = max(rate, _SLOWEST)
+        self._tokens = min(self._tokens, 0.0)
+        self._updated = now + _SETTLING  # a pause, for the server's window to clear
+        self._changed = now
+        self.cuts += 1
+        return True
+
+    def _current(self, now: float) -> float | None:
+        """The rate, after a step of recovery if one is due."""
+        if self.cuts and self.rate is not None and now - self._changed >= _STEP_SECONDS:
+            self._changed = now
+            rate = self.rate * _STEP
+            if self._limit is not None and rate >= self._limit:
+                self.rate, self.cuts = self._limit, 0
+            elif self._limit is None and rate >= (self.slowest or 0.0) * _LIFTED:
+                self.rate, self.cuts = None, 0
+            else:
+                self.rate = rate
+        return self.rate
 
     def __repr__(self) -> str:
-        rate = "no limit" if self._rate is None else f"{self._rate:g}/s, {self._tokens:.2f} left"
-        return f"<Throttle {rate}>"
+        rate = "no limit" if self.rate is None else f"{self.rate:.3g}/s, {self._tokens:.2f} left"
+        return f"<Throttle {rate}{f', cut {self.cuts} times' if self.cuts else ''}>"
+
+
+class Goodput:
+    """How many messages a second were accepted of late, from a running total.
+
+    Args:
+        now: When the total was 0.
+    """
+
+    # Long enough for limits that are counted by the second, short enough to forget how it was before a cut.
+    WINDOW = 3.0
+    INTERVAL = 0.5
+
+    def __init__(self, now: float) -> None:
+        self._samples: deque[tuple[float, int]] = deque([(now, 0)], maxlen=1 + int(self.WINDOW / self.INTERVAL))
+
+    def sample(self, now: float, total: int) -> None:
+        """Note the total; to be called every ``INTERVAL`` seconds."""
+        self._samples.append((now, total))
+
+    def rate(self, now: float, total: int) -> float:
+        """Messages a second over the last ``WINDOW`` seconds, or since the beginning; over a second at least."""
+        since, before = self._samples[0]
+        return (total - before) / max(now - since, 1.0)

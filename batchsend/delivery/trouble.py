@@ -49,6 +49,18 @@ def closed(stage: Stage) -> Trouble:
     return Trouble(stage, f"the server closed the connection at {stage}", "see the server's log, or try again later")
 
 
+def not_loopback() -> Trouble:
+    """The host's name says loopback, its address does not, and there are credentials and no TLS."""
+    what = "credentials are not sent without TLS, and this is not loopback"
+    return Trouble(Stage.CONNECT, what, 'set tls = "starttls" or tls = "implicit"', lasting=True)
+
+
+def no_require_tls() -> Trouble:
+    """The campaign asks for verified TLS all the way, and the server cannot promise it."""
+    what = "the server does not offer REQUIRETLS, and without it nothing is sent"
+    return Trouble(Stage.EHLO, what, "take require_tls out of [delivery] if TLS to this server is enough", lasting=True)
+
+
 def diagnose(stage: Stage, error: Exception, host: str) -> Trouble:
     """What aiosmtplib or the TLS library raised at this stage.
 

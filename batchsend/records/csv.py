@@ -16,10 +16,10 @@ from batchsend.records.record import BadRecord, Record
 if TYPE_CHECKING:
     from batchsend.records.source import Source
 
-REACH: Final = 4 * 1024 * 1024
-"""How many characters a record that spans lines may have."""
+REACH: Final = 1024 * 1024
+"""How many characters of a record that spans lines may precede its last line."""
 
-_DOUBLINGS: Final = 12  # Between the least reach, 1 Ki characters, and the full one.
+_DOUBLINGS: Final = 10  # Between the least reach, 1 Ki characters, and the full one.
 _DELIMITERS: Final = (",", ";", "\t")
 _OPEN_AT_END: Final = "unexpected end of data"  # The csv module tells its errors apart by their words only.
 _OUT_OF_REACH: Final = "out of reach"
@@ -153,14 +153,15 @@ class CsvParser:
                 if reason == _OPEN_AT_END and not at_end:
                     self._held = lines[feed.begin :]
                     break
-                self._number += 1
-                rows.append(BadRecord(self._number, self._line + feed.begin + 1, self._reason(reason), None))
+                rows.append(BadRecord(self._number + 1, self._line + feed.begin + 1, self._reason(reason), None))
                 if feed.is_beyond_first_line or reason in (_OPEN_AT_END, _OUT_OF_REACH):
-                    self._shorten_reach()
+                    self._last_reach = max(REACH >> _DOUBLINGS, self._reach() // 2)
+                    self._last_failure = self._number + 1
+                self._number += 1
                 feed.go_back(self._reach())
         self._line += len(lines) - len(self._held)
         self._held_size = sum(map(len, self._held))
-        self._parse_at = 2 * self._held_size
+        self._parse_at = min(2 * self._held_size, self._reach() + 1)
         self._is_suspect = self._is_suspect and bool(self._held)
         return rows
 
@@ -183,16 +184,11 @@ class CsvParser:
         return records
 
     def _reach(self) -> int:
+        """REACH as it is at this place of the file."""
         return min(REACH, self._last_reach << min(_DOUBLINGS, self._number - self._last_failure))
-
-    def _shorten_reach(self) -> None:
-        self._last_reach = max(REACH >> _DOUBLINGS, self._reach() // 2)
-        self._last_failure = self._number
 
     def _add(self, row: list[str], feed: _Feed, rows: list[Record | BadRecord]) -> None:
         """Add a row, unless it is a blank line."""
-        if feed.is_beyond_first_line and feed.is_out_of_reach:
-            raise csv.Error(_OUT_OF_REACH)
         if not row or (len(row) == 1 < self._width and not row[0].strip()):
             return
         line = self._line + feed.begin + 1

@@ -1,4 +1,4 @@
-"""The lines of the results log, as octets: one run line for each run, one outcome line for each attempt."""
+"""The lines of the results log, as octets: two run lines for each run, one outcome line for each attempt."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from batchsend.outcome import DeliveryResult
 
 
@@ -20,11 +22,13 @@ class RecipientsFile:
         path: Its absolute path, or ``-`` for standard input.
         size: Its size in octets, or None where it has none.
         sha256: The SHA-256 of its octets in hexadecimal, or None.
+        only: Where it is a results log: the outcomes and codes of the records in it that are sent to.
     """
 
     path: str
     size: int | None = None
     sha256: str | None = None
+    only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,7 @@ class Run:
         campaign: The campaign file's absolute path.
         recipients: Who it was for.
         version: The version of batchsend.
+        server: Host and port of the first server, or ``sandbox``; None where that is not known.
     """
 
     id: str
@@ -44,23 +49,39 @@ class Run:
     campaign: str
     recipients: RecipientsFile
     version: str
+    server: str | None = None
 
 
 def run_line(run: Run) -> bytes:
     """``{"run": {…}}`` and a line feed."""
+    recipients = {
+        "path": run.recipients.path,
+        "size": run.recipients.size,
+        "sha256": run.recipients.sha256,
+    }
     line = {
         "run": {
             "id": run.id,
             "started": timestamp(run.started),
             "campaign": run.campaign,
-            "recipients": {
-                "path": run.recipients.path,
-                "size": run.recipients.size,
-                "sha256": run.recipients.sha256,
-            },
+            "recipients": recipients | ({"only": run.recipients.only} if run.recipients.only else {}),
+            "server": run.server,
             "version": run.version,
         }
     }
+    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def end_line(run: str, *, ended: float, stopped: str | None, learned: Mapping[str, float]) -> bytes:
+    """The last line of a run that came to an end with nothing in flight: where it is missing, the run was killed.
+
+    Args:
+        run: The run's identity.
+        ended: When, in seconds since the epoch.
+        stopped: Why it ended before all records were done, or None.
+        learned: What the server has shown it allows, by the name of the option that would set it.
+    """
+    line = {"run": {"id": run, "ended": timestamp(ended), "stopped": stopped, "learned": dict(learned)}}
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 

@@ -47,6 +47,7 @@ class Connection(asyncio.Protocol):
         self._pause: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._handshake: asyncio.Task[None] | None = None
+        self._early = b""
         self._blocked = False
         self._session: Session
         self._transport: asyncio.Transport
@@ -62,7 +63,12 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Hand what the client sent to the session, and do what the session says."""
         self._heard = self._loop.time()
-        self._perform(self._session.receive(data))
+        if self._handshake is not None:
+            # The client's first command may come with the end of its handshake, before `start_tls` has returned: the
+            # reply has to wait for the transport that encrypts it. In clear, nothing was read after STARTTLS.
+            self._early += data
+        else:
+            self._perform(self._session.receive(data))
 
     def pause_writing(self) -> None:
         """Stop reading while the client does not read: what it is owed must not grow without bound."""
@@ -126,20 +132,21 @@ class Connection(asyncio.Protocol):
     async def _start_tls(self) -> None:
         if self._context is None:
             raise RuntimeError("a session that offers STARTTLS needs a TLS context")
+        transport: asyncio.Transport | None = None
         try:
             transport = await self._loop.start_tls(self._transport, self, self._context, server_side=True)
         except OSError:
-            # ssl.SSLError, a time-out or a lost connection: the client's affair, as with a handshake of implicit TLS.
-            self._transport.abort()
-        else:
-            if transport is None:
-                self._transport.abort()
-            else:
-                self._transport = transport
-                self._heard = self._loop.time()
-                self._session.tls_started()
+            pass  # ssl.SSLError, a time-out, a lost connection: the client's affair, as in implicit TLS's handshake
         finally:
             self._handshake = None
+        if transport is None:
+            self._transport.abort()
+            return
+        self._transport = transport
+        self._heard = self._loop.time()
+        self._session.tls_started()
+        early, self._early = self._early, b""
+        self._perform(self._session.receive(early))
 
     def _check_idle(self) -> None:
         waiting = self._pause is not None or self._handshake is not None

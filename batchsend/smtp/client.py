@@ -26,7 +26,7 @@ The rules that everything below keeps:
 4.  A transaction is *committed* when the end of its content is handed out. Before, losing the session costs nothing;
     after, only a reply can tell.
 5.  354 and 221 have one place each. In place, they prove that the replies before them were in place too; until then,
-    what committed transactions were told is *unconfirmed*, because an extra reply may have shifted it.
+    what transactions were told is *unconfirmed*, because an extra reply may have shifted it.
 
 With PIPELINING, commands go out as far as rule 4 allows: MAIL, RCPT and DATA in one group, and the content of one
 message opens the group of the next (RFC 2920 §3.1): one round trip a message. With CHUNKING and a depth above 1, whole
@@ -79,11 +79,13 @@ class Client(Generic[Key]):
         farewell: The 421 that ended the session, or None.
         begun: How many transactions were begun.
         replies: How many whole replies were taken.
-        unconfirmed: How many of the committed transactions that were handed back last may have been told another
-            one's reply (rule 5). Counts when ``error`` is set.
+        unconfirmed: How many of the transactions that were handed back last may have been told another one's reply
+            (rule 5). Counts when ``error`` is set.
     """
 
     def __init__(self, *, pipelining: bool, depth: int = 1, max_messages: int = 100) -> None:
+        if depth > 1 and not pipelining:
+            raise ValueError("transactions that follow each other unanswered need PIPELINING")
         self.state = State.OPEN
         self.error: str | None = None
         self.farewell: Reply | None = None
@@ -302,7 +304,6 @@ class Client(Generic[Key]):
         else:
             self._misplaced(reply, "BDAT" if self._chunked else "the content")
             return
-        self.unconfirmed += 1
         self._hand_back(transaction)
 
     def _on_reset(self, reply: Reply, _: Transaction[Key]) -> None:
@@ -344,6 +345,7 @@ class Client(Generic[Key]):
     def _hand_back(self, transaction: Transaction[Key]) -> None:
         del self._unanswered[transaction]
         self._finished.append(transaction)
+        self.unconfirmed += 1
 
     def _misplaced(self, reply: Reply, command: str) -> None:
         self._break(f"the reply to {command} was {reply}")
@@ -368,6 +370,7 @@ class Client(Generic[Key]):
         for _, transaction, _, end in self._awaited:
             if end > self._handed:
                 transaction.committed = False
+        self._committing.clear()
         self._out.clear()
 
     def __repr__(self) -> str:

@@ -24,19 +24,23 @@ def mail(reverse_path: str, parameters: str = "") -> bytes:
         ValueError: A control character, or a space or an angle bracket outside a quoted string, is in the path, or a
             control character in the parameters: it never reaches the wire.
     """
-    if not parameters.isprintable():
-        raise ValueError(f"not parameters: {parameters!r}")
-    return f"MAIL FROM:<{_path(reverse_path)}>{parameters}\r\n".encode()
+    return f"MAIL FROM:<{_path(reverse_path)}>{_line(parameters)}\r\n".encode()
 
 
-def rcpt(forward_path: str) -> bytes:
-    """RCPT TO (RFC 5321 §4.1.1.3).
+def rcpt(forward_path: str, parameters: str = "") -> bytes:
+    """RCPT TO with its parameters (RFC 5321 §4.1.1.3).
 
     Raises:
-        ValueError: A control character, or a space or an angle bracket outside a quoted string, is in the path: it
-            never reaches the wire.
+        ValueError: As for `mail`.
     """
-    return f"RCPT TO:<{_path(forward_path)}>\r\n".encode()
+    return f"RCPT TO:<{_path(forward_path)}>{_line(parameters)}\r\n".encode()
+
+
+def xtext(text: str) -> str:
+    """Text as the value of a parameter (RFC 3461 §4): what is not plain printable ASCII as ``+`` and two digits."""
+    return "".join(
+        chr(octet) if 33 <= octet <= 126 and octet not in b"+=" else f"+{octet:02X}" for octet in text.encode()
+    )
 
 
 def bdat(size: int) -> bytes:
@@ -50,3 +54,9 @@ def _path(path: str) -> str:
     if not _PATH.fullmatch(path):
         raise ValueError(f"not a path: {path!r}")
     return path
+
+
+def _line(parameters: str) -> str:
+    if not parameters.isprintable():
+        raise ValueError(f"not parameters: {parameters!r}")
+    return parameters

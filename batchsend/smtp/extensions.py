@@ -15,6 +15,8 @@ class Extensions:
         eight_bit_mime: 8BITMIME (RFC 6152).
         smtputf8: SMTPUTF8 (RFC 6531).
         starttls: STARTTLS (RFC 3207).
+        dsn: DSN (RFC 3461).
+        require_tls: REQUIRETLS (RFC 8689).
         size: SIZE (RFC 1870): the largest message in octets, 0 for no fixed limit, None where it is not offered.
         auth: AUTH mechanisms (RFC 4954) in the server's order, upper case.
         mail_max: LIMITS MAILMAX (RFC 9422 §4.1): transactions allowed in one session, or None.
@@ -25,6 +27,8 @@ class Extensions:
     eight_bit_mime: bool = False
     smtputf8: bool = False
     starttls: bool = False
+    dsn: bool = False
+    require_tls: bool = False
     size: int | None = None
     auth: tuple[str, ...] = ()
     mail_max: int | None = None
@@ -43,6 +47,8 @@ class Extensions:
             eight_bit_mime="8BITMIME" in offered,
             smtputf8="SMTPUTF8" in offered,
             starttls="STARTTLS" in offered,
+            dsn="DSN" in offered,
+            require_tls="REQUIRETLS" in offered,
             size=_number(next(iter(offered["SIZE"]), "0")) if "SIZE" in offered else None,
             auth=tuple(dict.fromkeys(offered.get("AUTH", ()))),
             mail_max=_mail_max(offered.get("LIMITS", ())),

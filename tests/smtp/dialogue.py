@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from batchsend.smtp import commands
 from batchsend.smtp.client import Client
+from batchsend.smtp.content import dot_stuffed
 from batchsend.smtp.transaction import Fate, Transaction
 
 if TYPE_CHECKING:
@@ -156,9 +157,10 @@ class Player:
 
     def __init__(self, dialogue: Dialogue) -> None:
         mode = dialogue.options["mode"]
+        self._chunked = mode == "chunking"
         self.client: Client[int] = Client(
             pipelining=mode != "lockstep",
-            depth=int(dialogue.options.get("depth", "2")) if mode == "chunking" else 1,
+            depth=int(dialogue.options.get("depth", "2")) if self._chunked else 1,
             max_messages=int(dialogue.options.get("max messages", "100")),
         )
         self.written = b""
@@ -168,7 +170,7 @@ class Player:
         self._waiting = deque(dialogue.messages)
 
     def turn(self) -> bytes:
-        """Begin what there is room for, and return what the client hands out now."""
+        """Begin what there is room for, and return what the client hands out now, and has named if it commits."""
         while self.client.room and self._waiting:
             key = self._waiting.popleft()
             self.begun.append(key)
@@ -177,12 +179,21 @@ class Player:
                     key,
                     mail=commands.mail("sender@example.org"),
                     rcpt=commands.rcpt(f"{key}@example.com"),
-                    content=self._contents.get(key, b"Hello %d\r\n" % key),
+                    content=self._content(key),
                 )
             )
+        committing = [transaction.key for transaction in self.client.committing()]
         octets = self.client.data_to_send()
+        assert committing == [key for key in self.begun if self.whole(key) in octets]
         self.written += octets
         return octets
+
+    def whole(self, key: int) -> bytes:
+        """Return the octets that commit a message: its content with what goes before or after it."""
+        content = self._content(key)
+        if self._chunked:
+            return commands.bdat(len(content)) + content
+        return dot_stuffed(content)
 
     def receive(self, octets: bytes, unsent: int = 0) -> bytes:
         """Hand octets to the client; return what it hands out then."""
@@ -192,6 +203,9 @@ class Player:
     def lose(self) -> None:
         """Lose the connection."""
         self._note(self.client.abandon())
+
+    def _content(self, key: int) -> bytes:
+        return self._contents.get(key, b"Hello %d\r\n" % key)
 
     def _note(self, transactions: Iterable[Transaction[int]]) -> None:
         for transaction in transactions:

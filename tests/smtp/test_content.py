@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batchsend.smtp.content import canonical, dot_stuffed
@@ -68,6 +68,7 @@ def test_hard_content_arrives(content: bytes) -> None:
 
 @given(contents)
 @example(b".\r\n.\r\n")
+@settings(deadline=None)
 def test_canonical_content_ends_every_line_in_crlf(content: bytes) -> None:
     """The lines are the same, each ends in CRLF, and no CR or LF stands alone (RFC 5321 §2.3.8)."""
     found = canonical(content)
@@ -77,18 +78,21 @@ def test_canonical_content_ends_every_line_in_crlf(content: bytes) -> None:
 
 
 @given(contents)
+@settings(deadline=None)
 def test_canonical_content_is_left_as_it_is(content: bytes) -> None:
     once = canonical(content)
     assert canonical(once) is once
 
 
 @given(contents, st.binary(max_size=20))
+@settings(deadline=None)
 def test_the_server_takes_off_what_was_put_on_and_stops_at_the_end(content: bytes, after: bytes) -> None:
     content = canonical(content)
     assert received(dot_stuffed(content) + after) == (content, after)
 
 
 @given(st.integers(min_value=0, max_value=12), st.integers(min_value=1, max_value=12))
+@settings(deadline=None)
 def test_a_dot_at_any_place_arrives(before: int, width: int) -> None:
     """In lines of every width, so that the dot stands at every distance from a line's beginning."""
     text = b"x" * before + b"." + b"x" * 12

@@ -93,6 +93,7 @@ def told(drive: Drive) -> dict[int, tuple[int, Stage]]:
 
 
 @given(st.lists(decisions(), min_size=1, max_size=12), habits, st.randoms(use_true_random=False))
+@settings(deadline=None)
 def test_the_outcomes_are_the_same_in_every_mode(decided: list[Decision], habits: Habits, random: Random) -> None:
     """And they are the server's decisions, each told to the right record; nothing is left over."""
     for mode in ("lockstep", "pipelining", "chunking"):
@@ -112,7 +113,7 @@ def test_the_outcomes_are_the_same_in_every_mode(decided: list[Decision], habits
     st.randoms(use_true_random=False),
     st.integers(min_value=2, max_value=5),
 )
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_a_session_that_ends_early_changes_only_what_was_not_decided(
     mode: Mode, decided: list[Decision], habits: Habits, random: Random, depth: int
 ) -> None:

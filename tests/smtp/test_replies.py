@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batchsend.smtp.replies import MAX_LINE, MAX_REPLY, Reply, ReplyParser
@@ -177,6 +177,7 @@ def test_control_characters_and_invalid_utf8_are_escaped(raw: bytes, text: str) 
 
 @given(st.binary())
 @example(b"\n" * 3)
+@settings(deadline=None)
 def test_any_text_is_printable_on_one_line(raw: bytes) -> None:
     reply = Reply(550, raw)
     assert all(line.isprintable() for line in reply.text.split("\n"))
@@ -201,6 +202,7 @@ streams = st.lists(lines, max_size=12).map(b"".join)
 @example(b"z" * 9000 + b"\r\n", [8500])
 @example(b"z" * 9000 + b"\n\r\n", [8500])
 @example(b"250 a\r\n\r\n250 b\r\n", [6, 7])
+@settings(deadline=None)
 def test_how_the_octets_are_cut_makes_no_difference(stream: bytes, cuts: list[int]) -> None:
     """The same replies, and the same error."""
     places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
@@ -209,13 +211,24 @@ def test_how_the_octets_are_cut_makes_no_difference(stream: bytes, cuts: list[in
 
 
 @given(streams)
+@settings(deadline=None)
 def test_octet_by_octet_makes_no_difference(stream: bytes) -> None:
     # From the middle of an overlong line on, nothing new can be learned from 10,000 single octets.
     stream = stream[:2000]
     assert parsed(*octets(stream)) == parsed(stream)
 
 
+@pytest.mark.parametrize("length", range(MAX_LINE - 1, MAX_LINE + 4))
+@pytest.mark.parametrize("end", [b"\n\r\n", b"\r\n", b"\r", b""])
+@pytest.mark.parametrize("start", [b"250 ", b"x"])
+def test_octet_by_octet_makes_no_difference_at_the_border(start: bytes, length: int, end: bytes) -> None:
+    """Which of two errors is found first does not depend on the segments either."""
+    stream = start.ljust(length, b"z") + end
+    assert parsed(*octets(stream)) == parsed(stream)
+
+
 @given(st.lists(st.binary()))
+@settings(deadline=None)
 def test_no_octets_raise(segments: list[bytes]) -> None:
     replies, _ = parsed(*segments)
     for reply in replies:

@@ -1,0 +1,170 @@
+"""What the commands that send have in common: a batch run to its end, shown, heeding signals, with its exit code."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import anyio
+import click
+import orjson
+
+from batchsend.batch import Batch
+from batchsend.cli.campaigns import notice
+from batchsend.cli.progress import follow
+from batchsend.errors import BatchsendError, RunError
+from batchsend.outcome import Outcome
+from batchsend.sandbox import sandbox
+
+if TYPE_CHECKING:
+    import ssl
+    from collections import Counter
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from batchsend.campaign import Campaign
+    from batchsend.results.resumption import Resumption
+
+
+class Sending:
+    """One invocation of a command that sends.
+
+    Args:
+        campaign: What is sent.
+        limit: Send at most this many records; None for all.
+        shown: Show progress.
+        as_json: Print the summary as one JSON object instead of as text.
+        again: The command that goes on with this run, should it end early; None where it cannot be gone on with.
+        resumption: The earlier run that this one goes on with, or None.
+        only: Where the recipients file is a results log: the outcomes and codes of the records to send to.
+    """
+
+    def __init__(
+        self,
+        campaign: Campaign,
+        *,
+        limit: int | None,
+        shown: bool,
+        as_json: bool,
+        again: str | None,
+        resumption: Resumption | None = None,
+        only: tuple[str, ...] = (),
+    ) -> None:
+        self._campaign = campaign
+        self._limit = limit
+        self._shown = shown
+        self._as_json = as_json
+        self._again = again
+        self._resumption = resumption
+        self._only = only
+        self._signal: signal.Signals | None = None
+
+    async def send(self, *, sandboxed: bool, dry_run: bool) -> int:
+        """Send or rehearse; returns the exit code.
+
+        Raises:
+            RunError: The run stopped early; its remedy ends with how to go on.
+        """
+        async with AsyncExitStack() as stack:
+            campaign, context = self._campaign, None
+            if dry_run:
+                batch = self._batch(campaign, None)
+                summary = await batch.rehearse()
+                self._show(batch, ["dry run: nothing was sent"])
+                return 0 if summary.complete else 1
+            afterwards = []
+            if sandboxed:
+                campaign, context, sink = await stack.enter_async_context(sandbox(campaign))
+            batch = self._batch(campaign, context, server="sandbox" if sandboxed else None)
+            failure = await self._run(batch)
+            if sandboxed:
+                afterwards = [f"sandbox: received {sink.counts.messages:,} messages; none left this machine"]
+            self._show(batch, afterwards)
+        if self._signal is not None:
+            if self._again is not None:
+                notice(f"to go on: {self._again}")
+            return 128 + self._signal
+        if failure is not None:
+            raise self._with_way_on(failure)
+        return 0 if batch.complete else 1
+
+    def _batch(self, campaign: Campaign, context: ssl.SSLContext | None, server: str | None = None) -> Batch:
+        return Batch(
+            campaign,
+            context=context,
+            limit=self._limit,
+            notice=notice,
+            resumption=self._resumption,
+            server=server,
+            only=self._only,
+        )
+
+    def _with_way_on(self, failure: RunError) -> RunError:
+        if self._again is None:
+            return failure
+        way_on = f"to go on: {self._again}"
+        return RunError(failure.message, remedy=f"{failure.remedy}; then, {way_on}" if failure.remedy else way_on)
+
+    async def _run(self, batch: Batch) -> RunError | None:
+        """Run the batch while its progress is shown and signals are heeded."""
+        failure: BatchsendError | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._heed_signals, batch, tasks.cancel_scope)
+            if self._shown:
+                tasks.start_soon(follow, batch)
+            try:
+                await batch.run()
+            except BatchsendError as error:
+                failure = error
+            tasks.cancel_scope.cancel()
+        if failure is not None and not isinstance(failure, RunError):
+            raise failure
+        return failure
+
+    async def _heed_signals(self, batch: Batch, scope: anyio.CancelScope) -> None:
+        """The first signal stops the run in order, the second one at once."""
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for number in signals:
+                if self._signal is not None:
+                    scope.cancel()
+                    return
+                self._signal = number
+                batch.stop(f"stopped by {number.name}")
+                notice(f"{number.name}: nothing new is sent, replies are awaited; again to stop at once")
+
+    def _show(self, batch: Batch, afterwards: list[str]) -> None:
+        summary = batch.summary
+        if self._as_json:
+            described = summary.to_json()
+            if self._resumption is not None:
+                described["campaign"] = {outcome.value: batch.counts[outcome] for outcome in Outcome}
+            click.echo(orjson.dumps(described).decode())
+            return
+        if self._resumption is not None:
+            afterwards = [f"all runs together: {' · '.join(_named(batch.counts))}", *afterwards]
+        for line in [*summary.lines(), *afterwards]:
+            click.echo(line, err=True)
+
+
+def resume_command(results: Path, **options: str | int | None) -> str:
+    """The command that goes on with a run.
+
+    Args:
+        results: Its log.
+        options: What was said on the command line in place of the campaign, by the name of the option; None and False
+            for what was not.
+    """
+    words = ["batchsend", "resume", str(results)]
+    for name, value in options.items():
+        if value is not None and value is not False:
+            words.append(f"--{name.replace('_', '-')}")
+            words += [] if value is True else [str(value)]
+    return shlex.join(words)
+
+
+def _named(counts: Counter[Outcome]) -> Iterator[str]:
+    for outcome in Outcome:
+        if counts[outcome] or outcome is Outcome.ACCEPTED:
+            yield f"{outcome.value.replace('_', ' ')} {counts[outcome]:,}"

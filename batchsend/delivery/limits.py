@@ -1,0 +1,103 @@
+"""How many sessions, and how many messages in each: what the campaign allows, and what the server does."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from batchsend.smtp.replies import Reply
+
+_PER_SESSION = re.compile(
+    rb"(?:message|recipient|mail|transaction|email)s? ?(?:count|limit)?.{0,20}(?:per|this|in|on|for) ?(?:a|one|the)? "
+    rb"?(?:session|connection)",
+    re.IGNORECASE,
+)
+_REPEATED = 3
+_FIRST_HOLD = 30.0
+_LONGEST_HOLD = 600.0
+
+
+class Limits:
+    """Decides how many sessions there may be and when each is rotated. Time is given, not asked for.
+
+    Args:
+        max_connections: The campaign's.
+        max_messages: The campaign's.
+
+    Attributes:
+        max_messages: Messages of a session at present.
+        learned: What the server has shown, by the name of the option that would set it.
+    """
+
+    def __init__(self, max_connections: int, max_messages: int) -> None:
+        self.max_messages = max_messages
+        self.learned: dict[str, float] = {}
+        self._max_connections = max_connections
+        self._connections = max_connections
+        self._most_live = 0
+        self._hold = _FIRST_HOLD
+        self._held_until = 0.0
+        self._last_count = 0
+        self._repeated = 0
+
+    def connections(self, now: float) -> int:
+        """How many sessions there may be at once."""
+        if self._connections < self._max_connections and now >= self._held_until:
+            self._connections += 1
+            self._held_until = now + self._hold
+        return self._connections
+
+    def opened(self, live: int) -> None:
+        """A session was opened; there are now ``live``."""
+        self._most_live = max(self._most_live, live)
+
+    def connection_refused(self, others: int, now: float) -> bool:
+        """A session was refused for now while there were ``others``: perhaps one too many. True if that is concluded.
+
+        Where as many were served before, the server only has not noticed yet that one has gone.
+        """
+        allowed = max(others, 1)
+        if allowed >= self._connections or allowed < self._most_live:
+            return False
+        self._shrink(allowed, now)
+        return True
+
+    def too_many_connections(self, live: int, now: float) -> None:
+        """The server says in so many words that there are too many sessions."""
+        self._most_live = 0
+        self._shrink(max(live - 1, 1), now)
+
+    def fewer(self, now: float) -> None:
+        """A slower rate did not help: half as many sessions."""
+        self._shrink(max(self._connections // 2, 1), now)
+
+    def announced(self, mail_max: int | None) -> None:
+        """The server says in EHLO how many transactions a session may have (RFC 9422 §4.1)."""
+        if mail_max is not None and mail_max < self.max_messages:
+            self._learn_messages(mail_max)
+
+    def session_closed(self, farewell: Reply | None, answered: int) -> None:
+        """The server ended a session before its time, after it had answered so many transactions.
+
+        It may say that this is a limit; the same number again and again says it too.
+        """
+        self._repeated = self._repeated + 1 if answered == self._last_count else 1
+        self._last_count = answered
+        said = farewell is not None and _PER_SESSION.search(farewell.raw)
+        if 0 < answered < self.max_messages and (said or self._repeated >= _REPEATED):
+            self._learn_messages(answered)
+
+    def _learn_messages(self, count: int) -> None:
+        self.max_messages = count
+        self.learned["max_messages"] = count
+
+    def _shrink(self, allowed: int, now: float) -> None:
+        if allowed < self._connections:
+            self._connections = allowed
+            self.learned["max_connections"] = allowed
+        self._held_until = now + self._hold
+        self._hold = min(2 * self._hold, _LONGEST_HOLD)
+
+    def __repr__(self) -> str:
+        return f"<Limits {self._connections} of {self._max_connections} sessions, {self.max_messages} messages each>"

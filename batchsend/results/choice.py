@@ -1,0 +1,78 @@
+"""Which records of a results log are meant: by outcome, by reply code, by enhanced code."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from batchsend.errors import UsageError
+from batchsend.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from batchsend.results.reader import OutcomeLine
+
+_CODE: Final = re.compile(r"[45][0-9]{2}", re.ASCII)
+_ENHANCED: Final = re.compile(r"[45](?:\.[0-9]{1,3}){1,2}", re.ASCII)
+
+
+class Choice:
+    """Outcomes and codes.
+
+    Args:
+        wanted: Outcomes, reply codes (``550``), and enhanced codes whole (``5.7.1``) or by their beginning (``5.7``).
+        option: What they were given by, for errors.
+        always: Outcomes that are meant in any case.
+        never: Outcomes that cannot be asked for.
+
+    Attributes:
+        statuses: The outcomes that are meant.
+
+    Raises:
+        UsageError: One of them is none of these.
+    """
+
+    def __init__(
+        self,
+        wanted: Iterable[str] = (),
+        *,
+        option: str = "--retry",
+        always: Iterable[Outcome] = (Outcome.DEFERRED,),
+        never: Iterable[Outcome] = (Outcome.ACCEPTED,),
+    ) -> None:
+        statuses = set(always)
+        allowed = [outcome.value for outcome in Outcome if outcome not in never]
+        self._codes: set[int] = set()
+        self._enhanced: list[str] = []
+        for word in wanted:
+            if word in allowed:
+                statuses.add(Outcome(word))
+            elif _CODE.fullmatch(word):
+                self._codes.add(int(word))
+            elif _ENHANCED.fullmatch(word):
+                self._enhanced.append(word)
+            else:
+                raise UsageError(
+                    f"{option} {word}: there is no such outcome or code",
+                    remedy=f"expected {', '.join(allowed)}, a reply code such as 550, or an enhanced one such as 5.7",
+                )
+        self.statuses = frozenset(statuses)
+
+    @property
+    def asks_for_codes(self) -> bool:
+        """Whether the outcomes alone do not say which records are wanted."""
+        return bool(self._codes or self._enhanced)
+
+    def has_code(self, line: OutcomeLine) -> bool:
+        """Whether a line's codes are among those that are wanted."""
+        if line.code in self._codes:
+            return True
+        enhanced = line.enhanced
+        return enhanced is not None and any(
+            enhanced == wanted or enhanced.startswith(f"{wanted}.") for wanted in self._enhanced
+        )
+
+    def wants(self, line: OutcomeLine) -> bool:
+        """Whether a line is meant, by its outcome or by its codes."""
+        return line.status in self.statuses or self.has_code(line)

@@ -1,0 +1,281 @@
+"""The in-flight journal: which messages may have been delivered without the log saying so, whatever ends the process.
+
+A small file beside the log, mapped into memory: what is stored there is the kernel's, and outlives a killed process,
+without a system call a message. Each message has a place in it from before the octets that commit it are handed to the
+transport until its outcome's line is with the kernel. The outcome itself is stored as soon as it is known, so that only
+what the server has not answered is ever in doubt.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from batchsend.errors import RunError, UsageError
+from batchsend.results.tally import CODES, MAX_ATTEMPTS, MAX_RECORD, OUTCOMES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from batchsend.outcome import Outcome
+
+_MAKE_ROOM: Final = "make room, or see what is wrong with the disk"
+
+_MAGIC: Final = b"bsflight"
+_VERSION: Final = 1
+# Magic, version, capacity, run, boot, checksum of these; then the log's size, which changes.
+_STATIC: Final = struct.Struct("=8sII64s40s")
+_CHECKSUM: Final = struct.Struct("=I")
+# Indices among the file's 64-bit words.
+_LOG_SIZE: Final = 16
+_HEADER: Final = 24  # where the table begins
+
+# An entry, from the highest bit: record 32, attempt 13, reply code 10, outcome 3, and a check of these, 5.
+_ATTEMPT: Final = 1 << 13
+_CODE: Final = 1 << 10
+_OUTCOME: Final = 1 << 3
+_CHECK: Final = 1 << 5
+_MODULUS: Final = 31
+"""A prime below the check's range, and not a factor of any shift: every flipped bit shows."""
+
+
+class Entry(NamedTuple):
+    """One place of the table.
+
+    Attributes:
+        record: The record's number.
+        attempt: The number of the attempt.
+        status: The outcome of that attempt, or None: the server has not answered.
+        code: The reply code that decided it, or None.
+    """
+
+    record: int
+    attempt: int
+    status: Outcome | None = None
+    code: int | None = None
+
+    def pack(self) -> int:
+        """The entry as a number of 64 bits."""
+        word = self.record * _ATTEMPT + min(self.attempt, MAX_ATTEMPTS)
+        word = (word * _CODE + (self.code or 0)) * _OUTCOME + (CODES[self.status] if self.status is not None else 0)
+        return word * _CHECK + word % _MODULUS
+
+    @classmethod
+    def unpack(cls, packed: int) -> Entry | None:
+        """The entry that a number stands for; None if it stands for none."""
+        word, check = divmod(packed, _CHECK)
+        rest, outcome = divmod(word, _OUTCOME)
+        rest, code = divmod(rest, _CODE)
+        record, attempt = divmod(rest, _ATTEMPT)
+        if check != word % _MODULUS or outcome >= len(OUTCOMES) or not (0 < record <= MAX_RECORD and attempt):
+            return None
+        return cls(record, attempt, OUTCOMES[outcome], code or None)
+
+
+class LeftBehind(NamedTuple):
+    """What a journal holds that its run did not take away.
+
+    Attributes:
+        run: The run's identity.
+        log_size: The octets of the log that were with the kernel at least.
+        entries: What was in flight, or answered and perhaps not in the log yet.
+        rebooted: The machine has been started anew since, so the kernel may have lost what it had not written.
+    """
+
+    run: str
+    log_size: int
+    entries: list[Entry]
+    rebooted: bool
+
+
+class JournalError(UsageError):
+    """A journal cannot be read, or is not one."""
+
+
+def journal_path(log: Path) -> Path:
+    """Where the journal of a log is: beside it, whatever symbolic link the log was named by."""
+    log = log.resolve()
+    return log.with_name(f"{log.name}.inflight")
+
+
+class Journal:
+    """The journal of a run that goes on.
+
+    It is made whole under another name and then moved into its place, so that the journal of the run before stays until
+    this one has taken its entries over.
+
+    Args:
+        log: The results log.
+        run: The run's identity.
+        capacity: How many messages may be in flight, or answered and not in the log; it grows where that is too few.
+        entries: What an earlier run of the log has left behind.
+
+    Raises:
+        UsageError: It cannot be made there.
+        RunError: There is no room for it, or something is wrong with the disk.
+    """
+
+    def __init__(self, log: Path, run: str, capacity: int, entries: Iterable[Entry] = ()) -> None:
+        self.path = journal_path(log)
+        self._run = run
+        entries = list(entries)
+        self._places = {entry.record: place for place, entry in enumerate(entries, _HEADER)}
+        try:
+            self._make(max(capacity, len(entries)), [entry.pack() for entry in entries])
+        except OSError as error:
+            what = f"{self.path}: the journal of what is in flight cannot be made: {error.strerror}"
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                raise RunError(what, remedy=_MAKE_ROOM) from None
+            raise UsageError(
+                what, remedy="it stands beside the results log; name another one: --results FILE"
+            ) from None
+
+    # --- the hot path ---------------------------------------------------------------------------------------------
+
+    def mark(self, record: int, attempt: int) -> None:
+        """Write down that a message is about to be committed.
+
+        Raises:
+            RunError: There is no place left, and none can be made.
+        """
+        place = self._places.get(record)
+        if place is None:
+            if not self._free:
+                self._grow()
+            place = self._places[record] = self._free.pop()
+        word = (record * _ATTEMPT + attempt) * (_CODE * _OUTCOME)
+        self._words[place] = word * _CHECK + word % _MODULUS
+
+    def answer(self, record: int, attempt: int, status: Outcome, code: int | None) -> None:
+        """Write down what became of a message that has a place; its line is not with the kernel yet."""
+        place = self._places.get(record)
+        if place is not None:
+            word = ((record * _ATTEMPT + attempt) * _CODE + (code or 0)) * _OUTCOME + CODES[status]
+            self._words[place] = word * _CHECK + word % _MODULUS
+
+    def release(self, records: Iterable[int], log_size: int) -> None:
+        """The lines of these records are with the kernel, and the log has so many octets: give their places back.
+
+        A record that was marked again since it was answered keeps its place.
+        """
+        words, places = self._words, self._places
+        # First the size: should the process end between the two, what is released has to be in the log.
+        words[_LOG_SIZE] = log_size
+        for record in records:
+            place = places.get(record)
+            if place is not None and words[place] // _CHECK % _OUTCOME:
+                del places[record]
+                words[place] = 0
+                self._free.append(place)
+
+    def withdraw(self, record: int) -> None:
+        """A message was marked, and then not committed."""
+        place = self._places.pop(record, None)
+        if place is not None:
+            self._words[place] = 0
+            self._free.append(place)
+
+    # --- its life -------------------------------------------------------------------------------------------------
+
+    @property
+    def in_flight(self) -> int:
+        """How many places are taken."""
+        return len(self._places)
+
+    def close(self, *, remove: bool) -> None:
+        """Let go of the file, and remove it if its run is over and nothing is in flight."""
+        self._words.release()
+        self._map.close()
+        if remove:
+            self.path.unlink(missing_ok=True)
+
+    def _make(self, capacity: int, words: list[int]) -> None:
+        new = self.path.with_name(f"{self.path.name}.new")
+        header = _static(self._run, capacity)
+        whole = header.ljust(_HEADER * 8, b"\0") + struct.pack(f"={len(words)}Q", *words)
+        file = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            # Written, not only made long: a page that the disk has no room for would end the process when it is used.
+            _write(file, whole.ljust((_HEADER + capacity) * 8, b"\0"))
+            table = mmap.mmap(file, 0)
+            new.replace(self.path)
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(file)
+        self._map = table
+        self._words = memoryview(table).cast("Q")
+        self._capacity = capacity
+        self._free = list(range(_HEADER + capacity - 1, _HEADER + len(words) - 1, -1))
+
+    def _grow(self) -> None:
+        log_size, words = self._words[_LOG_SIZE], self._words[_HEADER:].tolist()
+        old_words, old_map = self._words, self._map
+        try:
+            self._make(2 * self._capacity, words)
+        except OSError as error:
+            raise RunError(
+                f"{self.path}: the journal of what is in flight cannot grow: {error.strerror}",
+                remedy=_MAKE_ROOM,
+            ) from None
+        self._words[_LOG_SIZE] = log_size
+        old_words.release()
+        old_map.close()
+
+    def __repr__(self) -> str:
+        return f"<Journal {self.path} with {self.in_flight} of {self._capacity}>"
+
+
+def read_journal(log: Path) -> LeftBehind | None:
+    """Read what the last run of a log has left behind; None if there is no journal.
+
+    Raises:
+        JournalError: There is one, and it cannot be read, or holds what batchsend did not write.
+    """
+    path = journal_path(log)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise JournalError(f"{path}: the journal cannot be read: {error.strerror}") from None
+    damaged = JournalError(f"{path} is damaged: what was in flight cannot be known")
+    if len(data) < _HEADER * 8 or len(data) % 8:
+        raise damaged
+    magic, version, capacity, run, boot = _STATIC.unpack_from(data)
+    checksum = _CHECKSUM.unpack_from(data, _STATIC.size)[0]
+    if magic != _MAGIC or checksum != zlib.crc32(data[: _STATIC.size]) or len(data) != (_HEADER + capacity) * 8:
+        raise damaged
+    if version != _VERSION:
+        raise JournalError(f"{path} was written by another version of batchsend")
+    words = memoryview(data).cast("Q")
+    entries = [Entry.unpack(word) for word in words[_HEADER:] if word]
+    sound = [entry for entry in entries if entry is not None]
+    if len(sound) < len(entries):
+        raise damaged
+    return LeftBehind(run.rstrip(b"\0").decode(), words[_LOG_SIZE], sound, boot.rstrip(b"\0") != _boot())
+
+
+def _static(run: str, capacity: int) -> bytes:
+    static = _STATIC.pack(_MAGIC, _VERSION, capacity, run.encode(), _boot())
+    return static + _CHECKSUM.pack(zlib.crc32(static))
+
+
+def _write(file: int, data: bytes) -> None:
+    written = 0
+    while written < len(data):
+        written += os.pwrite(file, data[written:], written)
+
+
+def _boot() -> bytes:
+    """What tells one start of the machine from another; the same for all where the system does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
+    except OSError:
+        return b""

@@ -1,0 +1,73 @@
+"""What was in flight when a run was killed: what the journal knows, with names from the recipients file."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Literal
+
+from batchsend.errors import RecordError, UsageError
+from batchsend.outcome import DeliveryResult, Outcome, Stage
+from batchsend.records import BadRecord, Record, open_records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from batchsend.message import Composer
+    from batchsend.results.journal import Entry
+
+_NAMED = 20
+
+
+def outcomes(entries: Iterable[Entry], recipients: Path | Literal["-"], composer: Composer) -> list[DeliveryResult]:
+    """An outcome for each entry, in the order of the records. Reads the recipients file as far as they go.
+
+    Raises:
+        UsageError: The file has no such record, or cannot be opened.
+        RunError: It cannot be read further.
+    """
+    left = {entry.record: entry for entry in entries}
+    found: list[DeliveryResult] = []
+    with open_records(recipients) as reader:
+        while left and (rows := reader.read(1000)):
+            found += [_outcome(left.pop(row.number), row, composer) for row in rows if row.number in left]
+    if left:
+        raise UsageError(
+            f"record {min(left)} was in flight, and {reader.name} has no such record",
+            remedy="bring the recipients file and the journal beside the results log back as they were",
+        )
+    return found
+
+
+def told(results: Iterable[DeliveryResult]) -> str | None:
+    """What the user should know of them: how many are in doubt, and which; None if none is."""
+    in_doubt = [result.record for result in results if result.status is Outcome.IN_DOUBT]
+    if not in_doubt:
+        return None
+    named = ", ".join(map(str, in_doubt[:_NAMED])) + (", …" if len(in_doubt) > _NAMED else "")
+    return f"in flight when the run was killed, so now in doubt: {len(in_doubt):,} (record {named})"
+
+
+def _outcome(entry: Entry, row: Record | BadRecord, composer: Composer) -> DeliveryResult:
+    recipient = message_id = None
+    if isinstance(row, Record):
+        recipient = composer.named_recipient(row)
+        try:
+            message_id = composer.compose(row).message_id
+        except RecordError:
+            message_id = None  # the campaign was changed: it was a message then, and is none now
+    if entry.status is None:
+        reason = "the run was killed before the server answered"
+    else:
+        reason = "the run was killed before it could write the server's reply down"
+    return DeliveryResult(
+        record=entry.record,
+        recipient=recipient,
+        status=entry.status or Outcome.IN_DOUBT,
+        stage=Stage.CONTENT,
+        code=entry.code,
+        reason=reason,
+        attempt=entry.attempt,
+        message_id=message_id,
+        time=time.time(),
+    )

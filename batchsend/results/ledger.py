@@ -1,0 +1,130 @@
+"""The account of a run while it goes on: results log and in-flight journal, and the order in which they are written."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Self
+
+from batchsend.outcome import Outcome
+from batchsend.results.journal import Journal
+from batchsend.results.lock import open_locked
+from batchsend.results.log import ResultsLog, refuse_used
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from batchsend.outcome import DeliveryResult
+    from batchsend.results.line import Run
+    from batchsend.results.resumption import Resumption
+
+
+class Ledger:
+    """Keeps the account, so that it can be read back whatever ends the process. A context manager.
+
+    The order is what counts: a message is in the journal before it is committed; its outcome is in the journal before
+    its line is written; it leaves the journal when the line is with the kernel. Until the journal is in its place, and
+    the run line in the log, nothing is sent.
+
+    Args:
+        path: The results log.
+        run: What its run line says.
+        capacity: How many messages may be committed and not in the log yet; the journal grows beyond.
+        resumption: The run that this one goes on with, or None for a new one.
+
+    Raises:
+        UsageError: On entry: log or journal cannot be made, or another run is at work on them.
+        RunError: On entry: there is no room for the journal or the run line.
+    """
+
+    def __init__(self, path: Path, run: Run, *, capacity: int, resumption: Resumption | None = None) -> None:
+        self._path = path
+        self._run = run
+        self._capacity = capacity
+        self._resumption = resumption
+        self._unwritten: list[int] = []
+        self._ended = False
+
+    def __enter__(self) -> Self:
+        past = self._resumption
+        if past is None:
+            file, size, entries = open_locked(self._path, make=True), 0, []
+        else:
+            file, size, entries = past.hand_over_file(), past.account.size, past.in_flight
+        try:
+            if past is None:
+                refuse_used(self._path)
+            self._journal = Journal(self._path, self._run.id, self._capacity, entries)
+        except BaseException:
+            os.close(file)
+            raise
+        self._journal.release((), size)
+        self._log = ResultsLog(self._path, self._run, file=file, size=size)
+        try:
+            self._log.__enter__()
+        except BaseException:
+            # A journal without a run line is nothing's; one that has entries is still wanted.
+            self._journal.close(remove=past is None)
+            raise
+        self._journal.release((), self._log.size)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self._log.__exit__(kind, error, traceback)
+        finally:
+            self._journal.close(remove=self._ended)
+
+    def commit(self, record: int, attempt: int) -> None:
+        """Take down that a message is about to be committed: the octets that do it may be sent when this returns.
+
+        Raises:
+            RunError: It could not be taken down; they must not be sent.
+        """
+        self._journal.mark(record, attempt)
+
+    def append(self, result: DeliveryResult) -> bool:
+        """Take down an outcome; true if it is the first one since the last `flush`, so a flush is due."""
+        status = result.status
+        # An outcome that is taken back has left the journal already, and has to stand there again.
+        if status is Outcome.IN_DOUBT:
+            self._journal.mark(result.record, result.attempt)
+        self._journal.answer(result.record, result.attempt, status, result.code)
+        self._unwritten.append(result.record)
+        return self._log.append(result)
+
+    def flush(self) -> None:
+        """Hand the outcomes to the kernel, and let the journal forget their messages.
+
+        Raises:
+            RunError: They could not be written; the next flush tries again.
+        """
+        self._log.flush()
+        self._journal.release(self._unwritten, self._log.size)
+        self._unwritten.clear()
+
+    def withdraw(self, record: int) -> None:
+        """A message that was taken down as about to be committed was not: the server has said that it took nothing."""
+        self._journal.withdraw(record)
+
+    def end(self, stopped: str | None, learned: Mapping[str, float]) -> None:
+        """Every message that was committed has its outcome: write everything down, and that there is no more.
+
+        The journal goes with the context.
+
+        Args:
+            stopped: Why the run ended before all records were done, or None.
+            learned: What the server has shown it allows, by the name of the option that would set it.
+
+        Raises:
+            RunError: It could not be written: the journal stays, and names what the log does not.
+        """
+        self.flush()
+        self._log.end(stopped, learned)
+        self._ended = True
+
+    def __repr__(self) -> str:
+        return f"<Ledger {self._path}, {len(self._unwritten)} outcomes to be written>"

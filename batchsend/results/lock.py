@@ -1,0 +1,94 @@
+"""One run on one log: the lock on the log itself, whatever name it is reached by, which dies with its process."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from pathlib import Path
+
+from batchsend.errors import UsageError
+
+
+def open_locked(path: Path, *, make: bool) -> int:
+    """Open a results log for reading and appending, for this process alone.
+
+    The lock is one of ``flock``: symbolic and hard links lead to the same one, and a process that is gone holds none.
+
+    Args:
+        path: The log.
+        make: Whether to make it where there is none.
+
+    Returns:
+        Its descriptor; closing it gives the lock back.
+
+    Raises:
+        UsageError: It cannot be opened or locked, is not a regular file, or another run is at work on it.
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | (os.O_CREAT if make else 0)
+    while True:
+        try:
+            # Not blocking: opening a pipe would wait for its other end.
+            file = os.open(path, flags | os.O_NONBLOCK, 0o600)
+        except OSError as error:
+            raise not_openable(path, error) from None
+        try:
+            _lock(file, path)
+            if _is_at(file, path):
+                return file
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)  # it was replaced between opening and locking: the lock would be one on nothing
+
+
+def not_openable(path: Path, error: OSError) -> UsageError:
+    """The error for a log that cannot be opened."""
+    remedy = "name another: --results FILE"
+    if isinstance(error, FileNotFoundError):
+        remedy = "name the log that a run has kept"
+    return UsageError(f"{path}: the results log cannot be opened: {error.strerror}", remedy=remedy)
+
+
+def _lock(file: int, path: Path) -> None:
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        raise UsageError(
+            f"{path} is not a regular file: what is kept there cannot be read back",
+            remedy="name another: --results FILE",
+        )
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno != errno.EWOULDBLOCK:
+            raise UsageError(
+                f"{path}: the results log cannot be locked: {error.strerror}",
+                remedy="keep it on a file system that has locks: --results FILE",
+            ) from None
+        holder = _holder(file)
+        who = "another run" if holder is None else f"the run of process {holder}"
+        raise UsageError(
+            f"{path}: {who} is at work on it", remedy="wait for its end, or keep this one's elsewhere: --results FILE"
+        ) from None
+
+
+def _is_at(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _holder(file: int) -> int | None:
+    """The process that holds the lock on a file, where the system tells (Linux's proc_locks(5))."""
+    try:
+        locks = Path("/proc/locks").read_text(encoding="ascii")
+    except OSError:
+        return None
+    status = os.fstat(file)
+    place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    for line in locks.splitlines():
+        words = line.split()
+        if words[1:2] == ["FLOCK"] and len(words) > 5 and words[5] == place and int(words[4]) > 0:
+            return int(words[4])
+    return None

@@ -1,0 +1,154 @@
+"""Going on with a run: what its log and its journal say together, and what is left to send."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Final, Self
+
+from batchsend.outcome import Outcome
+from batchsend.results.journal import Entry, JournalError, journal_path, read_journal
+from batchsend.results.lock import open_locked
+from batchsend.results.reader import Account, OutcomeLine, read_account
+from batchsend.results.tally import MAX_ATTEMPTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from batchsend.results.choice import Choice
+    from batchsend.results.journal import LeftBehind
+
+_TORN_RECORD: Final = re.compile(rb'\{"record":([1-9][0-9]{0,8}),')
+_TORN_STATUS: Final = re.compile(rb'"status":"([a-z_]+)"')
+
+
+class Resumption:
+    """A run that ended before its work was done, locked for the one that goes on with it. A context manager.
+
+    Args:
+        path: The results log.
+        choice: Which records to send again.
+        accept_duplicates: Go on although it cannot be known what was in flight when the run was killed.
+
+    Attributes:
+        path: The results log.
+        account: What the log says; its tally also counts `in_flight`.
+        in_flight: What the journal knows and the log does not: answered or in doubt, to be written to the log.
+        counts: The records by outcome, ``in_flight`` included.
+
+    Raises:
+        UsageError: On entry: the log cannot be read or another run is at work on it; or what was in flight cannot be
+            known, and duplicates are not accepted.
+    """
+
+    def __init__(self, path: Path, choice: Choice, *, accept_duplicates: bool = False) -> None:
+        self.path = path
+        self.in_flight: list[Entry] = []
+        self.counts: Counter[Outcome] = Counter()
+        self._choice = choice
+        self._accept_duplicates = accept_duplicates
+        self._with_code = bytearray()  # of each record: whether its last outcome has a code that is asked for
+        self._file = -1
+
+    def __enter__(self) -> Self:
+        self._file = open_locked(self.path, make=False)
+        try:
+            visit = self._look_at_codes if self._choice.asks_for_codes else None
+            self.account: Account = read_account(self.path, self._file, visit=visit)
+            tally = self.account.tally
+            self.in_flight = [entry for entry in self._left_behind() if self._is_news(entry)]
+            for entry in self.in_flight:
+                tally.note(entry.record, entry.status or Outcome.IN_DOUBT, entry.attempt)
+            self.counts = tally.counts()
+        except BaseException:
+            os.close(self.hand_over_file())
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._file >= 0:
+            os.close(self.hand_over_file())
+
+    def hand_over_file(self) -> int:
+        """The log's descriptor, locked; it is the caller's to close."""
+        file, self._file = self._file, -1
+        return file
+
+    def sends(self, status: Outcome) -> bool:
+        """Whether records with this outcome are sent again."""
+        return status in self._choice.statuses
+
+    def next_attempt(self, record: int) -> int:
+        """The number of the attempt that a record is to be sent with; 0 if it is not to be sent."""
+        tally = self.account.tally
+        status = tally.status(record)
+        if status is None or status in self._choice.statuses or self._has_code(record, status):
+            return min(tally.attempts(record) + 1, MAX_ATTEMPTS)
+        return 0
+
+    def was_offered(self, record: int) -> bool:
+        """Whether a record was for an address that it counts as written to."""
+        return self.account.tally.status(record) not in (None, Outcome.INVALID, Outcome.SUPPRESSED)
+
+    def _has_code(self, record: int, status: Outcome) -> bool:
+        return status is Outcome.REJECTED and record < len(self._with_code) and bool(self._with_code[record])
+
+    def _look_at_codes(self, line: OutcomeLine, _: int) -> None:
+        if line.record >= len(self._with_code):
+            self._with_code.extend(bytes(line.record * 5 // 4 + 1024 - len(self._with_code)))
+        self._with_code[line.record] = self._choice.has_code(line)
+
+    # --- what was in flight -----------------------------------------------------------------------------------------
+
+    def _left_behind(self) -> list[Entry]:
+        """The journal's entries; where it cannot be believed, what the torn line says, if that is to be enough."""
+        try:
+            left = read_journal(self.path)
+            self._require_trust(left)
+        except JournalError:
+            if not self._accept_duplicates:
+                raise
+            return self._torn()
+        return left.entries if left is not None else []
+
+    def _require_trust(self, left: LeftBehind | None) -> None:
+        account = self.account
+        if left is None:
+            if not account.ended:
+                raise _unknown(f"{journal_path(self.path)} is missing, and the run was killed")
+            return
+        if left.run != account.run.id:
+            raise _unknown(f"{journal_path(self.path)} is the journal of another run ({left.run})")
+        missing = left.log_size - account.size - account.torn
+        if missing > 0:
+            raise _unknown(f"{self.path} is {missing:,} octets shorter than it was: outcomes are lost at its end")
+        if left.rebooted and not account.ended:
+            raise _unknown(f"{self.path}: the machine went down after the run, and its last outcomes may be lost")
+
+    def _is_news(self, entry: Entry) -> bool:
+        """Whether the log does not say yet what an entry says."""
+        if entry.status is None:
+            return True  # outcomes are in the journal before they are in the log
+        tally = self.account.tally
+        return entry.attempt > tally.attempts(entry.record) or entry.status is not tally.status(entry.record)
+
+    def _torn(self) -> list[Entry]:
+        """The record of a torn line is in doubt, unless the line still says that it was not accepted."""
+        account = self.account
+        line = os.pread(self._file, account.torn, account.size)
+        record, status = _TORN_RECORD.match(line), _TORN_STATUS.search(line)
+        if record is None or (status is not None and status[1] not in (b"accepted", b"in_doubt")):
+            return []
+        number = int(record[1])
+        return [Entry(number, min(account.tally.attempts(number) + 1, MAX_ATTEMPTS))]
+
+
+def _unknown(what: str) -> JournalError:
+    return JournalError(
+        f"{what}: which messages were in flight cannot be known",
+        remedy="bring it back as it was; or go on, and some may get the message twice: --accept-duplicates",
+    )

@@ -1,0 +1,52 @@
+"""Keeping what comes by standard input, so that a run of it can be gone on with."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+from batchsend.errors import RunError, UsageError
+from batchsend.records.source import Source
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import BinaryIO
+
+
+def spool(results: Path, source: BinaryIO | None = None) -> Path:
+    """Copy standard input to its end into a file beside a results log: from then on it is a recipients file.
+
+    All of it is there before anything is sent. Whatever ends the run, nobody is lost who had been named to it.
+
+    Args:
+        results: The log of the run.
+        source: What to copy instead of standard input.
+
+    Returns:
+        The file; its name says whether it is CSV or JSON Lines.
+
+    Raises:
+        UsageError: It cannot be written, or what came is no text that records can be in.
+        RunError: There is no room for it.
+    """
+    begun = results.with_name(f"{results.name}.recipients")
+    try:
+        file = os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(file, "wb") as copy:
+            shutil.copyfileobj(source or sys.stdin.buffer, copy, 1024 * 1024)
+        opened = Source(begun)
+        opened.close()
+        kind = "jsonl" if opened.start.lstrip().startswith(b"{") else "csv"
+        return begun.rename(begun.with_name(f"{begun.name}.{kind}"))
+    except OSError as error:
+        begun.unlink(missing_ok=True)
+        what = f"{begun}: what comes by standard input cannot be kept: {error.strerror}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise RunError(what, remedy="make room, or see what is wrong with the disk") from None
+        raise UsageError(what, remedy="name another --results, or do without resuming: --no-spool") from None
+    except BaseException:
+        begun.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,45 @@
+"""What ``--retry`` means."""
+
+from __future__ import annotations
+
+import pytest
+
+from batchsend.errors import UsageError
+from batchsend.outcome import Outcome
+from batchsend.results.choice import Choice
+from batchsend.results.reader import OutcomeLine
+
+
+def test_deferred_records_are_always_sent_again() -> None:
+    assert Choice().statuses == {Outcome.DEFERRED}
+    assert Choice(["in_doubt", "rejected"]).statuses == {Outcome.DEFERRED, Outcome.IN_DOUBT, Outcome.REJECTED}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code", "enhanced", "has"),
+    [
+        ("550", 550, None, True),
+        ("550", 551, "5.5.0", False),
+        ("5.7", 550, "5.7.1", True),
+        ("5.7", 550, "5.7", True),
+        ("5.7", 550, "5.70.1", False),
+        ("5.7.1", 550, "5.7.1", True),
+        ("5.7.1", 550, "5.7.13", False),
+        ("5.7", 557, None, False),
+    ],
+)
+def test_codes_are_compared_whole_and_classes_by_their_parts(
+    wanted: str, code: int, enhanced: str | None, has: bool
+) -> None:
+    choice = Choice([wanted])
+    assert choice.asks_for_codes
+    assert choice.has_code(OutcomeLine(1, "rejected", 1, code, enhanced)) is has
+
+
+@pytest.mark.parametrize(
+    "word", ["accepted", "250", "", "5", "5.", "55", "5500", "2.0.0", "5.7.1.1", "all", "IN_DOUBT"]
+)
+def test_what_is_neither_is_refused_with_what_there_is(word: str) -> None:
+    with pytest.raises(UsageError, match="--retry") as caught:
+        Choice([word])
+    assert "in_doubt" in str(caught.value)

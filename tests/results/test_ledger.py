@@ -1,0 +1,302 @@
+"""The order in which the account is written: a kill between any two steps leaves what can be read back."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from batchsend.errors import UsageError
+from batchsend.outcome import Outcome
+from batchsend.results.choice import Choice
+from batchsend.results.journal import Entry, Journal, JournalError, journal_path
+from batchsend.results.ledger import Ledger
+from batchsend.results.resumption import Resumption
+from tests.results.account import RUN, killed, ledger, result
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "results.jsonl"
+
+
+def in_flight(log: Path) -> list[Entry]:
+    """What the account has in flight when it is read back."""
+    with Resumption(log, Choice()) as past:
+        return sorted(past.in_flight)
+
+
+def test_a_kill_at_each_step_of_a_message_is_told_apart(log: Path, tmp_path: Path) -> None:
+    with ledger(log) as account:
+        assert in_flight(killed(log, tmp_path / "begun")) == []
+        account.commit(1, 1)
+        assert in_flight(killed(log, tmp_path / "committed")) == [Entry(1, 1)]
+        account.append(result(1))
+        assert in_flight(killed(log, tmp_path / "answered")) == [Entry(1, 1, Outcome.ACCEPTED, 250)]
+        account.flush()
+        assert in_flight(killed(log, tmp_path / "written")) == []
+        account.end(None, {})
+    assert not journal_path(log).exists()
+    assert in_flight(log) == []
+
+
+def test_a_kill_between_line_and_release_leaves_nothing_in_flight(log: Path, tmp_path: Path) -> None:
+    with ledger(log) as account:
+        account.commit(1, 1)
+        account.append(result(1))
+        before = killed(log, tmp_path / "before")
+        account.flush()
+        between = killed(log, tmp_path / "between")
+        journal_path(before).replace(journal_path(between))
+        assert in_flight(between) == []
+
+
+@pytest.mark.parametrize("status", [Outcome.DEFERRED, Outcome.IN_DOUBT])
+def test_a_second_attempt_is_in_flight_although_the_first_has_its_line(
+    log: Path, tmp_path: Path, status: Outcome
+) -> None:
+    with ledger(log) as account:
+        account.commit(1, 1)
+        account.append(result(1, status, code=None))
+        account.flush()
+        account.commit(1, 2)
+        assert in_flight(killed(log, tmp_path / "second")) == [Entry(1, 2)]
+
+
+def test_the_same_attempt_again_is_in_flight_although_its_deferral_has_a_line(log: Path, tmp_path: Path) -> None:
+    """What is held back for the server's pace is sent again without a new number."""
+    with ledger(log) as account:
+        account.commit(1, 1)
+        account.append(result(1, Outcome.DEFERRED, code=454))
+        account.flush()
+        account.commit(1, 1)
+        assert in_flight(killed(log, tmp_path / "committed")) == [Entry(1, 1)]
+        account.append(result(1))
+        assert in_flight(killed(log, tmp_path / "answered")) == [Entry(1, 1, Outcome.ACCEPTED, 250)]
+
+
+def test_an_outcome_that_is_taken_back_stays_taken_back(log: Path, tmp_path: Path) -> None:
+    with ledger(log) as account:
+        account.commit(1, 1)
+        account.append(result(1))
+        account.flush()
+        account.append(result(1, Outcome.IN_DOUBT, code=None))
+        assert in_flight(killed(log, tmp_path / "taken back")) == [Entry(1, 1, Outcome.IN_DOUBT)]
+        account.flush()
+        assert in_flight(killed(log, tmp_path / "written")) == []
+
+
+def test_a_message_that_was_not_taken_after_all_is_not_in_flight(log: Path, tmp_path: Path) -> None:
+    with ledger(log) as account:
+        account.commit(1, 1)
+        account.withdraw(1)
+        assert in_flight(killed(log, tmp_path / "withdrawn")) == []
+
+
+def test_a_run_killed_while_it_takes_over_leaves_what_it_found(log: Path, tmp_path: Path) -> None:
+    with ledger(log) as account:
+        for record in (1, 2, 3):
+            account.commit(record, 1)
+        account.append(result(2))
+        found = killed(log, tmp_path / "first")
+    expected = [Entry(1, 1), Entry(2, 1, Outcome.ACCEPTED, 250), Entry(3, 1)]
+    with (
+        Resumption(found, Choice()) as past,
+        Ledger(found, RUN, capacity=2, resumption=past) as account,
+    ):
+        assert in_flight(killed(found, tmp_path / "second")) == expected
+        account.append(result(1, Outcome.IN_DOUBT, code=None))
+        account.append(result(2))
+        account.flush()
+        assert in_flight(killed(found, tmp_path / "third")) == [Entry(3, 1)]
+
+
+def test_a_run_that_cannot_make_its_journal_leaves_the_old_one(log: Path, tmp_path: Path) -> None:
+    with ledger(log) as account:
+        account.commit(1, 1)
+        found = killed(log, tmp_path / "killed")
+    journal_path(found).with_name("results.jsonl.inflight.new").mkdir()
+    before = journal_path(found).read_bytes()
+    with (
+        Resumption(found, Choice()) as past,
+        pytest.raises(UsageError, match="cannot be made"),
+        Ledger(found, RUN, capacity=2, resumption=past),
+    ):
+        pass
+    assert journal_path(found).read_bytes() == before
+    assert in_flight(found) == [Entry(1, 1)]
+
+
+steps = st.lists(st.tuples(st.sampled_from(["commit", "answer", "flush"]), st.integers(1, 5)), max_size=30)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(steps)
+def test_log_and_journal_together_always_know_every_commit(
+    tmp_path_factory: pytest.TempPathFactory, taken: list[tuple[str, int]]
+) -> None:
+    """Whatever the order of commits, answers and flushes: a kill forgets none, and doubts only what is unanswered."""
+    directory = tmp_path_factory.mktemp("account")
+    log = directory / "results.jsonl"
+    attempts: dict[int, int] = {}
+    open_now: set[int] = set()
+    with ledger(log) as account:
+        for step, record in taken:
+            if step == "commit" and record not in open_now:
+                attempts[record] = attempts.get(record, 0) + 1
+                account.commit(record, attempts[record])
+                open_now.add(record)
+            elif step == "answer" and record in open_now:
+                account.append(result(record, Outcome.DEFERRED, attempt=attempts[record], code=450))
+                open_now.discard(record)
+            elif step == "flush":
+                account.flush()
+        copy = killed(log, directory / "killed")
+    with Resumption(copy, Choice()) as past:
+        assert {entry.record for entry in past.in_flight if entry.status is None} == open_now
+        for record, attempt in attempts.items():
+            expected = Outcome.IN_DOUBT if record in open_now else Outcome.DEFERRED
+            assert past.account.tally.status(record) is expected
+            assert past.account.tally.attempts(record) == attempt
+
+
+# --- what was lost ----------------------------------------------------------------------------------------------------
+
+
+def interrupted(log: Path, tmp_path: Path) -> Path:
+    """A killed run: 1 and 2 are written, 3 is answered, 4 is not."""
+    with ledger(log) as account:
+        for record in (1, 2, 3, 4):
+            account.commit(record, 1)
+        account.append(result(1))
+        account.append(result(2, Outcome.REJECTED, code=550))
+        account.flush()
+        account.append(result(3))
+        return killed(log, tmp_path / "killed")
+
+
+def test_a_line_torn_in_the_writing_loses_nothing(log: Path, tmp_path: Path) -> None:
+    found = interrupted(log, tmp_path)
+    whole = found.read_bytes()
+    line = json.dumps({"record": 3, "recipient": "r3@example.com", "status": "accepted"}).encode()
+    for length in range(1, len(line)):
+        found.write_bytes(whole + line[:length])
+        assert in_flight(found) == [Entry(3, 1, Outcome.ACCEPTED, 250), Entry(4, 1)]
+    with Resumption(found, Choice()) as past, Ledger(found, RUN, capacity=2, resumption=past):
+        pass
+    assert found.read_bytes().startswith(whole + b'{"run":')
+
+
+def test_a_log_cut_off_anywhere_is_refused_with_the_reason(log: Path, tmp_path: Path) -> None:
+    found = interrupted(log, tmp_path)
+    whole = found.read_bytes()
+    run_line = whole.index(b"\n") + 1
+    for size in range(run_line, len(whole)):
+        found.write_bytes(whole[:size])
+        with pytest.raises(JournalError, match=f"{len(whole) - size} octets shorter") as caught:
+            in_flight(found)
+        assert "--accept-duplicates" in str(caught.value)
+
+
+def test_a_log_cut_off_after_a_run_that_ended_is_refused_too(log: Path) -> None:
+    with ledger(log) as account:
+        account.append(result(1))
+        account.end(None, {})
+    whole = log.read_bytes()
+    for size in range(whole.index(b"\n") + 1, len(whole)):
+        log.write_bytes(whole[:size])
+        with pytest.raises(JournalError, match="inflight is missing, and the run was killed"):
+            in_flight(log)
+
+
+def damage(journal: Path, how: str) -> None:
+    """What may become of a journal."""
+    if how == "missing":
+        journal.unlink()
+    elif how == "garbage":
+        journal.write_bytes(b"garbage" * 100)
+    else:
+        Journal(journal.with_name("results.jsonl"), "another", 2).close(remove=False)
+
+
+@pytest.mark.parametrize("how", ["missing", "garbage", "another run's"])
+def test_without_its_journal_a_killed_run_is_refused_unless_duplicates_are_accepted(
+    log: Path, tmp_path: Path, how: str
+) -> None:
+    found = interrupted(log, tmp_path)
+    damage(journal_path(found), how)
+    with pytest.raises(JournalError, match=r"results\.jsonl\.inflight") as caught:
+        in_flight(found)
+    assert "cannot be known" in str(caught.value)
+    with Resumption(found, Choice(), accept_duplicates=True) as past:
+        assert past.in_flight == []
+        assert [past.next_attempt(record) for record in (1, 2, 3, 4)] == [0, 0, 1, 1]
+
+
+def test_without_its_journal_a_torn_line_still_puts_its_record_in_doubt(log: Path, tmp_path: Path) -> None:
+    found = interrupted(log, tmp_path)
+    journal_path(found).unlink()
+    whole = found.read_bytes()
+    for torn, named in (
+        (b'{"record":3,"recipient":"r3@exa', [Entry(3, 1)]),
+        (b'{"record":3,"recipient":"r3@example.com","status":"accepted","sta', [Entry(3, 1)]),
+        (b'{"record":3,"recipient":"r3@example.com","status":"rejected","sta', []),
+        (b'{"record":3', []),
+    ):
+        found.write_bytes(whole + torn)
+        with Resumption(found, Choice(), accept_duplicates=True) as past:
+            assert past.in_flight == named
+
+
+def test_after_a_restart_of_the_machine_a_killed_run_is_refused(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = interrupted(log, tmp_path)
+    monkeypatch.setattr("batchsend.results.journal._boot", lambda: b"another")
+    with pytest.raises(JournalError, match="the machine went down"):
+        in_flight(found)
+
+
+# --- what is sent again -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("retry", "sent"),
+    [
+        ([], {4: 2, 7: 1}),
+        (["in_doubt"], {4: 2, 5: 2, 7: 1}),
+        (["rejected", "invalid"], {2: 2, 3: 2, 4: 2, 6: 1, 7: 1}),
+        (["550"], {2: 2, 4: 2, 7: 1}),
+        (["554", "550"], {2: 2, 3: 2, 4: 2, 7: 1}),
+    ],
+)
+def test_retry_widens_what_is_sent(log: Path, retry: list[str], sent: dict[int, int]) -> None:
+    with ledger(log) as account:
+        account.append(result(1))
+        account.append(result(2, Outcome.REJECTED, code=550))
+        account.append(result(3, Outcome.REJECTED, code=554))
+        account.append(result(4, Outcome.DEFERRED, code=550))
+        account.append(result(5, Outcome.IN_DOUBT, code=None))
+        account.append(result(6, Outcome.INVALID, attempt=0, code=None))
+        account.end(None, {})
+    with Resumption(log, Choice(retry)) as past:
+        attempts = {record: past.next_attempt(record) for record in range(1, 8)}
+    assert {record: attempt for record, attempt in attempts.items() if attempt} == sent
+
+
+def test_a_code_counts_only_where_it_is_the_last_lines(log: Path) -> None:
+    with ledger(log) as account:
+        account.append(result(1, Outcome.REJECTED, code=550))
+        account.append(result(1, Outcome.ACCEPTED, attempt=2))
+        account.append(result(2, Outcome.REJECTED, code=550))
+        account.append(result(2, Outcome.REJECTED, attempt=2, code=554))
+        account.end(None, {})
+    with Resumption(log, Choice(["550"])) as past:
+        assert past.next_attempt(1) == 0
+        assert past.next_attempt(2) == 0

@@ -1,0 +1,89 @@
+"""Two runs on one log refuse each other, by whatever name; the lock of a dead process does not count."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batchsend.errors import UsageError
+from batchsend.results.lock import open_locked
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOLD = """
+import sys, pathlib
+from batchsend.results.lock import open_locked
+open_locked(pathlib.Path(sys.argv[1]), make=True)
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+def hold(path: Path) -> subprocess.Popen[str]:
+    """Another process that holds the lock."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "locked\n"
+    return process
+
+
+def test_another_process_is_refused_and_told_who_is_at_work_until_that_is_killed(tmp_path: Path) -> None:
+    log = tmp_path / "results.jsonl"
+    (tmp_path / "symbolic").symlink_to(log)
+    with hold(log) as holder:
+        (tmp_path / "hard").hardlink_to(log)
+        for name in ("results.jsonl", "symbolic", "hard"):
+            with pytest.raises(UsageError, match=rf"{name}: the run of process {holder.pid} is at work on it"):
+                open_locked(tmp_path / name, make=True)
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        os.close(open_locked(log, make=True))
+
+
+def test_a_second_run_in_the_same_process_is_refused_too(tmp_path: Path) -> None:
+    log = tmp_path / "results.jsonl"
+    file = open_locked(log, make=True)
+    with pytest.raises(UsageError, match="at work on it"):
+        open_locked(log, make=False)
+    os.close(file)
+    os.close(open_locked(log, make=False))
+
+
+def test_a_log_that_was_replaced_meanwhile_is_not_locked_in_its_stead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "results.jsonl"
+    opened = os.open
+    replaced: list[Path] = []
+
+    def open_and_replace(path: Path, *arguments: int) -> int:
+        file = opened(path, *arguments)
+        if not replaced:
+            replaced.append(log.rename(tmp_path / "moved"))
+        return file
+
+    monkeypatch.setattr(os, "open", open_and_replace)
+    file = open_locked(log, make=True)
+    assert os.path.samestat(os.fstat(file), log.stat())
+    os.close(file)
+
+
+@pytest.mark.parametrize("kind", ["directory", "fifo", "device"])
+def test_what_cannot_be_read_back_is_no_log(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "results.jsonl"
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/null")
+    with pytest.raises(UsageError, match=r"results\.jsonl"):
+        open_locked(path, make=True)

@@ -1,0 +1,144 @@
+"""Reading a results log back gives what was written, whatever is in it."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from batchsend.errors import UsageError
+from batchsend.outcome import DeliveryResult, Outcome, Stage
+from batchsend.results import reader
+from batchsend.results.line import RecipientsFile, Run, end_line, outcome_line, run_line
+from batchsend.results.reader import Account, OutcomeLine, read_account
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RUN = Run(
+    id="20261122T070000.abcdef",
+    started=1_795_330_800.0,
+    campaign="/campaigns/campaign.toml",
+    recipients=RecipientsFile(path="/campaigns/recipients.csv", size=12, sha256="ab" * 32),
+    version="0.1.0",
+    server="smtp.example.com:587",
+)
+END = end_line(RUN.id, ended=1_795_330_900.0, stopped=None, learned={"rate": 40.0})
+
+texts = st.none() | st.text(max_size=30)
+results = st.builds(
+    DeliveryResult,
+    record=st.integers(1, 200),
+    recipient=texts,
+    status=st.sampled_from(Outcome),
+    stage=st.none() | st.sampled_from(Stage),
+    code=st.none() | st.integers(200, 599),
+    enhanced=st.none() | st.sampled_from(["2.0.0", "5.1.1", "4.7.1"]),
+    reply=texts,
+    reason=texts,
+    attempt=st.integers(0, 40),
+    session=st.none() | st.integers(1, 99),
+    message_id=texts,
+    time=st.floats(0, 2e9),
+    elapsed=st.none() | st.floats(0, 100),
+    line=st.none() | st.integers(1, 99),
+)
+
+
+def read(path: Path, data: bytes, lines: list[OutcomeLine] | None = None) -> Account:
+    """Read a log with this content."""
+    path.write_bytes(data)
+    file = os.open(path, os.O_RDONLY)
+    try:
+        return read_account(path, file, visit=None if lines is None else lambda line, _: lines.append(line))
+    finally:
+        os.close(file)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(results), st.integers(1, 500))
+def test_what_is_read_is_what_json_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: list[DeliveryResult], block: int
+) -> None:
+    monkeypatch.setattr(reader, "_BLOCK", block)
+    data = run_line(RUN) + b"".join(map(outcome_line, written))
+    lines: list[OutcomeLine] = []
+    account = read(tmp_path / "log", data, lines)
+    said = [json.loads(line) for line in data.split(b"\n")[1:-1]]
+    assert [(line.record, line.status, line.attempt, line.code, line.enhanced) for line in lines] == [
+        (line["record"], line["status"], line["attempt"], line["code"], line["enhanced"]) for line in said
+    ]
+    for record in range(1, 201):
+        last = next((line["status"] for line in reversed(said) if line["record"] == record), None)
+        assert account.tally.status(record) == last
+    assert (account.size, account.torn) == (len(data), 0)
+
+
+def test_the_run_line_comes_back_whole(tmp_path: Path) -> None:
+    run = read(tmp_path / "log", run_line(RUN)).run
+    assert (run.id, run.campaign, run.recipients, run.version, run.server) == (
+        RUN.id,
+        RUN.campaign,
+        RUN.recipients,
+        RUN.version,
+        RUN.server,
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "ended"),
+    [
+        (run_line(RUN), False),
+        (run_line(RUN) + END, True),
+        (run_line(RUN) + END + run_line(RUN), False),
+        (run_line(RUN) + run_line(RUN) + END, True),
+        (run_line(RUN) + END[:-1], False),
+    ],
+)
+def test_a_run_has_ended_where_its_last_line_says_so(tmp_path: Path, data: bytes, ended: bool) -> None:
+    assert read(tmp_path / "log", data).ended is ended
+
+
+def test_a_torn_last_line_of_any_length_is_told_from_whole_ones(tmp_path: Path) -> None:
+    line = outcome_line(DeliveryResult(record=2, recipient="b@example.com", status=Outcome.ACCEPTED, attempt=1))
+    whole = run_line(RUN) + outcome_line(DeliveryResult(record=1, recipient=None, status=Outcome.REJECTED, attempt=1))
+    for length in range(len(line)):
+        account = read(tmp_path / "log", whole + line[:length])
+        assert (account.size, account.torn) == (len(whole), length)
+        assert account.tally.status(1) is Outcome.REJECTED
+        assert account.tally.status(2) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"nonsense",
+        b"[]",
+        b"{}",
+        b'{"record":0,"status":"accepted"}',
+        b'{"record":-1,"status":"accepted"}',
+        b'{"record":1}',
+        b'{"record":1,"status":"delivered"}',
+        b'{"record":1,"status":"accepted","attempt":-1}',
+        b'{"record":10000000000,"status":"accepted"}',
+        b'{"record":1,"status":"accepted"',
+        b'{"record":1,"status":"accepted"}{"record":2,"status":"accepted"}',
+        b"\0\0\0\0",
+        b"\xff",
+        b"",
+    ],
+)
+def test_a_line_that_no_log_has_is_named_by_its_number(tmp_path: Path, line: bytes) -> None:
+    good = outcome_line(DeliveryResult(record=1, recipient=None, status=Outcome.ACCEPTED, attempt=1))
+    with pytest.raises(UsageError, match=r"log:4: not a line of a results log"):
+        read(tmp_path / "log", run_line(RUN) + good + good + line + b"\n" + good)
+
+
+def test_a_file_that_begins_with_no_run_is_no_log(tmp_path: Path) -> None:
+    for data in (b"", b'{"record":1,"status":"accepted","attempt":1}\n', run_line(RUN)[:-1]):
+        with pytest.raises(UsageError, match="does not begin with the line of a run"):
+            read(tmp_path / "log", data)

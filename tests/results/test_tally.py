@@ -1,0 +1,53 @@
+"""Where every record stands, an octet each."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchsend.outcome import Outcome
+from batchsend.results.reader import OutcomeLine
+from batchsend.results.tally import MAX_ATTEMPTS, Tally
+
+notes = st.lists(
+    st.tuples(
+        st.integers(1, 3000) | st.integers(1, 20),
+        st.sampled_from(Outcome),
+        st.integers(0, 40) | st.integers(0, MAX_ATTEMPTS),
+    )
+)
+
+
+@given(notes)
+def test_the_last_outcome_counts_and_attempts_are_kept(noted: list[tuple[int, Outcome, int]]) -> None:
+    tally = Tally()
+    statuses: dict[int, Outcome] = {}
+    attempts: dict[int, int] = {}
+    for record, status, attempt in noted:
+        tally.note(record, status, attempt)
+        statuses[record] = status
+        attempts[record] = attempt or attempts.get(record, 0)
+    for record in {*statuses, 4000}:
+        assert tally.status(record) is statuses.get(record)
+        assert tally.attempts(record) == attempts.get(record, 0)
+    assert tally.counts() == Counter(statuses.values())
+
+
+@given(notes)
+def test_lines_are_taken_down_as_single_outcomes_are(noted: list[tuple[int, Outcome, int]]) -> None:
+    one_by_one, at_once = Tally(), Tally()
+    for record, status, attempt in noted:
+        one_by_one.note(record, status, attempt)
+    at_once.note_lines([OutcomeLine(record, status.value, attempt) for record, status, attempt in noted])
+    for record in range(3001):
+        assert at_once.status(record) is one_by_one.status(record)
+        assert at_once.attempts(record) == one_by_one.attempts(record)
+
+
+def test_it_takes_an_octet_a_record() -> None:
+    tally = Tally()
+    for record in range(1, 100_001):
+        tally.note(record, Outcome.ACCEPTED, 1)
+    assert tally.highest < 125_100
