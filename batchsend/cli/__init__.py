@@ -8,28 +8,44 @@ from __future__ import annotations
 
 import os
 import sys
+from difflib import get_close_matches
+from importlib import import_module
 from typing import NoReturn
 
 import click
 
-from batchsend.cli.preview import preview
-from batchsend.cli.resume import resume
-from batchsend.cli.send import send
-from batchsend.cli.sink import sink
 from batchsend.errors import BatchsendError, RunError
 from batchsend.version import __version__
 
+_COMMANDS = ("send", "resume", "preview", "sink")
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class _Commands(click.Group):
+    """Imports a command only when it is asked for: what the others need would cost each run a tenth of a second."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            close = get_close_matches(cmd_name, _COMMANDS, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(_COMMANDS)}"
+            raise click.UsageError(f"no such command: {cmd_name}; {hint}", ctx)
+        command: click.Command = getattr(import_module(f"batchsend.cli.{cmd_name}"), cmd_name)
+        return command
+
+
+@click.group(
+    cls=_Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, message="batchsend %(version)s")
-def batchsend() -> None:
+@click.pass_context
+def batchsend(context: click.Context) -> None:
     """Send a campaign of personalised messages through an SMTP relay, with an exact account of every recipient."""
-
-
-batchsend.add_command(send)
-batchsend.add_command(resume)
-batchsend.add_command(preview)
-batchsend.add_command(sink)
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from email import message_from_bytes, policy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,6 +72,8 @@ def _find(campaign: Campaign, number: int) -> Record | BadRecord:
 
 
 def _lines(submission: Submission) -> Iterator[str]:
+    from email import message_from_bytes, policy  # noqa: PLC0415 - slow to import, and only needed to show a message
+
     message: EmailMessage = message_from_bytes(submission.content, policy=policy.default)
     envelope = submission.envelope
     yield f"record {submission.record}: MAIL FROM:<{envelope.reverse_path}> RCPT TO:<{envelope.forward_path}>"

@@ -6,8 +6,10 @@ import asyncio
 import os
 import socket
 import ssl
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+import anyio
 from aiosmtplib import SMTP, SMTPException, SMTPHeloError
 
 from batchsend.campaign import is_loopback
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 
 # Shorter than the addresses of any relay are valid.
 _ADDRESSES_SECONDS = 30.0
+
+# Turns of the loop in which a transport notices that its connection is shut down, with some to spare.
+_TURNS_TO_CLOSE = 20
 
 _Address = tuple[int, int, int, str, "tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]"]
 
@@ -127,6 +132,7 @@ class _Route:
             )
 
     async def open(self) -> Opened:
+        connection = await self._connect()
         client = SMTP(
             hostname=self.server.host,
             port=None,
@@ -134,16 +140,14 @@ class _Route:
             start_tls=False,
             tls_context=self._context,
             local_hostname=self.server.ehlo_name or _own_name(),
-            sock=await self._connect(),
+            sock=connection,
             timeout=self._timeouts.ehlo,
         )
         try:
             return await self._introduce(client)
         except BaseException:
-            if client.transport is not None:
-                # A TLS transport that is closed in peace waits for the server, and the loop may end sooner.
-                cast("asyncio.Transport", client.transport).abort()
             client.close()
+            await _hang_up(connection)
             raise
 
     async def _connect(self) -> socket.socket:
@@ -235,6 +239,22 @@ def _own_name() -> str:
     """
     name = socket.gethostname()
     return name if "." in name.strip(".") and name.isascii() else "[127.0.0.1]"
+
+
+async def _hang_up(connection: socket.socket) -> None:
+    """See a connection closed whose transport aiosmtplib has closed, or lost sight of.
+
+    A TLS transport takes leave of the server before it closes, and a loop must not end before that. To one that finds
+    its connection shut down there is nothing left to say.
+    """
+    with suppress(OSError):  # it is closed already, or the server has reset it
+        connection.shutdown(socket.SHUT_RDWR)
+    with anyio.CancelScope(shield=True):
+        for _ in range(_TURNS_TO_CLOSE):
+            if connection.fileno() < 0:
+                return
+            await asyncio.sleep(0)
+    connection.close()
 
 
 async def _ehlo(client: SMTP) -> Extensions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterable
-from itertools import islice
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 import anyio
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # Submissions between the caller's iterable and the caller's loop body: what a slow caller can pile up.
 _WINDOW = 1000
 _BATCH = 32
+_POOL_HAS_STOPPED = (anyio.BrokenResourceError, anyio.ClosedResourceError)
 
 
 class _Fed:
@@ -34,6 +35,7 @@ class _Fed:
     def __init__(self) -> None:
         self.scope = anyio.CancelScope()
         self.complete = False
+        self.error: Exception | None = None  # of the caller's own iterable
 
 
 _Item = tuple[DeliveryResult, DeliveryResult | None] | _Fed
@@ -69,7 +71,7 @@ class Sender:
         self._opener = Opener(servers, self._delivery.timeouts, context, require_tls=self._delivery.require_tls)
         self._notice = notice
         self._tasks = anyio.create_task_group()
-        self._busy = anyio.Lock()
+        self._busy = anyio.Semaphore(1)  # not a lock: a loop that is left early is closed by another task
         self._out = 0  # submissions taken from a caller whose results were not yet given to one
         self._room = anyio.Event()
         self._failure: RunError | None = None
@@ -92,12 +94,13 @@ class Sender:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool | None:
+    ) -> None:
         self._into_pool.close()
         if error is not None:
             self._tasks.cancel_scope.cancel()
         try:
-            return await self._tasks.__aexit__(kind, error, traceback)
+            # Not told of the caller's error, which it would wrap in a group: it goes on from here as it is.
+            await self._tasks.__aexit__(None, None, None)
         finally:
             self._results.close()
 
@@ -118,6 +121,7 @@ class Sender:
 
         Raises:
             RunError: The server is gone or refuses the sender. What was not begun has no result.
+            Exception: What the iterable of submissions raises, once what it gave before has its results.
         """
         async with self._busy:
             fed = _Fed()
@@ -131,25 +135,37 @@ class Sender:
                             self._room.set()
                         yield result
                     if fed.complete and not self._out:
-                        return
+                        break
             finally:
                 fed.scope.cancel()
+            if fed.error is not None:
+                raise fed.error
         if self._failure is not None:
             raise self._failure
 
     async def _feed(self, submissions: Iterable[Submission] | AsyncIterable[Submission], fed: _Fed) -> None:
-        try:
-            with fed.scope:
+        with fed.scope:
+            try:
                 async for batch in _batches(submissions):
                     while self._out >= _WINDOW:
                         self._room = anyio.Event()
                         await self._room.wait()
-                    self._out += len(batch)
-                    await self._into_pool.send(batch)
-            fed.complete = True
+                    if not await self._hand_over(batch):
+                        return
+            except Exception as error:  # the iterable's, and raised where the caller is
+                fed.error = error
+        fed.complete = True
+        with suppress(*_POOL_HAS_STOPPED):
             self._out_of_pool.send_nowait(fed)  # wakes the caller's loop where no result is to come
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            pass  # the pool has stopped: the caller's loop ends, and says why
+
+    async def _hand_over(self, batch: list[Submission]) -> bool:
+        """Give submissions to the pool; False if it has stopped: then the caller's loop ends, and says why."""
+        self._out += len(batch)
+        # What is counted is sent: were it cancelled in between, its results would be waited for in vain.
+        with suppress(*_POOL_HAS_STOPPED), anyio.CancelScope(shield=True):
+            await self._into_pool.send(batch)
+            return True
+        return False
 
     def _report(self, result: DeliveryResult, earlier: DeliveryResult | None) -> None:
         self._out_of_pool.send_nowait((result, earlier))
@@ -163,6 +179,15 @@ async def _batches(
         async for submission in submissions:
             yield [submission]
         return
-    waiting = iter(submissions)
-    while batch := list(islice(waiting, _BATCH)):
+    batch: list[Submission] = []
+    try:
+        for submission in submissions:
+            batch.append(submission)
+            if len(batch) == _BATCH:
+                yield batch
+                batch = []
+    except Exception:
+        yield batch  # what it gave before it failed
+        raise
+    if batch:
         yield batch

@@ -107,16 +107,20 @@ def outcome_line(result: DeliveryResult) -> bytes:
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
-# Formatting a date costs more than the rest of a line, and thousands of outcomes share a second.
-_second = 0
-_prefix = ""
+# Formatting a date costs more than the rest of a line; thousands of outcomes share a second, and some a millisecond.
+_second = _millisecond = 0
+_prefix = _text = ""
 
 
 def timestamp(seconds: float) -> str:
     """Seconds since the epoch as RFC 3339 in UTC, to the millisecond."""
-    global _second, _prefix  # noqa: PLW0603 - a cache of one entry
-    whole = int(seconds)
-    if whole != _second:
-        _prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
-        _second = whole
-    return f"{_prefix}.{int((seconds - whole) * 1000):03d}Z"
+    global _second, _prefix, _millisecond, _text  # noqa: PLW0603 - caches of one entry
+    millisecond = int(seconds * 1000)
+    if millisecond != _millisecond or not _text:
+        whole, rest = divmod(millisecond, 1000)
+        if whole != _second or not _prefix:
+            _prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
+            _second = whole
+        _text = f"{_prefix}.{rest:03d}Z"
+        _millisecond = millisecond
+    return _text

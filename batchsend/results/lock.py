@@ -45,10 +45,9 @@ def open_locked(path: Path, *, make: bool) -> int:
 
 def not_openable(path: Path, error: OSError) -> UsageError:
     """The error for a log that cannot be opened."""
-    remedy = "name another: --results FILE"
-    if isinstance(error, FileNotFoundError):
-        remedy = "name the log that a run has kept"
-    return UsageError(f"{path}: the results log cannot be opened: {error.strerror}", remedy=remedy)
+    return UsageError(
+        f"{path}: the results log cannot be opened: {error.strerror}", remedy="name another, in a folder that exists"
+    )
 
 
 def _lock(file: int, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from typing import TYPE_CHECKING, Self
 
@@ -122,5 +123,6 @@ def refuse_used(path: Path) -> None:
     if used:
         raise UsageError(
             f"{path} already holds the results of a run",
-            remedy=f"go on with that run: batchsend resume {path}; or keep this one's elsewhere: --results FILE",
+            remedy=f"go on with that run: batchsend resume {shlex.quote(str(path))}; "
+            "or keep this one's elsewhere: --results FILE",
         )

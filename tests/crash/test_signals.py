@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batchsend import Stage
+from batchsend import Batch, Stage, load
 from tests.crash.house import House, address, house
 from tests.tools.faulty import ACCEPT, Action, Then, drop
 
@@ -60,3 +60,15 @@ async def test_two_signals_end_it_at_once_and_what_was_in_flight_is_named(tmp_pa
         assert await built.resume() == 1
         assert built.taken == {address(record): 1 for record in range(1, 501)}
         assert [record for record, status in built.last.items() if status != "accepted"] == [50]
+
+
+async def test_a_batch_that_is_stopped_before_it_begins_sends_nothing_and_can_be_resumed(tmp_path: Path) -> None:
+    async with house(tmp_path, records=5) as built:
+        batch = Batch(load(built.campaign))
+        batch.stop("not today")
+        summary = await batch.run()
+        assert (summary.stopped, summary.records) == ("not today", 0)
+        assert not built.taken
+        assert not built.journal.exists()
+        assert await built.resume() == 0
+        assert built.taken == {address(record): 1 for record in range(1, 6)}

@@ -17,7 +17,7 @@ import batchsend
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_WITHIN = 300.0
+_WITHIN = 120.0
 _ROOT = Path(batchsend.__file__).parents[1]
 # For its last child: what subprocess.run has waited for, in KiB (getrusage(2)).
 _MEASURE = (

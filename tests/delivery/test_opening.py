@@ -1,0 +1,236 @@
+"""How a session is opened, and what is said where it is not: TCP, greeting, EHLO, TLS, AUTH."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from batchsend.campaign import Secret, Server, is_loopback
+from batchsend.delivery.opening import Opened, Opener, OpeningError
+from batchsend.errors import UsageError
+from batchsend.outcome import Stage
+from tests.delivery.harness import GUARD, options
+from tests.tools.scripted import ScriptedServer
+from tests.tools.steps import Close, Expect, HalfClose, ReadToEnd, Repeat, Reset, Send, Step, reply
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.tools.listener import Listener
+
+pytestmark = pytest.mark.anyio
+
+USER, PASSWORD = Secret("user@example.com"), Secret("s3cret pässword")
+EHLO: list[Step] = [reply("220 ready"), Expect("EHLO")]
+
+
+def plain(listener: Listener) -> Server:
+    return Server(host=listener.host, port=listener.port, tls="none")
+
+
+def login(listener: Listener) -> Server:
+    return Server(host=listener.host, port=listener.port, tls="none", username=USER, password=PASSWORD)
+
+
+async def open_session(*servers: Server, **timeouts: float) -> Opened:
+    with anyio.fail_after(GUARD):
+        return await Opener(servers, options(limits=timeouts).timeouts).open()
+
+
+async def refusal(server: Server, **timeouts: float) -> OpeningError:
+    """Open a session, which must fail with an error that says where."""
+    with pytest.raises(OpeningError) as caught:
+        await open_session(server, **timeouts)
+    error = caught.value
+    assert error.message.startswith(f"{server.host}:{server.port}: ")
+    assert "\n" not in error.message
+    assert PASSWORD not in str(error)
+    return error
+
+
+async def test_an_open_session_knows_what_the_server_offers() -> None:
+    offer = reply("250-mx.example.org hello", "250-PIPELINING", "250-SIZE 1000000", "250-unknown x", "250 AUTH PLAIN")
+    async with ScriptedServer([*EHLO, offer, ReadToEnd()]) as peer:
+        opened = await open_session(Server(host=peer.host, port=peer.port, tls="none", ehlo_name="me.example.com"))
+        opened.transport.abort()
+    assert opened.extensions.pipelining
+    assert opened.extensions.size == 1_000_000
+    assert opened.extensions.auth == ("PLAIN",)
+    assert not opened.extensions.chunking
+    assert opened.where == f"{peer.host}:{peer.port}"
+    assert peer.connections[0].commands == [b"EHLO me.example.com"]
+
+
+async def test_without_a_full_host_name_an_address_literal_introduces_us() -> None:
+    """RFC 5321 §4.1.4: a domain that is a name, or an address literal."""
+    async with ScriptedServer([*EHLO, reply("250 x"), ReadToEnd()]) as peer:
+        opened = await open_session(plain(peer))
+        opened.transport.abort()
+    name = peer.connections[0].commands[0].removeprefix(b"EHLO ")
+    assert name.startswith(b"[") or b"." in name
+
+
+async def test_a_server_that_knows_no_ehlo_is_greeted_with_helo() -> None:
+    for code in (500, 502, 550):
+        script = [*EHLO, reply(f"{code} what?"), Expect("HELO"), reply("250 hello"), ReadToEnd()]
+        async with ScriptedServer(script) as peer:
+            opened = await open_session(plain(peer))
+            opened.transport.abort()
+        assert not opened.extensions.pipelining
+
+
+@pytest.mark.parametrize(
+    ("script", "stage", "said"),
+    [
+        pytest.param([reply("421 4.3.2 busy")], Stage.GREETING, "421 4.3.2 busy", id="421"),
+        pytest.param([reply("554-5.7.1 you", "554 go away")], Stage.GREETING, "554 5.7.1 you go away", id="554"),
+        pytest.param([reply("250 ready")], Stage.GREETING, "250", id="no-greeting"),
+        pytest.param([reply("SSH-2.0-OpenSSH_9.2")], Stage.GREETING, "", id="another-protocol"),
+        pytest.param([Close()], Stage.GREETING, "closed", id="closed-at-once"),
+        pytest.param([Reset()], Stage.GREETING, "closed", id="reset-at-once"),
+        pytest.param([HalfClose(), ReadToEnd()], Stage.GREETING, "closed", id="half-closed-at-once"),
+        pytest.param([*EHLO, Close()], Stage.EHLO, "closed", id="closed-at-ehlo"),
+        pytest.param([*EHLO, Reset()], Stage.EHLO, "closed", id="reset-at-ehlo"),
+        pytest.param([*EHLO, reply("421 4.3.2 not you")], Stage.EHLO, "421 4.3.2 not you", id="421-to-ehlo"),
+        pytest.param(
+            [*EHLO, reply("500 what?"), Expect("HELO"), reply("554 no")], Stage.EHLO, "554 no", id="no-helo-either"
+        ),
+        pytest.param([*EHLO, Send(b"250-" + b"x" * 100_000)], Stage.EHLO, "", id="endless-line"),
+        pytest.param([*EHLO, Repeat([Send(b"250-more\r\n" * 100)])], Stage.EHLO, "", id="endless-reply"),
+    ],
+)
+async def test_a_session_that_cannot_be_opened_now_may_be_later(script: list[Step], stage: Stage, said: str) -> None:
+    async with ScriptedServer(script) as peer:
+        error = await refusal(plain(peer))
+    assert error.trouble.stage is stage
+    assert said in error.message
+    assert not error.trouble.lasting
+
+
+@pytest.mark.parametrize(("script", "stage"), [([], Stage.GREETING), (EHLO, Stage.EHLO)])
+async def test_silence_is_ended_by_the_time_out_of_the_step(script: list[Step], stage: Stage) -> None:
+    async with ScriptedServer([*script, ReadToEnd()]) as peer:
+        error = await refusal(plain(peer), **{stage.value: 0.1})
+        await peer.ended(1)
+    assert error.trouble.stage is stage
+    assert "no answer" in error.message
+    assert peer.connections[0].end is not None, "the connection was left open"
+
+
+async def test_control_characters_of_the_server_are_not_printed() -> None:
+    async with ScriptedServer([Send(b"554 \x1b[2J\x07\xff no\r\n")]) as peer:
+        error = await refusal(plain(peer))
+    assert "554 \\x1b[2J\\x07" in error.message
+    assert error.message.isprintable()
+
+
+async def test_nobody_listening_is_said_in_so_many_words() -> None:
+    async with ScriptedServer([]) as peer:
+        gone = plain(peer)
+    with pytest.raises(OpeningError, match=r"cannot connect: Connection refused\n.*host and port") as caught:
+        await open_session(gone)
+    assert caught.value.trouble.stage is Stage.CONNECT
+
+
+# --- AUTH ------------------------------------------------------------------------------------------------------------
+
+
+def offer(mechanisms: str) -> list[Step]:
+    return [*EHLO, reply("250-x", f"250 AUTH {mechanisms}")]
+
+
+async def test_auth_plain() -> None:
+    script = [*offer("PLAIN LOGIN"), Expect("AUTH PLAIN"), reply("235 welcome"), ReadToEnd()]
+    async with ScriptedServer(script) as peer:
+        (await open_session(login(peer))).transport.abort()
+    response = base64.b64decode(peer.connections[0].commands[1].split()[2]).decode()
+    assert response == f"\0{USER}\0{PASSWORD}"
+
+
+async def test_auth_login_where_nothing_else_is_offered() -> None:
+    script = [
+        *(*offer("LOGIN"), Expect("AUTH LOGIN"), reply("334 UGFzc3dvcmQ6")),
+        *(Expect(""), reply("235 welcome"), ReadToEnd()),
+    ]
+    async with ScriptedServer(script) as peer:
+        (await open_session(login(peer))).transport.abort()
+    said = b" ".join(peer.connections[0].commands[1:]).split()[2:]
+    assert [base64.b64decode(word).decode() for word in said] == [USER, PASSWORD]
+
+
+@pytest.mark.parametrize(("code", "lasting"), [(535, True), (534, True), (454, False)])
+async def test_refused_credentials(code: int, *, lasting: bool) -> None:
+    script = [*offer("PLAIN"), Expect("AUTH"), reply(f"{code} 5.7.8 not you"), ReadToEnd()]
+    async with ScriptedServer(script) as peer:
+        error = await refusal(login(peer))
+    assert error.trouble.stage is Stage.AUTH
+    assert f"{code} 5.7.8 not you" in error.message
+    assert error.trouble.lasting is lasting
+
+
+@pytest.mark.parametrize("script", [[*EHLO, reply("250-x", "250 SIZE")], offer("GSSAPI NTLM")])
+async def test_no_auth_that_we_know_is_a_lasting_trouble(script: list[Step]) -> None:
+    async with ScriptedServer([*script, ReadToEnd()]) as peer:
+        error = await refusal(login(peer))
+    assert error.trouble.stage is Stage.AUTH
+    assert error.trouble.lasting
+    assert b"AUTH" not in peer.connections[0].received
+
+
+async def test_a_server_that_hangs_up_at_auth() -> None:
+    async with ScriptedServer([*offer("PLAIN"), Expect("AUTH"), Close()]) as peer:
+        error = await refusal(login(peer))
+    assert error.trouble.stage is Stage.AUTH
+    assert "closed the connection" in error.message
+
+
+@pytest.mark.parametrize("host", ["mail.example.com", "192.0.2.1", "2001:db8::1", "localhost.example.com"])
+async def test_credentials_without_tls_go_to_loopback_only(host: str) -> None:
+    with pytest.raises(UsageError, match="credentials are not sent without TLS"):
+        Opener([Server(host=host, tls="none", username=USER, password=PASSWORD)], options().timeouts)
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "127.9.9.9", "::1"])
+async def test_loopback(host: str) -> None:
+    assert is_loopback(host)
+
+
+# --- several servers --------------------------------------------------------------------------------------------------
+
+
+async def test_servers_are_tried_in_their_order() -> None:
+    good = [*EHLO, reply("250 x"), ReadToEnd()]
+    async with ScriptedServer([reply("421 busy")]) as one, ScriptedServer(good) as two, ScriptedServer(good) as three:
+        servers = [plain(peer) for peer in (one, two, three)]
+        opened = await open_session(*servers)
+        opened.transport.abort()
+    assert opened.where == f"{two.host}:{two.port}"
+    assert [len(peer.connections) for peer in (one, two, three)] == [1, 1, 0]
+
+
+async def test_no_server_at_all_is_a_mistake() -> None:
+    with pytest.raises(UsageError, match="no server"):
+        await open_session()
+
+
+async def test_opening_that_is_cancelled_leaves_nothing_open() -> None:
+    async with ScriptedServer([*EHLO, ReadToEnd()]) as peer:
+        with anyio.move_on_after(0.05) as scope:
+            await Opener([login(peer)], options().timeouts).open()
+        assert scope.cancelled_caught
+        with anyio.fail_after(GUARD):
+            while not peer.connections:
+                await anyio.lowlevel.checkpoint()
+            await peer.ended(1)
+
+
+async def test_a_ca_file_without_certificates(tmp_path: Path) -> None:
+    for content in ("", "not PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"):
+        (tmp_path / "ca.pem").write_text(content)
+        server = Server(host="mail.example.com", ca_file=tmp_path / "ca.pem")
+        with pytest.raises(UsageError, match=re.escape(str(tmp_path / "ca.pem"))):
+            Opener([server], options().timeouts)

@@ -1,0 +1,256 @@
+"""How a run ends before its time: asked to, cancelled, refused, or with the server gone."""
+
+from __future__ import annotations
+
+import asyncio
+
+import anyio
+import pytest
+
+from batchsend.campaign import Server
+from batchsend.delivery.opening import Opener
+from batchsend.delivery.pool import MAX_SENDER_REFUSALS, Pool
+from batchsend.errors import RunError
+from batchsend.outcome import Outcome, Stage
+from tests.delivery.harness import (
+    GONE,
+    GREETED,
+    GUARD,
+    MODES,
+    OFFERED,
+    TAKEN,
+    Account,
+    CountingServer,
+    deliver,
+    feed,
+    options,
+    serve,
+    server,
+    submissions,
+    well_behaved,
+)
+from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse
+from tests.tools.scripted import ScriptedServer
+from tests.tools.steps import Await, Expect, ReadContent, ReadToEnd, Signal, reply
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_stop_awaits_what_is_under_way_and_leaves_nothing_in_doubt(mode: str) -> None:
+    how = options(max_connections=2, depth=MODES[mode].depth)
+    account = Account()
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        if (connection, transaction, asked) == (1, 5, Stage.CONTENT):
+            pool.stop()
+        return ACCEPT
+
+    async with serve(decide, mode) as peer:
+        pool = Pool(Opener([server(peer)], how.timeouts), how, report=account.report)
+        with anyio.fail_after(GUARD):
+            await feed(pool, submissions(1000))
+    account.check(peer, 1000, whole=False)
+    assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
+    assert 5 <= len(account.lines) < 100
+    assert all(connection.commands[-1] == b"QUIT" for connection in peer.connections)
+
+
+async def test_stop_before_anything_began_sends_nothing() -> None:
+    how = options()
+    account = Account()
+    async with CountingServer(well_behaved) as peer:
+        pool = Pool(Opener([server(peer)], how.timeouts), how, report=account.report)
+        pool.stop()
+        with anyio.fail_after(GUARD):
+            await feed(pool, submissions(10))
+    assert account.lines == []
+    assert peer.accepted == []
+
+
+async def test_a_stopped_run_says_why() -> None:
+    how = options()
+    account = Account()
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        if transaction == 3:
+            pool.stop(RunError("the disk is full"))
+            pool.stop(RunError("something later"))
+        return ACCEPT
+
+    async with CountingServer(decide) as peer:
+        pool = Pool(Opener([server(peer)], how.timeouts), how, report=account.report)
+        with anyio.fail_after(GUARD), pytest.raises(RunError, match="the disk is full"):
+            await feed(pool, submissions(100))
+    account.check(peer, 100, whole=False)
+
+
+async def test_cancelling_names_what_is_in_flight() -> None:
+    how = options(max_connections=2)
+    account = Account()
+    silent: list[str] = []
+    scope = anyio.CancelScope()
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        if transaction == 4 and asked is Stage.CONTENT:
+            assert recipient is not None
+            silent.append(recipient)
+            if len(silent) == 2:
+                scope.cancel()
+            return drop(Then.SILENCE, succeeds=True)
+        return ACCEPT
+
+    async with CountingServer(decide, chunking=False) as peer:
+        pool = Pool(Opener([server(peer)], how.timeouts), how, report=account.report)
+        with anyio.fail_after(GUARD), scope:
+            await feed(pool, submissions(100))
+        assert scope.cancelled_caught
+    account.check(peer, 100, whole=False)
+    doubtful = {result.recipient for result in account.lines if result.status is Outcome.IN_DOUBT}
+    assert doubtful == set(silent)
+    assert all(result.reason == "the run was stopped" for result in account.last.values() if result.recipient in silent)
+
+
+async def test_the_end_does_not_wait_for_a_session_that_is_being_opened() -> None:
+    """A server that lets the surplus connections hang before its greeting does not hold up a run that is done."""
+    hanging = asyncio.Event()
+    first = [
+        *GREETED,
+        *OFFERED,
+        reply("250 ok", "250 ok", "354 go"),
+        ReadContent(),
+        Await(hanging),
+        reply("250 taken"),
+        *TAKEN,
+        *GONE,
+    ]
+    async with ScriptedServer(first, [Signal(hanging), ReadToEnd()]) as peer:
+        account = await deliver(peer, submissions(2), options(max_connections=2), guard=3)
+    assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
+
+
+@pytest.mark.parametrize("code", [530, 534, 535])
+@pytest.mark.parametrize("stage", [Stage.MAIL, Stage.RCPT])
+async def test_refused_credentials_stop_the_run(code: int, stage: Stage) -> None:
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        return refuse(code, "5.7.0 Authentication required") if asked is stage and transaction > 3 else ACCEPT
+
+    async with CountingServer(decide) as peer:
+        account = await deliver(peer, submissions(500), options(max_connections=2))
+    account.check(peer, 500, whole=False)
+    assert account.error is not None
+    assert f"{code} 5.7.0 Authentication required" in account.error.message
+    assert account.error.remedy is not None
+    assert "password" in account.error.remedy
+    assert Outcome.REJECTED not in account.outcomes.values(), "it is the sender who was refused, not the records"
+    assert len(account.lines) < 20
+
+
+async def test_the_same_refusal_of_mail_ten_times_in_a_row_stops_the_run() -> None:
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        return refuse(550, "5.7.1 Sender refused") if asked is Stage.MAIL and transaction > 3 else ACCEPT
+
+    async with CountingServer(decide) as peer:
+        account = await deliver(peer, submissions(1000), options())
+    account.check(peer, 1000, whole=False)
+    assert account.error is not None
+    assert "550" in account.error.message
+    assert list(account.outcomes.values()).count(Outcome.REJECTED) == MAX_SENDER_REFUSALS == 10
+    assert len(peer.accepted) == 3
+
+
+async def test_refusals_of_mail_that_are_not_in_a_row_stop_nothing() -> None:
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        return refuse(550) if asked is Stage.MAIL and transaction % 10 else ACCEPT
+
+    async with CountingServer(decide) as peer:
+        account = await deliver(peer, submissions(60), options())
+    account.check(peer, 60)
+    assert account.error is None
+    assert len(peer.accepted) == 6
+
+
+async def test_different_refusals_of_mail_stop_nothing() -> None:
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        return refuse(550 + transaction % 2) if asked is Stage.MAIL else ACCEPT
+
+    async with CountingServer(decide) as peer:
+        account = await deliver(peer, submissions(40), options())
+    assert account.error is None
+    assert set(account.outcomes.values()) == {Outcome.REJECTED}
+
+
+async def test_a_server_that_is_not_there_stops_the_run_at_once() -> None:
+    async with CountingServer(well_behaved) as gone:
+        where = server(gone)
+    account = await deliver(where, submissions(5), options(max_connections=3))
+    assert account.error is not None
+    assert f"{where.host}:{where.port}: cannot connect: Connection refused" in account.error.message
+    assert account.error.remedy
+    assert account.lines == []
+
+
+async def test_a_server_that_goes_away_is_given_up_after_the_stated_time() -> None:
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        if connection > 1:
+            return refuse(421, "4.3.2 Too busy") if asked is Stage.GREETING else ACCEPT
+        return refuse(421) if transaction == 4 and asked is Stage.MAIL else ACCEPT
+
+    async with CountingServer(decide) as peer:
+        account = await deliver(peer, submissions(20), options(give_up_after=0.3))
+    account.check(peer, 20, whole=False)
+    assert len(account.lines) == 3
+    assert account.error is not None
+    assert "421 4.3.2 Too busy" in account.error.message
+    assert "given up" in account.error.message
+    assert any("trying again" in notice for notice in account.notices)
+
+
+async def test_sessions_that_cannot_be_opened_in_mid_run_are_opened_later() -> None:
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        if connection == 2:
+            return refuse(421, "4.3.2 Too busy") if asked is Stage.GREETING else ACCEPT
+        return ACCEPT
+
+    async with CountingServer(decide) as peer:
+        account = await deliver(peer, submissions(9), options(max_messages=5))
+    account.check(peer, 9)
+    assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
+    assert [begun for begun in peer.begun if begun] == [5, 4]
+
+
+async def test_patience_begins_when_the_server_goes_away_and_not_when_it_was_last_connected_to() -> None:
+    """A session that lasted longer than give_up_after does not make the first failure after it the last one."""
+    lasted = asyncio.Event()
+    scripts = [*GREETED, Expect("MAIL"), Await(lasted)], [reply("421 later")], [*GREETED, *TAKEN, *TAKEN, *GONE]
+    async with ScriptedServer(*scripts) as peer:
+        asyncio.get_running_loop().call_later(0.3, lasted.set)
+        account = await deliver(peer, submissions(2), options(give_up_after=0.1))
+    assert account.error is None
+    assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
+
+
+async def test_a_server_further_down_takes_over_in_the_order_given() -> None:
+    async with CountingServer(well_behaved) as gone:
+        absent = server(gone)
+    async with CountingServer(well_behaved) as second, CountingServer(well_behaved) as third:
+        account = await deliver([absent, server(second), server(third)], submissions(10), options(max_messages=3))
+    account.check(second, 10)
+    assert third.connections == []
+
+
+async def test_where_no_server_is_there_the_error_is_about_the_preferred_one() -> None:
+    async with CountingServer(well_behaved) as one, CountingServer(well_behaved) as other:
+        places = [server(one), server(other)]
+    account = await deliver(places, submissions(1), options())
+    assert account.error is not None
+    assert str(places[0].port) in account.error.message
+
+
+async def test_a_server_without_an_address_stops_the_run() -> None:
+    # A label has at most 63 octets, so the DNS is not even asked.
+    host = "x" * 64 + ".example.com"
+    account = await deliver(Server(host=host, port=2525, tls="none"), submissions(1), options())
+    assert account.error is not None
+    assert "cannot be resolved" in account.error.message
+    assert account.error.remedy

@@ -1,0 +1,115 @@
+"""The rate is one bucket for all sessions: never exceeded but by its small depth, and used up where there is work."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchsend.campaign import Rate
+from batchsend.delivery.throttle import Throttle
+from batchsend.outcome import Outcome, Stage
+from tests.delivery.harness import CountingServer, deliver, options, submissions
+from tests.tools.faulty import ACCEPT, Action
+
+RATES = [0.5, 3.0, 17.0, 20.0, 50.0, 100.0, 1000.0, 7777.0]
+
+TICK = 0.001
+"""How late the loops' timers are, at their latest, where the machine is not busy."""
+
+
+RESOLUTION = 1e-6
+"""The least step of the clock: a wait that is shorter is over at the next look."""
+
+
+def departures(throttle: Throttle, seconds: float, *, late: float = 0.0, start: float = 0.0) -> list[float]:
+    """When messages go out if there is always one waiting and whoever is told to wait comes back a little late."""
+    now, times = start, []
+    while now < start + seconds:
+        wait = throttle.take(now)
+        if wait:
+            now += max(wait + late, RESOLUTION)
+        else:
+            times.append(now)
+    return times
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("late", [0.0, TICK])
+def test_over_ten_seconds_the_rate_is_exact_within_two_percent(rate: float, late: float) -> None:
+    seconds = max(10.0, 20 / rate)
+    count = len(departures(Throttle(rate, 0.0), seconds, late=late))
+    assert rate * seconds * 0.98 - 1 <= count <= rate * seconds * 1.02 + 1
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_the_first_message_goes_out_at_once_and_the_second_does_not(rate: float) -> None:
+    throttle = Throttle(rate, 100.0)
+    assert throttle.take(100.0) == 0.0
+    assert throttle.take(100.0) == pytest.approx(1 / rate)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_the_wait_that_is_asked_for_is_enough(rate: float) -> None:
+    throttle = Throttle(rate, 0.0)
+    now = 0.0
+    for _ in range(50):
+        assert throttle.take(now) == 0.0
+        now += throttle.take(now) + RESOLUTION
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_an_hour_of_idleness_is_not_made_up_for(rate: float) -> None:
+    throttle = Throttle(rate, 0.0)
+    throttle.take(0.0)
+    burst = 0
+    while not throttle.take(3600.0):
+        burst += 1
+    assert burst <= max(1, rate * 0.05)
+
+
+@given(
+    rate=st.floats(0.1, 10_000),
+    gaps=st.lists(st.floats(0, 5), min_size=1, max_size=60),
+    eager=st.integers(1, 20),
+)
+def test_no_pattern_of_asking_gets_more_than_the_rate_and_the_depth(rate: float, gaps: list[float], eager: int) -> None:
+    throttle = Throttle(rate, 0.0)
+    now, taken = 0.0, 0
+    for gap in gaps:
+        now += gap
+        taken += sum(not throttle.take(now) for _ in range(eager))
+        assert taken <= now * rate + max(1.0, rate * 0.05) + 1e-6 * taken
+
+
+def test_no_limit_means_no_wait() -> None:
+    throttle = Throttle(None, 0.0)
+    assert [throttle.take(0.0) for _ in range(1000)] == [0.0] * 1000
+
+
+@pytest.mark.anyio
+async def test_many_sessions_share_one_rate() -> None:
+    """200/s over real connections, by the server's clock; five sessions do not send five times as fast."""
+    arrived: list[float] = []
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        if asked is Stage.CONTENT:
+            arrived.append(asyncio.get_running_loop().time())
+        return ACCEPT
+
+    how = msgspec.structs.replace(options(max_connections=5), rate=Rate.parse("200/s"))
+    async with CountingServer(decide) as peer:
+        account = await deliver(peer, submissions(160), how)
+    account.check(peer, 160)
+    assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
+    assert len(peer.connections) == 5
+    assert all(earlier <= later for earlier, later in pairwise(arrived))
+    # At most the bucket's depth of ten is ahead of the rate, and a busy machine bunches some more together.
+    for start in range(0, 160, 20):
+        for end in range(start + 40, 160, 20):
+            assert (end - start) / (arrived[end] - arrived[start] + 0.1) <= 200
+    assert 159 / (arrived[-1] - arrived[0]) > 100
