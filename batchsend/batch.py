@@ -56,7 +56,6 @@ class Batch:
         resumption: The run to go on with; its log is the campaign's.
         server: What the run line calls the server; None for the campaign's first one.
         only: Where the recipients file is a results log: the outcomes and codes of the records to send to.
-        duplicates: Send to an address as often as it stands in the recipients file; otherwise once.
 
     Attributes:
         id: The run's identity: in the log's run line and in every Message-ID.
@@ -76,7 +75,6 @@ class Batch:
         resumption: Resumption | None = None,
         server: str | None = None,
         only: tuple[str, ...] = (),
-        duplicates: bool = False,
     ) -> None:
         _refuse_unsupported(campaign)
         if resumption is None:
@@ -89,7 +87,6 @@ class Batch:
         self.summary = Summary(results=campaign.results)
         self._resumption = resumption
         self._server = server or f"{campaign.servers[0].host}:{campaign.servers[0].port}"
-        self._duplicates = duplicates
         self._only = only
         self._selection = select(campaign.recipients, only)
         self._started = time.time()
@@ -156,6 +153,7 @@ class Batch:
                     self.campaign.delivery,
                     report=dispatch.offered,
                     commit=dispatch.commit,
+                    withdraw=dispatch.withdraw,
                     note=dispatch.noted,
                     notice=self._notice,
                 )
@@ -171,6 +169,7 @@ class Batch:
                     self.summary.stopped = self.summary.stopped or "cancelled"
                     raise
                 finally:
+                    self.summary.learned = pool.learned
                     ledger.end(self.summary.stopped, pool.learned)
         except RunError as error:
             self.summary.stopped = error.message
@@ -219,7 +218,7 @@ class Batch:
             self._suppression,
             report=report,
             limit=self._limit,
-            addressees=None if self._duplicates else Addressees(),
+            addressees=None if self.campaign.delivery.duplicates == "send" else Addressees(),
         )
         past, selection = self._resumption, self._selection
         if past is None:

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import click
 
+from batchsend.cli.campaigns import say
 from batchsend.errors import BatchsendError, RunError
 from batchsend.version import __version__
 
@@ -70,9 +71,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def _complain(message: str, remedy: str | None, code: int = 2) -> int:
-    click.echo(f"batchsend: {message}", err=True)
+    say(f"batchsend: {message}")
     if remedy is not None:
-        click.echo(f"           {remedy}", err=True)
+        say(f"           {remedy}")
     return code
 
 

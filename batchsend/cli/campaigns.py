@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,4 +28,10 @@ def recipients_option(command: Command) -> Command:
 
 def notice(text: str) -> None:
     """Tell the user something while a run goes on."""
-    click.echo(f"batchsend: {text}", err=True)
+    say(f"batchsend: {text}")
+
+
+def say(line: str) -> None:
+    """Print a line on standard error. Nobody reading it any more is no reason to end a run or change its exit code."""
+    with suppress(OSError):
+        click.echo(line, err=True)

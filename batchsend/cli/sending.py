@@ -12,7 +12,7 @@ import click
 import orjson
 
 from batchsend.batch import Batch
-from batchsend.cli.campaigns import notice
+from batchsend.cli.campaigns import notice, say
 from batchsend.cli.progress import follow
 from batchsend.errors import BatchsendError, RunError
 from batchsend.outcome import Outcome
@@ -145,7 +145,7 @@ class Sending:
         if self._resumption is not None:
             afterwards = [f"all runs together: {' · '.join(_named(batch.counts))}", *afterwards]
         for line in [*summary.lines(), *afterwards]:
-            click.echo(line, err=True)
+            say(line)
 
 
 def resume_command(results: Path, **options: str | int | None) -> str:

@@ -152,24 +152,14 @@ class _Route:
 
     async def _connect(self) -> socket.socket:
         """A TCP connection to the first of the host's addresses that answers."""
-        loop = asyncio.get_running_loop()
         failures: list[str] = []
-        for family, kind, protocol, _, address in await self._addresses():
-            connection = socket.socket(family, kind, protocol)
+        for address in await self._addresses():
             try:
-                connection.setblocking(False)
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                async with asyncio.timeout(self._timeouts.connect):
-                    await loop.sock_connect(connection, address)
+                connection = await self._dial(address)
             except TimeoutError:
-                connection.close()
                 failures.append(f"no answer within {self._timeouts.connect}")
             except OSError as error:
-                connection.close()
                 failures.append(os.strerror(error.errno) if error.errno else str(error))
-            except BaseException:
-                connection.close()
-                raise
             else:
                 if self._credentials and self.server.tls == "none" and not is_loopback(connection.getpeername()[0]):
                     # A name may say "localhost" and mean another machine.
@@ -177,6 +167,19 @@ class _Route:
                     raise self._failure(not_loopback())
                 return connection
         raise self._failure(unreachable(failures))
+
+    async def _dial(self, address: _Address) -> socket.socket:
+        family, kind, protocol, _, place = address
+        connection = socket.socket(family, kind, protocol)
+        try:
+            connection.setblocking(False)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            async with asyncio.timeout(self._timeouts.connect):
+                await asyncio.get_running_loop().sock_connect(connection, place)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     async def _addresses(self) -> Sequence[_Address]:
         """The host's addresses; asked again after a while, because a session is opened every few seconds."""

@@ -57,6 +57,7 @@ class Pool:
         report: Called with every result, in the loop's turn in which it is known; it must not block. A second
             argument is the earlier result that the first one takes the place of, or None.
         commit: Called with a record's number before the octets that may commit its message are handed to the transport.
+        withdraw: Called with a record's number when what was or may have been about to be committed was not taken.
         note: Called with a deferral after which the pool itself sends the record again: an attempt, not an outcome.
         notice: Called with what the user should know and no result says, one line each.
     """
@@ -68,12 +69,14 @@ class Pool:
         *,
         report: Report,
         commit: Callable[[int], None] = lambda _: None,
+        withdraw: Callable[[int], None] = lambda _: None,
         note: Callable[[DeliveryResult], None] = lambda _: None,
         notice: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._note = note
         self._report = report
         self._commit = commit
+        self._withdraw = withdraw
         self._notice = notice
         self._loop = asyncio.get_running_loop()
         self._backlog = Backlog(low=max(32, 2 * options.max_connections * options.depth))
@@ -175,6 +178,7 @@ class Pool:
     def put_back(self, submission: Submission, session: Session) -> None:
         """Queue again what a session did not get to commit."""
         self._out -= 1
+        self._withdraw(submission.record)
         if not self._stopping:
             losses = self._losses[submission.record] = self._losses.get(submission.record, 0) + 1
             if losses < MAX_LOSSES:

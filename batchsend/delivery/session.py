@@ -101,6 +101,7 @@ class Session(asyncio.Protocol):
         self._announce_at = announce_at
         self.extensions = opened.extensions
         self._transport = opened.transport
+        self._in_clear = opened.transport.get_extra_info("sslcontext") is None
         self._parameters = Parameters(opened.extensions, dsn=options.dsn, require_tls=options.require_tls)
         self._desk = desk
         self._timeouts = timeouts
@@ -187,7 +188,7 @@ class Session(asyncio.Protocol):
         """Replies: settle what they decide, begin what there is room for, write once."""
         client = self._client
         replies = client.replies
-        for transaction in client.receive(data, unsent=self._transport.get_write_buffer_size()):
+        for transaction in client.receive(data, unsent=self._unsent()):
             self._settle(transaction, None)
         if client.replies != replies:
             # Only whole replies count: a server that sends one octet now and then is as silent as one that sends none.
@@ -209,6 +210,10 @@ class Session(asyncio.Protocol):
             self.retired.set()
             if not client.unanswered:
                 self._watch(self._timeouts.quit)
+
+    def _unsent(self) -> int:
+        """Octets that were written and have not left yet; 0 under TLS, whose buffer holds other octets than ours."""
+        return self._transport.get_write_buffer_size() if self._in_clear else 0
 
     def _transaction(self, submission: Submission) -> Transaction[_Item] | None:
         """The submission as commands and content; None if this server cannot take it, which settles it."""
@@ -296,7 +301,7 @@ class Session(asyncio.Protocol):
         self.ended.set()
         if self._timer is not None:
             self._timer.cancel()
-        unanswered = self._client.abandon()
+        unanswered = self._client.abandon(unsent=self._unsent())
         self.trouble = trouble if unanswered or self._client.error else None
         if self._client.error is not None:
             for result, committed in self._unconfirmed:
@@ -306,7 +311,7 @@ class Session(asyncio.Protocol):
         if self._client.error is None and not unanswered:
             self._transport.close()
         else:
-            # What is still in the send buffer is either committed and in doubt, or must not be sent any more.
+            # What is still in the send buffer must not be sent any more.
             self._transport.abort()
         self._desk.ended(self)
 
@@ -337,7 +342,7 @@ class Session(asyncio.Protocol):
         now = self._loop.time()
         client = self._client
         unsent = self._transport.get_write_buffer_size()
-        if client.idle or (unsent and unsent < self._unsent_before):
+        if client.idle or (unsent and unsent != self._unsent_before):
             self._last_progress = now
         self._unsent_before = unsent
         stage = client.awaits

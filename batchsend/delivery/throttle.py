@@ -13,6 +13,8 @@ _SETTLING = 1.0
 _CUT = 0.9
 _STEP = 1.04
 _STEP_SECONDS = 2.0
+# One complaint may be about nothing, or about a rate that the run had not reached yet: a quick way back shows.
+_FIRST_STEP = 1.5
 _SLOWEST = 0.2
 # Grown this much since the last cut without a complaint: whatever the limit was, it is no more.
 _LIFTED = 10.0
@@ -79,7 +81,7 @@ class Throttle:
         """The rate, after a step of recovery if one is due."""
         if self.cuts and self.rate is not None and now - self._changed >= _STEP_SECONDS:
             self._changed = now
-            rate = self.rate * _STEP
+            rate = self.rate * (_FIRST_STEP if self.cuts == 1 else _STEP)
             if self._limit is not None and rate >= self._limit:
                 self.rate, self.cuts = self._limit, 0
             elif self._limit is None and rate >= (self.slowest or 0.0) * _LIFTED:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import stat
 import sys
 from typing import TYPE_CHECKING, Final, Literal, Protocol
@@ -19,6 +20,8 @@ Compression = Literal["gzip", "zstd"]
 _Broken = tuple[type[Exception], ...]
 
 _BLOCK: Final = 256 * 1024
+_GLANCE: Final = 100
+"""Milliseconds between two looks at whether a pipe is still wanted."""
 _GZIP: Final = b"\x1f\x8b"  # RFC 1952 §2.3.1
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"  # RFC 8878 §3.1.1; neither can begin a text in UTF-8
 _UTF8_MARK: Final = b"\xef\xbb\xbf"
@@ -88,7 +91,8 @@ class Source:
             raise RunError(f"{self.name} cannot be read further: {error.strerror}", remedy=_WHOLE) from error
 
     def close(self) -> None:
-        """Close it; the descriptor of standard input stays open."""
+        """Close it; the descriptor of standard input stays open. A thread that waits in `read` comes to its end."""
+        self._counted.interrupt()
         self._file.close()
         self._counted.close()
 
@@ -149,8 +153,14 @@ class _Counted(io.RawIOBase):
 
     def __init__(self, descriptor: int, *, closes: bool) -> None:
         self._file = io.FileIO(descriptor, "rb", closefd=closes)
+        self._waits = not stat.S_ISREG(os.fstat(descriptor).st_mode)
+        self._interrupted = False
         self._ahead = b""
         self.position = 0
+
+    def interrupt(self) -> None:
+        """Take the file as ended; whoever waits for its next bytes is told so within `_GLANCE`."""
+        self._interrupted = True
 
     def peek(self, size: int, name: str) -> bytes:
         """The first bytes, fewer only where there are no more."""
@@ -175,9 +185,18 @@ class _Counted(io.RawIOBase):
             view[:count] = self._ahead[:count]
             self._ahead = self._ahead[count:]
         else:
-            count = self._file.readinto(view) or 0
+            count = self._file.readinto(view) or 0 if self._is_readable() else 0
         self.position += count
         return count
+
+    def _is_readable(self) -> bool:
+        """Wait for bytes or the end; False where it was interrupted: a read that is under way cannot be."""
+        if self._waits:
+            readable = select.poll()
+            readable.register(self._file, select.POLLIN)
+            while not self._interrupted and not readable.poll(_GLANCE):
+                pass
+        return not self._interrupted
 
     def close(self) -> None:
         super().close()

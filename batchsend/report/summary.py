@@ -32,6 +32,7 @@ class Summary:
         sessions: Sessions that were used.
         elapsed: Seconds the run has taken.
         stopped: Why the run ended before all records were done, or None.
+        learned: What the server has shown it allows, by the name of the option that would set it.
     """
 
     results: Path | None = None
@@ -42,6 +43,7 @@ class Summary:
     sessions: int = 0
     elapsed: float = 0.0
     stopped: str | None = None
+    learned: dict[str, float] = field(default_factory=dict)
 
     def count(self, result: DeliveryResult, earlier: DeliveryResult | None = None) -> None:
         """Count an outcome.
@@ -92,6 +94,7 @@ class Summary:
             "rate": round(self.rate, 1),
             "results": str(self.results) if self.results else None,
             "stopped": self.stopped,
+            "learned": self.learned,
         }
 
     def lines(self) -> Iterator[str]:
@@ -105,6 +108,9 @@ class Summary:
             yield f"  {count:>7,} {outcome.value.replace('_', ' ')}: {said}"
         if len(kinds) > _KINDS_SHOWN:
             yield f"        … and {len(kinds) - _KINDS_SHOWN:,} other kinds"
+        if self.learned:
+            found = ", ".join(f"{name} = {value:g}" for name, value in self.learned.items())
+            yield f"learned from the server: {found}"
         if self.results is not None:
             yield f"results: {self.results}"
 

@@ -109,6 +109,11 @@ def read_account(path: Path, file: int, *, visit: Callable[[OutcomeLine, int], N
         runs = [line.run for line in lines if line.run is not None]
         outcomes = [line for line in lines if line.run is None] if runs else lines
         for found in runs:
+            if run is not None and found.id != run.id:
+                raise UsageError(
+                    f"{path} holds the accounts of two runs, {run.id} and {found.id}",
+                    remedy="a record is known by its number within its run: keep them in a log each",
+                )
             run, ended = (found, False) if found.ended is None else (run, True)
         try:
             tally.note_lines(outcomes)

@@ -26,7 +26,10 @@ The rules that everything below keeps:
 4.  A transaction is *committed* when the end of its content is handed out. Before, losing the session costs nothing;
     after, only a reply can tell.
 5.  354 and 221 have one place each. In place, they prove that the replies before them were in place too; until then,
-    what transactions were told is *unconfirmed*, because an extra reply may have shifted it.
+    what transactions were told is *unconfirmed*, because an extra reply may have shifted it. Where no 354 comes,
+    x.1.5 to RCPT ("destination address valid", RFC 3463 §3.2) and the word "reset" to RSET prove the same.
+6.  Servers count commands that come to nothing: Postfix slows down after 10 errors without a delivery, and a refused
+    recipient makes two; Exim hangs up after 10 more RSETs than messages. A session ends before that.
 
 With PIPELINING, commands go out as far as rule 4 allows: MAIL, RCPT and DATA in one group, and the content of one
 message opens the group of the next (RFC 2920 §3.1): one round trip a message. With CHUNKING and a depth above 1, whole
@@ -49,6 +52,9 @@ from batchsend.smtp.transaction import Key, Transaction
 
 _OTHER_COMMANDS = frozenset({220, 221, 235})
 _OUT_OF_PLACE = frozenset({500, 502, 503})
+
+# Refused recipients, less accepted messages, after which a session begins nothing more (rule 6).
+_REFUSALS = 5
 
 # What RSET, QUIT and the lone dot are for.
 _NO_TRANSACTION: Transaction[Any] = Transaction(None, mail=b"", rcpt=b"", content=b"")
@@ -110,6 +116,7 @@ class Client(Generic[Key]):
         self._unanswered: dict[Transaction[Key], None] = {}  # in the order of their beginning
         self._finished: list[Transaction[Key]] = []
         self._reset_owed = False
+        self._refusals = 0
         self._quit_wanted = False
 
     # --- what the caller does -------------------------------------------------------------------------------------
@@ -196,12 +203,18 @@ class Client(Generic[Key]):
         self._handed = self._queued
         return data
 
-    def abandon(self) -> list[Transaction[Key]]:
+    def abandon(self, *, unsent: int = 0) -> list[Transaction[Key]]:
         """The connection is gone, or to be closed: return what was begun and not handed back, in order.
 
         Each one's ``fate`` says what is known of it.
+
+        Args:
+            unsent: Octets handed out that have not left, and never will: what ends among them is not committed.
         """
-        self._end()
+        self._uncommit(self._handed - unsent)
+        self.state = State.CLOSED
+        self._committing.clear()
+        self._out.clear()
         self._held.clear()
         self._awaited.clear()
         self._opening = None
@@ -270,6 +283,8 @@ class Client(Generic[Key]):
         refused = transaction.reply is not None
         if code < 300 and code not in _OTHER_COMMANDS and not refused:
             transaction.stage = Stage.CONTENT if self._chunked else Stage.DATA
+            if self._chunked and reply.raw.startswith(b"2.1.5"):
+                self.unconfirmed = 0
         elif code >= 400 and (refused or code not in _OUT_OF_PLACE):
             self._refuse(transaction, Stage.RCPT, reply)
         else:
@@ -309,6 +324,8 @@ class Client(Generic[Key]):
     def _on_reset(self, reply: Reply, _: Transaction[Key]) -> None:
         if reply.code >= 300 or reply.code in _OTHER_COMMANDS:
             self._misplaced(reply, "RSET")
+        elif self._chunked and b"reset" in reply.raw.lower():
+            self.unconfirmed = 0
 
     def _on_lone_dot(self, reply: Reply, _: Transaction[Key]) -> None:
         if 300 <= reply.code < 400 or reply.code in _OTHER_COMMANDS:
@@ -346,6 +363,12 @@ class Client(Generic[Key]):
         del self._unanswered[transaction]
         self._finished.append(transaction)
         self.unconfirmed += 1
+        if transaction.stage is Stage.CONTENT:
+            self._refusals = max(0, self._refusals - 1)
+        elif transaction.opened:
+            self._refusals += 1
+            if self._refusals >= _REFUSALS:
+                self.finish()
 
     def _misplaced(self, reply: Reply, command: str) -> None:
         self._break(f"the reply to {command} was {reply}")
@@ -366,12 +389,14 @@ class Client(Generic[Key]):
 
     def _end(self) -> None:
         self.state = State.CLOSED
-        # What was not handed out by now never will be.
-        for _, transaction, _, end in self._awaited:
-            if end > self._handed:
-                transaction.committed = False
+        self._uncommit(self._handed)  # what was not handed out by now never will be
         self._committing.clear()
         self._out.clear()
+
+    def _uncommit(self, position: int) -> None:
+        for _, transaction, _, end in self._awaited:
+            if end > position:
+                transaction.committed = False
 
     def __repr__(self) -> str:
         trouble = f", {self.error}" if self.error else f", {self.farewell.code}" if self.farewell else ""

@@ -147,32 +147,46 @@ async def test_refused_credentials_stop_the_run(code: int, stage: Stage) -> None
 
 
 async def test_the_same_refusal_of_mail_ten_times_in_a_row_stops_the_run() -> None:
+    count = 0
+
     def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
-        return refuse(550, "5.7.1 Sender refused") if asked is Stage.MAIL and transaction > 3 else ACCEPT
+        nonlocal count
+        count += asked is Stage.MAIL
+        return refuse(550, "5.7.1 Sender refused") if asked is Stage.MAIL and count > 3 else ACCEPT
 
     async with CountingServer(decide) as peer:
         account = await deliver(peer, submissions(1000), options())
     account.check(peer, 1000, whole=False)
     assert account.error is not None
     assert "550" in account.error.message
-    assert list(account.outcomes.values()).count(Outcome.REJECTED) == MAX_SENDER_REFUSALS == 10
+    # While one session takes over from another, one more may be under way.
+    assert 10 <= list(account.outcomes.values()).count(Outcome.REJECTED) <= 11
+    assert MAX_SENDER_REFUSALS == 10
     assert len(peer.accepted) == 3
 
 
 async def test_refusals_of_mail_that_are_not_in_a_row_stop_nothing() -> None:
+    count = 0
+
     def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
-        return refuse(550) if asked is Stage.MAIL and transaction % 10 else ACCEPT
+        nonlocal count
+        count += asked is Stage.MAIL
+        return refuse(550) if asked is Stage.MAIL and count % 9 else ACCEPT
 
     async with CountingServer(decide) as peer:
         account = await deliver(peer, submissions(60), options())
     account.check(peer, 60)
     assert account.error is None
-    assert len(peer.accepted) == 6
+    assert len(peer.accepted) == 60 // 9
 
 
 async def test_different_refusals_of_mail_stop_nothing() -> None:
+    count = 0
+
     def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
-        return refuse(550 + transaction % 2) if asked is Stage.MAIL else ACCEPT
+        nonlocal count
+        count += asked is Stage.MAIL
+        return refuse(550 + count % 2) if asked is Stage.MAIL else ACCEPT
 
     async with CountingServer(decide) as peer:
         account = await deliver(peer, submissions(40), options())
@@ -222,10 +236,11 @@ async def test_sessions_that_cannot_be_opened_in_mid_run_are_opened_later() -> N
 async def test_patience_begins_when_the_server_goes_away_and_not_when_it_was_last_connected_to() -> None:
     """A session that lasted longer than give_up_after does not make the first failure after it the last one."""
     lasted = asyncio.Event()
-    scripts = [*GREETED, Expect("MAIL"), Await(lasted)], [reply("421 later")], [*GREETED, *TAKEN, *TAKEN, *GONE]
+    first = [*GREETED, *TAKEN, Expect("MAIL"), Await(lasted)]
+    scripts = first, [reply("421 later")], [*GREETED, *TAKEN, *TAKEN, *GONE]
     async with ScriptedServer(*scripts) as peer:
         asyncio.get_running_loop().call_later(0.3, lasted.set)
-        account = await deliver(peer, submissions(2), options(give_up_after=0.1))
+        account = await deliver(peer, submissions(3), options(give_up_after=0.1))
     assert account.error is None
     assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -136,6 +137,11 @@ def test_a_line_that_no_log_has_is_named_by_its_number(tmp_path: Path, line: byt
     good = outcome_line(DeliveryResult(record=1, recipient=None, status=Outcome.ACCEPTED, attempt=1))
     with pytest.raises(UsageError, match=r"log:4: not a line of a results log"):
         read(tmp_path / "log", run_line(RUN) + good + good + line + b"\n" + good)
+
+
+def test_two_runs_in_one_log_are_not_taken_for_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds the accounts of two runs"):
+        read(tmp_path / "log", run_line(RUN) + END + run_line(replace(RUN, id="another")))
 
 
 def test_a_file_that_begins_with_no_run_is_no_log(tmp_path: Path) -> None:

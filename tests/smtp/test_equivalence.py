@@ -101,9 +101,16 @@ def test_the_outcomes_are_the_same_in_every_mode(decided: list[Decision], habits
         assert session.client.state is State.CLOSED
         assert session.client.unconfirmed == 0
         assert session.abandoned == []
-        assert told(session) == {
-            record: decision.outcome(chunked=mode == "chunking") for record, decision in enumerate(decided, 1)
+        begun = {transaction.key for transaction in session.begun}
+        outcomes = {
+            record: decision.outcome(chunked=mode == "chunking")
+            for record, decision in enumerate(decided, 1)
+            if record in begun
         }
+        assert told(session) == outcomes
+        # Only too many refused recipients end a session early; what it has not begun is another session's.
+        refused = [outcome for outcome in outcomes.values() if outcome[1] not in (Stage.MAIL, Stage.CONTENT)]
+        assert len(begun) == len(decided) or len(refused) >= 5
 
 
 @modes

@@ -1,0 +1,218 @@
+"""A process of its own: signals, terminals, pipes that are closed early, standard input, the environment."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import signal
+import struct
+import subprocess
+import termios
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batchsend.outcome import Stage
+from tests.cli.commandline import (
+    THREE,
+    WITHIN,
+    Ended,
+    ended,
+    environment,
+    make_campaign,
+    outcomes,
+    process,
+    serving,
+    statuses,
+)
+from tests.delivery.harness import CountingServer, well_behaved
+from tests.tools.faulty import ACCEPT, Action, Then, drop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+MANY = "email,name\n" + "".join(f"r{number}@example.com,N\n" for number in range(1, 20_001))
+
+
+def url(server: CountingServer) -> str:
+    return f"smtp://{server.host}:{server.port}"
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Poll a condition that another process makes true."""
+    deadline = time.monotonic() + WITHIN
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.005)
+
+
+def silent_at_the_end(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+    return drop(Then.SILENCE, succeeds=True) if transaction == 5 and stage is Stage.CONTENT else ACCEPT
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_one_signal_ends_the_run_in_order(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    """Nothing new is sent, replies are awaited, nothing is in doubt; the log says what the server says."""
+    with serving(CountingServer(well_behaved)) as server:
+        running = process("send", make_campaign(tmp_path, MANY), "--server", url(server), "--json")
+        wait_until(lambda: len(server.accepted) > 100)
+        running.send_signal(number)
+        result = ended(running)
+    assert result.code == code
+    assert "Traceback" not in result.errors
+    assert set(statuses(tmp_path / "results.jsonl").values()) == {"accepted"}
+    assert len(outcomes(tmp_path / "results.jsonl")) == len(server.accepted) < 20_000
+    summary = json.loads(result.output)
+    assert summary["accepted"] == len(server.accepted)
+    assert summary["stopped"] == f"stopped by {number.name}"
+
+
+def test_a_second_signal_ends_it_at_once_and_names_what_is_in_doubt(tmp_path: Path) -> None:
+    with serving(CountingServer(silent_at_the_end)) as server:
+        campaign = make_campaign(tmp_path, MANY, delivery="max_connections = 2")
+        running = process("send", campaign, "--server", url(server))
+        wait_until(lambda: len(server.accepted) == 10)
+        running.send_signal(signal.SIGINT)
+        assert running.stderr is not None
+        while "replies are awaited" not in running.stderr.readline():
+            assert running.poll() is None
+        running.send_signal(signal.SIGINT)
+        result = ended(running)
+    assert result.code == 130
+    assert "Traceback" not in result.errors
+    counted = list(statuses(tmp_path / "results.jsonl").values())
+    assert (counted.count("accepted"), counted.count("in_doubt")) == (8, 2)
+
+
+def test_a_signal_while_standard_input_is_silent(tmp_path: Path) -> None:
+    """Who waits for more recipients can still be stopped."""
+    with serving(CountingServer(well_behaved)) as server:
+        campaign = make_campaign(tmp_path)
+        options = ("--recipients", "-", "--no-spool", "--server", url(server))
+        running = process("send", campaign, *options, stdin=subprocess.PIPE)
+        assert running.stdin is not None
+        running.stdin.write(THREE)
+        running.stdin.flush()
+        wait_until(lambda: len(server.accepted) == 3)
+        running.send_signal(signal.SIGTERM)
+        try:
+            code = running.wait(timeout=5)
+        finally:
+            running.kill()
+            running.communicate()
+    assert code == 143
+    assert len(outcomes(tmp_path / "results.jsonl")) == 3
+
+
+def test_recipients_from_standard_input(tmp_path: Path) -> None:
+    with serving(CountingServer(well_behaved)) as server:
+        options = ("--recipients", "-", "--server", url(server))
+        running = process("send", make_campaign(tmp_path), *options, stdin=subprocess.PIPE)
+        result = ended(running, "email,name\nx@example.com,X\ny@example.com,Y\n")
+    assert result.code == 0
+    assert [message.recipients for message in server.accepted] == [("x@example.com",), ("y@example.com",)]
+
+
+def test_nobody_who_goes_away_stops_a_run(tmp_path: Path) -> None:
+    """`2>&1 | head -1`, or a `tee` that the same Ctrl-C ended: what cannot be said is no reason to leave doubts."""
+    with serving(CountingServer(well_behaved)) as server:
+        reading, writing = os.pipe()
+        running = process("send", make_campaign(tmp_path, MANY), "--server", url(server), stderr=writing)
+        os.close(writing)
+        os.close(reading)
+        wait_until(lambda: len(server.accepted) > 100)
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=WITHIN)
+    assert running.returncode == 130
+    assert set(statuses(tmp_path / "results.jsonl").values()) == {"accepted"}
+    assert len(outcomes(tmp_path / "results.jsonl")) == len(server.accepted)
+
+
+@pytest.mark.parametrize("arguments", [["preview", "{campaign}"], ["preview", "{campaign}", "--eml", "-"], ["--help"]])
+def test_output_into_a_pipe_that_is_closed_is_no_traceback(tmp_path: Path, arguments: list[str]) -> None:
+    campaign = make_campaign(tmp_path, text="x" * 500_000)
+    reading, writing = os.pipe()
+    os.close(reading)
+    running = process(*(argument.format(campaign=campaign) for argument in arguments), stdout=writing)
+    os.close(writing)
+    _, errors = running.communicate(timeout=WITHIN)
+    assert errors == ""
+    assert running.returncode in (0, 1)
+
+
+def on_a_terminal(*arguments: str | Path, **variables: str) -> Ended:
+    """Run a command with standard error on a terminal of 100 columns; what it shows there is ``errors``."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    running = process(*arguments, stderr=theirs, env=environment(TERM="xterm-256color", **variables))
+    os.close(theirs)
+    shown = bytearray()
+    try:
+        while octets := os.read(ours, 65536):
+            shown += octets
+    except OSError:
+        pass  # Linux says EIO where the other side has closed.
+    finally:
+        os.close(ours)
+    output, _ = running.communicate(timeout=WITHIN)
+    return Ended(running.returncode, output, shown.decode())
+
+
+def test_progress_is_shown_on_a_terminal_and_leaves_the_summary(tmp_path: Path) -> None:
+    rows = "email,name\n" + "".join(f"r{number}@example.com,N\n" for number in range(1, 51))
+    with serving(CountingServer(well_behaved)) as server:
+        options = ("--server", url(server), "--rate", "100/s", "--json")
+        campaign = make_campaign(tmp_path, rows)
+        shown = on_a_terminal("send", campaign, *options, "--results", tmp_path / "1.jsonl")
+        plain = on_a_terminal("send", campaign, *options, "--results", tmp_path / "2.jsonl", NO_COLOR="1")
+        quiet = on_a_terminal("send", campaign, *options, "--results", tmp_path / "3.jsonl", "--no-progress")
+    for result in (shown, plain, quiet):
+        assert result.code == 0
+        assert json.loads(result.output)["accepted"] == 50
+    assert "accepted" in shown.errors
+    assert "/s" in shown.errors
+    assert "\x1b[" in shown.errors
+    assert "accepted" in plain.errors
+    assert not any(f"\x1b[{colour}" in plain.errors for colour in ("3", "9", "38")), "a colour in spite of NO_COLOR"
+    assert quiet.errors == ""
+
+
+def test_secrets_of_the_environment_stay_there(tmp_path: Path) -> None:
+    with serving(CountingServer(well_behaved)) as server:
+        campaign = make_campaign(tmp_path, server='username = "${API_KEY}"\npassword = "${API_KEY}"')
+        running = process("send", campaign, "--server", url(server), env=environment(API_KEY="s3cr3t-k3y"))
+        result = ended(running)
+    assert result.code == 3, "the server offers no AUTH"
+    assert "s3cr3t-k3y" not in result.errors + result.output + (tmp_path / "results.jsonl").read_text()
+
+
+def test_a_full_disk_stops_the_run_with_what_to_do(tmp_path: Path) -> None:
+    """/dev/full is a log that takes nothing: nothing is sent whose outcome could not be kept."""
+    log = tmp_path / "full.jsonl"
+    log.symlink_to("/dev/full")
+    with serving(CountingServer(well_behaved)) as server:
+        result = ended(process("send", make_campaign(tmp_path), "--server", url(server), "--results", log))
+    assert result.code in (2, 3)
+    assert "Traceback" not in result.errors
+    assert len(result.errors.splitlines()) <= 5
+    assert server.accepted == []
+
+
+def test_the_sink_serves_until_it_is_interrupted_and_counts(tmp_path: Path) -> None:
+    running = process("sink", "--port", "0", "--json", "--reject", "b@*", "--maildir", tmp_path / "mail")
+    assert running.stderr is not None
+    listening = running.stderr.readline()
+    port = listening.split("port ")[1].split(";")[0]
+    result = ended(process("send", make_campaign(tmp_path), "--server", f"smtp://127.0.0.1:{port}", "--json"))
+    running.send_signal(signal.SIGINT)
+    counted = ended(running)
+    assert result.code == 1
+    assert json.loads(result.output)["rejected"] == 1
+    assert counted.code == 0
+    counts = json.loads(counted.output)
+    assert (counts["messages"], counts["rejected"]) == (2, 1)
+    assert len(list((tmp_path / "mail" / "new").iterdir())) == 2

@@ -1,0 +1,96 @@
+"""The samples do what they say: they are the first thing that anybody tries."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batchsend.outcome import Outcome
+from batchsend.sink import Sink
+from tests.cli.commandline import SAMPLES, WITHIN, environment, invoke, outcomes, serving, statuses
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EXPECTED = {
+    "welcome": {Outcome.ACCEPTED: 8},
+    "newsletter": {Outcome.ACCEPTED: 4},
+    "statuses": {
+        Outcome.ACCEPTED: 2,
+        Outcome.REJECTED: 1,
+        Outcome.DEFERRED: 1,
+        Outcome.IN_DOUBT: 1,
+        Outcome.INVALID: 5,
+        Outcome.SUPPRESSED: 1,
+    },
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_each_campaign_sends_through_the_sandbox(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "results.jsonl"
+    ended = invoke(
+        capsys, "send", SAMPLES / name / "campaign.toml", "--sandbox", "--json", "--rate", "1000/s", "--results", log
+    )
+    expected = EXPECTED[name]
+    summary = json.loads(ended.output)
+    assert {outcome: summary[outcome.value] for outcome in Outcome if summary[outcome.value]} == expected
+    assert ended.code == (0 if set(expected) <= {Outcome.ACCEPTED, Outcome.SUPPRESSED} else 1)
+    counted = list(statuses(log).values())
+    assert {outcome: counted.count(outcome.value) for outcome in expected} == expected
+    assert summary["records"] == sum(expected.values()) == len(counted)
+
+
+def test_the_statuses_sample_shows_every_outcome_there_is() -> None:
+    assert set(EXPECTED["statuses"]) == set(Outcome)
+
+
+def test_what_the_statuses_sample_logs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "results.jsonl"
+    ended = invoke(capsys, "send", SAMPLES / "statuses" / "campaign.toml", "--sandbox", "--results", log)
+    by_record = {line["record"]: line for line in outcomes(log)}
+    invalid = [line for line in by_record.values() if line["status"] == "invalid"]
+    assert all(line["reason"] and line["line"] > 1 and line["reply"] is None for line in invalid)
+    assert (by_record[2]["code"], by_record[2]["reason"]) == (550, "unknown mailbox")
+    assert by_record[3]["code"] == 450
+    assert by_record[4]["status"] == "in_doubt"
+    assert by_record[5]["reason"] == "on a suppression list"
+    for said in ("rejected 1", "deferred 1", "in doubt 1", "invalid 5", "suppressed 1"):
+        assert said in ended.errors
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_each_campaign_can_be_looked_at_and_rehearsed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    campaign = SAMPLES / name / "campaign.toml"
+    preview = invoke(capsys, "preview", campaign)
+    assert (preview.code, preview.errors) == (0, "")
+    rehearsal = json.loads(invoke(capsys, "send", campaign, "--dry-run", "--json").output)
+    assert rehearsal["records"] == sum(EXPECTED[name].values())
+    assert rehearsal["invalid"] == EXPECTED[name].get(Outcome.INVALID, 0)
+
+
+def test_a_sample_can_be_copied_and_sent_from_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(SAMPLES / "newsletter", tmp_path / "copy")
+    assert invoke(capsys, "send", tmp_path / "copy" / "campaign.toml", "--sandbox").code == 0
+
+
+def test_the_library_sample_runs_against_a_sink() -> None:
+    with serving(Sink()) as sink:
+        ran = subprocess.run(
+            [sys.executable, SAMPLES / "library.py", f"smtp://{sink.hosts[0]}:{sink.port}"],
+            capture_output=True,
+            text=True,
+            env=environment(),
+            timeout=WITHIN,
+            check=False,
+        )
+        assert ran.stderr == ""
+        assert ran.returncode == 0
+        assert "accepted 8" in ran.stdout
+        assert "accepted: 1000" in ran.stdout
+        assert sink.counts.messages == 1008

@@ -1,0 +1,232 @@
+"""The results log as users and other programs hold on to it: its lines to the letter, appended, never torn by us."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batchsend.errors import RunError, UsageError
+from batchsend.outcome import DeliveryResult, Outcome, Stage
+from batchsend.results.line import RecipientsFile, Run
+from batchsend.results.log import ResultsLog, refuse_used
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN = Run(
+    id="20261122T070000.0123456789ab",
+    started=1795330800.0,
+    campaign="/home/a/campaign.toml",
+    recipients=RecipientsFile(path="/home/a/recipients.csv", size=12, sha256="ab" * 32),
+    version="1.2.3",
+)
+ACCEPTED = DeliveryResult(
+    record=12,
+    recipient="b@example.com",
+    status=Outcome.ACCEPTED,
+    stage=Stage.CONTENT,
+    code=250,
+    enhanced="2.0.0",
+    reply="2.0.0 Ok: queued as 4F2",
+    attempt=1,
+    session=3,
+    message_id="<x.12@example.com>",
+    time=1795330800.1239,
+    elapsed=0.0123,
+)
+
+
+def written(path: Path, *results: DeliveryResult) -> list[str]:
+    with ResultsLog(path, RUN) as log:
+        for result in results:
+            log.append(result)
+    return path.read_text().splitlines()
+
+
+def test_an_outcome_is_a_line_with_these_fields_in_this_order(tmp_path: Path) -> None:
+    line = written(tmp_path / "log", ACCEPTED)[1]
+    assert line == (
+        '{"record":12,"recipient":"b@example.com","status":"accepted","stage":"content","code":250,"enhanced":"2.0.0",'
+        '"reply":"2.0.0 Ok: queued as 4F2","reason":null,"attempt":1,"session":3,"message_id":"<x.12@example.com>",'
+        '"time":"2026-11-22T07:00:00.123Z","elapsed":0.0123}'
+    )
+
+
+def test_line_is_there_only_where_the_record_is_invalid(tmp_path: Path) -> None:
+    invalid = DeliveryResult(record=1, recipient=None, status=Outcome.INVALID, reason="3 fields, not 4", line=7)
+    described = json.loads(written(tmp_path / "log", invalid)[1])
+    assert described["line"] == 7
+    assert [described[name] for name in ("recipient", "stage", "code", "reply", "session", "attempt")] == [
+        *[None] * 5,
+        0,
+    ]
+    assert "line" not in json.loads(written(tmp_path / "log2", ACCEPTED)[1])
+
+
+def test_the_first_line_says_what_run_it_is(tmp_path: Path) -> None:
+    first = json.loads(written(tmp_path / "log")[0])
+    assert list(first) == ["run"]
+    run: dict[str, Any] = first["run"]
+    assert run["id"] == RUN.id
+    assert run["started"] == "2026-11-22T07:00:00.000Z"
+    assert run["campaign"] == RUN.campaign
+    assert run["recipients"] == {"path": RUN.recipients.path, "size": 12, "sha256": "ab" * 32}
+    assert run["version"] == "1.2.3"
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.9999, 1.0, 1795330799.9999, 1795330800.0005, 4102444800.5])
+def test_times_are_utc_to_the_millisecond_and_never_in_the_future(tmp_path: Path, seconds: float) -> None:
+    result = DeliveryResult(record=1, recipient="a@example.com", status=Outcome.ACCEPTED, time=seconds)
+    said = json.loads(written(tmp_path / "log", result)[1])["time"]
+    assert said.endswith("Z")
+    assert 0 <= seconds - datetime.fromisoformat(said).astimezone(UTC).timestamp() < 0.002
+
+
+def test_whatever_a_server_says_is_one_line_of_json(tmp_path: Path) -> None:
+    nasty = 'a\nb\r\x00\x1b[2J\u2028\u0085"\\\U0001f600'
+    result = DeliveryResult(record=1, recipient='"a\\"b"@example.com', status=Outcome.REJECTED, reply=nasty)
+    (tmp_path / "log").touch()
+    lines = written(tmp_path / "log", result)
+    octets = (tmp_path / "log").read_bytes()
+    assert octets.count(b"\n") == 2
+    assert not any(octet < 0x20 and octet != 0x0A for octet in octets)
+    assert json.loads(octets.splitlines()[1])["reply"] == nasty
+    assert len(lines) >= 2
+
+
+def test_it_is_private_to_its_owner(tmp_path: Path) -> None:
+    written(tmp_path / "log")
+    assert (tmp_path / "log").stat().st_mode & 0o077 == 0
+
+
+def test_lines_are_with_the_kernel_after_each_flush(tmp_path: Path) -> None:
+    with ResultsLog(tmp_path / "log", RUN) as log:
+        assert (tmp_path / "log").read_bytes().count(b"\n") == 1, "the run line is not there at once"
+        assert log.append(ACCEPTED), "the first one asks for a flush"
+        assert not log.append(ACCEPTED), "the second one need not"
+        log.flush()
+        assert (tmp_path / "log").read_bytes().count(b"\n") == 3
+        assert log.append(ACCEPTED)
+    assert (tmp_path / "log").read_bytes().count(b"\n") == 4
+
+
+def test_what_others_append_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    with ResultsLog(tmp_path / "log", RUN) as log:
+        with (tmp_path / "log").open("ab") as other:
+            other.write(b'{"note": "by hand"}\n')
+        log.append(ACCEPTED)
+    assert [next(iter(json.loads(line))) for line in (tmp_path / "log").read_text().splitlines()] == [
+        *("run", "note", "record"),
+    ]
+
+
+@pytest.mark.parametrize("content", [b"x", b'{"run": {}}\n', b"\n"])
+def test_a_used_log_is_not_touched(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "log").write_bytes(content)
+    for attempt in (lambda: refuse_used(tmp_path / "log"), lambda: ResultsLog(tmp_path / "log", RUN).__enter__()):
+        with pytest.raises(UsageError, match="already holds") as caught:
+            attempt()
+        assert caught.value.remedy is not None
+        assert "--results" in caught.value.remedy
+    assert (tmp_path / "log").read_bytes() == content
+
+
+def test_an_empty_or_absent_log_may_be_used(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    for name in ("empty", "absent"):
+        refuse_used(tmp_path / name)
+        written(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.mkdir(),
+        lambda path: path.symlink_to("/dev/full"),
+        lambda path: path.symlink_to(path),
+        os.mkfifo,
+    ],
+    ids=["directory", "device", "loop", "pipe"],
+)
+def test_what_cannot_be_a_log_is_refused(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+    spoil(tmp_path / "log")
+    with pytest.raises(UsageError, match="log"):
+        written(tmp_path / "log")
+
+
+LIMITED = """
+import resource, signal, sys
+from pathlib import Path
+from batchsend.errors import RunError
+from batchsend.results.log import ResultsLog
+from tests.results.test_log import ACCEPTED, RUN
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+path, limit = Path(sys.argv[1]), int(sys.argv[2])
+with ResultsLog(path, RUN) as log:
+    size = path.stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + limit, resource.RLIM_INFINITY))
+    for _ in range(10):
+        log.append(ACCEPTED)
+    try:
+        log.flush()
+    except RunError as error:
+        print(error.message)
+        print(error.remedy)
+    print(path.stat().st_size - size)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    log.append(ACCEPTED)
+    log.flush()
+"""
+
+
+@pytest.mark.parametrize("limit", [0, 1, 100, 1000])
+def test_a_write_that_was_cut_short_goes_on_where_it_stopped(tmp_path: Path, limit: int) -> None:
+    """The disk takes a part of a line and then nothing; with room again every line is there once, and whole."""
+    ran = subprocess.run(
+        [sys.executable, "-c", LIMITED, tmp_path / "log", str(limit)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=30,
+        check=False,
+    )
+    assert ran.stderr == ""
+    message, remedy, taken = ran.stdout.splitlines()
+    assert message == f"{tmp_path}/log: the results log cannot be written: {os.strerror(errno.EFBIG)}"
+    assert "room" in remedy
+    assert int(taken) == limit
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert len(lines) == 1 + 11
+    assert all(json.loads(line)["record"] == 12 for line in lines[1:])
+
+
+def test_a_disk_without_room_for_the_first_line(tmp_path: Path) -> None:
+    """On a file system of its own, where this machine lets us make one."""
+    if subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no user namespaces here")
+    script = (
+        f"mount -t tmpfs -o size=4k none {tmp_path} && dd if=/dev/zero of={tmp_path}/fill bs=4k count=1 2>&1 && exec"
+    )
+    code = "from tests.results.test_log import *; ResultsLog(Path(sys.argv[1]), RUN).__enter__()"
+    ran = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", f'{script} "$@"', "sh", sys.executable, "-c", code, tmp_path / "log"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=30,
+        check=False,
+    )
+    if "mount" in ran.stderr:
+        pytest.skip(f"no file system of our own here: {ran.stderr.strip()}")
+    assert RunError.__name__ in ran.stderr
+    assert os.strerror(errno.ENOSPC) in ran.stderr
