@@ -28,13 +28,12 @@ The rules that everything below keeps:
 5.  354 and 221 have one place each. In place, they prove that the replies before them were in place too; until then,
     what transactions were told is *unconfirmed*, because an extra reply may have shifted it. Where no 354 comes,
     x.1.5 to RCPT ("destination address valid", RFC 3463 §3.2) and the word "reset" to RSET prove the same.
-6.  Servers count commands that come to nothing: Postfix slows down after 10 errors without a delivery, and a refused
-    recipient makes two; Exim hangs up after 10 more RSETs than messages. A session ends before that.
+6.  Servers count what comes to nothing: Postfix slows down after 10 errors without a delivery, two of which a refused
+    recipient makes, and Exim hangs up after 10 more RSETs than messages. A session ends before that.
 
-With PIPELINING, commands go out as far as rule 4 allows: MAIL, RCPT and DATA in one group, and the content of one
-message opens the group of the next (RFC 2920 §3.1): one round trip a message. With CHUNKING and a depth above 1, whole
-transactions follow each other unanswered (RFC 3030 §4.2), with RSET between them. Without PIPELINING the same commands
-wait for each other.
+With PIPELINING, MAIL, RCPT and DATA go in one group, and the content of one message opens the group of the next
+(RFC 2920 §3.1): one round trip a message. With CHUNKING and a depth above 1, whole transactions follow each other
+unanswered (RFC 3030 §4.2), with RSET between them. Without PIPELINING the same commands wait for each other.
 """
 
 from __future__ import annotations
@@ -212,14 +211,11 @@ class Client(Generic[Key]):
             unsent: Octets handed out that have not left, and never will: what ends among them is not committed.
         """
         self._uncommit(self._handed - unsent)
-        self.state = State.CLOSED
-        self._committing.clear()
-        self._out.clear()
+        self._end()
         self._held.clear()
         self._awaited.clear()
         self._opening = None
-        unanswered = list(self._unanswered)
-        self._unanswered.clear()
+        unanswered, self._unanswered = list(self._unanswered), {}
         return unanswered
 
     # --- sending --------------------------------------------------------------------------------------------------
@@ -400,7 +396,5 @@ class Client(Generic[Key]):
 
     def __repr__(self) -> str:
         trouble = f", {self.error}" if self.error else f", {self.farewell.code}" if self.farewell else ""
-        return (
-            f"<Client {self.state.value}, {self.begun} of {self._max_messages} begun, "
-            f"{len(self._unanswered)} unanswered{trouble}>"
-        )
+        counts = f"{self.begun} of {self._max_messages} begun, {len(self._unanswered)} unanswered"
+        return f"<Client {self.state.value}, {counts}{trouble}>"
