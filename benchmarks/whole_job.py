@@ -33,13 +33,16 @@ YARDSTICK = "smtp-source -d -s 20 -l 2000"
 # More than any session will send.
 NEVER = 1_000_000_000
 
-SENTENCE = "Your book is due in {{ city }} on {{ due }}; the desk is open until {{ hours }}."
-TEXT = "Hello {{ name }},\n\n" + f"{SENTENCE}\n" * 7 + "\nYour token is {{ token }}.\n"
+# Six fields, HTML and text, about 2 KB in all: what a notification looks like.
+FACTS = "Your book is due in {{ city }} on {{ due }}; the desk is open until {{ hours }}."
+FILLER = "The reading room is on the first floor, and the tea is on the house.\n"
+TEXT = f"Hello {{{{ name }}}},\n\n{FACTS}\n{FILLER * 6}\nYour token is {{{{ token }}}}, for {{{{ email }}}}.\n"
 HTML = (
     "<!doctype html>\n<html><head><title>Hello {{ name }}</title></head>\n<body>\n<h1>Hello {{ name }}</h1>\n"
-    + f"<p>{SENTENCE}</p>\n" * 12
-    + '<p><a href="https://example.com/unsubscribe/{{ token }}">Unsubscribe</a></p>\n</body></html>\n'
+    f"<p>{FACTS}</p>\n{f'<p>{FILLER}</p>' * 8}\n"
+    '<p><a href="https://example.com/unsubscribe/{{ token }}">Unsubscribe</a> {{ email }}</p>\n</body></html>\n'
 )
+
 CAMPAIGN = """\
 recipients = "recipients.jsonl"
 results = "results.jsonl"
@@ -93,7 +96,7 @@ class Batchsend:
                 record = {
                     "email": f"reader{number}@example.com",
                     "name": f"Reader {number}",
-                    "city": "Reykjavík" if number % 2 else "York",
+                    "city": "Dublin" if number % 2 else "York",
                     "due": f"{number % 28 + 1} March",
                     "hours": f"{16 + number % 6}:00",
                     "token": f"{number:016x}",

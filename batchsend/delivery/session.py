@@ -219,8 +219,11 @@ class Session(asyncio.Protocol):
         """The submission as commands and content; None if this server cannot take it, which settles it."""
         extensions = self.extensions
         envelope = submission.envelope
-        content = canonical(submission.content)
-        eight_bit = not content.isascii()
+        if submission.canonical:
+            content, eight_bit = submission.content, False
+        else:
+            content = canonical(submission.content)
+            eight_bit = not content.isascii()
         utf8 = not (envelope.forward_path.isascii() and envelope.reverse_path.isascii())
         obstacle = extensions.obstacle(size=len(content), eight_bit=eight_bit, utf8=utf8)
         if obstacle is not None:

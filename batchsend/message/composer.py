@@ -107,6 +107,7 @@ class Composer:
             envelope=envelope,
             content=b"".join([block.encode(), *pieces]),
             message_id=message_id,
+            canonical=block.isascii(),
         )
 
     def named_recipient(self, record: Record) -> str | None:

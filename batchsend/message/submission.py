@@ -37,6 +37,7 @@ class Submission:
         envelope: Where it goes, and where failures are reported.
         content: The message (RFC 5322) as it will be sent: every line ends in CRLF, before dot-stuffing.
         message_id: Its Message-ID with angle brackets, the same on every attempt of the record, or None.
+        canonical: The content is known to be ASCII with every line ended by CRLF; otherwise that is looked into.
         attempt: How many times it has been offered, this time included; from 1.
     """
 
@@ -44,4 +45,5 @@ class Submission:
     envelope: Envelope
     content: bytes
     message_id: str | None = None
+    canonical: bool = False
     attempt: int = 1

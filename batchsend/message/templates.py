@@ -11,6 +11,7 @@ from jinja2 import nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from batchsend.errors import RecordError, UsageError
+from batchsend.message.filling import Filling, filling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -49,13 +50,22 @@ class Template:
         constant: Its text where it has nothing to fill in, otherwise None.
     """
 
-    __slots__ = ("_flat", "_template", "constant", "where")
+    __slots__ = ("_filling", "_flat", "_template", "constant", "where")
 
-    def __init__(self, where: str, template: jinja2.Template | None, *, constant: str | None, flat: bool) -> None:
+    def __init__(
+        self,
+        where: str,
+        template: jinja2.Template | None,
+        *,
+        constant: str | None,
+        flat: bool,
+        filling: Filling | None = None,
+    ) -> None:
         self.where = where
         self.constant = constant
         self._template = template
         self._flat = flat
+        self._filling = filling
 
     def render(self, variables: dict[str, Any]) -> str:
         """Fill it in.
@@ -69,9 +79,12 @@ class Template:
         if self._template is None:
             return self.constant or ""
         try:
-            # Not Template.render, which copies the variables once more for each template of the record.
-            chunks = self._template.root_render_func(self._template.new_context(variables, shared=True))
-            rendered = "".join(chunks) if self._flat else self._bounded(chunks)
+            if self._filling is not None:
+                rendered = self._filling(variables)
+            else:
+                # Not Template.render, which copies the variables once more for each template of the record.
+                chunks = self._template.root_render_func(self._template.new_context(variables, shared=True))
+                rendered = "".join(chunks) if self._flat else self._bounded(chunks)
         except RecordError:
             raise
         except UsageError as error:  # of an included file, which is read when it is first met
@@ -160,10 +173,11 @@ class Templates:
         if not any(mark in source for mark in _MARKS):
             return Template(where, None, constant=source, flat=True)
         try:
-            flat = next(environment.parse(source).find_all(_REPEATS), None) is None
+            tree = environment.parse(source)
+            flat = next(tree.find_all(_REPEATS), None) is None
             template = environment.from_string(source)
             template.globals = {}  # every record's variables hold them; Jinja2 would list them anew for each rendering
-            return Template(where, template, constant=None, flat=flat)
+            return Template(where, template, constant=None, flat=flat, filling=filling(tree, environment))
         except jinja2.TemplateSyntaxError as error:
             raise UsageError(
                 f"{where}, line {error.lineno}: {error.message}", remedy="Mend the template; its language is Jinja2."
