@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from batchsend.results.addressees import Addressees
 
 # Records rendered in one go: the loop does nothing else meanwhile, so this bounds how long a reply waits.
-_RECORDS = 32
+_RECORDS = 64
 # Octets of rendered messages handed over in one go: the bound where the messages are large.
 _OCTETS = 512 * 1024
 

@@ -79,7 +79,7 @@ class Pool:
         self._withdraw = withdraw
         self._notice = notice
         self._loop = asyncio.get_running_loop()
-        self._backlog = Backlog(low=max(32, 2 * options.max_connections * options.depth))
+        self._backlog = Backlog(low=max(64, 2 * options.max_connections * options.depth))
         self._slots = Slots(opener, options, desk=self, backlog=self._backlog, stop=self.stop, notice=notice)
         now = self._loop.time()
         self._throttle = Throttle(options.rate.per_second if options.rate else None, now)

@@ -10,7 +10,8 @@ QUIT = b"QUIT\r\n"
 
 # No control character, and nothing that ends a path but within a Quoted-string (RFC 5321 §4.1.2).
 _CONTROL = r"\x00-\x1f\x7f-\x9f"
-_PATH = re.compile(rf'(?:[^"<> {_CONTROL}]|"(?:[^"\\{_CONTROL}]|\\[^{_CONTROL}])*+")*+')
+_PLAIN = rf'[^"<> {_CONTROL}]*+'
+_PATH = re.compile(rf'{_PLAIN}(?:"(?:[^"\\{_CONTROL}]|\\[^{_CONTROL}])*+"{_PLAIN})*+')
 
 
 def mail(reverse_path: str, parameters: str = "") -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 MAX_LINE = 8 * 1024
@@ -17,8 +18,18 @@ _CODES = [b"%d" % code for code in range(200, 600)]
 _LAST = {code + separator: int(code) for code in _CODES for separator in (b" ", b"")}
 _CONTINUED = {code + b"-": int(code) for code in _CODES}
 
+# Lines that a parser remembers with their replies; those of the replies that are never the same are not worth more.
+_KNOWN = 16
+
 # RFC 3463 §2: class "." subject "." detail, at the beginning of the text.
 _ENHANCED = re.compile(rb"([245])\.[0-9]{1,3}\.[0-9]{1,3}(?![^ ])")
+_LONGEST_ENHANCED = len(b"5.999.999 ")
+
+
+@lru_cache(maxsize=1024)
+def _enhanced(code: int, beginning: bytes) -> str | None:
+    match = _ENHANCED.match(beginning)
+    return match[0].decode("ascii") if match is not None and int(match[1]) == code // 100 else None
 
 
 class Reply(NamedTuple):
@@ -35,10 +46,7 @@ class Reply(NamedTuple):
     @property
     def enhanced(self) -> str | None:
         """The enhanced status code (RFC 3463), believed only if its class is the code's first digit (RFC 2034 §4)."""
-        match = _ENHANCED.match(self.raw.partition(b"\n")[0])
-        if match is None or match[1][0] - ord("0") != self.code // 100:
-            return None
-        return match[0].decode("ascii")
+        return _enhanced(self.code, self.raw[:_LONGEST_ENHANCED].partition(b"\n")[0])
 
     @property
     def text(self) -> str:
@@ -70,6 +78,7 @@ class ReplyParser:
     def __init__(self) -> None:
         self.error: str | None = None
         self._partial = b""
+        self._known: dict[bytes, Reply] = {}
         self._lines: list[bytes] = []
         self._code = 0
         self._size = 0
@@ -83,10 +92,10 @@ class ReplyParser:
         self._partial = lines.pop()
         try:
             for line in lines:
-                # A reply of one line is by far the most frequent one; everything else goes the long way.
-                code = _LAST.get(line[:4])
-                if code is not None and not self._lines and len(line) <= MAX_LINE and b"\n" not in line:
-                    replies.append(Reply(code, line[4:]))
+                # Of the four replies to a message three are always the same: each is made once.
+                reply = self._known.get(line) if not self._lines else None
+                if reply is not None:
+                    replies.append(reply)
                 else:
                     self._take(line, replies)
             _check(self._partial, MAX_LINE + 1)  # a CR may be there already
@@ -109,7 +118,10 @@ class ReplyParser:
         self._code = code
         self._lines.append(line[4:])
         if last is not None:
-            replies.append(Reply(code, b"\n".join(self._lines)))
+            reply = Reply(code, b"\n".join(self._lines))
+            if len(self._lines) == 1 and len(self._known) < _KNOWN:
+                self._known[line] = reply
+            replies.append(reply)
             self._lines.clear()
             self._size = 0
 
