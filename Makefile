@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test check format clean
+.PHONY: demo test check bench format clean
 
 demo: $(INSTALLED)  ## send the welcome sample through the embedded server
 	$(BIN)/batchsend send samples/welcome/campaign.toml --sandbox --results $$(mktemp -d)/results.jsonl
@@ -15,6 +15,9 @@ check: $(INSTALLED)  ## format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+bench: $(INSTALLED)  ## the whole job against Postfix's smtp-source, to one smtp-sink (as root, on Debian with Postfix)
+	$(BIN)/python -m benchmarks.whole_job
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .
