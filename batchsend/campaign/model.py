@@ -159,7 +159,7 @@ class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     give_up_after: _Time = Duration(300)
     durability: Annotated[Durability, Meta(description='"process" or "power"')] = "process"
     suppress: Annotated[tuple[Path, ...], Meta(description="an array of paths")] = ()
-    duplicates: Annotated[Literal["suppress", "send"], Meta(description='"suppress" or "send"')] = "suppress"
+    duplicates: Annotated[Literal["suppress", "send"], Meta(description='"suppress" or "send"')] = "send"
     dsn: Annotated[Dsn | None, Meta(description="a table of notify and ret")] = None
     require_tls: Annotated[bool, Meta(description="true or false")] = False
     timeouts: Annotated[Timeouts, Meta(description="a table of durations")] = Timeouts()
