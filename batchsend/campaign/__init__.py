@@ -1,13 +1,27 @@
 """The campaign file (TOML): read, checked and turned into a :class:`Campaign`."""
 
+from batchsend.campaign.caution import cautions
 from batchsend.campaign.loader import load
-from batchsend.campaign.model import Campaign, Delivery, Dsn, Durability, Message, Server, Timeouts, Tls
-from batchsend.campaign.overrides import Overrides, is_loopback
+from batchsend.campaign.model import (
+    Attachment,
+    Campaign,
+    Delivery,
+    Dkim,
+    Dsn,
+    Durability,
+    Message,
+    Server,
+    Timeouts,
+    Tls,
+)
+from batchsend.campaign.overrides import Overrides, is_loopback, server_place
 from batchsend.campaign.values import Duration, Rate, Secret
 
 __all__ = [
+    "Attachment",
     "Campaign",
     "Delivery",
+    "Dkim",
     "Dsn",
     "Durability",
     "Duration",
@@ -18,6 +32,8 @@ __all__ = [
     "Server",
     "Timeouts",
     "Tls",
+    "cautions",
     "is_loopback",
     "load",
+    "server_place",
 ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import tomllib
 from datetime import date, datetime, time
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
+from batchsend.campaign.nearest import suggestion
 from batchsend.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ Key = tuple[str | int, ...]
 
 _LARGEST: Final = 10 * 1024 * 1024
 _SHOWN: Final = 60
+_ARRAYS: Final[tuple[tuple[str, ...], ...]] = (("server",), ("message", "dkim"))
 _SECRET: Final = frozenset({"username", "password", "token"})
 _SYNTAX_ERROR: Final = re.compile(r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)")
 
@@ -33,7 +34,7 @@ class Option(NamedTuple):
 class Document:
     """The tables of a campaign file.
 
-    ``[server]`` is kept as an array of one, so that it reads like several ``[[server]]``.
+    ``[server]`` and ``[message.dkim]`` are kept as arrays of one, so that they read like several ``[[server]]``.
 
     Attributes:
         path: The file, as it was given.
@@ -44,9 +45,11 @@ class Document:
         self.path = path
         self.tables = tables
         self._options: dict[Key, Option] = {}
-        self._one_server = isinstance(tables.get("server"), dict)
-        if self._one_server:
-            tables["server"] = [tables["server"]]
+        self._single = {array for array in _ARRAYS if isinstance(self.value(array), dict)}
+        for array in self._single:
+            table = self.value(array[:-1])
+            if isinstance(table, dict):
+                table[array[-1]] = [table[array[-1]]]
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -77,7 +80,7 @@ class Document:
         servers = self.tables.get("server")
         first = servers[0] if isinstance(servers, list) and servers and isinstance(servers[0], dict) else {}
         self.tables["server"] = [first | values]
-        self._one_server = True
+        self._single.add(("server",))
         self._options.update({("server", 0, name): option for name in values})
 
     def value(self, key: Key) -> object:
@@ -128,10 +131,8 @@ class Document:
                 continue
             if name in elsewhere:
                 remedy = f"it belongs in {elsewhere[name]}"
-            elif close := get_close_matches(name, known, n=1):
-                remedy = f"did you mean {close[0]}?"
             else:
-                remedy = f"the keys here are {', '.join(known)}"
+                remedy = suggestion(name, known, otherwise=f"the keys here are {', '.join(known)}")
             raise self.about((*table, name), "is not a key that batchsend knows", remedy)
 
     def name(self, key: Key) -> str:
@@ -143,15 +144,20 @@ class Document:
 
     def _split(self, key: Key) -> tuple[str, str, str]:
         """The key's table in brackets, its own name, and its place in an array if it has one."""
-        items = ""
-        if isinstance(key[-1], int) and key[0] != "server":
-            items = f" #{key[-1] + 1}"
-            key = key[:-1]
-        if key[0] == "server" and len(key) > 1:
-            table = "[server]" if self._one_server else f"[[server]] #{int(key[1]) + 1}"
-            return table, "".join(_bare(str(name)) for name in key[2:]), items
-        table = f"[{'.'.join(_bare(str(name)) for name in key[:-1])}]" if len(key) > 1 else ""
-        return table, _bare(str(key[-1])), items
+        table = items = ""
+        for array in _ARRAYS:
+            if key[: len(array)] == array and len(key) > len(array):
+                name, place = ".".join(array), key[len(array)]
+                table = f"[{name}]" if array in self._single else f"[[{name}]] #{int(place) + 1}"
+                key = key[len(array) + 1 :]
+        for number, place in enumerate(key):
+            if isinstance(place, int):  # of a value or, where the array may hold both, of a table
+                items = f" #{place + 1}{''.join(f' {_bare(str(inner))}' for inner in key[number + 1 :])}"
+                key = key[:number]
+                break
+        if len(key) > 1:
+            table = f"[{'.'.join(_bare(str(name)) for name in key[:-1])}]"
+        return table, _bare(str(key[-1])) if key else "", items
 
 
 def shown(text: str, *, quotes: str = '"') -> str:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from msgspec import Meta, Struct
 
 from batchsend.campaign.document import Document, Key
-from batchsend.campaign.model import Campaign, Delivery, Message, Server, Timeouts
+from batchsend.campaign.file import TABLES, File, expected
+from batchsend.campaign.model import Campaign
 from batchsend.campaign.rules import check
 from batchsend.campaign.values import Duration, Rate, Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+    from msgspec import Struct
 
     from batchsend.campaign.overrides import Overrides
     from batchsend.errors import UsageError
@@ -26,28 +28,6 @@ _PLACE: Final = re.compile(r"`\$(?P<place>[^`]*)`$")
 _STEP: Final = re.compile(r"\.(?P<name>\w+)|\[(?P<index>\d+|\.\.\.)\]")
 _VARIABLE: Final = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 _CREDENTIALS: Final = frozenset({"username", "password", "token"})
-
-
-class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The keys of a campaign file."""
-
-    recipients: Annotated[str, Meta(min_length=1, description='the path of the recipients file, or "-"')]
-    results: Annotated[Path, Meta(description="the path of the results log")] = Path("results.jsonl")
-    recipient_field: Annotated[Annotated[str, Meta(min_length=1)] | None, Meta(description="the name of a field")] = (
-        None
-    )
-    server: Annotated[tuple[Server, ...], Meta(min_length=1, description="a table [server], or several [[server]]")]
-    message: Annotated[Message, Meta(description="a table [message]")]
-    delivery: Annotated[Delivery, Meta(description="a table [delivery]")] = Delivery()
-
-
-_STRUCTS: Final[dict[tuple[str, ...], type[Struct]]] = {
-    (): _File,
-    ("server",): Server,
-    ("message",): Message,
-    ("delivery",): Delivery,
-    ("delivery", "timeouts"): Timeouts,
-}
 
 
 def load(
@@ -74,6 +54,7 @@ def load(
     if overrides is not None:
         overrides.lay_over(document)
     _refuse_unknown_keys(document)
+    _apply_presets(document, is_used=resolve_credentials)
     directory = path.parent.resolve()
     file = _convert(document, directory, _expand(document, environ, resolve_credentials=resolve_credentials))
     if "\0" in file.recipients:
@@ -96,19 +77,36 @@ def load(
     return msgspec.structs.replace(campaign, servers=servers)
 
 
+def _apply_presets(document: Document, *, is_used: bool) -> None:
+    servers = document.tables.get("server")
+    if isinstance(servers, list) and any(isinstance(server, dict) and "preset" in server for server in servers):
+        from batchsend.campaign import presets  # noqa: PLC0415 - a long table, which most campaigns do not need
+
+        presets.apply(document, is_used=is_used)
+
+
 def _refuse_unknown_keys(document: Document) -> None:
     home = {
         name: f"[{'.'.join(table)}]" if table else "the file's beginning, before the first [table]"
-        for table, struct in _STRUCTS.items()
+        for table, struct in TABLES.items()
         for name in _keys(struct)
     }
-    for table, struct in _STRUCTS.items():
-        servers = document.value(table) if table == ("server",) else None
-        tables: list[Key] = (
-            [("server", place) for place in range(len(servers))] if isinstance(servers, list) else [table]
-        )
-        for place in tables:
+    for table, struct in TABLES.items():
+        for place in _places(document, table):
             document.refuse_unknown(place, _keys(struct), home)
+
+
+def _places(document: Document, table: tuple[str, ...]) -> Iterator[Key]:
+    """Where a table stands: as itself, or as each one of an array of tables."""
+    places: list[Key] = [()]
+    for name in table:
+        places = [place for outer in places for place in _items(document, (*outer, name))]
+    yield from places
+
+
+def _items(document: Document, key: Key) -> list[Key]:
+    found = document.value(key)
+    return [(*key, number) for number in range(len(found))] if isinstance(found, list) else [key]
 
 
 def _keys(struct: type[Struct]) -> list[str]:
@@ -145,7 +143,7 @@ def _expand_text(text: str, document: Document, key: Key, environ: Mapping[str, 
     return _VARIABLE.sub(look_up, text)
 
 
-def _convert(document: Document, directory: Path, tables: dict[str, Any]) -> _File:
+def _convert(document: Document, directory: Path, tables: dict[str, Any]) -> File:
     def decode(kind: type, value: object) -> object:
         if not isinstance(value, str):
             raise TypeError(kind)
@@ -158,7 +156,7 @@ def _convert(document: Document, directory: Path, tables: dict[str, Any]) -> _Fi
         return Secret(value)
 
     try:
-        return msgspec.convert(tables, _File, dec_hook=decode)
+        return msgspec.convert(tables, File, dec_hook=decode)
     except msgspec.ValidationError as error:
         raise _in_the_files_terms(str(error), document) from None
 
@@ -189,7 +187,6 @@ def _first_no_text(table: object) -> list[str]:
 def _expected(key: Key) -> str:
     """What the model says that a key expects: the description of its field, or of the field that it is an item of."""
     names = tuple(name for name in key if isinstance(name, str))
-    while names[:-1] not in _STRUCTS:
+    while names[:-1] not in TABLES:
         names = names[:-1]
-    field = next(field for field in msgspec.structs.fields(_STRUCTS[names[:-1]]) if field.encode_name == names[-1])
-    return next(str(meta.description) for meta in get_args(field.type)[1:] if isinstance(meta, Meta))
+    return expected(next(f for f in msgspec.structs.fields(TABLES[names[:-1]]) if f.encode_name == names[-1]))

@@ -16,6 +16,7 @@ from batchsend.campaign.values import Duration, Rate, Secret
 
 Tls = Literal["starttls", "implicit", "none"]
 Durability = Literal["process", "power"]
+Encoding = Literal["auto", "7bit"]
 Notify = Literal["success", "failure", "delay", "never"]
 Return = Literal["full", "headers"]
 
@@ -34,6 +35,7 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One relay: where it is, how it is trusted and who we are to it.
 
     Attributes:
+        preset: The name of a well-known relay that the keys not given here are taken from, or None.
         host: A host name in its ASCII form, or an IP address.
         port: The TCP port.
         tls: ``starttls`` (RFC 3207) and ``implicit`` (RFC 8314 §3) both verify the certificate; ``none`` sends in the
@@ -47,6 +49,7 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             host's own name.
     """
 
+    preset: Annotated[str | None, Meta(description="the name of a preset: batchsend presets lists them")] = None
     host: Annotated[str, Meta(description="a host name or an IP address")]
     port: Annotated[int, Meta(ge=1, le=65535, description="a port number from 1 to 65535")] = 587
     tls: Annotated[Tls, Meta(description='"starttls", "implicit" or "none"')] = _BY_PORT
@@ -62,34 +65,78 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             force_setattr(self, "tls", "implicit" if self.port == 465 else "starttls")
 
 
+class Dkim(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One DKIM signature of every message (RFC 6376).
+
+    Attributes:
+        domain: Who signs, in its ASCII form; the domain of From, or one above or below it, so that DMARC passes.
+        selector: Which key: its public half is published at ``SELECTOR._domainkey.DOMAIN``.
+        key_file: The private key: RSA or Ed25519 as PEM, or Ed25519 in base64.
+    """
+
+    domain: Annotated[str, Meta(description='a domain in its ASCII form, such as "mail.example.com"')]
+    selector: Annotated[str, Meta(description='a name such as "s2026"')]
+    key_file: Annotated[Path, Meta(description="the path of a private key")]
+
+
+class Attachment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One attached file.
+
+    Attributes:
+        file: Its path relative to the campaign's folder; one with template marks is found for each record.
+        name: What a mail reader calls it, which may have template marks; None for the file's own name.
+        type: Its media type (RFC 2045 §5.1); None for what the name of the file says.
+        inline: Whether the HTML shows it, as ``cid:`` and its name.
+    """
+
+    file: Annotated[str, Meta(min_length=1, description="the path of a file inside the campaign's folder")]
+    name: Annotated[_NotEmpty | None, Meta(description="the name that the attachment is to have")] = None
+    type: Annotated[_NotEmpty | None, Meta(description='a media type such as "text/csv; charset=utf-8"')] = None
+    inline: Annotated[bool, Meta(description="true or false")] = False
+
+
 class Message(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"from_": "from"}):
     """The message as templates: what the composer compiles once and fills in for every record.
 
     Attributes:
-        from_: The From header: one mailbox (RFC 5322 §3.4), with or without a display name. The key is ``from``.
+        from_: The From header: one mailbox (RFC 5322 §3.4), with or without a display name. The key is ``from``. None
+            only with ``eml_file``.
         to: The To header; None for the bare recipient.
         reply_to: The Reply-To header, or None.
         return_path: The envelope's reverse-path; None for the address in ``from_``.
-        subject: The Subject header.
+        subject: The Subject header; None only with ``eml_file``.
         html: The HTML body; or ``html_file``, or neither.
         html_file: The file that holds it, inside the campaign's folder.
         text: The plain-text body; or ``text_file``; or neither, and it is derived from the HTML.
         text_file: The file that holds it, inside the campaign's folder.
-        attachments: Paths relative to the campaign's folder; those with template marks are found for each record.
+        inline_css: Whether style sheets in the HTML become style attributes, which all mail readers heed.
+        attachments: Files, by their paths relative to the campaign's folder or with options; those with template marks
+            in their paths are found for each record.
+        eml_file: Instead of headers and bodies, a whole message (RFC 5322) with template marks in both.
+        encoding: ``auto`` for octets above 127 where that is smallest and the server takes them (RFC 6152); ``7bit``
+            for none in any case.
         headers: Further header fields by name (RFC 5322 §3.6.8); their values are templates.
+        dkim: The signatures of every message; none of them by default.
     """
 
-    from_: Annotated[str, Meta(min_length=1, description='a mailbox such as "App <hello@mail.example.com>"')]
+    from_: Annotated[_NotEmpty | None, Meta(description='a mailbox such as "App <hello@mail.example.com>"')] = None
     to: _Addresses = None
     reply_to: _Addresses = None
     return_path: _Template = None
-    subject: Annotated[str, Meta(description=_TEMPLATE_TEXT)]
+    subject: _Template = None
     html: _Template = None
     html_file: Annotated[Path | None, Meta(description="the path of a template inside the campaign's folder")] = None
     text: _Template = None
     text_file: Annotated[Path | None, Meta(description="the path of a template inside the campaign's folder")] = None
-    attachments: Annotated[tuple[str, ...], Meta(description="an array of paths inside the campaign's folder")] = ()
+    inline_css: Annotated[bool, Meta(description="true or false")] = False
+    attachments: Annotated[
+        tuple[str | Attachment, ...],
+        Meta(description="an array of paths inside the campaign's folder, or of tables of file, name, type and inline"),
+    ] = ()
+    eml_file: Annotated[Path | None, Meta(description="the path of a message inside the campaign's folder")] = None
+    encoding: Annotated[Encoding, Meta(description='"auto" or "7bit"')] = "auto"
     headers: Annotated[dict[str, str], Meta(description="a table of header names and texts")] = {}
+    dkim: Annotated[tuple[Dkim, ...], Meta(description="a table [message.dkim], or several [[message.dkim]]")] = ()
 
 
 class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -159,7 +206,7 @@ class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     give_up_after: _Time = Duration(300)
     durability: Annotated[Durability, Meta(description='"process" or "power"')] = "process"
     suppress: Annotated[tuple[Path, ...], Meta(description="an array of paths")] = ()
-    duplicates: Annotated[Literal["suppress", "send"], Meta(description='"suppress" or "send"')] = "send"
+    duplicates: Annotated[Literal["suppress", "send"], Meta(description='"suppress" or "send"')] = "suppress"
     dsn: Annotated[Dsn | None, Meta(description="a table of notify and ret")] = None
     require_tls: Annotated[bool, Meta(description="true or false")] = False
     timeouts: Annotated[Timeouts, Meta(description="a table of durations")] = Timeouts()

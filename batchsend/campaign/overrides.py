@@ -63,7 +63,7 @@ class Overrides:
             if value is not None:
                 document.put(("delivery", name), value, Option("--" + name.replace("_", "-"), str(value)))
         if self.server is not None:
-            host, port, tls = _server(self.server)
+            host, port, tls = server_place(self.server)
             document.put_server({"host": host, "port": port, "tls": tls}, Option("--server", self.server))
 
 
@@ -78,8 +78,12 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _server(url: str) -> tuple[str, int, Tls]:
-    """Host, port and kind of TLS of a server's URL."""
+def server_place(url: str) -> tuple[str, int, Tls]:
+    """Host, port and kind of TLS of a server's URL, as `Overrides` describes it.
+
+    Raises:
+        UsageError: It is not one, or holds credentials.
+    """
     if "@" in url:  # The URL is not shown: it may hold a password.
         raise UsageError(
             "--server holds credentials", remedy="put username and password in [server]; the host and port go here"

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import re
 from ipaddress import IPv6Address, ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from msgspec import structs
+
+from batchsend.campaign.file import expected
 from batchsend.campaign.overrides import is_loopback
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from batchsend.campaign.document import Document, Key
-    from batchsend.campaign.model import Campaign, Delivery, Message, Server
+    from batchsend.campaign.model import Campaign, Delivery, Dkim, Message, Server
 
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_LONGEST_NAME: Final = 253  # octets of a domain name as it is written (RFC 1035 §2.3.4)
 # Names that resolvers know may have an underscore; the domain of RFC 5321 §4.1.2 may not.
 _HOST: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _TEMPLATE_MARK: Final = re.compile(r"\{[{%#]")
 _FIELD_NAME: Final = re.compile(r"[!-9;-~]{1,76}")  # RFC 5322 §3.6.8, on a line of at most 78 characters
+
+_NEEDED: Final = frozenset({"from", "subject"})  # of a message that is not a whole one
+# What a whole message does not say itself.
+_BESIDE_EML: Final = frozenset({"eml_file", "return_path", "encoding", "dkim"})
 
 _ONE_RECIPIENT: Final = "a message goes to its record's recipient alone"
 _MADE_HERE: Final = "batchsend makes this header itself"
@@ -83,6 +91,28 @@ def _check_credentials(server: Server, document: Document, table: Key) -> None:
 
 
 def _check_message(message: Message, directory: Path, document: Document) -> None:
+    if message.eml_file is not None:
+        _check_alone(message, document)
+        _check_inside(message.eml_file, directory, document, ("message", "eml_file"), "the path of a message")
+    else:
+        for field in structs.fields(message):
+            if field.encode_name in _NEEDED and getattr(message, field.name) is None:
+                raise document.missing(("message", field.encode_name), f"expected {expected(field)}")
+        _check_bodies(message, directory, document)
+    _check_attachments(message, directory, document)
+    _check_headers(message, document)
+    _check_dkim(message.dkim, document)
+
+
+def _check_alone(message: Message, document: Document) -> None:
+    """A whole message is there: nothing else says what is in it."""
+    for field in structs.fields(message):
+        name = field.encode_name
+        if name not in _BESIDE_EML and getattr(message, field.name) not in (None, False, (), {}):
+            raise document.about(("message", name), "is there besides eml_file, a whole message", "give one of them")
+
+
+def _check_bodies(message: Message, directory: Path, document: Document) -> None:
     for body in ("html", "text"):
         if getattr(message, body) is not None and getattr(message, f"{body}_file") is not None:
             raise document.about(("message",), f"has both {body} and {body}_file", "give one of them")
@@ -92,13 +122,37 @@ def _check_message(message: Message, directory: Path, document: Document) -> Non
         path: Path | None = getattr(message, name)
         if path is not None:
             _check_inside(path, directory, document, ("message", name), "the path of a template")
+
+
+def _check_attachments(message: Message, directory: Path, document: Document) -> None:
     for place, attachment in enumerate(message.attachments):
-        if not _TEMPLATE_MARK.search(attachment):
-            key = ("message", "attachments", place)
-            if not attachment or "\0" in attachment:
+        key: Key = ("message", "attachments", place)
+        if isinstance(attachment, str):
+            file = attachment
+        else:
+            file, key = attachment.file, (*key, "file")
+        if not _TEMPLATE_MARK.search(file):
+            if not file or "\0" in file:
                 raise document.wrong(key, "expected the path of a file")
-            _check_inside(directory / attachment, directory, document, key, "the path of a file")
-    _check_headers(message, document)
+            _check_inside(directory / file, directory, document, key, "the path of a file")
+
+
+def _check_dkim(dkim: tuple[Dkim, ...], document: Document) -> None:
+    seen: set[tuple[str, str]] = set()
+    for place, signature in enumerate(dkim):
+        table: Key = ("message", "dkim", place)
+        domain, selector = signature.domain, signature.selector
+        if "." not in domain or not _DOMAIN.fullmatch(domain):
+            raise document.wrong(
+                (*table, "domain"), 'expected a domain in its ASCII form ("xn--…"), such as "mail.example.com"'
+            )
+        if not _DOMAIN.fullmatch(selector) or len(f"{selector}._domainkey.{domain}") > _LONGEST_NAME:
+            raise document.wrong((*table, "selector"), 'expected a name such as "s2026": letters, digits and hyphens')
+        if (selector.lower(), domain.lower()) in seen:
+            raise document.about(table, "has the domain and selector of another signature", "leave one of them out")
+        seen.add((selector.lower(), domain.lower()))
+        if not signature.key_file.is_file():
+            raise document.wrong((*table, "key_file"), _no_file("the path of a private key", signature.key_file))
 
 
 def _check_headers(message: Message, document: Document) -> None:
@@ -123,7 +177,7 @@ def _check_headers(message: Message, document: Document) -> None:
 
 def _check_inside(path: Path, directory: Path, document: Document, key: Key, expected: str) -> None:
     """Check that a path is a file in the campaign's folder, also when symbolic links are followed."""
-    path = path.resolve()
+    path = _resolved(path)
     if not path.is_relative_to(directory):
         raise document.wrong(key, f"expected {expected} inside the campaign's folder {directory}; this is {path}")
     if not path.is_file():
@@ -151,7 +205,12 @@ def _check_results(campaign: Campaign, document: Document) -> None:
 
 def _is_same(one: Path, other: Path) -> bool:
     """Whether two paths are one file, by their names with links resolved or as hard links."""
-    return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
+    return _resolved(one) == _resolved(other) or (one.exists() and other.exists() and one.samefile(other))
+
+
+def _resolved(path: Path) -> Path:
+    """The path without symbolic links; links in a circle, at which ``Path.resolve`` fails, stay: they are no file."""
+    return Path(os.path.realpath(path))
 
 
 def _no_file(expected: str, path: Path) -> str:

@@ -59,6 +59,7 @@ def forward_path(text: str) -> str:
     return text if _PLAIN.fullmatch(text) else mailbox(text, "recipient")
 
 
+@lru_cache(maxsize=16)  # most campaigns have one
 def reverse_path(text: str) -> str:
     """A sender as it goes into MAIL: as `forward_path`, or ``""`` for the null reverse-path (RFC 5321 §4.5.5).
 
@@ -207,11 +208,11 @@ def _check_address_literal(literal: str, refusal: _Refusal) -> None:
         if inner[:5].lower() != "ipv6:":
             IPv4Address(inner)
         elif "%" in inner:  # a zone identifier means something on one machine only
-            refusal.because(f"{literal} is not an address literal")
+            refusal.because(f"{literal!r} is not an address literal")
         else:
             IPv6Address(inner[5:])
     except ValueError:
-        refusal.because(f"{literal} is not an address literal")
+        refusal.because(f"{literal!r} is not an address literal")
 
 
 class _NotIdna:

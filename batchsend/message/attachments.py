@@ -1,9 +1,10 @@
-"""Attachments: files as MIME parts, read and encoded once as long as they stay the same."""
+"""Files as MIME parts: found in a folder, read and encoded once as long as they stay the same."""
 
 from __future__ import annotations
 
 import mimetypes
 import os
+import re
 import stat
 from collections import OrderedDict
 from io import FileIO
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from batchsend.errors import RecordError
-from batchsend.message.encoding import encode_base64
+from batchsend.message.calendars import request
+from batchsend.message.encoding import BASE64, encode_base64
 from batchsend.message.words import clean
 
 if TYPE_CHECKING:
@@ -22,72 +24,128 @@ MAX_SIZE = 50_000_000
 """Octets of one attached file."""
 
 MAX_CACHED = 64 << 20
-"""Octets of encoded parts that are kept in memory for the next record that attaches the same file."""
+"""Octets of encoded files that are kept in memory for the next record that attaches the same file."""
 
 _NAME_LINE = 56  # characters of a file name, encoded, on one line
 _ATTR_CHAR = "!#$&+-.^_`|~"  # what RFC 5987 §3.2.1 leaves as it is, beside letters and digits
+_TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+"  # noqa: S105 - RFC 2045 §5.1
+_MEDIA_TYPE = re.compile(rf'{_TOKEN}/{_TOKEN}(?:; *{_TOKEN}=(?:{_TOKEN}|"[ !#-\[\]-~]*"))*')
+
+
+class AttachedFile(NamedTuple):
+    """A file as it was read.
+
+    Attributes:
+        name: The last component of the name that it was asked for by, whatever a symbolic link leads to.
+        content: Its octets in base64, in lines.
+        calendar: Of a calendar that asks for something (RFC 5546 §1.4), the method and its text; otherwise None.
+    """
+
+    name: str
+    content: bytes
+    calendar: tuple[str, str] | None = None
 
 
 class AttachmentFiles:
-    """Finds files by name in a folder and makes MIME parts of them.
+    """Finds files by name in a folder and encodes them.
 
     Args:
         directory: The folder that names are relative to.
-        confined: Whether a file outside the folder is refused, wherever symbolic links and ``..`` lead.
+        inside: The folder outside which no file is taken, wherever symbolic links and ``..`` lead; None for anywhere.
     """
 
-    def __init__(self, directory: Path, *, confined: bool) -> None:
+    def __init__(self, directory: Path, *, inside: Path | None) -> None:
         self._directory = directory.resolve()
-        self._confined = confined
-        self._parts: OrderedDict[_Version, bytes] = OrderedDict()
+        self._inside = None if inside is None else inside.resolve()
+        self._files: OrderedDict[_Version, AttachedFile] = OrderedDict()
         self._cached = 0
 
-    def part(self, name: str) -> bytes:
-        """The file as a part: its headers, a blank line and its content in base64.
+    def read(self, name: str, what: str = "attachment", *, folder: Path | None = None) -> AttachedFile:
+        """The file, encoded.
 
-        It is attached under the last component of the name, whatever a symbolic link leads to.
+        Args:
+            name: Its path from the folder.
+            what: What it is, as errors call it.
+            folder: Another folder that the name is relative to.
 
         Raises:
             RecordError: There is no such file in the folder, or it is not regular, too large or cannot be read.
         """
-        path = self._find(name)
+        where = f"{what} {name!r}"
+        path = self._find(name, where, folder or self._directory)
         try:
             with FileIO(path, opener=_open) as file:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode):
-                    raise RecordError(f"attachment {name!r} is not a file")
+                    raise RecordError(f"{where} is not a file")
                 if status.st_size > MAX_SIZE:
-                    raise RecordError(f"attachment {name!r} has {status.st_size} octets, and {MAX_SIZE} is the most")
+                    raise RecordError(f"{where} has {status.st_size} octets, and {MAX_SIZE} is the most")
                 version = _Version(
                     PurePath(name).name, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
                 )
-                if part := self._parts.get(version):
-                    self._parts.move_to_end(version)
-                    return part
+                if found := self._files.get(version):
+                    self._files.move_to_end(version)
+                    return found
                 content = file.read(MAX_SIZE)
         except OSError as error:
-            raise RecordError(f"attachment {name!r}: {error.strerror}") from error
-        part = _headers(version.name) + encode_base64(content)
-        self._keep(version, part)
-        return part
+            raise RecordError(f"{where}: {error.strerror}") from error
+        found = AttachedFile(version.name, encode_base64(content), _request(version.name, content))
+        self._keep(version, found)
+        return found
 
-    def _find(self, name: str) -> Path:
-        clean(name, f"attachment {name!r}")
+    def _find(self, name: str, where: str, folder: Path) -> Path:
+        clean(name, where)
         try:
-            path = (self._directory / name).resolve(strict=True)
+            path = (folder / name).resolve(strict=True)
         except OSError as error:
-            raise RecordError(f"attachment {name!r}: {error.strerror}") from error
+            raise RecordError(f"{where}: {error.strerror}") from error
         except (RuntimeError, ValueError) as error:  # links in a circle; characters that no path can have
-            raise RecordError(f"attachment {name!r}: there is no such file") from error
-        if self._confined and not path.is_relative_to(self._directory):
-            raise RecordError(f"attachment {name!r} is outside the campaign's folder")
+            raise RecordError(f"{where}: there is no such file") from error
+        if self._inside is not None and not path.is_relative_to(self._inside):
+            raise RecordError(f"{where} is outside the campaign's folder")
         return path
 
-    def _keep(self, version: _Version, part: bytes) -> None:
-        self._parts[version] = part
-        self._cached += len(part)
+    def _keep(self, version: _Version, file: AttachedFile) -> None:
+        self._files[version] = file
+        self._cached += len(file.content)
         while self._cached > MAX_CACHED:
-            self._cached -= len(self._parts.popitem(last=False)[1])
+            self._cached -= len(self._files.popitem(last=False)[1].content)
+
+
+def file_part(
+    file: AttachedFile, *, name: str | None = None, media_type: str | None = None, content_id: str | None = None
+) -> list[bytes]:
+    """A file as a part, in pieces: its headers with the blank line, and its content.
+
+    Args:
+        file: The file.
+        name: What a mail reader calls it; None for its own name.
+        media_type: Its Content-Type, as `check_media_type` lets it pass; None for what its own name says.
+        content_id: What HTML refers to it by (RFC 2392); with it, the part is shown inline. None for an attachment.
+
+    Raises:
+        RecordError: The name holds a control character.
+    """
+    shown = file.name if name is None else clean(name, "the name of an attachment")
+    headers = f"Content-Type: {media_type or _media_type(file)}\r\n"
+    if content_id is not None:
+        headers += f"Content-ID: <{content_id}>\r\n"
+    disposition = "attachment" if content_id is None else "inline"
+    headers += f"Content-Disposition: {disposition};\r\n {_filename_parameter(shown)}\r\n"
+    return [headers.encode("ascii"), BASE64, file.content]
+
+
+def check_media_type(text: str) -> None:
+    """Let a Content-Type of the campaign's pass, or not.
+
+    Raises:
+        RecordError: It is not a media type (RFC 2045 §5.1), or one that no file can have.
+    """
+    if not _MEDIA_TYPE.fullmatch(text) or len(text) > 200:
+        raise RecordError(f"{text!r} is not a media type such as 'application/pdf' or 'text/csv; charset=utf-8'")
+    if text.lower().startswith(("message/", "multipart/")):
+        # Such a part may not be in base64 (RFC 2046 §5.2.1, RFC 2045 §6.4).
+        raise RecordError(f"a file cannot be attached as {text}: use 'application/octet-stream'")
 
 
 def _open(path: str, flags: int) -> int:
@@ -96,7 +154,7 @@ def _open(path: str, flags: int) -> int:
 
 
 class _Version(NamedTuple):
-    """What tells one state of a file from another, and the name it is attached under."""
+    """What tells one state of a file from another, and the name it was asked for by."""
 
     name: str
     device: int
@@ -105,16 +163,16 @@ class _Version(NamedTuple):
     size: int
 
 
-def _headers(filename: str) -> bytes:
-    return (
-        f"Content-Type: {_media_type(filename)}\r\n"
-        "Content-Transfer-Encoding: base64\r\n"
-        f"Content-Disposition: attachment;\r\n {_filename_parameter(filename)}\r\n\r\n"
-    ).encode("ascii")
+def _request(filename: str, content: bytes) -> tuple[str, str] | None:
+    if not filename.lower().endswith(".ics"):
+        return None
+    return request(content)
 
 
-def _media_type(filename: str) -> str:
-    guessed, compression = mimetypes.guess_type(filename)
+def _media_type(file: AttachedFile) -> str:
+    if file.calendar is not None:
+        return "application/ics"  # a second text/calendar would be taken for a second invitation
+    guessed, compression = mimetypes.guess_type(file.name)
     if compression == "gzip":
         return "application/gzip"
     # A message may not be in base64 (RFC 2046 §5.2.1), and what is compressed is not of the type inside.
@@ -131,6 +189,7 @@ def _filename_parameter(filename: str) -> str:
         and filename.isprintable()
         and '"' not in filename
         and "\\" not in filename
+        and "=?" not in filename  # some readers take that for an encoded-word, although RFC 2047 §5 has none there
     ):
         return f'filename="{filename}"'
     encoded = quote(filename, safe=_ATTR_CHAR, errors="surrogateescape")

@@ -1,8 +1,9 @@
-"""Content-Transfer-Encoding (RFC 2045 §6): the content is pure ASCII, in lines that every server takes."""
+"""Content-Transfer-Encoding (RFC 2045 §6): the smallest that is right, in lines that every server takes."""
 
 from __future__ import annotations
 
 from binascii import b2a_base64, b2a_qp
+from typing import TypeAlias
 
 from batchsend.errors import RecordError
 
@@ -12,42 +13,58 @@ MAX_LINE = 998
 _BASE64_LINE = 57  # octets that make a line of 76 characters (RFC 2045 §6.8)
 _QP_LITERAL = bytes([9, 10, *(octet for octet in range(32, 127) if octet != ord("="))])
 
-_7BIT = b"Content-Transfer-Encoding: 7bit\r\n\r\n"
-_QUOTED_PRINTABLE = b"Content-Transfer-Encoding: quoted-printable\r\n\r\n"
-_BASE64 = b"Content-Transfer-Encoding: base64\r\n\r\n"
+Encoded: TypeAlias = tuple[bytes, bytes]
+"""A part from its Content-Transfer-Encoding on: that field with the blank line that ends the headers, and the body."""
+
+SEVEN_BIT = b"Content-Transfer-Encoding: 7bit\r\n\r\n"
+EIGHT_BIT = b"Content-Transfer-Encoding: 8bit\r\n\r\n"
+QUOTED_PRINTABLE = b"Content-Transfer-Encoding: quoted-printable\r\n\r\n"
+BASE64 = b"Content-Transfer-Encoding: base64\r\n\r\n"
 
 
-def encode_text(text: str, delimiter: str, where: str) -> tuple[bytes, bytes]:
-    """Encode a text body: 7bit where it is fit for it, otherwise quoted-printable or base64, whichever is smaller.
+def encode_text(text: str, delimiter: str, where: str, *, eight_bit: bool = False) -> Encoded:
+    """Encode a text body: as it is where that is right, otherwise by quoted-printable or base64, whichever is smaller.
 
     Args:
         text: The body; its lines may end in LF, CRLF or CR.
         delimiter: What must not stand in the encoded body, because it would end the part (RFC 2046 §5.1.1); it must
             begin with ``=_``, which neither quoted-printable nor base64 can produce.
         where: What the text is, as errors name it.
+        eight_bit: Whether octets above 127 may stay (RFC 6152).
 
     Returns:
-        The header field that says which, with the blank line that ends the headers; and the body, its lines ending in
-        CRLF.
+        The field and the body, its lines ending in CRLF.
 
     Raises:
         RecordError: The text holds half a character.
     """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if text.isascii() and "\0" not in text and delimiter not in text:
-        octets = text.replace("\n", "\r\n").encode("ascii")
-        if has_short_lines(octets):
-            return _7BIT, octets
     try:
         octets = text.encode()
     except UnicodeEncodeError as error:
         found = f"U+{ord(text[error.start]):04X}"
         raise RecordError(f"{where} contains {found}, half of a character") from error
+    plain = text.isascii()
+    if (plain or eight_bit) and "\0" not in text and delimiter not in text:
+        lines = octets.replace(b"\n", b"\r\n")
+        if has_short_lines(lines):
+            return (SEVEN_BIT if plain else EIGHT_BIT), lines
     if len(octets) + 2 * len(octets.translate(None, _QP_LITERAL)) <= (len(octets) + 2) // 3 * 4:
         # binascii takes the first line end it meets for the style of all: with LF alone it has nothing to guess.
-        return _QUOTED_PRINTABLE, b2a_qp(octets, istext=True).replace(b"\n", b"\r\n")
-    return _BASE64, encode_base64(octets.replace(b"\n", b"\r\n"))
+        return QUOTED_PRINTABLE, b2a_qp(octets, istext=True).replace(b"\n", b"\r\n")
+    return BASE64, encode_base64(octets.replace(b"\n", b"\r\n"))
+
+
+def seven_bit(encoded: Encoded, delimiter: str) -> Encoded:
+    """The same text in ASCII, for a server that does not offer 8BITMIME.
+
+    Args:
+        encoded: What `encode_text` made.
+        delimiter: As for `encode_text`.
+    """
+    field, body = encoded
+    return encode_text(body.decode(), delimiter, "text") if field is EIGHT_BIT else encoded
 
 
 def encode_base64(octets: bytes) -> bytes:

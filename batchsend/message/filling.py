@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, cast
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 from jinja2 import nodes
 from markupsafe import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-# What markupsafe escapes; most values have nothing of it.
-_TO_ESCAPE = re.compile(r"[&<>'\"]")
+_TO_ESCAPE = re.compile(r"[&<>'\"]")  # what markupsafe escapes
 
 # Jinja2 gives these names a meaning of their own.
 _SPECIAL = frozenset({"self", "super", "loop", "caller", "varargs", "kwargs"})
@@ -26,53 +26,98 @@ class Filling:
     and plain names needs none.
 
     Args:
-        pieces: The template's texts and, as `jinja2.nodes.Name`, its variables.
-        environment: Says how a value is shown: its ``finalize``, and whether it is escaped.
+        own: The template's own texts: one before each variable and one after the last, perhaps empty.
+        names: The variables; ``batch.id`` and ``batch.record`` are two.
+        escaped: Whether values are escaped for HTML.
+
+    Attributes:
+        own: As given.
+        names: As given.
+        escaped: As given.
     """
 
-    __slots__ = ("_names", "_pieces", "_show")
+    __slots__ = ("_look_up", "_pieces", "escaped", "names", "own")
 
-    def __init__(self, pieces: list[str | nodes.Name], environment: jinja2.Environment) -> None:
-        finalize = cast("Callable[[object], object]", environment.finalize)
+    def __init__(self, own: Sequence[str], names: Sequence[str], *, escaped: bool) -> None:
+        self.own = tuple(own)
+        self.names = tuple(names)
+        self.escaped = escaped
+        self._look_up = _getter(self.names)
+        self._pieces = [""] * (2 * len(self.names) + 1)
+        self._pieces[::2] = self.own
 
-        def escaped(value: object) -> str:
-            if type(value) is str and not _TO_ESCAPE.search(value):
-                return value
-            return escape(finalize(value))
+    def values(self, variables: Mapping[str, Any]) -> Sequence[str]:
+        """The variables as they are shown, in their order.
 
-        def plain(value: object) -> str:
-            return str(finalize(value))
+        Raises:
+            jinja2.UndefinedError: One of them is not there; in the words of `jinja2.StrictUndefined`.
+        """
+        try:
+            values = self._look_up(variables)
+        except KeyError as error:
+            raise jinja2.UndefinedError(f"{error.args[0]!r} is undefined") from None
+        try:
+            together = "".join(values)
+        except TypeError:  # not all of them are texts
+            values = ["" if value is None else str(value) for value in values]
+            together = "".join(values)
+        # Most values have nothing to escape, and one look tells it of all.
+        if self.escaped and _TO_ESCAPE.search(together):
+            return [str(escape(value)) for value in values]
+        return values
 
-        self._show = escaped if environment.autoescape else plain
-        self._pieces = [piece if isinstance(piece, str) else "" for piece in pieces]
-        self._names = [(place, piece.name) for place, piece in enumerate(pieces) if not isinstance(piece, str)]
+    def interleave(self, values: Iterable[str]) -> list[str]:
+        """The template's own texts and the values by turns."""
+        pieces = self._pieces.copy()
+        pieces[1::2] = values
+        return pieces
 
     def __call__(self, variables: Mapping[str, Any]) -> str:
         """Fill in the variables.
 
         Raises:
-            jinja2.UndefinedError: One of them is not there; in the words of `jinja2.StrictUndefined`.
+            jinja2.UndefinedError: As `values`.
         """
-        pieces = self._pieces.copy()
-        show = self._show
-        for place, name in self._names:
-            if name not in variables:
-                raise jinja2.UndefinedError(f"{name!r} is undefined")
-            pieces[place] = show(variables[name])
-        return "".join(pieces)
+        return "".join(self.interleave(self.values(variables)))
 
 
-def filling(tree: nodes.Template, environment: jinja2.Environment) -> Filling | None:
+def filling(tree: nodes.Template, *, escaped: bool) -> Filling | None:
     """The short way for a parsed template, or None if it needs more than names."""
-    pieces: list[str | nodes.Name] = []
+    own = [""]
+    names: list[str] = []
     for statement in tree.body:
         if not isinstance(statement, nodes.Output):
             return None
         for piece in statement.nodes:
             if isinstance(piece, nodes.TemplateData):
-                pieces.append(piece.data)
-            elif isinstance(piece, nodes.Name) and piece.name not in _SPECIAL:
-                pieces.append(piece)
+                own[-1] += piece.data
+            elif name := _name(piece):
+                names.append(name)
+                own.append("")
             else:
                 return None
-    return Filling(pieces, environment)
+    return Filling(own, names, escaped=escaped)
+
+
+def _name(piece: nodes.Expr) -> str | None:
+    """The variable that an expression is: a name, or ``batch`` and one of its attributes."""
+    match piece:
+        case nodes.Name(name=name) if name not in _SPECIAL:
+            return str(name)
+        case nodes.Getattr(node=nodes.Name(name="batch"), attr="id" | "record" as attribute):
+            return f"batch.{attribute}"
+        case _:
+            return None
+
+
+def _getter(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+    if any("." in name for name in names):
+        return lambda variables: [_look_up(name, variables) for name in names]
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda variables: [variables[name] for name in names]  # itemgetter would give one value, not a sequence
+
+
+def _look_up(name: str, variables: Mapping[str, Any]) -> Any:
+    variable, _, attribute = name.partition(".")
+    return getattr(variables[variable], attribute) if attribute else variables[variable]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import time
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from batchsend.errors import RecordError, UsageError
+from batchsend.message import tokens
 from batchsend.message.mailboxes import AddressField
-from batchsend.message.words import HARD_LINE, LINE, clean, fold, unstructured
+from batchsend.message.words import HARD_LINE, clean, unstructured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -34,16 +35,30 @@ _OWN_FIELDS = {
     "received": "Servers write it.",
     "mime-version": "Every message has it.",
 }
-_ADDRESS_FIELDS = frozenset({"cc", "sender", "disposition-notification-to", "return-receipt-to", "errors-to"})
-_URL_FIELDS = frozenset(
+ADDRESS_FIELDS = frozenset({"cc", "sender", "disposition-notification-to", "return-receipt-to", "errors-to"})
+URL_FIELDS = frozenset(
     {"list-unsubscribe", "list-help", "list-subscribe", "list-post", "list-owner", "list-archive", "archived-at"}
 )
-# Defined as tokens, not as text: an encoded-word in them would be taken for itself (RFC 2047 §5).
-_TOKEN_FIELDS = frozenset(
-    {"list-unsubscribe-post", "list-id", "auto-submitted", "precedence", "in-reply-to", "references", "feedback-id"}
-    | {"importance", "priority", "x-priority", "x-auto-response-suppress", "content-language"}
-)
+_HTTP, _HTTPS = re.compile("<http:", re.IGNORECASE), re.compile("<https:", re.IGNORECASE)
 _URLS = re.compile(r" *<[!-;=?-~]+>(?: *, *<[!-;=?-~]+>)* *")
+
+
+class Head(NamedTuple):
+    """What a campaign's messages have above their bodies, as templates.
+
+    Attributes:
+        from_: The From header.
+        to: The To header; None for the bare recipient.
+        reply_to: The Reply-To header, or None.
+        subject: The Subject header, or None.
+        others: Further header fields, in order.
+    """
+
+    from_: str
+    to: str | None
+    reply_to: str | None
+    subject: str | None
+    others: Sequence[tuple[str, str]]
 
 
 class Field(Protocol):
@@ -90,11 +105,13 @@ class UrlField:
     Args:
         name: The field's name.
         template: Its value; the angle brackets are the template's own.
+        one_click: Whether a program is to follow it, which RFC 8058 §3.1 wants to be over HTTPS and nothing else.
     """
 
-    def __init__(self, name: str, template: StructuredTemplate) -> None:
+    def __init__(self, name: str, template: StructuredTemplate, *, one_click: bool = False) -> None:
         self.name = name
         self._template = template
+        self._one_click = one_click
         self._constant = None if template.constant is None else self._field([template.constant])
 
     def render(self, variables: dict[str, Any]) -> str:
@@ -114,27 +131,11 @@ class UrlField:
                 f"{where} is not a list of URLs in angle brackets; white space and characters outside ASCII must be "
                 "percent-encoded, for example by the filter urlencode"
             )
-        return tokens(self.name, text)
-
-
-def tokens(name: str, text: str) -> str:
-    """A field of ASCII words for machines: none of them is changed, whatever its length.
-
-    Args:
-        name: The field's name.
-        text: Its value; `clean` has seen it.
-
-    Raises:
-        RecordError: It is not ASCII, or a word is too long for any line.
-    """
-    if not text.isascii():
-        raise RecordError(f"header {name} may hold ASCII only")
-    if len(name) + 2 + len(text) <= LINE:
-        return f"{name}: {text}\r\n"
-    chunks = [f" {word}" for word in text.split()]
-    if max(map(len, chunks)) + len(name) + 1 > HARD_LINE:
-        raise RecordError(f"header {name} holds a word that is too long for a line of {HARD_LINE} characters")
-    return fold(name, chunks)
+        if self._one_click and (_HTTP.search(text) or not _HTTPS.search(text)):
+            raise RecordError(
+                f"{where} must have a URL with https:, and none with http:, for List-Unsubscribe-Post (RFC 8058 §3.1)"
+            )
+        return tokens.tokens(self.name, text)
 
 
 def custom_fields(headers: Iterable[tuple[str, str]], templates: Templates) -> list[Field]:
@@ -150,17 +151,26 @@ def custom_fields(headers: Iterable[tuple[str, str]], templates: Templates) -> l
     """
     fields: list[Field] = []
     seen: set[str] = set()
+    headers = list(headers)
+    given = {name.lower() for name, _ in headers}
+    one_click = "list-unsubscribe-post" in given
+    if one_click and "list-unsubscribe" not in given:
+        raise UsageError(
+            "List-Unsubscribe-Post needs List-Unsubscribe beside it (RFC 8058 §3.1)",
+            remedy='Add List-Unsubscribe = "<https://…>", with what says who unsubscribes.',
+        )
     for name, source in headers:
         key = name.lower()
         _check_name(name, seen)
         seen.add(key)
         where = f"header {name}"
-        if key in _ADDRESS_FIELDS:
+        if key in ADDRESS_FIELDS:
             fields.append(AddressField(name, templates.structured(source, where), single=key == "sender"))
-        elif key in _URL_FIELDS:
-            fields.append(UrlField(name, templates.structured(source, where)))
-        elif key in _TOKEN_FIELDS:
-            fields.append(PlainField(name, templates.text(source, where), tokens))
+        elif key in URL_FIELDS:
+            of_program = one_click and key == "list-unsubscribe"
+            fields.append(UrlField(name, templates.structured(source, where), one_click=of_program))
+        elif key in tokens.NAMES:
+            fields.append(PlainField(name, templates.text(source, where), tokens.tokens))
         else:
             # What a program made of X-… may be for a program to read: long words stay as long as a line can hold them.
             write = partial(unstructured, longest=HARD_LINE - len(name) - 1)

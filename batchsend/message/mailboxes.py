@@ -10,6 +10,8 @@ from batchsend.message.addresses import mailbox
 from batchsend.message.words import LINE, clean, fold, phrase
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from batchsend.message.templates import StructuredTemplate
 
 # A piece of a mailbox: the template's own text, or the place of the data that is filled in.
@@ -49,7 +51,12 @@ class AddressField:
         self._template = template
         self._single = single
         self._plans: dict[tuple[str, ...], tuple[_Plan, ...]] = {}
-        self._constant = None if template.constant is None else self._assemble([template.constant])
+        self._constant = None if template.constant is None else self._field((template.constant,), (), "")
+
+    @property
+    def address(self) -> str | None:
+        """The first address, where it is the same for all records."""
+        return None if self._constant is None else self._constant[1]
 
     def render(self, variables: dict[str, Any]) -> str:
         """The field, folded, with its CRLF.
@@ -59,19 +66,23 @@ class AddressField:
         """
         return self.with_address(variables)[0]
 
-    def with_address(self, variables: dict[str, Any]) -> tuple[str, str]:
+    def with_address(self, variables: dict[str, Any], *, known: str = "") -> tuple[str, str]:
         """The field, folded, with its CRLF; and its first address, in which only a domain may have changed (A-labels).
+
+        Args:
+            variables: What `Templates.variables` made of the record.
+            known: An address that is known to be one.
 
         Raises:
             RecordError: The template cannot be rendered with this record, or the result is not a list of mailboxes.
         """
         if self._constant is not None:
             return self._constant
-        return self._assemble(self._template.render(variables))
+        own, data = self._template.own_and_data(variables)
+        return self._field(own, data, known)
 
-    def _assemble(self, pieces: list[str]) -> tuple[str, str]:
-        """From the template's own text and data by turns to the field and its first address."""
-        own, data = tuple(pieces[::2]), pieces[1::2]
+    def _field(self, own: tuple[str, ...], data: Sequence[str], known: str) -> tuple[str, str]:
+        """From the template's own texts, and the data between them, to the field and its first address."""
         plans = self._plans.get(own)
         if plans is None:
             plans = _Parser(own, self._where).plans()
@@ -83,7 +94,9 @@ class AddressField:
         first = ""
         used = len(self.name) + 2
         for number, plan in enumerate(plans, 1):
-            address = mailbox(_fill(plan.address, data), f"{self._where}:")
+            address = _fill(plan.address, data)
+            if address != known:
+                address = mailbox(address, f"{self._where}:")
             first = first or address
             name = clean(_fill(plan.name, data), self._where)
             comma = "," if number < len(plans) else ""
@@ -97,7 +110,9 @@ class AddressField:
         return (f"{self.name}:{text}\r\n" if len(self.name) + 1 + len(text) <= LINE else fold(self.name, chunks)), first
 
 
-def _fill(pieces: tuple[_Piece, ...], data: list[str]) -> str:
+def _fill(pieces: tuple[_Piece, ...], data: Sequence[str]) -> str:
+    if len(pieces) == 1 and isinstance(piece := pieces[0], int):
+        return data[piece]
     return "".join([piece if isinstance(piece, str) else data[piece] for piece in pieces])
 
 

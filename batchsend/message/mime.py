@@ -3,65 +3,106 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from batchsend.message.encoding import Encoded
 
 _VERSION = b"MIME-Version: 1.0\r\n"
 _PLAIN = b"Content-Type: text/plain; charset=utf-8\r\n"
 _HTML = b"Content-Type: text/html; charset=utf-8\r\n"
 
 
-class Skeleton:
-    """What is the same in all messages: text alone, or text and HTML as alternatives; attachments around them.
+class Files(NamedTuple):
+    """The files of one message; each is a whole part, headers and all, in pieces to be joined.
 
-    Args:
-        html: Whether there is an HTML body beside the text.
-        attachments: Whether anything is attached.
+    Attributes:
+        related: What the HTML shows.
+        calendars: Invitations, which are another alternative of the same message (RFC 6047 §2.4).
+        attached: What stands beside the text.
+    """
+
+    related: Sequence[Sequence[bytes]] = ()
+    calendars: Sequence[Sequence[bytes]] = ()
+    attached: Sequence[Sequence[bytes]] = ()
+
+
+class Skeleton:
+    """What is the same in all messages: ``mixed(alternative(text, related(html, images), calendar), attachments)``.
+
+    The images belong to the HTML, so they are related to it and not to the alternatives together (RFC 2387 §3): who
+    shows the text has nothing of them, and no image is listed as an attachment. The best alternative stands last
+    (RFC 2046 §5.1.4). What has one part only is left out.
 
     Attributes:
         delimiter: What begins every boundary; it must not occur in a body. It begins with ``=_``, which no
             quoted-printable or base64 body can contain (RFC 2045 §6.7).
     """
 
-    def __init__(self, *, html: bool, attachments: bool) -> None:
+    def __init__(self) -> None:
         self.delimiter = f"=_{secrets.token_hex(12)}"
-        mixed, alternative = f"{self.delimiter}_m".encode(), f"{self.delimiter}_a".encode()
-        body = _PLAIN
-        self._between = self._after_bodies = b""
-        if html:
-            body = _multipart(b"alternative", alternative) + body
-            self._between = b"\r\n--" + alternative + b"\r\n" + _HTML
-            self._after_bodies = b"\r\n--" + alternative + b"--"
-        if attachments:
-            body = _multipart(b"mixed", mixed) + body
-        self._opening = _VERSION + body
-        self._before_attachment = b"\r\n--" + mixed + b"\r\n"
-        self._after_attachments = b"\r\n--" + mixed + b"--"
+        self._mixed = Boundary("mixed", f"{self.delimiter}_m")
+        self._alternative = Boundary("alternative", f"{self.delimiter}_a")
+        self._related = Boundary("related", f"{self.delimiter}_r", parameters=' type="text/html";\r\n')
+        self._two_texts = [_VERSION + self._alternative.opening + _PLAIN, self._alternative.between + _HTML]
 
-    def assemble(
-        self, text: tuple[bytes, bytes], html: tuple[bytes, bytes] | None, attachments: Sequence[bytes]
-    ) -> list[bytes]:
+    def assemble(self, text: Encoded, html: Encoded | None, files: Files) -> list[bytes]:
         """A message from MIME-Version to its end, in pieces to be joined.
 
         Args:
-            text: The text body as `encode_text` made it.
-            html: The HTML body likewise; None where the skeleton has no place for it.
-            attachments: The parts of the attached files, headers and all; empty where it has none for them.
+            text: The text body.
+            html: The HTML body, or None.
+            files: What belongs to it.
         """
-        pieces = [self._opening, *text]
-        if html is not None:
-            pieces += [self._between, *html, self._after_bodies]
-        for part in attachments:
-            pieces += [self._before_attachment, part]
-        if attachments:
-            pieces.append(self._after_attachments)
-        if not pieces[-1].endswith(b"\r\n"):
+        if html is not None and not (files.related or files.calendars or files.attached):
+            opening, between = self._two_texts
+            return [opening, *text, between, *html, self._alternative.end]
+        pieces = [_PLAIN, *text]
+        if html is not None or files.calendars:
+            pieces = [self._alternative.opening, *pieces]
+            if html is not None:
+                pieces += [self._alternative.between, *self._with_images(html, files.related)]
+            for part in files.calendars:
+                pieces += [self._alternative.between, *part]
+            pieces.append(self._alternative.end)
+        if files.attached:
+            pieces = [self._mixed.opening, *pieces]
+            for part in files.attached:
+                pieces += [self._mixed.between, *part]
+            pieces.append(self._mixed.end)
+        elif not pieces[-1].endswith(b"\r\n"):
             pieces.append(b"\r\n")
+        return [_VERSION, *pieces]
+
+    def _with_images(self, html: Encoded, images: Sequence[Sequence[bytes]]) -> list[bytes]:
+        pieces = [_HTML, *html]
+        if images:
+            pieces = [self._related.opening, *pieces]
+            for part in images:
+                pieces += [self._related.between, *part]
+            pieces.append(self._related.end)
         return pieces
 
 
-def _multipart(subtype: bytes, boundary: bytes) -> bytes:
-    """The header of a multipart entity and the delimiter of its first part."""
-    return b"Content-Type: multipart/" + subtype + b';\r\n boundary="' + boundary + b'"\r\n\r\n--' + boundary + b"\r\n"
+class Boundary:
+    """What stands before, between and after the parts of a multipart entity (RFC 2046 §5.1.1).
+
+    Args:
+        subtype: The kind of multipart.
+        boundary: The boundary, without the hyphens before it.
+        parameters: Further parameters of its Content-Type, each with a space before it and its line ended.
+
+    Attributes:
+        opening: The header of the entity, and the delimiter of its first part.
+        between: The delimiter of each further part, line end before it included.
+        end: The delimiter after the last part, and the end of its line.
+    """
+
+    def __init__(self, subtype: str, boundary: str, *, parameters: str = "") -> None:
+        self.opening = (
+            f'Content-Type: multipart/{subtype};\r\n{parameters} boundary="{boundary}"\r\n\r\n--{boundary}\r\n'
+        ).encode("ascii")
+        self.between = f"\r\n--{boundary}\r\n".encode("ascii")
+        self.end = f"\r\n--{boundary}--\r\n".encode("ascii")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from batchsend.message.addresses import forward_path, reverse_path
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+
+class Envelope(Struct, frozen=True):
     """Reverse-path and forward-path (RFC 5321 §2.3.1), valid by construction.
 
     Args:
@@ -24,12 +29,13 @@ class Envelope:
     forward_path: str
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "reverse_path", reverse_path(self.reverse_path))
-        object.__setattr__(self, "forward_path", forward_path(self.forward_path))
+        if (path := reverse_path(self.reverse_path)) is not self.reverse_path:
+            force_setattr(self, "reverse_path", path)
+        if (path := forward_path(self.forward_path)) is not self.forward_path:
+            force_setattr(self, "forward_path", path)
 
 
-@dataclass(slots=True, kw_only=True)
-class Submission:
+class Submission(Struct, kw_only=True):
     """What a session needs to send one message, and what its outcome is told by.
 
     Attributes:
@@ -37,7 +43,11 @@ class Submission:
         envelope: Where it goes, and where failures are reported.
         content: The message (RFC 5322) as it will be sent: every line ends in CRLF, before dot-stuffing.
         message_id: Its Message-ID with angle brackets, the same on every attempt of the record, or None.
-        canonical: The content is known to be ASCII with every line ended by CRLF; otherwise that is looked into.
+        canonical: The content is known to be lines of at most 998 octets without NUL, each ended by CRLF; otherwise
+            that is looked into.
+        eight_bit: Whether it has octets above 127; None where that is not known, and has to be looked into.
+        seven_bit: Composes the same message again as pure ASCII, with the same Date and Message-ID, for a session
+            without 8BITMIME (RFC 6152); None where there is no such form, or no need of one.
         attempt: How many times it has been offered, this time included; from 1.
     """
 
@@ -46,4 +56,6 @@ class Submission:
     content: bytes
     message_id: str | None = None
     canonical: bool = False
+    eight_bit: bool | None = None
+    seven_bit: Callable[[], bytes] | None = None
     attempt: int = 1

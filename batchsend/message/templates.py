@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 from jinja2 import nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.ext import Extension
+from msgspec import Struct
 
 from batchsend.errors import RecordError, UsageError
+from batchsend.message.bounds import BoundedEnvironment
+from batchsend.message.budget import Excess
 from batchsend.message.filling import Filling, filling
+from batchsend.message.images import FILTER, Images
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from batchsend.message.budget import Budget
 
 MAX_SOURCE = 16 << 20
 """Octets of a template file."""
 
-MAX_RENDERED = 64 << 20
+MAX_RENDERED = 16 << 20
 """Characters that one template may render to for one record."""
 
 _MARKS = ("{{", "{%", "{#")
@@ -29,8 +34,7 @@ _SHOWN = 200
 _REPEATS = (nodes.For, nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport, nodes.Macro, nodes.CallBlock)
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """What templates see as ``batch``.
 
     Attributes:
@@ -48,24 +52,27 @@ class Template:
     Attributes:
         where: What it is for, as errors name it: a campaign key, a header, a file.
         constant: Its text where it has nothing to fill in, otherwise None.
+        filling: Where it has nothing but variables to fill in, what does that; otherwise None.
     """
 
-    __slots__ = ("_filling", "_flat", "_template", "constant", "where")
+    __slots__ = ("_budget", "_flat", "_template", "constant", "filling", "where")
 
     def __init__(
         self,
         where: str,
         template: jinja2.Template | None,
         *,
-        constant: str | None,
-        flat: bool,
+        budget: Budget,
+        constant: str | None = None,
+        flat: bool = True,
         filling: Filling | None = None,
     ) -> None:
         self.where = where
         self.constant = constant
+        self.filling = filling
         self._template = template
+        self._budget = budget
         self._flat = flat
-        self._filling = filling
 
     def render(self, variables: dict[str, Any]) -> str:
         """Fill it in.
@@ -79,28 +86,51 @@ class Template:
         if self._template is None:
             return self.constant or ""
         try:
-            if self._filling is not None:
-                rendered = self._filling(variables)
+            if self.filling is not None:
+                rendered = self.filling(variables)
             else:
+                self._budget.renew()
                 # Not Template.render, which copies the variables once more for each template of the record.
                 chunks = self._template.root_render_func(self._template.new_context(variables, shared=True))
                 rendered = "".join(chunks) if self._flat else self._bounded(chunks)
-        except RecordError:
-            raise
-        except UsageError as error:  # of an included file, which is read when it is first met
-            raise RecordError(f"{self.where}: {error.message}") from error
-        except jinja2.TemplateNotFound as error:
-            raise RecordError(f"{self.where}: there is no template {error.name!r} in the campaign's folder") from error
-        except jinja2.TemplateSyntaxError as error:  # of an included file
-            raise RecordError(f"{self.where}: {error.name}, line {error.lineno}: {error.message}") from error
-        except jinja2.UndefinedError as error:
-            raise RecordError(f"{self.where}: {_one_line(error.message or 'a variable is undefined')}") from error
         except Exception as error:
-            # A template may call what the sandbox allows on whatever a record holds: there is no list of what fails.
-            raise RecordError(f"{self.where}: {type(error).__name__}: {_one_line(str(error))}") from error
+            raise self._told(error) from error
         if len(rendered) > MAX_RENDERED:
             raise self._too_large()
         return rendered
+
+    def values(self, filling: Filling, variables: dict[str, Any]) -> Sequence[str]:
+        """What this template's `filling`, or one like it, fills in, as it is shown.
+
+        Raises:
+            RecordError: As `render`.
+        """
+        try:
+            return filling.values(variables)
+        except Exception as error:
+            raise self._told(error) from error
+
+    def _told(self, error: Exception) -> RecordError:
+        """The error in the record's terms.
+
+        A template may call what the sandbox allows on whatever a record holds: there is no list of what fails.
+        """
+        match error:
+            case RecordError():
+                return error
+            case UsageError():  # of an included file, which is read when it is first met
+                what = error.message
+            case Excess():
+                what = f"the template {error}"
+            case jinja2.TemplateNotFound():
+                what = f"there is no template {error.name!r} in the campaign's folder"
+            case jinja2.TemplateSyntaxError():  # of an included file
+                what = f"{error.name}, line {error.lineno}: {error.message}"
+            case jinja2.UndefinedError():
+                what = _one_line(error.message or "a variable is undefined")
+            case _:
+                what = f"{type(error).__name__}: {_one_line(str(error))}"
+        return RecordError(f"{self.where}: {what}")
 
     def _bounded(self, chunks: Iterable[str]) -> str:
         kept: list[str] = []
@@ -124,22 +154,26 @@ class Templates:
 
     Args:
         directory: The campaign's folder.
+        images: What finds the images of the HTML; None where there are none to be found.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, images: Images | None = None) -> None:
         # Digits between control characters, unknown to whoever wrote the data: what stands between two is data.
         self._mark = f"\x1f{secrets.randbelow(10**16):016d}\x1f"
-        self._text = ImmutableSandboxedEnvironment(
+        self._text = BoundedEnvironment(
             loader=_FolderLoader(directory),
             undefined=jinja2.StrictUndefined,
-            finalize=_null_is_nothing,
             autoescape=False,
             auto_reload=False,
             keep_trailing_newline=True,
         )
+        self._text.finalize = self._shown
         self._html = self._text.overlay(autoescape=True)
-        self._marked = self._text.overlay(finalize=_marker(self._mark))
-        self._globals = {name: value for name, value in self._text.globals.items() if name != "lipsum"}
+        if images is not None:
+            self._html = self._text.overlay(autoescape=True, extensions=[_image_references(images)])
+        self._marked = self._text.overlay(finalize=self._marked_data)
+        self._globals = self._text.globals
+        self._beyond_fields = False
 
     def text(self, source: str, where: str) -> Template:
         """Compile a template whose output is used as it is.
@@ -167,23 +201,41 @@ class Templates:
 
     def variables(self, fields: Mapping[str, Any], batch: Batch) -> dict[str, Any]:
         """What the templates of one record see: its fields, and ``batch``, which wins over a field of that name."""
+        if not self._beyond_fields and isinstance(fields, dict):
+            return fields
         return {**self._globals, **fields, "batch": batch}
 
-    def _compile(self, environment: jinja2.Environment, source: str, where: str) -> Template:
-        if not any(mark in source for mark in _MARKS):
-            return Template(where, None, constant=source, flat=True)
+    def _compile(self, environment: BoundedEnvironment, source: str, where: str) -> Template:
+        budget = environment.budget
         try:
+            constant = environment.preprocess(source)
+            if not any(mark in constant for mark in _MARKS):
+                return Template(where, None, constant=constant, budget=budget)
+            budget.renew()
             tree = environment.parse(source)
             flat = next(tree.find_all(_REPEATS), None) is None
             template = environment.from_string(source)
-            template.globals = {}  # every record's variables hold them; Jinja2 would list them anew for each rendering
-            return Template(where, template, constant=None, flat=flat, filling=filling(tree, environment))
         except jinja2.TemplateSyntaxError as error:
             raise UsageError(
                 f"{where}, line {error.lineno}: {error.message}", remedy="Mend the template; its language is Jinja2."
             ) from error
         except (RecursionError, SyntaxError) as error:  # Python's own limits, for what Jinja2 made of it
             raise UsageError(f"{where}: the template is nested too deeply", remedy="Flatten it.") from error
+        template.globals = {}  # every record's variables hold them; Jinja2 would list them anew for each rendering
+        short = filling(tree, escaped=bool(environment.autoescape))
+        if short is None or not {"batch", "batch.id", "batch.record", *self._globals}.isdisjoint(short.names):
+            self._beyond_fields = True
+        return Template(where, template, budget=budget, flat=flat, filling=short)
+
+    def _shown(self, value: Any) -> Any:
+        """A value as it is shown: null is nothing."""
+        if isinstance(value, str | int | float):
+            return value
+        return "" if value is None else self._text.shown(value)
+
+    def _marked_data(self, value: Any) -> str:
+        """One piece of data between marks; marks inside come from a macro, whose whole output is data here."""
+        return f"{self._mark}{str(self._shown(value)).replace(self._mark, '')}{self._mark}"
 
 
 class StructuredTemplate:
@@ -211,7 +263,22 @@ class StructuredTemplate:
         Raises:
             RecordError: As `Template.render`.
         """
-        return self._template.render(variables).split(self._mark)
+        template = self._template
+        if template.filling is not None:
+            return template.filling.interleave(template.values(template.filling, variables))
+        return template.render(variables).split(self._mark)
+
+    def own_and_data(self, variables: dict[str, Any]) -> tuple[tuple[str, ...], Sequence[str]]:
+        """The same by kind: the template's own texts, and the data that stands between each and the next.
+
+        Raises:
+            RecordError: As `Template.render`.
+        """
+        template = self._template
+        if template.filling is not None:
+            return template.filling.own, template.values(template.filling, variables)
+        pieces = template.render(variables).split(self._mark)
+        return tuple(pieces[::2]), pieces[1::2]
 
 
 class _FolderLoader(jinja2.BaseLoader):
@@ -257,17 +324,27 @@ def read_source(path: Path, where: str) -> str:
         ) from error
 
 
-def _null_is_nothing(value: object) -> object:
-    return "" if value is None else value
+def _image_references(images: Images) -> type[Extension]:
+    """What rewrites the references to images in every HTML template, those that are included as well."""
 
+    class ImageReferences(Extension):
+        """Jinja2's hook for the source of templates."""
 
-def _marker(mark: str) -> Callable[[object], str]:
-    def marked(value: object) -> str:
-        """One piece of data between marks; marks inside come from a macro, whose whole output is data here."""
-        shown = "" if value is None else str(value)
-        return f"{mark}{shown.replace(mark, '')}{mark}"
+        def __init__(self, environment: jinja2.Environment) -> None:
+            super().__init__(environment)
+            environment.filters[FILTER] = images.reference
 
-    return marked
+        def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:  # noqa: ARG002 - Jinja2's signature
+            return images.rewrite(source, self._is_template)
+
+        def _is_template(self, text: str) -> bool:
+            try:
+                self.environment.parse(text)
+            except jinja2.TemplateSyntaxError:
+                return False
+            return True
+
+    return ImageReferences
 
 
 def _one_line(text: str) -> str:

@@ -20,13 +20,19 @@ _EXPECTED: Final = "expected a name that ends in .csv or .jsonl, or in one of th
 
 
 class RecordReader:
-    """The records of a file, in order, as :func:`open_records` opened it. Closed as a context manager."""
+    """The records of a file, in order, as :func:`open_records` opened it. Closed as a context manager.
+
+    Attributes:
+        given: How many records were returned so far.
+    """
 
     def __init__(self, source: Source, parser: _Parser) -> None:
+        self.given = 0
         self._source = source
         self._parser = parser
         self._rows: list[Record | BadRecord] = []
         self._given = 0
+        self._began_at = 0
         self._is_at_end = False
 
     @property
@@ -43,6 +49,21 @@ class RecordReader:
     def position(self) -> int:
         """How many of the stored bytes have been read."""
         return self._source.position
+
+    @property
+    def progress(self) -> float | None:
+        """How much of the file the records that were given make, from 0 to 1; None for a pipe.
+
+        Bytes are read in blocks of many records: within a block it is told by the records.
+        """
+        size, position = self.size, self.position
+        if size is None:
+            return None
+        if self._rows:
+            position = self._began_at + (position - self._began_at) * self._given // len(self._rows)
+        elif not self._is_at_end:
+            position = self._began_at
+        return min(1.0, position / size) if size else 1.0
 
     @property
     def size(self) -> int | None:
@@ -63,11 +84,14 @@ class RecordReader:
         while self._given >= len(self._rows):
             if self._is_at_end:
                 return []
+            if self._rows:
+                self._began_at = self.position
             rows = self._parser.next()
             self._is_at_end = rows is None
             self._rows, self._given = rows or [], 0
         rows = self._rows[self._given : self._given + n]
         self._given += len(rows)
+        self.given += len(rows)
         return rows
 
     def close(self) -> None:

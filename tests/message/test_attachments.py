@@ -10,10 +10,14 @@ import pytest
 
 from batchsend.errors import RecordError
 from batchsend.message import attachments as module
-from batchsend.message.attachments import AttachmentFiles
+from batchsend.message.attachments import AttachmentFiles, check_media_type, file_part
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+def part_of(files: AttachmentFiles, name: str) -> bytes:
+    return b"".join(file_part(files.read(name)))
 
 
 @pytest.fixture
@@ -38,12 +42,13 @@ def folder(tmp_path: Path) -> Path:
         ("Rechnung für Jörg.pdf", "application/pdf"),
         ("請求書" * 20 + ".pdf", "application/pdf"),
         ("x" * 200 + ".pdf", "application/pdf"),
+        ("=?utf-8?q?x?=.txt", "text/plain"),
     ],
 )
 def test_a_file_is_read_back_under_its_name_and_type(folder: Path, name: str, media_type: str) -> None:
     content = os.urandom(1000) + b"\r\n.\r\n"
     (folder / name).write_bytes(content)
-    part = AttachmentFiles(folder, confined=True).part(name)
+    part = part_of(AttachmentFiles(folder, inside=folder), name)
     assert part.isascii()
     assert all(len(line) <= 78 for line in part.split(b"\r\n"))
     parsed = message_from_bytes(part, policy=policy.default)
@@ -79,36 +84,67 @@ def test_a_record_cannot_attach(folder: Path, name: str, reason: str) -> None:
     with (folder / "huge.bin").open("wb") as file:
         file.truncate(50_000_001)
     with pytest.raises(RecordError, match=reason):
-        AttachmentFiles(folder, confined=True).part(name)
+        part_of(AttachmentFiles(folder, inside=folder), name)
 
 
 def test_the_campaigns_author_may_attach_from_anywhere(folder: Path) -> None:
-    assert b'filename="outside.txt"' in AttachmentFiles(folder, confined=False).part("../outside.txt")
+    assert b'filename="outside.txt"' in part_of(AttachmentFiles(folder, inside=None), "../outside.txt")
 
 
 def test_a_link_is_attached_under_its_own_name(folder: Path) -> None:
     (folder / "terms-v7.pdf").write_bytes(b"terms")
     (folder / "terms.pdf").symlink_to("terms-v7.pdf")
-    files = AttachmentFiles(folder, confined=True)
-    assert b'filename="terms-v7.pdf"' in files.part("terms-v7.pdf")
-    assert b'filename="terms.pdf"' in files.part("terms.pdf")
+    files = AttachmentFiles(folder, inside=folder)
+    assert b'filename="terms-v7.pdf"' in part_of(files, "terms-v7.pdf")
+    assert b'filename="terms.pdf"' in part_of(files, "terms.pdf")
 
 
 def test_a_file_is_encoded_once_and_again_when_it_has_changed(folder: Path) -> None:
     (folder / "a.txt").write_bytes(b"one")
-    files = AttachmentFiles(folder, confined=True)
-    first = files.part("a.txt")
-    assert files.part("a.txt") is first
+    files = AttachmentFiles(folder, inside=folder)
+    first = files.read("a.txt")
+    assert files.read("a.txt") is first
     (folder / "a.txt").write_bytes(b"three")
-    assert message_from_bytes(files.part("a.txt")).get_payload(decode=True) == b"three"
+    assert message_from_bytes(part_of(files, "a.txt")).get_payload(decode=True) == b"three"
 
 
 def test_what_is_kept_in_memory_is_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_CACHED", 3_000)
-    files = AttachmentFiles(folder, confined=True)
+    files = AttachmentFiles(folder, inside=folder)
     for number in range(4):
         (folder / f"{number}.bin").write_bytes(bytes(1000))
-        files.part(f"{number}.bin")
-    last = files.part("3.bin")
-    assert files.part("3.bin") is last
-    assert files.part("0.bin") is not files.part("0.bin") or sum(map(len, files._parts.values())) <= 3_000
+        files.read(f"{number}.bin")
+    last = files.read("3.bin")
+    assert files.read("3.bin") is last
+    assert (
+        files.read("0.bin") is not files.read("0.bin")
+        or sum(len(file.content) for file in files._files.values()) <= 3_000
+    )
+
+
+def test_a_part_has_the_name_and_type_that_it_is_given(folder: Path) -> None:
+    (folder / "a.bin").write_bytes(b"a,b")
+    file = AttachmentFiles(folder, inside=folder).read("a.bin")
+    parsed = message_from_bytes(
+        b"".join(file_part(file, name="Übersicht.csv", media_type="text/csv; charset=utf-8", content_id="x@y")),
+        policy=policy.default,
+    )
+    assert parsed.get_filename() == "Übersicht.csv"
+    assert (parsed.get_content_type(), parsed.get_content_charset()) == ("text/csv", "utf-8")
+    assert parsed["Content-ID"] == "<x@y>"
+    assert parsed.get_content_disposition() == "inline"
+    with pytest.raises(RecordError, match=r"the name of an attachment contains .*U\+000D"):
+        file_part(file, name="a\r\nBcc: x")
+
+
+@pytest.mark.parametrize("media_type", ["application/pdf", "text/csv; charset=utf-8", 'text/x; name="a b"'])
+def test_a_media_type_may_have_parameters(media_type: str) -> None:
+    check_media_type(media_type)
+
+
+@pytest.mark.parametrize(
+    "media_type", ["", "pdf", "a/b\r\nBcc: x", "a/b; c", "text/plain;", "a/é", "message/rfc822", "MULTIPART/mixed"]
+)
+def test_what_is_no_media_type_of_a_file_is_refused(media_type: str) -> None:
+    with pytest.raises(RecordError, match=r"media type|cannot be attached as"):
+        check_media_type(media_type)

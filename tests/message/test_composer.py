@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from email import message_from_bytes, policy
-from email.message import EmailMessage
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,46 +12,10 @@ from batchsend.campaign import Message
 from batchsend.errors import RecordError, UsageError
 from batchsend.message.composer import Composer
 from batchsend.records import Record
+from tests.message.composing import ANN, BASIC, body, compose, composer, parse, shape
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from batchsend.message.submission import Submission
-
-BASIC: dict[str, Any] = {
-    "from_": "App <hello@mail.example.com>",
-    "subject": "Hello {{ name }}",
-    "text": "Hi {{ name }}\n",
-}
-ANN = {"email": "ann@example.com", "name": "Ann"}
-
-
-def composer(directory: Path, *, recipient_field: str | None = None, **keys: Any) -> Composer:
-    message = Message(**{**BASIC, **keys})
-    return Composer(message, directory=directory, batch_id="b1", recipient_field=recipient_field)
-
-
-def compose(directory: Path, fields: dict[str, Any] | None = None, **keys: Any) -> Submission:
-    return composer(directory, **keys).compose(Record(7, 8, ANN if fields is None else fields))
-
-
-def parse(submission: Submission) -> EmailMessage:
-    content = submission.content
-    assert content.endswith(b"\r\n")
-    assert content.count(b"\r") == content.count(b"\n") == content.count(b"\r\n")
-    assert all(len(line) <= 998 for line in content.split(b"\r\n"))
-    parsed = message_from_bytes(content, policy=policy.default)
-    assert isinstance(parsed, EmailMessage)
-    assert not parsed.defects
-    return parsed
-
-
-def body(parsed: EmailMessage, kind: str) -> str:
-    part = parsed.get_body((kind,))
-    assert part is not None
-    text = part.get_content()
-    assert isinstance(text, str)
-    return text.replace("\r\n", "\n")
 
 
 def test_the_simplest_message_is_text_alone(tmp_path: Path) -> None:
@@ -222,10 +184,10 @@ def test_any_body_is_read_back(tmp_path: Path, text: str) -> None:
 def test_a_body_that_quotes_the_boundary_adds_no_part(tmp_path: Path) -> None:
     one = composer(tmp_path, text="{{ text }}", html="<p>x</p>")
     boundary = parse(one.compose(Record(1, 2, {**ANN, "text": "x"}))).get_boundary()
-    text = f"\n--{boundary}\nContent-Type: text/html\n\nevil\n--{boundary}--\n"
-    parsed = parse(one.compose(Record(2, 3, {**ANN, "text": text})))
-    assert [part.get_content_type() for part in parsed.walk()] == ["multipart/alternative", "text/plain", "text/html"]
-    assert body(parsed, "plain") == text
+    for text in (f"\n--{boundary}\nContent-Type: text/html\n\nevil\n--{boundary}--\n", f"--{boundary}--"):
+        parsed = parse(one.compose(Record(2, 3, {**ANN, "text": text})))
+        assert shape(parsed) == "alternative(text/plain, text/html)"
+        assert body(parsed, "plain") == text
 
 
 def test_a_local_part_in_another_script_stands_in_the_header_as_it_is(tmp_path: Path) -> None:
@@ -268,3 +230,32 @@ def test_a_missing_template_file_names_its_key(tmp_path: Path) -> None:
 def test_a_batch_id_that_is_no_part_of_a_message_id_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Message-ID"):
         Composer(Message(**BASIC), directory=tmp_path, batch_id="a b")
+
+
+def test_a_record_may_bring_its_own_message(tmp_path: Path) -> None:
+    fields = {**ANN, "subject": "Grüße {{ 7*7 }}", "html": "<p>{{ name }} &amp; <b>co</b></p>", "text": "<own>"}
+    own: dict[str, Any] = {"subject": "{{ subject }}", "text": "{{ text }}"}
+    parsed = parse(compose(tmp_path, fields, html="{{ html | safe }}", **own))
+    assert parsed["Subject"] == fields["subject"]
+    assert body(parsed, "html") == fields["html"]
+    assert body(parsed, "plain") == "<own>"
+    assert body(parse(compose(tmp_path, fields, html="{{ html }}", **own)), "html") == (
+        "&lt;p&gt;{{ name }} &amp;amp; &lt;b&gt;co&lt;/b&gt;&lt;/p&gt;"
+    )
+    derived = parse(compose(tmp_path, fields, html="{{ html | safe }}", text=None, subject="{{ subject }}"))
+    assert body(derived, "plain") == "{{ name }} & **co**\n"
+
+
+def test_text_derived_in_the_short_way_has_lines_like_any_other(tmp_path: Path) -> None:
+    parsed = parse(compose(tmp_path, text=None, html="<p>one\n{{ name }}</p>\n<p>two</p>\n<pre>a\nb</pre>\n"))
+    derived = body(parsed, "plain")
+    assert derived == body(
+        parse(compose(tmp_path, text=None, html="<p>one\nAnn</p>\n<p>two</p>\n<pre>a\nb</pre>\n")), "plain"
+    )
+
+
+def test_a_template_that_is_not_short_sees_batch_and_functions(tmp_path: Path) -> None:
+    parsed = parse(compose(tmp_path, subject="{{ name }}", text="{{ batch.record }}{{ range(2) | list }}{{ name }}"))
+    assert body(parsed, "plain") == "7[0, 1]Ann\n"
+    fields = {**ANN, "batch": "mine"}
+    assert body(parse(compose(tmp_path, fields, text="{{ batch }}")), "plain").startswith("Batch(id='b1', record=7)")

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsend.message.filling import filling
+from batchsend.message.templates import Batch
 
 TEXTS = st.text(st.characters(exclude_characters="{}%#"), max_size=20)
 NAMES = st.sampled_from(["a", "b", "name"])
@@ -33,7 +34,7 @@ def test_it_renders_what_the_template_renders(
 ) -> None:
     where = environment(autoescape=autoescape)
     source = "".join(pieces)
-    short = filling(where.parse(source), where)
+    short = filling(where.parse(source), escaped=bool(where.autoescape))
     assert short is not None
     assert short(variables) == where.from_string(source).render(variables)
 
@@ -41,7 +42,7 @@ def test_it_renders_what_the_template_renders(
 @pytest.mark.parametrize("autoescape", [False, True])
 def test_a_missing_variable_is_told_in_the_same_words(autoescape: bool) -> None:
     where = environment(autoescape=autoescape)
-    short = filling(where.parse("Hello {{ name }}"), where)
+    short = filling(where.parse("Hello {{ name }}"), escaped=autoescape)
     assert short is not None
     with pytest.raises(jinja2.UndefinedError) as said:
         short({})
@@ -52,8 +53,27 @@ def test_a_missing_variable_is_told_in_the_same_words(autoescape: bool) -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["{{ a.b }}", "{{ a|upper }}", "{% if a %}b{% endif %}", "{{ a + b }}", "{{ self }}", "{{ 'a' }}", "{{ a() }}"],
+    [
+        "{{ a.b }}",
+        "{{ batch.a }}",
+        "{{ batch.id.a }}",
+        "{{ a|upper }}",
+        "{% if a %}b{% endif %}",
+        "{{ a + b }}",
+        "{{ self }}",
+        "{{ 'a' }}",
+        "{{ a() }}",
+    ],
 )
 def test_it_leaves_everything_else_to_jinja(source: str) -> None:
     where = environment(autoescape=True)
-    assert filling(where.parse(source), where) is None
+    assert filling(where.parse(source), escaped=bool(where.autoescape)) is None
+
+
+@pytest.mark.parametrize("source", ["bounce+{{ batch.record }}@example.com", "{{ batch.id }}{{ a }}{{ batch.record }}"])
+def test_it_knows_what_the_batch_is(source: str) -> None:
+    where = environment(autoescape=True)
+    short = filling(where.parse(source), escaped=True)
+    assert short is not None
+    variables = {"batch": Batch("<b>", 7), "a": "<a>"}
+    assert short(variables) == where.from_string(source).render(variables)

@@ -43,11 +43,84 @@ def test_a_url_header_needs_its_angle_brackets_from_the_template() -> None:
 
 
 def test_tokens_stay_as_they_are() -> None:
-    assert render("List-Unsubscribe-Post", "List-Unsubscribe=One-Click") == (
-        "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
-    )
+    assert render("Feedback-ID", "{{ x }}:b:c:sender", x="a") == "Feedback-ID: a:b:c:sender\r\n"
     with pytest.raises(RecordError, match=r"^header Feedback-ID may hold ASCII only"):
         render("Feedback-ID", "{{ x }}", x="é")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Auto-Submitted", "auto-generated"),
+        ("Auto-Submitted", "auto-replied; owner-email=x"),
+        ("Precedence", "bulk"),
+        ("Precedence", "List"),
+        ("Feedback-ID", "sender"),
+        ("Feedback-ID", "march::news:sender"),
+        ("List-Id", "<news.example.com>"),
+        ("List-ID", '"The news" <news.example.com>'),
+        ("References", "<a@example.com> <b@example.com>"),
+    ],
+)
+def test_what_machines_understand_is_sent(name: str, value: str) -> None:
+    assert render(name, value) == f"{name}: {value}\r\n"
+    assert render(name, "{{ x }}", x=value) == f"{name}: {value}\r\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("Auto-Submitted", "yes", "'auto-generated'"),
+        ("Auto-Submitted", "", "'auto-generated'"),
+        ("Precedence", "high", "'bulk', 'list' or 'junk'"),
+        ("Feedback-ID", "a:b:c:d:e", "at most four parts"),
+        ("Feedback-ID", "a:b:c:", "the last of which says who sends"),
+        ("Feedback-ID", "a b:c", "without spaces"),
+        ("List-Id", "news.example.com", "in angle brackets"),
+        ("List-Id", "<news>", "domain-like"),
+    ],
+)
+def test_what_no_machine_understands_is_refused(name: str, value: str, expected: str) -> None:
+    for source in (value or "{{ '' }}", "{{ x }}"):
+        with pytest.raises(RecordError, match=rf"^header {name} is .*, and must be .*{expected}"):
+            render(name, source, x=value)
+
+
+UNSUBSCRIBE = "<https://example.com/u/{{ token }}>, <mailto:u@example.com>"
+
+
+def one_click(unsubscribe: str, post: str = "List-Unsubscribe=One-Click", **variables: Any) -> list[str]:
+    fields = custom_fields([("List-Unsubscribe-Post", post), ("List-Unsubscribe", unsubscribe)], TEMPLATES)
+    return [field.render(variables) for field in fields]
+
+
+def test_one_click_unsubscribing_has_both_headers() -> None:
+    """RFC 8058 §3.1."""
+    assert one_click(UNSUBSCRIBE, token="t") == [
+        "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n",
+        "List-Unsubscribe: <https://example.com/u/t>, <mailto:u@example.com>\r\n",
+    ]
+    with pytest.raises(UsageError, match="List-Unsubscribe-Post needs List-Unsubscribe beside it"):
+        custom_fields([("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")], TEMPLATES)
+
+
+@pytest.mark.parametrize(
+    "unsubscribe",
+    [
+        "<mailto:u@example.com>",
+        "<http://example.com/u>",
+        "<https://example.com/u>, <http://example.com/u>",
+        "<{{ x }}>",
+    ],
+)
+def test_one_click_unsubscribing_is_over_https(unsubscribe: str) -> None:
+    with pytest.raises(RecordError, match=r"^header List-Unsubscribe must have .*https.* List-Unsubscribe-Post"):
+        one_click(unsubscribe, x="http://example.com/u")
+
+
+def test_one_click_has_one_value() -> None:
+    with pytest.raises(RecordError, match="header List-Unsubscribe-Post is 'yes'"):
+        one_click(UNSUBSCRIBE, "yes")
 
 
 def test_other_headers_are_words_in_any_script() -> None:

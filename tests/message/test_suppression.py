@@ -104,3 +104,10 @@ def test_a_list_that_is_not_there_is_refused(tmp_path: Path) -> None:
     for name in ("none.txt", "none.csv"):
         with pytest.raises(UsageError, match=name):
             Suppression.read([tmp_path / name])
+
+
+def test_a_row_without_an_address_is_told_by_its_line(tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"gone\.csv:2: no address in it\nthe address belongs in one of the fields email"
+    ):
+        read(tmp_path / "gone.csv", "name\nA\n")

@@ -1,0 +1,66 @@
+"""The keys of a campaign file, and the tables that they stand in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
+
+import msgspec
+from msgspec import Meta, Struct
+
+from batchsend.campaign.model import Delivery, Message, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What stands at a campaign file's beginning, before the first table, and its tables.
+
+    Attributes:
+        recipients: The recipients file: CSV or JSON Lines, as it is or compressed by gzip or zstd; ``"-"`` for
+            standard input.
+        results: The results log.
+        recipient_field: The field that holds a record's address; by default the first of email, to, recipient and
+            address that exists.
+        server: The relay; or several, in order of preference.
+        message: What is sent.
+        delivery: How it is sent.
+    """
+
+    recipients: Annotated[str, Meta(min_length=1, description='the path of the recipients file, or "-"')]
+    results: Annotated[Path, Meta(description="the path of the results log")] = Path("results.jsonl")
+    recipient_field: Annotated[Annotated[str, Meta(min_length=1)] | None, Meta(description="the name of a field")] = (
+        None
+    )
+    server: Annotated[tuple[Server, ...], Meta(min_length=1, description="a table [server], or several [[server]]")]
+    message: Annotated[Message, Meta(description="a table [message]")]
+    delivery: Annotated[Delivery, Meta(description="a table [delivery]")] = Delivery()
+
+
+Table = tuple[str, ...]
+"""The names that lead to a table; none for the file's beginning."""
+
+
+def _tables(struct: type[Struct], table: Table) -> Iterator[tuple[Table, type[Struct]]]:
+    yield table, struct
+    for field in msgspec.structs.fields(struct):
+        for inner in _structs(field.type):
+            yield from _tables(inner, (*table, field.encode_name))
+
+
+def _structs(kind: Any) -> Iterator[type[Struct]]:
+    """The structs that a type is, or is made of: in an array, with an annotation, or as one of several."""
+    if isinstance(kind, type) and issubclass(kind, Struct):
+        yield kind
+    for part in get_args(kind):
+        yield from _structs(part)
+
+
+TABLES: Final[dict[Table, type[Struct]]] = dict(_tables(File, ()))
+"""Every table that a campaign file may have, by its name, and what it holds."""
+
+
+def expected(field: msgspec.structs.FieldInfo) -> str:
+    """What the model says that a key expects."""
+    return next(str(meta.description) for meta in get_args(field.type)[1:] if isinstance(meta, Meta))

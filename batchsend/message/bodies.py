@@ -1,0 +1,210 @@
+"""The bodies of a campaign's messages, text and HTML, and the files that belong to them."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from batchsend.campaign import Attachment
+from batchsend.errors import RecordError, UsageError
+from batchsend.message.attachments import AttachmentFiles, check_media_type, file_part
+from batchsend.message.calendars import calendar_part
+from batchsend.message.encoding import EIGHT_BIT, encode_text, seven_bit
+from batchsend.message.entity import Entity
+from batchsend.message.mime import Files, Skeleton
+from batchsend.message.naming import naming
+from batchsend.message.templates import read_source
+from batchsend.message.text import text_from_html
+from batchsend.message.texts import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from batchsend.campaign import Message
+    from batchsend.message.attachments import AttachedFile
+    from batchsend.message.encoding import Encoded
+    from batchsend.message.images import Images
+    from batchsend.message.templates import Template, Templates
+    from batchsend.message.texts import Rendered
+
+
+class CampaignBody:
+    """Text, HTML and files as the campaign file names them.
+
+    Args:
+        message: The campaign's message.
+        directory: The campaign's folder.
+        files: Finds files in that folder only.
+        templates: Compiles its templates.
+        images: Finds the images of its HTML.
+        eight_bit: Whether octets above 127 may be sent.
+
+    Raises:
+        UsageError: A template or a file is wrong; the message names the key.
+    """
+
+    def __init__(
+        self,
+        message: Message,
+        *,
+        directory: Path,
+        files: AttachmentFiles,
+        templates: Templates,
+        images: Images,
+        eight_bit: bool,
+    ) -> None:
+        self._images = images
+        html = _template(message.html, message.html_file, "html", templates.html)
+        text = _template(message.text, message.text_file, "text", templates.text)
+        if html is None and text is None:
+            raise UsageError("message: there is neither text nor HTML", remedy="Set html_file or text_file.")
+        self._skeleton = Skeleton()
+        compiled = partial(Text, delimiter=self._skeleton.delimiter, eight_bit=eight_bit)
+        self._eight_bit = eight_bit
+        self._html: Text | None = None
+        self._text: Text | None = None
+        if html is not None:
+            with naming("message.html"):
+                finish = None
+                if message.inline_css:
+                    html, finish = _with_inline_css(html, templates)
+                self._html = compiled(html, where="html", finish=finish)
+        if text is not None:
+            with naming("message.text"):
+                self._text = compiled(text, where="text")
+        self._derived: Encoded | None = None
+        if text is None and self._html is not None and self._html.constant is not None:
+            with naming("message.html"):
+                self._derived = self._derive(self._html.constant[0])
+        # What the campaign's author names may lie anywhere; what a record names may not.
+        anywhere = AttachmentFiles(directory, inside=None)
+        self._attachments = [
+            _Attachment(one, files if "{" in one.file else anywhere, templates, images)
+            for one in _with_options(message)
+        ]
+        if html is None and any(one.inline for one in self._attachments):
+            raise UsageError(
+                "message.attachments: inline is for what HTML shows, and there is none",
+                remedy="Leave inline out, or add html_file.",
+            )
+
+    def render(self, variables: dict[str, Any]) -> Entity:
+        """As `Body.render`."""
+        html: Rendered | None = None
+        encoded: Encoded | None = None
+        if self._html is not None:
+            html = self._html.render(variables)
+            encoded = html[1]
+        if self._text is not None:
+            text = self._text.render(variables)[1]
+        else:
+            text = self._derived or self._derive(html[0] if html else "")
+        files = self._files("" if html is None else html[0], variables)
+        pieces = self._skeleton.assemble(text, encoded, files)
+        if text[0] is EIGHT_BIT or (encoded is not None and encoded[0] is EIGHT_BIT):
+            return Entity(pieces, True, partial(self._in_seven_bits, text, encoded, files))
+        return Entity(pieces, False, None)
+
+    def _in_seven_bits(self, text: Encoded, html: Encoded | None, files: Files) -> list[bytes]:
+        delimiter = self._skeleton.delimiter
+        return self._skeleton.assemble(
+            seven_bit(text, delimiter), None if html is None else seven_bit(html, delimiter), files
+        )
+
+    def _derive(self, html: str) -> Encoded:
+        return encode_text(text_from_html(html), self._skeleton.delimiter, "text", eight_bit=self._eight_bit)
+
+    def _files(self, html: str, variables: dict[str, Any]) -> Files:
+        related = self._images.parts(html)
+        if not self._attachments:
+            return Files(related) if related else _NO_FILES
+        calendars: list[Sequence[bytes]] = []
+        attached: list[Sequence[bytes]] = []
+        for attachment in self._attachments:
+            file, part = attachment.render(variables)
+            (related if attachment.inline else attached).append(part)
+            if file.calendar is not None and not calendars and not attachment.inline:
+                calendars.append(calendar_part(*file.calendar, self._skeleton.delimiter))
+        return Files(related, calendars, attached)
+
+
+_NO_FILES = Files()
+
+
+class _Attachment:
+    """One attachment of the campaign file: the same for all records, or named by each."""
+
+    def __init__(self, options: Attachment, files: AttachmentFiles, templates: Templates, images: Images) -> None:
+        self.inline = options.inline
+        self._type = options.type
+        self._images = images
+        self._name: Template | None = None
+        with naming("message.attachments"):
+            if options.type is not None:
+                check_media_type(options.type)
+            file = templates.text(options.file, f"attachment {options.file!r}")
+            if options.name is not None:
+                self._name = templates.text(options.name, f"the name of attachment {options.file!r}")
+            if self.inline and (self._name or file).constant is None:
+                raise RecordError(f"attachment {options.file!r} is inline and has no name that the HTML can say")
+            self._files = files
+            self._file = file
+            self._constant: tuple[AttachedFile, list[bytes]] | None = None
+            if file.constant is not None and (self._name is None or self._name.constant is not None):
+                self._constant = self._part(file.constant, {})
+
+    def render(self, variables: dict[str, Any]) -> tuple[AttachedFile, list[bytes]]:
+        """The file and its part.
+
+        Raises:
+            RecordError: A record names a file that may not or cannot be attached.
+        """
+        if self._constant is not None:
+            return self._constant
+        path = self._file.render(variables)
+        if self._file.constant is None and ".." in PurePath(path).parts:
+            # Above the folder that the template names may lie the recipients file and the results log.
+            raise RecordError(f"attachment {path!r} leads upwards, and perhaps outside the campaign's folder")
+        return self._part(path, variables)
+
+    def _part(self, path: str, variables: dict[str, Any]) -> tuple[AttachedFile, list[bytes]]:
+        file = self._files.read(path)
+        name = file.name if self._name is None else self._name.render(variables)
+        content_id = self._images.content_id(name) if self.inline else None
+        return file, file_part(file, name=name, media_type=self._type, content_id=content_id)
+
+
+def _with_inline_css(html: Template, templates: Templates) -> tuple[Template, Callable[[str], str] | None]:
+    """The HTML with its style sheets inlined, and what does it for each record where it could not be done for all."""
+    from batchsend.message.css import inlined, inlined_source  # noqa: PLC0415 - only for campaigns that ask for it
+
+    if html.constant is not None:
+        return html, inlined
+    source = inlined_source(html)
+    return (html, inlined) if source is None else (templates.html(source, html.where), None)
+
+
+def inline_names(message: Message) -> frozenset[str]:
+    """What the HTML may refer to by ``cid:`` beside the files that are found: names of attachments, or their files'."""
+    return frozenset(
+        one.name or one.file.rpartition("/")[2]
+        for one in _with_options(message)
+        if one.inline and "{" not in (one.name or one.file)
+    )
+
+
+def _with_options(message: Message) -> list[Attachment]:
+    return [one if isinstance(one, Attachment) else Attachment(file=one) for one in message.attachments]
+
+
+def _template(
+    source: str | None, file: Path | None, key: str, compile_template: Callable[[str, str], Template]
+) -> Template | None:
+    if source is not None:
+        return compile_template(source, f"message.{key}")
+    if file is not None:
+        where = f"message.{key}_file"
+        return compile_template(read_source(file, where), file.name)
+    return None

@@ -1,0 +1,285 @@
+"""A whole message (RFC 5322) as the template: marks in its header and its texts, everything else as it is."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from email import message_from_bytes, policy
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
+from email.utils import collapse_rfc2231_value
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from batchsend.errors import UsageError
+from batchsend.message import tokens
+from batchsend.message.attachments import MAX_SIZE
+from batchsend.message.encoding import BASE64, EIGHT_BIT, Encoded, encode_base64, has_short_lines, seven_bit
+from batchsend.message.entity import Entity
+from batchsend.message.headers import ADDRESS_FIELDS, URL_FIELDS, Head
+from batchsend.message.mime import Boundary
+from batchsend.message.naming import naming
+from batchsend.message.texts import Text
+
+if TYPE_CHECKING:
+    from email.message import Message as Parsed
+    from pathlib import Path
+
+    from batchsend.message.templates import Templates
+
+_WHERE = "message.eml_file"
+# What an earlier transmission left behind, or what every message gets anew.
+_LEFT_OUT = re.compile(
+    r"date|message-id|mime-version|content-.*|received(-spf)?|return-path|delivered-to|x-original-to|dkim-signature"
+    r"|authentication-results|arc-.*|resent-.*|x-mozilla-.*|x-received|status|x-status|lines",
+    re.IGNORECASE,
+)
+_REFUSED = frozenset({"cc", "bcc"})
+# Their parts are signed as they are, or nobody can look into them.
+_WHOLE = frozenset({"multipart/signed", "multipart/encrypted", "message/rfc822", "message/delivery-status"})
+_MARKS = re.compile(r"(\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\})", re.DOTALL)
+_FOLD = re.compile(r"\r?\n(?=[ \t])")
+_WORD = r"=\?[^?\s]+\?[BbQq]\?[^?\s]*\?="
+_WORDS = re.compile(rf"{_WORD}(?:\s+{_WORD})*")
+
+
+class WholeMessage:
+    """The entities of a campaign whose message is a file.
+
+    Its texts are filled in and encoded anew; every other part keeps its headers and its content. Multipart entities get
+    boundaries that no data can contain.
+
+    Args:
+        path: The message.
+        templates: Compiles its texts; without images, as the message has brought its own.
+        eight_bit: Whether octets above 127 may be sent.
+
+    Attributes:
+        head: Its header, as templates.
+
+    Raises:
+        UsageError: It cannot be read, is no message, or has what cannot be sent.
+    """
+
+    def __init__(self, path: Path, templates: Templates, *, eight_bit: bool) -> None:
+        self._templates = templates
+        self._eight_bit = eight_bit
+        self._delimiter = f"=_{secrets.token_hex(12)}"
+        self._boundaries = 0
+        self._pieces: list[bytes | Text] = [b"MIME-Version: 1.0\r\n"]
+        self._octets = _read(path)
+        message = _parsed(self._octets, path)
+        self.head = _head(message)
+        self._add(message)
+        self._octets = b""
+
+    def render(self, variables: dict[str, Any]) -> Entity:
+        """As `bodies.Body.render`."""
+        pieces = [piece if isinstance(piece, bytes) else piece.render(variables)[1] for piece in self._pieces]
+        if any(piece[0] is EIGHT_BIT for piece in pieces if isinstance(piece, tuple)):
+            return Entity(_flat(pieces), True, partial(self._in_seven_bits, pieces))
+        return Entity(_flat(pieces), False, None)
+
+    def _in_seven_bits(self, pieces: list[bytes | Encoded]) -> list[bytes]:
+        return _flat([piece if isinstance(piece, bytes) else seven_bit(piece, self._delimiter) for piece in pieces])
+
+    def _add(self, part: Parsed) -> None:
+        """Take a part in, and those that it is made of."""
+        kind = part.get_content_type()
+        if part.is_multipart() and kind not in _WHOLE:
+            self._add_multipart(part)
+        elif kind.startswith("text/") and part.get_content_disposition() != "attachment" and self._is_template(part):
+            self._add_text(part)
+        else:
+            self._pieces.append(self._as_it_is(part))
+
+    def _add_multipart(self, part: Parsed) -> None:
+        self._boundaries += 1
+        parameters = "".join([f" {one};\r\n" for one in _parameters(part, but="boundary")])
+        boundary = Boundary(part.get_content_subtype(), f"{self._delimiter}_{self._boundaries}", parameters=parameters)
+        self._pieces += [_part_header(part, but=("content-type", "content-transfer-encoding")), boundary.opening]
+        for number, inner in enumerate(part.get_payload()):
+            if number:
+                self._pieces.append(boundary.between)
+            self._add(inner)
+        self._pieces.append(boundary.end)
+
+    def _is_template(self, part: Parsed) -> bool:
+        return _MARKS.search(_text(part)) is not None
+
+    def _add_text(self, part: Parsed) -> None:
+        kind = part.get_content_type()
+        where = f"the {kind} part"
+        with naming(_WHERE):
+            html = kind == "text/html"
+            template = (self._templates.html if html else self._templates.text)(_text(part), where)
+            text = Text(template, self._delimiter, where, eight_bit=self._eight_bit)
+        parameters = "".join([f";\r\n {one}" for one in _parameters(part, but="charset")])
+        header = f"Content-Type: {kind}; charset=utf-8{parameters}\r\n".encode("ascii")
+        self._pieces += [header + _part_header(part, but=("content-type", "content-transfer-encoding")), text]
+
+    def _as_it_is(self, part: Parsed) -> bytes:
+        """A part without marks: its own octets, or in base64 where they could not be sent to every server."""
+        if part.is_multipart() or part.get_content_type() in _WHOLE:
+            body = self._whole(part)
+            if not _is_sendable(body):
+                raise _refusal(
+                    f"its {part.get_content_type()} part has octets above 127 or lines of more than 998",
+                    "Encode what is in it as quoted-printable or base64.",
+                )
+            return _part_header(part, but=()) + b"\r\n" + body
+        body = _with_crlf(str(part.get_payload()).encode("utf-8", "surrogateescape"))
+        encoding = str(part.get("Content-Transfer-Encoding", "7bit")).strip().lower()
+        if encoding == "binary" or not _is_sendable(body):
+            return _part_header(part, but=("content-transfer-encoding",)) + BASE64 + encode_base64(_octets(part))
+        return _part_header(part, but=()) + b"\r\n" + body
+
+    def _whole(self, part: Parsed) -> bytes:
+        """The body of a part that has parts, or a message, of its own."""
+        boundary = part.get_boundary()
+        if boundary is None:
+            whole = part.as_bytes(policy=policy.compat32.clone(max_line_length=None))
+            return _with_crlf(whole).partition(b"\r\n\r\n")[2]
+        # A signature is about these octets, the spaces in their headers included, which parsing does not keep.
+        octets = _with_crlf(self._octets)
+        mark = re.escape(boundary.encode("ascii", "replace"))
+        found = re.search(rb"^--%b[ \t]*\r\n.*?^--%b--" % (mark, mark), octets, re.DOTALL | re.MULTILINE)
+        if found is None:
+            raise _refusal(f"its {part.get_content_type()} part has no end", "Save it anew.")
+        return found[0]
+
+
+def _flat(pieces: list[bytes | Encoded]) -> list[bytes]:
+    flat: list[bytes] = []
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            flat.append(piece)
+        else:
+            flat += piece
+    if not flat[-1].endswith(b"\r\n"):
+        flat.append(b"\r\n")
+    return flat
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            octets = file.read(MAX_SIZE + 1)
+    except OSError as error:
+        raise _refusal(f"cannot read {path}: {error.strerror}", "Check the path and its permissions.") from error
+    if len(octets) > MAX_SIZE:
+        raise _refusal(f"{path} has more than {MAX_SIZE} octets", "No relay takes such a message.")
+    return octets.removeprefix(b"\xef\xbb\xbf")
+
+
+def _parsed(octets: bytes, path: Path) -> Parsed:
+    message = message_from_bytes(octets, policy=policy.compat32)
+    for part in message.walk():
+        if part.defects:
+            defect = type(part.defects[0]).__name__
+            raise _refusal(f"{path} is not a message as RFC 5322 and RFC 2045 want it: {defect}", "Save it anew.")
+    return message
+
+
+def _head(message: Parsed) -> Head:
+    """The message's header, decoded, its fields as the campaign file would have them."""
+    own: dict[str, str] = {}
+    others: list[tuple[str, str]] = []
+    for name, raw in message.raw_items():
+        key = name.lower()
+        if _LEFT_OUT.fullmatch(name):
+            continue
+        if key in _REFUSED:
+            raise _refusal(f"has the header {name}", "A message goes to its record's recipient alone: take it out.")
+        value = _decoded(name, str(raw))
+        if key not in ("from", "to", "reply-to", "subject"):
+            others.append((name, value))
+        elif key in own:
+            raise _refusal(f"has the header {name} twice", "Keep one.")
+        else:
+            own[key] = value
+    if "from" not in own:
+        raise _refusal("has no header From", "Add it; it may have template marks.")
+    return Head(own["from"], own.get("to"), own.get("reply-to"), own.get("subject"), others)
+
+
+def _decoded(name: str, raw: str) -> str:
+    """A header's value as a template: unfolded, its encoded-words read (RFC 2047)."""
+    key = name.lower()
+    try:
+        value = _FOLD.sub("", raw).strip().encode("ascii", "surrogateescape").decode()
+        if key in ("from", "to", "reply-to") or key in ADDRESS_FIELDS:
+            # What they say is a name, whatever is in it.
+            return _WORDS.sub(lambda words: _quoted(_words(words[0])), value)
+        return value if key in tokens.NAMES | URL_FIELDS else _WORDS.sub(lambda words: _words(words[0]), value)
+    except (HeaderParseError, LookupError, UnicodeError) as error:
+        raise _refusal(f"header {name} cannot be decoded: {error}", "Write it in UTF-8.") from error
+
+
+def _words(text: str) -> str:
+    return str(make_header(decode_header(text)))
+
+
+def _quoted(text: str) -> str:
+    """A text as a quoted-string (RFC 5322 §3.2.4); template marks in it stay what they are."""
+    pieces = _MARKS.split(text)
+    pieces[::2] = [piece.replace("\\", "\\\\").replace('"', '\\"') for piece in pieces[::2]]
+    return f'"{"".join(pieces)}"'
+
+
+def _text(part: Parsed) -> str:
+    charset = str(part.get_content_charset("utf-8"))
+    try:
+        return _octets(part).decode(charset).replace("\r\n", "\n")
+    except (LookupError, UnicodeError) as error:
+        raise _refusal(f"a {part.get_content_type()} part is not {charset!r}: {error}", "Save it as UTF-8.") from error
+
+
+def _octets(part: Parsed) -> bytes:
+    octets = part.get_payload(decode=True)
+    return octets if isinstance(octets, bytes) else b""
+
+
+def _parameters(part: Parsed, *, but: str) -> list[str]:
+    """The parameters of its Content-Type, without one."""
+    found = []
+    for name, value in (part.get_params() or [])[1:]:
+        if name.lower() != but:
+            escaped = collapse_rfc2231_value(value).replace("\\", "\\\\").replace('"', '\\"')
+            _require_plain("Content-Type", escaped)
+            found.append(f'{name}="{escaped}"')
+    return found
+
+
+def _part_header(part: Parsed, *, but: tuple[str, ...]) -> bytes:
+    """The header of a part as it is, without some of its fields."""
+    lines: list[str] = []
+    for name, raw in part.raw_items():
+        key = name.lower()
+        if key.startswith("content-") and key not in but:
+            value = str(raw)
+            _require_plain(name, value)
+            lines.append(f"{name}: {value.strip()}\n")
+    return _with_crlf("".join(lines).encode("ascii"))
+
+
+def _require_plain(name: str, value: str) -> None:
+    if _MARKS.search(value):
+        raise _refusal(
+            f"header {name} of a part has template marks",
+            "They may stand in the message's own header and in its texts.",
+        )
+    if not value.isascii() or "\0" in value:
+        raise _refusal(f"header {name} of a part is not ASCII", "Encode it by RFC 2231, or name the file in ASCII.")
+
+
+def _is_sendable(body: bytes) -> bool:
+    return body.isascii() and b"\0" not in body and has_short_lines(body)
+
+
+def _with_crlf(octets: bytes) -> bytes:
+    return octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+
+
+def _refusal(what: str, remedy: str) -> UsageError:
+    return UsageError(f"{_WHERE}: {what}", remedy=remedy)

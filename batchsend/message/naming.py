@@ -1,0 +1,28 @@
+"""Which key of the campaign file an error is about."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from batchsend.errors import RecordError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def naming(key: str) -> Iterator[None]:
+    """Make an error of the campaign out of what is wrong before any record is there.
+
+    Args:
+        key: Where it is wrong.
+
+    Raises:
+        UsageError: Something is; the message begins with the key.
+    """
+    try:
+        yield
+    except (RecordError, UsageError) as error:
+        remedy = error.remedy or "Mend this key of the campaign file."
+        raise UsageError(f"{key}: {error.message}", remedy=remedy) from error

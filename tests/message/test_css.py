@@ -1,0 +1,93 @@
+"""Style sheets in style attributes: once where that is right for every record, otherwise record by record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batchsend.message import css
+from batchsend.message.css import inlined, inlined_source
+from batchsend.message.templates import Templates
+from batchsend.records import Record
+from tests.message.composing import ANN, body, compose, composer, parse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STYLE = "<style>p { color: red } .big { font-size: 2em } @media (max-width: 9px) { p { color: blue } }</style>"
+
+
+def html(directory: Path, source: str, **fields: Any) -> str:
+    return body(parse(compose(directory, {**ANN, **fields}, html=source, inline_css=True)), "html")
+
+
+@pytest.mark.parametrize(
+    ("source", "once"),
+    [
+        ("<p>{{ name }}</p>", True),
+        (
+            '<p title="{{ name }}"><a href="https://example.com/{{ name }}?a=1&amp;b={{ name }}">{{ name }}</a></p>',
+            True,
+        ),
+        ("<table><tr><td>{{ name }}</td></tr></table>{{ name }}{{ name }}", True),
+        ("<p>no data at all</p>", True),
+        ('<p class="{{ name }}">x</p>', False),
+        ('<p style="width: {{ name }}">x</p>', False),
+        ("<p {{ name }}>x</p>", False),
+        ("<{{ name }}>x", False),
+        ("<style>p { width: {{ name }} }</style><p>x</p>", False),
+        ("<style>p:empty { width: 1px }</style><p>{{ name }}</p>", False),
+        ("<style>p[title=Ann] { width: 1px }</style><p title='{{ name }}'>x</p>", False),
+        ("<!--[if mso]><p>{{ name }}</p><![endif]-->", False),
+        ("<p>{{ name | upper }}</p>", False),
+        ("<p>{{ name | safe }}</p>", False),
+        ("{% for i in [1, 2] %}<p>{{ i }}</p>{% endfor %}", False),
+        ("{% raw %}{{ name }}{% endraw %}{{ name }}", False),
+    ],
+)
+def test_the_result_is_that_of_the_rendered_document(tmp_path: Path, source: str, once: bool) -> None:
+    """Whether it is done once or for each record, the style is what a browser would have applied."""
+    source = STYLE + source
+    templates = Templates(tmp_path)
+    template = templates.html(source, "html")
+    assert once == (template.constant is not None or inlined_source(template) is not None)
+    rendered = body(parse(compose(tmp_path, {**ANN, "name": "big"}, html=source)), "html")
+    assert html(tmp_path, source, name="big") == inlined(rendered).replace("\r\n", "\n")
+
+
+def test_style_sheets_are_inlined_once_where_they_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = composer(tmp_path, html=f"{STYLE}<p class='big'>{{{{ name }}}}</p>", inline_css=True)
+    monkeypatch.setattr(css, "inlined", lambda _: pytest.fail("inlined for a record"))
+    found = body(parse(one.compose(Record(1, 2, ANN))), "html")
+    assert '<p class="big" style="color: red;font-size: 2em;">Ann</p>' in found
+    assert "@media" in found
+
+
+def test_data_stays_data(tmp_path: Path) -> None:
+    name = "<style>p { color: black }</style>{{ 7*7 }} \"'&"
+    found = html(tmp_path, f"{STYLE}<p title='{{{{ name }}}}'>{{{{ name }}}}</p>", name=name)
+    assert "color: black" not in found.partition("<p")[0]
+    assert 'style="color: red;"' in found
+    assert "{{ 7*7 }}" in found
+    assert "<style>p { color: black" not in found
+
+
+def test_images_are_found_as_well(tmp_path: Path) -> None:
+    (tmp_path / "logo.png").write_bytes(b"logo")
+    for source in ('<img src="logo.png"><p>{{ name }}</p>', "<p style=\"background: url('logo.png')\">{{ name }}</p>"):
+        parsed = parse(compose(tmp_path, html=STYLE + source, inline_css=True))
+        (image,) = [part for part in parsed.walk() if part.get_content_type() == "image/png"]
+        assert f"cid:{image['Content-ID'].strip('<>')}" in body(parsed, "html")
+
+
+def test_nothing_is_read_or_fetched(tmp_path: Path) -> None:
+    (tmp_path / "own.css").write_text("p { color: green }")
+    links = f'<link rel="stylesheet" href="{tmp_path}/own.css"><link rel="stylesheet" href="http://127.0.0.1:9/x.css">'
+    for source in (links + "<p>{{ name }}</p>", "{{ name | safe }}<p>x</p>"):
+        assert "green" not in html(tmp_path, source, name=links)
+
+
+def test_the_text_is_derived_from_it_too(tmp_path: Path) -> None:
+    parsed = parse(compose(tmp_path, text=None, html=f"{STYLE}<p>Hi {{{{ name }}}}</p>", inline_css=True))
+    assert body(parsed, "plain") == "Hi Ann\n"
