@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import shlex
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,12 +14,12 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from batchsend.campaign import Campaign, load
+from batchsend.campaign import Campaign, cautions, load
 from batchsend.delivery.opening import Opener
 from batchsend.delivery.pool import Pool
 from batchsend.delivery.retry import Waiting
 from batchsend.dispatch import Dispatch
-from batchsend.errors import RunError, UsageError
+from batchsend.errors import RunError
 from batchsend.loop import run
 from batchsend.message import Composer, Submission, Suppression
 from batchsend.outcome import Outcome
@@ -27,6 +28,7 @@ from batchsend.records import open_records
 from batchsend.report.summary import Summary
 from batchsend.results import killed
 from batchsend.results.addressees import Addressees
+from batchsend.results.groupsync import GroupSync
 from batchsend.results.ledger import Ledger
 from batchsend.results.line import RecipientsFile, Run
 from batchsend.results.log import refuse_used
@@ -38,9 +40,11 @@ if TYPE_CHECKING:
     import ssl
     from collections import Counter
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from anyio.abc import ObjectSendStream
 
+    from batchsend.delivery.statistics import PoolStatistics
     from batchsend.outcome import DeliveryResult
     from batchsend.results.resumption import Resumption
 
@@ -76,7 +80,6 @@ class Batch:
         server: str | None = None,
         only: tuple[str, ...] = (),
     ) -> None:
-        _refuse_unsupported(campaign)
         if resumption is None:
             refuse_used(campaign.results)
         else:
@@ -89,6 +92,7 @@ class Batch:
         self._server = server or f"{campaign.servers[0].host}:{campaign.servers[0].port}"
         self._only = only
         self._selection = select(campaign.recipients, only)
+        self._durable = campaign.delivery.durability == "power"
         self._started = time.time()
         self._limit = limit
         self._notice = notice
@@ -103,6 +107,7 @@ class Batch:
         )
         self._suppression = Suppression.read(campaign.delivery.suppress)
         self._reader = open_records(campaign.recipients)
+        self._addressees = None if campaign.delivery.duplicates == "send" else Addressees(campaign.results.parent)
         self._pool: Pool | None = None
         self._dispatch: Dispatch | None = None
 
@@ -120,9 +125,22 @@ class Batch:
 
     @property
     def progress(self) -> float | None:
-        """How much of the recipients file has been read, from 0 to 1; None where its size is not known."""
-        size = self._reader.size
-        return None if size is None else min(1.0, self._reader.position / size) if size else 1.0
+        """How much of the work is done, from 0 to 1; None where it is not known how much there is.
+
+        What was read and has no outcome yet is not done; all of this is told by the size of the recipients file.
+        """
+        read, given = self._reader.progress, self._reader.given
+        if read is not None and given and self._dispatch is not None:
+            read *= max(0, given - self._dispatch.under_way) / given
+        if self._limit is None:
+            return read
+        done = self.summary.records - self.summary.waiting
+        return max(read or 0.0, min(1.0, done / self._limit))
+
+    @property
+    def statistics(self) -> PoolStatistics | None:
+        """Sessions, pace and replies as they are now; None before anything is sent."""
+        return None if self._pool is None else self._pool.statistics()
 
     def stop(self, reason: str) -> None:
         """Begin nothing more; what is under way is awaited, and `run` then returns."""
@@ -144,9 +162,12 @@ class Batch:
             RunError: The run stopped early: the server is gone or refuses the sender, or the log cannot be written.
         """
         began = time.monotonic()
+        for caution in cautions(self.campaign.servers):
+            self._notice(caution)
         try:
-            with self._reader, self._ledger(await self._run_line()) as ledger:
-                self._dispatch = dispatch = Dispatch(ledger, self.summary, self._retries(), self._resumption)
+            with self._reader, self._closing(), self._ledger(await self._run_line()) as ledger:
+                disk = GroupSync(ledger) if self._durable else None
+                self._dispatch = dispatch = Dispatch(ledger, self.summary, self._retries(), self._resumption, disk)
                 await self._write_what_was_in_flight(ledger)
                 self._pool = pool = Pool(
                     self._opener,
@@ -158,10 +179,12 @@ class Batch:
                     notice=self._notice,
                 )
                 dispatch.on_failure = pool.stop
+                if disk is not None:
+                    disk.on_failure = pool.stop
                 if self.summary.stopped is not None:
                     pool.stop()
                 try:
-                    await self._send(pool, dispatch)
+                    await self._send(pool, dispatch, disk)
                 except RunError as error:
                     self.summary.stopped = error.message
                     raise
@@ -190,18 +213,23 @@ class Batch:
         """
         began = time.monotonic()
         self.summary.results = None
-        with self._reader:
+        with self._reader, self._closing():
             async for batch in self._first_pass(self.summary.count).batches():
                 self.summary.ready += len(batch)
         self.summary.elapsed = time.monotonic() - began
         return self.summary
+
+    def _closing(self) -> AbstractContextManager[object]:
+        return nullcontext() if self._addressees is None else self._addressees
 
     def _ledger(self, line: Run) -> Ledger:
         delivery = self.campaign.delivery
         # A spare session beside the slots; and of each transaction's place, one for it and one for the outcome of the
         # one before, which is not written yet. Twice that, so that the journal need not grow while messages go out.
         capacity = 4 * (delivery.max_connections + 1) * delivery.depth
-        return Ledger(self.campaign.results, line, capacity=capacity, resumption=self._resumption)
+        return Ledger(
+            self.campaign.results, line, capacity=capacity, resumption=self._resumption, durable=self._durable
+        )
 
     def _retries(self) -> Waiting:
         delivery = self.campaign.delivery
@@ -218,7 +246,7 @@ class Batch:
             self._suppression,
             report=report,
             limit=self._limit,
-            addressees=None if self.campaign.delivery.duplicates == "send" else Addressees(),
+            addressees=self._addressees,
         )
         past, selection = self._resumption, self._selection
         if past is None:
@@ -230,8 +258,8 @@ class Batch:
             was_offered=past.was_offered,
         )
 
-    async def _send(self, pool: Pool, dispatch: Dispatch) -> None:
-        """Run producer and pool side by side until the pool is done."""
+    async def _send(self, pool: Pool, dispatch: Dispatch, disk: GroupSync | None) -> None:
+        """Run producer and pool side by side until the pool is done, and what syncs the account."""
         into_pool, from_producer = anyio.create_memory_object_stream[list[Submission]](1)
         failure: RunError | None = None
 
@@ -246,6 +274,8 @@ class Batch:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(produce)
+            if disk is not None:
+                tasks.start_soon(disk.run)
             try:
                 await pool.run(from_producer)
             except RunError as error:
@@ -267,7 +297,7 @@ class Batch:
         self, chosen: dict[int, int], into_pool: ObjectSendStream[list[Submission]], dispatch: Dispatch
     ) -> None:
         """Read the recipients file from its beginning for the records that are due."""
-        began = time.monotonic()
+        began, handing_over = time.monotonic(), 0.0
         with open_records(self.campaign.recipients) as reader:
             producer = Producer(
                 reader,
@@ -278,8 +308,10 @@ class Batch:
                 last=max(chosen),
             )
             async for batch in producer.batches():
+                found = time.monotonic()
                 await dispatch.hand_over(batch, into_pool)
-        dispatch.pause_between_passes(time.monotonic() - began)
+                handing_over += time.monotonic() - found
+        dispatch.pause_between_passes(time.monotonic() - began - handing_over)
 
     async def _write_what_was_in_flight(self, ledger: Ledger) -> None:
         """Give what was in flight when the earlier run was killed its lines in the log, before anything is sent.
@@ -342,11 +374,3 @@ def send(campaign: Campaign | Path | str, *, limit: int | None = None) -> Summar
 def _new_id() -> str:
     """A run's identity: sortable by time, and never the same twice."""
     return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.{secrets.token_hex(6)}"
-
-
-def _refuse_unsupported(campaign: Campaign) -> None:
-    if campaign.delivery.durability != "process":
-        raise UsageError(
-            f'{campaign.path}: [delivery] durability = "{campaign.delivery.durability}" is not there yet',
-            remedy='leave it out: "process", the default, survives everything but the end of the machine',
-        )

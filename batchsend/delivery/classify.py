@@ -69,6 +69,8 @@ _TOO_FAST = re.compile(
     re.IGNORECASE,
 )
 
+# RFC 3463 §3.3: "too many messages in this mailbox" is about nobody else.
+_MAILBOX_FULL = re.compile(r"[45]\.2\.2$")
 
 _TOO_MANY_CONNECTIONS = re.compile(
     rb"concurrent (?:smtp )?(?:connection|session)s?|too many (?:\w+ ){0,2}(?:connection|session)s|"
@@ -91,7 +93,7 @@ def classify(stage: Stage, reply: Reply) -> Verdict:
         return Verdict(Outcome.DEFERRED, "credentials", Effect.CREDENTIALS_REFUSED)
     if code == 432 or _TOO_MANY_CONNECTIONS.search(reply.raw):
         return Verdict(Outcome.DEFERRED, "too many connections", Effect.FEWER_SESSIONS)
-    if _TOO_FAST.search(reply.raw):
+    if _TOO_FAST.search(reply.raw) and not _MAILBOX_FULL.match(reply.enhanced or ""):
         return Verdict(Outcome.DEFERRED, "throttled", Effect.SLOW_DOWN)
     # RFC 5321 §4.5.3.1.10: 552 to RCPT is what older servers say for "too many recipients", and is to be read as 452.
     if code < 500 or (code == 552 and stage is Stage.RCPT):

@@ -41,6 +41,11 @@ class Limits:
         self._last_count = 0
         self._repeated = 0
 
+    @property
+    def allowed(self) -> int:
+        """How many sessions there might be at once when that was last decided."""
+        return self._connections
+
     def connections(self, now: float) -> int:
         """How many sessions there may be at once."""
         if self._connections < self._max_connections and now >= self._held_until:

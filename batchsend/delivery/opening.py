@@ -28,7 +28,7 @@ from batchsend.outcome import Stage
 from batchsend.smtp.extensions import Extensions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from batchsend.campaign import Server, Timeouts
 
@@ -109,6 +109,24 @@ class Opener:
             raise UsageError("there is no server to send to", remedy="name one in [server]")
         raise first
 
+    async def open_each(self) -> AsyncGenerator[tuple[str, Opened | OpeningError], None]:
+        """Open one session after the other, to every address of every server.
+
+        Yields:
+            The address, or host and port where it has none; and the session, or why there is none.
+        """
+        for route in self._routes:
+            try:
+                addresses = await route.addresses()
+            except OpeningError as error:
+                yield route.where, error
+                continue
+            for address in addresses:
+                try:
+                    yield str(address[4][0]), await route.open([address])
+                except OpeningError as error:
+                    yield str(address[4][0]), error
+
 
 class _Route:
     """The way to one server."""
@@ -131,8 +149,9 @@ class _Route:
                 f"{self.where}: credentials are not sent without TLS", remedy='set tls = "starttls" or tls = "implicit"'
             )
 
-    async def open(self) -> Opened:
-        connection = await self._connect()
+    async def open(self, addresses: Sequence[_Address] | None = None) -> Opened:
+        """Open one session to the first of these addresses that answers; None for the host's."""
+        connection = await self._connect(await self.addresses() if addresses is None else addresses)
         client = SMTP(
             hostname=self.server.host,
             port=None,
@@ -150,10 +169,10 @@ class _Route:
             await _hang_up(connection)
             raise
 
-    async def _connect(self) -> socket.socket:
-        """A TCP connection to the first of the host's addresses that answers."""
+    async def _connect(self, addresses: Sequence[_Address]) -> socket.socket:
+        """A TCP connection to the first of the addresses that answers."""
         failures: list[str] = []
-        for address in await self._addresses():
+        for address in addresses:
             try:
                 connection = await self._dial(address)
             except TimeoutError:
@@ -181,7 +200,7 @@ class _Route:
             raise
         return connection
 
-    async def _addresses(self) -> Sequence[_Address]:
+    async def addresses(self) -> Sequence[_Address]:
         """The host's addresses; asked again after a while, because a session is opened every few seconds."""
         loop = asyncio.get_running_loop()
         if not self._known_addresses or loop.time() > self._known_until:
@@ -214,7 +233,7 @@ class _Route:
         transport = client.transport
         if transport is None or transport.is_closing():
             raise self._failure(closed(stage))
-        if self._require_tls and not extensions.require_tls:
+        if self._require_tls and (server.tls == "none" or not extensions.require_tls):
             raise self._failure(no_require_tls())
         return Opened(self.where, cast("asyncio.Transport", transport), extensions)
 

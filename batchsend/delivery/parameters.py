@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from batchsend.smtp.commands import xtext
+from batchsend.smtp.commands import utf8_xtext, xtext
 
 if TYPE_CHECKING:
     from batchsend.campaign import Dsn
@@ -53,6 +53,6 @@ class Parameters:
         if not self._dsn:
             return ""
         address = submission.envelope.forward_path
-        # RFC 6533 §3: an address that is not ASCII is of the type utf-8.
-        kind = "utf-8" if utf8 and not address.isascii() else "rfc822"
-        return f"{self._notify} ORCPT={kind};{xtext(address)}"
+        # RFC 6533 §3: an address that is not ASCII is of the type utf-8, which has an encoding of its own.
+        original = f"utf-8;{utf8_xtext(address)}" if utf8 and not address.isascii() else f"rfc822;{xtext(address)}"
+        return f"{self._notify} ORCPT={original}"

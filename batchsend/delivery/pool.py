@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import anyio
@@ -17,6 +18,7 @@ import anyio
 from batchsend.delivery.backlog import Backlog
 from batchsend.delivery.classify import Effect
 from batchsend.delivery.slots import Slots
+from batchsend.delivery.statistics import PoolStatistics, Slowdown
 from batchsend.delivery.throttle import Goodput, Throttle
 from batchsend.errors import RunError
 from batchsend.outcome import DeliveryResult, Outcome, Stage
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from batchsend.message.submission import Submission
 
     Report = Callable[[DeliveryResult, DeliveryResult | None], None]
+    Commit = Callable[[int, Callable[[bool], None]], bool]
 
 MAX_LOSSES = 5
 """Sessions that one record may be lost with before it is deferred: it may be what ends them."""
@@ -45,6 +48,8 @@ MAX_HELD_BACK = 50
 CUTS_BEFORE_FEWER = 5
 """Cuts of the rate in a row after which there are fewer sessions, too."""
 
+# Python 3.11 takes 0.1 µs to look a member up in its enumeration.
+_ACCEPTED, _NO_EFFECT = Outcome.ACCEPTED, Effect.NONE
 _PRESSURE = (Effect.SLOW_DOWN, Effect.FEWER_SESSIONS)
 
 
@@ -57,6 +62,8 @@ class Pool:
         report: Called with every result, in the loop's turn in which it is known; it must not block. A second
             argument is the earlier result that the first one takes the place of, or None.
         commit: Called with a record's number before the octets that may commit its message are handed to the transport.
+            True lets them go; False holds them back until what it is called with, too, is called: with true if they may
+            go then, with false if they must not.
         withdraw: Called with a record's number when what was or may have been about to be committed was not taken.
         note: Called with a deferral after which the pool itself sends the record again: an attempt, not an outcome.
         notice: Called with what the user should know and no result says, one line each.
@@ -68,7 +75,7 @@ class Pool:
         options: Delivery,
         *,
         report: Report,
-        commit: Callable[[int], None] = lambda _: None,
+        commit: Commit = lambda _, __: True,
         withdraw: Callable[[int], None] = lambda _: None,
         note: Callable[[DeliveryResult], None] = lambda _: None,
         notice: Callable[[str], None] = lambda _: None,
@@ -85,6 +92,8 @@ class Pool:
         self._throttle = Throttle(options.rate.per_second if options.rate else None, now)
         self._goodput = Goodput(now)
         self._accepted = 0
+        self._replies: Counter[int] = Counter()  # but for 250, which is what `_accepted` counts beside these
+        self._slowdown: tuple[float, str] | None = None  # when, and what the server said
         self._wake_up: asyncio.TimerHandle | None = None  # set while the rate holds everything back
         self._intake = anyio.CancelScope()
         self._hungry: anyio.Event | None = None
@@ -105,6 +114,23 @@ class Pool:
         if self._throttle.slowest is not None:
             learned["rate"] = round(self._throttle.slowest, 1)
         return learned
+
+    def statistics(self) -> PoolStatistics:
+        """The pool as it is now."""
+        throttle, slots = self._throttle, self._slots
+        other_2yz = sum(count for code, count in self._replies.items() if code < 300)
+        return PoolStatistics(
+            sessions=slots.sessions(),
+            opening=slots.opening,
+            opened=slots.opened,
+            connections=slots.limits.allowed,
+            in_flight=self._out,
+            backlog=len(self._backlog),
+            goodput=self._goodput.rate(self._loop.time(), self._accepted),
+            rate=throttle.rate,
+            slowdown=Slowdown(*self._slowdown, throttle.cuts) if self._slowdown and throttle.cuts else None,
+            replies={250: self._accepted - other_2yz, **self._replies},
+        )
 
     async def run(self, batches: ObjectReceiveStream[list[Submission]]) -> None:
         """Send what comes from the stream until it ends.
@@ -154,19 +180,22 @@ class Pool:
             self._hungry.set()
         return submission
 
-    def commit(self, submission: Submission) -> None:
-        """Say that a submission is about to be committed."""
-        self._commit(submission.record)
+    def commit(self, submission: Submission, session: Session) -> bool:
+        """Say that a submission is about to be committed; False holds its session back."""
+        return self._commit(submission.record, session.release)
 
     def settle(self, submission: Submission, result: DeliveryResult, effect: Effect) -> None:
         """Report an outcome, and act on what it means beyond its record."""
         self._out -= 1
-        if result.status is Outcome.ACCEPTED:
+        if result.code == 250:
             self._accepted += 1
-        if effect is not Effect.NONE or self._sender_refusals[1]:
+        elif result.code is not None:
+            self._replies[result.code] += 1
+            self._accepted += result.status is _ACCEPTED
+        if effect is not _NO_EFFECT or self._sender_refusals[1]:
             self._act(result, effect)
-        if effect in _PRESSURE and self._hold_back(submission, result):
-            return
+            if effect in _PRESSURE and self._hold_back(submission, result):
+                return
         if self._losses:
             self._losses.pop(submission.record, None)
         if self._held_back:
@@ -266,6 +295,7 @@ class Pool:
         now = self._loop.time()
         said = f"{result.code} {result.reply}"
         if self._throttle.slow_down(now, self._goodput.rate(now, self._accepted)):
+            self._slowdown = time.time(), said.replace("\n", " ")
             self._notice(f"slowed to {self._throttle.rate:.3g}/s: the server said {said}")
             if self._throttle.cuts % CUTS_BEFORE_FEWER == 0:
                 self._slots.limits.fewer(now)

@@ -17,8 +17,9 @@ from batchsend.delivery.classify import Effect, classify
 from batchsend.delivery.parameters import Parameters
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.smtp import commands
-from batchsend.smtp.client import Client, State
+from batchsend.smtp.client import Client
 from batchsend.smtp.content import canonical
+from batchsend.smtp.state import State
 from batchsend.smtp.transaction import Fate, Transaction
 
 if TYPE_CHECKING:
@@ -34,8 +35,11 @@ class Desk(Protocol):
     def supply(self, session: Session) -> Submission | None:
         """The next submission, or None: then the session's `pump` is called when there is one."""
 
-    def commit(self, submission: Submission) -> None:
-        """The end of a submission's content goes out next: from then on it may have been delivered."""
+    def commit(self, submission: Submission, session: Session) -> bool:
+        """The end of a submission's content goes out next: from then on it may have been delivered.
+
+        False holds the session back until its `release` is called: nothing may go out before.
+        """
 
     def settle(self, submission: Submission, result: DeliveryResult, effect: Effect) -> None:
         """A submission has its outcome."""
@@ -51,6 +55,14 @@ class Desk(Protocol):
 
     def supersede(self, earlier: DeliveryResult, result: DeliveryResult) -> None:
         """What an earlier result said cannot be believed; ``result`` takes its place."""
+
+
+# Python 3.11 takes 0.1 µs to look a member up in its enumeration, and a message needs some thirty of them.
+_CLOSED, _QUITTING = State.CLOSED, State.QUITTING
+_IN_DOUBT, _NO_EFFECT, _FEWER_SESSIONS = Outcome.IN_DOUBT, Effect.NONE, Effect.FEWER_SESSIONS
+
+# Octets a second: about a window in the three minutes that RFC 5321 §4.5.3.2.5 gives each block of the content.
+_SLOWEST = 64
 
 
 class _Item(NamedTuple):
@@ -117,16 +129,22 @@ class Session(asyncio.Protocol):
         # What transactions were told and the client has not yet seen confirmed; and whether they were committed.
         self._unconfirmed: deque[tuple[DeliveryResult, bool]] = deque()
         self._paused = False
+        self._held = False  # something to be committed is not in the account yet
         self._closed = anyio.Event()
         self._loop = asyncio.get_running_loop()
-        self._last_progress = self.began = self._loop.time()
-        self._unsent_before = 0
+        self._last_progress = self._looked = self.began = self._loop.time()
+        self._written = self._left_before = 0  # octets handed to the transport; of these, left at the last look
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def begun(self) -> int:
         """How many transactions it has begun."""
         return self._client.begun
+
+    @property
+    def unanswered(self) -> int:
+        """How many of its transactions await their last reply."""
+        return self._client.unanswered
 
     @property
     def farewell(self) -> Reply | None:
@@ -195,7 +213,7 @@ class Session(asyncio.Protocol):
             self._last_progress = self._loop.time()
         while len(self._unconfirmed) > client.unconfirmed:
             self._unconfirmed.popleft()
-        if client.state is State.CLOSED:
+        if client.state is _CLOSED:
             self._end(client.error or (client.farewell and f"the server said {client.farewell}"))
         else:
             self.pump()
@@ -203,13 +221,28 @@ class Session(asyncio.Protocol):
     def _write(self) -> None:
         client = self._client
         for transaction in client.committing():
-            self._desk.commit(transaction.key.submission)
-        if data := client.data_to_send():
+            if not self._desk.commit(transaction.key.submission, self):
+                self._held = True
+        if not self._held and (data := client.data_to_send()):
+            self._written += len(data)
             self._transport.write(data)
-        if client.state is State.QUITTING:
+        if client.state is _QUITTING:
             self.retired.set()
             if not client.unanswered:
                 self._watch(self._timeouts.quit)
+
+    def release(self, safe: bool) -> None:
+        """What held the session back is over: go on, or, where nothing more may go out, end."""
+        if self.ended.is_set():
+            return
+        if not safe:
+            self.abort("what goes out could not be taken down")
+            return
+        self._held = False
+        self._last_progress = self._loop.time()
+        # First what was held: `pump` begins transactions that have to be taken down in their turn.
+        self._write()
+        self.pump()
 
     def _unsent(self) -> int:
         """Octets that were written and have not left yet; 0 under TLS, whose buffer holds other octets than ours."""
@@ -219,11 +252,10 @@ class Session(asyncio.Protocol):
         """The submission as commands and content; None if this server cannot take it, which settles it."""
         extensions = self.extensions
         envelope = submission.envelope
-        if submission.canonical:
-            content, eight_bit = submission.content, False
-        else:
-            content = canonical(submission.content)
-            eight_bit = not content.isascii()
+        content = submission.content if submission.canonical else canonical(submission.content)
+        eight_bit = submission.eight_bit if submission.eight_bit is not None else not content.isascii()
+        if eight_bit and not extensions.eight_bit_mime and submission.seven_bit is not None:
+            content, eight_bit = submission.seven_bit(), False
         utf8 = not (envelope.forward_path.isascii() and envelope.reverse_path.isascii())
         obstacle = extensions.obstacle(size=len(content), eight_bit=eight_bit, utf8=utf8)
         if obstacle is not None:
@@ -241,15 +273,14 @@ class Session(asyncio.Protocol):
 
     def _settle(self, transaction: Transaction[_Item], trouble: str | None) -> None:
         submission, started = transaction.key
-        fate = transaction.fate
-        if fate is Fate.UNSENT:
+        reply = transaction.reply
+        if reply is None and transaction.fate is Fate.UNSENT:
             self._desk.put_back(submission, self)
             return
-        result = self._result(submission, Outcome.IN_DOUBT, attempt=submission.attempt)
+        result = self._result(submission, _IN_DOUBT, attempt=submission.attempt)
         result.stage = transaction.stage
         result.elapsed = round(time.monotonic() - started, 6)
-        effect = Effect.NONE
-        reply = transaction.reply
+        effect = _NO_EFFECT
         if reply is None:
             result.reason = trouble
         else:
@@ -259,7 +290,7 @@ class Session(asyncio.Protocol):
             result.enhanced = reply.enhanced
             result.reply = reply.text
             self._unconfirmed.append((result, transaction.committed))
-            if effect is Effect.FEWER_SESSIONS:
+            if effect is _FEWER_SESSIONS:
                 self._client.finish()
         self._desk.settle(submission, result, effect)
 
@@ -345,9 +376,11 @@ class Session(asyncio.Protocol):
         now = self._loop.time()
         client = self._client
         unsent = self._transport.get_write_buffer_size()
-        if client.idle or (unsent and unsent != self._unsent_before):
+        # Octets that leave are progress; a few of them now and then are not, or a server could read for ever.
+        left = self._written - unsent
+        if client.idle or self._held or left - self._left_before > _SLOWEST * (now - self._looked):
             self._last_progress = now
-        self._unsent_before = unsent
+        self._left_before, self._looked = left, now
         stage = client.awaits
         if client.state is State.QUITTING and not client.unanswered:
             limit = float(self._timeouts.quit)

@@ -23,6 +23,7 @@ import anyio
 from batchsend.delivery.limits import Limits
 from batchsend.delivery.opening import Opened, OpeningError
 from batchsend.delivery.session import Desk, Session
+from batchsend.delivery.statistics import SessionState, SessionStatistics
 from batchsend.errors import RunError
 from batchsend.outcome import Stage
 
@@ -56,6 +57,7 @@ class Slots:
     Attributes:
         limits: What the server is known to allow.
         opened: How many sessions were opened.
+        opening: How many are being opened.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Slots:
     ) -> None:
         self.limits = Limits(options.max_connections, options.max_messages)
         self.opened = 0
+        self.opening = 0
         self._opener = opener
         self._options = options
         self._desk = desk
@@ -82,7 +85,6 @@ class Slots:
         self._asleep: deque[anyio.Event] = deque()
         self._over = anyio.Event()
         self._busy = 0
-        self._opening = 0
         self._tasks: TaskGroup | None = None
         self._spare: Session | None = None
         self._spare_under_way: anyio.Event | None = None
@@ -122,6 +124,23 @@ class Slots:
     def __len__(self) -> int:
         return len(self._live)
 
+    def sessions(self) -> tuple[SessionStatistics, ...]:
+        """The open sessions as they are now, by number."""
+        live = sorted(self._live, key=lambda session: session.number)
+        return tuple(
+            SessionStatistics(
+                session.number, self._state(session), session.begun, session.max_messages, session.unanswered
+            )
+            for session in live
+        )
+
+    def _state(self, session: Session) -> SessionState:
+        if session is self._spare:
+            return SessionState.SPARE
+        if session.retired.is_set():
+            return SessionState.RETIRING
+        return SessionState.SENDING if session.unanswered else SessionState.OPEN
+
     # --- what sessions say ------------------------------------------------------------------------------------------
 
     def retiring(self, session: Session) -> None:
@@ -129,7 +148,7 @@ class Slots:
         if self._spare is not None or self._spare_under_way is not None or self._spare_refused:
             return
         connections = self.limits.connections(self._loop.time())
-        if connections < self._options.max_connections or len(self._live) + self._opening > connections:
+        if connections < self._options.max_connections or len(self._live) + self.opening > connections:
             return
         if self._over.is_set() or self._tasks is None or session.max_messages <= 1:
             return
@@ -150,10 +169,11 @@ class Slots:
 
     async def _slot(self) -> None:
         pause = _FIRST_PAUSE
-        while await self._work():
+        successor: Session | None = None
+        while successor is not None or await self._work():
             self._busy += 1
             try:
-                productive = await self._session()
+                productive, successor = await self._session(successor)
             finally:
                 self._busy -= 1
             if productive:
@@ -176,30 +196,46 @@ class Slots:
                     await self._over.wait()
         return False
 
-    async def _session(self) -> bool:
-        """See one session through, until the slot may go on to the next; False if it came to nothing."""
+    async def _session(self, session: Session | None) -> tuple[bool, Session | None]:
+        """See one session through, the one given or another, until the slot may go on to the next.
+
+        Returns:
+            Whether it came to something; and the session to go on with, or None.
+        """
         try:
-            session = await self._take_spare() or await self._open()
+            session = session or await self._take_spare() or await self._open()
         except OpeningError as error:
             self._consider(error)
-            return False
+            return False, None
         except RunError as error:
             self._stop(error)
-            return False
+            return False, None
         if session is None:
-            return True
+            return True, None
         session.begin()
         if self._over.is_set():
             session.finish()
         await session.retired.wait()
         if session.begun:
             self._pace = session.begun / max(self._loop.time() - session.began, 0.001)
-        if self._spare is None:
-            await session.ended.wait()
-        if session.answered or session.trouble is None or self._over.is_set():
-            return True
+        successor = await self._successor(session)
+        if successor is not None or session.answered or session.trouble is None or self._over.is_set():
+            return True, successor
         self._give_up_after_silence(f"sessions end before anything is answered: {session.trouble}", None)
-        return False
+        return False, None
+
+    async def _successor(self, session: Session) -> Session | None:
+        """The spare, if there is one before a retired session has ended; None then, and it has."""
+        under_way = self._spare_under_way
+        if self._spare is None and under_way is not None and not session.ended.is_set():
+            await _either(under_way, session.ended)
+        spare, self._spare = self._spare, None
+        if spare is not None and self._busy > self.limits.connections(self._loop.time()):
+            spare.finish()
+            spare = None
+        if spare is None:
+            await session.ended.wait()
+        return spare
 
     async def _back_off(self, pause: float) -> None:
         with anyio.move_on_after(pause * random.uniform(0.5, 1.0)):  # noqa: S311 - jitter, not a secret
@@ -232,14 +268,14 @@ class Slots:
         """A new session; None if it is not needed any more."""
         began = self._loop.time()
         opened: Opened | None = None
-        self._opening += 1
+        self.opening += 1
         with anyio.CancelScope() as attempt:
             self._attempts.add(attempt)
             try:
                 opened = await self._opener.open()
             finally:
                 self._attempts.discard(attempt)
-                self._opening -= 1
+                self.opening -= 1
         if opened is None:
             return None
         self._open_seconds = self._loop.time() - began
@@ -285,19 +321,17 @@ class Slots:
     def _consider(self, error: OpeningError) -> None:
         """What it means that a session could not be opened."""
         trouble = error.trouble
-        never_seen = not self.opened and not self._opening
+        never_seen = not self.opened and not self.opening
         if trouble.lasting or (never_seen and trouble.stage is Stage.CONNECT):
             self._stop(RunError(error.message, remedy=error.remedy))
             return
-        others = len(self._live) + self._opening
-        # A port that nobody has answered at yet is closed; that says nothing about a limit.
-        answers = self.opened or trouble.stage is not Stage.CONNECT
-        if others and answers and self.limits.connection_refused(others, self._loop.time()):
+        others = len(self._live) + self.opening
+        # Where nobody is served, nobody is one too many.
+        if self._live and self.limits.connection_refused(others, self._loop.time()):
             self._notice_once(f"{error.message}; going on with {others} session{'s' if others > 1 else ''}")
         elif not others:
             self._give_up_after_silence(error.message, error.remedy)
-            if self.opened:
-                self._notice_once(f"{error.message}; trying again")
+            self._notice_once(f"{error.message}; trying again")
 
     def _give_up_after_silence(self, message: str, remedy: str | None) -> None:
         now = self._loop.time()
@@ -316,3 +350,13 @@ class Slots:
         return (
             f"<Slots {self._busy} busy, {len(self._live)} sessions{spare}, {len(self._asleep)} asleep, {self.limits!r}>"
         )
+
+
+async def _either(one: anyio.Event, other: anyio.Event) -> None:
+    async def watch(event: anyio.Event) -> None:
+        await event.wait()
+        watching.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as watching:
+        watching.start_soon(watch, one)
+        watching.start_soon(watch, other)

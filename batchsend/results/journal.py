@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 _MAKE_ROOM: Final = "make room, or see what is wrong with the disk"
 
 _MAGIC: Final = b"bsflight"
-_VERSION: Final = 1
-# Magic, version, capacity, run, boot, checksum of these; then the log's size, which changes.
-_STATIC: Final = struct.Struct("=8sII64s40s")
+_VERSION: Final = 2
+# Magic, version, capacity, whether the disk is waited for, run, boot, checksum of these; then the log's size, which
+# changes.
+_STATIC: Final = struct.Struct("=8sIII64s40s")
 _CHECKSUM: Final = struct.Struct("=I")
 # Indices among the file's 64-bit words.
 _LOG_SIZE: Final = 16
@@ -85,12 +86,15 @@ class LeftBehind(NamedTuple):
         log_size: The octets of the log that were with the kernel at least.
         entries: What was in flight, or answered and perhaps not in the log yet.
         rebooted: The machine has been started anew since, so the kernel may have lost what it had not written.
+        durable: The run waited for the disk: ``log_size`` octets of the log are on it at least, and every message whose
+            outcome is not among them has its entry here.
     """
 
     run: str
     log_size: int
     entries: list[Entry]
     rebooted: bool
+    durable: bool
 
 
 class JournalError(UsageError):
@@ -114,19 +118,32 @@ class Journal:
         run: The run's identity.
         capacity: How many messages may be in flight, or answered and not in the log; it grows where that is too few.
         entries: What an earlier run of the log has left behind.
+        log_size: The octets of the log that are with the kernel; where the disk is waited for, on the disk.
+        durable: Its making waits for the disk, and `sync_to` is used.
 
     Raises:
         UsageError: It cannot be made there.
         RunError: There is no room for it, or something is wrong with the disk.
     """
 
-    def __init__(self, log: Path, run: str, capacity: int, entries: Iterable[Entry] = ()) -> None:
+    def __init__(
+        self,
+        log: Path,
+        run: str,
+        capacity: int,
+        entries: Iterable[Entry] = (),
+        *,
+        log_size: int = 0,
+        durable: bool = False,
+    ) -> None:
         self.path = journal_path(log)
         self._run = run
+        self._durable = durable
+        self._file = -1
         entries = list(entries)
         self._places = {entry.record: place for place, entry in enumerate(entries, _HEADER)}
         try:
-            self._make(max(capacity, len(entries)), [entry.pack() for entry in entries])
+            self._make(max(capacity, len(entries)), [entry.pack() for entry in entries], log_size)
         except OSError as error:
             what = f"{self.path}: the journal of what is in flight cannot be made: {error.strerror}"
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
@@ -191,24 +208,38 @@ class Journal:
         """Let go of the file, and remove it if its run is over and nothing is in flight."""
         self._words.release()
         self._map.close()
+        os.close(self._file)
         if remove:
             self.path.unlink(missing_ok=True)
+            if self._durable:
+                sync_directory(self.path.parent)
 
-    def _make(self, capacity: int, words: list[int]) -> None:
+    def duplicate(self) -> int:
+        """Another descriptor of the file as it is now, for the caller to sync in a thread and to close."""
+        return os.dup(self._file)
+
+    def _make(self, capacity: int, words: list[int], log_size: int) -> None:
         new = self.path.with_name(f"{self.path.name}.new")
-        header = _static(self._run, capacity)
+        header = _static(self._run, capacity, durable=self._durable)
+        header = header.ljust(_LOG_SIZE * 8, b"\0") + struct.pack("=Q", log_size)
         whole = header.ljust(_HEADER * 8, b"\0") + struct.pack(f"={len(words)}Q", *words)
         file = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             # Written, not only made long: a page that the disk has no room for would end the process when it is used.
             _write(file, whole.ljust((_HEADER + capacity) * 8, b"\0"))
             table = mmap.mmap(file, 0)
+            if self._durable:
+                os.fsync(file)
             new.replace(self.path)
+            if self._durable:
+                sync_directory(self.path.parent)
         except OSError:
             new.unlink(missing_ok=True)
-            raise
-        finally:
             os.close(file)
+            raise
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = file
         self._map = table
         self._words = memoryview(table).cast("Q")
         self._capacity = capacity
@@ -218,13 +249,12 @@ class Journal:
         log_size, words = self._words[_LOG_SIZE], self._words[_HEADER:].tolist()
         old_words, old_map = self._words, self._map
         try:
-            self._make(2 * self._capacity, words)
+            self._make(2 * self._capacity, words, log_size)
         except OSError as error:
             raise RunError(
                 f"{self.path}: the journal of what is in flight cannot grow: {error.strerror}",
                 remedy=_MAKE_ROOM,
             ) from None
-        self._words[_LOG_SIZE] = log_size
         old_words.release()
         old_map.close()
 
@@ -248,7 +278,7 @@ def read_journal(log: Path) -> LeftBehind | None:
     damaged = JournalError(f"{path} is damaged: what was in flight cannot be known")
     if len(data) < _HEADER * 8 or len(data) % 8:
         raise damaged
-    magic, version, capacity, run, boot = _STATIC.unpack_from(data)
+    magic, version, capacity, durable, run, boot = _STATIC.unpack_from(data)
     checksum = _CHECKSUM.unpack_from(data, _STATIC.size)[0]
     if magic != _MAGIC or checksum != zlib.crc32(data[: _STATIC.size]) or len(data) != (_HEADER + capacity) * 8:
         raise damaged
@@ -259,11 +289,21 @@ def read_journal(log: Path) -> LeftBehind | None:
     sound = [entry for entry in entries if entry is not None]
     if len(sound) < len(entries):
         raise damaged
-    return LeftBehind(run.rstrip(b"\0").decode(), words[_LOG_SIZE], sound, boot.rstrip(b"\0") != _boot())
+    rebooted = boot.rstrip(b"\0") != _boot()
+    return LeftBehind(run.rstrip(b"\0").decode(), words[_LOG_SIZE], sound, rebooted, bool(durable))
 
 
-def _static(run: str, capacity: int) -> bytes:
-    static = _STATIC.pack(_MAGIC, _VERSION, capacity, run.encode(), _boot())
+def sync_directory(directory: Path) -> None:
+    """Wait until the names in a directory are on the disk: a file that is synced may still have none."""
+    file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _static(run: str, capacity: int, *, durable: bool) -> bytes:
+    static = _STATIC.pack(_MAGIC, _VERSION, capacity, durable, run.encode(), _boot())
     return static + _CHECKSUM.pack(zlib.crc32(static))
 
 

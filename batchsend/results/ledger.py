@@ -6,9 +6,10 @@ import os
 from typing import TYPE_CHECKING, Self
 
 from batchsend.outcome import Outcome
-from batchsend.results.journal import Journal
+from batchsend.results.journal import Journal, sync_directory
 from batchsend.results.lock import open_locked
 from batchsend.results.log import ResultsLog, refuse_used
+from batchsend.results.syncpoint import SyncPoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,18 +33,25 @@ class Ledger:
         run: What its run line says.
         capacity: How many messages may be committed and not in the log yet; the journal grows beyond.
         resumption: The run that this one goes on with, or None for a new one.
+        durable: The disk is waited for, too: a message leaves the journal when its line is on the disk, which
+            `begin_sync` and `synced` bring about; entry and `end` wait for it themselves.
 
     Raises:
         UsageError: On entry: log or journal cannot be made, or another run is at work on them.
         RunError: On entry: there is no room for the journal or the run line.
     """
 
-    def __init__(self, path: Path, run: Run, *, capacity: int, resumption: Resumption | None = None) -> None:
+    def __init__(
+        self, path: Path, run: Run, *, capacity: int, resumption: Resumption | None = None, durable: bool = False
+    ) -> None:
         self._path = path
         self._run = run
         self._capacity = capacity
         self._resumption = resumption
+        self._durable = durable
         self._unwritten: list[int] = []
+        self._unsynced: list[int] = []
+        self._point: SyncPoint | None = None
         self._ended = False
 
     def __enter__(self) -> Self:
@@ -55,14 +63,19 @@ class Ledger:
         try:
             if past is None:
                 refuse_used(self._path)
-            self._journal = Journal(self._path, self._run.id, self._capacity, entries)
+            self._journal = Journal(
+                self._path, self._run.id, self._capacity, entries, log_size=size, durable=self._durable
+            )
         except BaseException:
             os.close(file)
             raise
-        self._journal.release((), size)
         self._log = ResultsLog(self._path, self._run, file=file, size=size)
         try:
             self._log.__enter__()
+            if self._durable:
+                self._sync_all()
+                self._sync_all()  # now the journal also knows how much of the log is on the disk
+                sync_directory(self._journal.path.parent)
         except BaseException:
             # A journal without a run line is nothing's; one that has entries is still wanted.
             self._journal.close(remove=past is None)
@@ -97,14 +110,39 @@ class Ledger:
         return self._log.append(result)
 
     def flush(self) -> None:
-        """Hand the outcomes to the kernel, and let the journal forget their messages.
+        """Hand the outcomes to the kernel, and, where that is enough, let the journal forget their messages.
 
         Raises:
             RunError: They could not be written; the next flush tries again.
         """
         self._log.flush()
-        self._journal.release(self._unwritten, self._log.size)
+        if self._durable:
+            self._unsynced += self._unwritten
+        else:
+            self._journal.release(self._unwritten, self._log.size)
         self._unwritten.clear()
+
+    def begin_sync(self) -> SyncPoint:
+        """What is to be brought to the disk now; `synced` is told when it is there."""
+        if self._point is not None:
+            self._unsynced += self._point.records  # it was given up
+        self._point = SyncPoint(
+            self._path, (os.dup(self._log.file), self._journal.duplicate()), self._unsynced, self._log.size
+        )
+        self._unsynced = []
+        return self._point
+
+    def synced(self, point: SyncPoint) -> None:
+        """What is in the log up to this point is on the disk: let the journal forget its messages."""
+        self._point = None
+        self._journal.release(point.records, point.log_size)
+
+    def _sync_all(self) -> None:
+        if self._point is not None and self._point.error is not None:
+            raise self._point.error
+        with self.begin_sync() as point:
+            point.sync()
+        self.synced(point)
 
     def withdraw(self, record: int) -> None:
         """A message that was taken down as about to be committed was not: the server has said that it took nothing."""
@@ -124,6 +162,8 @@ class Ledger:
         """
         self.flush()
         self._log.end(stopped, learned)
+        if self._durable:
+            self._sync_all()
         self._ended = True
 
     def __repr__(self) -> str:

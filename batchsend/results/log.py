@@ -42,6 +42,11 @@ class ResultsLog:
         self._size = size
 
     @property
+    def file(self) -> int:
+        """Its descriptor, while it is open."""
+        return self._file
+
+    @property
     def size(self) -> int:
         """The octets that are with the kernel."""
         return self._size

@@ -91,13 +91,17 @@ class Account:
     torn: int
 
 
-def read_account(path: Path, file: int, *, visit: Callable[[OutcomeLine, int], None] | None = None) -> Account:
+def read_account(
+    path: Path, file: int, *, visit: Callable[[OutcomeLine, int], None] | None = None, sound: int | None = None
+) -> Account:
     """Read a log from its beginning to its end.
 
     Args:
         path: What to call it.
         file: Its descriptor.
         visit: Called with every outcome line in its order, and its number in the file, from 1.
+        sound: So many octets are as they were written; behind them may be holes, and the first line that is none ends
+            the log: what follows counts as torn. None where nothing has holes.
 
     Raises:
         UsageError: It cannot be read, or is not the results log of a run.
@@ -105,7 +109,7 @@ def read_account(path: Path, file: int, *, visit: Callable[[OutcomeLine, int], N
     tally = Tally()
     run: RunLine | None = None
     size = before = 0
-    for block, lines in _decoded(path, file):
+    for block, lines in _decoded(path, file, sound):
         runs = [line.run for line in lines if line.run is not None]
         outcomes = [line for line in lines if line.run is None] if runs else lines
         for found in runs:
@@ -128,15 +132,17 @@ def read_account(path: Path, file: int, *, visit: Callable[[OutcomeLine, int], N
         before += len(lines)
     if run is None:
         raise UsageError(
-            f"{path} does not begin with the line of a run", remedy="name the results log that batchsend send has kept"
+            f"{path} does not begin with the line of a run",
+            remedy="name the results log that batchsend send has kept; "
+            "or, if the machine went down as the run began, remove it: nothing was sent",
         )
     return Account(_run(run), ended, tally, size, os.fstat(file).st_size - size)
 
 
-def _decoded(path: Path, file: int) -> Iterator[tuple[bytes, list[OutcomeLine]]]:
+def _decoded(path: Path, file: int, sound: int | None) -> Iterator[tuple[bytes, list[OutcomeLine]]]:
     """Blocks of whole lines, and what they say."""
     decoder = msgspec.json.Decoder(OutcomeLine)
-    before = 0
+    before = octets = 0
     for block in _blocks(path, file):
         try:
             lines = decoder.decode_lines(block)
@@ -144,9 +150,15 @@ def _decoded(path: Path, file: int) -> Iterator[tuple[bytes, list[OutcomeLine]]]
             lines = []
         # Two objects on a line, or none, are passed by the decoder.
         if len(lines) != block.count(b"\n"):
-            raise _not_a_log(path, before + _first_undecodable(decoder, block))
+            first = _first_undecodable(decoder, block)
+            good = b"".join(line + b"\n" for line in block.split(b"\n")[: first - 1])
+            if sound is None or octets + len(good) < sound:
+                raise _not_a_log(path, before + first)
+            yield good, decoder.decode_lines(good)
+            return
         yield block, lines
         before += len(lines)
+        octets += len(block)
 
 
 def _first_undecodable(decoder: msgspec.json.Decoder[OutcomeLine], block: bytes) -> int:

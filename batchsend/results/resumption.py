@@ -56,9 +56,10 @@ class Resumption:
         self._file = open_locked(self.path, make=False)
         try:
             visit = self._look_at_codes if self._choice.asks_for_codes else None
-            self.account: Account = read_account(self.path, self._file, visit=visit)
+            left = self._journal()
+            self.account: Account = read_account(self.path, self._file, visit=visit, sound=_sound(left))
             tally = self.account.tally
-            self.in_flight = [entry for entry in self._left_behind() if self._is_news(entry)]
+            self.in_flight = [entry for entry in self._left_behind(left) if self._is_news(entry)]
             for entry in self.in_flight:
                 tally.note(entry.record, entry.status or Outcome.IN_DOUBT, entry.attempt)
             self.counts = tally.counts()
@@ -104,10 +105,17 @@ class Resumption:
 
     # --- what was in flight -----------------------------------------------------------------------------------------
 
-    def _left_behind(self) -> list[Entry]:
+    def _journal(self) -> LeftBehind | JournalError | None:
+        try:
+            return read_journal(self.path)
+        except JournalError as error:
+            return error
+
+    def _left_behind(self, left: LeftBehind | JournalError | None) -> list[Entry]:
         """The journal's entries; where it cannot be believed, what the torn line says, if that is to be enough."""
         try:
-            left = read_journal(self.path)
+            if isinstance(left, JournalError):
+                raise left
             self._require_trust(left)
         except JournalError:
             if not self._accept_duplicates:
@@ -126,14 +134,16 @@ class Resumption:
         missing = left.log_size - account.size - account.torn
         if missing > 0:
             raise _unknown(f"{self.path} is {missing:,} octets shorter than it was: outcomes are lost at its end")
-        if left.rebooted and not account.ended:
+        if left.rebooted and not left.durable and not account.ended:
             raise _unknown(f"{self.path}: the machine went down after the run, and its last outcomes may be lost")
 
     def _is_news(self, entry: Entry) -> bool:
         """Whether the log does not say yet what an entry says."""
-        if entry.status is None:
-            return True  # outcomes are in the journal before they are in the log
         tally = self.account.tally
+        if entry.status is None:
+            # Outcomes are in the journal before they are in the log; on the disk that may be otherwise.
+            final = tally.status(entry.record) in (Outcome.ACCEPTED, Outcome.REJECTED)
+            return not final or entry.attempt > tally.attempts(entry.record)
         return entry.attempt > tally.attempts(entry.record) or entry.status is not tally.status(entry.record)
 
     def _torn(self) -> list[Entry]:
@@ -145,6 +155,18 @@ class Resumption:
             return []
         number = int(record[1])
         return [Entry(number, min(account.tally.attempts(number) + 1, MAX_ATTEMPTS))]
+
+
+def _sound(left: LeftBehind | JournalError | None) -> int | None:
+    """How much of the log is certainly as it was written; None for all of it.
+
+    Where the machine went down, what had not been waited for may be there, or be holes, in any order: of the log, and
+    of the journal, whose record of the log's size may be an old one. What such lines said of messages that were sent is
+    in the journal; what else they said was of messages that were not.
+    """
+    if left is None or isinstance(left, JournalError) or not (left.rebooted and left.durable):
+        return None
+    return left.log_size
 
 
 def _unknown(what: str) -> JournalError:

@@ -37,6 +37,8 @@ def spool(results: Path, source: BinaryIO | None = None) -> Path:
         file = os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(file, "wb") as copy:
             shutil.copyfileobj(source or sys.stdin.buffer, copy, 1024 * 1024)
+            copy.flush()
+            os.fsync(copy.fileno())
         opened = Source(begun)
         opened.close()
         kind = "jsonl" if opened.start.lstrip().startswith(b"{") else "csv"

@@ -141,6 +141,8 @@ class Connection(asyncio.Protocol):
             self._handshake = None
         if transport is None:
             self._transport.abort()
+            # Of a connection that is lost in its handshake, asyncio's own loop does not tell the protocol.
+            self.connection_lost(None)
             return
         self._transport = transport
         self._heard = self._loop.time()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 DATA = b"DATA\r\n"
 RSET = b"RSET\r\n"
@@ -25,7 +26,7 @@ def mail(reverse_path: str, parameters: str = "") -> bytes:
         ValueError: A control character, or a space or an angle bracket outside a quoted string, is in the path, or a
             control character in the parameters: it never reaches the wire.
     """
-    return f"MAIL FROM:<{_path(reverse_path)}>{_line(parameters)}\r\n".encode()
+    return f"{_mail_from(reverse_path)}{_line(parameters)}\r\n".encode()
 
 
 def rcpt(forward_path: str, parameters: str = "") -> bytes:
@@ -44,9 +45,22 @@ def xtext(text: str) -> str:
     )
 
 
+def utf8_xtext(address: str) -> str:
+    """An internationalised address as the value of ORCPT (RFC 6533 §3): what is not plain ASCII by its code point."""
+    return "".join(
+        character if "!" <= character <= "~" and character not in "+=\\" else f"\\x{{{ord(character):02X}}}"
+        for character in address
+    )
+
+
 def bdat(size: int) -> bytes:
     """BDAT with LAST (RFC 3030 §2): ``size`` octets of content follow at once."""
     return b"BDAT %d LAST\r\n" % size
+
+
+@lru_cache(maxsize=16)  # of most campaigns all messages have the same
+def _mail_from(reverse_path: str) -> str:
+    return f"MAIL FROM:<{_path(reverse_path)}>"
 
 
 def _path(path: str) -> str:

@@ -88,17 +88,27 @@ class ReplyParser:
         replies: list[Reply] = []
         if self.error is not None:
             return replies
-        lines = (self._partial + data).split(b"\r\n")
+        if self._partial:
+            data = self._partial + data
+        lines = data.split(b"\r\n")
         self._partial = lines.pop()
+        # What cannot hold a line that is too long, nor an LF without its CR, needs no look at each line for them.
+        plain = len(data) <= MAX_LINE and data.count(b"\n") == len(lines)
         try:
             for line in lines:
-                # Of the four replies to a message three are always the same: each is made once.
-                reply = self._known.get(line) if not self._lines else None
-                if reply is not None:
-                    replies.append(reply)
-                else:
-                    self._take(line, replies)
-            _check(self._partial, MAX_LINE + 1)  # a CR may be there already
+                if not self._lines:
+                    # Of the four replies to a message three are always the same: each is made once.
+                    reply = self._known.get(line)
+                    if reply is None and plain and (code := _LAST.get(line[:4])) is not None:
+                        reply = Reply(code, line[4:])
+                        if len(self._known) < _KNOWN:
+                            self._known[line] = reply
+                    if reply is not None:
+                        replies.append(reply)
+                        continue
+                self._take(line, replies)
+            if not plain:
+                _check(self._partial, MAX_LINE + 1)  # a CR may be there already
         except _MalformedError as error:
             self.error = str(error)
         return replies
@@ -118,10 +128,7 @@ class ReplyParser:
         self._code = code
         self._lines.append(line[4:])
         if last is not None:
-            reply = Reply(code, b"\n".join(self._lines))
-            if len(self._lines) == 1 and len(self._known) < _KNOWN:
-                self._known[line] = reply
-            replies.append(reply)
+            replies.append(Reply(code, b"\n".join(self._lines)))
             self._lines.clear()
             self._size = 0
 

@@ -1,7 +1,7 @@
 """Runs batchsend in forks of this process, which has imported everything: a run begins in milliseconds.
 
-Reads one JSON object a line from standard input, ``{"arguments": […], "output": FILE}``; answers with the process's id,
-and once it has ended with its exit code, or minus the signal that ended it.
+Reads one JSON object a line from standard input, the arguments of `launch`; answers with the process's id, and once it
+has ended with its exit code, or minus the signal that ended it.
 """
 
 from __future__ import annotations
@@ -9,17 +9,21 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 import uvloop  # noqa: F401 - imported here so that no fork has to
 
 from batchsend.cli import main
+from tests.crash.disk import Disk
 
 
-def launch(arguments: list[str], output: str) -> int:
+def launch(arguments: list[str], output: str, disk: str | None, boot: str) -> int:
     """Fork; the child is the command, and does not return."""
     child = os.fork()
     if child == 0:
+        if disk is not None:
+            Disk(Path(disk)).attach(boot)
         _become(arguments, output)
     return child
 
@@ -41,6 +45,6 @@ def _become(arguments: list[str], output: str) -> NoReturn:
 if __name__ == "__main__":
     for line in sys.stdin:
         request = json.loads(line)
-        process = launch(request["arguments"], request["output"])
+        process = launch(**request)
         print(process, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)

@@ -26,15 +26,26 @@ class Launcher:
         self._process = process
         self.running: int | None = None
 
-    async def run(self, arguments: list[str], output: Path, *, kill_after: float | None = None) -> int:
+    async def run(
+        self,
+        arguments: list[str],
+        output: Path,
+        *,
+        kill_after: float | None = None,
+        disk: Path | None = None,
+        boot: str = "",
+    ) -> int:
         """Run a command to its end, or until it is killed; return its exit code, or minus the signal's number.
 
         Args:
             arguments: The command line.
             output: Where its output is appended.
             kill_after: Kill it after so many seconds; None leaves that to `kill`.
+            disk: The directory whose `Disk` is to know of its syncs, or None.
+            boot: With ``disk``: what tells this start of the machine from the one before.
         """
-        request = json.dumps({"arguments": arguments, "output": str(output)})
+        disk_path = None if disk is None else str(disk)
+        request = json.dumps({"arguments": arguments, "output": str(output), "disk": disk_path, "boot": boot})
         if self._process.stdin is None:
             raise AssertionError("the launcher has no standard input")
         self._process.stdin.write(f"{request}\n".encode())
@@ -66,8 +77,8 @@ class Launcher:
 async def launcher() -> AsyncIterator[Launcher]:
     """A launcher that lives as long as the context."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(Path(__file__).with_name("launcher.py")),
+        *(sys.executable, "-m", "tests.crash.launcher"),
+        cwd=Path(__file__).parents[2],
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )

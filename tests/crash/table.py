@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tests.crash.trial import Findings, Setting
 
 _HEADER = (
-    "mode       conn depth rotate faults  runs kills  records accepted rejected deferred in-doubt  worst/bound  "
+    "mode             conn depth rotate faults  runs kills  records accepted rejected deferred in-doubt  worst/bound  "
     "recovered wrong"
 )
 
@@ -24,8 +24,9 @@ def rows(trials: Iterable[tuple[Setting, Findings]]) -> Iterator[str]:
     outcomes = dict.fromkeys(Outcome, 0)
     for setting, found in trials:
         counts = {outcome: found.outcomes[outcome.value] for outcome in Outcome}
+        mode = f"{setting.mode}, power" if setting.power else setting.mode
         yield (
-            f"{setting.mode:10} {setting.connections:4} {setting.depth:5} {setting.max_messages:6} {setting.faults:5}% "
+            f"{mode:16} {setting.connections:4} {setting.depth:5} {setting.max_messages:6} {setting.faults:5}% "
             f"{_numbers(found.runs, found.kills, found.records, counts)}  {found.most_in_doubt:5}/{found.bound:<5}  "
             f"{found.recovered:9} {len(found.wrong):5}"
         )
@@ -36,7 +37,7 @@ def rows(trials: Iterable[tuple[Setting, Findings]]) -> Iterator[str]:
         wrong += len(found.wrong)
         for outcome, count in counts.items():
             outcomes[outcome] += count
-    yield f"{'together':34} {_numbers(runs, kills, records, outcomes)}               {recovered:9} {wrong:5}"
+    yield f"{'together':40} {_numbers(runs, kills, records, outcomes)}               {recovered:9} {wrong:5}"
 
 
 def _numbers(runs: int, kills: int, records: int, counts: dict[Outcome, int]) -> str:

@@ -86,6 +86,34 @@ async def test_after_a_failing_disk_and_then_a_sound_one_everybody_got_it_once(t
         assert built.last == dict.fromkeys(range(1, 301), "accepted")
 
 
+@pytest.mark.skipif(STRACE is None, reason="strace is not installed")
+async def test_with_power_a_disk_that_does_not_sync_ends_the_run_before_anything_is_committed_on_its_word(
+    tmp_path: Path,
+) -> None:
+    async with house(tmp_path, records=300, delivery='durability = "power"') as built:
+        said = await run(
+            built,
+            *(str(STRACE), "-f", "-qq", "-o", "/dev/null"),
+            *("-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=20+"),
+            *(sys.executable, "-m", "batchsend", "send", "campaign.toml"),
+        )
+        assert "the disk does not keep the account: Input/output error" in said
+        assert "Traceback" not in said
+        assert built.journal.exists()
+        assert 0 < sum(built.taken.values()) < 300
+        assert await built.resume("--retry", "in_doubt") == 0
+        assert set(built.last.values()) == {"accepted"}
+        assert set(built.taken) == {address(record) for record in range(1, 301)}
+        assert sum(built.taken.values()) == 300
+
+
+async def test_with_power_every_message_is_on_the_disk_before_it_is_committed(tmp_path: Path) -> None:
+    async with house(tmp_path, records=200, delivery='durability = "power"\nmax_messages = 10') as built:
+        assert await built.send() == 0
+        assert built.taken == {address(record): 1 for record in range(1, 201)}
+        assert not built.journal.exists()
+
+
 async def test_a_log_that_was_moved_can_be_gone_on_with(tmp_path: Path) -> None:
     async with house(tmp_path, records=50) as built:
         assert await built.send("--limit", "20") == 0

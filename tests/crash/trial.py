@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import signal
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batchsend import Outcome, Stage
+from batchsend.results.journal import read_journal
+from tests.crash.disk import Disk
 from tests.crash.processes import STRACE, Launcher, launcher, run_traced
 from tests.tools.faulty import ACCEPT, Action, FaultyServer, Then, drop, refuse
 
@@ -40,6 +43,7 @@ GUARD = 60.0
 _AT_ONCE = 4
 
 _KILLED = -signal.SIGKILL
+_RUN_LINE = re.compile(rb'\{"run":[^\n\0]*\}\n')
 _UNANSWERED = "the run was killed before the server answered"
 _ANSWERED = "the run was killed before it could write"
 
@@ -56,6 +60,7 @@ max_messages = {max_messages}
 depth = {depth}
 max_attempts = 2
 retry_after = "20ms"
+durability = "{durability}"
 """
 
 
@@ -72,6 +77,7 @@ class Setting:
         kills: How often the run is killed at most.
         traced: How many of these by strace.
         seed: What the moments and the faults come from.
+        power: Each kill is the machine's, which loses what was not synced.
     """
 
     mode: str
@@ -82,6 +88,7 @@ class Setting:
     kills: int
     traced: int
     seed: int
+    power: bool = False
 
     @property
     def depth(self) -> int:
@@ -169,6 +176,10 @@ async def run_trial(setting: Setting, directory: Path, launched: Launcher, findi
     (directory / "recipients.csv").write_text(f"email\n{rows}")
     results, output = directory / "results.jsonl", directory / "output.txt"
     findings.records, findings.bound = setting.records, setting.connections * setting.depth
+    if setting.power:
+        # What a place of a session was taken for last may be on the disk, and what became of the one before not yet;
+        # and with a spare, there is one session more.
+        findings.bound = 2 * (setting.connections + 1) * setting.depth
     mode = MODES[setting.mode]
     async with FaultyServer(decide, pipelining=mode.pipelining, chunking=mode.chunking) as server:
         (directory / "campaign.toml").write_text(
@@ -177,6 +188,7 @@ async def run_trial(setting: Setting, directory: Path, launched: Launcher, findi
                 connections=setting.connections,
                 max_messages=setting.max_messages,
                 depth=setting.depth,
+                durability="power" if setting.power else "process",
             )
         )
         traced = setting.traced if STRACE else 0
@@ -184,14 +196,25 @@ async def run_trial(setting: Setting, directory: Path, launched: Launcher, findi
         while code == _KILLED:
             # A run that was killed before it had begun its log has nothing that could be resumed.
             begun = results.exists() and results.stat().st_size > 0
+            if setting.power and begun and not _has_begun(results):
+                # The machine went down as the run began; `resume` says so, and what to do.
+                results.unlink()
+                begun = False
+                if server.accepted:
+                    findings.wrong.append("the log is gone")
             arguments = ["resume", str(results)] if begun else ["send", str(directory / "campaign.toml")]
             kill = findings.kills < setting.kills
             by_call = kill and traced > 0 and moments.random() * (setting.kills - findings.kills) < traced
             traced -= by_call
             async with asyncio.timeout(GUARD):
-                code = await _run(
-                    [*arguments, "--no-progress"], output, launched, decide, moments, kill=kill, by_call=by_call
-                )
+                if setting.power:
+                    code = await _run_on_disk(
+                        [*arguments, "--no-progress"], output, launched, decide, moments, kill=kill, run=findings.runs
+                    )
+                else:
+                    code = await _run(
+                        [*arguments, "--no-progress"], output, launched, decide, moments, kill=kill, by_call=by_call
+                    )
             findings.runs += 1
             findings.kills += code == _KILLED
     if code not in (0, 1):
@@ -218,6 +241,34 @@ async def _run(
         # Most often in the midst of things; now and then at the very beginning.
         decide.kill_at(round(10 ** moments.uniform(0, 2.3)), moments.choice((0.0, 0.0, moments.uniform(0, 0.005))))
     return await launched.run(arguments, output)
+
+
+def _has_begun(results: Path) -> bool:
+    left = read_journal(results)
+    return _RUN_LINE.match(results.read_bytes()) is not None and (left is None or left.log_size > 0)
+
+
+async def _run_on_disk(
+    arguments: list[str],
+    output: Path,
+    launched: Launcher,
+    decide: Faults,
+    moments: random.Random,
+    *,
+    kill: bool,
+    run: int,
+) -> int:
+    """Run until the machine goes down, if it does; then the directory is what its disk has."""
+    disk = Disk(output.parent)
+    kill_after = None
+    if kill and moments.random() < 0.2:
+        kill_after = moments.uniform(0, 0.15)
+    elif kill:
+        decide.kill_at(round(10 ** moments.uniform(0, 2.3)), moments.choice((0.0, moments.uniform(0, 0.01))))
+    code = await launched.run(arguments, output, kill_after=kill_after, disk=output.parent, boot=f"boot {run}")
+    if code == _KILLED:
+        disk.cut(moments)
+    return code
 
 
 def _check(setting: Setting, results: Path, server: FaultyServer, findings: Findings) -> None:
@@ -277,6 +328,7 @@ async def run_trials(kills: int, seed: int, scratch: Path) -> list[tuple[Setting
                     kills=min(left, 10),
                     traced=2,
                     seed=choose.randrange(2**32),
+                    power=number % 4 == 3,
                 )
                 directory = scratch / str(number)
                 directory.mkdir()

@@ -80,6 +80,7 @@ def test_too_fast_is_no_rejection_whatever_the_code(stage: Stage, reply: str) ->
         "554 5.7.1 mail rated 12.3 by the content filter",
         "550 5.7.1 moderate limits apply to this corporate limited list",
         "550 5.2.2 The mailbox is full",
+        "552 5.2.2 too many messages in this mailbox",
         "550 5.1.1 throughput.example has no such user",
     ],
 )

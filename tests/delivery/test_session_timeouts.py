@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from batchsend.delivery import session
+from batchsend.delivery.pool import MAX_LOSSES
 from batchsend.outcome import Outcome, Stage
 from tests.delivery.harness import (
     GONE,
@@ -127,6 +129,19 @@ async def test_a_server_that_reads_slowly_gets_it_all() -> None:
         account = await deliver(peer, submissions(1, content=large), options(content=0.6))
         assert account.outcomes == {1: Outcome.ACCEPTED}
         assert [message.content for message in peer.messages] == [large]
+
+
+async def test_a_server_that_reads_too_slowly_is_left_and_nothing_is_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some octets leave all the time, fewer than what counts as reading: here, a gigabyte a second."""
+    monkeypatch.setattr(session, "_SLOWEST", 10**9)
+    large = b"Subject: x\r\n\r\n" + (b"x" * 70 + b"\r\n") * 200_000
+    slow: list[Step] = [StopReading(), Pause(0.02), ResumeReading(), Pause(0.02)]
+    script: list[Step] = [*GREETED, *OFFERED, reply("250 ok", "250 ok", "354 go"), Repeat(slow)]
+    async with ScriptedServer(*[script] * MAX_LOSSES, receive_buffer=4096) as peer:
+        account = await deliver(peer, submissions(1, content=large), options(content=0.2))
+        assert account.outcomes == {1: Outcome.DEFERRED}
+        assert len(peer.connections) == MAX_LOSSES
+        assert peer.messages == []
 
 
 @dataclass(frozen=True, slots=True)

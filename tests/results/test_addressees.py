@@ -2,30 +2,71 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from pathlib import Path
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchsend.errors import RunError
+from batchsend.results import addressees as module
 from batchsend.results.addressees import Addressees
 
 
-@given(st.lists(st.integers(0, 60)))
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables so small that a few thousand addresses need all kinds of them, and buckets overflow."""
+    monkeypatch.setattr(module, "_IN_MEMORY", 64)
+    monkeypatch.setattr(module, "_FIRST_ON_DISK", 16)
+
+
+@pytest.mark.usefixtures("small")
+@given(st.lists(st.integers(0, 400), max_size=500))
 def test_an_address_is_new_once(numbers: list[int]) -> None:
-    addressees = Addressees()
-    seen: set[int] = set()
-    for number in numbers:
-        assert addressees.add(f"r{number}@example.com") is (number not in seen)
-        seen.add(number)
-    assert len(addressees) == len(seen)
+    with Addressees(Path()) as addressees:
+        seen: set[int] = set()
+        for number in numbers:
+            assert addressees.add(f"r{number}@example.com") is (number not in seen)
+            seen.add(number)
 
 
-def test_nothing_new_is_taken_for_known_among_many() -> None:
-    addressees = Addressees()
-    assert all(addressees.add(f"r{number}@example.com") for number in range(200_000))
-    assert not any(addressees.add(f"r{number}@example.com") for number in range(0, 200_000, 97))
+@pytest.mark.usefixtures("small")
+def test_nothing_is_forgotten_as_tables_are_added(tmp_path: Path) -> None:
+    with Addressees(tmp_path) as addressees:
+        assert all(addressees.add(f"r{number}@example.com") for number in range(20_000))
+        assert not any(addressees.add(f"r{number}@example.com") for number in range(20_000))
 
 
-def test_case_makes_no_other_address() -> None:
-    addressees = Addressees()
-    assert addressees.add("Bob@Example.com")
-    assert not addressees.add("bob@example.COM")
-    assert addressees.add("bob@example.org")
+def test_many_addresses_need_no_more_memory_and_leave_nothing_on_the_disk(tmp_path: Path) -> None:
+    with Addressees(tmp_path) as addressees:
+        assert all(addressees.add(f"r{number}@example.com") for number in range(300_000))
+        assert not any(addressees.add(f"r{number}@example.com") for number in range(0, 300_000, 97))
+        tables = [descriptor for descriptor in Path("/proc/self/fd").iterdir() if _is_in(tmp_path, descriptor)]
+        assert len(tables) == 1
+        assert not any(tmp_path.iterdir())
+
+
+def test_where_there_is_no_room_for_a_table_the_run_stops(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(module, "_IN_MEMORY", 4)
+    missing = tmp_path / "missing"
+    with Addressees(missing) as addressees:
+        assert addressees.add("a@example.com")
+        with pytest.raises(RunError, match=f"cannot grow: {os.strerror(errno.ENOENT)}") as caught:
+            addressees.add("b@example.com")
+    assert 'duplicates = "send"' in str(caught.value)
+
+
+def test_case_makes_no_other_address(tmp_path: Path) -> None:
+    with Addressees(tmp_path) as addressees:
+        assert addressees.add("Bob@Example.com")
+        assert not addressees.add("bob@example.COM")
+        assert addressees.add("bob@example.org")
+
+
+def _is_in(directory: Path, descriptor: Path) -> bool:
+    try:
+        return descriptor.readlink().is_relative_to(directory)
+    except FileNotFoundError:
+        return False  # the one that the listing itself was read from

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from batchsend.errors import UsageError
-from batchsend.sink import Action, Rule, RuleStage, parse_rule
+from batchsend.sink import Action, Rule, RuleStage, SinkOptions, parse_rule
+from batchsend.sink.maildir import Maildir
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -77,3 +83,28 @@ def test_a_pattern_is_for_the_whole_path_and_case_does_not_count() -> None:
     assert rule.matches("x@bOUNCE.EXAMPLE")
     assert not rule.matches("x@bounce.example.org")
     assert not rule.matches("x@sub.bounce.example")
+
+
+@pytest.mark.parametrize(
+    ("action", "text", "said"),
+    [
+        ("reject", "*@a.example=", "nothing follows the = of '*@a.example='"),
+        ("delay", "*@a.example=soon", "the delay of '*@a.example=soon' is 'soon'"),
+        ("delay", "*@a.example=0s", "the rule to delay '*@a.example' needs a delay above 0"),
+    ],
+)
+def test_the_error_says_what_was_found(action: str, text: str, said: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        parse_rule(action, text)
+    assert raised.value.message == said
+
+
+def test_options_that_contradict_each_other_are_errors() -> None:
+    with pytest.raises(UsageError, match=r"^the sink has a password but no user name"):
+        SinkOptions(password="p")
+
+
+def test_a_maildir_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"^cannot make the maildir .*file: "):
+        Maildir(tmp_path / "file")

@@ -17,6 +17,8 @@ import anyio
 import pytest
 from anyio import to_thread
 
+from batchsend import Server, Timeouts
+from batchsend.delivery.opening import Opener, OpeningError
 from batchsend.errors import UsageError
 from batchsend.sink import Received, Sink, SinkOptions, Tls, parse_rule
 
@@ -106,6 +108,13 @@ async def test_clear_text_behind_starttls_ends_the_connection() -> None:
             assert await reader.read() == b""
         writer.close()
         assert sink.counts.commands == 2
+
+
+async def test_it_ends_at_once_where_a_client_has_just_rejected_its_certificate() -> None:
+    with anyio.fail_after(20):
+        async with Sink(SinkOptions(tls="starttls")) as sink:
+            with pytest.raises(OpeningError, match="certificate"):
+                await Opener([Server(host="127.0.0.1", port=sink.port)], Timeouts()).open()
 
 
 @pytest.mark.parametrize("tls", ["starttls", "implicit"])

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from batchsend.smtp import commands
-from batchsend.smtp.client import Client, State
+from batchsend.smtp.state import State
 from batchsend.smtp.transaction import Transaction
 
 if TYPE_CHECKING:
     from random import Random
 
+    from batchsend.smtp.client import Client
     from tests.smtp.model_server import ModelServer
 
 Tamper: TypeAlias = Callable[[bytes], bytes]

@@ -1,0 +1,89 @@
+"""What a pool looks like from outside at one moment: for a view of the run and for metrics, never for decisions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class SessionState(StrEnum):
+    """What a session is doing."""
+
+    SPARE = "spare"
+    """It is open, and waits for another one's rotation."""
+
+    OPEN = "open"
+    """It has nothing to send: no work is left, or the rate holds it back."""
+
+    SENDING = "sending"
+    """Transactions are unanswered."""
+
+    RETIRING = "retiring"
+    """It begins nothing more, and ends with the replies that it awaits."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStatistics:
+    """A session that is open.
+
+    Attributes:
+        number: Its number within the run, from 1.
+        state: What it is doing.
+        messages: Transactions that it has begun.
+        max_messages: Transactions after which it is rotated.
+        unanswered: Transactions whose last reply it awaits.
+    """
+
+    number: int
+    state: SessionState
+    messages: int
+    max_messages: int
+    unanswered: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slowdown:
+    """The last time the server asked for a slower pace.
+
+    Attributes:
+        time: When, in seconds since the epoch.
+        said: The server's code and words, safe to print, on one line.
+        cuts: How often in a row the rate has been cut without having recovered.
+    """
+
+    time: float
+    said: str
+    cuts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolStatistics:
+    """A pool at one moment.
+
+    Attributes:
+        sessions: The open ones, by number.
+        opening: Sessions that are being opened.
+        opened: Sessions that were opened since the beginning.
+        connections: How many sessions there may be at once, at present.
+        in_flight: Submissions that sessions hold.
+        backlog: Submissions that wait for a session.
+        goodput: Messages accepted a second of late.
+        rate: The most messages a second at present, or None for as many as the server takes.
+        slowdown: Why ``rate`` is below what the campaign allows, or None where it is not.
+        replies: How many submissions were decided by each reply code.
+    """
+
+    sessions: tuple[SessionStatistics, ...]
+    opening: int
+    opened: int
+    connections: int
+    in_flight: int
+    backlog: int
+    goodput: float
+    rate: float | None
+    slowdown: Slowdown | None
+    replies: Mapping[int, int]

@@ -1,0 +1,89 @@
+"""A disk that the power can be cut from: of what was written, it has what was synced, and of the rest what it likes."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batchsend.results import journal, syncpoint
+
+if TYPE_CHECKING:
+    import random
+
+_SECTOR = 512
+
+
+class Disk:
+    """What is on the disk of one directory, beside what its files say. Used by the process that writes and by the test.
+
+    Args:
+        directory: The directory.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._kept = directory.with_name(f"{directory.name}.disk")
+        self._kept.mkdir(exist_ok=True)
+
+    def attach(self, boot: str) -> None:
+        """Make this process's syncs known to the disk, on a machine that was started anew."""
+        for module, name in ((os, "fsync"), (os, "fdatasync"), (syncpoint, "_sync")):
+            setattr(module, name, self._sync)
+        setattr(journal, "_boot", boot.encode)  # noqa: B010 - as the others
+
+    def cut(self, choose: random.Random) -> None:
+        """Cut the power: the directory becomes what is left of it."""
+        now = self._names()
+        synced = self._synced_names()
+        names = choose.choice((synced, now))
+        left = {name: self._left(inode, now, choose) for name, inode in names.items()}
+        for name in now:
+            (self._directory / name).unlink()
+        for name, octets in left.items():
+            (self._directory / name).write_bytes(octets)
+        for kept in self._kept.iterdir():
+            kept.unlink()
+        for name in left:
+            file = os.open(self._directory / name, os.O_RDONLY)
+            self._sync(file)
+            os.close(file)
+        self._keep("names", json.dumps(self._names()).encode())
+
+    def _sync(self, file: int) -> None:
+        found = os.fstat(file)
+        if stat.S_ISDIR(found.st_mode):
+            self._keep("names", json.dumps(self._names()).encode())
+        else:
+            # By another name for the same file: the descriptor may be for appending only.
+            self._keep(str(found.st_ino), Path(f"/proc/self/fd/{file}").read_bytes())
+
+    def _keep(self, name: str, octets: bytes) -> None:
+        new = self._kept / f"{name}.new"
+        new.write_bytes(octets)
+        new.replace(self._kept / name)
+
+    def _names(self) -> dict[str, int]:
+        return {path.name: path.stat().st_ino for path in self._directory.glob("results.jsonl*")}
+
+    def _synced_names(self) -> dict[str, int]:
+        try:
+            names: dict[str, int] = json.loads((self._kept / "names").read_bytes())
+        except FileNotFoundError:
+            return {}
+        return names
+
+    def _left(self, inode: int, now: dict[str, int], choose: random.Random) -> bytes:
+        """What was synced of a file, with any of the sectors that were written since."""
+        kept = self._kept / str(inode)
+        synced = kept.read_bytes() if kept.exists() else b""
+        written = next(((self._directory / name).read_bytes() for name, other in now.items() if other == inode), synced)
+        size = choose.choice((len(synced), len(written))) if len(written) > len(synced) else len(written)
+        left = bytearray(synced[:size].ljust(size, b"\0"))
+        share = choose.random()
+        for at in range(0, size, _SECTOR):
+            if choose.random() < share:
+                left[at : at + _SECTOR] = written[at : min(at + _SECTOR, size)]
+        return bytes(left)
