@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test check bench format clean
+.PHONY: demo test check bench bench-setup readme format clean
 
 demo: $(INSTALLED)  ## send the welcome sample through the embedded server
 	$(BIN)/batchsend send samples/welcome/campaign.toml --sandbox --results $$(mktemp -d)/results.jsonl
@@ -16,8 +16,14 @@ check: $(INSTALLED)  ## format, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(INSTALLED)  ## the whole job against Postfix's smtp-source, to one smtp-sink (as root, on Debian with Postfix)
-	$(BIN)/python -m benchmarks.whole_job
+bench: $(INSTALLED)  ## batchsend and its rivals in turns, about twenty minutes (as root, on Debian; a quiet machine)
+	$(BIN)/python -m benchmarks
+
+bench-setup: $(INSTALLED)  ## the rivals that `make bench` compares with (as root, on Debian)
+	bash benchmarks/setup
+
+readme: $(INSTALLED)  ## the README's examples run again, and the sections made from the program written anew
+	$(BIN)/python -m tests.tools.readme
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .

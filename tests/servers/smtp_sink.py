@@ -26,6 +26,7 @@ _DUMP = re.compile(
 )
 _RECIPIENT = re.compile(rb"X-Rcpt-Args: <([^\n]*?)>[^\n]*\n")
 _COUNTERS = re.compile(rb"sess=(\d+) quit=(\d+) mesg=(\d+)")
+_LAST_WORDS = 4096
 
 
 class SmtpSink:
@@ -75,7 +76,10 @@ class SmtpSink:
 
     def message_count(self) -> int:
         """Return how many messages it has taken, by its own count."""
-        counted = _COUNTERS.findall(self._output.read_bytes())
+        with self._output.open("rb") as output:
+            # It says so for each message anew: only the last is of use.
+            output.seek(max(0, self._output.stat().st_size - _LAST_WORDS))
+            counted = _COUNTERS.findall(output.read())
         return int(counted[-1][2]) if counted else 0
 
     def received(self) -> Iterator[Stored]:

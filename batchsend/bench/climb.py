@@ -1,0 +1,120 @@
+"""Climbs the ladder: the same messages at every rung, through the pool that sends campaigns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+
+from batchsend.bench.probe import Probe, probe
+from batchsend.bench.rungs import Rung, allot, fewest
+from batchsend.bench.step import Step
+from batchsend.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from batchsend.bench.gathering import GatheringOpener
+    from batchsend.bench.measurement import Measurement
+    from batchsend.bench.messages import Messages
+    from batchsend.campaign import Delivery
+    from batchsend.smtp.extensions import Extensions
+
+
+class Bench:
+    """One bench of one server.
+
+    Args:
+        opener: Opens its sessions.
+        delivery: What holds at every rung: rotation, rate, time-outs.
+        rungs: The ladder; where the server offers no CHUNKING, only the rungs of depth 1 are climbed.
+        messages: Makes the messages.
+        total: How many there may be in all.
+        notice: Called with what the server does that no figure tells, one line each.
+        asked: Called with what one session tells of the server, before the first rung.
+        measured: Called with each rung's measurement once it is complete.
+
+    Attributes:
+        probe: What one session told of the server, or None before it was asked.
+        measurements: What was measured, rung by rung.
+        stopped: Why not every rung was climbed, or None.
+
+    Raises:
+        UsageError: There are not enough messages for the ladder.
+    """
+
+    def __init__(
+        self,
+        opener: GatheringOpener,
+        delivery: Delivery,
+        rungs: Sequence[Rung],
+        messages: Messages,
+        total: int,
+        *,
+        notice: Callable[[str], None] = lambda _: None,
+        asked: Callable[[Probe], None] = lambda _: None,
+        measured: Callable[[Measurement], None] = lambda _: None,
+    ) -> None:
+        if total < fewest(rungs):
+            raise UsageError(
+                f"{total:,} messages are too few for {len(rungs)} rungs with up to "
+                f"{max(rung.connections for rung in rungs)} connections",
+                remedy=f"give --messages {fewest(rungs)} or more, or fewer --max-connections and --depth",
+            )
+        self.probe: Probe | None = None
+        self.measurements: list[Measurement] = []
+        self.stopped: str | None = None
+        self._opener = opener
+        self._delivery = delivery
+        self._rungs = rungs
+        self._messages = messages
+        self._total = total
+        self._notice = notice
+        self._asked = asked
+        self._measured = measured
+        self._asking = anyio.CancelScope()
+        self._step: Step | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Something was measured, and every message was accepted."""
+        return bool(self.measurements) and all(one.accepted == one.messages for one in self.measurements)
+
+    def stop(self, reason: str) -> None:
+        """Send nothing more; what is under way is awaited, and `run` then returns."""
+        self.stopped = self.stopped or reason
+        self._asking.cancel()
+        if self._step is not None:
+            self._step.stop()
+
+    async def run(self) -> None:
+        """Ask the server what it offers, then climb until the top, or until it has had enough.
+
+        Raises:
+            RunError: The server cannot be reached, or refuses the sender. What was measured until then is kept.
+        """
+        with self._asking:
+            self.probe = await probe(self._opener, self._delivery.timeouts)
+        if self.probe is None:
+            return
+        self._asked(self.probe)
+        await self._climb(self.probe.extensions)
+
+    async def _climb(self, offered: Extensions) -> None:
+        rungs = self._rungs
+        if not (offered.chunking and offered.pipelining):
+            rungs = list(dict.fromkeys(Rung(rung.connections, 1) for rung in rungs))
+        for rung, count in zip(rungs, allot(self._total, rungs), strict=True):
+            if self.stopped is not None:
+                return
+            self._step = step = Step(rung, self._opener, self._delivery, notice=self._notice)
+            self.measurements.append(measurement := step.measurement)
+            try:
+                await step.run(self._messages, count)
+            finally:
+                self._step = None
+                self._measured(measurement)
+            if not measurement.accepted:
+                self.stop(f"at {rung} nothing was accepted")
+            elif measurement.throttled:
+                self.stop(f"at {rung} the server asked for less")

@@ -1,0 +1,64 @@
+"""Opens a rung's sessions together: the first one open would otherwise leave the others nothing to do."""
+
+from __future__ import annotations
+
+import anyio
+import anyio.lowlevel
+
+from batchsend.delivery.opening import Opened, Opener, OpeningError
+
+# Turns of the loop in which a transport that is given up is closed, with some to spare.
+_TURNS_TO_CLOSE = 20
+# Turns in which those that were opened begin, before the pool hears of those that were not.
+_TURNS_TO_BEGIN = 2
+
+
+class GatheringOpener(Opener):
+    """An opener that hands over the first few sessions at the same moment; those after them at once."""
+
+    _awaited = 0
+    _together: anyio.Event | None = None
+
+    def gather(self, count: int) -> None:
+        """Let the next ``count`` sessions wait for one another, and tell of those that cannot be opened afterwards."""
+        self._awaited = count
+        self._together = anyio.Event()
+
+    async def open(self) -> Opened:
+        """Open one session, and wait for those it belongs to.
+
+        Raises:
+            OpeningError: It could not be opened.
+        """
+        together = self._together
+        if together is None or together.is_set():
+            return await super().open()
+        try:
+            opened = await super().open()
+        except OpeningError:
+            self._arrive(together)
+            await together.wait()
+            await _turns(_TURNS_TO_BEGIN)
+            raise
+        except BaseException:
+            self._arrive(together)
+            raise
+        self._arrive(together)
+        try:
+            await together.wait()
+        except BaseException:
+            opened.transport.abort()
+            with anyio.CancelScope(shield=True):
+                await _turns(_TURNS_TO_CLOSE)
+            raise
+        return opened
+
+    def _arrive(self, together: anyio.Event) -> None:
+        self._awaited -= 1
+        if not self._awaited:
+            together.set()
+
+
+async def _turns(count: int) -> None:
+    for _ in range(count):
+        await anyio.lowlevel.checkpoint()

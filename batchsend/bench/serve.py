@@ -1,0 +1,47 @@
+"""The embedded sink as a process: ``python -m batchsend.bench.serve [none|starttls|implicit]``.
+
+It says in a line of JSON where it listens, answers each line of standard input with its counts, and ends with standard
+input, so that it never outlives the process that has started it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, cast, get_args
+
+import anyio
+import anyio.to_thread
+
+from batchsend.loop import run
+from batchsend.sink import Sink, SinkOptions, Tls
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+async def _serve(tls: Tls) -> None:
+    async with Sink(SinkOptions(tls=tls)) as sink:
+        _say({"host": sink.hosts[0], "port": sink.port, "ca": sink.ca_pem.decode("ascii")})
+        # On a thread: the loop belongs to the sessions, and is cancelled only from outside.
+        while await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True):
+            _say(asdict(sink.counts))
+
+
+def _say(told: Mapping[str, object]) -> None:
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    kind = sys.argv[1] if len(sys.argv) > 1 else "none"
+    if kind not in get_args(Tls):
+        sys.exit(f"usage: python -m batchsend.bench.serve [{'|'.join(get_args(Tls))}]")
+    tls = cast("Tls", kind)
+    run(lambda: _serve(tls))
+
+
+if __name__ == "__main__":
+    main()

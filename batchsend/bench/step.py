@@ -1,0 +1,119 @@
+"""One rung of the ladder, climbed: test messages through the pool that sends campaigns."""
+
+from __future__ import annotations
+
+import time
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import anyio
+import msgspec
+
+from batchsend.bench.measurement import Measurement
+from batchsend.delivery.pool import Pool
+from batchsend.errors import RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from anyio.abc import ObjectSendStream
+
+    from batchsend.bench.gathering import GatheringOpener
+    from batchsend.bench.messages import Messages
+    from batchsend.bench.rungs import Rung
+    from batchsend.campaign import Delivery
+    from batchsend.message import Submission
+    from batchsend.outcome import DeliveryResult
+
+_BATCH = 32
+
+LONGEST_SECONDS = 60.0
+"""After so long a rung is over, whatever is left of its messages: a server that asks for less may ask for much less."""
+
+
+class Step:
+    """Sends a rung's messages, as many as it has sessions to open these first; then the clock starts.
+
+    Args:
+        rung: How to send.
+        opener: Opens the sessions.
+        delivery: What else there is to say of how.
+        notice: Called with what the server does that no figure tells.
+
+    Attributes:
+        measurement: What was measured, counted while it goes on.
+    """
+
+    def __init__(
+        self, rung: Rung, opener: GatheringOpener, delivery: Delivery, *, notice: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self.measurement = Measurement(rung)
+        self._notice = notice
+        self._to_come = rung.connections  # results of the messages that open the sessions
+        self._open = anyio.Event()
+        self._began = 0.0
+        delivery = msgspec.structs.replace(delivery, max_connections=rung.connections, depth=rung.depth)
+        opener.gather(rung.connections)
+        self._pool = Pool(opener, delivery, report=self._report, notice=self._take_notice)
+
+    def stop(self) -> None:
+        """Begin nothing more; what is under way is awaited."""
+        self._pool.stop()
+
+    async def run(self, messages: Messages, count: int) -> None:
+        """Send ``count`` messages.
+
+        Raises:
+            RunError: The server is gone, or refuses the sender.
+        """
+        into_pool, batches = anyio.create_memory_object_stream[list["Submission"]](1)
+        failure: RunError | None = None
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._feed, into_pool, messages, count)
+                tasks.start_soon(self._end)
+                try:
+                    await self._pool.run(batches)
+                except RunError as error:
+                    failure = error
+                tasks.cancel_scope.cancel()
+        finally:
+            self.measurement.learned = self._pool.learned
+        if failure is not None:
+            raise failure
+
+    async def _feed(self, into_pool: ObjectSendStream[list[Submission]], messages: Messages, count: int) -> None:
+        opening = self.measurement.rung.connections
+        async with into_pool:
+            try:
+                await into_pool.send(list(messages.make(opening)))
+                await self._open.wait()
+                self._began = time.perf_counter()
+                for batch in _batches(messages.make(count - opening)):
+                    await into_pool.send(batch)
+            except anyio.BrokenResourceError:
+                pass  # the pool was stopped
+
+    async def _end(self) -> None:
+        await anyio.sleep(LONGEST_SECONDS)
+        self.measurement.cut_short = f"ended after {LONGEST_SECONDS:g} s"
+        self._pool.stop()
+
+    def _report(self, result: DeliveryResult, earlier: DeliveryResult | None) -> None:
+        timed = self._began > 0
+        self.measurement.count(result, earlier, timed=timed)
+        if timed:
+            self.measurement.seconds = time.perf_counter() - self._began
+        elif earlier is None:
+            self._to_come -= 1
+            if not self._to_come:
+                self._open.set()
+
+    def _take_notice(self, text: str) -> None:
+        self.measurement.notices.append(text)
+        self._notice(text)
+
+
+def _batches(submissions: Iterator[Submission]) -> Iterator[list[Submission]]:
+    while batch := list(islice(submissions, _BATCH)):
+        yield batch

@@ -1,0 +1,1 @@
+"""The same work by batchsend and by its rivals, on one machine, to one server, in turns."""

@@ -1,0 +1,102 @@
+"""Runs the scenarios: ``python -m benchmarks``, from the checkout, as root, for the servers run in namespaces.
+
+What `bash benchmarks/setup` installs takes part; the rest is named and left out. The figures go to ``results.json``
+after each run, the picture and the README's tables follow from them in the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.figures import Figures, Outcome
+from benchmarks.machine import machine, versions
+from benchmarks.picture import draw
+from benchmarks.race import Race
+from benchmarks.readme import README, fill
+from benchmarks.scenarios import SCENARIOS, Scenario
+from benchmarks.settings import UnavailableError
+from benchmarks.table import outcome_lines, target_lines
+from benchmarks.targets import account
+
+RESULTS = Path(__file__).parent / "results.json"
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0])
+    names = [scenario.name for scenario in SCENARIOS]
+    parser.add_argument(
+        "--only", action="append", choices=names, metavar="NAME", help=f"this scenario alone: {', '.join(names)}"
+    )
+    parser.add_argument("--messages", type=int, metavar="N", help="of a run, for the fastest; slower ones get fewer")
+    parser.add_argument("--rounds", type=int, metavar="N", help="how often each contestant runs (5, or as listed)")
+    parser.add_argument(
+        "--output", type=Path, default=RESULTS, metavar="FILE", help="where the figures go, with the picture beside it"
+    )
+    parser.add_argument("--render", action="store_true", help="run nothing: picture and README from the figures there")
+    return parser.parse_args()
+
+
+def _chosen(only: list[str] | None) -> list[Scenario]:
+    return [scenario for scenario in SCENARIOS if only is None or scenario.name in only]
+
+
+def _measure(figures: Figures, options: argparse.Namespace, folder: Path) -> bool:
+    """Run the scenarios; false where one could not be run to its end."""
+    good = True
+    for scenario in _chosen(options.only):
+
+        def keep(outcome: Outcome) -> None:
+            figures.outcomes[outcome.name] = outcome
+            figures.save(options.output, account(figures))
+
+        race = Race(scenario, folder, messages=options.messages, rounds=options.rounds, notice=_say, keep=keep)
+        try:
+            race.run()
+        except UnavailableError as missing:
+            _say(f"{scenario.name} is left out: {missing}")
+            continue
+        except RuntimeError as error:
+            _say(f"{scenario.name} was broken off: {error}")
+            good = False
+        for line in ("", *outcome_lines(race.outcome), ""):
+            _say(line)
+    return good
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def main() -> int:
+    """Run what was asked for; returns the exit code."""
+    options = _options()
+    for number in (signal.SIGINT, signal.SIGTERM):  # the servers are to be ended whatever ends this
+        signal.signal(number, signal.default_int_handler)
+    figures = Figures.load(options.output)
+    code = 0
+    if not options.render:
+        figures.measured = time.strftime("%Y-%m-%d", time.gmtime())
+        figures.machine, figures.versions = machine(), versions()
+        with tempfile.TemporaryDirectory(prefix="batchsend-bench-") as folder:
+            try:
+                code = 0 if _measure(figures, options, Path(folder)) else 1
+            except KeyboardInterrupt:
+                _say("interrupted; what was measured is kept")
+                code = 130
+    if figures.outcomes:
+        figures.save(options.output, account(figures))
+        options.output.with_suffix(".svg").write_text(draw(figures))
+        if options.output.resolve() == RESULTS.resolve():
+            README.write_text(fill(README.read_text(), figures))
+        for line in target_lines(figures):
+            _say(line)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""The recommendation: computed from the measurements, whichever way they fell out."""
+
+from __future__ import annotations
+
+from batchsend.bench.advice import Advice, advise
+from batchsend.bench.measurement import Measurement
+from batchsend.bench.probe import Probe
+from batchsend.bench.rungs import Rung
+from batchsend.outcome import Outcome
+from batchsend.smtp.extensions import Extensions
+
+NOW = Rung(5, 1)
+EVERYTHING = Extensions(pipelining=True, chunking=True)
+
+
+def measured(connections: int, depth: int, rate: float, learned: dict[str, float] | None = None) -> Measurement:
+    one = Measurement(Rung(connections, depth), messages=100, timed=100, seconds=100 / rate if rate else 0.0)
+    one.outcomes[Outcome.ACCEPTED] = 100
+    one.learned = learned or {}
+    return one
+
+
+def advice(*measurements: Measurement, extensions: Extensions = EVERYTHING, round_trip: float = 0.048) -> Advice:
+    return advise(measurements, Probe("mail.example.com:587", 0.3, round_trip, extensions), NOW)
+
+
+def test_distance_is_overcome_by_depth() -> None:
+    told = advice(measured(1, 1, 20), measured(5, 1, 100), measured(5, 16, 1400), measured(20, 16, 1450))
+    assert (told.rung, told.rate) == (Rung(5, 16), None)
+    assert told.times == 14
+    assert told.sentences == (
+        "48 ms away; 5 connections at depth 16 would send 14 times as fast as now, 5 connections at depth 1: 1,400/s",
+        "in [delivery]: max_connections = 5, depth = 16",
+        "the price: a connection that is lost leaves up to 16 messages in doubt instead of 1",
+    )
+
+
+def test_what_is_as_fast_with_less_in_flight_is_better() -> None:
+    told = advice(measured(1, 1, 990), measured(5, 1, 1000), measured(5, 16, 1050), round_trip=0.0001)
+    assert told.rung == Rung(1, 1)
+    assert told.sentences[0] == (
+        "less than 1 ms away; 1 connection at depth 1 sent 990/s: nearly as fast as now, 5 connections at depth 1, "
+        "with less in flight"
+    )
+
+
+def test_nothing_is_to_be_changed_where_nothing_is_faster() -> None:
+    told = advice(measured(1, 1, 20), measured(5, 1, 100), measured(5, 16, 105))
+    assert (told.rung, told.times) == (NOW, 1)
+    assert told.sentences == (
+        "48 ms away; 5 connections at depth 1, as it is now, sent 100/s, and nothing measured was clearly faster",
+    )
+
+
+def test_where_the_present_was_not_measured_nothing_is_compared_with_it() -> None:
+    told = advice(measured(1, 1, 20), measured(1, 16, 300))
+    assert (told.rung, told.times) == (Rung(1, 16), None)
+    assert (
+        told.sentences[0] == "48 ms away; 1 connection at depth 16 sent 300/s, and nothing measured was clearly faster"
+    )
+
+
+def test_what_the_server_asked_for_is_said() -> None:
+    learned = {"rate": 27.5, "max_connections": 3.0, "max_messages": 10.0}
+    told = advice(measured(1, 1, 20), measured(5, 1, 30, learned), extensions=Extensions())
+    assert told.rate == 27.5
+    assert told.sentences[1:] == (
+        "the server offers no PIPELINING: each message costs four round trips, and only more connections help",
+        'at 5 connections at depth 1 the server asked for a slower pace: rate = "27.5/s" stays within it',
+        "at 5 connections at depth 1 the server allowed 3 connections",
+        "the server ends a session after 10 messages: set max_messages to that",
+    )
+
+
+def test_nothing_accepted_is_no_advice() -> None:
+    told = advice(measured(1, 1, 0))
+    assert (told.rung, told.times) == (None, None)
+    assert "nothing was accepted" in told.sentences[0]

@@ -1,0 +1,50 @@
+"""Test messages: of the size that was asked for, marked, each one another."""
+
+from __future__ import annotations
+
+from email import message_from_bytes, policy
+
+import pytest
+
+from batchsend import UsageError
+from batchsend.bench import Messages
+
+ME = "me@mail.example.com"
+
+
+@pytest.mark.parametrize("size", [700, 701, 702, 2000, 2071, 2072, 2073, 50_000, 3_000_001])
+def test_the_first_has_the_size_that_was_asked_for(size: int) -> None:
+    """To the octet, but for where a line end alone would not fit."""
+    messages = Messages(sender=ME, recipient=ME, size=size)
+    (first,) = messages.make(1)
+    assert size - 2 < len(first.content) <= size
+    assert messages.octets == len(first.content)
+    assert max(map(len, first.content.split(b"\r\n"))) <= 78
+
+
+def test_the_smallest_is_a_whole_message_all_the_same() -> None:
+    messages = Messages(sender=ME, recipient=ME, size=1)
+    (first,) = messages.make(1)
+    parsed = message_from_bytes(first.content, policy=policy.default)
+    assert parsed["Subject"] == "[test] batchsend bench: message 1"
+    assert "Nobody has to read it" in parsed.get_content()
+    assert 1 < messages.octets < 700
+
+
+def test_numbers_go_on_and_nothing_is_there_twice() -> None:
+    messages = Messages(sender=ME, recipient="you@example.org", size=700)
+    made = [*messages.make(3), *messages.make(2)]
+    assert [submission.record for submission in made] == [1, 2, 3, 4, 5]
+    assert len({submission.message_id for submission in made}) == 5
+    assert {(submission.envelope.reverse_path, submission.envelope.forward_path) for submission in made} == {
+        (ME, "you@example.org")
+    }
+    other = Messages(sender=ME, recipient=ME, size=700)
+    assert next(other.make(1)).message_id != made[0].message_id, "two benches are two"
+
+
+@pytest.mark.parametrize("address", ["", "nobody", "a@b\r\nRCPT TO:<c@d>", "{{ 7 * 7 }}", "A <a@example.com>"])
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    for given in ({"sender": address, "recipient": ME}, {"sender": ME, "recipient": address}):
+        with pytest.raises(UsageError, match="no test message can be made"):
+            Messages(**given, size=700)

@@ -1,0 +1,39 @@
+"""The ladder: its order, and how the messages are divided."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchsend.bench.rungs import Rung, allot, fewest, ladder
+
+numbers = st.lists(st.integers(1, 50), min_size=1, max_size=4)
+
+
+def test_from_the_gentlest_up_and_none_twice() -> None:
+    assert ladder([5, 1, 5], [16, 1]) == [Rung(1, 1), Rung(1, 16), Rung(5, 1), Rung(5, 16)]
+
+
+@given(numbers, numbers, st.integers(0, 5000))
+def test_never_more_than_there_are_and_each_rung_can_be_measured(
+    connections: list[int], depths: list[int], spare: int
+) -> None:
+    rungs = ladder(connections, depths)
+    total = fewest(rungs) + spare
+    counts = allot(total, rungs)
+    assert sum(counts) <= total
+    assert sum(counts) >= total - len(rungs), "rounding leaves over at most one each"
+    assert all(count > rung.connections for rung, count in zip(rungs, counts, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("rung", "words"), [(Rung(1, 1), "1 connection at depth 1"), (Rung(5, 16), "5 connections at depth 16")]
+)
+def test_a_rung_in_words(rung: Rung, words: str) -> None:
+    assert str(rung) == words
+
+
+def test_more_in_flight_gets_more_messages() -> None:
+    counts = allot(1000, ladder([1, 5, 20], [1, 16]))
+    assert counts == [26, 99, 60, 224, 130, 458]

@@ -1,0 +1,130 @@
+"""The figures: kept whole, compared round by round, held against the targets; README and picture say what they say."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from benchmarks.__main__ import RESULTS
+from benchmarks.figures import Figures, Outcome, Timing
+from benchmarks.picture import draw
+from benchmarks.readme import BEGINNING, END, README, fill, section
+from benchmarks.scenarios import SCENARIOS
+from benchmarks.table import outcome_lines, target_lines
+from benchmarks.targets import TARGETS, Target, account
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def everything(seconds: float = 2.0) -> Figures:
+    """Figures in which every contestant took as long as every other."""
+    figures = Figures("2026-01-02", {"cores": 2, "python": "3.11.7"}, {"batchsend": "0.1.0", "postfix": "3.7.11"})
+    for scenario in SCENARIOS:
+        timings = [
+            Timing(entry.name, 1000 if entry.sends else 0, [seconds] * 3, [50.0] * 3) for entry in scenario.entries
+        ]
+        missing = {"another": "it is not there"}
+        outcome = Outcome(scenario.name, scenario.title, scenario.connections, 2048, timings, missing)
+        figures.outcomes[scenario.name] = outcome
+    return figures
+
+
+def test_what_was_kept_is_what_is_read(tmp_path: Path) -> None:
+    figures = everything()
+    figures.outcomes["loopback"].timings[0].seconds[1] = None
+    path = tmp_path / "results.json"
+    figures.save(path, account(figures))
+    assert Figures.load(path) == figures
+    assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
+    told = json.loads(path.read_text())
+    assert [target["met"] for target in told["targets"]].count(None) == 0
+    assert told["scenarios"][0]["timings"][0]["median_per_second"] == 500
+    assert Figures.load(tmp_path / "none.json") == Figures()
+
+
+def test_ratios_are_those_of_one_round() -> None:
+    """A round in which the machine was busy slows both, and says nothing about either."""
+    ours = Timing("ours", 1000, [1.0, 10.0, 1.0, None], [])
+    theirs = Timing("theirs", 100, [1.0, 10.0, 0.5, 1.0], [])
+    assert ours.ratios(theirs) == [10.0, 10.0, 5.0]
+    assert ours.rate == 1000
+    assert theirs.ratios(Timing("later", 1, [], [])) == []
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+def test_every_target_is_of_scenarios_and_contestants_that_there_are(target: Target) -> None:
+    assert target.measure(Figures()) is None
+    assert target.met(Figures()) is None
+    assert target.measure(everything()) is not None
+    assert target.met(everything()) is not None
+
+
+def test_a_target_is_met_at_its_bound_and_not_beyond() -> None:
+    least, most = Target("x", lambda _: 1.0, 1.0), Target("x", lambda _: 1.0, 1.0, at_least=False)
+    assert least.met(Figures()) is most.met(Figures()) is True
+    assert Target("x", lambda _: 0.99, 1.0).met(Figures()) is False
+    assert Target("x", lambda _: 1.01, 1.0, at_least=False).met(Figures()) is False
+
+
+def test_the_tables_name_everybody() -> None:
+    figures = everything()
+    for scenario in SCENARIOS:
+        lines = "\n".join(outcome_lines(figures.outcomes[scenario.name]))
+        assert all(entry.name in lines for entry in scenario.entries)
+        assert "left out: it is not there" in lines
+    lines = "\n".join(target_lines(figures))
+    assert all(target.name in lines for target in TARGETS)
+
+
+def test_the_picture_has_a_bar_for_each_and_both_kinds_of_light() -> None:
+    figures = everything()
+    timing = figures.outcomes["loopback"].timings[1]
+    timing.name = "<b>&"
+    drawn = draw(figures)
+    picture = ET.fromstring(drawn)
+    shown = [text.text for text in picture.iter(f"{SVG}text")]
+    assert {timing.name for timing in figures.outcomes["loopback"].timings} <= set(shown)
+    bars = list(picture.iter(f"{SVG}rect"))
+    assert len(bars) == len(figures.outcomes["loopback"].timings) + 3
+    assert all(float(bar.attrib["width"]) > 0 for bar in bars)
+    assert "prefers-color-scheme: dark" in drawn
+    assert ET.fromstring(draw(Figures())).attrib["height"] == "0"
+
+
+def test_the_readme_is_filled_between_its_marks_and_nowhere_else() -> None:
+    text = f"before\n{BEGINNING}\nold\n{END}\nafter\n"
+    filled = fill(text, everything())
+    assert filled.startswith(f"before\n{BEGINNING}\n![")
+    assert filled.endswith(f"{END}\nafter\n")
+    assert "old" not in filled
+    assert "| batchsend | 500 |" in filled
+    assert fill(filled, everything()) == filled
+    with pytest.raises(ValueError, match="no place for the figures"):
+        fill("nothing here", everything())
+
+
+def test_the_readme_says_what_was_measured() -> None:
+    """Its figures are those of results.json: what is there is what `python -m benchmarks --render` writes."""
+    text = README.read_text()
+    figures = Figures.load(RESULTS)
+    assert section(figures) in text
+    assert fill(text, figures) == text
+
+
+def test_the_picture_shows_what_was_measured() -> None:
+    figures = Figures.load(RESULTS)
+    picture = RESULTS.with_suffix(".svg")
+    assert picture.exists() == bool(figures.outcomes)
+    assert not figures.outcomes or picture.read_text() == draw(figures)
+
+
+def test_the_figures_name_no_machine() -> None:
+    if RESULTS.exists():
+        told = RESULTS.read_text()
+        assert not any(word in told for word in ("/home", "/root", "/tmp", "127.0.0.1"))

@@ -1,0 +1,237 @@
+"""``batchsend bench``: what arrives at a server and how much of it, what is found, and what is refused beforehand."""
+
+from __future__ import annotations
+
+import json
+from email import message_from_bytes
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batchsend.outcome import Stage
+from batchsend.sink import Received, Sink, SinkOptions, parse_rule
+from tests.cli.commandline import Ended, complaint, invoke, make_campaign, serving
+from tests.delivery.harness import CountingServer, well_behaved
+from tests.tools.faulty import ACCEPT, Action, refuse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Capture = pytest.CaptureFixture[str]
+ME = "me@mail.example.com"
+
+
+@pytest.fixture(autouse=True)
+def _nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BATCHSEND_USERNAME", raising=False)
+    monkeypatch.delenv("BATCHSEND_PASSWORD", raising=False)
+
+
+def url(server: Sink | CountingServer) -> str:
+    host = server.hosts[0] if isinstance(server, Sink) else server.host
+    return f"smtp://{host}:{server.port}"
+
+
+def bench(capsys: Capture, server: Sink | CountingServer, *options: str | Path) -> Ended:
+    return invoke(capsys, "bench", "--server", url(server), "--to", ME, *options)
+
+
+def found(result: Ended) -> dict[str, Any]:
+    assert result.output.count("\n") == 1
+    told: dict[str, Any] = json.loads(result.output)
+    return told
+
+
+def rungs(told: dict[str, Any]) -> list[tuple[int, int]]:
+    return [(rung["connections"], rung["depth"]) for rung in told["rungs"]]
+
+
+def test_by_default_an_embedded_server_is_measured(capsys: Capture) -> None:
+    result = invoke(capsys, "bench", "--messages", "120")
+    assert (result.code, result.errors) == (0, "")
+    assert "it offers PIPELINING CHUNKING" in result.output
+    rows = [line.split()[:2] for line in result.output.splitlines() if "250 2.0.0: " in line]
+    assert rows == [["1", "1"], ["1", "16"], ["5", "1"], ["5", "16"], ["20", "1"], ["20", "16"]]
+    assert result.output.endswith("nothing left this machine\n")
+
+
+def test_json_has_everything_that_the_text_has(capsys: Capture) -> None:
+    with serving(Sink()) as sink:
+        result = bench(capsys, sink, "--messages", "200", "--size", "3000", "--json")
+        told = found(result)
+        assert told["messages"] == sink.counts.messages <= 200
+    assert (result.code, result.errors) == (0, "")
+    assert told["octets"] == 3000
+    assert told["server"] == f"{sink.hosts[0]}:{sink.port}"
+    assert 0 < told["round_trip"] < told["opening"]
+    assert told["extensions"]["chunking"]
+    assert rungs(told) == [(1, 1), (1, 16), (5, 1), (5, 16), (20, 1), (20, 16)]
+    for rung in told["rungs"]:
+        assert 0 < rung["p50"] <= rung["p95"] <= rung["p99"] < rung["seconds"] + 0.001
+        assert rung["replies"] == {"250 2.0.0": rung["messages"]}
+        assert rung["messages"] == rung["timed"] + rung["connections"]
+        assert rung["rate"] == pytest.approx(rung["timed"] / rung["seconds"], rel=0.01, abs=0.1)
+    assert (told["advice"]["max_connections"], told["advice"]["depth"]) in rungs(told)
+    assert told["advice"]["times"] > 0
+    assert told["stopped"] is None
+
+
+def test_every_message_says_that_it_is_a_test_and_goes_to_the_one_address(capsys: Capture) -> None:
+    received: list[Received] = []
+    with serving(Sink(on_message=received.append)) as sink:
+        assert bench(capsys, sink, "--messages", "80", "--from", "app@mail.example.com", "--size", "2345").code == 0
+    assert {recipient for message in received for recipient in message.recipients} == {ME}
+    assert {message.reverse_path for message in received} == {"app@mail.example.com"}
+    parsed = [message_from_bytes(message.content) for message in received]
+    assert all(message["Subject"].startswith("[test] batchsend bench") for message in parsed)
+    assert all(message["Auto-Submitted"] == "auto-generated" for message in parsed)
+    assert len({message["Message-ID"] for message in parsed}) == len(received) <= 80
+    assert {len(message.content) for message in received} <= {2345, 2347}, "a second digit is in Subject and Message-ID"
+
+
+def test_never_more_than_the_messages_allowed(capsys: Capture) -> None:
+    with serving(Sink()) as sink:
+        assert bench(capsys, sink, "--messages", "11", "--max-connections", "1,2", "--depth", "1,3").code == 0
+        assert sink.counts.messages <= 11
+        before = sink.counts.connections
+        said = complaint(bench(capsys, sink, "--messages", "9"))
+        assert "9 messages are too few for 6 rungs" in said
+        assert sink.counts.connections == before, "nothing was asked of the server"
+
+
+def test_a_real_server_only_with_server_and_recipient(capsys: Capture) -> None:
+    with serving(Sink()) as sink:
+        assert "--server without --to" in complaint(invoke(capsys, "bench", "--server", url(sink)))
+        assert "no test message can be made" in complaint(
+            invoke(capsys, "bench", "--server", url(sink), "--to", "not an address")
+        )
+        assert sink.counts.connections == 0
+    assert "--to without --server" in complaint(invoke(capsys, "bench", "--to", ME))
+    assert "--from without --server" in complaint(invoke(capsys, "bench", "--from", ME))
+
+
+def test_credentials_in_the_url_are_refused_and_not_shown(capsys: Capture) -> None:
+    said = complaint(invoke(capsys, "bench", "--server", "smtp://app:s3cr3t@mail.example.com", "--to", ME))
+    assert "--server holds credentials" in said
+    assert "s3cr3t" not in said
+
+
+@pytest.mark.parametrize("value", ["", "0", "1,,2", "1,x", "-1", "1001", "1.5", "99999999999"])
+def test_the_ladder_is_whole_numbers(capsys: Capture, value: str) -> None:
+    assert "expected whole numbers from 1 to 1000" in complaint(invoke(capsys, "bench", f"--max-connections={value}"))
+
+
+def test_without_chunking_depth_is_not_climbed(capsys: Capture) -> None:
+    with serving(Sink(SinkOptions(chunking=False))) as sink:
+        told = found(bench(capsys, sink, "--messages", "100", "--json"))
+    assert rungs(told) == [(1, 1), (5, 1), (20, 1)]
+    assert any("offers no CHUNKING" in sentence for sentence in told["advice"]["sentences"])
+
+
+def test_without_pipelining_that_is_what_is_said(capsys: Capture) -> None:
+    with serving(CountingServer(well_behaved, pipelining=False, chunking=True)) as server:
+        result = bench(capsys, server, "--messages", "60")
+    assert result.code == 0
+    assert "offers no PIPELINING: each message costs four round trips" in result.output
+
+
+def test_a_server_that_limits_connections_ends_the_climb(capsys: Capture) -> None:
+    """What it was asked for beyond that is said; the rungs above are not tried."""
+
+    def two(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        if stage is Stage.GREETING and server.open_now > 2:
+            return refuse(421, "4.7.0 Too many concurrent connections")
+        return ACCEPT
+
+    with serving(CountingServer(two)) as server:
+        result = bench(capsys, server, "--messages", "100", "--json")
+    told = found(result)
+    assert result.code == 0
+    assert rungs(told)[-1][0] == 5
+    assert told["rungs"][-1]["learned"]["max_connections"] <= 2
+    assert "the server asked for less" in told["stopped"]
+    assert any("allowed 2 connections" in sentence for sentence in told["advice"]["sentences"])
+
+
+def test_a_server_that_throttles_ends_the_climb_with_a_rate(capsys: Capture) -> None:
+    refused = False
+
+    def once(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        nonlocal refused
+        if stage is Stage.CONTENT and not refused and len(server.accepted) >= 8:
+            refused = True
+            return refuse(454, "4.7.0 Throttling failure: maximum sending rate exceeded")
+        return ACCEPT
+
+    with serving(CountingServer(once)) as server:
+        result = bench(capsys, server, "--messages", "30", "--max-connections", "1,2", "--depth", "1", "--json")
+        told = found(result)
+        assert told["messages"] == len(server.accepted)
+    assert result.code == 0, "every message was taken in the end"
+    assert "slowed to" in result.errors
+    assert "the server asked for less" in told["stopped"]
+    assert told["advice"]["rate"] == told["rungs"][-1]["learned"]["rate"] > 0
+
+
+def test_refusals_are_counted_by_code_and_end_the_climb(capsys: Capture) -> None:
+    rules = (parse_rule("reject", f"{ME}=550 5.1.1 Unknown"),)
+    with serving(Sink(SinkOptions(rules=rules))) as sink:
+        result = bench(capsys, sink, "--messages", "100", "--json")
+    told = found(result)
+    assert result.code == 1
+    assert [rung["replies"] for rung in told["rungs"]] == [{"550 5.1.1": told["messages"]}]
+    assert told["stopped"] == "at 1 connection at depth 1 nothing was accepted"
+    assert told["advice"]["depth"] is None
+
+
+def test_a_sender_that_is_refused_is_told_what_to_check(capsys: Capture) -> None:
+    def nobody(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        return refuse(550, "5.7.1 Not you") if stage is Stage.MAIL else ACCEPT
+
+    with serving(CountingServer(nobody)) as server:
+        result = bench(capsys, server)
+    assert result.code == 3
+    assert "the sender is refused" in result.errors
+    assert "Traceback" not in result.errors
+
+
+def test_a_server_that_is_not_there_is_one_error(capsys: Capture) -> None:
+    with serving(Sink()) as sink:
+        where = url(sink)
+    result = invoke(capsys, "bench", "--server", where, "--to", ME)
+    assert "cannot connect" in complaint(result, code=3)
+
+
+def test_credentials_come_from_the_environment(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = SinkOptions(require_auth=True, username="app", password="s3cr3t-k3y")
+    monkeypatch.setenv("BATCHSEND_USERNAME", "app")
+    with serving(Sink(options)) as sink:
+        assert "only one is set" in complaint(bench(capsys, sink))
+        monkeypatch.setenv("BATCHSEND_PASSWORD", "s3cr3t-k3y")
+        right = bench(capsys, sink, "--messages", "60", "--json")
+        monkeypatch.setenv("BATCHSEND_PASSWORD", "wr0ng-k3y")
+        wrong = bench(capsys, sink, "--messages", "60")
+    assert (right.code, found(right)["stopped"]) == (0, None)
+    assert wrong.code == 3
+    assert not any(word in told.output + told.errors for told in (right, wrong) for word in ("s3cr3t", "wr0ng"))
+
+
+def test_or_from_a_campaign_with_its_limits_and_sender(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEY", "s3cr3t-k3y")
+    campaign = make_campaign(
+        tmp_path,
+        server='username = "app"\npassword = "${KEY}"',
+        delivery="max_messages = 4\nmax_connections = 2\ndepth = 2",
+    )
+    received: list[Received] = []
+    options = SinkOptions(require_auth=True, username="app", password="s3cr3t-k3y", max_messages=4)
+    with serving(Sink(options, on_message=received.append)) as sink:
+        ladder = ("--max-connections", "1,2", "--depth", "1,2", "--messages", "60", "--json")
+        result = bench(capsys, sink, "--campaign", campaign, *ladder)
+    assert result.code == 0
+    assert {message.reverse_path for message in received} == {"from@example.com"}
+    assert {message.user for message in received} == {"app"}
+    assert found(result)["rungs"][0]["learned"] == {}, "rotated before the server had to say so"
+    assert "s3cr3t" not in result.output + result.errors
