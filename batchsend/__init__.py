@@ -7,12 +7,15 @@ from batchsend.errors import BatchsendError, RecordError, RunError, SessionError
 from batchsend.message import Envelope, Submission
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.report.summary import Summary
+from batchsend.results.choice import Choice
+from batchsend.results.resumption import Resumption
 from batchsend.version import __version__
 
 __all__ = [
     "Batch",
     "BatchsendError",
     "Campaign",
+    "Choice",
     "Delivery",
     "DeliveryResult",
     "Envelope",
@@ -20,6 +23,7 @@ __all__ = [
     "Outcome",
     "Rate",
     "RecordError",
+    "Resumption",
     "RunError",
     "Sender",
     "Server",

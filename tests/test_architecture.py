@@ -25,9 +25,14 @@ MAY_IMPORT = {
     "campaign": {"errors"},
     "smtp": {"outcome"},
     "sink": {"errors"},
+    "scaffold": {*VOCABULARY, "records", "message"},
     **{stage: {*VOCABULARY, *STAGES[:place]} for place, stage in enumerate(STAGES)},
 }
 MAY_IMPORT["delivery"].add("smtp")
+MAY_IMPORT["preview"] = {"errors", "records", "message"}
+MAY_IMPORT["monitor"] = {"outcome", "errors", "version", "delivery", "batch"}
+MAY_IMPORT["bench"] = {*VOCABULARY, "records", "message", "delivery", "smtp", "sink", "loop"}
+MAY_IMPORT["check"] = {*VOCABULARY, "records", "message", "delivery", "smtp", "results"}
 SEES_EVERYTHING = {"batch", "dispatch", "producer", "sandbox", "cli", "__init__", "__main__"}
 
 INPUT_AND_OUTPUT = {"asyncio", "anyio", "socket", "ssl", "time", "os", "io", "pathlib", "threading", "selectors"}

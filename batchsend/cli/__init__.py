@@ -6,19 +6,20 @@ run stopped early and can be resumed; 130 and 143 after SIGINT and SIGTERM.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from difflib import get_close_matches
 from importlib import import_module
 from typing import NoReturn
 
 import click
 
-from batchsend.cli.campaigns import say
+from batchsend.cli.voice import Voice
 from batchsend.errors import BatchsendError, RunError
 from batchsend.version import __version__
 
-_COMMANDS = ("send", "resume", "preview", "sink")
+_COMMANDS = ("init", "check", "send", "resume", "preview", "report", "bench", "sink", "presets", "completion", "manual")
+_SENTENCE = 200  # characters of a command's first sentence, which is shorter
 
 
 class _Commands(click.Group):
@@ -27,10 +28,19 @@ class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(_COMMANDS)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """What each command is for, in a whole sentence: click would cut it where the line ends."""
+        commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, command.get_short_help_str(_SENTENCE)) for name, command in commands if command is not None]
+            )
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
-            close = get_close_matches(cmd_name, _COMMANDS, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(_COMMANDS)}"
+            from batchsend.campaign.nearest import suggestion  # noqa: PLC0415 - only for a command there is not
+
+            hint = suggestion(cmd_name, _COMMANDS, otherwise=f"there are {', '.join(_COMMANDS)}")
             raise click.UsageError(f"no such command: {cmd_name}; {hint}", ctx)
         command: click.Command = getattr(import_module(f"batchsend.cli.{cmd_name}"), cmd_name)
         return command
@@ -55,26 +65,38 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     Args:
         arguments: The command line without the program's name; None for this process's own.
     """
+    _occupy_closed_streams()
+    voice = Voice()
     try:
-        code = batchsend.main(args=arguments, prog_name="batchsend", standalone_mode=False)
+        code = batchsend.main(args=arguments, prog_name="batchsend", standalone_mode=False, obj=voice)
     except click.ClickException as error:
-        code = _complain(error.format_message(), _see_help(error))
+        voice.error(error.format_message(), _see_help(error))
+        code = 2
     except BatchsendError as error:
-        code = _complain(error.message, error.remedy, 3 if isinstance(error, RunError) else 2)
-    except (click.Abort, KeyboardInterrupt):
-        code = 130
+        voice.error(error.message, error.remedy)
+        code = 3 if isinstance(error, RunError) else 2
     except BrokenPipeError:
         # Whoever read our output has gone; Python would complain about it once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
+    except OSError as error:
+        # Anything may be what finds no descriptor left, the import of a module too.
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        voice.error("there are too many open files", "let it have more: ulimit -n 1024")
+        code = 3
+    except (click.Abort, KeyboardInterrupt):
+        code = 130
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _complain(message: str, remedy: str | None, code: int = 2) -> int:
-    say(f"batchsend: {message}")
-    if remedy is not None:
-        say(f"           {remedy}")
-    return code
+def _occupy_closed_streams() -> None:
+    """Where a standard stream is closed (``2>&-``), keep its number from what is opened next: a log, a socket."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
 
 
 def _see_help(error: click.ClickException) -> str | None:

@@ -12,83 +12,138 @@ from batchsend.campaign import Overrides, load
 from batchsend.cli.campaigns import campaign_argument, recipients_option
 from batchsend.errors import RecordError, UsageError
 from batchsend.message import Composer
-from batchsend.records import BadRecord, Record, open_records
+from batchsend.preview.rows import Rows
+from batchsend.records import BadRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from email.message import EmailMessage
-
     from batchsend.campaign import Campaign
     from batchsend.message import Submission
+    from batchsend.preview.letter import Letter
 
 
 @click.command()
 @campaign_argument
 @recipients_option
 @click.option("--record", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Which record.")
+@click.option("--raw", is_flag=True, help="Show headers and HTML as they are sent, not decoded and rendered.")
+@click.option("--open", "in_browser", is_flag=True, help="Show it in the browser ($BROWSER, or the usual one).")
 @click.option(
     "--eml", type=click.Path(path_type=Path), metavar="FILE", help="Write the message to FILE, or - for stdout."
 )
-def preview(campaign: Path, *, recipients: str | None, record: int, eml: Path | None) -> None:
-    """Show the message of one record of CAMPAIGN: envelope, headers, text and HTML. Nothing is sent."""
+def preview(
+    campaign: Path, *, recipients: str | None, record: int, raw: bool, in_browser: bool, eml: Path | None
+) -> None:
+    """Show the message of one record of CAMPAIGN: envelope, headers, text, HTML, attachments. Nothing is sent.
+
+    On a terminal, keys go on from there: n for the next record, p for the previous one, a number and Enter for that
+    one, o for the browser, q for the end.
+    """
     loaded = load(campaign, overrides=Overrides(recipients=recipients), resolve_credentials=False)
-    submission = _compose(loaded, record)
-    if eml is None:
-        for line in _lines(submission):
-            click.echo(line)
-    elif str(eml) == "-":
-        sys.stdout.buffer.write(submission.content)
-    else:
-        try:
-            eml.write_bytes(submission.content)
-        except OSError as error:
-            raise UsageError(f"{eml} cannot be written: {error.strerror}") from None
-
-
-def _compose(campaign: Campaign, number: int) -> Submission:
-    composer = Composer(
-        campaign.message, directory=campaign.directory, batch_id="preview", recipient_field=campaign.recipient_field
-    )
-    row = _find(campaign, number)
-    try:
-        if isinstance(row, BadRecord):
-            raise RecordError(row.reason)
-        return composer.compose(row)
-    except RecordError as error:
-        raise UsageError(
-            f"record {number} (line {row.line}) is invalid: {error.message}",
-            remedy="mend the record or the template, or look at another: --record N",
-        ) from None
-
-
-def _find(campaign: Campaign, number: int) -> Record | BadRecord:
-    with open_records(campaign.recipients) as reader:
-        count = 0
-        while rows := reader.read(1000):
-            if count + len(rows) >= number:
-                return rows[number - count - 1]
-            count += len(rows)
-    raise UsageError(f"{reader.name} has {count:,} records, and no record {number:,}")
-
-
-def _lines(submission: Submission) -> Iterator[str]:
-    from email import message_from_bytes, policy  # noqa: PLC0415 - slow to import, and only needed to show a message
-
-    message: EmailMessage = message_from_bytes(submission.content, policy=policy.default)
-    envelope = submission.envelope
-    yield f"record {submission.record}: MAIL FROM:<{envelope.reverse_path}> RCPT TO:<{envelope.forward_path}>"
-    yield f"{len(submission.content):,} octets"
-    yield ""
-    for name, value in message.items():
-        if not name.lower().startswith(("content-", "mime-")):
-            yield f"{name}: {value}"
-    for part in message.walk():
-        if part.is_multipart():
-            continue
-        filename = part.get_filename()
-        yield ""
-        yield f"--- {part.get_content_type()}{f' ({filename})' if filename else ''} ---"
-        if filename is None and part.get_content_maintype() == "text":
-            yield str(part.get_content()).rstrip("\n")
+    with Rows(loaded.recipients) as rows:
+        desk = _Desk(loaded, rows, raw=raw)
+        if eml is not None:
+            _write(desk.compose(record).content, eml)
+        elif in_browser:
+            click.echo(f"opened {_open(desk.letter(record))}")
+        elif sys.stdin.isatty() and sys.stdout.isatty():
+            desk.browse(record)
         else:
-            yield f"{len(part.get_content()):,} octets"
+            from batchsend.preview.shown import plain  # noqa: PLC0415 - slow to import, as is all that reads a message
+
+            for line in plain(desk.letter(record), raw=raw):
+                click.echo(line)
+
+
+class _Desk:
+    """Where records are composed and laid out.
+
+    Args:
+        campaign: What is composed.
+        rows: Of whom.
+        raw: Show headers and HTML as they are sent.
+    """
+
+    def __init__(self, campaign: Campaign, rows: Rows, *, raw: bool) -> None:
+        self._rows = rows
+        self._raw = raw
+        self._composer = Composer(
+            campaign.message, directory=campaign.directory, batch_id="preview", recipient_field=campaign.recipient_field
+        )
+
+    def compose(self, number: int) -> Submission:
+        """The message of a record.
+
+        Raises:
+            UsageError: There is no such record, or it is invalid.
+        """
+        row = self._rows.find(number)
+        if row is None:
+            raise UsageError(f"{self._rows.name} has {self._rows.known:,} records, and no record {number:,}")
+        try:
+            if isinstance(row, BadRecord):
+                raise RecordError(row.reason)
+            return self._composer.compose(row)
+        except RecordError as error:
+            raise UsageError(
+                f"record {number} (line {row.line}) is invalid: {error.message}",
+                remedy="mend the record or the template, or look at another: --record N",
+            ) from None
+
+    def letter(self, number: int) -> Letter:
+        """The message of a record, taken apart; it raises what `compose` does."""
+        from batchsend.preview.letter import Letter  # noqa: PLC0415 - email is slow to import
+
+        return Letter.of(self.compose(number))
+
+    def browse(self, number: int) -> None:
+        """Show one record after the other, as the keys say."""
+        from rich.console import Console  # noqa: PLC0415 - rich, only on a terminal
+        from rich.text import Text  # noqa: PLC0415
+
+        from batchsend.preview.keys import HELP, Keys  # noqa: PLC0415
+        from batchsend.preview.shown import show, visible  # noqa: PLC0415
+
+        console = Console(highlight=False)
+        wanted: int | str | None = number
+        with Keys(sys.stdin.fileno(), lambda typed: click.echo(typed, nl=False)) as keys:
+            while wanted is not None:
+                try:
+                    if isinstance(wanted, int):
+                        if self._rows.find(wanted) is not None:
+                            number = wanted
+                        show(self.letter(wanted), console, raw=self._raw)
+                    else:
+                        console.print(Text(f"opened {_open(self.letter(number))}"))
+                except UsageError as error:
+                    console.print(Text(visible(error.message), style="red"))
+                console.print(Text(f"record {number:,}: {HELP} ", style="dim"), end="")
+                wanted = keys.ask(number)
+                console.print()
+
+
+def _write(content: bytes, file: Path) -> None:
+    if str(file) == "-":
+        sys.stdout.buffer.write(content)
+        return
+    try:
+        file.write_bytes(content)
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written: {error.strerror}") from None
+
+
+def _open(letter: Letter) -> Path:
+    """Show a letter in the browser; the page's file, which stays: a browser may read it later."""
+    import webbrowser  # noqa: PLC0415 - only here
+    from tempfile import NamedTemporaryFile  # noqa: PLC0415
+
+    from batchsend.preview.page import page  # noqa: PLC0415
+
+    try:
+        with NamedTemporaryFile("wb", prefix="batchsend-preview-", suffix=".html", delete=False) as file:
+            file.write(page(letter).encode("utf-8", "replace"))
+    except OSError as error:
+        raise UsageError(f"the page cannot be written: {error.strerror}", remedy="set TMPDIR to a folder") from None
+    path = Path(file.name)
+    if not webbrowser.open(path.as_uri()):
+        raise UsageError("there is no browser that could be started", remedy=f"set BROWSER, or open {path}")
+    return path

@@ -1,56 +1,84 @@
-"""Progress on a terminal: how much is done, how fast, what became of it, and how long it still takes."""
+"""How far a run has come, while it goes on: a live view on a terminal, a line now and then everywhere else."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import sys
+import time
+from contextlib import closing
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
+from batchsend.monitor import words
+from batchsend.monitor.pace import Pace
+from batchsend.monitor.sample import Sample
 from batchsend.outcome import Outcome
 
 if TYPE_CHECKING:
     from batchsend.batch import Batch
-    from batchsend.report.summary import Summary
+    from batchsend.cli.voice import Voice
+    from batchsend.monitor.pace import Speed
 
-_INTERVAL = 0.2
-_SHOWN = (Outcome.ACCEPTED, Outcome.REJECTED, Outcome.DEFERRED, Outcome.IN_DOUBT, Outcome.INVALID)
+EVERY: Final = 10.0
+"""Seconds between two lines."""
+
+_REDRAW: Final = 0.25
+"""Seconds between two pictures of the live view, at least."""
+
+_SHARE: Final = 150
+"""Between two pictures at least so many times the time goes by that one takes: it costs a run less than a hundredth."""
 
 
-async def follow(batch: Batch) -> None:
-    """Show a batch's progress on standard error until cancelled."""
-    from rich.console import Console  # noqa: PLC0415 - only on a terminal
-    from rich.progress import (  # noqa: PLC0415
-        BarColumn,
-        Progress,
-        SpinnerColumn,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+async def follow(batch: Batch, voice: Voice) -> None:
+    """Say on standard error how far a run has come, until cancelled."""
+    if voice.as_json or not _is_capable(os.environ.get("TERM", "")):
+        await tell(batch, voice)
+    else:
+        await _show(batch, voice)
 
-    columns = (
-        SpinnerColumn(),
-        BarColumn(bar_width=24),
-        TaskProgressColumn(),
-        TextColumn("{task.description}"),
-        TimeRemainingColumn(),
-    )
-    # Refreshed from here and not by a thread of its own, which would take the interpreter from the sending one.
-    with Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True) as progress:
-        task = progress.add_task("", total=1.0 if batch.progress is not None else None)
-        before = batch.summary.records
+
+async def tell(batch: Batch, voice: Voice, *, every: float = EVERY) -> None:
+    """Say a line every few seconds; a run that is over by then is not spoken of."""
+    pace = Pace(Sample.take(batch))
+    while True:
+        await anyio.sleep(every)
+        sample = Sample.take(batch)
+        speed = pace.add(sample)
+        voice.progress(words.line(sample, speed), **_fields(sample, speed))
+
+
+def _is_capable(terminal: str) -> bool:
+    return sys.stderr is not None and sys.stderr.isatty() and terminal not in ("", "dumb", "unknown")
+
+
+async def _show(batch: Batch, voice: Voice) -> None:
+    pace = Pace(Sample.take(batch))
+    # A run that is over in a blink of an eye needs neither view nor the time that loading it takes.
+    await anyio.sleep(_REDRAW)
+    from batchsend.monitor.screen import Screen  # noqa: PLC0415 - rich, only on a terminal
+    from batchsend.monitor.view import view  # noqa: PLC0415
+
+    with closing(Screen(sys.stderr)) as screen, voice.through(screen.print):
         while True:
-            await anyio.sleep(_INTERVAL)
-            records = batch.summary.records
-            rate = (records - before) / _INTERVAL
-            before = records
-            progress.update(task, completed=batch.progress, description=_describe(batch.summary, rate), refresh=True)
+            began = time.perf_counter()
+            sample = Sample.take(batch)
+            width, height = screen.size
+            screen.draw(view(sample, pace.add(sample), width=width, height=height))
+            await anyio.sleep(max(_REDRAW, _SHARE * (time.perf_counter() - began)))
 
 
-def _describe(summary: Summary, rate: float) -> str:
-    counts = " · ".join(
-        f"{outcome.value.replace('_', ' ')} {summary.counts[outcome]:,}"
-        for outcome in _SHOWN
-        if summary.counts[outcome] or outcome is Outcome.ACCEPTED
-    )
-    return f"{summary.records:,} · {rate:,.0f}/s · {counts}"
+def _fields(sample: Sample, speed: Speed) -> dict[str, Any]:
+    pool = sample.pool
+    return {
+        "records": sample.records,
+        **{outcome.value: sample.counts[outcome] for outcome in Outcome},
+        "waiting": sample.waiting,
+        "progress": None if sample.progress is None else round(sample.progress, 4),
+        "elapsed": round(speed.elapsed, 3),
+        "rate": round(speed.now, 1),
+        "left": None if speed.left is None else round(speed.left),
+        "sessions": 0 if pool is None else len(pool.sessions),
+        "slowdown": None if pool is None or pool.slowdown is None else {"rate": pool.rate, **asdict(pool.slowdown)},
+    }

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from batchsend.campaign import Overrides, load
-from batchsend.cli.sending import Sending, resume_command
+from batchsend.campaign import load
+from batchsend.cli.options import SendingOptions, sending_options
+from batchsend.cli.sending import Sending
+from batchsend.cli.voice import Voice, pass_voice
 from batchsend.errors import UsageError
 from batchsend.loop import run
 from batchsend.results.choice import Choice
@@ -31,40 +32,15 @@ _SANDBOX = "sandbox"
     help="Send these again, too: in_doubt, rejected, invalid, suppressed, a reply code (550) or an enhanced one (5.7). "
     "Can be given more than once.",
 )
-@click.option("--server", metavar="URL", help="Send through smtp://HOST:PORT or smtps://HOST:PORT.")
-@click.option("--sandbox", "sandboxed", is_flag=True, help="Go on with a run that was sent to the sandbox.")
-@click.option("--max-connections", type=int, metavar="N", help="Sessions open at once.")
-@click.option("--max-messages", type=int, metavar="N", help="Messages of a session, after which it is rotated.")
-@click.option("--depth", type=int, metavar="N", help="Unanswered transactions of a session; above 1 needs CHUNKING.")
-@click.option(
-    "--rate", metavar="RATE", help="The most messages in a time, all sessions together: 100/s, 600/min, 5000/h."
-)
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Send at most N records.")
-@click.option("--no-retry", is_flag=True, help="Offer every record once in this run.")
 @click.option(
     "--accept-duplicates",
     is_flag=True,
     help="Go on although it cannot be known what was in flight when the run was killed; some may get it twice.",
 )
-@click.option("--dry-run", is_flag=True, help="Render what would be sent, and send nothing.")
-@click.option("--progress/--no-progress", default=None, help="Show progress; by default on a terminal.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on standard output.")
+@sending_options
+@pass_voice
 def resume(
-    results: Path,
-    *,
-    retry: tuple[str, ...],
-    server: str | None,
-    sandboxed: bool,
-    max_connections: int | None,
-    max_messages: int | None,
-    depth: int | None,
-    rate: str | None,
-    limit: int | None,
-    no_retry: bool,
-    accept_duplicates: bool,
-    dry_run: bool,
-    progress: bool | None,
-    as_json: bool,
+    voice: Voice, results: Path, *, retry: tuple[str, ...], accept_duplicates: bool, options: SendingOptions
 ) -> int:
     """Go on with the run that has kept the results log RESULTS.
 
@@ -74,30 +50,12 @@ def resume(
     with Resumption(results, Choice(retry), accept_duplicates=accept_duplicates) as past:
         earlier = past.account.run
         require_kept(earlier.recipients)
-        in_sandbox = _in_sandbox(results, earlier, sandboxed=sandboxed, server=server)
-        overrides = Overrides(
-            recipients=earlier.recipients.path,
-            results=str(results),
-            server=server,
-            max_connections=max_connections,
-            max_messages=max_messages,
-            depth=depth,
-            rate=rate,
-            max_attempts=1 if no_retry else None,
-        )
-        campaign = load(Path(earlier.campaign), overrides=overrides, resolve_credentials=not (in_sandbox or dry_run))
-        again = resume_command(
-            results,
-            server=server,
-            max_connections=max_connections,
-            max_messages=max_messages,
-            depth=depth,
-            rate=rate,
-            no_retry=no_retry,
-        )
-        shown = sys.stderr.isatty() if progress is None else progress
-        sending = Sending(campaign, limit=limit, shown=shown, as_json=as_json, again=again, resumption=past)
-        return run(lambda: sending.send(sandboxed=in_sandbox, dry_run=dry_run))
+        in_sandbox = _in_sandbox(results, earlier, sandboxed=options.sandboxed, server=options.server)
+        overrides = options.overrides(recipients=earlier.recipients.path, results=str(results))
+        resolve = not (in_sandbox or options.dry_run)
+        campaign = load(Path(earlier.campaign), overrides=overrides, resolve_credentials=resolve)
+        sending = Sending(campaign, options, voice, again=options.resume_command(results), resumption=past)
+        return run(lambda: sending.send(sandboxed=in_sandbox))
 
 
 def _in_sandbox(results: Path, earlier: Run, *, sandboxed: bool, server: str | None) -> bool:

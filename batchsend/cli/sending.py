@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import anyio
@@ -12,7 +11,6 @@ import click
 import orjson
 
 from batchsend.batch import Batch
-from batchsend.cli.campaigns import notice, say
 from batchsend.cli.progress import follow
 from batchsend.errors import BatchsendError, RunError
 from batchsend.outcome import Outcome
@@ -21,10 +19,11 @@ from batchsend.sandbox import sandbox
 if TYPE_CHECKING:
     import ssl
     from collections import Counter
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Iterator
 
     from batchsend.campaign import Campaign
+    from batchsend.cli.options import SendingOptions
+    from batchsend.cli.voice import Voice
     from batchsend.results.resumption import Resumption
 
 
@@ -33,9 +32,8 @@ class Sending:
 
     Args:
         campaign: What is sent.
-        limit: Send at most this many records; None for all.
-        shown: Show progress.
-        as_json: Print the summary as one JSON object instead of as text.
+        options: How, as the command line says; what overrides the campaign is in the campaign already.
+        voice: Says what there is to say.
         again: The command that goes on with this run, should it end early; None where it cannot be gone on with.
         resumption: The earlier run that this one goes on with, or None.
         only: Where the recipients file is a results log: the outcomes and codes of the records to send to.
@@ -44,32 +42,33 @@ class Sending:
     def __init__(
         self,
         campaign: Campaign,
+        options: SendingOptions,
+        voice: Voice,
         *,
-        limit: int | None,
-        shown: bool,
-        as_json: bool,
         again: str | None,
         resumption: Resumption | None = None,
         only: tuple[str, ...] = (),
     ) -> None:
         self._campaign = campaign
-        self._limit = limit
-        self._shown = shown
-        self._as_json = as_json
+        self._options = options
+        self._voice = voice
         self._again = again
         self._resumption = resumption
         self._only = only
         self._signal: signal.Signals | None = None
 
-    async def send(self, *, sandboxed: bool, dry_run: bool) -> int:
+    async def send(self, *, sandboxed: bool) -> int:
         """Send or rehearse; returns the exit code.
+
+        Args:
+            sandboxed: To an embedded server.
 
         Raises:
             RunError: The run stopped early; its remedy ends with how to go on.
         """
         async with AsyncExitStack() as stack:
             campaign, context = self._campaign, None
-            if dry_run:
+            if self._options.dry_run:
                 batch = self._batch(campaign, None)
                 summary = await batch.rehearse()
                 self._show(batch, ["dry run: nothing was sent"])
@@ -84,7 +83,7 @@ class Sending:
             self._show(batch, afterwards)
         if self._signal is not None:
             if self._again is not None:
-                notice(f"to go on: {self._again}")
+                self._voice.notice(f"to go on: {self._again}")
             return 128 + self._signal
         if failure is not None:
             raise self._with_way_on(failure)
@@ -94,8 +93,8 @@ class Sending:
         return Batch(
             campaign,
             context=context,
-            limit=self._limit,
-            notice=notice,
+            limit=self._options.limit,
+            notice=self._voice.notice,
             resumption=self._resumption,
             server=server,
             only=self._only,
@@ -112,16 +111,29 @@ class Sending:
         failure: BatchsendError | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._heed_signals, batch, tasks.cancel_scope)
-            if self._shown:
-                tasks.start_soon(follow, batch)
             try:
-                await batch.run()
+                async with self._metrics(batch):
+                    if self._options.progress:
+                        tasks.start_soon(follow, batch, self._voice)
+                    await batch.run()
             except BatchsendError as error:
                 failure = error
             tasks.cancel_scope.cancel()
         if failure is not None and not isinstance(failure, RunError):
             raise failure
         return failure
+
+    @asynccontextmanager
+    async def _metrics(self, batch: Batch) -> AsyncIterator[None]:
+        """Serve metrics while the context lasts, where they are wanted."""
+        if self._options.metrics_port is None:
+            yield
+            return
+        from batchsend.monitor.metrics import serve_metrics  # noqa: PLC0415 - not on the path of every start
+
+        async with serve_metrics(batch, self._options.metrics_port) as url:
+            self._voice.notice(f"metrics: {url}")
+            yield
 
     async def _heed_signals(self, batch: Batch, scope: anyio.CancelScope) -> None:
         """The first signal stops the run in order, the second one at once."""
@@ -132,36 +144,18 @@ class Sending:
                     return
                 self._signal = number
                 batch.stop(f"stopped by {number.name}")
-                notice(f"{number.name}: nothing new is sent, replies are awaited; again to stop at once")
+                self._voice.notice(f"{number.name}: nothing new is sent, replies are awaited; again to stop at once")
 
     def _show(self, batch: Batch, afterwards: list[str]) -> None:
         summary = batch.summary
-        if self._as_json:
-            described = summary.to_json()
-            if self._resumption is not None:
-                described["campaign"] = {outcome.value: batch.counts[outcome] for outcome in Outcome}
-            click.echo(orjson.dumps(described).decode())
-            return
+        described = summary.to_json()
         if self._resumption is not None:
+            described["campaign"] = {outcome.value: batch.counts[outcome] for outcome in Outcome}
             afterwards = [f"all runs together: {' · '.join(_named(batch.counts))}", *afterwards]
-        for line in [*summary.lines(), *afterwards]:
-            say(line)
-
-
-def resume_command(results: Path, **options: str | int | None) -> str:
-    """The command that goes on with a run.
-
-    Args:
-        results: Its log.
-        options: What was said on the command line in place of the campaign, by the name of the option; None and False
-            for what was not.
-    """
-    words = ["batchsend", "resume", str(results)]
-    for name, value in options.items():
-        if value is not None and value is not False:
-            words.append(f"--{name.replace('_', '-')}")
-            words += [] if value is True else [str(value)]
-    return shlex.join(words)
+        if self._options.as_json:
+            click.echo(orjson.dumps(described).decode())
+        if self._voice.as_json or not self._options.as_json:
+            self._voice.end([*summary.lines(), *afterwards], **described, notes=afterwards)
 
 
 def _named(counts: Counter[Outcome]) -> Iterator[str]:

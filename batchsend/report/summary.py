@@ -6,11 +6,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from batchsend.outcome import DeliveryResult, Outcome
+from batchsend.outcome import Outcome
+from batchsend.report.figures import duration
+from batchsend.report.kinds import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from batchsend.outcome import DeliveryResult
 
 _KINDS_SHOWN = 8
 _KINDS_KEPT = 1000
@@ -26,7 +30,8 @@ class Summary:
     Attributes:
         results: The results log, or None where none is kept.
         counts: Records by outcome.
-        kinds: Refusals by what was said: code, enhanced code and reason, or the reason alone.
+        kinds: Refusals by what was said: code, enhanced code and reason, or the reason alone; where there is no reason,
+            the server's text without ids and addresses.
         ready: Records that a rehearsal would have sent.
         waiting: Deferred records that wait for their next attempt.
         sessions: Sessions that were used.
@@ -44,6 +49,7 @@ class Summary:
     elapsed: float = 0.0
     stopped: str | None = None
     learned: dict[str, float] = field(default_factory=dict)
+    _examples: dict[tuple[Outcome, str], str] = field(default_factory=dict, repr=False)
 
     def count(self, result: DeliveryResult, earlier: DeliveryResult | None = None) -> None:
         """Count an outcome.
@@ -54,14 +60,24 @@ class Summary:
         """
         if earlier is not None:
             self.counts[earlier.status] -= 1
-            self.kinds[earlier.status, _kind(earlier)] -= 1
+            self._count_kind(earlier, -1)
         self.counts[result.status] += 1
         if result.session is not None and result.session > self.sessions:
             self.sessions = result.session
         if result.status is not Outcome.ACCEPTED:
-            kind = (result.status, _kind(result))
-            if kind in self.kinds or len(self.kinds) < _KINDS_KEPT:
-                self.kinds[kind] += 1
+            self._count_kind(result, 1)
+
+    def _count_kind(self, result: DeliveryResult, by: int) -> None:
+        """Count a refusal; the first of a kind is kept as it was said, for as long as it is the only one."""
+        said, example = _said(result)
+        kind = result.status, said
+        if kind not in self.kinds:
+            if len(self.kinds) >= _KINDS_KEPT:
+                return
+            self._examples[kind] = example
+        else:
+            self._examples.pop(kind, None)
+        self.kinds[kind] += by
 
     def give_up_waiting(self) -> None:
         """The run is over: what waited stays deferred."""
@@ -100,14 +116,16 @@ class Summary:
     def lines(self) -> Iterator[str]:
         """The summary as plain lines."""
         sessions = f" over {self.sessions:,} session{'' if self.sessions == 1 else 's'}" if self.sessions else ""
-        yield f"{self.records:,} records in {_duration(self.elapsed)} ({self.rate:,.0f}/s){sessions}"
+        yield f"{self.records:,} records in {duration(self.elapsed)} ({self.rate:,.0f}/s){sessions}"
         yield "  " + " · ".join(f"{name} {count:,}" for name, count in self._named_counts())
-        kinds = [(kind, count) for kind, count in self.kinds.most_common() if count > 0]
         order = list(Outcome)
-        for (outcome, said), count in sorted(kinds[:_KINDS_SHOWN], key=lambda item: order.index(item[0][0])):
+        kinds = [(kind[0], self._examples.get(kind, kind[1]), count) for kind, count in self.kinds.items() if count > 0]
+        kinds.sort(key=lambda kind: (-kind[2], order.index(kind[0]), kind[1]))
+        for outcome, said, count in sorted(kinds[:_KINDS_SHOWN], key=lambda kind: order.index(kind[0])):
             yield f"  {count:>7,} {outcome.value.replace('_', ' ')}: {said}"
         if len(kinds) > _KINDS_SHOWN:
-            yield f"        … and {len(kinds) - _KINDS_SHOWN:,} other kinds"
+            others = len(kinds) - _KINDS_SHOWN
+            yield f"        … and {others:,} other kind{'' if others == 1 else 's'}"
         if self.learned:
             found = ", ".join(f"{name} = {value:g}" for name, value in self.learned.items())
             yield f"learned from the server: {found}"
@@ -122,23 +140,16 @@ class Summary:
                 yield outcome.value.replace("_", " "), self.counts[outcome]
 
 
-def _kind(result: DeliveryResult) -> str:
-    if result.code is None:
-        said = result.reason or "no reason given"
-    else:
-        parts = [str(result.code), result.enhanced, result.reason or _without_code(result)]
-        said = " ".join(part for part in parts if part)
-    said = said.replace("\n", " ")
+def _said(result: DeliveryResult) -> tuple[str, str]:
+    """What was said, without ids and addresses and with them."""
+    if result.code is not None and result.reason:
+        said = _shortened(str(result.code), result.enhanced, result.reason)
+        return said, said
+    kind = kind_of(result)
+    codes = (str(kind.code), kind.enhanced) if kind.code is not None else ()
+    return _shortened(*codes, kind.text), _shortened(*codes, kind.example)
+
+
+def _shortened(*parts: str | None) -> str:
+    said = " ".join(part for part in parts if part).replace("\n", " ")
     return said if len(said) <= _SHOWN else f"{said[: _SHOWN - 1]}…"
-
-
-def _without_code(result: DeliveryResult) -> str:
-    return (result.reply or "").removeprefix(result.enhanced or "").strip()
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"

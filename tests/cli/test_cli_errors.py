@@ -24,7 +24,7 @@ Capture = pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["sned"], "send"),
+        (["sned"], "no such command: sned; did you mean send?"),
         (["--no-such-option"], "--no-such-option"),
         (["send"], "CAMPAIGN"),
         (["send", "a.toml", "b.toml"], "b.toml"),
@@ -38,9 +38,12 @@ Capture = pytest.CaptureFixture[str]
         (["send", "{campaign}", "--rate", "0/s"], "--rate"),
         (["send", "{campaign}", "--limit", "0"], "--limit"),
         (["send", "{campaign}", "--server", "http://127.0.0.1:1"], "--server"),
-        (["send", "{campaign}", "--server", "smtp://user:secret@127.0.0.1:1"], "credentials"),
+        (["send", "{campaign}", "--server", "smtp://user:secret@127.0.0.1:1"], "--server holds credentials"),
         (["send", "{campaign}", "--server", "smtp://127.0.0.1:99999"], "--server"),
-        (["send", "{campaign}", "--sandbox", "--server", "smtp://127.0.0.1:1"], "--sandbox"),
+        (
+            ["send", "{campaign}", "--sandbox", "--server", "smtp://127.0.0.1:1"],
+            "--sandbox and --server exclude each other",
+        ),
         (["send", "{campaign}", "--sandbox", "--recipients", "nobody.csv"], "nobody.csv"),
         (["send", "{campaign}", "--sandbox", "--recipients", "{folder}"], "directory"),
         (["send", "{campaign}", "--sandbox", "--results", "{folder}"], "directory"),
@@ -48,7 +51,7 @@ Capture = pytest.CaptureFixture[str]
         (["send", "{campaign}", "--sandbox", "--results", "{campaign}"], "campaign file"),
         (["send", "{campaign}", "--sandbox", "--results", "{folder}/recipients.csv"], "recipients file"),
         (["preview", "{campaign}", "--record", "0"], "--record"),
-        (["preview", "{campaign}", "--record", "4"], "3 records"),
+        (["preview", "{campaign}", "--record", "4"], "recipients.csv has 3 records, and no record 4"),
         (["preview", "{campaign}", "--eml", "{folder}/no/such.eml"], "such.eml"),
         (["sink", "--port", "70000"], "--port"),
         (["sink", "--host", "192.0.2.1"], "192.0.2.1"),

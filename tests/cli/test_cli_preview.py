@@ -33,7 +33,10 @@ def test_another_record_decoded(tmp_path: Path, capsys: pytest.CaptureFixture[st
         assert ended.code == 0
         assert f"Subject: For {name}" in ended.output
         assert f"Hello {name}" in ended.output
-        assert f"<p>{name} &amp; co</p>" in ended.output
+        assert f"{name} & co" in ended.output
+        raw = invoke(capsys, "preview", campaign, "--record", str(record), "--raw")
+        assert f"<p>{name} &amp; co</p>" in raw.output
+        assert "Subject: =?utf-8?" in raw.output
         assert f"To: {name} <" in ended.output
 
 

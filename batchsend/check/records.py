@@ -1,0 +1,203 @@
+"""Every record read and rendered, as it would be for sending, and what is wrong with which of them."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from batchsend.check.fields import shown_fields
+from batchsend.check.finding import Section, Severity
+from batchsend.check.gathering import Gathering
+from batchsend.check.message import MessageCheck
+from batchsend.check.providers import provider_of
+from batchsend.check.typos import likely_meant
+from batchsend.errors import RecordError, RunError
+from batchsend.message import Composer, Suppression
+from batchsend.message.addresses import forward_path
+from batchsend.records import BadRecord, open_records
+from batchsend.results.addressees import Addressees
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from batchsend.campaign import Campaign
+    from batchsend.records import Record, RecordReader
+
+_BLOCK: Final = 500
+
+
+@dataclass(slots=True)
+class Counted:
+    """How many records there are of which kind.
+
+    Attributes:
+        records: All that were read.
+        ready: Those whose message can be sent.
+        suppressed: Those on a suppression list.
+        need_utf8: Those whose address needs SMTPUTF8 (RFC 6531).
+        at_providers: Those at large mailbox providers, by provider.
+        largest: The octets of the largest message, and its record.
+        seconds: How long reading and rendering took.
+    """
+
+    records: int = 0
+    ready: int = 0
+    suppressed: int = 0
+    need_utf8: int = 0
+    at_providers: Counter[str] = field(default_factory=Counter)
+    largest: tuple[int, int] = (0, 0)
+    seconds: float = 0.0
+
+
+class RecordsCheck:
+    """Reads and renders the records of a campaign; of them nothing but hashes of their addresses is kept.
+
+    Args:
+        campaign: The campaign.
+        limit: Look at the first records only; None for all.
+        tick: Called now and then with the number of records so far and, where it is known, how much of the file that
+            is, from 0 to 1.
+
+    Attributes:
+        counted: What there is.
+
+    Raises:
+        UsageError: A template, an attachment or a suppression list of the campaign is wrong.
+    """
+
+    def __init__(
+        self, campaign: Campaign, *, limit: int | None, tick: Callable[[int, float | None], None] = lambda *_: None
+    ) -> None:
+        self.counted = Counted()
+        self._campaign = campaign
+        self._left = limit
+        self._tick = tick
+        self._file = "standard input" if campaign.recipients == "-" else campaign.recipients.name
+        self._composer = Composer(
+            campaign.message, directory=campaign.directory, batch_id="check", recipient_field=campaign.recipient_field
+        )
+        self._suppression = Suppression.read(campaign.delivery.suppress)
+        self._shown = sorted(shown_fields(campaign.message))
+        self._addressees = Addressees(Path(tempfile.gettempdir()))
+        self._about_records = Gathering(self._file)
+        self._about_messages = Gathering(self._file)
+        self.messages = MessageCheck(campaign, self._about_messages)
+
+    def run(self) -> tuple[Section, Section]:
+        """Look at all of them.
+
+        Returns:
+            What there is to say of the records, and of their messages.
+
+        Raises:
+            UsageError: The recipients file cannot be opened.
+        """
+        records, messages = Section(f"records: {self._file}"), Section("message")
+        started = time.monotonic()
+        with open_records(self._campaign.recipients) as reader, self._addressees:
+            try:
+                self._read(reader)
+            except RunError as error:
+                records.error("records-unfinished", error.message, where=self._file, remedy=error.remedy)
+        counted = self.counted
+        counted.seconds = time.monotonic() - started
+        counted.largest = self.messages.largest
+        if counted.ready:
+            self._state_facts(records)
+        else:
+            found = "none of the records can be sent" if counted.records else "there are no records"
+            remedy = "mend what is said of them below" if counted.records else "put recipients into it"
+            records.error("nothing-to-send", found, where=self._file, remedy=remedy)
+        self._about_records.conclude(records)
+        self._about_messages.conclude(messages)
+        self.messages.conclude(messages, counted.ready)
+        return records, messages
+
+    def _state_facts(self, section: Section) -> None:
+        counted = self.counted
+        rate = counted.records / max(counted.seconds, 1e-6)
+        section.facts |= {
+            "rendered": f"{counted.records:,} in {counted.seconds:.1f} s ({rate:,.0f}/s)",
+            "ready to send": f"{counted.ready:,}",
+        }
+        if counted.suppressed:
+            section.facts["suppressed"] = f"{counted.suppressed:,}"
+        if counted.at_providers:
+            section.facts["at large providers"] = ", ".join(
+                f"{name} {count:,}" for name, count in counted.at_providers.most_common()
+            )
+
+    def _read(self, reader: RecordReader) -> None:
+        while self._left != 0 and (rows := reader.read(_BLOCK if self._left is None else min(self._left, _BLOCK))):
+            if self._left is not None:
+                self._left -= len(rows)
+            self.counted.records += len(rows)
+            for row in rows:
+                if isinstance(row, BadRecord):
+                    self._warn("row-unreadable", row.reason, row, "mend the line, or take it out")
+                else:
+                    self._look(row)
+            self._tick(self.counted.records, reader.progress)
+
+    def _look(self, row: Record) -> None:
+        try:
+            submission = self._composer.compose(row)
+        except RecordError as error:
+            self._refused(row, error)
+            return
+        recipient = submission.envelope.forward_path
+        if self._suppression and recipient in self._suppression:
+            self.counted.suppressed += 1
+            return
+        self.counted.ready += 1
+        self._look_at_address(recipient, row)
+        fields = row.fields
+        for name in self._shown:
+            if fields.get(name) in ("", None) and name in fields:
+                self._warn("field-empty", f"the field {name} is empty, and a template shows it", row, _EMPTY_REMEDY)
+        self.messages.look(submission, row)
+
+    def _look_at_address(self, recipient: str, row: Record) -> None:
+        if not recipient.isascii():
+            self.counted.need_utf8 += 1
+        domain = recipient.rpartition("@")[2].lower()
+        if (provider := provider_of(domain)) is not None:
+            self.counted.at_providers[provider] += 1
+        if (meant := likely_meant(domain)) is not None:
+            self._warn("address-typo", f"{domain} was probably meant to be {meant}", row, "mend the address, or ask")
+        if not self._addressees.add(recipient):
+            self._duplicate(row)
+
+    def _duplicate(self, row: Record) -> None:
+        if self._campaign.delivery.duplicates == "suppress":
+            severity, what = Severity.NOTE, "the address has been there before, and gets one message"
+        else:
+            severity, what = Severity.WARNING, "the address has been there before, and gets another message"
+        remedy = 'take it out, or set duplicates = "suppress" in [delivery]'
+        self._about_records.add("address-duplicate", severity, what, row, remedy=remedy)
+
+    def _refused(self, row: Record, error: RecordError) -> None:
+        if not self._has_recipient(row):
+            self._warn("address-bad", error.message, row, "mend the address, or take the record out")
+        elif "is undefined" in error.message:
+            self._warn("field-missing", error.message, row, _MISSING_REMEDY)
+        else:
+            self._warn("record-invalid", error.message, row, "mend the record or the template")
+
+    def _has_recipient(self, row: Record) -> bool:
+        try:
+            forward_path(self._composer.named_recipient(row) or "")
+        except RecordError:
+            return False
+        return True
+
+    def _warn(self, kind: str, what: str, row: Record | BadRecord, remedy: str) -> None:
+        self._about_records.add(kind, Severity.WARNING, what, row, remedy=remedy)
+
+
+_EMPTY_REMEDY: Final = "fill it in, or let the template say what then: {{ name | default('…', true) }}"
+_MISSING_REMEDY: Final = "add the field, or let the template say what then: {{ name | default('…') }}"

@@ -1,0 +1,145 @@
+"""``batchsend init``: a campaign folder that works at once."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from batchsend.errors import UsageError
+from batchsend.scaffold import Draft, Recipients, Relay, write
+from batchsend.scaffold.django import read_settings
+from batchsend.scaffold.draft import CAMPAIGN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Answer = TypeVar("Answer")
+
+_FOLDER = Path("campaign")
+_RELAY = "smtp.example.com"
+_SENDER = "App <hello@example.com>"
+
+
+@click.command()
+@click.argument("directory", required=False, type=click.Path(path_type=Path))
+@click.option("--relay", metavar="RELAY", help="A preset (see batchsend presets), or HOST or HOST:PORT.")
+@click.option("--from", "sender", metavar="MAILBOX", help='Who it is from: "App <hello@mail.example.com>".')
+@click.option(
+    "--recipients",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A CSV or JSON Lines file, whose columns the templates then use; without it, a sample is written.",
+)
+@click.option(
+    "--from-mailmerge",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Make a campaign of mailmerge's three files, beside them.",
+)
+@click.option(
+    "--from-django",
+    type=click.Path(path_type=Path),
+    metavar="SETTINGS",
+    help="Take the relay and the sender from a Django project's settings.py, which is read and not run.",
+)
+def init(
+    directory: Path | None,
+    *,
+    relay: str | None,
+    sender: str | None,
+    recipients: Path | None,
+    from_mailmerge: Path | None,
+    from_django: Path | None,
+) -> None:
+    """Write a new campaign into the folder DIRECTORY (by default: campaign).
+
+    On a terminal, asks for what the options leave open; elsewhere, takes examples for it. Nothing is overwritten.
+    """
+    if from_mailmerge is not None:
+        if any(given is not None for given in (directory, relay, sender, recipients, from_django)):
+            raise click.UsageError(
+                "--from-mailmerge says it all: nothing else goes with it", click.get_current_context()
+            )
+        folder = from_mailmerge
+        draft, notes = _of_mailmerge(folder)
+    else:
+        folder = _FOLDER if directory is None else directory
+        draft, notes = _of_answers(folder, relay, sender, recipients, from_django)
+    draft.check(folder)
+    written = write(folder, draft.files())
+    for line in _farewell(folder, written, draft, notes):
+        click.echo(line)
+
+
+def _of_mailmerge(folder: Path) -> tuple[Draft, list[str]]:
+    from batchsend.scaffold.mailmerge import draft_of  # noqa: PLC0415 - the email package is slow to import
+
+    return draft_of(folder)
+
+
+def _of_answers(
+    folder: Path, relay: str | None, sender: str | None, recipients: Path | None, from_django: Path | None
+) -> tuple[Draft, list[str]]:
+    asks = sys.stdin.isatty() and sys.stderr.isatty()
+    if from_django is None:
+        chosen = _answer("Relay, as a preset or HOST:PORT", relay, _RELAY, Relay.named, asks=asks)
+        from_ = _answer("From", sender, _SENDER, _checked_sender, asks=asks)
+        notes = []
+    elif relay is not None:
+        raise click.UsageError("--relay and --from-django exclude each other", click.get_current_context())
+    else:
+        settings = read_settings(from_django)
+        chosen, from_, notes = settings.relay, _checked_sender(sender or settings.sender), settings.notes
+    file = _answer("Recipients file, or nothing for a sample", recipients, "", _recipients(folder), asks=asks)
+    return Draft.of_answers(chosen, from_, file), notes
+
+
+def _answer(
+    question: str, given: str | Path | None, default: str, parse: Callable[[str], Answer], *, asks: bool
+) -> Answer:
+    """What an option says, or what the user answers, until it can be used; or the example."""
+    if given is not None or not asks:
+        return parse(default if given is None else str(given))
+
+    def parse_answer(answer: str) -> Answer:
+        try:
+            return parse(answer)
+        except UsageError as error:
+            raise click.BadParameter(str(error).replace("\n", "; ")) from None
+
+    answer: Answer = click.prompt(
+        question, default=default, show_default=bool(default), value_proc=parse_answer, err=True
+    )
+    return answer
+
+
+def _checked_sender(text: str) -> str:
+    try:
+        Draft.of_answers(Relay([]), text, Recipients.example()).check(Path())
+    except UsageError as error:
+        raise UsageError(
+            error.message.removeprefix("message.from: "),
+            remedy='expected a mailbox such as "App <hello@mail.example.com>"',
+        ) from None
+    return text
+
+
+def _recipients(folder: Path) -> Callable[[str], Recipients]:
+    return lambda text: Recipients.read(Path(text), folder) if text else Recipients.example()
+
+
+def _farewell(folder: Path, written: list[str], draft: Draft, notes: list[str]) -> list[str]:
+    campaign = shlex.quote(str(folder / CAMPAIGN))
+    sandboxed = shlex.quote(str(folder / "sandbox.jsonl"))
+    lines = [f"{folder}: {', '.join(written)}", "", "Try it; nothing leaves this machine:"]
+    lines += [f"  batchsend send {campaign} --sandbox --results {sandboxed}", "", "Then, for real:"]
+    if draft.relay.variables:
+        lines.append(f"  export {' '.join(f'{name}=…' for name in draft.relay.variables)}")
+    lines.append(f"  batchsend send {campaign}")
+    if draft.recipients.others:
+        notes = [*notes, f"columns that templates cannot name as they are called: {', '.join(draft.recipients.others)}"]
+    return [*lines, *(["", "Worth knowing:"] if notes else []), *(f"  {note}" for note in notes)]

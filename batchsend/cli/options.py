@@ -1,0 +1,134 @@
+"""The options that the commands that send have in common: declared once, and handed over as one value."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, fields
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import click
+
+from batchsend.campaign import Overrides
+from batchsend.cli.voice import Voice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendingOptions:
+    """What the command line says about how to send; None where it says nothing.
+
+    Attributes:
+        server: The server's URL, in the place of the campaign's.
+        sandboxed: Send to an embedded server.
+        max_connections: Sessions open at once.
+        max_messages: Messages of a session, after which it is rotated.
+        depth: Unanswered transactions of a session.
+        rate: The most messages in a time.
+        limit: The most records that are taken.
+        no_retry: Offer every record once.
+        dry_run: Render, and send nothing.
+        progress: Say how far it has come.
+        metrics_port: Serve metrics on this port of the loopback address; 0 for any free one.
+        as_json: Print the summary as one JSON object.
+    """
+
+    server: str | None
+    sandboxed: bool
+    max_connections: int | None
+    max_messages: int | None
+    depth: int | None
+    rate: str | None
+    limit: int | None
+    no_retry: bool
+    dry_run: bool
+    progress: bool
+    metrics_port: int | None
+    as_json: bool
+
+    def overrides(self, *, recipients: str | None, results: str | None) -> Overrides:
+        """What takes the place of the campaign file's values, these and those of the command itself."""
+        return Overrides(
+            recipients=recipients,
+            results=results,
+            server=self.server,
+            max_connections=self.max_connections,
+            max_messages=self.max_messages,
+            depth=self.depth,
+            rate=self.rate,
+            max_attempts=1 if self.no_retry else None,
+        )
+
+    def resume_command(self, results: Path) -> str:
+        """The command that goes on, in the same way, with the run that keeps this results log."""
+        words = ["batchsend", "resume", str(results)]
+        for name in ("server", "max_connections", "max_messages", "depth", "rate"):
+            if (value := getattr(self, name)) is not None:
+                words += [f"--{name.replace('_', '-')}", str(value)]
+        return shlex.join([*words, "--no-retry"] if self.no_retry else words)
+
+
+_OPTIONS: Final = (
+    click.option("--server", metavar="URL", help="Send through smtp://HOST:PORT or smtps://HOST:PORT."),
+    click.option(
+        "--sandbox", "sandboxed", is_flag=True, help="Send to an embedded server: nothing leaves this machine."
+    ),
+    click.option("--max-connections", type=int, metavar="N", help="Sessions open at once."),
+    click.option("--max-messages", type=int, metavar="N", help="Messages of a session, after which it is rotated."),
+    click.option(
+        "--depth", type=int, metavar="N", help="Unanswered transactions of a session; above 1 needs CHUNKING."
+    ),
+    click.option(
+        "--rate", metavar="RATE", help="The most messages in a time, all sessions together: 100/s, 600/min, 5000/h."
+    ),
+    click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take the first N records and no more."),
+    click.option("--no-retry", is_flag=True, help="Do not offer deferred records again in this run."),
+    click.option("--dry-run", is_flag=True, help="Render every record and send nothing."),
+    click.option(
+        "--progress/--no-progress",
+        default=True,
+        help="Say how far it has come: a live view on a terminal, a line every ten seconds elsewhere.",
+    ),
+    click.option(
+        "--metrics-port",
+        type=click.IntRange(0, 65535),
+        metavar="PORT",
+        help="Serve Prometheus metrics on this port of 127.0.0.1 while it runs; 0 for any free one.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on standard output."),
+)
+
+
+def _speak(context: click.Context, parameter: click.Parameter, value: Literal["text", "json"]) -> None:  # noqa: ARG001 - click's signature
+    context.ensure_object(Voice).as_json = value == "json"
+
+
+# Eager, so that what is wrong with the other options is said in this form, too.
+_LOG_FORMAT: Final = click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_speak,
+    help="What is said on standard error: text, or one JSON object a line.",
+)
+
+
+def sending_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Add the options to a command that sends; it gets them as its keyword argument ``options``."""
+    names = [field.name for field in fields(SendingOptions)]
+
+    @wraps(command)
+    def gathered(*arguments: Any, **values: Any) -> int:
+        options = SendingOptions(**{name: values.pop(name) for name in names})
+        return command(*arguments, options=options, **values)
+
+    decorated: Callable[..., int] = gathered
+    for option in (_LOG_FORMAT, *reversed(_OPTIONS)):
+        decorated = option(decorated)
+    return decorated

@@ -1,0 +1,72 @@
+"""What a command says on standard error: text for people, or one JSON object a line for programs."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from batchsend.cli.campaigns import say
+from batchsend.cli.printable import printable
+from batchsend.results.line import timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+Level = Literal["info", "warning", "error"]
+
+
+class Voice:
+    """Says everything that a command has to say while it runs, in one form.
+
+    Attributes:
+        as_json: Say it as JSON objects with time, level, event and what the event has to tell.
+    """
+
+    def __init__(self) -> None:
+        self.as_json = False
+        self._print: Callable[[str], None] = say
+
+    @contextmanager
+    def through(self, print_line: Callable[[str], None]) -> Iterator[None]:
+        """While the context lasts, lines go to ``print_line``: to whoever else writes on the same terminal."""
+        before, self._print = self._print, print_line
+        try:
+            yield
+        finally:
+            self._print = before
+
+    def notice(self, text: str) -> None:
+        """Tell what the user should know, one line."""
+        self._say("warning", "notice", [f"batchsend: {text}"], message=text)
+
+    def progress(self, text: str, **fields: Any) -> None:
+        """Tell how far a run has come."""
+        self._say("info", "progress", [f"batchsend: {text}"], **fields)
+
+    def end(self, lines: Iterable[str], **fields: Any) -> None:
+        """Tell what a run has come to."""
+        self._say("info", "end", lines, **fields)
+
+    def error(self, message: str, remedy: str | None) -> None:
+        """Tell why the command ends."""
+        lines = [f"batchsend: {message}", *([f"           {remedy}"] if remedy is not None else [])]
+        self._say("error", "error", lines, message=message, remedy=remedy)
+
+    def _say(self, level: Level, event: str, lines: Iterable[str], **fields: Any) -> None:
+        if self.as_json:
+            # The standard library's escapes what is not ASCII, and so what a terminal might obey; and it takes the half
+            # characters that stand for a file name's other bytes.
+            import json  # noqa: PLC0415 - only here
+
+            told = {"time": timestamp(time.time()), "level": level, "event": event, **fields}
+            self._print(json.dumps(told))
+        else:
+            for line in lines:
+                self._print(printable(line))
+
+
+pass_voice = click.make_pass_decorator(Voice, ensure=True)
+"""Hands a command the voice of this invocation as its first argument."""

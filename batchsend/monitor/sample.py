@@ -1,0 +1,54 @@
+"""A sample: where a run stands at one moment."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from batchsend.batch import Batch
+    from batchsend.delivery.statistics import PoolStatistics
+    from batchsend.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A run at one moment.
+
+    Attributes:
+        time: When, in seconds on the monotonic clock.
+        records: Records that were dealt with, those that wait for another attempt included.
+        counts: Records by outcome.
+        waiting: Deferred records that wait for their next attempt.
+        progress: How much of the work is done, from 0 to 1; None where it is not known how much there is.
+        stopped: Why the run is ending early, or None.
+        max_connections: How many sessions the campaign allows at once.
+        pool: Sessions, pace and replies; None before anything is sent.
+    """
+
+    time: float
+    records: int
+    counts: Mapping[Outcome, int]
+    waiting: int
+    progress: float | None
+    stopped: str | None
+    max_connections: int
+    pool: PoolStatistics | None
+
+    @classmethod
+    def take(cls, batch: Batch) -> Sample:
+        """Look at a run; only in the thread of its loop."""
+        summary = batch.summary
+        return cls(
+            time=time.monotonic(),
+            records=summary.records,
+            counts=summary.counts.copy(),
+            waiting=summary.waiting,
+            progress=batch.progress,
+            stopped=summary.stopped,
+            max_connections=batch.campaign.delivery.max_connections,
+            pool=batch.statistics,
+        )

@@ -1,0 +1,128 @@
+"""The live view: a sample as lines for a terminal of a given size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rich.text import Text
+
+from batchsend.delivery.statistics import SessionState
+from batchsend.monitor import words
+from batchsend.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from batchsend.delivery.statistics import PoolStatistics, SessionStatistics
+    from batchsend.monitor.pace import Speed
+    from batchsend.monitor.sample import Sample
+
+# The terminal's own sixteen colours: whoever reads on a light background has chosen them so that they can be read.
+_COLOURS: Final = {
+    Outcome.ACCEPTED: "green",
+    Outcome.REJECTED: "red",
+    Outcome.DEFERRED: "yellow",
+    Outcome.IN_DOUBT: "magenta",
+    Outcome.INVALID: "red",
+    Outcome.SUPPRESSED: "blue",
+}
+_STATE_COLOURS: Final = {
+    SessionState.SENDING: "green",
+    SessionState.OPEN: "cyan",
+    SessionState.SPARE: "blue",
+    SessionState.RETIRING: "yellow",
+}
+_FAINT: Final = "dim"
+
+_COUNT_CELL: Final = 23
+_SESSION_CELL: Final = 25
+_SESSION_ROWS: Final = 4
+_LONGEST_BAR: Final = 100
+
+
+def view(sample: Sample, speed: Speed, *, width: int, height: int) -> list[Text]:
+    """The lines of the view, each at most ``width`` columns wide and all together at most ``height`` rows high.
+
+    Args:
+        sample: Where the run stands.
+        speed: How fast it goes.
+        width: Columns that there are.
+        height: Rows that there are; what matters least is left out first.
+    """
+    lines = [_bar(sample, speed, width), _speed(sample, speed), *_counts(sample, width)]
+    if sample.stopped is not None:
+        lines.append(Text(f"{sample.stopped}: nothing new is sent, replies are awaited", style="bold yellow"))
+    pool = sample.pool
+    if pool is not None and (why := words.pressure(pool)) is not None:
+        lines.append(Text(why, style="yellow" if pool.slowdown is not None else _FAINT))
+    lines.append(Text(words.sessions(sample)))
+    if pool is not None:
+        rows = min(_SESSION_ROWS, height - len(lines))
+        lines += _sessions(pool, max(1, width // _SESSION_CELL), rows)
+    for line in lines:
+        line.no_wrap = True
+        line.truncate(width, overflow="ellipsis")
+    return lines[:height]
+
+
+def _bar(sample: Sample, speed: Speed, width: int) -> Text:
+    if sample.progress is None:
+        return Text("it is not known how many records there are", style=_FAINT)
+    left = words.time_left(speed)
+    said = f" {words.percentage(sample.progress):>5}{f' · {left}' if left else ''}"
+    # What is said gets longer and shorter; the bar is not to move with it.
+    room = min(_LONGEST_BAR, max(10, width - len(" 100 % · 59 min 59 s left")))
+    done = int(room * sample.progress)
+    return Text.assemble(("━" * done, "green"), ("━" * (room - done), "bright_black"), said)
+
+
+def _speed(sample: Sample, speed: Speed) -> Text:
+    return Text.assemble(
+        (f"{sample.records:,}", "bold"),
+        " records · ",
+        (f"{speed.now:,.0f}/s", "bold"),
+        f" now · {speed.overall:,.0f}/s overall · {words.duration(speed.elapsed)}",
+    )
+
+
+def _counts(sample: Sample, width: int) -> Iterator[Text]:
+    cells = [_count(words.name(outcome), sample.counts[outcome], _COLOURS[outcome]) for outcome in Outcome]
+    # Two rows of three rather than four and two.
+    yield from _rows(cells, 6 if width >= 6 * _COUNT_CELL else max(1, min(3, width // _COUNT_CELL)))
+    if sample.waiting:
+        yield Text.assemble((f"{sample.waiting:,}", "yellow"), " deferred wait for another attempt")
+
+
+def _count(name: str, count: int, colour: str) -> Text:
+    cell = Text.assemble((f"{name:<10}", "" if count else _FAINT), (f"{count:>10,}", colour if count else _FAINT))
+    cell.pad_right(_COUNT_CELL - cell.cell_len)
+    return cell
+
+
+def _sessions(pool: PoolStatistics, columns: int, rows: int) -> Iterator[Text]:
+    if rows <= 0:
+        return
+    shown: Sequence[SessionStatistics] = pool.sessions
+    room = rows * columns
+    if len(shown) > room:
+        shown = shown[: room - columns]  # the last row says how many there are beside
+    yield from _rows([_session(session) for session in shown], columns)
+    if len(shown) < len(pool.sessions):
+        yield Text(f"  … and {len(pool.sessions) - len(shown):,} more", style=_FAINT)
+
+
+def _session(session: SessionStatistics) -> Text:
+    cell = Text.assemble(
+        (f"  #{session.number:<4}", _FAINT),
+        (f"{session.state.value:<9}", _STATE_COLOURS[session.state]),
+        f"{session.messages}/{session.max_messages}",
+    )
+    cell.pad_right(max(1, _SESSION_CELL - cell.cell_len))
+    return cell
+
+
+def _rows(cells: Sequence[Text], columns: int) -> Iterator[Text]:
+    for start in range(0, len(cells), columns):
+        row = Text().join(cells[start : start + columns])
+        row.rstrip()
+        yield row

@@ -1,0 +1,88 @@
+"""A run's state in words: what the view and the plain lines have in common."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from batchsend.outcome import Outcome
+
+if TYPE_CHECKING:
+    from batchsend.delivery.statistics import PoolStatistics
+    from batchsend.monitor.pace import Speed
+    from batchsend.monitor.sample import Sample
+
+_STATES: Final = ("sending", "open", "opening", "spare", "retiring")
+
+
+def name(outcome: Outcome) -> str:
+    """The outcome as it is shown."""
+    return outcome.value.replace("_", " ")
+
+
+def duration(seconds: float) -> str:
+    """A time, as exact as it is of use: ``12 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours:,} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def time_left(speed: Speed) -> str | None:
+    """How long it still takes, or None where that cannot be told."""
+    return None if speed.left is None else f"{duration(speed.left)} left"
+
+
+def percentage(progress: float) -> str:
+    """How much is done; 100 % only where nothing is left."""
+    return f"{int(progress * 100)} %"
+
+
+def pressure(pool: PoolStatistics) -> str | None:
+    """Why it does not go faster, where the server or the campaign limits the rate; None where nothing does."""
+    if pool.rate is None:
+        return None
+    rate = f"{pool.rate:,.0f}/s" if pool.rate >= 10 else f"{pool.rate:.1f}/s"
+    if pool.slowdown is None:
+        return f"limited to {rate} by the campaign"
+    when = time.strftime("%H:%M:%S", time.localtime(pool.slowdown.time))
+    return f"slowed to {rate} since {when}: the server said {pool.slowdown.said}"
+
+
+def sessions(sample: Sample) -> str:
+    """How many sessions there are, and what they are doing."""
+    pool = sample.pool
+    if pool is None:
+        return "no session yet"
+    states = Counter(session.state.value for session in pool.sessions)
+    states["opening"] = pool.opening
+    # More than max_connections where one takes over from another (rotation).
+    doing = ", ".join(f"{states[state]:,} {state}" for state in _STATES if states[state])
+    said = f"{states.total():,} session{'' if states.total() == 1 else 's'}"
+    if pool.connections < sample.max_connections:
+        said += f" (the server takes {pool.connections:,} at once)"
+    return f"{said}: {doing}" if doing else said
+
+
+def line(sample: Sample, speed: Speed) -> str:
+    """All that matters on one line."""
+    parts = [f"{sample.records:,} records"]
+    if sample.progress is not None:
+        parts.insert(0, percentage(sample.progress))
+    parts += [f"{speed.now:,.0f}/s", *_counted(sample)]
+    if (left := time_left(speed)) is not None:
+        parts.append(left)
+    if sample.pool is not None and sample.pool.slowdown is not None and (why := pressure(sample.pool)) is not None:
+        parts.append(why)
+    return " · ".join(parts)
+
+
+def _counted(sample: Sample) -> list[str]:
+    counted = [
+        f"{name(outcome)} {sample.counts[outcome]:,}"
+        for outcome in Outcome
+        if sample.counts[outcome] or outcome is Outcome.ACCEPTED
+    ]
+    return [*counted, f"waiting {sample.waiting:,}"] if sample.waiting else counted

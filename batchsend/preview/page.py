@@ -1,0 +1,71 @@
+"""A letter as one HTML page that needs nothing else: what `preview --open` shows in a browser."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from html import escape
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    from batchsend.preview.letter import Attachment, Letter
+
+# RFC 2392 §2: cid:, and the Content-ID percent-encoded.
+_REFERENCE: Final = re.compile(r"""\bcid:([^"'\s<>)]+)""", re.IGNORECASE)
+
+_SHOWN_HEADERS: Final = ("from", "to", "reply-to", "subject", "date")
+
+_STYLE: Final = """
+:root { color-scheme: light dark }
+body { margin: 0; height: 100vh; display: flex; flex-direction: column; font: 15px/1.5 system-ui, sans-serif }
+header { padding: .8em 1em; border-bottom: 1px solid #8884; overflow-wrap: anywhere }
+dl { margin: 0; display: grid; grid-template-columns: max-content 1fr; gap: 0 .8em }
+dt { opacity: .65 } dd { margin: 0 }
+iframe { flex: 1; border: 0; background: #fff; color-scheme: light }
+pre { margin: 0; padding: 1em; overflow: auto; flex: 1; white-space: pre-wrap; font-family: ui-monospace, monospace }
+"""
+
+# What no mail program does, a browser is not to do either: run scripts, send forms, embed pages.
+_POLICY: Final = "script-src 'none'; object-src 'none'; form-action 'none'"
+_SANDBOX: Final = "allow-popups allow-popups-to-escape-sandbox"
+
+
+def page(letter: Letter) -> str:
+    """The letter with its headers above it and its inline images in it."""
+    shown = [(name, value) for name, value in letter.headers if name.lower() in _SHOWN_HEADERS]
+    attached = [part for part in letter.attachments if part.content_id is None]
+    shown += [("Attached", _described(part)) for part in attached]
+    listed = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in shown)
+    title = escape(f"Record {letter.record}")
+    return (
+        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{title}</title>\n<style>{_STYLE}</style>\n"
+        f"<header><dl>{listed}</dl></header>\n{_body(letter)}\n</html>\n"
+    )
+
+
+def _body(letter: Letter) -> str:
+    if letter.html is None:
+        return f"<pre>{escape(letter.text or '')}</pre>"
+    # In an iframe's srcdoc nothing but a document is needed: it is in standards mode without its doctype, too.
+    document = f'<base target="_blank">{_with_images(letter, letter.html)}'
+    return f'<iframe title="The message" sandbox="{_SANDBOX}" srcdoc="{escape(document)}"></iframe>'
+
+
+def _with_images(letter: Letter, html: str) -> str:
+    inline = letter.inline
+
+    def data(reference: re.Match[str]) -> str:
+        part = inline.get(unquote(reference[1])) or inline.get(reference[1])
+        if part is None:
+            return reference[0]
+        return f"data:{part.content_type};base64,{b64encode(part.content).decode('ascii')}"
+
+    return _REFERENCE.sub(data, html)
+
+
+def _described(part: Attachment) -> str:
+    return f"{part.name or 'without a name'} ({part.content_type}, {len(part.content):,} octets)"

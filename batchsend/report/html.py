@@ -1,0 +1,95 @@
+"""A report as one page: no script, and nothing that it would have to fetch."""
+
+from __future__ import annotations
+
+import time
+from base64 import b64encode
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Final
+
+import jinja2
+from markupsafe import Markup
+
+from batchsend.outcome import Outcome
+from batchsend.report import charts, figures
+from batchsend.report.analysis import NO_DOMAIN
+
+if TYPE_CHECKING:
+    from batchsend.report.report import Report
+
+_MOST_DOMAINS: Final = 15
+_MOST_REPLIES: Final = 25
+
+# What a limit that the server has shown means, by the option that would set it.
+_LIMITS: Final = {
+    "max_messages": "it ends a session after {} messages",
+    "max_connections": "it takes {} sessions at once",
+    "rate": "it takes {} messages a second",
+}
+
+
+def render(report: Report, *, version: str) -> str:
+    """The page. All that comes from the log is text in it, whatever it looks like.
+
+    Args:
+        report: What a results log comes to.
+        version: The version of batchsend, which the page names as its maker.
+    """
+    style = files("batchsend.report").joinpath("page", "page.css").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("batchsend.report", "page"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_safe,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    began, ended = _utc(report.runs[0].started), _utc(max(run.ended for run in report.runs))
+    failed = [domain for domain in report.domains if domain.failed]
+    return environment.get_template("page.html").render(
+        report=report,
+        outcomes=[outcome for outcome in Outcome if report.counts[outcome] or outcome is Outcome.ACCEPTED],
+        title=_title(report),
+        began=began,
+        ended=ended.removeprefix(began[:11]),
+        throughput=charts.throughput(report) if report.attempts else None,
+        latency=charts.latency(report.latency) if report.latency.count else None,
+        attempts=charts.attempts(report),
+        sessions=charts.sessions(report.sessions),
+        domains=failed[:_MOST_DOMAINS],
+        more_domains=len(failed[_MOST_DOMAINS:]),
+        replies=report.replies[:_MOST_REPLIES],
+        more_replies=len(report.replies[_MOST_REPLIES:]),
+        learned=_learned(report.learned),
+        no_domain=NO_DOMAIN,
+        figures=figures,
+        utc=_utc,
+        style=Markup(style),  # noqa: S704 - a file of this package
+        # CSP Level 3 §2.3.1: of all styles, this one is allowed.
+        style_hash=b64encode(sha256(style.encode()).digest()).decode("ascii"),
+        version=version,
+    )
+
+
+def _title(report: Report) -> str:
+    """What to call the campaign: its file, or the folder of a file that is called what they all are."""
+    path = PurePath(report.runs[0].first.campaign or report.results)
+    return path.parent.name if path.stem == "campaign" and path.parent.name else path.stem
+
+
+def _utc(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))
+
+
+def _learned(learned: dict[str, float]) -> str:
+    """What the server has shown, as one sentence without its full stop; empty where that is nothing."""
+    said = (_LIMITS.get(name, f"{name} = {{}}").replace("{}", f"{value:,g}") for name, value in learned.items())
+    told = "; ".join(said)
+    return told[:1].upper() + told[1:]
+
+
+def _safe(value: Any) -> Any:
+    return figures.shown(value) if type(value) is str else value

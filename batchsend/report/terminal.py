@@ -1,0 +1,192 @@
+"""A report on the terminal: as wide as that is, in colours where it has them."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from batchsend.outcome import Outcome
+from batchsend.report import figures
+from batchsend.report.report import QUANTILES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rich.console import Console
+
+    from batchsend.report.report import Failure, KindCount, Report
+
+_STYLES: Final = {
+    Outcome.ACCEPTED: "green",
+    Outcome.REJECTED: "red",
+    Outcome.DEFERRED: "yellow",
+    Outcome.IN_DOUBT: "magenta",
+    Outcome.INVALID: "cyan",
+    Outcome.SUPPRESSED: "bright_black",
+}
+_MOST_DOMAINS: Final = 10
+_MOST_REPLIES: Final = 8
+_REPLIES_OF_A_CAUSE: Final = 3
+_WIDEST_BAR: Final = 60
+
+
+def show(report: Report, console: Console) -> None:
+    """Print a report.
+
+    Args:
+        report: What a results log comes to.
+        console: Where to; its width is the report's.
+    """
+    _head(report, console)
+    _outcomes(report, console)
+    _facts(report, console)
+    _failures(report.failures, console)
+    _domains(report, console)
+    _replies(report.replies, console)
+
+
+def _head(report: Report, console: Console) -> None:
+    first, last = report.runs[0], report.runs[-1]
+    server = f" → {first.first.server}" if first.first.server else ""
+    console.print(Text(figures.shown(f"{first.first.campaign or report.results}{server}"), style="bold"))
+    began = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(first.started))
+    runs = "" if len(report.runs) == 1 else f" in {len(report.runs):,} runs"
+    console.print(Text(f"began {began} UTC{runs} · {last.ending}"))
+    console.print()
+    sessions = f" over {figures.count(report.sessions.count, 'session')}" if report.sessions.count else ""
+    took = f"{figures.count(report.records, 'record')} in {figures.duration(report.elapsed)}"
+    peak = f", at most {figures.rate(report.timeline.fastest())}" if report.elapsed >= 1 else ""
+    console.print(Text(f"{took} ({figures.rate(report.rate)}{peak}){sessions}"))
+
+
+def _outcomes(report: Report, console: Console) -> None:
+    table = _table("left", "right", "right", "left")
+    widest = min(_WIDEST_BAR, max(10, console.width - 40))
+    for outcome in Outcome:
+        count = report.counts[outcome]
+        if not count and outcome is not Outcome.ACCEPTED:
+            continue
+        style = _STYLES[outcome]
+        table.add_row(
+            Text(outcome.value.replace("_", " "), style=style),
+            f"{count:,}",
+            figures.share(count, report.records),
+            Text(_bar(count, report.records, widest), style=style, no_wrap=True),
+        )
+    console.print(Padding(table, (0, 0, 1, 2)))
+
+
+def _facts(report: Report, console: Console) -> None:
+    table = _table("left", "left")
+    for name, fact in facts(report):
+        table.add_row(Text(name, style="bold", no_wrap=True), Text(fact))
+    if table.row_count:
+        console.print(table)
+
+
+def facts(report: Report) -> Iterator[tuple[str, str]]:
+    """What else there is to tell of the runs, by name."""
+    if report.latency.count:
+        parts = [f"{name} {figures.latency(report.latency.quantile(part))}" for name, part in QUANTILES.items()]
+        yield "reply time", f"{' · '.join(parts)} · longest {figures.latency(report.latency.longest)}"
+    if report.retries:
+        needed = " · ".join(
+            f"{figures.count(attempts, 'attempt')} {report.needed[outcome, attempts]:,}"
+            for outcome, attempts in sorted(report.needed, key=lambda key: key[1])
+            if outcome is Outcome.ACCEPTED
+        )
+        yield (
+            "attempts",
+            f"{report.attempts:,}, {figures.count(report.retries, 'retry', 'retries')}; accepted after {needed}",
+        )
+    if report.sessions.count:
+        sessions = report.sessions
+        span = f"{sessions.least:,}" if sessions.least == sessions.most else f"{sessions.least:,} to {sessions.most:,}"
+        yield "sessions", f"{sessions.count:,}, {span} messages each, the median {sessions.median:,}"
+    if report.learned:
+        yield "learned", ", ".join(f"{figures.shown(name)} = {value:g}" for name, value in report.learned.items())
+    if report.torn:
+        yield (
+            "torn line",
+            f"the last {figures.count(report.torn, 'octet')} of the log are no whole line and do not count",
+        )
+
+
+def _failures(failures: Iterable[Failure], console: Console) -> None:
+    for place, failure in enumerate(failures):
+        if not place:
+            _title("What went wrong, and what to do", console)
+        outcomes = ", ".join(outcome.value.replace("_", " ") for outcome in Outcome if failure.counts[outcome])
+        style = _STYLES[failure.counts.most_common(1)[0][0]]
+        console.print(Text.assemble((f"{failure.records:>9,}  {failure.cause.name}", f"bold {style}"), f"  {outcomes}"))
+        console.print(Padding(Text(failure.cause.advice), (0, 0, 0, 11)))
+        table = _table("right", "left")
+        _add_kinds(table, failure.kinds[:_REPLIES_OF_A_CAUSE])
+        left = len(failure.kinds) - _REPLIES_OF_A_CAUSE
+        if left > 0:
+            table.add_row("", f"… and {figures.count(left, 'other kind')}")
+        console.print(Padding(table, (0, 0, 0, 11)), style="dim")
+
+
+def _domains(report: Report, console: Console) -> None:
+    failed = [domain for domain in report.domains if domain.failed]
+    if not failed:
+        return
+    _title("Domains with failures", console)
+    table = _table(
+        "left", "right", "right", "right", "left", header=("domain", "records", "accepted", "failed", "mostly")
+    )
+    for domain in failed[:_MOST_DOMAINS]:
+        table.add_row(
+            Text(figures.shown(domain.name), overflow="fold"),
+            f"{domain.records:,}",
+            figures.share(domain.counts[Outcome.ACCEPTED], domain.records),
+            f"{domain.failed:,}",
+            domain.causes.most_common(1)[0][0].name,
+        )
+    console.print(Padding(table, (0, 0, 0, 2)))
+    if len(failed) > _MOST_DOMAINS:
+        console.print(f"  … and {figures.count(len(failed) - _MOST_DOMAINS, 'other domain')}")
+
+
+def _replies(replies: list[KindCount], console: Console) -> None:
+    if not replies:
+        return
+    _title("What the server said", console)
+    table = _table("right", "left")
+    _add_kinds(table, replies[:_MOST_REPLIES])
+    if len(replies) > _MOST_REPLIES:
+        table.add_row("", f"… and {figures.count(len(replies) - _MOST_REPLIES, 'other kind')}")
+    console.print(Padding(table, (0, 0, 0, 2)))
+
+
+def _add_kinds(table: Table, kinds: Iterable[KindCount]) -> None:
+    for found in kinds:
+        table.add_row(f"{found.count:,}", Text(found.said, style=_STYLES[found.kind.outcome], overflow="fold"))
+
+
+def _title(text: str, console: Console) -> None:
+    console.print()
+    console.print(Text(text, style="bold underline"))
+
+
+def _table(*justified: str, header: tuple[str, ...] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(header), header_style="dim")
+    for place, justify in enumerate(justified):
+        table.add_column(
+            header[place] if header else "",
+            justify="right" if justify == "right" else "left",
+            no_wrap=justify == "right",
+        )
+    return table
+
+
+def _bar(part: int, whole: int, widest: int) -> str:
+    """A bar in eighths of a character; what is there at all shows."""
+    eighths = max(round(8 * widest * part / whole), 1 if part else 0) if whole else 0
+    full, rest = divmod(eighths, 8)
+    return "█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")

@@ -1,0 +1,8 @@
+"""New campaign folders: from three answers, or from what another program was configured with."""
+
+from batchsend.scaffold.draft import Draft
+from batchsend.scaffold.folder import write
+from batchsend.scaffold.recipients import Recipients
+from batchsend.scaffold.relay import Relay
+
+__all__ = ["Draft", "Recipients", "Relay", "write"]

@@ -1,0 +1,185 @@
+"""A campaign before it is a folder: what its files will say."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from batchsend.campaign import Message
+from batchsend.message import Composer
+from batchsend.scaffold.toml import Entry, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from batchsend.scaffold.recipients import Recipients
+    from batchsend.scaffold.relay import Relay
+
+CAMPAIGN: Final = "campaign.toml"
+_HEAD: Final = """\
+# What is sent, to whom, through which relay. All keys there are: batchsend manual
+#
+#   batchsend preview campaign.toml             one message as it will look
+#   batchsend check campaign.toml               records, server and DNS looked at, nothing sent
+#   batchsend send campaign.toml --sandbox      everything real, nothing leaves this machine
+"""
+_IGNORED: Final = "# What batchsend writes, and what nobody else should read.\n.env\nresults*.jsonl*\nsandbox*.jsonl*\n"
+_ENVIRONMENT: Final = """\
+# The credentials that campaign.toml names. Copy this to .env, fill it in, and load it into a shell:
+#
+#   set -a; . ./.env; set +a
+"""
+_SHOWN_COLUMNS: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """The message's texts, and the files that they go into.
+
+    Attributes:
+        text: The plain text, or None.
+        html: The HTML, or None.
+    """
+
+    text: str | None
+    html: str | None
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The content of each file by its name."""
+        named = {"message.html": self.html, "message.txt": self.text}
+        return {name: text for name, text in named.items() if text is not None}
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The keys of ``[message]`` that name the files."""
+        entries = []
+        if self.html is not None:
+            entries.append(Entry("html_file", "message.html"))
+        if self.text is not None:
+            entries.append(Entry("text_file", "message.txt", "made from the HTML if absent" if self.html else ""))
+        return entries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A campaign folder to be.
+
+    Attributes:
+        relay: What stands in ``[server]``.
+        recipients: Who it is for.
+        sender: The From header.
+        subject: The Subject header.
+        body: The message's texts.
+        to: The To header; None for the bare recipient.
+        more: Further keys of ``[message]``.
+        headers: Further header fields by name.
+        delivery: The keys of ``[delivery]``.
+    """
+
+    relay: Relay
+    recipients: Recipients
+    sender: str
+    subject: str
+    body: Body
+    to: str | None = None
+    more: Sequence[Entry] = ()
+    headers: dict[str, str] = field(default_factory=dict)
+    delivery: Sequence[Entry] = (
+        Entry("rate", "100/s", "the most; otherwise as fast as the relay takes it", active=False),
+        Entry("max_connections", 5, "sessions open at once", active=False),
+        Entry("max_messages", 100, "messages of a session", active=False),
+        Entry("suppress", ["unsubscribed.csv"], "who is not written to", active=False),
+    )
+
+    @classmethod
+    def of_answers(cls, relay: Relay, sender: str, recipients: Recipients) -> Draft:
+        """The draft of somebody who has a relay, a sender and recipients, and has written nothing yet."""
+        name = recipients.name
+        return cls(
+            relay=relay,
+            recipients=recipients,
+            sender=sender,
+            subject=f"Hello {_variable(name)}" if name else "Hello",
+            to=f"{_variable(name)} <{_variable(recipients.variable)}>" if name and recipients.variable else None,
+            body=_first_body(recipients),
+        )
+
+    def check(self, directory: Path) -> None:
+        """Compile all templates and addresses.
+
+        Raises:
+            UsageError: One of them is wrong.
+        """
+        message = Message(
+            from_=self.sender,
+            to=self.to,
+            subject=self.subject,
+            html=self.body.html,
+            text=self.body.text,
+            headers=self.headers,
+        )
+        Composer(message, directory=directory, batch_id="init", recipient_field=self.recipients.address)
+
+    def files(self) -> dict[str, str]:
+        """The content of every file of the folder, by its name."""
+        files = {CAMPAIGN: self._campaign(), **self.body.files}
+        if self.recipients.sample is not None:
+            files[self.recipients.path] = self.recipients.sample
+        if self.relay.variables:
+            files[".env.example"] = _ENVIRONMENT + "".join(
+                f"\n# {what}\n{name}=\n" if what else f"{name}=\n" for name, what in self.relay.variables.items()
+            )
+        return files | {".gitignore": _IGNORED}
+
+    def _campaign(self) -> str:
+        top = [
+            Entry("recipients", self.recipients.path, "CSV or JSON Lines, also as .gz or .zst"),
+            Entry("results", "results.jsonl", "what became of each recipient"),
+        ]
+        if not self.recipients.is_found:
+            top.append(Entry("recipient_field", self.recipients.address, "the column of addresses"))
+        message = [Entry("from", self.sender)]
+        message += [Entry("to", self.to)] if self.to is not None else []
+        message += [*self.more, Entry("subject", self.subject), *self.body.entries]
+        headers = [Entry(name, value) for name, value in self.headers.items()] or _way_out(self.recipients)
+        tables = {"": top, "server": self.relay.entries, "message": message, "message.headers": headers}
+        return "\n".join(
+            [_HEAD, *(table(name, keys) for name, keys in tables.items()), table("delivery", self.delivery)]
+        )
+
+
+def _way_out(recipients: Recipients) -> list[Entry]:
+    who = f"{recipients.variable} | urlencode" if recipients.variable else "batch.record"
+    url = f"<https://example.com/unsubscribe?who={_variable(who)}>"
+    return [
+        Entry("List-Unsubscribe", url, active=False),
+        Entry("List-Unsubscribe-Post", "List-Unsubscribe=One-Click", "bulk mail needs both (RFC 8058)", active=False),
+    ]
+
+
+def _variable(name: str) -> str:
+    return f"{{{{ {name} }}}}"
+
+
+def _first_body(recipients: Recipients) -> Body:
+    """A greeting, and the recipient's columns as examples of what a template can say."""
+    hello = f"Hello {_variable(recipients.name)}," if recipients.name else "Hello,"
+    known = [name for name in recipients.columns if name not in (recipients.name, recipients.address)]
+    shown = known[:_SHOWN_COLUMNS]
+    says = ["this is where your message goes."]
+    text_items, html_items = "", ""
+    if shown:
+        says.append("What stands in the recipients file can be said in it:")
+        text_items = "\n" + "".join(f"  {name}: {_variable(name)}\n" for name in shown)
+        items = "".join(f"    <li>{html.escape(name)}: {_variable(name)}</li>\n" for name in shown)
+        html_items = f"  <ul>\n{items}  </ul>\n"
+    return Body(
+        text=f"{hello}\n\n" + "".join(f"{sentence}\n" for sentence in says) + text_items,
+        html=(
+            '<!doctype html>\n<html>\n<body style="font-family: sans-serif; max-width: 36em">\n'
+            f"  <p>{hello}</p>\n  <p>{' '.join(says)}</p>\n{html_items}</body>\n</html>\n"
+        ),
+    )

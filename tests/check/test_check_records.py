@@ -1,0 +1,173 @@
+"""What is wrong with records is found by line, and said once for all records that have it."""
+
+from __future__ import annotations
+
+import gzip
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batchsend.campaign import load
+from batchsend.check import Severity
+from batchsend.check.records import RecordsCheck
+from batchsend.errors import UsageError
+from tests.check.harness import found, kinds, look_at, records_check
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GOOD = "email,name\na@example.com,A\nb@example.com,B\n"
+
+
+def test_a_list_with_nothing_wrong(tmp_path: Path) -> None:
+    records, _ = look_at(tmp_path, GOOD)
+    assert kinds(records) == set()
+    assert records.facts["rendered"].startswith("2 in ")
+    assert records.facts["rendered"].endswith("/s)")
+    assert records.facts["ready to send"] == "2"
+
+
+def test_addresses_that_are_none_by_line(tmp_path: Path) -> None:
+    rows = f"{GOOD}not an address,C\nd@example.com,D\nneither is this,E\nx@,F\n"
+    records, _ = look_at(tmp_path, rows)
+    bad = [finding for finding in records.findings if finding.kind == "address-bad"]
+    assert [(finding.count, finding.lines) for finding in bad] == [(2, (4, 6)), (1, (7,))]
+    assert "contains a space" in bad[0].what
+    assert "not an address" not in bad[0].what.replace("is not an address", "")
+    assert "'x@'" in bad[1].what
+    assert bad[0].where == "recipients.csv, lines 4, 6"
+    assert {finding.severity for finding in bad} == {Severity.WARNING}
+
+
+def test_a_record_without_the_field_that_holds_the_address(tmp_path: Path) -> None:
+    finding = found("address-bad", *look_at(tmp_path, "email,name\na@example.com,A\n", top='recipient_field = "post"'))
+    assert "'post'" in finding.what
+
+
+def test_a_missing_field_is_named(tmp_path: Path) -> None:
+    (tmp_path / "r.jsonl").write_text(
+        '{"email": "a@example.com", "name": "A"}\n{"email": "b@example.com"}\n\n{"email": "c@example.com"}\n'
+    )
+    path_of = records_check(tmp_path, message='reply_to = "{{ desk }}@example.com"')
+    path_of.run()
+    campaign = tmp_path / "campaign.toml"
+    campaign.write_text(campaign.read_text().replace("recipients.csv", "r.jsonl").replace("reply_to", "# reply_to"))
+    records, _ = RecordsCheck(load(campaign, resolve_credentials=False), limit=None).run()
+    finding = found("field-missing", records)
+    assert "'name' is undefined" in finding.what
+    assert (finding.count, finding.lines) == (2, (2, 4))
+
+
+def test_an_empty_field_that_a_template_shows(tmp_path: Path) -> None:
+    rows = "email,name,city,note\na@example.com,,,\nb@example.com,B,,\nc@example.com,,Bern,\n"
+    text = "Hello {{ name | upper }}{% if city %} in {{ city }}{% endif %}"
+    finding = found("field-empty", *look_at(tmp_path, rows, text=text))
+    assert "name" in finding.what
+    assert finding.lines == (2, 4)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ name or 'friend' }}",
+        "{{ name | default('friend', true) }}",
+        "{% if name %}Dear {{ name }}{% endif %}",
+        "{{ name if name else 'friend' }}",
+        "{% set name = 'friend' %}{{ name }}",
+    ],
+)
+def test_an_empty_field_that_the_template_has_thought_of(tmp_path: Path, text: str) -> None:
+    records, _ = look_at(tmp_path, "email,name\na@example.com,\n", text=text)
+    assert "field-empty" not in kinds(records)
+
+
+def test_a_row_that_cannot_be_read(tmp_path: Path) -> None:
+    finding = found("row-unreadable", *look_at(tmp_path, f"{GOOD}c@example.com,C,too much\n"))
+    assert finding.lines == (4,)
+    assert "3 fields where the header has 2" in finding.what
+
+
+def test_a_record_that_cannot_be_rendered(tmp_path: Path) -> None:
+    finding = found("record-invalid", *look_at(tmp_path, f'{GOOD}c@example.com,"C\nBcc: x@example.com"\n'))
+    assert "header Subject" in finding.what
+
+
+def test_an_attachment_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "A.txt").write_text("for A")
+    message = 'attachments = ["{{ name }}.txt"]'
+    records, messages = look_at(tmp_path, f"{GOOD}c@example.com,C\n", message=message)
+    finding = found("record-invalid", records)
+    assert (finding.count, finding.lines) == (2, (3, 4))
+    assert "attachment" in finding.what
+    assert "A.txt" in messages.facts["parts"]
+
+
+def test_an_address_that_is_there_again(tmp_path: Path) -> None:
+    rows = f"{GOOD}A@EXAMPLE.com,C\n"
+    finding = found("address-duplicate", *look_at(tmp_path, rows, delivery='duplicates = "send"'))
+    assert (finding.severity, finding.lines) == (Severity.WARNING, (4,))
+    suppressing = found("address-duplicate", *look_at(tmp_path, rows, delivery='duplicates = "suppress"'))
+    assert suppressing.severity is Severity.NOTE
+
+
+def test_a_slip_in_a_big_domain(tmp_path: Path) -> None:
+    finding = found("address-typo", *look_at(tmp_path, f"{GOOD}c@gmial.com,C\nd@gmial.com,D\n"))
+    assert finding.what == "gmial.com was probably meant to be gmail.com"
+    assert finding.lines == (4, 5)
+
+
+def test_suppressed_records_are_counted_and_not_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "stop.txt").write_text("c@gmial.com\n")
+    records, _ = look_at(tmp_path, f"{GOOD}c@gmial.com,C\n", delivery='suppress = ["stop.txt"]')
+    assert kinds(records) == set()
+    assert (records.facts["ready to send"], records.facts["suppressed"]) == ("2", "1")
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"), [("email,name\n", "no records"), ("email,name\nx,A\n", "none of the records")]
+)
+def test_nothing_that_could_be_sent_is_an_error(tmp_path: Path, rows: str, said: str) -> None:
+    finding = found("nothing-to-send", *look_at(tmp_path, rows))
+    assert finding.severity is Severity.ERROR
+    assert said in finding.what
+
+
+def test_a_file_that_is_cut_off(tmp_path: Path) -> None:
+    rows = "".join(f"r{number}@example.com,{number * 7919 % 65_536}\n" for number in range(40_000))
+    whole = gzip.compress(f"email,name\n{rows}".encode())
+    check = records_check(tmp_path)
+    (tmp_path / "recipients.csv").write_bytes(whole[: len(whole) // 2])
+    finding = found("records-unfinished", *check.run())
+    assert finding.severity is Severity.ERROR
+    assert check.counted.ready > 0
+
+
+def test_no_recipients_file(tmp_path: Path) -> None:
+    check = records_check(tmp_path)
+    (tmp_path / "recipients.csv").unlink()
+    with pytest.raises(UsageError, match="no such file"):
+        check.run()
+
+
+def test_a_limit_leaves_the_rest_unread(tmp_path: Path) -> None:
+    check = records_check(tmp_path, f"{GOOD}not an address,C\n", limit=2)
+    assert kinds(*check.run()) <= {"from-reserved", "unsubscribe-missing"}
+    assert check.counted.records == 2
+
+
+def test_what_is_kept_does_not_grow_with_what_is_wrong(tmp_path: Path) -> None:
+    """Of thousands of bad records, all different in their values, one finding and ten lines are left."""
+    rows = "".join(f"no address {number},{number}\n" for number in range(5000))
+    rows += "".join(f"x{number}@example.com,n,{'y,' * (number % 500)}\n" for number in range(1000))
+    records, _ = look_at(tmp_path, f"email,name\na@example.com,A\n{rows}")
+    finding = found("address-bad", records)
+    assert (finding.count, len(finding.lines)) == (5000, 10)
+    assert finding.where.endswith("and 4,990 more")
+    assert len(records.findings) <= 203
+    assert sum(one.count for one in records.findings if one.kind == "row-unreadable") == 1000
+
+
+def test_recipients_at_large_providers_are_counted(tmp_path: Path) -> None:
+    rows = "email,name\na@gmail.com,A\nb@googlemail.com,B\nc@yahoo.co.uk,C\nd@hotmail.com,D\ne@example.com,E\n"
+    records, _ = look_at(tmp_path, rows)
+    assert records.facts["at large providers"] == "Gmail 2, Yahoo 1, Outlook.com 1"

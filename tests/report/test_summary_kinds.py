@@ -1,0 +1,71 @@
+"""The summary at the end of a run: refusals of one kind are one line, whoever they are about."""
+
+from __future__ import annotations
+
+from batchsend.outcome import DeliveryResult, Outcome, Stage
+from batchsend.report.summary import Summary
+
+
+def refusal(record: int, text: str, *, code: int = 550, reason: str | None = None) -> DeliveryResult:
+    return DeliveryResult(
+        record=record,
+        recipient=f"r{record}@example.com",
+        status=Outcome.REJECTED if code >= 500 else Outcome.DEFERRED,
+        stage=Stage.RCPT,
+        code=code,
+        reply=text,
+        reason=reason,
+        attempt=1,
+        session=1,
+    )
+
+
+def lines(summary: Summary) -> list[str]:
+    return [line.strip() for line in summary.lines()]
+
+
+def test_refusals_that_differ_in_address_and_id_are_one_line() -> None:
+    summary = Summary()
+    for record in range(1, 301):
+        summary.count(refusal(record, f"<r{record}@example.com>: no such user (queue id 4F{record:06X})"))
+    assert "300 rejected: 550 <…@…>: no such user (queue id #)" in lines(summary)
+    assert len(summary.kinds) == 1
+
+
+def test_refusals_with_different_codes_are_not() -> None:
+    summary = Summary()
+    for record, code in enumerate((550, 550, 551, 551), 1):
+        summary.count(refusal(record, f"<r{record}@example.com>: no", code=code))
+    assert {"2 rejected: 550 <…@…>: no", "2 rejected: 551 <…@…>: no"} <= set(lines(summary))
+
+
+def test_what_was_said_once_is_shown_as_it_was_said() -> None:
+    summary = Summary()
+    summary.count(refusal(1, "<r1@example.com>: no such user"))
+    assert "1 rejected: 550 <r1@example.com>: no such user" in lines(summary)
+
+
+def test_the_one_that_is_left_is_not_shown_in_the_words_of_another() -> None:
+    summary = Summary()
+    first, second = refusal(1, "<r1@example.com>: later", code=450), refusal(2, "<r2@example.com>: later", code=450)
+    summary.count(first)
+    summary.count(second)
+    accepted = DeliveryResult(record=1, recipient="r1@example.com", status=Outcome.ACCEPTED, code=250, attempt=2)
+    summary.count(accepted, first)
+    assert "1 deferred: 450 <…@…>: later" in lines(summary)
+    assert (summary.counts[Outcome.ACCEPTED], summary.counts[Outcome.DEFERRED]) == (1, 1)
+
+
+def test_a_reason_of_ours_takes_the_place_of_the_text() -> None:
+    summary = Summary()
+    for record in (1, 2):
+        summary.count(refusal(record, f"5.1.1 <r{record}@example.com>", reason="unknown mailbox"))
+    assert "2 rejected: 550 unknown mailbox" in lines(summary)
+
+
+def test_what_a_reason_quotes_of_its_record_is_no_kind_of_its_own() -> None:
+    summary = Summary()
+    for record in (1, 2):
+        reason = f"recipient 'number {record}' is not an address: it contains a space"
+        summary.count(DeliveryResult(record=record, recipient=None, status=Outcome.INVALID, reason=reason))
+    assert "2 invalid: recipient … is not an address: it contains a space" in lines(summary)
