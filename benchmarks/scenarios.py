@@ -190,6 +190,7 @@ SCENARIOS = (
         20,
         (
             _JOB,
+            Entry(SMTP_SOURCE, SmtpSource(2000)),
             Entry(NODEMAILER, Nodemailer(), share=0.15),
             Entry(AIOSMTPLIB_EMAIL, Program("aiosmtplib_email"), share=0.05),
         ),

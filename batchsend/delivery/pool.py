@@ -313,6 +313,10 @@ class Pool:
         self._distribute()
         self._look_for_the_end()
 
+    def closed(self, session: Session) -> None:
+        """A session's transport is closed."""
+        self._slots.closed(session)
+
     def __repr__(self) -> str:
         return (
             f"<Pool {self._out} out, {len(self._parked)} parked, {self._backlog!r}, {self._slots!r}, {self._throttle!r}"

@@ -11,8 +11,6 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-import anyio
-
 from batchsend.delivery.classify import Effect, classify
 from batchsend.delivery.parameters import Parameters
 from batchsend.outcome import DeliveryResult, Outcome, Stage
@@ -52,6 +50,9 @@ class Desk(Protocol):
 
     def ended(self, session: Session) -> None:
         """Nothing of the session is left: every submission it took is settled or put back."""
+
+    def closed(self, session: Session) -> None:
+        """The transport of a session that has ended is closed, too."""
 
     def supersede(self, earlier: DeliveryResult, result: DeliveryResult) -> None:
         """What an earlier result said cannot be believed; ``result`` takes its place."""
@@ -106,8 +107,8 @@ class Session(asyncio.Protocol):
         timeouts = options.timeouts
         self.number = number
         self.max_messages = max_messages
-        self.retired = anyio.Event()
-        self.ended = anyio.Event()
+        self.retired = asyncio.Event()
+        self.ended = asyncio.Event()
         self.trouble: str | None = None
         self.answered = 0
         self._announce_at = announce_at
@@ -130,7 +131,6 @@ class Session(asyncio.Protocol):
         self._unconfirmed: deque[tuple[DeliveryResult, bool]] = deque()
         self._paused = False
         self._held = False  # something to be committed is not in the account yet
-        self._closed = anyio.Event()
         self._loop = asyncio.get_running_loop()
         self._last_progress = self._looked = self.began = self._loop.time()
         self._written = self._left_before = 0  # octets handed to the transport; of these, left at the last look
@@ -156,8 +156,8 @@ class Session(asyncio.Protocol):
         self._transport.set_protocol(self)
         self._watch(min(self._limits.values()))
         if self._transport.is_closing():
-            self._closed.set()
             self._end("the server closed the connection")
+            self._desk.closed(self)  # the opener was told, and nobody will be again
 
     def begin(self) -> None:
         """Begin to send."""
@@ -176,13 +176,9 @@ class Session(asyncio.Protocol):
         self._end(trouble)
         self._transport.abort()
 
-    async def leave(self) -> None:
-        """Wait, after its end, until the transport is closed; in TLS the server has a part in that, and little time."""
-        try:
-            with anyio.move_on_after(self._timeouts.quit):
-                await self._closed.wait()
-        finally:
-            self._transport.abort()
+    def cut(self) -> None:
+        """Close the transport of a session that has ended, whatever the server has still to say."""
+        self._transport.abort()
 
     # --- the hot path: once for each read -------------------------------------------------------------------------
 
@@ -322,8 +318,10 @@ class Session(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone; where that was not expected, it is what ended the session."""
-        self._closed.set()
         self._end(f"the connection was lost ({exc})" if exc else "the server closed the connection")
+        if self._timer is not None:
+            self._timer.cancel()
+        self._desk.closed(self)
 
     # --- the end --------------------------------------------------------------------------------------------------
 
@@ -344,6 +342,8 @@ class Session(asyncio.Protocol):
             self._settle(transaction, trouble)
         if self._client.error is None and not unanswered:
             self._transport.close()
+            # In TLS the server has a part in that, and little time for it.
+            self._timer = self._loop.call_later(self._timeouts.quit, self.cut)
         else:
             # What is still in the send buffer must not be sent any more.
             self._transport.abort()

@@ -82,12 +82,14 @@ class Slots:
         self._noticed: set[str] = set()
         self._loop = asyncio.get_running_loop()
         self._live: set[Session] = set()
-        self._asleep: deque[anyio.Event] = deque()
+        self._asleep: deque[asyncio.Event] = deque()
         self._over = anyio.Event()
+        self._unclosed: set[Session] = set()  # their transports: live ones, and those that take their leave
+        self._news = asyncio.Event()  # a session has ended or is closed, or a spare has or has not been opened
         self._busy = 0
         self._tasks: TaskGroup | None = None
         self._spare: Session | None = None
-        self._spare_under_way: anyio.Event | None = None
+        self._spare_under_way = False
         self._spare_refused = False
         self._open_seconds = 0.0
         self._pace = 0.0  # messages a second of the session that retired last
@@ -96,9 +98,16 @@ class Slots:
 
     async def run(self) -> None:
         """Keep the slots going until `finish`."""
-        async with anyio.create_task_group() as self._tasks:
-            for _ in range(self._options.max_connections):
-                self._tasks.start_soon(self._slot)
+        try:
+            async with anyio.create_task_group() as self._tasks:
+                for _ in range(self._options.max_connections):
+                    self._tasks.start_soon(self._slot)
+            # A loop must not end with open transports.
+            while self._unclosed:
+                await self._news.wait()
+        finally:
+            for session in self._unclosed - self._live:
+                session.cut()
 
     def wake(self) -> None:
         """There is work that the open sessions did not take."""
@@ -145,14 +154,14 @@ class Slots:
 
     def retiring(self, session: Session) -> None:
         """A session has begun nearly all it may: open a spare, unless there is one or no place for it (rule 3)."""
-        if self._spare is not None or self._spare_under_way is not None or self._spare_refused:
+        if self._spare is not None or self._spare_under_way or self._spare_refused:
             return
         connections = self.limits.connections(self._loop.time())
         if connections < self._options.max_connections or len(self._live) + self.opening > connections:
             return
         if self._over.is_set() or self._tasks is None or session.max_messages <= 1:
             return
-        self._spare_under_way = anyio.Event()
+        self._spare_under_way = True
         self._tasks.start_soon(self._open_spare)
 
     def ended(self, session: Session) -> None:
@@ -164,6 +173,16 @@ class Slots:
             self._failing_since = None
         if session.trouble is not None or session.farewell is not None:
             self.limits.session_closed(session.farewell, session.answered)
+        self._tell()
+
+    def closed(self, session: Session) -> None:
+        """The transport of a session that has ended is closed."""
+        self._unclosed.discard(session)
+        self._tell()
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
 
     # --- a slot's life ----------------------------------------------------------------------------------------------
 
@@ -186,7 +205,7 @@ class Slots:
         """Wait until there is work for one more session; False when there will be none."""
         while not self._over.is_set():
             if not self._backlog:
-                alarm = anyio.Event()
+                alarm = asyncio.Event()
                 self._asleep.append(alarm)
                 await alarm.wait()
             elif self._busy < self.limits.connections(self._loop.time()):
@@ -226,9 +245,8 @@ class Slots:
 
     async def _successor(self, session: Session) -> Session | None:
         """The spare, if there is one before a retired session has ended; None then, and it has."""
-        under_way = self._spare_under_way
-        if self._spare is None and under_way is not None and not session.ended.is_set():
-            await _either(under_way, session.ended)
+        while self._spare is None and self._spare_under_way and not session.ended.is_set():
+            await self._news.wait()
         spare, self._spare = self._spare, None
         if spare is not None and self._busy > self.limits.connections(self._loop.time()):
             spare.finish()
@@ -245,22 +263,19 @@ class Slots:
 
     async def _take_spare(self) -> Session | None:
         """The spare if there is one, or if one will be there sooner than a session that is only begun now."""
-        under_way = self._spare_under_way
-        if self._spare is None and under_way is not None:
-            await under_way.wait()
+        while self._spare is None and self._spare_under_way:
+            await self._news.wait()
         spare, self._spare = self._spare, None
         return spare
 
     async def _open_spare(self) -> None:
-        under_way = self._spare_under_way
         try:
             self._spare = await self._open()
         except (OpeningError, RunError):
             self._spare_refused = True
         finally:
-            self._spare_under_way = None
-            if under_way is not None:
-                under_way.set()
+            self._spare_under_way = False
+            self._tell()
         if self._over.is_set() and self._spare is not None:
             self._spare.finish()
 
@@ -302,16 +317,10 @@ class Slots:
             announce_at=max_messages - self._lead(depth, max_messages),
         )
         self._live.add(session)
+        self._unclosed.add(session)
         self.limits.opened(len(self._live))
         session.attach()
-        if self._tasks is not None:
-            self._tasks.start_soon(self._see_off, session)
         return session
-
-    async def _see_off(self, session: Session) -> None:
-        """Keep the run from ending before the session's transport is closed: a loop must not end with open ones."""
-        await session.ended.wait()
-        await session.leave()
 
     def _lead(self, depth: int, max_messages: int) -> int:
         """How many messages before its last one a session has its spare opened: as many as go out meanwhile."""
@@ -350,13 +359,3 @@ class Slots:
         return (
             f"<Slots {self._busy} busy, {len(self._live)} sessions{spare}, {len(self._asleep)} asleep, {self.limits!r}>"
         )
-
-
-async def _either(one: anyio.Event, other: anyio.Event) -> None:
-    async def watch(event: anyio.Event) -> None:
-        await event.wait()
-        watching.cancel_scope.cancel()
-
-    async with anyio.create_task_group() as watching:
-        watching.start_soon(watch, one)
-        watching.start_soon(watch, other)

@@ -97,12 +97,14 @@ class Connection(asyncio.Protocol):
         """
         if self._handshake is not None or self._blocked:
             # Nothing can be said in the middle of a handshake, nor to a client that does not read.
-            self._transport.abort()
+            self.abort()
         else:
             self._perform(self._session.end(reply))
 
     def abort(self) -> None:
         """Cut the connection, whatever is under way."""
+        if self._handshake is not None:
+            self._handshake.cancel()
         self._transport.abort()
 
     def _perform(self, steps: list[Step]) -> None:
@@ -139,10 +141,11 @@ class Connection(asyncio.Protocol):
             pass  # ssl.SSLError, a time-out, a lost connection: the client's affair, as in implicit TLS's handshake
         finally:
             self._handshake = None
+            if transport is None:
+                self._transport.abort()
+                # Of a connection that is lost in its handshake, the loops do not always tell the protocol.
+                self.connection_lost(None)
         if transport is None:
-            self._transport.abort()
-            # Of a connection that is lost in its handshake, asyncio's own loop does not tell the protocol.
-            self.connection_lost(None)
             return
         self._transport = transport
         self._heard = self._loop.time()

@@ -33,7 +33,7 @@ async def test_the_last_line_of_each_record_is_chosen_by_outcome_or_code_and_can
         return ACCEPT
 
     server_is_bad = True
-    delivery = 'retry_after = "10ms"'
+    delivery = 'max_connections = 1\nretry_after = "10ms"'  # the lines of the log are in the order of the records
     async with house(tmp_path, records=8, decide=decide, delivery=delivery) as built:
         # The fields of a log are not those of the recipients file.
         built.campaign.write_text(built.campaign.read_text().replace("{{ email }}", "you"))

@@ -82,7 +82,7 @@ async def test_a_server_with_limits_of_every_kind_gets_everything_once_without_h
 
 @pytest.mark.parametrize(("rate", "connections"), [(200, 1), (200, 20)])
 async def test_a_rate_is_kept_by_all_sessions_together(rate: int, connections: int) -> None:
-    """Within 2 % over ten seconds: by the server's clock, in every window of that length."""
+    """Within 2 % over ten seconds, by the server's clock, in every window of that length; over two, never much more."""
     taken: list[float] = []
 
     def decide(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
@@ -95,8 +95,9 @@ async def test_a_rate_is_kept_by_all_sessions_together(rate: int, connections: i
         delivery = Delivery(max_connections=connections, rate=Rate(rate, 1))
         account = await deliver(server, submissions(count), delivery, guard=GUARD + SECONDS)
     account.check(server, count)
-    # What may come at once, and 2 % of ten seconds, which in a shorter window are as many messages.
-    allowed = rate * 10 // 50
+    # 2 % of ten seconds; of two, also what may have waited for a tenth of one, because the server is in this process.
+    allowed = rate * 10 // 50 + (0 if LONG else rate // 10)
     for first, begin in enumerate(taken[: count - rate * SECONDS]):
         in_window = sum(begin <= moment < begin + SECONDS for moment in taken[first:])
-        assert abs(in_window - rate * SECONDS) <= allowed
+        assert in_window <= rate * SECONDS + allowed
+        assert not LONG or in_window >= rate * SECONDS - allowed
