@@ -14,7 +14,6 @@ from batchsend.batch import Batch
 from batchsend.cli.progress import follow
 from batchsend.errors import BatchsendError, RunError
 from batchsend.outcome import Outcome
-from batchsend.sandbox import sandbox
 
 if TYPE_CHECKING:
     import ssl
@@ -75,6 +74,8 @@ class Sending:
                 return 0 if summary.complete else 1
             afterwards = []
             if sandboxed:
+                from batchsend.sandbox import sandbox  # noqa: PLC0415 - a whole server, which most runs do not need
+
                 campaign, context, sink = await stack.enter_async_context(sandbox(campaign))
             batch = self._batch(campaign, context, server="sandbox" if sandboxed else None)
             failure = await self._run(batch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections import deque
 from collections.abc import AsyncIterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
@@ -14,7 +14,6 @@ from batchsend.delivery.opening import Opener
 from batchsend.delivery.pool import Pool
 from batchsend.errors import RunError
 from batchsend.message.submission import Submission
-from batchsend.outcome import DeliveryResult
 
 if TYPE_CHECKING:
     import ssl
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from batchsend.campaign import Server
+    from batchsend.outcome import DeliveryResult
 
 # Submissions between the caller's iterable and the caller's loop body: what a slow caller can pile up.
 _WINDOW = 1000
@@ -36,9 +36,6 @@ class _Fed:
         self.scope = anyio.CancelScope()
         self.complete = False
         self.error: Exception | None = None  # of the caller's own iterable
-
-
-_Item = tuple[DeliveryResult, DeliveryResult | None] | _Fed
 
 
 class Sender:
@@ -74,20 +71,25 @@ class Sender:
         self._busy = anyio.Semaphore(1)  # not a lock: a loop that is left early is closed by another task
         self._out = 0  # submissions taken from a caller whose results were not yet given to one
         self._room = anyio.Event()
+        # Results that no caller was given yet. Not a stream: that costs more for each than all the rest.
+        self._results: deque[tuple[DeliveryResult, DeliveryResult | None]] = deque()
+        self._news = anyio.Event()
+        self._ended = False
         self._failure: RunError | None = None
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
         self._into_pool, batches = anyio.create_memory_object_stream[list[Submission]](1)
-        self._out_of_pool, self._results = anyio.create_memory_object_stream[_Item](math.inf)
         pool = Pool(self._opener, self._delivery, report=self._report, notice=self._notice)
 
         async def run() -> None:
-            with self._out_of_pool:
-                try:
-                    await pool.run(batches)
-                except RunError as error:
-                    self._failure = error
+            try:
+                await pool.run(batches)
+            except RunError as error:
+                self._failure = error
+            finally:
+                self._ended = True
+                self._news.set()
 
         self._tasks.start_soon(run)
         return self
@@ -98,11 +100,8 @@ class Sender:
         self._into_pool.close()
         if error is not None:
             self._tasks.cancel_scope.cancel()
-        try:
-            # Not told of the caller's error, which it would wrap in a group: it goes on from here as it is.
-            await self._tasks.__aexit__(None, None, None)
-        finally:
-            self._results.close()
+        # Not told of the caller's error, which it would wrap in a group: it goes on from here as it is.
+        await self._tasks.__aexit__(None, None, None)
 
     async def send(
         self, submissions: Iterable[Submission] | AsyncIterable[Submission]
@@ -127,15 +126,17 @@ class Sender:
             fed = _Fed()
             self._tasks.start_soon(self._feed, submissions, fed)
             try:
-                async for item in self._results:
-                    if not isinstance(item, _Fed):
-                        result, earlier = item
+                while True:
+                    while self._results:
+                        result, earlier = self._results.popleft()
                         if earlier is None:
                             self._out -= 1
                             self._room.set()
                         yield result
-                    if fed.complete and not self._out:
+                    if self._ended or (fed.complete and not self._out):
                         break
+                    self._news = anyio.Event()
+                    await self._news.wait()
             finally:
                 fed.scope.cancel()
             if fed.error is not None:
@@ -155,8 +156,7 @@ class Sender:
             except Exception as error:  # the iterable's, and raised where the caller is
                 fed.error = error
         fed.complete = True
-        with suppress(*_POOL_HAS_STOPPED):
-            self._out_of_pool.send_nowait(fed)  # wakes the caller's loop where no result is to come
+        self._news.set()  # no result may be to come any more
 
     async def _hand_over(self, batch: list[Submission]) -> bool:
         """Give submissions to the pool; False if it has stopped: then the caller's loop ends, and says why."""
@@ -168,7 +168,8 @@ class Sender:
         return False
 
     def _report(self, result: DeliveryResult, earlier: DeliveryResult | None) -> None:
-        self._out_of_pool.send_nowait((result, earlier))
+        self._results.append((result, earlier))
+        self._news.set()
 
 
 async def _batches(

@@ -66,12 +66,12 @@ class AddressField:
         """
         return self.with_address(variables)[0]
 
-    def with_address(self, variables: dict[str, Any], *, known: str = "") -> tuple[str, str]:
+    def with_address(self, variables: dict[str, Any], *, known: str | None = None) -> tuple[str, str]:
         """The field, folded, with its CRLF; and its first address, in which only a domain may have changed (A-labels).
 
         Args:
             variables: What `Templates.variables` made of the record.
-            known: An address that is known to be one.
+            known: An address that is known to be one, or None.
 
         Raises:
             RecordError: The template cannot be rendered with this record, or the result is not a list of mailboxes.
@@ -81,7 +81,7 @@ class AddressField:
         own, data = self._template.own_and_data(variables)
         return self._field(own, data, known)
 
-    def _field(self, own: tuple[str, ...], data: Sequence[str], known: str) -> tuple[str, str]:
+    def _field(self, own: tuple[str, ...], data: Sequence[str], known: str | None) -> tuple[str, str]:
         """From the template's own texts, and the data between them, to the field and its first address."""
         plans = self._plans.get(own)
         if plans is None:

@@ -68,6 +68,12 @@ def test_data_in_an_address_is_one_address_or_an_error(address: str) -> None:
             render(source, email=address)
 
 
+@pytest.mark.parametrize("source", ["{{ email }}", "Ann <{{ email }}>"])
+def test_an_empty_address_is_none(source: str) -> None:
+    with pytest.raises(RecordError, match="it is empty"):
+        render(source, email="")
+
+
 def test_templates_with_conditions_and_loops_keep_their_structure() -> None:
     source = "{% if name %}{{ name }} <{{ email }}>{% else %}{{ email }}{% endif %}"
     assert render(source, name="B, A", email="a@example.com") == 'To: "B, A" <a@example.com>\r\n'
