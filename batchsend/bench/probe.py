@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import statistics
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
 
+from batchsend.delivery.dialogue import NOOP, Dialogue
 from batchsend.delivery.opening import OpeningError
-from batchsend.errors import RunError
-from batchsend.smtp.replies import Reply, ReplyParser
+from batchsend.errors import RunError, SessionError
+from batchsend.smtp.commands import QUIT
 
 if TYPE_CHECKING:
+    import asyncio
+
     from batchsend.campaign import Timeouts
     from batchsend.delivery.opening import Opener
     from batchsend.smtp.extensions import Extensions
@@ -38,37 +41,6 @@ class Probe(NamedTuple):
     extensions: Extensions
 
 
-class _Answers(asyncio.Protocol):
-    """Awaits one reply at a time."""
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self.closed = anyio.Event()
-        self._transport = transport
-        self._parser = ReplyParser()
-        self._reply: asyncio.Future[Reply | None] | None = None
-
-    def data_received(self, data: bytes) -> None:
-        replies = self._parser.feed(data)
-        if replies or self._parser.error:
-            self._answer(replies[-1] if replies else None)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        self.closed.set()
-        self._answer(None)
-
-    async def ask(self, command: bytes) -> Reply | None:
-        """The reply to a command, or None where there is none."""
-        if self.closed.is_set() or self._parser.error:
-            return None
-        self._reply = asyncio.get_running_loop().create_future()
-        self._transport.write(command)
-        return await self._reply
-
-    def _answer(self, reply: Reply | None) -> None:
-        if self._reply is not None and not self._reply.done():
-            self._reply.set_result(reply)
-
-
 async def probe(opener: Opener, timeouts: Timeouts) -> Probe:
     """Open a few sessions, one after the other, and ask in each how far away the server is.
 
@@ -88,23 +60,22 @@ async def probe(opener: Opener, timeouts: Timeouts) -> Probe:
         except OpeningError as error:
             raise RunError(error.message, remedy=error.remedy) from None
         openings.append(time.perf_counter() - began)
-        answers = _Answers(opened.transport)
-        opened.transport.set_protocol(answers)
+        dialogue = Dialogue(opened.transport, opened.where)
         try:
-            round_trips += [await _seconds(answers, opened.where, timeouts) for _ in range(_QUESTIONS)]
-            with anyio.move_on_after(timeouts.quit):
-                await answers.ask(b"QUIT\r\n")
+            round_trips += [await _seconds(dialogue, opened.where, timeouts) for _ in range(_QUESTIONS)]
+            with suppress(SessionError), anyio.move_on_after(timeouts.quit):
+                await dialogue.ask(QUIT)
         finally:
-            await _leave(opened.transport, answers, timeouts)
+            await _leave(opened.transport, dialogue, timeouts)
     return Probe(opened.where, statistics.median(openings), statistics.median(round_trips), opened.extensions)
 
 
-async def _seconds(answers: _Answers, where: str, timeouts: Timeouts) -> float:
+async def _seconds(dialogue: Dialogue, where: str, timeouts: Timeouts) -> float:
     """How long the reply to NOOP takes; whatever it says."""
     reply = None
     began = time.perf_counter()
-    with anyio.move_on_after(timeouts.mail):
-        reply = await answers.ask(b"NOOP\r\n")
+    with suppress(SessionError), anyio.move_on_after(timeouts.mail):
+        reply = await dialogue.ask(NOOP)
     seconds = time.perf_counter() - began
     if reply is None:
         raise RunError(f"{where}: no answer to NOOP", remedy="a server must know NOOP (RFC 5321 §4.5.1); is it one?")
@@ -113,9 +84,9 @@ async def _seconds(answers: _Answers, where: str, timeouts: Timeouts) -> float:
     return seconds
 
 
-async def _leave(transport: asyncio.Transport, answers: _Answers, timeouts: Timeouts) -> None:
+async def _leave(transport: asyncio.Transport, dialogue: Dialogue, timeouts: Timeouts) -> None:
     """See the transport closed: a loop must not end with open ones."""
     transport.close()
     with anyio.move_on_after(timeouts.quit, shield=True):
-        await answers.closed.wait()
+        await dialogue.closed.wait()
     transport.abort()

@@ -14,9 +14,9 @@ import msgspec
 
 from batchsend.campaign import Duration, cautions, is_loopback
 from batchsend.check.certificate import Certificate
-from batchsend.check.dialogue import Dialogue
 from batchsend.check.finding import Section, Severity
 from batchsend.check.lookup import SECONDS
+from batchsend.delivery.dialogue import Dialogue
 from batchsend.delivery.opening import Opener, OpeningError
 from batchsend.errors import SessionError, UsageError
 from batchsend.outcome import Stage

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,6 +19,7 @@ from batchsend.bench.gathering import GatheringOpener
 from batchsend.bench.rungs import ladder
 from batchsend.campaign import Delivery, Duration, Overrides, Secret, Server, cautions, load, server_place
 from batchsend.cli.printable import printable
+from batchsend.cli.signals import Signals
 from batchsend.cli.voice import Voice, pass_voice
 from batchsend.errors import RunError, UsageError
 from batchsend.loop import run
@@ -203,7 +203,7 @@ class _Benching:
         )
         self._as_json = as_json
         self._voice = voice
-        self._signal: signal.Signals | None = None
+        self._signals = Signals(voice)
 
     async def run(self) -> int:
         """Measure; returns the exit code.
@@ -213,29 +213,18 @@ class _Benching:
         """
         failure: RunError | None = None
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._heed_signals, tasks.cancel_scope)
+            tasks.start_soon(self._signals.heed, self._bench.stop, tasks.cancel_scope)
             try:
                 await self._bench.run()
             except RunError as error:
                 failure = error
             tasks.cancel_scope.cancel()
         self._conclude()
-        if self._signal is not None:
-            return 128 + self._signal
+        if self._signals.received is not None:
+            return 128 + self._signals.received
         if failure is not None:
             raise failure
         return 0 if self._bench.complete else 1
-
-    async def _heed_signals(self, scope: anyio.CancelScope) -> None:
-        """The first signal ends the bench in order, the second one at once."""
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for number in signals:
-                if self._signal is not None:
-                    scope.cancel()
-                    return
-                self._signal = number
-                self._voice.notice(f"{number.name}: nothing new is sent, replies are awaited; again to stop at once")
-                self._bench.stop(f"stopped by {number.name}")
 
     def _asked(self, probe: Probe) -> None:
         for line in findings.beginning(probe, self._messages.octets):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import orjson
 
 from batchsend.batch import Batch
 from batchsend.cli.progress import follow
+from batchsend.cli.signals import Signals
 from batchsend.errors import BatchsendError, RunError
 from batchsend.outcome import Outcome
 
@@ -54,7 +54,7 @@ class Sending:
         self._again = again
         self._resumption = resumption
         self._only = only
-        self._signal: signal.Signals | None = None
+        self._signals = Signals(voice)
 
     async def send(self, *, sandboxed: bool) -> int:
         """Send or rehearse; returns the exit code.
@@ -82,10 +82,10 @@ class Sending:
             if sandboxed:
                 afterwards = [f"sandbox: received {sink.counts.messages:,} messages; none left this machine"]
             self._show(batch, afterwards)
-        if self._signal is not None:
+        if self._signals.received is not None:
             if self._again is not None:
                 self._voice.notice(f"to go on: {self._again}")
-            return 128 + self._signal
+            return 128 + self._signals.received
         if failure is not None:
             raise self._with_way_on(failure)
         return 0 if batch.complete else 1
@@ -111,7 +111,7 @@ class Sending:
         """Run the batch while its progress is shown and signals are heeded."""
         failure: BatchsendError | None = None
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._heed_signals, batch, tasks.cancel_scope)
+            tasks.start_soon(self._signals.heed, batch.stop, tasks.cancel_scope)
             try:
                 async with self._metrics(batch):
                     if self._options.progress:
@@ -135,17 +135,6 @@ class Sending:
         async with serve_metrics(batch, self._options.metrics_port) as url:
             self._voice.notice(f"metrics: {url}")
             yield
-
-    async def _heed_signals(self, batch: Batch, scope: anyio.CancelScope) -> None:
-        """The first signal stops the run in order, the second one at once."""
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for number in signals:
-                if self._signal is not None:
-                    scope.cancel()
-                    return
-                self._signal = number
-                batch.stop(f"stopped by {number.name}")
-                self._voice.notice(f"{number.name}: nothing new is sent, replies are awaited; again to stop at once")
 
     def _show(self, batch: Batch, afterwards: list[str]) -> None:
         summary = batch.summary

@@ -92,7 +92,7 @@ class Pool:
         self._throttle = Throttle(options.rate.per_second if options.rate else None, now)
         self._goodput = Goodput(now)
         self._accepted = 0
-        self._replies: Counter[int] = Counter()  # but for 250, which is what `_accepted` counts beside these
+        self._replies: Counter[int] = Counter({250: 0})
         self._slowdown: tuple[float, str] | None = None  # when, and what the server said
         self._wake_up: asyncio.TimerHandle | None = None  # set while the rate holds everything back
         self._intake = anyio.CancelScope()
@@ -118,7 +118,6 @@ class Pool:
     def statistics(self) -> PoolStatistics:
         """The pool as it is now."""
         throttle, slots = self._throttle, self._slots
-        other_2yz = sum(count for code, count in self._replies.items() if code < 300)
         return PoolStatistics(
             sessions=slots.sessions(),
             opening=slots.opening,
@@ -129,7 +128,7 @@ class Pool:
             goodput=self._goodput.rate(self._loop.time(), self._accepted),
             rate=throttle.rate,
             slowdown=Slowdown(*self._slowdown, throttle.cuts) if self._slowdown and throttle.cuts else None,
-            replies={250: self._accepted - other_2yz, **self._replies},
+            replies=dict(self._replies),
         )
 
     async def run(self, batches: ObjectReceiveStream[list[Submission]]) -> None:
@@ -187,11 +186,10 @@ class Pool:
     def settle(self, submission: Submission, result: DeliveryResult, effect: Effect) -> None:
         """Report an outcome, and act on what it means beyond its record."""
         self._out -= 1
-        if result.code == 250:
+        if result.status is _ACCEPTED:
             self._accepted += 1
-        elif result.code is not None:
+        if result.code is not None:
             self._replies[result.code] += 1
-            self._accepted += result.status is _ACCEPTED
         if effect is not _NO_EFFECT or self._sender_refusals[1]:
             self._act(result, effect)
             if effect in _PRESSURE and self._hold_back(submission, result):

@@ -107,7 +107,7 @@ async def test_with_power_a_disk_that_does_not_sync_ends_the_run_before_anything
         assert sum(built.taken.values()) == 300
 
 
-async def test_with_power_every_message_is_on_the_disk_before_it_is_committed(tmp_path: Path) -> None:
+async def test_with_power_rotation_and_the_end_are_as_ever(tmp_path: Path) -> None:
     async with house(tmp_path, records=200, delivery='durability = "power"\nmax_messages = 10') as built:
         assert await built.send() == 0
         assert built.taken == {address(record): 1 for record in range(1, 201)}

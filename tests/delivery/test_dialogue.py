@@ -6,7 +6,7 @@ import pytest
 
 from batchsend.bench.probe import probe
 from batchsend.campaign import Duration, Server, Timeouts
-from batchsend.check.dialogue import Dialogue
+from batchsend.delivery.dialogue import Dialogue
 from batchsend.delivery.opening import Opener
 from batchsend.errors import RunError, SessionError
 from tests.tools.scripted import ScriptedServer

@@ -13,7 +13,7 @@ from batchsend.smtp.replies import ReplyParser
 if TYPE_CHECKING:
     from batchsend.smtp.replies import Reply
 
-_NOOP: Final = b"NOOP\r\n"
+NOOP: Final = b"NOOP\r\n"
 
 
 class Dialogue(asyncio.Protocol):
@@ -22,9 +22,13 @@ class Dialogue(asyncio.Protocol):
     Args:
         transport: The transport; its protocol becomes this.
         where: Host and port of the server, for messages.
+
+    Attributes:
+        closed: Set when the transport is closed.
     """
 
     def __init__(self, transport: asyncio.Transport, where: str) -> None:
+        self.closed = asyncio.Event()
         self._transport = transport
         self._where = where
         self._parser = ReplyParser()
@@ -39,7 +43,7 @@ class Dialogue(asyncio.Protocol):
             SessionError: It was not 250, or the connection was lost.
         """
         started = time.perf_counter()  # a loop's own clock may tick in milliseconds
-        reply = await self._ask(_NOOP)
+        reply = await self.ask(NOOP)
         if reply.code != 250:
             raise SessionError(f"{self._where}: answered NOOP with {reply}")
         return time.perf_counter() - started
@@ -51,7 +55,7 @@ class Dialogue(asyncio.Protocol):
             SessionError: The connection was lost before the answer.
         """
         try:
-            await self._ask(QUIT)
+            await self.ask(QUIT)
         finally:
             self.close()
 
@@ -59,7 +63,12 @@ class Dialogue(asyncio.Protocol):
         """Close at once; it is not an error to do it twice."""
         self._transport.abort()
 
-    async def _ask(self, command: bytes) -> Reply:
+    async def ask(self, command: bytes) -> Reply:
+        """The reply to a command.
+
+        Raises:
+            SessionError: The connection was lost before it, or it is malformed.
+        """
         if self._transport.is_closing():
             raise self._lost()
         self._answer = self._loop.create_future()
@@ -76,6 +85,7 @@ class Dialogue(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """The server hung up, or the network failed."""
+        self.closed.set()
         if not self._answer.done():
             self._answer.set_exception(self._lost())
             self._answer.exception()  # whoever waited is told; where nobody did, it is no error

@@ -1,0 +1,44 @@
+"""SIGINT and SIGTERM, as every command that sends heeds them."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import anyio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from batchsend.cli.voice import Voice
+
+
+class Signals:
+    """The first signal ends the work in order, the second one at once.
+
+    Args:
+        voice: What tells the user so.
+
+    Attributes:
+        received: The first signal, or None.
+    """
+
+    def __init__(self, voice: Voice) -> None:
+        self.received: signal.Signals | None = None
+        self._voice = voice
+
+    async def heed(self, stop: Callable[[str], None], scope: anyio.CancelScope) -> None:
+        """Wait for signals until cancelled.
+
+        Args:
+            stop: Called with the reason at the first one.
+            scope: Cancelled at the second one.
+        """
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for number in signals:
+                if self.received is not None:
+                    scope.cancel()
+                    return
+                self.received = number
+                stop(f"stopped by {number.name}")
+                self._voice.notice(f"{number.name}: nothing new is sent, replies are awaited; again to stop at once")
