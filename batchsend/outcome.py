@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class Outcome(StrEnum):
@@ -42,8 +43,7 @@ class Stage(StrEnum):
     CONTENT = "content"
 
 
-@dataclass(slots=True, kw_only=True)
-class DeliveryResult:
+class DeliveryResult(Struct, kw_only=True):
     """One attempt's outcome: one line of the results log, its fields in the order of the line.
 
     Attributes:

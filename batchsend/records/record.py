@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 
-@dataclass(slots=True)
-class Record:
+
+class Record(Struct):
     """One row of the recipients file.
 
     Attributes:
@@ -21,8 +21,7 @@ class Record:
     fields: dict[str, Any]
 
 
-@dataclass(slots=True)
-class BadRecord:
+class BadRecord(Struct):
     """A row that cannot be read: a value, not an exception, so that the rows after it go on.
 
     Attributes:

@@ -64,7 +64,7 @@ def test_the_manual_has_every_command_option_key_and_field(capsys: Capture) -> N
     for key in reference():
         assert key.meaning, f"{key.name} has no line in its model's docstring"
         assert f" {key.name} " in page
-    for field in DeliveryResult.__slots__:
+    for field in DeliveryResult.__struct_fields__:
         assert f" {field} " in page
     assert "None" not in page, "that is Python's word"
 
