@@ -1,15 +1,20 @@
 """Send a campaign through an SMTP relay, fast, with an exact account of every recipient."""
 
-from batchsend.batch import Batch, send
-from batchsend.campaign import Campaign, Delivery, Message, Rate, Server, Timeouts, load
-from batchsend.delivery.sender import Sender
-from batchsend.errors import BatchsendError, RecordError, RunError, SessionError, UsageError
-from batchsend.message import Envelope, Submission
-from batchsend.outcome import DeliveryResult, Outcome, Stage
-from batchsend.report.summary import Summary
-from batchsend.results.choice import Choice
-from batchsend.results.resumption import Resumption
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from batchsend.version import __version__
+
+if TYPE_CHECKING:
+    from batchsend.batch import Batch, send
+    from batchsend.campaign import Campaign, Delivery, Message, Rate, Server, Timeouts, load
+    from batchsend.delivery.sender import Sender
+    from batchsend.errors import BatchsendError, RecordError, RunError, SessionError, UsageError
+    from batchsend.message import Envelope, Submission
+    from batchsend.outcome import DeliveryResult, Outcome, Stage
+    from batchsend.report.summary import Summary
+    from batchsend.results.choice import Choice
+    from batchsend.results.resumption import Resumption
 
 __all__ = [
     "Batch",
@@ -37,3 +42,29 @@ __all__ = [
     "load",
     "send",
 ]
+
+_HOMES = {
+    "batchsend.batch": ("Batch", "send"),
+    "batchsend.campaign": ("Campaign", "Delivery", "Message", "Rate", "Server", "Timeouts", "load"),
+    "batchsend.delivery.sender": ("Sender",),
+    "batchsend.errors": ("BatchsendError", "RecordError", "RunError", "SessionError", "UsageError"),
+    "batchsend.message": ("Envelope", "Submission"),
+    "batchsend.outcome": ("DeliveryResult", "Outcome", "Stage"),
+    "batchsend.report.summary": ("Summary",),
+    "batchsend.results.choice": ("Choice",),
+    "batchsend.results.resumption": ("Resumption",),
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first asked for: who wants one part does not wait for all of them."""
+    for home, names in _HOMES.items():
+        if name in names:
+            found: object = getattr(import_module(home), name)
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -6,13 +6,13 @@ import secrets
 import shlex
 import time
 from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
+from msgspec.structs import replace
 
 from batchsend.campaign import Campaign, cautions, load
 from batchsend.delivery.opening import Opener
@@ -30,9 +30,9 @@ from batchsend.results import killed
 from batchsend.results.addressees import Addressees
 from batchsend.results.groupsync import GroupSync
 from batchsend.results.ledger import Ledger
-from batchsend.results.line import RecipientsFile, Run
 from batchsend.results.log import refuse_used
 from batchsend.results.recipients import describe, require_unchanged
+from batchsend.results.run import RecipientsFile, Run
 from batchsend.results.selection import select
 from batchsend.version import __version__
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from batchsend.results.resumption import Resumption
 
 # Looking for the deferred records means reading the recipients file again: at most a twentieth of the time goes there.
-_SHARE = 20
-_LEAST_PAUSE = 1.0
+_SHARE: Final = 20
+_LEAST_PAUSE: Final = 1.0
 # Python 3.11 takes 0.1 µs to look a member up in its enumeration.
-_DEFERRED = Outcome.DEFERRED
+_DEFERRED: Final = Outcome.DEFERRED
 
 
 class Dispatch:
@@ -66,7 +66,7 @@ class Dispatch:
         self._attempts: dict[int, int] = {}  # of the records that are out, where it is not their first one
         self._loop = asyncio.get_running_loop()
         self._out = 0
-        self._changed = anyio.Event()
+        self._changed = asyncio.Event()
         self._next_pass = 0.0
 
     @property
@@ -172,7 +172,7 @@ class Dispatch:
             first = self._waiting.next_due()
             if first is None and not self._out:
                 return None
-            self._changed = anyio.Event()
+            self._changed = asyncio.Event()
             pause = None if first is None else max(first, self._next_pass) - time.monotonic()
             with anyio.move_on_after(pause):
                 await self._changed.wait()

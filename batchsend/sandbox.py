@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,7 +13,6 @@ from batchsend.campaign import Campaign, Secret, Server
 from batchsend.sink import Sink, SinkOptions, parse_rule
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import AsyncIterator
 
 

@@ -8,6 +8,7 @@ import platform
 import re
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 
 from benchmarks.contestants import nodemailer_folder
 
@@ -25,14 +26,21 @@ _PROGRAMS = {
 _NUMBER = re.compile(r"\d+(?:\.\d+)+")
 
 
-def machine() -> dict[str, str | int]:
-    """Cores and operating system."""
+def machine() -> dict[str, str | int | bool]:
+    """Cores and operating system, and whether batchsend is compiled."""
     return {
         "cores": len(os.sched_getaffinity(0)),
         "architecture": platform.machine(),
         "system": platform.system(),
         "python": platform.python_version(),
+        "compiled": compiled(),
     }
+
+
+def compiled() -> bool:
+    """Whether the hot path of the batchsend that is measured is compiled."""
+    spec = find_spec("batchsend.smtp.client")
+    return spec is not None and spec.origin is not None and not spec.origin.endswith(".py")
 
 
 def versions() -> dict[str, str]:

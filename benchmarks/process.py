@@ -51,7 +51,8 @@ def execute(command: Sequence[str | Path], variables: Mapping[str, str] | None =
         process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**os.environ, **(variables or {})},
+            # As it is where a program is installed: what it imports was compiled to bytecode before.
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "", **(variables or {})},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=errors,

@@ -49,7 +49,8 @@ def _lines(figures: Figures) -> Iterator[str]:
     yield ""
     programs = ", ".join(f"{name} {version}" for name, version in figures.versions.items() if name != "batchsend")
     machine = f"{figures.machine['cores']} cores, Python {figures.machine['python']}"
-    yield f"Measured on {figures.measured}: {machine}; {programs}."
+    hot_path = "compiled" if figures.machine.get("compiled") else "not compiled"
+    yield f"Measured on {figures.measured}: {machine}, batchsend {hot_path}; {programs}."
     for scenario, ours in _SHOWN.items():
         outcome = figures.outcomes.get(scenario)
         if outcome is not None and outcome.timing(ours) is not None:

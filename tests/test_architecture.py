@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+import batchsend
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,3 +100,22 @@ def test_the_project_has_one_place_for_each_thing() -> None:
         *("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "Makefile"),
         *("batchsend", "benchmarks", "tests", "samples"),
     }
+
+
+def test_every_public_name_is_there_and_none_is_imported_before_it_is_asked_for() -> None:
+    """Who asks for the version, or for help, does not wait for the protocol and the templates."""
+    names = subprocess.check_output(
+        [
+            sys.executable,
+            "-c",
+            (
+                "import batchsend, sys\n"
+                "print([name for name in ('anyio', 'asyncio', 'jinja2') if name in sys.modules])\n"
+                "print([name for name in dir(batchsend) if getattr(batchsend, name) is None])\n"
+            ),
+        ],
+        text=True,
+    )
+    assert names == "[]\n[]\n"
+    with pytest.raises(AttributeError, match="no attribute 'sned'"):
+        getattr(batchsend, "sned")  # noqa: B009 - a name that a type checker would refuse

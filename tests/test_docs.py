@@ -15,7 +15,8 @@ from batchsend.campaign.file import TABLES, Table
 from batchsend.campaign.reference import reference
 from batchsend.cli import batchsend
 from batchsend.outcome import DeliveryResult, Outcome
-from batchsend.results.line import RecipientsFile, Run, end_line, outcome_line, run_line
+from batchsend.results.line import end_line, outcome_line, run_line
+from batchsend.results.run import RecipientsFile, Run
 from tests.tools.readme import README, checked, generated, run_again, sections, steady
 
 if TYPE_CHECKING:

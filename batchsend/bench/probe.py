@@ -13,13 +13,13 @@ from batchsend.delivery.dialogue import NOOP, Dialogue
 from batchsend.delivery.opening import OpeningError
 from batchsend.errors import RunError, SessionError
 from batchsend.smtp.commands import QUIT
+from batchsend.smtp.extensions import Extensions
 
 if TYPE_CHECKING:
     import asyncio
 
     from batchsend.campaign import Timeouts
     from batchsend.delivery.opening import Opener
-    from batchsend.smtp.extensions import Extensions
 
 _SESSIONS = 3
 _QUESTIONS = 5

@@ -110,7 +110,7 @@ def _items(document: Document, key: Key) -> list[Key]:
 
 
 def _keys(struct: type[Struct]) -> list[str]:
-    return [field.encode_name for field in msgspec.structs.fields(struct)]
+    return list(struct.__struct_encode_fields__)
 
 
 def _expand(document: Document, environ: Mapping[str, str], *, resolve_credentials: bool) -> dict[str, Any]:

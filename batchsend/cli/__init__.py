@@ -7,6 +7,7 @@ run stopped early and can be resumed; 130 and 143 after SIGINT and SIGTERM.
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 from importlib import import_module
@@ -42,7 +43,11 @@ class _Commands(click.Group):
 
             hint = suggestion(cmd_name, _COMMANDS, otherwise=f"there are {', '.join(_COMMANDS)}")
             raise click.UsageError(f"no such command: {cmd_name}; {hint}", ctx)
+        # What is imported lives as long as the process: the collector need not look at it, now or at the end.
+        gc.disable()
         command: click.Command = getattr(import_module(f"batchsend.cli.{cmd_name}"), cmd_name)
+        gc.freeze()
+        gc.enable()
         return command
 
 

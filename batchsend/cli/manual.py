@@ -10,7 +10,7 @@ from batchsend.campaign.file import TABLES
 from batchsend.campaign.reference import KeyReference, attributes, heading, reference
 from batchsend.cli.roff import Page
 from batchsend.outcome import DeliveryResult
-from batchsend.results.line import Run
+from batchsend.results.run import Run
 from batchsend.version import __version__
 
 if TYPE_CHECKING:

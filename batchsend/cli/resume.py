@@ -18,7 +18,7 @@ from batchsend.results.recipients import require_kept
 from batchsend.results.resumption import Resumption
 
 if TYPE_CHECKING:
-    from batchsend.results.line import Run
+    from batchsend.results.run import Run
 
 _SANDBOX = "sandbox"
 

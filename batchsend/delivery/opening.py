@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
@@ -39,7 +40,8 @@ _ADDRESSES_SECONDS = 30.0
 # Turns of the loop in which a transport notices that its connection is shut down, with some to spare.
 _TURNS_TO_CLOSE = 20
 
-_Address = tuple[int, int, int, str, "tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]"]
+_Place = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
+_Address = tuple[int, int, int, str, _Place]
 
 
 class OpeningError(SessionError):
@@ -194,7 +196,7 @@ class _Route:
             connection.setblocking(False)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             async with asyncio.timeout(self._timeouts.connect):
-                await asyncio.get_running_loop().sock_connect(connection, place)
+                await _connect(connection, place)
         except BaseException:
             connection.close()
             raise
@@ -239,6 +241,25 @@ class _Route:
 
     def _failure(self, trouble: Trouble) -> OpeningError:
         return OpeningError(self.where, trouble)
+
+
+async def _connect(connection: socket.socket, place: _Place) -> None:
+    """Connect a socket to an address that is resolved already.
+
+    Not `loop.sock_connect`: that of uvloop asks a thread to resolve it once more, for each session.
+    """
+    code = connection.connect_ex(place)
+    if code == errno.EINPROGRESS:
+        loop = asyncio.get_running_loop()
+        decided = asyncio.Event()
+        loop.add_writer(connection, decided.set)
+        try:
+            await decided.wait()
+        finally:
+            loop.remove_writer(connection)
+        code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, os.strerror(code))
 
 
 def _verifying_context(server: Server) -> ssl.SSLContext:

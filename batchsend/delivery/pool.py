@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
@@ -36,21 +36,22 @@ if TYPE_CHECKING:
     Report = Callable[[DeliveryResult, DeliveryResult | None], None]
     Commit = Callable[[int, Callable[[bool], None]], bool]
 
-MAX_LOSSES = 5
+MAX_LOSSES: Final = 5
 """Sessions that one record may be lost with before it is deferred: it may be what ends them."""
 
-MAX_SENDER_REFUSALS = 10
+MAX_SENDER_REFUSALS: Final = 10
 """The same 5yz to MAIL in a row after which it is the sender who is refused, not the record."""
 
-MAX_HELD_BACK = 50
+MAX_HELD_BACK: Final = 50
 """How often one record is sent again because the server asked for a slower pace, before that is its outcome."""
 
-CUTS_BEFORE_FEWER = 5
+CUTS_BEFORE_FEWER: Final = 5
 """Cuts of the rate in a row after which there are fewer sessions, too."""
 
 # Python 3.11 takes 0.1 µs to look a member up in its enumeration.
-_ACCEPTED, _NO_EFFECT = Outcome.ACCEPTED, Effect.NONE
-_PRESSURE = (Effect.SLOW_DOWN, Effect.FEWER_SESSIONS)
+_ACCEPTED: Final = Outcome.ACCEPTED
+_NO_EFFECT: Final = Effect.NONE
+_PRESSURE: Final = (Effect.SLOW_DOWN, Effect.FEWER_SESSIONS)
 
 
 class Pool:
@@ -96,10 +97,10 @@ class Pool:
         self._slowdown: tuple[float, str] | None = None  # when, and what the server said
         self._wake_up: asyncio.TimerHandle | None = None  # set while the rate holds everything back
         self._intake = anyio.CancelScope()
-        self._hungry: anyio.Event | None = None
+        self._hungry: asyncio.Event | None = None
         self._parked: dict[Session, None] = {}  # in the order of parking
         self._out = 0
-        self._over = anyio.Event()
+        self._over = asyncio.Event()
         self._ended_stream = False
         self._stopping = False
         self._error: RunError | None = None
@@ -230,7 +231,7 @@ class Pool:
                     self._backlog.extend(batch)
                     self._distribute()
                     if not self._backlog.wants_more:
-                        self._hungry = anyio.Event()
+                        self._hungry = asyncio.Event()
                         await self._hungry.wait()
                         self._hungry = None
         self._ended_stream = True

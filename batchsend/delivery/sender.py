@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterable
 from contextlib import suppress
@@ -70,10 +71,10 @@ class Sender:
         self._tasks = anyio.create_task_group()
         self._busy = anyio.Semaphore(1)  # not a lock: a loop that is left early is closed by another task
         self._out = 0  # submissions taken from a caller whose results were not yet given to one
-        self._room = anyio.Event()
+        self._room = asyncio.Event()
         # Results that no caller was given yet. Not a stream: that costs more for each than all the rest.
         self._results: deque[tuple[DeliveryResult, DeliveryResult | None]] = deque()
-        self._news = anyio.Event()
+        self._news = asyncio.Event()
         self._ended = False
         self._failure: RunError | None = None
 
@@ -135,7 +136,7 @@ class Sender:
                         yield result
                     if self._ended or (fed.complete and not self._out):
                         break
-                    self._news = anyio.Event()
+                    self._news = asyncio.Event()
                     await self._news.wait()
             finally:
                 fed.scope.cancel()
@@ -149,7 +150,7 @@ class Sender:
             try:
                 async for batch in _batches(submissions):
                     while self._out >= _WINDOW:
-                        self._room = anyio.Event()
+                        self._room = asyncio.Event()
                         await self._room.wait()
                     if not await self._hand_over(batch):
                         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, cast
 
 from batchsend.delivery.classify import Effect, classify
 from batchsend.delivery.parameters import Parameters
@@ -22,59 +22,42 @@ from batchsend.smtp.transaction import Fate, Transaction
 
 if TYPE_CHECKING:
     from batchsend.campaign import Delivery
+    from batchsend.delivery.desk import Desk
     from batchsend.delivery.opening import Opened
     from batchsend.message.submission import Submission
     from batchsend.smtp.replies import Reply
 
 
-class Desk(Protocol):
-    """Where a session gets its work and leaves what became of it: the pool, seen from a session."""
-
-    def supply(self, session: Session) -> Submission | None:
-        """The next submission, or None: then the session's `pump` is called when there is one."""
-
-    def commit(self, submission: Submission, session: Session) -> bool:
-        """The end of a submission's content goes out next: from then on it may have been delivered.
-
-        False holds the session back until its `release` is called: nothing may go out before.
-        """
-
-    def settle(self, submission: Submission, result: DeliveryResult, effect: Effect) -> None:
-        """A submission has its outcome."""
-
-    def put_back(self, submission: Submission, session: Session) -> None:
-        """The session ended before the submission was committed."""
-
-    def retiring(self, session: Session) -> None:
-        """The session will soon have begun all the transactions that it may."""
-
-    def ended(self, session: Session) -> None:
-        """Nothing of the session is left: every submission it took is settled or put back."""
-
-    def closed(self, session: Session) -> None:
-        """The transport of a session that has ended is closed, too."""
-
-    def supersede(self, earlier: DeliveryResult, result: DeliveryResult) -> None:
-        """What an earlier result said cannot be believed; ``result`` takes its place."""
-
-
 # Python 3.11 takes 0.1 µs to look a member up in its enumeration, and a message needs some thirty of them.
-_CLOSED, _QUITTING = State.CLOSED, State.QUITTING
-_IN_DOUBT, _NO_EFFECT, _FEWER_SESSIONS = Outcome.IN_DOUBT, Effect.NONE, Effect.FEWER_SESSIONS
+_CLOSED: Final = State.CLOSED
+_QUITTING: Final = State.QUITTING
+_IN_DOUBT: Final = Outcome.IN_DOUBT
+_NO_EFFECT: Final = Effect.NONE
+_FEWER_SESSIONS: Final = Effect.FEWER_SESSIONS
 
 # Octets a second: about a window in the three minutes that RFC 5321 §4.5.3.2.5 gives each block of the content.
-_SLOWEST = 64
+_SLOWEST: Final = 64
 
 
-class _Item(NamedTuple):
-    """What a transaction carries through the client."""
+class _Item:
+    """What a transaction carries through the client.
 
-    submission: Submission
-    started: float
+    Args:
+        submission: What is sent.
+        started: When it was begun, in seconds of the monotonic clock.
+    """
+
+    __slots__ = ("started", "submission")
+
+    def __init__(self, submission: Submission, started: float) -> None:
+        self.submission = submission
+        self.started = started
 
 
-class Session(asyncio.Protocol):
+class Session:
     """A session after its opening: drives the transport until the server or `finish` ends it.
+
+    An `asyncio.Protocol` in all but name: compiled, a class has fields instead of a dictionary only where its bases do.
 
     Args:
         number: Its number within the run, from 1.
@@ -153,7 +136,7 @@ class Session(asyncio.Protocol):
 
     def attach(self) -> None:
         """Take the transport over from the opener; until `begin`, only watch it."""
-        self._transport.set_protocol(self)
+        self._transport.set_protocol(cast("asyncio.Protocol", self))
         self._watch(min(self._limits.values()))
         if self._transport.is_closing():
             self._end("the server closed the connection")
@@ -268,14 +251,15 @@ class Session(asyncio.Protocol):
         )
 
     def _settle(self, transaction: Transaction[_Item], trouble: str | None) -> None:
-        submission, started = transaction.key
+        item = transaction.key
+        submission = item.submission
         reply = transaction.reply
         if reply is None and transaction.fate is Fate.UNSENT:
             self._desk.put_back(submission, self)
             return
         result = self._result(submission, _IN_DOUBT, attempt=submission.attempt)
         result.stage = transaction.stage
-        result.elapsed = round(time.monotonic() - started, 6)
+        result.elapsed = int((time.monotonic() - item.started) * 1e6) / 1e6
         effect = _NO_EFFECT
         if reply is None:
             result.reason = trouble
@@ -315,6 +299,9 @@ class Session(asyncio.Protocol):
         self._paused = False
         self._last_progress = self._loop.time()
         self.pump()
+
+    def eof_received(self) -> None:
+        """The server sends nothing more: the transport closes, and says so."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone; where that was not expected, it is what ended the session."""

@@ -22,7 +22,7 @@ import anyio
 
 from batchsend.delivery.limits import Limits
 from batchsend.delivery.opening import Opened, OpeningError
-from batchsend.delivery.session import Desk, Session
+from batchsend.delivery.session import Session
 from batchsend.delivery.statistics import SessionState, SessionStatistics
 from batchsend.errors import RunError
 from batchsend.outcome import Stage
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from batchsend.campaign import Delivery
     from batchsend.delivery.backlog import Backlog
+    from batchsend.delivery.desk import Desk
     from batchsend.delivery.opening import Opener
 
 _FIRST_PAUSE = 0.1

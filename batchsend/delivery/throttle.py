@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import ClassVar
 
 # A bucket this deep evens out the timer's millisecond and never lets more than 1 % too many through in five seconds.
 _DEPTH_SECONDS = 0.05
@@ -103,8 +104,8 @@ class Goodput:
     """
 
     # Long enough for limits that are counted by the second, short enough to forget how it was before a cut.
-    WINDOW = 3.0
-    INTERVAL = 0.5
+    WINDOW: ClassVar[float] = 3.0
+    INTERVAL: ClassVar[float] = 0.5
 
     def __init__(self, now: float) -> None:
         self._samples: deque[tuple[float, int]] = deque([(now, 0)], maxlen=1 + int(self.WINDOW / self.INTERVAL))

@@ -29,7 +29,7 @@ _Q_OCTET = [chr(octet) if octet in _Q_SAFE else f"={octet:02X}" for octet in ran
 _Q_OCTET[0x20] = "_"
 
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+(?: [A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+)*")
-_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _CHUNK = re.compile(" *[^ ]+")
 
 

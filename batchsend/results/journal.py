@@ -13,16 +13,17 @@ import mmap
 import os
 import struct
 import zlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batchsend.errors import RunError, UsageError
+from batchsend.outcome import Outcome
+from batchsend.results import machine
 from batchsend.results.tally import CODES, MAX_ATTEMPTS, MAX_RECORD, OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
-    from batchsend.outcome import Outcome
 
 _MAKE_ROOM: Final = "make room, or see what is wrong with the disk"
 
@@ -289,7 +290,7 @@ def read_journal(log: Path) -> LeftBehind | None:
     sound = [entry for entry in entries if entry is not None]
     if len(sound) < len(entries):
         raise damaged
-    rebooted = boot.rstrip(b"\0") != _boot()
+    rebooted = boot.rstrip(b"\0") != machine.boot()
     return LeftBehind(run.rstrip(b"\0").decode(), words[_LOG_SIZE], sound, rebooted, bool(durable))
 
 
@@ -303,7 +304,7 @@ def sync_directory(directory: Path) -> None:
 
 
 def _static(run: str, capacity: int, *, durable: bool) -> bytes:
-    static = _STATIC.pack(_MAGIC, _VERSION, capacity, durable, run.encode(), _boot())
+    static = _STATIC.pack(_MAGIC, _VERSION, capacity, durable, run.encode(), machine.boot())
     return static + _CHECKSUM.pack(zlib.crc32(static))
 
 
@@ -311,11 +312,3 @@ def _write(file: int, data: bytes) -> None:
     written = 0
     while written < len(data):
         written += os.pwrite(file, data[written:], written)
-
-
-def _boot() -> bytes:
-    """What tells one start of the machine from another; the same for all where the system does not say."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
-    except OSError:
-        return b""

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from batchsend.outcome import DeliveryResult
-    from batchsend.results.line import Run
     from batchsend.results.resumption import Resumption
+    from batchsend.results.run import Run
 
 
 class Ledger:

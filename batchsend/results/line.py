@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -12,44 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from batchsend.outcome import DeliveryResult
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecipientsFile:
-    """The recipients file as it was when the run began, so that a changed one is noticed.
-
-    Attributes:
-        path: Its absolute path, or ``-`` for standard input.
-        size: Its size in octets, or None where it has none.
-        sha256: The SHA-256 of its octets in hexadecimal, or None.
-        only: Where it is a results log: the outcomes and codes of the records in it that are sent to.
-    """
-
-    path: str
-    size: int | None = None
-    sha256: str | None = None
-    only: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """The first line of a run.
-
-    Attributes:
-        id: The run's identity, which Message-IDs are made of: a resumed run has that of the run it resumes.
-        started: When it began, in seconds since the epoch.
-        campaign: The campaign file's absolute path.
-        recipients: Who it was for.
-        version: The version of batchsend.
-        server: Host and port of the first server, or ``sandbox``; None where that is not known.
-    """
-
-    id: str
-    started: float
-    campaign: str
-    recipients: RecipientsFile
-    version: str
-    server: str | None = None
+    from batchsend.results.run import Run
 
 
 def run_line(run: Run) -> bytes:

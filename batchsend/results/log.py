@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from batchsend.errors import RunError, UsageError
-from batchsend.results.line import Run, end_line, outcome_line, run_line
+from batchsend.results.line import end_line, outcome_line, run_line
 from batchsend.results.lock import not_openable, open_locked
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from batchsend.outcome import DeliveryResult
+    from batchsend.results.run import Run
 
 
 class ResultsLog:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import msgspec
 
 from batchsend.errors import RunError, UsageError
-from batchsend.results.line import RecipientsFile, Run
+from batchsend.results.run import RecipientsFile, Run
 from batchsend.results.tally import MAX_RECORD, Tally
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 from batchsend.errors import UsageError
-from batchsend.results.line import RecipientsFile
+from batchsend.results.run import RecipientsFile
 
 
 def describe(path: Path) -> RecipientsFile:

@@ -40,7 +40,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Generic, TypeAlias
+from typing import Any, Final, Generic, TypeAlias
 
 from batchsend.outcome import Stage
 from batchsend.smtp import commands
@@ -49,21 +49,22 @@ from batchsend.smtp.replies import Reply, ReplyParser
 from batchsend.smtp.state import State
 from batchsend.smtp.transaction import Key, Transaction
 
-_DONE = frozenset(range(200, 300)) - {220, 221, 235}
-_OUT_OF_PLACE = frozenset({500, 502, 503})
-
+_DONE: Final = frozenset(range(200, 300)) - {220, 221, 235}
+_OUT_OF_PLACE: Final = frozenset({500, 502, 503})
 # Refused recipients, less accepted messages, after which a session begins nothing more (rule 6).
-_REFUSALS = 5
+_REFUSALS: Final = 5
 
 # What RSET, QUIT and the lone dot are for.
-_NO_TRANSACTION: Transaction[Any] = Transaction(None, mail=b"", rcpt=b"", content=b"")
-
+_NO_TRANSACTION: Final[Transaction[Any]] = Transaction(None, mail=b"", rcpt=b"", content=b"")
 _Handler: TypeAlias = Callable[[Reply, Transaction[Any]], None]
 
-
 # Python 3.11 takes 0.1 µs to look a member up in its enumeration, and a message needs some thirty of them.
-_OPEN, _QUITTING, _CLOSED = State
-_MAIL, _RCPT, _DATA, _CONTENT = Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.CONTENT
+_OPEN: Final = State.OPEN
+_CLOSED: Final = State.CLOSED
+_MAIL: Final = Stage.MAIL
+_RCPT: Final = Stage.RCPT
+_DATA: Final = Stage.DATA
+_CONTENT: Final = Stage.CONTENT
 
 
 class Client(Generic[Key]):
@@ -230,7 +231,7 @@ class Client(Generic[Key]):
         # QUIT may follow content in one group (RFC 2920 §3.1), but not a DATA whose reply is still to come.
         if self._quit_wanted and self._opening is None and self.state is _OPEN:
             self._send(commands.QUIT, self._on_quit, _NO_TRANSACTION, _MAIL)
-            self.state = _QUITTING
+            self.state = State.QUITTING
 
     # --- receiving ------------------------------------------------------------------------------------------------
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Final
 
-DATA = b"DATA\r\n"
-RSET = b"RSET\r\n"
-QUIT = b"QUIT\r\n"
+DATA: Final = b"DATA\r\n"
+RSET: Final = b"RSET\r\n"
+QUIT: Final = b"QUIT\r\n"
 
 # No control character, and nothing that ends a path but within a Quoted-string (RFC 5321 §4.1.2).
-_CONTROL = r"\x00-\x1f\x7f-\x9f"
-_PLAIN = rf'[^"<> {_CONTROL}]*+'
-_PATH = re.compile(rf'{_PLAIN}(?:"(?:[^"\\{_CONTROL}]|\\[^{_CONTROL}])*+"{_PLAIN})*+')
+_CONTROL: Final = r"\x00-\x1f\x7f-\x9f"
+_PLAIN: Final = rf'[^"<> {_CONTROL}]*+'
+_PATH: Final = re.compile(rf'{_PLAIN}(?:"(?:[^"\\{_CONTROL}]|\\[^{_CONTROL}])*+"{_PLAIN})*+')
 
 
 def mail(reverse_path: str, parameters: str = "") -> bytes:

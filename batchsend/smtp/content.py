@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
-END_OF_DATA = b".\r\n"
+END_OF_DATA: Final = b".\r\n"
 
-_LINE_END = re.compile(rb"\r\n|\r|\n")
+_LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 
 
 def canonical(content: bytes) -> bytes:

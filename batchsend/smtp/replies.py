@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-MAX_LINE = 8 * 1024
+MAX_LINE: Final = 8 * 1024
 """Octets of one reply line. RFC 5321 §4.5.3.1.5 asks for 512; real servers' explanations are longer."""
 
-MAX_REPLY = 32 * 1024
+MAX_REPLY: Final = 32 * 1024
 """Octets of one reply with all its lines: a server that never stops continuing is not worth more memory."""
 
 # RFC 5321 §4.2: Reply-line = *( Reply-code "-" [ textstring ] CRLF ) Reply-code [ SP textstring ] CRLF.
 # As tables, because what is not in them is malformed, and because a look-up is the cheapest strict parser there is.
-_CODES = [b"%d" % code for code in range(200, 600)]
-_LAST = {code + separator: int(code) for code in _CODES for separator in (b" ", b"")}
-_CONTINUED = {code + b"-": int(code) for code in _CODES}
+_CODES: Final = [b"%d" % code for code in range(200, 600)]
+_LAST: Final = {code + separator: int(code) for code in _CODES for separator in (b" ", b"")}
+_CONTINUED: Final = {code + b"-": int(code) for code in _CODES}
 
 # Lines that a parser remembers with their replies; those of the replies that are never the same are not worth more.
-_KNOWN = 16
+_KNOWN: Final = 16
 
 # RFC 3463 §2: class "." subject "." detail, at the beginning of the text.
-_ENHANCED = re.compile(rb"([245])\.[0-9]{1,3}\.[0-9]{1,3}(?![^ ])")
-_LONGEST_ENHANCED = len(b"5.999.999 ")
+_ENHANCED: Final = re.compile(rb"([245])\.[0-9]{1,3}\.[0-9]{1,3}(?![^ ])")
+_LONGEST_ENHANCED: Final = len(b"5.999.999 ")
 
 
 @lru_cache(maxsize=1024)

@@ -131,6 +131,7 @@ async def test_a_server_that_reads_slowly_gets_it_all() -> None:
         assert [message.content for message in peer.messages] == [large]
 
 
+@pytest.mark.interpreted
 async def test_a_server_that_reads_too_slowly_is_left_and_nothing_is_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some octets leave all the time, fewer than what counts as reading: here, a gigabyte a second."""
     monkeypatch.setattr(session, "_SLOWEST", 10**9)

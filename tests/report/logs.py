@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.report.analysis import analyse
-from batchsend.results.line import RecipientsFile, Run, end_line, outcome_line, run_line
+from batchsend.results.line import end_line, outcome_line, run_line
+from batchsend.results.run import RecipientsFile, Run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.results.journal import journal_path
 from batchsend.results.ledger import Ledger
-from batchsend.results.line import RecipientsFile, Run
+from batchsend.results.run import RecipientsFile, Run
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -54,6 +54,7 @@ def test_many_addresses_need_no_more_memory_and_leave_nothing_on_the_disk(tmp_pa
         assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.interpreted
 def test_where_there_is_no_room_for_a_table_the_run_stops(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(module, "_IN_MEMORY", 4)
     missing = tmp_path / "missing"

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsend.results.line import RecipientsFile, Run, end_line, run_line, timestamp
+from batchsend.results.line import end_line, run_line, timestamp
+from batchsend.results.run import RecipientsFile, Run
 
 
 @given(st.lists(st.integers(0, 4_000_000_000_000), min_size=1))

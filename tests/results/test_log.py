@@ -15,8 +15,8 @@ import pytest
 
 from batchsend.errors import RunError, UsageError
 from batchsend.outcome import DeliveryResult, Outcome, Stage
-from batchsend.results.line import RecipientsFile, Run
 from batchsend.results.log import ResultsLog, refuse_used
+from batchsend.results.run import RecipientsFile, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from batchsend.errors import UsageError
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.results import reader
-from batchsend.results.line import RecipientsFile, Run, end_line, outcome_line, run_line
+from batchsend.results.line import end_line, outcome_line, run_line
 from batchsend.results.reader import Account, OutcomeLine, read_account
+from batchsend.results.run import RecipientsFile, Run
 
 if TYPE_CHECKING:
     from pathlib import Path

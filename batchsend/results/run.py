@@ -1,0 +1,41 @@
+"""A run as its first line in the results log tells of it."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class RecipientsFile(Struct, frozen=True, kw_only=True):
+    """The recipients file as it was when the run began, so that a changed one is noticed.
+
+    Attributes:
+        path: Its absolute path, or ``-`` for standard input.
+        size: Its size in octets, or None where it has none.
+        sha256: The SHA-256 of its octets in hexadecimal, or None.
+        only: Where it is a results log: the outcomes and codes of the records in it that are sent to.
+    """
+
+    path: str
+    size: int | None = None
+    sha256: str | None = None
+    only: tuple[str, ...] = ()
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """The first line of a run.
+
+    Attributes:
+        id: The run's identity, which Message-IDs are made of: a resumed run has that of the run it resumes.
+        started: When it began, in seconds since the epoch.
+        campaign: The campaign file's absolute path.
+        recipients: Who it was for.
+        version: The version of batchsend.
+        server: Host and port of the first server, or ``sandbox``; None where that is not known.
+    """
+
+    id: str
+    started: float
+    campaign: str
+    recipients: RecipientsFile
+    version: str
+    server: str | None = None
