@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 from msgspec.structs import replace
 
@@ -213,9 +214,13 @@ class Batch:
         """
         began = time.monotonic()
         self.summary.results = None
+
+        async def count(batch: list[Submission]) -> None:
+            self.summary.ready += len(batch)
+            await anyio.lowlevel.checkpoint()
+
         with self._reader, self._closing():
-            async for batch in self._first_pass(self.summary.count).batches():
-                self.summary.ready += len(batch)
+            await self._first_pass(self.summary.count).run(count)
         self.summary.elapsed = time.monotonic() - began
         return self.summary
 
@@ -286,10 +291,13 @@ class Batch:
 
     async def _produce(self, into_pool: ObjectSendStream[list[Submission]], dispatch: Dispatch) -> None:
         """All records once, and the deferred ones again: while the first pass goes on, and after it."""
-        async for batch in self._first_pass(dispatch.withheld).batches():
+
+        async def hand_over(batch: list[Submission]) -> None:
             await dispatch.hand_over(batch, into_pool)
             if due := dispatch.due():
                 await self._again(due, into_pool, dispatch)
+
+        await self._first_pass(dispatch.withheld).run(hand_over)
         while (chosen := await dispatch.wait()) is not None:
             await self._again(chosen, into_pool, dispatch)
 
@@ -298,6 +306,13 @@ class Batch:
     ) -> None:
         """Read the recipients file from its beginning for the records that are due."""
         began, handing_over = time.monotonic(), 0.0
+
+        async def hand_over(batch: list[Submission]) -> None:
+            nonlocal handing_over
+            found = time.monotonic()
+            await dispatch.hand_over(batch, into_pool)
+            handing_over += time.monotonic() - found
+
         with open_records(self.campaign.recipients) as reader:
             producer = Producer(
                 reader,
@@ -307,10 +322,7 @@ class Batch:
                 next_attempt=lambda record: chosen.get(record, 0),
                 last=max(chosen),
             )
-            async for batch in producer.batches():
-                found = time.monotonic()
-                await dispatch.hand_over(batch, into_pool)
-                handing_over += time.monotonic() - found
+            await producer.run(hand_over)
         dispatch.pause_between_passes(time.monotonic() - began - handing_over)
 
     async def _write_what_was_in_flight(self, ledger: Ledger) -> None:

@@ -14,7 +14,7 @@ from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.records import BadRecord, Record
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from batchsend.message import Composer, Submission, Suppression
     from batchsend.records import RecordReader
@@ -66,8 +66,8 @@ class Producer:
         self._addressees = addressees
         self._was_offered = was_offered
 
-    async def batches(self) -> AsyncIterator[list[Submission]]:
-        """Submissions in the order of the file, in batches of a bounded number and size.
+    async def run(self, hand_over: Callable[[list[Submission]], Awaitable[None]]) -> None:
+        """Hand over submissions in the order of the file, in batches of a bounded number and size.
 
         Raises:
             RunError: The file cannot be read further.
@@ -76,7 +76,7 @@ class Producer:
             handed_over = False
             for batch in self._compose(self._wanted(rows)):
                 handed_over = True
-                yield batch
+                await hand_over(batch)
             if self._last is not None and rows[-1].number >= self._last:
                 return
             if not handed_over:

@@ -67,15 +67,15 @@ def _lines(figures: Figures) -> Iterator[str]:
 
 def _table(outcome: Outcome, ours: str) -> Iterator[str]:
     octets = f", {outcome.octets:,} octets a message" if outcome.octets else ""
-    yield f"| {outcome.title}; {names.plural(outcome.connections)}{octets} | messages/s | {ours} is |"
-    yield "| --- | ---: | ---: |"
+    yield f"| {outcome.title}; {names.plural(outcome.connections)}{octets} | in a run | messages/s | {ours} is |"
+    yield "| --- | ---: | ---: | ---: |"
     first = outcome.timing(ours)
     for timing in sorted(outcome.timings, key=lambda timing: -timing.rate if timing.taken else 0):
         if not timing.taken:
             continue
         ratios = first.ratios(timing) if first is not None and timing is not first else []
         times = f"{_times(statistics.median(ratios))} as fast" if ratios else ""
-        yield f"| {timing.name} | {timing.rate:,.0f} | {times} |"
+        yield f"| {timing.name} | {timing.messages:,} | {timing.rate:,.0f} | {times} |"
 
 
 def _times(ratio: float) -> str:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from batchsend.message.attachments import AttachedFile
     from batchsend.message.encoding import Encoded
     from batchsend.message.images import Images
-    from batchsend.message.templates import Template, Templates
+    from batchsend.message.template import Template
+    from batchsend.message.templates import Templates
     from batchsend.message.texts import Rendered
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from batchsend.campaign import Message
     from batchsend.message.dkim import Signer
     from batchsend.message.entity import Body
-    from batchsend.message.templates import Template
+    from batchsend.message.template import Template
     from batchsend.records import Record
 
 RECIPIENT_FIELDS = ("email", "to", "recipient", "address")

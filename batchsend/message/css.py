@@ -13,7 +13,7 @@ from batchsend.errors import RecordError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from batchsend.message.templates import Template
+    from batchsend.message.template import Template
 
 # Selectors that look at values: of attributes, and at whether there is any text.
 _VALUE_SELECTOR = re.compile(r"\[|:empty", re.IGNORECASE)

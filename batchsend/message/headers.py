@@ -16,7 +16,8 @@ from batchsend.message.words import HARD_LINE, clean, unstructured
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from batchsend.message.templates import StructuredTemplate, Template, Templates
+    from batchsend.message.template import StructuredTemplate, Template
+    from batchsend.message.templates import Templates
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -204,9 +205,7 @@ class BlockCheck:
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        line = rf"[^\r\n\0]{{0,{HARD_LINE}}}+"
-        more = rf"(?:\r\n (?![ \t]*\r\n){line})*+"  # a blank continuation line would be obs-FWS (RFC 5322 §4.2)
-        self._block = re.compile("".join(rf"{re.escape(name)}: {line}{more}\r\n" for name in names))
+        self._beginnings = [f"{name}: " for name in names]
 
     def require(self, block: str) -> None:
         """Let the block pass, or not.
@@ -214,7 +213,20 @@ class BlockCheck:
         Raises:
             RecordError: It is not made of exactly these fields.
         """
-        if not self._block.fullmatch(block):
+        lines = block.split("\r\n")
+        sound = not lines.pop() and block.count("\r") == block.count("\n") == len(lines) and "\0" not in block
+        begun = 0
+        for line in lines:
+            if len(line) > HARD_LINE:
+                sound = False
+            elif line.startswith(" "):
+                # A blank continuation line would be obs-FWS (RFC 5322 §4.2).
+                sound = sound and begun > 0 and not line.isspace()
+            elif begun < len(self._beginnings) and line.startswith(self._beginnings[begun]):
+                begun += 1
+            else:
+                sound = False
+        if not sound or begun < len(self._beginnings):
             raise RecordError("the header would not be made of the campaign's fields alone")
 
 

@@ -12,7 +12,7 @@ from batchsend.message.words import LINE, clean, fold, phrase
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from batchsend.message.templates import StructuredTemplate
+    from batchsend.message.template import StructuredTemplate
 
 # A piece of a mailbox: the template's own text, or the place of the data that is filled in.
 _Piece = str | int

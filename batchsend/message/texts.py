@@ -10,7 +10,7 @@ from batchsend.message.filling import Filling
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from batchsend.message.templates import Template
+    from batchsend.message.template import Template
 
 Rendered: TypeAlias = tuple[str, Encoded]
 """A text as a record makes it, and as it is sent."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batchsend.errors import RecordError, UsageError
-from batchsend.message import templates as module
+from batchsend.message import template as module
 from batchsend.message.templates import MAX_SOURCE, Batch, Templates, read_source
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ def test_blocks_nested_too_deeply_are_an_error_of_the_campaign(templates: Templa
         templates.text("{% for a in x %}" * 30 + "{% endfor %}" * 30, "text")
 
 
+@pytest.mark.interpreted
 def test_output_is_bounded(templates: Templates, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_RENDERED", 1000)
     looped = "{% for a in range(90000) %}{% for b in range(90000) %}x{% endfor %}{% endfor %}"
