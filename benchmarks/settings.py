@@ -106,9 +106,10 @@ class _Counter:
 
 
 def postfix_at(round_trip: float) -> Callable[[], AbstractContextManager[Places]]:
-    """``near``: a Postfix that queues for real and throws away; ``server``: the same, so many seconds away.
+    """``server``: a Postfix that queues for real and throws away, so many seconds away; ``near``: no seconds away.
 
-    ``secure`` is its submission port at the same distance, with STARTTLS and AUTH.
+    Both by way of the proxy, which takes its part of the cores. ``secure`` is the submission port, as far away as
+    ``server``, with STARTTLS and AUTH.
     """
 
     @contextmanager
@@ -117,10 +118,11 @@ def postfix_at(round_trip: float) -> Callable[[], AbstractContextManager[Places]
             with _or_unavailable():
                 postfix = stack.enter_context(Postfix(discard=True))
             counter = _Counter(postfix)
+            near = stack.enter_context(far_away(postfix.host, postfix.plain_port, 0.0))
             plain = stack.enter_context(far_away(postfix.host, postfix.plain_port, round_trip))
             submission = stack.enter_context(far_away(postfix.host, postfix.submission_port, round_trip))
             yield {
-                "near": Place(postfix.host, postfix.plain_port, counter.received, counter.settle),
+                "near": Place(postfix.host, near, counter.received, counter.settle),
                 "server": Place(postfix.host, plain, counter.received, counter.settle),
                 "secure": Place(
                     postfix.host,

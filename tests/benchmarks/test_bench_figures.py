@@ -103,7 +103,7 @@ def test_the_readme_is_filled_between_its_marks_and_nowhere_else() -> None:
     assert filled.startswith(f"before\n{BEGINNING}\n![")
     assert filled.endswith(f"{END}\nafter\n")
     assert "old" not in filled
-    assert "| batchsend | 500 |" in filled
+    assert "| batchsend | 1,000 | 500 |" in filled
     assert fill(filled, everything()) == filled
     with pytest.raises(ValueError, match="no place for the figures"):
         fill("nothing here", everything())

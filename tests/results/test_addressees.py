@@ -42,13 +42,13 @@ def test_nothing_is_forgotten_as_tables_are_added(tmp_path: Path) -> None:
 
 def test_many_addresses_need_no_more_memory_and_leave_nothing_on_the_disk(tmp_path: Path) -> None:
     with Addressees(tmp_path) as addressees:
-        assert all(addressees.add(f"r{number}@example.com") for number in range(270_000))
+        assert all(addressees.add(f"r{number}@example.com") for number in range(1_050_000))
         tracemalloc.start()
-        assert all(addressees.add(f"r{number}@example.com") for number in range(270_000, 300_000))
+        assert all(addressees.add(f"r{number}@example.com") for number in range(1_050_000, 1_080_000))
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert peak < 30_000, "an octet an address would be more"
-        assert not any(addressees.add(f"r{number}@example.com") for number in range(0, 300_000, 97))
+        assert not any(addressees.add(f"r{number}@example.com") for number in range(0, 1_080_000, 97))
         tables = [descriptor for descriptor in Path("/proc/self/fd").iterdir() if _is_in(tmp_path, descriptor)]
         assert len(tables) == 1
         assert not any(tmp_path.iterdir())
