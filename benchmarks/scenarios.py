@@ -204,7 +204,7 @@ SCENARIOS = (
         rounds=3,
     ),
     _distance(10, 4_000, 3),
-    _distance(50, 10_000, 5),
+    _distance(50, 30_000, 5),
     _distance(200, 4_000, 3),
     Scenario(
         "rotation",
