@@ -37,6 +37,7 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 
 clean:
+	find . -maxdepth 4 -name '*.so' -not -path './.venv/*' -delete
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(INSTALLED): pyproject.toml
