@@ -217,7 +217,7 @@ class Batch:
 
         async def count(batch: list[Submission]) -> None:
             self.summary.ready += len(batch)
-            await anyio.lowlevel.checkpoint()
+            await anyio.lowlevel.checkpoint()  # where Ctrl-C is heeded
 
         with self._reader, self._closing():
             await self._first_pass(self.summary.count).run(count)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from benchmarks.job import Job
 
 _CLIENTS = Path(__file__).parent / "clients"
+NOT_COMPILED = {"PYTHONPATH": str(ROOT)}
+"""The environment in which the checkout's files are imported as they are."""
+
 _SYSTEM_DIRECTORIES = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -53,7 +56,7 @@ class Batchsend(Contestant):
     """The command line: records, templates, journal and log; from the interpreter's start to its end.
 
     Args:
-        logged: False for a ledger that keeps nothing.
+        logged: False for a ledger that keeps nothing; compiled modules take none but their own.
         running: Count only what the run itself says it took, without the interpreter's start.
         compiled: False for the checkout's files as they are, whatever is compiled of them.
     """
@@ -61,7 +64,7 @@ class Batchsend(Contestant):
     def __init__(self, *, logged: bool = True, running: bool = False, compiled: bool = True) -> None:
         self._module = "batchsend" if logged else "benchmarks.clients.unlogged"
         self._running = running
-        self._variables = {} if compiled else {"PYTHONPATH": str(ROOT)}
+        self._variables = {} if compiled and logged else NOT_COMPILED
 
     def run(self, job: Job) -> Run:
         campaign = job.write_campaign()

@@ -88,7 +88,7 @@ class Figures:
     """
 
     measured: str = ""
-    machine: dict[str, str | int | bool] = field(default_factory=dict)
+    machine: dict[str, str | int] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
 

@@ -26,7 +26,7 @@ _PROGRAMS = {
 _NUMBER = re.compile(r"\d+(?:\.\d+)+")
 
 
-def machine() -> dict[str, str | int | bool]:
+def machine() -> dict[str, str | int]:
     """Cores and operating system, and whether batchsend is compiled."""
     return {
         "cores": len(os.sched_getaffinity(0)),

@@ -232,8 +232,7 @@ SCENARIOS = (
         smtp_sink_and_rest,
         40_000,
         20,
-        # A compiled one takes no other ledger than its own.
-        (Entry(LOGGED, Batchsend(compiled=False)), Entry(UNLOGGED, Batchsend(logged=False, compiled=False))),
+        (Entry(LOGGED, Batchsend(compiled=False)), Entry(UNLOGGED, Batchsend(logged=False))),
     ),
     Scenario(
         "constant",

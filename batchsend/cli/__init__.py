@@ -6,6 +6,7 @@ run stopped early and can be resumed; 130 and 143 after SIGINT and SIGTERM.
 
 from __future__ import annotations
 
+import atexit
 import errno
 import gc
 import os
@@ -43,13 +44,7 @@ class _Commands(click.Group):
 
             hint = suggestion(cmd_name, _COMMANDS, otherwise=f"there are {', '.join(_COMMANDS)}")
             raise click.UsageError(f"no such command: {cmd_name}; {hint}", ctx)
-        # What is imported lives as long as the process: the collector need not look at it, now or at the end. Nor, all
-        # the time, at messages on their way, of which none refers to itself.
-        gc.disable()
         command: click.Command = getattr(import_module(f"batchsend.cli.{cmd_name}"), cmd_name)
-        gc.freeze()
-        gc.set_threshold(10_000)
-        gc.enable()
         return command
 
 
@@ -72,6 +67,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     Args:
         arguments: The command line without the program's name; None for this process's own.
     """
+    if arguments is None:
+        # The process is ours. What it imports lives as long as it does, and no message on its way refers to itself: the
+        # collector need not look at them all the time, nor at the end.
+        gc.set_threshold(10_000)
+        atexit.register(gc.freeze)
     _occupy_closed_streams()
     voice = Voice()
     try:

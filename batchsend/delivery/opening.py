@@ -196,7 +196,7 @@ class _Route:
             connection.setblocking(False)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             async with asyncio.timeout(self._timeouts.connect):
-                await _connect(connection, place)
+                await _reach(connection, place)
         except BaseException:
             connection.close()
             raise
@@ -243,7 +243,7 @@ class _Route:
         return OpeningError(self.where, trouble)
 
 
-async def _connect(connection: socket.socket, place: _Place) -> None:
+async def _reach(connection: socket.socket, place: _Place) -> None:
     """Connect a socket to an address that is resolved already.
 
     Not `loop.sock_connect`: that of uvloop asks a thread to resolve it once more, for each session.

@@ -213,21 +213,26 @@ class BlockCheck:
         Raises:
             RecordError: It is not made of exactly these fields.
         """
+        if not self._is_sound(block):
+            raise RecordError("the header would not be made of the campaign's fields alone")
+
+    def _is_sound(self, block: str) -> bool:
         lines = block.split("\r\n")
-        sound = not lines.pop() and block.count("\r") == block.count("\n") == len(lines) and "\0" not in block
+        if lines.pop() or not block.count("\r") == block.count("\n") == len(lines) or "\0" in block:
+            return False
         begun = 0
         for line in lines:
             if len(line) > HARD_LINE:
-                sound = False
-            elif line.startswith(" "):
+                return False
+            if line.startswith(" "):
                 # A blank continuation line would be obs-FWS (RFC 5322 §4.2).
-                sound = sound and begun > 0 and not line.isspace()
+                if not begun or line.isspace():
+                    return False
             elif begun < len(self._beginnings) and line.startswith(self._beginnings[begun]):
                 begun += 1
             else:
-                sound = False
-        if not sound or begun < len(self._beginnings):
-            raise RecordError("the header would not be made of the campaign's fields alone")
+                return False
+        return begun == len(self._beginnings)
 
 
 @lru_cache(maxsize=1)

@@ -34,12 +34,15 @@ class Addressees:
 
     Args:
         directory: Where there is room for the files.
+        places: How many hashes have room in memory; half of them are used.
+        buckets: How many buckets the first file has; each further one has twice as many.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, places: int = _IN_MEMORY, buckets: int = _FIRST_ON_DISK) -> None:
         self._directory = directory
+        self._buckets = buckets
         self._older: list[_Table] = []
-        self._newest: _Table = _InMemory()
+        self._newest: _Table = _InMemory(places)
         self._count = 0
 
     def __enter__(self) -> Self:
@@ -70,7 +73,7 @@ class Addressees:
                 return False
             if not self._newest.room:
                 self._older.append(self._newest)
-                self._newest = _OnDisk(self._directory, _FIRST_ON_DISK << len(self._older) - 1)
+                self._newest = _OnDisk(self._directory, self._buckets << len(self._older) - 1)
         except OSError as error:
             raise RunError(
                 f"{self._directory}: the table of the addresses that were written to cannot grow: {error.strerror}",
@@ -108,29 +111,30 @@ class _Table(Protocol):
 class _InMemory:
     """A table for the first ones, half full at most."""
 
-    def __init__(self) -> None:
-        self.room = _IN_MEMORY // 2
-        self._map = mmap.mmap(-1, _IN_MEMORY * _OCTETS)  # the kernel gives a page when it is first written to
+    def __init__(self, places: int) -> None:
+        self.room = places // 2
+        self._places = places
+        self._map = mmap.mmap(-1, places * _OCTETS)  # the kernel gives a page when it is first written to
         self._words = memoryview(self._map).cast("Q")
 
     def add(self, bits: int) -> bool:
-        words = self._words
-        place = bits % _IN_MEMORY
+        words, places = self._words, self._places
+        place = bits % places
         while (found := words[place]) != bits:
             if not found:
                 words[place] = bits
                 self.room -= 1
                 return True
-            place = (place + 1) % _IN_MEMORY
+            place = (place + 1) % places
         return False
 
     def __contains__(self, bits: int) -> bool:
-        words = self._words
-        place = bits % _IN_MEMORY
+        words, places = self._words, self._places
+        place = bits % places
         while (found := words[place]) != bits:
             if not found:
                 return False
-            place = (place + 1) % _IN_MEMORY
+            place = (place + 1) % places
         return True
 
     def close(self) -> None:

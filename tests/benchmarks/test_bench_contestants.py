@@ -10,10 +10,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchsend.sink import Received, Sink
-from benchmarks.contestants import Batchsend, Contestant, Imports, Nodemailer, PhpMailer, Program, SmtpSource
+from benchmarks.contestants import (
+    NOT_COMPILED,
+    Batchsend,
+    Contestant,
+    Imports,
+    Nodemailer,
+    PhpMailer,
+    Program,
+    SmtpSource,
+)
 from benchmarks.distance import far_away
 from benchmarks.job import NEVER, Job, Place
-from benchmarks.process import ROOT, execute
+from benchmarks.process import execute
 from benchmarks.rest import rest_endpoint
 from benchmarks.work import CATALOGUE, NEWSLETTER, NOTICE, STATEMENT, Work
 from tests.cli.commandline import serving
@@ -27,7 +36,7 @@ MESSAGES = 12
 
 SENDERS = {
     "batchsend": Batchsend(),
-    "unlogged": Batchsend(logged=False, running=True, compiled=False),
+    "unlogged": Batchsend(logged=False, running=True),
     "sender": Program("sender"),
     "smtplib_kept": Program("smtplib_kept"),
     "smtplib_each": Program("smtplib_each"),
@@ -103,7 +112,7 @@ def test_unlogged_keeps_no_log_and_no_journal(tmp_path: Path, server: Server) ->
     campaign = job(tmp_path, server.place()).write_campaign()
     (kept := tmp_path / "kept").mkdir()
     words = ["send", str(campaign), "--no-progress", "--results", str(kept / "results.jsonl")]
-    execute([sys.executable, "-m", "benchmarks.clients.unlogged", *words], {"PYTHONPATH": str(ROOT)})
+    execute([sys.executable, "-m", "benchmarks.clients.unlogged", *words], NOT_COMPILED)
     assert len(server.received) == MESSAGES
     assert list(kept.iterdir()) == []
 

@@ -181,6 +181,7 @@ def test_the_fields_that_were_asked_for_pass() -> None:
     [
         BLOCK + "Bcc: x@example.net\r\n",
         BLOCK + "\r\n",
+        " words\r\n" + BLOCK,
         "Bcc: x@example.net\r\n" + BLOCK,
         BLOCK.replace("some", "some\r\nBcc: x"),
         BLOCK.replace("some", "some\nBcc: x"),

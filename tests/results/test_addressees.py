@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tracemalloc
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,30 +13,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsend.errors import RunError
-from batchsend.results import addressees as module
 from batchsend.results.addressees import Addressees
 
-
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tables so small that a few thousand addresses need all kinds of them, and buckets overflow."""
-    monkeypatch.setattr(module, "_IN_MEMORY", 64)
-    monkeypatch.setattr(module, "_FIRST_ON_DISK", 16)
+# So small that a few thousand addresses need all kinds of tables, and buckets overflow.
+SMALL = partial(Addressees, places=64, buckets=16)
 
 
-@pytest.mark.usefixtures("small")
 @given(st.lists(st.integers(0, 400), max_size=500))
 def test_an_address_is_new_once(numbers: list[int]) -> None:
-    with Addressees(Path()) as addressees:
+    with SMALL(Path()) as addressees:
         seen: set[int] = set()
         for number in numbers:
             assert addressees.add(f"r{number}@example.com") is (number not in seen)
             seen.add(number)
 
 
-@pytest.mark.usefixtures("small")
 def test_nothing_is_forgotten_as_tables_are_added(tmp_path: Path) -> None:
-    with Addressees(tmp_path) as addressees:
+    with SMALL(tmp_path) as addressees:
         assert all(addressees.add(f"r{number}@example.com") for number in range(20_000))
         assert not any(addressees.add(f"r{number}@example.com") for number in range(20_000))
 
@@ -54,11 +48,9 @@ def test_many_addresses_need_no_more_memory_and_leave_nothing_on_the_disk(tmp_pa
         assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.interpreted
-def test_where_there_is_no_room_for_a_table_the_run_stops(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(module, "_IN_MEMORY", 4)
+def test_where_there_is_no_room_for_a_table_the_run_stops(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
-    with Addressees(missing) as addressees:
+    with Addressees(missing, places=4) as addressees:
         assert addressees.add("a@example.com")
         with pytest.raises(RunError, match=f"cannot grow: {os.strerror(errno.ENOENT)}") as caught:
             addressees.add("b@example.com")
