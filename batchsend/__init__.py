@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 from batchsend.version import __version__
 
 if TYPE_CHECKING:
-    from batchsend.batch import Batch, send
     from batchsend.campaign import Campaign, Delivery, Message, Rate, Server, Timeouts, load
     from batchsend.delivery.sender import Sender
     from batchsend.errors import BatchsendError, RecordError, RunError, SessionError, UsageError
     from batchsend.message import Envelope, Submission
     from batchsend.outcome import DeliveryResult, Outcome, Stage
-    from batchsend.report.summary import Summary
     from batchsend.results.choice import Choice
     from batchsend.results.resumption import Resumption
+    from batchsend.run.batch import Batch, send
+    from batchsend.run.summary import Summary
 
 __all__ = [
     "Batch",
@@ -44,13 +44,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "batchsend.batch": ("Batch", "send"),
+    "batchsend.run.batch": ("Batch", "send"),
     "batchsend.campaign": ("Campaign", "Delivery", "Message", "Rate", "Server", "Timeouts", "load"),
     "batchsend.delivery.sender": ("Sender",),
     "batchsend.errors": ("BatchsendError", "RecordError", "RunError", "SessionError", "UsageError"),
     "batchsend.message": ("Envelope", "Submission"),
     "batchsend.outcome": ("DeliveryResult", "Outcome", "Stage"),
-    "batchsend.report.summary": ("Summary",),
+    "batchsend.run.summary": ("Summary",),
     "batchsend.results.choice": ("Choice",),
     "batchsend.results.resumption": ("Resumption",),
 }

@@ -34,7 +34,7 @@ import jinja2
 from batchsend.campaign import Message
 from batchsend.message import Composer
 from batchsend.message.encoding import encode_base64
-from batchsend.records import Record
+from batchsend.recipients import Record
 from benchmarks.figures import Timing
 from benchmarks.work import NOTICE
 

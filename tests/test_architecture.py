@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).parent.parent / "batchsend"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 VOCABULARY = {"outcome", "errors", "campaign"}
-STAGES = ["records", "message", "delivery", "results", "report"]
+STAGES = ["recipients", "message", "delivery", "results", "report"]
 MAY_IMPORT = {
     "outcome": set[str](),
     "errors": set[str](),
@@ -29,15 +29,18 @@ MAY_IMPORT = {
     "campaign": {"errors"},
     "smtp": {"outcome"},
     "sink": {"errors"},
-    "scaffold": {*VOCABULARY, "records", "message"},
+    "scaffold": {*VOCABULARY, "recipients", "message"},
     **{stage: {*VOCABULARY, *STAGES[:place]} for place, stage in enumerate(STAGES)},
 }
 MAY_IMPORT["delivery"].add("smtp")
-MAY_IMPORT["preview"] = {"errors", "records", "message"}
-MAY_IMPORT["monitor"] = {"outcome", "errors", "version", "delivery", "batch"}
-MAY_IMPORT["bench"] = {*VOCABULARY, "records", "message", "delivery", "smtp", "sink", "loop"}
-MAY_IMPORT["check"] = {*VOCABULARY, "records", "message", "delivery", "smtp", "results"}
-SEES_EVERYTHING = {"batch", "dispatch", "producer", "sandbox", "cli", "__init__", "__main__"}
+# A list may come as a results log: recipients/ reads it as everything else does, and results/ knows nobody.
+MAY_IMPORT["results"] = set(VOCABULARY)
+MAY_IMPORT["recipients"].add("results")
+MAY_IMPORT["preview"] = {"errors", "recipients", "message"}
+MAY_IMPORT["monitor"] = {"outcome", "errors", "version", "delivery", "run"}
+MAY_IMPORT["bench"] = {*VOCABULARY, "recipients", "message", "delivery", "smtp", "sink", "loop"}
+MAY_IMPORT["check"] = {*VOCABULARY, "recipients", "message", "delivery", "smtp", "results"}
+SEES_EVERYTHING = {"run", "cli", "__init__", "__main__"}
 
 INPUT_AND_OUTPUT = {"asyncio", "anyio", "socket", "ssl", "time", "os", "io", "pathlib", "threading", "selectors"}
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batchsend.batch import Batch
-from batchsend.campaign import Campaign, Overrides, Rate, Server, cautions, load
+from batchsend.campaign import Campaign, Overrides, Rate, Server, load, server_warnings
 from batchsend.campaign.presets import PRESETS
 from batchsend.errors import UsageError
+from batchsend.run.batch import Batch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,7 +129,7 @@ def test_each_of_several_servers_may_be_a_preset(tmp_path: Path) -> None:
     ],
 )
 def test_port_25_is_cautioned_about(server: Server, said: str | None) -> None:
-    told = list(cautions([server]))
+    told = list(server_warnings([server]))
     assert len(told) == (said is not None)
     for line in told:
         assert line.startswith(f"{server.host}: {said}")

@@ -19,7 +19,7 @@ PACKAGE: Final = TESTS.parent / "batchsend"
 ERRORS: Final = {"UsageError", "RecordError", "RunError", "SessionError", "ClickException"}
 # What makes an error by another name, and which of its arguments has its words. A wrong value is told by its key, which
 # is tested elsewhere, and by what was expected.
-MAKERS: Final = {"wrong": 1, "missing": 1, "about": 1, "Trouble": 1}
+MAKERS: Final = {"wrong": 1, "missing": 1, "about": 1, "ConnectFailure": 1}
 _WORDS: Final = 3
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchsend.errors import RunError, UsageError
-from batchsend.records import BadRecord, Record, RecordReader, open_records
-from batchsend.records import csv as csv_records
+from batchsend.recipients import BadRecord, Record, RecordReader, open_records
+from batchsend.recipients import csv as csv_records
 
 if sys.version_info >= (3, 14):
     from compression import zstd

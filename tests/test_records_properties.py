@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsend.errors import UsageError
-from batchsend.records import BadRecord, Record
-from batchsend.records import csv as csv_records
-from batchsend.records.csv import CsvParser
-from batchsend.records.jsonl import JsonlParser
+from batchsend.recipients import BadRecord, Record
+from batchsend.recipients import csv as csv_records
+from batchsend.recipients.csv import CsvParser
+from batchsend.recipients.jsonl import JsonlParser
 
 if TYPE_CHECKING:
-    from batchsend.records.source import Source
+    from batchsend.recipients.source import Source
 
 Rows = list[Record | BadRecord]
 

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from batchsend.bench.advice import Advice
-    from batchsend.bench.climb import Bench
     from batchsend.bench.probe import Probe
+    from batchsend.bench.runner import Bench
     from batchsend.smtp.extensions import Extensions
 
 _KEYWORDS = {
@@ -29,7 +29,7 @@ _SAID_SHOWN = 60
 
 
 def beginning(probe: Probe, octets: int) -> Iterator[str]:
-    """What is known before the first rung, and the head of the table."""
+    """What is known before the first point, and the head of the table."""
     yield (
         f"{probe.where}: a round trip of {_milliseconds(probe.round_trip)}; "
         f"opening a session, which is what a rotation costs, takes {_milliseconds(probe.opening)}"
@@ -42,14 +42,14 @@ def beginning(probe: Probe, octets: int) -> Iterator[str]:
 
 
 def row(measurement: Measurement) -> str:
-    """A rung's line of the table."""
-    rung = measurement.rung
+    """A point's line of the table."""
+    point = measurement.point
     latencies = "".join(f"{_milliseconds(measurement.percentile(percent)):>11}" for percent in PERCENTILES)
     replies = [(said, count) for said, count in measurement.replies.most_common() if count > 0]
     told = ", ".join(f"{said[:_SAID_SHOWN]}: {count:,}" for said, count in replies[:_REPLIES_SHOWN])
     more = f", … {len(replies) - _REPLIES_SHOWN} other kinds" if len(replies) > _REPLIES_SHOWN else ""
     cut = f" ({measurement.cut_short})" if measurement.cut_short else ""
-    return f"{rung.connections:>11}  {rung.depth:>5}  {measurement.rate:>10,.0f}{latencies}  {told}{more}{cut}"
+    return f"{point.connections:>11}  {point.depth:>5}  {measurement.rate:>10,.0f}{latencies}  {told}{more}{cut}"
 
 
 def to_json(bench: Bench, advice: Advice | None, octets: int) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def to_json(bench: Bench, advice: Advice | None, octets: int) -> dict[str, Any]:
         "extensions": asdict(probe.extensions) if probe else None,
         "messages": sum(one.messages for one in bench.measurements),
         "octets": octets,
-        "rungs": [one.to_json() for one in bench.measurements],
+        "grid": [one.to_json() for one in bench.measurements],
         "stopped": bench.stopped,
         "advice": advice.to_json() if advice else None,
     }

@@ -1,11 +1,11 @@
-"""Opens a rung's sessions together: the first one open would otherwise leave the others nothing to do."""
+"""Opens a point's sessions together: the first one open would otherwise leave the others nothing to do."""
 
 from __future__ import annotations
 
 import anyio
 import anyio.lowlevel
 
-from batchsend.delivery.opening import Opened, Opener, OpeningError
+from batchsend.delivery.connector import ConnectError, Connector, Opened
 
 # Turns of the loop in which a transport that is given up is closed, with some to spare.
 _TURNS_TO_CLOSE = 20
@@ -13,8 +13,8 @@ _TURNS_TO_CLOSE = 20
 _TURNS_TO_BEGIN = 2
 
 
-class GatheringOpener(Opener):
-    """An opener that hands over the first few sessions at the same moment; those after them at once."""
+class GatheringConnector(Connector):
+    """An connector that hands over the first few sessions at the same moment; those after them at once."""
 
     _awaited = 0
     _together: anyio.Event | None = None
@@ -28,14 +28,14 @@ class GatheringOpener(Opener):
         """Open one session, and wait for those it belongs to.
 
         Raises:
-            OpeningError: It could not be opened.
+            ConnectError: It could not be opened.
         """
         together = self._together
         if together is None or together.is_set():
             return await super().open()
         try:
             opened = await super().open()
-        except OpeningError:
+        except ConnectError:
             self._arrive(together)
             await together.wait()
             await _turns(_TURNS_TO_BEGIN)

@@ -1,4 +1,4 @@
-"""What was measured at one rung of the ladder."""
+"""What was measured at one point of the ladder."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 from batchsend.outcome import DeliveryResult, Outcome
 
 if TYPE_CHECKING:
-    from batchsend.bench.rungs import Rung
+    from batchsend.bench.grid import GridPoint
 
 PERCENTILES = (50, 95, 99)
 
 
 @dataclass(slots=True)
 class Measurement:
-    """One rung, counted as its results come.
+    """One point, counted as its results come.
 
     Attributes:
-        rung: How was sent.
+        point: How was sent.
         messages: Messages with a result, those that opened the sessions included.
         outcomes: The same by outcome.
         replies: The same by what was said: the reply's code and enhanced code, or why there was none.
@@ -32,7 +32,7 @@ class Measurement:
         cut_short: Why not all messages were sent, or None.
     """
 
-    rung: Rung
+    point: GridPoint
     messages: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     replies: Counter[str] = field(default_factory=Counter)
@@ -92,8 +92,8 @@ class Measurement:
     def to_json(self) -> dict[str, Any]:
         """The measurement as a JSON object; times in seconds."""
         return {
-            "connections": self.rung.connections,
-            "depth": self.rung.depth,
+            "connections": self.point.connections,
+            "depth": self.point.depth,
             "messages": self.messages,
             **{outcome.value: self.outcomes[outcome] for outcome in Outcome if self.outcomes[outcome]},
             "timed": self.timed,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from batchsend.campaign import Message
 from batchsend.errors import RecordError, UsageError
 from batchsend.message import Composer
-from batchsend.records import Record
+from batchsend.recipients import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

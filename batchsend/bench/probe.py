@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
 
+from batchsend.delivery.connector import ConnectError
 from batchsend.delivery.dialogue import NOOP, Dialogue
-from batchsend.delivery.opening import OpeningError
 from batchsend.errors import RunError, SessionError
 from batchsend.smtp.commands import QUIT
 from batchsend.smtp.extensions import Extensions
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from batchsend.campaign import Timeouts
-    from batchsend.delivery.opening import Opener
+    from batchsend.delivery.connector import Connector
 
 _SESSIONS = 3
 _QUESTIONS = 5
@@ -41,11 +41,11 @@ class Probe(NamedTuple):
     extensions: Extensions
 
 
-async def probe(opener: Opener, timeouts: Timeouts) -> Probe:
+async def probe(connector: Connector, timeouts: Timeouts) -> Probe:
     """Open a few sessions, one after the other, and ask in each how far away the server is.
 
     Args:
-        opener: Opens the sessions.
+        connector: Opens the sessions.
         timeouts: How long to wait for a reply; RFC 5321 gives NOOP no time of its own, so MAIL's counts.
 
     Raises:
@@ -56,8 +56,8 @@ async def probe(opener: Opener, timeouts: Timeouts) -> Probe:
     for _ in range(_SESSIONS):
         began = time.perf_counter()
         try:
-            opened = await opener.open()
-        except OpeningError as error:
+            opened = await connector.open()
+        except ConnectError as error:
             raise RunError(error.message, remedy=error.remedy) from None
         openings.append(time.perf_counter() - began)
         dialogue = Dialogue(opened.transport, opened.where)

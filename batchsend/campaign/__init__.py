@@ -1,6 +1,5 @@
 """The campaign file (TOML): read, checked and turned into a :class:`Campaign`."""
 
-from batchsend.campaign.caution import cautions
 from batchsend.campaign.loader import load
 from batchsend.campaign.model import (
     Attachment,
@@ -16,6 +15,7 @@ from batchsend.campaign.model import (
 )
 from batchsend.campaign.overrides import Overrides, is_loopback, server_place
 from batchsend.campaign.values import Duration, Rate, Secret
+from batchsend.campaign.warnings import server_warnings
 
 __all__ = [
     "Attachment",
@@ -32,8 +32,8 @@ __all__ = [
     "Server",
     "Timeouts",
     "Tls",
-    "cautions",
     "is_loopback",
     "load",
     "server_place",
+    "server_warnings",
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from batchsend.check.finding import Finding, Section, Severity
 
 if TYPE_CHECKING:
-    from batchsend.records import BadRecord, Record
+    from batchsend.recipients import BadRecord, Record
 
 _LINES: Final = 10
 _GROUPS: Final = 200

@@ -12,7 +12,7 @@ from batchsend.check.finding import Severity
 if TYPE_CHECKING:
     from batchsend.check.gathering import Gathering
     from batchsend.check.html import Html, Image, Link
-    from batchsend.records import Record
+    from batchsend.recipients import Record
 
 # Octets of HTML after which Gmail shows no more of it.
 _CLIPPED: Final = 102 * 1024

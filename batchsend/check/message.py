@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from batchsend.campaign import Campaign
     from batchsend.check.gathering import Gathering
     from batchsend.message import Submission
-    from batchsend.records import Record
+    from batchsend.recipients import Record
 
 BULK: Final = 5000
 """Messages a day from which on Gmail, Yahoo and Outlook.com ask more of a sender."""

@@ -17,15 +17,15 @@ from batchsend.check.providers import provider_of
 from batchsend.check.typos import likely_meant
 from batchsend.errors import RecordError, RunError
 from batchsend.message import Composer, Suppression
-from batchsend.message.addresses import forward_path
-from batchsend.records import BadRecord, open_records
-from batchsend.results.addressees import Addressees
+from batchsend.recipients import BadRecord, open_records
+from batchsend.recipients.addressees import Addressees
+from batchsend.recipients.addresses import forward_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from batchsend.campaign import Campaign
-    from batchsend.records import Record, RecordReader
+    from batchsend.recipients import Record, RecordReader
 
 _BLOCK: Final = 500
 

@@ -12,19 +12,19 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from batchsend.campaign import Duration, cautions, is_loopback
+from batchsend.campaign import Duration, is_loopback, server_warnings
 from batchsend.check.certificate import Certificate
 from batchsend.check.finding import Section, Severity
 from batchsend.check.lookup import SECONDS
+from batchsend.delivery.connector import ConnectError, Connector
 from batchsend.delivery.dialogue import Dialogue
-from batchsend.delivery.opening import Opener, OpeningError
 from batchsend.errors import SessionError, UsageError
 from batchsend.outcome import Stage
 
 if TYPE_CHECKING:
     from batchsend.campaign import Campaign, Server, Timeouts
     from batchsend.check.records import Counted
-    from batchsend.delivery.opening import Opened
+    from batchsend.delivery.connector import Opened
     from batchsend.smtp.extensions import Extensions
 
 _SECONDS: Final = 10.0
@@ -59,7 +59,7 @@ class ServerCheck:
         self._credentials = credentials
         self._counted = counted
         self._opened = 0
-        self._failures: list[tuple[Section, str, OpeningError]] = []
+        self._failures: list[tuple[Section, str, ConnectError]] = []
 
     async def run(self) -> list[Section]:
         """Look at all of them; one section each."""
@@ -82,7 +82,7 @@ class ServerCheck:
     async def _look(self, server: Server) -> Section:
         where = f"{server.host}:{server.port}"
         section = Section(f"server: {where}")
-        for caution in cautions([server]):
+        for caution in server_warnings([server]):
             section.warning("server-port", caution, where="[server] port", remedy="set port = 587, or 465")
         if server.tls == "none" and not is_loopback(server.host):
             section.warning(
@@ -92,7 +92,7 @@ class ServerCheck:
                 remedy='set tls = "starttls" or "implicit", where the server offers it',
             )
         try:
-            opener = Opener(
+            connector = Connector(
                 [server],
                 _impatient(self._campaign.delivery.timeouts),
                 require_tls=self._campaign.delivery.require_tls,
@@ -105,7 +105,7 @@ class ServerCheck:
             section.note("server-unanswered", what, where="DNS", remedy="try again where the DNS can be asked")
             return section
         with anyio.move_on_after(_ALL_SECONDS) as scope:
-            await self._look_at_each(opener, server, section)
+            await self._look_at_each(connector, server, section)
         if scope.cancelled_caught:
             section.add(
                 "server-slow",
@@ -116,11 +116,11 @@ class ServerCheck:
             )
         return section
 
-    async def _look_at_each(self, opener: Opener, server: Server, section: Section) -> None:
+    async def _look_at_each(self, connector: Connector, server: Server, section: Section) -> None:
         reached: list[str] = []
-        async with aclosing(opener.open_each()) as openings:
+        async with aclosing(connector.open_each()) as openings:
             async for address, opened in openings:
-                if isinstance(opened, OpeningError):
+                if isinstance(opened, ConnectError):
                     self._failures.append((section, address, opened))
                     continue
                 self._opened += 1

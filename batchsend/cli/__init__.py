@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import click
 
-from batchsend.cli.voice import Voice
+from batchsend.cli.console import Console
 from batchsend.errors import BatchsendError, RunError
 from batchsend.version import __version__
 
@@ -73,14 +73,14 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         gc.set_threshold(10_000)
         atexit.register(gc.freeze)
     _occupy_closed_streams()
-    voice = Voice()
+    console = Console()
     try:
-        code = batchsend.main(args=arguments, prog_name="batchsend", standalone_mode=False, obj=voice)
+        code = batchsend.main(args=arguments, prog_name="batchsend", standalone_mode=False, obj=console)
     except click.ClickException as error:
-        voice.error(error.format_message(), _see_help(error))
+        console.error(error.format_message(), _see_help(error))
         code = 2
     except BatchsendError as error:
-        voice.error(error.message, error.remedy)
+        console.error(error.message, error.remedy)
         code = 3 if isinstance(error, RunError) else 2
     except BrokenPipeError:
         # Whoever read our output has gone; Python would complain about it once more when it flushes at exit.
@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         # Anything may be what finds no descriptor left, the import of a module too.
         if error.errno not in (errno.EMFILE, errno.ENFILE):
             raise
-        voice.error("there are too many open files", "let it have more: ulimit -n 1024")
+        console.error("there are too many open files", "let it have more: ulimit -n 1024")
         code = 3
     except (click.Abort, KeyboardInterrupt):
         code = 130

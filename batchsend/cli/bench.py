@@ -12,15 +12,15 @@ import click
 import msgspec
 import orjson
 
-from batchsend.bench import Bench, Messages, Rung, findings
+from batchsend.bench import Bench, GridPoint, Messages, findings
 from batchsend.bench.advice import advise
 from batchsend.bench.embedded import EmbeddedSink
-from batchsend.bench.gathering import GatheringOpener
-from batchsend.bench.rungs import ladder
-from batchsend.campaign import Delivery, Duration, Overrides, Secret, Server, cautions, load, server_place
+from batchsend.bench.gathering import GatheringConnector
+from batchsend.bench.grid import ladder
+from batchsend.campaign import Delivery, Duration, Overrides, Secret, Server, load, server_place, server_warnings
+from batchsend.cli.console import Console, pass_console
 from batchsend.cli.printable import printable
 from batchsend.cli.signals import Signals
-from batchsend.cli.voice import Voice, pass_voice
 from batchsend.errors import RunError, UsageError
 from batchsend.loop import run
 
@@ -102,9 +102,9 @@ class _Target(NamedTuple):
     help="Of each message.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as one JSON object.")
-@pass_voice
+@pass_console
 def bench(
-    voice: Voice,
+    console: Console,
     *,
     server: str | None,
     to: str | None,
@@ -134,11 +134,11 @@ def bench(
             messages = messages or _TO_THE_SINK
         else:
             target = _target(server, to, sender, campaign)
-            for caution in cautions([target.server]):
-                voice.notice(caution)
+            for caution in server_warnings([target.server]):
+                console.notice(caution)
             messages = messages or _TO_A_RELAY
-        rungs, total = ladder(max_connections, depth), messages
-        return run(lambda: _Benching(target, rungs, total, size, voice, as_json=as_json).run())
+        grid, total = ladder(max_connections, depth), messages
+        return run(lambda: _Benching(target, grid, total, size, console, as_json=as_json).run())
 
 
 def _refuse_without_server(**options: object) -> None:
@@ -185,25 +185,25 @@ class _Benching:
     """One invocation: a bench run to its end, shown, heeding signals, with its exit code."""
 
     def __init__(
-        self, target: _Target, rungs: list[Rung], total: int, size: int, voice: Voice, *, as_json: bool
+        self, target: _Target, grid: list[GridPoint], total: int, size: int, console: Console, *, as_json: bool
     ) -> None:
         delivery = target.delivery
         self._embedded = target.embedded
         self._messages = Messages(sender=target.sender, recipient=target.recipient, size=size)
-        self._now = Rung(delivery.max_connections, delivery.depth)
+        self._now = GridPoint(delivery.max_connections, delivery.depth)
         self._bench = Bench(
-            GatheringOpener([target.server], delivery.timeouts, require_tls=delivery.require_tls),
+            GatheringConnector([target.server], delivery.timeouts, require_tls=delivery.require_tls),
             delivery,
-            rungs,
+            grid,
             self._messages,
             total,
-            notice=voice.notice,
+            notice=console.notice,
             asked=self._asked,
             measured=self._measured,
         )
         self._as_json = as_json
-        self._voice = voice
-        self._signals = Signals(voice)
+        self._console = console
+        self._signals = Signals(console)
 
     async def run(self) -> int:
         """Measure; returns the exit code.
@@ -213,7 +213,7 @@ class _Benching:
         """
         failure: RunError | None = None
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._signals.heed, self._bench.stop, tasks.cancel_scope)
+            tasks.start_soon(self._signals.handle, self._bench.stop, tasks.cancel_scope)
             try:
                 await self._bench.run()
             except RunError as error:

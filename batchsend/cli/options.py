@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import click
 
 from batchsend.campaign import Overrides
-from batchsend.cli.voice import Voice
+from batchsend.cli.console import Console
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +103,7 @@ _OPTIONS: Final = (
 
 
 def _speak(context: click.Context, parameter: click.Parameter, value: Literal["text", "json"]) -> None:  # noqa: ARG001 - click's signature
-    context.ensure_object(Voice).as_json = value == "json"
+    context.ensure_object(Console).as_json = value == "json"
 
 
 # Eager, so that what is wrong with the other options is said in this form, too.

@@ -13,12 +13,12 @@ from batchsend.cli.campaigns import campaign_argument, recipients_option
 from batchsend.errors import RecordError, UsageError
 from batchsend.message import Composer
 from batchsend.preview.rows import Rows
-from batchsend.records import BadRecord
+from batchsend.recipients import BadRecord
 
 if TYPE_CHECKING:
     from batchsend.campaign import Campaign
     from batchsend.message import Submission
-    from batchsend.preview.letter import Letter
+    from batchsend.preview.parsed_message import ParsedMessage
 
 
 @click.command()
@@ -89,11 +89,11 @@ class _Desk:
                 remedy="mend the record or the template, or look at another: --record N",
             ) from None
 
-    def letter(self, number: int) -> Letter:
+    def letter(self, number: int) -> ParsedMessage:
         """The message of a record, taken apart; it raises what `compose` does."""
-        from batchsend.preview.letter import Letter  # noqa: PLC0415 - email is slow to import
+        from batchsend.preview.parsed_message import ParsedMessage  # noqa: PLC0415 - email is slow to import
 
-        return Letter.of(self.compose(number))
+        return ParsedMessage.of(self.compose(number))
 
     def browse(self, number: int) -> None:
         """Show one record after the other, as the keys say."""
@@ -131,7 +131,7 @@ def _write(content: bytes, file: Path) -> None:
         raise UsageError(f"{file} cannot be written: {error.strerror}") from None
 
 
-def _open(letter: Letter) -> Path:
+def _open(letter: ParsedMessage) -> Path:
     """Show a letter in the browser; the page's file, which stays: a browser may read it later."""
     import webbrowser  # noqa: PLC0415 - only here
     from tempfile import NamedTemporaryFile  # noqa: PLC0415

@@ -17,9 +17,9 @@ from batchsend.monitor.sample import Sample
 from batchsend.outcome import Outcome
 
 if TYPE_CHECKING:
-    from batchsend.batch import Batch
-    from batchsend.cli.voice import Voice
+    from batchsend.cli.console import Console
     from batchsend.monitor.pace import Speed
+    from batchsend.run.batch import Batch
 
 EVERY: Final = 10.0
 """Seconds between two lines."""
@@ -31,36 +31,36 @@ _SHARE: Final = 150
 """Between two pictures at least so many times the time goes by that one takes: it costs a run less than a hundredth."""
 
 
-async def follow(batch: Batch, voice: Voice) -> None:
+async def follow(batch: Batch, console: Console) -> None:
     """Say on standard error how far a run has come, until cancelled."""
-    if voice.as_json or not _is_capable(os.environ.get("TERM", "")):
-        await tell(batch, voice)
+    if console.as_json or not _is_capable(os.environ.get("TERM", "")):
+        await tell(batch, console)
     else:
-        await _show(batch, voice)
+        await _show(batch, console)
 
 
-async def tell(batch: Batch, voice: Voice, *, every: float = EVERY) -> None:
+async def tell(batch: Batch, console: Console, *, every: float = EVERY) -> None:
     """Say a line every few seconds; a run that is over by then is not spoken of."""
     pace = Pace(Sample.take(batch))
     while True:
         await anyio.sleep(every)
         sample = Sample.take(batch)
         speed = pace.add(sample)
-        voice.progress(words.line(sample, speed), **_fields(sample, speed))
+        console.progress(words.line(sample, speed), **_fields(sample, speed))
 
 
 def _is_capable(terminal: str) -> bool:
     return sys.stderr is not None and sys.stderr.isatty() and terminal not in ("", "dumb", "unknown")
 
 
-async def _show(batch: Batch, voice: Voice) -> None:
+async def _show(batch: Batch, console: Console) -> None:
     pace = Pace(Sample.take(batch))
     # A run that is over in a blink of an eye needs neither view nor the time that loading it takes.
     await anyio.sleep(_REDRAW)
     from batchsend.monitor.screen import Screen  # noqa: PLC0415 - rich, only on a terminal
     from batchsend.monitor.view import view  # noqa: PLC0415
 
-    with closing(Screen(sys.stderr)) as screen, voice.through(screen.print):
+    with closing(Screen(sys.stderr)) as screen, console.through(screen.print):
         while True:
             began = time.perf_counter()
             sample = Sample.take(batch)

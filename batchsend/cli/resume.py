@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from batchsend.campaign import load
+from batchsend.cli.console import Console, pass_console
 from batchsend.cli.options import SendingOptions, sending_options
 from batchsend.cli.sending import Sending
-from batchsend.cli.voice import Voice, pass_voice
 from batchsend.errors import UsageError
 from batchsend.loop import run
+from batchsend.recipients.fingerprint import require_kept
 from batchsend.results.choice import Choice
-from batchsend.results.recipients import require_kept
 from batchsend.results.resumption import Resumption
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ _SANDBOX = "sandbox"
     help="Go on although it cannot be known what was in flight when the run was killed; some may get it twice.",
 )
 @sending_options
-@pass_voice
+@pass_console
 def resume(
-    voice: Voice, results: Path, *, retry: tuple[str, ...], accept_duplicates: bool, options: SendingOptions
+    console: Console, results: Path, *, retry: tuple[str, ...], accept_duplicates: bool, options: SendingOptions
 ) -> int:
     """Go on with the run that has kept the results log RESULTS.
 
@@ -54,7 +54,7 @@ def resume(
         overrides = options.overrides(recipients=earlier.recipients.path, results=str(results))
         resolve = not (in_sandbox or options.dry_run)
         campaign = load(Path(earlier.campaign), overrides=overrides, resolve_credentials=resolve)
-        sending = Sending(campaign, options, voice, again=options.resume_command(results), resumption=past)
+        sending = Sending(campaign, options, console, again=options.resume_command(results), resumption=past)
         return run(lambda: sending.send(sandboxed=in_sandbox))
 
 

@@ -9,12 +9,12 @@ import msgspec
 
 from batchsend.campaign import load
 from batchsend.cli.campaigns import campaign_argument, recipients_option
+from batchsend.cli.console import Console, pass_console
 from batchsend.cli.options import SendingOptions, sending_options
 from batchsend.cli.sending import Sending
-from batchsend.cli.voice import Voice, pass_voice
 from batchsend.loop import run
+from batchsend.recipients.spool import spool
 from batchsend.results.log import refuse_used
-from batchsend.results.spool import spool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 @click.option("--no-spool", is_flag=True, help="Do not keep standard input beside the log: no resuming, no retries.")
 @click.option("--results", metavar="FILE", help="Keep the results log in FILE.")
 @sending_options
-@pass_voice
+@pass_console
 def send(
-    voice: Voice,
+    console: Console,
     campaign: Path,
     *,
     recipients: str | None,
@@ -53,5 +53,5 @@ def send(
         refuse_used(loaded.results)
         loaded = msgspec.structs.replace(loaded, recipients=spool(loaded.results))
     again = None if loaded.recipients == "-" else options.resume_command(loaded.results)
-    sending = Sending(loaded, options, voice, again=again, only=only)
+    sending = Sending(loaded, options, console, again=again, only=only)
     return run(lambda: sending.send(sandboxed=options.sandboxed))

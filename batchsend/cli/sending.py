@@ -9,11 +9,11 @@ import anyio
 import click
 import orjson
 
-from batchsend.batch import Batch
 from batchsend.cli.progress import follow
 from batchsend.cli.signals import Signals
 from batchsend.errors import BatchsendError, RunError
 from batchsend.outcome import Outcome
+from batchsend.run.batch import Batch
 
 if TYPE_CHECKING:
     import ssl
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from batchsend.campaign import Campaign
+    from batchsend.cli.console import Console
     from batchsend.cli.options import SendingOptions
-    from batchsend.cli.voice import Voice
     from batchsend.results.resumption import Resumption
 
 
@@ -32,7 +32,7 @@ class Sending:
     Args:
         campaign: What is sent.
         options: How, as the command line says; what overrides the campaign is in the campaign already.
-        voice: Says what there is to say.
+        console: Says what there is to say.
         again: The command that goes on with this run, should it end early; None where it cannot be gone on with.
         resumption: The earlier run that this one goes on with, or None.
         only: Where the recipients file is a results log: the outcomes and codes of the records to send to.
@@ -42,7 +42,7 @@ class Sending:
         self,
         campaign: Campaign,
         options: SendingOptions,
-        voice: Voice,
+        console: Console,
         *,
         again: str | None,
         resumption: Resumption | None = None,
@@ -50,11 +50,11 @@ class Sending:
     ) -> None:
         self._campaign = campaign
         self._options = options
-        self._voice = voice
+        self._console = console
         self._again = again
         self._resumption = resumption
         self._only = only
-        self._signals = Signals(voice)
+        self._signals = Signals(console)
 
     async def send(self, *, sandboxed: bool) -> int:
         """Send or rehearse; returns the exit code.
@@ -74,7 +74,7 @@ class Sending:
                 return 0 if summary.complete else 1
             afterwards = []
             if sandboxed:
-                from batchsend.sandbox import sandbox  # noqa: PLC0415 - a whole server, which most runs do not need
+                from batchsend.run.sandbox import sandbox  # noqa: PLC0415 - a whole server, which most runs do not need
 
                 campaign, context, sink = await stack.enter_async_context(sandbox(campaign))
             batch = self._batch(campaign, context, server="sandbox" if sandboxed else None)
@@ -84,7 +84,7 @@ class Sending:
             self._show(batch, afterwards)
         if self._signals.received is not None:
             if self._again is not None:
-                self._voice.notice(f"to go on: {self._again}")
+                self._console.notice(f"to go on: {self._again}")
             return 128 + self._signals.received
         if failure is not None:
             raise self._with_way_on(failure)
@@ -95,7 +95,7 @@ class Sending:
             campaign,
             context=context,
             limit=self._options.limit,
-            notice=self._voice.notice,
+            notice=self._console.notice,
             resumption=self._resumption,
             server=server,
             only=self._only,
@@ -111,11 +111,11 @@ class Sending:
         """Run the batch while its progress is shown and signals are heeded."""
         failure: BatchsendError | None = None
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._signals.heed, batch.stop, tasks.cancel_scope)
+            tasks.start_soon(self._signals.handle, batch.stop, tasks.cancel_scope)
             try:
                 async with self._metrics(batch):
                     if self._options.progress:
-                        tasks.start_soon(follow, batch, self._voice)
+                        tasks.start_soon(follow, batch, self._console)
                     await batch.run()
             except BatchsendError as error:
                 failure = error
@@ -133,7 +133,7 @@ class Sending:
         from batchsend.monitor.metrics import serve_metrics  # noqa: PLC0415 - not on the path of every start
 
         async with serve_metrics(batch, self._options.metrics_port) as url:
-            self._voice.notice(f"metrics: {url}")
+            self._console.notice(f"metrics: {url}")
             yield
 
     def _show(self, batch: Batch, afterwards: list[str]) -> None:
@@ -144,8 +144,8 @@ class Sending:
             afterwards = [f"all runs together: {' · '.join(_named(batch.counts))}", *afterwards]
         if self._options.as_json:
             click.echo(orjson.dumps(described).decode())
-        if self._voice.as_json or not self._options.as_json:
-            self._voice.end([*summary.lines(), *afterwards], **described, notes=afterwards)
+        if self._console.as_json or not self._options.as_json:
+            self._console.end([*summary.lines(), *afterwards], **described, notes=afterwards)
 
 
 def _named(counts: Counter[Outcome]) -> Iterator[str]:

@@ -10,24 +10,24 @@ import anyio
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from batchsend.cli.voice import Voice
+    from batchsend.cli.console import Console
 
 
 class Signals:
     """The first signal ends the work in order, the second one at once.
 
     Args:
-        voice: What tells the user so.
+        console: What tells the user so.
 
     Attributes:
         received: The first signal, or None.
     """
 
-    def __init__(self, voice: Voice) -> None:
+    def __init__(self, console: Console) -> None:
         self.received: signal.Signals | None = None
-        self._voice = voice
+        self._console = console
 
-    async def heed(self, stop: Callable[[str], None], scope: anyio.CancelScope) -> None:
+    async def handle(self, stop: Callable[[str], None], scope: anyio.CancelScope) -> None:
         """Wait for signals until cancelled.
 
         Args:
@@ -41,4 +41,4 @@ class Signals:
                     return
                 self.received = number
                 stop(f"stopped by {number.name}")
-                self._voice.notice(f"{number.name}: nothing new is sent, replies are awaited; again to stop at once")
+                self._console.notice(f"{number.name}: nothing new is sent, replies are awaited; again to stop at once")

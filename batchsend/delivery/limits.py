@@ -82,14 +82,14 @@ class Limits:
         if mail_max is not None and mail_max < self.max_messages:
             self._learn_messages(mail_max)
 
-    def session_closed(self, farewell: Reply | None, answered: int) -> None:
+    def session_closed(self, closing_reply: Reply | None, answered: int) -> None:
         """The server ended a session before its time, after it had answered so many transactions.
 
         It may say that this is a limit; the same number again and again says it too.
         """
         self._repeated = self._repeated + 1 if answered == self._last_count else 1
         self._last_count = answered
-        said = farewell is not None and _PER_SESSION.search(farewell.raw)
+        said = closing_reply is not None and _PER_SESSION.search(closing_reply.raw)
         if 0 < answered < self.max_messages and (said or self._repeated >= _REPEATED):
             self._learn_messages(answered)
 

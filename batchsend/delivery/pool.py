@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from anyio.abc import ObjectReceiveStream
 
     from batchsend.campaign import Delivery
-    from batchsend.delivery.opening import Opener
+    from batchsend.delivery.connector import Connector
     from batchsend.delivery.session import Session
     from batchsend.message.submission import Submission
 
@@ -58,7 +58,7 @@ class Pool:
     """Sends submissions through at most ``max_connections`` sessions.
 
     Args:
-        opener: Opens the sessions.
+        connector: Opens the sessions.
         options: How fast, how often and how safely.
         report: Called with every result, in the loop's turn in which it is known; it must not block. A second
             argument is the earlier result that the first one takes the place of, or None.
@@ -72,7 +72,7 @@ class Pool:
 
     def __init__(
         self,
-        opener: Opener,
+        connector: Connector,
         options: Delivery,
         *,
         report: Report,
@@ -88,7 +88,7 @@ class Pool:
         self._notice = notice
         self._loop = asyncio.get_running_loop()
         self._backlog = Backlog(low=max(64, 2 * options.max_connections * options.depth))
-        self._slots = Slots(opener, options, desk=self, backlog=self._backlog, stop=self.stop, notice=notice)
+        self._slots = Slots(connector, options, desk=self, backlog=self._backlog, stop=self.stop, notice=notice)
         now = self._loop.time()
         self._throttle = Throttle(options.rate.per_second if options.rate else None, now)
         self._goodput = Goodput(now)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 import anyio
 
 from batchsend.campaign import Delivery
-from batchsend.delivery.opening import Opener
+from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.errors import RunError
 from batchsend.message.submission import Submission
@@ -66,7 +66,7 @@ class Sender:
         notice: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._delivery = delivery or Delivery()
-        self._opener = Opener(servers, self._delivery.timeouts, context, require_tls=self._delivery.require_tls)
+        self._connector = Connector(servers, self._delivery.timeouts, context, require_tls=self._delivery.require_tls)
         self._notice = notice
         self._tasks = anyio.create_task_group()
         self._busy = anyio.Semaphore(1)  # not a lock: a loop that is left early is closed by another task
@@ -81,7 +81,7 @@ class Sender:
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
         self._into_pool, batches = anyio.create_memory_object_stream[list[Submission]](1)
-        pool = Pool(self._opener, self._delivery, report=self._report, notice=self._notice)
+        pool = Pool(self._connector, self._delivery, report=self._report, notice=self._notice)
 
         async def run() -> None:
             try:

@@ -18,12 +18,12 @@ from batchsend.smtp import commands
 from batchsend.smtp.client import Client
 from batchsend.smtp.content import canonical
 from batchsend.smtp.state import State
-from batchsend.smtp.transaction import Fate, Transaction
+from batchsend.smtp.transaction import Disposition, Transaction
 
 if TYPE_CHECKING:
     from batchsend.campaign import Delivery
+    from batchsend.delivery.connector import Opened
     from batchsend.delivery.desk import Desk
-    from batchsend.delivery.opening import Opened
     from batchsend.message.submission import Submission
     from batchsend.smtp.replies import Reply
 
@@ -128,17 +128,17 @@ class Session(asyncio.Protocol):
         return self._client.unanswered
 
     @property
-    def farewell(self) -> Reply | None:
+    def closing_reply(self) -> Reply | None:
         """The 421 that ended it, or None."""
-        return self._client.farewell
+        return self._client.closing_reply
 
     def attach(self) -> None:
-        """Take the transport over from the opener; until `begin`, only watch it."""
+        """Take the transport over from the connector; until `begin`, only watch it."""
         self._transport.set_protocol(self)
         self._watch(min(self._limits.values()))
         if self._transport.is_closing():
             self._end("the server closed the connection")
-            self._desk.closed(self)  # the opener was told, and nobody will be again
+            self._desk.closed(self)  # the connector was told, and nobody will be again
 
     def begin(self) -> None:
         """Begin to send."""
@@ -191,7 +191,7 @@ class Session(asyncio.Protocol):
         while len(self._unconfirmed) > client.unconfirmed:
             self._unconfirmed.popleft()
         if client.state is _CLOSED:
-            self._end(client.error or (client.farewell and f"the server said {client.farewell}"))
+            self._end(client.error or (client.closing_reply and f"the server said {client.closing_reply}"))
         else:
             self.pump()
 
@@ -252,7 +252,7 @@ class Session(asyncio.Protocol):
         item = transaction.key
         submission = item.submission
         reply = transaction.reply
-        if reply is None and transaction.fate is Fate.UNSENT:
+        if reply is None and transaction.disposition is Disposition.UNSENT:
             self._desk.put_back(submission, self)
             return
         result = self._result(submission, _IN_DOUBT, attempt=submission.attempt)

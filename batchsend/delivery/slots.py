@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from batchsend.delivery.connector import ConnectError, Opened
 from batchsend.delivery.limits import Limits
-from batchsend.delivery.opening import Opened, OpeningError
 from batchsend.delivery.session import Session
 from batchsend.delivery.statistics import SessionState, SessionStatistics
 from batchsend.errors import RunError
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from batchsend.campaign import Delivery
     from batchsend.delivery.backlog import Backlog
+    from batchsend.delivery.connector import Connector
     from batchsend.delivery.desk import Desk
-    from batchsend.delivery.opening import Opener
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 60.0
@@ -48,7 +48,7 @@ class Slots:
     """Opens sessions as they are needed and sees them through.
 
     Args:
-        opener: Opens the transports.
+        connector: Opens the transports.
         options: The campaign's limits and time-outs.
         desk: Where sessions get their work.
         backlog: What is to be done.
@@ -63,7 +63,7 @@ class Slots:
 
     def __init__(
         self,
-        opener: Opener,
+        connector: Connector,
         options: Delivery,
         *,
         desk: Desk,
@@ -74,7 +74,7 @@ class Slots:
         self.limits = Limits(options.max_connections, options.max_messages)
         self.opened = 0
         self.opening = 0
-        self._opener = opener
+        self._connector = connector
         self._options = options
         self._desk = desk
         self._backlog = backlog
@@ -172,8 +172,8 @@ class Slots:
             self._spare = None
         if session.answered:
             self._failing_since = None
-        if session.trouble is not None or session.farewell is not None:
-            self.limits.session_closed(session.farewell, session.answered)
+        if session.trouble is not None or session.closing_reply is not None:
+            self.limits.session_closed(session.closing_reply, session.answered)
         self._tell()
 
     def closed(self, session: Session) -> None:
@@ -224,7 +224,7 @@ class Slots:
         """
         try:
             session = session or await self._take_spare() or await self._open()
-        except OpeningError as error:
+        except ConnectError as error:
             self._consider(error)
             return False, None
         except RunError as error:
@@ -272,7 +272,7 @@ class Slots:
     async def _open_spare(self) -> None:
         try:
             self._spare = await self._open()
-        except (OpeningError, RunError):
+        except (ConnectError, RunError):
             self._spare_refused = True
         finally:
             self._spare_under_way = False
@@ -288,7 +288,7 @@ class Slots:
         with anyio.CancelScope() as attempt:
             self._attempts.add(attempt)
             try:
-                opened = await self._opener.open()
+                opened = await self._connector.open()
             finally:
                 self._attempts.discard(attempt)
                 self.opening -= 1
@@ -328,7 +328,7 @@ class Slots:
         expected = self._open_seconds * self._pace * 1.5 if self._pace else _ROUND_TRIPS * depth
         return max(1, min(math.ceil(expected) + 1, max_messages // 2))
 
-    def _consider(self, error: OpeningError) -> None:
+    def _consider(self, error: ConnectError) -> None:
         """What it means that a session could not be opened."""
         trouble = error.trouble
         never_seen = not self.opened and not self.opening

@@ -2,6 +2,6 @@
 
 from batchsend.message.composer import Composer
 from batchsend.message.submission import Envelope, Submission
-from batchsend.message.suppression import Suppression
+from batchsend.recipients.suppression import Suppression
 
 __all__ = ["Composer", "Envelope", "Submission", "Suppression"]

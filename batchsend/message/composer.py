@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from batchsend.errors import RecordError
-from batchsend.message.addresses import reverse_path
 from batchsend.message.attachments import AttachmentFiles
 from batchsend.message.bodies import CampaignBody, inline_names
 from batchsend.message.headers import BlockCheck, Field, Head, PlainField, custom_fields, date
@@ -18,6 +17,8 @@ from batchsend.message.naming import naming
 from batchsend.message.submission import Envelope, Submission
 from batchsend.message.templates import Batch, Templates
 from batchsend.message.words import unstructured
+from batchsend.recipients.addresses import reverse_path
+from batchsend.recipients.record import RECIPIENT_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
     from batchsend.message.dkim import Signer
     from batchsend.message.entity import Body
     from batchsend.message.template import Template
-    from batchsend.records import Record
+    from batchsend.recipients import Record
 
-RECIPIENT_FIELDS = ("email", "to", "recipient", "address")
 """Where a record's address is looked for, in this order, when the campaign does not say."""
 
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from batchsend.errors import RecordError
-from batchsend.message.addresses import mailbox
 from batchsend.message.words import LINE, clean, fold, phrase
+from batchsend.recipients.addresses import mailbox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

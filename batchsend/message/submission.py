@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
-from batchsend.message.addresses import forward_path, reverse_path
+from batchsend.recipients.addresses import forward_path, reverse_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable

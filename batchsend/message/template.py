@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from batchsend.message.budget import Budget
-    from batchsend.message.filling import Filling
+    from batchsend.message.plain_template import PlainTemplate
 
 MAX_RENDERED: Final = 16 << 20
 """Characters that one template may render to for one record."""
@@ -40,7 +40,7 @@ class Template:
         budget: Budget,
         constant: str | None = None,
         flat: bool = True,
-        filling: Filling | None = None,
+        filling: PlainTemplate | None = None,
     ) -> None:
         self.where = where
         self.constant = constant
@@ -74,7 +74,7 @@ class Template:
             raise self._too_large()
         return rendered
 
-    def values(self, filling: Filling, variables: dict[str, Any]) -> Sequence[str]:
+    def values(self, filling: PlainTemplate, variables: dict[str, Any]) -> Sequence[str]:
         """What this template's `filling`, or one like it, fills in, as it is shown.
 
         Raises:

@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from batchsend.errors import UsageError
 from batchsend.message.bounds import BoundedEnvironment
-from batchsend.message.filling import filling
 from batchsend.message.images import FILTER, Images
+from batchsend.message.plain_template import filling
 from batchsend.message.template import StructuredTemplate, Template
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from batchsend.message.encoding import EIGHT_BIT, MAX_LINE, SEVEN_BIT, Encoded, encode_text
-from batchsend.message.filling import Filling
+from batchsend.message.plain_template import PlainTemplate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,20 +42,20 @@ class Text:
         self._eight_bit = eight_bit
         self._finish = finish
         self.constant: Rendered | None = None
-        self._lines: Filling | None = None
+        self._lines: PlainTemplate | None = None
         self._room = 0
         if template.constant is not None:
             self.constant = self._encoded(template.constant)
         elif template.filling is not None and finish is None:
             self._take_the_short_way(template.filling)
 
-    def _take_the_short_way(self, filling: Filling) -> None:
+    def _take_the_short_way(self, filling: PlainTemplate) -> None:
         """Settle once what is true of the template's own texts, so that only the values have to be looked at."""
         own = "\1".join(filling.own)
         if "\0" in own or "\r" in own or not (own.isascii() or self._eight_bit):
             return
         longest = max(len(line.encode(errors="surrogatepass")) for line in own.split("\n"))
-        self._lines = Filling(
+        self._lines = PlainTemplate(
             [text.replace("\n", "\r\n") for text in filling.own], filling.names, escaped=filling.escaped
         )
         self._room = MAX_LINE - longest

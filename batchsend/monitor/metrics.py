@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-    from batchsend.batch import Batch
     from batchsend.delivery.statistics import PoolStatistics
+    from batchsend.run.batch import Batch
 
 _HOST: Final = "127.0.0.1"
 _STATES: Final = ("opening", "open", "spare", "sending", "retiring")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from batchsend.batch import Batch
     from batchsend.delivery.statistics import PoolStatistics
     from batchsend.outcome import Outcome
+    from batchsend.run.batch import Batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 if TYPE_CHECKING:
-    from batchsend.preview.letter import Attachment, Letter
+    from batchsend.preview.parsed_message import Attachment, ParsedMessage
 
 # RFC 2392 §2: cid:, and the Content-ID percent-encoded.
 _REFERENCE: Final = re.compile(r"""\bcid:([^"'\s<>)]+)""", re.IGNORECASE)
@@ -31,7 +31,7 @@ _POLICY: Final = "script-src 'none'; object-src 'none'; form-action 'none'"
 _SANDBOX: Final = "allow-popups allow-popups-to-escape-sandbox"
 
 
-def page(letter: Letter) -> str:
+def page(letter: ParsedMessage) -> str:
     """The letter with its headers above it and its inline images in it."""
     shown = [(name, value) for name, value in letter.headers if name.lower() in _SHOWN_HEADERS]
     attached = [part for part in letter.attachments if part.content_id is None]
@@ -47,7 +47,7 @@ def page(letter: Letter) -> str:
     )
 
 
-def _body(letter: Letter) -> str:
+def _body(letter: ParsedMessage) -> str:
     if letter.html is None:
         return f"<pre>{escape(letter.text or '')}</pre>"
     # In an iframe's srcdoc nothing but a document is needed: it is in standards mode without its doctype, too.
@@ -55,7 +55,7 @@ def _body(letter: Letter) -> str:
     return f'<iframe title="The message" sandbox="{_SANDBOX}" srcdoc="{escape(document)}"></iframe>'
 
 
-def _with_images(letter: Letter, html: str) -> str:
+def _with_images(letter: ParsedMessage, html: str) -> str:
     inline = letter.inline
 
     def data(reference: re.Match[str]) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from batchsend.records import open_records
+from batchsend.recipients import open_records
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
     from typing import Self
 
-    from batchsend.records import BadRecord, Record
+    from batchsend.recipients import BadRecord, Record
 
 _BLOCK: Final = 1000
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from batchsend.preview.letter import Attachment, Letter
+    from batchsend.preview.parsed_message import Attachment, ParsedMessage
 
 # Control characters but tab and line feed, line and paragraph separators, bidirectional overrides and isolates, halves
 # of characters: what a terminal obeys, or shows as something else than it is.
@@ -25,7 +25,7 @@ def visible(text: str) -> str:
     return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text.replace("\r\n", "\n"))
 
 
-def plain(letter: Letter, *, raw: bool) -> Iterator[str]:
+def plain(letter: ParsedMessage, *, raw: bool) -> Iterator[str]:
     """The letter as lines.
 
     Args:
@@ -46,7 +46,7 @@ def plain(letter: Letter, *, raw: bool) -> Iterator[str]:
         yield from map(_attachment, letter.attachments)
 
 
-def styled(letter: Letter, *, raw: bool) -> Iterator[RenderableType]:
+def styled(letter: ParsedMessage, *, raw: bool) -> Iterator[RenderableType]:
     """The letter for a `rich` console; the arguments are those of `plain`."""
     from rich.markdown import Markdown  # noqa: PLC0415 - rich, only on a terminal
     from rich.rule import Rule  # noqa: PLC0415
@@ -69,7 +69,7 @@ def styled(letter: Letter, *, raw: bool) -> Iterator[RenderableType]:
         yield from (Text(_attachment(part)) for part in letter.attachments)
 
 
-def show(letter: Letter, console: Console, *, raw: bool) -> None:
+def show(letter: ParsedMessage, console: Console, *, raw: bool) -> None:
     """Print the letter on a terminal."""
     for renderable in styled(letter, raw=raw):
         console.print(renderable, soft_wrap=False, highlight=False)
@@ -78,7 +78,7 @@ def show(letter: Letter, console: Console, *, raw: bool) -> None:
 _RENDERED: Final = "HTML"
 
 
-def _bodies(letter: Letter, *, raw: bool) -> Iterator[tuple[str, str]]:
+def _bodies(letter: ParsedMessage, *, raw: bool) -> Iterator[tuple[str, str]]:
     """Titles and texts; the HTML's title says whether it is rendered."""
     if letter.text is not None:
         yield "text", visible(letter.text).rstrip("\n")
@@ -93,7 +93,7 @@ def _bodies(letter: Letter, *, raw: bool) -> Iterator[tuple[str, str]]:
         yield f"HTML ({error.message})", visible(letter.html).rstrip("\n")
 
 
-def _envelope(letter: Letter) -> str:
+def _envelope(letter: ParsedMessage) -> str:
     envelope = letter.envelope
     return visible(f"MAIL FROM:<{envelope.reverse_path}> RCPT TO:<{envelope.forward_path}>")
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 from batchsend.errors import UsageError
 from batchsend.outcome import Outcome
 from batchsend.report.causes import Cause, cause_of
+from batchsend.report.histogram import Histogram
 from batchsend.report.kinds import Kinds
 from batchsend.report.lines import Line, Lines, RunLine
 from batchsend.report.report import Domain, Failure, KindCount, Report, RunSpan, Sessions
-from batchsend.report.spread import Spread
 from batchsend.report.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class _Analysis:
         self._offset = 0.0
         self._pauses: list[float] = []
         self._timeline = Timeline()
-        self._latency = Spread()
+        self._latency = Histogram()
         self._kinds = Kinds()
         self._heard: Counter[int] = Counter()
         self._domains: dict[str, int] = {NO_DOMAIN: 0}

@@ -13,8 +13,8 @@ from batchsend.report.report import QUANTILES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from batchsend.report.histogram import Histogram
     from batchsend.report.report import Report, Sessions
-    from batchsend.report.spread import Spread
 
 # On a telephone a bar is still three pixels wide.
 _MOST_STEPS: Final = 100
@@ -115,7 +115,7 @@ def throughput(report: Report) -> Chart:
     )
 
 
-def latency(spread: Spread) -> Chart:
+def latency(spread: Histogram) -> Chart:
     """How many replies took how long, on a logarithmic scale."""
     classes = list(spread.histogram(_MOST_CLASSES))
     low, high = math.log10(classes[0][0]), math.log10(classes[-1][1])

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchsend.report.causes import Cause
+    from batchsend.report.histogram import Histogram
     from batchsend.report.kinds import Kind
     from batchsend.report.lines import RunLine
-    from batchsend.report.spread import Spread
     from batchsend.report.timeline import Timeline
 
 QUANTILES: Final = {"median": 0.5, "90 %": 0.9, "99 %": 0.99}
@@ -181,7 +181,7 @@ class Report:
     failures: list[Failure]
     domains: list[Domain]
     sessions: Sessions
-    latency: Spread
+    latency: Histogram
     timeline: Timeline
     pauses: list[float]
     torn: int

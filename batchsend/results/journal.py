@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batchsend.errors import RunError, UsageError
 from batchsend.outcome import Outcome
-from batchsend.results import machine
+from batchsend.results import boot_id
 from batchsend.results.tally import CODES, MAX_ATTEMPTS, MAX_RECORD, OUTCOMES
 
 if TYPE_CHECKING:
@@ -290,7 +290,7 @@ def read_journal(log: Path) -> LeftBehind | None:
     sound = [entry for entry in entries if entry is not None]
     if len(sound) < len(entries):
         raise damaged
-    rebooted = boot.rstrip(b"\0") != machine.boot()
+    rebooted = boot.rstrip(b"\0") != boot_id.boot_id()
     return LeftBehind(run.rstrip(b"\0").decode(), words[_LOG_SIZE], sound, rebooted, bool(durable))
 
 
@@ -304,7 +304,7 @@ def sync_directory(directory: Path) -> None:
 
 
 def _static(run: str, capacity: int, *, durable: bool) -> bytes:
-    static = _STATIC.pack(_MAGIC, _VERSION, capacity, durable, run.encode(), machine.boot())
+    static = _STATIC.pack(_MAGIC, _VERSION, capacity, durable, run.encode(), boot_id.boot_id())
     return static + _CHECKSUM.pack(zlib.crc32(static))
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from batchsend.errors import UsageError
-from batchsend.message.composer import RECIPIENT_FIELDS
-from batchsend.records import Record, open_records
+from batchsend.recipients import Record, open_records
+from batchsend.recipients.record import RECIPIENT_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -79,7 +79,7 @@ class Client(Generic[Key]):
     Attributes:
         state: OPEN, QUITTING once QUIT is on its way, CLOSED when no more octets may be sent.
         error: Why the replies cannot be believed any more, or None.
-        farewell: The 421 that ended the session, or None.
+        closing_reply: The 421 that ended the session, or None.
         begun: How many transactions were begun.
         replies: How many whole replies were taken.
         unconfirmed: How many of the transactions that were handed back last may have been told another one's reply
@@ -91,7 +91,7 @@ class Client(Generic[Key]):
             raise ValueError("transactions that follow each other unanswered need PIPELINING")
         self.state = _OPEN
         self.error: str | None = None
-        self.farewell: Reply | None = None
+        self.closing_reply: Reply | None = None
         self.begun = 0
         self.replies = 0
         self.unconfirmed = 0
@@ -376,9 +376,9 @@ class Client(Generic[Key]):
                 transaction.reply = None  # a refusal that other replies were still to follow: it may be another's
             self._end()
 
-    def _close(self, farewell: Reply) -> None:
+    def _close(self, closing_reply: Reply) -> None:
         # Replies come in order, so nothing behind the command that 421 answers was taken, committed or not.
-        self.farewell = farewell
+        self.closing_reply = closing_reply
         self._end()
         for transaction in self._unanswered:
             transaction.committed = False
@@ -395,6 +395,6 @@ class Client(Generic[Key]):
                 transaction.committed = False
 
     def __repr__(self) -> str:
-        trouble = f", {self.error}" if self.error else f", {self.farewell.code}" if self.farewell else ""
+        trouble = f", {self.error}" if self.error else f", {self.closing_reply.code}" if self.closing_reply else ""
         counts = f"{self.begun} of {self._max_messages} begun, {len(self._unanswered)} unanswered"
         return f"<Client {self.state.value}, {counts}{trouble}>"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Key = TypeVar("Key")
 
 
-class Fate(Enum):
+class Disposition(Enum):
     """What SMTP says about a transaction that its session is done with."""
 
     ANSWERED = "answered"
@@ -54,11 +54,11 @@ class Transaction(Generic[Key]):
         self.committed = False
 
     @property
-    def fate(self) -> Fate:
+    def disposition(self) -> Disposition:
         """What became of it, once its session has handed it back."""
         if self.reply is not None:
-            return Fate.ANSWERED
-        return Fate.IN_DOUBT if self.committed else Fate.UNSENT
+            return Disposition.ANSWERED
+        return Disposition.IN_DOUBT if self.committed else Disposition.UNSENT
 
     def refuse(self, stage: Stage, reply: Reply) -> None:
         """Take a 4yz or 5yz as the deciding reply; the first one counts, the others follow from it."""

@@ -85,7 +85,7 @@ class Task:
         """Every message as batchsend composes it, before the clock runs."""
         from batchsend import load  # noqa: PLC0415 - only where it is asked for
         from batchsend.message import Composer  # noqa: PLC0415
-        from batchsend.records import Record  # noqa: PLC0415
+        from batchsend.recipients import Record  # noqa: PLC0415
 
         campaign = load(Path(self.campaign))
         composer = Composer(campaign.message, directory=campaign.directory, batch_id="bench")

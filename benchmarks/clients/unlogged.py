@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-import batchsend.batch
+import batchsend.run.batch
 from batchsend.cli import main
 
 if TYPE_CHECKING:
@@ -42,5 +42,5 @@ class NullLedger:
 
 
 if __name__ == "__main__":
-    setattr(batchsend.batch, "Ledger", NullLedger)  # noqa: B010 - a name that is none of the module's interface
+    setattr(batchsend.run.batch, "Ledger", NullLedger)  # noqa: B010 - a name that is none of the module's interface
     main()

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from batchsend.bench.advice import Advice, advise
+from batchsend.bench.grid import GridPoint
 from batchsend.bench.measurement import Measurement
 from batchsend.bench.probe import Probe
-from batchsend.bench.rungs import Rung
 from batchsend.outcome import Outcome
 from batchsend.smtp.extensions import Extensions
 
-NOW = Rung(5, 1)
+NOW = GridPoint(5, 1)
 EVERYTHING = Extensions(pipelining=True, chunking=True)
 
 
 def measured(connections: int, depth: int, rate: float, learned: dict[str, float] | None = None) -> Measurement:
-    one = Measurement(Rung(connections, depth), messages=100, timed=100, seconds=100 / rate if rate else 0.0)
+    one = Measurement(GridPoint(connections, depth), messages=100, timed=100, seconds=100 / rate if rate else 0.0)
     one.outcomes[Outcome.ACCEPTED] = 100
     one.learned = learned or {}
     return one
@@ -26,7 +26,7 @@ def advice(*measurements: Measurement, extensions: Extensions = EVERYTHING, roun
 
 def test_distance_is_overcome_by_depth() -> None:
     told = advice(measured(1, 1, 20), measured(5, 1, 100), measured(5, 16, 1400), measured(20, 16, 1450))
-    assert (told.rung, told.rate) == (Rung(5, 16), None)
+    assert (told.point, told.rate) == (GridPoint(5, 16), None)
     assert told.times == 14
     assert told.sentences == (
         "48 ms away; 5 connections at depth 16 would send 14 times as fast as now, 5 connections at depth 1: 1,400/s",
@@ -37,7 +37,7 @@ def test_distance_is_overcome_by_depth() -> None:
 
 def test_what_is_as_fast_with_less_in_flight_is_better() -> None:
     told = advice(measured(1, 1, 990), measured(5, 1, 1000), measured(5, 16, 1050), round_trip=0.0001)
-    assert told.rung == Rung(1, 1)
+    assert told.point == GridPoint(1, 1)
     assert told.sentences[0] == (
         "less than 1 ms away; 1 connection at depth 1 sent 990/s: nearly as fast as now, 5 connections at depth 1, "
         "with less in flight"
@@ -46,7 +46,7 @@ def test_what_is_as_fast_with_less_in_flight_is_better() -> None:
 
 def test_nothing_is_to_be_changed_where_nothing_is_faster() -> None:
     told = advice(measured(1, 1, 20), measured(5, 1, 100), measured(5, 16, 105))
-    assert (told.rung, told.times) == (NOW, 1)
+    assert (told.point, told.times) == (NOW, 1)
     assert told.sentences == (
         "48 ms away; 5 connections at depth 1, as it is now, sent 100/s, and nothing measured was clearly faster",
     )
@@ -54,7 +54,7 @@ def test_nothing_is_to_be_changed_where_nothing_is_faster() -> None:
 
 def test_where_the_present_was_not_measured_nothing_is_compared_with_it() -> None:
     told = advice(measured(1, 1, 20), measured(1, 16, 300))
-    assert (told.rung, told.times) == (Rung(1, 16), None)
+    assert (told.point, told.times) == (GridPoint(1, 16), None)
     assert (
         told.sentences[0] == "48 ms away; 1 connection at depth 16 sent 300/s, and nothing measured was clearly faster"
     )
@@ -74,5 +74,5 @@ def test_what_the_server_asked_for_is_said() -> None:
 
 def test_nothing_accepted_is_no_advice() -> None:
     told = advice(measured(1, 1, 0))
-    assert (told.rung, told.times) == (None, None)
+    assert (told.point, told.times) == (None, None)
     assert "nothing was accepted" in told.sentences[0]

@@ -1,4 +1,4 @@
-"""What is counted at a rung, and what the percentiles are."""
+"""What is counted at a point, and what the percentiles are."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsend.bench.findings import row
+from batchsend.bench.grid import GridPoint
 from batchsend.bench.measurement import Measurement
-from batchsend.bench.rungs import Rung
 from batchsend.outcome import DeliveryResult, Outcome
 
 
@@ -20,7 +20,7 @@ def result(
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=300), st.integers(1, 100))
 def test_so_many_of_a_hundred_stay_within(latencies: list[float], percent: int) -> None:
-    measurement = Measurement(Rung(1, 1))
+    measurement = Measurement(GridPoint(1, 1))
     measurement.latencies.extend(latencies)
     limit = measurement.percentile(percent)
     assert limit in latencies
@@ -30,14 +30,14 @@ def test_so_many_of_a_hundred_stay_within(latencies: list[float], percent: int) 
 
 
 def test_nothing_measured_is_not_zero() -> None:
-    measurement = Measurement(Rung(1, 1))
+    measurement = Measurement(GridPoint(1, 1))
     assert measurement.percentile(50) is None
     assert measurement.rate == 0.0
     assert " - " in row(measurement)
 
 
 def test_what_opens_the_sessions_is_counted_and_not_timed() -> None:
-    measurement = Measurement(Rung(1, 1))
+    measurement = Measurement(GridPoint(1, 1))
     measurement.count(result(elapsed=5), None, timed=False)
     for _ in range(4):
         measurement.count(result(), None, timed=True)
@@ -47,7 +47,7 @@ def test_what_opens_the_sessions_is_counted_and_not_timed() -> None:
 
 
 def test_refusals_are_no_pace() -> None:
-    measurement = Measurement(Rung(1, 1), seconds=1.0)
+    measurement = Measurement(GridPoint(1, 1), seconds=1.0)
     measurement.count(result(), None, timed=True)
     measurement.count(result(Outcome.REJECTED, 550, enhanced="5.1.1"), None, timed=True)
     measurement.count(result(Outcome.DEFERRED, None, reason="gone"), None, timed=True)
@@ -57,7 +57,7 @@ def test_refusals_are_no_pace() -> None:
 
 
 def test_a_result_that_is_taken_back_counts_once() -> None:
-    measurement = Measurement(Rung(1, 1), seconds=1.0)
+    measurement = Measurement(GridPoint(1, 1), seconds=1.0)
     accepted, doubted = result(), result(Outcome.IN_DOUBT, None, reason="shifted")
     measurement.count(accepted, None, timed=True)
     measurement.count(doubted, accepted, timed=True)

@@ -6,32 +6,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsend.bench.rungs import Rung, allot, fewest, ladder
+from batchsend.bench.grid import GridPoint, allot, fewest, ladder
 
 numbers = st.lists(st.integers(1, 50), min_size=1, max_size=4)
 
 
 def test_from_the_gentlest_up_and_none_twice() -> None:
-    assert ladder([5, 1, 5], [16, 1]) == [Rung(1, 1), Rung(1, 16), Rung(5, 1), Rung(5, 16)]
+    assert ladder([5, 1, 5], [16, 1]) == [GridPoint(1, 1), GridPoint(1, 16), GridPoint(5, 1), GridPoint(5, 16)]
 
 
 @given(numbers, numbers, st.integers(0, 5000))
 def test_never_more_than_there_are_and_each_rung_can_be_measured(
     connections: list[int], depths: list[int], spare: int
 ) -> None:
-    rungs = ladder(connections, depths)
-    total = fewest(rungs) + spare
-    counts = allot(total, rungs)
+    grid = ladder(connections, depths)
+    total = fewest(grid) + spare
+    counts = allot(total, grid)
     assert sum(counts) <= total
-    assert sum(counts) >= total - len(rungs), "rounding leaves over at most one each"
-    assert all(count > rung.connections for rung, count in zip(rungs, counts, strict=True))
+    assert sum(counts) >= total - len(grid), "rounding leaves over at most one each"
+    assert all(count > point.connections for point, count in zip(grid, counts, strict=True))
 
 
 @pytest.mark.parametrize(
-    ("rung", "words"), [(Rung(1, 1), "1 connection at depth 1"), (Rung(5, 16), "5 connections at depth 16")]
+    ("point", "words"), [(GridPoint(1, 1), "1 connection at depth 1"), (GridPoint(5, 16), "5 connections at depth 16")]
 )
-def test_a_rung_in_words(rung: Rung, words: str) -> None:
-    assert str(rung) == words
+def test_a_rung_in_words(point: GridPoint, words: str) -> None:
+    assert str(point) == words
 
 
 def test_more_in_flight_gets_more_messages() -> None:

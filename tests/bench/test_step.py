@@ -1,4 +1,4 @@
-"""A rung: its sessions are all at work when the clock starts, whatever the server does at their opening."""
+"""A point: its sessions are all at work when the clock starts, whatever the server does at their opening."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import anyio
 import pytest
 
 from batchsend import Delivery
-from batchsend.bench.gathering import GatheringOpener
+from batchsend.bench.gathering import GatheringConnector
+from batchsend.bench.grid import GridPoint
+from batchsend.bench.measure import Step
 from batchsend.bench.messages import Messages
-from batchsend.bench.rungs import Rung
-from batchsend.bench.step import Step
 from batchsend.outcome import Stage
 from tests.delivery.harness import GUARD, CountingServer, server
 from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 
-def a_step(peer: CountingServer, rung: Rung) -> Step:
+def a_step(peer: CountingServer, point: GridPoint) -> Step:
     delivery = Delivery()
-    return Step(rung, GatheringOpener([server(peer)], delivery.timeouts), delivery)
+    return Step(point, GatheringConnector([server(peer)], delivery.timeouts), delivery)
 
 
 def messages() -> Messages:
     return Messages(sender="a@example.com", recipient="b@example.com", size=700)
 
 
-async def climb(peer: CountingServer, rung: Rung, count: int) -> Measurement:
-    step = a_step(peer, rung)
+async def climb(peer: CountingServer, point: GridPoint, count: int) -> Measurement:
+    step = a_step(peer, point)
     with anyio.fail_after(GUARD):
         await step.run(messages(), count)
     return step.measurement
@@ -49,7 +49,7 @@ async def test_no_message_is_sent_before_every_session_is_open(depth: int) -> No
         return ACCEPT
 
     async with CountingServer(watch) as peer:
-        measurement = await climb(peer, Rung(5, depth), 30)
+        measurement = await climb(peer, GridPoint(5, depth), 30)
     assert set(open_at_mail) == {5}
     assert (measurement.messages, measurement.timed) == (30, 25)
     assert len(peer.accepted) == 30
@@ -62,7 +62,7 @@ async def test_what_cannot_be_opened_is_not_waited_for_and_is_learned() -> None:
         return ACCEPT
 
     async with CountingServer(two) as peer:
-        measurement = await climb(peer, Rung(5, 1), 30)
+        measurement = await climb(peer, GridPoint(5, 1), 30)
     assert measurement.accepted == len(peer.accepted) == 30
     assert measurement.learned == {"max_connections": 2}
     assert measurement.throttled
@@ -81,7 +81,7 @@ async def test_a_server_that_falls_silent_is_left_by_cancelling() -> None:
         return drop(Then.SILENCE)
 
     async with CountingServer(third_is_silent) as peer:
-        step = a_step(peer, Rung(3, 1))
+        step = a_step(peer, GridPoint(3, 1))
         with anyio.fail_after(GUARD):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(step.run, messages(), 10)
@@ -100,7 +100,7 @@ async def test_stopping_awaits_what_is_under_way_and_sends_nothing_new() -> None
         return ACCEPT
 
     async with CountingServer(watch) as peer:
-        step = a_step(peer, Rung(2, 1))
+        step = a_step(peer, GridPoint(2, 1))
         with anyio.fail_after(GUARD):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(step.run, messages(), 100_000)

@@ -14,7 +14,7 @@ from batchsend.check.authentication import Authentication, State
 from batchsend.check.gathering import Gathering
 from batchsend.check.message import Seen
 from batchsend.check.providers import judge, provider_of, requirements
-from batchsend.records import BadRecord
+from batchsend.recipients import BadRecord
 from tests.check.harness import found, kinds
 
 ROOM = Path(batchsend.check.__file__).parent

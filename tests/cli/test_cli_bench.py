@@ -42,8 +42,8 @@ def found(result: Ended) -> dict[str, Any]:
     return told
 
 
-def rungs(told: dict[str, Any]) -> list[tuple[int, int]]:
-    return [(rung["connections"], rung["depth"]) for rung in told["rungs"]]
+def grid(told: dict[str, Any]) -> list[tuple[int, int]]:
+    return [(point["connections"], point["depth"]) for point in told["grid"]]
 
 
 def test_by_default_an_embedded_server_is_measured(capsys: Capture) -> None:
@@ -65,13 +65,13 @@ def test_json_has_everything_that_the_text_has(capsys: Capture) -> None:
     assert told["server"] == f"{sink.hosts[0]}:{sink.port}"
     assert 0 < told["round_trip"] < told["opening"]
     assert told["extensions"]["chunking"]
-    assert rungs(told) == [(1, 1), (1, 16), (5, 1), (5, 16), (20, 1), (20, 16)]
-    for rung in told["rungs"]:
-        assert 0 < rung["p50"] <= rung["p95"] <= rung["p99"] < rung["seconds"] + 0.001
-        assert rung["replies"] == {"250 2.0.0": rung["messages"]}
-        assert rung["messages"] == rung["timed"] + rung["connections"]
-        assert rung["rate"] == pytest.approx(rung["timed"] / rung["seconds"], rel=0.01, abs=0.1)
-    assert (told["advice"]["max_connections"], told["advice"]["depth"]) in rungs(told)
+    assert grid(told) == [(1, 1), (1, 16), (5, 1), (5, 16), (20, 1), (20, 16)]
+    for point in told["grid"]:
+        assert 0 < point["p50"] <= point["p95"] <= point["p99"] < point["seconds"] + 0.001
+        assert point["replies"] == {"250 2.0.0": point["messages"]}
+        assert point["messages"] == point["timed"] + point["connections"]
+        assert point["rate"] == pytest.approx(point["timed"] / point["seconds"], rel=0.01, abs=0.1)
+    assert (told["advice"]["max_connections"], told["advice"]["depth"]) in grid(told)
     assert told["advice"]["times"] > 0
     assert told["stopped"] is None
 
@@ -95,7 +95,7 @@ def test_never_more_than_the_messages_allowed(capsys: Capture) -> None:
         assert sink.counts.messages <= 11
         before = sink.counts.connections
         said = complaint(bench(capsys, sink, "--messages", "9"))
-        assert "9 messages are too few for 6 rungs" in said
+        assert "9 messages are too few for 6 grid" in said
         assert sink.counts.connections == before, "nothing was asked of the server"
 
 
@@ -124,7 +124,7 @@ def test_the_ladder_is_whole_numbers(capsys: Capture, value: str) -> None:
 def test_without_chunking_depth_is_not_climbed(capsys: Capture) -> None:
     with serving(Sink(SinkOptions(chunking=False))) as sink:
         told = found(bench(capsys, sink, "--messages", "100", "--json"))
-    assert rungs(told) == [(1, 1), (5, 1), (20, 1)]
+    assert grid(told) == [(1, 1), (5, 1), (20, 1)]
     assert any("offers no CHUNKING" in sentence for sentence in told["advice"]["sentences"])
 
 
@@ -136,7 +136,7 @@ def test_without_pipelining_that_is_what_is_said(capsys: Capture) -> None:
 
 
 def test_a_server_that_limits_connections_ends_the_climb(capsys: Capture) -> None:
-    """What it was asked for beyond that is said; the rungs above are not tried."""
+    """What it was asked for beyond that is said; the grid above are not tried."""
 
     def two(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
         if stage is Stage.GREETING and server.open_now > 2:
@@ -147,8 +147,8 @@ def test_a_server_that_limits_connections_ends_the_climb(capsys: Capture) -> Non
         result = bench(capsys, server, "--messages", "100", "--json")
     told = found(result)
     assert result.code == 0
-    assert rungs(told)[-1][0] == 5
-    assert told["rungs"][-1]["learned"]["max_connections"] <= 2
+    assert grid(told)[-1][0] == 5
+    assert told["grid"][-1]["learned"]["max_connections"] <= 2
     assert "the server asked for less" in told["stopped"]
     assert any("allowed 2 connections" in sentence for sentence in told["advice"]["sentences"])
 
@@ -170,7 +170,7 @@ def test_a_server_that_throttles_ends_the_climb_with_a_rate(capsys: Capture) -> 
     assert result.code == 0, "every message was taken in the end"
     assert "slowed to" in result.errors
     assert "the server asked for less" in told["stopped"]
-    assert told["advice"]["rate"] == told["rungs"][-1]["learned"]["rate"] > 0
+    assert told["advice"]["rate"] == told["grid"][-1]["learned"]["rate"] > 0
 
 
 def test_refusals_are_counted_by_code_and_end_the_climb(capsys: Capture) -> None:
@@ -179,7 +179,7 @@ def test_refusals_are_counted_by_code_and_end_the_climb(capsys: Capture) -> None
         result = bench(capsys, sink, "--messages", "100", "--json")
     told = found(result)
     assert result.code == 1
-    assert [rung["replies"] for rung in told["rungs"]] == [{"550 5.1.1": told["messages"]}]
+    assert [point["replies"] for point in told["grid"]] == [{"550 5.1.1": told["messages"]}]
     assert told["stopped"] == "at 1 connection at depth 1 nothing was accepted"
     assert told["advice"]["depth"] is None
 
@@ -233,5 +233,5 @@ def test_or_from_a_campaign_with_its_limits_and_sender(
     assert result.code == 0
     assert {message.reverse_path for message in received} == {"from@example.com"}
     assert {message.user for message in received} == {"app"}
-    assert found(result)["rungs"][0]["learned"] == {}, "rotated before the server had to say so"
+    assert found(result)["grid"][0]["learned"] == {}, "rotated before the server had to say so"
     assert "s3cr3t" not in result.output + result.errors

@@ -36,7 +36,7 @@ def test_an_interrupt_ends_it_in_order_with_what_was_measured() -> None:
     assert "Traceback" not in result.errors
     told = json.loads(result.output)
     assert told["stopped"] == "stopped by SIGINT"
-    assert sum(rung.get("accepted", 0) for rung in told["rungs"]) == told["messages"] == len(server.accepted)
+    assert sum(point.get("accepted", 0) for point in told["grid"]) == told["messages"] == len(server.accepted)
 
 
 def test_an_interrupt_at_the_embedded_server_ends_both() -> None:

@@ -16,7 +16,7 @@ import pytest
 import batchsend
 from batchsend import Batch
 from batchsend.cli import progress
-from batchsend.cli.voice import Voice
+from batchsend.cli.console import Console
 from batchsend.outcome import Outcome
 from tests.cli.commandline import (
     WITHIN,
@@ -55,7 +55,7 @@ def url(server: CountingServer) -> str:
     return f"smtp://{server.host}:{server.port}"
 
 
-async def told_while_running(folder: Path, voice: Voice) -> None:
+async def told_while_running(folder: Path, console: Console) -> None:
     """Run a batch, and tell of its progress every few milliseconds."""
     recipients = "email,name\n" + "".join(f"r{number}@example.com,N\n" for number in range(40)) + "nobody,N\n"
     campaign = make_campaign(folder, recipients, delivery='rate = "200/s"', server='tls = "none"')
@@ -63,7 +63,7 @@ async def told_while_running(folder: Path, voice: Voice) -> None:
         overrides = batchsend.campaign.Overrides(server=url(server))
         batch = Batch(batchsend.load(campaign, overrides=overrides))
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(lambda: progress.tell(batch, voice, every=0.02))
+            tasks.start_soon(lambda: progress.tell(batch, console, every=0.02))
             with anyio.fail_after(GUARD):
                 await batch.run()
             tasks.cancel_scope.cancel()
@@ -71,7 +71,7 @@ async def told_while_running(folder: Path, voice: Voice) -> None:
 
 @pytest.mark.anyio
 async def test_lines_say_how_far_it_has_come(tmp_path: Path, capsys: Capture) -> None:
-    await told_while_running(tmp_path, Voice())
+    await told_while_running(tmp_path, Console())
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) > 3
     for line in lines:
@@ -83,9 +83,9 @@ async def test_lines_say_how_far_it_has_come(tmp_path: Path, capsys: Capture) ->
 
 @pytest.mark.anyio
 async def test_json_says_the_same_in_fields(tmp_path: Path, capsys: Capture) -> None:
-    voice = Voice()
-    voice.as_json = True
-    await told_while_running(tmp_path, voice)
+    console = Console()
+    console.as_json = True
+    await told_while_running(tmp_path, console)
     told = events(Ended(0, "", capsys.readouterr().err))
     assert {event["event"] for event in told} == {"progress"}
     last = told[-1]
@@ -175,13 +175,13 @@ def test_a_run_whose_streams_are_closed(tmp_path: Path, closed: str) -> None:
 
 def test_what_others_wrote_is_not_obeyed_by_a_terminal(capsys: Capture) -> None:
     """A reply or a file name with an escape sequence, a line end, or half a character."""
-    voice = Voice()
+    console = Console()
     said = "the server said \x1b[2J\r\nbatchsend: all is well\u202e \udcff"
-    voice.notice(said)
+    console.notice(said)
     text = capsys.readouterr().err
     assert text == "batchsend: the server said \\x1b[2J\\r\\nbatchsend: all is well\\u202e \\udcff\n"
-    voice.as_json = True
-    voice.notice(said)
+    console.as_json = True
+    console.notice(said)
     told = capsys.readouterr().err
     assert told.isascii()
     assert told.count("\n") == 1

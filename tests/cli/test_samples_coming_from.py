@@ -27,7 +27,7 @@ Capture = pytest.CaptureFixture[str]
 FOLDER = SAMPLES / "coming-from"
 
 
-class Letter(NamedTuple):
+class ParsedMessage(NamedTuple):
     """What a recipient gets, whoever sent it: without what each program words in its own way."""
 
     reverse_path: str
@@ -38,11 +38,11 @@ class Letter(NamedTuple):
     attachments: tuple[tuple[str | None, bytes], ...]
 
 
-def letter(received: Received) -> Letter:
+def letter(received: Received) -> ParsedMessage:
     message: EmailMessage = message_from_bytes(received.content, policy=policy.default)
     bodies = [message.get_body((kind,)) for kind in ("plain", "html")]
     text, page = (None if body is None else _lines(str(body.get_content())) for body in bodies)
-    return Letter(
+    return ParsedMessage(
         received.reverse_path,
         tuple(received.recipients),
         tuple(str(message[name]) for name in ("From", "To", "Subject", "Reply-To")),
@@ -60,7 +60,7 @@ def _lines(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.strip().splitlines())
 
 
-def sent_by(command: Sequence[str | Path], folder: Path, **variables: str) -> list[Letter]:
+def sent_by(command: Sequence[str | Path], folder: Path, **variables: str) -> list[ParsedMessage]:
     """What a sink gets from a program; HOST and PORT in the command stand for the sink's."""
     received: list[Received] = []
     with serving(Sink(on_message=received.append)) as sink:
@@ -80,7 +80,7 @@ def sent_by(command: Sequence[str | Path], folder: Path, **variables: str) -> li
     return sorted(map(letter, received))
 
 
-def sent_by_batchsend(campaign: Path, folder: Path, capsys: Capture) -> list[Letter]:
+def sent_by_batchsend(campaign: Path, folder: Path, capsys: Capture) -> list[ParsedMessage]:
     """What a sink gets from the campaign, which is sent as it stands but for the server."""
     text = campaign.read_text()
     for variable in ("username", "password"):  # the sink offers no AUTH

@@ -11,7 +11,7 @@ import anyio
 
 from batchsend import Delivery, Envelope, Outcome, RunError, Server, Submission, Timeouts
 from batchsend.campaign.values import Duration
-from batchsend.delivery.opening import Opener
+from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from tests.tools.faulty import ACCEPT, Action, FaultyServer
 from tests.tools.steps import Expect, ReadContent, reply
@@ -152,7 +152,7 @@ async def deliver(
     """Run a pool until it ends, by itself or by a RunError; the test fails if it has not after ``guard`` seconds."""
     account = Account()
     servers = where if isinstance(where, list) else [where if isinstance(where, Server) else server(where)]
-    pool = Pool(Opener(servers, how.timeouts), how, report=account.report, notice=account.notices.append)
+    pool = Pool(Connector(servers, how.timeouts), how, report=account.report, notice=account.notices.append)
     with anyio.fail_after(guard):
         try:
             await feed(pool, work)

@@ -6,8 +6,8 @@ import pytest
 
 from batchsend.bench.probe import probe
 from batchsend.campaign import Duration, Server, Timeouts
+from batchsend.delivery.connector import Connector
 from batchsend.delivery.dialogue import Dialogue
-from batchsend.delivery.opening import Opener
 from batchsend.errors import RunError, SessionError
 from tests.tools.scripted import ScriptedServer
 from tests.tools.steps import Expect, ReadToEnd, Step, reply
@@ -19,14 +19,14 @@ def script(*after: Step) -> list[Step]:
     return [reply("220 a"), Expect("EHLO"), reply("250 a"), Expect("NOOP"), *after]
 
 
-def opener(server: ScriptedServer) -> Opener:
-    return Opener([Server(host=server.host, port=server.port, tls="none")], TIMEOUTS)
+def connector(server: ScriptedServer) -> Connector:
+    return Connector([Server(host=server.host, port=server.port, tls="none")], TIMEOUTS)
 
 
 @pytest.mark.anyio
 async def test_another_answer_than_250() -> None:
     async with ScriptedServer(script(reply("502 5.5.1 What?"), ReadToEnd())) as server:
-        opened = await opener(server).open()
+        opened = await connector(server).open()
         dialogue = Dialogue(opened.transport, opened.where)
         with pytest.raises(SessionError, match=r":\d+: answered NOOP with 502 5\.5\.1 What\?$"):
             await dialogue.round_trip()
@@ -37,4 +37,4 @@ async def test_another_answer_than_250() -> None:
 async def test_no_answer() -> None:
     async with ScriptedServer(script(ReadToEnd())) as server:
         with pytest.raises(RunError, match=r":\d+: no answer to NOOP\n"):
-            await probe(opener(server), TIMEOUTS)
+            await probe(connector(server), TIMEOUTS)

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from batchsend.campaign import Secret, Server
-from batchsend.delivery.opening import Opened, Opener, OpeningError
+from batchsend.delivery.connector import ConnectError, Connector, Opened
 from batchsend.errors import RunError
 from batchsend.outcome import Outcome, Stage
 from tests.delivery.harness import GONE, GUARD, TAKEN, deliver, options, submissions
@@ -61,14 +61,14 @@ def program(folder: Path, source: str) -> tuple[str, ...]:
 
 async def open_session(server: Server) -> Opened:
     with anyio.fail_after(GUARD):
-        opened = await Opener([server], options().timeouts).open()
+        opened = await Connector([server], options().timeouts).open()
     opened.transport.abort()
     return opened
 
 
-async def refusal(server: Server) -> OpeningError:
+async def refusal(server: Server) -> ConnectError:
     """Open a session, which must fail at AUTH with an error that does not hold the secret."""
-    with pytest.raises(OpeningError) as caught:
+    with pytest.raises(ConnectError) as caught:
         await open_session(server)
     assert caught.value.trouble.stage is Stage.AUTH
     assert "\n" not in caught.value.message

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from batchsend.campaign import Secret, Server, is_loopback
-from batchsend.delivery.opening import Opened, Opener, OpeningError
+from batchsend.delivery.connector import ConnectError, Connector, Opened
 from batchsend.errors import UsageError
 from batchsend.outcome import Stage
 from tests.delivery.harness import GUARD, options
@@ -38,12 +38,12 @@ def login(listener: Listener) -> Server:
 
 async def open_session(*servers: Server, **timeouts: float) -> Opened:
     with anyio.fail_after(GUARD):
-        return await Opener(servers, options(limits=timeouts).timeouts).open()
+        return await Connector(servers, options(limits=timeouts).timeouts).open()
 
 
-async def refusal(server: Server, **timeouts: float) -> OpeningError:
+async def refusal(server: Server, **timeouts: float) -> ConnectError:
     """Open a session, which must fail with an error that says where."""
-    with pytest.raises(OpeningError) as caught:
+    with pytest.raises(ConnectError) as caught:
         await open_session(server, **timeouts)
     error = caught.value
     assert error.message.startswith(f"{server.host}:{server.port}: ")
@@ -131,7 +131,7 @@ async def test_control_characters_of_the_server_are_not_printed() -> None:
 async def test_nobody_listening_is_said_in_so_many_words() -> None:
     async with ScriptedServer([]) as peer:
         gone = plain(peer)
-    with pytest.raises(OpeningError, match=r"cannot connect: Connection refused\n.*host and port") as caught:
+    with pytest.raises(ConnectError, match=r"cannot connect: Connection refused\n.*host and port") as caught:
         await open_session(gone)
     assert caught.value.trouble.stage is Stage.CONNECT
 
@@ -191,7 +191,7 @@ async def test_a_server_that_hangs_up_at_auth() -> None:
 @pytest.mark.parametrize("host", ["mail.example.com", "192.0.2.1", "2001:db8::1", "localhost.example.com"])
 async def test_credentials_without_tls_go_to_loopback_only(host: str) -> None:
     with pytest.raises(UsageError, match="credentials are not sent without TLS"):
-        Opener([Server(host=host, tls="none", username=USER, password=PASSWORD)], options().timeouts)
+        Connector([Server(host=host, tls="none", username=USER, password=PASSWORD)], options().timeouts)
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "127.9.9.9", "::1"])
@@ -220,7 +220,7 @@ async def test_no_server_at_all_is_a_mistake() -> None:
 async def test_opening_that_is_cancelled_leaves_nothing_open() -> None:
     async with ScriptedServer([*EHLO, ReadToEnd()]) as peer:
         with anyio.move_on_after(0.05) as scope:
-            await Opener([login(peer)], options().timeouts).open()
+            await Connector([login(peer)], options().timeouts).open()
         assert scope.cancelled_caught
         with anyio.fail_after(GUARD):
             while not peer.connections:
@@ -233,4 +233,4 @@ async def test_a_ca_file_without_certificates(tmp_path: Path) -> None:
         (tmp_path / "ca.pem").write_text(content)
         server = Server(host="mail.example.com", ca_file=tmp_path / "ca.pem")
         with pytest.raises(UsageError, match=re.escape(str(tmp_path / "ca.pem"))):
-            Opener([server], options().timeouts)
+            Connector([server], options().timeouts)

@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from batchsend.campaign import Secret, Server, Tls
-from batchsend.delivery.opening import Opened, Opener, OpeningError
+from batchsend.delivery.connector import ConnectError, Connector, Opened
 from batchsend.outcome import Outcome, Stage
 from batchsend.sink import Sink, SinkOptions
 from tests.delivery.harness import GUARD, deliver, options, submissions
@@ -31,11 +31,11 @@ KINDS: list[Tls] = ["starttls", "implicit"]
 
 async def open_session(server: Server) -> Opened:
     with anyio.fail_after(GUARD):
-        return await Opener([server], options(greeting=5, ehlo=5).timeouts).open()
+        return await Connector([server], options(greeting=5, ehlo=5).timeouts).open()
 
 
-async def refusal(server: Server, peer: ScriptedServer) -> OpeningError:
-    with pytest.raises(OpeningError) as caught:
+async def refusal(server: Server, peer: ScriptedServer) -> ConnectError:
+    with pytest.raises(ConnectError) as caught:
         await open_session(server)
     if server.tls == "starttls":  # With implicit TLS a handshake that fails is no connection yet.
         with anyio.fail_after(GUARD):
@@ -155,7 +155,7 @@ async def test_what_was_slipped_in_behind_the_220_is_not_heard_as_encrypted(tmp_
         server = Server(host=peer.host, port=peer.port, ca_file=certificates.ca_file)
         try:
             opened = await open_session(server)
-        except OpeningError as error:
+        except ConnectError as error:
             assert error.trouble.stage in {Stage.STARTTLS, Stage.EHLO}  # noqa: PT017 - both ways are safe
         else:
             opened.transport.abort()
@@ -198,22 +198,22 @@ async def test_tls_where_plaintext_is_expected_ends_in_time(tmp_path: Path) -> N
     certificates = issue(tmp_path)
     async with ScriptedServer([ReadToEnd()], tls=certificates.server_context()) as peer:
         server = Server(host=peer.host, port=peer.port, tls="starttls")
-        with anyio.fail_after(GUARD), pytest.raises(OpeningError) as caught:
-            await Opener([server], options(greeting=0.2).timeouts).open()
+        with anyio.fail_after(GUARD), pytest.raises(ConnectError) as caught:
+            await Connector([server], options(greeting=0.2).timeouts).open()
     assert caught.value.trouble.stage is Stage.GREETING
 
 
 async def test_silence_in_the_handshake_is_ended_by_a_time_out() -> None:
     async with ScriptedServer([ReadToEnd()]) as peer:
         server = Server(host=peer.host, port=peer.port, tls="implicit")
-        with anyio.fail_after(GUARD), pytest.raises(OpeningError, match="no answer"):
-            await Opener([server], options(greeting=0.2, connect=0.2).timeouts).open()
+        with anyio.fail_after(GUARD), pytest.raises(ConnectError, match="no answer"):
+            await Connector([server], options(greeting=0.2, connect=0.2).timeouts).open()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_verifying_context_may_be_given_instead(kind: Tls) -> None:
     async with Sink(SinkOptions(tls=kind)) as sink:
         server = Server(host=sink.hosts[0], port=sink.port, tls=kind)
-        opened = await Opener([server], options().timeouts, sink.client_context()).open()
+        opened = await Connector([server], options().timeouts, sink.client_context()).open()
         opened.transport.abort()
     assert opened.extensions.pipelining

@@ -6,12 +6,12 @@ from collections import Counter
 
 import pytest
 
-from batchsend.delivery import retry
-from batchsend.delivery.retry import Waiting
+from batchsend.run import retry
+from batchsend.run.retry import RetryQueue
 
 
 def test_a_record_comes_back_after_the_pause_give_or_take_a_quarter() -> None:
-    waiting = Waiting(max_attempts=5, pause=30.0)
+    waiting = RetryQueue(max_attempts=5, pause=30.0)
     for record in range(1, 201):
         assert waiting.add(record, 1, now=1000.0)
     due = [record for seconds in (22.4, 37.6) for record in [len(waiting.take_due(1000.0 + seconds))]]
@@ -20,7 +20,7 @@ def test_a_record_comes_back_after_the_pause_give_or_take_a_quarter() -> None:
 
 
 def test_they_do_not_come_back_together() -> None:
-    waiting = Waiting(max_attempts=5, pause=30.0)
+    waiting = RetryQueue(max_attempts=5, pause=30.0)
     for record in range(1, 1001):
         waiting.add(record, 1, now=0.0)
     by_second = Counter(second for second in range(60) for _ in waiting.take_due(float(second)))
@@ -30,7 +30,7 @@ def test_they_do_not_come_back_together() -> None:
 
 @pytest.mark.parametrize(("attempt", "seconds"), [(1, 30), (2, 60), (3, 120), (7, 1920), (8, 3600), (60, 3600)])
 def test_the_pause_doubles_up_to_an_hour(attempt: int, seconds: float) -> None:
-    waiting = Waiting(max_attempts=100, pause=30.0)
+    waiting = RetryQueue(max_attempts=100, pause=30.0)
     waiting.add(1, attempt, now=0.0)
     due = waiting.next_due()
     assert due is not None
@@ -39,7 +39,7 @@ def test_the_pause_doubles_up_to_an_hour(attempt: int, seconds: float) -> None:
 
 
 def test_the_last_attempt_is_the_last() -> None:
-    waiting = Waiting(max_attempts=3, pause=30.0)
+    waiting = RetryQueue(max_attempts=3, pause=30.0)
     assert waiting.add(1, 1, now=0.0)
     assert waiting.add(2, 2, now=0.0)
     assert not waiting.add(3, 3, now=0.0)
@@ -47,14 +47,14 @@ def test_the_last_attempt_is_the_last() -> None:
 
 
 def test_one_attempt_means_that_nobody_waits() -> None:
-    waiting = Waiting(max_attempts=1, pause=30.0)
+    waiting = RetryQueue(max_attempts=1, pause=30.0)
     assert not waiting.add(1, 1, now=0.0)
     assert waiting.next_due() is None
     assert waiting.take_due(1e9) == {}
 
 
 def test_what_is_withdrawn_does_not_come_back() -> None:
-    waiting = Waiting(max_attempts=3, pause=30.0)
+    waiting = RetryQueue(max_attempts=3, pause=30.0)
     for record in (1, 2, 3):
         waiting.add(record, 1, now=0.0)
     assert waiting.withdraw(2)
@@ -66,7 +66,7 @@ def test_what_is_withdrawn_does_not_come_back() -> None:
 
 def test_the_number_that_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "MAX_WAITING", 10)
-    waiting = Waiting(max_attempts=3, pause=30.0)
+    waiting = RetryQueue(max_attempts=3, pause=30.0)
     assert [waiting.add(record, 1, now=0.0) for record in range(12)] == [True] * 10 + [False] * 2
     waiting.take_due(100.0)
     assert waiting.add(12, 1, now=100.0)

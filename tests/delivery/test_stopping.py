@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from batchsend.campaign import Server
-from batchsend.delivery.opening import Opener
+from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import MAX_SENDER_REFUSALS, Pool
 from batchsend.errors import RunError
 from batchsend.outcome import Outcome, Stage
@@ -47,7 +47,7 @@ async def test_stop_awaits_what_is_under_way_and_leaves_nothing_in_doubt(mode: s
         return ACCEPT
 
     async with serve(decide, mode) as peer:
-        pool = Pool(Opener([server(peer)], how.timeouts), how, report=account.report)
+        pool = Pool(Connector([server(peer)], how.timeouts), how, report=account.report)
         with anyio.fail_after(GUARD):
             await feed(pool, submissions(1000))
     account.check(peer, 1000, whole=False)
@@ -60,7 +60,7 @@ async def test_stop_before_anything_began_sends_nothing() -> None:
     how = options()
     account = Account()
     async with CountingServer(well_behaved) as peer:
-        pool = Pool(Opener([server(peer)], how.timeouts), how, report=account.report)
+        pool = Pool(Connector([server(peer)], how.timeouts), how, report=account.report)
         pool.stop()
         with anyio.fail_after(GUARD):
             await feed(pool, submissions(10))
@@ -79,7 +79,7 @@ async def test_a_stopped_run_says_why() -> None:
         return ACCEPT
 
     async with CountingServer(decide) as peer:
-        pool = Pool(Opener([server(peer)], how.timeouts), how, report=account.report)
+        pool = Pool(Connector([server(peer)], how.timeouts), how, report=account.report)
         with anyio.fail_after(GUARD), pytest.raises(RunError, match="the disk is full"):
             await feed(pool, submissions(100))
     account.check(peer, 100, whole=False)
@@ -101,7 +101,7 @@ async def test_cancelling_names_what_is_in_flight() -> None:
         return ACCEPT
 
     async with CountingServer(decide, chunking=False) as peer:
-        pool = Pool(Opener([server(peer)], how.timeouts), how, report=account.report)
+        pool = Pool(Connector([server(peer)], how.timeouts), how, report=account.report)
         with anyio.fail_after(GUARD), scope:
             await feed(pool, submissions(100))
         assert scope.cancelled_caught

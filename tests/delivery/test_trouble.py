@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiosmtplib import SMTPException
 
-from batchsend.delivery.trouble import diagnose
+from batchsend.delivery.connect_failure import diagnose
 from batchsend.outcome import Stage
 
 

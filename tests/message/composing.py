@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchsend.campaign import Message
 from batchsend.message.composer import Composer
-from batchsend.records import Record
+from batchsend.recipients import Record
 
 if TYPE_CHECKING:
     from pathlib import Path

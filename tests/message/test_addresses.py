@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsend.errors import RecordError
-from batchsend.message.addresses import forward_path, mailbox, reverse_path
+from batchsend.recipients.addresses import forward_path, mailbox, reverse_path
 
 ACCEPTED = [
     "ann@example.com",

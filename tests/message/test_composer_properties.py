@@ -17,7 +17,7 @@ from batchsend.campaign import Message
 from batchsend.errors import RecordError
 from batchsend.message.composer import Composer
 from batchsend.message.words import clean
-from batchsend.records import Record
+from batchsend.recipients import Record
 
 COMPOSER = Composer(
     Message(

@@ -19,7 +19,7 @@ from tests.message.corpus.scripts import SCRIPTS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.message.corpus.letter import Letter
+    from tests.message.corpus.letter import ParsedMessage
 
 LONGEST_LINE = 998
 LINE = 78
@@ -27,7 +27,7 @@ ENCODINGS = (b"7bit", b"8bit", b"quoted-printable", b"base64")
 
 ENCODED_WORD = re.compile(rb"=\?utf-8\?([bq])\?([!->@-~]*)\?=")
 
-Reading = dict[str, Future[list["Letter"]]]
+Reading = dict[str, Future[list["ParsedMessage"]]]
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,9 @@ def test_email_mime_reads_what_was_written(corpus: list[Composed], reading: Read
 
 
 def _compare(
-    corpus: list[Composed], found: list[Letter], known: Callable[[Letter], Letter] = lambda letter: letter
+    corpus: list[Composed],
+    found: list[ParsedMessage],
+    known: Callable[[ParsedMessage], ParsedMessage] = lambda letter: letter,
 ) -> None:
     differences = {
         one.name: letter.with_references_named().differences(known(one.expected(letter)))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from batchsend.campaign import Message
 from batchsend.message import Composer
-from batchsend.records import Record
+from batchsend.recipients import Record
 from tests.message.corpus import python_parser
 from tests.message.corpus.letter import Attached, Mailbox, shown
 from tests.message.corpus.oddities import FILENAMES, HEADER_TEXTS, TEXTS

@@ -9,7 +9,7 @@ import pytest
 from batchsend.message import css
 from batchsend.message.css import inlined, inlined_source
 from batchsend.message.templates import Templates
-from batchsend.records import Record
+from batchsend.recipients import Record
 from tests.message.composing import ANN, body, compose, composer, parse
 
 if TYPE_CHECKING:

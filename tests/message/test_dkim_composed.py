@@ -15,7 +15,7 @@ from batchsend import Batch, Outcome
 from batchsend.campaign import Dkim, Message
 from batchsend.errors import RecordError, UsageError
 from batchsend.message.composer import Composer
-from batchsend.records import Record
+from batchsend.recipients import Record
 from batchsend.sink import Received, Sink, SinkOptions
 from tests.tools.dkim_verifier import DOMAIN, by_ed25519, by_rsa, published, verdicts, write_keys
 

@@ -10,7 +10,7 @@ import pytest
 from batchsend.campaign import Message
 from batchsend.errors import RecordError, UsageError
 from batchsend.message.composer import Composer
-from batchsend.records import Record
+from batchsend.recipients import Record
 from tests.message.composing import ANN, body, parse, shape
 
 if TYPE_CHECKING:

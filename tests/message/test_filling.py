@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsend.message.filling import filling
+from batchsend.message.plain_template import filling
 from batchsend.message.templates import Batch
 
 TEXTS = st.text(st.characters(exclude_characters="{}%#"), max_size=20)

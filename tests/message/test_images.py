@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchsend.errors import RecordError
-from batchsend.records import Record
+from batchsend.recipients import Record
 from tests.message.composing import ANN, body, compose, composer, parse
 
 if TYPE_CHECKING:

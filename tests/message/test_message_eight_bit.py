@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batchsend.campaign import Dkim
-from batchsend.records import Record
+from batchsend.recipients import Record
 from tests.message.composing import ANN, compose, composer
 
 GREETING = "Grüße aus Köln, {{ name }}\n"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from batchsend.campaign import Attachment, Message
 from batchsend.errors import RecordError
 from batchsend.message.composer import Composer
-from batchsend.records import Record
+from batchsend.recipients import Record
 from tests.message.composing import shape
 
 if TYPE_CHECKING:

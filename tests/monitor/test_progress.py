@@ -12,7 +12,7 @@ import pytest
 import batchsend
 from batchsend import Batch, Stage
 from batchsend.campaign import Overrides
-from batchsend.records import open_records
+from batchsend.recipients import open_records
 from tests.cli.commandline import make_campaign
 from tests.delivery.harness import GUARD, CountingServer, well_behaved
 from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse

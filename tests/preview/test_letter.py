@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from batchsend.message import Envelope, Submission
-from batchsend.preview.letter import Letter
 from batchsend.preview.page import page
+from batchsend.preview.parsed_message import ParsedMessage
 from batchsend.preview.shown import plain, show, visible
 
 PIXEL = b"\x89PNG\r\n\x1a\n not really"
@@ -35,9 +35,11 @@ def message(*, text: str | None = "Hello\n", html: str | None = None) -> EmailMe
     return built
 
 
-def letter(of: EmailMessage | bytes) -> Letter:
+def letter(of: EmailMessage | bytes) -> ParsedMessage:
     content = of if isinstance(of, bytes) else of.as_bytes()
-    return Letter.of(Submission(record=7, envelope=Envelope("desk@example.com", "zoe@example.com"), content=content))
+    return ParsedMessage.of(
+        Submission(record=7, envelope=Envelope("desk@example.com", "zoe@example.com"), content=content)
+    )
 
 
 def with_picture() -> EmailMessage:
@@ -51,7 +53,7 @@ def with_picture() -> EmailMessage:
     return built
 
 
-def on_terminal(of: Letter, *, raw: bool = False, width: int = 80) -> str:
+def on_terminal(of: ParsedMessage, *, raw: bool = False, width: int = 80) -> str:
     out = StringIO()
     show(of, Console(file=out, width=width, force_terminal=True, color_system="standard"), raw=raw)
     return out.getvalue()

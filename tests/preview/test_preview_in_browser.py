@@ -15,7 +15,7 @@ from tests.report.browser import DESKTOP, PHONE, Browser, Scheme, browsing
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from batchsend.preview.letter import Letter
+    from batchsend.preview.parsed_message import ParsedMessage
 
 BREAKS_OUT = (
     "<script>top.document.title='ran'; alert(1)</script>",
@@ -32,7 +32,7 @@ def browser() -> Iterator[Browser]:
         yield opened
 
 
-def written(folder: Path, of: Letter) -> str:
+def written(folder: Path, of: ParsedMessage) -> str:
     path = folder / "preview.html"
     path.write_text(page(of))
     return path.as_uri()

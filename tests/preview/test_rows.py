@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchsend.preview.rows import Rows
-from batchsend.records import BadRecord, Record
+from batchsend.recipients import BadRecord, Record
 
 if TYPE_CHECKING:
     from pathlib import Path

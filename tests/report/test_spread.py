@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsend.report.spread import Spread
+from batchsend.report.histogram import Histogram
 
 seconds = st.floats(1e-5, 3600)
 
 
 @given(st.lists(seconds, min_size=1), st.sampled_from([0.0, 0.5, 0.9, 0.99, 1.0]))
 def test_a_quantile_is_right_to_two_per_cent(times: list[float], part: float) -> None:
-    spread = Spread()
+    spread = Histogram()
     spread.update(times)
     place = max(0, -int(-part * len(times) // 1) - 1)
     assert spread.quantile(part) == pytest.approx(sorted(times)[place], rel=0.02)
@@ -22,7 +22,7 @@ def test_a_quantile_is_right_to_two_per_cent(times: list[float], part: float) ->
 
 @given(st.lists(seconds, min_size=1), st.integers(20, 60))
 def test_all_times_are_in_the_histogram(times: list[float], bars: int) -> None:
-    spread = Spread()
+    spread = Histogram()
     for time in times:
         spread.update([time])
     found = list(spread.histogram(bars))
@@ -33,8 +33,8 @@ def test_all_times_are_in_the_histogram(times: list[float], bars: int) -> None:
 
 
 def test_no_time_at_all_and_none() -> None:
-    spread = Spread()
+    spread = Histogram()
     spread.update([0.0, 0.0])
     assert spread.quantile(0.5) == 0.0
-    assert Spread().quantile(0.5) == 0.0
-    assert list(Spread().histogram(10)) == []
+    assert Histogram().quantile(0.5) == 0.0
+    assert list(Histogram().histogram(10)) == []

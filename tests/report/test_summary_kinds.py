@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from batchsend.outcome import DeliveryResult, Outcome, Stage
-from batchsend.report.summary import Summary
+from batchsend.run.summary import Summary
 
 
 def refusal(record: int, text: str, *, code: int = 550, reason: str | None = None) -> DeliveryResult:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsend.errors import RunError
-from batchsend.results.addressees import Addressees
+from batchsend.recipients.addressees import Addressees
 
 # So small that a few thousand addresses need all kinds of tables, and buckets overflow.
 SMALL = partial(Addressees, places=64, buckets=16)

@@ -18,7 +18,7 @@ import pytest
 from anyio import to_thread
 
 from batchsend import Server, Timeouts
-from batchsend.delivery.opening import Opener, OpeningError
+from batchsend.delivery.connector import ConnectError, Connector
 from batchsend.errors import UsageError
 from batchsend.sink import Received, Sink, SinkOptions, Tls, parse_rule
 
@@ -113,8 +113,8 @@ async def test_clear_text_behind_starttls_ends_the_connection() -> None:
 async def test_it_ends_at_once_where_a_client_has_just_rejected_its_certificate() -> None:
     with anyio.fail_after(20):
         async with Sink(SinkOptions(tls="starttls")) as sink:
-            with pytest.raises(OpeningError, match="certificate"):
-                await Opener([Server(host="127.0.0.1", port=sink.port)], Timeouts()).open()
+            with pytest.raises(ConnectError, match="certificate"):
+                await Connector([Server(host="127.0.0.1", port=sink.port)], Timeouts()).open()
 
 
 @pytest.mark.parametrize("tls", ["starttls", "implicit"])

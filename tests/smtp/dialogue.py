@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from batchsend.smtp import commands
 from batchsend.smtp.client import Client
 from batchsend.smtp.content import dot_stuffed
-from batchsend.smtp.transaction import Fate, Transaction
+from batchsend.smtp.transaction import Disposition, Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -209,9 +209,9 @@ class Player:
 
     def _note(self, transactions: Iterable[Transaction[int]]) -> None:
         for transaction in transactions:
-            fate = f"{transaction.key} {transaction.fate.value}"
+            fate = f"{transaction.key} {transaction.disposition.value}"
             if transaction.reply is not None:
                 fate += f" {transaction.reply.code}"
-            if transaction.fate is not Fate.UNSENT:
+            if transaction.disposition is not Disposition.UNSENT:
                 fate += f" at {transaction.stage}"
             self.fates.append(fate)

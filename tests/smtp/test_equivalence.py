@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from batchsend.outcome import Stage
 from batchsend.smtp.client import Client
 from batchsend.smtp.state import State
-from batchsend.smtp.transaction import Fate
+from batchsend.smtp.transaction import Disposition
 from tests.smtp.model_server import DROP, SILENT_ACCEPT, Decision, Habits, ModelServer
 from tests.smtp.session_driver import Drive, envelope
 
@@ -74,7 +74,7 @@ def check_truth(drive: Drive) -> None:
     assert len(set(accepted)) == len(accepted)
     for transaction in drive.ended:
         taken = envelope(transaction.key) in accepted
-        if transaction.fate is Fate.UNSENT:
+        if transaction.disposition is Disposition.UNSENT:
             assert not taken
         elif transaction.reply is not None:
             assert taken == (transaction.reply.code < 300)
@@ -129,9 +129,9 @@ def test_a_session_that_ends_early_changes_only_what_was_not_decided(
     session = drive(mode, decided, habits, random, depth=depth)
     for record, outcome in told(session).items():
         assert outcome == decided[record - 1].outcome(chunked=mode == "chunking")
-    in_doubt = [transaction for transaction in session.ended if transaction.fate is Fate.IN_DOUBT]
+    in_doubt = [transaction for transaction in session.ended if transaction.disposition is Disposition.IN_DOUBT]
     assert len(in_doubt) <= (depth if mode == "chunking" else 1)
-    if session.client.farewell is not None:
+    if session.client.closing_reply is not None:
         assert in_doubt == []
 
 

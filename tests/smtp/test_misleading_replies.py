@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from batchsend.smtp import commands
 from batchsend.smtp.client import Client
-from batchsend.smtp.transaction import Fate, Transaction
+from batchsend.smtp.transaction import Disposition, Transaction
 from tests.smtp.model_server import Decision, Habits, ModelServer
 from tests.smtp.session_driver import Drive, envelope
 from tests.smtp.test_equivalence import Mode, decisions, modes
@@ -101,11 +101,11 @@ def test_one_anomaly_never_misleads_beyond_the_account(
     assert not any(differs(transaction) for transaction in confirmed)
     # What is called unsent, or was not committed, never arrived.
     for transaction in driven.ended:
-        if transaction.fate is Fate.UNSENT or not transaction.committed:
+        if transaction.disposition is Disposition.UNSENT or not transaction.committed:
             assert envelope(transaction.key)[1] not in taken
     # No reply is believed that a broken stream leaves half of.
     if client.error is not None:
-        assert not any(transaction.fate is Fate.ANSWERED for transaction in driven.abandoned)
+        assert not any(transaction.disposition is Disposition.ANSWERED for transaction in driven.abandoned)
     # Nothing is unconfirmed in a session that came to its end.
     if client.error is None and not driven.stalled:
         assert client.unconfirmed == 0

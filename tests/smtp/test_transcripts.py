@@ -71,7 +71,7 @@ def test_octet_by_octet(path: Path) -> None:
 def test_a_connection_lost_anywhere_is_accounted_for(path: Path) -> None:
     """After each octet from the server every message begun has one fate, and is in doubt only if all of it was written.
 
-    Whether the server answered with a refusal or a farewell, only the octets so far can tell; so nothing is said here
+    Whether the server answered with a refusal or a closing reply, only the octets so far can tell; nothing is said here
     about what is answered but that it is answered once.
     """
     dialogue = read(path)
@@ -88,5 +88,5 @@ def test_a_connection_lost_anywhere_is_accounted_for(path: Path) -> None:
             if player.whole(key) not in player.written:
                 assert "in doubt" not in fate
                 assert "at content" not in fate
-            elif player.client.farewell is None:
+            elif player.client.closing_reply is None:
                 assert "unsent" not in fate

@@ -40,7 +40,7 @@ class Case:
     files: dict[str, bytes]
 
     def says(self) -> dict[str, Any]:
-        """What the message must say, by the attributes of `Letter` that can be known before it is composed."""
+        """What the message must say, by the attributes of `ParsedMessage` that can be known before it is composed."""
         body: Body = self.structure.says(self.fields)
         name, token = _trimmed(self.fields["name"]), self.fields["token"]
         return {

@@ -15,9 +15,9 @@ import orjson
 
 from batchsend.campaign import load
 from batchsend.message import Composer
-from batchsend.records import Record, open_records
+from batchsend.recipients import Record, open_records
 from tests.message.corpus.cases import cases
-from tests.message.corpus.letter import Letter
+from tests.message.corpus.letter import ParsedMessage
 from tests.message.corpus.structures import COMMON
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Composed:
         """The case's name with its campaign's."""
         return f"{self.case.structure.name}: {self.case.name} ({self.file.name})"
 
-    def expected(self, found: Letter) -> Letter:
+    def expected(self, found: ParsedMessage) -> ParsedMessage:
         """What the message must say, where a parser found this.
 
         Two things are taken from what was found where it is right: the date, if it lies in the time of composition, and
@@ -67,7 +67,7 @@ class Composed:
         """
         values: dict[str, Any] = self.case.says()
         single = (*HEADER_NAMES, "content-transfer-encoding")
-        return Letter(
+        return ParsedMessage(
             **values,
             message_id=self.message_id,
             names=single if found.names == single else HEADER_NAMES,

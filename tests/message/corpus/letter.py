@@ -47,7 +47,7 @@ class Attached(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
+class ParsedMessage:
     """A message, decoded.
 
     Attributes:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from tests.message.corpus import python_parser
-from tests.message.corpus.letter import Letter
+from tests.message.corpus.letter import ParsedMessage
 from tests.servers import requirements
 
 if TYPE_CHECKING:
@@ -24,19 +24,19 @@ _WITHIN = 120.0
 _Q_WORD = re.compile(r"=\?utf-8\?q\?([^?=_]*)\?=")  # with nothing encoded in it
 
 
-def python(files: Iterable[Path]) -> list[Letter]:
+def python(files: Iterable[Path]) -> list[ParsedMessage]:
     """Read messages with Python's ``email``."""
     return [python_parser.read(file.read_bytes()) for file in files]
 
 
-def mailparser(files: Sequence[Path]) -> list[Letter]:
+def mailparser(files: Sequence[Path]) -> list[ParsedMessage]:
     """Read messages with Nodemailer's mailparser, all in one process."""
     if not (_MODULES / "mailparser").is_dir():
         requirements.missing("npm's mailparser is not on this machine")
     return _run(["node", str(_HERE / "mailparser.js")], files, {"NODE_PATH": str(_MODULES)})
 
 
-def email_mime(files: Sequence[Path]) -> list[Letter]:
+def email_mime(files: Sequence[Path]) -> list[ParsedMessage]:
     """Read messages with Perl's Email::MIME, all in one process."""
     perl = str(requirements.program("perl"))
     if subprocess.run([perl, "-MEmail::MIME", "-e", "1"], stderr=subprocess.DEVNULL, check=False).returncode:
@@ -44,7 +44,7 @@ def email_mime(files: Sequence[Path]) -> list[Letter]:
     return _run([perl, str(_HERE / "email_mime.pl")], files, {})
 
 
-def as_mailparser_has_it(letter: Letter) -> Letter:
+def as_mailparser_has_it(letter: ParsedMessage) -> ParsedMessage:
     """What mailparser 3.7 makes of a message that says this.
 
     Where a text part is empty it takes the line end before the boundary, which belongs to the boundary (RFC 2046
@@ -56,8 +56,8 @@ def as_mailparser_has_it(letter: Letter) -> Letter:
     return replace(letter, attachments=attachments, text="\n" if is_empty_part else letter.text)
 
 
-def _run(command: list[str], files: Sequence[Path], variables: dict[str, str]) -> list[Letter]:
+def _run(command: list[str], files: Sequence[Path], variables: dict[str, str]) -> list[ParsedMessage]:
     names = "".join(f"{file}\n" for file in files).encode()
     environment = {**os.environ, **variables}
     done = subprocess.run(command, input=names, stdout=subprocess.PIPE, env=environment, check=True, timeout=_WITHIN)
-    return [Letter.from_json(orjson.loads(line)) for line in done.stdout.split(b"\n") if line]
+    return [ParsedMessage.from_json(orjson.loads(line)) for line in done.stdout.split(b"\n") if line]

@@ -7,7 +7,7 @@ from email.header import decode_header, make_header
 from email.message import EmailMessage
 from email.utils import getaddresses
 
-from tests.message.corpus.letter import Attached, Letter, Mailbox, shown
+from tests.message.corpus.letter import Attached, Mailbox, ParsedMessage, shown
 
 
 def parse(content: bytes) -> EmailMessage:
@@ -19,7 +19,7 @@ def parse(content: bytes) -> EmailMessage:
     return message
 
 
-def read(content: bytes) -> Letter:
+def read(content: bytes) -> ParsedMessage:
     """Read a message."""
     message = parse(content)
     bodies = [message.get_body((kind,)) for kind in ("plain", "html")]
@@ -29,7 +29,7 @@ def read(content: bytes) -> Letter:
         for part in message.walk()
         if not part.is_multipart() and part not in bodies
     ]
-    return Letter(
+    return ParsedMessage(
         sender=_mailboxes(message, "From"),
         to=_mailboxes(message, "To"),
         reply_to=_mailboxes(message, "Reply-To"),

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from batchsend.records.lines import TOO_LONG, Lines, TooLong
-from batchsend.records.record import BadRecord, Record
+from batchsend.recipients.lines import TOO_LONG, Lines, TooLong
+from batchsend.recipients.record import BadRecord, Record
 
 if TYPE_CHECKING:
-    from batchsend.records.source import Source
+    from batchsend.recipients.source import Source
 
 _WHITE_SPACE: Final = b" \t\r"
 # orjson makes a float of an integer that 64 bits cannot hold. None of those has fewer digits than this.

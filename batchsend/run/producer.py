@@ -9,16 +9,16 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from batchsend.errors import RecordError
-from batchsend.message.addresses import forward_path
 from batchsend.outcome import DeliveryResult, Outcome
-from batchsend.records import BadRecord, Record
+from batchsend.recipients import BadRecord, Record
+from batchsend.recipients.addresses import forward_path
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from batchsend.message import Composer, Submission, Suppression
-    from batchsend.records import RecordReader
-    from batchsend.results.addressees import Addressees
+    from batchsend.recipients import RecordReader
+    from batchsend.recipients.addressees import Addressees
 
 # Records rendered in one go: the loop does nothing else meanwhile, so this bounds how long a reply waits.
 _RECORDS = 64

@@ -18,7 +18,7 @@ _LEAST: Final = 10**_LOG_LEAST
 _SHIFT: Final = -_LOG_LEAST * _CLASSES
 
 
-class Spread:
+class Histogram:
     """Times in seconds, of which quantiles and a histogram can be had.
 
     Attributes:

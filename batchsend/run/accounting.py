@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from anyio.abc import ObjectSendStream
 
-    from batchsend.delivery.retry import Waiting
     from batchsend.message.submission import Submission
-    from batchsend.report.summary import Summary
     from batchsend.results.groupsync import GroupSync
     from batchsend.results.ledger import Ledger
     from batchsend.results.resumption import Resumption
+    from batchsend.run.retry import RetryQueue
+    from batchsend.run.summary import Summary
 
 # Looking for the deferred records means reading the recipients file again: at most a twentieth of the time goes there.
 _SHARE: Final = 20
@@ -31,7 +31,7 @@ _LEAST_PAUSE: Final = 1.0
 _DEFERRED: Final = Outcome.DEFERRED
 
 
-class Dispatch:
+class Accounting:
     """Takes every outcome down, and says which records are to be offered again.
 
     All the lines of one turn of the loop are one write to the log.
@@ -52,7 +52,7 @@ class Dispatch:
         self,
         ledger: Ledger,
         summary: Summary,
-        waiting: Waiting,
+        waiting: RetryQueue,
         past: Resumption | None = None,
         disk: GroupSync | None = None,
     ) -> None:

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from batchsend.errors import RunError, UsageError
-from batchsend.records.source import Source
+from batchsend.recipients.source import Source
 
 if TYPE_CHECKING:
     from pathlib import Path

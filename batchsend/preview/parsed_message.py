@@ -33,7 +33,7 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
+class ParsedMessage:
     """One record's message.
 
     Attributes:
@@ -62,7 +62,7 @@ class Letter:
         return {part.content_id: part for part in self.attachments if part.content_id is not None}
 
     @classmethod
-    def of(cls, submission: Submission) -> Letter:
+    def of(cls, submission: Submission) -> ParsedMessage:
         """Take a submission's content apart."""
         content = submission.content
         message = message_from_bytes(content, policy=policy.default)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from batchsend.errors import RecordError, UsageError
-from batchsend.message.addresses import forward_path
-from batchsend.message.composer import RECIPIENT_FIELDS
-from batchsend.records import BadRecord, open_records
+from batchsend.recipients import BadRecord, open_records
+from batchsend.recipients.addresses import forward_path
+from batchsend.recipients.record import RECIPIENT_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from batchsend.records import Record
+    from batchsend.recipients import Record
 
 _TABLES = (".csv", ".jsonl")
 _COMPRESSIONS = (".gz", ".zst")

@@ -1,4 +1,4 @@
-"""One rung of the ladder, climbed: test messages through the pool that sends campaigns."""
+"""One point of the ladder, climbed: test messages through the pool that sends campaigns."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from anyio.abc import ObjectSendStream
 
-    from batchsend.bench.gathering import GatheringOpener
+    from batchsend.bench.gathering import GatheringConnector
+    from batchsend.bench.grid import GridPoint
     from batchsend.bench.messages import Messages
-    from batchsend.bench.rungs import Rung
     from batchsend.campaign import Delivery
     from batchsend.message import Submission
     from batchsend.outcome import DeliveryResult
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 _BATCH = 32
 
 LONGEST_SECONDS = 60.0
-"""After so long a rung is over, whatever is left of its messages: a server that asks for less may ask for much less."""
+"""After so long a point is over, whatever is left of its messages: a server may ask for a much slower pace."""
 
 
 class Step:
-    """Sends a rung's messages, as many as it has sessions to open these first; then the clock starts.
+    """Sends a point's messages, as many as it has sessions to open these first; then the clock starts.
 
     Args:
-        rung: How to send.
-        opener: Opens the sessions.
+        point: How to send.
+        connector: Opens the sessions.
         delivery: What else there is to say of how.
         notice: Called with what the server does that no figure tells.
 
@@ -45,16 +45,21 @@ class Step:
     """
 
     def __init__(
-        self, rung: Rung, opener: GatheringOpener, delivery: Delivery, *, notice: Callable[[str], None] = lambda _: None
+        self,
+        point: GridPoint,
+        connector: GatheringConnector,
+        delivery: Delivery,
+        *,
+        notice: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.measurement = Measurement(rung)
+        self.measurement = Measurement(point)
         self._notice = notice
-        self._to_come = rung.connections  # results of the messages that open the sessions
+        self._to_come = point.connections  # results of the messages that open the sessions
         self._open = anyio.Event()
         self._began = 0.0
-        delivery = msgspec.structs.replace(delivery, max_connections=rung.connections, depth=rung.depth)
-        opener.gather(rung.connections)
-        self._pool = Pool(opener, delivery, report=self._report, notice=self._take_notice)
+        delivery = msgspec.structs.replace(delivery, max_connections=point.connections, depth=point.depth)
+        connector.gather(point.connections)
+        self._pool = Pool(connector, delivery, report=self._report, notice=self._take_notice)
 
     def stop(self) -> None:
         """Begin nothing more; what is under way is awaited."""
@@ -83,7 +88,7 @@ class Step:
             raise failure
 
     async def _feed(self, into_pool: ObjectSendStream[list[Submission]], messages: Messages, count: int) -> None:
-        opening = self.measurement.rung.connections
+        opening = self.measurement.point.connections
         async with into_pool:
             try:
                 await into_pool.send(list(messages.make(opening)))

@@ -14,9 +14,8 @@ import anyio
 from aiosmtplib import SMTP, SMTPException, SMTPHeloError
 
 from batchsend.campaign import is_loopback
-from batchsend.delivery.credentials import Credentials
-from batchsend.delivery.trouble import (
-    Trouble,
+from batchsend.delivery.connect_failure import (
+    ConnectFailure,
     closed,
     diagnose,
     no_require_tls,
@@ -24,6 +23,7 @@ from batchsend.delivery.trouble import (
     unreachable,
     unresolved,
 )
+from batchsend.delivery.credentials import Credentials
 from batchsend.errors import SessionError, UsageError
 from batchsend.outcome import Stage
 from batchsend.smtp.extensions import Extensions
@@ -44,7 +44,7 @@ _Place = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
 _Address = tuple[int, int, int, str, _Place]
 
 
-class OpeningError(SessionError):
+class ConnectError(SessionError):
     """A session could not be opened.
 
     Args:
@@ -52,7 +52,7 @@ class OpeningError(SessionError):
         trouble: How far it came, what happened, what to check, and whether trying again can help.
     """
 
-    def __init__(self, where: str, trouble: Trouble) -> None:
+    def __init__(self, where: str, trouble: ConnectFailure) -> None:
         super().__init__(f"{where}: {trouble.what}", remedy=trouble.remedy)
         self.trouble = trouble
 
@@ -71,7 +71,7 @@ class Opened(NamedTuple):
     extensions: Extensions
 
 
-class Opener:
+class Connector:
     """Opens sessions to the first of several servers that takes one.
 
     Args:
@@ -99,19 +99,19 @@ class Opener:
         """Open one session.
 
         Raises:
-            OpeningError: No server could be reached; it is about the one that is preferred. Nothing is left open.
+            ConnectError: No server could be reached; it is about the one that is preferred. Nothing is left open.
         """
-        first: OpeningError | None = None
+        first: ConnectError | None = None
         for route in self._routes:
             try:
                 return await route.open()
-            except OpeningError as error:
+            except ConnectError as error:
                 first = first or error
         if first is None:
             raise UsageError("there is no server to send to", remedy="name one in [server]")
         raise first
 
-    async def open_each(self) -> AsyncGenerator[tuple[str, Opened | OpeningError], None]:
+    async def open_each(self) -> AsyncGenerator[tuple[str, Opened | ConnectError], None]:
         """Open one session after the other, to every address of every server.
 
         Yields:
@@ -120,13 +120,13 @@ class Opener:
         for route in self._routes:
             try:
                 addresses = await route.addresses()
-            except OpeningError as error:
+            except ConnectError as error:
                 yield route.where, error
                 continue
             for address in addresses:
                 try:
                     yield str(address[4][0]), await route.open([address])
-                except OpeningError as error:
+                except ConnectError as error:
                     yield str(address[4][0]), error
 
 
@@ -239,8 +239,8 @@ class _Route:
             raise self._failure(no_require_tls())
         return Opened(self.where, cast("asyncio.Transport", transport), extensions)
 
-    def _failure(self, trouble: Trouble) -> OpeningError:
-        return OpeningError(self.where, trouble)
+    def _failure(self, trouble: ConnectFailure) -> ConnectError:
+        return ConnectError(self.where, trouble)
 
 
 async def _reach(connection: socket.socket, place: _Place) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Level = Literal["info", "warning", "error"]
 
 
-class Voice:
+class Console:
     """Says everything that a command has to say while it runs, in one form.
 
     Attributes:
@@ -68,5 +68,5 @@ class Voice:
                 self._print(printable(line))
 
 
-pass_voice = click.make_pass_decorator(Voice, ensure=True)
-"""Hands a command the voice of this invocation as its first argument."""
+pass_console = click.make_pass_decorator(Console, ensure=True)
+"""Hands a command the console of this invocation as its first argument."""

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from batchsend.records.source import Source
+    from batchsend.recipients.source import Source
 
 LONGEST_LINE: Final = 16 * 1024 * 1024
 """The longest line that is read, in bytes; a record on a longer one is bad, and is skipped without being held."""

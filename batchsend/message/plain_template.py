@@ -19,7 +19,7 @@ _TO_ESCAPE = re.compile(r"[&<>'\"]")  # what markupsafe escapes
 _SPECIAL = frozenset({"self", "super", "loop", "caller", "varargs", "kwargs"})
 
 
-class Filling:
+class PlainTemplate:
     """Text and the names of variables by turns; renders as the template that it was made of, without its machinery.
 
     Jinja2 makes a context for every rendering, which costs more than a dozen substitutions. What is no more than text
@@ -81,7 +81,7 @@ class Filling:
         return "".join(self.interleave(self.values(variables)))
 
 
-def filling(tree: nodes.Template, *, escaped: bool) -> Filling | None:
+def filling(tree: nodes.Template, *, escaped: bool) -> PlainTemplate | None:
     """The short way for a parsed template, or None if it needs more than names."""
     own = [""]
     names: list[str] = []
@@ -96,7 +96,7 @@ def filling(tree: nodes.Template, *, escaped: bool) -> Filling | None:
                 own.append("")
             else:
                 return None
-    return Filling(own, names, escaped=escaped)
+    return PlainTemplate(own, names, escaped=escaped)
 
 
 def _name(piece: nodes.Expr) -> str | None:

@@ -1,4 +1,4 @@
-"""Climbs the ladder: the same messages at every rung, through the pool that sends campaigns."""
+"""Climbs the ladder: the same messages at every point, through the pool that sends campaigns."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from batchsend.bench.grid import GridPoint, allot, fewest
+from batchsend.bench.measure import Step
 from batchsend.bench.probe import Probe, probe
-from batchsend.bench.rungs import Rung, allot, fewest
-from batchsend.bench.step import Step
 from batchsend.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from batchsend.bench.gathering import GatheringOpener
+    from batchsend.bench.gathering import GatheringConnector
     from batchsend.bench.measurement import Measurement
     from batchsend.bench.messages import Messages
     from batchsend.campaign import Delivery
@@ -25,19 +25,19 @@ class Bench:
     """One bench of one server.
 
     Args:
-        opener: Opens its sessions.
-        delivery: What holds at every rung: rotation, rate, time-outs.
-        rungs: The ladder; where the server offers no CHUNKING, only the rungs of depth 1 are climbed.
+        connector: Opens its sessions.
+        delivery: What holds at every point: rotation, rate, time-outs.
+        grid: The ladder; where the server offers no CHUNKING, only the grid of depth 1 are climbed.
         messages: Makes the messages.
         total: How many there may be in all.
         notice: Called with what the server does that no figure tells, one line each.
-        asked: Called with what one session tells of the server, before the first rung.
-        measured: Called with each rung's measurement once it is complete.
+        asked: Called with what one session tells of the server, before the first point.
+        measured: Called with each point's measurement once it is complete.
 
     Attributes:
         probe: What one session told of the server, or None before it was asked.
-        measurements: What was measured, rung by rung.
-        stopped: Why not every rung was climbed, or None.
+        measurements: What was measured, point by point.
+        stopped: Why not every point was climbed, or None.
 
     Raises:
         UsageError: There are not enough messages for the ladder.
@@ -45,9 +45,9 @@ class Bench:
 
     def __init__(
         self,
-        opener: GatheringOpener,
+        connector: GatheringConnector,
         delivery: Delivery,
-        rungs: Sequence[Rung],
+        grid: Sequence[GridPoint],
         messages: Messages,
         total: int,
         *,
@@ -55,18 +55,18 @@ class Bench:
         asked: Callable[[Probe], None] = lambda _: None,
         measured: Callable[[Measurement], None] = lambda _: None,
     ) -> None:
-        if total < fewest(rungs):
+        if total < fewest(grid):
             raise UsageError(
-                f"{total:,} messages are too few for {len(rungs)} rungs with up to "
-                f"{max(rung.connections for rung in rungs)} connections",
-                remedy=f"give --messages {fewest(rungs)} or more, or fewer --max-connections and --depth",
+                f"{total:,} messages are too few for {len(grid)} grid with up to "
+                f"{max(point.connections for point in grid)} connections",
+                remedy=f"give --messages {fewest(grid)} or more, or fewer --max-connections and --depth",
             )
         self.probe: Probe | None = None
         self.measurements: list[Measurement] = []
         self.stopped: str | None = None
-        self._opener = opener
+        self._connector = connector
         self._delivery = delivery
-        self._rungs = rungs
+        self._rungs = grid
         self._messages = messages
         self._total = total
         self._notice = notice
@@ -94,20 +94,20 @@ class Bench:
             RunError: The server cannot be reached, or refuses the sender. What was measured until then is kept.
         """
         with self._asking:
-            self.probe = await probe(self._opener, self._delivery.timeouts)
+            self.probe = await probe(self._connector, self._delivery.timeouts)
         if self.probe is None:
             return
         self._asked(self.probe)
         await self._climb(self.probe.extensions)
 
     async def _climb(self, offered: Extensions) -> None:
-        rungs = self._rungs
+        grid = self._rungs
         if not (offered.chunking and offered.pipelining):
-            rungs = list(dict.fromkeys(Rung(rung.connections, 1) for rung in rungs))
-        for rung, count in zip(rungs, allot(self._total, rungs), strict=True):
+            grid = list(dict.fromkeys(GridPoint(point.connections, 1) for point in grid))
+        for point, count in zip(grid, allot(self._total, grid), strict=True):
             if self.stopped is not None:
                 return
-            self._step = step = Step(rung, self._opener, self._delivery, notice=self._notice)
+            self._step = step = Step(point, self._connector, self._delivery, notice=self._notice)
             self.measurements.append(measurement := step.measurement)
             try:
                 await step.run(self._messages, count)
@@ -115,6 +115,6 @@ class Bench:
                 self._step = None
                 self._measured(measurement)
             if not measurement.accepted:
-                self.stop(f"at {rung} nothing was accepted")
+                self.stop(f"at {point} nothing was accepted")
             elif measurement.throttled:
-                self.stop(f"at {rung} the server asked for less")
+                self.stop(f"at {point} the server asked for less")

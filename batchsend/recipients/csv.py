@@ -10,11 +10,11 @@ from itertools import count, repeat
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from batchsend.errors import UsageError
-from batchsend.records.lines import TOO_LONG, Lines, TooLong
-from batchsend.records.record import BadRecord, Record
+from batchsend.recipients.lines import TOO_LONG, Lines, TooLong
+from batchsend.recipients.record import BadRecord, Record
 
 if TYPE_CHECKING:
-    from batchsend.records.source import Source
+    from batchsend.recipients.source import Source
 
 REACH: Final = 1024 * 1024
 """How many characters of a record that spans lines may precede its last line."""

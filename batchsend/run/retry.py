@@ -18,7 +18,7 @@ class _Entry(NamedTuple):
     attempt: int
 
 
-class Waiting:
+class RetryQueue:
     """The waiting records, by the time at which they are due. It holds their numbers, not their messages.
 
     Args:
@@ -68,4 +68,4 @@ class Waiting:
         return due
 
     def __repr__(self) -> str:
-        return f"<Waiting {len(self)} records>"
+        return f"<RetryQueue {len(self)} records>"

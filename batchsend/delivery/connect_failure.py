@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-class Trouble(NamedTuple):
+class ConnectFailure(NamedTuple):
     """Why a session could not be opened.
 
     Attributes:
@@ -32,36 +32,42 @@ class Trouble(NamedTuple):
     lasting: bool = False
 
 
-def unresolved(error: Exception) -> Trouble:
+def unresolved(error: Exception) -> ConnectFailure:
     """The host has no address."""
     reason = error.strerror if isinstance(error, OSError) else error
-    return Trouble(Stage.CONNECT, f"the host name cannot be resolved: {reason}", "check host in [server], and the DNS")
+    return ConnectFailure(
+        Stage.CONNECT, f"the host name cannot be resolved: {reason}", "check host in [server], and the DNS"
+    )
 
 
-def unreachable(failures: Iterable[str]) -> Trouble:
+def unreachable(failures: Iterable[str]) -> ConnectFailure:
     """None of the host's addresses takes a connection; ``failures`` says why, one each."""
     what = f"cannot connect: {'; '.join(dict.fromkeys(failures))}"
-    return Trouble(Stage.CONNECT, what, "check host and port in [server], and that a server runs there")
+    return ConnectFailure(Stage.CONNECT, what, "check host and port in [server], and that a server runs there")
 
 
-def closed(stage: Stage) -> Trouble:
+def closed(stage: Stage) -> ConnectFailure:
     """The server hung up without a reply."""
-    return Trouble(stage, f"the server closed the connection at {stage}", "see the server's log, or try again later")
+    return ConnectFailure(
+        stage, f"the server closed the connection at {stage}", "see the server's log, or try again later"
+    )
 
 
-def not_loopback() -> Trouble:
+def not_loopback() -> ConnectFailure:
     """The host's name says loopback, its address does not, and there are credentials and no TLS."""
     what = "credentials are not sent without TLS, and this is not loopback"
-    return Trouble(Stage.CONNECT, what, 'set tls = "starttls" or tls = "implicit"', lasting=True)
+    return ConnectFailure(Stage.CONNECT, what, 'set tls = "starttls" or tls = "implicit"', lasting=True)
 
 
-def no_require_tls() -> Trouble:
+def no_require_tls() -> ConnectFailure:
     """The campaign asks for verified TLS all the way, and the server cannot promise it."""
     what = "the server does not offer REQUIRETLS, and without it nothing is sent"
-    return Trouble(Stage.EHLO, what, "take require_tls out of [delivery] if TLS to this server is enough", lasting=True)
+    return ConnectFailure(
+        Stage.EHLO, what, "take require_tls out of [delivery] if TLS to this server is enough", lasting=True
+    )
 
 
-def diagnose(stage: Stage, error: Exception, host: str) -> Trouble:
+def diagnose(stage: Stage, error: Exception, host: str) -> ConnectFailure:
     """What aiosmtplib or the TLS library raised at this stage.
 
     Args:
@@ -75,40 +81,44 @@ def diagnose(stage: Stage, error: Exception, host: str) -> Trouble:
     if isinstance(error, SMTPResponseException):
         return _refused(stage, error)
     if isinstance(error, SMTPTimeoutError | TimeoutError):
-        return Trouble(stage, f"no answer at {stage} in time", "check that this port speaks SMTP, or try again later")
+        return ConnectFailure(
+            stage, f"no answer at {stage} in time", "check that this port speaks SMTP, or try again later"
+        )
     if isinstance(error, SMTPServerDisconnected | ConnectionError):
         return closed(stage)
     return _not_offered(stage, error)
 
 
-def _tls(stage: Stage, error: ssl.SSLError, host: str) -> Trouble:
+def _tls(stage: Stage, error: ssl.SSLError, host: str) -> ConnectFailure:
     if isinstance(error, ssl.SSLCertVerificationError):
         what = f"the certificate is not trusted: {error.verify_message}"
         remedy = f"check that {host} is the server's name; to trust a private CA, set ca_file in [server]"
     else:
         what = f"TLS failed: {error.reason or error}"
         remedy = 'check port and tls in [server]: 587 speaks "starttls", 465 "implicit"'
-    return Trouble(stage, what, remedy, lasting=True)
+    return ConnectFailure(stage, what, remedy, lasting=True)
 
 
-def _refused(stage: Stage, error: SMTPResponseException) -> Trouble:
+def _refused(stage: Stage, error: SMTPResponseException) -> ConnectFailure:
     reply = Reply(error.code, error.message.encode("utf-8", "surrogateescape"))
     if isinstance(error, SMTPAuthenticationError):
         lasting = reply.code >= 500
         remedy = "check username and password in [server]" if lasting else "try again later"
-        return Trouble(stage, f"the credentials were refused: {reply}", remedy, reply, lasting)
+        return ConnectFailure(stage, f"the credentials were refused: {reply}", remedy, reply, lasting)
     lasting = stage is Stage.STARTTLS and reply.code >= 500
-    return Trouble(
+    return ConnectFailure(
         stage, f"refused at {stage}: {reply}", "see what the server says, or try again later", reply, lasting
     )
 
 
-def _not_offered(stage: Stage, error: Exception) -> Trouble:
+def _not_offered(stage: Stage, error: Exception) -> ConnectFailure:
     if stage is Stage.STARTTLS:
         what = "the server does not offer STARTTLS, and without it nothing is sent"
-        return Trouble(stage, what, 'if this port speaks TLS from the start (465), set tls = "implicit"', lasting=True)
+        return ConnectFailure(
+            stage, what, 'if this port speaks TLS from the start (465), set tls = "implicit"', lasting=True
+        )
     if stage is Stage.AUTH:
         what = "the server offers no way to authenticate that batchsend knows"
         remedy = "take username and password out of [server] if it wants none; otherwise check port and tls"
-        return Trouble(stage, what, remedy, lasting=True)
-    return Trouble(stage, f"failed at {stage}: {error}")
+        return ConnectFailure(stage, what, remedy, lasting=True)
+    return ConnectFailure(stage, f"failed at {stage}: {error}")

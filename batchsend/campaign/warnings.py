@@ -17,7 +17,7 @@ _RELAYING: Final = 25
 _PRIVATE: Final = (".local", ".internal", ".home.arpa", ".test", ".lan")
 
 
-def cautions(servers: Iterable[Server]) -> Iterator[str]:
+def server_warnings(servers: Iterable[Server]) -> Iterator[str]:
     """What to say about the servers of a campaign, one line each.
 
     Port 25 is for relaying between servers; submission has ports of its own (RFC 6409 §3.1, RFC 8314 §3).

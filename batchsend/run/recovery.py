@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from batchsend.errors import RecordError, UsageError
 from batchsend.outcome import DeliveryResult, Outcome, Stage
-from batchsend.records import BadRecord, Record, open_records
+from batchsend.recipients import BadRecord, Record, open_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,7 +39,7 @@ def outcomes(entries: Iterable[Entry], recipients: Path | Literal["-"], composer
     return found
 
 
-def told(results: Iterable[DeliveryResult]) -> str | None:
+def describe_in_doubt(results: Iterable[DeliveryResult]) -> str | None:
     """What the user should know of them: how many are in doubt, and which; None if none is."""
     in_doubt = [result.record for result in results if result.status is Outcome.IN_DOUBT]
     if not in_doubt:

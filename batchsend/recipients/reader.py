@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from batchsend.errors import UsageError
-from batchsend.records.source import Compression, Source
+from batchsend.recipients.source import Compression, Source
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
     from typing import Self
 
-    from batchsend.records.record import BadRecord, Record
+    from batchsend.recipients.record import BadRecord, Record
 
 _FORMATS: Final = {".csv": "csv", ".jsonl": "jsonl"}
 _COMPRESSIONS: Final[dict[str, Compression]] = {".gz": "gzip", ".zst": "zstd"}
@@ -151,9 +151,9 @@ def _guess(source: Source) -> str:
 
 def _parser(source: Source, kind: str) -> _Parser:
     if kind == "jsonl":
-        from batchsend.records.jsonl import JsonlParser  # noqa: PLC0415 - a run reads one of the two
+        from batchsend.recipients.jsonl import JsonlParser  # noqa: PLC0415 - a run reads one of the two
 
         return JsonlParser(source)
-    from batchsend.records.csv import CsvParser  # noqa: PLC0415 - a run reads one of the two
+    from batchsend.recipients.csv import CsvParser  # noqa: PLC0415 - a run reads one of the two
 
     return CsvParser(source)

@@ -15,26 +15,26 @@ import anyio.lowlevel
 import anyio.to_thread
 from msgspec.structs import replace
 
-from batchsend.campaign import Campaign, cautions, load
-from batchsend.delivery.opening import Opener
+from batchsend.campaign import Campaign, load, server_warnings
+from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
-from batchsend.delivery.retry import Waiting
-from batchsend.dispatch import Dispatch
 from batchsend.errors import RunError
 from batchsend.loop import run
 from batchsend.message import Composer, Submission, Suppression
 from batchsend.outcome import Outcome
-from batchsend.producer import Producer
-from batchsend.records import open_records
-from batchsend.report.summary import Summary
-from batchsend.results import killed
-from batchsend.results.addressees import Addressees
+from batchsend.recipients import open_records
+from batchsend.recipients.addressees import Addressees
+from batchsend.recipients.fingerprint import describe, require_unchanged
+from batchsend.recipients.selection import select
 from batchsend.results.groupsync import GroupSync
 from batchsend.results.ledger import Ledger
 from batchsend.results.log import refuse_used
-from batchsend.results.recipients import describe, require_unchanged
 from batchsend.results.run import RecipientsFile, Run
-from batchsend.results.selection import select
+from batchsend.run import recovery
+from batchsend.run.accounting import Accounting
+from batchsend.run.producer import Producer
+from batchsend.run.retry import RetryQueue
+from batchsend.run.summary import Summary
 from batchsend.version import __version__
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Batch:
         self._started = time.time()
         self._limit = limit
         self._notice = notice
-        self._opener = Opener(
+        self._connector = Connector(
             campaign.servers, campaign.delivery.timeouts, context, require_tls=campaign.delivery.require_tls
         )
         self._composer = Composer(
@@ -110,7 +110,7 @@ class Batch:
         self._reader = open_records(campaign.recipients)
         self._addressees = None if campaign.delivery.duplicates == "send" else Addressees(campaign.results.parent)
         self._pool: Pool | None = None
-        self._dispatch: Dispatch | None = None
+        self._dispatch: Accounting | None = None
 
     @property
     def counts(self) -> Counter[Outcome]:
@@ -163,15 +163,15 @@ class Batch:
             RunError: The run stopped early: the server is gone or refuses the sender, or the log cannot be written.
         """
         began = time.monotonic()
-        for caution in cautions(self.campaign.servers):
+        for caution in server_warnings(self.campaign.servers):
             self._notice(caution)
         try:
             with self._reader, self._closing(), self._ledger(await self._run_line()) as ledger:
                 disk = GroupSync(ledger) if self._durable else None
-                self._dispatch = dispatch = Dispatch(ledger, self.summary, self._retries(), self._resumption, disk)
+                self._dispatch = dispatch = Accounting(ledger, self.summary, self._retries(), self._resumption, disk)
                 await self._write_what_was_in_flight(ledger)
                 self._pool = pool = Pool(
-                    self._opener,
+                    self._connector,
                     self.campaign.delivery,
                     report=dispatch.offered,
                     commit=dispatch.commit,
@@ -236,12 +236,12 @@ class Batch:
             self.campaign.results, line, capacity=capacity, resumption=self._resumption, durable=self._durable
         )
 
-    def _retries(self) -> Waiting:
+    def _retries(self) -> RetryQueue:
         delivery = self.campaign.delivery
         if self._reader.blocking and delivery.max_attempts > 1:
             self._notice(f"{self._reader.name} cannot be read twice: deferred records are not tried again in this run")
-            return Waiting(max_attempts=1, pause=delivery.retry_after)
-        return Waiting(max_attempts=delivery.max_attempts, pause=delivery.retry_after)
+            return RetryQueue(max_attempts=1, pause=delivery.retry_after)
+        return RetryQueue(max_attempts=delivery.max_attempts, pause=delivery.retry_after)
 
     def _first_pass(self, report: Callable[[DeliveryResult], None]) -> Producer:
         producer = partial(
@@ -263,7 +263,7 @@ class Batch:
             was_offered=past.was_offered,
         )
 
-    async def _send(self, pool: Pool, dispatch: Dispatch, disk: GroupSync | None) -> None:
+    async def _send(self, pool: Pool, dispatch: Accounting, disk: GroupSync | None) -> None:
         """Run producer and pool side by side until the pool is done, and what syncs the account."""
         into_pool, from_producer = anyio.create_memory_object_stream[list[Submission]](1)
         failure: RunError | None = None
@@ -289,7 +289,7 @@ class Batch:
         if failure is not None:
             raise failure
 
-    async def _produce(self, into_pool: ObjectSendStream[list[Submission]], dispatch: Dispatch) -> None:
+    async def _produce(self, into_pool: ObjectSendStream[list[Submission]], dispatch: Accounting) -> None:
         """All records once, and the deferred ones again: while the first pass goes on, and after it."""
 
         async def hand_over(batch: list[Submission]) -> None:
@@ -302,7 +302,7 @@ class Batch:
             await self._again(chosen, into_pool, dispatch)
 
     async def _again(
-        self, chosen: dict[int, int], into_pool: ObjectSendStream[list[Submission]], dispatch: Dispatch
+        self, chosen: dict[int, int], into_pool: ObjectSendStream[list[Submission]], dispatch: Accounting
     ) -> None:
         """Read the recipients file from its beginning for the records that are due."""
         began, handing_over = time.monotonic(), 0.0
@@ -335,12 +335,12 @@ class Batch:
         if past is None or not past.in_flight:
             return
         results = await anyio.to_thread.run_sync(
-            killed.outcomes, past.in_flight, self.campaign.recipients, self._composer
+            recovery.outcomes, past.in_flight, self.campaign.recipients, self._composer
         )
         for result in results:
             ledger.append(result)
         ledger.flush()
-        if (told := killed.told(results)) is not None:
+        if (told := recovery.describe_in_doubt(results)) is not None:
             self._notice(told)
             if not past.sends(Outcome.IN_DOUBT):
                 command = f"batchsend resume {shlex.quote(str(past.path))} --retry in_doubt"

@@ -1,0 +1,62 @@
+"""The grid of a ladder: how many connections at which depth, and how many messages each is worth."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+class GridPoint(NamedTuple):
+    """One way of sending.
+
+    Attributes:
+        connections: Sessions open at once.
+        depth: Transactions of one session that may be unanswered at once.
+    """
+
+    connections: int
+    depth: int
+
+    @property
+    def in_flight(self) -> int:
+        """How many messages may be unanswered at once, all sessions together."""
+        return self.connections * self.depth
+
+    def __str__(self) -> str:
+        plural = "" if self.connections == 1 else "s"
+        return f"{self.connections} connection{plural} at depth {self.depth}"
+
+
+def ladder(connections: Iterable[int], depths: Iterable[int]) -> list[GridPoint]:
+    """Every combination once, from the gentlest to the one that asks most of the server."""
+    grid = {GridPoint(number, depth) for number in connections for depth in depths}
+    return sorted(grid, key=lambda point: (point.connections, point.depth))
+
+
+def fewest(grid: Sequence[GridPoint]) -> int:
+    """The fewest messages that all grid together can be measured with: one to open each session, and one to time."""
+    return sum(point.connections + 1 for point in grid)
+
+
+def allot(messages: int, grid: Sequence[GridPoint]) -> list[int]:
+    """Divide messages among the grid: what opens each one's sessions first, the rest by how much each can take.
+
+    A point's part of the rest grows with the square root of what it has in flight: in proportion to that, the first
+    point would have nothing to measure; in equal parts, the last one would be over before all its sessions are at work.
+
+    Args:
+        messages: How many there are in all; at least `fewest`.
+        grid: What they are for.
+
+    Returns:
+        How many each point gets, what opens its sessions included; in all at most ``messages``.
+    """
+    rest = messages - fewest(grid)
+    weights = [math.sqrt(point.in_flight) for point in grid]
+    return [
+        point.connections + 1 + math.floor(rest * (weight / sum(weights)))
+        for point, weight in zip(grid, weights, strict=True)
+    ]
