@@ -141,8 +141,8 @@ def check_media_type(text: str) -> None:
     Raises:
         RecordError: It is not a media type (RFC 2045 §5.1), or one that no file can have.
     """
-    if not _MEDIA_TYPE.fullmatch(text) or len(text) > 200:
-        raise RecordError(f"{text!r} is not a media type such as 'application/pdf' or 'text/csv; charset=utf-8'")
+    if len(text) > 200 or not _MEDIA_TYPE.fullmatch(text):
+        raise RecordError(f"{text[:80]!r} is not a media type such as 'application/pdf' or 'text/csv; charset=utf-8'")
     if text.lower().startswith(("message/", "multipart/")):
         # Such a part may not be in base64 (RFC 2046 §5.2.1, RFC 2045 §6.4).
         raise RecordError(f"a file cannot be attached as {text}: use 'application/octet-stream'")
@@ -196,12 +196,13 @@ def _filename_parameter(filename: str) -> str:
     if len(encoded) <= _NAME_LINE:
         return f"filename*=utf-8''{encoded}"
     sections: list[str] = []
-    while encoded:
-        end = _NAME_LINE
-        if "%" in encoded[end - 2 : end]:  # a section ends between octets
-            end = encoded.rindex("%", 0, end)
-        sections.append(encoded[:end])
-        encoded = encoded[end:]
+    start = 0
+    while start < len(encoded):
+        end = start + _NAME_LINE
+        if (cut := encoded.find("%", end - 2, end)) >= 0:  # a section ends between octets
+            end = cut
+        sections.append(encoded[start:end])
+        start = end
     first, *others = sections
     lines = [f"filename*0*=utf-8''{first}", *(f"filename*{number}*={other}" for number, other in enumerate(others, 1))]
     return ";\r\n ".join(lines)
