@@ -94,7 +94,7 @@ class Lookup:
 
     async def _ask(self, name: str, kind: str) -> Answer:
         if len(name) > _LONGEST_NAME:
-            return Answer(exists=False)
+            raise UnansweredError(f"{name[:40]}… is longer than any name")
         key = name.lower().rstrip("."), kind
         known = self._known.get(key)
         if known is None:

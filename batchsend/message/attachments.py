@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MAX_SIZE = 50_000_000
 """Octets of one attached file."""
 
+MAX_NAME = 255
+"""Characters of an attachment's name: no file can have a longer one."""
+
 MAX_CACHED = 64 << 20
 """Octets of encoded files that are kept in memory for the next record that attaches the same file."""
 
@@ -124,9 +127,11 @@ def file_part(
         content_id: What HTML refers to it by (RFC 2392); with it, the part is shown inline. None for an attachment.
 
     Raises:
-        RecordError: The name holds a control character.
+        RecordError: The name holds a control character, or is longer than any file's.
     """
     shown = file.name if name is None else clean(name, "the name of an attachment")
+    if len(shown) > MAX_NAME:
+        raise RecordError(f"the name of an attachment has {len(shown):,} characters, and {MAX_NAME} is the most")
     headers = f"Content-Type: {media_type or _media_type(file)}\r\n"
     if content_id is not None:
         headers += f"Content-ID: <{content_id}>\r\n"

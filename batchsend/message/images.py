@@ -6,7 +6,6 @@ import mimetypes
 import re
 import secrets
 from functools import cache
-from html import unescape
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -14,6 +13,7 @@ from markupsafe import Markup
 
 from batchsend.errors import RecordError
 from batchsend.message.attachments import file_part
+from batchsend.message.html_tokens import unescaped
 from batchsend.message.marks import covered
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Images:
 
     def _name(self, reference: str) -> str | None:
         """The file that a reference means, or None if it is not to a file."""
-        name = unescape(reference).strip()
+        name = unescaped(reference).strip()
         if name[:4].lower() == "cid:":
             name = name[4:]
             return name if name in self._named or self._is_image(name) else None
@@ -151,7 +151,7 @@ class Images:
 
 
 def _references(source: str) -> Iterator[tuple[int, int, str, str]]:
-    """What a template's source refers to: where it stands, the quotation marks it is to have there, and what it says."""
+    """What a template's source refers to: where that stands, the quotation marks it is to have, and what it says."""
     hidden = covered(source)
     for tag in _TAG.finditer(hidden):
         shows_source = _SHOWS_SOURCE.match(tag[0])

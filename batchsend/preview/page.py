@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 if TYPE_CHECKING:
-    from batchsend.preview.parsed_message import Attachment, ParsedMessage
+    from batchsend.message.parsed import Attachment, ParsedMessage
 
 # RFC 2392 §2: cid:, and the Content-ID percent-encoded.
 _REFERENCE: Final = re.compile(r"""\bcid:([^"'\s<>)]+)""", re.IGNORECASE)

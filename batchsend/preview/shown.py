@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from batchsend.preview.parsed_message import Attachment, ParsedMessage
+    from batchsend.message.parsed import Attachment, ParsedMessage
 
 # Control characters but tab and line feed, line and paragraph separators, bidirectional overrides and isolates, halves
 # of characters: what a terminal obeys, or shows as something else than it is.

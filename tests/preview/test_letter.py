@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from batchsend.message import Envelope, Submission
+from batchsend.message.parsed import ParsedMessage
 from batchsend.preview.page import page
-from batchsend.preview.parsed_message import ParsedMessage
 from batchsend.preview.shown import plain, show, visible
 
 PIXEL = b"\x89PNG\r\n\x1a\n not really"
