@@ -12,7 +12,7 @@ SECONDS: Final = 3.0
 """How long all questions together may take; what has not been answered by then is not known."""
 
 _EACH: Final = 2.0
-# Characters of a name (RFC 1035 §2.3.4), its last dot included: there is none that is longer, and to make A-labels of it
+# Characters of a name (RFC 1035 §2.3.4), its last dot included: none is longer, and to make A-labels of one that is
 # would take quadratic time.
 _LONGEST_NAME: Final = 254
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import anyio
 
-from batchsend.campaign import Delivery
+from batchsend.campaign import Delivery, check_objects
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.errors import RunError
@@ -66,6 +66,7 @@ class Sender:
         notice: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._delivery = delivery or Delivery()
+        check_objects(*servers, self._delivery)
         self._connector = Connector(servers, self._delivery.timeouts, context, require_tls=self._delivery.require_tls)
         self._notice = notice
         self._tasks = anyio.create_task_group()

@@ -111,25 +111,20 @@ def unescaped(text: str) -> str:
 
 def _markup(source: str, at: int) -> Token | None:
     """What begins at a ``<``, or None where that is text."""
-    if name := _TAG_NAME.match(source, at + 1):
+    following = source[at + 1 : at + 2]
+    closes = following == "/"
+    if name := _TAG_NAME.match(source, at + 1 + closes):
         attributes, end = _attributes(source, name.end())
         if end > len(source):  # the document ends in the middle of it: it is no tag, and not shown either
             return Token("declaration", at, len(source))
-        return Token("start", at, end, name[0].lower(), attributes)
-    following = source[at + 1 : at + 2]
-    if following == "/":
-        if name := _TAG_NAME.match(source, at + 2):
-            end = _attributes(source, name.end())[1]
-            return Token("end" if end <= len(source) else "declaration", at, min(end, len(source)), name[0].lower())
-        return Token("declaration", at, _past(source, ">", at + 2)) if at + 2 < len(source) else None
-    if following not in ("!", "?"):
-        return None
+        return Token("end" if closes else "start", at, end, name[0].lower(), () if closes else attributes)
     if source.startswith("<!--", at):
-        if empty := _EMPTY_COMMENT.match(source, at + 4):
-            return Token("comment", at, empty.end())
-        closing = _COMMENT_END.search(source, at + 4)
+        closing = _EMPTY_COMMENT.match(source, at + 4) or _COMMENT_END.search(source, at + 4)
         return Token("comment", at, closing.end() if closing else len(source))
-    return Token("declaration", at, _past(source, ">", at + 1))
+    if following in ("!", "?", "/") and at + 2 < len(source):
+        end = source.find(">", at + 2)
+        return Token("declaration", at, end + 1 if end >= 0 else len(source))
+    return None
 
 
 def _attributes(source: str, at: int) -> tuple[tuple[Attribute, ...], int]:
@@ -150,8 +145,3 @@ def _attributes(source: str, at: int) -> tuple[tuple[Attribute, ...], int]:
     between = _BETWEEN.match(source, at)
     at = between.end() if between else at
     return tuple(found), at + 1
-
-
-def _past(source: str, closing: str, at: int) -> int:
-    end = source.find(closing, at)
-    return len(source) if end < 0 else end + len(closing)

@@ -15,7 +15,7 @@ import anyio.lowlevel
 import anyio.to_thread
 from msgspec.structs import replace
 
-from batchsend.campaign import Campaign, load, server_warnings
+from batchsend.campaign import Campaign, check_objects, load, server_warnings
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.errors import RunError
@@ -81,6 +81,7 @@ class Batch:
         server: str | None = None,
         only: tuple[str, ...] = (),
     ) -> None:
+        check_objects(campaign)
         if resumption is None:
             refuse_used(campaign.results)
         else:
