@@ -88,9 +88,7 @@ class WholeMessage:
         for name, raw in part.raw_items():
             if name.lower().startswith("content-"):
                 _require_plain(name, str(raw))
-        if not isinstance(
-            part.get_param("charset", ""), str
-        ):  # the standard library trips over it
+        if not isinstance(part.get_param("charset", ""), str):  # the standard library trips over it
             raise _refusal("a part has a charset in a language", "Write charset=utf-8, without asterisks.")
         kind = part.get_content_type()
         if part.is_multipart() and kind not in _WHOLE:
