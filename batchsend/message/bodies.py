@@ -57,26 +57,25 @@ class CampaignBody:
         eight_bit: bool,
     ) -> None:
         self._images = images
-        html = _template(message.html, message.html_file, "html", templates.html)
-        text = _template(message.text, message.text_file, "text", templates.text)
-        if html is None and text is None:
+        html_source = _source(message.html, message.html_file, "html")
+        text_source = _source(message.text, message.text_file, "text")
+        if html_source is None and text_source is None:
             raise UsageError("message: there is neither text nor HTML", remedy="Set html_file or text_file.")
         self._skeleton = Skeleton()
         compiled = partial(Text, delimiter=self._skeleton.delimiter, eight_bit=eight_bit)
         self._eight_bit = eight_bit
         self._html: Text | None = None
         self._text: Text | None = None
-        if html is not None:
+        if html_source is not None:
             with naming("message.html"):
-                finish = None
-                if message.inline_css:
-                    html, finish = _with_inline_css(html, templates)
+                html, finish = _html(*html_source, templates, inline_css=message.inline_css)
                 self._html = compiled(html, where="html", finish=finish)
-        if text is not None:
+        if text_source is not None:
+            text = templates.text(*text_source)
             with naming("message.text"):
                 self._text = compiled(text, where="text")
         self._derived: Encoded | None = None
-        if text is None and self._html is not None and self._html.constant is not None:
+        if self._text is None and self._html is not None and self._html.constant is not None:
             with naming("message.html"):
                 self._derived = self._derive(self._html.constant[0])
         # What the campaign's author names may lie anywhere; what a record names may not.
@@ -85,7 +84,7 @@ class CampaignBody:
             _Attachment(one, files if "{" in one.file else anywhere, templates, images)
             for one in _with_options(message)
         ]
-        if html is None and any(one.inline for one in self._attachments):
+        if self._html is None and any(one.inline for one in self._attachments):
             raise UsageError(
                 "message.attachments: inline is for what HTML shows, and there is none",
                 remedy="Leave inline out, or add html_file.",
@@ -177,14 +176,17 @@ class _Attachment:
         return file, file_part(file, name=name, media_type=self._type, content_id=content_id)
 
 
-def _with_inline_css(html: Template, templates: Templates) -> tuple[Template, Callable[[str], str] | None]:
-    """The HTML with its style sheets inlined, and what does it for each record where it could not be done for all."""
+def _html(
+    source: str, where: str, templates: Templates, *, inline_css: bool
+) -> tuple[Template, Callable[[str], str] | None]:
+    """The HTML, its style sheets inlined where that is asked for; and what does it for each record, if it has to be."""
+    template = templates.html(source, where)
+    if not inline_css:
+        return template, None
     from batchsend.message.css import inlined, inlined_source  # noqa: PLC0415 - only for campaigns that ask for it
 
-    if html.constant is not None:
-        return html, inlined
-    source = inlined_source(html)
-    return (html, inlined) if source is None else (templates.html(source, html.where), None)
+    once = inlined_source(source, templates.fills_in_escaped_values)
+    return (template, inlined) if once is None else (templates.html(once, where), None)
 
 
 def inline_names(message: Message) -> frozenset[str]:
@@ -200,12 +202,10 @@ def _with_options(message: Message) -> list[Attachment]:
     return [one if isinstance(one, Attachment) else Attachment(file=one) for one in message.attachments]
 
 
-def _template(
-    source: str | None, file: Path | None, key: str, compile_template: Callable[[str, str], Template]
-) -> Template | None:
+def _source(source: str | None, file: Path | None, key: str) -> tuple[str, str] | None:
+    """A template's source, and what errors call it."""
     if source is not None:
-        return compile_template(source, f"message.{key}")
+        return source, f"message.{key}"
     if file is not None:
-        where = f"message.{key}_file"
-        return compile_template(read_source(file, where), file.name)
+        return read_source(file, f"message.{key}_file"), file.name
     return None

@@ -1,60 +1,76 @@
-"""Style sheets as style attributes, which every mail reader heeds: once where the template allows it."""
+"""Style sheets as style attributes, which every mail reader heeds: once where the template allows it.
+
+Nothing but style attributes is written, into the source as it is: doctype, comments, conditional comments and sheets
+stay, as there are rules that only a sheet can have (``@media``, ``:hover``, those for one mail reader).
+"""
 
 from __future__ import annotations
 
 import re
 import secrets
 from functools import cache
-from html.parser import HTMLParser
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batchsend.errors import RecordError
+from batchsend.message.css_cascade import Cascade, Known
+from batchsend.message.css_rules import is_structural, last_compound, looks_at_values, rules
+from batchsend.message.html_tokens import Token, tokens
+from batchsend.message.marks import COVER, covered, has_marks, marks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from batchsend.message.template import Template
-
-# Selectors that look at values: of attributes, and at whether there is any text.
-_VALUE_SELECTOR = re.compile(r"\[|:empty", re.IGNORECASE)
-_STYLES = re.compile(r"<style\b.*?</style", re.IGNORECASE | re.DOTALL)
-_DEEPEST = 2_000  # the library goes six times as deep on a stack of eight megabytes
+_CHOSEN_BY: Final = frozenset({"class", "id", "style"})
+# Media that a sheet is for without any condition, as far as mail is read.
+_ANY_MEDIA: Final = frozenset({"", "all", "screen"})
+# <!--[if !mso]><!--> is a comment to browsers, and <![if !mso]> nothing at all: what follows is for them.
+_REVEALED: Final = re.compile(r"<!(?:--)?\[if\b", re.IGNORECASE)
+_REVEALED_END: Final = re.compile(r"<!(?:--<!)?\[endif\]", re.IGNORECASE)
+_OUTPUT_TAG: Final = re.compile(r"<[^\s<>/!][^\s<>]*+((?: [^\s=\"<>]++=\"[^\"]*+\")++)>")
+_NAMES: Final = re.compile(r"--([rw][0-9]+)")
+# What mail readers put around a message, or what only they understand.
+_OF_A_READER: Final = re.compile(
+    r"\[(?:data-og|owa|office365|class~=[\"']?x_)|#(?:outlook|MessageViewBody|MessageWebViewDiv|MailContainer|msgBody)\b"
+    r"|\.(?:ExternalClass|ReadMsgBody|yahoo|aolReplacedBody|moz-text|Singleton|gmail|ios)|\bu\s*\+",
+    re.IGNORECASE,
+)
+_VOID: Final = frozenset(
+    {*("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr")}
+)
+_DEEPEST: Final = 2_000  # the library goes six times as deep on a stack of eight megabytes
 # Tags of elements that may lie within each other without end: neither void ones, nor those that close each other.
-_NESTED = re.compile(
+_NESTED: Final = re.compile(
     r"<(?!/?(?:area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr|p|li|dt|dd|tr|td|th|option)[\s/>])"
     r"(/?)(table|[a-z])",
     re.IGNORECASE,
 )
-_CHOSEN_BY = frozenset({"class", "id", "style"})
 
 
 def inlined(html: str) -> str:
-    """A document with its ``<style>`` sheets in the style attributes of what they apply to.
+    """A document with its ``<style>`` sheets in the style attributes of what they apply to, too.
 
-    Rules that depend on the screen (``@media``) stay in a ``<style>``. Nothing is fetched or read from anywhere.
+    Rules that hold under conditions only stay in the sheets alone. Nothing is fetched or read from anywhere.
 
     Args:
-        html: A rendered document; of a fragment, one is made.
+        html: A rendered document or fragment.
 
     Raises:
         RecordError: It cannot be done.
     """
-    require_shallow(html)
-    try:
-        return _inliner()(html)
-    except Exception as error:  # the library is foreign code that reads whatever the record brought
-        raise RecordError(f"inline_css: {type(error).__name__}: {str(error)[:200]!r}") from error
+    return _inlined(html, html) or html
 
 
-def inlined_source(template: Template) -> str | None:
-    """The source of the same template with its style sheets inlined, for all records.
+def inlined_source(source: str, is_plain: Callable[[str], bool]) -> str | None:
+    """The source of a template with its style sheets inlined, for all records.
 
     A record changes which rules apply wherever it brings elements or what selectors look at. So this is for templates
-    that fill in nothing but variables, and these in texts and in attributes that do not choose rules.
+    that fill in nothing but escaped values, in texts and in attributes that do not choose rules; and whose conditions
+    and loops hold whole elements, while no rule counts these.
 
     Args:
-        template: The HTML template; it has something to fill in.
+        source: The HTML template.
+        is_plain: Whether what the template fills in is escaped values and nothing else.
 
     Returns:
         The source, or None where each record has to be inlined by itself.
@@ -62,63 +78,168 @@ def inlined_source(template: Template) -> str | None:
     Raises:
         RecordError: As `inlined`.
     """
-    filling = template.filling
-    if filling is None:
+    if not has_marks(source):
+        return _inlined(source, source)
+    hidden = covered(source)
+    if source.count(COVER) or not is_plain(source) or _decides(hidden) or not _is_balanced(source, hidden):
         return None
-    token = f"v{secrets.token_hex(8)}n"
-    marks = [f"{token}{number}e" for number in range(len(filling.names))]
-    document = "".join(filling.interleave(marks))
-    if "{{" in document or "{%" in document or "{#" in document or not _fills_in_values_only(document, token):
-        return None
-    parts = re.split(f"{token}([0-9]+)e", inlined(document))
-    if sorted(map(int, parts[1::2])) != list(range(len(marks))):
-        return None
-    parts[1::2] = [f"{{{{ {filling.names[int(number)]} }}}}" for number in parts[1::2]]
-    return "".join(parts)
+    return _inlined(source, hidden)
 
 
-def _fills_in_values_only(document: str, token: str) -> bool:
-    places = _Places(token)
-    places.feed(document)
-    places.close()
-    if places.decides:
-        return False
-    looks_at_values = any(_VALUE_SELECTOR.search(style) for style in _STYLES.findall(document))
-    return not looks_at_values
+def _decides(hidden: str) -> bool:
+    """Whether a mark stands where it could decide which rules apply, or what they say."""
+    if f"<{COVER}" in hidden or f"</{COVER}" in hidden:
+        return True
+    for token in tokens(hidden):
+        if token.kind == "start":
+            if COVER in token.name:
+                return True
+            for attribute in token.attributes:
+                if COVER in attribute.name or (attribute.name in _CHOSEN_BY and COVER in (attribute.value or "")):
+                    return True
+        elif token.kind == "text":
+            if token.name in ("style", "script") and COVER in hidden[token.start : token.end]:
+                return True
+        elif COVER in hidden[token.start : token.end]:  # a conditional comment may hold whole elements
+            return True
+    return False
 
 
-class _Places(HTMLParser):
-    """Finds out whether a token stands where it could decide which rules apply.
+_BLOCK: Final = re.compile(r"\{%[-+]?\s*(\w+)")
 
-    Args:
-        token: What stands for data.
+
+def _is_balanced(source: str, hidden: str) -> bool:
+    """Whether each branch of each condition and loop holds whole elements."""
+    events: list[tuple[int, str, str]] = [
+        (start, "block", found[1]) for start, _ in marks(source) if (found := _BLOCK.match(source, start))
+    ]
+    if not events:
+        return True
+    events += [
+        (token.start, token.kind, token.name)
+        for token in tokens(hidden)
+        if token.kind in ("start", "end") and token.name not in _VOID
+    ]
+    open_elements: list[str] = []
+    floors: list[int] = [0]
+    for _, kind, name in sorted(events):
+        if kind == "start":
+            open_elements.append(name)
+        elif kind == "end":
+            if len(open_elements) <= floors[-1] or open_elements.pop() != name:
+                return False
+        elif name in ("if", "for"):
+            floors.append(len(open_elements))
+        elif name in ("elif", "else", "endif", "endfor"):
+            if len(open_elements) != floors[-1]:
+                return False
+            if name.startswith("end"):
+                floors.pop()
+    return True
+
+
+class _Sheet(NamedTuple):
+    """A ``<style>`` element.
 
     Attributes:
-        decides: Whether it does.
+        start: Where its text begins in the source.
+        end: Where it ends.
+        conditional: Whether it is for some screens or some mail readers only.
     """
 
-    def __init__(self, token: str) -> None:
-        super().__init__(convert_charrefs=False)
-        self._token = token
-        self.decides = False
+    start: int
+    end: int
+    conditional: bool
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """A tag: its own name, an attribute's name, or the value of one that selectors look at first."""
-        for name, value in attrs:
-            if self._token in name or (self._token in (value or "") and name in _CHOSEN_BY):
-                self.decides = True
-        if self._token in tag:
-            self.decides = True
 
-    def handle_data(self, data: str) -> None:
-        """A text: harmless, except in a style sheet or a script."""
-        if self.cdata_elem is not None and self._token in data:
-            self.decides = True
+def _inlined(source: str, hidden: str) -> str | None:
+    """The source with style attributes; None where rules look at what marks stand for."""
+    found = list(tokens(hidden))
+    sheets = list(_sheets(hidden, found))
+    if not sheets:
+        return source
+    known: list[Known] = []
+    for sheet in sheets:
+        for rule in rules(hidden[sheet.start : sheet.end]):
+            conditional = rule.conditional or sheet.conditional
+            known.append(Known(rule, (rule.specificity, len(known)), conditional, sheet.start))
+    if hidden is not source and any(looks_at_values(one.rule) for one in known):
+        return None
+    if _BLOCK.search(source) and hidden is not source and any(is_structural(one.rule) for one in known):
+        return None
+    tags = [token for token in found if token.kind == "start"]
+    matched = _matched(hidden, tags, sheets, known)
+    return Cascade(source, known, tags, matched).written()
 
-    def handle_comment(self, data: str) -> None:
-        """A comment: a conditional one may hold whole elements."""
-        if self._token in data and "<" in data:
-            self.decides = True
+
+def _sheets(hidden: str, found: list[Token]) -> Iterator[_Sheet]:
+    """The style sheets of a document, in order."""
+    revealed = False
+    media = ""
+    for token in found:
+        if token.kind in ("comment", "declaration"):
+            text = hidden[token.start : token.end]
+            if _REVEALED_END.match(text):
+                revealed = False
+            elif _REVEALED.match(text):
+                revealed = token.kind == "declaration" or text.endswith("<!-->")
+        elif token.kind == "start" and token.name == "style":
+            media = (token.value("media") or "").strip().lower()
+        elif token.kind == "text" and token.name == "style":
+            yield _Sheet(token.start, token.end, revealed or media not in _ANY_MEDIA)
+
+
+def _matched(hidden: str, tags: list[Token], sheets: list[_Sheet], known: list[Known]) -> dict[int, list[int]]:
+    """Which rules each tag matches, by the places of both: the library's answer to rules that say nothing else.
+
+    A rule for one mail reader, which wraps the message in elements of its own, matches nothing now. It is taken to
+    match by what it says of the element itself: its place is given as its complement.
+    """
+    selectors = {f"r{number}": one.rule.matching for number, one in enumerate(known)}
+    selectors |= {
+        f"w{number}": last_compound(one.rule.matching)
+        for number, one in enumerate(known)
+        if _OF_A_READER.search(one.rule.selector)
+    }
+    matched: dict[int, list[int]] = {}
+    for place, names in _asked(hidden, tags, sheets, selectors):
+        now = [int(name[1:]) for name in names if name[0] == "r"]
+        matched[place] = now + [~int(name[1:]) for name in names if name[0] == "w" and int(name[1:]) not in now]
+    return matched
+
+
+def _asked(
+    hidden: str, tags: list[Token], sheets: list[_Sheet], selectors: dict[str, str]
+) -> Iterator[tuple[int, list[str]]]:
+    """The names of the selectors that match each tag, by its place."""
+    mark = f"data-{secrets.token_hex(6)}"
+    sheet = "".join([f"{one}{{--{name}:1}}\n" for name, one in selectors.items() if _is_harmless(one)])
+    at = tags[0].start
+    pieces = [hidden[:at], f"<style>{sheet}</style>"]  # behind the doctype, which decides how classes are compared
+    cuts = [(one.start, one.end, "") for one in sheets]
+    for number, tag in enumerate(tags):
+        name_end = tag.start + 1 + len(tag.name)
+        cuts.append((name_end, name_end, f' {mark}="{number}"'))
+        cuts += [(one.start, one.end, "") for one in tag.attributes if one.name == "style"]
+    for start, end, new in sorted(cuts):
+        pieces += [hidden[at:start], new]
+        at = end
+    pieces.append(hidden[at:])
+    document = "".join(pieces).replace(COVER, "x")
+    require_shallow(document)
+    try:
+        answer = _inliner()(document)
+    except Exception as error:  # the library is foreign code that reads whatever the record brought
+        raise RecordError(f"inline_css: {type(error).__name__}: {str(error)[:200]!r}") from error
+    number_of = re.compile(rf' {mark}="([0-9]+)"')
+    for attributes in _OUTPUT_TAG.findall(answer):
+        if " style=" in attributes and (place := number_of.search(attributes)):
+            yield int(place[1]), _NAMES.findall(attributes.rpartition(" style=")[2])
+
+
+def _is_harmless(selector: str) -> bool:
+    """Whether a selector stays one where it stands in a sheet of our own."""
+    return "{" not in selector and "}" not in selector and "<" not in selector and "--" not in selector
 
 
 def require_shallow(html: str) -> None:
@@ -139,5 +260,4 @@ def require_shallow(html: str) -> None:
 def _inliner() -> Callable[[str], str]:
     import css_inline  # noqa: PLC0415 - only for campaigns that ask for it
 
-    inliner = css_inline.CSSInliner(keep_at_rules=True, keep_link_tags=True, load_remote_stylesheets=False)
-    return inliner.inline
+    return css_inline.CSSInliner(load_remote_stylesheets=False).inline

@@ -28,6 +28,19 @@ _MARKS = ("{{", "{%", "{#")
 _REPEATS = (nodes.For, nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport, nodes.Macro, nodes.CallBlock)
 
 
+# What may put markup into HTML: other templates, calls, blocks whose output is a value, escaping that is turned off.
+_BRINGS_ELEMENTS = (
+    *(nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport, nodes.Macro, nodes.CallBlock, nodes.FilterBlock),
+    *(nodes.AssignBlock, nodes.Block, nodes.Call, nodes.ScopedEvalContextModifier, nodes.EvalContextModifier),
+)
+# Filters whose result is a plain value, which is escaped, or escaped already.
+_ESCAPED_FILTERS = frozenset(
+    {*("abs", "capitalize", "center", "d", "default", "e", "escape", "first", "float", "format", "int", "join", "last")}
+    | {*("length", "count", "lower", "replace", "round", "sort", "string", "sum", "title", "trim", "truncate", "upper")}
+    | {*("urlencode", "wordcount", "filesizeformat", "dictsort", "unique", "list", "min", "max", "reverse")}
+)
+
+
 class Batch(Struct, frozen=True):
     """What templates see as ``batch``.
 
@@ -92,6 +105,17 @@ class Templates:
             UsageError: It is not a template; the message names it and the line.
         """
         return StructuredTemplate(self._compile(self._marked, source, where), self._mark)
+
+    def fills_in_escaped_values(self, source: str) -> bool:
+        """Whether an HTML template has conditions, loops and escaped values, and nothing that could bring elements.
+
+        Raises:
+            jinja2.TemplateSyntaxError: It is not a template.
+        """
+        tree = self._text.overlay(autoescape=True).parse(source)
+        return next(tree.find_all(_BRINGS_ELEMENTS), None) is None and not any(
+            filtered.name not in _ESCAPED_FILTERS for filtered in tree.find_all(nodes.Filter)
+        )
 
     def variables(self, fields: Mapping[str, Any], batch: Batch) -> dict[str, Any]:
         """What the templates of one record see: its fields, and ``batch``, which wins over a field of that name."""
