@@ -125,13 +125,16 @@ class _Scanner:
         conditional = False
         # Blocks within blocks are kept on a list of our own: a sheet may open as many as it likes.
         outer: list[bool] = []
+        broken = False
         while (found := self._prelude()) is not None:
             prelude, mark = found
-            if mark == "}":
-                if outer:
-                    conditional = outer.pop()
+            closed = bool(outer)
+            if mark == "}" and outer:
+                conditional = outer.pop()
             elif mark == "{":
-                if not prelude.startswith("@"):
+                if broken:
+                    self._skip_block()
+                elif not prelude.startswith("@"):
                     start = self._at
                     end = self._skip_block()
                     yield from _rules(self._sheet, prelude, start, end, conditional=conditional)
@@ -140,6 +143,8 @@ class _Scanner:
                     conditional = True
                 else:
                     self._skip_block()
+            # A semicolon ends an at-rule only; to what follows it belongs as a stray brace does, and breaks it (§5.4.2).
+            broken = (mark == "}" and not closed) or (mark == ";" and not prelude.startswith("@"))
 
     def _prelude(self) -> tuple[str, str] | None:
         """What stands before the next ``{``, ``}`` or ``;``, without comments, and which of them it is."""
