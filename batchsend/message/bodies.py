@@ -12,6 +12,8 @@ from batchsend.message.attachments import AttachmentFiles, check_media_type, fil
 from batchsend.message.calendars import calendar_part
 from batchsend.message.encoding import EIGHT_BIT, encode_text, seven_bit
 from batchsend.message.entity import Entity
+from batchsend.message.linked_sheets import with_linked_sheets
+from batchsend.message.marks import with_sheets_that_are_no_comments
 from batchsend.message.mime import Files, Skeleton
 from batchsend.message.naming import naming
 from batchsend.message.templates import read_source
@@ -68,7 +70,7 @@ class CampaignBody:
         self._text: Text | None = None
         if html_source is not None:
             with naming("message.html"):
-                html, finish = _html(*html_source, templates, inline_css=message.inline_css)
+                html, finish = _html(*html_source, templates, images.folder, inline_css=message.inline_css)
                 self._html = compiled(html, where="html", finish=finish)
         if text_source is not None:
             text = templates.text(*text_source)
@@ -177,14 +179,15 @@ class _Attachment:
 
 
 def _html(
-    source: str, where: str, templates: Templates, *, inline_css: bool
+    source: str, where: str, templates: Templates, folder: Path, *, inline_css: bool
 ) -> tuple[Template, Callable[[str], str] | None]:
     """The HTML, its style sheets inlined where that is asked for; and what does it for each record, if it has to be."""
-    template = templates.html(source, where)
     if not inline_css:
-        return template, None
+        return templates.html(source, where), None
     from batchsend.message.css import inlined, inlined_source  # noqa: PLC0415 - only for campaigns that ask for it
 
+    source = with_sheets_that_are_no_comments(with_linked_sheets(source, folder))
+    template = templates.html(source, where)
     once = inlined_source(source, templates.fills_in_escaped_values)
     return (template, inlined) if once is None else (templates.html(once, where), None)
 

@@ -143,7 +143,7 @@ class _Scanner:
                     conditional = True
                 else:
                     self._skip_block()
-            # A semicolon ends an at-rule only; to what follows it belongs as a stray brace does, and breaks it (§5.4.2).
+            # A semicolon ends an at-rule only. To what follows it belongs as a stray brace does, and breaks it (§5.4).
             broken = (mark == "}" and not closed) or (mark == ";" and not prelude.startswith("@"))
 
     def _prelude(self) -> tuple[str, str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+import posixpath
 import re
 import secrets
 from functools import cache
@@ -54,11 +55,14 @@ class Images:
         files: Finds files in the campaign's folder only.
         folder: The folder of the HTML, to which references are relative.
         named: The names of files that the campaign attaches inline: ``cid:`` with one of them means that file.
+
+    Attributes:
+        folder: As given.
     """
 
     def __init__(self, files: AttachmentFiles, folder: Path, named: frozenset[str] = frozenset()) -> None:
         self._files = files
-        self._folder = folder
+        self.folder = folder
         self._constant: dict[str, list[bytes]] = {}
         self._named = named
         self._domain = secrets.token_hex(10)
@@ -125,7 +129,7 @@ class Images:
         return [self._constant.get(name) or self._part(name) for name in names if name not in self._named]
 
     def _part(self, name: str) -> list[bytes]:
-        file = self._files.read(name, "image", folder=self._folder)
+        file = self._files.read(name, "image", folder=self.folder)
         return file_part(file, content_id=self.content_id(name))
 
     def _name(self, reference: str) -> str | None:
@@ -136,6 +140,7 @@ class Images:
             return name if name in self._named or self._is_image(name) else None
         if _ABSOLUTE.match(name):
             return None
+        name = posixpath.normpath(name)  # one file is one part, however it is referred to
         return name if self._is_image(name) else unquote(name)
 
     def _is_image(self, name: str) -> bool:

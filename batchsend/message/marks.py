@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from batchsend.message.html_tokens import tokens
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -12,6 +14,9 @@ _OPENING: Final = re.compile(r"\{[{%#]")
 _CLOSING: Final = {"{{": "}}", "{%": "%}", "{#": "#}"}
 _RAW: Final = re.compile(r"\{%[-+]?\s*+raw\s*+-?%\}")
 _END_RAW: Final = re.compile(r"\{%[-+]?\s*+endraw\s*+[-+]?%\}")
+
+# An id, and a block, before anything that would close a comment.
+_SELECTOR: Final = re.compile(r"\{#(?=[A-Za-z_-](?:(?!#\})[^{}])*+\{)")
 
 COVER: Final = "\0"
 """What `covered` puts in the place of each character of a mark."""
@@ -40,6 +45,24 @@ def marks(source: str) -> Iterator[tuple[int, int]]:
             else:
                 unclosed.add("raw")
         yield start, at
+
+
+def with_sheets_that_are_no_comments(source: str) -> str:
+    """An HTML template in whose style sheets ``{#name …{`` is a block with a selector, and no comment of Jinja2's.
+
+    That is how minified sheets begin the rules for an id within ``@media``. A blank between brace and hash says so; a
+    comment that is closed before any block begins stays one.
+    """
+    if "{#" not in source:
+        return source
+    pieces: list[str] = []
+    at = 0
+    for token in tokens(source):
+        if token.kind == "text" and token.name == "style":
+            pieces += [source[at : token.start], _SELECTOR.sub("{ #", source[token.start : token.end])]
+            at = token.end
+    pieces.append(source[at:])
+    return "".join(pieces)
 
 
 def has_marks(source: str) -> bool:

@@ -13,6 +13,7 @@ from msgspec import Struct
 from batchsend.errors import UsageError
 from batchsend.message.bounds import BoundedEnvironment
 from batchsend.message.images import FILTER, Images
+from batchsend.message.marks import with_sheets_that_are_no_comments
 from batchsend.message.plain_template import filling
 from batchsend.message.template import StructuredTemplate, Template
 
@@ -75,9 +76,7 @@ class Templates:
             keep_trailing_newline=True,
         )
         self._text.finalize = self._shown
-        self._html = self._text.overlay(autoescape=True)
-        if images is not None:
-            self._html = self._text.overlay(autoescape=True, extensions=[_image_references(images)])
+        self._html = self._text.overlay(autoescape=True, extensions=[_html_source(images)])
         self._marked = self._text.overlay(finalize=self._marked_data)
         self._globals = self._text.globals
         self._beyond_fields = False
@@ -199,18 +198,20 @@ def read_source(path: Path, where: str) -> str:
         ) from error
 
 
-def _image_references(images: Images) -> type[Extension]:
-    """What rewrites the references to images in every HTML template, those that are included as well."""
+def _html_source(images: Images | None) -> type[Extension]:
+    """What prepares the source of every HTML template, those that are included as well."""
 
-    class ImageReferences(Extension):
+    class HtmlSource(Extension):
         """Jinja2's hook for the source of templates."""
 
         def __init__(self, environment: jinja2.Environment) -> None:
             super().__init__(environment)
-            environment.filters[FILTER] = images.reference
+            if images is not None:
+                environment.filters[FILTER] = images.reference
 
         def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:  # noqa: ARG002 - Jinja2's signature
-            return images.rewrite(source, self._is_template)
+            source = with_sheets_that_are_no_comments(source)
+            return source if images is None else images.rewrite(source, self._is_template)
 
         def _is_template(self, text: str) -> bool:
             try:
@@ -219,4 +220,4 @@ def _image_references(images: Images) -> type[Extension]:
                 return False
             return True
 
-    return ImageReferences
+    return HtmlSource

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from batchsend.errors import RecordError
-from batchsend.message.text import text_from_html
+from batchsend.message.text import markdown_from_html
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,7 +88,7 @@ def _bodies(letter: ParsedMessage, *, raw: bool) -> Iterator[tuple[str, str]]:
         yield "HTML, as it is sent", visible(letter.html).rstrip("\n")
         return
     try:
-        yield _RENDERED, visible(text_from_html(letter.html)).rstrip("\n")
+        yield _RENDERED, visible(markdown_from_html(letter.html)).rstrip("\n")
     except RecordError as error:
         yield f"HTML ({error.message})", visible(letter.html).rstrip("\n")
 

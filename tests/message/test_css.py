@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batchsend.errors import RecordError
 from batchsend.message import css
 from batchsend.message.css import inlined, inlined_source
 from batchsend.message.templates import Templates
@@ -88,6 +89,50 @@ def test_nothing_is_read_or_fetched(tmp_path: Path) -> None:
     links = f'<link rel="stylesheet" href="{tmp_path}/own.css"><link rel="stylesheet" href="http://127.0.0.1:9/x.css">'
     for source in (links + "<p>{{ name }}</p>", "{{ name | safe }}<p>x</p>"):
         assert "green" not in html(tmp_path, source, name=links)
+
+
+def test_a_sheet_in_the_folder_is_inlined_too(tmp_path: Path) -> None:
+    (tmp_path / "own.css").write_text("p { color: green } @media print{#x{color:red}}")
+    link = '<link href="own.css" rel="stylesheet" media="screen">'
+    found = html(tmp_path, f"{link}<p>{{{{ name }}}}</p>")
+    assert '<p style="color: green">Ann</p>' in found
+    assert "own.css" not in found
+    outside = tmp_path / "inside"
+    outside.mkdir()
+    (outside / "page.html").write_text('<link href="../own.css" rel="stylesheet"><p>{{ name }}</p>')
+    parsed = parse(compose(tmp_path, ANN, html_file=outside / "page.html", inline_css=True))
+    assert "green" not in body(parsed, "html")
+
+
+@pytest.mark.parametrize("inline_css", [True, False])
+def test_a_selector_is_no_comment(tmp_path: Path, inline_css: bool) -> None:
+    """Minified sheets have ``{#`` before an id; everything up to the next ``#}`` would vanish."""
+    sheet = "@media print{#outlook a{padding:0}#x{color:red}}p{color:green}{# a comment #}{#c#}"
+    source = f"<style>{sheet}</style><p>{{{{ name }}}}</p><p>#}}</p>"
+    parsed = parse(compose(tmp_path, ANN, html=source, inline_css=inline_css))
+    found = body(parsed, "html")
+    assert "@media print{ #outlook a{padding:0}#x{color:red}}p{color:green}</style>" in found
+    assert "Ann</p><p" in found
+
+
+def test_marks_that_are_text_stay_text(tmp_path: Path) -> None:
+    source = "<style>p{color:red}</style><p>{{ name }} writes &#123;&#123; code }} &#123;# text #} End</p>"
+    parsed = parse(compose(tmp_path, {**ANN, "code": "secret"}, text=None, html=source, inline_css=True))
+    assert body(parsed, "plain") == "Ann writes {{ code }} {# text #} End\n"
+    assert "secret" not in body(parsed, "html")
+
+
+def test_what_is_for_small_screens_is_for_no_other(tmp_path: Path) -> None:
+    sheet = '<style media="only screen and (max-width:480px)">.hide{display:none!important}</style>'
+    parsed = parse(compose(tmp_path, ANN, text=None, html=f'{sheet}<p class="hide">Desktop only</p>', inline_css=True))
+    assert body(parsed, "plain") == "Desktop only\n"
+    assert sheet in body(parsed, "html")
+
+
+def test_html_within_html_without_end_is_refused_and_ends_no_process() -> None:
+    with pytest.raises(RecordError, match="more than 2,000 elements within each other"):
+        inlined("<style>b { color: red }</style>" + "<div>" * 100_000)
+    assert inlined("<style>b { color: red }</style>" + "<table><tr><td></td></tr></table>" * 3_000)
 
 
 def test_the_text_is_derived_from_it_too(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import pytest
 
 from batchsend.message.text import text_from_html
@@ -53,6 +55,46 @@ def test_links_keep_their_addresses(text: str, url: str) -> None:
 )
 def test_what_is_not_shown_is_not_said(text: str, hidden: str) -> None:
     assert hidden not in text
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "* star",
+        "1. one",
+        "> quote",
+        "C:\\path\\_x",
+        "# no heading",
+        "a_b *c* [d](e) `f` | g",
+        "- dash",
+        "~~~",
+        "1 < 2 & 3",
+        "{{ x }}",
+    ],
+)
+def test_what_stands_there_is_not_escaped(said: str) -> None:
+    assert text_from_html(f"<p>{escape(said)}</p><p>x</p>") == f"{said}\n\nx\n"
+
+
+@pytest.mark.parametrize(
+    ("html", "said"),
+    [
+        (
+            '<a href="https://example.com/?a=1&amp;b=_2_"><img src="x.png" alt="Shop now"></a>',
+            "Shop now <https://example.com/?a=1&b=_2_>",
+        ),
+        ('See <a href="https://example.com">the page</a>.', "See the page <https://example.com>."),
+        ('<a href="https://example.com/">https://example.com</a>', "https://example.com"),
+        ('<a href="https://example.com/">example.com</a>', "example.com"),
+        ('<a href="mailto:a@example.com">a@example.com</a>', "a@example.com"),
+        ('<a href="#top">Up</a> <a name="x">here</a>', "Up here"),
+        ('x<a href="https://example.com/pixel"><img src="x.png" alt=""></a>', "x"),
+        ("<b>bold</b>, <i>italic</i> and <code>code</code>", "bold, italic and code"),
+        ("<h3>Third</h3>", "Third\n-----"),
+    ],
+)
+def test_it_reads_as_a_person_would_write_it(html: str, said: str) -> None:
+    assert text_from_html(f"<div>{html}</div>") == f"{said}\n"
 
 
 def test_a_layout_table_is_no_table_and_a_table_of_data_is_one(text: str) -> None:
