@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 _LINES: Final = 10
 _GROUPS: Final = 200
+_LISTED: Final = re.compile(r"…(?:, …)++")
 
 
 @dataclass(slots=True)
@@ -27,6 +29,7 @@ class _Group:
         count: How many there are.
         lines: The lines of the first of them.
         varied: They do not all say the same.
+        last: The record that was counted last.
     """
 
     severity: Severity
@@ -36,6 +39,7 @@ class _Group:
     count: int = 0
     lines: list[int] = field(default_factory=list)
     varied: bool = False
+    last: int = 0
 
 
 class Gathering:
@@ -62,12 +66,16 @@ class Gathering:
             row: The record.
             remedy: How to mend it.
         """
-        alike = without_values(what, "…")
+        # However many values are listed, the finding is one.
+        alike = _LISTED.sub("…", without_values(what, "…"))
         group = self._groups.get((kind, alike))
         if group is None:
             if len(self._groups) >= _GROUPS:
                 alike = "and others of this kind"
             group = self._groups.setdefault((kind, alike), _Group(severity, what, alike, remedy))
+        if group.last == row.number:  # one record is one, however often it has the fault
+            return
+        group.last = row.number
         group.count += 1
         group.varied = group.varied or what != group.what
         if len(group.lines) < _LINES:

@@ -52,12 +52,16 @@ class Html:
     Attributes:
         links: Its links, in order.
         images: Its images, in order.
+        candidates: The images that ``srcset`` offers beside them, by their URLs.
+        sheets: The style sheets that are linked to, by their URLs.
         active: The elements that mail readers do not run, by name.
         text: What there is to read, the white space as it came.
     """
 
     links: list[Link] = field(default_factory=list)
     images: list[Image] = field(default_factory=list)
+    candidates: list[str] = field(default_factory=list)
+    sheets: list[str] = field(default_factory=list)
     active: list[str] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
 
@@ -96,11 +100,19 @@ class _Reader:
             link = Link(target.strip())
             self.found.links.append(link)
             self._link = link if tag.name == "a" else self._link
-        elif tag.name == "img":
-            described = tag.value("alt") is not None
-            self.found.images.append(Image((tag.value("src") or "").strip(), described))
+        elif tag.name == "link":
+            if "stylesheet" in (tag.value("rel") or "").lower():
+                self.found.sheets.append((tag.value("href") or "").strip())
+        elif tag.name in ("img", "source"):
+            self._image(tag)
         elif tag.name == "body":
             self._unseen.clear()
+
+    def _image(self, tag: Token) -> None:
+        self.found.candidates += _candidates(tag.value("srcset") or "")
+        if tag.name == "img":
+            described = tag.value("alt") is not None
+            self.found.images.append(Image((tag.value("src") or "").strip(), described))
 
     def end(self, name: str) -> None:
         """An end tag."""
@@ -115,3 +127,8 @@ class _Reader:
         self.found.text.append(text)
         if self._link is not None:
             self._link.pieces.append(text)
+
+
+def _candidates(srcset: str) -> list[str]:
+    """The URLs in a ``srcset``: each stands before a width or a density, or a comma (HTML standard, §4.8.4.2.1)."""
+    return [words[0].rstrip(",") for part in srcset.split(", ") if (words := part.split())]

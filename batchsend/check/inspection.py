@@ -13,6 +13,7 @@ from batchsend.check.finding import Section
 from batchsend.check.lookup import Lookup
 from batchsend.check.message import Seen
 from batchsend.check.providers import judge, requirements
+from batchsend.check.recipient_domains import check_domains
 from batchsend.check.records import Counted, RecordsCheck
 from batchsend.check.sender import SenderCheck, Signing
 from batchsend.check.server import ServerCheck
@@ -75,6 +76,8 @@ class Inspection:
                 tasks.start_soon(ask_servers)
                 found, authentication = await SenderCheck(seen, self._signings(seen), lookup).run()
                 domains.extend(found)
+                if (recipients := await check_domains(seen.recipient_domains, Lookup(self.resolver))) is not None:
+                    domains.append(recipients)
         tls = _tls(self.campaign)
         asked = judge(requirements(authentication, seen, tls), counted.ready) if seen.from_domains else None
         return [*servers, *domains, *([asked] if asked is not None else [])]

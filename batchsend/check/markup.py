@@ -20,6 +20,8 @@ _CLIPPED: Final = 102 * 1024
 _LEAST_TEXT: Final = 100
 _URL_AS_TEXT: Final = re.compile(r"(?:https?://|www\.)[^\s/?#]++\S*+", re.IGNORECASE)
 _SCRIPTS: Final = frozenset({"javascript", "vbscript", "data"})
+_SHOWN_FROM: Final = ("https:", "http:", "cid:", "data:")
+_ENCODED_MARK: Final = re.compile(r"%7B(?:%7B|%25|%)|%7B\{|\{%7B", re.IGNORECASE)
 _ELSEWHERE: Final = frozenset({"https", "mailto", "tel", "sms", "cid"})
 
 
@@ -45,8 +47,17 @@ class Markup:
         """
         for link in html.links:
             self._look_at_link(link, row)
+        nowhere: list[str] = []
         for image in html.images:
-            self._look_at_image(image, row)
+            self._look_at_image(image, row, nowhere)
+        nowhere += [source for source in html.candidates if not source.lower().startswith(_SHOWN_FROM)]
+        if nowhere:
+            named = ", ".join(map(repr, dict.fromkeys(nowhere)))
+            what = f"images cannot be found from within a message: {named}"
+            self._warn("image-nowhere", what, row, "write the whole URL: https://…, or put the file beside the HTML")
+        for sheet in dict.fromkeys(html.sheets):
+            what = f"the style sheet {sheet!r} is linked to, and mail readers load none"
+            self._warn("sheet-linked", what, row, "put it beside the HTML and set inline_css = true")
         for tag in dict.fromkeys(html.active):
             self._warn(
                 "html-active", f"<{tag}> does nothing in mail readers, and filters distrust it", row, "take it out"
@@ -73,6 +84,13 @@ class Markup:
             self._warn("link-nowhere", f"a link to {link.target!r} is not a URL", row, "write it as https://…")
             return
         host = host_of(link.target)
+        if _ENCODED_MARK.search(link.target):
+            self._warn(
+                "link-mark",
+                f"a link to {link.target!r} has template marks that are percent-encoded: nothing is filled in there",
+                row,
+                "write {{ … }} with braces; the filter urlencode encodes what is filled in",
+            )
         if scheme in _SCRIPTS:
             self._warn("link-script", f"a link runs {scheme}:, which mail readers do not", row, "link to a page")
         elif scheme == "http":
@@ -94,7 +112,7 @@ class Markup:
                     "show words instead of a URL, or the URL that it goes to",
                 )
 
-    def _look_at_image(self, image: Image, row: Record) -> None:
+    def _look_at_image(self, image: Image, row: Record, nowhere: list[str]) -> None:
         scheme = image.source.partition(":")[0].lower() if ":" in image.source else ""
         if not image.described:
             self._warn(
@@ -115,12 +133,7 @@ class Markup:
                 "link to it by https://, or attach it",
             )
         elif scheme not in ("https", "cid"):
-            self._warn(
-                "image-nowhere",
-                f"an image at {image.source!r} cannot be found from within a message",
-                row,
-                "write the whole URL: https://…",
-            )
+            nowhere.append(image.source)
 
     def _warn(self, kind: str, what: str, row: Record, remedy: str) -> None:
         self._gathering.add(kind, Severity.WARNING, f"{self._where}: {what}", row, remedy=remedy)

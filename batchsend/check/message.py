@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from batchsend.check.domains import align, is_reserved
 from batchsend.check.finding import Section, Severity
 from batchsend.check.html import Html
+from batchsend.check.letter import LetterCheck
 from batchsend.check.markup import Markup
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ _MOST_OCTETS: Final = 8_000_000
 _LARGE: Final = 10_240_000
 """Postfix's message_size_limit, where nobody has changed it."""
 _DOMAINS: Final = 3
+_RECIPIENT_DOMAINS: Final = 10_000
 
 # Gmail takes none of these, whatever they hold.
 _REFUSED: Final = frozenset(
@@ -55,12 +58,14 @@ class Seen:
         return_domains: The domains of the reverse-paths likewise.
         one_click: Every message can be unsubscribed from with one click (RFC 8058).
         dkim_domains: The domains that sign.
+        recipient_domains: The domains of the recipients, at most 10,000 of them.
     """
 
     from_domains: list[str] = field(default_factory=list)
     return_domains: list[str] = field(default_factory=list)
     one_click: bool = True
     dkim_domains: list[str] = field(default_factory=list)
+    recipient_domains: Counter[str] = field(default_factory=Counter)
 
 
 class MessageCheck:
@@ -77,6 +82,7 @@ class MessageCheck:
         self._gathering = gathering
         file = campaign.message.html_file
         self._markup = Markup(gathering, "html" if file is None else file.name)
+        self._letter = LetterCheck(campaign, gathering)
         self._looked_into = 0
         self._octets = 0
         self._parts = ""
@@ -88,6 +94,10 @@ class MessageCheck:
     def look(self, submission: Submission, row: Record) -> None:
         """Look at one message."""
         size = len(submission.content)
+        domain = submission.envelope.forward_path.rpartition("@")[2].lower()
+        if domain in self.seen.recipient_domains or len(self.seen.recipient_domains) < _RECIPIENT_DOMAINS:
+            self.seen.recipient_domains[domain] += 1
+        self._letter.look_at_fields(row)
         if size > self._largest:
             self._largest, self._largest_record = size, row.number
         if size > _LARGE:
@@ -127,8 +137,10 @@ class MessageCheck:
                 row,
                 "give text or text_file, or say something in the HTML that it can be made from",
             )
-        if html is not None:
-            self._markup.look(Html.read(html), len(html.encode(errors="replace")), row)
+        found = None if html is None else Html.read(html)
+        if found is not None:
+            self._markup.look(found, len((html or "").encode(errors="replace")), row)
+        self._letter.look(message, found, row)
         if not (message.header("Subject") or "").strip():
             self._warn("subject-empty", "the subject is empty", row, "see subject in [message]")
         for name in names:
@@ -174,6 +186,7 @@ class MessageCheck:
                     where=key,
                     remedy="send from a domain of your own",
                 )
+        self._letter.conclude(section)
         self._conclude_alignment(section)
         self._conclude_unsubscribing(section, ready)
 

@@ -1,0 +1,148 @@
+"""What a proof-reader would say of a message: names that are none, marks of other programs, links to nobody."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from batchsend.check.fields import shown_fields
+from batchsend.check.finding import Severity
+
+if TYPE_CHECKING:
+    from batchsend.campaign import Campaign
+    from batchsend.check.finding import Section
+    from batchsend.check.gathering import Gathering
+    from batchsend.check.html import Html
+    from batchsend.message.parsed import ParsedMessage
+    from batchsend.recipients import Record
+
+# What databases, spreadsheets and programs write where there is nothing.
+_NOTHING: Final = frozenset(
+    {*("null", "none", "nil", "nan", "n/a", "#n/a", "#na", "undefined", "unknown", "(null)", "<null>", "\\n")}
+    | {*("#name?", "#ref!", "#value!", "#null!", "#num!", "#div/0!")}
+)
+# The brackets in which other programs want the names of fields.
+_BRACKETED: Final = re.compile(
+    r"(?:\{{1,3}|\[{1,2}|\*\||%{1,2}|\$\{|<<|«)[ ]?([A-Za-z][\w .-]{0,39}?)[ ]?(?:\}{1,3}|\]{1,2}|\|\*|%{1,2}|>>|»)"
+)
+_UNSUBSCRIBES: Final = re.compile(
+    r"unsubscri|opt[ -]?out|abmeld|abbestell|austragen|d[ée]sabonn|d[ée]sinscri|darse de baja|cancelar (?:la )?suscri"
+    r"|disiscri|annulla l.iscri|afmeld|uitschrijv|avregistr|avmeld|wypisz",
+    re.IGNORECASE,
+)
+_LARGE_IMAGE: Final = 1_000_000
+"""Octets."""
+
+
+class LetterCheck:
+    """Reads messages as their readers will.
+
+    Args:
+        campaign: What they are made from.
+        gathering: Where findings about single records go.
+    """
+
+    def __init__(self, campaign: Campaign, gathering: Gathering) -> None:
+        self._gathering = gathering
+        self._where = str(campaign.path)
+        self._shown = sorted(shown_fields(campaign.message))
+        self._ways: list[tuple[int, int, str]] = []
+
+    def look_at_fields(self, row: Record) -> None:
+        """Look at the values that a record's templates show."""
+        for name in self._shown:
+            value = row.fields.get(name)
+            if isinstance(value, bool):
+                self._warn(
+                    "field-truth",
+                    f"the field {name} is {value!s}, and a template shows it so",
+                    row,
+                    "let the template say what that means: {{ 'yes' if … else 'no' }}",
+                )
+            elif isinstance(value, str | float) and str(value).strip().lower() in _NOTHING:
+                self._warn(
+                    "field-nothing",
+                    f"the field {name} is {str(value)!r}, which a reader would read so",
+                    row,
+                    "leave it empty, and let the template say what then: {{ name | default('…', true) }}",
+                )
+
+    def look(self, message: ParsedMessage, html: Html | None, row: Record) -> None:
+        """Look at one message.
+
+        Args:
+            message: The message, taken apart.
+            html: What was found in its HTML, or None.
+            row: The record that it is for.
+        """
+        self._look_at_to(message, row)
+        readable = "".join(html.text) if html is not None else ""
+        self._look_for_marks(f"{message.header('Subject') or ''}\n{message.text or ''}\n{readable}", row)
+        for part in message.attachments:
+            if part.content_type.startswith("image/") and len(part.content) > _LARGE_IMAGE:
+                what = f"the image {part.name!r} has more than {_LARGE_IMAGE:,} octets"
+                self._warn(
+                    "image-large", what, row, "make it smaller: every recipient loads it, and the relay sends it"
+                )
+        if html is not None:
+            self._look_for_a_way_out(html, readable, row)
+        for way in re.findall(r"<(https:[^<>]*)>", message.header("List-Unsubscribe") or "", re.IGNORECASE):
+            self._ways.append((row.number, row.line, way))
+
+    def _look_at_to(self, message: ParsedMessage, row: Record) -> None:
+        to = message.header("To") or ""
+        if message.envelope.forward_path.lower() not in to.lower():
+            self._warn(
+                "to-fixed",
+                f"the To header says {to[:80]!r} and not the recipient, and every reader sees it",
+                row,
+                'leave to out, or write it with the record\'s address: "{{ name }} <{{ email }}>"',
+            )
+
+    def _look_for_marks(self, text: str, row: Record) -> None:
+        names = {_squeezed(name) for name in row.fields}
+        for found in _BRACKETED.finditer(text):
+            if _squeezed(found[1]) in names:
+                self._warn(
+                    "mark-brackets",
+                    f"a message says {found[0]!r}: nothing was filled in there",
+                    row,
+                    "write {{ name }}, with two braces on either side",
+                )
+                return
+
+    def _look_for_a_way_out(self, html: Html, readable: str, row: Record) -> None:
+        ways = [link for link in html.links if _UNSUBSCRIBES.search(f"{link.text} {link.target}")]
+        if any(link.target in ("", "#") for link in ways) or (not ways and _UNSUBSCRIBES.search(readable)):
+            self._warn(
+                "unsubscribe-no-link",
+                "a message says how to unsubscribe, and there is no link to it",
+                row,
+                "make it a link to a page that does it",
+            )
+        self._ways += [(row.number, row.line, link.target) for link in ways if link.target.lower().startswith("http")]
+
+    def conclude(self, section: Section) -> None:
+        """Say which records have one personal link between them."""
+        first: dict[str, tuple[int, int]] = {}
+        shared: dict[str, list[int]] = {}
+        for number, line, way in self._ways:
+            if first.setdefault(way, (number, line))[0] != number:
+                shared.setdefault(way, [first[way][1]]).append(line)
+        # A page that is the same for everybody asks who it is; several links say so themselves.
+        if shared and len({way for _, _, way in self._ways if "?" in way or way in shared}) > len(shared):
+            way, lines = next(iter(shared.items()))
+            section.warning(
+                "unsubscribe-shared",
+                f"several records unsubscribe by the same link, {way[:120]!r}: one would unsubscribe the others",
+                where=f"lines {', '.join(map(str, lines[:10]))} of the recipients",
+                remedy="give each record a link of its own",
+            )
+
+    def _warn(self, kind: str, what: str, row: Record, remedy: str) -> None:
+        self._gathering.add(kind, Severity.WARNING, what, row, remedy=remedy)
+
+
+def _squeezed(name: str) -> str:
+    """A field's name as it is compared with what stands in brackets."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
