@@ -270,7 +270,7 @@ def test_missing_table_is_named() -> None:
 
 def test_message_without_a_body_is_refused() -> None:
     assert refusal(TEXT.replace('text = "Hello"', "")) == (
-        "campaign.toml: [message] has no body\ngive html, html_file, text or text_file"
+        "campaign.toml: [message] has no body\ngive html, html_file, text, text_file, markdown or markdown_file"
     )
 
 

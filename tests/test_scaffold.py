@@ -157,6 +157,14 @@ def test_mailmerges_bodies_and_headers(tmp_path: Path) -> None:
     assert tomllib.loads(draft.files()["campaign.toml"])["recipient_field"] == "Mail"
 
 
+def test_mailmerges_markdown_stays_markdown(tmp_path: Path) -> None:
+    template = TEMPLATE.replace("\n\n", "\nContent-Type: text/markdown\n\n# ")
+    draft, _ = mailmerge(tmp_path, template=template)
+    assert draft.body.files == {"message.md": "# Hello {{email}}\n"}
+    assert tomllib.loads(draft.files()["campaign.toml"])["message"]["markdown_file"] == "message.md"
+    draft.check(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
@@ -164,7 +172,7 @@ def test_mailmerges_bodies_and_headers(tmp_path: Path) -> None:
         ({"template": TEMPLATE.replace("{{email}}\nS", "{{mail}}\nS")}, "has no column mail, which TO asks for"),
         ({"template": TEMPLATE.replace("{{email}}\nS", "a@example.com\nS")}, "TO is a@example.com"),
         ({"template": TEMPLATE.replace("SUBJECT: Hello", "SUBJECT: {% if 1 %}a{% endif %}")}, "among its headers"),
-        ({"template": TEMPLATE.replace("\n\n", "\nContent-Type: text/markdown\n\n")}, "has a part of text/markdown"),
+        ({"template": TEMPLATE.replace("\n\n", "\nContent-Type: text/calendar\n\n")}, "has a part of text/calendar"),
         ({"server": "[smtp_server]\nhost = a\n"}, "No option 'port'"),
         ({"server": SERVER.replace("587", "many")}, "invalid literal"),
         ({"server": SERVER.replace("STARTTLS", "SSL")}, "security = SSL"),

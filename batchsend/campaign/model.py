@@ -120,6 +120,9 @@ class Message(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True, r
         html_file: The file that holds it, inside the campaign's folder.
         text: The plain-text body; or ``text_file``; or neither, and it is derived from the HTML.
         text_file: The file that holds it, inside the campaign's folder.
+        markdown: The body in Markdown instead, which HTML and text are made from; or ``markdown_file``.
+        markdown_file: The file that holds it, inside the campaign's folder.
+        style_file: A style sheet for that HTML, inside the campaign's folder; by default there is a plain one.
         inline_css: Whether style sheets in the HTML become style attributes, which all mail readers heed.
         attachments: Files, by their paths relative to the campaign's folder or with options; those with template marks
             in their paths are found for each record.
@@ -139,6 +142,13 @@ class Message(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True, r
     html_file: Annotated[Path | None, Meta(description="the path of a template inside the campaign's folder")] = None
     text: _Template = None
     text_file: Annotated[Path | None, Meta(description="the path of a template inside the campaign's folder")] = None
+    markdown: _Template = None
+    markdown_file: Annotated[Path | None, Meta(description="the path of a template inside the campaign's folder")] = (
+        None
+    )
+    style_file: Annotated[Path | None, Meta(description="the path of a style sheet inside the campaign's folder")] = (
+        None
+    )
     inline_css: Annotated[bool, Meta(description="true or false")] = False
     attachments: Annotated[
         tuple[str | Attachment, ...],

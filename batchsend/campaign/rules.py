@@ -30,6 +30,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _TEMPLATE_MARK: Final = re.compile(r"\{[{%#]")
 
 _NEEDED: Final = frozenset({"from", "subject"})  # of a message that is not a whole one
+_BODIES: Final = ("html", "html_file", "text", "text_file", "markdown", "markdown_file")
 # What a whole message does not say itself.
 _BESIDE_EML: Final = frozenset({"eml_file", "return_path", "encoding", "dkim"})
 
@@ -131,12 +132,20 @@ def _check_alone(message: Message, terms: Terms) -> None:
 
 
 def _check_bodies(message: Message, directory: Path, terms: Terms) -> None:
-    for body in ("html", "text"):
+    for body in ("html", "text", "markdown"):
         if getattr(message, body) is not None and getattr(message, f"{body}_file") is not None:
             raise terms.about(("message",), f"has both {body} and {body}_file", "give one of them")
-    if all(body is None for body in (message.html, message.html_file, message.text, message.text_file)):
-        raise terms.about(("message",), "has no body", "give html, html_file, text or text_file")
-    for name in ("html_file", "text_file"):
+    given = [name for name in _BODIES if getattr(message, name) is not None]
+    if not given:
+        raise terms.about(("message",), "has no body", f"give {', '.join(_BODIES[:-1])} or {_BODIES[-1]}")
+    from_markdown = [name for name in given if name.startswith("markdown")]
+    if from_markdown and from_markdown != given:
+        other = next(name for name in given if name not in from_markdown)
+        what = f"is there besides {from_markdown[0]}, which HTML and text are made from"
+        raise terms.about(("message", other), what, "give one of them")
+    if message.style_file is not None and not from_markdown:
+        raise terms.about(("message", "style_file"), "is for Markdown only", "put the sheet into the HTML")
+    for name in ("html_file", "text_file", "markdown_file", "style_file"):
         path: Path | None = getattr(message, name)
         if path is not None:
             _check_inside(path, directory, terms, ("message", name), "the path of a template")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from batchsend.campaign import Message
 
 # A whole message has its templates where only the composer finds them.
-_NO_TEMPLATES: Final = frozenset({"html_file", "text_file", "eml_file", "dkim"})
+_NO_TEMPLATES: Final = frozenset({"html_file", "text_file", "markdown_file", "style_file", "eml_file", "dkim"})
 # Filters by which a template says what stands in the place of nothing.
 _COVERING: Final = frozenset({"default", "d"})
 
@@ -45,7 +45,7 @@ def shown_fields(message: Message) -> frozenset[str]:
 def _sources(message: Message) -> Iterator[str]:
     """Every template of the message."""
     for name, value in msgspec.structs.asdict(message).items():
-        if name in ("html_file", "text_file") and value is not None:
+        if name in ("html_file", "text_file", "markdown_file") and value is not None:
             yield read_source(value, f"message.{name}")
         elif name not in _NO_TEMPLATES:
             yield from _texts(msgspec.to_builtins(value))

@@ -61,8 +61,12 @@ class CampaignBody:
         self._images = images
         html_source = _source(message.html, message.html_file, "html")
         text_source = _source(message.text, message.text_file, "text")
+        if (markdown := _source(message.markdown, message.markdown_file, "markdown")) is not None:
+            html_source, text_source = _from_markdown(*markdown, message.style_file), markdown
         if html_source is None and text_source is None:
-            raise UsageError("message: there is neither text nor HTML", remedy="Set html_file or text_file.")
+            raise UsageError(
+                "message: there is neither text nor HTML", remedy="Set html_file, text_file or markdown_file."
+            )
         self._skeleton = Skeleton()
         compiled = partial(Text, delimiter=self._skeleton.delimiter, eight_bit=eight_bit)
         self._eight_bit = eight_bit
@@ -70,7 +74,9 @@ class CampaignBody:
         self._text: Text | None = None
         if html_source is not None:
             with naming("message.html"):
-                html, finish = _html(*html_source, templates, images.folder, inline_css=message.inline_css)
+                html, finish = _html(
+                    *html_source, templates, images.folder, inline_css=message.inline_css or markdown is not None
+                )
                 self._html = compiled(html, where="html", finish=finish)
         if text_source is not None:
             text = templates.text(*text_source)
@@ -190,6 +196,14 @@ def _html(
     template = templates.html(source, where)
     once = inlined_source(source, templates.fills_in_escaped_values)
     return (template, inlined) if once is None else (templates.html(once, where), None)
+
+
+def _from_markdown(source: str, where: str, style_file: Path | None) -> tuple[str, str]:
+    """The HTML that is made of Markdown, and what errors call it."""
+    from batchsend.message.markdown import html_from_markdown  # noqa: PLC0415 - only for campaigns that have any
+
+    style = None if style_file is None else read_source(style_file, "message.style_file")
+    return html_from_markdown(source, style), where
 
 
 def inline_names(message: Message) -> frozenset[str]:

@@ -68,7 +68,8 @@ class Composer:
             self._body = WholeMessage(message.eml_file, self._templates, eight_bit=eight_bit)
             head = self._body.head
         else:
-            folder = directory if message.html_file is None else message.html_file.parent
+            file = message.html_file or message.markdown_file
+            folder = directory if file is None else file.parent
             files = AttachmentFiles(directory, inside=directory)
             images = Images(files, folder, inline_names(message))
             self._templates = Templates(directory, images)

@@ -47,7 +47,12 @@ def text_from_html(html: str) -> str:
         text = _converter()("".join(_prepared(_without_layout(html))))
     except Exception as error:  # the library is foreign code that reads whatever the record brought
         raise RecordError(f"text: cannot be derived from the HTML: {type(error).__name__}") from error
-    return "".join([f"{line.rstrip()}\n" for line in text.strip("\n").translate(_SAID).split("\n")])
+    return _trimmed(text.translate(_SAID))
+
+
+def _trimmed(text: str) -> str:
+    """A text without blanks at the ends of its lines, nor blank lines around it."""
+    return "".join([f"{line.rstrip()}\n" for line in text.strip("\n").split("\n")])
 
 
 def markdown_from_html(html: str) -> str:
@@ -57,9 +62,10 @@ def markdown_from_html(html: str) -> str:
         RecordError: As `text_from_html`.
     """
     try:
-        return _converter()(_without_layout(html)).strip("\n") + "\n"
+        text = _converter()(_without_layout(html))
     except Exception as error:  # the library is foreign code that reads whatever the record brought
         raise RecordError(f"text: cannot be derived from the HTML: {type(error).__name__}") from error
+    return _trimmed(text)
 
 
 def _without_layout(html: str) -> str:

@@ -41,15 +41,17 @@ class Body:
     Attributes:
         text: The plain text, or None.
         html: The HTML, or None.
+        markdown: What both are made from, instead of them, or None.
     """
 
     text: str | None
     html: str | None
+    markdown: str | None = None
 
     @property
     def files(self) -> dict[str, str]:
         """The content of each file by its name."""
-        named = {"message.html": self.html, "message.txt": self.text}
+        named = {"message.html": self.html, "message.txt": self.text, "message.md": self.markdown}
         return {name: text for name, text in named.items() if text is not None}
 
     @property
@@ -60,6 +62,8 @@ class Body:
             entries.append(Entry("html_file", "message.html"))
         if self.text is not None:
             entries.append(Entry("text_file", "message.txt", "made from the HTML if absent" if self.html else ""))
+        if self.markdown is not None:
+            entries.append(Entry("markdown_file", "message.md", "HTML and text are made from it"))
         return entries
 
 
@@ -119,6 +123,7 @@ class Draft:
             subject=self.subject,
             html=self.body.html,
             text=self.body.text,
+            markdown=self.body.markdown,
             headers=self.headers,
         )
         Composer(message, directory=directory, batch_id="init", recipient_field=self.recipients.address)

@@ -106,7 +106,7 @@ def _recipients(directory: Path, to: str) -> Recipients:
 
 
 def _body(directory: Path, template: Message) -> Body:
-    kinds = {"text/plain": "text", "text/html": "html"}
+    kinds = {"text/plain": "text", "text/html": "html", "text/markdown": "markdown"}
     found: dict[str, str] = {}
     for part in template.walk():
         if part.is_multipart():
@@ -115,10 +115,15 @@ def _body(directory: Path, template: Message) -> Body:
         if kind is None or kind in found:
             raise UsageError(
                 f"{directory / TEMPLATE} has a part of {part.get_content_type()}",
-                remedy="batchsend takes one text and one HTML body; render other kinds to HTML first",
+                remedy="batchsend takes one text and one HTML body, or one in Markdown",
             )
         found[kind] = str(part.get_payload()).strip("\n") + "\n"
-    return Body(text=found.get("text"), html=found.get("html"))
+    if "markdown" in found and len(found) > 1:
+        raise UsageError(
+            f"{directory / TEMPLATE} has a part in Markdown besides others",
+            remedy="leave the others out: HTML and text are made from it",
+        )
+    return Body(text=found.get("text"), html=found.get("html"), markdown=found.get("markdown"))
 
 
 def _server(directory: Path) -> tuple[Relay, list[Entry], list[str]]:
