@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from batchsend.check.fields import shown_fields
 from batchsend.check.finding import Severity
+from batchsend.message.proof import UNSUBSCRIBES
 
 if TYPE_CHECKING:
     from batchsend.campaign import Campaign
@@ -24,11 +25,6 @@ _NOTHING: Final = frozenset(
 # The brackets in which other programs want the names of fields.
 _BRACKETED: Final = re.compile(
     r"(?:\{{1,3}|\[{1,2}|\*\||%{1,2}|\$\{|<<|«)[ ]?([A-Za-z][\w .-]{0,39}?)[ ]?(?:\}{1,3}|\]{1,2}|\|\*|%{1,2}|>>|»)"
-)
-_UNSUBSCRIBES: Final = re.compile(
-    r"unsubscri|opt[ -]?out|abmeld|abbestell|austragen|d[ée]sabonn|d[ée]sinscri|darse de baja|cancelar (?:la )?suscri"
-    r"|disiscri|annulla l.iscri|afmeld|uitschrijv|avregistr|avmeld|wypisz",
-    re.IGNORECASE,
 )
 _LARGE_IMAGE: Final = 1_000_000
 """Octets."""
@@ -112,8 +108,8 @@ class LetterCheck:
                 return
 
     def _look_for_a_way_out(self, html: Html, readable: str, row: Record) -> None:
-        ways = [link for link in html.links if _UNSUBSCRIBES.search(f"{link.text} {link.target}")]
-        if any(link.target in ("", "#") for link in ways) or (not ways and _UNSUBSCRIBES.search(readable)):
+        ways = [link for link in html.links if UNSUBSCRIBES.search(f"{link.text} {link.target}")]
+        if any(link.target in ("", "#") for link in ways) or (not ways and UNSUBSCRIBES.search(readable)):
             self._warn(
                 "unsubscribe-no-link",
                 "a message says how to unsubscribe, and there is no link to it",

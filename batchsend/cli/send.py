@@ -30,6 +30,20 @@ if TYPE_CHECKING:
     help="Where the recipients file is a results log: send to the records with this outcome (rejected), reply code "
     "(550) or enhanced code (5.7). Can be given more than once.",
 )
+@click.option(
+    "--to",
+    "tester",
+    metavar="ADDRESS",
+    help="Send the message of a record to ADDRESS, as a test, and nothing else.",
+)
+@click.option(
+    "--record",
+    "records",
+    type=click.IntRange(min=1),
+    multiple=True,
+    metavar="N",
+    help="With --to: which record, the first by default. Can be given more than once.",
+)
 @click.option("--no-spool", is_flag=True, help="Do not keep standard input beside the log: no resuming, no retries.")
 @click.option("--results", metavar="FILE", help="Keep the results log in FILE.")
 @sending_options
@@ -40,6 +54,8 @@ def send(
     *,
     recipients: str | None,
     only: tuple[str, ...],
+    tester: str | None,
+    records: tuple[int, ...],
     no_spool: bool,
     results: str | None,
     options: SendingOptions,
@@ -47,8 +63,14 @@ def send(
     """Send the campaign in the file CAMPAIGN, and keep each recipient's outcome in its results log."""
     if options.sandboxed and options.server is not None:
         raise click.UsageError("--sandbox and --server exclude each other", click.get_current_context())
+    if tester is None and records:
+        raise click.UsageError("--record goes with --to", click.get_current_context())
     overrides = options.overrides(recipients=recipients, results=results)
     loaded = load(campaign, overrides=overrides, resolve_credentials=not (options.sandboxed or options.dry_run))
+    if tester is not None:
+        from batchsend.cli.proof import send_to_tester  # noqa: PLC0415 - a test, which most invocations are not
+
+        return run(lambda: send_to_tester(loaded, tester, records or (1,), options, console))
     if loaded.recipients == "-" and not (no_spool or options.dry_run):
         refuse_used(loaded.results)
         loaded = msgspec.structs.replace(loaded, recipients=spool(loaded.results))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from batchsend.message.attachments import AttachedFile
     from batchsend.message.encoding import Encoded
     from batchsend.message.images import Images
+    from batchsend.message.proof import Proof
     from batchsend.message.template import Template
     from batchsend.message.templates import Templates
     from batchsend.message.texts import Rendered
@@ -43,6 +44,7 @@ class CampaignBody:
         templates: Compiles its templates.
         images: Finds the images of its HTML.
         eight_bit: Whether octets above 127 may be sent.
+        proof: What makes tests of the messages, or None.
 
     Raises:
         UsageError: A template or a file is wrong; the message names the key.
@@ -57,6 +59,7 @@ class CampaignBody:
         templates: Templates,
         images: Images,
         eight_bit: bool,
+        proof: Proof | None = None,
     ) -> None:
         self._images = images
         html_source = _source(message.html, message.html_file, "html")
@@ -77,11 +80,13 @@ class CampaignBody:
                 html, finish = _html(
                     *html_source, templates, images.folder, inline_css=message.inline_css or markdown is not None
                 )
+                if proof is not None:
+                    finish = _one_after_the_other(finish, proof.html)
                 self._html = compiled(html, where="html", finish=finish)
         if text_source is not None:
             text = templates.text(*text_source)
             with naming("message.text"):
-                self._text = compiled(text, where="text")
+                self._text = compiled(text, where="text", finish=None if proof is None else proof.text)
         self._derived: Encoded | None = None
         if self._text is None and self._html is not None and self._html.constant is not None:
             with naming("message.html"):
@@ -196,6 +201,10 @@ def _html(
     template = templates.html(source, where)
     once = inlined_source(source, templates.fills_in_escaped_values)
     return (template, inlined) if once is None else (templates.html(once, where), None)
+
+
+def _one_after_the_other(first: Callable[[str], str] | None, then: Callable[[str], str]) -> Callable[[str], str]:
+    return then if first is None else lambda text: then(first(text))
 
 
 def _from_markdown(source: str, where: str, style_file: Path | None) -> tuple[str, str]:

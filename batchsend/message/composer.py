@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from batchsend.campaign import Message
     from batchsend.message.dkim import Signer
     from batchsend.message.entity import Body
+    from batchsend.message.proof import Proof
     from batchsend.message.template import Template
     from batchsend.recipients import Record
 
@@ -47,13 +48,22 @@ class Composer:
         directory: The campaign's folder: templates include, and records attach, files inside it only.
         batch_id: The run's identifier, part of each Message-ID; a dot-atom of at most 64 characters.
         recipient_field: The field that holds a record's address; None for the first of `RECIPIENT_FIELDS` that it has.
+        proof: What makes tests of the messages; None for the messages themselves.
 
     Raises:
         UsageError: A template, header, file or address of the campaign is wrong; the message names the key.
         ValueError: ``batch_id`` is no part of a Message-ID.
     """
 
-    def __init__(self, message: Message, *, directory: Path, batch_id: str, recipient_field: str | None = None) -> None:
+    def __init__(
+        self,
+        message: Message,
+        *,
+        directory: Path,
+        batch_id: str,
+        recipient_field: str | None = None,
+        proof: Proof | None = None,
+    ) -> None:
         if len(batch_id) > 64 or not _DOT_ATOM.fullmatch(batch_id):
             raise ValueError(f"batch_id {batch_id!r} cannot be part of a Message-ID")
         self._batch_id = batch_id
@@ -65,7 +75,7 @@ class Composer:
             from batchsend.message.eml import WholeMessage  # noqa: PLC0415 - it needs a parser, which most do not
 
             self._templates = Templates(directory)
-            self._body = WholeMessage(message.eml_file, self._templates, eight_bit=eight_bit)
+            self._body = WholeMessage(message.eml_file, self._templates, eight_bit=eight_bit, proof=proof)
             head = self._body.head
         else:
             file = message.html_file or message.markdown_file
@@ -80,9 +90,12 @@ class Composer:
                 templates=self._templates,
                 images=images,
                 eight_bit=eight_bit,
+                proof=proof,
             )
             others = tuple(message.headers.items())
             head = Head(message.from_ or "", message.to, message.reply_to, message.subject, others)
+        if proof is not None:
+            head = proof.head(head)
         key = "message.{}" if message.eml_file is None else "message.eml_file"
         with naming(key.format("from")):
             self._from = AddressField("From", self._templates.structured(head.from_, "header From"), single=True)
@@ -91,7 +104,7 @@ class Composer:
             with naming(key.format("to")):
                 self._to = AddressField("To", self._templates.structured(head.to, "header To"))
         self._return_path: Template | None = None
-        if message.return_path is not None:
+        if message.return_path is not None and proof is None:
             with naming("message.return_path"):
                 self._return_path = self._templates.text(message.return_path, "return path")
                 reverse_path(self._return_path.constant or "")

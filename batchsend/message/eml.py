@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from email.message import Message as Parsed
     from pathlib import Path
 
+    from batchsend.message.proof import Proof
     from batchsend.message.templates import Templates
 
 _WHERE = "message.eml_file"
@@ -50,6 +51,7 @@ class WholeMessage:
         path: The message.
         templates: Compiles its texts; without images, as the message has brought its own.
         eight_bit: Whether octets above 127 may be sent.
+        proof: What makes tests of the messages, or None.
 
     Attributes:
         head: Its header, as templates.
@@ -58,8 +60,9 @@ class WholeMessage:
         UsageError: It cannot be read, is no message, or has what cannot be sent.
     """
 
-    def __init__(self, path: Path, templates: Templates, *, eight_bit: bool) -> None:
+    def __init__(self, path: Path, templates: Templates, *, eight_bit: bool, proof: Proof | None = None) -> None:
         self._templates = templates
+        self._proof = proof
         self._eight_bit = eight_bit
         self._delimiter = f"=_{secrets.token_hex(12)}"
         self._boundaries = 0
@@ -118,7 +121,10 @@ class WholeMessage:
         with naming(_WHERE):
             html = kind == "text/html"
             template = (self._templates.html if html else self._templates.text)(_text(part), where)
-            text = Text(template, self._delimiter, where, eight_bit=self._eight_bit)
+            finish = None
+            if self._proof is not None:
+                finish = self._proof.html if html else self._proof.text
+            text = Text(template, self._delimiter, where, eight_bit=self._eight_bit, finish=finish)
         parameters = "".join([f";\r\n {one}" for one in _parameters(part, but="charset")])
         header = f"Content-Type: {kind}; charset=utf-8{parameters}\r\n".encode("ascii")
         self._pieces += [header + _part_header(part, but=("content-type", "content-transfer-encoding")), text]
