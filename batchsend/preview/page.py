@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 # RFC 2392 §2: cid:, and the Content-ID percent-encoded.
 _REFERENCE: Final = re.compile(r"""\bcid:([^"'\s<>)]+)""", re.IGNORECASE)
 
+# What a message asks about the colours that its reader prefers (Media Queries Level 5 §11.5).
+_SCHEME: Final = re.compile(r"\(\s*+prefers-color-scheme\s*+:\s*+(light|dark)\s*+\)", re.IGNORECASE)
+
+_VIEWS: Final = (
+    ("wide", "", "light"),
+    ("narrow: 375 pixels", "narrow", "light"),
+    ("dark, where the message has colours for that", "narrow dark", "dark"),
+)
+
 _SHOWN_HEADERS: Final = ("from", "to", "reply-to", "subject", "date")
 
 _STYLE: Final = """
@@ -22,7 +31,13 @@ body { margin: 0; height: 100vh; display: flex; flex-direction: column; font: 15
 header { padding: .8em 1em; border-bottom: 1px solid #8884; overflow-wrap: anywhere }
 dl { margin: 0; display: grid; grid-template-columns: max-content 1fr; gap: 0 .8em }
 dt { opacity: .65 } dd { margin: 0 }
+main { flex: 1; min-height: 0; display: flex; overflow: auto }
+figure { margin: 0; flex: 1 0 24em; display: flex; flex-direction: column; border-right: 1px solid #8884 }
+figure.narrow { flex: 0 0 375px }
+figcaption { padding: .2em 1em; font-size: .85em; opacity: .65 }
 iframe { flex: 1; border: 0; background: #fff; color-scheme: light }
+.dark iframe { background: #121212; color-scheme: dark }
+@media (max-width: 60em) { main { flex-direction: column } figure, figure.narrow { flex: 0 0 85vh; max-width: 100% } }
 pre { margin: 0; padding: 1em; overflow: auto; flex: 1; white-space: pre-wrap; font-family: ui-monospace, monospace }
 """
 
@@ -50,9 +65,26 @@ def page(letter: ParsedMessage) -> str:
 def _body(letter: ParsedMessage) -> str:
     if letter.html is None:
         return f"<pre>{escape(letter.text or '')}</pre>"
+    html = _with_images(letter, letter.html)
+    return f"<main>{''.join([_view(html, *view) for view in _VIEWS])}</main>"
+
+
+def _view(html: str, title: str, classes: str, scheme: str) -> str:
+    """The message as one reader has it before them.
+
+    Whoever looks at it has a colour scheme of their own: the message's questions for one are answered here.
+    """
+
+    def answer(question: re.Match[str]) -> str:
+        return "(min-width: 0)" if question[1].lower() == scheme else "(max-width: 0)"
+
     # In an iframe's srcdoc nothing but a document is needed: it is in standards mode without its doctype, too.
-    document = f'<base target="_blank">{_with_images(letter, letter.html)}'
-    return f'<iframe title="The message" sandbox="{_SANDBOX}" srcdoc="{escape(document)}"></iframe>'
+    document = f'<base target="_blank">{_SCHEME.sub(answer, html)}'
+    return (
+        f'<figure class="{classes}"><figcaption>{escape(title)}</figcaption>'
+        f'<iframe title="The message, {escape(title)}" sandbox="{_SANDBOX}" srcdoc="{escape(document)}"></iframe>'
+        "</figure>"
+    )
 
 
 def _with_images(letter: ParsedMessage, html: str) -> str:

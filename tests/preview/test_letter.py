@@ -173,13 +173,16 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
 
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
     def one(self, tag: str) -> dict[str, str | None]:
-        (found,) = [attributes for name, attributes in self.elements if name == tag]
+        (found,) = self.all(tag)
         return found
 
 
 def test_a_page_holds_its_pictures() -> None:
-    document = Page(page(letter(with_picture()))).one("iframe")["srcdoc"]
+    document = Page(page(letter(with_picture()))).all("iframe")[0]["srcdoc"]
     assert document is not None
     inside = Page(document)
     assert str(inside.one("img")["src"]).startswith("data:image/png;base64,iVBOR")
@@ -192,7 +195,8 @@ def test_a_page_runs_nothing_and_believes_nothing() -> None:
     text = page(letter(built))
     found = Page(text)
     assert not [tag for tag, _ in found.elements if tag in ("script", "h1")], "all of it is inside the frame"
-    assert "allow-scripts" not in str(found.one("iframe")["sandbox"])
+    assert len(found.all("iframe")) == 3
+    assert not any("allow-scripts" in str(frame["sandbox"]) for frame in found.all("iframe"))
     policies = [attributes for tag, attributes in found.elements if tag == "meta" and "http-equiv" in attributes]
     assert "script-src 'none'" in str(policies[0]["content"])
     assert "&lt;script&gt;alert(2)" in text

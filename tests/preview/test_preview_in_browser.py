@@ -65,3 +65,20 @@ def test_it_fits_and_the_message_has_the_room_that_is_left(
         assert opened.evaluate("document.documentElement.scrollHeight <= innerHeight")
         ground = opened.evaluate("getComputedStyle(document.querySelector('iframe')).backgroundColor")
         assert ground == "rgb(255, 255, 255)", "messages are written for white paper"
+
+
+DARK = """<style>p { color: rgb(1, 1, 1) } @media (prefers-color-scheme: dark) { p { color: rgb(250, 250, 250) } }
+@media (max-width: 500px) { p { font-size: 30px } }</style><p>x</p>"""
+
+
+@pytest.mark.parametrize("scheme", get_args(Scheme))
+def test_narrow_and_dark_stand_beside_wide(tmp_path: Path, browser: Browser, scheme: Scheme) -> None:
+    """Whatever the colours are that the browser's user prefers."""
+    with browser.page() as opened:
+        opened.show(written(tmp_path, letter(message(text="x\n", html=DARK))), scheme=scheme)
+        style = "getComputedStyle(document.querySelector('p'))"
+        seen = [frame.evaluate(f"[innerWidth, {style}.fontSize, {style}.color]") for frame in browser.frames()]
+    narrow = [(size, color) for width, size, color in seen if width == 375]
+    wide = [(size, color) for width, size, color in seen if width > 450]
+    assert wide == [("16px", "rgb(1, 1, 1)")]
+    assert sorted(narrow) == [("30px", "rgb(1, 1, 1)"), ("30px", "rgb(250, 250, 250)")]

@@ -140,6 +140,13 @@ class Browser:
         yield Page(self._socket, session, self._numbers)
         self._call("Target.closeTarget", targetId=target)
 
+    def frames(self) -> list[Page]:
+        """The frames that have a process of their own, as sandboxed ones do, of all pages that are open."""
+        targets = self._call("Target.getTargets")["targetInfos"]
+        frames = [target["targetId"] for target in targets if target["type"] == "iframe"]
+        sessions = [self._call("Target.attachToTarget", targetId=frame, flatten=True)["sessionId"] for frame in frames]
+        return [Page(self._socket, session, self._numbers) for session in sessions]
+
     def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
         number = next(self._numbers)
         self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
