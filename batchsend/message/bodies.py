@@ -10,6 +10,7 @@ from batchsend.campaign import Attachment
 from batchsend.errors import RecordError, UsageError
 from batchsend.message.attachments import AttachmentFiles, check_media_type, file_part
 from batchsend.message.calendars import calendar_part
+from batchsend.message.derived_text import DerivedText
 from batchsend.message.encoding import EIGHT_BIT, encode_text, seven_bit
 from batchsend.message.entity import Entity
 from batchsend.message.linked_sheets import with_linked_sheets
@@ -75,22 +76,23 @@ class CampaignBody:
         self._eight_bit = eight_bit
         self._html: Text | None = None
         self._text: Text | None = None
-        if html_source is not None:
-            with naming("message.html"):
-                html, finish = _html(
-                    *html_source, templates, images.folder, inline_css=message.inline_css or markdown is not None
-                )
-                if proof is not None:
-                    finish = _one_after_the_other(finish, proof.html)
-                self._html = compiled(html, where="html", finish=finish)
+        self._derived: Encoded | None = None
+        self._derived_text: DerivedText | None = None
         if text_source is not None:
             text = templates.text(*text_source)
             with naming("message.text"):
                 self._text = compiled(text, where="text", finish=None if proof is None else proof.text)
-        self._derived: Encoded | None = None
-        if self._text is None and self._html is not None and self._html.constant is not None:
+        if html_source is not None:
+            inline_css = message.inline_css or markdown is not None
             with naming("message.html"):
-                self._derived = self._derive(self._html.constant[0])
+                html, finish = _html(*html_source, templates, images.folder, inline_css=inline_css)
+                if proof is not None:
+                    finish = _one_after_the_other(finish, proof.html)
+                self._html = compiled(html, where="html", finish=finish)
+                if self._text is None and self._html.constant is not None:
+                    self._derived = self._derive(self._html.constant[0])
+                elif self._text is None and finish is None:
+                    self._derived_text = DerivedText.of(html, templates, compiled)
         # What the campaign's author names may lie anywhere; what a record names may not.
         anywhere = AttachmentFiles(directory, inside=None)
         self._attachments = [
@@ -112,6 +114,8 @@ class CampaignBody:
             encoded = html[1]
         if self._text is not None:
             text = self._text.render(variables)[1]
+        elif self._derived_text is not None and self._derived_text.holds(variables):
+            text = self._derived_text.text.render(variables)[1]
         else:
             text = self._derived or self._derive(html[0] if html else "")
         files = self._files("" if html is None else html[0], variables)

@@ -20,7 +20,9 @@ _ATTRIBUTE: Final = re.compile(
     r"[\s/]*+(?P<name>[^\s/>][^\s/>=]*+)"
     r"(?:\s*+=\s*+(?:\"(?P<double>[^\"]*+)(?:\"|\Z)|'(?P<single>[^']*+)(?:'|\Z)|(?P<bare>[^\s>]*+)))?"
 )
-_BETWEEN: Final = re.compile(r"[\s/]*+")
+_TAG: Final = re.compile(
+    r"<(/?)([A-Za-z][^\s/>]*+)(?:[\s/]*+[^\s/>][^\s/>=]*+(?:\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+'|(?![\"'])[^\s>]*+))?)*+[\s/]*+>"
+)
 _COMMENT_END: Final = re.compile(r"--!?>")
 _EMPTY_COMMENT: Final = re.compile(r"-?>")
 # Elements whose content is text up to their own end tag; of these two, character references count in it.
@@ -51,23 +53,42 @@ class Attribute(NamedTuple):
     end: int
 
 
-class Token(NamedTuple):
+class Token:
     """A piece of the source.
 
-    Attributes:
+    Args:
         kind: What it is; a declaration is what begins with ``<!`` or ``<?`` and is no comment, such as the doctype.
+        source: The source.
         start: Where it begins.
         end: Where it ends.
         name: The name of a tag in lower case; of a text within one of the elements that hold nothing else, that
             element's name.
-        attributes: The attributes of a start tag, in order.
+
+    Attributes:
+        kind: As given.
+        start: As given.
+        end: As given.
+        name: As given.
     """
 
-    kind: Kind
-    start: int
-    end: int
-    name: str = ""
-    attributes: tuple[Attribute, ...] = ()
+    __slots__ = ("_attributes", "_source", "end", "kind", "name", "start")
+
+    def __init__(self, kind: Kind, source: str, start: int, end: int, name: str = "") -> None:
+        self.kind = kind
+        self.start = start
+        self.end = end
+        self.name = name
+        self._source = source
+        self._attributes: tuple[Attribute, ...] | None = None
+
+    @property
+    def attributes(self) -> tuple[Attribute, ...]:
+        """The attributes of a start tag, in order; most tags are never asked for them."""
+        if self._attributes is None:
+            self._attributes = ()
+            if self.kind == "start" and self.end - self.start > len(self.name) + 2:
+                self._attributes = _attributes(self._source, self.start + 1 + len(self.name))
+        return self._attributes
 
     def value(self, name: str) -> str | None:
         """The value of the first attribute of this name, its character references read; None where there is none."""
@@ -81,21 +102,26 @@ def tokens(source: str) -> Iterator[Token]:
     """The tokens of a document or a fragment, in order; together they are all of it."""
     at = text_start = 0
     while (opening := source.find("<", at)) >= 0:
-        token = _markup(source, opening)
+        token: Token | None
+        if tag := _TAG.match(source, opening):
+            name = tag[2].lower()
+            token = Token("end" if tag[1] else "start", source, opening, tag.end(), name)
+        else:
+            token = _no_tag(source, opening)
         if token is None:  # a "<" that is text
             at = opening + 1
             continue
         if opening > text_start:
-            yield Token("text", text_start, opening)
+            yield Token("text", source, text_start, opening)
         yield token
         at = text_start = token.end
         if token.kind == "start" and token.name in _TEXT_ONLY:
             end = _ENDS[token.name].search(source, at)
             at = text_start = end.start() if end else len(source)
             if at > token.end:
-                yield Token("text", token.end, at, token.name)
+                yield Token("text", source, token.end, at, token.name)
     if text_start < len(source):
-        yield Token("text", text_start, len(source))
+        yield Token("text", source, text_start, len(source))
 
 
 def text_of(source: str, token: Token) -> str:
@@ -109,39 +135,36 @@ def unescaped(text: str) -> str:
     return html.unescape(_NO_CHARACTER.sub("\ufffd", text)) if "&" in text else text
 
 
-def _markup(source: str, at: int) -> Token | None:
-    """What begins at a ``<``, or None where that is text."""
+def _no_tag(source: str, at: int) -> Token | None:
+    """What begins at a ``<`` that begins no whole tag, or None where that is text."""
     following = source[at + 1 : at + 2]
-    closes = following == "/"
-    if name := _TAG_NAME.match(source, at + 1 + closes):
-        attributes, end = _attributes(source, name.end())
-        if end > len(source):  # the document ends in the middle of it: it is no tag, and not shown either
-            return Token("declaration", at, len(source))
-        return Token("end" if closes else "start", at, end, name[0].lower(), () if closes else attributes)
+    if _TAG_NAME.match(source, at + 1 + (following == "/")):
+        # The document ends in the middle of it: it is no tag, and not shown either.
+        return Token("declaration", source, at, len(source))
     if source.startswith("<!--", at):
         closing = _EMPTY_COMMENT.match(source, at + 4) or _COMMENT_END.search(source, at + 4)
-        return Token("comment", at, closing.end() if closing else len(source))
+        return Token("comment", source, at, closing.end() if closing else len(source))
     if following in ("!", "?", "/") and at + 2 < len(source):
         end = source.find(">", at + 2)
-        return Token("declaration", at, end + 1 if end >= 0 else len(source))
+        return Token("declaration", source, at, end + 1 if end >= 0 else len(source))
     return None
 
 
-def _attributes(source: str, at: int) -> tuple[tuple[Attribute, ...], int]:
-    """The attributes from there on, and where their tag ends; beyond the source where it does not."""
+def _attributes(source: str, at: int) -> tuple[Attribute, ...]:
+    """The attributes of a tag, from behind its name."""
     found: list[Attribute] = []
     while attribute := _ATTRIBUTE.match(source, at):
         kind = next((kind for kind in ("double", "single", "bare") if attribute[kind] is not None), None)
-        start, value_end = attribute.span("name") if kind is None else attribute.span(kind)
-        if kind is None:
-            start = value_end
-        name = attribute["name"].lower()
+        start, value_end = attribute.span(kind or "name")
         found.append(
             Attribute(
-                name, attribute[kind] if kind else None, attribute.start("name"), start, value_end, attribute.end()
+                attribute["name"].lower(),
+                attribute[kind] if kind else None,
+                attribute.start("name"),
+                start if kind else value_end,
+                value_end,
+                attribute.end(),
             )
         )
         at = attribute.end()
-    between = _BETWEEN.match(source, at)
-    at = between.end() if between else at
-    return tuple(found), at + 1
+    return tuple(found)
