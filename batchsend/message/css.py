@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batchsend.errors import RecordError
 from batchsend.message.css_cascade import Cascade, Known
-from batchsend.message.css_rules import is_structural, last_compound, looks_at_values, rules
+from batchsend.message.css_rules import last_compound, rules
+from batchsend.message.css_skeleton import Known as KnownSkeletons
+from batchsend.message.css_skeleton import Skeleton
 from batchsend.message.html_tokens import Token, tokens
 from batchsend.message.marks import COVER, covered, has_marks, marks
 
@@ -47,6 +49,9 @@ _NESTED: Final = re.compile(
 )
 
 
+_KNOWN: Final = KnownSkeletons()
+
+
 def inlined(html: str) -> str:
     """A document with its ``<style>`` sheets in the style attributes of what they apply to, too.
 
@@ -58,7 +63,19 @@ def inlined(html: str) -> str:
     Raises:
         RecordError: It cannot be done.
     """
-    return _inlined(html, html) or html
+    skeleton = Skeleton.of(html)
+    if skeleton is None:
+        cascade = _cascade(html, html)
+        return html if cascade is None else cascade.written()
+    changes = _KNOWN.get(skeleton.key)
+    if changes is None:
+        cascade = _cascade(html, html)
+        if cascade is None:
+            return html
+        if not cascade.looks_at_values:
+            _KNOWN.put(skeleton, cascade)
+        return cascade.written()
+    return skeleton.with_changes(changes)
 
 
 def inlined_source(source: str, is_plain: Callable[[str], bool]) -> str | None:
@@ -79,11 +96,17 @@ def inlined_source(source: str, is_plain: Callable[[str], bool]) -> str | None:
         RecordError: As `inlined`.
     """
     if not has_marks(source):
-        return _inlined(source, source)
+        return inlined(source)
     hidden = covered(source)
     if source.count(COVER) or not is_plain(source) or _decides(hidden) or not _is_balanced(source, hidden):
         return None
-    return _inlined(source, hidden)
+    cascade = _cascade(source, hidden)
+    if cascade is None:
+        return source
+    # Rules that look at values, and at neighbours where there are conditions or loops, are for each record.
+    if cascade.looks_at_values or (_BLOCK.search(source) and cascade.is_structural):
+        return None
+    return cascade.written()
 
 
 def _decides(hidden: str) -> bool:
@@ -152,24 +175,19 @@ class _Sheet(NamedTuple):
     conditional: bool
 
 
-def _inlined(source: str, hidden: str) -> str | None:
-    """The source with style attributes; None where rules look at what marks stand for."""
+def _cascade(source: str, hidden: str) -> Cascade | None:
+    """What decides about the style attributes; None where there is no style sheet."""
     found = list(tokens(hidden))
     sheets = list(_sheets(hidden, found))
     if not sheets:
-        return source
+        return None
     known: list[Known] = []
     for sheet in sheets:
         for rule in rules(hidden[sheet.start : sheet.end]):
             conditional = rule.conditional or sheet.conditional
             known.append(Known(rule, (rule.specificity, len(known)), conditional, sheet.start))
-    if hidden is not source and any(looks_at_values(one.rule) for one in known):
-        return None
-    if _BLOCK.search(source) and hidden is not source and any(is_structural(one.rule) for one in known):
-        return None
     tags = [token for token in found if token.kind == "start"]
-    matched = _matched(hidden, tags, sheets, known)
-    return Cascade(source, known, tags, matched).written()
+    return Cascade(source, known, tags, _matched(hidden, tags, sheets, known))
 
 
 def _sheets(hidden: str, found: list[Token]) -> Iterator[_Sheet]:

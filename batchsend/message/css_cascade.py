@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from batchsend.message.css_rules import Declaration, Rule, declarations, related
+from batchsend.message.css_rules import Declaration, Rule, declarations, is_structural, looks_at_values, related
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from batchsend.message.html_tokens import Token
 
 
@@ -38,9 +40,15 @@ class Cascade:
         known: Its rules, in order.
         tags: Its start tags, in order.
         matched: Which rules match which tag; those that do not match now, and might, as their complements.
+
+    Attributes:
+        looks_at_values: Whether a rule looks at the values of attributes, or at whether there is any text.
+        is_structural: Whether a rule looks at neighbours.
     """
 
     def __init__(self, source: str, known: list[Known], tags: list[Token], matched: dict[int, list[int]]) -> None:
+        self.looks_at_values = any(looks_at_values(one.rule) for one in known)
+        self.is_structural = any(is_structural(one.rule) for one in known)
         self._source = source
         self._known = known
         self._tags = tags
@@ -58,32 +66,27 @@ class Cascade:
 
     def written(self) -> str:
         """The source with the style attributes in it, and ``!important`` where a sheet needs it now."""
+        edits = [edit for tag, style in self.styles() if (edit := edited(self._source, tag, style))]
+        return changed(self._source, [*edits, *self.important()])
+
+    def styles(self) -> Iterator[tuple[Token, str]]:
+        """What each tag gets, as `edited` takes it."""
         self._mark()
-        edits: list[tuple[int, int, str]] = []
         for place in self._base:
             tag = self._tags[place]
-            key = (
-                tuple(self._base[place]),
-                tuple(self._conditional[place]),
-                self._own[place],
-                _quote(self._source, tag),
-            )
+            key = (*self._kind(place), _quote(self._source, tag))
             style = self._made.get(key)
             if style is None:
                 style = self._made[key] = self._style(place)
-            if style and (edit := _edit(self._source, tag, style)):
-                edits.append(edit)
+            if style != "\0":
+                yield tag, style
+
+    def important(self) -> list[tuple[int, int, str]]:
+        """What is written into the sheets; known after `styles`."""
         ends = {
             self._known[rule].offset + self._known[rule].rule.declarations[place].end for rule, place in self._marked
         }
-        edits += [(end, end, " !important") for end in ends]
-        pieces: list[str] = []
-        at = 0
-        for start, end, new in sorted(edits):
-            pieces += [self._source[at:start], new]
-            at = end
-        pieces.append(self._source[at:])
-        return "".join(pieces)
+        return [(end, end, " !important") for end in ends]
 
     def _mark(self) -> None:
         """Find the conditional declarations that have to beat what is inlined, and may.
@@ -193,8 +196,14 @@ def _quote(source: str, tag: Token) -> str:
     return '"'
 
 
-def _edit(source: str, tag: Token, style: str) -> tuple[int, int, str] | None:
-    """How a tag gets a style attribute, or more in the one that it has."""
+def edited(source: str, tag: Token, style: str) -> tuple[int, int, str] | None:
+    """How a tag gets a style attribute, or more in the one that it has.
+
+    Args:
+        source: What the tag stands in.
+        tag: The tag.
+        style: What stands before its own style, a NUL, and what stands behind.
+    """
     before, _, after = style.partition("\0")
     if any(mark in style for mark in ("{{", "{%", "{#")):
         return None
@@ -207,3 +216,14 @@ def _edit(source: str, tag: Token, style: str) -> tuple[int, int, str] | None:
             return attribute.start, attribute.end, f"{whole[:5]}={quote}{together}{quote}"
     end = tag.attributes[-1].end if tag.attributes else tag.start + 1 + len(tag.name)
     return end, end, f' style="{"; ".join([part for part in (before, after) if part])}"'
+
+
+def changed(source: str, edits: Iterable[tuple[int, int, str]]) -> str:
+    """The source with these pieces of it replaced; no two of them overlap."""
+    pieces: list[str] = []
+    at = 0
+    for start, end, new in sorted(edits):
+        pieces += [source[at:start], new]
+        at = end
+    pieces.append(source[at:])
+    return "".join(pieces)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Behind the percent sign, and behind the key in parentheses where there is one.
 _WIDTH = re.compile(r"[-#0 +]*+(\*|\d++)?(?:\.(\*|\d++))?")
+_RUNS = re.compile(r"\S++|\s++")
+_LONGEST_RUN = 5_000  # characters
 _PARENTHESIS = re.compile(r"[()]")
 
 
@@ -140,6 +142,14 @@ def _no_longer(most: int, *, widest: int | None = None) -> Rule:
     return rule
 
 
+def _wordwrap(_: Budget, value: Any, options: tuple[Any, ...]) -> Any:  # noqa: ARG001 - a rule's signature
+    """Time grows with the square of a word, and of the blanks between two."""
+    text = str(value)
+    if len(text) > 100_000 or max(map(len, _RUNS.findall(text)), default=0) > _LONGEST_RUN:
+        raise Excess(f"wraps more than 100,000 characters, or a word of more than {_LONGEST_RUN:,}")
+    return value
+
+
 _RULES: dict[str, Rule] = {
     "format": _format,
     "replace": _replace,
@@ -150,6 +160,7 @@ _RULES: dict[str, Rule] = {
     "round": _no_wider(300),
     **dict.fromkeys(("batch", "slice"), _no_longer(MAX_ITEMS, widest=MAX_WIDTH)),
     **dict.fromkeys(("groupby", "list", "sort", "unique"), _no_longer(MAX_ITEMS)),
-    **dict.fromkeys(("striptags", "urlize", "wordwrap"), _no_longer(100_000)),
+    **dict.fromkeys(("striptags", "urlize"), _no_longer(100_000)),
+    "wordwrap": _wordwrap,
     "sum": _no_longer(10_000),
 }

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batchsend.errors import RecordError
-from batchsend.message import css
+from batchsend.message import css, css_skeleton
 from batchsend.message.css import inlined, inlined_source
 from batchsend.message.templates import Templates
 from batchsend.recipients import Record
 from tests.message.composing import ANN, body, compose, composer, parse
+from tests.message.newsletters import NEWSLETTERS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,6 +134,28 @@ def test_html_within_html_without_end_is_refused_and_ends_no_process() -> None:
     with pytest.raises(RecordError, match="more than 2,000 elements within each other"):
         inlined("<style>b { color: red }</style>" + "<div>" * 100_000)
     assert inlined("<style>b { color: red }</style>" + "<table><tr><td></td></tr></table>" * 3_000)
+
+
+@pytest.mark.parametrize("name", NEWSLETTERS)
+def test_what_is_known_of_one_record_is_right_for_the_next(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Documents that differ in texts and addresses only are not asked about twice."""
+    source = NEWSLETTERS[name]
+
+    varied = source.replace('#"', 'https://example.com/1?a=b"').replace(">x<", ">y &lt; <")
+    titled = varied.replace("<p>", "<p title='t'>")
+    expected = []
+    for html in (source, varied, titled):
+        monkeypatch.setattr(css, "_KNOWN", css_skeleton.Known())
+        expected.append(inlined(html))
+    monkeypatch.setattr(css, "_KNOWN", css_skeleton.Known())
+    assert [inlined(html) for html in (source, varied, titled, varied, source)] == [*expected, *expected[1::-1]]
+
+
+def test_another_record_with_the_same_skeleton_costs_no_look_at_its_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    sheet = "<style>p { color: red } a { color: blue } @media print { p { color: black } }</style>"
+    inlined(f"{sheet}<p>one <a href='1'>x</a></p>")
+    monkeypatch.setattr(css, "_cascade", lambda *_: pytest.fail("looked at again"))
+    assert "<a href='2' style=\"color: blue\">y</a>" in inlined(f"{sheet}<p>two <a href='2'>y</a></p>")
 
 
 def test_the_text_is_derived_from_it_too(tmp_path: Path) -> None:
