@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from jinja2 import nodes
 from jinja2.ext import Extension
 from msgspec import Struct
 
+from batchsend.campaign.nearest import suggestion
 from batchsend.errors import UsageError
 from batchsend.message.bounds import BoundedEnvironment
 from batchsend.message.images import FILTER, Images
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 MAX_SOURCE = 16 << 20
 """Octets of a template file."""
 
+_UNKNOWN = re.compile(r"No (filter|test) named '(\w+)'")
 _MARKS = ("{{", "{%", "{#")
 # What can yield more chunks than the source shows; without any of these their number is known before rendering.
 _REPEATS = (nodes.For, nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport, nodes.Macro, nodes.CallBlock)
@@ -134,7 +137,7 @@ class Templates:
             template = environment.from_string(source)
         except jinja2.TemplateSyntaxError as error:
             raise UsageError(
-                f"{where}, line {error.lineno}: {error.message}", remedy="Mend the template; its language is Jinja2."
+                f"{where}, line {error.lineno}: {error.message}", remedy=_remedy(error.message or "", environment)
             ) from error
         except (RecursionError, SyntaxError) as error:  # Python's own limits, for what Jinja2 made of it
             raise UsageError(f"{where}: the template is nested too deeply", remedy="Flatten it.") from error
@@ -196,6 +199,17 @@ def read_source(path: Path, where: str) -> str:
             f"{where}: {path} is not UTF-8: octet 0x{source[error.start]:02x} at offset {error.start}",
             remedy="Save it as UTF-8.",
         ) from error
+
+
+def _remedy(message: str, environment: jinja2.Environment) -> str:
+    """What to do about a fault of a template; of a filter or a test that there is not, which one was meant."""
+    otherwise = "Correct the template; its language is Jinja2."
+    unknown = _UNKNOWN.match(message)
+    if unknown is None:
+        return otherwise
+    return suggestion(
+        unknown[2], environment.filters if unknown[1] == "filter" else environment.tests, otherwise=otherwise
+    )
 
 
 def _html_source(images: Images | None) -> type[Extension]:

@@ -111,6 +111,7 @@ def test_a_mark_that_is_none_is_an_error_that_names_the_file(tmp_path: Path) -> 
         ({"text": "x"}, "Message.text is there besides markdown"),
         ({"html": "x"}, "Message.html is there besides markdown"),
         ({"markdown_file": "x.md"}, "Message has both markdown and markdown_file"),
+        ({"markdown": None, "text": "x", "style_file": "x.css"}, "Message.style_file is for Markdown only"),
     ],
 )
 def test_html_and_text_are_made_from_it_alone(tmp_path: Path, keys: dict[str, Any], says: str) -> None:
@@ -120,7 +121,7 @@ def test_html_and_text_are_made_from_it_alone(tmp_path: Path, keys: dict[str, An
         recipients="-",
         results=tmp_path / "r.jsonl",
         servers=(Server(host="127.0.0.1", tls="none"),),
-        message=Message(from_="a@example.com", subject="x", markdown="x", **keys),
+        message=Message(**{"from_": "a@example.com", "subject": "x", "markdown": "x", **keys}),
     )
     with pytest.raises(UsageError) as caught:
         check_objects(campaign)

@@ -141,3 +141,13 @@ def test_a_template_file_that_cannot_be_read_or_is_too_large_is_named(tmp_path: 
         file.truncate(MAX_SOURCE + 1)
     with pytest.raises(UsageError, match=r"huge\.html is larger than 16 MiB"):
         read_source(tmp_path / "huge.html", "message.html_file")
+
+
+@pytest.mark.parametrize(
+    ("source", "meant"),
+    [("{{ x | uper }}", "upper"), ("{{ x | captialize }}", "capitalize"), ("{{ x is defned }}", "defined")],
+)
+def test_a_filter_that_there_is_not_is_an_error_before_any_record(tmp_path: Path, source: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=r"No (filter|test) named") as caught:
+        Templates(tmp_path).text(source, "subject")
+    assert caught.value.remedy == f"did you mean {meant}?"

@@ -75,6 +75,21 @@ def _named(fields: Fields) -> Attached:
     return Attached.of(fields["file"], fields["file"].encode())
 
 
+def _inlined(html: str) -> str:
+    """A record's HTML with the style that the campaign has for its paragraphs."""
+    return html.replace("<p>", '<p style="color: red">')
+
+
+def _markdown_page(words: str) -> str:
+    return (
+        '<!doctype html>\n<html>\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        "<style>\nli { color: red }\n</style>\n</head>\n"
+        f'<body>\n<div class="message">\n<p><strong>{words}</strong></p>\n'
+        f'<ul>\n<li style="color: red">{words}</li>\n</ul>\n</div>\n</body>\n</html>\n'
+    )
+
+
 _BOTH = {"text": "{{ text }}", "html": "{{ html | safe }}"}
 _TERMS = Attached.of("terms.pdf", TERMS)
 _NOTES = Attached.of("notes.txt", NOTES)
@@ -104,6 +119,26 @@ SIMPLE = (
         lambda fields: Body(
             "{words}\n\n{words}\n".format(**fields), "<p>{words}</p>\n<p>{words}</p>\n".format(**fields)
         ),
+    ),
+    Structure(
+        "inline-css",
+        {
+            "html": "<style>p{color:red}a:hover{top:0}</style><p>{{ words }}</p>{{ html | safe }}\n",
+            "text": "{{ text }}",
+            "inline_css": True,
+        },
+        lambda fields: Body(
+            fields["text"],
+            '<style>p{{color:red}}a:hover{{top:0}}</style><p style="color: red">{words}</p>{0}\n'.format(
+                _inlined(fields["html"]), **fields
+            ),
+        ),
+    ),
+    Structure(
+        "markdown",
+        {"markdown_file": "message.md", "style_file": "own.css"},
+        lambda fields: Body("**{words}**\n\n- {words}\n".format(**fields), _markdown_page(fields["words"])),
+        {"message.md": b"**{{ words }}**\n\n- {{ words }}\n", "own.css": b"li { color: red }\n"},
     ),
     Structure(
         "templates-in-files",
