@@ -16,6 +16,8 @@ _TURNS_TO_BEGIN = 2
 class GatheringConnector(Connector):
     """An connector that hands over the first few sessions at the same moment; those after them at once."""
 
+    opens_together = True
+
     _awaited = 0
     _together: anyio.Event | None = None
 

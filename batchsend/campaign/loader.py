@@ -13,7 +13,7 @@ from batchsend.campaign.document import Document, Key
 from batchsend.campaign.file import TABLES, File, expected
 from batchsend.campaign.model import Campaign
 from batchsend.campaign.rules import check
-from batchsend.campaign.values import Duration, Rate, Secret
+from batchsend.campaign.values import Duration, Rate, Secret, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -151,7 +151,7 @@ def _convert(document: Document, directory: Path, tables: dict[str, Any]) -> Fil
             if not value or "\0" in value:
                 raise ValueError(value)
             return directory / value
-        if kind is Rate or kind is Duration:
+        if kind is Rate or kind is Duration or kind is Wait:
             return kind.parse(value)
         return Secret(value)
 

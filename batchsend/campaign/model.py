@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal, cast
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
 
-from batchsend.campaign.values import Duration, Rate, Secret
+from batchsend.campaign.values import Duration, Rate, Secret, Wait
 
 Tls = Literal["starttls", "implicit", "none"]
 Durability = Literal["process", "power"]
@@ -189,6 +189,8 @@ class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         max_attempts: How often a record is offered within a run before it stays deferred.
         retry_after: Seconds until a deferred record is offered again, doubled each time.
         give_up_after: Seconds without a server that answers after which the run stops.
+        max_wait: Seconds to wait for a relay's quota to be over, if it is longer the run ends; infinity for ever.
+        stop_after: Records in a row, of three domains or more, that are refused alike, after which the run stops.
         durability: What the account survives: the end of the ``process``, or of the ``power``.
         suppress: Files of addresses not to write to.
         duplicates: Whether an address that stands in the recipients file again is suppressed or sent to again.
@@ -204,6 +206,8 @@ class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_attempts: Annotated[int, Meta(ge=1, le=100, description="a whole number from 1 to 100")] = 3
     retry_after: _Time = Duration(30)
     give_up_after: _Time = Duration(300)
+    max_wait: Annotated[Wait, Meta(description=f'{_DURATION_TEXT}, or "forever"')] = Wait(900)
+    stop_after: Annotated[int, Meta(ge=1, description="a whole number of at least 1")] = 100
     durability: Annotated[Durability, Meta(description='"process" or "power"')] = "process"
     suppress: Annotated[tuple[Path, ...], Meta(description="an array of paths")] = ()
     duplicates: Annotated[Literal["suppress", "send"], Meta(description='"suppress" or "send"')] = "suppress"

@@ -94,6 +94,24 @@ class Duration(float):
         return f"{_plain(self * 1000)}ms" if self < 1 else f"{_plain(self)}s"
 
 
+class Wait(Duration):
+    """How long to wait for something that is sure to come: a duration, or infinity for ``"forever"``."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what `Duration` reads, or ``"forever"``.
+
+        Raises:
+            ValueError: The text is neither.
+        """
+        return cls(math.inf) if text.strip() == "forever" else super().parse(text)
+
+    def __str__(self) -> str:
+        return "forever" if math.isinf(self) else super().__str__()
+
+
 class Secret(str):
     """A text that does not show itself in ``repr()``, and so in no traceback, log or dump of what holds it."""
 

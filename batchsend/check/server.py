@@ -65,7 +65,7 @@ class ServerCheck:
         """Look at all of them; one section each."""
         sections = [await self._look(server) for server in self._campaign.servers]
         for section, address, error in self._failures:
-            trouble = error.trouble
+            trouble = error.failure
             if not self._opened:
                 severity = Severity.ERROR
             else:  # A network without IPv6, say, is no fault of the server's.
@@ -93,7 +93,7 @@ class ServerCheck:
             )
         try:
             connector = Connector(
-                [server],
+                server,
                 _impatient(self._campaign.delivery.timeouts),
                 require_tls=self._campaign.delivery.require_tls,
             )

@@ -192,7 +192,7 @@ class _Benching:
         self._messages = Messages(sender=target.sender, recipient=target.recipient, size=size)
         self._now = GridPoint(delivery.max_connections, delivery.depth)
         self._bench = Bench(
-            GatheringConnector([target.server], delivery.timeouts, require_tls=delivery.require_tls),
+            GatheringConnector(target.server, delivery.timeouts, require_tls=delivery.require_tls),
             delivery,
             grid,
             self._messages,

@@ -169,10 +169,22 @@ class Journal:
         word = (record * _ATTEMPT + attempt) * (_CODE * _OUTCOME)
         self._words[place] = word * _CHECK + word % _MODULUS
 
-    def answer(self, record: int, attempt: int, status: Outcome, code: int | None) -> None:
-        """Write down what became of a message that has a place; its line is not with the kernel yet."""
+    def mark_again(self, record: int, attempt: int) -> None:
+        """Write down that an attempt that was answered may have been delivered after all.
+
+        Where a later attempt of the record has a place, that one stays: it is the one that may be under way.
+        """
         place = self._places.get(record)
-        if place is not None:
+        if place is None or self._attempt(place) < attempt:
+            self.mark(record, attempt)
+
+    def answer(self, record: int, attempt: int, status: Outcome, code: int | None) -> None:
+        """Write down what became of a message that has a place; its line is not with the kernel yet.
+
+        What is said of an earlier attempt than the one that has the place is passed over.
+        """
+        place = self._places.get(record)
+        if place is not None and self._attempt(place) <= min(attempt, MAX_ATTEMPTS):
             word = ((record * _ATTEMPT + attempt) * _CODE + (code or 0)) * _OUTCOME + CODES[status]
             self._words[place] = word * _CHECK + word % _MODULUS
 
@@ -191,12 +203,22 @@ class Journal:
                 words[place] = 0
                 self._free.append(place)
 
-    def withdraw(self, record: int) -> None:
-        """A message was marked, and then not committed."""
-        place = self._places.pop(record, None)
-        if place is not None:
+    def withdraw(self, record: int, attempt: int) -> None:
+        """An attempt was marked, and then not committed; a place that holds anything else is left as it is.
+
+        What it may hold is the outcome of an earlier attempt whose line is not with the kernel yet.
+        """
+        place = self._places.get(record)
+        if place is None:
+            return
+        word = (record * _ATTEMPT + attempt) * (_CODE * _OUTCOME)
+        if self._words[place] == word * _CHECK + word % _MODULUS:
+            del self._places[record]
             self._words[place] = 0
             self._free.append(place)
+
+    def _attempt(self, place: int) -> int:
+        return self._words[place] // (_CHECK * _OUTCOME * _CODE) % _ATTEMPT
 
     # --- its life -------------------------------------------------------------------------------------------------
 

@@ -102,9 +102,10 @@ class Ledger:
     def append(self, result: DeliveryResult) -> bool:
         """Take down an outcome; true if it is the first one since the last `flush`, so a flush is due."""
         status = result.status
-        # An outcome that is taken back has left the journal already, and has to stand there again.
+        # An outcome that is taken back has left the journal already, and has to stand there again; a later attempt that
+        # is under way keeps its place.
         if status is Outcome.IN_DOUBT:
-            self._journal.mark(result.record, result.attempt)
+            self._journal.mark_again(result.record, result.attempt)
         self._journal.answer(result.record, result.attempt, status, result.code)
         self._unwritten.append(result.record)
         return self._log.append(result)
@@ -144,9 +145,9 @@ class Ledger:
             point.sync()
         self.synced(point)
 
-    def withdraw(self, record: int) -> None:
+    def withdraw(self, record: int, attempt: int) -> None:
         """A message that was taken down as about to be committed was not: the server has said that it took nothing."""
-        self._journal.withdraw(record)
+        self._journal.withdraw(record, attempt)
 
     def end(self, stopped: str | None, learned: Mapping[str, float]) -> None:
         """Every message that was committed has its outcome: write everything down, and that there is no more.

@@ -31,7 +31,7 @@ from batchsend.results.ledger import Ledger
 from batchsend.results.log import refuse_used
 from batchsend.results.run import RecipientsFile, Run
 from batchsend.run import recovery
-from batchsend.run.accounting import Accounting
+from batchsend.run.accounting import Accounting, PoolStoppedError
 from batchsend.run.producer import Producer
 from batchsend.run.retry import RetryQueue
 from batchsend.run.summary import Summary
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable
     from contextlib import AbstractContextManager
-
-    from anyio.abc import ObjectSendStream
 
     from batchsend.delivery.statistics import PoolStatistics
     from batchsend.outcome import DeliveryResult
@@ -97,9 +95,11 @@ class Batch:
         self._started = time.time()
         self._limit = limit
         self._notice = notice
-        self._connector = Connector(
-            campaign.servers, campaign.delivery.timeouts, context, require_tls=campaign.delivery.require_tls
-        )
+        delivery = campaign.delivery
+        self._connectors = [
+            Connector(server, delivery.timeouts, context, require_tls=delivery.require_tls)
+            for server in campaign.servers
+        ]
         self._composer = Composer(
             campaign.message,
             directory=campaign.directory,
@@ -168,17 +168,11 @@ class Batch:
         try:
             with self._reader, self._closing(), self._ledger(await self._run_line()) as ledger:
                 disk = GroupSync(ledger) if self._durable else None
-                self._dispatch = dispatch = Accounting(ledger, self.summary, self._retries(), self._resumption, disk)
-                await self._write_what_was_in_flight(ledger)
-                self._pool = pool = Pool(
-                    self._connector,
-                    self.campaign.delivery,
-                    report=dispatch.offered,
-                    commit=dispatch.commit,
-                    withdraw=dispatch.withdraw,
-                    note=dispatch.noted,
-                    notice=self._notice,
+                self._dispatch = dispatch = Accounting(
+                    ledger, self.summary, self._retries(), self._resumption, disk, notice=self._notice
                 )
+                await self._write_what_was_in_flight(ledger)
+                self._pool = pool = Pool(self._connectors, self.campaign.delivery, dispatch, notice=self._notice)
                 dispatch.on_failure = pool.stop
                 if disk is not None:
                     disk.on_failure = pool.stop
@@ -229,9 +223,12 @@ class Batch:
 
     def _ledger(self, line: Run) -> Ledger:
         delivery = self.campaign.delivery
-        # A spare session beside the slots; and of each transaction's place, one for it and one for the outcome of the
-        # one before, which is not written yet. Twice that, so that the journal need not grow while messages go out.
-        capacity = 4 * (delivery.max_connections + 1) * delivery.depth
+        # After a kill at most (max_connections + 1) times min(depth, max_messages) messages are in doubt: no more
+        # sessions than that are open or being opened (`Slots`, rule 4), and none has more transactions unanswered. Each
+        # transaction may have two places for a moment: its own, and that of the one before it, whose outcome is not
+        # written yet. Twice that again, so that the journal need not grow while messages go out.
+        relays = len(self.campaign.servers)
+        capacity = 4 * relays * (delivery.max_connections + 1) * min(delivery.depth, delivery.max_messages)
         return Ledger(
             self.campaign.results, line, capacity=capacity, resumption=self._resumption, durable=self._durable
         )
@@ -265,52 +262,49 @@ class Batch:
 
     async def _send(self, pool: Pool, dispatch: Accounting, disk: GroupSync | None) -> None:
         """Run producer and pool side by side until the pool is done, and what syncs the account."""
-        into_pool, from_producer = anyio.create_memory_object_stream[list[Submission]](1)
         failure: RunError | None = None
 
         async def produce() -> None:
-            async with into_pool:
-                try:
-                    await self._produce(into_pool, dispatch)
-                except anyio.BrokenResourceError:
-                    pass  # the pool was stopped
-                except RunError as error:
-                    pool.stop(error)
+            try:
+                await self._produce(pool, dispatch)
+            except PoolStoppedError:
+                return
+            except RunError as error:
+                pool.stop(error)
+            pool.close()
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(produce)
             if disk is not None:
                 tasks.start_soon(disk.run)
             try:
-                await pool.run(from_producer)
+                await pool.run()
             except RunError as error:
                 failure = error
             tasks.cancel_scope.cancel()
         if failure is not None:
             raise failure
 
-    async def _produce(self, into_pool: ObjectSendStream[list[Submission]], dispatch: Accounting) -> None:
+    async def _produce(self, pool: Pool, dispatch: Accounting) -> None:
         """All records once, and the deferred ones again: while the first pass goes on, and after it."""
 
         async def hand_over(batch: list[Submission]) -> None:
-            await dispatch.hand_over(batch, into_pool)
+            await dispatch.hand_over(batch, pool)
             if due := dispatch.due():
-                await self._again(due, into_pool, dispatch)
+                await self._again(due, pool, dispatch)
 
         await self._first_pass(dispatch.withheld).run(hand_over)
         while (chosen := await dispatch.wait()) is not None:
-            await self._again(chosen, into_pool, dispatch)
+            await self._again(chosen, pool, dispatch)
 
-    async def _again(
-        self, chosen: dict[int, int], into_pool: ObjectSendStream[list[Submission]], dispatch: Accounting
-    ) -> None:
+    async def _again(self, chosen: dict[int, int], pool: Pool, dispatch: Accounting) -> None:
         """Read the recipients file from its beginning for the records that are due."""
         began, handing_over = time.monotonic(), 0.0
 
         async def hand_over(batch: list[Submission]) -> None:
             nonlocal handing_over
             found = time.monotonic()
-            await dispatch.hand_over(batch, into_pool)
+            await dispatch.hand_over(batch, pool)
             handing_over += time.monotonic() - found
 
         with open_records(self.campaign.recipients) as reader:
@@ -323,6 +317,7 @@ class Batch:
                 last=max(chosen),
             )
             await producer.run(hand_over)
+        dispatch.not_found_again()
         dispatch.pause_between_passes(time.monotonic() - began - handing_over)
 
     async def _write_what_was_in_flight(self, ledger: Ledger) -> None:

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 
 def a_step(peer: CountingServer, point: GridPoint) -> Step:
     delivery = Delivery()
-    return Step(point, GatheringConnector([server(peer)], delivery.timeouts), delivery)
+    return Step(point, GatheringConnector(server(peer), delivery.timeouts), delivery)
 
 
 def messages() -> Messages:

@@ -20,7 +20,7 @@ def script(*after: Step) -> list[Step]:
 
 
 def connector(server: ScriptedServer) -> Connector:
-    return Connector([Server(host=server.host, port=server.port, tls="none")], TIMEOUTS)
+    return Connector(Server(host=server.host, port=server.port, tls="none"), TIMEOUTS)
 
 
 @pytest.mark.anyio

@@ -100,7 +100,7 @@ def test_marking_a_record_twice_takes_one_place(log: Path) -> None:
     journal.mark(1, 1)
     journal.mark(1, 1)
     assert journal.in_flight == 1
-    journal.withdraw(1)
+    journal.withdraw(1, 1)
     assert left(log) == []
     journal.close(remove=False)
 

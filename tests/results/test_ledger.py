@@ -95,7 +95,7 @@ def test_an_outcome_that_is_taken_back_stays_taken_back(log: Path, tmp_path: Pat
 def test_a_message_that_was_not_taken_after_all_is_not_in_flight(log: Path, tmp_path: Path) -> None:
     with ledger(log) as account:
         account.commit(1, 1)
-        account.withdraw(1)
+        account.withdraw(1, 1)
         assert in_flight(killed(log, tmp_path / "withdrawn")) == []
 
 

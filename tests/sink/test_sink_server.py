@@ -114,7 +114,7 @@ async def test_it_ends_at_once_where_a_client_has_just_rejected_its_certificate(
     with anyio.fail_after(20):
         async with Sink(SinkOptions(tls="starttls")) as sink:
             with pytest.raises(ConnectError, match="certificate"):
-                await Connector([Server(host="127.0.0.1", port=sink.port)], Timeouts()).open()
+                await Connector(Server(host="127.0.0.1", port=sink.port), Timeouts()).open()
 
 
 @pytest.mark.parametrize("tls", ["starttls", "implicit"])
