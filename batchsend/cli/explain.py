@@ -91,7 +91,7 @@ def _until(said: Reply, found: Judgement, now: float) -> float | None:
 
 
 def _object(said: Reply, stage: Stage, found: Judgement, until: float | None) -> dict[str, Any]:
-    policy = policy_of(found.verdict, said.code)
+    policy = policy_of(found.verdict, said.code, found.reason)
     return {
         "verdict": found.verdict,
         "outcome": found.outcome or "goes_back",
@@ -118,7 +118,7 @@ def _record(found: Judgement) -> str | None:
 
 
 def _lines(said: Reply, stage: Stage, found: Judgement, until: float | None) -> Iterator[str]:
-    policy = policy_of(found.verdict, said.code)
+    policy = policy_of(found.verdict, said.code, found.reason)
     facts = {
         "reply": printable(str(said)),
         "stage": stage.value,

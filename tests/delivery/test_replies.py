@@ -20,7 +20,6 @@ from batchsend.delivery.replies import (
     kinds,
     parse,
     phrases,
-    policy_of,
     refusals,
     rules,
     table,
@@ -62,7 +61,7 @@ def test_the_table_says_at_which_stage_a_wording_is_heard(entry: Entry) -> None:
 @pytest.mark.parametrize("entry", entries(), ids=shown)
 def test_a_limit_in_the_table_is_never_an_outcome(entry: Entry) -> None:
     judgement = judge(entry.stage, parse(entry.reply))
-    assert (judgement.outcome is None) == (entry.verdict in GOES_BACK)
+    assert (judgement.outcome is None) == (entry.verdict in GOES_BACK or judgement.scope is Scope.SESSION)
     if judgement.outcome is Outcome.REJECTED:
         assert parse(entry.reply).code >= 500
 
@@ -101,8 +100,6 @@ def test_each_verdict_has_its_policy_and_each_reason_its_advice() -> None:
         assert advice(verdict, None)
         for reason in Reason:
             assert advice(verdict, reason).endswith(".")
-    assert policy_of(Verdict.LATER, 421).scope is Scope.SESSION
-    assert policy_of(Verdict.LATER, 450).scope is Scope.RECIPIENT
 
 
 @pytest.mark.parametrize("stage", Stage)
@@ -200,6 +197,9 @@ def test_552_to_rcpt_without_words_is_452() -> None:
 def test_421_says_what_its_words_say_and_without_them_ends_a_session() -> None:
     assert judge(Stage.RCPT, parse("421 closing")).scope is Scope.SESSION
     assert judge(Stage.RCPT, parse("421 closing")).verdict is Verdict.LATER
+    assert judge(Stage.RCPT, parse("421 closing")).outcome is None
+    of_one = judge(Stage.RCPT, parse("421 4.2.1 The recipient is receiving mail too quickly"))
+    assert (of_one.verdict, of_one.outcome, of_one.scope) == (Verdict.LATER, Outcome.DEFERRED, Scope.RECIPIENT)
     for said, verdict in (
         ("421 daily quota exceeded", Verdict.QUOTA),
         ("421 slow down", Verdict.PACE),
@@ -220,7 +220,7 @@ def test_530_to_one_recipient_may_be_a_group_of_its_own_people() -> None:
 @given(st.integers(400, 599), st.binary(max_size=1500), st.sampled_from(Stage))
 def test_any_reply_has_a_verdict_and_no_4yz_is_a_rejection(code: int, raw: bytes, stage: Stage) -> None:
     judgement = judge(stage, Reply(code, raw.replace(b"\r", b" ")))
-    assert (judgement.outcome is None) == (judgement.verdict in GOES_BACK)
+    assert (judgement.outcome is None) == (judgement.verdict in GOES_BACK or judgement.scope is Scope.SESSION)
     if code < 500:
         assert judgement.outcome is not Outcome.REJECTED
     assert judgement.verdict is not Verdict.ACCEPTED
