@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 PACKAGE = Path(__file__).parent.parent / "batchsend"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-VOCABULARY = {"outcome", "errors", "campaign"}
+VOCABULARY = {"outcome", "verdict", "errors", "campaign"}
 STAGES = ["recipients", "message", "delivery", "results", "report"]
 MAY_IMPORT = {
     "outcome": set[str](),
+    "verdict": set[str](),
     "errors": set[str](),
     "loop": set[str](),
     "version": set[str](),

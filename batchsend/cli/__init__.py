@@ -20,7 +20,20 @@ from batchsend.cli.console import Console
 from batchsend.errors import BatchsendError, RunError
 from batchsend.version import __version__
 
-_COMMANDS = ("init", "check", "send", "resume", "preview", "report", "bench", "sink", "presets", "completion", "manual")
+_COMMANDS = (
+    "init",
+    "check",
+    "send",
+    "resume",
+    "preview",
+    "report",
+    "bench",
+    "sink",
+    "explain",
+    "presets",
+    "completion",
+    "manual",
+)
 _SENTENCE = 200  # characters of a command's first sentence, which is shorter
 
 

@@ -29,7 +29,6 @@ _REASONS: Final = {
     "6": Reason.CONTENT,
     "7.4": Reason.ENCRYPTION,
     "7.8": Reason.CREDENTIALS,
-    "7.9": Reason.CREDENTIALS,
     "7.10": Reason.ENCRYPTION,
     "7.11": Reason.ENCRYPTION,
     "7.13": Reason.MAILBOX_DISABLED,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batchsend.delivery.replies.enhanced import reason_of
 from batchsend.delivery.replies.kinds import kind_of
-from batchsend.delivery.replies.policy import scope_of
+from batchsend.delivery.replies.policy import ends_session_only, policy_of
 from batchsend.delivery.replies.rules import Ruling, Said, plain, ruling
 from batchsend.delivery.replies.table import Entry, entry_for, provider_of
 from batchsend.outcome import Outcome
@@ -109,17 +109,17 @@ def _judgement(code: int, kind: tuple[str, ...], enhanced: str | None, found: Ru
     reason = found.reason or reason_of(enhanced, for_good=code >= 500)
     return Judgement(
         verdict,
-        _outcome(verdict, code),
+        _outcome(verdict, code, reason),
         reason,
-        scope_of(verdict, code),
+        policy_of(verdict, code, reason).scope,
         found.rule,
         entry.provider if entry is not None else provider_of(" ".join(kind)),
         entry,
     )
 
 
-def _outcome(verdict: Verdict, code: int) -> Outcome | None:
-    if verdict in _GOES_BACK:
+def _outcome(verdict: Verdict, code: int, reason: Reason | None) -> Outcome | None:
+    if verdict in _GOES_BACK or ends_session_only(verdict, code, reason):
         return None
     # A refusal for now is a deferral, whoever it is about.
     return Outcome.DEFERRED if verdict in _DEFERS or code < 500 else Outcome.REJECTED

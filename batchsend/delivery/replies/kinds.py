@@ -46,16 +46,15 @@ forcepoint.com sophos.com hornetsecurity.com antispamcloud.com spamexperts.com m
 """
 _KNOWN: Final = frozenset(_KNOWN_NAMES.split())
 
-_URL: Final = re.compile(r"\W*(?:https?|mailto):/*(?:www\.)?([\w.-]+)", re.ASCII)
-_DOMAIN: Final = re.compile(r"\W*((?:[\w-]+\.)+[a-z]{2,})\b.*", re.ASCII | re.DOTALL)
-_IP_INSIDE: Final = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]\w)", re.ASCII)
-_IP: Final = re.compile(
-    r"\W*(?:ip[=:])?\d{1,3}(?:\.\d{1,3}){3}\b.*|\W*[\da-f]{0,4}(?::[\da-f]{0,4}){3,7}\W*", re.DOTALL
-)
-_ENHANCED: Final = re.compile(r"\W*[245]\.\d{1,3}\.\d{1,3}\W*", re.ASCII)
-# Names of protocols, periods such as "24-hour", and codes such as "[TSS04]" or "IB504".
+_URL: Final = re.compile(r"[^:]*://(?:www\.)?([\w.-]+)", re.ASCII)
+_DOMAIN: Final = re.compile(r"\W*(\w[\w.-]*\.[a-z]{2,})\b.*", re.ASCII | re.DOTALL)
+_DIGIT: Final = re.compile(r"\d", re.ASCII)
+_IP: Final = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]\w)", re.ASCII)
+_IP_V6: Final = re.compile(r"\W*[\da-f]{0,4}(?::[\da-f]{0,4}){3,7}\W*")
+# Enhanced status codes, names of protocols, periods such as "24-hour", and codes such as "[TSS04]" or "IB504".
 _NAME: Final = re.compile(
-    r"\W*(?:\d{1,3}-?(?:h|hrs?|hours?|min|minutes?|days?|s|sec|seconds?)"
+    r"\W*(?:[245]\.\d{1,3}\.\d{1,3}"
+    r"|\d{1,3}-?(?:h|hrs?|hours?|min|minutes?|days?|s|sec|seconds?)"
     r"|[a-z]{1,6}-?\d{1,4}|(?:rfc-?)?\d{4}(?:bis)?|utf-?8|[78]bit|base64|sha-?\d+|tlsv?1(?:\.\d)?)\W*",
     re.ASCII,
 )
@@ -66,14 +65,11 @@ _SENTENCES: Final = re.compile(rb"[a-z)][.;:!?][A-Z]")
 def _normal(word: bytes) -> tuple[str, bool]:
     """What stands for a word, and whether other replies will have the same word."""
     text = word.decode("utf-8", "replace").lower()
-    if (url := _URL.match(text)) is not None:
+    if "://" in text and (url := _URL.match(text)) is not None:
         return f"http:{_domain(url[1])}", False
-    if "@" in text:
-        return ADDRESS + (":" if text[-1] in ":." else ""), False
     if len(text) > _LONGEST and _NAMED.match(word) is None:
         return ID, False
-    text = _IP_INSIDE.sub(IP, text)
-    if any(character.isdigit() for character in text):
+    if _DIGIT.search(text) is not None:
         return _with_digits(text)
     if (
         "." in text
@@ -81,18 +77,20 @@ def _normal(word: bytes) -> tuple[str, bool]:
         and not (_SENTENCES.search(word) or _NAMED.match(word))
     ):
         return _domain(host[1]), False
-    return text, IP not in text
+    return text, True
 
 
 def _with_digits(text: str) -> tuple[str, bool]:
-    if _ENHANCED.fullmatch(text) is not None or _NAME.fullmatch(text) is not None:
+    if _NAME.fullmatch(text) is not None:
         return text, True
-    if _IP.fullmatch(text) is not None:
-        return IP, False
+    dots = text.count(".")
+    if dots >= 3 and (without := _IP.sub(IP, text)) != text:
+        return (without if _DIGIT.search(without) is None else IP), False
     if _IN_NUMBERS.issuperset(text):
         return "0." if text[-1] == "." else "0", False
-    host = _DOMAIN.fullmatch(text)
-    return (ID if host is None else _domain(host[1])), False
+    if dots and (host := _DOMAIN.fullmatch(text)) is not None:
+        return _domain(host[1]), False
+    return (ID if ":" not in text or _IP_V6.fullmatch(text) is None else IP), False
 
 
 def _domain(name: str) -> str:
@@ -104,6 +102,8 @@ class _Words(dict[bytes, str]):
     """What stands for each word that has been seen."""
 
     def __missing__(self, word: bytes) -> str:
+        if b"@" in word:
+            return "@:" if word.endswith((b":", b".")) else ADDRESS
         text, common = _normal(word)
         if common:
             if len(self) >= _REMEMBERED:

@@ -54,7 +54,7 @@ AGAIN: Final = _compiled(
 # --- about this recipient or this message only -------------------------------------------------------------------
 
 ONE_RECIPIENT_RATE: Final = _compiled(
-    rf"receiving {_gap(3)}(?:at a rate|too (?:quickly|fast|many|much|often)|messages? too)",
+    rf"(?:receiving|receives|gets|getting) {_gap(3)}(?:at a rate|too (?:quickly|fast|many|much|often)|messages? too)",
     r"recipient(?:'s)? (?:has |have |is |was )?(?:been )?(?:exceed|over|receiv|reached|thread limit|rate"
     r"|per hour|hourly|daily)",
     rf"recipient(?:'s)? (?:message|mail|receiv\w+|e-?mail|inbound) {_gap(2)}(?:rate|limit)",
@@ -102,6 +102,7 @@ OURS: Final = _compiled(
     rf"(?:quota|limits?) {_gap(1)}(?:of|for) (?:this )?(?:sender|account|client|your|sending)",
     r"\bratelimit|defers and failures|\b(?:hourly|daily|monthly|weekly|24-?hour|0-hour) (?:\S+ )?(?:quota"
     r"|limits?|allowance|cap)\b",
+    r"\b(?:concurrent|simultaneous) |\b(?:connections|sessions) (?:for|from|of|by) this (?:user|account|client)",
     r"this (?:ip|ip address|account|sender|client|host|server|session|connection)\b",
     r"\bper (?:session|connection)\b",
     r"\b(?:hourly|daily|monthly|24-?hour) (?:user |smtp |account )?(?:sending|send|relay|sent)",
@@ -111,14 +112,16 @@ OURS: Final = _compiled(
 # --- about the session, the sessions, the relay --------------------------------------------------------------------
 
 SESSION_FULL: Final = _compiled(
-    rf"(?:too many|max(?:imum)?|limit|count|number|exceed\w*|only|allowed|reached|more than 0|0) {_gap(5)}(?:per"
-    rf"|in|for|on|over|during|by|via|to) "
+    r"(?:connection|session) limit of 0 (?:messages|mails|e-?mails)",
+    rf"(?:no more|too many|max(?:imum)?|limit|count|number|exceed\w*|only|allowed|reached|more than 0|0) {_gap(5)}"
+    rf"(?:per|in|for|on|over|during|by|via|to) "
     rf"(?:this |a |an |one |each |every |single |the |same |smtp |tcp |your |current |given ){{0,4}}(?:connection"
     rf"|session)\b",
     rf"per[- ](?:connection|session) {_gap(3)}(?:limit|maximum|quota|exceed)",
     rf"(?:connection|session)(?:'s)? (?:message|mail|transaction|e-?mail|recipient|rcpt)s? {_gap(2)}(?:limit"
     rf"|count|quota|maximum|exceed|reach)",
-    r"(?:connection|session) (?:has |is )?(?:already )?(?:sent|carried|delivered|used up|exhausted|full"
+    r"(?:connection|session) (?:has |is )?(?:already )?(?:sent|carried|handled|transferred|delivered|used up"
+    r"|exhausted|full"
     r"|reached (?:its|the) (?:message|mail|limit|max))",
     r"\bmi:dmc\b|\brp:drc\b",
     rf"(?:open|start|use|begin|establish) a new (?:session|connection)|\breconnect\b {_gap(3)}(?:to send|for more|and)",
@@ -126,7 +129,7 @@ SESSION_FULL: Final = _compiled(
 )
 
 CONNECTIONS: Final = _compiled(
-    r"concurrency",
+    r"concurrency|no more than 0 (?:connections|sessions)|0 (?:connections|sessions) per\b",
     rf"(?:too many|too much|max(?:imum)?|limit|number|exceed\w*|many) {_gap(5)}(?:connections?|sessions?"
     rf"|channels?|threads|logins? at once|clients)\b"
     rf"(?! (?:rate|time|count of messages))",
@@ -153,7 +156,9 @@ TOO_MANY_LOGINS: Final = _compiled(
 )
 
 PACE: Final = _compiled(
-    r"throttl|slow(?:ing|er)?(?:-| )?down|\bslower\b|too (?:fast|quick|quickly|frequent|frequently|rapid|rapidly"
+    r"throttl"
+    r"|slow(?:ing|er)?(?:-| )?down|\bslower\b|\bslow (?:your|the)\b|too (?:fast|quick|quickly|frequent"
+    r"|frequently|rapid|rapidly"
     r"|often)\b",
     r"\brates?[- ]?limit|limits? (?:on )?(?:the )?rate|\bratelimit",
     r"(?:send(?:ing)?|messages?|mail(?:ing)?|e-?mails?|delivery|send|submission|connection|transmission|arrival"
@@ -161,7 +166,7 @@ PACE: Final = _compiled(
     r"|allowed|acceptable|your|the|this|a|data|smtp|traffic|rcpt|recipient) rates?\b(?! of (?:bounce|spam"
     r"|complaint|invalid|unknown))",
     rf"\brates? {_gap(1)}(?:exceed\w*|limit\w*|control|overlimit|too|violat\w*|policy|restrict\w*)",
-    r"too much (?:mail|e-?mail|traffic|load|volume|data)\b",
+    r"too much (?:mail|e-?mail|traffic|load|volume)\b(?! data)",
     rf"frequency {_gap(1)}(?:limit\w*|exceed\w*|too)|\bsfq\b|mi:sfq|mi:stc|hl:ifc",
     r"(?:per|a|each|every|in|in one|/) ?(?:0 )?(?:sec(?:ond)?s?|min(?:ute)?s?)\b",
     rf"too many {_gap(1)}(?:recipients|rcpts) (?:received )?(?:from|by)\b",
@@ -188,7 +193,7 @@ QUOTA: Final = _compiled(
     r"\btoo many (?:out-?going |out-?bound |sent )?(?:e-?mails|mails|messages)\b",
     r"too many recipients for #",
     rf"too many {_gap(1)}recipients {_gap(2)}(?:this|per|in an|in the|today|within)",
-    r"rate_msg|limit (?:of|on) (?:out-?going|sent|sending)",
+    r"rate_msg|(?:limit|quota) (?:of|on|for) (?:your )?(?:out-?going|sent|sending|out-?bound)",
     r"(?:cannot|can't|may not|not allowed to|unable to|can not) send (?:any )?more (?:e-?mails|mails|messages|than)",
     r"(?:sende|versand)(?:limit|kontingent|quota)|tageslimit|stundenlimit|kontingent|zu viele (?:e-?mails|mails"
     r"|nachrichten|empf)",
@@ -202,11 +207,16 @@ QUOTA: Final = _compiled(
 """Limits of what an account may send, with or without the period that they count in."""
 
 MUCH_SENT: Final = _compiled(r"excessive volume|rate overlimit")
+RECIPIENTS_OWN: Final = _compiled(r"recipient(?:'s)? (?:has |have |is )?(?:exceed|over|receiv)|receive limit")
+CLOSING: Final = _compiled(
+    r"clos(?:e|es|ed|ing) (?:the |this |transmission |your )*(?:connection|channel|session)"
+    r"|(?:connection|session|channel) (?:is |will be |was )?(?:now )?clos(?:ed|ing)(?: by server)?"
+)
 ABOUT_ONE_ONLY: Final = _compiled(r"same message-id|duplicate")
 
 LIMITING: Final = _compiled(
     r"limit|quota|allowance|exceed|exceded|too many|too much|maximum|\bmax\b|threshold|reached|only 0|used up"
-    r"|allowed|no more than|at most|\bcap\b"
+    r"|allowed|no more than|at most|\bcap\b|more than|can only|only send|may send"
 )
 COUNTED_IN: Final = _compiled(_PERIOD)
 OF_MAIL: Final = _compiled(

@@ -82,14 +82,14 @@ _SESSION_ENDS: Final = Policy(
 )
 
 
-def policy_of(verdict: Verdict, code: int) -> Policy:
-    """What follows from a verdict; 421 without words that say more ends a session and says nothing of the record."""
-    return _SESSION_ENDS if verdict is Verdict.LATER and code == 421 else POLICIES[verdict]
+def ends_session_only(verdict: Verdict, code: int, reason: Reason | None) -> bool:
+    """Whether a reply is a 421 without words that say more: it ends the session and says nothing of the record."""
+    return code == 421 and verdict is Verdict.LATER and reason is Reason.SYSTEM
 
 
-def scope_of(verdict: Verdict, code: int) -> Scope:
-    """How far a verdict reaches."""
-    return policy_of(verdict, code).scope
+def policy_of(verdict: Verdict, code: int, reason: Reason | None) -> Policy:
+    """What follows from a verdict with its code and reason."""
+    return _SESSION_ENDS if ends_session_only(verdict, code, reason) else POLICIES[verdict]
 
 
 _ADVICE: Final = {

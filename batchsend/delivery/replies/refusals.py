@@ -17,10 +17,11 @@ def _compiled(*alternatives: str) -> re.Pattern[str]:
 # --- not yet ------------------------------------------------------------------------------------------------------
 
 GREYLISTED: Final = _compiled(
+    r"\bfirst[- ]time (?:sender|contact)|^(?:defer )?new sender",
     r"gr[ea]y-?.?list",
     rf"(?:first[- ]time|new|unknown|unrecogni[sz]ed|unseen) (?:sender|triplet|contact|sending host|client|host"
-    rf"|sender/recipient|connection)\b"
-    rf" {_gap(6)}(?:again|later|retry|delay|defer|wait|.)",
+    rf"|sender/recipient)\b"
+    rf" {_gap(6)}(?:again|later|retry|delay|defer|wait)",
     rf"temporar(?:y|ily) {_gap(3)}(?:white-?list|anti-?spam|spam protection|unknown sender)",
     r"(?:deferred|delayed|rejected|refused|blocked) for 0 (?:sec|min)|not (?:yet )?authori[sz]ed to deliver",
     rf"tarpit|first contact|retry {_gap(4)}(?:to be |will be )?accepted|intentional(?:ly)? (?:delay|defer"
@@ -37,6 +38,7 @@ AUTHENTICATION: Final = _compiled(
 )
 
 CONTENT: Final = _compiled(
+    r"\bspam(?: \.)?$",
     r"\bvirus|malware|phish|infected|trojan|worm\b|\beicar|ransom",
     rf"(?:message|mail|e-?mail|content|letter|body|it) {_gap(8)}(?:spam|ube|unsolicited|bulk|junk|unwanted|scam)\b",
     rf"\bspam {_gap(3)}(?:message|mail|e-?mail|content|detected|score|refused|rejected|not accepted|filter|check"
@@ -50,7 +52,8 @@ CONTENT: Final = _compiled(
     r"|unaccept|restrict|judged|viola|not allowed|guideline|prohibit|examination)".format(_gap(4)),
     rf"urls?\b {_gap(6)}(?:listed|blocked|blacklist|in (?:this|the|your))|blacklisted url|\burl (?:in|listed)"
     rf"|uribl|surbl|spamhaus dbl|\bdbl\b|links? (?:in|within|to)",
-    r"rfc-?(?:5322|2822|822)|header|message-id|bare (?:lf|line|cr)|line (?:too|is too|length)|too many hops"
+    r"rfc-?(?:5322|2822|822)|header|message-id|(?:bare|lone) (?:lf|line|cr)|nul characters|line (?:too|is too"
+    r"|length)|too many hops"
     r"|malformed (?:message|mail|mime)|date:|subject"
     rf"|(?:blank|missing|invalid|multiple|empty) {_gap(3)}from(?:: | )(?:header|address|addresses)?",
     r"(?:message|mail|e-?mail) (?:\w+ )?(?:looks|appears|seems|matches|contains|is suspicious|is likely)",
@@ -61,7 +64,7 @@ CONTENT: Final = _compiled(
 TOO_LARGE: Final = _compiled(
     rf"(?:message|mail|e-?mail|attachments?|body|header|it|content|file|transaction) {_gap(4)}(?:too (?:large|big|long"
     rf"|much data)|exceeds? {_gap(4)}(?:size|limit|maximum|bytes|mb|kb)|larger than)",
-    r"size {0}(?:exceed|limit|too|over|larger|violat)|exceed\w* {0}(?:size|storage of message)|too (?:large"
+    r"(?<!policy )size {0}(?:exceed|limit|too|over|larger|violat)|exceed\w* {0}(?:size|storage of message)|too (?:large"
     r"|big)\b|maximum (?:message |mail |e-?mail )?size".format(_gap(5)),
 )
 
@@ -144,7 +147,7 @@ CREDENTIALS: Final = _compiled(
 )
 CREDENTIALS_OF_GROUP: Final = _compiled(
     r"resolver\.rst\.(?:auth|notauth|sender)|not authenticated for|sender (?:was|is) not authenticated"
-    r"|allowed to send to"
+    r"|not allowed to send to this (?:group|list)"
 )
 
 ENCRYPTION: Final = _compiled(
@@ -154,6 +157,7 @@ ENCRYPTION: Final = _compiled(
 )
 
 RELAYING: Final = _compiled(
+    r"(?:does not|doesn't|do not|don't|not|never) (?:allow|permit|support|accept|offer) (?:\w+ )?relay",
     rf"relay(?:ing)? {_gap(3)}(?:denied|not permitted|not allowed|prohibited|disallowed|refused|forbidden"
     rf"|rejected|is not|disabled|restricted|blocked|verboten)|(?:unable|not permitted|not allowed"
     rf"|not authori[sz]ed|isn't allowed|cannot|refus\w+|not configured|won't|will not|do not|don't|no"
@@ -310,6 +314,7 @@ MESSAGE_ON_LIST: Final = _compiled(
     rf"|message (?:was |is )?(?:classified|identified|detected|contain)"
 )
 OURS_NOT_THEIRS: Final = _compiled(
+    r"unpaid|invoice|payment|billing|sending (?:is |has been )?disabled|bounce rate|\bip address\b|\bsender ip\b",
     r"your (?:\w+ ){}(?:account|ip|server|host|network|domain|access|subscription|trial|smtp|plan)\b".format("{0,2}"),
     r"(?:client|helo) (?:host )?(?:command )?rejected|(?:smtp|sending|relay|customer|outgoing|sender) (?:account"
     r"|user|access|service)|for this client|relay(?:ing)? (?:access )?(?:denied|not)",
@@ -320,11 +325,13 @@ OURS_NOT_THEIRS: Final = _compiled(
 SENDER_SAID: Final = _compiled(
     r"^@?:? ?(?:\w+ ){}sender (?:address )?(?:\w+ )?(?:reject|refus|den|invalid|unknown|not|must|blocked|verif"
     r"|domain)|sender address|domain of sender|sender verify|not owned by|sendas|send as|mail from|from address"
+    r"|from domain"
     r"|invalid sender|emetteur|return-?path|envelope sender|sender domain|purported responsible"
     r"|address is not verified".format("{0,2}")
 )
 SENDER_HARD: Final = _compiled(
-    r"send ?as ?denied|sendas|not owned by|(?:allowed|permissions?|right|authori[sz]ed|permitted"
+    r"send ?as ?denied|sendas|not owned by|authori[sz]ed to use (?:this|the|that) (?:from|sender|address)"
+    r"|(?:allowed|permissions?|right|authori[sz]ed|permitted"
     r"|able) to send (?:mail |e-?mails? |messages? )?(?:as|from this|from @|on behalf)\b|relaying (?:disallowed"
     r"|denied|not allowed) as"
 )
@@ -342,3 +349,4 @@ MESSAGE_REFUSED: Final = _compiled(
     rf"|rejected|reject\b"
 )
 NOT_AUTHENTICATED: Final = _compiled(r"client was not authenticated(?: \.)?")
+EXPIRED: Final = _compiled(r"(?:message|queue|delivery)(?: time)? expired|queue\.expired|message delayed")

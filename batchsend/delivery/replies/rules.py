@@ -83,7 +83,9 @@ def _of_one_recipients_rate(said: Said) -> Ruling | None:
     if words.GREYLISTED.search(text):
         return Ruling(Verdict.GREYLISTED, Reason.GREYLISTED, "words of greylisting")
     if said.detail in ("2.121", "2.122") or (
-        limits.ONE_RECIPIENT_RATE.search(text) and not _ours(text) and not words.MAILBOX_FULL_HARD.search(text)
+        limits.ONE_RECIPIENT_RATE.search(text)
+        and not words.MAILBOX_FULL_HARD.search(text)
+        and (limits.RECIPIENTS_OWN.search(text) or not _ours(text))
     ):
         return Ruling(Verdict.LATER, Reason.RECIPIENT_RATE, "words about one recipient's own rate")
     return None
@@ -117,7 +119,7 @@ def _about_one(said: Said) -> bool:
 
 
 def _of_sessions(said: Said) -> Ruling | None:
-    text = said.text
+    text = limits.CLOSING.sub(" ", said.text)
     if limits.SESSION_FULL.search(text):
         return Ruling(Verdict.SESSION_FULL, Reason.SESSION_FULL, "words about messages of one session")
     if limits.TOO_MANY_LOGINS.search(text):
@@ -203,6 +205,8 @@ def _of_form(said: Said) -> Ruling | None:
     text = said.text
     if words.LOOP.search(text) or (said.detail == "4.6" and "hop" in text):
         return Ruling(Verdict.REFUSED if said.for_good else Verdict.LATER, Reason.NETWORK, "words about a mail loop")
+    if words.EXPIRED.search(text):
+        return Ruling(Verdict.REFUSED if said.for_good else Verdict.LATER, Reason.NETWORK, "words about an expired try")
     if said.detail == "4.1" and "recipient address rejected" in text and "access denied" in text:
         return Ruling(Verdict.REFUSED, Reason.UNKNOWN_MAILBOX, "5.4.1 Access denied, Microsoft's unknown recipient")
     if words.CREDENTIALS_OF_GROUP.search(text):
@@ -215,18 +219,20 @@ def _of_form(said: Said) -> Ruling | None:
 
 
 def _of_content(said: Said) -> Ruling | None:
-    text = said.text
-    if said.detail in _ABOUT_MESSAGE_SUBJECTS or (
-        words.AUTHENTICATION.search(text) and not words.BLOCKED_BY_LIST.search(text)
-    ):
+    """The message: who vouches for it, its size, its content."""
+    text, listed = said.text, words.BLOCKED_BY_LIST.search(said.text)
+    if said.detail in _ABOUT_MESSAGE_SUBJECTS or (words.AUTHENTICATION.search(text) and not listed):
         return Ruling(Verdict.CONTENT, Reason.AUTHENTICATION, "words about SPF, DKIM or DMARC")
-    if words.BLOCKED_BY_LIST.search(text) and not words.MESSAGE_ON_LIST.search(text):
+    if listed and not words.MESSAGE_ON_LIST.search(text):
         return None
     if words.TOO_LARGE.search(text) or said.detail in ("3.4", "2.3"):
-        if not words.MAILBOX_FULL_HARD.search(text):
-            return Ruling(Verdict.CONTENT, Reason.TOO_LARGE, "words about the message's size")
-        return None
-    if words.CONTENT.search(text) and not (said.detail in ("1.1", "2.1", "2.2") or words.ACCOUNT.search(text)):
+        full = words.MAILBOX_FULL_HARD.search(text)
+        return None if full else Ruling(Verdict.CONTENT, Reason.TOO_LARGE, "words about the message's size")
+    about_form = said.detail.startswith("6.") and said.stage in (Stage.DATA, Stage.CONTENT)
+    about_content = words.CONTENT.search(text) and not (
+        said.detail in ("1.1", "2.1", "2.2") or words.ACCOUNT.search(text)
+    )
+    if about_form or about_content:
         return Ruling(Verdict.CONTENT, Reason.CONTENT, "words about the message's content")
     return None
 
@@ -252,6 +258,7 @@ def _mailbox_reason(said: Said) -> Reason | None:
         return None
     if detail == "2.2" or (
         words.MAILBOX_FULL.search(text)
+        and detail[:2] not in ("3.", "4.")
         and (detail != "1.1" or words.MAILBOX_FULL_HARD.search(text))
         and not words.SYSTEM_FULL.search(text)
     ):
@@ -286,6 +293,8 @@ def _of_relay(said: Said) -> Ruling | None:
     text = said.text
     for pattern, reason, rule in _OF_US:
         if pattern.search(text):
+            if reason is Reason.HELLO and not said.for_good and "rejected" not in text:
+                continue
             if reason is Reason.RELAYING and words.RELAYING_AS.search(text):
                 continue
             if reason is Reason.BLOCKED and words.SENDER_SAID.search(text) and not words.BLOCKED_BY_LIST.search(text):

@@ -25,7 +25,9 @@ class Period(StrEnum):
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _UNIT: Final = r"(?:seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|w)"
 # A number may be written in words where it is one: "in an hour".
-_AMOUNT: Final = re.compile(rf"(?<![\w.])(\d{{1,9}}(?:\.\d{{1,6}})?|an?|one)[ -]?({_UNIT})(?![\w/])", re.IGNORECASE)
+_AMOUNT: Final = re.compile(
+    rf"(?<![\w.])(\d{{1,9}}(?:\.\d{{1,6}})?|(?:an?|one)(?=[ -]))[ -]?({_UNIT})(?![\w/])", re.IGNORECASE
+)
 _CLOCK: Final = re.compile(r"(?<![\d:.-])(\d{1,3}):([0-5]\d):([0-5]\d)(?![\d:])")
 _ISO: Final = re.compile(
     r"(?<!\d)(\d{4})-(\d\d)-(\d\d)[T ,]+(\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)? ?(Z|UTC|GMT|[+-]\d\d:?\d\d)?", re.IGNORECASE
@@ -147,7 +149,7 @@ _HOUR: Final = re.compile(
 )
 _DAY: Final = re.compile(
     r"daily|per[- ]?(?:1 )?day|\b24[- ]?h(?:ou)?rs?|(?:this|a|each|every|1|one|last|past|today's|for the) day\b"
-    r"|today|/ ?1? ?d(?:ay)?\b|tages|diari"
+    r"|today|tomorrow|/ ?1? ?d(?:ay)?\b|tages|diari"
     r"|giornalier|par jour|dzienn|denn",
     re.IGNORECASE,
 )
