@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
-from batchsend.sink.steps import Pause, StartTls, Step
+from batchsend.sink.state import Pause, StartTls
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from batchsend.sink.protocol import Session
+    from batchsend.sink.session import ServerSession
+    from batchsend.sink.state import ServerStep
 
 LINGER: Final = 5.0
 """Seconds that a closed connection has for sending what was written before."""
 
 
-class Connection(asyncio.Protocol):
+class ServerConnection(asyncio.Protocol):
     """Carries octets between a transport and a session.
 
     Args:
@@ -32,10 +33,10 @@ class Connection(asyncio.Protocol):
 
     def __init__(
         self,
-        open_session: Callable[[], Session],
+        open_session: Callable[[], ServerSession],
         context: ssl.SSLContext | None,
         idle_timeout: float,
-        connections: set[Connection],
+        connections: set[ServerConnection],
     ) -> None:
         self._open_session = open_session
         self._context = context
@@ -49,7 +50,7 @@ class Connection(asyncio.Protocol):
         self._handshake: asyncio.Task[None] | None = None
         self._early = b""
         self._blocked = False
-        self._session: Session
+        self._session: ServerSession
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -107,7 +108,7 @@ class Connection(asyncio.Protocol):
             self._handshake.cancel()
         self._transport.abort()
 
-    def _perform(self, steps: list[Step]) -> None:
+    def _perform(self, steps: list[ServerStep]) -> None:
         for step in steps:
             if isinstance(step, bytes):
                 self._transport.write(step)

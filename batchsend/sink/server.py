@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import anyio
 
 from batchsend.errors import UsageError
-from batchsend.sink.connection import Connection
-from batchsend.sink.counts import Counts
-from batchsend.sink.maildir import Maildir
+from batchsend.sink.connection import ServerConnection
 from batchsend.sink.options import SinkOptions
-from batchsend.sink.protocol import Session
+from batchsend.sink.received import Counts, Maildir
+from batchsend.sink.session import ServerSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
     from types import TracebackType
 
-    from batchsend.sink.certificate import Certificate
+    from batchsend.sink.certificate import ServerCertificate
     from batchsend.sink.received import Received
 
 _BACKLOG: Final = 512
@@ -60,7 +59,7 @@ class Sink:
         self._on_message = on_message
         self._addresses: list[tuple[str, int]] = []
         self._servers: list[asyncio.Server] = []
-        self._connections: set[Connection] = set()
+        self._connections: set[ServerConnection] = set()
 
     @property
     def port(self) -> int:
@@ -96,12 +95,12 @@ class Sink:
         context = None if certificate is None else certificate.context
         implicit = options.tls == "implicit"
 
-        def open_session() -> Session:
+        def open_session() -> ServerSession:
             self.counts.connections += 1
-            return Session(options, self.counts, deliver, number=self.counts.connections, encrypted=implicit)
+            return ServerSession(options, self.counts, deliver, number=self.counts.connections, encrypted=implicit)
 
-        def accept() -> Connection:
-            return Connection(open_session, context, options.idle_timeout, self._connections)
+        def accept() -> ServerConnection:
+            return ServerConnection(open_session, context, options.idle_timeout, self._connections)
 
         loop = asyncio.get_running_loop()
         for listener in listeners:
@@ -144,7 +143,7 @@ class Sink:
 
         return deliver
 
-    def _certificate(self) -> Certificate | None:
+    def _certificate(self) -> ServerCertificate | None:
         if self.options.tls == "none":
             return None
         from batchsend.sink.certificate import make_certificate  # noqa: PLC0415 - cryptography is slow to import
