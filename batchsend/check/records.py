@@ -15,7 +15,7 @@ from batchsend.check.gathering import Gathering
 from batchsend.check.message import MessageCheck
 from batchsend.check.providers import provider_of
 from batchsend.check.typos import likely_meant
-from batchsend.errors import RecordError, RunError
+from batchsend.errors import RecordError, RecordErrorKind, RunError
 from batchsend.message import Composer, Suppression
 from batchsend.recipients import BadRecord, open_records
 from batchsend.recipients.addressees import Addressees
@@ -183,7 +183,7 @@ class RecordsCheck:
     def _refused(self, row: Record, error: RecordError) -> None:
         if not self._has_recipient(row):
             self._warn("address-bad", error.message, row, "mend the address, or take the record out")
-        elif "is undefined" in error.message:
+        elif error.kind is RecordErrorKind.MISSING_FIELD:
             self._warn("field-missing", error.message, row, _MISSING_REMEDY)
         else:
             self._warn("record-invalid", error.message, row, "mend the record or the template")
