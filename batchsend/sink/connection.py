@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from batchsend.sink.session import ServerSession
     from batchsend.sink.state import ServerStep
+    from batchsend.trace import SessionTrace
 
 LINGER: Final = 5.0
 """Seconds that a closed connection has for sending what was written before."""
@@ -26,6 +27,8 @@ class ServerConnection(asyncio.Protocol):
         context: For STARTTLS; None where it is not offered.
         idle_timeout: Seconds of silence after which the session is ended.
         connections: Where the connection keeps itself while it exists.
+        begin_trace: Begins the trace of the session that was just made, with the client's address; returns None where
+            nobody wants one.
 
     Attributes:
         lost: Done when the connection is gone.
@@ -37,11 +40,14 @@ class ServerConnection(asyncio.Protocol):
         context: ssl.SSLContext | None,
         idle_timeout: float,
         connections: set[ServerConnection],
+        begin_trace: Callable[[str], SessionTrace | None],
     ) -> None:
         self._open_session = open_session
         self._context = context
         self._idle_timeout = idle_timeout
         self._connections = connections
+        self._begin_trace = begin_trace
+        self._trace: SessionTrace | None = None
         self._loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[None] = self._loop.create_future()
         self._heard = self._loop.time()
@@ -58,6 +64,7 @@ class ServerConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._connections.add(self)
         self._session = self._open_session()
+        self._trace = self._begin_trace(_address(transport.get_extra_info("peername")))
         self._timer = self._loop.call_later(self._idle_timeout, self._check_idle)
         self._perform(self._session.greet())
 
@@ -69,7 +76,7 @@ class ServerConnection(asyncio.Protocol):
             # reply has to wait for the transport that encrypts it. In clear, nothing was read after STARTTLS.
             self._early += data
         else:
-            self._perform(self._session.receive(data))
+            self._receive(data)
 
     def pause_writing(self) -> None:
         """Stop reading while the client does not read: what it is owed must not grow without bound."""
@@ -81,12 +88,14 @@ class ServerConnection(asyncio.Protocol):
         self._blocked = False
         self._read_on()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+    def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clocks."""
         for timer in (self._pause, self._timer):
             if timer is not None:
                 timer.cancel()
         self._connections.discard(self)
+        if self._trace is not None:
+            self._trace.close(f"the connection was lost: {exc}" if exc is not None else "the connection is closed")
         if not self.lost.done():
             self.lost.set_result(None)
 
@@ -108,10 +117,17 @@ class ServerConnection(asyncio.Protocol):
             self._handshake.cancel()
         self._transport.abort()
 
+    def _receive(self, data: bytes) -> None:
+        if self._trace is not None:
+            self._trace.received(data)
+        self._perform(self._session.receive(data))
+
     def _perform(self, steps: list[ServerStep]) -> None:
         for step in steps:
             if isinstance(step, bytes):
                 self._transport.write(step)
+                if self._trace is not None:
+                    self._trace.sent(step)
             elif isinstance(step, Pause):
                 self._transport.pause_reading()
                 self._pause = self._loop.call_later(step.seconds, self._resume)
@@ -151,8 +167,10 @@ class ServerConnection(asyncio.Protocol):
         self._transport = transport
         self._heard = self._loop.time()
         self._session.tls_started()
+        if self._trace is not None:
+            self._trace.tls_started()
         early, self._early = self._early, b""
-        self._perform(self._session.receive(early))
+        self._receive(early)
 
     def _check_idle(self) -> None:
         waiting = self._pause is not None or self._handshake is not None
@@ -171,3 +189,8 @@ class ServerConnection(asyncio.Protocol):
         self._transport.close()
         # A client that never reads what it was sent would keep a closed connection for ever.
         self._timer = self._loop.call_later(LINGER, self._transport.abort)
+
+
+def _address(peer: object) -> str:
+    """Host and port of a socket's peer; empty where there is none any more."""
+    return f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else ""

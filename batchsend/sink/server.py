@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from batchsend.sink.certificate import ServerCertificate
     from batchsend.sink.received import Received
+    from batchsend.trace import SessionTrace, Trace
 
 _BACKLOG: Final = 512
 _BIND_ATTEMPTS: Final = 10
@@ -38,6 +39,7 @@ class Sink:
 
     Args:
         options: How it listens and behaves; None for the defaults.
+        trace: Where each session's dialogue is written; None for nowhere. It is the caller's to close.
         on_message: Told each message before it is answered. It runs on the loop: it must be quick. If it raises OSError
             the message is answered 452 and not counted.
 
@@ -51,12 +53,17 @@ class Sink:
     """
 
     def __init__(
-        self, options: SinkOptions | None = None, *, on_message: Callable[[Received], None] | None = None
+        self,
+        options: SinkOptions | None = None,
+        *,
+        on_message: Callable[[Received], None] | None = None,
+        trace: Trace | None = None,
     ) -> None:
         self.options = SinkOptions() if options is None else options
         self.counts = Counts()
         self.ca_pem = b""
         self._on_message = on_message
+        self._trace = trace
         self._addresses: list[tuple[str, int]] = []
         self._servers: list[asyncio.Server] = []
         self._connections: set[ServerConnection] = set()
@@ -99,8 +106,11 @@ class Sink:
             self.counts.connections += 1
             return ServerSession(options, self.counts, deliver, number=self.counts.connections, encrypted=implicit)
 
+        def begin_trace(peer: str) -> SessionTrace | None:
+            return None if self._trace is None else self._trace.session(self.counts.connections, peer)
+
         def accept() -> ServerConnection:
-            return ServerConnection(open_session, context, options.idle_timeout, self._connections)
+            return ServerConnection(open_session, context, options.idle_timeout, self._connections, begin_trace)
 
         loop = asyncio.get_running_loop()
         for listener in listeners:
