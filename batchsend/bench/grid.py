@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from batchsend import figures
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -26,8 +28,7 @@ class GridPoint(NamedTuple):
         return self.connections * self.depth
 
     def __str__(self) -> str:
-        plural = "" if self.connections == 1 else "s"
-        return f"{self.connections} connection{plural} at depth {self.depth}"
+        return f"{figures.count(self.connections, 'connection')} at depth {self.depth}"
 
 
 def ladder(connections: Iterable[int], depths: Iterable[int]) -> list[GridPoint]:

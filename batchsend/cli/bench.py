@@ -19,8 +19,8 @@ from batchsend.bench.gathering import GatheringConnector
 from batchsend.bench.grid import ladder
 from batchsend.campaign import Delivery, Duration, Overrides, Secret, Server, load, server_place, server_warnings
 from batchsend.cli.console import Console, pass_console
-from batchsend.cli.printable import printable
 from batchsend.cli.signals import Signals
+from batchsend.display import printable
 from batchsend.errors import RunError, UsageError
 from batchsend.loop import run
 

@@ -235,7 +235,7 @@ class _Analysis:
     def _not_a_log(self) -> UsageError:
         return UsageError(
             f"{self._path}:{self._read}: not a line of a results log",
-            remedy="mend the line as it was, or take the log from a backup",
+            remedy="fix the line as it was, or take the log from a backup",
         )
 
 

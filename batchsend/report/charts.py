@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
+from batchsend import figures
 from batchsend.outcome import Outcome
-from batchsend.report import figures
 from batchsend.report.report import QUANTILES
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def throughput(report: Report) -> Chart:
                 part = 100 * count / width / top
                 rects.append(_rect(place, len(steps), 100 - height - part, part, outcome.value))
                 height += part
-        said = ", ".join(f"{step.counts[o]:,} {_name(o)}" for o in _STACKED if step.counts[o])
+        said = ", ".join(f"{step.counts[o]:,} {o.label}" for o in _STACKED if step.counts[o])
         columns.append(Column(f"{_moment(step.start)}, {figures.rate(step.total / width)}: {said or 'nothing'}", rects))
     whole = len(steps) * width
     return Chart(
@@ -242,10 +242,6 @@ def _apart(ticks: Iterable[Tick]) -> list[Tick]:
         if not kept or tick.place - kept[-1].place >= room:
             kept.append(tick)
     return kept
-
-
-def _name(outcome: Outcome) -> str:
-    return outcome.value.replace("_", " ")
 
 
 def _rounded(number: float) -> float:

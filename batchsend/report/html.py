@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 import jinja2
 from markupsafe import Markup
 
+from batchsend import figures
+from batchsend.display import one_line
 from batchsend.outcome import Outcome
-from batchsend.report import charts, figures
+from batchsend.report import charts
 from batchsend.report.analysis import NO_DOMAIN
 
 if TYPE_CHECKING:
@@ -92,4 +94,4 @@ def _learned(learned: dict[str, float]) -> str:
 
 
 def _safe(value: Any) -> Any:
-    return figures.shown(value) if type(value) is str else value
+    return one_line(value) if type(value) is str else value
