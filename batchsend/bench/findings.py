@@ -1,4 +1,4 @@
-"""The findings of a bench, as lines for people and as one JSON object."""
+"""What a bench has found, written as a table of lines for people and as one JSON object."""
 
 from __future__ import annotations
 

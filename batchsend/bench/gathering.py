@@ -1,4 +1,7 @@
-"""Opens a point's sessions together: the first one open would otherwise leave the others nothing to do."""
+"""A connector that hands a point's sessions over together, when all of them are open.
+
+Without it the first session that is open would send most of the messages, and the others would have nothing to do.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ _TURNS_TO_BEGIN = 2
 
 
 class GatheringConnector(Connector):
-    """An connector that hands over the first few sessions at the same moment; those after them at once."""
+    """A connector that hands over the first few sessions at the same moment; those after them at once."""
 
     _awaited = 0
     _together: anyio.Event | None = None

@@ -1,4 +1,4 @@
-"""What a campaign's values must be beyond their types: names, files that exist, keys that go together."""
+"""Checks of a campaign beyond the types of its values: names, files that must exist, keys that exclude each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands that take a campaign have in common."""
+"""What several commands share: the argument and the option that name files, and lines on standard error."""
 
 from __future__ import annotations
 
@@ -24,11 +24,6 @@ def recipients_option(command: Command) -> Command:
     return click.option(
         "--recipients", metavar="FILE", help="Read recipients from FILE, or from standard input if it is -."
     )(command)
-
-
-def notice(text: str) -> None:
-    """Tell the user something while a run goes on."""
-    say(f"batchsend: {text}")
 
 
 def say(line: str) -> None:

@@ -1,4 +1,4 @@
-"""A check's report on the terminal: readable at any width, in colour where that is wanted, plain elsewhere."""
+"""Prints the report of ``batchsend check``: wrapped to the terminal's width, in colour where that is wanted."""
 
 from __future__ import annotations
 

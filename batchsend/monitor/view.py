@@ -1,4 +1,4 @@
-"""The live view: a sample as lines for a terminal of a given size."""
+"""Lays the live view out: a sample of a run as coloured lines for a terminal of a given size."""
 
 from __future__ import annotations
 

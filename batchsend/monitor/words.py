@@ -1,4 +1,4 @@
-"""A run's state in words: what the view and the plain lines have in common."""
+"""A sample of a run in words: one line for a log, and the phrases that the live view shares with it."""
 
 from __future__ import annotations
 

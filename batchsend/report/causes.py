@@ -101,7 +101,7 @@ PROTOCOL: Final = Cause(
     "below say which.",
 )
 TROUBLE: Final = Cause(
-    "ConnectFailure at the server",
+    "Trouble at the server",
     "Something at the server or behind it does not work at present. Go on later with `batchsend resume`.",
 )
 CONNECTION_LOST: Final = Cause(

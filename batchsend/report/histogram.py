@@ -1,4 +1,4 @@
-"""How a quantity is spread: counted in narrow classes on a logarithmic scale, so that it never needs more room."""
+"""Counts times in narrow classes on a logarithmic scale: quantiles and bars of any number, in bounded memory."""
 
 from __future__ import annotations
 

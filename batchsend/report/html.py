@@ -1,4 +1,4 @@
-"""A report as one page: no script, and nothing that it would have to fetch."""
+"""Writes a report as one HTML page that contains no script and needs no network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from batchsend.report import charts
 from batchsend.report.analysis import NO_DOMAIN
 
 if TYPE_CHECKING:
-    from batchsend.report.report import Report
+    from batchsend.report.report import CampaignReport
 
 _MOST_DOMAINS: Final = 15
 _MOST_REPLIES: Final = 25
@@ -32,7 +32,7 @@ _LIMITS: Final = {
 }
 
 
-def render(report: Report, *, version: str) -> str:
+def render(report: CampaignReport, *, version: str) -> str:
     """The page. All that comes from the log is text in it, whatever it looks like.
 
     Args:
@@ -76,7 +76,7 @@ def render(report: Report, *, version: str) -> str:
     )
 
 
-def _title(report: Report) -> str:
+def _title(report: CampaignReport) -> str:
     """What to call the campaign: its file, or the folder of a file that is called what they all are."""
     path = PurePath(report.runs[0].first.campaign or report.results)
     return path.parent.name if path.stem == "campaign" and path.parent.name else path.stem

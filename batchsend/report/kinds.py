@@ -1,4 +1,4 @@
-"""Kinds of outcome: what was said, whatever it was said of. Attempts of one kind are counted together."""
+"""Kinds of outcome: attempts with the same status, codes and wording are of one kind and are counted together."""
 
 from __future__ import annotations
 

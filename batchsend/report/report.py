@@ -1,4 +1,4 @@
-"""What a results log comes to: the figures that the terminal, the HTML page and the JSON object show."""
+"""The report of a campaign as values: the figures that the terminal, the HTML page and the JSON object show."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class Sessions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class CampaignReport:
     """What a results log comes to. A record counts by its last line.
 
     Attributes:

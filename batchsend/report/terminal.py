@@ -1,4 +1,4 @@
-"""A report on the terminal: as wide as that is, in colours where it has them."""
+"""Prints a report on the terminal: as wide as that is, in colours where it has them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from batchsend.report.report import Failure, KindCount, Report
+    from batchsend.report.report import CampaignReport, Failure, KindCount
 
 _MOST_DOMAINS: Final = 10
 _MOST_REPLIES: Final = 8
@@ -27,7 +27,7 @@ _REPLIES_OF_A_CAUSE: Final = 3
 _WIDEST_BAR: Final = 60
 
 
-def show(report: Report, console: Console) -> None:
+def show(report: CampaignReport, console: Console) -> None:
     """Print a report.
 
     Args:
@@ -42,7 +42,7 @@ def show(report: Report, console: Console) -> None:
     _replies(report.replies, console)
 
 
-def _head(report: Report, console: Console) -> None:
+def _head(report: CampaignReport, console: Console) -> None:
     first, last = report.runs[0], report.runs[-1]
     server = f" → {first.first.server}" if first.first.server else ""
     console.print(Text(one_line(f"{first.first.campaign or report.results}{server}"), style="bold"))
@@ -56,7 +56,7 @@ def _head(report: Report, console: Console) -> None:
     console.print(Text(f"{took} ({figures.rate(report.rate)}{peak}){sessions}"))
 
 
-def _outcomes(report: Report, console: Console) -> None:
+def _outcomes(report: CampaignReport, console: Console) -> None:
     table = _table("left", "right", "right", "left")
     widest = min(_WIDEST_BAR, max(10, console.width - 40))
     for outcome in Outcome:
@@ -73,7 +73,7 @@ def _outcomes(report: Report, console: Console) -> None:
     console.print(Padding(table, (0, 0, 1, 2)))
 
 
-def _facts(report: Report, console: Console) -> None:
+def _facts(report: CampaignReport, console: Console) -> None:
     table = _table("left", "left")
     for name, fact in facts(report):
         table.add_row(Text(name, style="bold", no_wrap=True), Text(fact))
@@ -81,7 +81,7 @@ def _facts(report: Report, console: Console) -> None:
         console.print(table)
 
 
-def facts(report: Report) -> Iterator[tuple[str, str]]:
+def facts(report: CampaignReport) -> Iterator[tuple[str, str]]:
     """What else there is to tell of the runs, by name."""
     if report.latency.count:
         parts = [f"{name} {figures.latency(report.latency.quantile(part))}" for name, part in QUANTILES.items()]
@@ -125,7 +125,7 @@ def _failures(failures: Iterable[Failure], console: Console) -> None:
         console.print(Padding(table, (0, 0, 0, 11)), style="dim")
 
 
-def _domains(report: Report, console: Console) -> None:
+def _domains(report: CampaignReport, console: Console) -> None:
     failed = [domain for domain in report.domains if domain.failed]
     if not failed:
         return

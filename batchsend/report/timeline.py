@@ -1,4 +1,4 @@
-"""What happened when: outcomes counted by time, in as few steps as a long run needs."""
+"""Outcomes counted by time, in steps that grow with the length of the run, so that memory stays bounded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WIDTHS: Final = (100, 500, *(_SECOND * seconds for seconds in (1, 5, 10, 30, 60
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TimelineStep:
     """One step of time.
 
     Attributes:
@@ -75,13 +75,13 @@ class Timeline:
             coarser._widen()
         return coarser
 
-    def __iter__(self) -> Iterator[Step]:
+    def __iter__(self) -> Iterator[TimelineStep]:
         """Every step from the beginning to the end, also those in which nothing happened."""
         counts: dict[int, Counter[Outcome]] = {}
         for (step, outcome), count in self._steps.items():
             counts.setdefault(step, Counter())[outcome] = count
         for step in range(max(counts, default=-1) + 1):
-            yield Step(step * self.width, counts.get(step, Counter()))
+            yield TimelineStep(step * self.width, counts.get(step, Counter()))
 
     def fastest(self) -> float:
         """The most attempts a second, in any step of a second or more."""

@@ -1,4 +1,4 @@
-"""What is said, apart from whom and what it is said of: the same refusal of two messages has one wording."""
+"""Cuts ids, numbers and addresses out of replies, so that the same refusal of two messages has the same wording."""
 
 from __future__ import annotations
 

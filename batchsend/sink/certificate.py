@@ -1,4 +1,4 @@
-"""A certification authority and a server certificate for the sink, made anew at every start."""
+"""Makes a certification authority and a server certificate for the sink, anew at every start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules: which recipients are refused, deferred, delayed, or cost the client its connection."""
+"""The sink's rules: which recipients it refuses, defers or delays, or drops the connection for."""
 
 from __future__ import annotations
 

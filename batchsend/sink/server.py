@@ -1,4 +1,4 @@
-"""The embedded SMTP server: for sandboxes, benchmarks and tests."""
+"""`Sink`, the embedded SMTP server for sandboxes, benchmarks and tests: listens, and owns its connections."""
 
 from __future__ import annotations
 
