@@ -6,6 +6,7 @@ Everything that batchsend prints of this kind is made here, so that the same num
 from __future__ import annotations
 
 import re
+import time
 from typing import Final
 
 _DURATION: Final = re.compile(r"(?P<count>\d+(?:\.\d+)?) ?(?P<unit>ms|s|m|h)?", re.ASCII)
@@ -34,6 +35,11 @@ def duration(seconds: float, *, whole: bool = False) -> str:
     if hours:
         return f"{hours:,} h {minutes:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def utc(seconds: float) -> str:
+    """A time since the epoch as date and time of day in UTC, to the second."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))
 
 
 def parse_duration(text: str, *, default_unit: str = "") -> float:

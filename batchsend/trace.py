@@ -62,9 +62,6 @@ log: Final = logging.getLogger("batchsend")
 smtp_log: Final = logging.getLogger("batchsend.smtp")
 log.addHandler(logging.NullHandler())
 
-TRACE_HELP: Final = "Write what is said in each session to FILE: without credentials and contents, but with addresses."
-"""What the command line says of its option ``--trace``, wherever it has one."""
-
 _SECTION_OCTETS: Final = 1 << 16
 _LONGEST_LINE: Final = 1 << 14
 """Octets of a line that are kept until it ends; what is longer is written in pieces."""

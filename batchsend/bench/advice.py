@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from batchsend import figures
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -110,4 +112,4 @@ def _limits(measurements: Sequence[Measurement]) -> Iterator[str]:
 def _distance(probe: Probe) -> str:
     if probe.round_trip < _NO_DISTANCE:
         return "less than 1 ms away"
-    return f"{probe.round_trip * 1000:,.0f} ms away"
+    return f"{figures.latency(probe.round_trip)} away"

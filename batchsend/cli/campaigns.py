@@ -26,6 +26,16 @@ def recipients_option(command: Command) -> Command:
     )(command)
 
 
+def trace_option(command: Command) -> Command:
+    """Where to write what is said in each session: see `batchsend.trace`."""
+    return click.option(
+        "--trace",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Write what is said in each session to FILE: without credentials and contents, but with addresses.",
+    )(command)
+
+
 def say(line: str) -> None:
     """Print a line on standard error. Nobody reading it any more is no reason to end a run or change its exit code."""
     with suppress(OSError):

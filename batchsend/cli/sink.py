@@ -12,10 +12,11 @@ import anyio
 import click
 import orjson
 
+from batchsend.cli.campaigns import trace_option
 from batchsend.errors import UsageError
 from batchsend.loop import run
 from batchsend.sink import Counts, Rule, Sink, SinkOptions, parse_rule
-from batchsend.trace import TRACE_HELP, Trace
+from batchsend.trace import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +56,7 @@ _DEFAULTS = SinkOptions()
 @click.option("--pipelining/--no-pipelining", default=True, help="Offer PIPELINING.")
 @click.option("--chunking/--no-chunking", default=True, help="Offer CHUNKING.")
 @click.option("--maildir", type=click.Path(path_type=Path), metavar="DIR", help="Store the messages in DIR.")
-@click.option("--trace", type=click.Path(path_type=Path), metavar="FILE", help=TRACE_HELP)
+@trace_option
 @click.option("--json", "as_json", is_flag=True, help="Print the counts at the end as one JSON object.")
 def sink(
     *,

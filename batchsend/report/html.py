@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from base64 import b64encode
 from hashlib import sha256
 from importlib.resources import files
@@ -49,7 +48,7 @@ def render(report: CampaignReport, *, version: str) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    began, ended = _utc(report.runs[0].started), _utc(max(run.ended for run in report.runs))
+    began, ended = figures.utc(report.runs[0].started), figures.utc(max(run.ended for run in report.runs))
     failed = [domain for domain in report.domains if domain.failed]
     return environment.get_template("page.html").render(
         report=report,
@@ -68,7 +67,7 @@ def render(report: CampaignReport, *, version: str) -> str:
         learned=_learned(report.learned),
         no_domain=NO_DOMAIN,
         figures=figures,
-        utc=_utc,
+        utc=figures.utc,
         style=Markup(style),  # noqa: S704 - a file of this package
         # CSP Level 3 §2.3.1: of all styles, this one is allowed.
         style_hash=b64encode(sha256(style.encode()).digest()).decode("ascii"),
@@ -80,10 +79,6 @@ def _title(report: CampaignReport) -> str:
     """What to call the campaign: its file, or the folder of a file that is called what they all are."""
     path = PurePath(report.runs[0].first.campaign or report.results)
     return path.parent.name if path.stem == "campaign" and path.parent.name else path.stem
-
-
-def _utc(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))
 
 
 def _learned(learned: dict[str, float]) -> str:

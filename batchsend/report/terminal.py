@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 from rich.padding import Padding
@@ -46,9 +45,8 @@ def _head(report: CampaignReport, console: Console) -> None:
     first, last = report.runs[0], report.runs[-1]
     server = f" → {first.first.server}" if first.first.server else ""
     console.print(Text(one_line(f"{first.first.campaign or report.results}{server}"), style="bold"))
-    began = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(first.started))
     runs = "" if len(report.runs) == 1 else f" in {len(report.runs):,} runs"
-    console.print(Text(f"began {began} UTC{runs} · {last.ending}"))
+    console.print(Text(f"began {figures.utc(first.started)} UTC{runs} · {last.ending}"))
     console.print()
     sessions = f" over {figures.count(report.sessions.count, 'session')}" if report.sessions.count else ""
     took = f"{figures.count(report.records, 'record')} in {figures.duration(report.elapsed)}"

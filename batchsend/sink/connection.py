@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
 from batchsend.sink.state import Pause, StartTls
+from batchsend.trace import smtp_log
 
 if TYPE_CHECKING:
     import ssl
@@ -64,7 +65,9 @@ class ServerConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._connections.add(self)
         self._session = self._open_session()
-        self._trace = self._begin_trace(_address(transport.get_extra_info("peername")))
+        peer = _address(transport.get_extra_info("peername"))
+        smtp_log.debug("sink: %s has connected", peer)
+        self._trace = self._begin_trace(peer)
         self._timer = self._loop.call_later(self._idle_timeout, self._check_idle)
         self._perform(self._session.greet())
 
@@ -94,6 +97,7 @@ class ServerConnection(asyncio.Protocol):
             if timer is not None:
                 timer.cancel()
         self._connections.discard(self)
+        smtp_log.debug("sink: a connection has ended: %s", exc or "closed")
         if self._trace is not None:
             self._trace.close(f"the connection was lost: {exc}" if exc is not None else "the connection is closed")
         if not self.lost.done():

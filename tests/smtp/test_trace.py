@@ -191,6 +191,13 @@ def test_the_loggers_say_nothing_unless_they_are_asked(capfd: pytest.CaptureFixt
     assert logging.getLogger("batchsend.smtp").parent is log
 
 
+def test_the_sink_tells_the_logger_of_its_connections(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "batchsend.smtp"):
+        send(tmp_path, 1, {})
+    told = [record.getMessage() for record in caplog.records if record.name == "batchsend.smtp"]
+    assert [line.partition(" has ")[2] for line in told] == ["connected", "ended: closed"]
+
+
 def send(folder: Path, count: int, options: dict[str, Any], **delivery: Any) -> str:
     """Send so many messages by one session to a sink that refuses the second recipient; return the session's trace."""
     path = folder / "trace"
