@@ -10,9 +10,9 @@ import anyio.lowlevel
 
 from batchsend.delivery.connector import ConnectError, Connector, Opened
 
-# Turns of the loop in which a transport that is given up is closed, with some to spare.
+# Turns of the event loop after which an aborted transport is surely closed; it takes fewer.
 _TURNS_TO_CLOSE = 20
-# Turns in which those that were opened begin, before the pool hears of those that were not.
+# Turns of the event loop that the opened sessions get to begin, before the pool hears of those that failed.
 _TURNS_TO_BEGIN = 2
 
 

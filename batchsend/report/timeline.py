@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from batchsend.outcome import Outcome
 
 _MOST_STEPS: Final = 8192
-# In milliseconds, as the log has them. Each divides the next, so that steps can be put together and never have to be
-# cut; beyond the last, days are doubled.
+# Widths of a step in milliseconds, as the log has its times. Each divides the next: a wider step is made of whole
+# narrower ones. Beyond the last one the width is doubled.
 _SECOND: Final = 1000
 _WIDTHS: Final = (100, 500, *(_SECOND * seconds for seconds in (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 21600, 86400)))
 

@@ -97,10 +97,10 @@ class ServerConnection(asyncio.Protocol):
             if timer is not None:
                 timer.cancel()
         self._connections.discard(self)
-        smtp_log.debug("sink: a connection has ended: %s", exc or "closed")
         if self._trace is not None:
             self._trace.close(f"the connection was lost: {exc}" if exc is not None else "the connection is closed")
         if not self.lost.done():
+            smtp_log.debug("sink: a connection has ended: %s", exc or "closed")
             self.lost.set_result(None)
 
     def end(self, reply: bytes) -> None:
