@@ -6,6 +6,7 @@ import asyncio
 import base64
 import itertools
 import logging
+import smtplib
 import stat
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from tests.tools.scripted import ScriptedServer
 from tests.tools.transcript import parse
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterable
     from pathlib import Path
 
@@ -222,6 +224,35 @@ def messages(count: int) -> Iterable[Submission]:
     for number in range(1, count + 1):
         envelope = Envelope("sender@example.org", f"{number}@example.com")
         yield Submission(record=number, envelope=envelope, content=b"Hello %d\r\n.dot\r\n" % number, message_id=None)
+
+
+def test_what_is_said_over_tls_stands_in_clear_behind_its_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "trace"
+
+    def client(port: int, context: ssl.SSLContext) -> None:
+        with smtplib.SMTP("127.0.0.1", port, local_hostname="client.example.com", timeout=20) as connection:
+            connection.starttls(context=context)
+            connection.login("user", "hunter2")
+
+    async def main() -> None:
+        with Trace(path, side="server") as trace:
+            async with Sink(SinkOptions(tls="starttls"), trace=trace) as sink:
+                await asyncio.to_thread(client, sink.port, sink.client_context())
+
+    asyncio.run(main())
+    said = [line for line in lines(path.read_text()) if not line.startswith(("S: 250", "#"))]
+    assert said == [
+        "S: 220 localhost ESMTP batchsend sink",
+        "C: ehlo client.example.com",
+        "C: STARTTLS",
+        "S: 220 2.0.0 Ready to start TLS",
+        "S: <starttls>",
+        "C: ehlo client.example.com",
+        "C: AUTH PLAIN",
+        "S: 235 2.7.0 Authentication successful",
+        "C: QUIT",
+        "S: 221 2.0.0 Bye",
+    ]
 
 
 @pytest.mark.parametrize(
