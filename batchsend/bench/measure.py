@@ -1,4 +1,4 @@
-"""One point of the ladder, climbed: test messages through the pool that sends campaigns."""
+"""Measures one point of a bench: sends test messages through the pool that sends campaigns, and counts the results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LONGEST_SECONDS = 60.0
 """After so long a point is over, whatever is left of its messages: a server may ask for a much slower pace."""
 
 
-class Step:
+class PointRun:
     """Sends a point's messages, as many as it has sessions to open these first; then the clock starts.
 
     Args:

@@ -1,4 +1,4 @@
-"""What a campaign's values must be beyond their types: names, files that exist, keys that go together."""
+"""Checks of a campaign beyond the types of its values: names, files that must exist, keys that exclude each other."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import structs
 
 from batchsend.campaign.file import expected
+from batchsend.campaign.header_names import HEADER_NAME, MADE_HERE, NOT_SET_BY_CAMPAIGNS
 from batchsend.campaign.overrides import is_loopback
 
 if TYPE_CHECKING:
@@ -24,27 +25,10 @@ _LONGEST_NAME: Final = 253  # octets of a domain name as it is written (RFC 1035
 _HOST: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _TEMPLATE_MARK: Final = re.compile(r"\{[{%#]")
-_FIELD_NAME: Final = re.compile(r"[!-9;-~]{1,76}")  # RFC 5322 §3.6.8, on a line of at most 78 characters
 
 _NEEDED: Final = frozenset({"from", "subject"})  # of a message that is not a whole one
 # What a whole message does not say itself.
 _BESIDE_EML: Final = frozenset({"eml_file", "return_path", "encoding", "dkim"})
-
-_ONE_RECIPIENT: Final = "a message goes to its record's recipient alone"
-_MADE_HERE: Final = "batchsend makes this header itself"
-_HEADERS_NOT_SET: Final = {
-    "from": "set it by the key from of [message]",
-    "to": "set it by the key to of [message]",
-    "reply-to": "set it by the key reply_to of [message]",
-    "subject": "set it by the key subject of [message]",
-    "return-path": "set it by the key return_path of [message]",
-    "cc": _ONE_RECIPIENT,
-    "bcc": _ONE_RECIPIENT,
-    "date": _MADE_HERE,
-    "message-id": _MADE_HERE,
-    "mime-version": _MADE_HERE,
-    "received": "servers add this header, not the sender",
-}
 
 
 def check(campaign: Campaign, document: Document) -> None:
@@ -160,16 +144,16 @@ def _check_headers(message: Message, document: Document) -> None:
     for name in message.headers:
         key = ("message", "headers", name)
         lower = name.lower()
-        if not _FIELD_NAME.fullmatch(name):
+        if not HEADER_NAME.fullmatch(name):
             raise document.about(
                 key,
                 "is not a header name",
                 "expected 1 to 76 ASCII characters without spaces and colons (RFC 5322 §3.6.8)",
             )
         if lower.startswith("content-"):
-            raise document.about(key, "cannot be set", _MADE_HERE)
-        if lower in _HEADERS_NOT_SET:
-            raise document.about(key, "cannot be set", _HEADERS_NOT_SET[lower])
+            raise document.about(key, "cannot be set", MADE_HERE)
+        if lower in NOT_SET_BY_CAMPAIGNS:
+            raise document.about(key, "cannot be set", NOT_SET_BY_CAMPAIGNS[lower])
         if lower in seen:
             raise document.about(key, f"is there twice: {seen[lower]} is the same header", "leave one of them out")
         seen[lower] = name

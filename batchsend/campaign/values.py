@@ -6,11 +6,11 @@ import math
 import re
 from typing import Final, Self
 
+from batchsend.figures import DURATION_UNITS, parse_duration
+
 _RATE: Final = re.compile(r"(?P<count>\d+(?:\.\d+)?) ?/ ?(?P<unit>s|min|h)", re.ASCII)
 _RATE_UNITS: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
-_DURATION: Final = re.compile(r"(?P<count>\d+(?:\.\d+)?) ?(?P<unit>ms|s|m|h)", re.ASCII)
-_DURATION_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _LONGEST: Final = 24 * 3600.0
 
 
@@ -78,17 +78,14 @@ class Duration(float):
         Raises:
             ValueError: The text is not a duration, or is out of range.
         """
-        match = _DURATION.fullmatch(text.strip())
-        if match is None:
-            raise ValueError(text)
-        seconds = float(match["count"]) * _DURATION_UNITS[match["unit"]]
+        seconds = parse_duration(text.strip())
         if not 0 < seconds <= _LONGEST:
             raise ValueError(text)
         return cls(seconds)
 
     def __str__(self) -> str:
         for unit in ("h", "m", "s"):
-            count = self / _DURATION_UNITS[unit]
+            count = self / DURATION_UNITS[unit]
             if count >= 1 and count.is_integer():
                 return f"{_plain(count)}{unit}"
         return f"{_plain(self * 1000)}ms" if self < 1 else f"{_plain(self)}s"

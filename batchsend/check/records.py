@@ -15,7 +15,7 @@ from batchsend.check.gathering import Gathering
 from batchsend.check.message import MessageCheck
 from batchsend.check.providers import provider_of
 from batchsend.check.typos import likely_meant
-from batchsend.errors import RecordError, RunError
+from batchsend.errors import RecordError, RecordErrorKind, RunError
 from batchsend.message import Composer, Suppression
 from batchsend.recipients import BadRecord, open_records
 from batchsend.recipients.addressees import Addressees
@@ -110,7 +110,7 @@ class RecordsCheck:
             self._state_facts(records)
         else:
             found = "none of the records can be sent" if counted.records else "there are no records"
-            remedy = "mend what is said of them below" if counted.records else "put recipients into it"
+            remedy = "fix what is said of them below" if counted.records else "put recipients into it"
             records.error("nothing-to-send", found, where=self._file, remedy=remedy)
         self._about_records.conclude(records)
         self._about_messages.conclude(messages)
@@ -138,7 +138,7 @@ class RecordsCheck:
             self.counted.records += len(rows)
             for row in rows:
                 if isinstance(row, BadRecord):
-                    self._warn("row-unreadable", row.reason, row, "mend the line, or take it out")
+                    self._warn("row-unreadable", row.reason, row, "fix the line, or take it out")
                 else:
                     self._look(row)
             self._tick(self.counted.records, reader.progress)
@@ -168,7 +168,7 @@ class RecordsCheck:
         if (provider := provider_of(domain)) is not None:
             self.counted.at_providers[provider] += 1
         if (meant := likely_meant(domain)) is not None:
-            self._warn("address-typo", f"{domain} was probably meant to be {meant}", row, "mend the address, or ask")
+            self._warn("address-typo", f"{domain} was probably meant to be {meant}", row, "fix the address, or ask")
         if not self._addressees.add(recipient):
             self._duplicate(row)
 
@@ -182,11 +182,11 @@ class RecordsCheck:
 
     def _refused(self, row: Record, error: RecordError) -> None:
         if not self._has_recipient(row):
-            self._warn("address-bad", error.message, row, "mend the address, or take the record out")
-        elif "is undefined" in error.message:
+            self._warn("address-bad", error.message, row, "fix the address, or take the record out")
+        elif error.kind is RecordErrorKind.MISSING_FIELD:
             self._warn("field-missing", error.message, row, _MISSING_REMEDY)
         else:
-            self._warn("record-invalid", error.message, row, "mend the record or the template")
+            self._warn("record-invalid", error.message, row, "fix the record or the template")
 
     def _has_recipient(self, row: Record) -> bool:
         try:

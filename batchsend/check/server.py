@@ -20,6 +20,7 @@ from batchsend.delivery.connector import ConnectError, Connector
 from batchsend.delivery.dialogue import Dialogue
 from batchsend.errors import SessionError, UsageError
 from batchsend.outcome import Stage
+from batchsend.smtp.extensions import KEYWORDS
 
 if TYPE_CHECKING:
     from batchsend.campaign import Campaign, Server, Timeouts
@@ -35,14 +36,7 @@ _ROUND_TRIPS: Final = 5
 _DEEP: Final = 16
 _FAR_SECONDS: Final = 0.001
 """The round trip from which on it, and not the server, is what a session waits for."""
-_OFFERS: Final = {
-    "pipelining": "PIPELINING",
-    "chunking": "CHUNKING",
-    "eight_bit_mime": "8BITMIME",
-    "smtputf8": "SMTPUTF8",
-    "dsn": "DSN",
-    "require_tls": "REQUIRETLS",
-}
+_OFFERS: Final = {name: keyword for name, keyword in KEYWORDS.items() if name != "starttls"}
 
 
 class ServerCheck:

@@ -16,11 +16,11 @@ from batchsend.bench import Bench, GridPoint, Messages, findings
 from batchsend.bench.advice import advise
 from batchsend.bench.embedded import EmbeddedSink
 from batchsend.bench.gathering import GatheringConnector
-from batchsend.bench.grid import ladder
+from batchsend.bench.grid import all_points
 from batchsend.campaign import Delivery, Duration, Overrides, Secret, Server, load, server_place, server_warnings
 from batchsend.cli.console import Console, pass_console
-from batchsend.cli.printable import printable
 from batchsend.cli.signals import Signals
+from batchsend.display import printable
 from batchsend.errors import RunError, UsageError
 from batchsend.loop import run
 
@@ -134,11 +134,11 @@ def bench(
             messages = messages or _TO_THE_SINK
         else:
             target = _target(server, to, sender, campaign)
-            for caution in server_warnings([target.server]):
-                console.notice(caution)
+            for warning in server_warnings([target.server]):
+                console.notice(warning)
             messages = messages or _TO_A_RELAY
-        grid, total = ladder(max_connections, depth), messages
-        return run(lambda: _Benching(target, grid, total, size, console, as_json=as_json).run())
+        grid, total = all_points(max_connections, depth), messages
+        return run(lambda: _BenchCommand(target, grid, total, size, console, as_json=as_json).run())
 
 
 def _refuse_without_server(**options: object) -> None:
@@ -181,7 +181,7 @@ def _plain_address(mailbox: str) -> str | None:
     return None if "{" in mailbox else parseaddr(mailbox)[1] or None
 
 
-class _Benching:
+class _BenchCommand:
     """One invocation: a bench run to its end, shown, heeding signals, with its exit code."""
 
     def __init__(
@@ -198,8 +198,8 @@ class _Benching:
             self._messages,
             total,
             notice=console.notice,
-            asked=self._asked,
-            measured=self._measured,
+            on_probe=self._show_probe,
+            on_measurement=self._show_measurement,
         )
         self._as_json = as_json
         self._console = console
@@ -226,12 +226,12 @@ class _Benching:
             raise failure
         return 0 if self._bench.complete else 1
 
-    def _asked(self, probe: Probe) -> None:
+    def _show_probe(self, probe: Probe) -> None:
         for line in findings.beginning(probe, self._messages.octets):
-            self._tell(line)
+            self._print(line)
 
-    def _measured(self, measurement: Measurement) -> None:
-        self._tell(findings.row(measurement))
+    def _show_measurement(self, measurement: Measurement) -> None:
+        self._print(findings.row(measurement))
 
     def _conclude(self) -> None:
         bench = self._bench
@@ -239,12 +239,12 @@ class _Benching:
         if self._as_json:
             click.echo(orjson.dumps(findings.to_json(bench, advice, self._messages.octets)).decode())
         elif advice is not None:
-            self._tell("")
+            self._print("")
             for sentence in (*([bench.stopped] if bench.stopped else []), *advice.sentences):
-                self._tell(sentence)
+                self._print(sentence)
             if self._embedded:
-                self._tell("this was the embedded server: nothing left this machine")
+                self._print("this was the embedded server: nothing left this machine")
 
-    def _tell(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         if not self._as_json:
             click.echo(printable(line))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from batchsend.cli.campaigns import say
-from batchsend.cli.printable import printable
+from batchsend.display import printable
 from batchsend.results.line import timestamp
 
 if TYPE_CHECKING:

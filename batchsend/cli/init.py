@@ -1,4 +1,4 @@
-"""``batchsend init``: a campaign folder that works at once."""
+"""``batchsend init``: makes a campaign folder from a few answers, or from another program's configuration."""
 
 from __future__ import annotations
 

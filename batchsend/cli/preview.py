@@ -86,7 +86,7 @@ class _Desk:
         except RecordError as error:
             raise UsageError(
                 f"record {number} (line {row.line}) is invalid: {error.message}",
-                remedy="mend the record or the template, or look at another: --record N",
+                remedy="fix the record or the template, or look at another: --record N",
             ) from None
 
     def letter(self, number: int) -> ParsedMessage:
@@ -100,8 +100,9 @@ class _Desk:
         from rich.console import Console  # noqa: PLC0415 - rich, only on a terminal
         from rich.text import Text  # noqa: PLC0415
 
+        from batchsend.display import visible  # noqa: PLC0415
         from batchsend.preview.keys import HELP, Keys  # noqa: PLC0415
-        from batchsend.preview.shown import show, visible  # noqa: PLC0415
+        from batchsend.preview.shown import show  # noqa: PLC0415
 
         console = Console(highlight=False)
         wanted: int | str | None = number

@@ -17,7 +17,7 @@ from batchsend.report.output import Output
 from batchsend.version import __version__
 
 if TYPE_CHECKING:
-    from batchsend.report.report import Report
+    from batchsend.report.report import CampaignReport
 
 _STDOUT: Final = Path("-")
 _WIDTH_OF_A_PIPE: Final = 100
@@ -70,7 +70,7 @@ def report(results: Path, *, html: Path | None, csv: Path | None, as_json: bool)
         _show(found)
 
 
-def _show(found: Report) -> None:
+def _show(found: CampaignReport) -> None:
     from rich.console import Console  # noqa: PLC0415 - slow to import, and of no use to the other forms
 
     from batchsend.report.terminal import show  # noqa: PLC0415

@@ -1,8 +1,9 @@
-"""``batchsend sink``: an SMTP server that takes everything and delivers nothing."""
+"""The command ``batchsend sink``: an SMTP server that takes everything and delivers nothing."""
 
 from __future__ import annotations
 
 import signal
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +12,11 @@ import anyio
 import click
 import orjson
 
+from batchsend.cli.campaigns import trace_option
 from batchsend.errors import UsageError
 from batchsend.loop import run
-from batchsend.sink import Rule, Sink, SinkOptions, parse_rule
+from batchsend.sink import Counts, Rule, Sink, SinkOptions, parse_rule
+from batchsend.trace import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +56,7 @@ _DEFAULTS = SinkOptions()
 @click.option("--pipelining/--no-pipelining", default=True, help="Offer PIPELINING.")
 @click.option("--chunking/--no-chunking", default=True, help="Offer CHUNKING.")
 @click.option("--maildir", type=click.Path(path_type=Path), metavar="DIR", help="Store the messages in DIR.")
+@trace_option
 @click.option("--json", "as_json", is_flag=True, help="Print the counts at the end as one JSON object.")
 def sink(
     *,
@@ -70,6 +74,7 @@ def sink(
     pipelining: bool,
     chunking: bool,
     maildir: Path | None,
+    trace: Path | None,
     as_json: bool,
 ) -> None:
     """Take messages until interrupted, and say what was received.
@@ -89,7 +94,17 @@ def sink(
         maildir=maildir,
         max_size=max_size,
     )
-    run(lambda: _serve(options, ca_file, as_json=as_json))
+    with ExitStack() as stack:
+        tracing = None if trace is None else stack.enter_context(Trace(trace, side="server"))
+        counts = asdict(run(lambda: _serve(options, ca_file, tracing)))
+    if as_json:
+        click.echo(orjson.dumps(counts).decode())
+    else:
+        click.echo(
+            ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name == "messages"), err=True
+        )
+    if tracing is not None and tracing.error is not None:
+        click.echo(tracing.error, err=True)
 
 
 def _rules(patterns: dict[str, tuple[str, ...]]) -> Iterator[Rule]:
@@ -98,8 +113,9 @@ def _rules(patterns: dict[str, tuple[str, ...]]) -> Iterator[Rule]:
             yield parse_rule(action, text)
 
 
-async def _serve(options: SinkOptions, ca_file: Path | None, *, as_json: bool) -> None:
-    async with Sink(options) as server:
+async def _serve(options: SinkOptions, ca_file: Path | None, trace: Trace | None) -> Counts:
+    """Serve until a signal comes; return what was received."""
+    async with Sink(options, trace=trace) as server:
         if ca_file is not None:
             try:
                 server.write_ca(ca_file)
@@ -109,10 +125,4 @@ async def _serve(options: SinkOptions, ca_file: Path | None, *, as_json: bool) -
             click.echo(f"listening on {', '.join(server.hosts)} port {server.port}; Ctrl-C ends it", err=True)
             async for _ in signals:
                 break
-    counts = asdict(server.counts)
-    if as_json:
-        click.echo(orjson.dumps(counts).decode())
-    else:
-        click.echo(
-            ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name == "messages"), err=True
-        )
+    return server.counts

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from batchsend.campaign.header_names import HEADER_NAME, NOT_SET_BY_CAMPAIGNS
 from batchsend.errors import RecordError, UsageError
 from batchsend.message import tokens
 from batchsend.message.mailboxes import AddressField
@@ -22,21 +23,6 @@ if TYPE_CHECKING:
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
-_FIELD_NAME = re.compile("[!-9;-~]{1,76}")  # RFC 5322 §3.6.8, and short enough to stand on a line
-
-# What the composer writes itself, and where the campaign file says it.
-_OWN_FIELDS = {
-    "from": "Use the key from in [message].",
-    "to": "Use the key to in [message].",
-    "reply-to": "Use the key reply_to in [message].",
-    "subject": "Use the key subject in [message].",
-    "return-path": "Use the key return_path in [message].",
-    "bcc": "Every record is a recipient of its own: a blind copy is one more record.",
-    "date": "Every message gets its own.",
-    "message-id": "Every message gets its own.",
-    "received": "Servers write it.",
-    "mime-version": "Every message has it.",
-}
 ADDRESS_FIELDS = frozenset({"cc", "sender", "disposition-notification-to", "return-receipt-to", "errors-to"})
 URL_FIELDS = frozenset(
     {"list-unsubscribe", "list-help", "list-subscribe", "list-post", "list-owner", "list-archive", "archived-at"}
@@ -182,14 +168,15 @@ def custom_fields(headers: Iterable[tuple[str, str]], templates: Templates) -> l
 
 def _check_name(name: str, seen: set[str]) -> None:
     key = name.lower()
-    if not _FIELD_NAME.fullmatch(name):
+    if not HEADER_NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} is not a header name",
             remedy="At most 76 letters, digits and hyphens, without a colon.",
         )
     if key.startswith("content-") and key != "content-language":
         raise UsageError(f"{name} cannot be set", remedy="Every part of a message gets its own.")
-    if remedy := _OWN_FIELDS.get(key):
+    # Cc is refused in a campaign file only: a program may show other recipients of its own.
+    if key != "cc" and (remedy := NOT_SET_BY_CAMPAIGNS.get(key)):
         raise UsageError(f"{name} cannot be set here", remedy=remedy)
     if key in seen:
         raise UsageError(f"{name} stands twice", remedy="Keep one; case makes no difference.")

@@ -111,7 +111,7 @@ class Templates:
             template = environment.from_string(source)
         except jinja2.TemplateSyntaxError as error:
             raise UsageError(
-                f"{where}, line {error.lineno}: {error.message}", remedy="Mend the template; its language is Jinja2."
+                f"{where}, line {error.lineno}: {error.message}", remedy="Fix the template; its language is Jinja2."
             ) from error
         except (RecursionError, SyntaxError) as error:  # Python's own limits, for what Jinja2 made of it
             raise UsageError(f"{where}: the template is nested too deeply", remedy="Flatten it.") from error

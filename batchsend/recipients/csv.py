@@ -215,7 +215,7 @@ class CsvParser:
         return None
 
     def _reason(self, error: str) -> str:
-        """The csv module's error in words for the one who mends the row."""
+        """The csv module's error in words for the one who fixes the row."""
         if error == _OPEN_AT_END:
             return "a quoted field that begins on this line is not closed"
         if error == _OUT_OF_REACH:

@@ -87,7 +87,7 @@ def _table(file: Path) -> Iterator[str]:
         while rows := reader.read(1000):
             for row in rows:
                 if isinstance(row, BadRecord):
-                    raise UsageError(f"{file}:{row.line}: {row.reason}", remedy="mend the line, or take it out")
+                    raise UsageError(f"{file}:{row.line}: {row.reason}", remedy="fix the line, or take it out")
                 address = _address(file, row)
                 if address is not None:
                     yield address

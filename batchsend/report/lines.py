@@ -131,7 +131,7 @@ class Lines(Generic[_L]):
             number = before + next(number for number, line in enumerate(block, 1) if not self._is_whole(line))
             raise UsageError(
                 f"{self._path}:{number}: not a line of a results log",
-                remedy="mend the line as it was, or take the log from a backup",
+                remedy="fix the line as it was, or take the log from a backup",
             )
         return lines
 

@@ -193,7 +193,7 @@ def _blocks(path: Path, file: int) -> Iterator[bytes]:
 
 def _not_a_log(path: Path, line: int) -> UsageError:
     return UsageError(
-        f"{path}:{line}: not a line of a results log", remedy="mend the line as it was, or take the log from a backup"
+        f"{path}:{line}: not a line of a results log", remedy="fix the line as it was, or take the log from a backup"
     )
 
 

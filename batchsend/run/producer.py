@@ -1,4 +1,4 @@
-"""Stages ① and ② in one: records read and rendered, no faster than their messages are taken."""
+"""The producer of a run: records read and rendered, no faster than their messages are taken."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from batchsend.figures import duration
 from batchsend.outcome import Outcome
-from batchsend.report.figures import duration
 from batchsend.report.kinds import kind_of
 
 if TYPE_CHECKING:

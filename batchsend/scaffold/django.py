@@ -1,4 +1,4 @@
-"""From the e-mail settings of a Django project to a relay and a sender; the settings are read and not run."""
+"""Makes a relay and a sender from the e-mail settings of a Django project, which are read and not run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from batchsend.campaign import is_loopback
 from batchsend.errors import UsageError
 from batchsend.scaffold.relay import Relay
-from batchsend.scaffold.toml import Entry
+from batchsend.scaffold.toml import TomlEntry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +84,7 @@ def _with_credentials(relay: Relay, values: dict[str, _Value]) -> Relay:
     for key, setting in (("username", "EMAIL_HOST_USER"), ("password", "EMAIL_HOST_PASSWORD")):
         value = values[setting]
         name = value.name if isinstance(value, _Variable) else f"SMTP_{key.upper()}"
-        entries.append(Entry(key, f"${{{name}}}", f"Django's {setting}"))
+        entries.append(TomlEntry(key, f"${{{name}}}", f"Django's {setting}"))
         variables[name] = f"Django's {setting}"
     return Relay(entries, variables)
 

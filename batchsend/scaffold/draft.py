@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from batchsend.campaign import Message
 from batchsend.message import Composer
-from batchsend.scaffold.toml import Entry, table
+from batchsend.scaffold.toml import TomlEntry as Entry
+from batchsend.scaffold.toml import table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,6 +6,8 @@ import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from batchsend.display import printable
+
 MAX_LINE: Final = 8 * 1024
 """Octets of one reply line. RFC 5321 §4.5.3.1.5 asks for 512; real servers' explanations are longer."""
 
@@ -51,10 +53,7 @@ class Reply(NamedTuple):
     @property
     def text(self) -> str:
         """The text, safe to print: what is not UTF-8 and every control character but LF is escaped."""
-        text = self.raw.decode("utf-8", "backslashreplace")
-        if text.isprintable():
-            return text
-        return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+        return printable(self.raw.decode("utf-8", "backslashreplace"), keep="\n")
 
     def __str__(self) -> str:
         """Code and text on one line, for messages."""

@@ -58,6 +58,12 @@ def test_a_missing_field_is_named(tmp_path: Path) -> None:
     assert (finding.count, finding.lines) == (2, (2, 4))
 
 
+def test_a_missing_field_is_known_by_its_kind_and_not_by_its_words(tmp_path: Path) -> None:
+    rows = "email,name,where\na@example.com,A,nowhere is undefined.html\n"
+    records, _ = look_at(tmp_path, rows, message='reply_to = "{% include where %}"')
+    assert "is undefined" in found("record-invalid", records).what
+
+
 def test_an_empty_field_that_a_template_shows(tmp_path: Path) -> None:
     rows = "email,name,city,note\na@example.com,,,\nb@example.com,B,,\nc@example.com,,Bern,\n"
     text = "Hello {{ name | upper }}{% if city %} in {{ city }}{% endif %}"

@@ -56,6 +56,7 @@ Capture = pytest.CaptureFixture[str]
         (["sink", "--port", "70000"], "--port"),
         (["sink", "--host", "192.0.2.1"], "192.0.2.1"),
         (["sink", "--tls", "perhaps"], "perhaps"),
+        (["sink", "--trace", "/"], "the trace cannot be written"),
         (["sink", "--reject", ""], "pattern"),
         (["sink", "--reject", "*=250 fine"], "5yz"),
         (["sink", "--delay", "*@example.com"], "delay"),

@@ -203,7 +203,8 @@ def test_a_full_disk_stops_the_run_with_what_to_do(tmp_path: Path) -> None:
 
 
 def test_the_sink_serves_until_it_is_interrupted_and_counts(tmp_path: Path) -> None:
-    running = process("sink", "--port", "0", "--json", "--reject", "b@*", "--maildir", tmp_path / "mail")
+    maildir, trace = ("--maildir", tmp_path / "mail"), tmp_path / "trace"
+    running = process("sink", "--port", "0", "--json", "--reject", "b@*", *maildir, "--trace", trace)
     assert running.stderr is not None
     listening = running.stderr.readline()
     port = listening.split("port ")[1].split(";")[0]
@@ -216,3 +217,4 @@ def test_the_sink_serves_until_it_is_interrupted_and_counts(tmp_path: Path) -> N
     counts = json.loads(counted.output)
     assert (counts["messages"], counts["rejected"]) == (2, 1)
     assert len(list((tmp_path / "mail" / "new").iterdir())) == 2
+    assert trace.read_text().count("RCPT TO:<") == 3

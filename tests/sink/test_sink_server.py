@@ -318,7 +318,7 @@ async def test_smtp_source_delivers_every_message(flags: list[str]) -> None:
 def test_nothing_of_the_protocol_imports_input_or_output() -> None:
     """The session's modules know octets only; the connection and the server are where sockets and files begin."""
     package = Path(__file__).parents[2] / "batchsend" / "sink"
-    inputs_and_outputs = {"asyncio", "anyio", "socket", "ssl", "time", "os", "pathlib"}
-    for name in ("protocol", "mail", "dialogue", "transaction", "grammar", "authentication", "steps", "rules"):
+    inputs_and_outputs = {"asyncio", "anyio", "socket", "ssl", "time", "os"}
+    for name in ("session", "commands", "state", "grammar", "authentication", "rules", "options"):
         source = (package / f"{name}.py").read_text()
         assert not inputs_and_outputs & set(re.findall(r"^(?:import|from) (\w+)", source, re.MULTILINE))

@@ -10,7 +10,7 @@ import pytest
 from batchsend import Delivery
 from batchsend.bench.gathering import GatheringConnector
 from batchsend.bench.grid import GridPoint
-from batchsend.bench.measure import Step
+from batchsend.bench.measure import PointRun
 from batchsend.bench.messages import Messages
 from batchsend.outcome import Stage
 from tests.delivery.harness import GUARD, CountingServer, server
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 
-def a_step(peer: CountingServer, point: GridPoint) -> Step:
+def a_run(peer: CountingServer, point: GridPoint) -> PointRun:
     delivery = Delivery()
-    return Step(point, GatheringConnector(server(peer), delivery.timeouts), delivery)
+    return PointRun(point, GatheringConnector(server(peer), delivery.timeouts), delivery)
 
 
 def messages() -> Messages:
     return Messages(sender="a@example.com", recipient="b@example.com", size=700)
 
 
-async def climb(peer: CountingServer, point: GridPoint, count: int) -> Measurement:
-    step = a_step(peer, point)
+async def measure(peer: CountingServer, point: GridPoint, count: int) -> Measurement:
+    point_run = a_run(peer, point)
     with anyio.fail_after(GUARD):
-        await step.run(messages(), count)
-    return step.measurement
+        await point_run.run(messages(), count)
+    return point_run.measurement
 
 
 @pytest.mark.parametrize("depth", [1, 8])
@@ -49,7 +49,7 @@ async def test_no_message_is_sent_before_every_session_is_open(depth: int) -> No
         return ACCEPT
 
     async with CountingServer(watch) as peer:
-        measurement = await climb(peer, GridPoint(5, depth), 30)
+        measurement = await measure(peer, GridPoint(5, depth), 30)
     assert set(open_at_mail) == {5}
     assert (measurement.messages, measurement.timed) == (30, 25)
     assert len(peer.accepted) == 30
@@ -62,7 +62,7 @@ async def test_what_cannot_be_opened_is_not_waited_for_and_is_learned() -> None:
         return ACCEPT
 
     async with CountingServer(two) as peer:
-        measurement = await climb(peer, GridPoint(5, 1), 30)
+        measurement = await measure(peer, GridPoint(5, 1), 30)
     assert measurement.accepted == len(peer.accepted) == 30
     assert measurement.learned == {"max_connections": 2}
     assert measurement.throttled
@@ -81,13 +81,13 @@ async def test_a_server_that_falls_silent_is_left_by_cancelling() -> None:
         return drop(Then.SILENCE)
 
     async with CountingServer(third_is_silent) as peer:
-        step = a_step(peer, GridPoint(3, 1))
+        point_run = a_run(peer, GridPoint(3, 1))
         with anyio.fail_after(GUARD):
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(step.run, messages(), 10)
+                tasks.start_soon(point_run.run, messages(), 10)
                 await silent.wait()
                 tasks.cancel_scope.cancel()
-    assert step.measurement.messages == 0
+    assert point_run.measurement.messages == 0
     assert peer.accepted == []
 
 
@@ -100,11 +100,11 @@ async def test_stopping_awaits_what_is_under_way_and_sends_nothing_new() -> None
         return ACCEPT
 
     async with CountingServer(watch) as peer:
-        step = a_step(peer, GridPoint(2, 1))
+        point_run = a_run(peer, GridPoint(2, 1))
         with anyio.fail_after(GUARD):
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(step.run, messages(), 100_000)
+                tasks.start_soon(point_run.run, messages(), 100_000)
                 await well_on_its_way.wait()
-                step.stop()
-    measurement = step.measurement
+                point_run.stop()
+    measurement = point_run.measurement
     assert measurement.accepted == measurement.messages == len(peer.accepted) < 100_000

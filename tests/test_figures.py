@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsend.report import figures
+from batchsend import figures
+from batchsend.display import one_line
 
 
 @pytest.mark.parametrize(
@@ -53,7 +56,7 @@ def test_counts() -> None:
 
 @given(st.text())
 def test_whatever_is_shown_is_printable(text: str) -> None:
-    assert figures.shown(text).isprintable()
+    assert one_line(text).isprintable()
 
 
 @pytest.mark.parametrize(
@@ -67,4 +70,17 @@ def test_whatever_is_shown_is_printable(text: str) -> None:
     ],
 )
 def test_what_a_terminal_would_act_on_is_escaped(text: str, shown: str) -> None:
-    assert figures.shown(text) == shown
+    assert one_line(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("500ms", 0.5), ("2 s", 2.0), ("1.5m", 90.0), ("1h", 3600.0), ("7", 7.0), ("0s", 0.0)]
+)
+def test_durations_are_read(text: str, seconds: float) -> None:
+    assert figures.parse_duration(text, default_unit="s") == seconds
+
+
+@pytest.mark.parametrize("text", ["", "s", "1 week", "-1s", "1e3s", " 1s", "\u0661s", "7"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        figures.parse_duration(text)
