@@ -51,7 +51,7 @@ def section(figures: Figures) -> str:
 
 def _headline(figures: Figures) -> Iterator[str]:
     near, far = figures.outcomes[_NEAR], figures.outcomes[_FAR]
-    rivals = ((names.NODEMAILER, "Nodemailer's pool"), (names.AIOSMTPLIB_EMAIL, "aiosmtplib"))
+    rivals = ((names.NODEMAILER, "Nodemailer's pool"), (names.AIOSMTPLIB_EMAIL, "aiosmtplib with EmailMessage"))
     hot_path = "compiled" if figures.machine.get("compiled") else "not compiled"
     yield f"On {figures.machine['cores']} cores, {hot_path}, the whole job to a server on the same machine runs at"
     yield f"**{_rate(near, names.JOB)} messages a second**: {_compared(near, names.JOB, rivals)}."

@@ -83,7 +83,9 @@ def test_a_link_to_another_page_names_the_command() -> None:
     ],
 )
 def test_a_slip_is_answered_with_what_was_meant(capsys: Capture, word: str, meant: str) -> None:
-    assert meant in complaint(invoke(capsys, "manual", word))
+    told = complaint(invoke(capsys, "manual", word))
+    assert "the manual has no page about" in told
+    assert meant in told
 
 
 def test_a_page_on_a_terminal_is_rendered_and_paged(tmp_path: Path) -> None:
@@ -100,7 +102,9 @@ def test_a_page_on_a_terminal_is_rendered_and_paged(tmp_path: Path) -> None:
 
 
 def test_man_has_no_subject(capsys: Capture) -> None:
-    assert "leave the subject out" in complaint(invoke(capsys, "manual", "lists", "--man"))
+    told = complaint(invoke(capsys, "manual", "lists", "--man"))
+    assert "--man is one page about everything" in told
+    assert "leave the subject out" in told
 
 
 def test_man_finds_nothing_to_complain_of(capsys: Capture) -> None:
