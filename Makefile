@@ -6,7 +6,10 @@ COMPILED := .venv/compiled
 # The compiled modules before those of the checkout, in every process that is started from here.
 WITH_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED)/lib:$(CURDIR)
 
-.PHONY: demo test test-compiled check bench bench-setup readme format clean
+.PHONY: demo test test-compiled check bench bench-setup docs format clean help
+
+help:  ## what there is to make
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: $(INSTALLED)  ## send the welcome sample through the embedded server
 	$(BIN)/batchsend send samples/welcome/campaign.toml --sandbox --results $$(mktemp -d)/results.jsonl
@@ -29,14 +32,14 @@ bench: $(COMPILED)/.built  ## batchsend and its rivals in turns, about twenty mi
 bench-setup: $(INSTALLED)  ## the rivals that `make bench` compares with (as root, on Debian)
 	bash benchmarks/setup
 
-readme: $(INSTALLED)  ## the README's examples run again, and the sections made from the program written anew
-	$(BIN)/python -m tests.tools.readme
+docs: $(INSTALLED)  ## README and manual: the examples run again, and the parts made from the program written anew
+	$(BIN)/python -m tests.tools.documents
 
-format: $(INSTALLED)
+format: $(INSTALLED)  ## format, and fix what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-clean:
+clean:  ## remove what was built and installed here
 	find . -maxdepth 4 -name '*.so' -not -path './.venv/*' -delete
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
 

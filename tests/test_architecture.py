@@ -190,7 +190,7 @@ def test_the_project_has_one_place_for_each_thing() -> None:
     """Nothing grows at the top level but what convention wants there."""
     tracked = {path.name for path in PACKAGE.parent.iterdir() if not path.name.startswith(".")}
     assert tracked <= {
-        *("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "Makefile"),
+        *("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile"),
         *("batchsend", "benchmarks", "tests", "samples"),
     }
 

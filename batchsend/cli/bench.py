@@ -63,7 +63,9 @@ class _Target(NamedTuple):
 @click.command()
 @click.option("--server", metavar="URL", help="Measure smtp://HOST:PORT or smtps://HOST:PORT; needs --to.")
 @click.option("--to", metavar="ADDRESS", help="Who gets the test messages. They are really sent.")
-@click.option("--from", "sender", metavar="ADDRESS", help="Who they are from; by default the campaign's, or --to.")
+@click.option(
+    "--from", "sender", metavar="ADDRESS", help="Who the test messages are from; by default the campaign's, or --to."
+)
 @click.option(
     "--campaign",
     type=click.Path(path_type=Path),
@@ -75,7 +77,7 @@ class _Target(NamedTuple):
     "--messages",
     type=click.IntRange(min=1),
     metavar="N",
-    help=f"At most N in all: {_TO_A_RELAY:,} to a server, {_TO_THE_SINK:,} to the embedded one.",
+    help=f"Send at most N test messages in all: {_TO_A_RELAY:,} to a server, {_TO_THE_SINK:,} to the embedded one.",
 )
 @click.option(
     "--max-connections",
@@ -83,7 +85,7 @@ class _Target(NamedTuple):
     default="1,5,20",
     show_default=True,
     metavar="N,…",
-    help="Sessions open at once: each of these numbers, with each depth.",
+    help="Sessions open at once; each of these numbers is tried with each depth.",
 )
 @click.option(
     "--depth",
@@ -91,7 +93,7 @@ class _Target(NamedTuple):
     default="1,16",
     show_default=True,
     metavar="N,…",
-    help="Unanswered transactions of a session; above 1 only where the server offers CHUNKING.",
+    help="Messages under way at once in one session; above 1 only where the server offers CHUNKING.",
 )
 @click.option(
     "--size",
@@ -99,7 +101,7 @@ class _Target(NamedTuple):
     default=2000,
     show_default=True,
     metavar="OCTETS",
-    help="Of each message.",
+    help="Size of each test message.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as one JSON object.")
 @pass_console
@@ -116,9 +118,10 @@ def bench(
     size: int,
     as_json: bool,
 ) -> int:
-    """Measure what a server takes over how many connections at which depth, and say how to send to it.
+    """Measure how fast a server takes messages, and suggest the settings to send with.
 
-    By default an embedded server: what this program can do on this machine. A real one only with --server and --to.
+    By default it measures a server inside batchsend, which shows what this machine can do. Messages go to a real server
+    only with both --server and --to.
     """
     if server is None:
         _refuse_without_server(to=to, sender=sender, campaign=campaign)

@@ -32,13 +32,13 @@ _SENDER = "App <hello@example.com>"
     "--recipients",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A CSV or JSON Lines file, whose columns the templates then use; without it, a sample is written.",
+    help="A CSV or JSON Lines file of yours; the templates use its columns. Without it, a sample is written.",
 )
 @click.option(
     "--from-mailmerge",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Make a campaign of mailmerge's three files, beside them.",
+    help="Write a campaign beside mailmerge's three files, from what they say.",
 )
 @click.option(
     "--from-django",
@@ -57,7 +57,7 @@ def init(
 ) -> None:
     """Write a new campaign into the folder DIRECTORY (by default: campaign).
 
-    On a terminal, asks for what the options leave open; elsewhere, takes examples for it. Nothing is overwritten.
+    On a terminal it asks for what the options do not say; elsewhere it writes examples. Existing files are kept.
     """
     if from_mailmerge is not None:
         if any(given is not None for given in (directory, relay, sender, recipients, from_django)):

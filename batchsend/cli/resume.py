@@ -29,23 +29,25 @@ _SANDBOX = "sandbox"
     "--retry",
     multiple=True,
     metavar="WHAT",
-    help="Send these again, too: in_doubt, rejected, invalid, suppressed, a reply code (550) or an enhanced one (5.7). "
+    help="Also send these again: in_doubt, rejected, invalid, suppressed, a reply code (550) or an enhanced one (5.7). "
     "Can be given more than once.",
 )
 @click.option(
     "--accept-duplicates",
     is_flag=True,
-    help="Go on although it cannot be known what was in flight when the run was killed; some may get it twice.",
+    help="Continue although it is not known what was in flight when the run was killed; some recipients may get it "
+    "twice.",
 )
 @sending_options
 @pass_console
 def resume(
     console: Console, results: Path, *, retry: tuple[str, ...], accept_duplicates: bool, options: SendingOptions
 ) -> int:
-    """Go on with the run that has kept the results log RESULTS.
+    """Continue the run whose results log is RESULTS, without sending anything twice.
 
-    Sends what was never attempted and what was deferred; campaign and recipients are those of the run, and so are the
-    Message-IDs. What was in flight when the run was killed may have been delivered: it is named, and in doubt.
+    Sends what was never attempted and what was deferred. Campaign, recipients and Message-IDs are those of the run.
+    What was in flight when it was killed may have been delivered: those records are in doubt, and not sent again unless
+    you say so by --retry in_doubt.
     """
     with Resumption(results, Choice(retry), accept_duplicates=accept_duplicates) as past:
         earlier = past.account.run

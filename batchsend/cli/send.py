@@ -27,10 +27,14 @@ if TYPE_CHECKING:
     "--only",
     multiple=True,
     metavar="WHAT",
-    help="Where the recipients file is a results log: send to the records with this outcome (rejected), reply code "
+    help="If the recipients file is a results log: send to the records with this outcome (rejected), reply code "
     "(550) or enhanced code (5.7). Can be given more than once.",
 )
-@click.option("--no-spool", is_flag=True, help="Do not keep standard input beside the log: no resuming, no retries.")
+@click.option(
+    "--no-spool",
+    is_flag=True,
+    help="Do not keep a copy of standard input beside the log; the run cannot be resumed or retry records.",
+)
 @click.option("--results", metavar="FILE", help="Keep the results log in FILE.")
 @sending_options
 @pass_console
@@ -44,7 +48,7 @@ def send(
     results: str | None,
     options: SendingOptions,
 ) -> int:
-    """Send the campaign in the file CAMPAIGN, and keep each recipient's outcome in its results log."""
+    """Send the campaign in the file CAMPAIGN; what became of each recipient is kept in its results log."""
     if options.sandboxed and options.server is not None:
         raise click.UsageError("--sandbox and --server exclude each other", click.get_current_context())
     overrides = options.overrides(recipients=recipients, results=results)

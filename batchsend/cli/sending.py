@@ -80,7 +80,9 @@ class Sending:
             batch = self._batch(campaign, context, server="sandbox" if sandboxed else None)
             failure = await self._run(batch)
             if sandboxed:
-                afterwards = [f"sandbox: received {sink.counts.messages:,} messages; none left this machine"]
+                count = sink.counts.messages
+                taken = f"{count:,} message{'' if count == 1 else 's'}"
+                afterwards = [f"sandbox: received {taken}; none left this machine"]
             self._show(batch, afterwards)
         if self._signals.received is not None:
             if self._again is not None:

@@ -29,29 +29,40 @@ _DEFAULTS = SinkOptions()
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Listen on this address.")
-@click.option("--port", type=click.IntRange(0, 65535), default=2525, show_default=True, help="0 for any free port.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=2525,
+    show_default=True,
+    help="Listen on this port; 0 for any free one.",
+)
 @click.option(
     "--tls",
     type=click.Choice(["none", "starttls", "implicit"]),
     default="none",
     show_default=True,
-    help="With a certificate made at start.",
+    help="Offer TLS, with a certificate made at start.",
 )
 @click.option(
-    "--ca-file", type=click.Path(path_type=Path), metavar="FILE", help="Write the certificate to trust to FILE."
+    "--ca-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the certificate that clients must trust to FILE.",
 )
 @click.option("--require-auth", is_flag=True, help="Refuse MAIL before AUTH; any credentials are accepted.")
 @click.option("--reject", multiple=True, metavar="PATTERN", help="Refuse these recipients for good: *@bounce.example.")
 @click.option("--defer", multiple=True, metavar="PATTERN", help="Refuse these recipients for now.")
 @click.option("--drop", multiple=True, metavar="PATTERN", help="Drop the connection at these recipients.")
 @click.option("--delay", multiple=True, metavar="PATTERN=TIME", help="Answer late: *@slow.example=2s.")
-@click.option("--max-messages", type=click.IntRange(min=1), metavar="N", help="Messages of a session; then 421.")
+@click.option(
+    "--max-messages", type=click.IntRange(min=1), metavar="N", help="Take N messages in one session, then answer 421."
+)
 @click.option(
     "--max-size",
     type=click.IntRange(min=0),
     default=_DEFAULTS.max_size,
     metavar="OCTETS",
-    help="The largest message; 0 for no limit.",
+    help="Refuse larger messages; 0 for no limit.",
 )
 @click.option("--pipelining/--no-pipelining", default=True, help="Offer PIPELINING.")
 @click.option("--chunking/--no-chunking", default=True, help="Offer CHUNKING.")
@@ -77,9 +88,10 @@ def sink(
     trace: Path | None,
     as_json: bool,
 ) -> None:
-    """Take messages until interrupted, and say what was received.
+    """Run a test SMTP server that takes messages and delivers none, until interrupted.
 
-    A pattern may bring its reply: --reject '*@full.example=552 5.2.2 Mailbox full'.
+    What was received is counted and printed at the end. A pattern can have a reply of its own:
+    --reject '*@full.example=552 5.2.2 Mailbox full'.
     """
     patterns = {"reject": reject, "defer": defer, "drop": drop, "delay": delay}
     options = SinkOptions(

@@ -1,8 +1,13 @@
-"""The README's examples, run again: its sample outputs, and the sections that are made from the program itself.
+"""The README and the pages of the manual: their examples, run again, and the parts that are made from the program.
 
-Two kinds of places are known by a comment before them. After ``<!-- checked -->`` a console block is run: each line
-that begins with ``$ batchsend`` is a command, what follows is its output. Between ``<!-- generated: NAME -->`` and
-``<!-- /generated -->`` stands what the function of that name says. ``python -m tests.tools.readme`` writes both anew.
+Three kinds of places are known by the line before them:
+
+- a file's name in backticks and a colon, then an empty line: the block is that file, there for the document's commands;
+- ``<!-- checked -->``: a console block; each line that begins with ``$ `` is a command, what follows is its output;
+- ``<!-- generated: NAME -->`` … ``<!-- /generated -->``: what the function of that name says.
+
+A document's commands run one after the other in a folder that holds its files and the samples.
+``python -m tests.tools.documents`` writes the output and the generated parts of all documents anew.
 """
 
 from __future__ import annotations
@@ -23,14 +28,21 @@ from batchsend.campaign.file import TABLES
 from batchsend.campaign.presets import PRESETS
 from batchsend.campaign.reference import heading, reference
 from batchsend.cli import batchsend
+from batchsend.report import causes as report_causes
+from benchmarks.__main__ import RESULTS
+from benchmarks.documents import headline, section
+from benchmarks.figures import Figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 README: Final = ROOT / "README.md"
+MANUAL: Final = ROOT / "batchsend" / "manual"
+DOCUMENTS: Final = (README, ROOT / "CONTRIBUTING.md", *sorted(MANUAL.glob("*.md")))
 
 _CHECKED: Final = re.compile(r"(?<=<!-- checked -->\n```console\n)(?P<block>.*?\n)(?=```)", re.DOTALL)
+_FILE: Final = re.compile(r"^`(?P<name>[\w./-]+)`:\n\n```\w*\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 _GENERATED: Final = re.compile(
     r"(?<=<!-- generated: )(?P<name>\w+)(?P<mark> -->\n)(?P<text>.*?)(?=<!-- /generated -->)", re.DOTALL
 )
@@ -48,17 +60,25 @@ def checked(text: str) -> list[str]:
     return [match["block"] for match in _CHECKED.finditer(text)]
 
 
+def files(text: str) -> dict[str, str]:
+    """The files of a document's examples, by their names."""
+    return {match["name"]: match["text"] for match in _FILE.finditer(text)}
+
+
 def generated(text: str) -> dict[str, str]:
     """What stands in the generated sections, by their names."""
     return {match["name"]: match["text"] for match in _GENERATED.finditer(text)}
 
 
-def run_again(blocks: list[str]) -> list[str]:
-    """The same commands with what they print now: all in one folder that has the samples in it, one after the other."""
+def run_again(text: str) -> list[str]:
+    """The checked blocks of a document with what their commands print now."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
         shutil.copytree(ROOT / "samples", folder / "samples", ignore=shutil.ignore_patterns("results*"))
-        return [_run_block(block, folder) for block in blocks]
+        for path, content in files(text).items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(content, encoding="utf-8")
+        return [_run_block(block, folder) for block in checked(text)]
 
 
 def steady(text: str) -> list[str]:
@@ -74,7 +94,15 @@ def steady(text: str) -> list[str]:
 
 def sections() -> dict[str, Callable[[], str]]:
     """What makes each generated section."""
-    return {"commands": commands, "options": options, "keys": keys, "presets": presets}
+    return {
+        "commands": commands,
+        "options": options,
+        "keys": keys,
+        "presets": presets,
+        "causes": causes,
+        "headline": lambda: headline(Figures.load(RESULTS)),
+        "figures": lambda: section(Figures.load(RESULTS)),
+    }
 
 
 def commands() -> str:
@@ -91,9 +119,8 @@ def options() -> str:
     """What each command says of itself with ``--help``."""
     parts = []
     for name, context in _contexts():
-        parts.append(f"<details><summary><code>batchsend {name}</code></summary>\n\n```text\n")
-        parts.append(f"{context.get_help()}\n```\n\n</details>\n")
-    return "".join(parts)
+        parts.append(f"\n### batchsend {name}\n\n```text\n{context.get_help()}\n```\n")
+    return "".join([*parts, "\n"])
 
 
 def keys() -> str:
@@ -104,7 +131,7 @@ def keys() -> str:
         if not rows:
             continue
         title = f"`{heading(table)}`" if table else "At the beginning"
-        lines += ["", f"**{title}**", "", "| key | expected | default | |", "| --- | --- | --- | --- |"]
+        lines += ["", f"### {title}", "", "| key | expected | default | |", "| --- | --- | --- | --- |"]
         for key in rows:
             default = "required" if key.default is None else f"`{key.default}`" if key.default else ""
             cells = (f"`{key.name}`", key.expected, default, key.meaning.replace("``", "`"))
@@ -128,11 +155,18 @@ def presets() -> str:
     )
 
 
+def causes() -> str:
+    """A row for each cause that a report names."""
+    found = {cause.name: cause for cause in vars(report_causes).values() if isinstance(cause, report_causes.Cause)}
+    rows = [f"| {cause.name} | {cause.advice} |" for cause in found.values()]
+    return "\n".join(["", "| cause | what to do |", "| --- | --- |", *rows, "", ""])
+
+
 def refreshed(text: str) -> str:
-    """The README with every checked block and every generated section as they should be."""
+    """A document with every checked block and every generated section as they should be."""
     made = sections()
     text = _GENERATED.sub(lambda match: f"{match['name']}{match['mark']}{made[match['name']]()}", text)
-    now = iter(run_again(checked(text)))
+    now = iter(run_again(text))
     return _CHECKED.sub(lambda match: _unless_steady(match["block"], next(now)), text)
 
 
@@ -160,10 +194,11 @@ def _run_block(block: str, folder: Path) -> str:
 
 def _run(words: list[str], folder: Path) -> str:
     """What a command prints, on both streams, as in a pipe of 100 columns."""
-    assert words[0] == "batchsend", f"only batchsend is run again, not {words[0]}"
+    started = {"batchsend": [sys.executable, "-m", "batchsend"], "python": [sys.executable]}
+    assert words[0] in started, f"only batchsend and python are run again, not {words[0]}"
     variables = {"PYTHONPATH": str(ROOT), "COLUMNS": "100", "NO_COLOR": "1", "HOME": str(folder)}
     ran = subprocess.run(
-        [sys.executable, "-m", *words],
+        [*started[words[0]], *words[1:]],
         cwd=folder,
         env={**os.environ, **variables},
         stdin=subprocess.DEVNULL,
@@ -173,8 +208,10 @@ def _run(words: list[str], folder: Path) -> str:
         timeout=_WITHIN,
         check=False,
     )
+    assert "Traceback" not in ran.stdout, ran.stdout
     return ran.stdout.replace(f"{folder}{os.sep}", "")
 
 
 if __name__ == "__main__":
-    README.write_text(refreshed(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for document in DOCUMENTS:
+        document.write_text(refreshed(document.read_text(encoding="utf-8")), encoding="utf-8")
