@@ -149,6 +149,9 @@ class RecordsCheck:
         except RecordError as error:
             self._refused(row, error)
             return
+        given = self._composer.given_recipient(row)
+        if given is not None and given != self._composer.named_recipient(row):
+            self._about_records.add("address-cleaned", Severity.NOTE, _CLEANED, row, remedy=_CLEANED_REMEDY)
         recipient = submission.envelope.forward_path
         if self._suppression and recipient in self._suppression:
             self.counted.suppressed += 1
@@ -199,5 +202,7 @@ class RecordsCheck:
         self._about_records.add(kind, Severity.WARNING, what, row, remedy=remedy)
 
 
+_CLEANED: Final = "blanks, invisible characters, an apostrophe or mailto: around the address are left out"
+_CLEANED_REMEDY: Final = "nothing has to be done; the list is cleaner without them"
 _EMPTY_REMEDY: Final = "fill it in, or let the template say what then: {{ name | default('…', true) }}"
 _MISSING_REMEDY: Final = "add the field, or let the template say what then: {{ name | default('…') }}"
