@@ -178,6 +178,18 @@ class Dsn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ret: Annotated[Return | None, Meta(description='"full" or "headers"')] = None
 
 
+class SuppressionList(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One file of addresses not to write to.
+
+    Attributes:
+        file: A plain list, a table (CSV, JSON Lines) or a results log, whose hard bounces count.
+        field: The column of a table that holds the addresses; None for the one that is called so.
+    """
+
+    file: Annotated[Path, Meta(description="the path of a file of addresses")]
+    field: Annotated[_NotEmpty | None, Meta(description="the name of the column that holds the addresses")] = None
+
+
 class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How fast, how often and how safely.
 
@@ -190,7 +202,8 @@ class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         retry_after: Seconds until a deferred record is offered again, doubled each time.
         give_up_after: Seconds without a server that answers after which the run stops.
         durability: What the account survives: the end of the ``process``, or of the ``power``.
-        suppress: Files of addresses not to write to.
+        suppress: Files of addresses not to write to, by their paths or with the column that holds the addresses:
+            ``{ file = "unsubscribed.csv", field = "Email Address" }``.
         duplicates: Whether an address that stands in the recipients file again is suppressed or sent to again.
         dsn: What to ask the relay to report by mail; None for nothing beyond what it does anyway.
         require_tls: Every relay on the way must use verified TLS (RFC 8689); without REQUIRETLS nothing is sent.
@@ -205,7 +218,10 @@ class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     retry_after: _Time = Duration(30)
     give_up_after: _Time = Duration(300)
     durability: Annotated[Durability, Meta(description='"process" or "power"')] = "process"
-    suppress: Annotated[tuple[Path, ...], Meta(description="an array of paths")] = ()
+    suppress: Annotated[
+        tuple[_NotEmpty | SuppressionList, ...],
+        Meta(description="an array of paths, or of tables of file and field"),
+    ] = ()
     duplicates: Annotated[Literal["suppress", "send"], Meta(description='"suppress" or "send"')] = "suppress"
     dsn: Annotated[Dsn | None, Meta(description="a table of notify and ret")] = None
     require_tls: Annotated[bool, Meta(description="true or false")] = False

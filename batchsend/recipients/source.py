@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import select
 import stat
 import sys
@@ -32,6 +33,7 @@ _NOT_UTF8: Final = (
     (b"\xff\xfe", "UTF-16"),
     (b"\xfe\xff", "UTF-16"),
 )
+_LINE_WITH_TEXT: Final = re.compile(rb"\s*+\S[^\r\n]{3,}[\r\n]")
 _WHOLE: Final = "bring the file whole again, and resume"
 
 
@@ -114,14 +116,23 @@ class Source:
         return _zstd(self._counted) if found == "zstd" else (io.BufferedReader(self._counted, _BLOCK), ())
 
     def _first_text(self) -> bytes:
-        """The first bytes, enough to know encoding and format by, without the byte-order mark."""
+        """The first bytes, enough to know encoding and format by, without the byte-order mark.
+
+        Of a file they are a whole block, so that they depend on the file alone. Of a pipe they are what it gives until
+        the first line is there: whoever writes to it may wait for what becomes of that.
+        """
         start = b""
         failures: _Broken = (*self._broken, OSError)
         try:
-            while (len(start) < 4 or (start.isspace() and len(start) < _BLOCK)) and (block := self._file.read1(_BLOCK)):
+            while len(start) < _BLOCK and not (self.blocking and _LINE_WITH_TEXT.match(start)):
+                block = self._file.read1(_BLOCK)
+                if not block:
+                    break
                 start += block
         except failures as error:
-            raise UsageError(f"{self.name} cannot be read: {error}", remedy="bring the file whole again") from error
+            # What precedes the place where a stream breaks off is good; `read` meets the same error behind it.
+            if not start:
+                raise UsageError(f"{self.name} cannot be read: {error}", remedy="bring the file whole again") from error
         for mark, encoding in _NOT_UTF8:
             if start.startswith(mark):
                 raise self._not_utf8(encoding)

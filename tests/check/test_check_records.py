@@ -145,6 +145,22 @@ def test_suppressed_records_are_counted_and_not_looked_at(tmp_path: Path) -> Non
     records, _ = look_at(tmp_path, f"{GOOD}c@gmial.com,C\n", delivery='suppress = ["stop.txt"]')
     assert kinds(records) == set()
     assert (records.facts["ready to send"], records.facts["suppressed"]) == ("2", "1")
+    assert records.facts["suppression lists"] == "stop.txt 1"
+
+
+def test_a_suppression_list_without_entries_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "stop.txt").write_text("# nobody yet\n")
+    finding = found("suppression-empty", *look_at(tmp_path, GOOD, delivery='suppress = ["stop.txt"]'))
+    assert finding.severity is Severity.WARNING
+    assert "stop.txt has no entries" in finding.what
+
+
+def test_the_column_of_a_suppression_list_is_the_one_that_the_campaign_names(tmp_path: Path) -> None:
+    (tmp_path / "stop.csv").write_text("email,Former\nx@example.com,a@example.com\n")
+    for listed, suppressed in (('"stop.csv"', 0), ('{ file = "stop.csv", field = "Former" }', 1)):
+        check = records_check(tmp_path, GOOD, delivery=f"suppress = [{listed}]")
+        check.run()
+        assert check.counted.suppressed == suppressed
 
 
 @pytest.mark.parametrize(
