@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from batchsend.errors import RunError, UsageError
+from batchsend.recipients.kinds import refuse_eight_bit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,6 +92,27 @@ class Source:
             raise RunError(f"{self.name} {what}: {error}", remedy=_WHOLE) from error
         except OSError as error:
             raise RunError(f"{self.name} cannot be read further: {error.strerror}", remedy=_WHOLE) from error
+
+    def refuse_eight_bit(self) -> None:
+        """Refuse Windows-1252 and its like, by the first block that is not ASCII.
+
+        Of a file that is not compressed this is any block: the first name with an accent may stand in its middle, and
+        half of the list would have been written to. Otherwise it is the first one, as the rest is not there yet.
+
+        Raises:
+            UsageError: The file is in such an encoding, or cannot be read.
+        """
+        if self.size is None or self._broken:
+            refuse_eight_bit(self.name, self.start, line=1, is_cut=self.blocking or len(self.start) >= _BLOCK)
+            return
+        place, line = 0, 1
+        try:
+            while (block := os.pread(self._counted.fileno(), _BLOCK, place)) and block.isascii():
+                place += len(block)
+                line += block.count(b"\n")
+        except OSError as error:
+            raise UsageError(f"{self.name} cannot be read: {error.strerror}", remedy="check the file") from error
+        refuse_eight_bit(self.name, block, line=line, is_cut=place + len(block) < self.size)
 
     def close(self) -> None:
         """Close it; the descriptor of standard input stays open. A thread that waits in `read` comes to its end."""

@@ -11,10 +11,11 @@ from batchsend.errors import RecordError, RunError, UsageError
 from batchsend.recipients.bounces import is_hard_bounce
 from batchsend.recipients.columns import address_column, means_address
 from batchsend.recipients.entries import DOMAIN, comparable, entries
+from batchsend.recipients.kinds import refuse_other_kinds
 from batchsend.recipients.lines import Lines, TooLong
 from batchsend.recipients.reader import open_records
 from batchsend.recipients.record import BadRecord
-from batchsend.recipients.source import Source
+from batchsend.recipients.source import Compression, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _RUN_LINE: Final = re.compile(rb'\s*\{\s*"run"\s*:\s*\{\s*"id"\s*:')
 _TABLES: Final = (".csv", ".tsv")
-_COMPRESSIONS: Final = {".gz": "gzip", ".zst": "zstd"}
+_COMPRESSIONS: Final[dict[str, Compression]] = {".gz": "gzip", ".zst": "zstd"}
 _DELIMITERS: Final = re.compile(r"[,;\t|]")
 _SEP: Final = re.compile(r'"?sep=', re.IGNORECASE)
 _LINE_ENDS: Final = re.compile(r"\r\n?|\n")
@@ -115,7 +116,7 @@ def _entries(listed: SuppressionList, recipient_field: str | None) -> Iterator[s
     suffixes = [suffix.lower() for suffix in file.suffixes]
     compression = _COMPRESSIONS.get(suffixes.pop()) if suffixes and suffixes[-1] in _COMPRESSIONS else None
     suffix = suffixes[-1] if suffixes else ""
-    source = Source(file, expect=compression)  # type: ignore[arg-type]
+    source = Source(file, expect=compression)
     start = source.start
     if _RUN_LINE.match(start):
         source.close()
@@ -123,6 +124,12 @@ def _entries(listed: SuppressionList, recipient_field: str | None) -> Iterator[s
     if suffix == ".jsonl" or start.lstrip()[:1] in (b"{", b"["):
         source.close()
         return _table(listed, "jsonl", recipient_field)
+    try:
+        refuse_other_kinds(source.name, start, "csv")
+        source.refuse_eight_bit()
+    except UsageError:
+        source.close()
+        raise
     if start and _is_table(start.decode(errors="replace"), suffix, listed.field or recipient_field):
         source.close()
         return _table(listed, "csv", recipient_field)
