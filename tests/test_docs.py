@@ -18,7 +18,7 @@ from batchsend.campaign.reference import reference
 from batchsend.cli import batchsend
 from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.results.line import end_line, outcome_line, run_line
-from batchsend.results.run import RecipientsFile, Run
+from batchsend.results.run import RecipientsFile, Run, SuppressionFile
 from tests.tools.documents import DOCUMENTS, MANUAL, README, ROOT, checked, generated, run_again, sections, steady
 
 if TYPE_CHECKING:
@@ -160,7 +160,14 @@ def test_every_field_of_the_log_is_in_the_table() -> None:
         assert f"`{field}`" in table
     for outcome in Outcome:
         assert f"`{outcome.value}`" in table
-    run = Run(id="i", started=0, campaign="c", recipients=RecipientsFile(path="r", only=("5.7",)), version="v")
+    run = Run(
+        id="i",
+        started=0,
+        campaign="c",
+        recipients=RecipientsFile(path="r", only=("5.7",)),
+        version="v",
+        suppress=(SuppressionFile(path="s", entries=1),),
+    )
     lines = [orjson.loads(run_line(run)), orjson.loads(end_line("i", ended=0, stopped=None, learned={}))]
     for field in {name for line in lines for name in line["run"]}:
         assert f"`{field}`" in table

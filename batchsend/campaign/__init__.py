@@ -10,6 +10,7 @@ from batchsend.campaign.model import (
     Durability,
     Message,
     Server,
+    SuppressionList,
     Timeouts,
     Tls,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "Rate",
     "Secret",
     "Server",
+    "SuppressionList",
     "Timeouts",
     "Tls",
     "is_loopback",

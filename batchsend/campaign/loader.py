@@ -11,7 +11,7 @@ import msgspec
 
 from batchsend.campaign.document import Document, Key
 from batchsend.campaign.file import TABLES, File, expected
-from batchsend.campaign.model import Campaign
+from batchsend.campaign.model import Campaign, Delivery, SuppressionList
 from batchsend.campaign.rules import check
 from batchsend.campaign.values import Duration, Rate, Secret, Wait
 
@@ -67,7 +67,7 @@ def load(
         recipient_field=file.recipient_field,
         servers=file.server,
         message=file.message,
-        delivery=file.delivery,
+        delivery=_with_suppression_lists(file.delivery, directory, document),
     )
     check(campaign, document)
     if resolve_credentials:
@@ -159,6 +159,16 @@ def _convert(document: Document, directory: Path, tables: dict[str, Any]) -> Fil
         return msgspec.convert(tables, File, dec_hook=decode)
     except msgspec.ValidationError as error:
         raise _in_the_files_terms(str(error), document) from None
+
+
+def _with_suppression_lists(delivery: Delivery, directory: Path, document: Document) -> Delivery:
+    """The delivery with each file of addresses by its absolute path, as the other files of a campaign are."""
+    lists: list[SuppressionList] = []
+    for place, given in enumerate(delivery.suppress):
+        if isinstance(given, str) and "\0" in given:
+            raise document.wrong(("delivery", "suppress", place), "expected the path of a file of addresses")
+        lists.append(given if isinstance(given, SuppressionList) else SuppressionList(file=directory / given))
+    return msgspec.structs.replace(delivery, suppress=tuple(lists))
 
 
 def _in_the_files_terms(error: str, document: Document) -> UsageError:

@@ -12,6 +12,7 @@ from msgspec import structs
 
 from batchsend.campaign.file import expected
 from batchsend.campaign.header_names import HEADER_NAME, MADE_HERE, NOT_SET_BY_CAMPAIGNS
+from batchsend.campaign.model import SuppressionList
 from batchsend.campaign.overrides import is_loopback
 
 if TYPE_CHECKING:
@@ -169,7 +170,8 @@ def _check_inside(path: Path, directory: Path, document: Document, key: Key, exp
 
 
 def _check_delivery(delivery: Delivery, document: Document) -> None:
-    for place, path in enumerate(delivery.suppress):
+    for place, listed in enumerate(delivery.suppress):
+        path = listed.file if isinstance(listed, SuppressionList) else Path(listed)
         if not path.is_file():
             raise document.wrong(("delivery", "suppress", place), _no_file("the path of a file of addresses", path))
     if delivery.dsn is not None and "never" in delivery.dsn.notify and len(delivery.dsn.notify) > 1:

@@ -80,7 +80,7 @@ class RecordsCheck:
         self._composer = Composer(
             campaign.message, directory=campaign.directory, batch_id="check", recipient_field=campaign.recipient_field
         )
-        self._suppression = Suppression.read(campaign.delivery.suppress)
+        self._suppression = Suppression.read(campaign.delivery.suppress, recipient_field=campaign.recipient_field)
         self._shown = sorted(shown_fields(campaign.message))
         self._addressees = Addressees(Path(tempfile.gettempdir()))
         self._about_records = Gathering(self._file)
@@ -103,6 +103,7 @@ class RecordsCheck:
                 self._read(reader)
             except RunError as error:
                 records.error("records-unfinished", error.message, where=self._file, remedy=error.remedy)
+        self._state_suppression(records)
         counted = self.counted
         counted.seconds = time.monotonic() - started
         counted.largest = self.messages.largest
@@ -131,6 +132,14 @@ class RecordsCheck:
                 f"{name} {count:,}" for name, count in counted.at_providers.most_common()
             )
 
+    def _state_suppression(self, section: Section) -> None:
+        notes = self._suppression.notes()
+        if notes:
+            section.facts["suppression lists"] = ", ".join(f"{path.name} {count:,}" for path, count, _ in notes)
+        for path, count, note in notes:
+            if not count:
+                section.warning("suppression-empty", note, where=str(path), remedy=_NO_ENTRIES_REMEDY)
+
     def _read(self, reader: RecordReader) -> None:
         while self._left != 0 and (rows := reader.read(_BLOCK if self._left is None else min(self._left, _BLOCK))):
             if self._left is not None:
@@ -149,6 +158,9 @@ class RecordsCheck:
         except RecordError as error:
             self._refused(row, error)
             return
+        given = self._composer.given_recipient(row)
+        if given is not None and given != self._composer.named_recipient(row):
+            self._about_records.add("address-cleaned", Severity.NOTE, _CLEANED, row, remedy=_CLEANED_REMEDY)
         recipient = submission.envelope.forward_path
         if self._suppression and recipient in self._suppression:
             self.counted.suppressed += 1
@@ -199,5 +211,8 @@ class RecordsCheck:
         self._about_records.add(kind, Severity.WARNING, what, row, remedy=remedy)
 
 
+_CLEANED: Final = "blanks, invisible characters, an apostrophe or mailto: around the address are left out"
+_CLEANED_REMEDY: Final = "nothing has to be done; the list is cleaner without them"
+_NO_ENTRIES_REMEDY: Final = "see whether it is the right file; a results log counts by its hard bounces only"
 _EMPTY_REMEDY: Final = "fill it in, or let the template say what then: {{ name | default('…', true) }}"
 _MISSING_REMEDY: Final = "add the field, or let the template say what then: {{ name | default('…') }}"

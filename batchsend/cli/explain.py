@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import orjson
 
-from batchsend.cli.printable import printable
 from batchsend.delivery.replies import (
     Judgement,
     Period,
@@ -23,6 +22,7 @@ from batchsend.delivery.replies import (
     usual_stage,
     wait_named,
 )
+from batchsend.display import printable
 from batchsend.errors import UsageError
 from batchsend.outcome import Stage
 from batchsend.results.line import timestamp

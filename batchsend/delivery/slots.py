@@ -431,7 +431,7 @@ class Slots:
 
 
 def _is_final(failure: ConnectFailure) -> bool:
-    """Whether a relay that has never let us in has said that it will not: nothing listens there, or a 5yz of its own."""
+    """Whether a relay that has never let us in has said that it will not: nothing listens there, or it says 5yz."""
     if failure.reply is None:
         return failure.stage is Stage.CONNECT
     goes_on = (Verdict.PACE, Verdict.CONNECTIONS, Verdict.QUOTA, Verdict.GREYLISTED, Verdict.LATER)

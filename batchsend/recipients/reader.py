@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from batchsend.errors import UsageError
+from batchsend.recipients.kinds import refuse_other_kinds
 from batchsend.recipients.source import Compression, Source
 
 if TYPE_CHECKING:
@@ -125,7 +126,8 @@ def open_records(path: Path | Literal["-"], *, format: str | None = None) -> Rec
         format: ``csv`` or ``jsonl``, whatever the name or the content say.
 
     Raises:
-        UsageError: It cannot be opened; it is of another kind, in another encoding or without a header.
+        UsageError: It cannot be opened; it is of another kind, in another encoding or without a header. Nobody was
+            written to then.
     """
     if format not in (None, "csv", "jsonl"):
         raise UsageError(f"unknown format {format!r}", remedy="expected csv or jsonl")
@@ -136,7 +138,10 @@ def open_records(path: Path | Literal["-"], *, format: str | None = None) -> Rec
         raise UsageError(f"{path} is neither CSV nor JSONL by its name", remedy=_EXPECTED)
     source = Source(path, expect=compression)
     try:
-        return RecordReader(source, _parser(source, kind or _guess(source)))
+        kind = kind or _guess(source)
+        refuse_other_kinds(source.name, source.start, kind)
+        source.refuse_eight_bit()
+        return RecordReader(source, _parser(source, kind))
     except BaseException:
         source.close()
         raise
@@ -146,7 +151,7 @@ def _guess(source: Source) -> str:
     start = source.start.lstrip()
     if not start:
         raise UsageError(f"{source.name} is empty", remedy="expected records as CSV or JSONL")
-    return "jsonl" if start.startswith(b"{") else "csv"
+    return "jsonl" if start.startswith((b"{", b"[")) else "csv"
 
 
 def _parser(source: Source, kind: str) -> _Parser:

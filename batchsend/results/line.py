@@ -21,7 +21,8 @@ def run_line(run: Run) -> bytes:
         "size": run.recipients.size,
         "sha256": run.recipients.sha256,
     }
-    line = {
+    suppress = [{"path": file.path, "entries": file.entries} for file in run.suppress]
+    line: dict[str, Any] = {
         "run": {
             "id": run.id,
             "started": timestamp(run.started),
@@ -31,6 +32,8 @@ def run_line(run: Run) -> bytes:
             "version": run.version,
         }
     }
+    if suppress:
+        line["run"]["suppress"] = suppress
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 

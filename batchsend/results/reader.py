@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import msgspec
 
 from batchsend.errors import RunError, UsageError
-from batchsend.results.run import RecipientsFile, Run
+from batchsend.results.run import RecipientsFile, Run, SuppressionFile
 from batchsend.results.tally import MAX_RECORD, Tally
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class RunLine(msgspec.Struct):
         recipients: The recipients file as it was.
         version: The version of batchsend.
         server: Where the messages went.
+        suppress: The files of addresses that were not written to.
     """
 
     id: str
@@ -70,6 +71,7 @@ class RunLine(msgspec.Struct):
     recipients: RecipientsFile = RecipientsFile(path="-")
     version: str = ""
     server: str | None = None
+    suppress: tuple[SuppressionFile, ...] = ()
 
 
 @dataclass(slots=True)
@@ -205,4 +207,5 @@ def _run(line: RunLine) -> Run:
         recipients=line.recipients,
         version=line.version,
         server=line.server,
+        suppress=line.suppress,
     )

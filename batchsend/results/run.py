@@ -21,6 +21,18 @@ class RecipientsFile(Struct, frozen=True, kw_only=True):
     only: tuple[str, ...] = ()
 
 
+class SuppressionFile(Struct, frozen=True, kw_only=True):
+    """A file of addresses that the run did not write to.
+
+    Attributes:
+        path: Its absolute path.
+        entries: How many addresses and domains it named.
+    """
+
+    path: str
+    entries: int
+
+
 class Run(Struct, frozen=True, kw_only=True):
     """The first line of a run.
 
@@ -31,6 +43,7 @@ class Run(Struct, frozen=True, kw_only=True):
         recipients: Who it was for.
         version: The version of batchsend.
         server: Host and port of the first server, or ``sandbox``; None where that is not known.
+        suppress: The files of addresses that were not written to.
     """
 
     id: str
@@ -39,3 +52,4 @@ class Run(Struct, frozen=True, kw_only=True):
     recipients: RecipientsFile
     version: str
     server: str | None = None
+    suppress: tuple[SuppressionFile, ...] = ()

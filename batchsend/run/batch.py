@@ -29,7 +29,7 @@ from batchsend.recipients.selection import select
 from batchsend.results.groupsync import GroupSync
 from batchsend.results.ledger import Ledger
 from batchsend.results.log import refuse_used
-from batchsend.results.run import RecipientsFile, Run
+from batchsend.results.run import RecipientsFile, Run, SuppressionFile
 from batchsend.run import recovery
 from batchsend.run.accounting import Accounting, PoolStoppedError
 from batchsend.run.producer import Producer
@@ -106,7 +106,7 @@ class Batch:
             batch_id=self.id,
             recipient_field=campaign.recipient_field,
         )
-        self._suppression = Suppression.read(campaign.delivery.suppress)
+        self._suppression = Suppression.read(campaign.delivery.suppress, recipient_field=campaign.recipient_field)
         self._reader = open_records(campaign.recipients)
         self._addressees = None if campaign.delivery.duplicates == "send" else Addressees(campaign.results.parent)
         self._pool: Pool | None = None
@@ -165,6 +165,7 @@ class Batch:
         began = time.monotonic()
         for caution in server_warnings(self.campaign.servers):
             self._notice(caution)
+        self._say_who_is_suppressed()
         try:
             with self._reader, self._closing(), self._ledger(await self._run_line()) as ledger:
                 disk = GroupSync(ledger) if self._durable else None
@@ -208,6 +209,7 @@ class Batch:
         """
         began = time.monotonic()
         self.summary.results = None
+        self._say_who_is_suppressed()
 
         async def count(batch: list[Submission]) -> None:
             self.summary.ready += len(batch)
@@ -217,6 +219,10 @@ class Batch:
             await self._first_pass(self.summary.count).run(count)
         self.summary.elapsed = time.monotonic() - began
         return self.summary
+
+    def _say_who_is_suppressed(self) -> None:
+        for _, count, note in self._suppression.notes():
+            self._notice(note if count else f"warning: {note}")
 
     def _closing(self) -> AbstractContextManager[object]:
         return nullcontext() if self._addressees is None else self._addressees
@@ -356,6 +362,9 @@ class Batch:
             recipients=described,
             version=__version__,
             server=self._server,
+            suppress=tuple(
+                SuppressionFile(path=str(path.resolve()), entries=count) for path, count in self._suppression.files
+            ),
         )
 
 
