@@ -393,6 +393,11 @@ def test_json_of_another_form_on_standard_input_is_refused_whole(
         open_records("-")
 
 
+def test_json_lines_under_the_name_of_csv_are_told_what_they_are(rows_of: Callable[[str, bytes], Rows]) -> None:
+    with pytest.raises(UsageError, match=r"r\.csv is JSON, not CSV\ngive it a name that ends in \.jsonl"):
+        rows_of("r.csv", b'{"email":"a@example.com"}\n{"email":"b@example.com"}\n')
+
+
 CP1252 = "iconv -f cp1252 -t utf-8"
 
 
