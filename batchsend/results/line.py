@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def run_line(run: Run) -> bytes:
-    """``{"run": {…}}`` and a line feed."""
+    """``{"run": {…}}`` and a line feed; ``overrides`` only where there are some."""
     recipients = {
         "path": run.recipients.path,
         "size": run.recipients.size,
         "sha256": run.recipients.sha256,
     }
-    line = {
+    line: dict[str, dict[str, Any]] = {
         "run": {
             "id": run.id,
             "started": timestamp(run.started),
@@ -31,6 +31,8 @@ def run_line(run: Run) -> bytes:
             "version": run.version,
         }
     }
+    if run.overrides:
+        line["run"]["overrides"] = dict(run.overrides)
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 from batchsend.outcome import Outcome
 from batchsend.results.journal import Entry, JournalError, journal_path, read_journal
 from batchsend.results.lock import open_locked
-from batchsend.results.reader import Account, OutcomeLine, read_account
+from batchsend.results.reader import Account, read_account
 from batchsend.results.tally import MAX_ATTEMPTS
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from batchsend.results.choice import Choice
+    from batchsend.results.format import OutcomeLine
     from batchsend.results.journal import LeftBehind
 
 _TORN_RECORD: Final = re.compile(rb'\{"record":([1-9][0-9]{0,8}),')

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003 - msgspec resolves the annotations at run time
+
 from msgspec import Struct
 
 
@@ -31,6 +33,8 @@ class Run(Struct, frozen=True, kw_only=True):
         recipients: Who it was for.
         version: The version of batchsend.
         server: Host and port of the first server, or ``sandbox``; None where that is not known.
+        overrides: What the command line said in place of the campaign file about where and how to send, by the name of
+            the option; it holds for whoever goes on with the run. Never a secret.
     """
 
     id: str
@@ -39,3 +43,4 @@ class Run(Struct, frozen=True, kw_only=True):
     recipients: RecipientsFile
     version: str
     server: str | None = None
+    overrides: Mapping[str, str | int] = {}

@@ -183,7 +183,7 @@ async def test_what_is_no_log_or_not_there_is_said(tmp_path: Path) -> None:
         assert await built.resume() == 2
         assert "results.jsonl: the results log cannot be opened: No such file" in built.output
         assert await built.run("resume", built.recipients) == 2
-        assert "recipients.csv:1: not a line of a results log" in built.output
+        assert "recipients.csv does not begin with the line of a run" in built.output
         built.results.touch()
         assert await built.resume() == 2
         assert "does not begin with the line of a run" in built.output
