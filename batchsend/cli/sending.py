@@ -20,7 +20,7 @@ from batchsend.run.batch import Batch
 if TYPE_CHECKING:
     import ssl
     from collections import Counter
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from batchsend.campaign import Campaign
     from batchsend.cli.console import Console
@@ -38,6 +38,7 @@ class Sending:
         again: The command that goes on with this run, should it end early; None where it cannot be gone on with.
         resumption: The earlier run that this one goes on with, or None.
         only: Where the recipients file is a results log: the outcomes and codes of the records to send to.
+        overrides: What the command line has said about where and how to send, for the run line.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Sending:
         again: str | None,
         resumption: Resumption | None = None,
         only: tuple[str, ...] = (),
+        overrides: Mapping[str, str | int],
     ) -> None:
         self._campaign = campaign
         self._options = options
@@ -56,6 +58,7 @@ class Sending:
         self._again = again
         self._resumption = resumption
         self._only = only
+        self._overrides = overrides
         self._signals = Signals(console)
         self._batch: Batch | None = None
 
@@ -116,6 +119,7 @@ class Sending:
             resumption=self._resumption,
             server=server,
             only=self._only,
+            overrides=self._overrides,
         )
         return await in_abandoned_thread(make)
 

@@ -40,7 +40,7 @@ from batchsend.version import __version__
 if TYPE_CHECKING:
     import ssl
     from collections import Counter
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
     from anyio.abc import ObjectSendStream
@@ -61,6 +61,7 @@ class Batch:
         resumption: The run to go on with; its log is the campaign's.
         server: What the run line calls the server; None for the campaign's first one.
         only: Where the recipients file is a results log: the outcomes and codes of the records to send to.
+        overrides: What was said in place of the campaign file, for the run line; None: as the earlier run has it.
 
     Attributes:
         id: The run's identity: in the log's run line and in every Message-ID.
@@ -80,7 +81,10 @@ class Batch:
         resumption: Resumption | None = None,
         server: str | None = None,
         only: tuple[str, ...] = (),
+        overrides: Mapping[str, str | int] | None = None,
     ) -> None:
+        if overrides is None:
+            overrides = {} if resumption is None else resumption.account.run.overrides
         if resumption is None:
             refuse_used(campaign.results)
         else:
@@ -92,6 +96,7 @@ class Batch:
         self._resumption = resumption
         self._server = server or f"{campaign.servers[0].host}:{campaign.servers[0].port}"
         self._only = only
+        self._overrides = overrides
         self._selection = select(campaign.recipients, only)
         self._durable = campaign.delivery.durability == "power"
         self._started = time.time()
@@ -361,6 +366,7 @@ class Batch:
             recipients=described,
             version=__version__,
             server=self._server,
+            overrides=self._overrides,
         )
 
 
