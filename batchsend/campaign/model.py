@@ -191,6 +191,7 @@ class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         give_up_after: Seconds without a server that answers after which the run stops.
         durability: What the account survives: the end of the ``process``, or of the ``power``.
         suppress: Files of addresses not to write to.
+        exclude: Results logs: who was accepted or is in doubt there has had the message and does not get it again.
         duplicates: Whether an address that stands in the recipients file again is suppressed or sent to again.
         dsn: What to ask the relay to report by mail; None for nothing beyond what it does anyway.
         require_tls: Every relay on the way must use verified TLS (RFC 8689); without REQUIRETLS nothing is sent.
@@ -206,6 +207,7 @@ class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     give_up_after: _Time = Duration(300)
     durability: Annotated[Durability, Meta(description='"process" or "power"')] = "process"
     suppress: Annotated[tuple[Path, ...], Meta(description="an array of paths")] = ()
+    exclude: Annotated[tuple[Path, ...], Meta(description="an array of paths of results logs")] = ()
     duplicates: Annotated[Literal["suppress", "send"], Meta(description='"suppress" or "send"')] = "suppress"
     dsn: Annotated[Dsn | None, Meta(description="a table of notify and ret")] = None
     require_tls: Annotated[bool, Meta(description="true or false")] = False

@@ -38,22 +38,35 @@ _SANDBOX = "sandbox"
     is_flag=True,
     help="Go on although it cannot be known what was in flight when the run was killed; some may get it twice.",
 )
+@click.option(
+    "--recipients",
+    metavar="GROWN",
+    help="Go on with this file, which begins with exactly the run's own one: a list to which more was appended.",
+)
 @sending_options
 @pass_console
 def resume(
-    console: Console, results: Path, *, retry: tuple[str, ...], accept_duplicates: bool, options: SendingOptions
+    console: Console,
+    results: Path,
+    *,
+    retry: tuple[str, ...],
+    accept_duplicates: bool,
+    recipients: str | None,
+    options: SendingOptions,
 ) -> int:
     """Go on with the run that has kept the results log RESULTS.
 
     Sends what was never attempted and what was deferred; campaign and recipients are those of the run, and so are the
-    Message-IDs. What its command line said about where and how to send holds, unless this one says otherwise. What was
-    in flight when the run was killed may have been delivered: it is named, and in doubt.
+    Message-IDs. A recipients file to which more was appended since is gone on with to its new end. What the run's
+    command line said about where and how to send holds, unless this one says otherwise. What was in flight when the run
+    was killed may have been delivered: it is named, and in doubt.
     """
     with Resumption(results, Choice(retry), accept_duplicates=accept_duplicates) as past:
         earlier = past.account.run
-        require_kept(earlier.recipients)
+        require_kept(earlier.recipients, results)
         in_sandbox = _in_sandbox(results, earlier, sandboxed=options.sandboxed, server=options.server)
-        overrides = options.overrides(recipients=earlier.recipients.path, results=str(results)).upon(earlier.overrides)
+        overrides = options.overrides(recipients=recipients or earlier.recipients.path, results=str(results))
+        overrides = overrides.upon(earlier.overrides)
         resolve = not (in_sandbox or options.dry_run)
         campaign = load(Path(earlier.campaign), overrides=overrides, resolve_credentials=resolve)
         _say_where(console, earlier, campaign, overrides, in_sandbox=in_sandbox)

@@ -15,12 +15,16 @@ class RecipientsFile(Struct, frozen=True, kw_only=True):
         size: Its size in octets, or None where it has none.
         sha256: The SHA-256 of its octets in hexadecimal, or None.
         only: Where it is a results log: the outcomes and codes of the records in it that are sent to.
+        text_size: Where it is compressed: the octets of the text beneath, without a byte-order mark; or None.
+        text_sha256: Of these octets, as ``sha256``; or None.
     """
 
     path: str
     size: int | None = None
     sha256: str | None = None
     only: tuple[str, ...] = ()
+    text_size: int | None = None
+    text_sha256: str | None = None
 
 
 class Run(Struct, frozen=True, kw_only=True):

@@ -109,7 +109,8 @@ async def test_limit_counts_what_is_sent(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("longer", "has changed: it had 126 octets, and has 143"),
+        ("longer before its end", "has changed: it had 126 octets, and has 141, which do not begin with the records"),
+        ("shorter", "has changed: it had 126 octets, and has 111"),
         ("same length", "has changed: it is as long as it was, and its content another"),
         ("gone", "the recipients file cannot be read: No such file"),
     ],
@@ -120,8 +121,10 @@ async def test_a_recipients_file_that_is_not_the_same_is_refused_with_what_chang
     async with house(tmp_path, records=8) as built:
         assert await built.send("--limit", "2") == 0
         text = built.recipients.read_text()
-        if change == "longer":
-            built.recipients.write_text(f"{text}new@example.com.\n")
+        if change == "longer before its end":
+            built.recipients.write_text(text.replace("r5@", "new@example.com\nr5@")[:-1])
+        elif change == "shorter":
+            built.recipients.write_text(text.replace("r1@example.com\n", ""))
         elif change == "same length":
             built.recipients.write_text(text.replace("r5@", "r0@"))
         else:
@@ -129,6 +132,8 @@ async def test_a_recipients_file_that_is_not_the_same_is_refused_with_what_chang
         before = built.results.read_bytes()
         assert await built.resume() == 2
         assert said in built.output
+        if change != "gone":
+            assert f'as a new run that has exclude = ["{built.results}"] in [delivery]' in built.output
         assert built.results.read_bytes() == before
         assert sum(built.taken.values()) == 2
 
