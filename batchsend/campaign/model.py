@@ -206,6 +206,7 @@ class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         durability: What the account survives: the end of the ``process``, or of the ``power``.
         suppress: Files of addresses not to write to, by their paths or with the column that holds the addresses:
             ``{ file = "unsubscribed.csv", field = "Email Address" }``.
+        exclude: Results logs: who was accepted or is in doubt there has had the message and does not get it again.
         duplicates: Whether an address that stands in the recipients file again is suppressed or sent to again.
         dsn: What to ask the relay to report by mail; None for nothing beyond what it does anyway.
         require_tls: Every relay on the way must use verified TLS (RFC 8689); without REQUIRETLS nothing is sent.
@@ -226,6 +227,7 @@ class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         tuple[_NotEmpty | SuppressionList, ...],
         Meta(description="an array of paths, or of tables of file and field"),
     ] = ()
+    exclude: Annotated[tuple[Path, ...], Meta(description="an array of paths of results logs")] = ()
     duplicates: Annotated[Literal["suppress", "send"], Meta(description='"suppress" or "send"')] = "suppress"
     dsn: Annotated[Dsn | None, Meta(description="a table of notify and ret")] = None
     require_tls: Annotated[bool, Meta(description="true or false")] = False

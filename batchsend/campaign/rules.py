@@ -174,6 +174,9 @@ def _check_delivery(delivery: Delivery, document: Document) -> None:
         path = listed.file if isinstance(listed, SuppressionList) else Path(listed)
         if not path.is_file():
             raise document.wrong(("delivery", "suppress", place), _no_file("the path of a file of addresses", path))
+    for place, path in enumerate(delivery.exclude):
+        if not path.is_file():
+            raise document.wrong(("delivery", "exclude", place), _no_file("the path of a results log", path))
     if delivery.dsn is not None and "never" in delivery.dsn.notify and len(delivery.dsn.notify) > 1:
         raise document.about(("delivery", "dsn", "notify"), 'has "never" among others', 'leave "never" or the others')
 
@@ -187,6 +190,11 @@ def _check_results(campaign: Campaign, document: Document) -> None:
     for what, path in (("the campaign file", campaign.path), ("the recipients file", campaign.recipients)):
         if path != "-" and _is_same(results, path):
             raise document.wrong(("results",), f"expected a file of its own; this is {what}")
+    for place, path in enumerate(campaign.delivery.exclude):
+        if _is_same(results, path):
+            raise document.wrong(
+                ("delivery", "exclude", place), "expected the log of another run; this is the results log of this one"
+            )
 
 
 def _is_same(one: Path, other: Path) -> bool:

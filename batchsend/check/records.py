@@ -20,6 +20,7 @@ from batchsend.message import Composer, Suppression
 from batchsend.recipients import BadRecord, open_records
 from batchsend.recipients.addressees import Addressees
 from batchsend.recipients.addresses import forward_path
+from batchsend.recipients.exclusion import Exclusion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,7 @@ class Counted:
     Attributes:
         records: All that were read.
         ready: Those whose message can be sent.
-        suppressed: Those on a suppression list.
+        suppressed: Those on a suppression list, or in an excluded log.
         need_utf8: Those whose address needs SMTPUTF8 (RFC 6531).
         at_providers: Those at large mailbox providers, by provider.
         largest: The octets of the largest message, and its record.
@@ -66,7 +67,7 @@ class RecordsCheck:
         counted: What there is.
 
     Raises:
-        UsageError: A template, an attachment or a suppression list of the campaign is wrong.
+        UsageError: A template, an attachment or a suppression list or an excluded log of the campaign is wrong.
     """
 
     def __init__(
@@ -82,7 +83,9 @@ class RecordsCheck:
         )
         self._suppression = Suppression.read(campaign.delivery.suppress, recipient_field=campaign.recipient_field)
         self._shown = sorted(shown_fields(campaign.message))
-        self._addressees = Addressees(Path(tempfile.gettempdir()))
+        scratch = Path(tempfile.gettempdir())
+        self._exclusion = Exclusion(campaign.delivery.exclude, scratch)
+        self._addressees = Addressees(scratch)
         self._about_records = Gathering(self._file)
         self._about_messages = Gathering(self._file)
         self.messages = MessageCheck(campaign, self._about_messages)
@@ -98,7 +101,7 @@ class RecordsCheck:
         """
         records, messages = Section(f"records: {self._file}"), Section("message")
         started = time.monotonic()
-        with open_records(self._campaign.recipients) as reader, self._addressees:
+        with open_records(self._campaign.recipients) as reader, self._addressees, self._exclusion:
             try:
                 self._read(reader)
             except RunError as error:
@@ -162,7 +165,7 @@ class RecordsCheck:
         if given is not None and given != self._composer.named_recipient(row):
             self._about_records.add("address-cleaned", Severity.NOTE, _CLEANED, row, remedy=_CLEANED_REMEDY)
         recipient = submission.envelope.forward_path
-        if self._suppression and recipient in self._suppression:
+        if recipient in self._exclusion or (self._suppression and recipient in self._suppression):
             self.counted.suppressed += 1
             return
         self.counted.ready += 1

@@ -1,7 +1,7 @@
 """The command line: flags to calls, errors to exit codes; no logic.
 
 Exit codes: 0 all records accepted or suppressed; 1 the run ended, and some were not; 2 usage or configuration; 3 the
-run stopped early and can be resumed; 130 and 143 after SIGINT and SIGTERM.
+run stopped early and can be resumed; 130, 143 and 129 after SIGINT, SIGTERM and SIGHUP.
 """
 
 from __future__ import annotations

@@ -42,6 +42,10 @@ class Console:
         """Tell what the user should know, one line."""
         self._say("warning", "notice", [f"batchsend: {text}"], message=text)
 
+    def begin(self, text: str, **fields: Any) -> None:
+        """Tell what a command is about to do, one line."""
+        self._say("info", "begin", [f"batchsend: {text}"], message=text, **fields)
+
     def progress(self, text: str, **fields: Any) -> None:
         """Tell how far a run has come."""
         self._say("info", "progress", [f"batchsend: {text}"], **fields)

@@ -63,12 +63,11 @@ class SendingOptions:
         )
 
     def resume_command(self, results: Path) -> str:
-        """The command that goes on, in the same way, with the run that keeps this results log."""
-        words = ["batchsend", "resume", str(results)]
-        for name in ("server", "max_connections", "max_messages", "depth", "rate"):
-            if (value := getattr(self, name)) is not None:
-                words += [f"--{name.replace('_', '-')}", str(value)]
-        return shlex.join([*words, "--no-retry"] if self.no_retry else words)
+        """The command that goes on with the run that keeps this results log.
+
+        What was overridden stands in the log and holds; that no record is offered twice is of one command.
+        """
+        return shlex.join(["batchsend", "resume", str(results), *(["--no-retry"] if self.no_retry else [])])
 
 
 _OPTIONS: Final = (

@@ -57,5 +57,5 @@ def send(
         refuse_used(loaded.results)
         loaded = msgspec.structs.replace(loaded, recipients=spool(loaded.results))
     again = None if loaded.recipients == "-" else options.resume_command(loaded.results)
-    sending = Sending(loaded, options, console, again=again, only=only)
+    sending = Sending(loaded, options, console, again=again, only=only, overrides=overrides.held)
     return run(lambda: sending.send(sandboxed=options.sandboxed))

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM, as every command that sends heeds them."""
+"""SIGINT, SIGTERM and SIGHUP, as every command that sends heeds them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Signals:
             stop: Called with the reason at the first one.
             scope: Cancelled at the second one.
         """
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with anyio.open_signal_receiver(*_heeded()) as signals:
             async for number in signals:
                 if self.received is not None:
                     scope.cancel()
@@ -42,3 +42,11 @@ class Signals:
                 self.received = number
                 stop(f"stopped by {number.name}")
                 self._console.notice(f"{number.name}: nothing new is sent, replies are awaited; again to stop at once")
+
+
+def _heeded() -> list[signal.Signals]:
+    """The signals that end the work; SIGHUP, too, unless who started the process has it ignored, as nohup does."""
+    heeded = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        heeded.append(signal.SIGHUP)
+    return heeded

@@ -115,7 +115,12 @@ class _Parser(Protocol):
     def next(self) -> list[Record | BadRecord] | None: ...
 
 
-def open_records(path: Path | Literal["-"], *, format: str | None = None) -> RecordReader:  # noqa: A002 - the word for it
+def open_records(
+    path: Path | Literal["-"],
+    *,
+    format: str | None = None,  # noqa: A002 - the word for it
+    end: int | None = None,
+) -> RecordReader:
     """Open a recipients file: CSV or JSON Lines, as it is or compressed by gzip or zstd.
 
     The suffixes of its name say which. Standard input, and a pipe whose name says nothing, is known by its content:
@@ -124,6 +129,7 @@ def open_records(path: Path | Literal["-"], *, format: str | None = None) -> Rec
     Args:
         path: The file, or ``-`` for standard input.
         format: ``csv`` or ``jsonl``, whatever the name or the content say.
+        end: Read as if the file's text ended after so many octets; None for all of it.
 
     Raises:
         UsageError: It cannot be opened; it is of another kind, in another encoding or without a header. Nobody was
@@ -136,7 +142,7 @@ def open_records(path: Path | Literal["-"], *, format: str | None = None) -> Rec
     kind = format or (_FORMATS.get(suffixes[-1]) if suffixes else None)
     if kind is None and path != "-" and path.is_file():
         raise UsageError(f"{path} is neither CSV nor JSONL by its name", remedy=_EXPECTED)
-    source = Source(path, expect=compression)
+    source = Source(path, expect=compression, end=end)
     try:
         kind = kind or _guess(source)
         refuse_other_kinds(source.name, source.start, kind)

@@ -46,6 +46,7 @@ class Source:
     Args:
         path: The file, or ``-`` for standard input.
         expect: The compression that its name promises, or None.
+        end: The text ends after so many octets, even if there are more; None for all of it.
 
     Attributes:
         name: What to call it in messages: its path, or "standard input".
@@ -57,7 +58,7 @@ class Source:
         UsageError: It cannot be opened or read, is not compressed as it should be, or is not UTF-8.
     """
 
-    def __init__(self, path: Path | Literal["-"], *, expect: Compression | None = None) -> None:
+    def __init__(self, path: Path | Literal["-"], *, expect: Compression | None = None, end: int | None = None) -> None:
         self.name = "standard input" if path == "-" else str(path)
         self._counted = _open(path, self.name)
         try:
@@ -65,11 +66,12 @@ class Source:
             self.blocking = not stat.S_ISREG(status.st_mode)
             self.size = None if self.blocking else status.st_size
             self._file, self._broken = self._decompressed(expect)
-            self.start = self._first_text()
+            self.start = self._first_text()[:end]
         except BaseException:
             self._counted.close()
             raise
         self._unread = self.start
+        self._left = None if end is None else end - len(self.start)  # octets that may still be read
 
     @property
     def position(self) -> int:
@@ -86,12 +88,16 @@ class Source:
             start, self._unread = self._unread, b""
             return start
         try:
-            return self._file.read1(_BLOCK)
+            block = self._file.read1(_BLOCK)
         except self._broken as error:
             what = f"is broken or cut off after {self.position:,} compressed bytes"
             raise RunError(f"{self.name} {what}: {error}", remedy=_WHOLE) from error
         except OSError as error:
             raise RunError(f"{self.name} cannot be read further: {error.strerror}", remedy=_WHOLE) from error
+        if self._left is not None:
+            block = block[: self._left]
+            self._left -= len(block)
+        return block
 
     def refuse_eight_bit(self) -> None:
         """Refuse Windows-1252 and its like, by the first block that is not ASCII.

@@ -12,13 +12,15 @@ from batchsend.outcome import Outcome
 from batchsend.report.causes import Cause, cause_of
 from batchsend.report.histogram import Histogram
 from batchsend.report.kinds import Kinds
-from batchsend.report.lines import Line, Lines, RunLine
+from batchsend.report.lines import Line, Lines
 from batchsend.report.report import CampaignReport, Domain, Failure, KindCount, RunSpan, Sessions
 from batchsend.report.timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from batchsend.results.format import RunLine
 
 _OUTCOMES: Final = {outcome.value: outcome for outcome in Outcome}
 _FAILED: Final = (Outcome.REJECTED, Outcome.DEFERRED, Outcome.IN_DOUBT, Outcome.INVALID)
@@ -43,9 +45,9 @@ def analyse(path: Path) -> CampaignReport:
         UsageError: It cannot be opened, or is not the results log of a run.
         RunError: It cannot be read further.
     """
-    lines = Lines(path, Line)
+    lines = Lines(path)
     analysis = _Analysis(path)
-    for block in lines:
+    for block in lines.read(Line):
         analysis.take(block)
     return analysis.report(torn=lines.torn)
 
@@ -89,11 +91,6 @@ class _Analysis:
     def report(self, *, torn: int) -> CampaignReport:
         """What it comes to."""
         self._close_sessions()
-        if not self._runs:
-            raise UsageError(
-                f"{self._path} does not begin with the line of a run",
-                remedy="name the results log that batchsend send has kept",
-            )
         counts: Counter[Outcome] = Counter()
         needed: Counter[tuple[Outcome, int]] = Counter()
         records: Counter[int] = Counter()

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from batchsend.report.causes import Cause
     from batchsend.report.histogram import Histogram
     from batchsend.report.kinds import Kind
-    from batchsend.report.lines import RunLine
     from batchsend.report.timeline import Timeline
+    from batchsend.results.format import RunLine
 
 QUANTILES: Final = {"median": 0.5, "90 %": 0.9, "99 %": 0.99}
 """The parts of all replies within whose time is told of, by name."""

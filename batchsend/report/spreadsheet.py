@@ -47,7 +47,7 @@ def rows(path: Path) -> Iterator[bytes]:
     buffer.write(_BYTE_ORDER_MARK)
     table.writerow(_COLUMNS)
     number = 0
-    for lines in Lines(path, WholeLine):
+    for lines in Lines(path).read(WholeLine):
         for line in lines:
             number += 1
             if line.run is None and line.record < len(last) and last[line.record] == number:
@@ -74,7 +74,7 @@ def _last_lines(path: Path) -> array[int]:
     """The number of each record's last line, from 1; eight octets a record."""
     last = array("Q")
     number = 0
-    for lines in Lines(path, Line):
+    for lines in Lines(path).read(Line):
         for line in lines:
             number += 1
             if line.record >= len(last):

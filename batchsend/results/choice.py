@@ -11,7 +11,7 @@ from batchsend.outcome import Outcome
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from batchsend.results.reader import OutcomeLine
+    from batchsend.results.format import OutcomeLine
 
 _CODE: Final = re.compile(r"[45][0-9]{2}", re.ASCII)
 _ENHANCED: Final = re.compile(r"[45](?:\.[0-9]{1,3}){1,2}", re.ASCII)

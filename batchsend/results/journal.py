@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from batchsend.errors import RunError, UsageError
 from batchsend.outcome import Outcome
 from batchsend.results import boot_id
-from batchsend.results.tally import CODES, MAX_ATTEMPTS, MAX_RECORD, OUTCOMES
+from batchsend.results.format import MAX_RECORD
+from batchsend.results.tally import CODES, MAX_ATTEMPTS, OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import shlex
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,8 @@ from batchsend.message import Composer, Submission, Suppression
 from batchsend.outcome import Outcome
 from batchsend.recipients import open_records
 from batchsend.recipients.addressees import Addressees
-from batchsend.recipients.fingerprint import describe, require_unchanged
+from batchsend.recipients.exclusion import Exclusion
+from batchsend.recipients.fingerprint import Watch, describe, require_continued
 from batchsend.recipients.selection import select
 from batchsend.results.groupsync import GroupSync
 from batchsend.results.ledger import Ledger
@@ -34,14 +35,14 @@ from batchsend.run import recovery
 from batchsend.run.accounting import Accounting, PoolStoppedError
 from batchsend.run.producer import Producer
 from batchsend.run.retry import RetryQueue
+from batchsend.run.second_pass import SecondPass
 from batchsend.run.summary import Summary
 from batchsend.version import __version__
 
 if TYPE_CHECKING:
     import ssl
     from collections import Counter
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterator, Mapping
 
     from batchsend.delivery.statistics import PoolStatistics
     from batchsend.outcome import DeliveryResult
@@ -59,6 +60,7 @@ class Batch:
         resumption: The run to go on with; its log is the campaign's.
         server: What the run line calls the server; None for the campaign's first one.
         only: Where the recipients file is a results log: the outcomes and codes of the records to send to.
+        overrides: What was said in place of the campaign file, for the run line; None: as the earlier run has it.
 
     Attributes:
         id: The run's identity: in the log's run line and in every Message-ID.
@@ -78,11 +80,13 @@ class Batch:
         resumption: Resumption | None = None,
         server: str | None = None,
         only: tuple[str, ...] = (),
+        overrides: Mapping[str, str | int] | None = None,
     ) -> None:
+        if overrides is None:
+            overrides = {} if resumption is None else resumption.account.run.overrides
         if resumption is None:
             refuse_used(campaign.results)
         else:
-            require_unchanged(resumption.account.run.recipients)
             only = resumption.account.run.recipients.only
         self.campaign = campaign
         self.id = _new_id() if resumption is None else resumption.account.run.id
@@ -90,6 +94,13 @@ class Batch:
         self._resumption = resumption
         self._server = server or f"{campaign.servers[0].host}:{campaign.servers[0].port}"
         self._only = only
+        self._recipients = (
+            None
+            if resumption is None
+            else require_continued(resumption.account.run.recipients, campaign.recipients, resumption.path)
+        )
+        self._watch: Watch | None = None
+        self._overrides = overrides
         self._selection = select(campaign.recipients, only)
         self._durable = campaign.delivery.durability == "power"
         self._started = time.time()
@@ -107,6 +118,8 @@ class Batch:
             recipient_field=campaign.recipient_field,
         )
         self._suppression = Suppression.read(campaign.delivery.suppress, recipient_field=campaign.recipient_field)
+        excluded = campaign.delivery.exclude
+        self._exclusion = Exclusion(excluded, campaign.results.parent) if excluded else None
         self._reader = open_records(campaign.recipients)
         self._addressees = None if campaign.delivery.duplicates == "send" else Addressees(campaign.results.parent)
         self._pool: Pool | None = None
@@ -224,8 +237,16 @@ class Batch:
         for _, count, note in self._suppression.notes():
             self._notice(note if count else f"warning: {note}")
 
-    def _closing(self) -> AbstractContextManager[object]:
-        return nullcontext() if self._addressees is None else self._addressees
+    @contextmanager
+    def _closing(self) -> Iterator[None]:
+        """Let go of the tables of addresses when the context ends, which may have files."""
+        with ExitStack() as stack:
+            if self._addressees is not None:
+                stack.enter_context(self._addressees)
+            if self._exclusion is not None:
+                for notice in stack.enter_context(self._exclusion).notices:
+                    self._notice(notice)
+            yield
 
     def _ledger(self, line: Run) -> Ledger:
         delivery = self.campaign.delivery
@@ -255,6 +276,7 @@ class Batch:
             report=report,
             limit=self._limit,
             addressees=self._addressees,
+            exclusion=self._exclusion,
         )
         past, selection = self._resumption, self._selection
         if past is None:
@@ -268,11 +290,12 @@ class Batch:
 
     async def _send(self, pool: Pool, dispatch: Accounting, disk: GroupSync | None) -> None:
         """Run producer and pool side by side until the pool is done, and what syncs the account."""
+        again = SecondPass(self.campaign, self._composer, self._suppression, self._watch, self._notice)
         failure: RunError | None = None
 
         async def produce() -> None:
             try:
-                await self._produce(pool, dispatch)
+                await self._produce(pool, dispatch, again)
             except PoolStoppedError:
                 return
             except RunError as error:
@@ -288,43 +311,21 @@ class Batch:
             except RunError as error:
                 failure = error
             tasks.cancel_scope.cancel()
-        if failure is not None:
+        if (failure := failure or again.cut_short) is not None:
             raise failure
 
-    async def _produce(self, pool: Pool, dispatch: Accounting) -> None:
+    async def _produce(self, pool: Pool, dispatch: Accounting, again: SecondPass) -> None:
         """All records once, and the deferred ones again: while the first pass goes on, and after it."""
 
         async def hand_over(batch: list[Submission]) -> None:
             await dispatch.hand_over(batch, pool)
             if due := dispatch.due():
-                await self._again(due, pool, dispatch)
+                await again.run(due, pool, dispatch)
 
         await self._first_pass(dispatch.withheld).run(hand_over)
-        while (chosen := await dispatch.wait()) is not None:
-            await self._again(chosen, pool, dispatch)
-
-    async def _again(self, chosen: dict[int, int], pool: Pool, dispatch: Accounting) -> None:
-        """Read the recipients file from its beginning for the records that are due."""
-        began, handing_over = time.monotonic(), 0.0
-
-        async def hand_over(batch: list[Submission]) -> None:
-            nonlocal handing_over
-            found = time.monotonic()
-            await dispatch.hand_over(batch, pool)
-            handing_over += time.monotonic() - found
-
-        with open_records(self.campaign.recipients) as reader:
-            producer = Producer(
-                reader,
-                self._composer,
-                self._suppression,
-                report=dispatch.withheld_again,
-                next_attempt=lambda record: chosen.get(record, 0),
-                last=max(chosen),
-            )
-            await producer.run(hand_over)
-        dispatch.not_found_again()
-        dispatch.pause_between_passes(time.monotonic() - began - handing_over)
+        await again.look()
+        while again.cut_short is None and (chosen := await dispatch.wait()) is not None:
+            await again.run(chosen, pool, dispatch)
 
     async def _write_what_was_in_flight(self, ledger: Ledger) -> None:
         """Give what was in flight when the earlier run was killed its lines in the log, before anything is sent.
@@ -349,12 +350,14 @@ class Batch:
 
     async def _run_line(self) -> Run:
         recipients = self.campaign.recipients
-        if self._resumption is not None:
-            described = self._resumption.account.run.recipients
-        elif recipients == "-":
+        if recipients == "-":
             described = RecipientsFile(path="-")
+        elif self._recipients is not None:
+            described = replace(self._recipients, only=self._only)
         else:
             described = replace(await anyio.to_thread.run_sync(describe, recipients), only=self._only)
+        if recipients != "-" and described.sha256 is not None:
+            self._watch = Watch(recipients, described)
         return Run(
             id=self.id,
             started=self._started,
@@ -365,6 +368,7 @@ class Batch:
             suppress=tuple(
                 SuppressionFile(path=str(path.resolve()), entries=count) for path, count in self._suppression.files
             ),
+            overrides=self._overrides,
         )
 
 

@@ -12,6 +12,7 @@ from batchsend.errors import RecordError
 from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.recipients import BadRecord, Record
 from batchsend.recipients.addresses import forward_path
+from batchsend.recipients.exclusion import REASON as HAD_IT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from batchsend.message import Composer, Submission, Suppression
     from batchsend.recipients import RecordReader
     from batchsend.recipients.addressees import Addressees
+    from batchsend.recipients.exclusion import Exclusion
 
 # Records rendered in one go: the loop does nothing else meanwhile, so this bounds how long a reply waits.
 _RECORDS = 64
@@ -41,6 +43,7 @@ class Producer:
         addressees: Who has been written to: a record for one of them is not sent. None: the same address may come
             again.
         was_offered: Whether a record that is passed over was for an address that counts as written to.
+        exclusion: Who has had the message by the log of an earlier run, or None.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Producer:
         last: int | None = None,
         addressees: Addressees | None = None,
         was_offered: Callable[[int], bool] = lambda _: False,
+        exclusion: Exclusion | None = None,
     ) -> None:
         self._reader = reader
         self._composer = composer
@@ -65,6 +69,7 @@ class Producer:
         self._last = last
         self._addressees = addressees
         self._was_offered = was_offered
+        self._exclusion = exclusion
 
     async def run(self, hand_over: Callable[[list[Submission]], Awaitable[None]]) -> None:
         """Hand over submissions in the order of the file, in batches of a bounded number and size.
@@ -139,6 +144,9 @@ class Producer:
         recipient = submission.envelope.forward_path
         if self._suppression and recipient in self._suppression:
             self._withhold(row, recipient, Outcome.SUPPRESSED, "on a suppression list")
+            return None
+        if self._exclusion is not None and recipient in self._exclusion:
+            self._withhold(row, recipient, Outcome.SUPPRESSED, HAD_IT)
             return None
         if self._addressees is not None and not self._addressees.add(recipient):
             self._withhold(row, recipient, Outcome.SUPPRESSED, "duplicate")

@@ -60,14 +60,24 @@ class Summary:
         """
         if earlier is not None:
             self.counts[earlier.status] -= 1
-            self._count_kind(earlier, -1)
+            self._take_back(earlier)
         self.counts[result.status] += 1
         if result.session is not None and result.session > self.sessions:
             self.sessions = result.session
         if result.status is not Outcome.ACCEPTED:
-            self._count_kind(result, 1)
+            self._count_kind(result)
 
-    def _count_kind(self, result: DeliveryResult, by: int) -> None:
+    def _take_back(self, earlier: DeliveryResult) -> None:
+        """Count a refusal no more; one that was accepted or waited for another attempt was never counted as one."""
+        kind = earlier.status, _said(earlier)[0]
+        count = self.kinds.get(kind, 0)
+        if count > 1:
+            self.kinds[kind] = count - 1
+        elif count:
+            del self.kinds[kind]
+            self._examples.pop(kind, None)
+
+    def _count_kind(self, result: DeliveryResult) -> None:
         """Count a refusal; the first of a kind is kept as it was said, for as long as it is the only one."""
         said, example = _said(result)
         kind = result.status, said
@@ -77,7 +87,7 @@ class Summary:
             self._examples[kind] = example
         else:
             self._examples.pop(kind, None)
-        self.kinds[kind] += by
+        self.kinds[kind] += 1
 
     def give_up_waiting(self) -> None:
         """The run is over: what waited stays deferred."""
@@ -119,7 +129,7 @@ class Summary:
         yield f"{self.records:,} records in {duration(self.elapsed)} ({self.rate:,.0f}/s){sessions}"
         yield "  " + " · ".join(f"{name} {count:,}" for name, count in self._named_counts())
         order = list(Outcome)
-        kinds = [(kind[0], self._examples.get(kind, kind[1]), count) for kind, count in self.kinds.items() if count > 0]
+        kinds = [(kind[0], self._examples.get(kind, kind[1]), count) for kind, count in self.kinds.items()]
         kinds.sort(key=lambda kind: (-kind[2], order.index(kind[0]), kind[1]))
         for outcome, said, count in sorted(kinds[:_KINDS_SHOWN], key=lambda kind: order.index(kind[0])):
             yield f"  {count:>7,} {outcome.value.replace('_', ' ')}: {said}"

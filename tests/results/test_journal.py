@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from batchsend.errors import RunError, UsageError
 from batchsend.outcome import Outcome
+from batchsend.results.format import MAX_RECORD
 from batchsend.results.journal import Entry, Journal, JournalError, journal_path, read_journal
-from batchsend.results.tally import MAX_ATTEMPTS, MAX_RECORD
+from batchsend.results.tally import MAX_ATTEMPTS
 
 if TYPE_CHECKING:
     from pathlib import Path
