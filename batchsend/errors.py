@@ -5,7 +5,15 @@ Every message is for the person at the terminal: what happened, where, and what 
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
+from typing import Final
+
+# What a message quotes, as repr() writes it, unless it is the name of a variable, which is the campaign's own. A
+# quotation mark behind a backslash opens nothing, so each part of a text is looked at once.
+_QUOTED: Final = re.compile(
+    r"""(?<!\\)(?:'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+")(?! is undefined| has no attribute|, which holds)"""
+)
 
 
 class BatchsendError(Exception):
@@ -61,3 +69,13 @@ class RunError(BatchsendError):
 
 class UsageError(BatchsendError):
     """The command, the campaign file or what it names is wrong; nothing was sent (exit code 2)."""
+
+
+def without_values(message: str, stand_in: str) -> str:
+    """A message without the values that it quotes: the same for all records in which the same thing is wrong.
+
+    Args:
+        message: What an error says.
+        stand_in: What takes the place of each value.
+    """
+    return _QUOTED.sub(stand_in, message)

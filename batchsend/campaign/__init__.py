@@ -1,5 +1,6 @@
 """The campaign file (TOML): read, checked and turned into a :class:`Campaign`."""
 
+from batchsend.campaign.header_names import refusal as header_refusal
 from batchsend.campaign.loader import load
 from batchsend.campaign.model import (
     Attachment,
@@ -15,6 +16,7 @@ from batchsend.campaign.model import (
     Tls,
 )
 from batchsend.campaign.overrides import Overrides, is_loopback, server_place
+from batchsend.campaign.rules import check_objects
 from batchsend.campaign.values import Duration, Rate, Secret
 from batchsend.campaign.warnings import server_warnings
 
@@ -34,6 +36,8 @@ __all__ = [
     "SuppressionList",
     "Timeouts",
     "Tls",
+    "check_objects",
+    "header_refusal",
     "is_loopback",
     "load",
     "server_place",

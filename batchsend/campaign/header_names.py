@@ -1,18 +1,15 @@
-"""Header names: what one looks like, and which of them a campaign does not set itself."""
+"""Which header fields a campaign may set itself: one rule for the campaign file, for objects and for whole messages."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-HEADER_NAME: Final = re.compile(r"[!-9;-~]{1,76}")
-"""A header's name (RFC 5322 §3.6.8) that leaves room for a value on a line of 78 characters."""
+_NAME: Final = re.compile(r"[!-9;-~]{1,76}")  # RFC 5322 §3.6.8, on a line of at most 78 characters
 
-MADE_HERE: Final = "batchsend makes this header itself"
-"""What to do about a header that every message gets: nothing."""
 _ONE_RECIPIENT: Final = "a message goes to its record's recipient alone"
-
-NOT_SET_BY_CAMPAIGNS: Final = {
+_MADE_HERE: Final = "batchsend makes this header itself"
+_NOT_SET: Final = {
     "from": "set it by the key from of [message]",
     "to": "set it by the key to of [message]",
     "reply-to": "set it by the key reply_to of [message]",
@@ -20,9 +17,29 @@ NOT_SET_BY_CAMPAIGNS: Final = {
     "return-path": "set it by the key return_path of [message]",
     "cc": _ONE_RECIPIENT,
     "bcc": _ONE_RECIPIENT,
-    "date": MADE_HERE,
-    "message-id": MADE_HERE,
-    "mime-version": MADE_HERE,
+    "date": _MADE_HERE,
+    "message-id": _MADE_HERE,
+    "mime-version": _MADE_HERE,
     "received": "servers add this header, not the sender",
 }
-"""Headers that a campaign may not have among its `headers`, in lower case, each with what to do instead."""
+
+
+def refusal(name: str, seen: dict[str, str]) -> tuple[str, str] | None:
+    """Why a header may not be set, and what to do instead; None where it may.
+
+    Args:
+        name: Its name.
+        seen: The names before it, by themselves in lower case; this one is added where it may be set.
+    """
+    lower = name.lower()
+    if not _NAME.fullmatch(name):
+        return "is not a header name", "expected 1 to 76 ASCII characters without spaces and colons (RFC 5322 §3.6.8)"
+    # Content-Language is about the message (RFC 3282 §2); every other one is about how a part is written.
+    if lower.startswith("content-") and lower != "content-language":
+        return "cannot be set", _MADE_HERE
+    if lower in _NOT_SET:
+        return "cannot be set", _NOT_SET[lower]
+    if lower in seen:
+        return f"is there twice: {seen[lower]} is the same header", "leave one of them out"
+    seen[lower] = name
+    return None

@@ -1,7 +1,7 @@
 """What a campaign file says, as values: each key's type, its default and, in ``description``, what it expects.
 
 The descriptions are what an error tells the user; :func:`batchsend.campaign.load` is what checks a file against them.
-Built directly, these are taken as they are.
+Built in code, they are checked by the same types and ranges (`objects`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal, cast
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
 
+from batchsend.campaign.objects import check_values
 from batchsend.campaign.values import Duration, Rate, Secret, Wait
 
 Tls = Literal["starttls", "implicit", "none"]
@@ -31,7 +32,14 @@ _NotEmpty = Annotated[str, Meta(min_length=1)]
 _Addresses = Annotated[_NotEmpty | None, Meta(description='a mailbox such as "{{ name }} <{{ email }}>"')]
 
 
-class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Checked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What checks its own values when it is made."""
+
+    def __post_init__(self) -> None:
+        check_values(self)
+
+
+class Server(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One relay: where it is, how it is trusted and who we are to it.
 
     Attributes:
@@ -63,9 +71,10 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.tls == _BY_PORT:
             force_setattr(self, "tls", "implicit" if self.port == 465 else "starttls")
+        super().__post_init__()
 
 
-class Dkim(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Dkim(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One DKIM signature of every message (RFC 6376).
 
     Attributes:
@@ -79,7 +88,7 @@ class Dkim(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     key_file: Annotated[Path, Meta(description="the path of a private key")]
 
 
-class Attachment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Attachment(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One attached file.
 
     Attributes:
@@ -95,7 +104,7 @@ class Attachment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     inline: Annotated[bool, Meta(description="true or false")] = False
 
 
-class Message(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"from_": "from"}):
+class Message(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"from_": "from"}):
     """The message as templates: what the composer compiles once and fills in for every record.
 
     Attributes:
@@ -139,7 +148,7 @@ class Message(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ren
     dkim: Annotated[tuple[Dkim, ...], Meta(description="a table [message.dkim], or several [[message.dkim]]")] = ()
 
 
-class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Timeouts(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long to wait for each step of the dialogue, in seconds: by default as RFC 5321 §4.5.3.2 asks of a client.
 
     Attributes:
@@ -163,7 +172,7 @@ class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     quit: _Time = Duration(2)
 
 
-class Dsn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Dsn(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the relay is to tell the reverse-path about later (RFC 3461); only where it offers DSN.
 
     Attributes:
@@ -178,7 +187,7 @@ class Dsn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ret: Annotated[Return | None, Meta(description='"full" or "headers"')] = None
 
 
-class SuppressionList(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SuppressionList(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One file of addresses not to write to.
 
     Attributes:
@@ -190,7 +199,7 @@ class SuppressionList(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     field: Annotated[_NotEmpty | None, Meta(description="the name of the column that holds the addresses")] = None
 
 
-class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How fast, how often and how safely.
 
     Attributes:

@@ -6,18 +6,20 @@ import os
 import re
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import structs
 
 from batchsend.campaign.file import expected
-from batchsend.campaign.header_names import HEADER_NAME, MADE_HERE, NOT_SET_BY_CAMPAIGNS
-from batchsend.campaign.model import SuppressionList
+from batchsend.campaign.header_names import refusal
+from batchsend.campaign.model import Campaign, Server, SuppressionList
+from batchsend.campaign.objects import Objects
 from batchsend.campaign.overrides import is_loopback
 
 if TYPE_CHECKING:
-    from batchsend.campaign.document import Document, Key
-    from batchsend.campaign.model import Campaign, Delivery, Dkim, Message, Server
+    from batchsend.campaign.document import Key
+    from batchsend.campaign.model import Delivery, Dkim, Message
+    from batchsend.errors import UsageError
 
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
@@ -32,84 +34,115 @@ _NEEDED: Final = frozenset({"from", "subject"})  # of a message that is not a wh
 _BESIDE_EML: Final = frozenset({"eml_file", "return_path", "encoding", "dkim"})
 
 
-def check(campaign: Campaign, document: Document) -> None:
+class Terms(Protocol):
+    """How errors name what they are about: by file and key, or by class and attribute."""
+
+    def wrong(self, key: Key, remedy: str) -> UsageError:
+        """The error for an impossible value."""
+
+    def missing(self, key: Key, remedy: str) -> UsageError:
+        """The error for what has to be there and is not."""
+
+    def about(self, key: Key, what: str, remedy: str) -> UsageError:
+        """An error about a table or about several of its keys."""
+
+
+def check_objects(*objects: Campaign | Server | Delivery) -> None:
+    """Check objects that were built in code by the rules that hold for files.
+
+    Raises:
+        UsageError: As `check`; the message names class and attribute.
+    """
+    for built in objects:
+        terms = Objects(built)
+        if isinstance(built, Campaign):
+            check(built, terms)
+        elif isinstance(built, Server):
+            _check_server(built, terms, ())
+        else:
+            _check_delivery(built, terms)
+
+
+def check(campaign: Campaign, terms: Terms) -> None:
     """Check everything that types do not.
 
     Raises:
         UsageError: A value is impossible, or a file that it names is missing.
     """
+    if not campaign.servers:
+        raise terms.missing(("server",), "expected a server, or several in order of preference")
     for place, server in enumerate(campaign.servers):
-        _check_server(server, document, ("server", place))
-    _check_message(campaign.message, campaign.directory, document)
-    _check_delivery(campaign.delivery, document)
-    _check_results(campaign, document)
+        _check_server(server, terms, ("server", place))
+    _check_message(campaign.message, campaign.directory, terms)
+    _check_delivery(campaign.delivery, terms)
+    _check_results(campaign, terms)
 
 
-def _check_server(server: Server, document: Document, table: Key) -> None:
+def _check_server(server: Server, terms: Terms, table: Key) -> None:
     if not _is_host(server.host):
-        raise document.wrong((*table, "host"), 'expected a host name (in its ASCII form, "xn--…") or an IP address')
+        raise terms.wrong((*table, "host"), 'expected a host name (in its ASCII form, "xn--…") or an IP address')
     if server.ehlo_name is not None and not _is_ehlo_name(server.ehlo_name):
-        raise document.wrong(
+        raise terms.wrong(
             (*table, "ehlo_name"),
             'expected a domain such as "mail.example.com", or "[192.0.2.1]" or "[IPv6:2001:db8::1]"',
         )
     if server.ca_file is not None and not server.ca_file.is_file():
-        raise document.wrong((*table, "ca_file"), _no_file("the path of a PEM file", server.ca_file))
+        raise terms.wrong((*table, "ca_file"), _no_file("the path of a PEM file", server.ca_file))
     for name in ("username", "password", "token"):
         value: str | None = getattr(server, name)
         if value is not None and (not value or _CONTROL.search(value)):
-            raise document.wrong((*table, name), "expected a text without control characters, not empty")
-    _check_credentials(server, document, table)
+            raise terms.wrong((*table, name), "expected a text without control characters, not empty")
+    _check_credentials(server, terms, table)
     if server.username is not None and server.tls == "none" and not is_loopback(server.host):
-        raise document.wrong(
+        raise terms.wrong(
             (*table, "tls"), "credentials are never sent in the clear, except to loopback: use starttls or implicit"
         )
 
 
-def _check_credentials(server: Server, document: Document, table: Key) -> None:
+def _check_credentials(server: Server, terms: Terms, table: Key) -> None:
     proofs = [name for name in ("password", "token", "token_command") if getattr(server, name) is not None]
     if len(proofs) > 1:
-        raise document.about((*table, proofs[1]), f"is there besides {proofs[0]}", "give one of them")
+        raise terms.about((*table, proofs[1]), f"is there besides {proofs[0]}", "give one of them")
     if (server.username is None) != (not proofs):
         absent = "username" if server.username is None else "password"
-        raise document.missing((*table, absent), "username and password go together: give both or neither")
+        raise terms.missing((*table, absent), "username and password go together: give both or neither")
 
 
-def _check_message(message: Message, directory: Path, document: Document) -> None:
+def _check_message(message: Message, directory: Path, terms: Terms) -> None:
     if message.eml_file is not None:
-        _check_alone(message, document)
-        _check_inside(message.eml_file, directory, document, ("message", "eml_file"), "the path of a message")
+        _check_alone(message, terms)
+        _check_inside(message.eml_file, directory, terms, ("message", "eml_file"), "the path of a message")
     else:
         for field in structs.fields(message):
             if field.encode_name in _NEEDED and getattr(message, field.name) is None:
-                raise document.missing(("message", field.encode_name), f"expected {expected(field)}")
-        _check_bodies(message, directory, document)
-    _check_attachments(message, directory, document)
-    _check_headers(message, document)
-    _check_dkim(message.dkim, document)
+                raise terms.missing(("message", field.encode_name), f"expected {expected(field)}")
+        _check_bodies(message, directory, terms)
+    _check_attachments(message, directory, terms)
+    _check_headers(message, terms)
+    _check_dkim(message.dkim, terms)
 
 
-def _check_alone(message: Message, document: Document) -> None:
+def _check_alone(message: Message, terms: Terms) -> None:
     """A whole message is there: nothing else says what is in it."""
     for field in structs.fields(message):
         name = field.encode_name
         if name not in _BESIDE_EML and getattr(message, field.name) not in (None, False, (), {}):
-            raise document.about(("message", name), "is there besides eml_file, a whole message", "give one of them")
+            raise terms.about(("message", name), "is there besides eml_file, a whole message", "give one of them")
 
 
-def _check_bodies(message: Message, directory: Path, document: Document) -> None:
+def _check_bodies(message: Message, directory: Path, terms: Terms) -> None:
     for body in ("html", "text"):
         if getattr(message, body) is not None and getattr(message, f"{body}_file") is not None:
-            raise document.about(("message",), f"has both {body} and {body}_file", "give one of them")
+            raise terms.about(("message",), f"has both {body} and {body}_file", "give one of them")
     if all(body is None for body in (message.html, message.html_file, message.text, message.text_file)):
-        raise document.about(("message",), "has no body", "give html, html_file, text or text_file")
+        raise terms.about(("message",), "has no body", "give html, html_file, text or text_file")
     for name in ("html_file", "text_file"):
         path: Path | None = getattr(message, name)
         if path is not None:
-            _check_inside(path, directory, document, ("message", name), "the path of a template")
+            _check_inside(path, directory, terms, ("message", name), "the path of a template")
 
 
-def _check_attachments(message: Message, directory: Path, document: Document) -> None:
+def _check_attachments(message: Message, directory: Path, terms: Terms) -> None:
     for place, attachment in enumerate(message.attachments):
         key: Key = ("message", "attachments", place)
         if isinstance(attachment, str):
@@ -118,81 +151,68 @@ def _check_attachments(message: Message, directory: Path, document: Document) ->
             file, key = attachment.file, (*key, "file")
         if not _TEMPLATE_MARK.search(file):
             if not file or "\0" in file:
-                raise document.wrong(key, "expected the path of a file")
-            _check_inside(directory / file, directory, document, key, "the path of a file")
+                raise terms.wrong(key, "expected the path of a file")
+            _check_inside(directory / file, directory, terms, key, "the path of a file")
 
 
-def _check_dkim(dkim: tuple[Dkim, ...], document: Document) -> None:
+def _check_dkim(dkim: tuple[Dkim, ...], terms: Terms) -> None:
     seen: set[tuple[str, str]] = set()
     for place, signature in enumerate(dkim):
         table: Key = ("message", "dkim", place)
         domain, selector = signature.domain, signature.selector
         if "." not in domain or not _DOMAIN.fullmatch(domain):
-            raise document.wrong(
+            raise terms.wrong(
                 (*table, "domain"), 'expected a domain in its ASCII form ("xn--…"), such as "mail.example.com"'
             )
         if not _DOMAIN.fullmatch(selector) or len(f"{selector}._domainkey.{domain}") > _LONGEST_NAME:
-            raise document.wrong((*table, "selector"), 'expected a name such as "s2026": letters, digits and hyphens')
+            raise terms.wrong((*table, "selector"), 'expected a name such as "s2026": letters, digits and hyphens')
         if (selector.lower(), domain.lower()) in seen:
-            raise document.about(table, "has the domain and selector of another signature", "leave one of them out")
+            raise terms.about(table, "has the domain and selector of another signature", "leave one of them out")
         seen.add((selector.lower(), domain.lower()))
         if not signature.key_file.is_file():
-            raise document.wrong((*table, "key_file"), _no_file("the path of a private key", signature.key_file))
+            raise terms.wrong((*table, "key_file"), _no_file("the path of a private key", signature.key_file))
 
 
-def _check_headers(message: Message, document: Document) -> None:
+def _check_headers(message: Message, terms: Terms) -> None:
     seen: dict[str, str] = {}
     for name in message.headers:
-        key = ("message", "headers", name)
-        lower = name.lower()
-        if not HEADER_NAME.fullmatch(name):
-            raise document.about(
-                key,
-                "is not a header name",
-                "expected 1 to 76 ASCII characters without spaces and colons (RFC 5322 §3.6.8)",
-            )
-        if lower.startswith("content-"):
-            raise document.about(key, "cannot be set", MADE_HERE)
-        if lower in NOT_SET_BY_CAMPAIGNS:
-            raise document.about(key, "cannot be set", NOT_SET_BY_CAMPAIGNS[lower])
-        if lower in seen:
-            raise document.about(key, f"is there twice: {seen[lower]} is the same header", "leave one of them out")
-        seen[lower] = name
+        if wrong := refusal(name, seen):
+            raise terms.about(("message", "headers", name), *wrong)
 
 
-def _check_inside(path: Path, directory: Path, document: Document, key: Key, expected: str) -> None:
+def _check_inside(path: Path, directory: Path, terms: Terms, key: Key, expected: str) -> None:
     """Check that a path is a file in the campaign's folder, also when symbolic links are followed."""
     path = _resolved(path)
     if not path.is_relative_to(directory):
-        raise document.wrong(key, f"expected {expected} inside the campaign's folder {directory}; this is {path}")
+        raise terms.wrong(key, f"expected {expected} inside the campaign's folder {directory}; this is {path}")
     if not path.is_file():
-        raise document.wrong(key, _no_file(f"{expected} inside the campaign's folder", path))
+        raise terms.wrong(key, _no_file(f"{expected} inside the campaign's folder", path))
 
 
-def _check_delivery(delivery: Delivery, document: Document) -> None:
+def _check_delivery(delivery: Delivery, terms: Terms) -> None:
     for place, listed in enumerate(delivery.suppress):
         path = listed.file if isinstance(listed, SuppressionList) else Path(listed)
         if not path.is_file():
-            raise document.wrong(("delivery", "suppress", place), _no_file("the path of a file of addresses", path))
+            raise terms.wrong(("delivery", "suppress", place), _no_file("the path of a file of addresses", path))
     for place, path in enumerate(delivery.exclude):
         if not path.is_file():
-            raise document.wrong(("delivery", "exclude", place), _no_file("the path of a results log", path))
+            raise terms.wrong(("delivery", "exclude", place), _no_file("the path of a results log", path))
     if delivery.dsn is not None and "never" in delivery.dsn.notify and len(delivery.dsn.notify) > 1:
-        raise document.about(("delivery", "dsn", "notify"), 'has "never" among others', 'leave "never" or the others')
+        raise terms.about(("delivery", "dsn", "notify"), 'has "never" among others', 'leave "never" or the others')
 
 
-def _check_results(campaign: Campaign, document: Document) -> None:
+def _check_results(campaign: Campaign, terms: Terms) -> None:
     results = campaign.results
     if results.is_dir():
-        raise document.wrong(("results",), "expected the path of a file; this is a directory")
+        raise terms.wrong(("results",), "expected the path of a file; this is a directory")
     if not results.parent.is_dir():
-        raise document.wrong(("results",), f"expected a path in a folder that exists; there is no {results.parent}")
+        raise terms.wrong(("results",), f"expected a path in a folder that exists; there is no {results.parent}")
     for what, path in (("the campaign file", campaign.path), ("the recipients file", campaign.recipients)):
         if path != "-" and _is_same(results, path):
-            raise document.wrong(("results",), f"expected a file of its own; this is {what}")
+            raise terms.wrong(("results",), f"expected a file of its own; this is {what}")
     for place, path in enumerate(campaign.delivery.exclude):
         if _is_same(results, path):
-            raise document.wrong(
+            raise terms.wrong(
                 ("delivery", "exclude", place), "expected the log of another run; this is the results log of this one"
             )
 

@@ -40,10 +40,17 @@ class Rate:
         match = _RATE.fullmatch(text.strip())
         if match is None:
             raise ValueError(text)
-        count = float(match["count"])
-        if not 0 < count < math.inf:
-            raise ValueError(text)
-        return cls(count, _RATE_UNITS[match["unit"]])
+        return cls(float(match["count"]), _RATE_UNITS[match["unit"]]).checked()
+
+    def checked(self) -> Self:
+        """This rate, which may have been made in code.
+
+        Raises:
+            ValueError: It is a rate of nothing, or none at all.
+        """
+        if not 0 < self.count < math.inf or not 0 < self.seconds < math.inf:
+            raise ValueError(repr(self))
+        return self
 
     @property
     def per_second(self) -> float:
@@ -78,10 +85,17 @@ class Duration(float):
         Raises:
             ValueError: The text is not a duration, or is out of range.
         """
-        seconds = parse_duration(text.strip())
-        if not 0 < seconds <= _LONGEST:
-            raise ValueError(text)
-        return cls(seconds)
+        return cls(parse_duration(text.strip())).checked()
+
+    def checked(self) -> Self:
+        """This duration, which may have been made in code.
+
+        Raises:
+            ValueError: It is out of range.
+        """
+        if not 0 < self <= _LONGEST:
+            raise ValueError(repr(self))
+        return self
 
     def __str__(self) -> str:
         for unit in ("h", "m", "s"):

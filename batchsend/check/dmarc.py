@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batchsend.check.authentication import State
 from batchsend.check.domains import align, organisational
+from batchsend.check.lookup import UnansweredError
 from batchsend.check.tags import read_tags
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from batchsend.check.finding import Section
     from batchsend.check.lookup import Lookup
 
@@ -89,21 +88,30 @@ async def _judge(domain: str, holder: str, record: str, lookup: Lookup, section:
             where=where,
             remedy=f"add rua=mailto:dmarc-reports@{organisational(holder)}",
         )
-    await _check_reports(holder, reports, lookup, section)
+    for uri in reports:
+        await _check_report(holder, uri, lookup, section)
     return State.MET, Policy(tags.get("aspf") == "s", tags.get("adkim") == "s")
 
 
-async def _check_reports(holder: str, reports: Sequence[str], lookup: Lookup, section: Section) -> None:
-    """Who gets reports at another domain has to have agreed to it (RFC 7489 §7.1)."""
-    for uri in reports:
-        target = uri.partition("!")[0].rpartition("@")[2].lower()
-        if not uri.lower().startswith("mailto:") or align(target, holder):
-            continue
-        name = f"{holder}._report._dmarc.{target}"
-        if not any(text.startswith("v=DMARC1") for text in (await lookup.texts(name)).records):
-            section.warning(
-                "dmarc-report-refused",
-                f"{target} has not agreed to take reports, so none are sent to it",
-                where=f"TXT {name}",
-                remedy=f'have "v=DMARC1" published at {name}, or take reports at a domain of your own',
-            )
+async def _check_report(holder: str, uri: str, lookup: Lookup, section: Section) -> None:
+    """Who gets reports at another domain has to have agreed to it (RFC 7489 §7.1).
+
+    The policy is known by now, and stays so where the DNS does not say whether somebody has agreed.
+    """
+    target = uri.partition("!")[0].rpartition("@")[2].lower()
+    if not uri.lower().startswith("mailto:") or align(target, holder):
+        return
+    name = f"{holder}._report._dmarc.{target}"
+    try:
+        records = (await lookup.texts(name)).records
+    except UnansweredError as error:
+        what = f"whether {target} has agreed to take reports could not be looked up: {error}"
+        section.note("dmarc-report-unanswered", what, where=f"TXT {name}")
+        return
+    if not any(text.startswith("v=DMARC1") for text in records):
+        section.warning(
+            "dmarc-report-refused",
+            f"{target} has not agreed to take reports, so none are sent to it",
+            where=f"TXT {name}",
+            remedy=f'have "v=DMARC1" published at {name}, or take reports at a domain of your own',
+        )

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from batchsend.check.finding import Finding, Section, Severity
+from batchsend.errors import without_values
 
 if TYPE_CHECKING:
     from batchsend.recipients import BadRecord, Record
 
 _LINES: Final = 10
 _GROUPS: Final = 200
-
-# A value that an error quotes, as repr() writes it; not the name of a variable, which is the campaign's own.
-_QUOTED: Final = re.compile(
-    r"""(?:'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+")(?! is undefined| has no attribute|, which holds)"""
-)
 
 
 @dataclass(slots=True)
@@ -67,7 +62,7 @@ class Gathering:
             row: The record.
             remedy: How to fix it.
         """
-        alike = _QUOTED.sub("…", what)
+        alike = without_values(what, "…")
         group = self._groups.get((kind, alike))
         if group is None:
             if len(self._groups) >= _GROUPS:

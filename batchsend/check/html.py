@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from html.parser import HTMLParser
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from batchsend.message.html_tokens import text_of, tokens
+
+if TYPE_CHECKING:
+    from batchsend.message.html_tokens import Token
 
 _ACTIVE: Final = frozenset({"script", "iframe", "object", "embed", "applet", "form"})
 _UNSEEN: Final = frozenset({"script", "style", "title", "template", "head"})
@@ -16,11 +20,16 @@ class Link:
 
     Attributes:
         target: Its URL.
-        text: What the reader sees of it.
+        pieces: What the reader sees of it, in the pieces that it stands in.
     """
 
     target: str
-    text: str = ""
+    pieces: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """What the reader sees of it."""
+        return "".join(self.pieces)
 
 
 @dataclass(slots=True)
@@ -56,8 +65,13 @@ class Html:
     def read(cls, source: str) -> Html:
         """Read a document; whatever it is like, it is one."""
         reader = _Reader()
-        reader.feed(source)
-        reader.close()
+        for token in tokens(source):
+            if token.kind == "start":
+                reader.start(token)
+            elif token.kind == "end":
+                reader.end(token.name)
+            elif token.kind == "text":
+                reader.read(text_of(source, token))
         return reader.found
 
     @property
@@ -66,37 +80,38 @@ class Html:
         return len("".join("".join(self.text).split()))
 
 
-class _Reader(HTMLParser):
+class _Reader:
     def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
         self.found = Html()
         self._link: Link | None = None
-        self._unseen: list[str] = []
+        self._unseen: set[str] = set()
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        attributes = {name: value or "" for name, value in attrs}
-        if tag in _ACTIVE:
-            self.found.active.append(tag)
-        if tag in _UNSEEN:
-            self._unseen.append(tag)
-        elif tag in ("a", "area") and "href" in attributes:
-            link = Link(attributes["href"].strip())
+    def start(self, tag: Token) -> None:
+        """A start tag."""
+        if tag.name in _ACTIVE:
+            self.found.active.append(tag.name)
+        if tag.name in _UNSEEN:
+            self._unseen.add(tag.name)
+        elif tag.name in ("a", "area") and (target := tag.value("href")) is not None:
+            link = Link(target.strip())
             self.found.links.append(link)
-            self._link = link if tag == "a" else self._link
-        elif tag == "img":
-            self.found.images.append(Image(attributes.get("src", "").strip(), "alt" in attributes))
-        elif tag == "body":
+            self._link = link if tag.name == "a" else self._link
+        elif tag.name == "img":
+            described = tag.value("alt") is not None
+            self.found.images.append(Image((tag.value("src") or "").strip(), described))
+        elif tag.name == "body":
             self._unseen.clear()
 
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "a":
+    def end(self, name: str) -> None:
+        """An end tag."""
+        if name == "a":
             self._link = None
-        elif tag in self._unseen:
-            del self._unseen[self._unseen.index(tag) :]
+        self._unseen.discard(name)
 
-    def handle_data(self, data: str) -> None:
+    def read(self, text: str) -> None:
+        """A text, which is seen or not."""
         if self._unseen:
             return
-        self.found.text.append(data)
+        self.found.text.append(text)
         if self._link is not None:
-            self._link.text += data
+            self._link.pieces.append(text)

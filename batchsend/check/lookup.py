@@ -12,6 +12,9 @@ SECONDS: Final = 3.0
 """How long all questions together may take; what has not been answered by then is not known."""
 
 _EACH: Final = 2.0
+# Characters of a name (RFC 1035 §2.3.4), its last dot included: none is longer, and to make A-labels of one that is
+# would take quadratic time.
+_LONGEST_NAME: Final = 254
 
 
 class UnansweredError(Exception):
@@ -90,6 +93,8 @@ class Lookup:
         return bool((await self._ask(name, "A")).records or (await self._ask(name, "AAAA")).records)
 
     async def _ask(self, name: str, kind: str) -> Answer:
+        if len(name) > _LONGEST_NAME:
+            raise UnansweredError(f"{name[:40]}… is longer than any name")
         key = name.lower().rstrip("."), kind
         known = self._known.get(key)
         if known is None:

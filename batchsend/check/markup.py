@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _CLIPPED: Final = 102 * 1024
 # Characters: less beside an image than an unsubscribe line and an address have.
 _LEAST_TEXT: Final = 100
-_URL_AS_TEXT: Final = re.compile(r"(?:https?://|www\.)[^\s/?#]+\S*", re.IGNORECASE)
+_URL_AS_TEXT: Final = re.compile(r"(?:https?://|www\.)[^\s/?#]++\S*+", re.IGNORECASE)
 _SCRIPTS: Final = frozenset({"javascript", "vbscript", "data"})
 _ELSEWHERE: Final = frozenset({"https", "mailto", "tel", "sms", "cid"})
 

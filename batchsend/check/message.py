@@ -12,11 +12,10 @@ from batchsend.check.html import Html
 from batchsend.check.markup import Markup
 
 if TYPE_CHECKING:
-    from email.message import EmailMessage
-
     from batchsend.campaign import Campaign
     from batchsend.check.gathering import Gathering
     from batchsend.message import Submission
+    from batchsend.message.parsed import ParsedMessage
     from batchsend.recipients import Record
 
 BULK: Final = 5000
@@ -109,17 +108,19 @@ class MessageCheck:
         return self._largest, self._largest_record
 
     def _look_into(self, submission: Submission, row: Record) -> None:
-        from email import message_from_bytes, policy  # noqa: PLC0415 - slow to import, and only needed here
+        from batchsend.message.parsed import ParsedMessage  # noqa: PLC0415 - slow to import, and only needed here
 
-        message: EmailMessage = message_from_bytes(submission.content, policy=policy.default)
-        _remember(self.seen.from_domains, str(message["From"].addresses[0].domain))
+        message = ParsedMessage.of(submission)
+        # The composer writes one mailbox: an address, or a name and the address in angle brackets.
+        author = (message.header("From") or "").rpartition("<")[2].removesuffix(">")
+        _remember(self.seen.from_domains, author.rpartition("@")[2])
         _remember(self.seen.return_domains, submission.envelope.reverse_path.rpartition("@")[2])
-        names = [part.get_filename() or part.get_content_type() for part in message.iter_attachments()]
-        text, html = message.get_body(("plain",)), message.get_body(("html",))
+        names = [part.name or part.content_type for part in message.attachments]
+        html = message.html
         self._parts = self._parts or " · ".join(
-            [*(["text"] if text else []), *(["HTML"] if html else []), *map(str, names)]
+            [*(["text"] if message.text is not None else []), *(["HTML"] if html is not None else []), *names]
         )
-        if text is None or not text.get_content().strip():
+        if not (message.text or "").strip():
             self._warn(
                 "text-missing",
                 "there is no text part, or nothing in it, as in spam that has only images",
@@ -127,18 +128,17 @@ class MessageCheck:
                 "give text or text_file, or say something in the HTML that it can be made from",
             )
         if html is not None:
-            source = html.get_content()
-            self._markup.look(Html.read(source), len(source.encode()), row)
-        if not str(message["Subject"] or "").strip():
+            self._markup.look(Html.read(html), len(html.encode(errors="replace")), row)
+        if not (message.header("Subject") or "").strip():
             self._warn("subject-empty", "the subject is empty", row, "see subject in [message]")
         for name in names:
             if PurePath(name).suffix.lower() in _REFUSED:
                 self._warn("attachment-refused", f"Gmail refuses attachments like {name!r}", row, "link to it")
         self._look_for_unsubscribing(message)
 
-    def _look_for_unsubscribing(self, message: EmailMessage) -> None:
-        ways = str(message["List-Unsubscribe"] or "")
-        post = str(message["List-Unsubscribe-Post"] or "").strip().lower()
+    def _look_for_unsubscribing(self, message: ParsedMessage) -> None:
+        ways = message.header("List-Unsubscribe") or ""
+        post = (message.header("List-Unsubscribe-Post") or "").strip().lower()
         if not ways:
             self._without_unsubscribe += 1
         elif "<https:" not in ways.lower() or post != "list-unsubscribe=one-click":

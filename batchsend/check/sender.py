@@ -110,8 +110,11 @@ class SenderCheck:
                     where="[message] return_path",
                     remedy="take aspf=s out of the DMARC record, or use a return path at that domain",
                 )
-            authentication.spf = _worse(authentication.spf, spf, first=returning == self._seen.return_domains[0])
-            authentication.spf_aligned = State.MET if aligned else State.UNMET
+            # What holds for the messages holds for those of every return path.
+            first = returning == self._seen.return_domains[0]
+            authentication.spf = _worse(authentication.spf, spf, first=first)
+            alignment = State.MET if aligned else State.UNMET
+            authentication.spf_aligned = _worse(authentication.spf_aligned, alignment, first=first)
             if returning != domain:
                 await self._answered(check_mx(returning, "the return path", self._lookup, section), section, None)
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _MOST_LOOKUPS: Final = 10  # RFC 7208 §4.6.4
 _MOST_VOID: Final = 2
 _ENOUGH: Final = 30  # what is far beyond the limit is not counted to its end
+# Octets of a record: eight times as many as fit into an answer that goes everywhere (RFC 7208 §3.4).
+_LONGEST: Final = 4096
+_MOST_FAULTS: Final = 10
 _MECHANISMS: Final = frozenset({"all", "include", "a", "mx", "ptr", "ip4", "ip6", "exists"})
 _ASKING: Final = frozenset({"include", "a", "mx", "ptr", "exists", "redirect"})
 _NEED_VALUE: Final = frozenset({"include", "exists", "ip4", "ip6"})
@@ -81,6 +84,10 @@ async def check_spf(domain: str, lookup: Lookup, section: Section) -> State:
         what = f"{len(records)} SPF records: receivers take that for an error (RFC 7208 §4.5)"
         section.warning("spf-several", what, where=where, remedy="merge them into one")
         return State.UNMET
+    if len(records[0]) > _LONGEST:
+        what = f"the SPF record has {len(records[0]):,} octets, and receivers read no such record to its end"
+        section.warning("spf-long", what, where=where, remedy="shorten it: 450 octets go everywhere (RFC 7208 §3.4)")
+        return State.UNMET
     followed = _Followed()
     known = True
     try:
@@ -137,7 +144,8 @@ async def _follow(domain: str, record: str, lookup: Lookup, followed: _Followed,
     asking = _ASKING - {"redirect"} if any(term.name == "all" for term in terms) else _ASKING
     for term in terms:
         if wrong := _fault(term):
-            followed.wrong.append((domain, f"the SPF record has the term {term.text!r}: {wrong}"))
+            if len(followed.wrong) < _MOST_FAULTS:
+                followed.wrong.append((domain, f"the SPF record has the term {term.text[:80]!r}: {wrong}"))
         elif term.name == "all" and outermost:
             followed.ending = term.qualifier
         elif term.name in asking and followed.lookups < _ENOUGH:
@@ -159,12 +167,14 @@ async def _follow_term(domain: str, term: _Term, lookup: Lookup, followed: _Foll
             followed.void.append(target)
     elif target not in followed.seen:
         policies = _policies((await lookup.texts(target)).records)
-        if len(policies) == 1:
+        if len(policies) == 1 and len(policies[0]) > _LONGEST:
+            followed.wrong.append((domain, f"the SPF record of {target} has {len(policies[0]):,} octets"))
+        elif len(policies) == 1:
             inner = outermost and term.name == "redirect"
             await _follow(target, policies[0], lookup, followed, outermost=inner)
         else:
             found = "no SPF record" if not policies else f"{len(policies)} SPF records"
-            followed.wrong.append((domain, f"the SPF record has {term.text!r}, and there is {found}"))
+            followed.wrong.append((domain, f"the SPF record has {term.text[:80]!r}, and there is {found}"))
 
 
 def _policies(texts: tuple[str, ...]) -> list[str]:

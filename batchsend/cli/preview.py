@@ -18,7 +18,7 @@ from batchsend.recipients import BadRecord
 if TYPE_CHECKING:
     from batchsend.campaign import Campaign
     from batchsend.message import Submission
-    from batchsend.preview.parsed_message import ParsedMessage
+    from batchsend.message.parsed import ParsedMessage
 
 
 @click.command()
@@ -98,7 +98,7 @@ class _Desk:
 
     def letter(self, number: int) -> ParsedMessage:
         """The message of a record, taken apart; it raises what `compose` does."""
-        from batchsend.preview.parsed_message import ParsedMessage  # noqa: PLC0415 - email is slow to import
+        from batchsend.message.parsed import ParsedMessage  # noqa: PLC0415 - email is slow to import
 
         return ParsedMessage.of(self.compose(number))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import anyio
 
-from batchsend.campaign import Delivery
+from batchsend.campaign import Delivery, check_objects
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.delivery.signal import Signal
@@ -64,6 +64,7 @@ class Sender:
         notice: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._delivery = delivery or Delivery()
+        check_objects(*servers, self._delivery)
         if not servers:
             raise UsageError("there is no server to send to", remedy="give one: Sender(Server(host=…))")
         self._connectors = [

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MAX_SIZE = 50_000_000
 """Octets of one attached file."""
 
+MAX_NAME = 255
+"""Characters of an attachment's name: no file can have a longer one."""
+
 MAX_CACHED = 64 << 20
 """Octets of encoded files that are kept in memory for the next record that attaches the same file."""
 
@@ -124,9 +127,11 @@ def file_part(
         content_id: What HTML refers to it by (RFC 2392); with it, the part is shown inline. None for an attachment.
 
     Raises:
-        RecordError: The name holds a control character.
+        RecordError: The name holds a control character, or is longer than any file's.
     """
     shown = file.name if name is None else clean(name, "the name of an attachment")
+    if len(shown) > MAX_NAME:
+        raise RecordError(f"the name of an attachment has {len(shown):,} characters, and {MAX_NAME} is the most")
     headers = f"Content-Type: {media_type or _media_type(file)}\r\n"
     if content_id is not None:
         headers += f"Content-ID: <{content_id}>\r\n"
@@ -141,8 +146,8 @@ def check_media_type(text: str) -> None:
     Raises:
         RecordError: It is not a media type (RFC 2045 §5.1), or one that no file can have.
     """
-    if not _MEDIA_TYPE.fullmatch(text) or len(text) > 200:
-        raise RecordError(f"{text!r} is not a media type such as 'application/pdf' or 'text/csv; charset=utf-8'")
+    if len(text) > 200 or not _MEDIA_TYPE.fullmatch(text):
+        raise RecordError(f"{text[:80]!r} is not a media type such as 'application/pdf' or 'text/csv; charset=utf-8'")
     if text.lower().startswith(("message/", "multipart/")):
         # Such a part may not be in base64 (RFC 2046 §5.2.1, RFC 2045 §6.4).
         raise RecordError(f"a file cannot be attached as {text}: use 'application/octet-stream'")
@@ -196,12 +201,13 @@ def _filename_parameter(filename: str) -> str:
     if len(encoded) <= _NAME_LINE:
         return f"filename*=utf-8''{encoded}"
     sections: list[str] = []
-    while encoded:
-        end = _NAME_LINE
-        if "%" in encoded[end - 2 : end]:  # a section ends between octets
-            end = encoded.rindex("%", 0, end)
-        sections.append(encoded[:end])
-        encoded = encoded[end:]
+    start = 0
+    while start < len(encoded):
+        end = start + _NAME_LINE
+        if (cut := encoded.find("%", end - 2, end)) >= 0:  # a section ends between octets
+            end = cut
+        sections.append(encoded[start:end])
+        start = end
     first, *others = sections
     lines = [f"filename*0*=utf-8''{first}", *(f"filename*{number}*={other}" for number, other in enumerate(others, 1))]
     return ";\r\n ".join(lines)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import secrets
 from email import message_from_bytes, policy
-from email.errors import HeaderParseError
+from email.errors import MessageError
 from email.header import decode_header, make_header
 from email.utils import collapse_rfc2231_value
 from functools import partial
@@ -17,6 +18,7 @@ from batchsend.message.attachments import MAX_SIZE
 from batchsend.message.encoding import BASE64, EIGHT_BIT, Encoded, encode_base64, has_short_lines, seven_bit
 from batchsend.message.entity import Entity
 from batchsend.message.headers import ADDRESS_FIELDS, URL_FIELDS, Head
+from batchsend.message.marks import has_marks, marks
 from batchsend.message.mime import Boundary
 from batchsend.message.naming import naming
 from batchsend.message.texts import Text
@@ -35,9 +37,10 @@ _LEFT_OUT = re.compile(
     re.IGNORECASE,
 )
 _REFUSED = frozenset({"cc", "bcc"})
+_LONGEST_FIELD = 16_384  # characters; the standard library takes parameters apart in quadratic time
+_NO_CHARSETS = frozenset({"punycode", "idna"})  # Python calls them codecs; punycode takes quadratic time
 # Their parts are signed as they are, or nobody can look into them.
 _WHOLE = frozenset({"multipart/signed", "multipart/encrypted", "message/rfc822", "message/delivery-status"})
-_MARKS = re.compile(r"(\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\})", re.DOTALL)
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
 _WORD = r"=\?[^?\s]+\?[BbQq]\?[^?\s]*\?="
 _WORDS = re.compile(rf"{_WORD}(?:\s+{_WORD})*")
@@ -70,7 +73,10 @@ class WholeMessage:
         self._octets = _read(path)
         message = _parsed(self._octets, path)
         self.head = _head(message)
-        self._add(message)
+        try:
+            self._add(message)
+        except RecursionError as error:
+            raise _refusal(f"{path} has parts within parts too deeply", "Save it anew.") from error
         self._octets = b""
 
     def render(self, variables: dict[str, Any]) -> Entity:
@@ -85,6 +91,9 @@ class WholeMessage:
 
     def _add(self, part: Parsed) -> None:
         """Take a part in, and those that it is made of."""
+        for name, raw in part.raw_items():
+            if name.lower().startswith("content-"):
+                _require_plain(name, str(raw))
         kind = part.get_content_type()
         if part.is_multipart() and kind not in _WHOLE:
             self._add_multipart(part)
@@ -105,7 +114,7 @@ class WholeMessage:
         self._pieces.append(boundary.end)
 
     def _is_template(self, part: Parsed) -> bool:
-        return _MARKS.search(_text(part)) is not None
+        return has_marks(_text(part))
 
     def _add_text(self, part: Parsed) -> None:
         kind = part.get_content_type()
@@ -143,10 +152,11 @@ class WholeMessage:
         # A signature is about these octets, the spaces in their headers included, which parsing does not keep.
         octets = _with_crlf(self._octets)
         mark = re.escape(boundary.encode("ascii", "replace"))
-        found = re.search(rb"^--%b[ \t]*\r\n.*?^--%b--" % (mark, mark), octets, re.DOTALL | re.MULTILINE)
-        if found is None:
+        first = re.compile(rb"^--%b[ \t]*+\r\n" % mark, re.MULTILINE).search(octets)
+        last = re.compile(rb"^--%b--" % mark, re.MULTILINE).search(octets, first.end()) if first else None
+        if first is None or last is None:
             raise _refusal(f"its {part.get_content_type()} part has no end", "Save it anew.")
-        return found[0]
+        return octets[first.start() : last.end()]
 
 
 def _flat(pieces: list[bytes | Encoded]) -> list[bytes]:
@@ -173,8 +183,12 @@ def _read(path: Path) -> bytes:
 
 
 def _parsed(octets: bytes, path: Path) -> Parsed:
-    message = message_from_bytes(octets, policy=policy.compat32)
-    for part in message.walk():
+    try:
+        message = message_from_bytes(octets, policy=policy.compat32)
+        parts = list(message.walk())
+    except RecursionError as error:
+        raise _refusal(f"{path} has parts within parts too deeply", "Save it anew.") from error
+    for part in parts:
         if part.defects:
             defect = type(part.defects[0]).__name__
             raise _refusal(f"{path} is not a message as RFC 5322 and RFC 2045 want it: {defect}", "Save it anew.")
@@ -212,26 +226,48 @@ def _decoded(name: str, raw: str) -> str:
             # What they say is a name, whatever is in it.
             return _WORDS.sub(lambda words: _quoted(_words(words[0])), value)
         return value if key in tokens.NAMES | URL_FIELDS else _WORDS.sub(lambda words: _words(words[0]), value)
-    except (HeaderParseError, LookupError, UnicodeError) as error:
+    except (MessageError, LookupError, ValueError) as error:
         raise _refusal(f"header {name} cannot be decoded: {error}", "Write it in UTF-8.") from error
 
 
 def _words(text: str) -> str:
-    return str(make_header(decode_header(text)))
+    words = decode_header(text)
+    for _, charset in words:
+        _require_charset(charset or "ascii")
+    return str(make_header(words))
+
+
+def _require_charset(name: str) -> None:
+    """Let the name of a charset pass, or not.
+
+    Raises:
+        LookupError: There is no such charset.
+    """
+    if codecs.lookup(name).name in _NO_CHARSETS:
+        raise LookupError(f"{name} is for domains")
 
 
 def _quoted(text: str) -> str:
     """A text as a quoted-string (RFC 5322 §3.2.4); template marks in it stay what they are."""
-    pieces = _MARKS.split(text)
-    pieces[::2] = [piece.replace("\\", "\\\\").replace('"', '\\"') for piece in pieces[::2]]
-    return f'"{"".join(pieces)}"'
+    pieces: list[str] = []
+    at = 0
+    for start, end in marks(text):
+        pieces += [_escaped(text[at:start]), text[start:end]]
+        at = end
+    return f'"{"".join(pieces)}{_escaped(text[at:])}"'
+
+
+def _escaped(text: str) -> str:
+    """A text as it stands within quotation marks."""
+    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _text(part: Parsed) -> str:
     charset = str(part.get_content_charset("utf-8"))
     try:
+        _require_charset(charset)
         return _octets(part).decode(charset).replace("\r\n", "\n")
-    except (LookupError, UnicodeError) as error:
+    except (LookupError, ValueError) as error:
         raise _refusal(f"a {part.get_content_type()} part is not {charset!r}: {error}", "Save it as UTF-8.") from error
 
 
@@ -245,8 +281,9 @@ def _parameters(part: Parsed, *, but: str) -> list[str]:
     found = []
     for name, value in (part.get_params() or [])[1:]:
         if name.lower() != but:
-            escaped = collapse_rfc2231_value(value).replace("\\", "\\\\").replace('"', '\\"')
-            _require_plain("Content-Type", escaped)
+            escaped = _escaped(collapse_rfc2231_value(value))
+            # RFC 2231 may have said what the field itself may not.
+            _require_plain("Content-Type", f"{name}={escaped}")
             found.append(f'{name}="{escaped}"')
     return found
 
@@ -257,20 +294,20 @@ def _part_header(part: Parsed, *, but: tuple[str, ...]) -> bytes:
     for name, raw in part.raw_items():
         key = name.lower()
         if key.startswith("content-") and key not in but:
-            value = str(raw)
-            _require_plain(name, value)
-            lines.append(f"{name}: {value.strip()}\n")
+            lines.append(f"{name}: {str(raw).strip()}\n")
     return _with_crlf("".join(lines).encode("ascii"))
 
 
 def _require_plain(name: str, value: str) -> None:
-    if _MARKS.search(value):
+    if has_marks(value):
         raise _refusal(
             f"header {name} of a part has template marks",
             "They may stand in the message's own header and in its texts.",
         )
-    if not value.isascii() or "\0" in value:
-        raise _refusal(f"header {name} of a part is not ASCII", "Encode it by RFC 2231, or name the file in ASCII.")
+    if not f"{name}{value}".isascii() or "\0" in value:
+        raise _refusal(f"header {name!a} of a part is not ASCII", "Encode it by RFC 2231, or name the file in ASCII.")
+    if len(value) > _LONGEST_FIELD:
+        raise _refusal(f"header {name} of a part has more than {_LONGEST_FIELD} characters", "Save it anew.")
 
 
 def _is_sendable(body: bytes) -> bool:

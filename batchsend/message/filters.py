@@ -11,13 +11,15 @@ from jinja2.exceptions import SecurityError
 from batchsend.message.budget import MAX_ITEMS, MAX_WIDTH, Budget, Excess, require_width
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Filter = Callable[..., Any]
     # What a filter is given, looked at and paid for: its value, its options. Returns the value to be used.
     Rule = Callable[[Budget, Any, tuple[Any, ...]], Any]
 
-_WIDTH = re.compile(r"%(?:\([^)]*\))?[-#0 +]*(\*|\d+)?(?:\.(\*|\d+))?")
+# Behind the percent sign, and behind the key in parentheses where there is one.
+_WIDTH = re.compile(r"[-#0 +]*+(\*|\d++)?(?:\.(\*|\d++))?")
+_PARENTHESIS = re.compile(r"[()]")
 
 
 def bounded_filter(name: str, function: Filter, budget: Budget) -> Filter:
@@ -52,12 +54,30 @@ def pay_for_percent(budget: Budget, text: str | bytes, values: object) -> None:
         SecurityError: A width comes from a value.
     """
     pattern = text if isinstance(text, str) else text.decode("latin-1")
-    widths = [width for match in _WIDTH.finditer(pattern) for width in match.groups() if width]
+    widths = list(_widths(pattern))
     if "*" in widths:
         raise SecurityError("a width may not come from a value")
     widest = max([int(width[:20]) for width in widths] or [0])
     require_width(widest)
     budget.spend(len(pattern) + pattern.count("%") * (budget.weigh(values) + widest))
+
+
+def _widths(pattern: str) -> Iterator[str]:
+    """The widths and precisions in a pattern: digits, or ``*``. A key may have parentheses within parentheses."""
+    at = 0
+    while (at := pattern.find("%", at) + 1) > 0:
+        if pattern.startswith("(", at):
+            depth = 0
+            for parenthesis in _PARENTHESIS.finditer(pattern, at):
+                depth += 1 if parenthesis[0] == "(" else -1
+                if not depth:
+                    at = parenthesis.end()
+                    break
+            else:
+                return  # the key has no end, which is an error of the pattern's
+        if match := _WIDTH.match(pattern, at):
+            yield from (width for width in match.groups() if width)
+            at = match.end() + pattern.startswith("%", match.end())
 
 
 def replaced(text: Any, old: Any, new: Any) -> int:

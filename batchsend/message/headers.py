@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from batchsend.campaign.header_names import HEADER_NAME, NOT_SET_BY_CAMPAIGNS
+from batchsend.campaign import header_refusal
 from batchsend.errors import RecordError, UsageError
 from batchsend.message import tokens
 from batchsend.message.mailboxes import AddressField
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
-ADDRESS_FIELDS = frozenset({"cc", "sender", "disposition-notification-to", "return-receipt-to", "errors-to"})
+ADDRESS_FIELDS = frozenset({"sender", "disposition-notification-to", "return-receipt-to", "errors-to"})
 URL_FIELDS = frozenset(
     {"list-unsubscribe", "list-help", "list-subscribe", "list-post", "list-owner", "list-archive", "archived-at"}
 )
@@ -138,7 +138,7 @@ def custom_fields(headers: Iterable[tuple[str, str]], templates: Templates) -> l
         RecordError: A value without template marks is not one for its header.
     """
     fields: list[Field] = []
-    seen: set[str] = set()
+    seen: dict[str, str] = {}
     headers = list(headers)
     given = {name.lower() for name, _ in headers}
     one_click = "list-unsubscribe-post" in given
@@ -149,8 +149,8 @@ def custom_fields(headers: Iterable[tuple[str, str]], templates: Templates) -> l
         )
     for name, source in headers:
         key = name.lower()
-        _check_name(name, seen)
-        seen.add(key)
+        if wrong := header_refusal(name, seen):
+            raise UsageError(f"{name} {wrong[0]}", remedy=wrong[1])
         where = f"header {name}"
         if key in ADDRESS_FIELDS:
             fields.append(AddressField(name, templates.structured(source, where), single=key == "sender"))
@@ -164,22 +164,6 @@ def custom_fields(headers: Iterable[tuple[str, str]], templates: Templates) -> l
             write = partial(unstructured, longest=HARD_LINE - len(name) - 1)
             fields.append(PlainField(name, templates.text(source, where), write))
     return fields
-
-
-def _check_name(name: str, seen: set[str]) -> None:
-    key = name.lower()
-    if not HEADER_NAME.fullmatch(name):
-        raise UsageError(
-            f"{name!r} is not a header name",
-            remedy="At most 76 letters, digits and hyphens, without a colon.",
-        )
-    if key.startswith("content-") and key != "content-language":
-        raise UsageError(f"{name} cannot be set", remedy="Every part of a message gets its own.")
-    # Cc is refused in a campaign file only: a program may show other recipients of its own.
-    if key != "cc" and (remedy := NOT_SET_BY_CAMPAIGNS.get(key)):
-        raise UsageError(f"{name} cannot be set here", remedy=remedy)
-    if key in seen:
-        raise UsageError(f"{name} stands twice", remedy="Keep one; case makes no difference.")
 
 
 class BlockCheck:

@@ -6,7 +6,6 @@ import mimetypes
 import re
 import secrets
 from functools import cache
-from html import unescape
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -14,9 +13,11 @@ from markupsafe import Markup
 
 from batchsend.errors import RecordError
 from batchsend.message.attachments import file_part
+from batchsend.message.html_tokens import unescaped
+from batchsend.message.marks import covered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from batchsend.message.attachments import AttachmentFiles
@@ -24,24 +25,20 @@ if TYPE_CHECKING:
 FILTER = "image_reference"
 """The name of the filter that decides about references that a record makes."""
 
-# Template marks may hold whatever ends the HTML around them.
-_MARKS = r"\{\{.*?\}\}|\{%.*?%\}"
-_IN_DOUBLE, _IN_SINGLE = rf"(?>{_MARKS}|[^\"])*+", rf"(?>{_MARKS}|[^'])*+"
+# Of a source whose template marks are covered. Outside of quotation marks a tag ends where the next one begins, so
+# that no text is looked at again for each tag that is never closed.
 _TAG = re.compile(
-    rf"<(?:img|input|body|table|tr|td|th|div|v:\w+)(?=[\s/])(?>{_MARKS}|\"{_IN_DOUBLE}\"|'{_IN_SINGLE}'|[^>\"'])*+>",
-    re.IGNORECASE | re.DOTALL,
+    r"<(?:img|input|body|table|tr|td|th|div|v:\w+)(?=[\s/])(?>\"[^\"]*+\"|'[^']*+'|[^<>\"'])*+>", re.IGNORECASE
 )
 _SHOWS_SOURCE = re.compile(r"<(?:img|input|v:)", re.IGNORECASE)
 _ATTRIBUTE = re.compile(
-    rf"(?P<before>\s(?P<name>src|background)\s*=\s*)"
-    rf"(?:\"(?P<double>{_IN_DOUBLE})\"|'(?P<single>{_IN_SINGLE})'|(?P<bare>[^\s\"'>{{}}]++)(?=[\s>]))",
-    re.IGNORECASE | re.DOTALL,
+    r"\s(?P<name>src|background)\s*+=\s*+"
+    r"(?P<value>\"(?P<double>[^\"]*+)\"|'(?P<single>[^']*+)'|(?P<bare>[^\s\"'>{}\0]++)(?=[\s>]))",
+    re.IGNORECASE,
 )
 _CSS_URL = re.compile(
-    rf"(?P<before>\burl\(\s*(?P<quote>\"|'|&quot;|&\#39;|))(?P<reference>(?>{_MARKS}|[^\"'()\s&])++)(?P<after>(?P=quote)\s*\))",
-    re.IGNORECASE | re.DOTALL,
+    r"\burl\(\s*+(?P<quote>\"|'|&quot;|&\#39;|)(?P<reference>[^\"'()\s&]++)(?P=quote)\s*+\)", re.IGNORECASE
 )
-_RAW = re.compile(r"(\{%[-+]?\s*raw\s*-?%\}.*?\{%[-+]?\s*endraw\s*[-+]?%\})", re.DOTALL)
 _BASE = re.compile(r"<base\s", re.IGNORECASE)
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|[/#?\\]|\Z")
 _PLAIN = re.compile(r"[^A-Za-z0-9-]")
@@ -95,24 +92,11 @@ class Images:
                 self._constant[name] = self._part(name)
             return f"cid:{self.content_id(name)}"
 
-        def attribute(match: re.Match[str]) -> str:
-            quotes = "'" if match["single"] is not None else '"'
-            found = next(text for text in match.group("double", "single", "bare") if text is not None)
-            new = reference(found)
-            return match[0] if new == found else f"{match['before']}{quotes}{new}{quotes}"
-
-        def tag(match: re.Match[str]) -> str:
-            shows_source = _SHOWS_SOURCE.match(match[0])
-            return _ATTRIBUTE.sub(
-                lambda found: attribute(found) if shows_source or found["name"].lower() != "src" else found[0], match[0]
-            )
-
-        def url(match: re.Match[str]) -> str:
-            return f"{match['before']}{reference(match['reference'])}{match['after']}"
-
-        pieces = _RAW.split(source)
-        pieces[::2] = [_CSS_URL.sub(url, _TAG.sub(tag, piece)) for piece in pieces[::2]]
-        return "".join(pieces)
+        changes: list[tuple[int, int, str]] = []
+        for start, end, quotes, old in _references(source):
+            if (new := reference(old)) != old:
+                changes.append((start, end, f"{quotes}{new}{quotes}"))
+        return _changed(source, changes)
 
     def reference(self, text: str) -> str:
         """What takes the place of a reference that a record has made.
@@ -146,7 +130,7 @@ class Images:
 
     def _name(self, reference: str) -> str | None:
         """The file that a reference means, or None if it is not to a file."""
-        name = unescape(reference).strip()
+        name = unescaped(reference).strip()
         if name[:4].lower() == "cid:":
             name = name[4:]
             return name if name in self._named or self._is_image(name) else None
@@ -164,6 +148,32 @@ class Images:
         except RecordError:
             return False
         return True
+
+
+def _references(source: str) -> Iterator[tuple[int, int, str, str]]:
+    """What a template's source refers to: where that stands, the quotation marks it is to have, and what it says."""
+    hidden = covered(source)
+    for tag in _TAG.finditer(hidden):
+        shows_source = _SHOWS_SOURCE.match(tag[0])
+        for attribute in _ATTRIBUTE.finditer(hidden, *tag.span()):
+            if shows_source or attribute["name"].lower() != "src":
+                kind = next(kind for kind in ("double", "single", "bare") if attribute[kind] is not None)
+                quotes = "'" if kind == "single" else '"'
+                yield *attribute.span("value"), quotes, source[slice(*attribute.span(kind))]
+    for url in _CSS_URL.finditer(hidden):
+        yield *url.span("reference"), "", source[slice(*url.span("reference"))]
+
+
+def _changed(source: str, changes: list[tuple[int, int, str]]) -> str:
+    """The source with these pieces of it replaced; of two that overlap, the one that begins first."""
+    pieces: list[str] = []
+    at = 0
+    for start, end, new in sorted(changes):
+        if start >= at:
+            pieces += [source[at:start], new]
+            at = end
+    pieces.append(source[at:])
+    return "".join(pieces)
 
 
 def _is_image_name(name: str) -> bool:

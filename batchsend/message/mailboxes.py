@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from batchsend.errors import RecordError
@@ -122,11 +123,9 @@ def _joined(pieces: list[_Piece]) -> tuple[_Piece, ...]:
     White space that data brings stays: in an address it is the data's fault.
     """
     joined: list[_Piece] = []
-    for piece in pieces:
-        if isinstance(piece, str) and joined and isinstance(joined[-1], str):
-            joined[-1] += piece
-        else:
-            joined.append(piece)
+    for is_own, together in groupby(pieces, lambda piece: isinstance(piece, str)):
+        run = list(together)
+        joined += ["".join(map(str, run))] if is_own else run
     if joined and isinstance(joined[0], str):
         joined[0] = joined[0].lstrip()
     if joined and isinstance(joined[-1], str):

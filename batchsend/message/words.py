@@ -30,7 +30,8 @@ _Q_OCTET[0x20] = "_"
 
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+(?: [A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+)*")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_CHUNK = re.compile(" *[^ ]+")
+# Looked for only where no blank stands before it: within a long run of blanks nothing is looked at twice.
+_CHUNK = re.compile("(?<! ) *+[^ ]++")
 
 
 def clean(text: str, where: str) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from batchsend.display import html as escape
 
 if TYPE_CHECKING:
-    from batchsend.preview.parsed_message import Attachment, ParsedMessage
+    from batchsend.message.parsed import Attachment, ParsedMessage
 
 # RFC 2392 §2: cid:, and the Content-ID percent-encoded.
 _REFERENCE: Final = re.compile(r"""\bcid:([^"'\s<>)]+)""", re.IGNORECASE)

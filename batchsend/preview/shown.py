@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from batchsend.preview.parsed_message import Attachment, ParsedMessage
+    from batchsend.message.parsed import Attachment, ParsedMessage
 
 
 def plain(letter: ParsedMessage, *, raw: bool) -> Iterator[str]:

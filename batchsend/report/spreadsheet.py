@@ -26,7 +26,10 @@ _BYTE_ORDER_MARK: Final = "\ufeff"
 # of a cell is also what follows a separator, for who opens the file chooses which character that is.
 _SEPARATORS: Final = r",;\t\r\n|"
 _SIGNS: Final = r"=+\-@\uff1d\uff0b\uff0d\uff20"
-_FORMULA: Final = re.compile(rf"(^|[{_SEPARATORS}])(?=[\s\"']*[{_SIGNS}]|[\t\r])")
+_SIGN: Final = re.compile(f"[{_SIGNS}]")
+# What may stand before a sign without making it anything else than the beginning of a cell.
+_BEFORE: Final = re.compile(rf"[{_SEPARATORS}\s\"']++")
+_CELL_ENDS: Final = ",;|"
 _HARMLESS: Final = re.compile(rf"[^{_SEPARATORS}{_SIGNS}\s\"'][^{_SEPARATORS}]*")
 _cells = attrgetter(*_COLUMNS)
 
@@ -67,7 +70,29 @@ def defused(value: str | float | None) -> str | float:
     # Nearly all cells end here. A million records have ten million of them, so this has to be quick.
     if not isinstance(value, str) or (value.isprintable() and _HARMLESS.fullmatch(value)):
         return value
-    return _FORMULA.sub(r"\1'", visible(value))
+    marked = _BEFORE.sub(_marked, visible(value))
+    return f"'{marked}" if _SIGN.match(marked) else marked
+
+
+def _marked(before: re.Match[str]) -> str:
+    """A run of separators, white space and quotation marks, with an apostrophe where a formula would begin.
+
+    That is behind each separator from which only white space and quotation marks lead to a sign, and before a tab or a
+    carriage return. It is looked at from its end, once: what follows decides.
+    """
+    run = before[0]
+    to_sign = _SIGN.match(before.string, before.end()) is not None
+    following = ""
+    reversed_pieces: list[str] = []
+    for character in reversed(run):
+        if character in ",;\t\r\n|" and (to_sign or following in ("\t", "\r")):
+            reversed_pieces.append("'")
+        reversed_pieces.append(character)
+        to_sign = to_sign and character not in _CELL_ENDS
+        following = character
+    if not before.start() and (to_sign or following in ("\t", "\r")):
+        reversed_pieces.append("'")
+    return "".join(reversed(reversed_pieces))
 
 
 def _last_lines(path: Path) -> array[int]:

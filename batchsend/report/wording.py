@@ -7,6 +7,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
+from batchsend.errors import without_values
+
 ID: Final = "#"
 """What stands for a number, a queue id, a UUID, an IP address, a time."""
 
@@ -39,7 +41,6 @@ _PIECES: Final = re.compile(
     re.IGNORECASE,
 )
 _REPEATED: Final = re.compile(rf"{ID}(?:[.:/+=~!_-]?{ID})+")
-_PIECE_OF_RECORD: Final = re.compile(r"'(?:[^'\\]|\\.)*+'|\"(?:[^\"\\]|\\.)*+\"")
 _TELLING: Final = re.compile(r"\d{1,2}|U\+[0-9A-F]{4,6}", re.ASCII)
 _ENHANCED: Final = re.compile(rf"{_CODE}(?!\w|\.\d)")
 _REPLY_CODE: Final = re.compile(r"\W?[245]\d\d", re.ASCII)
@@ -67,7 +68,7 @@ def wording(text: str) -> str:
 
 def reason_wording(reason: str) -> str:
     """As `wording`, of one of our own reasons: what these quote is a record's too, but what they count tells much."""
-    words = _PIECE_OF_RECORD.sub(QUOTED, reason[:_READ]).split()
+    words = without_values(reason[:_READ], QUOTED).split()
     return _shortened(" ".join(word if _TELLING.fullmatch(word) else _without_ids(word) for word in words))
 
 

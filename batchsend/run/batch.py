@@ -15,7 +15,7 @@ import anyio.lowlevel
 import anyio.to_thread
 from msgspec.structs import replace
 
-from batchsend.campaign import Campaign, load, server_warnings
+from batchsend.campaign import Campaign, check_objects, load, server_warnings
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.errors import RunError
@@ -82,6 +82,7 @@ class Batch:
         only: tuple[str, ...] = (),
         overrides: Mapping[str, str | int] | None = None,
     ) -> None:
+        check_objects(campaign)
         if overrides is None:
             overrides = {} if resumption is None else resumption.account.run.overrides
         if resumption is None:

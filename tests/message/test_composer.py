@@ -207,7 +207,7 @@ def test_a_local_part_in_another_script_stands_in_the_header_as_it_is(tmp_path: 
         ({"return_path": "x"}, "message.return_path"),
         ({"subject": "two\nlines"}, r"message.subject: .*U\+000A"),
         ({"subject": "{% if %}"}, "message.subject: header Subject, line 1"),
-        ({"headers": {"From": "x"}}, "message.headers: From cannot be set here"),
+        ({"headers": {"From": "x"}}, "message.headers: From cannot be set"),
         ({"headers": {"List-Unsubscribe": "https://example.com"}}, "message.headers: header List-Unsubscribe"),
         ({"html": "\n{{ x"}, "message.html, line 2"),
         ({"text": None}, "neither text nor HTML"),

@@ -15,7 +15,7 @@ from tests.report.browser import DESKTOP, PHONE, Browser, Scheme, browsing
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from batchsend.preview.parsed_message import ParsedMessage
+    from batchsend.message.parsed import ParsedMessage
 
 BREAKS_OUT = (
     "<script>top.document.title='ran'; alert(1)</script>",

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from email import message_from_bytes, policy
+from email.errors import MessageError
+from email.header import decode_header, make_header
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from email.message import MIMEPart
+    from email.message import Message
 
-    from batchsend.message import Envelope, Submission
+    from batchsend.message.submission import Envelope, Submission
 
 _OF_THE_FORMAT: Final = ("content-", "mime-")
+_FOLD: Final = re.compile(r"\r?\n(?=[ \t])")
+_WORD: Final = r"=\?[^?\s]++\?[BbQq]\?[^?\s]*+\?="
+_WORDS: Final = re.compile(rf"{_WORD}(?:\s++{_WORD})*+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,7 @@ class ParsedMessage:
     def of(cls, submission: Submission) -> ParsedMessage:
         """Take a submission's content apart."""
         content = submission.content
-        message = message_from_bytes(content, policy=policy.default)
+        message = message_from_bytes(content, policy=policy.compat32)
         texts: dict[str, str] = {}
         attachments: list[Attachment] = []
         for part in _leaves(message):
@@ -79,7 +85,9 @@ class ParsedMessage:
             envelope=submission.envelope,
             content=content,
             headers=tuple(
-                (name, str(value)) for name, value in message.items() if not name.lower().startswith(_OF_THE_FORMAT)
+                (name, decoded(str(value)))
+                for name, value in message.raw_items()
+                if not name.lower().startswith(_OF_THE_FORMAT)
             ),
             raw_headers=content.partition(b"\r\n\r\n")[0].decode("utf-8", "backslashreplace"),
             text=texts.get("text/plain"),
@@ -87,29 +95,50 @@ class ParsedMessage:
             attachments=tuple(attachments),
         )
 
+    def header(self, name: str) -> str | None:
+        """The decoded value of the first header of this name, or None."""
+        return next((value for own, value in self.headers if own.lower() == name.lower()), None)
 
-def _leaves(part: MIMEPart) -> Iterator[MIMEPart]:
+
+def decoded(raw: str) -> str:
+    """A header's value in words: unfolded, its encoded-words read (RFC 2047); what cannot be read stays as it is.
+
+    The parser of the standard library's newer policies takes quadratic time and more for it.
+    """
+    value = _FOLD.sub("", raw).strip().encode("ascii", "surrogateescape").decode("utf-8", "replace")
+    return _WORDS.sub(_said, value)
+
+
+def _said(words: re.Match[str]) -> str:
+    try:
+        return str(make_header(decode_header(words[0])))
+    except (MessageError, LookupError, ValueError):
+        return words[0]
+
+
+def _leaves(part: Message) -> Iterator[Message]:
     """The parts that hold something; an attached message is one, whatever it consists of."""
-    if part.get_content_maintype() != "multipart":
+    if part.get_content_maintype() != "multipart" or not part.is_multipart():
         yield part
         return
-    for within in part.iter_parts():
+    for within in _parts(part):
         yield from _leaves(within)
 
 
-def _is_file(part: MIMEPart) -> bool:
-    return part.is_attachment() or part.get_filename() is not None
+def _is_file(part: Message) -> bool:
+    return part.get_content_disposition() == "attachment" or part.get_filename() is not None
 
 
-def _text(part: MIMEPart) -> str:
+def _text(part: Message) -> str:
+    charset = str(part.get_content_charset("utf-8"))
     try:
-        text = str(part.get_content())
-    except LookupError:  # a charset that Python does not know
+        text = _octets(part).decode(charset, "replace")
+    except (LookupError, ValueError):  # a charset that Python does not know
         text = _octets(part).decode("utf-8", "backslashreplace")
     return text.replace("\r\n", "\n")
 
 
-def _attachment(part: MIMEPart) -> Attachment:
+def _attachment(part: Message) -> Attachment:
     content_id = part["Content-ID"]
     return Attachment(
         name=part.get_filename() or "",
@@ -119,8 +148,13 @@ def _attachment(part: MIMEPart) -> Attachment:
     )
 
 
-def _octets(part: MIMEPart) -> bytes:
-    decoded = part.get_payload(decode=True)
-    if isinstance(decoded, bytes):
-        return decoded
-    return b"".join(within.as_bytes() for within in part.iter_parts())  # an attached message
+def _octets(part: Message) -> bytes:
+    payload = part.get_payload(decode=True)
+    if isinstance(payload, bytes):
+        return payload
+    return b"".join(within.as_bytes() for within in _parts(part))  # an attached message
+
+
+def _parts(part: Message) -> list[Message]:
+    payload = part.get_payload()
+    return [within for within in payload if not isinstance(within, str)] if isinstance(payload, list) else []

@@ -1,0 +1,123 @@
+"""What holds for a campaign's values however they are made: objects built in code are checked like files.
+
+A file's errors name file and key; an object's name its class and attribute.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
+
+from batchsend.campaign.values import Duration, Rate, Secret
+from batchsend.errors import UsageError
+
+if TYPE_CHECKING:
+    from batchsend.campaign.document import Key
+
+_SHOWN: Final = 80
+
+
+def check_values(built: Struct) -> None:
+    """Check the type and the range of each value of an object, and take the values in the types that it declares.
+
+    Raises:
+        UsageError: One of them is impossible; the message names it, the remedy says what is expected.
+    """
+    for field in msgspec.structs.fields(built):
+        value = getattr(built, field.name)
+        try:
+            taken = msgspec.convert(value, field.type, dec_hook=_taken)
+        except (msgspec.ValidationError, TypeError, ValueError):
+            raise _wrong(built, field.name, value, _description(field.type)) from None
+        if taken is not value:
+            force_setattr(built, field.name, taken)
+
+
+class Objects:
+    """Speaks of the values of objects, as `Document` does of those of a file.
+
+    Args:
+        root: What has them; a key leads from it to a value, by the names that files have for them.
+    """
+
+    def __init__(self, root: Struct) -> None:
+        self._root = root
+
+    def wrong(self, key: Key, remedy: str) -> UsageError:
+        """The error for an impossible value."""
+        owner, name = self._find(key)
+        value = getattr(owner, name, None)
+        places = [place for place in key if isinstance(place, int)]
+        if isinstance(value, list | tuple) and places and places[-1] < len(value):
+            value = value[places[-1]]
+        return _wrong(owner, name, value, remedy.removeprefix("expected "))
+
+    def missing(self, key: Key, remedy: str) -> UsageError:
+        """The error for a value that has to be there and is not."""
+        owner, name = self._find(key)
+        return UsageError(f"{_named(owner, name)} is missing", remedy=remedy)
+
+    def about(self, key: Key, what: str, remedy: str) -> UsageError:
+        """An error about an object or about several of its values."""
+        owner, name = self._find(key)
+        inner = [str(step) for step in key[1:] if isinstance(step, str) and step != name]
+        return UsageError(f"{_named(owner, ' '.join([name, *inner[-1:]]).strip())} {what}", remedy=remedy)
+
+    def _find(self, key: Key) -> tuple[Struct, str]:
+        """The innermost object on the way, and the name of its attribute; none where the key is the object's own."""
+        owner, name = self._root, ""
+        value: Any = self._root
+        for step in key:
+            if isinstance(step, int):
+                value = value[step] if isinstance(value, list | tuple) and step < len(value) else None
+            elif isinstance(value, Struct):
+                attribute = _attribute(value, step)
+                owner, name, value = value, attribute, getattr(value, attribute, None)
+            if isinstance(value, Struct):
+                owner, name = value, ""
+        return owner, name
+
+
+def _attribute(owner: Struct, key: str) -> str:
+    """The attribute that a file's key is; the tables ``[[server]]`` are the attribute ``servers``."""
+    by_key = {field.encode_name: field.name for field in msgspec.structs.fields(owner)}
+    return by_key.get(key) or (f"{key}s" if f"{key}s" in by_key else key)
+
+
+def _named(owner: Struct, name: str) -> str:
+    return f"{type(owner).__name__}.{name}" if name else type(owner).__name__
+
+
+def _wrong(owner: Struct, name: str, value: object, expected: str) -> UsageError:
+    shown = "'********'" if name in ("username", "password", "token", "token_command") else repr(value)
+    shown = shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 1]}…"
+    return UsageError(f"{_named(owner, name)} is {shown}", remedy=f"expected {expected}")
+
+
+def _description(kind: Any) -> str:
+    for meta in getattr(kind, "__metadata__", ()):
+        if isinstance(meta, Meta) and meta.description:
+            return meta.description
+    return f"{kind}"
+
+
+def _taken(kind: type, value: object) -> object:
+    """A value as the type that is declared, which is none of msgspec's own."""
+    match value:
+        case Rate() | Duration() if isinstance(value, kind):
+            return value.checked()
+        case str() if kind is Rate or kind is Duration:
+            return Rate.parse(value) if kind is Rate else Duration.parse(value)
+        case int() | float() if kind is Duration and not isinstance(value, bool):
+            return Duration(value).checked()
+        case str() if kind is Secret:
+            return value if isinstance(value, Secret) else Secret(value)
+        case str() if kind is Path and value and "\0" not in value:
+            return Path(value)
+        case Path() if kind is Path:
+            return value
+    raise TypeError(kind)
