@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import anyio
-import pytest
 
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 
     from batchsend import Delivery
     from tests.tools.faulty import Decide
-
-pytestmark = pytest.mark.anyio
 
 
 def silent_at(connection: int, transaction: int) -> Decide:
