@@ -1,19 +1,24 @@
-"""What every test may use: each asynchronous test runs on asyncio's own loop and on uvloop."""
+"""What every test may use: each asynchronous test runs under pytest-asyncio, on asyncio's own loop and on uvloop."""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import TYPE_CHECKING
 
-import pytest
+import uvloop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import pytest
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
-        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
-    ],
-)
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """Return the event loop of one run of a test, as anyio's pytest plugin wants it: the backend's name and options."""
-    backend: tuple[str, dict[str, Any]] = request.param
-    return backend
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Name the event loops on which every asynchronous test runs.
+
+    A test that gains nothing from the second loop names the one that it wants:
+    ``@pytest.mark.asyncio(loop_factories=["asyncio"])``.
+    """
+    return {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}

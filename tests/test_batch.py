@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from batchsend import Campaign
 
-pytestmark = pytest.mark.anyio
-
 ROWS = "".join(f"r{number}@example.com,N{number}\n" for number in range(1, 11))
 
 

@@ -19,8 +19,6 @@ from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse
 if TYPE_CHECKING:
     from batchsend.bench.measurement import Measurement
 
-pytestmark = pytest.mark.anyio
-
 
 def a_run(peer: CountingServer, point: GridPoint) -> PointRun:
     delivery = Delivery()

@@ -20,8 +20,6 @@ from tests.check.harness import ask, found, kinds
 if TYPE_CHECKING:
     from tests.check.name_server import Zone
 
-pytestmark = pytest.mark.anyio
-
 NAME = "s1._domainkey.example.com"
 BEYOND = {"dkim-short", "dkim-ed25519", "dkim-testing"}
 

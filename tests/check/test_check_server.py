@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from batchsend.campaign import Tls
     from batchsend.check.records import Counted
 
-pytestmark = pytest.mark.anyio
-
 USER, PASSWORD = Secret("user"), Secret("secret")
 TALK: list[Step] = [
     *[step for _ in range(5) for step in (Expect("NOOP"), reply("250 here"))],

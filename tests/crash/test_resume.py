@@ -18,8 +18,6 @@ from tests.tools.faulty import ACCEPT, Action, FaultyServer, drop, refuse
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_deferred_records_are_sent_again_with_the_same_message_id_and_their_attempts_counted_on(
     tmp_path: Path,

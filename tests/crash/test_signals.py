@@ -15,8 +15,6 @@ from tests.tools.faulty import ACCEPT, Action, Then, drop
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.anyio
-
 
 def send_to(built: House, *numbers: signal.Signals) -> None:
     """Send signals to the run."""

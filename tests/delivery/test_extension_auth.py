@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from tests.tools.listener import Listener
 
-pytestmark = pytest.mark.anyio
-
 # The example of RFC 2195 §2.
 TIM, SECRET = Secret("tim"), Secret("tanstaaftanstaaf")
 CHALLENGE = "PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+"

@@ -16,8 +16,6 @@ from tests.tools.wire import path
 if TYPE_CHECKING:
     from batchsend import Delivery
 
-pytestmark = pytest.mark.anyio
-
 CONTENT = b"Subject: x\r\n\r\nText\r\n"
 
 

@@ -20,8 +20,6 @@ from tests.tools.faulty import ACCEPT, Action, refuse
 if TYPE_CHECKING:
     from tests.tools.wire import Wire
 
-pytestmark = pytest.mark.anyio
-
 LONG = "BATCHSEND_LONG" in os.environ
 MESSAGES = 2000 if LONG else 300
 SECONDS = 10 if LONG else 2

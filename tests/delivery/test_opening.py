@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from tests.tools.listener import Listener
 
-pytestmark = pytest.mark.anyio
-
 USER, PASSWORD = Secret("user@example.com"), Secret("s3cret pässword")
 EHLO: list[Step] = [reply("220 ready"), Expect("EHLO")]
 

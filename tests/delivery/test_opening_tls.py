@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     import ssl
     from pathlib import Path
 
-pytestmark = pytest.mark.anyio
-
 USER, PASSWORD = Secret("user"), Secret("secret")
 OFFERS_STARTTLS: list[Step] = [reply("220 ready"), Expect("EHLO"), reply("250-x", "250-AUTH PLAIN", "250 STARTTLS")]
 KINDS: list[Tls] = ["starttls", "implicit"]

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from batchsend import DeliveryResult, Submission
 
-pytestmark = pytest.mark.anyio
-
 
 async def collect(results: AsyncIterator[DeliveryResult]) -> list[DeliveryResult]:
     return [result async for result in results]

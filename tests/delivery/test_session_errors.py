@@ -21,8 +21,6 @@ from tests.tools.faulty import ACCEPT, Action, say
 from tests.tools.scripted import ScriptedServer
 from tests.tools.steps import ReadContent, ReadToEnd, Reset, Send, Step, reply
 
-pytestmark = pytest.mark.anyio
-
 WRONG = {
     "extra reply": b"250 ok\r\n250 again\r\n",
     "extra refusal": b"250 ok\r\n550 and no\r\n",

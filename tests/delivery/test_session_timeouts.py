@@ -41,8 +41,6 @@ from tests.tools.steps import (
     reply,
 )
 
-pytestmark = pytest.mark.anyio
-
 
 @dataclass(frozen=True, slots=True)
 class Pause:

@@ -34,8 +34,6 @@ from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse
 from tests.tools.scripted import ScriptedServer
 from tests.tools.steps import Await, Expect, ReadContent, ReadToEnd, Signal, reply
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.mark.parametrize("mode", MODES)
 async def test_stop_awaits_what_is_under_way_and_leaves_nothing_in_doubt(mode: str) -> None:

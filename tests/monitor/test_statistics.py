@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import anyio
-import pytest
 
 from batchsend.delivery.account import NullAccount
 from batchsend.delivery.connector import Connector
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
     from batchsend import Delivery
     from tests.tools.faulty import Decide
-
-pytestmark = pytest.mark.anyio
 
 
 def silent_at(connection: int, transaction: int) -> Decide:

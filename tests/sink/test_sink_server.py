@@ -22,8 +22,6 @@ from batchsend.delivery.connector import ConnectError, Connector
 from batchsend.errors import UsageError
 from batchsend.sink import Received, Sink, SinkOptions, Tls, parse_rule
 
-pytestmark = pytest.mark.anyio
-
 SMTP_SOURCE = shutil.which("smtp-source", path="/usr/sbin:/usr/bin:/usr/local/sbin")
 GROUP = b"MAIL FROM:<a@example.com>\r\nRCPT TO:<%b>\r\nDATA\r\n"
 
