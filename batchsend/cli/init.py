@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from batchsend.errors import UsageError
-from batchsend.scaffold import Draft, Recipients, Relay, write
+from batchsend.scaffold import Draft, Recipients, RelayAnswers, write
 from batchsend.scaffold.django import read_settings
 from batchsend.scaffold.draft import CAMPAIGN
 
@@ -86,7 +86,7 @@ def _of_answers(
 ) -> tuple[Draft, list[str]]:
     asks = sys.stdin.isatty() and sys.stderr.isatty()
     if from_django is None:
-        chosen = _answer("Relay, as a preset or HOST:PORT", relay, _RELAY, Relay.named, asks=asks)
+        chosen = _answer("RelayAnswers, as a preset or HOST:PORT", relay, _RELAY, RelayAnswers.named, asks=asks)
         from_ = _answer("From", sender, _SENDER, _checked_sender, asks=asks)
         notes = []
     elif relay is not None:
@@ -119,7 +119,7 @@ def _answer(
 
 def _checked_sender(text: str) -> str:
     try:
-        Draft.of_answers(Relay([]), text, Recipients.example()).check(Path())
+        Draft.of_answers(RelayAnswers([]), text, Recipients.example()).check(Path())
     except UsageError as error:
         raise UsageError(
             error.message.removeprefix("message.from: "),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from batchsend.results.reader import Account
+    from batchsend.results.reader import RunAccount
 
 _HAD_IT: Final = (Outcome.ACCEPTED, Outcome.IN_DOUBT)
 
@@ -90,7 +90,7 @@ class Exclusion:
         if len(self._addressees) == before:
             self.notices.append(f"{log}: nobody in it was accepted or is in doubt, so it excludes nobody else")
 
-    def _take(self, log: Path, reader: LogReader[AddressedLine], account: Account, unnamed: set[int]) -> None:
+    def _take(self, log: Path, reader: LogReader[AddressedLine], account: RunAccount, unnamed: set[int]) -> None:
         """Take down the addresses of a log's records that had the message."""
         status = account.tally.status
         for block in reader:

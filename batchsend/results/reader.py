@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Account:
+class RunAccount:
     """What a results log says.
 
     Attributes:
@@ -50,7 +50,7 @@ def read_account(
     sound: int | None = None,
     since: int | None = None,
     covered: Collection[int] = (),
-) -> Account:
+) -> RunAccount:
     """Read a log from its beginning to its end.
 
     Args:
@@ -87,7 +87,9 @@ def read_account(
                     visit(line, number)
         if since is not None and uncovered is None and block.offset + len(block.octets) > since:
             uncovered = _first_uncovered(block, since, covered)
-    return Account(runs.last.as_run(), runs.begun, runs.ended, tally, reader.size, reader.torn(), outcomes, uncovered)
+    return RunAccount(
+        runs.last.as_run(), runs.begun, runs.ended, tally, reader.size, reader.torn(), outcomes, uncovered
+    )
 
 
 class _Runs:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 from batchsend.outcome import Outcome
 from batchsend.results.journal import Entry, JournalError, journal_path, read_journal
 from batchsend.results.lock import open_locked
-from batchsend.results.reader import Account, read_account
+from batchsend.results.reader import RunAccount, read_account
 from batchsend.results.tally import MAX_ATTEMPTS
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Resumption:
         try:
             visit = self._look_at_codes if self._choice.asks_for_codes else None
             left = self._journal()
-            self.account: Account = read_account(self.path, self._file, visit=visit, sound=sound_octets(left))
+            self.account: RunAccount = read_account(self.path, self._file, visit=visit, sound=sound_octets(left))
             tally = self.account.tally
             self.in_flight = news(self._left_behind(left), tally)
             for entry in self.in_flight:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchsend.scaffold.recipients import Recipients
-    from batchsend.scaffold.relay import Relay
+    from batchsend.scaffold.relay import RelayAnswers
 
 CAMPAIGN: Final = "campaign.toml"
 _HEAD: Final = """\
@@ -80,7 +80,7 @@ class Draft:
         delivery: The keys of ``[delivery]``.
     """
 
-    relay: Relay
+    relay: RelayAnswers
     recipients: Recipients
     sender: str
     subject: str
@@ -96,7 +96,7 @@ class Draft:
     )
 
     @classmethod
-    def of_answers(cls, relay: Relay, sender: str, recipients: Recipients) -> Draft:
+    def of_answers(cls, relay: RelayAnswers, sender: str, recipients: Recipients) -> Draft:
         """The draft of somebody who has a relay, a sender and recipients, and has written nothing yet."""
         name = recipients.name
         return cls(

@@ -13,7 +13,7 @@ from batchsend.campaign import is_loopback
 from batchsend.errors import UsageError
 from batchsend.scaffold.draft import Body, Draft
 from batchsend.scaffold.recipients import Recipients
-from batchsend.scaffold.relay import Relay
+from batchsend.scaffold.relay import RelayAnswers
 from batchsend.scaffold.toml import TomlEntry
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _body(directory: Path, template: Message) -> Body:
     return Body(text=found.get("text"), html=found.get("html"))
 
 
-def _server(directory: Path) -> tuple[Relay, list[TomlEntry], list[str]]:
+def _server(directory: Path) -> tuple[RelayAnswers, list[TomlEntry], list[str]]:
     path = directory / SERVER
     parser = configparser.RawConfigParser()
     try:
@@ -135,7 +135,7 @@ def _server(directory: Path) -> tuple[Relay, list[TomlEntry], list[str]]:
     username = parser.get("smtp_server", "username", fallback="")
     delivery = [TomlEntry("rate", f"{limit}/min")] if limit > 0 else []
     if security in ("", "Never"):
-        return Relay.at(host, port, tls="none", authenticated=False), delivery, []
+        return RelayAnswers.at(host, port, tls="none", authenticated=False), delivery, []
     if security not in ("SSL/TLS", "STARTTLS", "PLAIN", "XOAUTH"):
         raise UsageError(
             f"{path}: security = {security}", remedy="mailmerge knows SSL/TLS, STARTTLS, PLAIN, XOAUTH and Never"
@@ -148,14 +148,14 @@ def _server(directory: Path) -> tuple[Relay, list[TomlEntry], list[str]]:
         else:
             notes.append("security is STARTTLS instead of PLAIN: credentials are never sent in the clear")
     proof, variable = ("token", "SMTP_TOKEN") if security == "XOAUTH" else ("password", "SMTP_PASSWORD")
-    relay = Relay.at(host, port, tls=tls, authenticated=False)
+    relay = RelayAnswers.at(host, port, tls=tls, authenticated=False)
     entries = [
         *relay.entries,
         TomlEntry("username", username),
         TomlEntry(proof, f"${{{variable}}}", "see .env.example"),
     ]
     return (
-        Relay(entries, {variable: f"what mailmerge asks for as the password of {username} on {host}"}),
+        RelayAnswers(entries, {variable: f"what mailmerge asks for as the password of {username} on {host}"}),
         delivery,
         notes,
     )

@@ -22,7 +22,7 @@ _FROM_THE_ENVIRONMENT: Final = "from the environment: see .env.example"
 
 
 @dataclass(frozen=True, slots=True)
-class Relay:
+class RelayAnswers:
     """What stands in ``[server]``.
 
     Attributes:

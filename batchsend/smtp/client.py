@@ -11,7 +11,8 @@ The rules that everything below keeps:
     ========  =========================  ======================================================================
     awaited   taken                      means
     ========  =========================  ======================================================================
-    MAIL      2yz, 4yz, 5yz              500, 502, 503 are out of place: no transaction was open
+    MAIL      2yz, 4yz, 5yz              500, 502, 503 are out of place (no transaction was open), unless nothing that
+                                         was said before could be another's: some relays refuse us so
     RCPT      2yz, 4yz, 5yz              2yz after a refused MAIL: out of place
     DATA      354, 4yz, 5yz              354 although MAIL or RCPT was refused: the lone dot is owed (RFC 2920 §3.1)
     content   2yz, 4yz, 5yz              2yz to a BDAT whose MAIL or RCPT was refused: out of place
@@ -337,7 +338,7 @@ class Client(Generic[Key]):
         if code in _DONE:
             transaction.opened = True
             transaction.stage = _RCPT
-        elif code >= 400 and code not in _OUT_OF_PLACE:
+        elif code >= 400 and (code not in _OUT_OF_PLACE or not self.unconfirmed):
             self._refuse(transaction, _MAIL, reply)
         else:
             self._misplaced(reply, "MAIL")

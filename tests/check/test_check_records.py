@@ -204,7 +204,7 @@ def test_a_limit_leaves_the_rest_unread(tmp_path: Path) -> None:
 def test_what_is_kept_does_not_grow_with_what_is_wrong(tmp_path: Path) -> None:
     """Of thousands of bad records, all different in their values, one finding and ten lines are left."""
     rows = "".join(f"no address {number},{number}\n" for number in range(5000))
-    rows += "".join(f"x{number}@example.com,n,{'y,' * (1 + number % 500)}\n" for number in range(1000))
+    rows += "".join(f"x{number}@example.com,n,{'y,' * (1 + number % 500)}y\n" for number in range(1000))
     records, _ = look_at(tmp_path, f"email,name\na@example.com,A\n{rows}")
     finding = found("address-bad", records)
     assert (finding.count, len(finding.lines)) == (5000, 10)

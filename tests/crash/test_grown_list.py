@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tests.crash.house import House
     from tests.tools.faulty import Decide
 
-pytestmark = pytest.mark.anyio
-
 
 def rows(*records: int) -> str:
     return "".join(f"{address(record)}\n" for record in records)

@@ -31,7 +31,7 @@ from batchsend.smtp.replies import Reply
 from batchsend.verdict import Reason, Scope, Verdict
 
 if TYPE_CHECKING:
-    from batchsend.delivery.replies import Entry
+    from batchsend.delivery.replies import WordingEntry
 
 LIMITS = {Verdict.SESSION_FULL, Verdict.CONNECTIONS, Verdict.PACE, Verdict.QUOTA}
 GOES_BACK = LIMITS | {Verdict.RELAY}
@@ -40,12 +40,12 @@ GOES_BACK = LIMITS | {Verdict.RELAY}
 ONLY_THE_TABLE_KNOWS = 3
 
 
-def shown(entry: Entry) -> str:
+def shown(entry: WordingEntry) -> str:
     return f"{entry.line}-{entry.provider}"
 
 
 @pytest.mark.parametrize("entry", entries(), ids=shown)
-def test_the_table_says_of_each_wording_what_it_means(entry: Entry) -> None:
+def test_the_table_says_of_each_wording_what_it_means(entry: WordingEntry) -> None:
     judgement = judge(entry.stage, parse(entry.reply))
     assert (judgement.verdict, judgement.reason) == (entry.verdict, entry.reason)
     assert judgement.entry is not None
@@ -53,13 +53,13 @@ def test_the_table_says_of_each_wording_what_it_means(entry: Entry) -> None:
 
 
 @pytest.mark.parametrize("entry", entries(), ids=shown)
-def test_the_table_says_at_which_stage_a_wording_is_heard(entry: Entry) -> None:
+def test_the_table_says_at_which_stage_a_wording_is_heard(entry: WordingEntry) -> None:
     reply = parse(entry.reply)
     assert judge(usual_stage(reply), reply).verdict is entry.verdict
 
 
 @pytest.mark.parametrize("entry", entries(), ids=shown)
-def test_a_limit_in_the_table_is_never_an_outcome(entry: Entry) -> None:
+def test_a_limit_in_the_table_is_never_an_outcome(entry: WordingEntry) -> None:
     judgement = judge(entry.stage, parse(entry.reply))
     assert (judgement.outcome is None) == (entry.verdict in GOES_BACK or judgement.scope is Scope.SESSION)
     if judgement.outcome is Outcome.REJECTED:

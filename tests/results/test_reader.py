@@ -16,7 +16,7 @@ from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.report.lines import Line, Lines
 from batchsend.results import format as log_format
 from batchsend.results.line import end_line, outcome_line, run_line
-from batchsend.results.reader import Account, read_account
+from batchsend.results.reader import RunAccount, read_account
 from batchsend.results.run import RecipientsFile, Run
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ results = st.builds(
 )
 
 
-def read(path: Path, data: bytes, lines: list[OutcomeLine] | None = None) -> Account:
+def read(path: Path, data: bytes, lines: list[OutcomeLine] | None = None) -> RunAccount:
     """Read a log with this content."""
     path.write_bytes(data)
     file = os.open(path, os.O_RDONLY)

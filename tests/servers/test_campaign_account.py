@@ -135,7 +135,7 @@ def test_bad_rows_and_refused_recipients_cost_nobody_else_the_message(
         assert (outcome["stage"], outcome["code"], outcome["reply"], outcome["session"]) == (None, None, None, None)
         assert _line(tmp_path / f"recipients.{kind}", outcome["line"]).startswith(row.partition(b"\r\n")[0])
     assert {outcome["recipient"]: _refusal(outcome) for outcome in list(even.values())[len(bad) :]} == {
-        **dict.fromkeys(REFUSED, ("rejected", "rcpt", 550, "5.1.1", "unknown mailbox", 1)),
+        **dict.fromkeys(REFUSED, ("rejected", "rcpt", 550, "5.1.1", "unknown_mailbox", 1)),
         **dict.fromkeys(DEFERRED, ("deferred", "rcpt", 450, "4.2.0", "mailbox", 1)),
     }
     assert account.records("accepted") == set(range(1, len(rows) + 1, 2))

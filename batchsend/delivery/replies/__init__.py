@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from batchsend.delivery.replies.judging import Judgement, judge, judge_by_rules
 from batchsend.delivery.replies.parsing import parse
-from batchsend.delivery.replies.policy import POLICIES, Policy, advice, policy_of
-from batchsend.delivery.replies.table import Entry, entries, usual_stage
+from batchsend.delivery.replies.policy import POLICIES, Effects, advice, policy_of
+from batchsend.delivery.replies.table import WordingEntry, entries, usual_stage
 from batchsend.delivery.replies.waiting import Period, period_named, wait_named
 
 __all__ = [
     "POLICIES",
-    "Entry",
+    "Effects",
     "Judgement",
     "Period",
-    "Policy",
+    "WordingEntry",
     "advice",
     "entries",
     "judge",

@@ -10,7 +10,7 @@ from batchsend.delivery.replies.enhanced import reason_of
 from batchsend.delivery.replies.kinds import kind_of
 from batchsend.delivery.replies.policy import ends_session_only, policy_of
 from batchsend.delivery.replies.rules import Ruling, Said, plain, ruling
-from batchsend.delivery.replies.table import Entry, entry_for, provider_of
+from batchsend.delivery.replies.table import WordingEntry, entry_for, provider_of
 from batchsend.outcome import Outcome
 from batchsend.verdict import Reason, Scope, Verdict
 
@@ -45,7 +45,7 @@ class Judgement(NamedTuple):
     scope: Scope
     rule: str
     provider: str | None = None
-    entry: Entry | None = None
+    entry: WordingEntry | None = None
 
 
 _ACCEPTED: Final = Judgement(Verdict.ACCEPTED, Outcome.ACCEPTED, None, Scope.RECIPIENT, "2yz")
@@ -104,7 +104,9 @@ def _qmails(code: int, text: str) -> str | None:
     return match[0][1:] if match is not None and int(match[1]) == code // 100 else None
 
 
-def _judgement(code: int, kind: tuple[str, ...], enhanced: str | None, found: Ruling, entry: Entry | None) -> Judgement:
+def _judgement(
+    code: int, kind: tuple[str, ...], enhanced: str | None, found: Ruling, entry: WordingEntry | None
+) -> Judgement:
     verdict = found.verdict
     reason = found.reason or reason_of(enhanced, for_good=code >= 500)
     return Judgement(

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from batchsend.verdict import Reason, Scope, Verdict
 
 
-class Policy(NamedTuple):
+class Effects(NamedTuple):
     """What follows from a verdict.
 
     Attributes:
@@ -28,42 +28,44 @@ class Policy(NamedTuple):
 _ON: Final = "goes on"
 
 POLICIES: Final = {
-    Verdict.ACCEPTED: Policy(Scope.RECIPIENT, "accepted", _ON, _ON, _ON),
-    Verdict.MAILBOX: Policy(Scope.RECIPIENT, "rejected; deferred if the code is 4yz", _ON, _ON, _ON),
-    Verdict.GREYLISTED: Policy(Scope.RECIPIENT, "deferred until the time that the reply names", _ON, _ON, _ON),
-    Verdict.LATER: Policy(Scope.RECIPIENT, "deferred: tried again later", _ON, _ON, _ON),
-    Verdict.SESSION_FULL: Policy(
+    Verdict.ACCEPTED: Effects(Scope.RECIPIENT, "accepted", _ON, _ON, _ON),
+    Verdict.MAILBOX: Effects(Scope.RECIPIENT, "rejected; deferred if the code is 4yz", _ON, _ON, _ON),
+    Verdict.GREYLISTED: Effects(Scope.RECIPIENT, "deferred until the time that the reply names", _ON, _ON, _ON),
+    Verdict.LATER: Effects(Scope.RECIPIENT, "deferred: tried again later", _ON, _ON, _ON),
+    Verdict.SESSION_FULL: Effects(
         Scope.SESSION,
         "goes back: not an attempt, sent by another session",
         "ends; the number of messages that it carried is learned",
         _ON,
         _ON,
     ),
-    Verdict.CONNECTIONS: Policy(Scope.RELAY, "goes back: not an attempt", "ends", "is used with fewer sessions", _ON),
-    Verdict.PACE: Policy(Scope.RELAY, "goes back: not an attempt", _ON, "is sent to more slowly, and recovers", _ON),
-    Verdict.QUOTA: Policy(
+    Verdict.CONNECTIONS: Effects(Scope.RELAY, "goes back: not an attempt", "ends", "is used with fewer sessions", _ON),
+    Verdict.PACE: Effects(Scope.RELAY, "goes back: not an attempt", _ON, "is sent to more slowly, and recovers", _ON),
+    Verdict.QUOTA: Effects(
         Scope.RELAY,
         "goes back: not an attempt",
         "ends",
         "sleeps until the hour or day is over, or as the reply says; other relays go on",
         "waits up to max_wait where no other relay can send; then stops with exit code 3 and says when to resume",
     ),
-    Verdict.RELAY: Policy(
+    Verdict.RELAY: Effects(
         Scope.RELAY,
         "goes back: not an attempt",
         "ends",
         "is out of service for this run; other relays go on",
         "stops with exit code 3 where no other relay is left",
     ),
-    Verdict.SENDER: Policy(Scope.RUN, "rejected; deferred if the code is 4yz", _ON, _ON, "stops at the tenth in a row"),
-    Verdict.CONTENT: Policy(
+    Verdict.SENDER: Effects(
+        Scope.RUN, "rejected; deferred if the code is 4yz", _ON, _ON, "stops at the tenth in a row"
+    ),
+    Verdict.CONTENT: Effects(
         Scope.MESSAGE,
         "rejected; deferred if the code is 4yz",
         _ON,
         _ON,
         "stops after the same for stop_after records in a row, of 3 domains or more: it is the message",
     ),
-    Verdict.REFUSED: Policy(
+    Verdict.REFUSED: Effects(
         Scope.RECIPIENT,
         "rejected",
         _ON,
@@ -73,7 +75,7 @@ POLICIES: Final = {
 }
 """What follows from each verdict: design and manual print this, and the engine does it."""
 
-_SESSION_ENDS: Final = Policy(
+_SESSION_ENDS: Final = Effects(
     Scope.SESSION,
     "goes back: not an attempt; the fifth such loss of one record: deferred",
     "is over: 421 ends it (RFC 5321 §3.8)",
@@ -87,7 +89,7 @@ def ends_session_only(verdict: Verdict, code: int, reason: Reason | None) -> boo
     return code == 421 and verdict is Verdict.LATER and reason is Reason.SYSTEM
 
 
-def policy_of(verdict: Verdict, code: int, reason: Reason | None) -> Policy:
+def policy_of(verdict: Verdict, code: int, reason: Reason | None) -> Effects:
     """What follows from a verdict with its code and reason."""
     return _SESSION_ENDS if ends_session_only(verdict, code, reason) else POLICIES[verdict]
 

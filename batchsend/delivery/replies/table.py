@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _COLUMNS: Final = 7
 
 
-class Entry(NamedTuple):
+class WordingEntry(NamedTuple):
     """One line of the table.
 
     Attributes:
@@ -48,7 +48,7 @@ class Entry(NamedTuple):
 
 
 @cache
-def entries() -> tuple[Entry, ...]:
+def entries() -> tuple[WordingEntry, ...]:
     """The table, read when it is asked for.
 
     Raises:
@@ -64,7 +64,7 @@ def entries() -> tuple[Entry, ...]:
             raise ValueError(f"table.tsv, line {number}: {len(cells)} columns instead of {_COLUMNS}")
         provider, reply, stage, verdict, reason, time, source = cells
         found.append(
-            Entry(
+            WordingEntry(
                 number,
                 provider,
                 reply,
@@ -79,8 +79,8 @@ def entries() -> tuple[Entry, ...]:
 
 
 @cache
-def _kinds() -> dict[tuple[int, tuple[str, ...]], tuple[Entry, ...]]:
-    known: dict[tuple[int, tuple[str, ...]], tuple[Entry, ...]] = {}
+def _kinds() -> dict[tuple[int, tuple[str, ...]], tuple[WordingEntry, ...]]:
+    known: dict[tuple[int, tuple[str, ...]], tuple[WordingEntry, ...]] = {}
     for entry in entries():
         reply = parse(entry.reply)
         key = reply.code, kind_of(reply.raw)
@@ -88,7 +88,7 @@ def _kinds() -> dict[tuple[int, tuple[str, ...]], tuple[Entry, ...]]:
     return known
 
 
-def entry_for(stage: Stage, code: int, kind: tuple[str, ...]) -> Entry | None:
+def entry_for(stage: Stage, code: int, kind: tuple[str, ...]) -> WordingEntry | None:
     """The entry of a wording seen at this stage, or None."""
     return next((entry for entry in _kinds().get((code, kind), ()) if entry.stage is stage), None)
 
