@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping  # noqa: TC003 - public: its hints are resolved at run time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,15 +13,15 @@ import msgspec
 from batchsend.campaign.document import Document, Key
 from batchsend.campaign.file import TABLES, File, expected
 from batchsend.campaign.model import Campaign, Delivery, SuppressionList
+from batchsend.campaign.overrides import Overrides  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.campaign.rules import check
 from batchsend.campaign.values import Duration, Rate, Secret, Wait
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from msgspec import Struct
 
-    from batchsend.campaign.overrides import Overrides
     from batchsend.errors import UsageError
 
 _MISSING: Final = re.compile(r"missing required field `(\w+)`")

@@ -72,6 +72,8 @@ class Server(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.tls == _BY_PORT:
             force_setattr(self, "tls", "implicit" if self.port == 465 else "starttls")
         super().__post_init__()
+        if self.token_command is not None:  # a program's arguments may be secrets as well
+            force_setattr(self, "token_command", tuple(map(Secret, self.token_command)))
 
 
 class Dkim(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):

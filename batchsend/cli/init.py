@@ -86,7 +86,7 @@ def _of_answers(
 ) -> tuple[Draft, list[str]]:
     asks = sys.stdin.isatty() and sys.stderr.isatty()
     if from_django is None:
-        chosen = _answer("RelayAnswers, as a preset or HOST:PORT", relay, _RELAY, RelayAnswers.named, asks=asks)
+        chosen = _answer("Relay, as a preset or HOST:PORT", relay, _RELAY, RelayAnswers.named, asks=asks)
         from_ = _answer("From", sender, _SENDER, _checked_sender, asks=asks)
         notes = []
     elif relay is not None:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
+import ssl  # noqa: TC003 - public: its hints are resolved at run time
 from collections import deque
-from collections.abc import AsyncIterable
-from typing import TYPE_CHECKING, Self
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from types import TracebackType  # noqa: TC003 - public: its hints are resolved at run time
+from typing import Self
 
 import anyio
 
-from batchsend.campaign import Delivery, check_objects
+from batchsend.campaign import Delivery, Server, check_objects
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.delivery.signal import Signal
 from batchsend.errors import RunError, UsageError
 from batchsend.message.submission import Envelope, Submission
-
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import AsyncIterator, Callable, Iterable
-    from types import TracebackType
-
-    from batchsend.campaign import Server
-    from batchsend.outcome import DeliveryResult
+from batchsend.outcome import DeliveryResult  # noqa: TC001 - public: its hints are resolved at run time
 
 # Submissions between the caller's iterable and the caller's loop body: what a slow caller can pile up.
 _WINDOW = 1000

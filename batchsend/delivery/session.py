@@ -97,6 +97,7 @@ class Session(asyncio.Protocol):
         began: When it was to begin its first transaction, on the loop's clock.
         answered: How many of its transactions a reply has decided.
         took: How many of them were accepted.
+        chunked: Its content goes by BDAT.
         opened_at: When it was opened, on the loop's clock.
         unfinished: It ended while it could still have begun transactions, or with some that were put back.
         probed_in_vain: It ended before the server had answered its first BDAT.
@@ -125,6 +126,7 @@ class Session(asyncio.Protocol):
         self.took = 0
         self.unfinished = False
         self.probed_in_vain = False
+        self.chunked = depth > 1
         self._announce_at = announce_at
         self.extensions = opened.extensions
         self._transport = opened.transport

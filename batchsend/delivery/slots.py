@@ -202,6 +202,8 @@ class Slots:
         if session.chunking_refused or (session.probed_in_vain and session.trouble is not None):
             relay.no_chunking = True
             self._notice_once(f"{relay.name} offers CHUNKING, and does not take it: DATA from now on")
+        if session.took and session.chunked:
+            relay.chunking_works = True
         if session.answered:
             relay.answered()
         if session.trouble is not None or session.closing_reply is not None:

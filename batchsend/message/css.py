@@ -6,6 +6,7 @@ import re
 import secrets
 from functools import cache
 from html.parser import HTMLParser
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from batchsend.errors import RecordError
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 # Selectors that look at values: of attributes, and at whether there is any text.
 _VALUE_SELECTOR = re.compile(r"\[|:empty", re.IGNORECASE)
 _STYLES = re.compile(r"<style\b.*?</style", re.IGNORECASE | re.DOTALL)
+_DEEPEST = 2_000  # the library goes six times as deep on a stack of eight megabytes
+# Tags of elements that may lie within each other without end: neither void ones, nor those that close each other.
+_NESTED = re.compile(
+    r"<(?!/?(?:area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr|p|li|dt|dd|tr|td|th|option)[\s/>])"
+    r"(/?)(table|[a-z])",
+    re.IGNORECASE,
+)
 _CHOSEN_BY = frozenset({"class", "id", "style"})
 
 
@@ -32,6 +40,7 @@ def inlined(html: str) -> str:
     Raises:
         RecordError: It cannot be done.
     """
+    require_shallow(html)
     try:
         return _inliner()(html)
     except Exception as error:  # the library is foreign code that reads whatever the record brought
@@ -110,6 +119,20 @@ class _Places(HTMLParser):
         """A comment: a conditional one may hold whole elements."""
         if self._token in data and "<" in data:
             self.decides = True
+
+
+def require_shallow(html: str) -> None:
+    """Let HTML pass whose elements lie no deeper within each other than the library's recursion goes.
+
+    It would end the process. A tag that closes nothing is not counted, and one that is never closed is.
+
+    Raises:
+        RecordError: They lie deeper.
+    """
+    # A table brings at least a body, a row and a cell with it.
+    levels = [(-1 if closes else 1) * (4 if len(name) > 1 else 1) for closes, name in _NESTED.findall(html)]
+    if max(accumulate(levels, lambda depth, level: max(depth + level, 0)), default=0) > _DEEPEST:
+        raise RecordError(f"inline_css: the HTML has more than {_DEEPEST:,} elements within each other")
 
 
 @cache

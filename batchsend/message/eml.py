@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 import secrets
 from email import message_from_bytes, policy
-from email.errors import MessageError
-from email.header import decode_header, make_header
 from email.utils import collapse_rfc2231_value
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from batchsend.errors import UsageError
 from batchsend.message import tokens
 from batchsend.message.attachments import MAX_SIZE
+from batchsend.message.encoded_words import decode, read_words, unfolded
 from batchsend.message.encoding import BASE64, EIGHT_BIT, Encoded, encode_base64, has_short_lines, seven_bit
 from batchsend.message.entity import Entity
 from batchsend.message.headers import ADDRESS_FIELDS, URL_FIELDS, Head
@@ -38,12 +36,8 @@ _LEFT_OUT = re.compile(
 )
 _REFUSED = frozenset({"cc", "bcc"})
 _LONGEST_FIELD = 16_384  # characters; the standard library takes parameters apart in quadratic time
-_NO_CHARSETS = frozenset({"punycode", "idna"})  # Python calls them codecs; punycode takes quadratic time
 # Their parts are signed as they are, or nobody can look into them.
 _WHOLE = frozenset({"multipart/signed", "multipart/encrypted", "message/rfc822", "message/delivery-status"})
-_FOLD = re.compile(r"\r?\n(?=[ \t])")
-_WORD = r"=\?[^?\s]+\?[BbQq]\?[^?\s]*\?="
-_WORDS = re.compile(rf"{_WORD}(?:\s+{_WORD})*")
 
 
 class WholeMessage:
@@ -94,6 +88,8 @@ class WholeMessage:
         for name, raw in part.raw_items():
             if name.lower().startswith("content-"):
                 _require_plain(name, str(raw))
+        if not isinstance(part.get_param("charset", ""), str):  # the standard library trips over it
+            raise _refusal("a part has a charset in a language", "Write charset=utf-8, without asterisks.")
         kind = part.get_content_type()
         if part.is_multipart() and kind not in _WHOLE:
             self._add_multipart(part)
@@ -221,30 +217,12 @@ def _decoded(name: str, raw: str) -> str:
     """A header's value as a template: unfolded, its encoded-words read (RFC 2047)."""
     key = name.lower()
     try:
-        value = _FOLD.sub("", raw).strip().encode("ascii", "surrogateescape").decode()
+        value = unfolded(raw)
         if key in ("from", "to", "reply-to") or key in ADDRESS_FIELDS:
-            # What they say is a name, whatever is in it.
-            return _WORDS.sub(lambda words: _quoted(_words(words[0])), value)
-        return value if key in tokens.NAMES | URL_FIELDS else _WORDS.sub(lambda words: _words(words[0]), value)
-    except (MessageError, LookupError, ValueError) as error:
+            return read_words(value, _quoted)  # what they say is a name, whatever is in it
+        return value if key in tokens.NAMES | URL_FIELDS else read_words(value)
+    except (LookupError, ValueError) as error:
         raise _refusal(f"header {name} cannot be decoded: {error}", "Write it in UTF-8.") from error
-
-
-def _words(text: str) -> str:
-    words = decode_header(text)
-    for _, charset in words:
-        _require_charset(charset or "ascii")
-    return str(make_header(words))
-
-
-def _require_charset(name: str) -> None:
-    """Let the name of a charset pass, or not.
-
-    Raises:
-        LookupError: There is no such charset.
-    """
-    if codecs.lookup(name).name in _NO_CHARSETS:
-        raise LookupError(f"{name} is for domains")
 
 
 def _quoted(text: str) -> str:
@@ -265,8 +243,7 @@ def _escaped(text: str) -> str:
 def _text(part: Parsed) -> str:
     charset = str(part.get_content_charset("utf-8"))
     try:
-        _require_charset(charset)
-        return _octets(part).decode(charset).replace("\r\n", "\n")
+        return decode(_octets(part), charset).replace("\r\n", "\n")
     except (LookupError, ValueError) as error:
         raise _refusal(f"a {part.get_content_type()} part is not {charset!r}: {error}", "Save it as UTF-8.") from error
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from email import message_from_bytes, policy
-from email.errors import MessageError
-from email.header import decode_header, make_header
 from typing import TYPE_CHECKING, Final
+
+from batchsend.message.encoded_words import decode, read_words, unfolded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -16,9 +15,6 @@ if TYPE_CHECKING:
     from batchsend.message.submission import Envelope, Submission
 
 _OF_THE_FORMAT: Final = ("content-", "mime-")
-_FOLD: Final = re.compile(r"\r?\n(?=[ \t])")
-_WORD: Final = r"=\?[^?\s]++\?[BbQq]\?[^?\s]*+\?="
-_WORDS: Final = re.compile(rf"{_WORD}(?:\s++{_WORD})*+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +101,10 @@ def decoded(raw: str) -> str:
 
     The parser of the standard library's newer policies takes quadratic time and more for it.
     """
-    value = _FOLD.sub("", raw).strip().encode("ascii", "surrogateescape").decode("utf-8", "replace")
-    return _WORDS.sub(_said, value)
-
-
-def _said(words: re.Match[str]) -> str:
     try:
-        return str(make_header(decode_header(words[0])))
-    except (MessageError, LookupError, ValueError):
-        return words[0]
+        return read_words(unfolded(raw))
+    except (LookupError, ValueError):
+        return raw.encode("ascii", "surrogateescape").decode("utf-8", "replace")
 
 
 def _leaves(part: Message) -> Iterator[Message]:
@@ -132,8 +123,8 @@ def _is_file(part: Message) -> bool:
 def _text(part: Message) -> str:
     charset = str(part.get_content_charset("utf-8"))
     try:
-        text = _octets(part).decode(charset, "replace")
-    except (LookupError, ValueError):  # a charset that Python does not know
+        text = decode(_octets(part), charset)
+    except (LookupError, ValueError):  # not in a charset that Python knows
         text = _octets(part).decode("utf-8", "backslashreplace")
     return text.replace("\r\n", "\n")
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable  # noqa: TC003 - public: its hints are resolved at run time
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from batchsend.recipients.addresses import forward_path, reverse_path
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class Envelope(Struct, frozen=True):

@@ -94,7 +94,7 @@ def require_continued(before: RecipientsFile, path: Path | Literal["-"], results
     raise _changed(path, change, results)
 
 
-class Watch:
+class FileWatch:
     """Notices whether a recipients file that is read again and again is still the one that it was.
 
     Args:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable  # noqa: TC003 - public: its hints are resolved at run time
+from typing import Final
 
 from batchsend.errors import UsageError
 from batchsend.outcome import Outcome
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from batchsend.results.format import OutcomeLine
+from batchsend.results.format import OutcomeLine  # noqa: TC001 - public: its hints are resolved at run time
 
 _CODE: Final = re.compile(r"[45][0-9]{2}", re.ASCII)
 _ENHANCED: Final = re.compile(r"[45](?:\.[0-9]{1,3}){1,2}", re.ASCII)

@@ -25,7 +25,7 @@ from batchsend.outcome import Outcome
 from batchsend.recipients import open_records
 from batchsend.recipients.addressees import Addressees
 from batchsend.recipients.exclusion import Exclusion
-from batchsend.recipients.fingerprint import Watch, describe, require_continued
+from batchsend.recipients.fingerprint import FileWatch, describe, require_continued
 from batchsend.recipients.selection import select
 from batchsend.results.groupsync import GroupSync
 from batchsend.results.ledger import Ledger
@@ -100,7 +100,7 @@ class Batch:
             if resumption is None
             else require_continued(resumption.account.run.recipients, campaign.recipients, resumption.path)
         )
-        self._watch: Watch | None = None
+        self._watch: FileWatch | None = None
         self._overrides = overrides
         self._selection = select(campaign.recipients, only)
         self._durable = campaign.delivery.durability == "power"
@@ -358,7 +358,7 @@ class Batch:
         else:
             described = replace(await anyio.to_thread.run_sync(describe, recipients), only=self._only)
         if recipients != "-" and described.sha256 is not None:
-            self._watch = Watch(recipients, described)
+            self._watch = FileWatch(recipients, described)
         return Run(
             id=self.id,
             started=self._started,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from batchsend.campaign import Campaign
     from batchsend.delivery.pool import Pool
     from batchsend.message import Composer, Submission, Suppression
-    from batchsend.recipients.fingerprint import Watch
+    from batchsend.recipients.fingerprint import FileWatch
     from batchsend.run.accounting import Accounting
 
 
@@ -42,7 +42,7 @@ class SecondPass:
         campaign: Campaign,
         composer: Composer,
         suppression: Suppression,
-        watch: Watch | None,
+        watch: FileWatch | None,
         notice: Callable[[str], None],
     ) -> None:
         self.cut_short: RunError | None = None
@@ -100,7 +100,7 @@ class SecondPass:
         dispatch.not_found_again()
         dispatch.pause_between_passes(time.monotonic() - began - handing_over)
 
-    async def _may_go_on(self, watch: Watch) -> bool:
+    async def _may_go_on(self, watch: FileWatch) -> bool:
         if self.cut_short is None and not watch.is_untouched:
             change = await anyio.to_thread.run_sync(watch.change)
             if change is not None:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator  # noqa: TC003 - public: its hints are resolved at run time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path  # noqa: TC003 - public: its hints are resolved at run time
+from typing import Any
 
 from batchsend.figures import duration
-from batchsend.outcome import Outcome
+from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.report.kinds import kind_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from batchsend.outcome import DeliveryResult
 
 _KINDS_SHOWN = 8
 _KINDS_KEPT = 1000

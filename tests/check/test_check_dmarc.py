@@ -9,6 +9,7 @@ import pytest
 from batchsend.check import Severity
 from batchsend.check.authentication import Authentication, State
 from tests.check.harness import ask, found, kinds
+from tests.check.name_server import BROKEN
 
 if TYPE_CHECKING:
     from tests.check.name_server import Zone
@@ -34,6 +35,17 @@ def zone(*records: str, **more: list[str]) -> Zone:
 async def dmarc_kinds(*records: str, sender: str = "example.com", more: Zone | None = None) -> set[str]:
     section, _ = await ask({**zone(*records), **(more or {})}, sender=sender)
     return {kind for kind in kinds(section) if kind.startswith("dmarc")}
+
+
+async def test_a_report_domain_that_does_not_answer_leaves_the_policy_known() -> None:
+    silent: Zone = {"example.com._report._dmarc.reports.example.net TXT": [BROKEN]}
+    section, authentication = await ask(
+        {**zone("v=DMARC1; p=reject; aspf=s; rua=mailto:d@reports.example.net"), **silent},
+        returning=("news.example.com",),
+    )
+    assert authentication.dmarc is State.MET
+    assert authentication.spf_aligned is State.UNMET
+    assert found("dmarc-report-unanswered", section).severity is Severity.NOTE
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,24 @@ async def test_a_record_that_is_right() -> None:
     assert authentication.spf_aligned is State.MET
 
 
+@pytest.mark.parametrize("returning", [("example.com", "example.net"), ("example.net", "example.com")])
+async def test_spf_aligns_only_where_it_does_by_every_return_path(returning: tuple[str, ...]) -> None:
+    """One in a hundred messages with another return path is one that DMARC can refuse."""
+    elsewhere = {"example.net TXT": ["v=spf1 ip4:192.0.2.1 -all"], "example.net MX": ["10 mail.example.com."]}
+    _, authentication = await ask(zone("v=spf1 a mx -all", **elsewhere), returning=returning)
+    assert authentication.spf is State.MET
+    assert authentication.spf_aligned is State.UNMET
+
+
+async def test_a_record_that_nobody_reads_to_its_end() -> None:
+    assert await spf_kinds(f"v=spf1 {'ip4:192.0.2.1 ' * 300}-all") == {"spf-long"}
+
+
+async def test_of_a_record_of_nonsense_a_few_terms_are_named() -> None:
+    section, _ = await ask(zone(f"v=spf1 {'x! ' * 500}-all"))
+    assert 0 < sum(finding.kind == "spf-syntax" for finding in section.findings) <= 10
+
+
 @pytest.mark.parametrize(
     ("record", "kind"),
     [

@@ -34,6 +34,7 @@ ENDLESS = [
     "{{ ([1] * 10**9) | length }}",
     "{{ [[1] * 1000] * 1000 }}",
     "{{ 9 ** (9 ** 9) }}",
+    "{{ '%((a))99999999d' % {'(a)': 5} }}",
     "{{ 2 ** (10 ** 9) }}",
     NAMESPACE + "{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x | length }}",
     NAMESPACE + "{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}{{ n.x | length }}",

@@ -152,6 +152,30 @@ def test_without_to_it_goes_to_the_bare_recipient(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "source",
+    [
+        "From: a@example.com\nContent-Type: text/pl\u00e4in; charset=utf-8\n\nHi {{ name }}",
+        "From: a@example.com\nContent-Type: multipart/mi\u00e4ed; boundary=b\n\n--b\n\nHi\n--b--\n",
+        "From: a@example.com\nContent-Typ\u00e4: x\nContent-Type: text/plain\n\nHi",
+        "From: a@example.com\nContent-\u00e4: x\n\nHi",
+        "From: a@example.com\nContent-Type: text/plain; charset=\0\n\nHi {{ name }}",
+        "From: a@example.com\nContent-Type: text/plain; charset*=utf-8''utf-8\n\nH\u00e4 {{ name }}",
+        "From: a@example.com\nContent-Type: text/plain; charset=punycode\n\nHi {{ name }}",
+        "From: a@example.com\nSubject: =?\0?q?a?=\n\nHi",
+        "From: a@example.com\nSubject: =?utf-8?b?A?=\n\nHi",
+        f"From: a@example.com\nContent-Type: text/plain; a={'x' * 20_000}\n\nHi {{{{ name }}}}",
+        "From: a@example.com\n" + "Content-Type: message/rfc822\n\n" * 2000,
+    ],
+)
+def test_a_message_that_is_none_is_refused_and_no_traceback(tmp_path: Path, source: str) -> None:
+    path = tmp_path / "message.eml"
+    path.write_text(source)
+    with pytest.raises(UsageError) as caught:
+        Composer(Message(eml_file=path), directory=tmp_path, batch_id="b")
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
     "octets", [bytes(range(256)), b"x" * 5000, b"\xe9 in latin-1\nand more\n", b"no line end", b"line\r\n"]
 )
 def test_a_part_keeps_its_octets(tmp_path: Path, octets: bytes) -> None:

@@ -131,9 +131,8 @@ def test_other_headers_are_words_in_any_script() -> None:
 @pytest.mark.parametrize("value", ["a\r\nBcc: x@example.net", "a\r\n b", "a\nb", "a\rb", "a\0", "a\x1b[0m", "a\u2028b"])
 @pytest.mark.parametrize("name", ["X-Any", "Precedence", "Sender", "List-Unsubscribe"])
 def test_no_header_takes_a_control_character(name: str, value: str) -> None:
-    source = {"Sender": "{{ x }} <a@example.com>", "List-Unsubscribe": "<https://example.com/{{ x }}>"}.get(
-        name, "{{ x }}"
-    )
+    sources = {"Sender": "{{ x }} <a@example.com>", "List-Unsubscribe": "<https://example.com/{{ x }}>"}
+    source = sources.get(name, "{{ x }}")
     with pytest.raises(RecordError, match=rf"^header {name} contains the control character"):
         render(name, source, x=value)
 

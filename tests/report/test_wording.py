@@ -104,3 +104,9 @@ def test_a_long_text_is_cut_at_a_word() -> None:
 @pytest.mark.parametrize("text", ["a" * 32_000, "a-" * 16_000, "<" * 32_000, "a:" * 16_000, "@" * 32_000, "1." * 9000])
 def test_the_longest_reply_there_is_has_a_wording_too(text: str) -> None:
     assert len(wording(text)) <= LONGEST
+
+
+def test_a_missing_variable_is_named_and_a_value_is_not() -> None:
+    """The name is the template's: without it nobody knows what to add."""
+    assert reason_wording("html: 'first_name' is undefined") == "html: 'first_name' is undefined"
+    assert reason_wording("field 'ann@example.com' holds no address") == "field … holds no address"

@@ -51,6 +51,7 @@ _WITHIN: Final = 60.0
 _VARYING: Final = (
     (re.compile(r"\d+\.\d+ s \([\d,]+/s\)"), "0.1 s (100/s)"),
     (re.compile(r"over \d+ sessions?"), "over 5 sessions"),
+    (re.compile(r"\d{8}T\d{6}\.[0-9a-f]{12}"), "20261122T070000.0123456789ab"),
     (re.compile(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d \+0000"), "Sun, 22 Nov 2026 07:00:00 +0000"),
 )
 

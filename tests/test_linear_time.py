@@ -1,0 +1,328 @@
+"""What a record, a template, a server or the DNS brings takes time in proportion to its length, whatever it says.
+
+One record that took the square of it would hold up all others. What is measured is growth: double the input, and at
+most two and a half times the time. Each place where an expression or a parser meets foreign text is here with the texts
+that are the worst for it.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batchsend.check.finding import Severity
+from batchsend.check.gathering import Gathering
+from batchsend.check.html import Html
+from batchsend.check.markup import Markup
+from batchsend.check.tags import read_tags
+from batchsend.errors import RecordError, UsageError, without_values
+from batchsend.message.attachments import AttachmentFiles, check_media_type
+from batchsend.message.calendars import request
+from batchsend.message.css import inlined
+from batchsend.message.dkim import _canonical_body, _canonical_fields
+from batchsend.message.eml import WholeMessage
+from batchsend.message.encoding import encode_text
+from batchsend.message.html_tokens import text_of, tokens
+from batchsend.message.images import Images
+from batchsend.message.mailboxes import AddressField
+from batchsend.message.marks import covered
+from batchsend.message.parsed import ParsedMessage, decoded
+from batchsend.message.submission import Envelope, Submission
+from batchsend.message.templates import Templates
+from batchsend.message.text import text_from_html
+from batchsend.message.tokens import tokens as header_tokens
+from batchsend.message.words import clean, encoded_words, phrase, unstructured
+from batchsend.outcome import Outcome
+from batchsend.preview.page import page
+from batchsend.preview.shown import visible
+from batchsend.recipients import Record
+from batchsend.report.causes import cause_of
+from batchsend.report.kinds import Kind
+from batchsend.report.spreadsheet import defused
+from batchsend.report.wording import reason_wording, wording
+from batchsend.smtp.commands import mail, utf8_xtext, xtext
+from batchsend.smtp.content import canonical, dot_stuffed
+from batchsend.smtp.replies import ReplyParser
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MOST = 2.5
+SHORTEST = 4096
+LONGEST = 32_768
+"""Characters. What is done with so many in no measurable time is fast enough, whatever its growth."""
+MEASURABLE = 0.01
+"""Seconds: below this a clock's own steps show."""
+
+PLAIN = [
+    " ",
+    "\n",
+    "\t",
+    "\0",
+    "a",
+    "ä",
+    "\U0001f600",
+    "a ",
+    "'",
+    '"',
+    "\\'",
+    "'a",
+    "a'\\",
+    "\\",
+    ";",
+    ';"',
+    "(",
+    ")",
+    "a@",
+    "a.",
+    "<",
+    ">",
+]
+WORDS = [
+    *PLAIN,
+    "=?",
+    "=?utf-8?q?a?=",
+    "=?utf-8?q?a?= ",
+    "=?a?b?",
+    "id=A1",
+    "A1",
+    "A1.",
+    "1:",
+    "a:1",
+    "<a@b> ",
+    "[",
+    "5.1.1 ",
+    "as ",
+    "\r",
+    ",",
+    "|",
+    "=",
+    '" =',
+]
+MARKS = [
+    "{{",
+    "{%",
+    "{#",
+    "{{}}",
+    "{% raw %}",
+    "{%raw",
+    "{% endraw %}",
+    "{{ '",
+    "}}",
+    "{",
+    "{% raw %}{{",
+    "{%" + " " * 50,
+]
+HTML = [
+    *(
+        "<",
+        "<!",
+        "<!--",
+        "-->",
+        "<?",
+        "</",
+        "<a",
+        "<a b",
+        "<a b=",
+        "<a b='",
+        "<a '\"",
+        "<a b=\"'<a ",
+        "<a b=c ",
+        "id=A1 ",
+    ),
+    *(
+        "&",
+        "&#",
+        "&#9",
+        "&amp",
+        "<p>",
+        "<b><i>",
+        "<a href=x>",
+        "<img src=",
+        "<img src='",
+        "<img src=a>",
+        "<img ",
+        "<td background=",
+    ),
+    *("url(", "url( ", "url('", "<style>", "<style>a{", "<script>", "<title>", "<textarea>", "</style>", "<![CDATA["),
+    *(
+        "<th>",
+        "<table>",
+        "</table ",
+        "<table><th>",
+        "<!--[if mso]>",
+        "<![endif]-->",
+        "<br>",
+        "*",
+        "_",
+        "`",
+        "|",
+        "<pre>",
+        "\\",
+    ),
+]
+
+
+# Filters that look into a text, each with what is worst for it.
+JINJA = {
+    **dict.fromkeys(("striptags", "urlize", "escape", "xmlattr"), HTML),
+    **dict.fromkeys(("wordwrap(40)", "title", "wordcount", "truncate(9)", "indent", "trim", "capitalize"), PLAIN),
+    **{name: [*PLAIN, "9"] for name in ("pprint", "tojson", "urlencode", "replace('a', 'b')", "int", "float")},
+}
+
+
+def header(name: str, source: str, value: str) -> None:
+    field = AddressField(name, TEMPLATES.structured(source, f"header {name}"))
+    field.render({"x": value})
+
+
+def _reply(text: str) -> list[Any]:
+    return ReplyParser().feed(text.encode(errors="surrogatepass"))
+
+
+def look_into(html: str) -> None:
+    found = Html.read(html)
+    Markup(Gathering("list.csv"), "html").look(found, len(html), Record(1, 1, {"x": 1}))
+
+
+def cause(text: str) -> None:
+    cause_of(Kind(Outcome.REJECTED, 550, None, None, text))
+
+
+def gather(text: str) -> None:
+    Gathering("list.csv").add("kind", Severity.WARNING, text, Record(1, 1, {"x": 1}), remedy="none")
+
+
+def filled(source: str, value: str) -> str:
+    return TEMPLATES.text(source, "text").render({"x": value})
+
+
+def whole(before: str, text: str) -> None:
+    """A whole message with the text in some place of it, as a template."""
+    with NamedTemporaryFile("wb", suffix=".eml") as file:
+        file.write(f"From: a@example.com\n{before}{text}\n".encode(errors="surrogatepass"))
+        file.flush()
+        WholeMessage(Path(file.name), TEMPLATES, eight_bit=True)
+
+
+def taken_apart(before: str, text: str) -> None:
+    """A message with the text in some place of it, taken apart and shown."""
+    content = f"From: a@example.com\r\n{before}{text}\r\n".encode(errors="surrogatepass")
+    parsed = ParsedMessage.of(
+        Submission(record=1, envelope=Envelope("a@example.com", "b@example.com"), content=content)
+    )
+    page(parsed)
+
+
+def percent(text: str) -> str:
+    return TEMPLATES.text("{{ x % 1 }}", "text").render({"x": text})
+
+
+TEMPLATES = Templates(Path(__file__).parent)
+
+
+def images() -> Templates:
+    folder = Path(__file__).parent
+    return Templates(folder, Images(AttachmentFiles(folder, inside=folder), folder))
+
+
+TEMPLATES_WITH_IMAGES = images()
+OCTETS = partial(str.encode, errors="surrogatepass")
+FOREIGN: dict[str, tuple[Callable[[str], object], list[str]]] = {
+    "clean": (lambda text: clean(text, "x"), WORDS),
+    "unstructured": (lambda text: unstructured("X-Name", text), WORDS),
+    "unstructured, long words kept": (lambda text: unstructured("X-Name", text, longest=900), WORDS),
+    "unstructured, ending in a word": (lambda text: unstructured("X-Name", f"{text}a"), WORDS),
+    "phrase": (lambda text: phrase(text, 0), WORDS),
+    "encoded_words": (lambda text: encoded_words(text, 0), WORDS),
+    "Feedback-ID": (lambda text: header_tokens("Feedback-ID", f"{text}\x7f"), WORDS),
+    "List-Id": (lambda text: header_tokens("List-Id", f"{text}\x7f"), WORDS),
+    "Auto-Submitted": (lambda text: header_tokens("Auto-Submitted", f"no{text}\x7f"), WORDS),
+    "References": (lambda text: header_tokens("References", text), WORDS),
+    "address, its name": (partial(header, "To", "{{ x }} <a@example.com>"), WORDS),
+    "address, itself": (partial(header, "To", "{{ x }}"), WORDS),
+    "address, its domain": (partial(header, "To", "a@{{ x }}"), WORDS),
+    "addresses of the template's own": (lambda text: header("To", f"{{{{ x }}}} {text}", "a"), WORDS),
+    "media type": (check_media_type, WORDS),
+    "calendar": (lambda text: request(OCTETS(f"METHOD:{text}\nBEGIN:")), WORDS),
+    "encode_text": (lambda text: encode_text(text, "=_x", "text"), WORDS),
+    "DKIM, header": (lambda text: _canonical_fields(OCTETS(text)), WORDS),
+    "DKIM, body": (lambda text: _canonical_body(OCTETS(text)), WORDS),
+    "marks": (covered, MARKS),
+    "template, images": (lambda text: TEMPLATES_WITH_IMAGES.html(text, "html"), HTML),
+    "HTML tokens": (lambda text: [text_of(text, token) for token in tokens(text) if token.kind == "text"], HTML),
+    "check, HTML": (look_into, HTML),
+    "check, link": (lambda text: look_into(f"<a href='https://{text}'>http://{text} a</a>"), WORDS),
+    "check, gathering": (gather, WORDS),
+    "check, DNS tags": (read_tags, WORDS),
+    "text from HTML": (text_from_html, HTML),
+    "inline_css": (lambda text: inlined(f"<style>b {{ color: red }}</style>{text}"), HTML),
+    "encoded-words read": (decoded, WORDS),
+    "preview, text": (visible, WORDS),
+    "whole message, text": (partial(whole, "\n"), [*MARKS, *PLAIN, "=", "--"]),
+    "whole message, header": (partial(whole, "X-Name: "), [*WORDS, *MARKS]),
+    "whole message, name": (partial(whole, "To: "), [*WORDS, *MARKS]),
+    "whole message, parameters": (partial(whole, "Content-Type: text/plain; "), [*WORDS, ";a=", ';a="', ";a*1="]),
+    "whole message, parts": (
+        partial(whole, "Content-Type: multipart/mixed; boundary=b\n\n"),
+        ["--b\n\n", "--b\n", "-"],
+    ),
+    "message taken apart, header": (partial(taken_apart, "Subject: "), WORDS),
+    "message taken apart, HTML": (partial(taken_apart, "Content-Type: text/html\r\n\r\n"), [*HTML, "cid:", "cid:a@"]),
+    "percent": (percent, [*WORDS, "%", "%(", "%(a)", "%((", "% ", "%9", "%."]),
+    "spreadsheet": (defused, WORDS),
+    "spreadsheet, a formula": (lambda text: defused(f"{text}=1"), WORDS),
+    "values in errors": (lambda text: without_values(text, "…"), WORDS),
+    "wording": (wording, WORDS),
+    "reason": (reason_wording, WORDS),
+    "cause": (cause, WORDS),
+    "MAIL": (mail, WORDS),
+    "xtext": (xtext, WORDS),
+    "utf-8 xtext": (utf8_xtext, WORDS),
+    "canonical": (lambda text: canonical(OCTETS(text)), WORDS),
+    "dots": (lambda text: dot_stuffed(OCTETS(text)), [*WORDS, "\r\n.", "."]),
+    "reply": (_reply, WORDS),
+    **{f"filter {name}": (partial(filled, f"{{{{ x | {name} }}}}"), units) for name, units in JINJA.items()},
+}
+
+
+def growth(work: Callable[[str], object], unit: str) -> float:
+    """How many times the time takes what is twice as long, at the first length at which that can be measured."""
+    length = SHORTEST
+    while (once := spent(work, unit, length)) < MEASURABLE:
+        if length >= LONGEST:
+            return 1.0
+        length *= 2
+    ratio = float("inf")
+    for _ in range(5):  # what else the machine does makes it slower, never faster
+        ratio = min(ratio, spent(work, unit, 2 * length) / once)
+        if ratio <= MOST:
+            break
+        once = max(spent(work, unit, length) for _ in range(2))
+    return ratio
+
+
+def spent(work: Callable[[str], object], unit: str, length: int) -> float:
+    """Seconds of this process for a text of so many characters."""
+    text = unit * (length // len(unit))
+    gc.disable()  # it would look through all there is at some length or other
+    started = time.process_time()
+    try:
+        with suppress(RecordError, UsageError, ValueError):
+            work(text)
+        return time.process_time() - started
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("place", FOREIGN)
+def test_time_grows_with_the_length_and_not_with_its_square(place: str) -> None:
+    work, units = FOREIGN[place]
+    assert {unit: ratio for unit in units if (ratio := growth(work, unit)) > MOST} == {}

@@ -1,0 +1,147 @@
+"""The library as a program meets it: every public name can be asked about, and none shows a secret."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import pydoc
+import typing
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import pytest
+
+import batchsend
+from batchsend import Delivery, Message, RunError, Server, Timeouts, UsageError
+from batchsend.campaign import Attachment, Campaign, Dkim, Dsn, Duration, Rate, check_objects
+from batchsend.delivery.sender import Sender
+
+NAMES = [name for name in batchsend.__all__ if name != "__version__"]
+PUBLIC = [*NAMES, *(("Attachment", "Dkim", "Dsn"))]
+SERVER = {"host": "relay.example.net"}
+MESSAGE = {"from_": "a@example.com", "subject": "x", "text": "x"}
+
+
+def test_the_package_can_be_asked_for_help() -> None:
+    with redirect_stdout(io.StringIO()) as said:
+        pydoc.help(batchsend)
+    assert all(name in said.getvalue() for name in NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_public_name_has_a_signature_and_hints_that_can_be_resolved(name: str) -> None:
+    found = getattr(batchsend, name)
+    inspect.signature(found)
+    typing.get_type_hints(found)
+    if inspect.isclass(found):
+        methods = inspect.getmembers(found, inspect.isfunction)
+        for called, method in [*methods, *inspect.getmembers(found, inspect.ismethod)]:
+            if not called.startswith("_"):
+                typing.get_type_hints(method)
+
+
+@pytest.mark.parametrize("key", ["username", "password", "token"])
+def test_no_secret_is_shown(key: str) -> None:
+    server = Server(**SERVER, **{key: "hunter2"})  # type: ignore[arg-type]
+    assert "hunter2" not in repr(server) + repr([server]) + f"{server}"
+
+
+def test_nor_is_what_a_program_is_given() -> None:
+    server = Server(**SERVER, username="u", token_command=("print-token", "hunter2"))  # type: ignore[arg-type]
+    assert "hunter2" not in repr(server)
+    assert server.token_command == ("print-token", "hunter2")
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys", "says"),
+    [
+        (Delivery, {"max_connections": 0}, "Delivery.max_connections is 0"),
+        (Delivery, {"max_connections": 2.5}, "Delivery.max_connections is 2.5"),
+        (Delivery, {"max_messages": "many"}, "Delivery.max_messages is 'many'"),
+        (Delivery, {"depth": True}, "Delivery.depth is True"),
+        (Delivery, {"rate": "fast"}, "Delivery.rate is 'fast'"),
+        (Delivery, {"rate": Rate(0, 1)}, "Delivery.rate is Rate(0, 1)"),
+        (Delivery, {"rate": 5}, "Delivery.rate is 5"),
+        (Delivery, {"retry_after": Duration(-1)}, "Delivery.retry_after is -1.0"),
+        (Delivery, {"durability": "paper"}, "Delivery.durability is 'paper'"),
+        (Delivery, {"duplicates": None}, "Delivery.duplicates is None"),
+        (Timeouts, {"connect": "soon"}, "Timeouts.connect is 'soon'"),
+        (Timeouts, {"connect": float("nan")}, "Timeouts.connect is nan"),
+        (Server, {**SERVER, "port": 0}, "Server.port is 0"),
+        (Server, {**SERVER, "tls": "perhaps"}, "Server.tls is 'perhaps'"),
+        (Server, {"host": 7}, "Server.host is 7"),
+        (Server, {**SERVER, "password": 7}, "Server.password is '********'"),
+        (Message, {**MESSAGE, "headers": {"X-A": 1}}, "Message.headers is"),
+        (Message, {**MESSAGE, "inline_css": "yes"}, "Message.inline_css is 'yes'"),
+        (Message, {**MESSAGE, "encoding": "8bit"}, "Message.encoding is '8bit'"),
+        (Attachment, {"file": ""}, "Attachment.file is ''"),
+        (Dkim, {"domain": "example.com", "selector": 1, "key_file": "k.pem"}, "Dkim.selector is 1"),
+        (Dsn, {"notify": ("always",)}, "Dsn.notify is ('always',)"),
+    ],
+)
+def test_a_value_that_no_file_could_have_is_refused(kind: type, keys: dict[str, object], says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        kind(**keys)
+    assert caught.value.message.startswith(says)
+    assert (caught.value.remedy or "").startswith("expected ")
+
+
+def test_values_are_taken_as_a_file_has_them() -> None:
+    delivery = Delivery(rate="100/s", retry_after=5, suppress=["a.txt"], timeouts=Timeouts(connect="2s"))  # type: ignore[arg-type]
+    assert (delivery.rate, delivery.retry_after, delivery.timeouts.connect) == (Rate(100, 1), Duration(5), Duration(2))
+    assert delivery.suppress == (Path("a.txt"),)
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ({"host": "a b"}, "Server.host is 'a b'"),
+        ({**SERVER, "username": "u"}, "Server.password is missing"),
+        ({**SERVER, "username": "u", "password": "p", "tls": "none"}, "Server.tls is 'none'"),
+        ({**SERVER, "username": "u", "password": "p\n"}, "Server.password is '********'"),
+        ({**SERVER, "username": "u", "password": "p", "token": "t"}, "Server.token is there besides password"),
+    ],
+)
+def test_a_sender_holds_servers_to_the_rules_of_files(keys: dict[str, object], says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Sender(Server(**keys))  # type: ignore[arg-type]
+    assert caught.value.message.startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        ({**MESSAGE, "headers": {"Cc": "b@example.com"}}, "Message.headers Cc cannot be set"),
+        ({**MESSAGE, "headers": {"X-A": "1", "x-a": "2"}}, "Message.headers x-a is there twice"),
+        ({"from_": "a@example.com", "text": "x"}, "Message.subject is missing"),
+        ({"from_": "a@example.com", "subject": "x"}, "Message has no body"),
+        ({**MESSAGE, "html_file": Path("missing.html")}, "Message.html_file is"),
+    ],
+)
+def test_a_campaign_is_held_to_the_rules_of_files(tmp_path: Path, message: dict[str, object], says: str) -> None:
+    campaign = Campaign(
+        path=tmp_path / "campaign.toml",
+        directory=tmp_path,
+        recipients=tmp_path / "list.csv",
+        results=tmp_path / "results.jsonl",
+        servers=(Server(host="127.0.0.1", port=9, tls="none"),),
+        message=Message(**message),  # type: ignore[arg-type]
+    )
+    with pytest.raises(UsageError) as caught:
+        batchsend.send(campaign)
+    assert caught.value.message.startswith(says)
+    assert not isinstance(caught.value, RunError)
+
+
+@pytest.mark.parametrize("name", ["Content-Language", "X-Any", "Sender"])
+def test_what_a_file_may_set_code_may_set_and_the_other_way_round(tmp_path: Path, name: str) -> None:
+    (tmp_path / "list.csv").write_text("email\n")
+    campaign = Campaign(
+        path=tmp_path / "campaign.toml",
+        directory=tmp_path,
+        recipients=tmp_path / "list.csv",
+        results=tmp_path / "results.jsonl",
+        servers=(Server(host="127.0.0.1", port=9, tls="none"),),
+        message=Message(**MESSAGE, headers={name: "a@example.com"}),  # type: ignore[arg-type]
+    )
+    check_objects(campaign)
