@@ -26,11 +26,6 @@ def recipients_option(command: Command) -> Command:
     )(command)
 
 
-def notice(text: str) -> None:
-    """Tell the user something while a run goes on."""
-    say(f"batchsend: {text}")
-
-
 def say(line: str) -> None:
     """Print a line on standard error. Nobody reading it any more is no reason to end a run or change its exit code."""
     with suppress(OSError):
