@@ -1,16 +1,28 @@
-"""What every test may use: each asynchronous test runs under pytest-asyncio, on asyncio's own loop and on uvloop."""
+"""What every test may use: the event loops of asynchronous tests, and the tiers that a run may leave out."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 import uvloop
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+from tests.servers.requirements import EVERYTHING_IS_HERE, ROOT_MAY_EVERYTHING
 
-    import pytest
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping
+
+HERE = Path(__file__).parent
+
+# The tiers that `--quick` leaves out, each with the folder all of whose tests belong to it; any other test joins a tier
+# by its marker.
+LEFT_OUT_WHEN_QUICK = {"servers": "servers", "crash": "crash", "slow": "benchmarks"}
+
+_LEFT_OUT = pytest.StashKey[dict[str, int]]()
+_KEY = "left out"
 
 
 def pytest_asyncio_loop_factories(
@@ -22,3 +34,73 @@ def pytest_asyncio_loop_factories(
     ``@pytest.mark.asyncio(loop_factories=["asyncio"])``.
     """
     return {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    tiers = ", ".join(LEFT_OUT_WHEN_QUICK)
+    parser.addoption("--quick", action="store_true", help=f"leave out the tiers that take long or much: {tiers}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_LEFT_OUT] = {}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests of a folder that is a tier; leave out what `--quick` does not run, and count it."""
+    left_out, kept = [], []
+    count = Counter[str]()
+    quick = config.getoption("--quick")
+    for item in items:
+        for tier, folder in LEFT_OUT_WHEN_QUICK.items():
+            if item.path.is_relative_to(HERE / folder):
+                item.add_marker(tier)
+        tiers = [tier for tier in LEFT_OUT_WHEN_QUICK if item.get_closest_marker(tier)]
+        if quick and tiers:
+            count[tiers[0]] += 1
+            left_out.append(item)
+        else:
+            kept.append(item)
+    config.stash[_LEFT_OUT] = dict(count)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where everything must be there, a test that is skipped has failed: what it needs is missing."""
+    report = yield
+    if EVERYTHING_IS_HERE and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if ROOT_MAY_EVERYTHING not in reason:
+            report.outcome = "failed"
+            report.longrepr = f"everything must be there, and this was left out: {reason}"
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where several processes share the tests, tell the one that speaks to the user what was left out."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output[_KEY] = session.config.stash[_LEFT_OUT]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    """A process of pytest-xdist has ended: each of them saw all tests."""
+    node_config: pytest.Config = getattr(node, "config")  # noqa: B009 - pytest-xdist says nothing of its types
+    node_config.stash[_LEFT_OUT] = getattr(node, "workeroutput", {}).get(_KEY, {})
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Say as the last line which tiers were left out."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is None or not config.getoption("--quick"):
+        return
+    tiers = [f"{tier} ({count})" for tier, count in sorted(config.stash[_LEFT_OUT].items())]
+    skipped = len(terminal.stats.get("skipped", ()))
+    wanting = [f"{skipped} for want of what they need"] if skipped else []
+    terminal.write_line(
+        f"left out, in tests: {', '.join([*tiers, *wanting]) or 'none'}; `make test-all` runs everything"
+    )

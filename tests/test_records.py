@@ -561,6 +561,7 @@ def standard_input() -> Iterator[Callable[[bytes], None]]:
         zstd.compress(b"a,b\n1,2\n3,4\n"),
         b"\xef\xbb\xbfa;b\r\n1;2\r\n3;4",
     ],
+    ids=["plain", "gzip", "zstd", "byte order mark"],
 )
 def test_standard_input_is_known_by_its_content(standard_input: Callable[[bytes], None], content: bytes) -> None:
     standard_input(content)

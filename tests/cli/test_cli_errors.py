@@ -11,6 +11,7 @@ import pytest
 from batchsend.sink import Sink, SinkOptions
 from tests.cli.commandline import THREE, complaint, invoke, make_campaign, outcomes, serving
 from tests.delivery.harness import CountingServer
+from tests.servers.requirements import ROOT_MAY_EVERYTHING
 from tests.tools.faulty import ACCEPT, Action, refuse
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def test_a_recipients_file_that_is_no_table(tmp_path: Path, capsys: Capture) -> 
     assert "Traceback" not in ended.errors
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
+@pytest.mark.skipif(os.geteuid() == 0, reason=ROOT_MAY_EVERYTHING)
 def test_files_that_may_not_be_read_or_written(tmp_path: Path, capsys: Capture) -> None:
     campaign = make_campaign(tmp_path)
     (tmp_path / "recipients.csv").chmod(0)

@@ -14,6 +14,7 @@ from batchsend.cli import batchsend
 from batchsend.cli.manual import plain, subjects
 from batchsend.cli.roff import Page
 from batchsend.outcome import DeliveryResult
+from batchsend.version import __version__, compiled
 from tests.cli.commandline import ROOT, WITHIN, complaint, ended, environment, invoke, process
 from tests.cli.terminal import Terminal
 from tests.servers.requirements import program
@@ -170,4 +171,5 @@ def test_words_are_completed(words: str, last: int, expected: str) -> None:
 
 def test_the_package_runs_as_a_module() -> None:
     result = ended(process("--version"))
-    assert (result.code, result.output.split()[0]) == (0, "batchsend")
+    kind = "compiled" if compiled() else "pure Python"
+    assert (result.code, result.output) == (0, f"batchsend {__version__} ({kind})\n")

@@ -105,7 +105,7 @@ async def test_what_xtext_reserves_is_written_in_it() -> None:
     work = submission(recipient="a+b=c@example.com", message_id="<b+1=2.1@example.com>")
     told = await said(asking(), work)
     assert told.mail == [" ENVID=b+2B1+3D2.1@example.com"]
-    assert told.rcpt == [' NOTIFY=FAILURE ORCPT=rfc822;"a+20b>+2B+3D\\"c"@example.com']
+    assert told.rcpt == [" NOTIFY=FAILURE ORCPT=rfc822;a+2Bb+3Dc@example.com"]
 
 
 async def test_an_address_in_another_script_is_written_by_its_code_points() -> None:

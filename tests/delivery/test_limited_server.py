@@ -20,6 +20,8 @@ from tests.tools.faulty import ACCEPT, Action, refuse
 if TYPE_CHECKING:
     from tests.tools.wire import Wire
 
+pytestmark = pytest.mark.slow
+
 LONG = "BATCHSEND_LONG" in os.environ
 MESSAGES = 2000 if LONG else 300
 SECONDS = 10 if LONG else 2

@@ -109,6 +109,7 @@ async def test_a_server_that_never_reads_the_content_is_left_and_nothing_is_in_d
     assert account.outcomes == {1: Outcome.ACCEPTED}
 
 
+@pytest.mark.slow
 async def test_a_server_that_reads_slowly_gets_it_all() -> None:
     """Each pause is shorter than the time-out, all together are longer; at their end much is still to be sent."""
     large = b"Subject: x\r\n\r\n" + (b"x" * 70 + b"\r\n") * 200_000
@@ -129,6 +130,7 @@ async def test_a_server_that_reads_slowly_gets_it_all() -> None:
         assert [message.content for message in peer.messages] == [large]
 
 
+@pytest.mark.slow
 @pytest.mark.interpreted
 async def test_a_server_that_reads_too_slowly_is_left_and_nothing_is_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some octets leave all the time, fewer than what counts as reading: here, a gigabyte a second."""
@@ -162,6 +164,7 @@ class _Background:
         self.tasks.add(asyncio.get_running_loop().create_task(go_on()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 async def test_ten_megabytes_a_message_arrive_as_they_were(mode: str) -> None:
     depth = MODES[mode].depth

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from tests.servers.relay import Relay
     from tests.servers.stored import Stored
 
-pytestmark = pytest.mark.servers
-
 # What follows the header email,name,share; and what the log must say about it.
 BAD_CSV_ROWS = (
     (b"two@example.com,Two", "2 fields where the header has 3"),
