@@ -342,6 +342,8 @@ class Slots:
             if not attempt.done():
                 attempt.cancel()  # the slot itself is being cancelled
                 await asyncio.wait((attempt,))
+                if not attempt.cancelled() and attempt.exception() is None:
+                    attempt.result().transport.abort()  # it was open already, and nobody is there to take it
             self._changed.notify()
         if attempt.cancelled():
             return None

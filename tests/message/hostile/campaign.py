@@ -108,11 +108,14 @@ class Asked(NamedTuple):
     attachments: tuple[bytes, ...]
 
 
+_INVISIBLE = "".join(map(chr, (0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, 0x00AD, 0x200E, 0x200F)))
+
+
 def asked(fields: dict[str, Any]) -> Asked:
     """What to find in the message for a record that was sent."""
     link, tag = _shown(fields["link"]), _shown(fields["tag"])
     return Asked(
-        recipient=_with_ascii_domain(fields["email"]),
+        recipient=_with_ascii_domain(_without_what_is_around(fields["email"])),
         sender=_with_ascii_domain(f"bounce+{_shown(fields['token'])}@mail.example.com"),
         from_name=_header_text(fields["sender"]),
         to_name=_header_text(fields["name"]),
@@ -139,6 +142,12 @@ def _shown(value: object) -> str:
 def _header_text(value: object) -> str:
     """Tabs are spaces, and white space around a text is not part of it."""
     return _shown(value).replace("\t", " ").strip(" ")
+
+
+def _without_what_is_around(address: str) -> str:
+    """White space and invisible characters around an address are not part of it; nor is ``mailto:``."""
+    bare = address.strip().strip(_INVISIBLE).strip()
+    return bare[len("mailto:") :].strip() if bare.lower().startswith("mailto:") else bare
 
 
 def _with_ascii_domain(address: str) -> str:
