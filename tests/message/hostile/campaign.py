@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import idna
@@ -108,7 +109,8 @@ class Asked(NamedTuple):
     attachments: tuple[bytes, ...]
 
 
-_INVISIBLE = "".join(map(chr, (0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, 0x00AD, 0x200E, 0x200F)))
+# Every character of the category Cf: zero-width, joiners, byte-order marks, marks of writing direction.
+_INVISIBLE = "".join(chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) == "Cf")
 
 
 def asked(fields: dict[str, Any]) -> Asked:
