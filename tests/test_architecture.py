@@ -44,7 +44,7 @@ SEES_EVERYTHING = {"run", "cli", "__init__", "__main__"}
 
 INPUT_AND_OUTPUT = {"asyncio", "anyio", "socket", "ssl", "time", "os", "io", "pathlib", "threading", "selectors"}
 
-MAX_FILE = 400
+MAX_FILE = 600
 MAX_FUNCTION = 50
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
@@ -14,7 +15,7 @@ from batchsend.cli.options import SendingOptions, sending_options
 from batchsend.cli.sending import Sending
 from batchsend.loop import run
 from batchsend.recipients.spool import spool
-from batchsend.results.log import refuse_used
+from batchsend.results.claim import Claim
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,9 +50,12 @@ def send(
         raise click.UsageError("--sandbox and --server exclude each other", click.get_current_context())
     overrides = options.overrides(recipients=recipients, results=results)
     loaded = load(campaign, overrides=overrides, resolve_credentials=not (options.sandboxed or options.dry_run))
-    if loaded.recipients == "-" and not (no_spool or options.dry_run):
-        refuse_used(loaded.results)
-        loaded = msgspec.structs.replace(loaded, recipients=spool(loaded.results))
-    again = None if loaded.recipients == "-" else options.resume_command(loaded.results)
-    sending = Sending(loaded, options, console, again=again, only=only, overrides=overrides.held)
-    return run(lambda: sending.send(sandboxed=options.sandboxed))
+    with ExitStack() as stack:
+        claim = None
+        if loaded.recipients == "-" and not (no_spool or options.dry_run):
+            # First the lock: what comes by standard input is kept beside the log.
+            claim = stack.enter_context(Claim(loaded.results))
+            loaded = msgspec.structs.replace(loaded, recipients=spool(loaded.results))
+        again = None if loaded.recipients == "-" else options.resume_command(loaded.results)
+        sending = Sending(loaded, options, console, again=again, only=only, overrides=overrides.held, claim=claim)
+        return run(lambda: sending.send(sandboxed=options.sandboxed))

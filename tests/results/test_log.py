@@ -15,7 +15,8 @@ import pytest
 
 from batchsend.errors import RunError, UsageError
 from batchsend.outcome import DeliveryResult, Outcome, Stage
-from batchsend.results.log import ResultsLog, refuse_used
+from batchsend.results.claim import refuse_used
+from batchsend.results.log import ResultsLog
 from batchsend.results.run import RecipientsFile, Run
 
 if TYPE_CHECKING:
