@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
@@ -12,9 +13,10 @@ from batchsend.cli.campaigns import campaign_argument, recipients_option
 from batchsend.cli.console import Console, pass_console
 from batchsend.cli.options import SendingOptions, sending_options
 from batchsend.cli.sending import Sending
+from batchsend.cli.signals import ending_at_once
 from batchsend.loop import run
 from batchsend.recipients.spool import spool
-from batchsend.results.log import refuse_used
+from batchsend.results.claim import Claim
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,9 +55,13 @@ def send(
         raise click.UsageError("--sandbox and --server exclude each other", click.get_current_context())
     overrides = options.overrides(recipients=recipients, results=results)
     loaded = load(campaign, overrides=overrides, resolve_credentials=not (options.sandboxed or options.dry_run))
-    if loaded.recipients == "-" and not (no_spool or options.dry_run):
-        refuse_used(loaded.results)
-        loaded = msgspec.structs.replace(loaded, recipients=spool(loaded.results))
-    again = None if loaded.recipients == "-" else options.resume_command(loaded.results)
-    sending = Sending(loaded, options, console, again=again, only=only, overrides=overrides.held)
-    return run(lambda: sending.send(sandboxed=options.sandboxed))
+    with ExitStack() as stack:
+        claim = None
+        if loaded.recipients == "-" and not (no_spool or options.dry_run):
+            # First the lock: what comes by standard input is kept beside the log.
+            claim = stack.enter_context(Claim(loaded.results))
+            with ending_at_once():
+                loaded = msgspec.structs.replace(loaded, recipients=spool(loaded.results))
+        again = None if loaded.recipients == "-" else options.resume_command(loaded.results)
+        sending = Sending(loaded, options, console, again=again, only=only, overrides=overrides.held, claim=claim)
+        return run(lambda: sending.send(sandboxed=options.sandboxed))

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     import ssl
     from collections import Counter
     from collections.abc import AsyncIterator, Iterator, Mapping
+    from pathlib import Path
 
     from batchsend.campaign import Campaign
     from batchsend.cli.console import Console
     from batchsend.cli.options import SendingOptions
+    from batchsend.results.claim import Claim
     from batchsend.results.resumption import Resumption
 
 
@@ -39,6 +41,7 @@ class Sending:
         resumption: The earlier run that this one goes on with, or None.
         only: Where the recipients file is a results log: the outcomes and codes of the records to send to.
         overrides: What the command line has said about where and how to send, for the run line.
+        claim: The results log, where it is locked already.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Sending:
         resumption: Resumption | None = None,
         only: tuple[str, ...] = (),
         overrides: Mapping[str, str | int],
+        claim: Claim | None = None,
     ) -> None:
         self._campaign = campaign
         self._options = options
@@ -59,6 +63,7 @@ class Sending:
         self._resumption = resumption
         self._only = only
         self._overrides = overrides
+        self._claim = claim
         self._signals = Signals(console)
         self._batch: Batch | None = None
 
@@ -97,7 +102,7 @@ class Sending:
                 self._console.notice(f"to go on: {self._again}")
             return 128 + self._signals.received
         if failure is not None:
-            raise self._with_way_on(failure)
+            raise self._with_way_on(failure, batch)
         return 0 if batch.complete else 1
 
     def _received(self, failure: RunError | None) -> int:
@@ -122,13 +127,16 @@ class Sending:
             server=server,
             only=self._only,
             overrides=self._overrides,
+            claim=self._claim,
         )
         return await in_abandoned_thread(make)
 
-    def _with_way_on(self, failure: RunError) -> RunError:
+    def _with_way_on(self, failure: RunError, batch: Batch) -> RunError:
         if self._again is None:
             return failure
         way_on = f"to go on: {self._again}"
+        if self._resumption is None and not batch.summary.records and _is_empty(self._campaign.results):
+            way_on = "send it again: nothing was sent"
         return RunError(failure.message, remedy=f"{failure.remedy}; then, {way_on}" if failure.remedy else way_on)
 
     async def _run(self, campaign: Campaign, context: ssl.SSLContext | None, *, server: str | None) -> RunError | None:
@@ -177,10 +185,20 @@ class Sending:
         if self._resumption is not None:
             described["campaign"] = {outcome.value: batch.counts[outcome] for outcome in Outcome}
             afterwards = [f"all runs together: {' · '.join(_named(batch.counts))}", *afterwards]
+        if summary.left and self._again is not None and not self._options.dry_run:
+            afterwards = [*afterwards, f"to send to those who are left: {self._again}"]
         if self._options.as_json:
             click.echo(orjson.dumps(described).decode())
         if self._console.as_json or not self._options.as_json:
             self._console.end([*summary.lines(), *afterwards], **described, notes=afterwards)
+
+
+def _is_empty(log: Path) -> bool:
+    """Whether there is no log that could be gone on with."""
+    try:
+        return log.stat().st_size == 0
+    except OSError:
+        return True
 
 
 def _named(counts: Counter[Outcome]) -> Iterator[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
 
 import anyio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from batchsend.cli.console import Console
 
@@ -42,6 +43,21 @@ class Signals:
                 self.received = number
                 stop(f"stopped by {number.name}")
                 self._console.notice(f"{number.name}: nothing new is sent, replies are awaited; again to stop at once")
+
+
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Nothing is sent yet: a signal ends the command at once, as Ctrl-C does, and what was begun is taken away."""
+
+    def end(number: int, frame: object) -> NoReturn:  # noqa: ARG001 - the signature of a handler
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in _heeded() if number is not signal.SIGINT}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _heeded() -> list[signal.Signals]:

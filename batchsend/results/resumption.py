@@ -40,6 +40,7 @@ class Resumption:
         account: What the log says; its tally also counts `in_flight`.
         in_flight: What the journal knows and the log does not: answered or in doubt, to be written to the log.
         counts: The records by outcome, ``in_flight`` included.
+        distrusted: There is a journal, and what it says was not believed.
 
     Raises:
         UsageError: On entry: the log cannot be read or another run is at work on it; or what was in flight cannot be
@@ -50,6 +51,7 @@ class Resumption:
         self.path = path
         self.in_flight: list[Entry] = []
         self.counts: Counter[Outcome] = Counter()
+        self.distrusted = False
         self._choice = choice
         self._accept_duplicates = accept_duplicates
         self._with_code = bytearray()  # of each record: whether its last outcome has a code that is asked for
@@ -60,7 +62,14 @@ class Resumption:
         try:
             visit = self._look_at_codes if self._choice.asks_for_codes else None
             left = self._journal()
-            self.account: RunAccount = read_account(self.path, self._file, visit=visit, sound=sound_octets(left))
+            self.account: RunAccount = read_account(
+                self.path,
+                self._file,
+                visit=visit,
+                sound=sound_octets(left),
+                since=None if left is None or isinstance(left, JournalError) or left.rebooted else left.log_size,
+                covered=() if left is None or isinstance(left, JournalError) else {e.record for e in left.entries},
+            )
             tally = self.account.tally
             self.in_flight = news(self._left_behind(left), tally)
             for entry in self.in_flight:
@@ -123,6 +132,7 @@ class Resumption:
         except JournalError:
             if not self._accept_duplicates:
                 raise
+            self.distrusted = left is not None
             return self._torn()
         return left.entries if left is not None else []
 
@@ -134,6 +144,10 @@ class Resumption:
             return
         if left.run != account.run.id:
             raise _unknown(f"{journal_path(self.path)} is the journal of another run ({left.run})")
+        # A run's line is written after its journal is made; until then, the line of the run before is the last one.
+        is_older = left.begun is not None and left.begun not in (account.begun, account.size)
+        if is_older or account.uncovered is not None:
+            raise _unknown(f"{journal_path(self.path)} is an older journal of the run: its log has gone on since")
         missing = left.log_size - account.size - account.torn
         if missing > 0:
             raise _unknown(f"{self.path} is {missing:,} octets shorter than it was: outcomes are lost at its end")

@@ -27,16 +27,16 @@ from batchsend.recipients.addressees import Addressees
 from batchsend.recipients.exclusion import Exclusion
 from batchsend.recipients.fingerprint import FileWatch, describe, require_continued
 from batchsend.recipients.selection import select
+from batchsend.results.claim import refuse_used
 from batchsend.results.groupsync import GroupSync
 from batchsend.results.ledger import Ledger
-from batchsend.results.log import refuse_used
 from batchsend.results.run import RecipientsFile, Run, SuppressionFile
 from batchsend.run import recovery
 from batchsend.run.accounting import Accounting, PoolStoppedError
 from batchsend.run.producer import Producer
 from batchsend.run.retry import RetryQueue
 from batchsend.run.second_pass import SecondPass
-from batchsend.run.summary import Summary
+from batchsend.run.summary import MOST_LEFT, Summary
 from batchsend.version import __version__
 
 if TYPE_CHECKING:
@@ -46,7 +46,11 @@ if TYPE_CHECKING:
 
     from batchsend.delivery.statistics import PoolStatistics
     from batchsend.outcome import DeliveryResult
+    from batchsend.results.claim import Claim
     from batchsend.results.resumption import Resumption
+
+_LOOK_EVERY = 1.0
+"""Seconds between two looks at whether log and journal are still where they were."""
 
 
 class Batch:
@@ -61,6 +65,7 @@ class Batch:
         server: What the run line calls the server; None for the campaign's first one.
         only: Where the recipients file is a results log: the outcomes and codes of the records to send to.
         overrides: What was said in place of the campaign file, for the run line; None: as the earlier run has it.
+        claim: The results log of a new run, where it is locked already.
 
     Attributes:
         id: The run's identity: in the log's run line and in every Message-ID.
@@ -81,6 +86,7 @@ class Batch:
         server: str | None = None,
         only: tuple[str, ...] = (),
         overrides: Mapping[str, str | int] | None = None,
+        claim: Claim | None = None,
     ) -> None:
         check_objects(campaign)
         if overrides is None:
@@ -93,6 +99,7 @@ class Batch:
         self.id = _new_id() if resumption is None else resumption.account.run.id
         self.summary = Summary(results=campaign.results)
         self._resumption = resumption
+        self._claim = claim
         self._server = server or f"{campaign.servers[0].host}:{campaign.servers[0].port}"
         self._only = only
         self._recipients = (
@@ -101,6 +108,7 @@ class Batch:
             else require_continued(resumption.account.run.recipients, campaign.recipients, resumption.path)
         )
         self._watch: FileWatch | None = None
+        self._first: Producer | None = None
         self._overrides = overrides
         self._selection = select(campaign.recipients, only)
         self._durable = campaign.delivery.durability == "power"
@@ -194,7 +202,7 @@ class Batch:
                 if self.summary.stopped is not None:
                     pool.stop()
                 try:
-                    await self._send(pool, dispatch, disk)
+                    await self._send(pool, dispatch, ledger, disk)
                 except RunError as error:
                     self.summary.stopped = error.message
                     raise
@@ -258,7 +266,12 @@ class Batch:
         relays = len(self.campaign.servers)
         capacity = 4 * relays * (delivery.max_connections + 1) * min(delivery.depth, delivery.max_messages)
         return Ledger(
-            self.campaign.results, line, capacity=capacity, resumption=self._resumption, durable=self._durable
+            self.campaign.results,
+            line,
+            capacity=capacity,
+            resumption=self._resumption,
+            claim=self._claim,
+            durable=self._durable,
         )
 
     def _retries(self) -> RetryQueue:
@@ -289,8 +302,8 @@ class Batch:
             was_offered=past.was_offered,
         )
 
-    async def _send(self, pool: Pool, dispatch: Accounting, disk: GroupSync | None) -> None:
-        """Run producer and pool side by side until the pool is done, and what syncs the account."""
+    async def _send(self, pool: Pool, dispatch: Accounting, ledger: Ledger, disk: GroupSync | None) -> None:
+        """Run producer and pool side by side until the pool is done, and what syncs the account and looks after it."""
         again = SecondPass(self.campaign, self._composer, self._suppression, self._watch, self._notice)
         failure: RunError | None = None
 
@@ -305,6 +318,7 @@ class Batch:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(produce)
+            tasks.start_soon(_look_after, ledger, pool)
             if disk is not None:
                 tasks.start_soon(disk.run)
             try:
@@ -314,6 +328,8 @@ class Batch:
             tasks.cancel_scope.cancel()
         if (failure := failure or again.cut_short) is not None:
             raise failure
+        if self._first is not None:
+            self.summary.left = await anyio.to_thread.run_sync(self._first.count_left, MOST_LEFT)
 
     async def _produce(self, pool: Pool, dispatch: Accounting, again: SecondPass) -> None:
         """All records once, and the deferred ones again: while the first pass goes on, and after it."""
@@ -323,7 +339,8 @@ class Batch:
             if due := dispatch.due():
                 await again.run(due, pool, dispatch)
 
-        await self._first_pass(dispatch.withheld).run(hand_over)
+        self._first = self._first_pass(dispatch.withheld)
+        await self._first.run(hand_over)
         await again.look()
         while again.cut_short is None and (chosen := await dispatch.wait()) is not None:
             await again.run(chosen, pool, dispatch)
@@ -390,6 +407,16 @@ def send(campaign: Campaign | Path | str, *, limit: int | None = None) -> Summar
     """
     loaded = campaign if isinstance(campaign, Campaign) else load(Path(campaign))
     return run(lambda: Batch(loaded, limit=limit).run())
+
+
+async def _look_after(ledger: Ledger, pool: Pool) -> None:
+    """Stop the pool when something has been done to the account, until cancelled: what is sent then would be lost."""
+    try:
+        while True:
+            await anyio.sleep(_LOOK_EVERY)
+            ledger.look()
+    except RunError as error:
+        pool.stop(error)
 
 
 def _new_id() -> str:

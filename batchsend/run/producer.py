@@ -65,6 +65,7 @@ class Producer:
         self._suppression = suppression
         self._report = report
         self._left = limit
+        self._beyond = 0  # records that were read and not taken any more
         self._next_attempt = next_attempt
         self._last = last
         self._addressees = addressees
@@ -88,6 +89,23 @@ class Producer:
                 # Nothing was waited for: without this, a long row of records that are not sent would stop the loop.
                 await anyio.lowlevel.checkpoint()
 
+    def count_left(self, most: int) -> int | None:
+        """How many records are left that would have been taken without a limit, counted up to ``most``.
+
+        Reads on; to be called once, after `run`. None where the records come by a pipe, for more may come.
+
+        Raises:
+            RunError: The file cannot be read further.
+        """
+        if self._left != 0:
+            return 0
+        if self._reader.blocking:
+            return None
+        left, wanted = self._beyond, self._next_attempt
+        while left < most and (rows := self._reader.read(1000)):
+            left += len(rows) if wanted is None else sum(1 for row in rows if wanted(row.number))
+        return min(left, most)
+
     async def _rows(self) -> list[Record | BadRecord]:
         if self._reader.blocking:
             return await anyio.to_thread.run_sync(self._reader.read, self._most(), abandon_on_cancel=True)
@@ -104,6 +122,7 @@ class Producer:
                 self._remember((row for row in rows if not self._next_attempt(row.number)), self._addressees)
             rows = chosen
         if self._left is not None:
+            self._beyond = max(0, len(rows) - self._left)
             rows = rows[: self._left]
             self._left -= len(rows)
         return rows

@@ -12,6 +12,9 @@ from batchsend.figures import duration
 from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.report.kinds import kind_of
 
+MOST_LEFT = 100_000
+"""Records beyond a limit that are counted: it takes a fraction of a second."""
+
 _KINDS_SHOWN = 8
 _KINDS_KEPT = 1000
 _SHOWN = 100
@@ -34,6 +37,8 @@ class Summary:
         elapsed: Seconds the run has taken.
         stopped: Why the run ended before all records were done, or None.
         learned: What the server has shown it allows, by the name of the option that would set it.
+        left: Records that the run was not to take, because it was given a limit; of more than `MOST_LEFT` so many; None
+            where that cannot be known.
     """
 
     results: Path | None = None
@@ -45,6 +50,7 @@ class Summary:
     elapsed: float = 0.0
     stopped: str | None = None
     learned: dict[str, float] = field(default_factory=dict)
+    left: int | None = 0
     _examples: dict[tuple[Outcome, str], str] = field(default_factory=dict, repr=False)
 
     def count(self, result: DeliveryResult, earlier: DeliveryResult | None = None) -> None:
@@ -117,6 +123,7 @@ class Summary:
             "results": str(self.results) if self.results else None,
             "stopped": self.stopped,
             "learned": self.learned,
+            "left": self.left,
         }
 
     def lines(self) -> Iterator[str]:
@@ -132,6 +139,9 @@ class Summary:
         if len(kinds) > _KINDS_SHOWN:
             others = len(kinds) - _KINDS_SHOWN
             yield f"        … and {others:,} other kind{'' if others == 1 else 's'}"
+        if self.left:
+            number = f"more than {MOST_LEFT:,}" if self.left >= MOST_LEFT else f"{self.left:,}"
+            yield f"left by --limit: {number} record{'' if self.left == 1 else 's'}"
         if self.learned:
             found = ", ".join(f"{name} = {value:g}" for name, value in self.learned.items())
             yield f"learned from the server: {found}"

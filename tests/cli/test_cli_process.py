@@ -125,7 +125,7 @@ def test_a_signal_before_standard_input_has_said_anything(
         running.kill()
     assert ended_with in (code, -number)
     assert "Traceback" not in errors
-    assert not (tmp_path / "results.jsonl").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["campaign.toml", "recipients.csv"]
 
 
 def reads_standard_input(pid: int) -> bool:

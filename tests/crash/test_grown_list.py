@@ -280,3 +280,31 @@ async def test_a_list_that_is_touched_or_grows_during_the_run_is_read_again(tmp_
         assert built.taken == everybody_once(8)
         assert await built.resume() == 0
         assert built.taken == everybody_once(9)
+
+
+async def test_a_list_that_changes_while_it_is_read_again_is_read_no_further(tmp_path: Path) -> None:
+    """Not all of it is read at once; what comes after the change may be of others."""
+    offered: set[str | None] = set()
+    again: list[str | None] = []
+
+    def decide(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        if stage is not Stage.CONTENT:
+            return ACCEPT
+        if recipient not in offered:
+            offered.add(recipient)
+            return refuse(451)
+        again.append(recipient)
+        if len(again) == 500:  # in the midst of the pass that offers the most of them
+            remove_a_row(built.recipients)
+        return ACCEPT
+
+    built: House
+    async with house(tmp_path, records=1000, decide=decide, delivery='retry_after = "300ms"') as built:
+        list_ = built.recipients.read_bytes()
+        assert await built.send() == 3
+        assert len(set(built.taken) - set(map(address, range(1, 1001)))) == 0
+        assert set(built.taken.values()) == {1}
+        assert len(built.taken) < 1000
+        built.recipients.write_bytes(list_)
+        assert await built.resume() == 0
+        assert built.taken == everybody_once(1000)

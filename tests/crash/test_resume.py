@@ -97,10 +97,16 @@ async def test_dry_run_says_what_would_be_sent_and_changes_nothing(tmp_path: Pat
 
 async def test_limit_counts_what_is_sent(tmp_path: Path) -> None:
     async with house(tmp_path, records=100) as built:
-        assert await built.send("--limit", "40") == 0
+        assert await built.send("--limit", "40", "--json") == 0
+        assert json.loads(built.output.splitlines()[-1])["left"] == 60
+        said = len(built.output)
         assert await built.resume("--limit", "35") == 0
         assert set(built.last) == set(range(1, 76))
-        assert await built.resume() == 0
+        assert "left by --limit: 25 records\n" in built.output[said:]
+        assert f"to send to those who are left: batchsend resume {built.results}\n" in built.output[said:]
+        said = len(built.output)
+        assert await built.resume("--limit", "25") == 0
+        assert "left" not in built.output[said:], "there is nobody left"
         assert built.taken == {address(record): 1 for record in range(1, 101)}
 
 

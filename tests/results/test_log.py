@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from batchsend.errors import RunError, UsageError
 from batchsend.outcome import DeliveryResult, Outcome, Stage
-from batchsend.results.log import ResultsLog, refuse_used
+from batchsend.results.claim import refuse_used
+from batchsend.results.log import ResultsLog
 from batchsend.results.reader import read_account
 from batchsend.results.run import RecipientsFile, Run, SuppressionFile
 
