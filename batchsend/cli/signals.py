@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 import anyio
+from anyio import open_signal_receiver  # now, not when it is used: there may be no descriptor left to read it by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +36,7 @@ class Signals:
             stop: Called with the reason at the first one.
             scope: Cancelled at the second one.
         """
-        with anyio.open_signal_receiver(*_heeded()) as signals:
+        with open_signal_receiver(*_heeded()) as signals:
             async for number in signals:
                 if self.received is not None:
                     scope.cancel()

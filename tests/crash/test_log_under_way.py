@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from tests.crash.house import House
 
-pytestmark = pytest.mark.anyio
 
 RECORDS = 2000
 SLOWLY = 'max_connections = 2\nrate = "500/s"'
