@@ -102,7 +102,7 @@ async def check_three_records(name: str, stage: Stage, mode: str, expected: list
         happened.append(stage)
         return fault(name, stage)
 
-    how = options(depth=depth, connect=0.3, greeting=0.3, ehlo=0.3, mail=0.3, rcpt=0.3, data=0.3, content=0.3, quit=0.3)
+    how = options(depth=depth, connect=5, greeting=1, ehlo=1, mail=0.3, rcpt=0.3, data=0.3, content=0.3, quit=0.3)
     async with serve(decide, mode) as peer:
         account = await deliver(peer, submissions(3), how)
     assert happened, "the fault did not happen"
