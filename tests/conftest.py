@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import uvloop
+from hypothesis import HealthCheck, settings
 
 from tests.servers.requirements import EVERYTHING_IS_HERE, ROOT_MAY_EVERYTHING
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
 HERE = Path(__file__).parent
+
+# How long an example takes says how busy the machine is: it is no test's business.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 # The tiers that `--quick` leaves out, each with the folder all of whose tests belong to it; any other test joins a tier
 # by its marker.

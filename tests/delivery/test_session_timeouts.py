@@ -100,12 +100,13 @@ async def test_a_server_that_keeps_quit_unanswered_does_not_hold_up_the_end() ->
     assert account.outcomes == {1: Outcome.ACCEPTED}
 
 
+@pytest.mark.slow
 async def test_a_server_that_never_reads_the_content_is_left_and_nothing_is_in_doubt() -> None:
     """The content does not fit into the buffers in between: its end never left, and nothing can have been taken."""
     large = b"Subject: x\r\n\r\n" + (b"x" * 70 + b"\r\n") * 200_000
     script: list[Step] = [*GREETED, *OFFERED, reply("250 ok", "250 ok", "354 go"), StopReading(), ReadToEnd()]
     async with ScriptedServer(script, [*GREETED, *TAKEN, *GONE], receive_buffer=4096) as peer:
-        account = await deliver(peer, submissions(1, content=large), options(content=0.3))
+        account = await deliver(peer, submissions(1, content=large), options(content=1.5))
     assert account.outcomes == {1: Outcome.ACCEPTED}
 
 
