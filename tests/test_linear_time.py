@@ -301,7 +301,7 @@ def growth(work: Callable[[str], object], unit: str) -> float:
             return 1.0
         length *= 2
     ratio = float("inf")
-    for _ in range(5):  # what else the machine does makes it slower, never faster
+    for _ in range(15):  # what else the machine does makes it slower, never faster; a square stays one each time
         ratio = min(ratio, spent(work, unit, 2 * length) / once)
         if ratio <= MOST:
             break
