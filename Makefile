@@ -3,25 +3,44 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 COMPILED := .venv/compiled
+SNIFFIO := .venv/sniffio
 # The compiled modules before those of the checkout, in every process that is started from here.
 WITH_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED)/lib:$(CURDIR)
+# Where `.ci/servers` puts what cannot be installed.
+UNPACKED := $(or $(BATCHSEND_SERVERS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/batchsend-tests)
+# Tests wait more than they compute, and share the machine's cores.
+PYTEST := $(BIN)/pytest -n auto
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-compiled check bench bench-setup readme format clean
+.PHONY: help demo test test-all test-compiled test-sniffio check dist bench bench-setup docs format clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
 demo: $(INSTALLED)  ## send the welcome sample through the embedded server
 	$(BIN)/batchsend send samples/welcome/campaign.toml --sandbox --results $$(mktemp -d)/results.jsonl
 
-test: $(INSTALLED)  ## every tier of the tests that this machine can run
-	$(BIN)/pytest
+test: $(INSTALLED)  ## what needs no server and little time, in under two minutes; says which tiers it left out
+	$(PYTEST) --quick $(TESTS)
 
-test-compiled: $(COMPILED)/.built  ## the same, or TESTS=…, against the compiled hot path
-	$(WITH_COMPILED) $(BIN)/python -c 'from benchmarks.machine import compiled; assert compiled()'
-	$(WITH_COMPILED) $(BIN)/pytest -o pythonpath= -m 'not interpreted' $(TESTS)
+# With sniffio, for httpx and others bring it; `make test` runs without.
+test-all: $(SNIFFIO)/.installed  ## every tier, as root on Debian after `bash .ci/servers`; what is missing is a failure
+	PYTHONPATH=$(CURDIR)/$(SNIFFIO) BATCHSEND_TEST_EVERYTHING=1 BATCHSEND_RIVALS="$(UNPACKED)/npm" $(PYTEST) $(TESTS)
+
+test-compiled: $(COMPILED)/.built  ## every tier that this machine can run, or TESTS=…, against the compiled hot path
+	$(WITH_COMPILED) $(BIN)/python -c 'from batchsend.version import compiled; assert compiled()'
+	$(WITH_COMPILED) $(PYTEST) -o pythonpath= -m 'not interpreted' $(TESTS)
+
+test-sniffio: $(SNIFFIO)/.installed  ## what `make test` runs, or TESTS=…, with sniffio installed
+	PYTHONPATH=$(CURDIR)/$(SNIFFIO) $(PYTEST) --quick $(TESTS)
 
 check: $(INSTALLED)  ## format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+dist: $(INSTALLED)  ## dist/: the source archive, the wheel in plain Python, the compiled wheel; each tried in a clean place
+	$(BIN)/python -m tests.tools.dist
 
 bench: $(COMPILED)/.built  ## batchsend and its rivals in turns, about twenty minutes (as root, on Debian; a quiet machine)
 	$(WITH_COMPILED) $(BIN)/python -m benchmarks $(addprefix --only ,$(ONLY))
@@ -29,26 +48,27 @@ bench: $(COMPILED)/.built  ## batchsend and its rivals in turns, about twenty mi
 bench-setup: $(INSTALLED)  ## the rivals that `make bench` compares with (as root, on Debian)
 	bash benchmarks/setup
 
-readme: $(INSTALLED)  ## the README's examples run again, and the sections made from the program written anew
-	$(BIN)/python -m tests.tools.readme
+docs: $(INSTALLED)  ## README and manual: the examples run again, and the parts made from the program written anew
+	$(BIN)/python -m tests.tools.documents
 
-format: $(INSTALLED)
+format: $(INSTALLED)  ## put the source into its format, and fix what ruff can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-clean:
-	find . -maxdepth 4 -name '*.so' -not -path './.venv/*' -delete
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean:  ## remove what the other targets made
+	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	BATCHSEND_PURE=1 $(PIP_INSTALL) --editable '.[dev,bench]'
 	touch $@
 
-# From a copy: the compiler leaves its modules beside the source, where they would go on being imported.
 $(COMPILED)/.built: $(INSTALLED) $(shell find batchsend -name '*.py')
 	rm -rf $(COMPILED)
-	mkdir -p $(COMPILED)/source
-	cp -R batchsend pyproject.toml README.md LICENSE $(COMPILED)/source
-	HATCH_BUILD_HOOKS_ENABLE=1 $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target $(COMPILED)/lib $(COMPILED)/source
+	BATCHSEND_COMPILED=1 $(PIP_INSTALL) --no-deps --target $(COMPILED)/lib .
+	touch $@
+
+# In a folder of its own: most programs have it, because httpx, openai or trio bring it, but nothing here needs it.
+$(SNIFFIO)/.installed: $(INSTALLED)
+	$(PIP_INSTALL) --no-deps --target $(SNIFFIO) sniffio
 	touch $@

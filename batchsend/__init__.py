@@ -8,7 +8,7 @@ from batchsend.version import __version__
 if TYPE_CHECKING:
     from batchsend.campaign import Campaign, Delivery, Message, Rate, Server, Timeouts, load
     from batchsend.delivery.sender import Sender
-    from batchsend.errors import BatchsendError, RecordError, RunError, SessionError, UsageError
+    from batchsend.errors import BatchsendError, RecordError, RecordErrorKind, RunError, SessionError, UsageError
     from batchsend.message import Envelope, Submission
     from batchsend.outcome import DeliveryResult, Outcome, Stage
     from batchsend.results.choice import Choice
@@ -28,6 +28,7 @@ __all__ = [
     "Outcome",
     "Rate",
     "RecordError",
+    "RecordErrorKind",
     "Resumption",
     "RunError",
     "Sender",
@@ -47,7 +48,7 @@ _HOMES = {
     "batchsend.run.batch": ("Batch", "send"),
     "batchsend.campaign": ("Campaign", "Delivery", "Message", "Rate", "Server", "Timeouts", "load"),
     "batchsend.delivery.sender": ("Sender",),
-    "batchsend.errors": ("BatchsendError", "RecordError", "RunError", "SessionError", "UsageError"),
+    "batchsend.errors": ("BatchsendError", "RecordError", "RecordErrorKind", "RunError", "SessionError", "UsageError"),
     "batchsend.message": ("Envelope", "Submission"),
     "batchsend.outcome": ("DeliveryResult", "Outcome", "Stage"),
     "batchsend.run.summary": ("Summary",),

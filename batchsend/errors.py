@@ -6,6 +6,7 @@ Every message is for the person at the terminal: what happened, where, and what 
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from typing import Final
 
 # What a message quotes, as repr() writes it, unless it is the name of a variable, which is the campaign's own. A
@@ -32,8 +33,30 @@ class BatchsendError(Exception):
         return self.message if self.remedy is None else f"{self.message}\n{self.remedy}"
 
 
+class RecordErrorKind(StrEnum):
+    """What is wrong with a record, for a program; the error's message says it to people."""
+
+    MISSING_FIELD = "missing_field"
+    """A template asks for a field, or for a part of one, that the record does not have."""
+
+    OTHER = "other"
+    """Anything else: the message says what."""
+
+
 class RecordError(BatchsendError):
-    """One record cannot be sent: its outcome is ``invalid`` with this message as the reason, and the run goes on."""
+    """One record cannot be sent: its outcome is ``invalid`` with this message as the reason, and the run goes on.
+
+    Args:
+        message: As for every `BatchsendError`.
+        kind: What is wrong, out of a closed set.
+        remedy: As for every `BatchsendError`.
+    """
+
+    def __init__(
+        self, message: str, *, kind: RecordErrorKind = RecordErrorKind.OTHER, remedy: str | None = None
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.kind = kind
 
 
 class SessionError(BatchsendError):

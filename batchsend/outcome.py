@@ -28,6 +28,11 @@ class Outcome(StrEnum):
     SUPPRESSED = "suppressed"
     """Never offered to a server: the campaign says not to write to this address."""
 
+    @property
+    def label(self) -> str:
+        """The outcome as people read it: ``in doubt``."""
+        return self.value.replace("_", " ")
+
 
 class Stage(StrEnum):
     """Where in the dialogue a reply belongs, or was missed."""

@@ -1,7 +1,7 @@
 """Runs the scenarios: ``python -m benchmarks``, from the checkout, as root, for the servers run in namespaces.
 
 What `bash benchmarks/setup` installs takes part; the rest is named and left out. The figures go to ``results.json``
-after each run, the picture and the README's tables follow from them in the end.
+after each run, the picture and the documents' tables follow from them in the end.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.documents import PERFORMANCE, README, fill
 from benchmarks.figures import Figures, Outcome
 from benchmarks.machine import machine, versions
 from benchmarks.picture import draw
 from benchmarks.race import Race
-from benchmarks.readme import README, fill
 from benchmarks.scenarios import SCENARIOS, Scenario
 from benchmarks.settings import UnavailableError
 from benchmarks.table import outcome_lines, target_lines
@@ -37,7 +37,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--output", type=Path, default=RESULTS, metavar="FILE", help="where the figures go, with the picture beside it"
     )
-    parser.add_argument("--render", action="store_true", help="run nothing: picture and README from the figures there")
+    parser.add_argument(
+        "--render", action="store_true", help="run nothing: picture and documents from the figures there"
+    )
     return parser.parse_args()
 
 
@@ -92,7 +94,8 @@ def main() -> int:
         figures.save(options.output, account(figures))
         options.output.with_suffix(".svg").write_text(draw(figures))
         if options.output.resolve() == RESULTS.resolve():
-            README.write_text(fill(README.read_text(), figures))
+            for document in (README, PERFORMANCE):
+                document.write_text(fill(document.read_text(), figures))
         for line in target_lines(figures):
             _say(line)
     return code

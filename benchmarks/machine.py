@@ -8,11 +8,11 @@ import platform
 import re
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 
+from batchsend.version import __version__, compiled
 from benchmarks.contestants import nodemailer_folder
 
-_PACKAGES = ("batchsend", "aiosmtplib", "uvloop", "orjson", "jinja2", "aiohttp", "httpx")
+_PACKAGES = ("aiosmtplib", "uvloop", "orjson", "jinja2", "aiohttp", "httpx")
 _PHPMAILER_VERSION = (
     'require "/usr/share/php/libphp-phpmailer/src/PHPMailer.php"; echo PHPMailer\\PHPMailer\\PHPMailer::VERSION;'
 )
@@ -37,15 +37,9 @@ def machine() -> dict[str, str | int]:
     }
 
 
-def compiled() -> bool:
-    """Whether the hot path of the batchsend that is measured is compiled."""
-    spec = find_spec("batchsend.smtp.client")
-    return spec is not None and spec.origin is not None and not spec.origin.endswith(".py")
-
-
 def versions() -> dict[str, str]:
     """The version of everything that takes part and is installed."""
-    found: dict[str, str] = {}
+    found = {"batchsend": __version__}
     for name in _PACKAGES:
         try:
             found[name] = version(name)

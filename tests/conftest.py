@@ -1,19 +1,111 @@
-"""What every test may use: each asynchronous test runs on asyncio's own loop and on uvloop."""
+"""What every test may use: the event loops of asynchronous tests, and the tiers that a run may leave out."""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+import uvloop
+from hypothesis import HealthCheck, settings
+
+from tests.servers.requirements import EVERYTHING_IS_HERE, ROOT_MAY_EVERYTHING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping
+
+HERE = Path(__file__).parent
+
+# How long an example takes says how busy the machine is: it is no test's business.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
+
+# The tiers that `--quick` leaves out, each with the folder all of whose tests belong to it; any other test joins a tier
+# by its marker.
+LEFT_OUT_WHEN_QUICK = {"servers": "servers", "crash": "crash", "slow": "benchmarks"}
+
+_LEFT_OUT = pytest.StashKey[dict[str, int]]()
+_KEY = "left out"
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
-        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
-    ],
-)
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """Return the event loop of one run of a test, as anyio's pytest plugin wants it: the backend's name and options."""
-    backend: tuple[str, dict[str, Any]] = request.param
-    return backend
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Name the event loops on which every asynchronous test runs.
+
+    A test that gains nothing from the second loop names the one that it wants:
+    ``@pytest.mark.asyncio(loop_factories=["asyncio"])``.
+    """
+    return {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    tiers = ", ".join(LEFT_OUT_WHEN_QUICK)
+    parser.addoption("--quick", action="store_true", help=f"leave out the tiers that take long or much: {tiers}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_LEFT_OUT] = {}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests of a folder that is a tier; leave out what `--quick` does not run, and count it."""
+    left_out, kept = [], []
+    count = Counter[str]()
+    quick = config.getoption("--quick")
+    for item in items:
+        for tier, folder in LEFT_OUT_WHEN_QUICK.items():
+            if item.path.is_relative_to(HERE / folder):
+                item.add_marker(tier)
+        tiers = [tier for tier in LEFT_OUT_WHEN_QUICK if item.get_closest_marker(tier)]
+        if quick and tiers:
+            count[tiers[0]] += 1
+            left_out.append(item)
+        else:
+            kept.append(item)
+    config.stash[_LEFT_OUT] = dict(count)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where everything must be there, a test that is skipped has failed: what it needs is missing."""
+    report = yield
+    if EVERYTHING_IS_HERE and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if ROOT_MAY_EVERYTHING not in reason:
+            report.outcome = "failed"
+            report.longrepr = f"everything must be there, and this was left out: {reason}"
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where several processes share the tests, tell the one that speaks to the user what was left out."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output[_KEY] = session.config.stash[_LEFT_OUT]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    """A process of pytest-xdist has ended: each of them saw all tests."""
+    node_config: pytest.Config = getattr(node, "config")  # noqa: B009 - pytest-xdist says nothing of its types
+    node_config.stash[_LEFT_OUT] = getattr(node, "workeroutput", {}).get(_KEY, {})
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Say as the last line which tiers were left out."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is None or not config.getoption("--quick"):
+        return
+    tiers = [f"{tier} ({count})" for tier, count in sorted(config.stash[_LEFT_OUT].items())]
+    skipped = len(terminal.stats.get("skipped", ()))
+    wanting = [f"{skipped} for want of what they need"] if skipped else []
+    terminal.write_line(
+        f"left out, in tests: {', '.join([*tiers, *wanting]) or 'none'}; `make test-all` runs everything"
+    )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsend.campaign import Duration, Overrides, Rate, Secret, Server, is_loopback, load
+from batchsend.campaign import Duration, Overrides, Rate, Secret, Server, SuppressionList, is_loopback, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,7 +125,7 @@ def test_every_key_arrives(written: Callable[[str], Path], folder: Path) -> None
     assert delivery.rate == Rate(600, 60)
     assert delivery.durability == "power"
     assert floats(delivery.retry_after, delivery.give_up_after) == [0.5, 3600]
-    assert delivery.suppress == (folder / "unsubscribed.csv",)
+    assert delivery.suppress == (SuppressionList(file=folder / "unsubscribed.csv"),)
     assert floats(delivery.timeouts.content, delivery.timeouts.mail) == [1200, 300]
 
 

@@ -137,7 +137,6 @@ def test_port_25_is_cautioned_about(server: Server, said: str | None) -> None:
         assert "465" in line
 
 
-@pytest.mark.anyio
 async def test_the_caution_is_said_once_at_the_start_of_a_run(tmp_path: Path) -> None:
     """Nobody is written to here: the run ends before a session is opened."""
     (tmp_path / "r.csv").write_text("email\n")

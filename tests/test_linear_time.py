@@ -22,6 +22,7 @@ from batchsend.check.gathering import Gathering
 from batchsend.check.html import Html
 from batchsend.check.markup import Markup
 from batchsend.check.tags import read_tags
+from batchsend.display import visible
 from batchsend.errors import RecordError, UsageError, without_values
 from batchsend.message.attachments import AttachmentFiles, check_media_type
 from batchsend.message.calendars import request
@@ -41,7 +42,6 @@ from batchsend.message.tokens import tokens as header_tokens
 from batchsend.message.words import clean, encoded_words, phrase, unstructured
 from batchsend.outcome import Outcome
 from batchsend.preview.page import page
-from batchsend.preview.shown import visible
 from batchsend.recipients import Record
 from batchsend.report.causes import cause_of
 from batchsend.report.kinds import Kind
@@ -301,7 +301,7 @@ def growth(work: Callable[[str], object], unit: str) -> float:
             return 1.0
         length *= 2
     ratio = float("inf")
-    for _ in range(5):  # what else the machine does makes it slower, never faster
+    for _ in range(15):  # what else the machine does makes it slower, never faster; a square stays one each time
         ratio = min(ratio, spent(work, unit, 2 * length) / once)
         if ratio <= MOST:
             break

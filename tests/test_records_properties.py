@@ -16,6 +16,7 @@ from batchsend.errors import UsageError
 from batchsend.recipients import BadRecord, Record
 from batchsend.recipients import csv as csv_records
 from batchsend.recipients.csv import CsvParser
+from batchsend.recipients.dialect import LongRecord, read_long_record
 from batchsend.recipients.jsonl import JsonlParser
 
 if TYPE_CHECKING:
@@ -69,8 +70,25 @@ def test_what_the_csv_module_writes_is_read_back(table: list[tuple[str, ...]], e
     writer.writerow(("x", "y", "z"))
     writer.writerows(table)
     rows = everything(CsvParser(source(file.getvalue().encode(), sizes)))
-    assert [row.fields for row in rows] == [dict(zip("xyz", row, strict=True)) for row in table]
+    assert [row.fields for row in rows] == [dict(zip("xyz", row, strict=True)) for row in table if any(row)]
     assert all(isinstance(row, Record) for row in rows)
+
+
+@given(st.text(st.sampled_from('a",\n\r é'), max_size=40))
+def test_a_record_that_is_long_is_read_as_the_csv_module_reads_a_short_one(content: str) -> None:
+    lines = list(io.StringIO(content, newline=""))
+    if not lines:
+        return
+    reader = csv.reader(lines, strict=True)
+    try:
+        expected = LongRecord(next(reader), reader.line_num, None)
+    except csv.Error as error:
+        expected = LongRecord([], 0, str(error))
+    found = read_long_record(lines, 0, ",", 1000)
+    assert found.error == expected.error
+    if found.error is None:
+        assert found.lines == expected.lines
+        assert found.row == (expected.row or [""])  # what the csv module makes of a blank line
 
 
 @given(csv_bytes, sizes)

@@ -13,7 +13,7 @@ from batchsend.errors import UsageError
 from batchsend.scaffold import Draft, Recipients
 from batchsend.scaffold.django import read_settings
 from batchsend.scaffold.mailmerge import draft_of
-from batchsend.scaffold.toml import Entry, table
+from batchsend.scaffold.toml import TomlEntry, table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     )
 )
 def test_what_is_written_as_toml_is_read_back(values: dict[str, Any]) -> None:
-    text = table("t", [Entry(key, value, "a comment") for key, value in values.items()])
+    text = table("t", [TomlEntry(key, value, "a comment") for key, value in values.items()])
     assert tomllib.loads(text)["t"] == values
 
 

@@ -1,9 +1,11 @@
-"""What the measurements mean for a campaign, in plain words."""
+"""What a bench's measurements mean for a campaign: which `max_connections`, `depth` and `rate` to set, and why."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from batchsend import figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -12,10 +14,10 @@ if TYPE_CHECKING:
     from batchsend.bench.measurement import Measurement
     from batchsend.bench.probe import Probe
 
-_AS_GOOD = 0.9
+_GOOD_ENOUGH = 0.9
 """What a point must reach of the fastest one's rate to be preferred for having less in flight."""
 
-_NEXT_DOOR = 0.001
+_NO_DISTANCE = 0.001
 """A round trip, in seconds, below which a server is no distance away."""
 
 
@@ -59,7 +61,7 @@ def advise(measurements: Sequence[Measurement], probe: Probe, now: GridPoint) ->
         return Advice(None, None, None, (f"{_distance(probe)}: nothing was accepted, so there is nothing to advise",))
     best = max(one.rate for one in useful)
     chosen = min(
-        (one for one in useful if one.rate >= _AS_GOOD * best), key=lambda one: (one.point.in_flight, one.point)
+        (one for one in useful if one.rate >= _GOOD_ENOUGH * best), key=lambda one: (one.point.in_flight, one.point)
     )
     present = next((one for one in useful if one.point == now), None)
     times = chosen.rate / present.rate if present is not None else None
@@ -108,6 +110,6 @@ def _limits(measurements: Sequence[Measurement]) -> Iterator[str]:
 
 
 def _distance(probe: Probe) -> str:
-    if probe.round_trip < _NEXT_DOOR:
+    if probe.round_trip < _NO_DISTANCE:
         return "less than 1 ms away"
-    return f"{probe.round_trip * 1000:,.0f} ms away"
+    return f"{figures.latency(probe.round_trip)} away"

@@ -1,11 +1,13 @@
-"""The findings of a bench, as lines for people and as one JSON object."""
+"""What a bench has found, written as a table of lines for people and as one JSON object."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from batchsend import figures
 from batchsend.bench.measurement import PERCENTILES, Measurement
+from batchsend.smtp.extensions import KEYWORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,15 +17,6 @@ if TYPE_CHECKING:
     from batchsend.bench.runner import Bench
     from batchsend.smtp.extensions import Extensions
 
-_KEYWORDS = {
-    "pipelining": "PIPELINING",
-    "chunking": "CHUNKING",
-    "eight_bit_mime": "8BITMIME",
-    "smtputf8": "SMTPUTF8",
-    "starttls": "STARTTLS",
-    "dsn": "DSN",
-    "require_tls": "REQUIRETLS",
-}
 _REPLIES_SHOWN = 3
 _SAID_SHOWN = 60
 
@@ -69,7 +62,7 @@ def to_json(bench: Bench, advice: Advice | None, octets: int) -> dict[str, Any]:
 
 
 def _offered(extensions: Extensions) -> Iterator[str]:
-    for name, keyword in _KEYWORDS.items():
+    for name, keyword in KEYWORDS.items():
         if getattr(extensions, name):
             yield keyword
     if extensions.size is not None:
@@ -82,6 +75,4 @@ def _offered(extensions: Extensions) -> Iterator[str]:
 
 
 def _milliseconds(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    return f"{seconds * 1000:,.0f} ms" if seconds >= 0.1 else f"{seconds * 1000:.2f} ms"
+    return "-" if seconds is None else figures.milliseconds(seconds)

@@ -1,4 +1,7 @@
-"""Opens a point's sessions together: the first one open would otherwise leave the others nothing to do."""
+"""A connector that hands a point's sessions over together, when all of them are open.
+
+Without it the first session that is open would send most of the messages, and the others would have nothing to do.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,16 @@ import anyio.lowlevel
 
 from batchsend.delivery.connector import ConnectError, Connector, Opened
 
-# Turns of the loop in which a transport that is given up is closed, with some to spare.
+# Turns of the event loop after which an aborted transport is surely closed; it takes fewer.
 _TURNS_TO_CLOSE = 20
-# Turns in which those that were opened begin, before the pool hears of those that were not.
+# Turns of the event loop that the opened sessions get to begin, before the pool hears of those that failed.
 _TURNS_TO_BEGIN = 2
 
 
 class GatheringConnector(Connector):
-    """An connector that hands over the first few sessions at the same moment; those after them at once."""
+    """A connector that hands over the first few sessions at the same moment; those after them at once."""
+
+    opens_together = True
 
     _awaited = 0
     _together: anyio.Event | None = None

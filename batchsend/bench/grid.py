@@ -1,9 +1,11 @@
-"""The grid of a ladder: how many connections at which depth, and how many messages each is worth."""
+"""What a bench measures: points, each a number of connections and a depth, and how many messages each point gets."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, NamedTuple
+
+from batchsend import figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,30 +28,29 @@ class GridPoint(NamedTuple):
         return self.connections * self.depth
 
     def __str__(self) -> str:
-        plural = "" if self.connections == 1 else "s"
-        return f"{self.connections} connection{plural} at depth {self.depth}"
+        return f"{figures.count(self.connections, 'connection')} at depth {self.depth}"
 
 
-def ladder(connections: Iterable[int], depths: Iterable[int]) -> list[GridPoint]:
+def all_points(connections: Iterable[int], depths: Iterable[int]) -> list[GridPoint]:
     """Every combination once, from the gentlest to the one that asks most of the server."""
     grid = {GridPoint(number, depth) for number in connections for depth in depths}
     return sorted(grid, key=lambda point: (point.connections, point.depth))
 
 
 def fewest(grid: Sequence[GridPoint]) -> int:
-    """The fewest messages that all grid together can be measured with: one to open each session, and one to time."""
+    """The fewest messages that all points can be measured with: at each, one to open each session, and one to time."""
     return sum(point.connections + 1 for point in grid)
 
 
 def allot(messages: int, grid: Sequence[GridPoint]) -> list[int]:
-    """Divide messages among the grid: what opens each one's sessions first, the rest by how much each can take.
+    """Divide messages among the points: what opens each one's sessions first, the rest by how much each can take.
 
     A point's part of the rest grows with the square root of what it has in flight: in proportion to that, the first
     point would have nothing to measure; in equal parts, the last one would be over before all its sessions are at work.
 
     Args:
         messages: How many there are in all; at least `fewest`.
-        grid: What they are for.
+        grid: The points.
 
     Returns:
         How many each point gets, what opens its sessions included; in all at most ``messages``.

@@ -1,4 +1,4 @@
-"""One point of the ladder, climbed: test messages through the pool that sends campaigns."""
+"""Measures one point of a bench: sends test messages through the pool that sends campaigns, and counts the results."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from batchsend.errors import RunError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from anyio.abc import ObjectSendStream
-
     from batchsend.bench.gathering import GatheringConnector
     from batchsend.bench.grid import GridPoint
     from batchsend.bench.messages import Messages
@@ -31,7 +29,7 @@ LONGEST_SECONDS = 60.0
 """After so long a point is over, whatever is left of its messages: a server may ask for a much slower pace."""
 
 
-class Step:
+class PointRun:
     """Sends a point's messages, as many as it has sessions to open these first; then the clock starts.
 
     Args:
@@ -59,7 +57,7 @@ class Step:
         self._began = 0.0
         delivery = msgspec.structs.replace(delivery, max_connections=point.connections, depth=point.depth)
         connector.gather(point.connections)
-        self._pool = Pool(connector, delivery, report=self._report, notice=self._take_notice)
+        self._pool = Pool([connector], delivery, self, notice=self._take_notice)
 
     def stop(self) -> None:
         """Begin nothing more; what is under way is awaited."""
@@ -71,14 +69,13 @@ class Step:
         Raises:
             RunError: The server is gone, or refuses the sender.
         """
-        into_pool, batches = anyio.create_memory_object_stream[list["Submission"]](1)
         failure: RunError | None = None
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._feed, into_pool, messages, count)
+                tasks.start_soon(self._feed, messages, count)
                 tasks.start_soon(self._end)
                 try:
-                    await self._pool.run(batches)
+                    await self._pool.run()
                 except RunError as error:
                     failure = error
                 tasks.cancel_scope.cancel()
@@ -87,22 +84,41 @@ class Step:
         if failure is not None:
             raise failure
 
-    async def _feed(self, into_pool: ObjectSendStream[list[Submission]], messages: Messages, count: int) -> None:
+    async def _feed(self, messages: Messages, count: int) -> None:
         opening = self.measurement.point.connections
-        async with into_pool:
-            try:
-                await into_pool.send(list(messages.make(opening)))
-                await self._open.wait()
-                self._began = time.perf_counter()
-                for batch in _batches(messages.make(count - opening)):
-                    await into_pool.send(batch)
-            except anyio.BrokenResourceError:
-                pass  # the pool was stopped
+        await self._pool.put(list(messages.make(opening)))
+        await self._open.wait()
+        self._began = time.perf_counter()
+        for batch in _batches(messages.make(count - opening)):
+            if not await self._pool.put(batch):
+                return
+        self._pool.close()
 
     async def _end(self) -> None:
         await anyio.sleep(LONGEST_SECONDS)
         self.measurement.cut_short = f"ended after {LONGEST_SECONDS:g} s"
         self._pool.stop()
+
+    def commit(self, submission: Submission, release: Callable[[bool], None]) -> bool:
+        """Nothing is kept: it may go."""
+        del submission, release
+        return True
+
+    def withdraw(self, submission: Submission) -> None:
+        """Nothing was kept."""
+
+    def retry(self, submission: Submission, result: DeliveryResult) -> None:
+        """A refusal of the relay's: the pool's notices and what is learned tell of it."""
+
+    def settle(self, submission: Submission, result: DeliveryResult) -> None:
+        """Count a result, and time it once the clock has started."""
+        del submission
+        self._report(result, None)
+
+    def supersede(self, earlier: DeliveryResult | None, result: DeliveryResult) -> None:
+        """Count a result that takes the place of another."""
+        if earlier is not None:
+            self._report(result, earlier)
 
     def _report(self, result: DeliveryResult, earlier: DeliveryResult | None) -> None:
         timed = self._began > 0

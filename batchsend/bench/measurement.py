@@ -1,4 +1,4 @@
-"""What was measured at one point of the ladder."""
+"""What was measured at one point of a bench, and the figures that follow from it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Measurement:
         """
         if earlier is not None:
             self.outcomes[earlier.status] -= 1
-            self.replies[_said(earlier)] -= 1
+            self.replies[_reply_kind(earlier)] -= 1
             self.timed -= timed and earlier.status is Outcome.ACCEPTED
         else:
             self.messages += 1
@@ -61,7 +61,7 @@ class Measurement:
                 self.latencies.append(result.elapsed)
         self.timed += timed and result.status is Outcome.ACCEPTED
         self.outcomes[result.status] += 1
-        self.replies[_said(result)] += 1
+        self.replies[_reply_kind(result)] += 1
 
     @property
     def accepted(self) -> int:
@@ -107,7 +107,7 @@ class Measurement:
         }
 
 
-def _said(result: DeliveryResult) -> str:
+def _reply_kind(result: DeliveryResult) -> str:
     if result.code is None:
         return result.reason or result.status.value
     return f"{result.code} {result.enhanced}" if result.enhanced else str(result.code)

@@ -1,4 +1,4 @@
-"""What one session tells of a server: how long it takes to open, how far away the server is, and what it offers."""
+"""Asks a server, before anything is sent, how long a session takes to open, how far away it is and what it offers."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def probe(connector: Connector, timeouts: Timeouts) -> Probe:
             with suppress(SessionError), anyio.move_on_after(timeouts.quit):
                 await dialogue.ask(QUIT)
         finally:
-            await _leave(opened.transport, dialogue, timeouts)
+            await _close(opened.transport, dialogue, timeouts)
     return Probe(opened.where, statistics.median(openings), statistics.median(round_trips), opened.extensions)
 
 
@@ -84,7 +84,7 @@ async def _seconds(dialogue: Dialogue, where: str, timeouts: Timeouts) -> float:
     return seconds
 
 
-async def _leave(transport: asyncio.Transport, dialogue: Dialogue, timeouts: Timeouts) -> None:
+async def _close(transport: asyncio.Transport, dialogue: Dialogue, timeouts: Timeouts) -> None:
     """See the transport closed: a loop must not end with open ones."""
     transport.close()
     with anyio.move_on_after(timeouts.quit, shield=True):

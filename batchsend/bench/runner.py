@@ -1,4 +1,4 @@
-"""Climbs the ladder: the same messages at every point, through the pool that sends campaigns."""
+"""A whole bench of one server: asks what it offers, then measures point after point until it has had enough."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from batchsend import figures
 from batchsend.bench.grid import GridPoint, allot, fewest
-from batchsend.bench.measure import Step
+from batchsend.bench.measure import PointRun
 from batchsend.bench.probe import Probe, probe
 from batchsend.errors import UsageError
 
@@ -27,20 +28,20 @@ class Bench:
     Args:
         connector: Opens its sessions.
         delivery: What holds at every point: rotation, rate, time-outs.
-        grid: The ladder; where the server offers no CHUNKING, only the grid of depth 1 are climbed.
+        grid: The points to measure, in this order; where the server offers no CHUNKING, those of depth 1 only.
         messages: Makes the messages.
         total: How many there may be in all.
         notice: Called with what the server does that no figure tells, one line each.
-        asked: Called with what one session tells of the server, before the first point.
-        measured: Called with each point's measurement once it is complete.
+        on_probe: Called with what one session tells of the server, before the first point.
+        on_measurement: Called with each point's measurement once it is complete.
 
     Attributes:
         probe: What one session told of the server, or None before it was asked.
         measurements: What was measured, point by point.
-        stopped: Why not every point was climbed, or None.
+        stopped: Why not every point was measured, or None.
 
     Raises:
-        UsageError: There are not enough messages for the ladder.
+        UsageError: There are not enough messages for all points.
     """
 
     def __init__(
@@ -52,12 +53,12 @@ class Bench:
         total: int,
         *,
         notice: Callable[[str], None] = lambda _: None,
-        asked: Callable[[Probe], None] = lambda _: None,
-        measured: Callable[[Measurement], None] = lambda _: None,
+        on_probe: Callable[[Probe], None] = lambda _: None,
+        on_measurement: Callable[[Measurement], None] = lambda _: None,
     ) -> None:
         if total < fewest(grid):
             raise UsageError(
-                f"{total:,} messages are too few for {len(grid)} grid with up to "
+                f"{total:,} messages are too few for {figures.count(len(grid), 'point')} with up to "
                 f"{max(point.connections for point in grid)} connections",
                 remedy=f"give --messages {fewest(grid)} or more, or fewer --max-connections and --depth",
             )
@@ -66,14 +67,14 @@ class Bench:
         self.stopped: str | None = None
         self._connector = connector
         self._delivery = delivery
-        self._rungs = grid
+        self._grid = grid
         self._messages = messages
         self._total = total
         self._notice = notice
-        self._asked = asked
-        self._measured = measured
+        self._on_probe = on_probe
+        self._on_measurement = on_measurement
         self._asking = anyio.CancelScope()
-        self._step: Step | None = None
+        self._running: PointRun | None = None
 
     @property
     def complete(self) -> bool:
@@ -84,11 +85,11 @@ class Bench:
         """Send nothing more; what is under way is awaited, and `run` then returns."""
         self.stopped = self.stopped or reason
         self._asking.cancel()
-        if self._step is not None:
-            self._step.stop()
+        if self._running is not None:
+            self._running.stop()
 
     async def run(self) -> None:
-        """Ask the server what it offers, then climb until the top, or until it has had enough.
+        """Ask the server what it offers, then measure every point, or as many as it takes.
 
         Raises:
             RunError: The server cannot be reached, or refuses the sender. What was measured until then is kept.
@@ -97,23 +98,23 @@ class Bench:
             self.probe = await probe(self._connector, self._delivery.timeouts)
         if self.probe is None:
             return
-        self._asked(self.probe)
-        await self._climb(self.probe.extensions)
+        self._on_probe(self.probe)
+        await self._measure_points(self.probe.extensions)
 
-    async def _climb(self, offered: Extensions) -> None:
-        grid = self._rungs
+    async def _measure_points(self, offered: Extensions) -> None:
+        grid = self._grid
         if not (offered.chunking and offered.pipelining):
             grid = list(dict.fromkeys(GridPoint(point.connections, 1) for point in grid))
         for point, count in zip(grid, allot(self._total, grid), strict=True):
             if self.stopped is not None:
                 return
-            self._step = step = Step(point, self._connector, self._delivery, notice=self._notice)
-            self.measurements.append(measurement := step.measurement)
+            self._running = running = PointRun(point, self._connector, self._delivery, notice=self._notice)
+            self.measurements.append(measurement := running.measurement)
             try:
-                await step.run(self._messages, count)
+                await running.run(self._messages, count)
             finally:
-                self._step = None
-                self._measured(measurement)
+                self._running = None
+                self._on_measurement(measurement)
             if not measurement.accepted:
                 self.stop(f"at {point} nothing was accepted")
             elif measurement.throttled:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 async def _serve(tls: Tls) -> None:
     async with Sink(SinkOptions(tls=tls)) as sink:
         _say({"host": sink.hosts[0], "port": sink.port, "ca": sink.ca_pem.decode("ascii")})
-        # On a thread: the loop belongs to the sessions, and is cancelled only from outside.
+        # Standard input is read on a thread, for reading it blocks and the loop has sessions to serve.
         while await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True):
             _say(asdict(sink.counts))
 

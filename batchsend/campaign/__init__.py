@@ -11,6 +11,7 @@ from batchsend.campaign.model import (
     Durability,
     Message,
     Server,
+    SuppressionList,
     Timeouts,
     Tls,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "Rate",
     "Secret",
     "Server",
+    "SuppressionList",
     "Timeouts",
     "Tls",
     "check_objects",

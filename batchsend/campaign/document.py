@@ -8,6 +8,7 @@ from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from batchsend.campaign.nearest import suggestion
+from batchsend.display import printable
 from batchsend.errors import UsageError
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def shown(text: str, *, quotes: str = '"') -> str:
     """A text for an error message: what is not printable escaped, what is long cut."""
     if len(text) > _SHOWN:
         text = text[: _SHOWN - 1] + "…"
-    return quotes + "".join(c if c.isprintable() else repr(c)[1:-1] for c in text) + quotes
+    return quotes + printable(text) + quotes
 
 
 def _bare(name: str) -> str:
@@ -216,7 +217,7 @@ def _text(path: Path) -> str:
 def _syntax_error(path: Path, text: str) -> UsageError:
     """The parser's error with the line in its usual place."""
     match = _SYNTAX_ERROR.fullmatch(text)
-    remedy = "mend the line; texts need quotes, and a key may stand only once in its table"
+    remedy = "fix the line; texts need quotes, and a key may stand only once in its table"
     if match is None:
         return UsageError(f"{path}: not TOML: {text}", remedy=remedy)
     if match["line"] is None:

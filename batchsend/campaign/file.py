@@ -1,4 +1,4 @@
-"""The keys of a campaign file, and the tables that they stand in."""
+"""The shape of a campaign file: its top-level keys, and every table that it may have, by name."""
 
 from __future__ import annotations
 

@@ -12,10 +12,10 @@ import msgspec
 
 from batchsend.campaign.document import Document, Key
 from batchsend.campaign.file import TABLES, File, expected
-from batchsend.campaign.model import Campaign
+from batchsend.campaign.model import Campaign, Delivery, SuppressionList
 from batchsend.campaign.overrides import Overrides  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.campaign.rules import check
-from batchsend.campaign.values import Duration, Rate, Secret
+from batchsend.campaign.values import Duration, Rate, Secret, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ def load(
         recipient_field=file.recipient_field,
         servers=file.server,
         message=file.message,
-        delivery=file.delivery,
+        delivery=_with_suppression_lists(file.delivery, directory, document),
     )
     check(campaign, document)
     if resolve_credentials:
@@ -152,7 +152,7 @@ def _convert(document: Document, directory: Path, tables: dict[str, Any]) -> Fil
             if not value or "\0" in value:
                 raise ValueError(value)
             return directory / value
-        if kind is Rate or kind is Duration:
+        if kind is Rate or kind is Duration or kind is Wait:
             return kind.parse(value)
         return Secret(value)
 
@@ -160,6 +160,16 @@ def _convert(document: Document, directory: Path, tables: dict[str, Any]) -> Fil
         return msgspec.convert(tables, File, dec_hook=decode)
     except msgspec.ValidationError as error:
         raise _in_the_files_terms(str(error), document) from None
+
+
+def _with_suppression_lists(delivery: Delivery, directory: Path, document: Document) -> Delivery:
+    """The delivery with each file of addresses by its absolute path, as the other files of a campaign are."""
+    lists: list[SuppressionList] = []
+    for place, given in enumerate(delivery.suppress):
+        if isinstance(given, str) and "\0" in given:
+            raise document.wrong(("delivery", "suppress", place), "expected the path of a file of addresses")
+        lists.append(given if isinstance(given, SuppressionList) else SuppressionList(file=directory / given))
+    return msgspec.structs.replace(delivery, suppress=tuple(lists))
 
 
 def _in_the_files_terms(error: str, document: Document) -> UsageError:

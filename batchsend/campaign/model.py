@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
 
 from batchsend.campaign.objects import check_values
-from batchsend.campaign.values import Duration, Rate, Secret
+from batchsend.campaign.values import Duration, Rate, Secret, Wait
 
 Tls = Literal["starttls", "implicit", "none"]
 Durability = Literal["process", "power"]
@@ -199,6 +199,18 @@ class Dsn(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ret: Annotated[Return | None, Meta(description='"full" or "headers"')] = None
 
 
+class SuppressionList(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One file of addresses not to write to.
+
+    Attributes:
+        file: A plain list, a table (CSV, JSON Lines) or a results log, whose hard bounces count.
+        field: The column of a table that holds the addresses; None for the one that is called so.
+    """
+
+    file: Annotated[Path, Meta(description="the path of a file of addresses")]
+    field: Annotated[_NotEmpty | None, Meta(description="the name of the column that holds the addresses")] = None
+
+
 class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How fast, how often and how safely.
 
@@ -210,8 +222,12 @@ class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
         max_attempts: How often a record is offered within a run before it stays deferred.
         retry_after: Seconds until a deferred record is offered again, doubled each time.
         give_up_after: Seconds without a server that answers after which the run stops.
+        max_wait: Seconds to wait for a relay's quota to be over, if it is longer the run ends; infinity for ever.
+        stop_after: Records in a row, of three domains or more, that are refused alike, after which the run stops.
         durability: What the account survives: the end of the ``process``, or of the ``power``.
-        suppress: Files of addresses not to write to.
+        suppress: Files of addresses not to write to, by their paths or with the column that holds the addresses:
+            ``{ file = "unsubscribed.csv", field = "Email Address" }``.
+        exclude: Results logs: who was accepted or is in doubt there has had the message and does not get it again.
         duplicates: Whether an address that stands in the recipients file again is suppressed or sent to again.
         dsn: What to ask the relay to report by mail; None for nothing beyond what it does anyway.
         require_tls: Every relay on the way must use verified TLS (RFC 8689); without REQUIRETLS nothing is sent.
@@ -225,8 +241,14 @@ class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_attempts: Annotated[int, Meta(ge=1, le=100, description="a whole number from 1 to 100")] = 3
     retry_after: _Time = Duration(30)
     give_up_after: _Time = Duration(300)
+    max_wait: Annotated[Wait, Meta(description=f'{_DURATION_TEXT}, or "forever"')] = Wait(900)
+    stop_after: Annotated[int, Meta(ge=1, description="a whole number of at least 1")] = 100
     durability: Annotated[Durability, Meta(description='"process" or "power"')] = "process"
-    suppress: Annotated[tuple[Path, ...], Meta(description="an array of paths")] = ()
+    suppress: Annotated[
+        tuple[_NotEmpty | SuppressionList, ...],
+        Meta(description="an array of paths, or of tables of file and field"),
+    ] = ()
+    exclude: Annotated[tuple[Path, ...], Meta(description="an array of paths of results logs")] = ()
     duplicates: Annotated[Literal["suppress", "send"], Meta(description='"suppress" or "send"')] = "suppress"
     dsn: Annotated[Dsn | None, Meta(description="a table of notify and ret")] = None
     require_tls: Annotated[bool, Meta(description="true or false")] = False

@@ -1,4 +1,4 @@
-"""The name that was probably meant."""
+"""Finds the name that was probably meant by a misspelt one: of a key, a preset, a command."""
 
 from __future__ import annotations
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
 
 from batchsend.campaign.document import Document, Option, shown
 from batchsend.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from batchsend.campaign.model import Tls
 
 _URL_REMEDY: Final = "expected smtp://HOST:PORT or smtps://HOST:PORT"
+_HELD: Final = ("server", "max_connections", "max_messages", "depth", "rate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,19 @@ class Overrides:
     depth: int | None = None
     rate: str | None = None
     max_attempts: int | None = None
+
+    @property
+    def held(self) -> dict[str, str | int]:
+        """Those that say where and how to send, by name: they hold for whoever goes on with the run.
+
+        The others are of one command: its files, and that it offers no record twice.
+        """
+        return {name: value for name in _HELD if (value := getattr(self, name)) is not None}
+
+    def upon(self, earlier: Mapping[str, str | int]) -> Self:
+        """These and, where they say nothing, those that an earlier run held."""
+        kept: dict[str, Any] = {name: earlier[name] for name in _HELD if name in earlier and name not in self.held}
+        return replace(self, **kept)
 
     def lay_over(self, document: Document) -> None:
         """Put the values in the place of the document's.

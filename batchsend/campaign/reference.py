@@ -1,4 +1,4 @@
-"""What the models say about each key of a campaign file, for whoever reads instead of tries."""
+"""The reference of the campaign file's keys, made from the models for the manual: type, default and meaning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a campaign's values must be beyond their types: names, files that exist, keys that go together."""
+"""Checks of a campaign beyond the types of its values: names, files that must exist, keys that exclude each other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from msgspec import structs
 
 from batchsend.campaign.file import expected
 from batchsend.campaign.header_names import refusal
-from batchsend.campaign.model import Campaign, Server
+from batchsend.campaign.model import Campaign, Server, SuppressionList
 from batchsend.campaign.objects import Objects
 from batchsend.campaign.overrides import is_loopback
 
@@ -199,9 +199,13 @@ def _check_inside(path: Path, directory: Path, terms: Terms, key: Key, expected:
 
 
 def _check_delivery(delivery: Delivery, terms: Terms) -> None:
-    for place, path in enumerate(delivery.suppress):
+    for place, listed in enumerate(delivery.suppress):
+        path = listed.file if isinstance(listed, SuppressionList) else Path(listed)
         if not path.is_file():
             raise terms.wrong(("delivery", "suppress", place), _no_file("the path of a file of addresses", path))
+    for place, path in enumerate(delivery.exclude):
+        if not path.is_file():
+            raise terms.wrong(("delivery", "exclude", place), _no_file("the path of a results log", path))
     if delivery.dsn is not None and "never" in delivery.dsn.notify and len(delivery.dsn.notify) > 1:
         raise terms.about(("delivery", "dsn", "notify"), 'has "never" among others', 'leave "never" or the others')
 
@@ -215,6 +219,11 @@ def _check_results(campaign: Campaign, terms: Terms) -> None:
     for what, path in (("the campaign file", campaign.path), ("the recipients file", campaign.recipients)):
         if path != "-" and _is_same(results, path):
             raise terms.wrong(("results",), f"expected a file of its own; this is {what}")
+    for place, path in enumerate(campaign.delivery.exclude):
+        if _is_same(results, path):
+            raise terms.wrong(
+                ("delivery", "exclude", place), "expected the log of another run; this is the results log of this one"
+            )
 
 
 def _is_same(one: Path, other: Path) -> bool:

@@ -6,11 +6,11 @@ import math
 import re
 from typing import Final, Self
 
+from batchsend.figures import DURATION_UNITS, parse_duration
+
 _RATE: Final = re.compile(r"(?P<count>\d+(?:\.\d+)?) ?/ ?(?P<unit>s|min|h)", re.ASCII)
 _RATE_UNITS: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
-_DURATION: Final = re.compile(r"(?P<count>\d+(?:\.\d+)?) ?(?P<unit>ms|s|m|h)", re.ASCII)
-_DURATION_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _LONGEST: Final = 24 * 3600.0
 
 
@@ -85,10 +85,7 @@ class Duration(float):
         Raises:
             ValueError: The text is not a duration, or is out of range.
         """
-        match = _DURATION.fullmatch(text.strip())
-        if match is None:
-            raise ValueError(text)
-        return cls(float(match["count"]) * _DURATION_UNITS[match["unit"]]).checked()
+        return cls(parse_duration(text.strip())).checked()
 
     def checked(self) -> Self:
         """This duration, which may have been made in code.
@@ -102,10 +99,28 @@ class Duration(float):
 
     def __str__(self) -> str:
         for unit in ("h", "m", "s"):
-            count = self / _DURATION_UNITS[unit]
+            count = self / DURATION_UNITS[unit]
             if count >= 1 and count.is_integer():
                 return f"{_plain(count)}{unit}"
         return f"{_plain(self * 1000)}ms" if self < 1 else f"{_plain(self)}s"
+
+
+class Wait(Duration):
+    """How long to wait for something that is sure to come: a duration, or infinity for ``"forever"``."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what `Duration` reads, or ``"forever"``.
+
+        Raises:
+            ValueError: The text is neither.
+        """
+        return cls(math.inf) if text.strip() == "forever" else super().parse(text)
+
+    def __str__(self) -> str:
+        return "forever" if math.isinf(self) else super().__str__()
 
 
 class Secret(str):

@@ -1,4 +1,4 @@
-"""What is allowed in a campaign and seldom meant: said once, before anything is sent."""
+"""Warnings about a campaign: settings that are allowed and seldom meant, told once before anything is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a check has found: how bad it is, what, where, and how to mend it."""
+"""What a check has found: how bad it is, what, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Finding:
         severity: How bad it is.
         what: What was found; one line, with whatever the record, the server or the DNS said in it, not yet escaped.
         where: File and lines, key of the campaign file, server, or name in the DNS.
-        remedy: How to mend it, or None where there is nothing to mend.
+        remedy: How to fix it, or None where there is nothing to fix.
         count: How many records it was found in; 1 for what is not about records.
         lines: The first of their lines in the recipients file, from 1.
     """

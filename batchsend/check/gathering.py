@@ -25,7 +25,7 @@ class _Group:
         severity: How bad they are.
         what: What the first of them says.
         alike: What all of them say.
-        remedy: How to mend them.
+        remedy: How to fix them.
         count: How many there are.
         lines: The lines of the first of them.
         varied: They do not all say the same.
@@ -64,7 +64,7 @@ class Gathering:
             severity: How bad it is.
             what: What was found; values that it quotes do not count when it is compared with others.
             row: The record.
-            remedy: How to mend it.
+            remedy: How to fix it.
         """
         # However many values are listed, the finding is one.
         alike = _LISTED.sub("…", without_values(what, "…"))

@@ -15,11 +15,12 @@ from batchsend.check.gathering import Gathering
 from batchsend.check.message import MessageCheck
 from batchsend.check.providers import provider_of
 from batchsend.check.typos import likely_meant
-from batchsend.errors import RecordError, RunError
+from batchsend.errors import RecordError, RecordErrorKind, RunError
 from batchsend.message import Composer, Suppression
 from batchsend.recipients import BadRecord, open_records
 from batchsend.recipients.addressees import Addressees
 from batchsend.recipients.addresses import forward_path
+from batchsend.recipients.exclusion import Exclusion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,7 @@ class Counted:
     Attributes:
         records: All that were read.
         ready: Those whose message can be sent.
-        suppressed: Those on a suppression list.
+        suppressed: Those on a suppression list, or in an excluded log.
         need_utf8: Those whose address needs SMTPUTF8 (RFC 6531).
         at_providers: Those at large mailbox providers, by provider.
         largest: The octets of the largest message, and its record.
@@ -66,7 +67,7 @@ class RecordsCheck:
         counted: What there is.
 
     Raises:
-        UsageError: A template, an attachment or a suppression list of the campaign is wrong.
+        UsageError: A template, an attachment or a suppression list or an excluded log of the campaign is wrong.
     """
 
     def __init__(
@@ -80,9 +81,11 @@ class RecordsCheck:
         self._composer = Composer(
             campaign.message, directory=campaign.directory, batch_id="check", recipient_field=campaign.recipient_field
         )
-        self._suppression = Suppression.read(campaign.delivery.suppress)
+        self._suppression = Suppression.read(campaign.delivery.suppress, recipient_field=campaign.recipient_field)
         self._shown = sorted(shown_fields(campaign.message))
-        self._addressees = Addressees(Path(tempfile.gettempdir()))
+        scratch = Path(tempfile.gettempdir())
+        self._exclusion = Exclusion(campaign.delivery.exclude, scratch)
+        self._addressees = Addressees(scratch)
         self._about_records = Gathering(self._file)
         self._about_messages = Gathering(self._file)
         self.messages = MessageCheck(campaign, self._about_messages)
@@ -98,11 +101,12 @@ class RecordsCheck:
         """
         records, messages = Section(f"records: {self._file}"), Section("message")
         started = time.monotonic()
-        with open_records(self._campaign.recipients) as reader, self._addressees:
+        with open_records(self._campaign.recipients) as reader, self._addressees, self._exclusion:
             try:
                 self._read(reader)
             except RunError as error:
                 records.error("records-unfinished", error.message, where=self._file, remedy=error.remedy)
+        self._state_suppression(records)
         counted = self.counted
         counted.seconds = time.monotonic() - started
         counted.largest = self.messages.largest
@@ -110,7 +114,7 @@ class RecordsCheck:
             self._state_facts(records)
         else:
             found = "none of the records can be sent" if counted.records else "there are no records"
-            remedy = "mend what is said of them below" if counted.records else "put recipients into it"
+            remedy = "fix what is said of them below" if counted.records else "put recipients into it"
             records.error("nothing-to-send", found, where=self._file, remedy=remedy)
         self._about_records.conclude(records)
         self._about_messages.conclude(messages)
@@ -131,6 +135,14 @@ class RecordsCheck:
                 f"{name} {count:,}" for name, count in counted.at_providers.most_common()
             )
 
+    def _state_suppression(self, section: Section) -> None:
+        notes = self._suppression.notes()
+        if notes:
+            section.facts["suppression lists"] = ", ".join(f"{path.name} {count:,}" for path, count, _ in notes)
+        for path, count, note in notes:
+            if not count:
+                section.warning("suppression-empty", note, where=str(path), remedy=_NO_ENTRIES_REMEDY)
+
     def _read(self, reader: RecordReader) -> None:
         while self._left != 0 and (rows := reader.read(_BLOCK if self._left is None else min(self._left, _BLOCK))):
             if self._left is not None:
@@ -138,7 +150,7 @@ class RecordsCheck:
             self.counted.records += len(rows)
             for row in rows:
                 if isinstance(row, BadRecord):
-                    self._warn("row-unreadable", row.reason, row, "mend the line, or take it out")
+                    self._warn("row-unreadable", row.reason, row, "fix the line, or take it out")
                 else:
                     self._look(row)
             self._tick(self.counted.records, reader.progress)
@@ -149,8 +161,11 @@ class RecordsCheck:
         except RecordError as error:
             self._refused(row, error)
             return
+        given = self._composer.given_recipient(row)
+        if given is not None and given != self._composer.named_recipient(row):
+            self._about_records.add("address-cleaned", Severity.NOTE, _CLEANED, row, remedy=_CLEANED_REMEDY)
         recipient = submission.envelope.forward_path
-        if self._suppression and recipient in self._suppression:
+        if recipient in self._exclusion or (self._suppression and recipient in self._suppression):
             self.counted.suppressed += 1
             return
         self.counted.ready += 1
@@ -168,7 +183,7 @@ class RecordsCheck:
         if (provider := provider_of(domain)) is not None:
             self.counted.at_providers[provider] += 1
         if (meant := likely_meant(domain)) is not None:
-            self._warn("address-typo", f"{domain} was probably meant to be {meant}", row, "mend the address, or ask")
+            self._warn("address-typo", f"{domain} was probably meant to be {meant}", row, "fix the address, or ask")
         if not self._addressees.add(recipient):
             self._duplicate(row)
 
@@ -182,11 +197,11 @@ class RecordsCheck:
 
     def _refused(self, row: Record, error: RecordError) -> None:
         if not self._has_recipient(row):
-            self._warn("address-bad", error.message, row, "mend the address, or take the record out")
-        elif "is undefined" in error.message:
+            self._warn("address-bad", error.message, row, "fix the address, or take the record out")
+        elif error.kind is RecordErrorKind.MISSING_FIELD:
             self._warn("field-missing", error.message, row, _MISSING_REMEDY)
         else:
-            self._warn("record-invalid", error.message, row, "mend the record or the template")
+            self._warn("record-invalid", error.message, row, "fix the record or the template")
 
     def _has_recipient(self, row: Record) -> bool:
         try:
@@ -199,5 +214,8 @@ class RecordsCheck:
         self._about_records.add(kind, Severity.WARNING, what, row, remedy=remedy)
 
 
+_CLEANED: Final = "blanks, invisible characters, an apostrophe or mailto: around the address are left out"
+_CLEANED_REMEDY: Final = "nothing has to be done; the list is cleaner without them"
+_NO_ENTRIES_REMEDY: Final = "see whether it is the right file; a results log counts by its hard bounces only"
 _EMPTY_REMEDY: Final = "fill it in, or let the template say what then: {{ name | default('…', true) }}"
 _MISSING_REMEDY: Final = "add the field, or let the template say what then: {{ name | default('…') }}"

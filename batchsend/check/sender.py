@@ -77,7 +77,7 @@ class SenderCheck:
         if not exists:
             what = f"there is no domain {domain}: receivers refuse mail from it"
             section.error(
-                "from-missing", what, where="[message] from", remedy="mend the address, or register the domain"
+                "from-missing", what, where="[message] from", remedy="fix the address, or register the domain"
             )
             return Authentication(State.UNMET, State.UNMET, State.UNMET, State.UNMET, State.UNMET)
         dmarc, policy = await self._answered(

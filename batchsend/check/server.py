@@ -20,6 +20,7 @@ from batchsend.delivery.connector import ConnectError, Connector
 from batchsend.delivery.dialogue import Dialogue
 from batchsend.errors import SessionError, UsageError
 from batchsend.outcome import Stage
+from batchsend.smtp.extensions import KEYWORDS
 
 if TYPE_CHECKING:
     from batchsend.campaign import Campaign, Server, Timeouts
@@ -35,14 +36,7 @@ _ROUND_TRIPS: Final = 5
 _DEEP: Final = 16
 _FAR_SECONDS: Final = 0.001
 """The round trip from which on it, and not the server, is what a session waits for."""
-_OFFERS: Final = {
-    "pipelining": "PIPELINING",
-    "chunking": "CHUNKING",
-    "eight_bit_mime": "8BITMIME",
-    "smtputf8": "SMTPUTF8",
-    "dsn": "DSN",
-    "require_tls": "REQUIRETLS",
-}
+_OFFERS: Final = {name: keyword for name, keyword in KEYWORDS.items() if name != "starttls"}
 
 
 class ServerCheck:
@@ -65,7 +59,7 @@ class ServerCheck:
         """Look at all of them; one section each."""
         sections = [await self._look(server) for server in self._campaign.servers]
         for section, address, error in self._failures:
-            trouble = error.trouble
+            trouble = error.failure
             if not self._opened:
                 severity = Severity.ERROR
             else:  # A network without IPv6, say, is no fault of the server's.
@@ -93,7 +87,7 @@ class ServerCheck:
             )
         try:
             connector = Connector(
-                [server],
+                server,
                 _impatient(self._campaign.delivery.timeouts),
                 require_tls=self._campaign.delivery.require_tls,
             )

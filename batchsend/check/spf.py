@@ -108,7 +108,7 @@ def _judge(domain: str, record: str, followed: _Followed, section: Section) -> b
     """Say what is wrong; returns whether receivers can make use of the record all the same."""
     where = f"TXT {domain}"
     for at, wrong in followed.wrong:
-        section.warning("spf-syntax", wrong, where=f"TXT {at}", remedy="mend the term: receivers fail the whole record")
+        section.warning("spf-syntax", wrong, where=f"TXT {at}", remedy="fix the term: receivers fail the whole record")
     if followed.lookups > _MOST_LOOKUPS:
         what = (
             f"following the SPF record takes {followed.lookups} look-ups, and receivers give up after {_MOST_LOOKUPS}"

@@ -1,7 +1,7 @@
 """The command line: flags to calls, errors to exit codes; no logic.
 
 Exit codes: 0 all records accepted or suppressed; 1 the run ended, and some were not; 2 usage or configuration; 3 the
-run stopped early and can be resumed; 130 and 143 after SIGINT and SIGTERM.
+run stopped early and can be resumed; 130, 143 and 129 after SIGINT, SIGTERM and SIGHUP.
 """
 
 from __future__ import annotations
@@ -18,9 +18,22 @@ import click
 
 from batchsend.cli.console import Console
 from batchsend.errors import BatchsendError, RunError
-from batchsend.version import __version__
+from batchsend.version import __version__, compiled
 
-_COMMANDS = ("init", "check", "send", "resume", "preview", "report", "bench", "sink", "presets", "completion", "manual")
+_COMMANDS = (
+    "init",
+    "check",
+    "send",
+    "resume",
+    "preview",
+    "report",
+    "bench",
+    "sink",
+    "explain",
+    "presets",
+    "completion",
+    "manual",
+)
 _SENTENCE = 200  # characters of a command's first sentence, which is shorter
 
 
@@ -53,12 +66,24 @@ class _Commands(click.Group):
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(__version__, message="batchsend %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda context, _, asked: _say_version(context) if asked else None,
+    help="Show the version, and whether it is compiled, and exit.",
+)
 @click.pass_context
 def batchsend(context: click.Context) -> None:
     """Send a campaign of personalised messages through an SMTP relay, with an exact account of every recipient."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
+
+
+def _say_version(context: click.Context) -> None:
+    click.echo(f"batchsend {__version__} ({'compiled' if compiled() else 'pure Python'})")
+    context.exit()
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -16,11 +16,11 @@ from batchsend.bench import Bench, GridPoint, Messages, findings
 from batchsend.bench.advice import advise
 from batchsend.bench.embedded import EmbeddedSink
 from batchsend.bench.gathering import GatheringConnector
-from batchsend.bench.grid import ladder
+from batchsend.bench.grid import all_points
 from batchsend.campaign import Delivery, Duration, Overrides, Secret, Server, load, server_place, server_warnings
 from batchsend.cli.console import Console, pass_console
-from batchsend.cli.printable import printable
 from batchsend.cli.signals import Signals
+from batchsend.display import printable
 from batchsend.errors import RunError, UsageError
 from batchsend.loop import run
 
@@ -63,7 +63,9 @@ class _Target(NamedTuple):
 @click.command()
 @click.option("--server", metavar="URL", help="Measure smtp://HOST:PORT or smtps://HOST:PORT; needs --to.")
 @click.option("--to", metavar="ADDRESS", help="Who gets the test messages. They are really sent.")
-@click.option("--from", "sender", metavar="ADDRESS", help="Who they are from; by default the campaign's, or --to.")
+@click.option(
+    "--from", "sender", metavar="ADDRESS", help="Who the test messages are from; by default the campaign's, or --to."
+)
 @click.option(
     "--campaign",
     type=click.Path(path_type=Path),
@@ -75,7 +77,7 @@ class _Target(NamedTuple):
     "--messages",
     type=click.IntRange(min=1),
     metavar="N",
-    help=f"At most N in all: {_TO_A_RELAY:,} to a server, {_TO_THE_SINK:,} to the embedded one.",
+    help=f"Send at most N test messages in all: {_TO_A_RELAY:,} to a server, {_TO_THE_SINK:,} to the embedded one.",
 )
 @click.option(
     "--max-connections",
@@ -83,7 +85,7 @@ class _Target(NamedTuple):
     default="1,5,20",
     show_default=True,
     metavar="N,…",
-    help="Sessions open at once: each of these numbers, with each depth.",
+    help="Sessions open at once; each of these numbers is tried with each depth.",
 )
 @click.option(
     "--depth",
@@ -91,7 +93,7 @@ class _Target(NamedTuple):
     default="1,16",
     show_default=True,
     metavar="N,…",
-    help="Unanswered transactions of a session; above 1 only where the server offers CHUNKING.",
+    help="Messages under way at once in one session; above 1 only where the server offers CHUNKING.",
 )
 @click.option(
     "--size",
@@ -99,7 +101,7 @@ class _Target(NamedTuple):
     default=2000,
     show_default=True,
     metavar="OCTETS",
-    help="Of each message.",
+    help="Size of each test message.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as one JSON object.")
 @pass_console
@@ -116,9 +118,10 @@ def bench(
     size: int,
     as_json: bool,
 ) -> int:
-    """Measure what a server takes over how many connections at which depth, and say how to send to it.
+    """Measure how fast a server takes messages, and suggest the settings to send with.
 
-    By default an embedded server: what this program can do on this machine. A real one only with --server and --to.
+    By default it measures a server inside batchsend, which shows what this machine can do. Messages go to a real server
+    only with both --server and --to.
     """
     if server is None:
         _refuse_without_server(to=to, sender=sender, campaign=campaign)
@@ -134,11 +137,11 @@ def bench(
             messages = messages or _TO_THE_SINK
         else:
             target = _target(server, to, sender, campaign)
-            for caution in server_warnings([target.server]):
-                console.notice(caution)
+            for warning in server_warnings([target.server]):
+                console.notice(warning)
             messages = messages or _TO_A_RELAY
-        grid, total = ladder(max_connections, depth), messages
-        return run(lambda: _Benching(target, grid, total, size, console, as_json=as_json).run())
+        grid, total = all_points(max_connections, depth), messages
+        return run(lambda: _BenchCommand(target, grid, total, size, console, as_json=as_json).run())
 
 
 def _refuse_without_server(**options: object) -> None:
@@ -181,7 +184,7 @@ def _plain_address(mailbox: str) -> str | None:
     return None if "{" in mailbox else parseaddr(mailbox)[1] or None
 
 
-class _Benching:
+class _BenchCommand:
     """One invocation: a bench run to its end, shown, heeding signals, with its exit code."""
 
     def __init__(
@@ -192,14 +195,14 @@ class _Benching:
         self._messages = Messages(sender=target.sender, recipient=target.recipient, size=size)
         self._now = GridPoint(delivery.max_connections, delivery.depth)
         self._bench = Bench(
-            GatheringConnector([target.server], delivery.timeouts, require_tls=delivery.require_tls),
+            GatheringConnector(target.server, delivery.timeouts, require_tls=delivery.require_tls),
             delivery,
             grid,
             self._messages,
             total,
             notice=console.notice,
-            asked=self._asked,
-            measured=self._measured,
+            on_probe=self._show_probe,
+            on_measurement=self._show_measurement,
         )
         self._as_json = as_json
         self._console = console
@@ -226,12 +229,12 @@ class _Benching:
             raise failure
         return 0 if self._bench.complete else 1
 
-    def _asked(self, probe: Probe) -> None:
+    def _show_probe(self, probe: Probe) -> None:
         for line in findings.beginning(probe, self._messages.octets):
-            self._tell(line)
+            self._print(line)
 
-    def _measured(self, measurement: Measurement) -> None:
-        self._tell(findings.row(measurement))
+    def _show_measurement(self, measurement: Measurement) -> None:
+        self._print(findings.row(measurement))
 
     def _conclude(self) -> None:
         bench = self._bench
@@ -239,12 +242,12 @@ class _Benching:
         if self._as_json:
             click.echo(orjson.dumps(findings.to_json(bench, advice, self._messages.octets)).decode())
         elif advice is not None:
-            self._tell("")
+            self._print("")
             for sentence in (*([bench.stopped] if bench.stopped else []), *advice.sentences):
-                self._tell(sentence)
+                self._print(sentence)
             if self._embedded:
-                self._tell("this was the embedded server: nothing left this machine")
+                self._print("this was the embedded server: nothing left this machine")
 
-    def _tell(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         if not self._as_json:
             click.echo(printable(line))

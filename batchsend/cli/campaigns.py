@@ -1,4 +1,4 @@
-"""What the commands that take a campaign have in common."""
+"""What several commands share: the argument and the option that name files, and lines on standard error."""
 
 from __future__ import annotations
 
@@ -26,9 +26,14 @@ def recipients_option(command: Command) -> Command:
     )(command)
 
 
-def notice(text: str) -> None:
-    """Tell the user something while a run goes on."""
-    say(f"batchsend: {text}")
+def trace_option(command: Command) -> Command:
+    """Where to write what is said in each session: see `batchsend.trace`."""
+    return click.option(
+        "--trace",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Write what is said in each session to FILE: without credentials and contents, but with addresses.",
+    )(command)
 
 
 def say(line: str) -> None:

@@ -26,14 +26,16 @@ _DNS_PORT = 53
 @click.command()
 @campaign_argument
 @recipients_option
-@click.option("--server", metavar="URL", help="Look at smtp://HOST:PORT or smtps://HOST:PORT.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Look at the first N records only.")
+@click.option(
+    "--server", metavar="URL", help="Check smtp://HOST:PORT or smtps://HOST:PORT instead of the campaign's server."
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Check the first N records only.")
 @click.option("--offline", is_flag=True, help="Ask neither the server nor the DNS.")
 @click.option(
-    "--dkim-selector", metavar="NAME", help="The selector that the relay signs with, to have its key looked at."
+    "--dkim-selector", metavar="NAME", help="The DKIM selector that the relay signs with; its key is checked."
 )
 @click.option("--resolver", metavar="IP[:PORT]", help="Ask this resolver instead of the system's.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON object.")
 def check(
     campaign: Path,
     *,
@@ -45,11 +47,11 @@ def check(
     resolver: str | None,
     as_json: bool,
 ) -> int:
-    """Look for what is wrong with CAMPAIGN before anything is sent; nothing is.
+    """Check CAMPAIGN before it is sent: list, messages, server and DNS. Nothing is sent.
 
-    Renders every record; looks at addresses, messages, the server with its certificate and credentials, and at the DNS
-    of the sender: SPF, DKIM, DMARC, MX. Exit code: 0 nothing is wrong, 1 there are warnings or bad records, 2 there are
-    errors, with which it cannot be sent.
+    Renders every record and looks at addresses and messages; opens a session to the server and looks at its certificate
+    and whether it takes the credentials; and looks up SPF, DKIM, DMARC and MX of the sender. Exit code: 0 nothing is
+    wrong, 1 there are warnings or bad records, 2 there are errors and the campaign cannot be sent as it is.
     """
     overrides = Overrides(recipients=recipients, server=server)
 

@@ -1,4 +1,4 @@
-"""``batchsend completion``: what makes a shell complete commands, options and files."""
+"""``batchsend completion``: prints the script that makes bash, zsh or fish complete commands, options and files."""
 
 from __future__ import annotations
 

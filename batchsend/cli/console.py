@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from batchsend.cli.campaigns import say
-from batchsend.cli.printable import printable
+from batchsend.display import printable
 from batchsend.results.line import timestamp
 
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ class Console:
     def notice(self, text: str) -> None:
         """Tell what the user should know, one line."""
         self._say("warning", "notice", [f"batchsend: {text}"], message=text)
+
+    def begin(self, text: str, **fields: Any) -> None:
+        """Tell what a command is about to do, one line."""
+        self._say("info", "begin", [f"batchsend: {text}"], message=text, **fields)
 
     def progress(self, text: str, **fields: Any) -> None:
         """Tell how far a run has come."""

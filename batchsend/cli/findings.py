@@ -1,4 +1,4 @@
-"""A check's report on the terminal: readable at any width, in colour where that is wanted, plain elsewhere."""
+"""Prints the report of ``batchsend check``: wrapped to the terminal's width, in colour where that is wanted."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final, Self
 
 import click
 
+from batchsend import figures
 from batchsend.check import Report, Severity
-from batchsend.cli.printable import printable
+from batchsend.display import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,7 @@ def _lines(report: Report, width: int) -> Iterator[str]:
         for finding in section.findings:
             yield from _finding(finding, width)
         yield ""
-    counts = ", ".join(_counted(report.count(severity), severity.value) for severity in Severity)
+    counts = ", ".join(figures.count(report.count(severity), severity.value) for severity in Severity)
     yield from _wrapped(f"{report.campaign}: {counts}", width, "", bold=True)
 
 
@@ -67,10 +68,6 @@ def _wrapped(text: str, width: int, lead: str, *, colour: str | None = None, bol
     yield click.style(lead, fg=colour, bold=colour is not None) + click.style(lines[0], bold=bold or None)
     for line in lines[1:]:
         yield " " * len(lead) + click.style(line, bold=bold or None)
-
-
-def _counted(count: int, name: str) -> str:
-    return f"{count:,} {name}{'' if count == 1 else 's'}"
 
 
 class Watch:

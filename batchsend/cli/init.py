@@ -1,4 +1,4 @@
-"""``batchsend init``: a campaign folder that works at once."""
+"""``batchsend init``: makes a campaign folder from a few answers, or from another program's configuration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from batchsend.errors import UsageError
-from batchsend.scaffold import Draft, Recipients, Relay, write
+from batchsend.scaffold import Draft, Recipients, RelayAnswers, write
 from batchsend.scaffold.django import read_settings
 from batchsend.scaffold.draft import CAMPAIGN
 
@@ -32,13 +32,13 @@ _SENDER = "App <hello@example.com>"
     "--recipients",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A CSV or JSON Lines file, whose columns the templates then use; without it, a sample is written.",
+    help="A CSV or JSON Lines file of yours; the templates use its columns. Without it, a sample is written.",
 )
 @click.option(
     "--from-mailmerge",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Make a campaign of mailmerge's three files, beside them.",
+    help="Write a campaign beside mailmerge's three files, from what they say.",
 )
 @click.option(
     "--from-django",
@@ -57,7 +57,7 @@ def init(
 ) -> None:
     """Write a new campaign into the folder DIRECTORY (by default: campaign).
 
-    On a terminal, asks for what the options leave open; elsewhere, takes examples for it. Nothing is overwritten.
+    On a terminal it asks for what the options do not say; elsewhere it writes examples. Existing files are kept.
     """
     if from_mailmerge is not None:
         if any(given is not None for given in (directory, relay, sender, recipients, from_django)):
@@ -86,7 +86,7 @@ def _of_answers(
 ) -> tuple[Draft, list[str]]:
     asks = sys.stdin.isatty() and sys.stderr.isatty()
     if from_django is None:
-        chosen = _answer("Relay, as a preset or HOST:PORT", relay, _RELAY, Relay.named, asks=asks)
+        chosen = _answer("Relay, as a preset or HOST:PORT", relay, _RELAY, RelayAnswers.named, asks=asks)
         from_ = _answer("From", sender, _SENDER, _checked_sender, asks=asks)
         notes = []
     elif relay is not None:
@@ -119,7 +119,7 @@ def _answer(
 
 def _checked_sender(text: str) -> str:
     try:
-        Draft.of_answers(Relay([]), text, Recipients.example()).check(Path())
+        Draft.of_answers(RelayAnswers([]), text, Recipients.example()).check(Path())
     except UsageError as error:
         raise UsageError(
             error.message.removeprefix("message.from: "),

@@ -1,141 +1,122 @@
-"""``batchsend manual``: the manual page, from the commands, the models and the vocabulary themselves."""
+"""``batchsend manual``: the pages of ``batchsend/manual/`` on a terminal, plain in a pipe, and the page for man(1)."""
 
 from __future__ import annotations
 
+import re
+import shutil
+import sys
+from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from batchsend.campaign.file import TABLES
-from batchsend.campaign.reference import KeyReference, attributes, heading, reference
-from batchsend.cli.roff import Page
-from batchsend.outcome import DeliveryResult
-from batchsend.results.run import Run
+from batchsend.campaign.nearest import suggestion
+from batchsend.errors import UsageError
 from batchsend.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_NAME: Final = "batchsend"
-_EXIT_CODES: Final = {
-    "0": "All records were accepted or suppressed; or the command did what it is for.",
-    "1": "The run ended, and some records were not accepted.",
-    "2": "The command, the campaign or a file it names is wrong; nothing was sent.",
-    "3": "The run stopped early and can be resumed: server gone, credentials refused, disk full.",
-    "130, 143": "SIGINT, SIGTERM: the first lets replies come in and completes the log; a second one stops at once.",
-}
-_FILES: Final = {
-    "campaign.toml": "The campaign file.",
-    "results.jsonl": "The results log: JSON Lines, append-only.",
-    "results.jsonl.inflight": "The journal of what is in flight; gone after an orderly end.",
-}
-_EXAMPLES: Final = """\
-batchsend init welcome --relay nexuspromail --from 'App <hello@mail.example.com>'
-batchsend send welcome/campaign.toml --sandbox --results /tmp/sandbox.jsonl
-batchsend send welcome/campaign.toml
-batchsend resume welcome/results.jsonl
-"""
+_INDEX: Final = "README"  # lists the subjects; it has this name so that it is shown where the repository is browsed
+_WIDEST: Final = 100
+
+_ENTRY: Final = re.compile(r"- \[(?P<subject>[\w-]+)\]\([\w-]+\.md\): (?P<about>.+)")
+_COMMENT: Final = re.compile(r"^<!--.*?-->\n", re.MULTILINE | re.DOTALL)
+_PICTURE: Final = re.compile(r"^!\[[^\]]*\]\([^)]*\)\n+", re.MULTILINE)
+# A link to another page, or to a file of the repository; the text of the latter is the file's name.
+_LINK: Final = re.compile(r"\[(?P<text>[^\]]+)\]\((?P<page>[\w-]+\.md)?(?P<rest>[^):\s]*)\)")
+_HEADING: Final = re.compile(r"^#+ (?P<title>.+)$", re.MULTILINE)
+
+
+def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    return [subject for subject in subjects() if subject.startswith(incomplete)]
 
 
 @click.command()
+@click.argument("subject", required=False, shell_complete=_complete)
+@click.option("--man", is_flag=True, help="Print one page for man(1): batchsend manual --man | man -l -")
 @click.pass_context
-def manual(context: click.Context) -> None:
-    """Print the manual page: commands, options, every key of a campaign file and every field of the log.
+def manual(context: click.Context, subject: str | None, *, man: bool) -> None:
+    """Show the page of the manual about SUBJECT; without one, list the subjects.
 
-    Read it with: batchsend manual | man -l -
+    On a terminal it is rendered and paged; in a pipe it is plain text.
     """
-    click.echo(str(_page(context.find_root())), nl=False)
+    if man:
+        from batchsend.cli.manpage import manual_page  # noqa: PLC0415 - imports what the pages do not need
+
+        if subject is not None:
+            raise UsageError("--man is one page about everything", remedy="leave the subject out")
+        click.echo(str(manual_page(context.find_root())), nl=False)
+    elif subject is None:
+        click.echo("\n".join(_contents()))
+    else:
+        _show(_page(subject))
 
 
-def _page(root: click.Context) -> Page:
-    page = Page(_NAME, 1, f"{_NAME} {__version__}")
-    page.section("NAME")
-    page.paragraph(f"{_NAME} - send a campaign of personalised messages through an SMTP relay")
-    page.section("SYNOPSIS")
-    commands = dict(_commands(root))
-    page.verbatim("\n".join(_usage(context) for context in commands.values()))
-    page.section("DESCRIPTION")
-    page.paragraph(root.command.help or "")
-    page.section("COMMANDS")
-    for context in commands.values():
-        _add_command(page, context)
-    _add_campaign_file(page)
-    _add_log(page)
-    page.section("EXIT STATUS")
-    for code, meaning in _EXIT_CODES.items():
-        page.term(code, meaning)
-    page.section("FILES")
-    for name, what in _FILES.items():
-        page.term(name, what)
-    page.section("EXAMPLES")
-    page.verbatim(_EXAMPLES)
-    return page
+def subjects() -> dict[str, str]:
+    """What the manual has a page about: the subjects in the order of the index, with one line about each."""
+    return {match["subject"]: match["about"] for match in _ENTRY.finditer(_read(_INDEX))}
 
 
-def _commands(root: click.Context) -> Iterator[tuple[str, click.Context]]:
-    group = root.command
-    assert isinstance(group, click.Group)  # noqa: S101 - the program is one
-    for name in group.list_commands(root):
-        command = group.get_command(root, name)
-        if command is not None and not command.hidden:
-            yield name, click.Context(command, info_name=name, parent=root)
+def plain(page: str) -> str:
+    """A page as text for a reader without a browser: no comments, no pictures, and links as names of pages."""
+    return _LINK.sub(_named, _PICTURE.sub("", _COMMENT.sub("", page)))
 
 
-def _usage(context: click.Context) -> str:
-    return f"{_NAME} {context.info_name} {' '.join(context.command.collect_usage_pieces(context))}".rstrip()
+def _read(name: str) -> str:
+    return (files("batchsend") / "manual" / f"{name}.md").read_text(encoding="utf-8")
 
 
-def _add_command(page: Page, context: click.Context) -> None:
-    page.subsection(_usage(context))
-    for paragraph in (context.command.help or "").split("\n\n"):
-        if paragraph.startswith("\b"):
-            page.verbatim(paragraph.strip("\b\n"))
-        else:
-            page.paragraph(paragraph)
-    for parameter in context.command.get_params(context):
-        record = parameter.get_help_record(context)
-        if record is not None and isinstance(parameter, click.Option):
-            page.term(*record)
+def _contents() -> Iterator[str]:
+    """The index for a terminal: its headings, and a line for each subject."""
+    width = max(map(len, subjects()))
+    yield f"batchsend {__version__}: the manual. Read a page with: batchsend manual SUBJECT"
+    for line in _read(_INDEX).splitlines():
+        if match := _ENTRY.fullmatch(line):
+            yield f"  {match['subject']:<{width}}  {match['about']}"
+        elif line.startswith("## "):
+            yield ""
+            yield line.removeprefix("## ")
 
 
-def _add_campaign_file(page: Page) -> None:
-    keys = list(reference())
-    page.section("CAMPAIGN FILE")
-    page.paragraph(
-        "A campaign is a file in TOML. Paths in it are relative to its folder; texts of [message] are Jinja2 "
-        "templates, whose variables are a record's fields, ``batch.id`` and ``batch.record``; ${NAME} in [server] "
-        "comes from the environment."
+def _page(subject: str) -> str:
+    """The page about a subject.
+
+    Raises:
+        UsageError: There is none; the remedy names the page that was probably meant.
+    """
+    known = subjects()
+    if subject in known:
+        return _read(subject)
+    word = subject.lower()
+    about = [name for name in known if word in _headings(name)]
+    hint = (
+        f"{subject} is part of: batchsend manual {about[0]}"
+        if about
+        else suggestion(subject, known, otherwise=f"the subjects are {', '.join(known)}")
     )
-    for table in TABLES:
-        if table:
-            page.subsection(heading(table))
-        for key in keys:
-            if key.table == table:
-                page.term(key.name, _described(key))
+    raise UsageError(f"the manual has no page about {subject!r}", remedy=hint)
 
 
-def _described(key: KeyReference) -> str:
-    sentences = [key.meaning, f"Expected: {key.expected}."]
-    if key.default is None:
-        sentences.append("Required.")
-    elif key.default:
-        sentences.append(f"Default: {key.default}.")
-    return " ".join(sentence for sentence in sentences if sentence)
+def _headings(subject: str) -> set[str]:
+    """The words in the headings of a page, in lower case."""
+    titles = (match["title"] for match in _HEADING.finditer(_read(subject)))
+    return {word for title in titles for word in re.findall(r"[\w.-]+", title.lower())}
 
 
-def _add_log(page: Page) -> None:
-    page.section("RESULTS LOG")
-    page.paragraph(
-        'A run begins with a line ``{"run": {…}}``, and one that came to an end closes with another. Every other '
-        "line is one attempt's outcome; the last line of a record counts. Times are UTC (RFC 3339)."
-    )
-    for name, meaning in attributes(DeliveryResult).items():
-        page.term(name, _of_a_field(meaning))
-    page.subsection("The line of a run")
-    for name, meaning in attributes(Run).items():
-        page.term(name, _of_a_field(meaning))
+def _named(link: re.Match[str]) -> str:
+    text, page = link["text"], (link["page"] or "").removesuffix(".md")
+    if not page or page == text:
+        return text
+    return f"{text} (batchsend manual {page})"
 
 
-def _of_a_field(meaning: str) -> str:
-    """A meaning in the log's terms: there, what is None is null, and a time is a text."""
-    return meaning.replace("None", "null").replace(", in seconds since the epoch", "")
+def _show(page: str) -> None:
+    """Print a page: rendered and by the pager on a terminal, as Markdown anywhere else."""
+    if not sys.stdout.isatty():
+        click.echo(plain(page), nl=False)
+        return
+    from batchsend.cli.markdown import rendered  # noqa: PLC0415 - rich takes long to import
+
+    width = min(shutil.get_terminal_size().columns, _WIDEST)
+    click.echo_via_pager(rendered(plain(page), width))

@@ -63,12 +63,11 @@ class SendingOptions:
         )
 
     def resume_command(self, results: Path) -> str:
-        """The command that goes on, in the same way, with the run that keeps this results log."""
-        words = ["batchsend", "resume", str(results)]
-        for name in ("server", "max_connections", "max_messages", "depth", "rate"):
-            if (value := getattr(self, name)) is not None:
-                words += [f"--{name.replace('_', '-')}", str(value)]
-        return shlex.join([*words, "--no-retry"] if self.no_retry else words)
+        """The command that goes on with the run that keeps this results log.
+
+        What was overridden stands in the log and holds; that no record is offered twice is of one command.
+        """
+        return shlex.join(["batchsend", "resume", str(results), *(["--no-retry"] if self.no_retry else [])])
 
 
 _OPTIONS: Final = (
@@ -77,20 +76,22 @@ _OPTIONS: Final = (
         "--sandbox", "sandboxed", is_flag=True, help="Send to an embedded server: nothing leaves this machine."
     ),
     click.option("--max-connections", type=int, metavar="N", help="Sessions open at once."),
-    click.option("--max-messages", type=int, metavar="N", help="Messages of a session, after which it is rotated."),
     click.option(
-        "--depth", type=int, metavar="N", help="Unanswered transactions of a session; above 1 needs CHUNKING."
+        "--max-messages", type=int, metavar="N", help="Messages sent over one session; then a new one replaces it."
     ),
     click.option(
-        "--rate", metavar="RATE", help="The most messages in a time, all sessions together: 100/s, 600/min, 5000/h."
+        "--depth", type=int, metavar="N", help="Messages under way at once in one session; above 1 needs CHUNKING."
     ),
-    click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take the first N records and no more."),
-    click.option("--no-retry", is_flag=True, help="Do not offer deferred records again in this run."),
+    click.option(
+        "--rate", metavar="RATE", help="Send no faster than this, all sessions together: 100/s, 600/min, 5000/h."
+    ),
+    click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Send the first N records only."),
+    click.option("--no-retry", is_flag=True, help="Try each record once: do not retry deferred ones in this run."),
     click.option("--dry-run", is_flag=True, help="Render every record and send nothing."),
     click.option(
         "--progress/--no-progress",
         default=True,
-        help="Say how far it has come: a live view on a terminal, a line every ten seconds elsewhere.",
+        help="Show progress: a live view on a terminal, a line every ten seconds elsewhere.",
     ),
     click.option(
         "--metrics-port",
@@ -115,7 +116,7 @@ _LOG_FORMAT: Final = click.option(
     is_eager=True,
     expose_value=False,
     callback=_speak,
-    help="What is said on standard error: text, or one JSON object a line.",
+    help="Form of the messages on standard error: text, or one JSON object a line.",
 )
 
 

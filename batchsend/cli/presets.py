@@ -10,9 +10,9 @@ from batchsend.campaign.presets import PRESETS, Preset
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object of all presets.")
+@click.option("--json", "as_json", is_flag=True, help="Print the presets as one JSON object.")
 def presets(name: str | None, *, as_json: bool) -> None:
-    """List the relays that a campaign can name: [server] preset = "NAME".
+    """List the relays that a campaign can use by name: [server] preset = "NAME".
 
     With a NAME, or the beginning of one, only those.
     """

@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 @click.command()
 @campaign_argument
 @recipients_option
-@click.option("--record", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Which record.")
+@click.option(
+    "--record",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Show the message of record N.",
+)
 @click.option("--raw", is_flag=True, help="Show headers and HTML as they are sent, not decoded and rendered.")
 @click.option("--open", "in_browser", is_flag=True, help="Show it in the browser ($BROWSER, or the usual one).")
 @click.option(
@@ -36,7 +43,7 @@ def preview(
     """Show the message of one record of CAMPAIGN: envelope, headers, text, HTML, attachments. Nothing is sent.
 
     On a terminal, keys go on from there: n for the next record, p for the previous one, a number and Enter for that
-    one, o for the browser, q for the end.
+    one, o for the browser, q to quit.
     """
     loaded = load(campaign, overrides=Overrides(recipients=recipients), resolve_credentials=False)
     with Rows(loaded.recipients) as rows:
@@ -86,7 +93,7 @@ class _Desk:
         except RecordError as error:
             raise UsageError(
                 f"record {number} (line {row.line}) is invalid: {error.message}",
-                remedy="mend the record or the template, or look at another: --record N",
+                remedy="fix the record or the template, or look at another: --record N",
             ) from None
 
     def letter(self, number: int) -> ParsedMessage:
@@ -100,8 +107,9 @@ class _Desk:
         from rich.console import Console  # noqa: PLC0415 - rich, only on a terminal
         from rich.text import Text  # noqa: PLC0415
 
+        from batchsend.display import visible  # noqa: PLC0415
         from batchsend.preview.keys import HELP, Keys  # noqa: PLC0415
-        from batchsend.preview.shown import show, visible  # noqa: PLC0415
+        from batchsend.preview.shown import show  # noqa: PLC0415
 
         console = Console(highlight=False)
         wanted: int | str | None = number

@@ -1,4 +1,4 @@
-"""How far a run has come, while it goes on: a live view on a terminal, a line now and then everywhere else."""
+"""Shows how far a run has come: the live view on a terminal, a line every ten seconds everywhere else."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from batchsend.report.output import Output
 from batchsend.version import __version__
 
 if TYPE_CHECKING:
-    from batchsend.report.report import Report
+    from batchsend.report.report import CampaignReport
 
 _STDOUT: Final = Path("-")
 _WIDTH_OF_A_PIPE: Final = 100
@@ -40,7 +40,7 @@ _WIDTH_OF_A_PIPE: Final = 100
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object on standard output.")
 def report(results: Path, *, html: Path | None, csv: Path | None, as_json: bool) -> None:
-    """Say what became of a campaign, from its results log RESULTS.
+    """Report what became of every recipient, from the results log RESULTS.
 
     Outcomes, pace, replies, what went wrong and what to do about it. The log is only read: it may be that of a run that
     goes on. The exit code is 0 whatever became of the records.
@@ -70,7 +70,7 @@ def report(results: Path, *, html: Path | None, csv: Path | None, as_json: bool)
         _show(found)
 
 
-def _show(found: Report) -> None:
+def _show(found: CampaignReport) -> None:
     from rich.console import Console  # noqa: PLC0415 - slow to import, and of no use to the other forms
 
     from batchsend.report.terminal import show  # noqa: PLC0415

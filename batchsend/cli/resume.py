@@ -18,6 +18,7 @@ from batchsend.results.choice import Choice
 from batchsend.results.resumption import Resumption
 
 if TYPE_CHECKING:
+    from batchsend.campaign import Campaign, Overrides
     from batchsend.results.run import Run
 
 _SANDBOX = "sandbox"
@@ -29,32 +30,55 @@ _SANDBOX = "sandbox"
     "--retry",
     multiple=True,
     metavar="WHAT",
-    help="Send these again, too: in_doubt, rejected, invalid, suppressed, a reply code (550) or an enhanced one (5.7). "
+    help="Also send these again: in_doubt, rejected, invalid, suppressed, a reply code (550) or an enhanced one (5.7). "
     "Can be given more than once.",
 )
 @click.option(
     "--accept-duplicates",
     is_flag=True,
-    help="Go on although it cannot be known what was in flight when the run was killed; some may get it twice.",
+    help="Continue although it is not known what was in flight when the run was killed; some recipients may get it "
+    "twice.",
+)
+@click.option(
+    "--recipients",
+    metavar="GROWN",
+    help="Go on with this file, which begins with exactly the run's own one: a list to which more was appended.",
 )
 @sending_options
 @pass_console
 def resume(
-    console: Console, results: Path, *, retry: tuple[str, ...], accept_duplicates: bool, options: SendingOptions
+    console: Console,
+    results: Path,
+    *,
+    retry: tuple[str, ...],
+    accept_duplicates: bool,
+    recipients: str | None,
+    options: SendingOptions,
 ) -> int:
-    """Go on with the run that has kept the results log RESULTS.
+    """Continue the run whose results log is RESULTS, without sending anything twice.
 
     Sends what was never attempted and what was deferred; campaign and recipients are those of the run, and so are the
-    Message-IDs. What was in flight when the run was killed may have been delivered: it is named, and in doubt.
+    Message-IDs. A recipients file to which more was appended since is gone on with to its new end. What the run's
+    command line said about where and how to send holds, unless this one says otherwise. What was in flight when the run
+    was killed may have been delivered: it is named, and in doubt.
     """
     with Resumption(results, Choice(retry), accept_duplicates=accept_duplicates) as past:
         earlier = past.account.run
-        require_kept(earlier.recipients)
+        require_kept(earlier.recipients, results)
         in_sandbox = _in_sandbox(results, earlier, sandboxed=options.sandboxed, server=options.server)
-        overrides = options.overrides(recipients=earlier.recipients.path, results=str(results))
+        overrides = options.overrides(recipients=recipients or earlier.recipients.path, results=str(results))
+        overrides = overrides.upon(earlier.overrides)
         resolve = not (in_sandbox or options.dry_run)
         campaign = load(Path(earlier.campaign), overrides=overrides, resolve_credentials=resolve)
-        sending = Sending(campaign, options, console, again=options.resume_command(results), resumption=past)
+        _say_where(console, earlier, campaign, overrides, in_sandbox=in_sandbox)
+        sending = Sending(
+            campaign,
+            options,
+            console,
+            again=options.resume_command(results),
+            resumption=past,
+            overrides=overrides.held,
+        )
         return run(lambda: sending.send(sandboxed=in_sandbox))
 
 
@@ -76,3 +100,22 @@ def _in_sandbox(results: Path, earlier: Run, *, sandboxed: bool, server: str | N
             remedy="send the campaign with another results log: batchsend send CAMPAIGN --results FILE",
         )
     return was
+
+
+def _say_where(console: Console, earlier: Run, campaign: Campaign, overrides: Overrides, *, in_sandbox: bool) -> None:
+    """Say where the messages are going to be sent, and what of that is not the campaign file's."""
+    places = [f"{server.host}:{server.port}" for server in campaign.servers]
+    where = "to the sandbox: nothing leaves this machine" if in_sandbox else f"through {', then '.join(places)}"
+    held = overrides.held
+    said = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in held.items())
+    if said:
+        where += f", with {said}"
+    if not in_sandbox and earlier.server not in (None, places[0]):
+        where += f"; until now it was through {earlier.server}"
+    console.begin(
+        f"going on with run {earlier.id}, {where}",
+        run=earlier.id,
+        servers=[] if in_sandbox else places,
+        sandbox=in_sandbox,
+        overrides=held,
+    )

@@ -1,4 +1,4 @@
-"""Text as roff (man(7)): sections, paragraphs and described terms, with every character itself."""
+"""Writes a manual page in roff, the language of man(7): sections, paragraphs, described terms, verbatim lines."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
@@ -12,9 +13,10 @@ from batchsend.cli.campaigns import campaign_argument, recipients_option
 from batchsend.cli.console import Console, pass_console
 from batchsend.cli.options import SendingOptions, sending_options
 from batchsend.cli.sending import Sending
+from batchsend.cli.signals import ending_at_once
 from batchsend.loop import run
 from batchsend.recipients.spool import spool
-from batchsend.results.log import refuse_used
+from batchsend.results.claim import Claim
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     "--only",
     multiple=True,
     metavar="WHAT",
-    help="Where the recipients file is a results log: send to the records with this outcome (rejected), reply code "
+    help="If the recipients file is a results log: send to the records with this outcome (rejected), reply code "
     "(550) or enhanced code (5.7). Can be given more than once.",
 )
 @click.option(
@@ -44,7 +46,11 @@ if TYPE_CHECKING:
     metavar="N",
     help="With --to: which record, the first by default. Can be given more than once.",
 )
-@click.option("--no-spool", is_flag=True, help="Do not keep standard input beside the log: no resuming, no retries.")
+@click.option(
+    "--no-spool",
+    is_flag=True,
+    help="Do not keep a copy of standard input beside the log; the run cannot be resumed or retry records.",
+)
 @click.option("--results", metavar="FILE", help="Keep the results log in FILE.")
 @sending_options
 @pass_console
@@ -60,7 +66,7 @@ def send(
     results: str | None,
     options: SendingOptions,
 ) -> int:
-    """Send the campaign in the file CAMPAIGN, and keep each recipient's outcome in its results log."""
+    """Send the campaign in the file CAMPAIGN; what became of each recipient is kept in its results log."""
     if options.sandboxed and options.server is not None:
         raise click.UsageError("--sandbox and --server exclude each other", click.get_current_context())
     if tester is None and records:
@@ -71,9 +77,13 @@ def send(
         from batchsend.cli.proof import send_to_tester  # noqa: PLC0415 - a test, which most invocations are not
 
         return run(lambda: send_to_tester(loaded, tester, records or (1,), options, console))
-    if loaded.recipients == "-" and not (no_spool or options.dry_run):
-        refuse_used(loaded.results)
-        loaded = msgspec.structs.replace(loaded, recipients=spool(loaded.results))
-    again = None if loaded.recipients == "-" else options.resume_command(loaded.results)
-    sending = Sending(loaded, options, console, again=again, only=only)
-    return run(lambda: sending.send(sandboxed=options.sandboxed))
+    with ExitStack() as stack:
+        claim = None
+        if loaded.recipients == "-" and not (no_spool or options.dry_run):
+            # First the lock: what comes by standard input is kept beside the log.
+            claim = stack.enter_context(Claim(loaded.results))
+            with ending_at_once():
+                loaded = msgspec.structs.replace(loaded, recipients=spool(loaded.results))
+        again = None if loaded.recipients == "-" else options.resume_command(loaded.results)
+        sending = Sending(loaded, options, console, again=again, only=only, overrides=overrides.held, claim=claim)
+        return run(lambda: sending.send(sandboxed=options.sandboxed))

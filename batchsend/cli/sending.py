@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -12,17 +13,20 @@ import orjson
 from batchsend.cli.progress import follow
 from batchsend.cli.signals import Signals
 from batchsend.errors import BatchsendError, RunError
+from batchsend.loop import in_abandoned_thread
 from batchsend.outcome import Outcome
 from batchsend.run.batch import Batch
 
 if TYPE_CHECKING:
     import ssl
     from collections import Counter
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Mapping
+    from pathlib import Path
 
     from batchsend.campaign import Campaign
     from batchsend.cli.console import Console
     from batchsend.cli.options import SendingOptions
+    from batchsend.results.claim import Claim
     from batchsend.results.resumption import Resumption
 
 
@@ -36,6 +40,8 @@ class Sending:
         again: The command that goes on with this run, should it end early; None where it cannot be gone on with.
         resumption: The earlier run that this one goes on with, or None.
         only: Where the recipients file is a results log: the outcomes and codes of the records to send to.
+        overrides: What the command line has said about where and how to send, for the run line.
+        claim: The results log, where it is locked already.
     """
 
     def __init__(
@@ -47,6 +53,8 @@ class Sending:
         again: str | None,
         resumption: Resumption | None = None,
         only: tuple[str, ...] = (),
+        overrides: Mapping[str, str | int],
+        claim: Claim | None = None,
     ) -> None:
         self._campaign = campaign
         self._options = options
@@ -54,7 +62,10 @@ class Sending:
         self._again = again
         self._resumption = resumption
         self._only = only
+        self._overrides = overrides
+        self._claim = claim
         self._signals = Signals(console)
+        self._batch: Batch | None = None
 
     async def send(self, *, sandboxed: bool) -> int:
         """Send or rehearse; returns the exit code.
@@ -68,30 +79,46 @@ class Sending:
         async with AsyncExitStack() as stack:
             campaign, context = self._campaign, None
             if self._options.dry_run:
-                batch = self._batch(campaign, None)
-                summary = await batch.rehearse()
-                self._show(batch, ["dry run: nothing was sent"])
+                rehearsed = await self._made(campaign, None)
+                summary = await rehearsed.rehearse()
+                self._show(rehearsed, ["dry run: nothing was sent"])
                 return 0 if summary.complete else 1
             afterwards = []
             if sandboxed:
                 from batchsend.run.sandbox import sandbox  # noqa: PLC0415 - a whole server, which most runs do not need
 
                 campaign, context, sink = await stack.enter_async_context(sandbox(campaign))
-            batch = self._batch(campaign, context, server="sandbox" if sandboxed else None)
-            failure = await self._run(batch)
+            failure = await self._run(campaign, context, server="sandbox" if sandboxed else None)
+            if self._batch is None:
+                return 128 + self._received(failure)
+            batch = self._batch
             if sandboxed:
-                afterwards = [f"sandbox: received {sink.counts.messages:,} messages; none left this machine"]
+                count = sink.counts.messages
+                taken = f"{count:,} message{'' if count == 1 else 's'}"
+                afterwards = [f"sandbox: received {taken}; none left this machine"]
             self._show(batch, afterwards)
         if self._signals.received is not None:
             if self._again is not None:
                 self._console.notice(f"to go on: {self._again}")
             return 128 + self._signals.received
         if failure is not None:
-            raise self._with_way_on(failure)
+            raise self._with_way_on(failure, batch)
         return 0 if batch.complete else 1
 
-    def _batch(self, campaign: Campaign, context: ssl.SSLContext | None, server: str | None = None) -> Batch:
-        return Batch(
+    def _received(self, failure: RunError | None) -> int:
+        """The signal that came before there was a run.
+
+        Raises:
+            RunError: There was none: there is no run because of this error.
+        """
+        if self._signals.received is None:
+            raise failure or AssertionError("neither a signal nor an error has kept the run from beginning")
+        return self._signals.received
+
+    async def _made(self, campaign: Campaign, context: ssl.SSLContext | None, server: str | None = None) -> Batch:
+        """Make the batch, in a thread: opening its recipients waits where they come by a pipe that is silent yet."""
+        make = partial(
+            Batch,
             campaign,
             context=context,
             limit=self._options.limit,
@@ -99,25 +126,41 @@ class Sending:
             resumption=self._resumption,
             server=server,
             only=self._only,
+            overrides=self._overrides,
+            claim=self._claim,
         )
+        return await in_abandoned_thread(make)
 
-    def _with_way_on(self, failure: RunError) -> RunError:
+    def _with_way_on(self, failure: RunError, batch: Batch) -> RunError:
         if self._again is None:
             return failure
         way_on = f"to go on: {self._again}"
+        if self._resumption is None and not batch.summary.records and _is_empty(self._campaign.results):
+            way_on = "send it again: nothing was sent"
         return RunError(failure.message, remedy=f"{failure.remedy}; then, {way_on}" if failure.remedy else way_on)
 
-    async def _run(self, batch: Batch) -> RunError | None:
-        """Run the batch while its progress is shown and signals are heeded."""
-        failure: BatchsendError | None = None
+    async def _run(self, campaign: Campaign, context: ssl.SSLContext | None, *, server: str | None) -> RunError | None:
+        """Make and run the batch while its progress is shown and signals are heeded.
+
+        Afterwards there is no batch if a signal came before there was one.
+        """
+        failure: BatchsendError | OSError | None = None
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._signals.handle, batch.stop, tasks.cancel_scope)
+
+            def stop(reason: str) -> None:
+                if self._batch is None:
+                    tasks.cancel_scope.cancel()
+                else:
+                    self._batch.stop(reason)
+
+            tasks.start_soon(self._signals.handle, stop, tasks.cancel_scope)
             try:
+                self._batch = batch = await self._made(campaign, context, server)
                 async with self._metrics(batch):
                     if self._options.progress:
                         tasks.start_soon(follow, batch, self._console)
                     await batch.run()
-            except BatchsendError as error:
+            except (BatchsendError, OSError) as error:
                 failure = error
             tasks.cancel_scope.cancel()
         if failure is not None and not isinstance(failure, RunError):
@@ -142,10 +185,20 @@ class Sending:
         if self._resumption is not None:
             described["campaign"] = {outcome.value: batch.counts[outcome] for outcome in Outcome}
             afterwards = [f"all runs together: {' · '.join(_named(batch.counts))}", *afterwards]
+        if summary.left and self._again is not None and not self._options.dry_run:
+            afterwards = [*afterwards, f"to send to those who are left: {self._again}"]
         if self._options.as_json:
             click.echo(orjson.dumps(described).decode())
         if self._console.as_json or not self._options.as_json:
             self._console.end([*summary.lines(), *afterwards], **described, notes=afterwards)
+
+
+def _is_empty(log: Path) -> bool:
+    """Whether there is no log that could be gone on with."""
+    try:
+        return log.stat().st_size == 0
+    except OSError:
+        return True
 
 
 def _named(counts: Counter[Outcome]) -> Iterator[str]:

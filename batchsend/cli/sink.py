@@ -1,8 +1,9 @@
-"""``batchsend sink``: an SMTP server that takes everything and delivers nothing."""
+"""The command ``batchsend sink``: an SMTP server that takes everything and delivers nothing."""
 
 from __future__ import annotations
 
 import signal
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +12,11 @@ import anyio
 import click
 import orjson
 
+from batchsend.cli.campaigns import trace_option
 from batchsend.errors import UsageError
 from batchsend.loop import run
-from batchsend.sink import Rule, Sink, SinkOptions, parse_rule
+from batchsend.sink import Counts, Rule, Sink, SinkOptions, parse_rule
+from batchsend.trace import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,33 +29,45 @@ _DEFAULTS = SinkOptions()
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Listen on this address.")
-@click.option("--port", type=click.IntRange(0, 65535), default=2525, show_default=True, help="0 for any free port.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=2525,
+    show_default=True,
+    help="Listen on this port; 0 for any free one.",
+)
 @click.option(
     "--tls",
     type=click.Choice(["none", "starttls", "implicit"]),
     default="none",
     show_default=True,
-    help="With a certificate made at start.",
+    help="Offer TLS, with a certificate made at start.",
 )
 @click.option(
-    "--ca-file", type=click.Path(path_type=Path), metavar="FILE", help="Write the certificate to trust to FILE."
+    "--ca-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the certificate that clients must trust to FILE.",
 )
 @click.option("--require-auth", is_flag=True, help="Refuse MAIL before AUTH; any credentials are accepted.")
 @click.option("--reject", multiple=True, metavar="PATTERN", help="Refuse these recipients for good: *@bounce.example.")
 @click.option("--defer", multiple=True, metavar="PATTERN", help="Refuse these recipients for now.")
 @click.option("--drop", multiple=True, metavar="PATTERN", help="Drop the connection at these recipients.")
 @click.option("--delay", multiple=True, metavar="PATTERN=TIME", help="Answer late: *@slow.example=2s.")
-@click.option("--max-messages", type=click.IntRange(min=1), metavar="N", help="Messages of a session; then 421.")
+@click.option(
+    "--max-messages", type=click.IntRange(min=1), metavar="N", help="Take N messages in one session, then answer 421."
+)
 @click.option(
     "--max-size",
     type=click.IntRange(min=0),
     default=_DEFAULTS.max_size,
     metavar="OCTETS",
-    help="The largest message; 0 for no limit.",
+    help="Refuse larger messages; 0 for no limit.",
 )
 @click.option("--pipelining/--no-pipelining", default=True, help="Offer PIPELINING.")
 @click.option("--chunking/--no-chunking", default=True, help="Offer CHUNKING.")
 @click.option("--maildir", type=click.Path(path_type=Path), metavar="DIR", help="Store the messages in DIR.")
+@trace_option
 @click.option("--json", "as_json", is_flag=True, help="Print the counts at the end as one JSON object.")
 def sink(
     *,
@@ -70,11 +85,13 @@ def sink(
     pipelining: bool,
     chunking: bool,
     maildir: Path | None,
+    trace: Path | None,
     as_json: bool,
 ) -> None:
-    """Take messages until interrupted, and say what was received.
+    """Run a test SMTP server that takes messages and delivers none, until interrupted.
 
-    A pattern may bring its reply: --reject '*@full.example=552 5.2.2 Mailbox full'.
+    What was received is counted and printed at the end. A pattern can have a reply of its own:
+    --reject '*@full.example=552 5.2.2 Mailbox full'.
     """
     patterns = {"reject": reject, "defer": defer, "drop": drop, "delay": delay}
     options = SinkOptions(
@@ -89,7 +106,17 @@ def sink(
         maildir=maildir,
         max_size=max_size,
     )
-    run(lambda: _serve(options, ca_file, as_json=as_json))
+    with ExitStack() as stack:
+        tracing = None if trace is None else stack.enter_context(Trace(trace, side="server"))
+        counts = asdict(run(lambda: _serve(options, ca_file, tracing)))
+    if as_json:
+        click.echo(orjson.dumps(counts).decode())
+    else:
+        click.echo(
+            ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name == "messages"), err=True
+        )
+    if tracing is not None and tracing.error is not None:
+        click.echo(tracing.error, err=True)
 
 
 def _rules(patterns: dict[str, tuple[str, ...]]) -> Iterator[Rule]:
@@ -98,8 +125,9 @@ def _rules(patterns: dict[str, tuple[str, ...]]) -> Iterator[Rule]:
             yield parse_rule(action, text)
 
 
-async def _serve(options: SinkOptions, ca_file: Path | None, *, as_json: bool) -> None:
-    async with Sink(options) as server:
+async def _serve(options: SinkOptions, ca_file: Path | None, trace: Trace | None) -> Counts:
+    """Serve until a signal comes; return what was received."""
+    async with Sink(options, trace=trace) as server:
         if ca_file is not None:
             try:
                 server.write_ca(ca_file)
@@ -109,10 +137,4 @@ async def _serve(options: SinkOptions, ca_file: Path | None, *, as_json: bool) -
             click.echo(f"listening on {', '.join(server.hosts)} port {server.port}; Ctrl-C ends it", err=True)
             async for _ in signals:
                 break
-    counts = asdict(server.counts)
-    if as_json:
-        click.echo(orjson.dumps(counts).decode())
-    else:
-        click.echo(
-            ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name == "messages"), err=True
-        )
+    return server.counts

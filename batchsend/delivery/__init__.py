@@ -1,1 +1,1 @@
-"""Stage ③: a bounded pool of long-lived sessions, opened by aiosmtplib and then driven by `batchsend.smtp`."""
+"""Delivery: a bounded pool of long-lived sessions, opened by aiosmtplib and then driven by `batchsend.smtp`."""

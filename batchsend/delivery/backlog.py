@@ -50,6 +50,15 @@ class Backlog:
         self._octets -= len(submission.content)
         return submission
 
+    def withdraw(self, record: int) -> Submission | None:
+        """Take a record's submission out, wherever it stands; None if it does not wait here."""
+        for place, submission in enumerate(self._queue):
+            if submission.record == record:
+                del self._queue[place]
+                self._octets -= len(submission.content)
+                return submission
+        return None
+
     def clear(self) -> None:
         """Forget all of them: the run stops, and they count as never attempted."""
         self._queue.clear()

@@ -106,9 +106,10 @@ def _refused(stage: Stage, error: SMTPResponseException) -> ConnectFailure:
         remedy = "check username and password in [server]" if lasting else "try again later"
         return ConnectFailure(stage, f"the credentials were refused: {reply}", remedy, reply, lasting)
     lasting = stage is Stage.STARTTLS and reply.code >= 500
-    return ConnectFailure(
-        stage, f"refused at {stage}: {reply}", "see what the server says, or try again later", reply, lasting
-    )
+    remedy = "see what the server says, or try again later"
+    if stage is Stage.EHLO and reply.code >= 500:
+        remedy = "set ehlo_name in [server] to a host name that exists in the DNS"
+    return ConnectFailure(stage, f"refused at {stage}: {reply}", remedy, reply, lasting)
 
 
 def _not_offered(stage: Stage, error: Exception) -> ConnectFailure:

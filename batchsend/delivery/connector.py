@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import anyio
+from aiohappyeyeballs import start_connection
 from aiosmtplib import SMTP, SMTPException, SMTPHeloError
 
 from batchsend.campaign import is_loopback
@@ -37,6 +38,12 @@ if TYPE_CHECKING:
 # Shorter than the addresses of any relay are valid.
 _ADDRESSES_SECONDS = 30.0
 
+# How long an address that did not work is left alone while there are others.
+_AVOIDED_SECONDS = 300.0
+
+# RFC 8305 §5: the Connection Attempt Delay.
+_NEXT_ADDRESS_SECONDS = 0.25
+
 # Turns of the loop in which a transport notices that its connection is shut down, with some to spare.
 _TURNS_TO_CLOSE = 20
 
@@ -49,12 +56,12 @@ class ConnectError(SessionError):
 
     Args:
         where: Host and port.
-        trouble: How far it came, what happened, what to check, and whether trying again can help.
+        failure: How far it came, what happened, what to check, and whether trying again can help.
     """
 
-    def __init__(self, where: str, trouble: ConnectFailure) -> None:
-        super().__init__(f"{where}: {trouble.what}", remedy=trouble.remedy)
-        self.trouble = trouble
+    def __init__(self, where: str, failure: ConnectFailure) -> None:
+        super().__init__(f"{where}: {failure.what}", remedy=failure.remedy)
+        self.failure = failure
 
 
 class Opened(NamedTuple):
@@ -72,69 +79,33 @@ class Opened(NamedTuple):
 
 
 class Connector:
-    """Opens sessions to the first of several servers that takes one.
+    """Opens sessions to one server, at whichever of its addresses takes one.
 
     Args:
-        servers: Where to, how trusted, as whom; in order of preference.
+        server: Where to, how trusted, as whom.
         timeouts: How long each step may take.
-        context: What to verify certificates with, instead of what the servers say.
+        context: What to verify certificates with, instead of what the server's settings say.
         require_tls: Whether a session without REQUIRETLS (RFC 8689) is of no use.
 
+    Attributes:
+        server: As given.
+        where: Host and port, for messages.
+
     Raises:
-        UsageError: A ``ca_file`` holds no certificate; or there are credentials without TLS and the host is not
+        UsageError: ``ca_file`` holds no certificate; or there are credentials without TLS and the host is not
             loopback.
     """
 
+    opens_together = False
+    """Whether several sessions are to be opened at once before the first one was: for measuring only."""
+
     def __init__(
         self,
-        servers: Sequence[Server],
+        server: Server,
         timeouts: Timeouts,
         context: ssl.SSLContext | None = None,
         *,
         require_tls: bool = False,
-    ) -> None:
-        self._routes = [_Route(server, timeouts, context, require_tls=require_tls) for server in servers]
-
-    async def open(self) -> Opened:
-        """Open one session.
-
-        Raises:
-            ConnectError: No server could be reached; it is about the one that is preferred. Nothing is left open.
-        """
-        first: ConnectError | None = None
-        for route in self._routes:
-            try:
-                return await route.open()
-            except ConnectError as error:
-                first = first or error
-        if first is None:
-            raise UsageError("there is no server to send to", remedy="name one in [server]")
-        raise first
-
-    async def open_each(self) -> AsyncGenerator[tuple[str, Opened | ConnectError], None]:
-        """Open one session after the other, to every address of every server.
-
-        Yields:
-            The address, or host and port where it has none; and the session, or why there is none.
-        """
-        for route in self._routes:
-            try:
-                addresses = await route.addresses()
-            except ConnectError as error:
-                yield route.where, error
-                continue
-            for address in addresses:
-                try:
-                    yield str(address[4][0]), await route.open([address])
-                except ConnectError as error:
-                    yield str(address[4][0]), error
-
-
-class _Route:
-    """The way to one server."""
-
-    def __init__(
-        self, server: Server, timeouts: Timeouts, context: ssl.SSLContext | None, *, require_tls: bool
     ) -> None:
         self.server = server
         self.where = f"{server.host}:{server.port}"
@@ -144,6 +115,7 @@ class _Route:
         self._credentials = Credentials(server)
         self._known_addresses: Sequence[_Address] = ()
         self._known_until = 0.0
+        self._avoided: dict[_Place, float] = {}  # addresses that did not work, and until when they are left alone
         if server.tls != "none" and context is None:
             self._context = _verifying_context(server)
         if server.tls == "none" and server.username is not None and not is_loopback(server.host):
@@ -151,9 +123,47 @@ class _Route:
                 f"{self.where}: credentials are not sent without TLS", remedy='set tls = "starttls" or tls = "implicit"'
             )
 
-    async def open(self, addresses: Sequence[_Address] | None = None) -> Opened:
-        """Open one session to the first of these addresses that answers; None for the host's."""
-        connection = await self._connect(await self.addresses() if addresses is None else addresses)
+    async def open(self) -> Opened:
+        """Open one session.
+
+        An address that cannot be connected to, or that turns the session away before its greeting is over, is left
+        alone for some minutes, and the next one is tried.
+
+        Raises:
+            ConnectError: None of the addresses takes a session; it is about the last one tried. Nothing is left open.
+        """
+        now = asyncio.get_running_loop().time()
+        addresses = await self.addresses()
+        left = [address for address in addresses if self._avoided.get(address[4], 0.0) <= now] or list(addresses)
+        while True:
+            connection = await self._connect(left)
+            place = connection.getpeername()
+            try:
+                return await self._open_on(connection)
+            except ConnectError as error:
+                left = [address for address in left if address[4][:2] != place[:2]]
+                if not left or error.failure.stage is not Stage.GREETING:
+                    raise
+                self._avoid(place)
+
+    async def open_each(self) -> AsyncGenerator[tuple[str, Opened | ConnectError], None]:
+        """Open one session after the other, to every address of the server.
+
+        Yields:
+            The address, or host and port where it has none; and the session, or why there is none.
+        """
+        try:
+            addresses = await self.addresses()
+        except ConnectError as error:
+            yield self.where, error
+            return
+        for address in addresses:
+            try:
+                yield str(address[4][0]), await self._open_on(await self._connect([address]))
+            except ConnectError as error:
+                yield str(address[4][0]), error
+
+    async def _open_on(self, connection: socket.socket) -> Opened:
         client = SMTP(
             hostname=self.server.host,
             port=None,
@@ -172,31 +182,42 @@ class _Route:
             raise
 
     async def _connect(self, addresses: Sequence[_Address]) -> socket.socket:
-        """A TCP connection to the first of the addresses that answers."""
-        failures: list[str] = []
-        for address in addresses:
-            try:
-                connection = await self._dial(address)
-            except TimeoutError:
-                failures.append(f"no answer within {self._timeouts.connect}")
-            except OSError as error:
-                failures.append(os.strerror(error.errno) if error.errno else str(error))
-            else:
-                if self._credentials and self.server.tls == "none" and not is_loopback(connection.getpeername()[0]):
-                    # A name may say "localhost" and mean another machine.
-                    connection.close()
-                    raise self._failure(not_loopback())
-                return connection
-        raise self._failure(unreachable(failures))
+        """A TCP connection to the first of the addresses that answers, side by side after a moment (RFC 8305)."""
+        try:
+            async with asyncio.timeout(self._timeouts.connect):
+                if len(addresses) == 1:
+                    connection = await self._dial(addresses[0])
+                else:
+                    connection = await start_connection(
+                        [(kind, type_, protocol, name, place) for kind, type_, protocol, name, place in addresses],
+                        happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,
+                        interleave=1,
+                    )
+        except TimeoutError:
+            self._avoid(*(address[4] for address in addresses))
+            raise self._failure(unreachable([f"no answer within {self._timeouts.connect}"])) from None
+        except OSError as error:
+            what = os.strerror(error.errno) if error.errno else str(error)
+            raise self._failure(unreachable([what])) from None
+        if self._credentials and self.server.tls == "none" and not is_loopback(connection.getpeername()[0]):
+            # A name may say "localhost" and mean another machine.
+            connection.close()
+            raise self._failure(not_loopback())
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+
+    def _avoid(self, *places: _Place) -> None:
+        until = asyncio.get_running_loop().time() + _AVOIDED_SECONDS
+        for address in self._known_addresses:
+            if any(address[4][:2] == place[:2] for place in places):
+                self._avoided[address[4]] = until
 
     async def _dial(self, address: _Address) -> socket.socket:
         family, kind, protocol, _, place = address
         connection = socket.socket(family, kind, protocol)
         try:
             connection.setblocking(False)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            async with asyncio.timeout(self._timeouts.connect):
-                await _reach(connection, place)
+            await _reach(connection, place)
         except BaseException:
             connection.close()
             raise
@@ -239,8 +260,8 @@ class _Route:
             raise self._failure(no_require_tls())
         return Opened(self.where, cast("asyncio.Transport", transport), extensions)
 
-    def _failure(self, trouble: ConnectFailure) -> ConnectError:
-        return ConnectError(self.where, trouble)
+    def _failure(self, failure: ConnectFailure) -> ConnectError:
+        return ConnectError(self.where, failure)
 
 
 async def _reach(connection: socket.socket, place: _Place) -> None:

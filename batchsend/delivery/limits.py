@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from batchsend.smtp.replies import Reply
 
-_PER_SESSION = re.compile(
+_PER_SESSION: Final = re.compile(
     rb"(?:message|recipient|mail|transaction|email)s? ?(?:count|limit)?.{0,20}(?:per|this|in|on|for) ?(?:a|one|the)? "
     rb"?(?:session|connection)",
     re.IGNORECASE,
 )
-_REPEATED = 3
-_FIRST_HOLD = 30.0
-_LONGEST_HOLD = 600.0
+# Sessions, one after the other, that the server ends after the same number of messages before that is its limit.
+_REPEATED: Final = 3
+_FIRST_HOLD: Final = 30.0
+_LONGEST_HOLD: Final = 600.0
+# What was only concluded is tried again after so long: the server may have had a bad hour.
+_CONCLUSION_SECONDS: Final = 600.0
 
 
 class Limits:
@@ -33,12 +36,15 @@ class Limits:
     def __init__(self, max_connections: int, max_messages: int) -> None:
         self.max_messages = max_messages
         self.learned: dict[str, float] = {}
+        self._configured_messages = max_messages
+        self._concluded_until: float | None = None
         self._max_connections = max_connections
         self._connections = max_connections
         self._most_live = 0
         self._hold = _FIRST_HOLD
         self._held_until = 0.0
         self._last_count = 0
+        self._last_end = 0.0
         self._repeated = 0
 
     @property
@@ -48,10 +54,16 @@ class Limits:
 
     def connections(self, now: float) -> int:
         """How many sessions there may be at once."""
-        if self._connections < self._max_connections and now >= self._held_until:
+        return self._connections + (1 if self._may_grow(now) else 0)
+
+    def grow(self, now: float) -> None:
+        """A session is about to be opened: if the last limit has been kept for long enough, try one more."""
+        if self._may_grow(now):
             self._connections += 1
             self._held_until = now + self._hold
-        return self._connections
+
+    def _may_grow(self, now: float) -> bool:
+        return self._connections < self._max_connections and now >= self._held_until
 
     def opened(self, live: int) -> None:
         """A session was opened; there are now ``live``."""
@@ -82,16 +94,46 @@ class Limits:
         if mail_max is not None and mail_max < self.max_messages:
             self._learn_messages(mail_max)
 
-    def session_closed(self, closing_reply: Reply | None, answered: int) -> None:
+    def session_full(self, answered: int, now: float) -> None:
+        """The server says that a session has had as many messages as it may have."""
+        if 0 < answered < self.max_messages:
+            self._learn_messages(answered)
+        del now
+
+    def max_messages_now(self, now: float) -> int:
+        """Messages of a session that is opened now; a limit that was only concluded is tried again after a while."""
+        if self._concluded_until is not None and now >= self._concluded_until:
+            self._concluded_until = None
+            self.max_messages = self._configured_messages
+            self.learned.pop("max_messages", None)
+        return self.max_messages
+
+    def session_closed(self, closing_reply: Reply | None, answered: int, opened_at: float, now: float) -> None:
         """The server ended a session before its time, after it had answered so many transactions.
 
-        It may say that this is a limit; the same number again and again says it too.
+        It may say that this is a limit. The same number again and again says it too, but only of sessions that follow
+        each other: what ends several at once is no limit of each.
+
+        Args:
+            closing_reply: What the server said, or None.
+            answered: How many transactions it had answered.
+            opened_at: When the session was opened.
+            now: The time.
         """
-        self._repeated = self._repeated + 1 if answered == self._last_count else 1
-        self._last_count = answered
-        said = closing_reply is not None and _PER_SESSION.search(closing_reply.raw)
-        if 0 < answered < self.max_messages and (said or self._repeated >= _REPEATED):
+        if not 0 < answered < self.max_messages:
+            return
+        if closing_reply is not None and _PER_SESSION.search(closing_reply.raw):
             self._learn_messages(answered)
+            return
+        if answered != self._last_count:
+            self._repeated = 0
+        elif opened_at < self._last_end:
+            return  # it was open when the one before it ended: they went together
+        self._repeated += 1
+        self._last_count, self._last_end = answered, now
+        if self._repeated >= _REPEATED:
+            self._learn_messages(answered)
+            self._concluded_until = now + _CONCLUSION_SECONDS
 
     def _learn_messages(self, count: int) -> None:
         self.max_messages = count

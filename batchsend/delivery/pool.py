@@ -1,9 +1,17 @@
-"""The pool: takes submissions in, gives them to sessions, and takes what became of them out.
+"""The pool: takes submissions in, gives them to the sessions of its relays, and takes what became of them out.
 
 A submission is at exactly one place: in the backlog, in a session, or settled; ``_out`` counts those in sessions. A
-session that finds the backlog empty, or the rate used up, is parked; whoever changes that pumps the parked ones first
-and wakes slots for the rest. The pool is over when the stream has ended, the backlog is empty and nothing is out, or
-when it was stopped and nothing is out.
+session that finds the backlog empty, the rate used up or a better relay at work is parked; whoever changes that pumps
+the parked ones first and wakes slots for the rest. The pool is over when nothing more comes, the backlog is empty and
+nothing is out, or when it was stopped and nothing is out.
+
+**What an older offer may still say.** A record whose first offer went back or was deferred may be under way a second
+time when the first one's session breaks and takes everything back that it was told. The rules, in `supersede`:
+
+1.  If the record waits in the backlog, it is taken out of it, and is in doubt: it is not sent again.
+2.  If it is under way in another session, that goes on. Accepted, it is accepted, and the user is told that it may
+    have been delivered twice; in any other case it is in doubt.
+3.  Otherwise it is the account's, and the account decides by the attempt.
 """
 
 from __future__ import annotations
@@ -13,127 +21,130 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-import anyio
-
 from batchsend.delivery.backlog import Backlog
-from batchsend.delivery.classify import Effect
+from batchsend.delivery.consequences import Consequences
+from batchsend.delivery.relay import Relay
+from batchsend.delivery.signal import Signal
 from batchsend.delivery.slots import Slots
 from batchsend.delivery.statistics import PoolStatistics, Slowdown
-from batchsend.delivery.throttle import Goodput, Throttle
-from batchsend.errors import RunError
-from batchsend.outcome import DeliveryResult, Outcome, Stage
+from batchsend.delivery.throttle import Goodput
+from batchsend.outcome import DeliveryResult, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from anyio.abc import ObjectReceiveStream
+    from collections.abc import Callable, Iterable, Sequence
 
     from batchsend.campaign import Delivery
+    from batchsend.delivery.account import Account
     from batchsend.delivery.connector import Connector
+    from batchsend.delivery.offer import Offer
+    from batchsend.delivery.replies import Judgement
     from batchsend.delivery.session import Session
+    from batchsend.errors import RunError
     from batchsend.message.submission import Submission
-
-    Report = Callable[[DeliveryResult, DeliveryResult | None], None]
-    Commit = Callable[[int, Callable[[bool], None]], bool]
 
 MAX_LOSSES: Final = 5
 """Sessions that one record may be lost with before it is deferred: it may be what ends them."""
 
-MAX_SENDER_REFUSALS: Final = 10
-"""The same 5yz to MAIL in a row after which it is the sender who is refused, not the record."""
-
 MAX_HELD_BACK: Final = 50
-"""How often one record is sent again because the server asked for a slower pace, before that is its outcome."""
-
-CUTS_BEFORE_FEWER: Final = 5
-"""Cuts of the rate in a row after which there are fewer sessions, too."""
+"""How often one record goes back because of what the relay said, before that is its outcome."""
 
 # Python 3.11 takes 0.1 µs to look a member up in its enumeration.
 _ACCEPTED: Final = Outcome.ACCEPTED
-_NO_EFFECT: Final = Effect.NONE
-_PRESSURE: Final = (Effect.SLOW_DOWN, Effect.FEWER_SESSIONS)
+_IN_DOUBT: Final = Outcome.IN_DOUBT
 
 
 class Pool:
-    """Sends submissions through at most ``max_connections`` sessions.
+    """Sends submissions through at most ``max_connections`` sessions of each relay.
 
     Args:
-        connector: Opens the sessions.
+        connectors: One for each relay, in order of preference: a relay is used while no better one can send.
         options: How fast, how often and how safely.
-        report: Called with every result, in the loop's turn in which it is known; it must not block. A second
-            argument is the earlier result that the first one takes the place of, or None.
-        commit: Called with a record's number before the octets that may commit its message are handed to the transport.
-            True lets them go; False holds them back until what it is called with, too, is called: with true if they may
-            go then, with false if they must not.
-        withdraw: Called with a record's number when what was or may have been about to be committed was not taken.
-        note: Called with a deferral after which the pool itself sends the record again: an attempt, not an outcome.
+        account: Who keeps the account.
         notice: Called with what the user should know and no result says, one line each.
+
+    Raises:
+        ValueError: There is no relay.
     """
 
     def __init__(
         self,
-        connector: Connector,
+        connectors: Sequence[Connector],
         options: Delivery,
+        account: Account,
         *,
-        report: Report,
-        commit: Commit = lambda _, __: True,
-        withdraw: Callable[[int], None] = lambda _: None,
-        note: Callable[[DeliveryResult], None] = lambda _: None,
         notice: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._note = note
-        self._report = report
-        self._commit = commit
-        self._withdraw = withdraw
+        if not connectors:
+            raise ValueError("a pool needs a relay to send to")
+        self._account = account
         self._notice = notice
         self._loop = asyncio.get_running_loop()
+        self._options = options
         self._backlog = Backlog(low=max(64, 2 * options.max_connections * options.depth))
-        self._slots = Slots(connector, options, desk=self, backlog=self._backlog, stop=self.stop, notice=notice)
         now = self._loop.time()
-        self._throttle = Throttle(options.rate.per_second if options.rate else None, now)
-        self._goodput = Goodput(now)
-        self._accepted = 0
+        self._sessions = 0
+        self._slots = [
+            Slots(
+                connector,
+                Relay(connector.where, options, now),
+                options,
+                work=self,
+                backlog=self._backlog,
+                may_work=self._may_work,
+                lost=self._relay_lost,
+                unreached=self._relay_unreached,
+                ended=self._session_ended,
+                notice=notice,
+                number=self._next_number,
+            )
+            for connector in connectors
+        ]
+        self._relays = [slots.relay for slots in self._slots]
+        self._consequences = Consequences(
+            options, self._relays, notice=notice, stop=self.stop, retire=self._retire_sessions
+        )
         self._replies: Counter[int] = Counter({250: 0})
-        self._slowdown: tuple[float, str] | None = None  # when, and what the server said
         self._wake_up: asyncio.TimerHandle | None = None  # set while the rate holds everything back
-        self._intake = anyio.CancelScope()
-        self._hungry: asyncio.Event | None = None
         self._parked: dict[Session, None] = {}  # in the order of parking
         self._out = 0
+        self._wanted = Signal()  # the backlog wants more, or the pool has stopped
         self._over = asyncio.Event()
-        self._ended_stream = False
+        self._closed = False
         self._stopping = False
         self._error: RunError | None = None
         self._losses: dict[int, int] = {}
-        self._held_back: dict[int, int] = {}
-        self._sender_refusals = (0, 0)  # code, how many in a row
+        self._went_back: dict[int, int] = {}
 
     @property
     def learned(self) -> dict[str, float]:
-        """What the server has shown it allows, by the name of the option that would set it."""
-        learned = dict(self._slots.limits.learned)
-        if self._throttle.slowest is not None:
-            learned["rate"] = round(self._throttle.slowest, 1)
-        return learned
+        """What the relay in use has shown it allows, by the name of the option that would set it."""
+        return next((relay.learned for relay in self._relays if relay.learned), {})
+
+    @property
+    def stopping(self) -> bool:
+        """Nothing more is begun."""
+        return self._stopping
 
     def statistics(self) -> PoolStatistics:
         """The pool as it is now."""
-        throttle, slots = self._throttle, self._slots
+        now = self._loop.time()
+        relay = next((relay for relay in self._relays if relay.can_send(now)), self._relays[0])
+        slowdown = self._consequences.slowdown
         return PoolStatistics(
-            sessions=slots.sessions(),
-            opening=slots.opening,
-            opened=slots.opened,
-            connections=slots.limits.allowed,
+            sessions=tuple(statistics for slots in self._slots for statistics in slots.sessions()),
+            opening=sum(slots.opening for slots in self._slots),
+            opened=sum(slots.opened for slots in self._slots),
+            connections=relay.limits.allowed,
             in_flight=self._out,
             backlog=len(self._backlog),
-            goodput=self._goodput.rate(self._loop.time(), self._accepted),
-            rate=throttle.rate,
-            slowdown=Slowdown(*self._slowdown, throttle.cuts) if self._slowdown and throttle.cuts else None,
+            goodput=sum(relay.goodput.rate(now, relay.accepted) for relay in self._relays),
+            rate=relay.throttle.rate,
+            slowdown=Slowdown(*slowdown, relay.throttle.cuts) if slowdown and relay.throttle.cuts else None,
             replies=dict(self._replies),
         )
 
-    async def run(self, batches: ObjectReceiveStream[list[Submission]]) -> None:
-        """Send what comes from the stream until it ends.
+    async def run(self) -> None:
+        """Send what is put in until `close`, or until the run is stopped.
 
         Cancelling it ends every session at once; what was committed and not answered is reported in doubt.
 
@@ -141,17 +152,43 @@ class Pool:
             RunError: The run had to stop early. What was in flight is reported; what was not begun is not.
         """
         try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._slots.run)
-                tasks.start_soon(self._take_in, batches)
-                tasks.start_soon(self._measure)
+            async with asyncio.TaskGroup() as tasks:
+                for slots in self._slots:
+                    tasks.create_task(slots.run())
+                tasks.create_task(self._measure())
         finally:
             if self._wake_up is not None:
                 self._wake_up.cancel()
             self._stopping = True
-            self._slots.abort("the run was stopped")
+            for slots in self._slots:
+                slots.abort("the run was stopped")
+            self._wanted.notify()
         if self._error is not None:
             raise self._error
+
+    async def room(self) -> bool:
+        """Wait until more submissions are wanted; False where none will be: the pool has stopped."""
+        while not self._backlog.wants_more and not self._stopping:
+            await self._wanted.wait()
+        return not self._stopping
+
+    def add(self, submissions: Iterable[Submission]) -> None:
+        """Take submissions in; `room` says when."""
+        if not self._stopping:
+            self._backlog.extend(submissions)
+            self._distribute()
+
+    async def put(self, submissions: Iterable[Submission]) -> bool:
+        """Take submissions in as soon as there is room; False where the pool has stopped and takes none."""
+        if not await self.room():
+            return False
+        self.add(submissions)
+        return True
+
+    def close(self) -> None:
+        """Nothing more comes: the pool ends when everything that was put in is settled."""
+        self._closed = True
+        self._look_for_the_end()
 
     def stop(self, error: RunError | None = None) -> None:
         """Begin nothing more; what is under way is awaited. `run` then ends, with ``error`` if there is one."""
@@ -159,168 +196,232 @@ class Pool:
             self._error = error
         self._stopping = True
         self._backlog.clear()
-        self._intake.cancel()
+        self._wanted.notify()
         self._look_for_the_end()
 
     # --- what sessions call (the hot path) ------------------------------------------------------------------------
 
     def supply(self, session: Session) -> Submission | None:
         """The next submission; None parks the session until there is one."""
-        if not self._backlog:
+        relay = session.relay
+        if not self._backlog or (len(self._relays) > 1 and not self._may_work(relay)):
             self._parked[session] = None
             return None
-        if self._throttle.rate is not None and (wait := self._throttle.take(self._loop.time())):
+        throttle = relay.throttle
+        if relay.paused:
+            wait = relay.wait(self._loop.time())
+        elif throttle.rate is not None:
+            wait = throttle.take(self._loop.time())
+        else:
+            wait = 0.0
+        if wait:
             self._parked[session] = None
-            if self._wake_up is None:
+            if self._wake_up is None and wait < float("inf"):
                 self._wake_up = self._loop.call_later(wait, self._rate_allows)
             return None
         self._out += 1
         submission = self._backlog.take()
-        if self._hungry is not None and self._backlog.wants_more:
-            self._hungry.set()
+        if self._backlog.wants_more:
+            self._wanted.notify()
         return submission
 
-    def commit(self, submission: Submission, session: Session) -> bool:
-        """Say that a submission is about to be committed; False holds its session back."""
-        return self._commit(submission.record, session.release)
+    def commit(self, offer: Offer, session: Session) -> bool:
+        """Say that an offer is about to be committed; False holds its session back."""
+        return self._account.commit(offer.submission, session.release)
 
-    def settle(self, submission: Submission, result: DeliveryResult, effect: Effect) -> None:
-        """Report an outcome, and act on what it means beyond its record."""
+    def settle(self, offer: Offer, result: DeliveryResult, judgement: Judgement | None, session: Session) -> None:
+        """Take what became of an offer, and act on what it means beyond its record."""
         self._out -= 1
-        if result.status is _ACCEPTED:
-            self._accepted += 1
         if result.code is not None:
             self._replies[result.code] += 1
-        if effect is not _NO_EFFECT or self._sender_refusals[1]:
-            self._act(result, effect)
-            if effect in _PRESSURE and self._hold_back(submission, result):
+        if result.status is _ACCEPTED:
+            session.took += 1
+            session.relay.took()
+            if self._consequences.refusals:
+                self._consequences.accepted()
+        elif judgement is not None:
+            self._consequences.refused(
+                session, result, judgement, now=self._loop.time(), sessions=self._count(session.relay)
+            )
+            if judgement.outcome is None and self._go_back(offer, result):
                 return
-        if self._losses:
-            self._losses.pop(submission.record, None)
-        if self._held_back:
-            self._held_back.pop(submission.record, None)
-        self._report(result, None)
-        if not self._out:
-            self._look_for_the_end()
+        self._conclude(offer, result)
 
-    def put_back(self, submission: Submission, session: Session) -> None:
+    def put_back(self, offer: Offer, session: Session) -> None:
         """Queue again what a session did not get to commit."""
         self._out -= 1
-        self._withdraw(submission.record)
-        if not self._stopping:
-            losses = self._losses[submission.record] = self._losses.get(submission.record, 0) + 1
+        submission = offer.submission
+        self._account.withdraw(submission)
+        if offer.doubt is not None:
+            self._account.settle(submission, offer.doubt)
+        elif not self._stopping:
+            losses = self._losses[submission.record] = self._losses.get(submission.record, 0) + (not session.full)
             if losses < MAX_LOSSES:
                 self._backlog.put_back(submission)
             else:
                 del self._losses[submission.record]
-                reason = f"{losses} sessions ended before it was sent, the last one because {session.trouble}"
-                self._report(_never_offered(submission, reason, session.number), None)
+                reason = f"{losses} sessions ended before it was sent, the last one because {session.why_ended}"
+                self._account.settle(submission, _never_offered(submission, reason, session.number))
         if not self._out:
             self._look_for_the_end()
 
-    def supersede(self, earlier: DeliveryResult, result: DeliveryResult) -> None:
-        """Report that an earlier result cannot be believed."""
-        self._report(result, earlier)
+    def supersede(self, offer: Offer, earlier: DeliveryResult, result: DeliveryResult) -> None:
+        """What was said of an offer cannot be believed; see the rules at the top of this file."""
+        in_doubt = result.status is _IN_DOUBT
+        record = result.record
+        if in_doubt and (waiting := self._backlog.withdraw(record)) is not None:
+            self._went_back.pop(record, None)
+            self._losses.pop(record, None)
+            self._account.settle(waiting, result)
+        elif (current := self._under_way(record)) is not None and current is not offer:
+            if in_doubt:
+                current.doubt = result
+                self._account.retry(current.submission, result)
+        elif not offer.went_back:
+            self._account.supersede(earlier, result)
+        elif in_doubt:
+            # It has an outcome of a later offer, with the same attempt: that one counts, but not another attempt.
+            self._account.supersede(None, result)
+
+    def _conclude(self, offer: Offer, result: DeliveryResult) -> None:
+        """A record has its outcome: forget what was kept of it, and give it back to the account."""
+        record = offer.submission.record
+        if offer.doubt is not None:
+            result = self._with_doubt(result, offer.doubt)
+        if self._losses:
+            self._losses.pop(record, None)
+        if self._went_back:
+            self._went_back.pop(record, None)
+        self._account.settle(offer.submission, result)
+        if not self._out:
+            self._look_for_the_end()
 
     # --- the run's own ----------------------------------------------------------------------------------------------
 
-    async def _take_in(self, batches: ObjectReceiveStream[list[Submission]]) -> None:
-        async with batches:
-            with self._intake:
-                async for batch in batches:
-                    self._backlog.extend(batch)
-                    self._distribute()
-                    if not self._backlog.wants_more:
-                        self._hungry = asyncio.Event()
-                        await self._hungry.wait()
-                        self._hungry = None
-        self._ended_stream = True
-        self._look_for_the_end()
+    def _go_back(self, offer: Offer, result: DeliveryResult) -> bool:
+        """Keep a record that was refused for the relay's reasons; False if that was often enough."""
+        submission = offer.submission
+        offer.went_back = True
+        times = self._went_back[submission.record] = self._went_back.get(submission.record, 0) + 1
+        if offer.doubt is not None or times > MAX_HELD_BACK:
+            return False
+        self._account.retry(submission, result)
+        if not self._stopping:
+            self._backlog.put_back(submission)
+        if not self._out:
+            self._look_for_the_end()
+        return True
+
+    def _with_doubt(self, result: DeliveryResult, doubt: DeliveryResult) -> DeliveryResult:
+        if result.status is not _ACCEPTED:
+            return doubt
+        self._notice(f"record {result.record:,} may have been delivered twice: {doubt.reason}")
+        return result
+
+    def _under_way(self, record: int) -> Offer | None:
+        found = (session.holds(record) for slots in self._slots for session in slots.live)
+        return next((offer for offer in found if offer is not None), None)
+
+    def _may_work(self, relay: Relay) -> bool:
+        """Whether no relay that is preferred to this one can send now."""
+        now = self._loop.time()
+        for better in self._relays:
+            if better is relay:
+                return relay.can_send(now)
+            if better.can_send(now) and better.unreached is None:
+                return False
+        return False
 
     def _distribute(self) -> None:
-        """Give work to the sessions that wait for it, then wake slots for the rest (rule 2)."""
+        """Give work to the sessions that wait for it, then wake slots for the rest."""
         for session in list(self._parked):
             if not self._backlog or self._wake_up is not None:
                 break
             del self._parked[session]
             session.pump()
-        self._slots.wake()
+        if self._backlog:
+            for slots in self._slots:
+                slots.wake()
 
     def _rate_allows(self) -> None:
         self._wake_up = None
         self._distribute()
 
     async def _measure(self) -> None:
-        """Keep the samples of what gets through."""
+        """Keep the samples of what gets through, and see to relays that wake or that nobody can be waited for."""
         while not self._over.is_set():
-            self._goodput.sample(self._loop.time(), self._accepted)
-            with anyio.move_on_after(Goodput.INTERVAL):
-                await self._over.wait()
+            now = self._loop.time()
+            for relay in self._relays:
+                relay.goodput.sample(now, relay.accepted)
+            if self._backlog:
+                self._consequences.look(now, self._unfinished)
+                self._distribute()
+            try:
+                async with asyncio.timeout(Goodput.INTERVAL):
+                    await self._over.wait()
+            except TimeoutError:
+                continue
+
+    @property
+    def _unfinished(self) -> int:
+        return self._out + len(self._backlog)
 
     def _look_for_the_end(self) -> None:
-        done = self._stopping or (self._ended_stream and not self._backlog)
+        done = self._stopping or (self._closed and not self._backlog)
         if done and not self._out and not self._over.is_set():
             self._over.set()
-            self._slots.finish()
+            for slots in self._slots:
+                slots.finish()
 
-    def _act(self, result: DeliveryResult, effect: Effect) -> None:
-        """What a refusal means for the run."""
-        if effect is Effect.SLOW_DOWN:
-            self._slow_down(result)
-        elif effect is Effect.FEWER_SESSIONS:
-            self._slots.limits.too_many_connections(len(self._slots), self._loop.time())
-        elif effect is Effect.CREDENTIALS_REFUSED:
-            self.stop(_refused(result, "check username and password in [server]"))
-        elif effect is Effect.SENDER_REFUSED and result.code is not None:
-            code, count = self._sender_refusals
-            count = count + 1 if code == result.code else 1
-            self._sender_refusals = (result.code, count)
-            if count >= MAX_SENDER_REFUSALS:
-                remedy = "check that this server lets you send from the addresses in from and return_path"
-                self.stop(_refused(result, remedy))
-        elif result.stage not in (None, Stage.MAIL):
-            self._sender_refusals = (0, 0)
+    # --- what slots say -----------------------------------------------------------------------------------------------
 
-    def _hold_back(self, submission: Submission, result: DeliveryResult) -> bool:
-        """Send again, not counting the attempt, what was refused only for the pace; False if that was often enough."""
-        times = self._held_back[submission.record] = self._held_back.get(submission.record, 0) + 1
-        if self._stopping or times > MAX_HELD_BACK:
-            return False
-        self._note(result)
-        self._backlog.extend([submission])
-        return True
+    def _next_number(self) -> int:
+        self._sessions += 1
+        return self._sessions
 
-    def _slow_down(self, result: DeliveryResult) -> None:
-        now = self._loop.time()
-        said = f"{result.code} {result.reply}"
-        if self._throttle.slow_down(now, self._goodput.rate(now, self._accepted)):
-            self._slowdown = time.time(), said.replace("\n", " ")
-            self._notice(f"slowed to {self._throttle.rate:.3g}/s: the server said {said}")
-            if self._throttle.cuts % CUTS_BEFORE_FEWER == 0:
-                self._slots.limits.fewer(now)
+    def _count(self, relay: Relay) -> int:
+        return next(len(slots) for slots in self._slots if slots.relay is relay)
 
-    # --- what sessions and slots say of themselves ------------------------------------------------------------------
+    def _retire_sessions(self, relay: Relay) -> None:
+        """Nothing more is to be sent to a relay for now: its sessions end in order."""
+        for slots in self._slots:
+            if slots.relay is relay:
+                slots.retire()
+            else:
+                slots.wake()
 
-    def retiring(self, session: Session) -> None:
-        """A session will soon be rotated."""
-        self._slots.retiring(session)
+    def _relay_lost(self, relay: Relay, error: RunError) -> None:
+        """A relay is out of service for this run, which ends where that is so of all of them."""
+        relay.retire(error)
+        if all(one.out_of_service is not None for one in self._relays):
+            self.stop(self._relays[0].out_of_service)
+        else:
+            self._notice(f"{error.message}; going on with the other relays")
+            self._relay_unreached(relay)
 
-    def ended(self, session: Session) -> None:
+    def _relay_unreached(self, relay: Relay) -> None:
+        """Others may take over what this relay cannot take now."""
+        for slots in self._slots:
+            if slots.relay is not relay:
+                slots.wake()
+
+    def _session_ended(self, session: Session) -> None:
         """A session is gone; what it put back may be more than its own slot can take."""
         self._parked.pop(session, None)
-        self._slots.ended(session)
+        if session.closing_reply is not None and session.unfinished:
+            self._consequences.closed(
+                session.relay,
+                session,
+                session.closing_reply,
+                now=self._loop.time(),
+                sessions=self._count(session.relay),
+            )
         self._distribute()
         self._look_for_the_end()
 
-    def closed(self, session: Session) -> None:
-        """A session's transport is closed."""
-        self._slots.closed(session)
-
     def __repr__(self) -> str:
-        return (
-            f"<Pool {self._out} out, {len(self._parked)} parked, {self._backlog!r}, {self._slots!r}, {self._throttle!r}"
-            f"{', stopping' if self._stopping else ''}>"
-        )
+        stopping = ", stopping" if self._stopping else ""
+        return f"<Pool {self._out} out, {len(self._parked)} parked, {self._backlog!r}, {self._slots!r}{stopping}>"
 
 
 def _never_offered(submission: Submission, reason: str, session: int) -> DeliveryResult:
@@ -334,7 +435,3 @@ def _never_offered(submission: Submission, reason: str, session: int) -> Deliver
         message_id=submission.message_id,
         time=time.time(),
     )
-
-
-def _refused(result: DeliveryResult, remedy: str) -> RunError:
-    return RunError(f"the sender is refused at {result.stage}: {result.code} {result.reply}", remedy=remedy)

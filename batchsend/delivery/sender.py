@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl  # noqa: TC003 - public: its hints are resolved at run time
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
-from contextlib import suppress
 from types import TracebackType  # noqa: TC003 - public: its hints are resolved at run time
 from typing import Self
 
@@ -15,14 +13,14 @@ import anyio
 from batchsend.campaign import Delivery, Server, check_objects
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
-from batchsend.errors import RunError
-from batchsend.message.submission import Submission
+from batchsend.delivery.signal import Signal
+from batchsend.errors import RunError, UsageError
+from batchsend.message.submission import Envelope, Submission
 from batchsend.outcome import DeliveryResult  # noqa: TC001 - public: its hints are resolved at run time
 
 # Submissions between the caller's iterable and the caller's loop body: what a slow caller can pile up.
 _WINDOW = 1000
 _BATCH = 32
-_POOL_HAS_STOPPED = (anyio.BrokenResourceError, anyio.ClosedResourceError)
 
 
 class _Fed:
@@ -62,39 +60,50 @@ class Sender:
     ) -> None:
         self._delivery = delivery or Delivery()
         check_objects(*servers, self._delivery)
-        self._connector = Connector(servers, self._delivery.timeouts, context, require_tls=self._delivery.require_tls)
+        if not servers:
+            raise UsageError("there is no server to send to", remedy="give one: Sender(Server(host=…))")
+        self._connectors = [
+            Connector(server, self._delivery.timeouts, context, require_tls=self._delivery.require_tls)
+            for server in servers
+        ]
         self._notice = notice
         self._tasks = anyio.create_task_group()
         self._busy = anyio.Semaphore(1)  # not a lock: a loop that is left early is closed by another task
         self._out = 0  # submissions taken from a caller whose results were not yet given to one
-        self._room = asyncio.Event()
+        self._room = Signal()
         # Results that no caller was given yet. Not a stream: that costs more for each than all the rest.
         self._results: deque[tuple[DeliveryResult, DeliveryResult | None]] = deque()
-        self._news = asyncio.Event()
+        self._news = Signal()
+        self._pool: Pool
         self._ended = False
         self._failure: RunError | None = None
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
-        self._into_pool, batches = anyio.create_memory_object_stream[list[Submission]](1)
-        pool = Pool(self._connector, self._delivery, report=self._report, notice=self._notice)
+        self._start()
+        return self
+
+    def _start(self) -> None:
+        """Make a pool, and keep it going beside the caller."""
+        self._pool = pool = Pool(self._connectors, self._delivery, self, notice=self._notice)
+        self._ended = False
+        self._failure = None
 
         async def run() -> None:
             try:
-                await pool.run(batches)
+                await pool.run()
             except RunError as error:
                 self._failure = error
             finally:
                 self._ended = True
-                self._news.set()
+                self._news.notify()
 
         self._tasks.start_soon(run)
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._into_pool.close()
+        self._pool.close()
         if error is not None:
             self._tasks.cancel_scope.cancel()
         # Not told of the caller's error, which it would wrap in a group: it goes on from here as it is.
@@ -116,10 +125,16 @@ class Sender:
             record, ``in_doubt``.
 
         Raises:
-            RunError: The server is gone or refuses the sender. What was not begun has no result.
+            RunError: The server is gone or refuses the sender. What was not begun has no result. The next call tries
+                again.
+            TypeError: What the iterable gives is no `Submission`, or its content is not bytes; what it gave before has
+                its results.
             Exception: What the iterable of submissions raises, once what it gave before has its results.
         """
         async with self._busy:
+            if self._ended:
+                self._out = 0  # what had not begun when the pool stopped
+                self._start()
             fed = _Fed()
             self._tasks.start_soon(self._feed, submissions, fed)
             try:
@@ -128,11 +143,10 @@ class Sender:
                         result, earlier = self._results.popleft()
                         if earlier is None:
                             self._out -= 1
-                            self._room.set()
+                            self._room.notify()
                         yield result
                     if self._ended or (fed.complete and not self._out):
                         break
-                    self._news = asyncio.Event()
                     await self._news.wait()
             finally:
                 fed.scope.cancel()
@@ -145,28 +159,69 @@ class Sender:
         with fed.scope:
             try:
                 async for batch in _batches(submissions):
+                    _require_submissions(batch)
                     while self._out >= _WINDOW:
-                        self._room = asyncio.Event()
                         await self._room.wait()
                     if not await self._hand_over(batch):
                         return
             except Exception as error:  # the iterable's, and raised where the caller is
                 fed.error = error
         fed.complete = True
-        self._news.set()  # no result may be to come any more
+        self._news.notify()  # no result may be to come any more
 
     async def _hand_over(self, batch: list[Submission]) -> bool:
         """Give submissions to the pool; False if it has stopped: then the caller's loop ends, and says why."""
         self._out += len(batch)
         # What is counted is sent: were it cancelled in between, its results would be waited for in vain.
-        with suppress(*_POOL_HAS_STOPPED), anyio.CancelScope(shield=True):
-            await self._into_pool.send(batch)
-            return True
-        return False
 
-    def _report(self, result: DeliveryResult, earlier: DeliveryResult | None) -> None:
-        self._results.append((result, earlier))
-        self._news.set()
+        with anyio.CancelScope(shield=True):
+            return await self._pool.put(batch)
+        raise AssertionError  # a shielded scope swallows nothing
+
+    # --- what the pool says -------------------------------------------------------------------------------------------
+
+    def commit(self, submission: Submission, release: Callable[[bool], None]) -> bool:
+        """A sender keeps no account on disk: the octets may leave."""
+        del submission, release
+        return True
+
+    def withdraw(self, submission: Submission) -> None:
+        """A message goes back into the pool; the caller is told of its outcome."""
+
+    def retry(self, submission: Submission, result: DeliveryResult) -> None:
+        """A message goes back into the pool; the caller is told of its outcome."""
+
+    def settle(self, submission: Submission, result: DeliveryResult) -> None:
+        """Keep a result for whoever asks for the next one."""
+        del submission
+        self._results.append((result, None))
+        self._news.notify()
+
+    def supersede(self, earlier: DeliveryResult | None, result: DeliveryResult) -> None:
+        """Keep what takes the place of an earlier result; where a later offer has settled the record, that stands."""
+        if earlier is not None:
+            self._results.append((result, earlier))
+            self._news.notify()
+
+
+def _require_submissions(batch: list[Submission]) -> None:
+    """Refuse what a session would stumble over later, where the caller is: a wrong type is a mistake of the program.
+
+    Raises:
+        TypeError: Something is not a submission, or its content or envelope is not one.
+    """
+    for submission in batch:
+        if not isinstance(submission, Submission):
+            raise TypeError(f"expected a batchsend.Submission, not {type(submission).__name__}")
+        if not isinstance(submission.content, bytes):
+            raise TypeError(
+                f"record {submission.record}: content must be bytes, not {type(submission.content).__name__}"
+            )
+        if not isinstance(submission.envelope, Envelope):
+            raise TypeError(
+                f"record {submission.record}: envelope must be a batchsend.Envelope, "
+                f"not {type(submission.envelope).__name__}"
+            )
 
 
 async def _batches(

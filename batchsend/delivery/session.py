@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
-from batchsend.delivery.classify import Effect, classify
+from batchsend.delivery.offer import Offer
 from batchsend.delivery.parameters import Parameters
+from batchsend.delivery.replies import judge
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.smtp import commands
 from batchsend.smtp.client import Client
@@ -23,7 +24,8 @@ from batchsend.smtp.transaction import Disposition, Transaction
 if TYPE_CHECKING:
     from batchsend.campaign import Delivery
     from batchsend.delivery.connector import Opened
-    from batchsend.delivery.desk import Desk
+    from batchsend.delivery.relay import Relay
+    from batchsend.delivery.replies import Judgement
     from batchsend.message.submission import Submission
     from batchsend.smtp.replies import Reply
 
@@ -32,26 +34,46 @@ if TYPE_CHECKING:
 _CLOSED: Final = State.CLOSED
 _QUITTING: Final = State.QUITTING
 _IN_DOUBT: Final = Outcome.IN_DOUBT
-_NO_EFFECT: Final = Effect.NONE
-_FEWER_SESSIONS: Final = Effect.FEWER_SESSIONS
+_ACCEPTED: Final = Outcome.ACCEPTED
+_DEFERRED: Final = Outcome.DEFERRED
 
 # Octets a second: about a window in the three minutes that RFC 5321 §4.5.3.2.5 gives each block of the content.
 _SLOWEST: Final = 64
 
 
-class _Item:
-    """What a transaction carries through the client.
+class WorkSource(Protocol):
+    """Where a session gets its work, and where it says what became of each offer: the pool."""
 
-    Args:
-        submission: What is sent.
-        started: When it was begun, in seconds of the monotonic clock.
-    """
+    def supply(self, session: Session) -> Submission | None:
+        """The next submission, or None: then the session's `pump` is called when there is one."""
 
-    __slots__ = ("started", "submission")
+    def commit(self, offer: Offer, session: Session) -> bool:
+        """The end of an offer's content goes out next: from then on it may have been delivered.
 
-    def __init__(self, submission: Submission, started: float) -> None:
-        self.submission = submission
-        self.started = started
+        False holds the session back until its `release` is called: nothing may go out before.
+        """
+
+    def settle(self, offer: Offer, result: DeliveryResult, judgement: Judgement | None, session: Session) -> None:
+        """A reply, or the lack of one, has decided an offer."""
+
+    def put_back(self, offer: Offer, session: Session) -> None:
+        """The session ended before the offer was committed, or before it was answered and nothing was taken."""
+
+    def supersede(self, offer: Offer, earlier: DeliveryResult, result: DeliveryResult) -> None:
+        """What an earlier result of an offer said cannot be believed; ``result`` takes its place."""
+
+
+class SessionOwner(Protocol):
+    """What owns a session's life: the slots of its relay."""
+
+    def retiring(self, session: Session) -> None:
+        """The session will soon have begun all the transactions that it may."""
+
+    def ended(self, session: Session) -> None:
+        """Nothing of the session is left: every offer it made is settled or put back."""
+
+    def closed(self, session: Session) -> None:
+        """The transport of a session that has ended is closed, too."""
 
 
 class Session(asyncio.Protocol):
@@ -60,11 +82,13 @@ class Session(asyncio.Protocol):
     Args:
         number: Its number within the run, from 1.
         opened: The open transport and what the server offers.
-        desk: Where the work comes from and goes to.
+        relay: The relay that it is a session of.
+        work: Where its work comes from and goes to.
+        owner: What owns its life.
         options: How long to wait for which reply, and what to ask of the server with each message.
         depth: Transactions that may be unanswered at once.
         max_messages: Transactions after which it ends by itself.
-        announce_at: After so many transactions it tells the desk that it is retiring.
+        announce_at: After so many transactions it tells its owner that it is retiring.
 
     Attributes:
         retired: Set when it begins nothing more.
@@ -72,6 +96,11 @@ class Session(asyncio.Protocol):
         trouble: What ended it before its time, or None.
         began: When it was to begin its first transaction, on the loop's clock.
         answered: How many of its transactions a reply has decided.
+        took: How many of them were accepted.
+        chunked: Its content goes by BDAT.
+        opened_at: When it was opened, on the loop's clock.
+        unfinished: It ended while it could still have begun transactions, or with some that were put back.
+        probed_in_vain: It ended before the server had answered its first BDAT.
     """
 
     def __init__(
@@ -79,7 +108,9 @@ class Session(asyncio.Protocol):
         number: int,
         opened: Opened,
         *,
-        desk: Desk,
+        relay: Relay,
+        work: WorkSource,
+        owner: SessionOwner,
         options: Delivery,
         depth: int,
         max_messages: int,
@@ -92,12 +123,18 @@ class Session(asyncio.Protocol):
         self.ended = asyncio.Event()
         self.trouble: str | None = None
         self.answered = 0
+        self.took = 0
+        self.unfinished = False
+        self.probed_in_vain = False
+        self.chunked = depth > 1
         self._announce_at = announce_at
         self.extensions = opened.extensions
         self._transport = opened.transport
         self._in_clear = opened.transport.get_extra_info("sslcontext") is None
         self._parameters = Parameters(opened.extensions, dsn=options.dsn, require_tls=options.require_tls)
-        self._desk = desk
+        self.relay = relay
+        self._work = work
+        self._owner = owner
         self._timeouts = timeouts
         self._limits = {
             Stage.MAIL: timeouts.mail,
@@ -105,15 +142,19 @@ class Session(asyncio.Protocol):
             Stage.DATA: timeouts.data,
             Stage.CONTENT: timeouts.content,
         }
-        self._client: Client[_Item] = Client(
-            pipelining=opened.extensions.pipelining, depth=depth, max_messages=max_messages
+        self._client: Client[Offer] = Client(
+            pipelining=opened.extensions.pipelining,
+            depth=depth,
+            max_messages=max_messages,
+            chunking_works=relay.chunking_works,
         )
-        # What transactions were told and the client has not yet seen confirmed; and whether they were committed.
-        self._unconfirmed: deque[tuple[DeliveryResult, bool]] = deque()
+        # What offers were told and the client has not yet seen confirmed; and whether they were committed.
+        self._unconfirmed: deque[tuple[Offer, DeliveryResult, bool]] = deque()
         self._paused = False
         self._held = False  # something to be committed is not in the account yet
         self._loop = asyncio.get_running_loop()
-        self._last_progress = self._looked = self.began = self._loop.time()
+        self._last_progress = self._last_reply = self._looked = self.began = self._loop.time()
+        self.opened_at = self.began
         self._written = self._left_before = 0  # octets handed to the transport; of these, left at the last look
         self._timer: asyncio.TimerHandle | None = None
 
@@ -129,8 +170,28 @@ class Session(asyncio.Protocol):
 
     @property
     def closing_reply(self) -> Reply | None:
-        """The 421 that ended it, or None."""
+        """The 421 that ended it, or what the server said when it ended an idle session; or None."""
         return self._client.closing_reply
+
+    @property
+    def full(self) -> bool:
+        """The server ended it for reasons of its own, such as enough messages; what it put back is not at fault."""
+        reply = self._client.closing_reply
+        return reply is not None and judge(Stage.MAIL, reply).outcome is None
+
+    @property
+    def why_ended(self) -> str:
+        """What ended it, for messages."""
+        return self.trouble or "it ended"
+
+    @property
+    def chunking_refused(self) -> bool:
+        """The server offered CHUNKING, and refused it."""
+        return self._client.chunking_refused
+
+    def holds(self, record: int) -> Offer | None:
+        """The offer of a record that is under way here, or None."""
+        return next((offer for offer in self._client.unanswered_keys() if offer.submission.record == record), None)
 
     def attach(self) -> None:
         """Take the transport over from the connector; until `begin`, only watch it."""
@@ -138,7 +199,7 @@ class Session(asyncio.Protocol):
         self._watch(min(self._limits.values()))
         if self._transport.is_closing():
             self._end("the server closed the connection")
-            self._desk.closed(self)  # the connector was told, and nobody will be again
+            self._owner.closed(self)  # the connector was told, and nobody will be again
 
     def begin(self) -> None:
         """Begin to send."""
@@ -169,36 +230,38 @@ class Session(asyncio.Protocol):
         if client.idle:
             self._last_progress = self._loop.time()
         while client.room and not self._paused:
-            submission = self._desk.supply(self)
+            submission = self._work.supply(self)
             if submission is None:
                 break
             transaction = self._transaction(submission)
             if transaction is not None:
                 client.begin(transaction)
                 if client.begun == self._announce_at:
-                    self._desk.retiring(self)
+                    self._owner.retiring(self)
         self._write()
 
     def data_received(self, data: bytes) -> None:
         """Replies: settle what they decide, begin what there is room for, write once."""
         client = self._client
         replies = client.replies
-        for transaction in client.receive(data, unsent=self._unsent()):
+        now = self._loop.time()
+        for transaction in client.receive(data, unsent=self._unsent(), quiet=now - self._last_reply):
             self._settle(transaction, None)
         if client.replies != replies:
             # Only whole replies count: a server that sends one octet now and then is as silent as one that sends none.
-            self._last_progress = self._loop.time()
+            self._last_progress = self._last_reply = now
         while len(self._unconfirmed) > client.unconfirmed:
             self._unconfirmed.popleft()
         if client.state is _CLOSED:
-            self._end(client.error or (client.closing_reply and f"the server said {client.closing_reply}"))
+            said = client.closing_reply and f"the server said {client.closing_reply}"
+            self._end(client.error or client.trouble or said)
         else:
             self.pump()
 
     def _write(self) -> None:
         client = self._client
         for transaction in client.committing():
-            if not self._desk.commit(transaction.key.submission, self):
+            if not self._work.commit(transaction.key, self):
                 self._held = True
         if not self._held and (data := client.data_to_send()):
             self._written += len(data)
@@ -225,7 +288,7 @@ class Session(asyncio.Protocol):
         """Octets that were written and have not left yet; 0 under TLS, whose buffer holds other octets than ours."""
         return self._transport.get_write_buffer_size() if self._in_clear else 0
 
-    def _transaction(self, submission: Submission) -> Transaction[_Item] | None:
+    def _transaction(self, submission: Submission) -> Transaction[Offer] | None:
         """The submission as commands and content; None if this server cannot take it, which settles it."""
         extensions = self.extensions
         envelope = submission.envelope
@@ -236,11 +299,12 @@ class Session(asyncio.Protocol):
         utf8 = not (envelope.forward_path.isascii() and envelope.reverse_path.isascii())
         obstacle = extensions.obstacle(size=len(content), eight_bit=eight_bit, utf8=utf8)
         if obstacle is not None:
-            self._desk.settle(submission, self._result(submission, Outcome.INVALID, reason=obstacle), Effect.NONE)
+            result = self._result(submission, Outcome.INVALID, reason=obstacle)
+            self._work.settle(Offer(submission, time.monotonic()), result, None, self)
             return None
         parameters = self._parameters
         return Transaction(
-            _Item(submission, time.monotonic()),
+            Offer(submission, time.monotonic()),
             mail=commands.mail(
                 envelope.reverse_path, parameters.mail(submission, size=len(content), eight_bit=eight_bit, utf8=utf8)
             ),
@@ -248,29 +312,32 @@ class Session(asyncio.Protocol):
             content=content,
         )
 
-    def _settle(self, transaction: Transaction[_Item], trouble: str | None) -> None:
-        item = transaction.key
-        submission = item.submission
+    def _settle(self, transaction: Transaction[Offer], trouble: str | None) -> None:
+        offer = transaction.key
+        submission = offer.submission
         reply = transaction.reply
         if reply is None and transaction.disposition is Disposition.UNSENT:
-            self._desk.put_back(submission, self)
+            self._work.put_back(offer, self)
             return
         result = self._result(submission, _IN_DOUBT, attempt=submission.attempt)
         result.stage = transaction.stage
-        result.elapsed = round(time.monotonic() - item.started, 6)
-        effect = _NO_EFFECT
+        result.elapsed = round(time.monotonic() - offer.started, 6)
+        judgement = None
         if reply is None:
             result.reason = trouble
         else:
             self.answered += 1
-            result.status, result.reason, effect = classify(transaction.stage, reply)
-            result.code = reply.code
+            result.code = code = reply.code
+            if code < 300:
+                result.status = _ACCEPTED
+            else:
+                judgement = judge(transaction.stage, reply)
+                result.status = judgement.outcome or _DEFERRED
+                result.reason = judgement.reason
             result.enhanced = reply.enhanced
             result.reply = reply.text
-            self._unconfirmed.append((result, transaction.committed))
-            if effect is _FEWER_SESSIONS:
-                self._client.finish()
-        self._desk.settle(submission, result, effect)
+            self._unconfirmed.append((offer, result, transaction.committed))
+        self._work.settle(offer, result, judgement, self)
 
     def _result(
         self, submission: Submission, status: Outcome, *, attempt: int = 0, reason: str | None = None
@@ -303,7 +370,7 @@ class Session(asyncio.Protocol):
         self._end(f"the connection was lost ({exc})" if exc else "the server closed the connection")
         if self._timer is not None:
             self._timer.cancel()
-        self._desk.closed(self)
+        self._owner.closed(self)
 
     # --- the end --------------------------------------------------------------------------------------------------
 
@@ -315,11 +382,15 @@ class Session(asyncio.Protocol):
         self.ended.set()
         if self._timer is not None:
             self._timer.cancel()
-        unanswered = self._client.abandon(unsent=self._unsent())
-        self.trouble = trouble if unanswered or self._client.error else None
+        client = self._client
+        self.unfinished = client.state is not _QUITTING or bool(client.unanswered)
+        self.probed_in_vain = client.probing
+        unanswered = client.abandon(unsent=self._unsent())
+        self.trouble = trouble if unanswered or self._client.error or self._client.trouble else None
         if self._client.error is not None:
-            for result, committed in self._unconfirmed:
-                self._desk.supersede(result, self._doubt(result, committed=committed))
+            # First what is taken back, then what goes back: a record that is in doubt now is not offered again.
+            for offer, result, committed in self._unconfirmed:
+                self._work.supersede(offer, result, self._doubt(result, committed=committed))
         for transaction in reversed(unanswered):
             self._settle(transaction, trouble)
         if self._client.error is None and not unanswered:
@@ -329,7 +400,7 @@ class Session(asyncio.Protocol):
         else:
             # What is still in the send buffer must not be sent any more.
             self._transport.abort()
-        self._desk.ended(self)
+        self._owner.ended(self)
 
     def _doubt(self, result: DeliveryResult, *, committed: bool) -> DeliveryResult:
         """What takes the place of a result that may have been another's: without its content, none was delivered."""

@@ -1,62 +1,69 @@
-"""The slots: where sessions are opened, kept, rotated and given up.
+"""The slots of one relay: where its sessions are opened, kept, rotated and given up.
 
 The rules:
 
 1.  There are ``max_connections`` slots. Each has at most one session that may begin transactions; nothing is lent or
     given back, so nothing can leak.
-2.  A slot without a session sleeps until there is work that the open sessions did not take.
+2.  A slot without a session sleeps until there is work for this relay that the open sessions did not take.
 3.  A session that will soon have begun its last transaction announces it. Then one spare session is opened, at most one
     at a time, and whichever slot needs one first takes it: it goes on while the old one awaits its last replies. Where
-    the server refuses the spare, sessions are closed first and opened then; nothing else follows from that.
+    the server refuses the spare, sessions are closed first and opened then, and a spare is tried again after a while.
+4.  Sessions that are open, being opened, or not closed yet are never more than ``max_connections`` + 1: whoever opens
+    one waits for its place. The one is the spare, or a session that takes its leave while its successor sends.
+5.  How long to wait before another session is tried is the relay's to say (`Relay`, rule 2), for all slots together.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-import random
-from collections import deque
-from typing import TYPE_CHECKING
-
-import anyio
+from typing import TYPE_CHECKING, Final
 
 from batchsend.delivery.connector import ConnectError, Opened
-from batchsend.delivery.limits import Limits
+from batchsend.delivery.replies import judge
 from batchsend.delivery.session import Session
+from batchsend.delivery.signal import Signal
 from batchsend.delivery.statistics import SessionState, SessionStatistics
 from batchsend.errors import RunError
 from batchsend.outcome import Stage
+from batchsend.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from anyio.abc import TaskGroup
-
     from batchsend.campaign import Delivery
     from batchsend.delivery.backlog import Backlog
+    from batchsend.delivery.connect_failure import ConnectFailure
     from batchsend.delivery.connector import Connector
-    from batchsend.delivery.desk import Desk
+    from batchsend.delivery.relay import Relay
+    from batchsend.delivery.session import WorkSource
 
-_FIRST_PAUSE = 0.1
-_LONGEST_PAUSE = 60.0
-_GATE_SECONDS = 1.0
+_GATE_SECONDS: Final = 1.0
+_LONGEST_LOOK: Final = 60.0
 # Round trips from the SYN to the reply to AUTH: what a first guess at the time for opening a spare is made of.
-_ROUND_TRIPS = 9
+_ROUND_TRIPS: Final = 9
+_SPARE_PAUSE: Final = 60.0
+# Logins refused one after the other, after some that worked, from which they are refused for good.
+_REFUSED_LOGINS: Final = 3
+_LOGIN_PAUSE: Final = 120.0
 
 
 class Slots:
-    """Opens sessions as they are needed and sees them through.
+    """Opens sessions to one relay as they are needed, and sees them through.
 
     Args:
         connector: Opens the transports.
+        relay: What is known of the relay.
         options: The campaign's limits and time-outs.
-        desk: Where sessions get their work.
+        work: Where sessions get their work.
         backlog: What is to be done.
-        stop: Called with the reason when the run cannot go on.
+        may_work: Whether this relay is to be used now: no better one can send.
+        lost: Called with the reason when the relay cannot be used any more in this run.
+        unreached: Called when no session can be opened at present: others may take over meanwhile.
+        ended: Called with a session of which nothing is left.
         notice: Called with what the user should know.
 
     Attributes:
-        limits: What the server is known to allow.
         opened: How many sessions were opened.
         opening: How many are being opened.
     """
@@ -64,75 +71,95 @@ class Slots:
     def __init__(
         self,
         connector: Connector,
+        relay: Relay,
         options: Delivery,
         *,
-        desk: Desk,
+        work: WorkSource,
         backlog: Backlog,
-        stop: Callable[[RunError], None],
+        may_work: Callable[[Relay], bool],
+        lost: Callable[[Relay, RunError], None],
+        unreached: Callable[[Relay], None],
+        ended: Callable[[Session], None],
         notice: Callable[[str], None],
+        number: Callable[[], int],
     ) -> None:
-        self.limits = Limits(options.max_connections, options.max_messages)
+        self.relay = relay
         self.opened = 0
         self.opening = 0
         self._connector = connector
         self._options = options
-        self._desk = desk
+        self._work = work
         self._backlog = backlog
-        self._stop = stop
+        self._may_work = may_work
+        self._lost = lost
+        self._unreached = unreached
+        self._ended = ended
         self._notice = notice
+        self._number = number
         self._noticed: set[str] = set()
         self._loop = asyncio.get_running_loop()
         self._live: set[Session] = set()
-        self._asleep: deque[asyncio.Event] = deque()
-        self._over = anyio.Event()
         self._unclosed: set[Session] = set()  # their transports: live ones, and those that take their leave
-        self._news = asyncio.Event()  # a session has ended or is closed, or a spare has or has not been opened
+        self._over = False
+        # A session has ended or is closed, a spare has or has not been opened, there is work, or the run is over.
+        self._changed = Signal()
+        self._idle_slots = 0
         self._busy = 0
-        self._tasks: TaskGroup | None = None
+        self._tasks: asyncio.TaskGroup | None = None
         self._spare: Session | None = None
         self._spare_under_way = False
-        self._spare_refused = False
+        self._no_spare_until = 0.0
         self._open_seconds = 0.0
         self._pace = 0.0  # messages a second of the session that retired last
-        self._failing_since: float | None = None
-        self._attempts: set[anyio.CancelScope] = set()  # to open a session
+        self._refused_logins = 0
+        self._attempts: set[asyncio.Task[Opened]] = set()  # to open a session
 
     async def run(self) -> None:
         """Keep the slots going until `finish`."""
         try:
-            async with anyio.create_task_group() as self._tasks:
+            async with asyncio.TaskGroup() as self._tasks:
                 for _ in range(self._options.max_connections):
-                    self._tasks.start_soon(self._slot)
+                    self._tasks.create_task(self._slot())
             # A loop must not end with open transports.
             while self._unclosed:
-                await self._news.wait()
+                await self._changed.wait()
         finally:
             for session in self._unclosed - self._live:
                 session.cut()
 
     def wake(self) -> None:
-        """There is work that the open sessions did not take."""
-        for _ in range(min(len(self._backlog), len(self._asleep))):
-            self._asleep.popleft().set()
+        """There is work that the open sessions did not take, or something that slots wait for has changed."""
+        if self._idle_slots:
+            self._changed.notify()
 
     def finish(self) -> None:
         """Nothing more is to be begun: every session ends when its replies are in, and every slot with it."""
-        self._over.set()
+        self._over = True
         for attempt in self._attempts:
             attempt.cancel()
         for session in list(self._live):
             session.finish()
-        while self._asleep:
-            self._asleep.popleft().set()
+        self._changed.notify()
 
     def abort(self, reason: str) -> None:
         """End every session at once."""
-        self._over.set()
+        self._over = True
         for session in list(self._live):
             session.abort(reason)
+        self._changed.notify()
+
+    def retire(self) -> None:
+        """Let the open sessions end in order; slots open others when there is work for this relay again."""
+        for session in list(self._live):
+            session.finish()
 
     def __len__(self) -> int:
         return len(self._live)
+
+    @property
+    def live(self) -> frozenset[Session]:
+        """The sessions that have not ended."""
+        return frozenset(self._live)
 
     def sessions(self) -> tuple[SessionStatistics, ...]:
         """The open sessions as they are now, by number."""
@@ -155,117 +182,124 @@ class Slots:
 
     def retiring(self, session: Session) -> None:
         """A session has begun nearly all it may: open a spare, unless there is one or no place for it (rule 3)."""
-        if self._spare is not None or self._spare_under_way or self._spare_refused:
+        now = self._loop.time()
+        if self._spare is not None or self._spare_under_way or now < self._no_spare_until:
             return
-        connections = self.limits.connections(self._loop.time())
-        if connections < self._options.max_connections or len(self._live) + self.opening > connections:
+        if self.relay.connections(now) < self._options.max_connections:
             return
-        if self._over.is_set() or self._tasks is None or session.max_messages <= 1:
+        if self._over or self._tasks is None or session.max_messages <= 1:
             return
         self._spare_under_way = True
-        self._tasks.start_soon(self._open_spare)
+        # The task group's own method would do; anyio's asks for the current task, and a callback has none.
+        self._tasks.create_task(self._open_spare())
 
     def ended(self, session: Session) -> None:
         """A session is gone."""
         self._live.discard(session)
         if session is self._spare:
             self._spare = None
+        relay, now = self.relay, self._loop.time()
+        if session.chunking_refused or (session.probed_in_vain and session.trouble is not None):
+            relay.no_chunking = True
+            self._notice_once(f"{relay.name} offers CHUNKING, and does not take it: DATA from now on")
+        if session.took and session.chunked:
+            relay.chunking_works = True
         if session.answered:
-            self._failing_since = None
+            relay.answered()
         if session.trouble is not None or session.closing_reply is not None:
-            self.limits.session_closed(session.closing_reply, session.answered)
-        self._tell()
+            relay.limits.session_closed(session.closing_reply, session.answered, session.opened_at, now)
+            if not session.took and session.unfinished:
+                relay.back_off(now)
+        self._ended(session)
+        self._changed.notify()
 
     def closed(self, session: Session) -> None:
         """The transport of a session that has ended is closed."""
         self._unclosed.discard(session)
-        self._tell()
-
-    def _tell(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+        self._changed.notify()
 
     # --- a slot's life ----------------------------------------------------------------------------------------------
 
     async def _slot(self) -> None:
-        pause = _FIRST_PAUSE
         successor: Session | None = None
-        while successor is not None or await self._work():
-            self._busy += 1
+        while successor is not None or await self._work_to_do():
             try:
-                productive, successor = await self._session(successor)
+                if successor is not None:
+                    self._busy += 1
+                successor = await self._session(successor)
             finally:
                 self._busy -= 1
-            if productive:
-                pause = _FIRST_PAUSE
-            else:
-                await self._back_off(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def _work(self) -> bool:
-        """Wait until there is work for one more session; False when there will be none."""
-        while not self._over.is_set():
-            if not self._backlog:
-                alarm = asyncio.Event()
-                self._asleep.append(alarm)
-                await alarm.wait()
-            elif self._busy < self.limits.connections(self._loop.time()):
-                return True
-            else:
-                with anyio.move_on_after(_GATE_SECONDS):
-                    await self._over.wait()
+    async def _work_to_do(self) -> bool:
+        """Wait until there is work for one more session, and count its slot as busy; False when there will be none."""
+        relay = self.relay
+        while not self._over:
+            now = self._loop.time()
+            seconds: float | None = None
+            if self._backlog and self._may_work(relay):
+                if (pause := relay.wait(now)) > 0:
+                    seconds = min(pause, _LONGEST_LOOK)
+                elif self._busy < relay.connections(now) and self._may_try():
+                    self._busy += 1
+                    return True
+                else:
+                    seconds = _GATE_SECONDS
+            self._idle_slots += 1
+            try:
+                await self._changed.wait(seconds)
+            finally:
+                self._idle_slots -= 1
         return False
 
-    async def _session(self, session: Session | None) -> tuple[bool, Session | None]:
+    def _may_try(self) -> bool:
+        """Until a first session was opened, the other slots wait for it."""
+        return self.relay.proven or self._connector.opens_together or not self._busy
+
+    async def _session(self, session: Session | None) -> Session | None:
         """See one session through, the one given or another, until the slot may go on to the next.
 
         Returns:
-            Whether it came to something; and the session to go on with, or None.
+            The session to go on with, or None.
         """
         try:
             session = session or await self._take_spare() or await self._open()
         except ConnectError as error:
             self._consider(error)
-            return False, None
+            return None
         except RunError as error:
-            self._stop(error)
-            return False, None
+            self._lost(self.relay, error)
+            return None
         if session is None:
-            return True, None
+            return None
         session.begin()
-        if self._over.is_set():
+        if self._over:
             session.finish()
         await session.retired.wait()
         if session.begun:
             self._pace = session.begun / max(self._loop.time() - session.began, 0.001)
         successor = await self._successor(session)
-        if successor is not None or session.answered or session.trouble is None or self._over.is_set():
-            return True, successor
-        self._give_up_after_silence(f"sessions end before anything is answered: {session.trouble}", None)
-        return False, None
+        if successor is None and not session.answered and session.trouble is not None and not self._over:
+            self._give_up_after_silence(f"sessions end before anything is answered: {session.trouble}", None)
+        return successor
 
     async def _successor(self, session: Session) -> Session | None:
         """The spare, if there is one before a retired session has ended; None then, and it has."""
         while self._spare is None and self._spare_under_way and not session.ended.is_set():
-            await self._news.wait()
+            await self._changed.wait()
         spare, self._spare = self._spare, None
-        if spare is not None and self._busy > self.limits.connections(self._loop.time()):
+        if spare is not None and self._busy > self.relay.connections(self._loop.time()):
             spare.finish()
             spare = None
         if spare is None:
             await session.ended.wait()
         return spare
 
-    async def _back_off(self, pause: float) -> None:
-        with anyio.move_on_after(pause * random.uniform(0.5, 1.0)):  # noqa: S311 - jitter, not a secret
-            await self._over.wait()
-
     # --- opening ----------------------------------------------------------------------------------------------------
 
     async def _take_spare(self) -> Session | None:
         """The spare if there is one, or if one will be there sooner than a session that is only begun now."""
         while self._spare is None and self._spare_under_way:
-            await self._news.wait()
+            await self._changed.wait()
         spare, self._spare = self._spare, None
         return spare
 
@@ -273,28 +307,50 @@ class Slots:
         try:
             self._spare = await self._open()
         except (ConnectError, RunError):
-            self._spare_refused = True
+            # Perhaps one session too many for this server, or one of its bad moments.
+            self._no_spare_until = self._loop.time() + _SPARE_PAUSE
         finally:
             self._spare_under_way = False
-            self._tell()
-        if self._over.is_set() and self._spare is not None:
+            self._changed.notify()
+        if self._over and self._spare is not None:
             self._spare.finish()
+
+    async def _place(self) -> bool:
+        """Wait for a place for one more session (rule 4); False if it is not needed any more."""
+        while not self._over:
+            allowed = self.relay.connections(self._loop.time())
+            most = allowed + 1 if allowed == self._options.max_connections else allowed
+            if len(self._unclosed) + self.opening < most:
+                return True
+            await self._changed.wait(_GATE_SECONDS)
+        return False
 
     async def _open(self) -> Session | None:
         """A new session; None if it is not needed any more."""
-        began = self._loop.time()
-        opened: Opened | None = None
-        self.opening += 1
-        with anyio.CancelScope() as attempt:
-            self._attempts.add(attempt)
-            try:
-                opened = await self._connector.open()
-            finally:
-                self._attempts.discard(attempt)
-                self.opening -= 1
-        if opened is None:
+        if not await self._place():
             return None
+        began = self._loop.time()
+        self.relay.limits.grow(began)
+        self.opening += 1
+        attempt = self._loop.create_task(self._connector.open())
+        self._attempts.add(attempt)
+        try:
+            await asyncio.wait((attempt,))
+        finally:
+            self._attempts.discard(attempt)
+            self.opening -= 1
+            if not attempt.done():
+                attempt.cancel()  # the slot itself is being cancelled
+                await asyncio.wait((attempt,))
+                if not attempt.cancelled() and attempt.exception() is None:
+                    attempt.result().transport.abort()  # it was open already, and nobody is there to take it
+            self._changed.notify()
+        if attempt.cancelled():
+            return None
+        opened = attempt.result()
         self._open_seconds = self._loop.time() - began
+        self._refused_logins = 0
+        self.relay.reached()
         return self._new_session(opened)
 
     def _new_session(self, opened: Opened) -> Session:
@@ -304,14 +360,19 @@ class Slots:
         if depth > 1 and not (extensions.chunking and extensions.pipelining):
             self._notice_once(f"{opened.where} offers no CHUNKING with PIPELINING: depth = {depth} is taken as 1")
             depth = 1
+        if self.relay.no_chunking:
+            depth = 1
         if self._options.dsn is not None and not extensions.dsn:
             self._notice_once(f"{opened.where} offers no DSN: its reports are as it likes")
-        self.limits.announced(extensions.mail_max)
-        max_messages = self.limits.max_messages
+        limits = self.relay.limits
+        limits.announced(extensions.mail_max)
+        max_messages = 1 if self.relay.trying else limits.max_messages_now(self._loop.time())
         session = Session(
-            self.opened,
+            self._number(),
             opened,
-            desk=self._desk,
+            relay=self.relay,
+            work=self._work,
+            owner=self,
             options=self._options,
             depth=depth,
             max_messages=max_messages,
@@ -319,7 +380,7 @@ class Slots:
         )
         self._live.add(session)
         self._unclosed.add(session)
-        self.limits.opened(len(self._live))
+        limits.opened(len(self._live))
         session.attach()
         return session
 
@@ -330,25 +391,38 @@ class Slots:
 
     def _consider(self, error: ConnectError) -> None:
         """What it means that a session could not be opened."""
-        trouble = error.trouble
-        never_seen = not self.opened and not self.opening
-        if trouble.lasting or (never_seen and trouble.stage is Stage.CONNECT):
-            self._stop(RunError(error.message, remedy=error.remedy))
-            return
+        failure, relay, now = error.failure, self.relay, self._loop.time()
+        reason = RunError(error.message, remedy=error.remedy)
+        if failure.stage is Stage.AUTH and failure.reply is not None:
+            self._refused_logins += 1
+            if failure.reply.code < 500:
+                # A server that counts logins counts those that it refuses, too: minutes, and one at a time.
+                relay.proven = False
+                relay.back_off_for(now, _LOGIN_PAUSE * self._refused_logins)
+                self._notice_once(f"{error.message}; trying again in some minutes")
+                self._give_up_after_silence(error.message, error.remedy)
+                return
+            if relay.proven and self._refused_logins < _REFUSED_LOGINS:
+                relay.back_off(now)
+                return
         others = len(self._live) + self.opening
+        if failure.lasting or (not relay.proven and not others and _is_final(failure)):
+            self._lost(relay, reason)
+            return
+        relay.back_off(now)
         # Where nobody is served, nobody is one too many.
-        if self._live and self.limits.connection_refused(others, self._loop.time()):
+        if self._live and relay.limits.connection_refused(others, now):
             self._notice_once(f"{error.message}; going on with {others} session{'s' if others > 1 else ''}")
         elif not others:
+            relay.unreached = reason
+            self._unreached(relay)
             self._give_up_after_silence(error.message, error.remedy)
             self._notice_once(f"{error.message}; trying again")
 
     def _give_up_after_silence(self, message: str, remedy: str | None) -> None:
-        now = self._loop.time()
-        self._failing_since = self._failing_since or now
-        silent = now - self._failing_since
+        silent = self.relay.failing(self._loop.time())
         if not self._live and silent > self._options.give_up_after:
-            self._stop(RunError(f"{message}; given up after {silent:.0f} s", remedy=remedy))
+            self._lost(self.relay, RunError(f"{message}; given up after {silent:.0f} s", remedy=remedy))
 
     def _notice_once(self, text: str) -> None:
         if text not in self._noticed:
@@ -357,6 +431,12 @@ class Slots:
 
     def __repr__(self) -> str:
         spare = ", a spare" if self._spare is not None else ""
-        return (
-            f"<Slots {self._busy} busy, {len(self._live)} sessions{spare}, {len(self._asleep)} asleep, {self.limits!r}>"
-        )
+        return f"<Slots {self._busy} busy, {len(self._live)} sessions{spare}, {self._idle_slots} idle, {self.relay!r}>"
+
+
+def _is_final(failure: ConnectFailure) -> bool:
+    """Whether a relay that has never let us in has said that it will not: nothing listens there, or it says 5yz."""
+    if failure.reply is None:
+        return failure.stage is Stage.CONNECT
+    goes_on = (Verdict.PACE, Verdict.CONNECTIONS, Verdict.QUOTA, Verdict.GREYLISTED, Verdict.LATER)
+    return 500 <= failure.reply.code < 600 and judge(Stage.MAIL, failure.reply).verdict not in goes_on

@@ -1,4 +1,4 @@
-"""Stage ②: from a record to a submission: templates, headers, MIME, addresses."""
+"""Messages: from a record to a submission: templates, headers, MIME, addresses."""
 
 from batchsend.message.composer import Composer
 from batchsend.message.submission import Envelope, Submission

@@ -17,7 +17,7 @@ from batchsend.message.naming import naming
 from batchsend.message.submission import Envelope, Submission
 from batchsend.message.templates import Batch, Templates
 from batchsend.message.words import unstructured
-from batchsend.recipients.addresses import reverse_path
+from batchsend.recipients.addresses import cleaned, reverse_path
 from batchsend.recipients.record import RECIPIENT_FIELDS
 
 if TYPE_CHECKING:
@@ -119,8 +119,11 @@ class Composer:
         Raises:
             RecordError: The record cannot be sent; the message names the field, header or template, and why.
         """
-        recipient = self._recipient(record.fields)
-        variables = self._templates.variables(record.fields, Batch(self._batch_id, record.number))
+        name, given = self._given_recipient(record.fields)
+        recipient = cleaned(given)
+        # A template that shows the address, as To does, shows the one that is written to.
+        fields = record.fields if recipient == given else {**record.fields, name: recipient}
+        variables = self._templates.variables(fields, Batch(self._batch_id, record.number))
         from_field, sender = self._from.with_address(variables)
         if self._signer is not None:
             self._signer.require_alignment(sender)
@@ -158,18 +161,24 @@ class Composer:
         return content if self._signer is None else self._signer.sign(content) + content
 
     def named_recipient(self, record: Record) -> str | None:
-        """What stands where the recipient's address should be, valid or not; None where there is no such text."""
+        """The recipient's address as it was meant, valid or not; None where there is no such text."""
+        given = self.given_recipient(record)
+        return None if given is None else cleaned(given)
+
+    def given_recipient(self, record: Record) -> str | None:
+        """What stands where the recipient's address should be, as it stands there; None where there is no such text."""
         try:
-            return self._recipient(record.fields)
+            return self._given_recipient(record.fields)[1]
         except RecordError:
             return None
 
-    def _recipient(self, fields: dict[str, Any]) -> str:
+    def _given_recipient(self, fields: dict[str, Any]) -> tuple[str, str]:
+        """The name of the field that holds the recipient's address, and what it holds."""
         name = self._recipient_name(fields)
         value = fields[name]
         if not isinstance(value, str):
             raise RecordError(f"field {name!r} holds no address but {type(value).__name__}")
-        return value
+        return name, value
 
     def _recipient_name(self, fields: dict[str, Any]) -> str:
         if self._recipient_field is not None:

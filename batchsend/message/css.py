@@ -13,10 +13,9 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batchsend.errors import RecordError
-from batchsend.message.css_cascade import Cascade, Known
+from batchsend.message.css_cascade import Cascade, RankedRule
 from batchsend.message.css_rules import last_compound, rules
-from batchsend.message.css_skeleton import Known as KnownSkeletons
-from batchsend.message.css_skeleton import Skeleton
+from batchsend.message.css_skeleton import DocumentSkeleton, SkeletonCache
 from batchsend.message.html_tokens import Token, tokens
 from batchsend.message.marks import COVER, covered, has_marks, marks
 
@@ -49,7 +48,7 @@ _NESTED: Final = re.compile(
 )
 
 
-_KNOWN: Final = KnownSkeletons()
+_KNOWN: Final = SkeletonCache()
 
 
 def inlined(html: str) -> str:
@@ -63,7 +62,7 @@ def inlined(html: str) -> str:
     Raises:
         RecordError: It cannot be done.
     """
-    skeleton = Skeleton.of(html)
+    skeleton = DocumentSkeleton.of(html)
     if skeleton is None:
         cascade = _cascade(html, html)
         return html if cascade is None else cascade.written()
@@ -181,11 +180,11 @@ def _cascade(source: str, hidden: str) -> Cascade | None:
     sheets = list(_sheets(hidden, found))
     if not sheets:
         return None
-    known: list[Known] = []
+    known: list[RankedRule] = []
     for sheet in sheets:
         for rule in rules(hidden[sheet.start : sheet.end]):
             conditional = rule.conditional or sheet.conditional
-            known.append(Known(rule, (rule.specificity, len(known)), conditional, sheet.start))
+            known.append(RankedRule(rule, (rule.specificity, len(known)), conditional, sheet.start))
     tags = [token for token in found if token.kind == "start"]
     return Cascade(source, known, tags, _matched(hidden, tags, sheets, known))
 
@@ -207,7 +206,7 @@ def _sheets(hidden: str, found: list[Token]) -> Iterator[_Sheet]:
             yield _Sheet(token.start, token.end, revealed or media not in _ANY_MEDIA)
 
 
-def _matched(hidden: str, tags: list[Token], sheets: list[_Sheet], known: list[Known]) -> dict[int, list[int]]:
+def _matched(hidden: str, tags: list[Token], sheets: list[_Sheet], known: list[RankedRule]) -> dict[int, list[int]]:
     """Which rules each tag matches, by the places of both: the library's answer to rules that say nothing else.
 
     A rule for one mail reader, which wraps the message in elements of its own, matches nothing now. It is taken to

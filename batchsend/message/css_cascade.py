@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from batchsend.message.css_rules import Declaration, Rule, declarations, is_structural, looks_at_values, related
+from batchsend.message.css_rules import Declaration, StyleRule, declarations, is_structural, looks_at_values, related
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from batchsend.message.html_tokens import Token
 
 
-class Known(NamedTuple):
+class RankedRule(NamedTuple):
     """A rule at its place.
 
     Attributes:
@@ -26,7 +26,7 @@ class Known(NamedTuple):
         offset: Where its sheet begins in the source.
     """
 
-    rule: Rule
+    rule: StyleRule
     rank: tuple[tuple[int, int, int], int]
     conditional: bool
     offset: int
@@ -46,7 +46,7 @@ class Cascade:
         is_structural: Whether a rule looks at neighbours.
     """
 
-    def __init__(self, source: str, known: list[Known], tags: list[Token], matched: dict[int, list[int]]) -> None:
+    def __init__(self, source: str, known: list[RankedRule], tags: list[Token], matched: dict[int, list[int]]) -> None:
         self.looks_at_values = any(looks_at_values(one.rule) for one in known)
         self.is_structural = any(is_structural(one.rule) for one in known)
         self._source = source

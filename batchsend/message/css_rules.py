@@ -53,7 +53,7 @@ class Declaration(NamedTuple):
     end: int
 
 
-class Rule(NamedTuple):
+class StyleRule(NamedTuple):
     """One selector with its declarations; a rule of several selectors is several of these.
 
     Attributes:
@@ -72,7 +72,7 @@ class Rule(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def rules(sheet: str) -> tuple[Rule, ...]:
+def rules(sheet: str) -> tuple[StyleRule, ...]:
     """The rules of a style sheet, in order; those of ``@media`` and its like are conditional."""
     return tuple(_Scanner(sheet).rules())
 
@@ -83,12 +83,12 @@ def declarations(style: str) -> tuple[Declaration, ...]:
     return tuple(_declarations(style, 0, len(style)))
 
 
-def is_structural(rule: Rule) -> bool:
+def is_structural(rule: StyleRule) -> bool:
     """Whether a rule looks at an element's neighbours or contents."""
     return _STRUCTURAL.search(_STRING.sub("", rule.selector)) is not None
 
 
-def looks_at_values(rule: Rule) -> bool:
+def looks_at_values(rule: StyleRule) -> bool:
     """Whether a rule looks at the values of attributes, or at whether there is any text."""
     return "[" in rule.selector or ":empty" in rule.selector.lower()
 
@@ -120,7 +120,7 @@ class _Scanner:
         self._sheet = sheet
         self._at = 0
 
-    def rules(self) -> Iterator[Rule]:
+    def rules(self) -> Iterator[StyleRule]:
         """The rules of the sheet, in order."""
         conditional = False
         # Blocks within blocks are kept on a list of our own: a sheet may open as many as it likes.
@@ -179,7 +179,7 @@ class _Scanner:
         return self._at
 
 
-def _rules(sheet: str, prelude: str, start: int, end: int, *, conditional: bool) -> Iterator[Rule]:
+def _rules(sheet: str, prelude: str, start: int, end: int, *, conditional: bool) -> Iterator[StyleRule]:
     found = tuple(_declarations(sheet, start, end))
     if not found:
         return
@@ -187,7 +187,7 @@ def _rules(sheet: str, prelude: str, start: int, end: int, *, conditional: bool)
         plain = _STRING.sub('""', selector)
         dynamic = any(name.lower() not in _STATIC for name, _ in _PSEUDO.findall(plain)) or "::" in plain
         matching = _without_states(selector) if dynamic else selector
-        yield Rule(selector, matching, _specificity(plain), conditional or dynamic, found)
+        yield StyleRule(selector, matching, _specificity(plain), conditional or dynamic, found)
 
 
 def _declarations(sheet: str, start: int, end: int) -> Iterator[Declaration]:

@@ -34,7 +34,7 @@ _AREA: Final = ("<textarea", "</textarea")
 _VARIES: Final = re.compile(r"\s(?:href|src|alt|title)=(?:\"[^\"]*+\"|'[^']*+')", re.IGNORECASE)
 
 
-class Skeleton:
+class DocumentSkeleton:
     """A document in texts and tags by turns.
 
     Args:
@@ -49,7 +49,7 @@ class Skeleton:
         self.key = _VARIES.sub(" \1", "\0".join(pieces[1::2]))
 
     @classmethod
-    def of(cls, html: str) -> Skeleton | None:
+    def of(cls, html: str) -> DocumentSkeleton | None:
         """The skeleton of a document; None where it is not as plain as that."""
         lower = html.lower()
         for opening, closing in (*_MAY_BE_LEFT_OPEN, _AREA):
@@ -114,7 +114,7 @@ def _styled(piece: str, style: str) -> str:
     return piece if edit is None else changed(piece, [edit])
 
 
-class Known:
+class SkeletonCache:
     """What is known of the skeletons that came last."""
 
     def __init__(self) -> None:
@@ -127,7 +127,7 @@ class Known:
             self._changes.move_to_end(key)
         return found
 
-    def put(self, skeleton: Skeleton, cascade: Cascade) -> None:
+    def put(self, skeleton: DocumentSkeleton, cascade: Cascade) -> None:
         """Remember a skeleton."""
         if len(skeleton.key) > _LONGEST:
             return

@@ -24,5 +24,5 @@ def naming(key: str) -> Iterator[None]:
     try:
         yield
     except (RecordError, UsageError) as error:
-        remedy = error.remedy or "Mend this key of the campaign file."
+        remedy = error.remedy or "Fix this key of the campaign file."
         raise UsageError(f"{key}: {error.message}", remedy=remedy) from error

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import jinja2
 
-from batchsend.errors import RecordError, UsageError
+from batchsend.errors import RecordError, RecordErrorKind, UsageError
 from batchsend.message.budget import Excess
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ class Template:
 
         A template may call what the sandbox allows on whatever a record holds: there is no list of what fails.
         """
+        kind = RecordErrorKind.OTHER
         match error:
             case RecordError():
                 return error
@@ -102,10 +103,11 @@ class Template:
             case jinja2.TemplateSyntaxError():  # of an included file
                 what = f"{error.name}, line {error.lineno}: {error.message}"
             case jinja2.UndefinedError():
+                kind = RecordErrorKind.MISSING_FIELD
                 what = _one_line(error.message or "a variable is undefined")
             case _:
                 what = f"{type(error).__name__}: {_one_line(str(error))}"
-        return RecordError(f"{self.where}: {what}")
+        return RecordError(f"{self.where}: {what}", kind=kind)
 
     def _bounded(self, chunks: Iterable[str]) -> str:
         kept: list[str] = []

@@ -203,7 +203,7 @@ def read_source(path: Path, where: str) -> str:
 
 def _remedy(message: str, environment: jinja2.Environment) -> str:
     """What to do about a fault of a template; of a filter or a test that there is not, which one was meant."""
-    otherwise = "Correct the template; its language is Jinja2."
+    otherwise = "Fix the template; its language is Jinja2."
     unknown = _UNKNOWN.match(message)
     if unknown is None:
         return otherwise

@@ -1,1 +1,1 @@
-"""A run watched from outside while it goes on: sampled now and then, so that watching costs its messages nothing."""
+"""Watches a run while it goes on, by samples of it: the live view, progress lines and Prometheus metrics."""

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus, served on loopback while a run goes on: looked up when they are asked for, and only then."""
+"""Serves a run's metrics to Prometheus on the loopback address; nothing is counted until somebody asks."""
 
 from __future__ import annotations
 

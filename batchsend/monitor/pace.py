@@ -1,4 +1,4 @@
-"""The pace: how fast a run goes, and how long it still takes if it goes on like this."""
+"""How fast a run goes, from one sample of it after the other, and how long it still takes if it goes on like this."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sample: where a run stands at one moment."""
+"""A sample of a run: how many records, which sessions and what pace there are at one moment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bottom of a terminal: a few lines that are drawn again and again, and what is printed above them."""
+"""Draws the live view at the bottom of a terminal, again and again, and prints notices above it."""
 
 from __future__ import annotations
 

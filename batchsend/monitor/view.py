@@ -1,4 +1,4 @@
-"""The live view: a sample as lines for a terminal of a given size."""
+"""Lays the live view out: a sample of a run as coloured lines for a terminal of a given size."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
+from batchsend import figures
 from batchsend.delivery.statistics import SessionState
+from batchsend.display import OUTCOME_COLOURS
 from batchsend.monitor import words
 from batchsend.outcome import Outcome
 
@@ -17,15 +19,6 @@ if TYPE_CHECKING:
     from batchsend.monitor.pace import Speed
     from batchsend.monitor.sample import Sample
 
-# The terminal's own sixteen colours: whoever reads on a light background has chosen them so that they can be read.
-_COLOURS: Final = {
-    Outcome.ACCEPTED: "green",
-    Outcome.REJECTED: "red",
-    Outcome.DEFERRED: "yellow",
-    Outcome.IN_DOUBT: "magenta",
-    Outcome.INVALID: "red",
-    Outcome.SUPPRESSED: "blue",
-}
 _STATE_COLOURS: Final = {
     SessionState.SENDING: "green",
     SessionState.OPEN: "cyan",
@@ -81,12 +74,12 @@ def _speed(sample: Sample, speed: Speed) -> Text:
         (f"{sample.records:,}", "bold"),
         " records · ",
         (f"{speed.now:,.0f}/s", "bold"),
-        f" now · {speed.overall:,.0f}/s overall · {words.duration(speed.elapsed)}",
+        f" now · {speed.overall:,.0f}/s overall · {figures.duration(speed.elapsed, whole=True)}",
     )
 
 
 def _counts(sample: Sample, width: int) -> Iterator[Text]:
-    cells = [_count(words.name(outcome), sample.counts[outcome], _COLOURS[outcome]) for outcome in Outcome]
+    cells = [_count(outcome.label, sample.counts[outcome], OUTCOME_COLOURS[outcome]) for outcome in Outcome]
     # Two rows of three rather than four and two.
     yield from _rows(cells, 6 if width >= 6 * _COUNT_CELL else max(1, min(3, width // _COUNT_CELL)))
     if sample.waiting:

@@ -1,4 +1,4 @@
-"""A run's state in words: what the view and the plain lines have in common."""
+"""A sample of a run in words: one line for a log, and the phrases that the live view shares with it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from batchsend import figures
 from batchsend.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -16,23 +17,9 @@ if TYPE_CHECKING:
 _STATES: Final = ("sending", "open", "opening", "spare", "retiring")
 
 
-def name(outcome: Outcome) -> str:
-    """The outcome as it is shown."""
-    return outcome.value.replace("_", " ")
-
-
-def duration(seconds: float) -> str:
-    """A time, as exact as it is of use: ``12 s``, ``3 min 20 s``, ``2 h 05 min``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours:,} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
 def time_left(speed: Speed) -> str | None:
     """How long it still takes, or None where that cannot be told."""
-    return None if speed.left is None else f"{duration(speed.left)} left"
+    return None if speed.left is None else f"{figures.duration(speed.left, whole=True)} left"
 
 
 def percentage(progress: float) -> str:
@@ -44,7 +31,7 @@ def pressure(pool: PoolStatistics) -> str | None:
     """Why it does not go faster, where the server or the campaign limits the rate; None where nothing does."""
     if pool.rate is None:
         return None
-    rate = f"{pool.rate:,.0f}/s" if pool.rate >= 10 else f"{pool.rate:.1f}/s"
+    rate = figures.rate(pool.rate)
     if pool.slowdown is None:
         return f"limited to {rate} by the campaign"
     when = time.strftime("%H:%M:%S", time.localtime(pool.slowdown.time))
@@ -60,7 +47,7 @@ def sessions(sample: Sample) -> str:
     states["opening"] = pool.opening
     # More than max_connections where one takes over from another (rotation).
     doing = ", ".join(f"{states[state]:,} {state}" for state in _STATES if states[state])
-    said = f"{states.total():,} session{'' if states.total() == 1 else 's'}"
+    said = figures.count(states.total(), "session")
     if pool.connections < sample.max_connections:
         said += f" (the server takes {pool.connections:,} at once)"
     return f"{said}: {doing}" if doing else said
@@ -81,7 +68,7 @@ def line(sample: Sample, speed: Speed) -> str:
 
 def _counted(sample: Sample) -> list[str]:
     counted = [
-        f"{name(outcome)} {sample.counts[outcome]:,}"
+        f"{outcome.label} {sample.counts[outcome]:,}"
         for outcome in Outcome
         if sample.counts[outcome] or outcome is Outcome.ACCEPTED
     ]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from html import escape
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
+
+from batchsend.display import html as escape
 
 if TYPE_CHECKING:
     from batchsend.message.parsed import Attachment, ParsedMessage

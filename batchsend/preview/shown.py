@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
+from batchsend.display import visible
 from batchsend.errors import RecordError
 from batchsend.message.text import markdown_from_html
 
@@ -14,15 +14,6 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from batchsend.message.parsed import Attachment, ParsedMessage
-
-# Control characters but tab and line feed, line and paragraph separators, bidirectional overrides and isolates, halves
-# of characters: what a terminal obeys, or shows as something else than it is.
-_UNSAFE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def visible(text: str) -> str:
-    """Text of any origin as a terminal may be given it: what it would obey is escaped. Line ends are line feeds."""
-    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text.replace("\r\n", "\n"))
 
 
 def plain(letter: ParsedMessage, *, raw: bool) -> Iterator[str]:

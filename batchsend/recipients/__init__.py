@@ -1,4 +1,4 @@
-"""Stage ①: the recipients file, CSV or JSON Lines, as numbered records; a bad row is a value, not an exception."""
+"""The recipients file, CSV or JSON Lines, as numbered records; a bad row is a value, not an exception."""
 
 from batchsend.recipients.reader import RecordReader, open_records
 from batchsend.recipients.record import BadRecord, Record

@@ -63,8 +63,7 @@ class Addressees:
         Raises:
             RunError: There is no room on the disk.
         """
-        # Nought is for an empty place.
-        bits = hash(address.casefold()) & _MASK or 1
+        bits = _bits(address)
         try:
             for table in self._older:
                 if bits in table:
@@ -82,11 +81,20 @@ class Addressees:
         self._count += 1
         return True
 
+    def __contains__(self, address: str) -> bool:
+        bits = _bits(address)
+        return bits in self._newest or any(bits in table for table in self._older)
+
     def __len__(self) -> int:
         return self._count
 
     def __repr__(self) -> str:
         return f"<Addressees {self._count:,}>"
+
+
+def _bits(address: str) -> int:
+    # Nought is for an empty place.
+    return hash(address.casefold()) & _MASK or 1
 
 
 class _Table(Protocol):

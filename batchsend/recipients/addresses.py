@@ -7,6 +7,7 @@ import unicodedata
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import NoReturn
+from urllib.parse import unquote
 
 from batchsend.errors import RecordError
 
@@ -30,6 +31,8 @@ _PLAIN = re.compile(
     rf"(?=[^@]{{1,{MAX_LOCAL_PART}}}@)(?=.{{1,{MAX_PATH}}}\Z)"
     rf"[{_ATEXT}]++(?:\.[{_ATEXT}]++)*+@{_LABEL}(?:\.{_LABEL})*"
 )
+# Of those, the ones that every server takes as what they are: see _check_recipient.
+_PLAIN_RECIPIENT = re.compile(rf"(?=[^@%!]{{1,{MAX_LOCAL_PART}}}@){_PLAIN.pattern}")
 # RFC 6531 §3.3 adds every non-ASCII character to atext and qtextSMTP; _check_characters refuses those that are none.
 _DOT_STRING = rf"[{_ATEXT}\x80-\U0010ffff]++(?:\.[{_ATEXT}\x80-\U0010ffff]++)*+"
 _NOT_ATEXT = rf"[^{_ATEXT}.\x80-\U0010ffff]"
@@ -40,23 +43,60 @@ _LDH_LABEL = re.compile(_LABEL)
 _NOT_LDH = re.compile(r"[^A-Za-z0-9\-]")
 _FOREIGN_DOTS = re.compile("[\u3002\uff0e\uff61]")
 _JOINERS = "\u200c\u200d"
+_SCHEME = "mailto:"
+_ESCAPED = r"\\(.)"
+_NOT_IN_QUOTES = r"[<>@\s\x00-\x1f\x7f-\x9f]"
 _SHOWN = 80
 _FAR_TOO_LONG = 1024  # characters: what is not worth a closer look
+
+
+def cleaned(text: str) -> str:
+    """An address as it was meant, without what spreadsheets, web pages and mail programs put around it.
+
+    Taken off are blanks, line ends and invisible characters at both ends (no-break and zero-width spaces, byte-order
+    marks, marks of writing direction), the apostrophe by which Excel marks a text, alone or as a pair of quotes, and
+    ``mailto:`` with what RFC 6068 allows behind the address. What is inside the address stays, and is judged by
+    `forward_path`.
+    """
+    if text[:1].isalnum() and text[-1:].isalnum() and ":" not in text:
+        return text
+    text = _without_invisible_ends(text)
+    if text.startswith("'"):
+        text = _without_invisible_ends(text.removeprefix("'").removesuffix("'"))
+    if text[: len(_SCHEME)].lower() == _SCHEME:
+        text = _without_invisible_ends(unquote(text[len(_SCHEME) :].partition("?")[0]))
+    return text
+
+
+def _without_invisible_ends(text: str) -> str:
+    begin, end = 0, len(text)
+    while begin < end and is_invisible(text[begin]):
+        begin += 1
+    while begin < end and is_invisible(text[end - 1]):
+        end -= 1
+    return text[begin:end]
+
+
+def is_invisible(character: str) -> bool:
+    """Whether a character is a blank of any kind, or shows nothing (Unicode's separators and format characters)."""
+    return character.isspace() or unicodedata.category(character) in ("Cf", "Zs", "Zl", "Zp")
 
 
 def forward_path(text: str) -> str:
     """A recipient as it goes into RCPT: a Mailbox without angle brackets.
 
-    What passes is returned as it came, except that a domain in another script becomes A-labels. A local-part in another
-    script stays: it needs a server that offers SMTPUTF8.
+    What passes is returned as it came, with two exceptions, so that one mailbox has one name, by which duplicates and
+    suppression know it: a domain in another script becomes A-labels, and a quoted local part loses the quotes and
+    backslashes that it does not need. A local-part in another script stays: it needs a server that offers SMTPUTF8.
 
     Args:
         text: The address, nothing around it: no display name, brackets, comment, source route or white space.
 
     Raises:
-        RecordError: It is not a Mailbox (RFC 5321 §4.1.2); the message says why.
+        RecordError: It is not a Mailbox (RFC 5321 §4.1.2), or one that servers are known to read as the address of
+            somebody else; the message says why.
     """
-    return text if _PLAIN.fullmatch(text) else mailbox(text, "recipient")
+    return text if _PLAIN_RECIPIENT.fullmatch(text) else _mailbox(text, "recipient", is_recipient=True)
 
 
 @lru_cache(maxsize=16)  # most campaigns have one
@@ -79,13 +119,16 @@ def mailbox(text: str, role: str) -> str:
     Raises:
         RecordError: It is not a Mailbox; the message says whose and why.
     """
-    if _PLAIN.fullmatch(text):
-        return text
+    return text if _PLAIN.fullmatch(text) else _mailbox(text, role, is_recipient=False)
+
+
+def _mailbox(text: str, role: str, *, is_recipient: bool) -> str:
     refusal = _Refusal(text, role)
     _check_characters(text, refusal)
     quoted = _rare(_QUOTED_STRING).match(text)
     if quoted and text[quoted.end() :].startswith("@"):
-        local, domain = quoted.group(), text[quoted.end() + 1 :]
+        domain = text[quoted.end() + 1 :]
+        local = _without_needless_quotes(quoted.group(), refusal)
         _check_shape(domain, refusal)
     else:
         _check_shape(text, refusal)
@@ -96,6 +139,8 @@ def mailbox(text: str, role: str) -> str:
     if len(local.encode()) > MAX_LOCAL_PART:
         refusal.because(f"its local part has {len(local.encode())} octets, and {MAX_LOCAL_PART} is the most")
     domain = _domain(domain, refusal)
+    if is_recipient:
+        _check_recipient(local, domain, refusal)
     path = f"{local}@{domain}"
     if len(path.encode()) > MAX_PATH:
         refusal.because(f"it has {len(path.encode())} octets, and {MAX_PATH} is the most")
@@ -167,6 +212,43 @@ def _check_dot_string(local: str, refusal: _Refusal) -> None:
     if wrong := _rare(_NOT_ATEXT).search(local):
         refusal.because(f"its local part contains {wrong.group()!r}, which has no place outside quotes")
     refusal.because("a dot begins or ends its local part, or follows another")
+
+
+def _without_needless_quotes(quoted: str, refusal: _Refusal) -> str:
+    """A Quoted-string local part in its shortest form: RFC 5321 §4.1.2 says that all forms of it are one mailbox.
+
+    Some servers do not honour the quotes: they end the path at ``>``, the local part at the first ``@``, the argument
+    at the first blank, and go on with what follows as a parameter or as another address. No mailbox of a living person
+    needs such a character, so these are refused, with a backslash before them or not.
+    """
+    inner = _rare(_ESCAPED).sub(r"\1", quoted[1:-1])
+    if not inner:
+        refusal.because("its local part is empty")
+    if wrong := _rare(_NOT_IN_QUOTES).search(inner):
+        what = "a blank" if wrong.group() == " " else repr(wrong.group())
+        refusal.because(f"its quoted local part contains {what}, where servers take an address apart differently")
+    if _rare(_DOT_STRING).fullmatch(inner):
+        return inner
+    return '"' + inner.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _check_recipient(local: str, domain: str, refusal: _Refusal) -> None:
+    """Refuse a Mailbox that a relay may take for another one than it is here.
+
+    - ``u@[127.0.0.1]``: an address literal makes the relay open a connection to a machine that the record chooses, of
+      the relay's own network or the relay itself. Nobody's address on a list is one.
+    - ``v%o@relay`` and ``o!v@relay``: with the percent hack (RFC 1123 §5.2.16) and with bang paths a relay delivers to
+      ``v@o``; Postfix does both for its own domains unless it is told not to. ``v@o`` may be on the suppression list.
+
+    ``|/bin/id@…``, ``-oQ/tmp@…`` and ``${run{id}}@…`` pass: they are dot-strings of RFC 5321, every server takes them
+    for the same mailbox, and people do have addresses that begin with a hyphen. They are dangerous to a program that
+    hands them to a shell, a command line or an expanded string. Here they are octets in angle brackets and in JSON.
+    """
+    if domain.startswith("["):
+        refusal.because("its domain is an address literal, which would let a record choose the machine to connect to")
+    for character in "%!":
+        if character in local:
+            refusal.because(f"its local part contains {character!r}, by which some servers find another address in it")
 
 
 def _domain(domain: str, refusal: _Refusal) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import re
-import sys
 from itertools import count, repeat
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from batchsend.errors import UsageError
+from batchsend.recipients.dialect import OPEN_AT_END, likely_delimiter, named_delimiter, read_long_record
 from batchsend.recipients.lines import TOO_LONG, Lines, TooLong
 from batchsend.recipients.record import BadRecord, Record
 
@@ -20,11 +20,9 @@ REACH: Final = 1024 * 1024
 """How many characters of a record that spans lines may precede its last line."""
 
 _DOUBLINGS: Final = 10  # Between the least reach, 1 Ki characters, and the full one.
-_DELIMITERS: Final = (",", ";", "\t")
-_OPEN_AT_END: Final = "unexpected end of data"  # The csv module tells its errors apart by their words only.
+_LIMITED: Final = "field larger than field limit"
 _OUT_OF_REACH: Final = "out of reach"
 _ESCAPED_BYTE: Final = re.compile("[\udc80-\udcff]")  # What PEP 383 makes of a byte that is not UTF-8.
-_QUOTED: Final = re.compile(r'"[^"]*"?')
 _ADDRESS: Final = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
 _HEADER_REMEDY: Final = "the first row names the fields, each once, as in: email,name"
 
@@ -49,8 +47,6 @@ class CsvParser:
     """
 
     def __init__(self, source: Source) -> None:
-        # The limit is the process's, 128 KiB by default; here LONGEST_LINE and REACH bound a field.
-        csv.field_size_limit(sys.maxsize)
         self._name = source.name
         self._lines = Lines(source, lone_cr=True)
         self._line = 0  # Physical lines that are done with.
@@ -61,9 +57,10 @@ class CsvParser:
         self._is_suspect = False  # Whether they may have a NUL, or bytes that are not UTF-8.
         self._last_reach = REACH
         self._last_failure = 0
-        self._delimiter = _DELIMITERS[0]
+        self._delimiter = ","
+        self._sep: str | None = None
+        self._width = 0
         self.fields = self._header()
-        self._width = len(self.fields)
 
     def next(self) -> list[Record | BadRecord] | None:
         """The next rows, perhaps none; None after the last.
@@ -104,24 +101,36 @@ class CsvParser:
                 raise UsageError(f"{self._name}:{self._line + 1}: {TOO_LONG}", remedy=_HEADER_REMEDY)
             is_more = chunk is not None
             self._hold(chunk or b"")
-            while self._held and not self._held[0].strip():
-                del self._held[0]
-                self._line += 1
+            self._skip_to_header()
             if self._held and (names := self._header_row(is_more=is_more and self._held_size <= REACH)) is not None:
                 return names
         raise UsageError(f"{self._name} is empty", remedy=_HEADER_REMEDY)
 
+    def _skip_to_header(self) -> None:
+        """Leave out blank lines, and a line ``sep=;``, which says what separates the fields."""
+        while self._held and (not self._held[0].strip() or (self._is_sep_line(self._held[0]) and self._sep is None)):
+            self._sep = named_delimiter(self._held[0].strip("\r\n")) or self._sep
+            self._held_size -= len(self._held[0])
+            del self._held[0]
+            self._line += 1
+
+    def _is_sep_line(self, line: str) -> bool:
+        return named_delimiter(line.strip("\r\n")) is not None
+
     def _header_row(self, *, is_more: bool) -> tuple[str, ...] | None:
         """The names in the first row, or None where its end is yet to be read."""
-        self._delimiter = _delimiter(self._held[0])
+        self._delimiter = self._sep or likely_delimiter(self._held)
         reader = csv.reader(self._held, delimiter=self._delimiter, strict=True)
         place = f"{self._name}:{self._line + 1}"
         try:
             row = next(reader)
         except csv.Error as error:
-            if is_more and str(error) == _OPEN_AT_END:
+            if is_more and str(error) == OPEN_AT_END:
                 return None
             raise UsageError(f"{place}: the header: {self._reason(str(error))}", remedy=_HEADER_REMEDY) from None
+        self._width = len(row)
+        while len(row) > 1 and not row[-1].strip():
+            row.pop()  # A delimiter at the end of the line makes a column that nothing can be asked of.
         names = tuple(name.strip() for name in row)
         if fault := _header_fault(names):
             raise UsageError(f"{place}: {fault}", remedy=_HEADER_REMEDY)
@@ -147,14 +156,16 @@ class CsvParser:
                     self._add(row, feed, rows)
                     feed.go_on(self._reach())
             except csv.Error as error:
-                reason = str(error)
-                if reason == _OPEN_AT_END and feed.is_out_of_reach:
+                reason = self._long_record(str(error), feed, rows)
+                if reason is None:
+                    continue
+                if reason == OPEN_AT_END and feed.is_out_of_reach:
                     reason = _OUT_OF_REACH
-                if reason == _OPEN_AT_END and not at_end:
+                if reason == OPEN_AT_END and not at_end:
                     self._held = lines[feed.begin :]
                     break
                 rows.append(BadRecord(self._number + 1, self._line + feed.begin + 1, self._reason(reason), None))
-                if feed.is_beyond_first_line or reason in (_OPEN_AT_END, _OUT_OF_REACH):
+                if feed.is_beyond_first_line or reason in (OPEN_AT_END, _OUT_OF_REACH):
                     self._last_reach = max(REACH >> _DOUBLINGS, self._reach() // 2)
                     self._last_failure = self._number + 1
                 self._number += 1
@@ -164,6 +175,17 @@ class CsvParser:
         self._parse_at = min(2 * self._held_size, self._reach() + 1)
         self._is_suspect = self._is_suspect and bool(self._held)
         return rows
+
+    def _long_record(self, error: str, feed: _Feed, rows: list[Record | BadRecord]) -> str | None:
+        """Read a record again that the csv module refused for the length of a field; None if it is good."""
+        if not error.startswith(_LIMITED):
+            return error
+        record = read_long_record(feed.lines, feed.begin, self._delimiter, self._reach())
+        feed.take(record.lines)
+        if record.error is None:
+            self._add(record.row, feed, rows)
+            feed.go_on(self._reach())
+        return record.error
 
     def _all_good(self, lines: list[str]) -> list[Record | BadRecord] | None:
         """The rows of lines of which each is a whole record; None where one is not.
@@ -176,7 +198,7 @@ class CsvParser:
             rows = list(csv.reader(lines, delimiter=self._delimiter, strict=True))
         except csv.Error:
             return None
-        if len(rows) != len(lines) or set(map(len, rows)) != {self._width}:
+        if len(rows) != len(lines) or set(map(len, rows)) != {self._width} or not all(map(any, rows)):
             return None
         fields = map(dict, map(zip, repeat(self.fields), rows))
         records: list[Record | BadRecord] = list(map(Record, count(self._number + 1), count(self._line + 1), fields))
@@ -188,13 +210,16 @@ class CsvParser:
         return min(REACH, self._last_reach << min(_DOUBLINGS, self._number - self._last_failure))
 
     def _add(self, row: list[str], feed: _Feed, rows: list[Record | BadRecord]) -> None:
-        """Add a row, unless it is a blank line."""
-        if not row or (len(row) == 1 < self._width and not row[0].strip()):
+        """Add a row, unless it is a blank line or has delimiters only, as spreadsheets write below the last row."""
+        if not row or (len(row) == 1 < self._width and not row[0].strip()) or (len(row) > 1 and not any(row)):
             return
+        if len(row) != self._width and len(row) >= len(self.fields) and not any(row[self._width :]):
+            # With a delimiter more or less at the end of the line than the header has; nothing stands behind it.
+            row = row[: len(self.fields)] + [""] * (self._width - len(self.fields))
         line = self._line + feed.begin + 1
         if len(row) == self._width and not self._is_suspect:
             self._number += 1
-            rows.append(Record(self._number, line, dict(zip(self.fields, row, strict=True))))
+            rows.append(Record(self._number, line, dict(zip(self.fields, row, strict=False))))
             return
         self._number += 1
         texts = [text.encode(errors="surrogateescape").decode(errors="replace") for text in row]
@@ -207,7 +232,7 @@ class CsvParser:
     def _fault(self, row: list[str]) -> str | None:
         if len(row) != self._width:
             return f"{len(row)} field{'s' * (len(row) != 1)} where the header has {self._width}"
-        for name, text in zip(self.fields, row, strict=True):
+        for name, text in zip(self.fields, row, strict=False):
             if match := _ESCAPED_BYTE.search(text):
                 return f"not UTF-8: byte 0x{ord(match[0]) - 0xDC00:02X} in the field {name!r}"
             if "\0" in text:
@@ -215,8 +240,8 @@ class CsvParser:
         return None
 
     def _reason(self, error: str) -> str:
-        """The csv module's error in words for the one who mends the row."""
-        if error == _OPEN_AT_END:
+        """The csv module's error in words for the one who fixes the row."""
+        if error == OPEN_AT_END:
             return "a quoted field that begins on this line is not closed"
         if error == _OUT_OF_REACH:
             return f"a quoted field that begins on this line is not closed within {self._reach():,} characters"
@@ -229,11 +254,12 @@ class _Feed:
     """Lines for the csv module, of one record no more than the reach and the line that goes beyond it.
 
     Attributes:
+        lines: All of them.
         begin: The place of the record's first line.
     """
 
     def __init__(self, lines: list[str], reach: int) -> None:
-        self._lines = lines
+        self.lines = lines
         self._next = 0
         self._size = 0
         self._reach = reach
@@ -243,9 +269,9 @@ class _Feed:
         return self
 
     def __next__(self) -> str:
-        if self._next == len(self._lines) or self._size > self._reach:
+        if self._next == len(self.lines) or self._size > self._reach:
             raise StopIteration
-        line = self._lines[self._next]
+        line = self.lines[self._next]
         self._next += 1
         self._size += len(line)
         return line
@@ -260,6 +286,11 @@ class _Feed:
         """Whether more than one line was fed of the record."""
         return self._next - self.begin > 1
 
+    def take(self, count: int) -> None:
+        """The record has so many lines: they count as fed."""
+        self._next = self.begin + count
+        self._size = sum(map(len, self.lines[self.begin : self._next]))
+
     def go_on(self, reach: int) -> None:
         """The record has ended: the next one begins."""
         self.begin = self._next
@@ -270,11 +301,6 @@ class _Feed:
         self.begin += 1
         self._next = self.begin
         self._size, self._reach = 0, reach
-
-
-def _delimiter(header: str) -> str:
-    """The delimiter that stands most often outside quotes; of equals the first of comma, semicolon and tab."""
-    return max(_DELIMITERS, key=_QUOTED.sub("", header).count)
 
 
 def _name(delimiter: str) -> str:

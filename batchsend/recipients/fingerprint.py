@@ -1,39 +1,47 @@
-"""The recipients file as a run line describes it: what it was, and whether it still is."""
+"""The recipients file as a run line describes it: what it was, whether it still is, and whether it has only grown."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from batchsend.errors import UsageError
+from batchsend.errors import RunError, UsageError
+from batchsend.recipients.reader import open_records
+from batchsend.recipients.source import Source
 from batchsend.results.run import RecipientsFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from batchsend.recipients.reader import RecordReader
+    from batchsend.recipients.record import BadRecord, Record
+
+_BLOCK: Final = 1024 * 1024
+_UTF8_MARK: Final = b"\xef\xbb\xbf"
+_COMPRESSIONS: Final = (".gz", ".zst")
 
 
 def describe(path: Path) -> RecipientsFile:
     """Size and digest of a recipients file; of a pipe, neither. Reads it whole.
 
+    Of a compressed file the text beneath is described, too: a list that has grown is compressed anew.
+
     Raises:
         UsageError: It cannot be read.
     """
-    try:
-        # Opening a pipe here would take from its reader.
-        if not stat.S_ISREG(path.stat().st_mode):
-            return RecipientsFile(path=str(path))
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            size = os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise UsageError(
-            f"{path}: the recipients file cannot be read: {error.strerror}",
-            remedy="a record is known by its place in this file: bring it back as it was",
-        ) from None
-    return RecipientsFile(path=str(path), size=size, sha256=digest)
+    if not _is_regular(path):
+        return RecipientsFile(path=str(path))
+    return _described(path)[0]
 
 
-def require_kept(before: RecipientsFile) -> None:
+def require_kept(before: RecipientsFile, results: Path) -> None:
     """Check that a run's recipients can be read a second time.
+
+    Args:
+        before: What the run line says of them.
+        results: The results log, for the remedy.
 
     Raises:
         UsageError: They came by a pipe.
@@ -42,24 +50,225 @@ def require_kept(before: RecipientsFile) -> None:
         where = "standard input" if before.path == "-" else f"the pipe {before.path}"
         raise UsageError(
             f"the recipients came by {where} and were not kept, so nobody can say who is left",
-            remedy="send to those who have no line in the results log as a new campaign",
+            remedy=_as_a_new_run("send the list", results),
         )
 
 
-def require_unchanged(before: RecipientsFile) -> None:
-    """Check that a recipients file is the one that a run began with: its records are known by their places in it.
+def require_continued(before: RecipientsFile, path: Path | Literal["-"], results: Path) -> RecipientsFile:
+    """Check that a recipients file is the one that a run began with, or begins with all of it, record for record.
+
+    Records are known by their places in the file, so more may be appended, and nothing else may change. Octets are
+    compared; of a compressed file, those of the text beneath. A results log as the list must be as it was: a line that
+    is appended to it may be of a record that is known by an earlier one.
+
+    Args:
+        before: What the run line says of it.
+        path: The file now, or ``-`` for standard input.
+        results: The results log, for the remedy.
+
+    Returns:
+        What it is now.
 
     Raises:
         UsageError: It is another one, cannot be read, or was not kept.
+        RunError: It cannot be read to its end.
     """
-    require_kept(before)
-    now = describe(Path(before.path))
+    require_kept(before, results)
+    if path == "-":
+        raise UsageError(
+            "what comes by standard input cannot be compared with the list that the run began with",
+            remedy="put it into a file, and name that",
+        )
+    if not _is_regular(path):
+        raise _changed(path, "it is no regular file", results)
+    now, begins_alike = _described(path, before)
     if now.sha256 == before.sha256:
-        return
-    change = "it is as long as it was, and its content another"
-    if now.size != before.size:
-        change = f"it had {before.size:,} octets, and has {now.size or 0:,}"
-    raise UsageError(
-        f"{before.path} has changed: {change}",
-        remedy="a record is known by its place in this file: bring it back as it was, or send the new one as a new run",
+        return now
+    if begins_alike and not before.only and _kind(path) == _kind(Path(before.path)) and _begins_with(path, before):
+        return now
+    if now.size == before.size:
+        raise _changed(path, "it is as long as it was, and its content another", results)
+    change = f"it had {before.size:,} octets, and has {now.size:,}"
+    if (now.size or 0) > (before.size or 0):
+        change += ", which do not begin with the records that it had"
+    raise _changed(path, change, results)
+
+
+class FileWatch:
+    """Notices whether a recipients file that is read again and again is still the one that it was.
+
+    Args:
+        path: The file.
+        described: What it was when the run began.
+    """
+
+    def __init__(self, path: Path, described: RecipientsFile) -> None:
+        self._path = path
+        self._described = described
+        self._mark = _mark(path)
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nothing has happened to the file, by what the system says of it: no more than a look."""
+        return self._mark is not None and _mark(self._path) == self._mark
+
+    @property
+    def is_same_file(self) -> bool:
+        """Whether the name still leads to the file that it led to, whatever has become of its content."""
+        now = _mark(self._path)
+        return now is not None and self._mark is not None and now[:2] == self._mark[:2]
+
+    def change(self) -> str | None:
+        """What has changed; None where its records are still there in their places. May read it whole."""
+        mark = _mark(self._path)
+        if mark is None:
+            return f"{self._path} is gone"
+        if mark == self._mark:
+            return None
+        try:
+            require_continued(self._described, self._path, Path())
+        except (UsageError, RunError) as error:
+            return error.message
+        self._mark = mark
+        return None
+
+
+class _Mark(NamedTuple):
+    """What the system says of a file, cheaply: it is another after every change."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+    changed: int
+
+
+def _mark(path: Path) -> _Mark | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return _Mark(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        # Opening a pipe would take from its reader.
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _described(path: Path, before: RecipientsFile | None = None) -> tuple[RecipientsFile, bool]:
+    """What a regular file is, and whether its octets, or those of its text, begin with those of an earlier one."""
+    try:
+        stored = _digest(_octets(path), before.size if before is not None else None)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    now = RecipientsFile(path=str(path), size=stored.size, sha256=stored.sha256)
+    if before is None or before.text_sha256 is None:
+        begins_alike = before is not None and stored.beginning == before.sha256
+        if before is None and path.suffix.lower() in _COMPRESSIONS:
+            now = _with_text(now, _text_digest(path, None))
+        return now, begins_alike
+    text = _text_digest(path, before.text_size)
+    return _with_text(now, text), text is not None and text.beginning == before.text_sha256
+
+
+class _Digest(NamedTuple):
+    size: int
+    sha256: str
+    beginning: str | None  # of as many octets as were asked about, where there are so many
+
+
+def _digest(blocks: Iterable[bytes], length: int | None) -> _Digest:
+    whole = hashlib.sha256()
+    beginning: str | None = None
+    size = 0
+    for block in blocks:
+        if length is not None and size <= length < size + len(block):
+            part = whole.copy()
+            part.update(block[: length - size])
+            beginning = part.hexdigest()
+        whole.update(block)
+        size += len(block)
+    return _Digest(size, whole.hexdigest(), whole.hexdigest() if size == length else beginning)
+
+
+def _octets(path: Path) -> Iterator[bytes]:
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(_BLOCK):
+            yield block
+
+
+def _text_digest(path: Path, length: int | None) -> _Digest | None:
+    """The digest of a file's text; None where it cannot be read to its end, which reading its records will say."""
+    source = Source(path)
+    try:
+        return _digest(iter(source.read, b""), length)
+    except RunError:
+        return None
+    finally:
+        source.close()
+
+
+def _with_text(described: RecipientsFile, text: _Digest | None) -> RecipientsFile:
+    if text is None:
+        return described
+    return RecipientsFile(
+        path=described.path,
+        size=described.size,
+        sha256=described.sha256,
+        text_size=text.size,
+        text_sha256=text.sha256,
+    )
+
+
+def _kind(path: Path) -> str:
+    """The suffix that says what records are written as."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in _COMPRESSIONS:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+def _begins_with(path: Path, before: RecipientsFile) -> bool:
+    """Whether the records at a file's beginning are those that it had when its text ended where it ended then.
+
+    That its octets begin alike is not enough: the last record may have had no line end, or an open quotation mark.
+    """
+    if (end := before.text_size) is None:
+        with path.open("rb") as file:
+            end = (before.size or 0) - len(_UTF8_MARK) * (file.read(len(_UTF8_MARK)) == _UTF8_MARK)
+    with open_records(path, end=end) as had, open_records(path) as has:
+        if had.fields != has.fields:
+            return False
+        now = _rows(has)
+        return all(row == next(now, None) for row in _rows(had))
+
+
+def _rows(reader: RecordReader) -> Iterator[Record | BadRecord]:
+    while rows := reader.read(1000):
+        yield from rows
+
+
+def _changed(path: Path, change: str, results: Path) -> UsageError:
+    return UsageError(
+        f"{path} has changed: {change}",
+        remedy="a record is known by its place in this file: bring it back as it was; or "
+        + _as_a_new_run("send the new list", results),
+    )
+
+
+def _as_a_new_run(what: str, results: Path) -> str:
+    return (
+        f'{what} as a new run that has exclude = ["{results}"] in [delivery], '
+        "so that nobody who got the message gets it again"
+    )
+
+
+def _unreadable(path: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"{path}: the recipients file cannot be read: {error.strerror}",
+        remedy="a record is known by its place in this file: bring it back as it was",
     )

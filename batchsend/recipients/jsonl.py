@@ -173,7 +173,7 @@ def _kind(value: object) -> str:
 
 
 def _reason(text: bytes, error: orjson.JSONDecodeError) -> str:
-    """Why a line is not JSON, for the one who mends it."""
+    """Why a line is not JSON, for the one who fixes it."""
     try:
         characters = text.decode()
     except UnicodeDecodeError as failure:

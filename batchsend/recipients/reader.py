@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from batchsend.errors import UsageError
+from batchsend.recipients.kinds import refuse_other_kinds
 from batchsend.recipients.source import Compression, Source
 
 if TYPE_CHECKING:
@@ -114,7 +115,12 @@ class _Parser(Protocol):
     def next(self) -> list[Record | BadRecord] | None: ...
 
 
-def open_records(path: Path | Literal["-"], *, format: str | None = None) -> RecordReader:  # noqa: A002 - the word for it
+def open_records(
+    path: Path | Literal["-"],
+    *,
+    format: str | None = None,  # noqa: A002 - the word for it
+    end: int | None = None,
+) -> RecordReader:
     """Open a recipients file: CSV or JSON Lines, as it is or compressed by gzip or zstd.
 
     The suffixes of its name say which. Standard input, and a pipe whose name says nothing, is known by its content:
@@ -123,9 +129,11 @@ def open_records(path: Path | Literal["-"], *, format: str | None = None) -> Rec
     Args:
         path: The file, or ``-`` for standard input.
         format: ``csv`` or ``jsonl``, whatever the name or the content say.
+        end: Read as if the file's text ended after so many octets; None for all of it.
 
     Raises:
-        UsageError: It cannot be opened; it is of another kind, in another encoding or without a header.
+        UsageError: It cannot be opened; it is of another kind, in another encoding or without a header. Nobody was
+            written to then.
     """
     if format not in (None, "csv", "jsonl"):
         raise UsageError(f"unknown format {format!r}", remedy="expected csv or jsonl")
@@ -134,9 +142,12 @@ def open_records(path: Path | Literal["-"], *, format: str | None = None) -> Rec
     kind = format or (_FORMATS.get(suffixes[-1]) if suffixes else None)
     if kind is None and path != "-" and path.is_file():
         raise UsageError(f"{path} is neither CSV nor JSONL by its name", remedy=_EXPECTED)
-    source = Source(path, expect=compression)
+    source = Source(path, expect=compression, end=end)
     try:
-        return RecordReader(source, _parser(source, kind or _guess(source)))
+        kind = kind or _guess(source)
+        refuse_other_kinds(source.name, source.start, kind)
+        source.refuse_eight_bit()
+        return RecordReader(source, _parser(source, kind))
     except BaseException:
         source.close()
         raise
@@ -146,7 +157,7 @@ def _guess(source: Source) -> str:
     start = source.start.lstrip()
     if not start:
         raise UsageError(f"{source.name} is empty", remedy="expected records as CSV or JSONL")
-    return "jsonl" if start.startswith(b"{") else "csv"
+    return "jsonl" if start.startswith((b"{", b"[")) else "csv"
 
 
 def _parser(source: Source, kind: str) -> _Parser:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from array import array
 from typing import TYPE_CHECKING, Final, Literal, Self
 
 from batchsend.errors import UsageError
 from batchsend.results.choice import Choice
+from batchsend.results.format import opened
 from batchsend.results.reader import read_account
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batchsend.results.reader import OutcomeLine
+    from batchsend.results.format import OutcomeLine
 
 _FIRST_LINE: Final = b'{"run":{"id":'
 
@@ -48,14 +48,8 @@ class Selection:
             last[line.record] = number
             wanted[number] = choice.wants(line)
 
-        try:
-            file = os.open(log, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise UsageError(f"{log}: the results log cannot be opened: {error.strerror}") from None
-        try:
+        with opened(log) as file:
             read_account(log, file, visit=visit)
-        finally:
-            os.close(file)
         return selection
 
     def __contains__(self, line: int) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import select
 import stat
 import sys
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from batchsend.errors import RunError, UsageError
+from batchsend.recipients.kinds import refuse_eight_bit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +34,7 @@ _NOT_UTF8: Final = (
     (b"\xff\xfe", "UTF-16"),
     (b"\xfe\xff", "UTF-16"),
 )
+_LINE_WITH_TEXT: Final = re.compile(rb"\s*+\S[^\r\n]{3,}[\r\n]")
 _WHOLE: Final = "bring the file whole again, and resume"
 
 
@@ -43,6 +46,7 @@ class Source:
     Args:
         path: The file, or ``-`` for standard input.
         expect: The compression that its name promises, or None.
+        end: The text ends after so many octets, even if there are more; None for all of it.
 
     Attributes:
         name: What to call it in messages: its path, or "standard input".
@@ -54,7 +58,7 @@ class Source:
         UsageError: It cannot be opened or read, is not compressed as it should be, or is not UTF-8.
     """
 
-    def __init__(self, path: Path | Literal["-"], *, expect: Compression | None = None) -> None:
+    def __init__(self, path: Path | Literal["-"], *, expect: Compression | None = None, end: int | None = None) -> None:
         self.name = "standard input" if path == "-" else str(path)
         self._counted = _open(path, self.name)
         try:
@@ -62,11 +66,12 @@ class Source:
             self.blocking = not stat.S_ISREG(status.st_mode)
             self.size = None if self.blocking else status.st_size
             self._file, self._broken = self._decompressed(expect)
-            self.start = self._first_text()
+            self.start = self._first_text()[:end]
         except BaseException:
             self._counted.close()
             raise
         self._unread = self.start
+        self._left = None if end is None else end - len(self.start)  # octets that may still be read
 
     @property
     def position(self) -> int:
@@ -83,12 +88,37 @@ class Source:
             start, self._unread = self._unread, b""
             return start
         try:
-            return self._file.read1(_BLOCK)
+            block = self._file.read1(_BLOCK)
         except self._broken as error:
             what = f"is broken or cut off after {self.position:,} compressed bytes"
             raise RunError(f"{self.name} {what}: {error}", remedy=_WHOLE) from error
         except OSError as error:
             raise RunError(f"{self.name} cannot be read further: {error.strerror}", remedy=_WHOLE) from error
+        if self._left is not None:
+            block = block[: self._left]
+            self._left -= len(block)
+        return block
+
+    def refuse_eight_bit(self) -> None:
+        """Refuse Windows-1252 and its like, by the first block that is not ASCII.
+
+        Of a file that is not compressed this is any block: the first name with an accent may stand in its middle, and
+        half of the list would have been written to. Otherwise it is the first one, as the rest is not there yet.
+
+        Raises:
+            UsageError: The file is in such an encoding, or cannot be read.
+        """
+        if self.size is None or self._broken:
+            refuse_eight_bit(self.name, self.start, line=1, is_cut=self.blocking or len(self.start) >= _BLOCK)
+            return
+        place, line = 0, 1
+        try:
+            while (block := os.pread(self._counted.fileno(), _BLOCK, place)) and block.isascii():
+                place += len(block)
+                line += block.count(b"\n")
+        except OSError as error:
+            raise UsageError(f"{self.name} cannot be read: {error.strerror}", remedy="check the file") from error
+        refuse_eight_bit(self.name, block, line=line, is_cut=place + len(block) < self.size)
 
     def close(self) -> None:
         """Close it; the descriptor of standard input stays open. A thread that waits in `read` comes to its end."""
@@ -114,14 +144,23 @@ class Source:
         return _zstd(self._counted) if found == "zstd" else (io.BufferedReader(self._counted, _BLOCK), ())
 
     def _first_text(self) -> bytes:
-        """The first bytes, enough to know encoding and format by, without the byte-order mark."""
+        """The first bytes, enough to know encoding and format by, without the byte-order mark.
+
+        Of a file they are a whole block, so that they depend on the file alone. Of a pipe they are what it gives until
+        the first line is there: whoever writes to it may wait for what becomes of that.
+        """
         start = b""
         failures: _Broken = (*self._broken, OSError)
         try:
-            while (len(start) < 4 or (start.isspace() and len(start) < _BLOCK)) and (block := self._file.read1(_BLOCK)):
+            while len(start) < _BLOCK and not (self.blocking and _LINE_WITH_TEXT.match(start)):
+                block = self._file.read1(_BLOCK)
+                if not block:
+                    break
                 start += block
         except failures as error:
-            raise UsageError(f"{self.name} cannot be read: {error}", remedy="bring the file whole again") from error
+            # What precedes the place where a stream breaks off is good; `read` meets the same error behind it.
+            if not start:
+                raise UsageError(f"{self.name} cannot be read: {error}", remedy="bring the file whole again") from error
         for mark, encoding in _NOT_UTF8:
             if start.startswith(mark):
                 raise self._not_utf8(encoding)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from batchsend.errors import RunError, UsageError
 from batchsend.recipients.source import Source
+from batchsend.results.beside import make_anew
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +23,7 @@ def spool(results: Path, source: BinaryIO | None = None) -> Path:
     All of it is there before anything is sent. Whatever ends the run, nobody is lost who had been named to it.
 
     Args:
-        results: The log of the run.
+        results: The log of the run, which is locked: nobody else keeps his recipients beside it meanwhile.
         source: What to copy instead of standard input.
 
     Returns:
@@ -34,8 +35,7 @@ def spool(results: Path, source: BinaryIO | None = None) -> Path:
     """
     begun = results.with_name(f"{results.name}.recipients")
     try:
-        file = os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(file, "wb") as copy:
+        with os.fdopen(make_anew(begun), "wb") as copy:
             shutil.copyfileobj(source or sys.stdin.buffer, copy, 1024 * 1024)
             copy.flush()
             os.fsync(copy.fileno())

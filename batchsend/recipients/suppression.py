@@ -2,107 +2,224 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
-from batchsend.errors import RecordError, UsageError
-from batchsend.recipients import BadRecord, open_records
-from batchsend.recipients.addresses import forward_path
-from batchsend.recipients.record import RECIPIENT_FIELDS
+from batchsend.campaign.model import SuppressionList
+from batchsend.errors import RecordError, RunError, UsageError
+from batchsend.recipients.bounces import is_hard_bounce
+from batchsend.recipients.columns import address_column, means_address
+from batchsend.recipients.entries import DOMAIN, comparable, entries
+from batchsend.recipients.kinds import refuse_other_kinds
+from batchsend.recipients.lines import Lines, TooLong
+from batchsend.recipients.reader import open_records
+from batchsend.recipients.record import BadRecord
+from batchsend.recipients.source import Compression, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
-    from batchsend.recipients import Record
+    from batchsend.recipients.record import Record
 
-_TABLES = (".csv", ".jsonl")
-_COMPRESSIONS = (".gz", ".zst")
-# Of a results log, what says that there is nobody at the address; a full mailbox or a policy says no such thing.
-_HARD_BOUNCES = (
-    "unknown mailbox",
-    "unknown domain",
-    "mailbox disabled",
-    "mailbox moved",
-    "domain takes no mail",
-    "address",
-)
+_RUN_LINE: Final = re.compile(rb'\s*\{\s*"run"\s*:\s*\{\s*"id"\s*:')
+_TABLES: Final = (".csv", ".tsv")
+_COMPRESSIONS: Final[dict[str, Compression]] = {".gz": "gzip", ".zst": "zstd"}
+_DELIMITERS: Final = re.compile(r"[,;\t|]")
+_SEP: Final = re.compile(r'"?sep=', re.IGNORECASE)
+_LINE_ENDS: Final = re.compile(r"\r\n?|\n")
+_BLOCK: Final = 1000
+_REMEDY: Final = "fix the line, or take it out: whoever is missed in it would be written to"
 
 
 class Suppression:
-    """A set of addresses, compared without regard to case.
+    """A set of addresses and whole domains, compared without regard to case.
 
     Of each address only a 64-bit hash is kept: about 60 octets an address, whatever its length.
+
+    Args:
+        addresses: Addresses, and domains as ``@example.org``.
+
+    Attributes:
+        files: The files that were read and how many entries each of them has.
+
+    Raises:
+        RecordError: One of them is neither.
     """
 
     def __init__(self, addresses: Iterable[str] = ()) -> None:
-        self._hashes = {hash(_normalised(address)) for address in addresses}
+        self.files: tuple[tuple[Path, int], ...] = ()
+        self._hashes: set[int] = set()
+        self._domains: set[str] = set()
+        for address in addresses:
+            for entry in entries(address):
+                self._add(entry)
 
     @classmethod
-    def read(cls, files: Iterable[Path]) -> Suppression:
-        """Read CSV, JSONL (a results log too: its hard bounces) and plain lists, one address a line.
+    def read(cls, files: Iterable[str | Path | SuppressionList], *, recipient_field: str | None = None) -> Suppression:
+        """Read CSV, JSONL (a results log too: its hard bounces) and plain lists.
+
+        Args:
+            files: The files; of a table also the column.
+            recipient_field: The column that is taken where a table has it and no other was named.
 
         Raises:
-            UsageError: One cannot be read whole; an address that was missed would be written to.
+            UsageError: One cannot be read whole, or something in it is no address: who was missed would be written to.
         """
-        return cls(address for file in files for address in _addresses(file))
+        suppression = cls()
+        counts: list[tuple[Path, int]] = []
+        for one in files:
+            listed = one if isinstance(one, SuppressionList) else SuppressionList(file=Path(one))
+            count = 0
+            try:
+                for entry in _entries(listed, recipient_field):
+                    count += 1
+                    suppression._add(entry)
+            except RunError as error:
+                raise UsageError(error.message, remedy="bring the suppression list whole again") from error
+            counts.append((listed.file, count))
+        suppression.files = tuple(counts)
+        return suppression
+
+    def notes(self) -> list[tuple[Path, int, str]]:
+        """Of each file its path, how many entries it has, and a sentence that says so.
+
+        A file without entries is worth a warning: somebody meant it to keep people from being written to.
+        """
+        return [
+            (path, count, f"{path}: {count:,} {'entry' if count == 1 else 'entries'}, not written to")
+            if count
+            else (path, count, f"{path} has no entries: nobody is kept from being written to by it")
+            for path, count in self.files
+        ]
 
     def __bool__(self) -> bool:
-        return bool(self._hashes)
+        return bool(self._hashes or self._domains)
 
     def __contains__(self, address: str) -> bool:
-        return hash(_normalised(address)) in self._hashes
+        try:
+            known = comparable(address)
+        except RecordError:
+            return False  # nobody can be written to there
+        return hash(known) in self._hashes or (bool(self._domains) and known.rpartition("@")[2] in self._domains)
+
+    def _add(self, entry: str) -> None:
+        if entry.startswith(DOMAIN):
+            self._domains.add(entry.removeprefix(DOMAIN))
+        else:
+            self._hashes.add(hash(entry))
 
 
-def _normalised(address: str) -> str:
-    # A local part is case-sensitive by RFC 5321 §2.4, and nowhere in practice: who unsubscribed as Bob@ is bob@ too.
-    try:
-        return forward_path(address.strip()).casefold()
-    except RecordError:
-        return address  # no recipient can be equal to it
-
-
-def _addresses(file: Path) -> Iterator[str]:
+def _entries(listed: SuppressionList, recipient_field: str | None) -> Iterator[str]:
+    """The entries of a file of any kind. The kind is told by the content; by the name only what is a table."""
+    file = listed.file
     suffixes = [suffix.lower() for suffix in file.suffixes]
-    if suffixes and suffixes[-1] in _COMPRESSIONS:
-        suffixes.pop()
-    return _table(file) if suffixes and suffixes[-1] in _TABLES else _plain_list(file)
-
-
-def _plain_list(file: Path) -> Iterator[str]:
+    compression = _COMPRESSIONS.get(suffixes.pop()) if suffixes and suffixes[-1] in _COMPRESSIONS else None
+    suffix = suffixes[-1] if suffixes else ""
+    source = Source(file, expect=compression)
+    start = source.start
+    if _RUN_LINE.match(start):
+        source.close()
+        return _hard_bounces(file)
+    if suffix == ".jsonl" or start.lstrip()[:1] in (b"{", b"["):
+        source.close()
+        return _table(listed, "jsonl", recipient_field)
     try:
-        with file.open(encoding="utf-8-sig") as lines:
-            for line in lines:
-                address = line.strip()
-                if address and not address.startswith("#"):
-                    yield address
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        refuse_other_kinds(source.name, start, "csv")
+        source.refuse_eight_bit()
+    except UsageError:
+        source.close()
+        raise
+    if start and _is_table(start.decode(errors="replace"), suffix, listed.field or recipient_field):
+        source.close()
+        return _table(listed, "csv", recipient_field)
+    if listed.field is not None:
+        source.close()
         raise UsageError(
-            f"{file}: the suppression list cannot be read: {reason}", remedy="see suppress in [delivery]"
-        ) from None
+            f"{file} is a plain list without columns, and the field {listed.field!r} was asked for",
+            remedy="put a line with the names of the columns at its beginning, or leave the field out",
+        )
+    return _plain_list(source)
 
 
-def _table(file: Path) -> Iterator[str]:
-    with open_records(file) as reader:
-        while rows := reader.read(1000):
+def _is_table(text: str, suffix: str, named: str | None) -> bool:
+    """Whether the first line names columns. A line with an address in it names none."""
+    first = next((line for line in _LINE_ENDS.split(text) if line.strip() and not line.startswith("#")), "")
+    if _SEP.match(first):
+        return True
+    if "@" in first or not first:
+        return False
+    names = [name.strip().strip('"').strip() for name in _DELIMITERS.split(first)]
+    return suffix in _TABLES or means_address(names) or (named is not None and named in names)
+
+
+def _plain_list(source: Source) -> Iterator[str]:
+    number = 1
+    try:
+        lines = Lines(source, lone_cr=True)
+        while (chunk := lines.next()) is not None:
+            if isinstance(chunk, TooLong):
+                raise UsageError(f"{source.name}:{number}: the line is too long to be an address", remedy=_REMEDY)
+            try:
+                text = chunk.decode()
+            except UnicodeDecodeError as error:
+                number += len(_LINE_ENDS.findall(chunk[: error.start].decode(errors="replace")))
+                raise UsageError(f"{source.name}:{number}: not UTF-8", remedy=_REMEDY) from None
+            *whole, rest = _LINE_ENDS.split(text)
+            for line in (*whole, rest) if rest else whole:
+                yield from _parsed(line, f"{source.name}:{number}")
+                number += 1
+    finally:
+        source.close()
+
+
+def _table(listed: SuppressionList, kind: str, recipient_field: str | None) -> Iterator[str]:
+    with open_records(listed.file, format=kind) as reader:
+        column: str | None = None
+        names: tuple[str, ...] = ()
+        while rows := reader.read(_BLOCK):
+            for row in rows:
+                place = f"{listed.file}:{row.line}"
+                if isinstance(row, BadRecord):
+                    raise UsageError(f"{place}: {row.reason}", remedy=_REMEDY)
+                if column is None or (column not in row.fields and tuple(row.fields) != names):
+                    names = tuple(row.fields)
+                    column = address_column(names, wanted=listed.field, preferred=recipient_field, place=place)
+                yield from _cell(row, column, place)
+
+
+def _cell(row: Record, column: str, place: str) -> list[str]:
+    value: Any = row.fields.get(column)
+    if not isinstance(value, str):
+        raise UsageError(f"{place}: no address in the field {column!r}", remedy=_REMEDY)
+    found = _parsed(value, place)
+    if not found and not str(value).lstrip().startswith("#"):
+        raise UsageError(f"{place}: no address in the field {column!r}", remedy=_REMEDY)
+    return found
+
+
+def _parsed(text: str, place: str) -> list[str]:
+    try:
+        return entries(text)
+    except RecordError as error:
+        raise UsageError(f"{place}: {error.message}", remedy=_REMEDY) from None
+
+
+def _hard_bounces(file: Path) -> Iterator[str]:
+    """Who hard-bounced in a results log: of each record the last outcome counts."""
+    bounced: dict[object, object] = {}
+    with open_records(file, format="jsonl") as reader:
+        while rows := reader.read(_BLOCK):
             for row in rows:
                 if isinstance(row, BadRecord):
-                    raise UsageError(f"{file}:{row.line}: {row.reason}", remedy="mend the line, or take it out")
-                address = _address(file, row)
-                if address is not None:
-                    yield address
-
-
-def _address(file: Path, row: Record) -> str | None:
-    fields: dict[str, Any] = row.fields
-    if "run" in fields or "status" in fields:  # a results log
-        is_hard = fields.get("status") == "rejected" and fields.get("reason") in _HARD_BOUNCES
-        return str(fields.get("recipient")) if is_hard else None
-    by_name = {name.lower(): value for name, value in fields.items()}
-    for name in RECIPIENT_FIELDS:
-        if isinstance(by_name.get(name), str):
-            return str(by_name[name])
-    raise UsageError(
-        f"{file}:{row.line}: no address in it",
-        remedy=f"the address belongs in one of the fields {', '.join(RECIPIENT_FIELDS)}",
-    )
+                    raise UsageError(f"{file}:{row.line}: {row.reason}", remedy="take the log from a backup")
+                if is_hard_bounce(row.fields):
+                    bounced[row.fields.get("record")] = row.fields.get("recipient")
+                else:
+                    bounced.pop(row.fields.get("record"), None)
+    for recipient in bounced.values():
+        try:
+            yield comparable(str(recipient))
+        except RecordError:
+            # An older version wrote to addresses that this one does not: there is nobody to be kept from.
+            continue

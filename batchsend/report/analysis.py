@@ -1,4 +1,4 @@
-"""Reads a results log once, from its beginning to its end, and says what it comes to."""
+"""Reads a results log once, from its beginning to its end, and makes a `CampaignReport` of it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from batchsend.outcome import Outcome
 from batchsend.report.causes import Cause, cause_of
 from batchsend.report.histogram import Histogram
 from batchsend.report.kinds import Kinds
-from batchsend.report.lines import Line, Lines, RunLine
-from batchsend.report.report import Domain, Failure, KindCount, Report, RunSpan, Sessions
+from batchsend.report.lines import Line, Lines
+from batchsend.report.report import CampaignReport, Domain, Failure, KindCount, RunSpan, Sessions
 from batchsend.report.timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from batchsend.results.format import RunLine
 
 _OUTCOMES: Final = {outcome.value: outcome for outcome in Outcome}
 _FAILED: Final = (Outcome.REJECTED, Outcome.DEFERRED, Outcome.IN_DOUBT, Outcome.INVALID)
@@ -36,16 +38,16 @@ OTHER_DOMAINS: Final = "other domains"
 """What stands for the domains after the first 65,534."""
 
 
-def analyse(path: Path) -> Report:
+def analyse(path: Path) -> CampaignReport:
     """Read a results log, in five octets a record and a bounded rest.
 
     Raises:
         UsageError: It cannot be opened, or is not the results log of a run.
         RunError: It cannot be read further.
     """
-    lines = Lines(path, Line)
+    lines = Lines(path)
     analysis = _Analysis(path)
-    for block in lines:
+    for block in lines.read(Line):
         analysis.take(block)
     return analysis.report(torn=lines.torn)
 
@@ -86,14 +88,9 @@ class _Analysis:
                 self._take_outcome(line)
         self._latency.update([line.elapsed for line in lines if line.elapsed is not None and line.code is not None])
 
-    def report(self, *, torn: int) -> Report:
+    def report(self, *, torn: int) -> CampaignReport:
         """What it comes to."""
         self._close_sessions()
-        if not self._runs:
-            raise UsageError(
-                f"{self._path} does not begin with the line of a run",
-                remedy="name the results log that batchsend send has kept",
-            )
         counts: Counter[Outcome] = Counter()
         needed: Counter[tuple[Outcome, int]] = Counter()
         records: Counter[int] = Counter()
@@ -105,7 +102,7 @@ class _Analysis:
                 if attempts:
                     needed[outcome, attempts] += count
         domains, failures = self._break_down(records)
-        return Report(
+        return CampaignReport(
             results=self._path,
             runs=self._runs,
             counts=counts,
@@ -235,7 +232,7 @@ class _Analysis:
     def _not_a_log(self) -> UsageError:
         return UsageError(
             f"{self._path}:{self._read}: not a line of a results log",
-            remedy="mend the line as it was, or take the log from a backup",
+            remedy="fix the line as it was, or take the log from a backup",
         )
 
 

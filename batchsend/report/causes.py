@@ -58,7 +58,7 @@ AUTHENTICATION: Final = Cause(
 REPUTATION: Final = Cause(
     "Sender on a blocklist",
     "The receiving server distrusts the sending address or domain. Look both up at the list that the reply names, "
-    "mend what put them there, and ask for removal. On a shared relay its operator has to do that.",
+    "fix what put them there, and ask for removal. On a shared relay its operator has to do that.",
 )
 CONTENT: Final = Cause(
     "Content refused",
@@ -101,7 +101,7 @@ PROTOCOL: Final = Cause(
     "below say which.",
 )
 TROUBLE: Final = Cause(
-    "ConnectFailure at the server",
+    "Trouble at the server",
     "Something at the server or behind it does not work at present. Go on later with `batchsend resume`.",
 )
 CONNECTION_LOST: Final = Cause(
@@ -116,7 +116,7 @@ IN_DOUBT: Final = Cause(
 )
 INVALID: Final = Cause(
     "Invalid record",
-    "These rows could not be made into a message and were never offered to a server. Mend them in the recipients "
+    "These rows could not be made into a message and were never offered to a server. Fix them in the recipients "
     "file (the log and the spreadsheet name their lines), and send them as a campaign of their own.",
 )
 SUPPRESSED: Final = Cause(

@@ -1,4 +1,4 @@
-"""The geometry of the page's charts: where each bar, line and label stands, in per cent of the chart."""
+"""Works out the charts of the HTML report: where each bar, line and label stands, in per cent of the chart."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
+from batchsend import figures
 from batchsend.outcome import Outcome
-from batchsend.report import figures
 from batchsend.report.report import QUANTILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from batchsend.report.histogram import Histogram
-    from batchsend.report.report import Report, Sessions
+    from batchsend.report.report import CampaignReport, Sessions
 
 # On a telephone a bar is still three pixels wide.
 _MOST_STEPS: Final = 100
@@ -88,7 +88,7 @@ class Row:
     width: float
 
 
-def throughput(report: Report) -> Chart:
+def throughput(report: CampaignReport) -> Chart:
     """Attempts a second over the time of all runs, pauses left out, by outcome."""
     timeline = report.timeline.of_at_most(_MOST_STEPS)
     steps, width = list(timeline), timeline.width
@@ -101,7 +101,7 @@ def throughput(report: Report) -> Chart:
                 part = 100 * count / width / top
                 rects.append(_rect(place, len(steps), 100 - height - part, part, outcome.value))
                 height += part
-        said = ", ".join(f"{step.counts[o]:,} {_name(o)}" for o in _STACKED if step.counts[o])
+        said = ", ".join(f"{step.counts[o]:,} {o.label}" for o in _STACKED if step.counts[o])
         columns.append(Column(f"{_moment(step.start)}, {figures.rate(step.total / width)}: {said or 'nothing'}", rects))
     whole = len(steps) * width
     return Chart(
@@ -141,7 +141,7 @@ def latency(spread: Histogram) -> Chart:
     )
 
 
-def attempts(report: Report) -> list[Row]:
+def attempts(report: CampaignReport) -> list[Row]:
     """Accepted records by the number of attempts that it took."""
     needed = {attempts: count for (outcome, attempts), count in report.needed.items() if outcome is Outcome.ACCEPTED}
     return _rows((figures.count(number, "attempt"), count) for number, count in sorted(needed.items()))
@@ -242,10 +242,6 @@ def _apart(ticks: Iterable[Tick]) -> list[Tick]:
         if not kept or tick.place - kept[-1].place >= room:
             kept.append(tick)
     return kept
-
-
-def _name(outcome: Outcome) -> str:
-    return outcome.value.replace("_", " ")
 
 
 def _rounded(number: float) -> float:

@@ -1,4 +1,4 @@
-"""How a quantity is spread: counted in narrow classes on a logarithmic scale, so that it never needs more room."""
+"""Counts times in narrow classes on a logarithmic scale: quantiles and bars of any number, in bounded memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CLASSES: Final = 96
 
 _LOG_LEAST: Final = -6
 _LEAST: Final = 10**_LOG_LEAST
-# Added so that cutting off rounds down.
+# Added before and taken off after int(), which rounds towards zero: what it rounds is then never negative.
 _SHIFT: Final = -_LOG_LEAST * _CLASSES
 
 

@@ -1,8 +1,7 @@
-"""A report as one page: no script, and nothing that it would have to fetch."""
+"""Writes a report as one HTML page that contains no script and needs no network."""
 
 from __future__ import annotations
 
-import time
 from base64 import b64encode
 from hashlib import sha256
 from importlib.resources import files
@@ -12,12 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 import jinja2
 from markupsafe import Markup
 
+from batchsend import figures
+from batchsend.display import one_line
 from batchsend.outcome import Outcome
-from batchsend.report import charts, figures
+from batchsend.report import charts
 from batchsend.report.analysis import NO_DOMAIN
 
 if TYPE_CHECKING:
-    from batchsend.report.report import Report
+    from batchsend.report.report import CampaignReport
 
 _MOST_DOMAINS: Final = 15
 _MOST_REPLIES: Final = 25
@@ -30,7 +31,7 @@ _LIMITS: Final = {
 }
 
 
-def render(report: Report, *, version: str) -> str:
+def render(report: CampaignReport, *, version: str) -> str:
     """The page. All that comes from the log is text in it, whatever it looks like.
 
     Args:
@@ -47,7 +48,7 @@ def render(report: Report, *, version: str) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    began, ended = _utc(report.runs[0].started), _utc(max(run.ended for run in report.runs))
+    began, ended = figures.utc(report.runs[0].started), figures.utc(max(run.ended for run in report.runs))
     failed = [domain for domain in report.domains if domain.failed]
     return environment.get_template("page.html").render(
         report=report,
@@ -66,7 +67,7 @@ def render(report: Report, *, version: str) -> str:
         learned=_learned(report.learned),
         no_domain=NO_DOMAIN,
         figures=figures,
-        utc=_utc,
+        utc=figures.utc,
         style=Markup(style),  # noqa: S704 - a file of this package
         # CSP Level 3 §2.3.1: of all styles, this one is allowed.
         style_hash=b64encode(sha256(style.encode()).digest()).decode("ascii"),
@@ -74,14 +75,10 @@ def render(report: Report, *, version: str) -> str:
     )
 
 
-def _title(report: Report) -> str:
+def _title(report: CampaignReport) -> str:
     """What to call the campaign: its file, or the folder of a file that is called what they all are."""
     path = PurePath(report.runs[0].first.campaign or report.results)
     return path.parent.name if path.stem == "campaign" and path.parent.name else path.stem
-
-
-def _utc(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))
 
 
 def _learned(learned: dict[str, float]) -> str:
@@ -92,4 +89,4 @@ def _learned(learned: dict[str, float]) -> str:
 
 
 def _safe(value: Any) -> Any:
-    return figures.shown(value) if type(value) is str else value
+    return one_line(value) if type(value) is str else value

@@ -1,12 +1,12 @@
-"""Kinds of outcome: what was said, whatever it was said of. Attempts of one kind are counted together."""
+"""Kinds of outcome: attempts with the same status, codes and wording are of one kind and are counted together."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from batchsend.display import one_line
 from batchsend.outcome import Outcome
-from batchsend.report.figures import shown
 from batchsend.report.wording import reason_wording, wording
 
 _Key = tuple[str | None, int | None, str | None, str | None, str]
@@ -45,7 +45,7 @@ class Kind:
     def said(self, *, times: int) -> str:
         """Codes and text on one line, safe to show; what was said once is shown as it was said."""
         text = self.example if times == 1 and self.example else self.text
-        return shown(" ".join(part for part in (str(self.code or ""), self.enhanced, text) if part))
+        return one_line(" ".join(part for part in (str(self.code or ""), self.enhanced, text) if part))
 
 
 def text_of(code: int | None, enhanced: str | None, reply: str | None, reason: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Writes what is made of a results log: whole or not at all, as private as the log, and never over what it tells of."""
+"""Writes a report's files: whole or not at all, with the log's permissions, never over the log or the campaign."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from batchsend.results.journal import journal_path
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from batchsend.report.report import Report
+    from batchsend.report.report import CampaignReport
 
 
 class Output:
@@ -27,7 +27,7 @@ class Output:
             written over.
     """
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: CampaignReport) -> None:
         self._log = report.results
         self._kept = {
             "the results log itself": [report.results],

@@ -1,4 +1,4 @@
-"""What a results log comes to: the figures that the terminal, the HTML page and the JSON object show."""
+"""The report of a campaign as values: the figures that the terminal, the HTML page and the JSON object show."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from batchsend.display import one_line
 from batchsend.outcome import Outcome
-from batchsend.report.figures import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from batchsend.report.causes import Cause
     from batchsend.report.histogram import Histogram
     from batchsend.report.kinds import Kind
-    from batchsend.report.lines import RunLine
     from batchsend.report.timeline import Timeline
+    from batchsend.results.format import RunLine
 
 QUANTILES: Final = {"median": 0.5, "90 %": 0.9, "99 %": 0.99}
 """The parts of all replies within whose time is told of, by name."""
@@ -51,7 +51,7 @@ class RunSpan:
         """How it ended, in a word or a sentence."""
         if self.last is None:
             return "not ended in order: it goes on, or was killed"
-        return shown(self.last.stopped) if self.last.stopped else "complete"
+        return one_line(self.last.stopped) if self.last.stopped else "complete"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ class Sessions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class CampaignReport:
     """What a results log comes to. A record counts by its last line.
 
     Attributes:

@@ -1,16 +1,16 @@
-"""A report on the terminal: as wide as that is, in colours where it has them."""
+"""Prints a report on the terminal: as wide as that is, in colours where it has them."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from batchsend import figures
+from batchsend.display import OUTCOME_COLOURS, one_line
 from batchsend.outcome import Outcome
-from batchsend.report import figures
 from batchsend.report.report import QUANTILES
 
 if TYPE_CHECKING:
@@ -18,23 +18,15 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from batchsend.report.report import Failure, KindCount, Report
+    from batchsend.report.report import CampaignReport, Failure, KindCount
 
-_STYLES: Final = {
-    Outcome.ACCEPTED: "green",
-    Outcome.REJECTED: "red",
-    Outcome.DEFERRED: "yellow",
-    Outcome.IN_DOUBT: "magenta",
-    Outcome.INVALID: "cyan",
-    Outcome.SUPPRESSED: "bright_black",
-}
 _MOST_DOMAINS: Final = 10
 _MOST_REPLIES: Final = 8
 _REPLIES_OF_A_CAUSE: Final = 3
 _WIDEST_BAR: Final = 60
 
 
-def show(report: Report, console: Console) -> None:
+def show(report: CampaignReport, console: Console) -> None:
     """Print a report.
 
     Args:
@@ -49,13 +41,12 @@ def show(report: Report, console: Console) -> None:
     _replies(report.replies, console)
 
 
-def _head(report: Report, console: Console) -> None:
+def _head(report: CampaignReport, console: Console) -> None:
     first, last = report.runs[0], report.runs[-1]
     server = f" → {first.first.server}" if first.first.server else ""
-    console.print(Text(figures.shown(f"{first.first.campaign or report.results}{server}"), style="bold"))
-    began = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(first.started))
+    console.print(Text(one_line(f"{first.first.campaign or report.results}{server}"), style="bold"))
     runs = "" if len(report.runs) == 1 else f" in {len(report.runs):,} runs"
-    console.print(Text(f"began {began} UTC{runs} · {last.ending}"))
+    console.print(Text(f"began {figures.utc(first.started)} UTC{runs} · {last.ending}"))
     console.print()
     sessions = f" over {figures.count(report.sessions.count, 'session')}" if report.sessions.count else ""
     took = f"{figures.count(report.records, 'record')} in {figures.duration(report.elapsed)}"
@@ -63,16 +54,16 @@ def _head(report: Report, console: Console) -> None:
     console.print(Text(f"{took} ({figures.rate(report.rate)}{peak}){sessions}"))
 
 
-def _outcomes(report: Report, console: Console) -> None:
+def _outcomes(report: CampaignReport, console: Console) -> None:
     table = _table("left", "right", "right", "left")
     widest = min(_WIDEST_BAR, max(10, console.width - 40))
     for outcome in Outcome:
         count = report.counts[outcome]
         if not count and outcome is not Outcome.ACCEPTED:
             continue
-        style = _STYLES[outcome]
+        style = OUTCOME_COLOURS[outcome]
         table.add_row(
-            Text(outcome.value.replace("_", " "), style=style),
+            Text(outcome.label, style=style),
             f"{count:,}",
             figures.share(count, report.records),
             Text(_bar(count, report.records, widest), style=style, no_wrap=True),
@@ -80,7 +71,7 @@ def _outcomes(report: Report, console: Console) -> None:
     console.print(Padding(table, (0, 0, 1, 2)))
 
 
-def _facts(report: Report, console: Console) -> None:
+def _facts(report: CampaignReport, console: Console) -> None:
     table = _table("left", "left")
     for name, fact in facts(report):
         table.add_row(Text(name, style="bold", no_wrap=True), Text(fact))
@@ -88,7 +79,7 @@ def _facts(report: Report, console: Console) -> None:
         console.print(table)
 
 
-def facts(report: Report) -> Iterator[tuple[str, str]]:
+def facts(report: CampaignReport) -> Iterator[tuple[str, str]]:
     """What else there is to tell of the runs, by name."""
     if report.latency.count:
         parts = [f"{name} {figures.latency(report.latency.quantile(part))}" for name, part in QUANTILES.items()]
@@ -108,7 +99,7 @@ def facts(report: Report) -> Iterator[tuple[str, str]]:
         span = f"{sessions.least:,}" if sessions.least == sessions.most else f"{sessions.least:,} to {sessions.most:,}"
         yield "sessions", f"{sessions.count:,}, {span} messages each, the median {sessions.median:,}"
     if report.learned:
-        yield "learned", ", ".join(f"{figures.shown(name)} = {value:g}" for name, value in report.learned.items())
+        yield "learned", ", ".join(f"{one_line(name)} = {value:g}" for name, value in report.learned.items())
     if report.torn:
         yield (
             "torn line",
@@ -120,8 +111,8 @@ def _failures(failures: Iterable[Failure], console: Console) -> None:
     for place, failure in enumerate(failures):
         if not place:
             _title("What went wrong, and what to do", console)
-        outcomes = ", ".join(outcome.value.replace("_", " ") for outcome in Outcome if failure.counts[outcome])
-        style = _STYLES[failure.counts.most_common(1)[0][0]]
+        outcomes = ", ".join(outcome.label for outcome in Outcome if failure.counts[outcome])
+        style = OUTCOME_COLOURS[failure.counts.most_common(1)[0][0]]
         console.print(Text.assemble((f"{failure.records:>9,}  {failure.cause.name}", f"bold {style}"), f"  {outcomes}"))
         console.print(Padding(Text(failure.cause.advice), (0, 0, 0, 11)))
         table = _table("right", "left")
@@ -132,7 +123,7 @@ def _failures(failures: Iterable[Failure], console: Console) -> None:
         console.print(Padding(table, (0, 0, 0, 11)), style="dim")
 
 
-def _domains(report: Report, console: Console) -> None:
+def _domains(report: CampaignReport, console: Console) -> None:
     failed = [domain for domain in report.domains if domain.failed]
     if not failed:
         return
@@ -142,7 +133,7 @@ def _domains(report: Report, console: Console) -> None:
     )
     for domain in failed[:_MOST_DOMAINS]:
         table.add_row(
-            Text(figures.shown(domain.name), overflow="fold"),
+            Text(one_line(domain.name), overflow="fold"),
             f"{domain.records:,}",
             figures.share(domain.counts[Outcome.ACCEPTED], domain.records),
             f"{domain.failed:,}",
@@ -166,7 +157,7 @@ def _replies(replies: list[KindCount], console: Console) -> None:
 
 def _add_kinds(table: Table, kinds: Iterable[KindCount]) -> None:
     for found in kinds:
-        table.add_row(f"{found.count:,}", Text(found.said, style=_STYLES[found.kind.outcome], overflow="fold"))
+        table.add_row(f"{found.count:,}", Text(found.said, style=OUTCOME_COLOURS[found.kind.outcome], overflow="fold"))
 
 
 def _title(text: str, console: Console) -> None:

@@ -1,4 +1,4 @@
-"""What happened when: outcomes counted by time, in as few steps as a long run needs."""
+"""Outcomes counted by time, in steps that grow with the length of the run, so that memory stays bounded."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from batchsend.outcome import Outcome
 
 _MOST_STEPS: Final = 8192
-# In milliseconds, as the log has them. Each divides the next, so that steps can be put together and never have to be
-# cut; beyond the last, days are doubled.
+# Widths of a step in milliseconds, as the log has its times. Each divides the next: a wider step is made of whole
+# narrower ones. Beyond the last one the width is doubled.
 _SECOND: Final = 1000
 _WIDTHS: Final = (100, 500, *(_SECOND * seconds for seconds in (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 21600, 86400)))
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TimelineStep:
     """One step of time.
 
     Attributes:
@@ -75,13 +75,13 @@ class Timeline:
             coarser._widen()
         return coarser
 
-    def __iter__(self) -> Iterator[Step]:
+    def __iter__(self) -> Iterator[TimelineStep]:
         """Every step from the beginning to the end, also those in which nothing happened."""
         counts: dict[int, Counter[Outcome]] = {}
         for (step, outcome), count in self._steps.items():
             counts.setdefault(step, Counter())[outcome] = count
         for step in range(max(counts, default=-1) + 1):
-            yield Step(step * self.width, counts.get(step, Counter()))
+            yield TimelineStep(step * self.width, counts.get(step, Counter()))
 
     def fastest(self) -> float:
         """The most attempts a second, in any step of a second or more."""

@@ -1,4 +1,4 @@
-"""What is said, apart from whom and what it is said of: the same refusal of two messages has one wording."""
+"""Cuts ids, numbers and addresses out of replies, so that the same refusal of two messages has the same wording."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _PIECES: Final = re.compile(
     rf"|(?<![\w.])(?P<code>{_CODE})(?!\w|\.\d)"
     rf"|(?<![\w-])(?P<name>{_NAMES})(?![\w-])"
     r"|(?<![\w:])(?=[a-f:]*+\d)[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,}+"
-    # What hangs on it as in a time, a version or a longer id is of it.
+    # A time, a version or a longer id goes on behind such a sign: 12:30:05, 1.2.3, abc-1/def-2.
     rf"|(?<![\w-]){_WITH_DIGIT}(?:[.:/+=~!]{_WITH_DIGIT})*+",
     re.IGNORECASE,
 )

@@ -1,1 +1,1 @@
-"""Stage ④: the account of what became of every record."""
+"""The results log and its journal: the account of what became of every record."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from batchsend.errors import UsageError
 from batchsend.outcome import Outcome
-from batchsend.results.reader import OutcomeLine  # noqa: TC001 - public: its hints are resolved at run time
+from batchsend.results.format import OutcomeLine  # noqa: TC001 - public: its hints are resolved at run time
 
 _CODE: Final = re.compile(r"[45][0-9]{2}", re.ASCII)
 _ENHANCED: Final = re.compile(r"[45](?:\.[0-9]{1,3}){1,2}", re.ASCII)

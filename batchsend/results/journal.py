@@ -9,6 +9,7 @@ what the server has not answered is ever in doubt.
 from __future__ import annotations
 
 import errno
+import fcntl
 import mmap
 import os
 import struct
@@ -18,7 +19,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from batchsend.errors import RunError, UsageError
 from batchsend.outcome import Outcome
 from batchsend.results import boot_id
-from batchsend.results.tally import CODES, MAX_ATTEMPTS, MAX_RECORD, OUTCOMES
+from batchsend.results.beside import make_anew, set_aside_file, sync_directory, write_all
+from batchsend.results.format import MAX_RECORD
+from batchsend.results.tally import CODES, MAX_ATTEMPTS, OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,13 +31,15 @@ if TYPE_CHECKING:
 _MAKE_ROOM: Final = "make room, or see what is wrong with the disk"
 
 _MAGIC: Final = b"bsflight"
-_VERSION: Final = 2
-# Magic, version, capacity, whether the disk is waited for, run, boot, checksum of these; then the log's size, which
-# changes.
+_VERSION: Final = 3
+# Magic, version, capacity, whether the disk is waited for, run, boot, checksum of these and, since version 3, of where
+# in the log the run begins; then the log's size, which changes, and where the run begins.
 _STATIC: Final = struct.Struct("=8sIII64s40s")
 _CHECKSUM: Final = struct.Struct("=I")
+_WORD: Final = struct.Struct("=Q")
 # Indices among the file's 64-bit words.
 _LOG_SIZE: Final = 16
+_BEGUN: Final = 17
 _HEADER: Final = 24  # where the table begins
 
 # An entry, from the highest bit: record 32, attempt 13, reply code 10, outcome 3, and a check of these, 5.
@@ -89,6 +94,8 @@ class LeftBehind(NamedTuple):
         rebooted: The machine has been started anew since, so the kernel may have lost what it had not written.
         durable: The run waited for the disk: ``log_size`` octets of the log are on it at least, and every message whose
             outcome is not among them has its entry here.
+        begun: Where in the log the line of its run begins, so that the journal of an earlier run is known by it; None
+            in a journal of version 2, which does not say so.
     """
 
     run: str
@@ -96,6 +103,7 @@ class LeftBehind(NamedTuple):
     entries: list[Entry]
     rebooted: bool
     durable: bool
+    begun: int | None = None
 
 
 class JournalError(UsageError):
@@ -112,7 +120,8 @@ class Journal:
     """The journal of a run that goes on.
 
     It is made whole under another name and then moved into its place, so that the journal of the run before stays until
-    this one has taken its entries over.
+    this one has taken its entries over. It is locked while its run goes on, and one that is another run's is neither
+    overwritten nor removed, whatever has become of the log.
 
     Args:
         log: The results log.
@@ -121,9 +130,11 @@ class Journal:
         entries: What an earlier run of the log has left behind.
         log_size: The octets of the log that are with the kernel; where the disk is waited for, on the disk.
         durable: Its making waits for the disk, and `sync_to` is used.
+        resumes: The journal that is there was looked at, and what there is to take over of it is in ``entries``.
+        set_aside: It was not believed: it is kept under another name.
 
     Raises:
-        UsageError: It cannot be made there.
+        UsageError: It cannot be made there, or there is one of another run that has something in flight.
         RunError: There is no room for it, or something is wrong with the disk.
     """
 
@@ -136,14 +147,20 @@ class Journal:
         *,
         log_size: int = 0,
         durable: bool = False,
+        resumes: bool = False,
+        set_aside: bool = False,
     ) -> None:
         self.path = journal_path(log)
         self._run = run
+        self._begun = log_size
         self._durable = durable
         self._file = -1
         entries = list(entries)
         self._places = {entry.record: place for place, entry in enumerate(entries, _HEADER)}
         try:
+            _refuse_another(log, resumes=resumes)
+            if set_aside:
+                set_aside_file(self.path)
             self._make(max(capacity, len(entries)), [entry.pack() for entry in entries], log_size)
         except OSError as error:
             what = f"{self.path}: the journal of what is in flight cannot be made: {error.strerror}"
@@ -169,10 +186,22 @@ class Journal:
         word = (record * _ATTEMPT + attempt) * (_CODE * _OUTCOME)
         self._words[place] = word * _CHECK + word % _MODULUS
 
-    def answer(self, record: int, attempt: int, status: Outcome, code: int | None) -> None:
-        """Write down what became of a message that has a place; its line is not with the kernel yet."""
+    def mark_again(self, record: int, attempt: int) -> None:
+        """Write down that an attempt that was answered may have been delivered after all.
+
+        Where a later attempt of the record has a place, that one stays: it is the one that may be under way.
+        """
         place = self._places.get(record)
-        if place is not None:
+        if place is None or self._attempt(place) < attempt:
+            self.mark(record, attempt)
+
+    def answer(self, record: int, attempt: int, status: Outcome, code: int | None) -> None:
+        """Write down what became of a message that has a place; its line is not with the kernel yet.
+
+        What is said of an earlier attempt than the one that has the place is passed over.
+        """
+        place = self._places.get(record)
+        if place is not None and self._attempt(place) <= min(attempt, MAX_ATTEMPTS):
             word = ((record * _ATTEMPT + attempt) * _CODE + (code or 0)) * _OUTCOME + CODES[status]
             self._words[place] = word * _CHECK + word % _MODULUS
 
@@ -191,12 +220,22 @@ class Journal:
                 words[place] = 0
                 self._free.append(place)
 
-    def withdraw(self, record: int) -> None:
-        """A message was marked, and then not committed."""
-        place = self._places.pop(record, None)
-        if place is not None:
+    def withdraw(self, record: int, attempt: int) -> None:
+        """An attempt was marked, and then not committed; a place that holds anything else is left as it is.
+
+        What it may hold is the outcome of an earlier attempt whose line is not with the kernel yet.
+        """
+        place = self._places.get(record)
+        if place is None:
+            return
+        word = (record * _ATTEMPT + attempt) * (_CODE * _OUTCOME)
+        if self._words[place] == word * _CHECK + word % _MODULUS:
+            del self._places[record]
             self._words[place] = 0
             self._free.append(place)
+
+    def _attempt(self, place: int) -> int:
+        return self._words[place] // (_CHECK * _OUTCOME * _CODE) % _ATTEMPT
 
     # --- its life -------------------------------------------------------------------------------------------------
 
@@ -205,15 +244,28 @@ class Journal:
         """How many places are taken."""
         return len(self._places)
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the file beside the log is still this one."""
+        try:
+            return os.path.samestat(os.fstat(self._file), self.path.lstat())
+        except OSError:
+            return False
+
     def close(self, *, remove: bool) -> None:
-        """Let go of the file, and remove it if its run is over and nothing is in flight."""
+        """Let go of the file, and remove it if its run is over and nothing is in flight; never another run's.
+
+        Raises:
+            RunError: With ``durable``: the disk does not take its removal.
+        """
+        remove = remove and self.is_in_place
         self._words.release()
         self._map.close()
-        os.close(self._file)
         if remove:
             self.path.unlink(missing_ok=True)
-            if self._durable:
-                sync_directory(self.path.parent)
+        os.close(self._file)  # and with it goes the lock: not before the name
+        if remove and self._durable:
+            sync_directory(self.path.parent)
 
     def duplicate(self) -> int:
         """Another descriptor of the file as it is now, for the caller to sync in a thread and to close."""
@@ -221,20 +273,23 @@ class Journal:
 
     def _make(self, capacity: int, words: list[int], log_size: int) -> None:
         new = self.path.with_name(f"{self.path.name}.new")
-        header = _static(self._run, capacity, durable=self._durable)
-        header = header.ljust(_LOG_SIZE * 8, b"\0") + struct.pack("=Q", log_size)
+        header = _static(self._run, capacity, self._begun, durable=self._durable).ljust(_LOG_SIZE * 8, b"\0")
+        header += _WORD.pack(log_size) + _WORD.pack(self._begun)
         whole = header.ljust(_HEADER * 8, b"\0") + struct.pack(f"={len(words)}Q", *words)
-        file = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        file = make_anew(new)
         try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Written, not only made long: a page that the disk has no room for would end the process when it is used.
-            _write(file, whole.ljust((_HEADER + capacity) * 8, b"\0"))
+            write_all(file, whole.ljust((_HEADER + capacity) * 8, b"\0"))
             table = mmap.mmap(file, 0)
             if self._durable:
                 os.fsync(file)
+            if self._file >= 0 and not self.is_in_place:
+                raise OSError(errno.ESTALE, "it was moved or replaced")
             new.replace(self.path)
             if self._durable:
                 sync_directory(self.path.parent)
-        except OSError:
+        except (OSError, RunError):
             new.unlink(missing_ok=True)
             os.close(file)
             raise
@@ -280,10 +335,12 @@ def read_journal(log: Path) -> LeftBehind | None:
     if len(data) < _HEADER * 8 or len(data) % 8:
         raise damaged
     magic, version, capacity, durable, run, boot = _STATIC.unpack_from(data)
+    begun: int | None = _WORD.unpack_from(data, _BEGUN * 8)[0] if version >= _VERSION else None
+    checked = data[: _STATIC.size] + (b"" if begun is None else _WORD.pack(begun))
     checksum = _CHECKSUM.unpack_from(data, _STATIC.size)[0]
-    if magic != _MAGIC or checksum != zlib.crc32(data[: _STATIC.size]) or len(data) != (_HEADER + capacity) * 8:
+    if magic != _MAGIC or checksum != zlib.crc32(checked) or len(data) != (_HEADER + capacity) * 8:
         raise damaged
-    if version != _VERSION:
+    if version not in (2, _VERSION):
         raise JournalError(f"{path} was written by another version of batchsend")
     words = memoryview(data).cast("Q")
     entries = [Entry.unpack(word) for word in words[_HEADER:] if word]
@@ -291,24 +348,48 @@ def read_journal(log: Path) -> LeftBehind | None:
     if len(sound) < len(entries):
         raise damaged
     rebooted = boot.rstrip(b"\0") != boot_id.boot_id()
-    return LeftBehind(run.rstrip(b"\0").decode(), words[_LOG_SIZE], sound, rebooted, bool(durable))
+    return LeftBehind(run.rstrip(b"\0").decode(), words[_LOG_SIZE], sound, rebooted, bool(durable), begun)
 
 
-def sync_directory(directory: Path) -> None:
-    """Wait until the names in a directory are on the disk: a file that is synced may still have none."""
-    file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _refuse_another(log: Path, *, resumes: bool) -> None:
+    """Check that no journal would be overwritten that is still wanted.
+
+    Raises:
+        UsageError: The journal that is there is of a run that goes on, or of one that has something in flight and is
+            not gone on with.
+        OSError: It cannot be opened.
+    """
+    path = journal_path(log)
     try:
-        os.fsync(file)
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UsageError(
+            f"{path} is the journal of a run that goes on, whose results log was moved or removed",
+            remedy="wait for its end, or keep this one's results elsewhere: --results FILE",
+        ) from None
     finally:
         os.close(file)
+    if resumes:
+        return
+    try:
+        left = read_journal(log)
+    except JournalError as error:
+        what = error.message
+    else:
+        if left is None or not left.entries:
+            return
+        what = f"{path} says that {len(left.entries):,} messages of run {left.run} were in flight"
+    raise UsageError(
+        f"{what}, and that run's results log is not there",
+        remedy=f"bring it back and go on with it: batchsend resume {log}; "
+        "or keep this one's elsewhere: --results FILE; or remove the journal, if it is of no use any more",
+    )
 
 
-def _static(run: str, capacity: int, *, durable: bool) -> bytes:
+def _static(run: str, capacity: int, begun: int, *, durable: bool) -> bytes:
     static = _STATIC.pack(_MAGIC, _VERSION, capacity, durable, run.encode(), boot_id.boot_id())
-    return static + _CHECKSUM.pack(zlib.crc32(static))
-
-
-def _write(file: int, data: bytes) -> None:
-    written = 0
-    while written < len(data):
-        written += os.pwrite(file, data[written:], written)
+    return static + _CHECKSUM.pack(zlib.crc32(static + _WORD.pack(begun)))

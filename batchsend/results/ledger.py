@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
+from batchsend.errors import RunError
 from batchsend.outcome import Outcome
-from batchsend.results.journal import Journal, sync_directory
-from batchsend.results.lock import open_locked
-from batchsend.results.log import ResultsLog, refuse_used
+from batchsend.results.beside import sync_directory
+from batchsend.results.claim import Claim, let_go
+from batchsend.results.journal import Journal
+from batchsend.results.line import end_line, run_line
+from batchsend.results.log import ResultsLog
 from batchsend.results.syncpoint import SyncPoint
 
 if TYPE_CHECKING:
@@ -33,6 +38,7 @@ class Ledger:
         run: What its run line says.
         capacity: How many messages may be committed and not in the log yet; the journal grows beyond.
         resumption: The run that this one goes on with, or None for a new one.
+        claim: The log of a new run, where it is locked already.
         durable: The disk is waited for, too: a message leaves the journal when its line is on the disk, which
             `begin_sync` and `synced` bring about; entry and `end` wait for it themselves.
 
@@ -42,12 +48,20 @@ class Ledger:
     """
 
     def __init__(
-        self, path: Path, run: Run, *, capacity: int, resumption: Resumption | None = None, durable: bool = False
+        self,
+        path: Path,
+        run: Run,
+        *,
+        capacity: int,
+        resumption: Resumption | None = None,
+        claim: Claim | None = None,
+        durable: bool = False,
     ) -> None:
         self._path = path
         self._run = run
         self._capacity = capacity
         self._resumption = resumption
+        self._claim = claim
         self._durable = durable
         self._unwritten: list[int] = []
         self._unsynced: list[int] = []
@@ -56,18 +70,38 @@ class Ledger:
 
     def __enter__(self) -> Self:
         past = self._resumption
-        if past is None:
-            file, size, entries = open_locked(self._path, make=True), 0, []
+        if past is not None:
+            self._open(past.hand_over_file(), past.account.size)
+        elif self._claim is not None:
+            self._open(self._claim.hand_over_file(), 0)
         else:
-            file, size, entries = past.hand_over_file(), past.account.size, past.in_flight
+            with Claim(self._path) as claim:
+                self._open(claim.hand_over_file(), 0)
+        return self
+
+    def _open(self, file: int, size: int) -> None:
+        """Make the journal and write the run line.
+
+        Args:
+            file: The log's descriptor, which this takes over.
+            size: The octets of it that are kept.
+        """
+        past = self._resumption
         try:
             if past is None:
-                refuse_used(self._path)
+                os.ftruncate(file, 0)  # it may hold the lines of a run that sent nothing
             self._journal = Journal(
-                self._path, self._run.id, self._capacity, entries, log_size=size, durable=self._durable
+                self._path,
+                self._run.id,
+                self._capacity,
+                past.in_flight if past is not None else (),
+                log_size=size,
+                durable=self._durable,
+                resumes=past is not None,
+                set_aside=past is not None and past.distrusted,
             )
-        except BaseException:
-            os.close(file)
+        except BaseException as error:
+            self._give_up(file, error)
             raise
         self._log = ResultsLog(self._path, self._run, file=file, size=size)
         try:
@@ -76,12 +110,29 @@ class Ledger:
                 self._sync_all()
                 self._sync_all()  # now the journal also knows how much of the log is on the disk
                 sync_directory(self._journal.path.parent)
-        except BaseException:
-            # A journal without a run line is nothing's; one that has entries is still wanted.
-            self._journal.close(remove=past is None)
+        except BaseException as error:
+            # A new run has sent nothing, and its journal is of no use; one that has entries is still wanted.
+            with suppress(RunError):
+                self._journal.close(remove=past is None)
+            self._give_up(file, error)
             raise
         self._journal.release((), self._log.size)
-        return self
+
+    def _give_up(self, file: int, error: BaseException) -> None:
+        """Close the log of a run that has not begun.
+
+        A new one says there that it came to its end before anything was sent, or nothing at all if that cannot be
+        written: so `resume` goes on with it once what went wrong is put right, and `send` begins anew.
+        """
+        if self._resumption is None:
+            with suppress(OSError):
+                os.ftruncate(file, 0)
+                if isinstance(error, RunError):
+                    lines = run_line(self._run)
+                    lines += end_line(self._run.id, ended=time.time(), stopped=error.message, learned={})
+                    if os.write(file, lines) < len(lines):
+                        os.ftruncate(file, 0)
+        let_go(self._path, file)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -102,9 +153,10 @@ class Ledger:
     def append(self, result: DeliveryResult) -> bool:
         """Take down an outcome; true if it is the first one since the last `flush`, so a flush is due."""
         status = result.status
-        # An outcome that is taken back has left the journal already, and has to stand there again.
+        # An outcome that is taken back has left the journal already, and has to stand there again; a later attempt that
+        # is under way keeps its place.
         if status is Outcome.IN_DOUBT:
-            self._journal.mark(result.record, result.attempt)
+            self._journal.mark_again(result.record, result.attempt)
         self._journal.answer(result.record, result.attempt, status, result.code)
         self._unwritten.append(result.record)
         return self._log.append(result)
@@ -123,12 +175,26 @@ class Ledger:
         self._unwritten.clear()
 
     def begin_sync(self) -> SyncPoint:
-        """What is to be brought to the disk now; `synced` is told when it is there."""
+        """What is to be brought to the disk now; `synced` is told when it is there.
+
+        Raises:
+            RunError: There are too many open files.
+        """
         if self._point is not None:
             self._unsynced += self._point.records  # it was given up
-        self._point = SyncPoint(
-            self._path, (os.dup(self._log.file), self._journal.duplicate()), self._unsynced, self._log.size
-        )
+        try:
+            log = os.dup(self._log.file)
+            try:
+                files = (log, self._journal.duplicate())
+            except OSError:
+                os.close(log)
+                raise
+        except OSError as error:
+            raise RunError(
+                f"{self._path}: the account cannot be brought to the disk: {error.strerror}",
+                remedy="let it have more open files: ulimit -n 1024",
+            ) from None
+        self._point = SyncPoint(self._path, files, self._unsynced, self._log.size)
         self._unsynced = []
         return self._point
 
@@ -144,9 +210,9 @@ class Ledger:
             point.sync()
         self.synced(point)
 
-    def withdraw(self, record: int) -> None:
+    def withdraw(self, record: int, attempt: int) -> None:
         """A message that was taken down as about to be committed was not: the server has said that it took nothing."""
-        self._journal.withdraw(record)
+        self._journal.withdraw(record, attempt)
 
     def end(self, stopped: str | None, learned: Mapping[str, float]) -> None:
         """Every message that was committed has its outcome: write everything down, and that there is no more.
@@ -158,13 +224,40 @@ class Ledger:
             learned: What the server has shown it allows, by the name of the option that would set it.
 
         Raises:
-            RunError: It could not be written: the journal stays, and names what the log does not.
+            RunError: It could not be written: the journal stays, and names what the log does not. Or it is not where
+                it was.
         """
         self.flush()
         self._log.end(stopped, learned)
         if self._durable:
             self._sync_all()
+        try:
+            self._log.require_in_place()
+        except RunError:
+            if self._log.put_back():
+                self._ended = True
+                raise RunError(
+                    f"{self._path}: the results log was removed while the run went on, and is written anew",
+                    remedy="see what removes it",
+                ) from None
+            # Where the log was moved, all of it is there. Where it was cut short, the journal knows how long it was.
+            self._ended = self._log.is_whole
+            raise
         self._ended = True
+
+    def look(self) -> None:
+        """Check that nobody has moved, replaced, removed or written to log and journal since; two looks at the disk.
+
+        Raises:
+            RunError: It has happened: nothing more may be sent, for its account would be lost.
+        """
+        self._log.require_in_place()
+        if not self._journal.is_in_place:
+            raise RunError(
+                f"{self._journal.path}: the journal of what is in flight was moved, replaced or removed while the run "
+                "went on",
+                remedy="have nothing move or remove the files beside the results log",
+            )
 
     def __repr__(self) -> str:
         return f"<Ledger {self._path}, {len(self._unwritten)} outcomes to be written>"

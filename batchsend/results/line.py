@@ -15,22 +15,27 @@ if TYPE_CHECKING:
 
 
 def run_line(run: Run) -> bytes:
-    """``{"run": {…}}`` and a line feed."""
-    recipients = {
-        "path": run.recipients.path,
-        "size": run.recipients.size,
-        "sha256": run.recipients.sha256,
-    }
-    line = {
+    """``{"run": {…}}`` and a line feed; what most runs do not have is left out where there is none."""
+    file = run.recipients
+    recipients: dict[str, Any] = {"path": file.path, "size": file.size, "sha256": file.sha256}
+    if file.only:
+        recipients["only"] = file.only
+    if file.text_sha256 is not None:
+        recipients |= {"text_size": file.text_size, "text_sha256": file.text_sha256}
+    line: dict[str, dict[str, Any]] = {
         "run": {
             "id": run.id,
             "started": timestamp(run.started),
             "campaign": run.campaign,
-            "recipients": recipients | ({"only": run.recipients.only} if run.recipients.only else {}),
+            "recipients": recipients,
             "server": run.server,
             "version": run.version,
         }
     }
+    if run.suppress:
+        line["run"]["suppress"] = [{"path": file.path, "entries": file.entries} for file in run.suppress]
+    if run.overrides:
+        line["run"]["overrides"] = dict(run.overrides)
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 

@@ -6,9 +6,15 @@ import errno
 import fcntl
 import os
 import stat
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batchsend.errors import UsageError
+from batchsend.results.format import opened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def open_locked(path: Path, *, make: bool) -> int:
@@ -43,6 +49,18 @@ def open_locked(path: Path, *, make: bool) -> int:
         os.close(file)  # it was replaced between opening and locking: the lock would be one on nothing
 
 
+@contextmanager
+def open_to_read(path: Path) -> Iterator[int]:
+    """The descriptor of a results log that nobody is at work on while the context lasts; others may read it, too.
+
+    Raises:
+        UsageError: It cannot be opened or locked, is not a regular file, or a run is at work on it.
+    """
+    with opened(path) as file:
+        _lock(file, path, kind=fcntl.LOCK_SH, remedy="wait for its end")
+        yield file
+
+
 def not_openable(path: Path, error: OSError) -> UsageError:
     """The error for a log that cannot be opened."""
     return UsageError(
@@ -50,14 +68,20 @@ def not_openable(path: Path, error: OSError) -> UsageError:
     )
 
 
-def _lock(file: int, path: Path) -> None:
+def _lock(
+    file: int,
+    path: Path,
+    *,
+    kind: int = fcntl.LOCK_EX,
+    remedy: str = "wait for its end, or keep this one's elsewhere: --results FILE",
+) -> None:
     if not stat.S_ISREG(os.fstat(file).st_mode):
         raise UsageError(
             f"{path} is not a regular file: what is kept there cannot be read back",
             remedy="name another: --results FILE",
         )
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno != errno.EWOULDBLOCK:
             raise UsageError(
@@ -66,9 +90,7 @@ def _lock(file: int, path: Path) -> None:
             ) from None
         holder = _holder(file)
         who = "another run" if holder is None else f"the run of process {holder}"
-        raise UsageError(
-            f"{path}: {who} is at work on it", remedy="wait for its end, or keep this one's elsewhere: --results FILE"
-        ) from None
+        raise UsageError(f"{path}: {who} is at work on it", remedy=remedy) from None
 
 
 def _is_at(file: int, path: Path) -> bool:

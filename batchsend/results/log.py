@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
-import shlex
 import time
-from typing import TYPE_CHECKING, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
 
-from batchsend.errors import RunError, UsageError
+from batchsend.errors import RunError
+from batchsend.results.claim import Claim
 from batchsend.results.line import end_line, outcome_line, run_line
-from batchsend.results.lock import not_openable, open_locked
+from batchsend.results.lock import not_openable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
     from types import TracebackType
 
     from batchsend.outcome import DeliveryResult
     from batchsend.results.run import Run
+
+
+_BLOCK: Final = 1024 * 1024
 
 
 class ResultsLog:
@@ -26,12 +29,12 @@ class ResultsLog:
     Args:
         path: The file; made if it is not there.
         run: What the run's first line says.
-        file: The descriptor of the file, opened and locked, which this takes over; None to open it here as the log of
-            a new run.
+        file: The descriptor of the file, opened and locked, which this takes over once it is entered; None to open it
+            here as the log of a new run.
         size: The octets of an earlier run's whole lines in it; what follows them is a torn line, and is cut off.
 
     Raises:
-        UsageError: On entry: it cannot be opened, another run is at work on it, or it holds the account of a run.
+        UsageError: On entry: it cannot be opened, another run is at work on it, or it holds outcomes.
         RunError: On entry: the run line cannot be written.
     """
 
@@ -53,20 +56,20 @@ class ResultsLog:
         return self._size
 
     def __enter__(self) -> Self:
-        if self._file < 0:
-            self._file = open_locked(self.path, make=True)
+        given = self._file >= 0
+        if not given:
+            with Claim(self.path) as claim:
+                self._file = claim.hand_over_file()
         try:
-            if not self._size:
-                refuse_used(self.path)
-            elif os.fstat(self._file).st_size > self._size:
+            if os.fstat(self._file).st_size > self._size:
                 os.ftruncate(self._file, self._size)
             self._lines.append(run_line(self._run))
             self.flush()
-        except OSError as error:
-            os.close(self._file)
-            raise not_openable(self.path, error) from None
-        except BaseException:
-            os.close(self._file)
+        except BaseException as error:
+            if not given:
+                os.close(self._file)
+            if isinstance(error, OSError):
+                raise not_openable(self.path, error) from None
             raise
         return self
 
@@ -77,6 +80,73 @@ class ResultsLog:
             self.flush()
         finally:
             os.close(self._file)
+
+    def require_in_place(self) -> None:
+        """Check that the file is still where it was, and holds what was written to it and nothing else.
+
+        Raises:
+            RunError: It was moved, replaced, removed, cut short or added to by somebody else.
+        """
+        now = os.fstat(self._file)
+        if now.st_nlink == 0:
+            raise RunError(
+                f"{self.path}: the results log was removed while the run went on", remedy="see what removes it"
+            )
+        try:
+            there = self.path.stat()
+        except OSError:
+            there = None
+        if there is None or not os.path.samestat(now, there):
+            raise RunError(
+                f"{self.path}: the results log was moved or replaced while the run went on",
+                remedy=f"{self._name_now()}: move it back, and have nothing rotate it",
+            )
+        if now.st_size < self._size:
+            raise RunError(
+                f"{self.path}: the results log was cut short while the run went on: it had {self._size:,} octets, and "
+                f"has {now.st_size:,}",
+                remedy="put what was there before the rest again, from a copy, and have nothing rotate it",
+            )
+        if now.st_size > self._size:
+            raise RunError(
+                f"{self.path}: something else has written to the results log while the run went on",
+                remedy="take out what is no line of the run",
+            )
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that was written to it is there, wherever it is, and can be found by a name."""
+        now = os.fstat(self._file)
+        return now.st_nlink > 0 and now.st_size >= self._size
+
+    def put_back(self) -> bool:
+        """Write the log anew where it was removed and nothing else is; False if that is not so, or cannot be done."""
+        if os.fstat(self._file).st_nlink:
+            return False
+        place = Path(os.path.realpath(self.path))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            file = os.open(place, flags, 0o600)
+        except OSError:
+            return False
+        try:
+            offset = 0
+            while block := os.pread(self._file, _BLOCK, offset):
+                offset += os.write(file, block)
+            os.fsync(file)
+        except OSError:
+            place.unlink()
+            return False
+        finally:
+            os.close(file)
+        return True
+
+    def _name_now(self) -> str:
+        """Where the file is by now, as far as the system tells (proc(5))."""
+        try:
+            return f"the account goes on in {Path(f'/proc/self/fd/{self._file}').readlink()}"
+        except OSError:
+            return "the account goes on in the file that was moved"
 
     def append(self, result: DeliveryResult) -> bool:
         """Keep an outcome for the next `flush`; true if it is the first one since the last, so a flush is due."""
@@ -112,23 +182,3 @@ class ResultsLog:
         finally:
             self._size += written
         self._lines.clear()
-
-
-def refuse_used(path: Path) -> None:
-    """Check that nothing would be added to another run's account.
-
-    Raises:
-        UsageError: The file already holds something, or cannot be read.
-    """
-    try:
-        used = path.stat().st_size > 0
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise not_openable(path, error) from None
-    if used:
-        raise UsageError(
-            f"{path} already holds the results of a run",
-            remedy=f"go on with that run: batchsend resume {shlex.quote(str(path))}; "
-            "or keep this one's elsewhere: --results FILE",
-        )

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Final, Self
 from batchsend.outcome import Outcome
 from batchsend.results.journal import Entry, JournalError, journal_path, read_journal
 from batchsend.results.lock import open_locked
-from batchsend.results.reader import Account, OutcomeLine, read_account
+from batchsend.results.reader import RunAccount, read_account
 from batchsend.results.tally import MAX_ATTEMPTS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
     from types import TracebackType
 
     from batchsend.results.choice import Choice
+    from batchsend.results.format import OutcomeLine
     from batchsend.results.journal import LeftBehind
+    from batchsend.results.tally import Tally
 
 _TORN_RECORD: Final = re.compile(rb'\{"record":([1-9][0-9]{0,8}),')
 _TORN_STATUS: Final = re.compile(rb'"status":"([a-z_]+)"')
@@ -37,6 +40,7 @@ class Resumption:
         account: What the log says; its tally also counts `in_flight`.
         in_flight: What the journal knows and the log does not: answered or in doubt, to be written to the log.
         counts: The records by outcome, ``in_flight`` included.
+        distrusted: There is a journal, and what it says was not believed.
 
     Raises:
         UsageError: On entry: the log cannot be read or another run is at work on it; or what was in flight cannot be
@@ -47,6 +51,7 @@ class Resumption:
         self.path = path
         self.in_flight: list[Entry] = []
         self.counts: Counter[Outcome] = Counter()
+        self.distrusted = False
         self._choice = choice
         self._accept_duplicates = accept_duplicates
         self._with_code = bytearray()  # of each record: whether its last outcome has a code that is asked for
@@ -57,9 +62,16 @@ class Resumption:
         try:
             visit = self._look_at_codes if self._choice.asks_for_codes else None
             left = self._journal()
-            self.account: Account = read_account(self.path, self._file, visit=visit, sound=_sound(left))
+            self.account: RunAccount = read_account(
+                self.path,
+                self._file,
+                visit=visit,
+                sound=sound_octets(left),
+                since=None if left is None or isinstance(left, JournalError) or left.rebooted else left.log_size,
+                covered=() if left is None or isinstance(left, JournalError) else {e.record for e in left.entries},
+            )
             tally = self.account.tally
-            self.in_flight = [entry for entry in self._left_behind(left) if self._is_news(entry)]
+            self.in_flight = news(self._left_behind(left), tally)
             for entry in self.in_flight:
                 tally.note(entry.record, entry.status or Outcome.IN_DOUBT, entry.attempt)
             self.counts = tally.counts()
@@ -120,6 +132,7 @@ class Resumption:
         except JournalError:
             if not self._accept_duplicates:
                 raise
+            self.distrusted = left is not None
             return self._torn()
         return left.entries if left is not None else []
 
@@ -131,20 +144,15 @@ class Resumption:
             return
         if left.run != account.run.id:
             raise _unknown(f"{journal_path(self.path)} is the journal of another run ({left.run})")
+        # A run's line is written after its journal is made; until then, the line of the run before is the last one.
+        is_older = left.begun is not None and left.begun not in (account.begun, account.size)
+        if is_older or account.uncovered is not None:
+            raise _unknown(f"{journal_path(self.path)} is an older journal of the run: its log has gone on since")
         missing = left.log_size - account.size - account.torn
         if missing > 0:
             raise _unknown(f"{self.path} is {missing:,} octets shorter than it was: outcomes are lost at its end")
         if left.rebooted and not left.durable and not account.ended:
             raise _unknown(f"{self.path}: the machine went down after the run, and its last outcomes may be lost")
-
-    def _is_news(self, entry: Entry) -> bool:
-        """Whether the log does not say yet what an entry says."""
-        tally = self.account.tally
-        if entry.status is None:
-            # Outcomes are in the journal before they are in the log; on the disk that may be otherwise.
-            final = tally.status(entry.record) in (Outcome.ACCEPTED, Outcome.REJECTED)
-            return not final or entry.attempt > tally.attempts(entry.record)
-        return entry.attempt > tally.attempts(entry.record) or entry.status is not tally.status(entry.record)
 
     def _torn(self) -> list[Entry]:
         """The record of a torn line is in doubt, unless the line still says that it was not accepted."""
@@ -157,7 +165,20 @@ class Resumption:
         return [Entry(number, min(account.tally.attempts(number) + 1, MAX_ATTEMPTS))]
 
 
-def _sound(left: LeftBehind | JournalError | None) -> int | None:
+def news(entries: Iterable[Entry], tally: Tally) -> list[Entry]:
+    """The entries of a journal that say what the log does not say yet."""
+    return [entry for entry in entries if _is_news(entry, tally)]
+
+
+def _is_news(entry: Entry, tally: Tally) -> bool:
+    if entry.status is None:
+        # Outcomes are in the journal before they are in the log; on the disk that may be otherwise.
+        final = tally.status(entry.record) in (Outcome.ACCEPTED, Outcome.REJECTED)
+        return not final or entry.attempt > tally.attempts(entry.record)
+    return entry.attempt > tally.attempts(entry.record) or entry.status is not tally.status(entry.record)
+
+
+def sound_octets(left: LeftBehind | JournalError | None) -> int | None:
     """How much of the log is certainly as it was written; None for all of it.
 
     Where the machine went down, what had not been waited for may be there, or be holes, in any order: of the log, and

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003 - msgspec resolves the annotations at run time
+
 from msgspec import Struct
 
 
@@ -13,12 +15,28 @@ class RecipientsFile(Struct, frozen=True, kw_only=True):
         size: Its size in octets, or None where it has none.
         sha256: The SHA-256 of its octets in hexadecimal, or None.
         only: Where it is a results log: the outcomes and codes of the records in it that are sent to.
+        text_size: Where it is compressed: the octets of the text beneath, without a byte-order mark; or None.
+        text_sha256: Of these octets, as ``sha256``; or None.
     """
 
     path: str
     size: int | None = None
     sha256: str | None = None
     only: tuple[str, ...] = ()
+    text_size: int | None = None
+    text_sha256: str | None = None
+
+
+class SuppressionFile(Struct, frozen=True, kw_only=True):
+    """A file of addresses that the run did not write to.
+
+    Attributes:
+        path: Its absolute path.
+        entries: How many addresses and domains it named.
+    """
+
+    path: str
+    entries: int
 
 
 class Run(Struct, frozen=True, kw_only=True):
@@ -31,6 +49,9 @@ class Run(Struct, frozen=True, kw_only=True):
         recipients: Who it was for.
         version: The version of batchsend.
         server: Host and port of the first server, or ``sandbox``; None where that is not known.
+        suppress: The files of addresses that were not written to.
+        overrides: What the command line said in place of the campaign file about where and how to send, by the name of
+            the option; it holds for whoever goes on with the run. Never a secret.
     """
 
     id: str
@@ -39,3 +60,5 @@ class Run(Struct, frozen=True, kw_only=True):
     recipients: RecipientsFile
     version: str
     server: str | None = None
+    suppress: tuple[SuppressionFile, ...] = ()
+    overrides: Mapping[str, str | int] = {}

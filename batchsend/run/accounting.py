@@ -1,4 +1,15 @@
-"""The account between producer and pool: what was handed over, what came back, what waits for another attempt."""
+"""The account of a local run, between producer and pool: what was handed over, what came back, what waits.
+
+A record that was read is in exactly one of these places:
+
+- *out*: in the pool, which alone decides what happens to it there;
+- *waiting*: deferred, in the `RetryQueue`;
+- *being prepared*: due, and read and composed again for its next attempt;
+- *settled*: its outcome is in the log, and nothing more is done with it.
+
+What an older attempt is found out to have been never changes a record that has gone on to a later one, with one
+exception: a record that may have been delivered is not offered again, wherever it is.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +18,14 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-import anyio
-
+from batchsend.delivery.signal import Signal
 from batchsend.errors import RunError
 from batchsend.outcome import DeliveryResult, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from anyio.abc import ObjectSendStream
-
+    from batchsend.delivery.pool import Pool
     from batchsend.message.submission import Submission
     from batchsend.results.groupsync import GroupSync
     from batchsend.results.ledger import Ledger
@@ -29,10 +38,28 @@ _SHARE: Final = 20
 _LEAST_PAUSE: Final = 1.0
 # Python 3.11 takes 0.1 µs to look a member up in its enumeration.
 _DEFERRED: Final = Outcome.DEFERRED
+_IN_DOUBT: Final = Outcome.IN_DOUBT
+
+
+class LatestAttempts:
+    """The highest attempt of each record that was settled more than once in this run; an octet a record."""
+
+    def __init__(self) -> None:
+        self._attempts = bytearray()
+
+    def note(self, record: int, attempt: int) -> None:
+        """A record was settled by this attempt of the run, from 1."""
+        if record >= len(self._attempts):
+            self._attempts.extend(bytes(record * 5 // 4 + 1024 - len(self._attempts)))
+        self._attempts[record] = min(attempt, 255)
+
+    def __getitem__(self, record: int) -> int:
+        """The attempt that counts; 0 where it was settled once at most."""
+        return self._attempts[record] if record < len(self._attempts) else 0
 
 
 class Accounting:
-    """Takes every outcome down, and says which records are to be offered again.
+    """Takes every outcome down, and says which records are to be offered again. Implements the pool's `Account`.
 
     All the lines of one turn of the loop are one write to the log.
 
@@ -42,6 +69,7 @@ class Accounting:
         waiting: The records that wait.
         past: The run that this one goes on with, or None.
         disk: What brings the account to the disk before a message is committed, or None where the kernel is enough.
+        notice: Called with what the user should know and no outcome says.
 
     Attributes:
         on_failure: Called when the account cannot be kept.
@@ -55,6 +83,8 @@ class Accounting:
         waiting: RetryQueue,
         past: Resumption | None = None,
         disk: GroupSync | None = None,
+        *,
+        notice: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.on_failure: Callable[[RunError], None] = _raise
         self.untouched: Counter[Outcome] = Counter() if past is None else Counter(past.counts)
@@ -62,34 +92,48 @@ class Accounting:
         self._summary = summary
         self._waiting = waiting
         self._disk = disk
+        self._notice = notice
         self._tally = None if past is None else past.account.tally
-        self._attempts: dict[int, int] = {}  # of the records that are out, where it is not their first one
         self._loop = asyncio.get_running_loop()
         self._out = 0
-        self._changed = asyncio.Event()
+        self._preparing: set[int] = set()
+        self._latest = LatestAttempts()
+        self._changed = Signal()
         self._next_pass = 0.0
 
     @property
     def under_way(self) -> int:
         """How many records were read and have no outcome that stands: they are out, or wait for another attempt."""
-        return self._out + len(self._waiting)
+        return self._out + len(self._waiting) + len(self._preparing)
 
-    async def hand_over(self, batch: list[Submission], into_pool: ObjectSendStream[list[Submission]]) -> None:
+    async def hand_over(self, batch: list[Submission], pool: Pool) -> None:
         """Give submissions to the pool, as soon as it takes them."""
+        if not await pool.room():
+            raise PoolStoppedError
+        if self._preparing or (batch and batch[0].attempt > 1):
+            batch = [submission for submission in batch if self._is_wanted(submission)]
         self._out += len(batch)
-        for submission in batch:
-            if submission.attempt > 1:
-                self._attempts[submission.record] = submission.attempt
-        await into_pool.send(batch)
+        pool.add(batch)
 
-    def commit(self, record: int, release: Callable[[bool], None]) -> bool:
+    def _is_wanted(self, submission: Submission) -> bool:
+        """Whether a record is still to be offered; not if it was found in doubt while it was being prepared."""
+        if self._attempt_of_this_run(submission.record, submission.attempt) <= 1:
+            return True
+        if submission.record not in self._preparing:
+            return False
+        self._preparing.discard(submission.record)
+        return True
+
+    # --- what the pool says -------------------------------------------------------------------------------------------
+
+    def commit(self, submission: Submission, release: Callable[[bool], None]) -> bool:
         """A message is about to be committed: take that down.
 
         True if its octets may be sent. Otherwise ``release`` is called later: with true when they may be sent, with
         false when they must not, because it could not be taken down.
         """
         try:
-            self._ledger.commit(record, self._attempts.get(record, 1))
+            self._ledger.commit(submission.record, submission.attempt)
         except RunError as error:
             self.on_failure(error)
             self._loop.call_soon(release, False)
@@ -99,9 +143,58 @@ class Accounting:
         self._disk.wait(release)
         return False
 
-    def withdraw(self, record: int) -> None:
-        """A message that was about to be committed was not taken, and goes back to where it came from."""
-        self._ledger.withdraw(record)
+    def withdraw(self, submission: Submission) -> None:
+        """A message that was about to be committed was not taken; the pool offers it again."""
+        self._ledger.withdraw(submission.record, submission.attempt)
+
+    def retry(self, submission: Submission, result: DeliveryResult) -> None:
+        """A message was refused for the relay's reasons, or an earlier offer of it may have been delivered."""
+        if result.status is _IN_DOUBT:
+            # It is named at once: this process may be killed before the offer that is under way has its outcome.
+            self._write(result)
+        else:
+            self._ledger.withdraw(submission.record, submission.attempt)
+
+    def settle(self, submission: Submission, result: DeliveryResult) -> None:
+        """A record has its outcome."""
+        del submission
+        self._out -= 1
+        attempt = self._attempt_of_this_run(result.record, result.attempt)
+        if attempt <= 1:
+            self._touch(result.record)
+        else:
+            self._latest.note(result.record, attempt)
+            self._summary.waiting -= 1
+        again = result.status is _DEFERRED and self._waiting.add(result.record, max(attempt, 1), time.monotonic())
+        if again:
+            self._summary.waiting += 1
+        else:
+            self._summary.count(result)
+        if again or not self._out:
+            self._changed.notify()
+        self._write(result)
+
+    def supersede(self, earlier: DeliveryResult | None, result: DeliveryResult) -> None:
+        """What was settled cannot be believed: ``result`` takes its place, unless a later attempt has."""
+        record, in_doubt = result.record, result.status is _IN_DOUBT
+        is_waiting = record in self._preparing or record in self._waiting
+        if is_waiting:
+            if not in_doubt:
+                return  # it is deferred, and was before
+            self._preparing.discard(record)
+            self._waiting.withdraw(record)
+            self._summary.waiting -= 1
+            self._summary.count(result)
+            self._changed.notify()
+        elif earlier is None or self._latest[record] > self._attempt_of_this_run(record, result.attempt):
+            if in_doubt:
+                self._notice(f"record {record:,} may have been delivered by an earlier attempt, too: {result.reason}")
+            return
+        else:
+            self._summary.count(result, earlier)
+        self._write(result)
+
+    # --- what the producer says ---------------------------------------------------------------------------------------
 
     def withheld(self, result: DeliveryResult) -> None:
         """A record has its outcome without having been offered."""
@@ -111,46 +204,20 @@ class Accounting:
 
     def withheld_again(self, result: DeliveryResult) -> None:
         """A record that was to be offered again cannot be any more."""
+        if result.record not in self._preparing:
+            return  # in doubt meanwhile, and counted
+        self._preparing.discard(result.record)
         self._summary.waiting -= 1
         self._summary.count(result)
         self._write(result)
 
-    def noted(self, result: DeliveryResult) -> None:
-        """An attempt came to nothing, and the pool itself makes the next one."""
-        self._write(result)
-
-    def offered(self, result: DeliveryResult, earlier: DeliveryResult | None) -> None:
-        """A submission has come back from the pool; or an earlier outcome has to be taken back."""
-        if earlier is not None:
-            if self._waiting.withdraw(result.record):
-                self._summary.waiting -= 1
-                self._summary.count(result)
-            else:
-                self._summary.count(result, earlier)
-        else:
-            self._settle(result)
-        self._write(result)
-
-    def _settle(self, result: DeliveryResult) -> None:
-        self._out -= 1
-        before = 0 if self._tally is None else self._tally.attempts(result.record)
-        attempt = self._attempts.pop(result.record, 1) - before  # of this run
-        if attempt == 1:
-            self._touch(result.record)
-        else:
+    def not_found_again(self) -> None:
+        """A pass through the recipients file is over: what was due and was not in it stays deferred."""
+        for record in self._preparing:
             self._summary.waiting -= 1
-        again = result.status is _DEFERRED and self._waiting.add(result.record, attempt, time.monotonic())
-        if again:
-            self._summary.waiting += 1
-        else:
-            self._summary.count(result)
-        if again or not self._out:
-            self._changed.set()
-
-    def _touch(self, record: int) -> None:
-        """The first outcome of a record in this run takes the place of its outcome in an earlier one."""
-        if self._tally is not None and (status := self._tally.status(record)) is not None:
-            self.untouched[status] -= 1
+            self._summary.counts[_DEFERRED] += 1
+            del record
+        self._preparing.clear()
 
     def due(self) -> dict[int, int]:
         """The records to be offered again now, with the numbers of their attempts."""
@@ -162,6 +229,7 @@ class Accounting:
         if self._tally is not None:
             for record in due:
                 due[record] += self._tally.attempts(record)
+        self._preparing.update(due)
         return due
 
     async def wait(self) -> dict[int, int] | None:
@@ -172,14 +240,21 @@ class Accounting:
             first = self._waiting.next_due()
             if first is None and not self._out:
                 return None
-            self._changed = asyncio.Event()
-            pause = None if first is None else max(first, self._next_pass) - time.monotonic()
-            with anyio.move_on_after(pause):
-                await self._changed.wait()
+            await self._changed.wait(None if first is None else max(first, self._next_pass) - time.monotonic())
 
     def pause_between_passes(self, seconds: float) -> None:
         """Another pass through the recipients file took so long: the next one waits in proportion."""
         self._next_pass = time.monotonic() + max(_LEAST_PAUSE, _SHARE * seconds)
+
+    # --- its own ------------------------------------------------------------------------------------------------------
+
+    def _attempt_of_this_run(self, record: int, attempt: int) -> int:
+        return attempt if self._tally is None else attempt - self._tally.attempts(record)
+
+    def _touch(self, record: int) -> None:
+        """The first outcome of a record in this run takes the place of its outcome in an earlier one."""
+        if self._tally is not None and (status := self._tally.status(record)) is not None:
+            self.untouched[status] -= 1
 
     def _write(self, result: DeliveryResult) -> None:
         try:
@@ -195,6 +270,10 @@ class Accounting:
             self._ledger.flush()
         except RunError as error:
             self.on_failure(error)
+
+
+class PoolStoppedError(Exception):
+    """The pool takes nothing more: whatever was still to come stays unsent. Caught where producing ends."""
 
 
 def _raise(error: RunError) -> None:

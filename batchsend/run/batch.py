@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import shlex
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,30 +24,33 @@ from batchsend.message import Composer, Submission, Suppression
 from batchsend.outcome import Outcome
 from batchsend.recipients import open_records
 from batchsend.recipients.addressees import Addressees
-from batchsend.recipients.fingerprint import describe, require_unchanged
+from batchsend.recipients.exclusion import Exclusion
+from batchsend.recipients.fingerprint import FileWatch, describe, require_continued
 from batchsend.recipients.selection import select
+from batchsend.results.claim import refuse_used
 from batchsend.results.groupsync import GroupSync
 from batchsend.results.ledger import Ledger
-from batchsend.results.log import refuse_used
-from batchsend.results.run import RecipientsFile, Run
+from batchsend.results.run import RecipientsFile, Run, SuppressionFile
 from batchsend.run import recovery
-from batchsend.run.accounting import Accounting
+from batchsend.run.accounting import Accounting, PoolStoppedError
 from batchsend.run.producer import Producer
 from batchsend.run.retry import RetryQueue
-from batchsend.run.summary import Summary
+from batchsend.run.second_pass import SecondPass
+from batchsend.run.summary import MOST_LEFT, Summary
 from batchsend.version import __version__
 
 if TYPE_CHECKING:
     import ssl
     from collections import Counter
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
-
-    from anyio.abc import ObjectSendStream
+    from collections.abc import Callable, Iterator, Mapping
 
     from batchsend.delivery.statistics import PoolStatistics
     from batchsend.outcome import DeliveryResult
+    from batchsend.results.claim import Claim
     from batchsend.results.resumption import Resumption
+
+_LOOK_EVERY = 1.0
+"""Seconds between two looks at whether log and journal are still where they were."""
 
 
 class Batch:
@@ -61,6 +64,8 @@ class Batch:
         resumption: The run to go on with; its log is the campaign's.
         server: What the run line calls the server; None for the campaign's first one.
         only: Where the recipients file is a results log: the outcomes and codes of the records to send to.
+        overrides: What was said in place of the campaign file, for the run line; None: as the earlier run has it.
+        claim: The results log of a new run, where it is locked already.
 
     Attributes:
         id: The run's identity: in the log's run line and in every Message-ID.
@@ -80,34 +85,50 @@ class Batch:
         resumption: Resumption | None = None,
         server: str | None = None,
         only: tuple[str, ...] = (),
+        overrides: Mapping[str, str | int] | None = None,
+        claim: Claim | None = None,
     ) -> None:
         check_objects(campaign)
+        if overrides is None:
+            overrides = {} if resumption is None else resumption.account.run.overrides
         if resumption is None:
             refuse_used(campaign.results)
         else:
-            require_unchanged(resumption.account.run.recipients)
             only = resumption.account.run.recipients.only
         self.campaign = campaign
         self.id = _new_id() if resumption is None else resumption.account.run.id
         self.summary = Summary(results=campaign.results)
         self._resumption = resumption
+        self._claim = claim
         self._server = server or f"{campaign.servers[0].host}:{campaign.servers[0].port}"
         self._only = only
+        self._recipients = (
+            None
+            if resumption is None
+            else require_continued(resumption.account.run.recipients, campaign.recipients, resumption.path)
+        )
+        self._watch: FileWatch | None = None
+        self._first: Producer | None = None
+        self._overrides = overrides
         self._selection = select(campaign.recipients, only)
         self._durable = campaign.delivery.durability == "power"
         self._started = time.time()
         self._limit = limit
         self._notice = notice
-        self._connector = Connector(
-            campaign.servers, campaign.delivery.timeouts, context, require_tls=campaign.delivery.require_tls
-        )
+        delivery = campaign.delivery
+        self._connectors = [
+            Connector(server, delivery.timeouts, context, require_tls=delivery.require_tls)
+            for server in campaign.servers
+        ]
         self._composer = Composer(
             campaign.message,
             directory=campaign.directory,
             batch_id=self.id,
             recipient_field=campaign.recipient_field,
         )
-        self._suppression = Suppression.read(campaign.delivery.suppress)
+        self._suppression = Suppression.read(campaign.delivery.suppress, recipient_field=campaign.recipient_field)
+        excluded = campaign.delivery.exclude
+        self._exclusion = Exclusion(excluded, campaign.results.parent) if excluded else None
         self._reader = open_records(campaign.recipients)
         self._addressees = None if campaign.delivery.duplicates == "send" else Addressees(campaign.results.parent)
         self._pool: Pool | None = None
@@ -166,27 +187,22 @@ class Batch:
         began = time.monotonic()
         for caution in server_warnings(self.campaign.servers):
             self._notice(caution)
+        self._say_who_is_suppressed()
         try:
             with self._reader, self._closing(), self._ledger(await self._run_line()) as ledger:
                 disk = GroupSync(ledger) if self._durable else None
-                self._dispatch = dispatch = Accounting(ledger, self.summary, self._retries(), self._resumption, disk)
-                await self._write_what_was_in_flight(ledger)
-                self._pool = pool = Pool(
-                    self._connector,
-                    self.campaign.delivery,
-                    report=dispatch.offered,
-                    commit=dispatch.commit,
-                    withdraw=dispatch.withdraw,
-                    note=dispatch.noted,
-                    notice=self._notice,
+                self._dispatch = dispatch = Accounting(
+                    ledger, self.summary, self._retries(), self._resumption, disk, notice=self._notice
                 )
+                await self._write_what_was_in_flight(ledger)
+                self._pool = pool = Pool(self._connectors, self.campaign.delivery, dispatch, notice=self._notice)
                 dispatch.on_failure = pool.stop
                 if disk is not None:
                     disk.on_failure = pool.stop
                 if self.summary.stopped is not None:
                     pool.stop()
                 try:
-                    await self._send(pool, dispatch, disk)
+                    await self._send(pool, dispatch, ledger, disk)
                 except RunError as error:
                     self.summary.stopped = error.message
                     raise
@@ -215,6 +231,7 @@ class Batch:
         """
         began = time.monotonic()
         self.summary.results = None
+        self._say_who_is_suppressed()
 
         async def count(batch: list[Submission]) -> None:
             self.summary.ready += len(batch)
@@ -225,16 +242,36 @@ class Batch:
         self.summary.elapsed = time.monotonic() - began
         return self.summary
 
-    def _closing(self) -> AbstractContextManager[object]:
-        return nullcontext() if self._addressees is None else self._addressees
+    def _say_who_is_suppressed(self) -> None:
+        for _, count, note in self._suppression.notes():
+            self._notice(note if count else f"warning: {note}")
+
+    @contextmanager
+    def _closing(self) -> Iterator[None]:
+        """Let go of the tables of addresses when the context ends, which may have files."""
+        with ExitStack() as stack:
+            if self._addressees is not None:
+                stack.enter_context(self._addressees)
+            if self._exclusion is not None:
+                for notice in stack.enter_context(self._exclusion).notices:
+                    self._notice(notice)
+            yield
 
     def _ledger(self, line: Run) -> Ledger:
         delivery = self.campaign.delivery
-        # A spare session beside the slots; and of each transaction's place, one for it and one for the outcome of the
-        # one before, which is not written yet. Twice that, so that the journal need not grow while messages go out.
-        capacity = 4 * (delivery.max_connections + 1) * delivery.depth
+        # After a kill at most (max_connections + 1) times min(depth, max_messages) messages are in doubt: no more
+        # sessions than that are open or being opened (`Slots`, rule 4), and none has more transactions unanswered. Each
+        # transaction may have two places for a moment: its own, and that of the one before it, whose outcome is not
+        # written yet. Twice that again, so that the journal need not grow while messages go out.
+        relays = len(self.campaign.servers)
+        capacity = 4 * relays * (delivery.max_connections + 1) * min(delivery.depth, delivery.max_messages)
         return Ledger(
-            self.campaign.results, line, capacity=capacity, resumption=self._resumption, durable=self._durable
+            self.campaign.results,
+            line,
+            capacity=capacity,
+            resumption=self._resumption,
+            claim=self._claim,
+            durable=self._durable,
         )
 
     def _retries(self) -> RetryQueue:
@@ -253,6 +290,7 @@ class Batch:
             report=report,
             limit=self._limit,
             addressees=self._addressees,
+            exclusion=self._exclusion,
         )
         past, selection = self._resumption, self._selection
         if past is None:
@@ -264,67 +302,48 @@ class Batch:
             was_offered=past.was_offered,
         )
 
-    async def _send(self, pool: Pool, dispatch: Accounting, disk: GroupSync | None) -> None:
-        """Run producer and pool side by side until the pool is done, and what syncs the account."""
-        into_pool, from_producer = anyio.create_memory_object_stream[list[Submission]](1)
+    async def _send(self, pool: Pool, dispatch: Accounting, ledger: Ledger, disk: GroupSync | None) -> None:
+        """Run producer and pool side by side until the pool is done, and what syncs the account and looks after it."""
+        again = SecondPass(self.campaign, self._composer, self._suppression, self._watch, self._notice)
         failure: RunError | None = None
 
         async def produce() -> None:
-            async with into_pool:
-                try:
-                    await self._produce(into_pool, dispatch)
-                except anyio.BrokenResourceError:
-                    pass  # the pool was stopped
-                except RunError as error:
-                    pool.stop(error)
+            try:
+                await self._produce(pool, dispatch, again)
+            except PoolStoppedError:
+                return
+            except RunError as error:
+                pool.stop(error)
+            pool.close()
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(produce)
+            tasks.start_soon(_look_after, ledger, pool)
             if disk is not None:
                 tasks.start_soon(disk.run)
             try:
-                await pool.run(from_producer)
+                await pool.run()
             except RunError as error:
                 failure = error
             tasks.cancel_scope.cancel()
-        if failure is not None:
+        if (failure := failure or again.cut_short) is not None:
             raise failure
+        if self._first is not None:
+            self.summary.left = await anyio.to_thread.run_sync(self._first.count_left, MOST_LEFT)
 
-    async def _produce(self, into_pool: ObjectSendStream[list[Submission]], dispatch: Accounting) -> None:
+    async def _produce(self, pool: Pool, dispatch: Accounting, again: SecondPass) -> None:
         """All records once, and the deferred ones again: while the first pass goes on, and after it."""
 
         async def hand_over(batch: list[Submission]) -> None:
-            await dispatch.hand_over(batch, into_pool)
+            await dispatch.hand_over(batch, pool)
             if due := dispatch.due():
-                await self._again(due, into_pool, dispatch)
+                await again.run(due, pool, dispatch)
 
-        await self._first_pass(dispatch.withheld).run(hand_over)
-        while (chosen := await dispatch.wait()) is not None:
-            await self._again(chosen, into_pool, dispatch)
-
-    async def _again(
-        self, chosen: dict[int, int], into_pool: ObjectSendStream[list[Submission]], dispatch: Accounting
-    ) -> None:
-        """Read the recipients file from its beginning for the records that are due."""
-        began, handing_over = time.monotonic(), 0.0
-
-        async def hand_over(batch: list[Submission]) -> None:
-            nonlocal handing_over
-            found = time.monotonic()
-            await dispatch.hand_over(batch, into_pool)
-            handing_over += time.monotonic() - found
-
-        with open_records(self.campaign.recipients) as reader:
-            producer = Producer(
-                reader,
-                self._composer,
-                self._suppression,
-                report=dispatch.withheld_again,
-                next_attempt=lambda record: chosen.get(record, 0),
-                last=max(chosen),
-            )
-            await producer.run(hand_over)
-        dispatch.pause_between_passes(time.monotonic() - began - handing_over)
+        self._first = self._first_pass(dispatch.withheld)
+        await self._first.run(hand_over)
+        await again.look()
+        while again.cut_short is None and (chosen := await dispatch.wait()) is not None:
+            await again.run(chosen, pool, dispatch)
 
     async def _write_what_was_in_flight(self, ledger: Ledger) -> None:
         """Give what was in flight when the earlier run was killed its lines in the log, before anything is sent.
@@ -349,12 +368,14 @@ class Batch:
 
     async def _run_line(self) -> Run:
         recipients = self.campaign.recipients
-        if self._resumption is not None:
-            described = self._resumption.account.run.recipients
-        elif recipients == "-":
+        if recipients == "-":
             described = RecipientsFile(path="-")
+        elif self._recipients is not None:
+            described = replace(self._recipients, only=self._only)
         else:
             described = replace(await anyio.to_thread.run_sync(describe, recipients), only=self._only)
+        if recipients != "-" and described.sha256 is not None:
+            self._watch = FileWatch(recipients, described)
         return Run(
             id=self.id,
             started=self._started,
@@ -362,6 +383,10 @@ class Batch:
             recipients=described,
             version=__version__,
             server=self._server,
+            suppress=tuple(
+                SuppressionFile(path=str(path.resolve()), entries=count) for path, count in self._suppression.files
+            ),
+            overrides=self._overrides,
         )
 
 
@@ -382,6 +407,16 @@ def send(campaign: Campaign | Path | str, *, limit: int | None = None) -> Summar
     """
     loaded = campaign if isinstance(campaign, Campaign) else load(Path(campaign))
     return run(lambda: Batch(loaded, limit=limit).run())
+
+
+async def _look_after(ledger: Ledger, pool: Pool) -> None:
+    """Stop the pool when something has been done to the account, until cancelled: what is sent then would be lost."""
+    try:
+        while True:
+            await anyio.sleep(_LOOK_EVERY)
+            ledger.look()
+    except RunError as error:
+        pool.stop(error)
 
 
 def _new_id() -> str:

@@ -1,4 +1,4 @@
-"""Stages ① and ② in one: records read and rendered, no faster than their messages are taken."""
+"""The producer of a run: records read and rendered, no faster than their messages are taken."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from batchsend.errors import RecordError
 from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.recipients import BadRecord, Record
 from batchsend.recipients.addresses import forward_path
+from batchsend.recipients.exclusion import REASON as HAD_IT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from batchsend.message import Composer, Submission, Suppression
     from batchsend.recipients import RecordReader
     from batchsend.recipients.addressees import Addressees
+    from batchsend.recipients.exclusion import Exclusion
 
 # Records rendered in one go: the loop does nothing else meanwhile, so this bounds how long a reply waits.
 _RECORDS = 64
@@ -41,6 +43,7 @@ class Producer:
         addressees: Who has been written to: a record for one of them is not sent. None: the same address may come
             again.
         was_offered: Whether a record that is passed over was for an address that counts as written to.
+        exclusion: Who has had the message by the log of an earlier run, or None.
     """
 
     def __init__(
@@ -55,16 +58,19 @@ class Producer:
         last: int | None = None,
         addressees: Addressees | None = None,
         was_offered: Callable[[int], bool] = lambda _: False,
+        exclusion: Exclusion | None = None,
     ) -> None:
         self._reader = reader
         self._composer = composer
         self._suppression = suppression
         self._report = report
         self._left = limit
+        self._beyond = 0  # records that were read and not taken any more
         self._next_attempt = next_attempt
         self._last = last
         self._addressees = addressees
         self._was_offered = was_offered
+        self._exclusion = exclusion
 
     async def run(self, hand_over: Callable[[list[Submission]], Awaitable[None]]) -> None:
         """Hand over submissions in the order of the file, in batches of a bounded number and size.
@@ -83,6 +89,23 @@ class Producer:
                 # Nothing was waited for: without this, a long row of records that are not sent would stop the loop.
                 await anyio.lowlevel.checkpoint()
 
+    def count_left(self, most: int) -> int | None:
+        """How many records are left that would have been taken without a limit, counted up to ``most``.
+
+        Reads on; to be called once, after `run`. None where the records come by a pipe, for more may come.
+
+        Raises:
+            RunError: The file cannot be read further.
+        """
+        if self._left != 0:
+            return 0
+        if self._reader.blocking:
+            return None
+        left, wanted = self._beyond, self._next_attempt
+        while left < most and (rows := self._reader.read(1000)):
+            left += len(rows) if wanted is None else sum(1 for row in rows if wanted(row.number))
+        return min(left, most)
+
     async def _rows(self) -> list[Record | BadRecord]:
         if self._reader.blocking:
             return await anyio.to_thread.run_sync(self._reader.read, self._most(), abandon_on_cancel=True)
@@ -99,6 +122,7 @@ class Producer:
                 self._remember((row for row in rows if not self._next_attempt(row.number)), self._addressees)
             rows = chosen
         if self._left is not None:
+            self._beyond = max(0, len(rows) - self._left)
             rows = rows[: self._left]
             self._left -= len(rows)
         return rows
@@ -139,6 +163,9 @@ class Producer:
         recipient = submission.envelope.forward_path
         if self._suppression and recipient in self._suppression:
             self._withhold(row, recipient, Outcome.SUPPRESSED, "on a suppression list")
+            return None
+        if self._exclusion is not None and recipient in self._exclusion:
+            self._withhold(row, recipient, Outcome.SUPPRESSED, HAD_IT)
             return None
         if self._addressees is not None and not self._addressees.add(recipient):
             self._withhold(row, recipient, Outcome.SUPPRESSED, "duplicate")

@@ -45,9 +45,12 @@ class RetryQueue:
         heapq.heappush(self._heap, _Entry(due, record, attempt + 1))
         return True
 
+    def __contains__(self, record: int) -> bool:
+        return record not in self._withdrawn and any(entry.record == record for entry in self._heap)
+
     def withdraw(self, record: int) -> bool:
         """Take a record out, because it may have been delivered; False if it does not wait."""
-        if not any(entry.record == record for entry in self._heap):
+        if record not in self:
             return False
         self._withdrawn.add(record)
         return True

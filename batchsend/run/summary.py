@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path  # noqa: TC003 - public: its hints are resolved at run time
 from typing import Any
 
+from batchsend.figures import duration
 from batchsend.outcome import DeliveryResult, Outcome
-from batchsend.report.figures import duration
 from batchsend.report.kinds import kind_of
+
+MOST_LEFT = 100_000
+"""Records beyond a limit that are counted: it takes a fraction of a second."""
 
 _KINDS_SHOWN = 8
 _KINDS_KEPT = 1000
@@ -34,6 +37,8 @@ class Summary:
         elapsed: Seconds the run has taken.
         stopped: Why the run ended before all records were done, or None.
         learned: What the server has shown it allows, by the name of the option that would set it.
+        left: Records that the run was not to take, because it was given a limit; of more than `MOST_LEFT` so many; None
+            where that cannot be known.
     """
 
     results: Path | None = None
@@ -45,6 +50,7 @@ class Summary:
     elapsed: float = 0.0
     stopped: str | None = None
     learned: dict[str, float] = field(default_factory=dict)
+    left: int | None = 0
     _examples: dict[tuple[Outcome, str], str] = field(default_factory=dict, repr=False)
 
     def count(self, result: DeliveryResult, earlier: DeliveryResult | None = None) -> None:
@@ -56,14 +62,24 @@ class Summary:
         """
         if earlier is not None:
             self.counts[earlier.status] -= 1
-            self._count_kind(earlier, -1)
+            self._take_back(earlier)
         self.counts[result.status] += 1
         if result.session is not None and result.session > self.sessions:
             self.sessions = result.session
         if result.status is not Outcome.ACCEPTED:
-            self._count_kind(result, 1)
+            self._count_kind(result)
 
-    def _count_kind(self, result: DeliveryResult, by: int) -> None:
+    def _take_back(self, earlier: DeliveryResult) -> None:
+        """Count a refusal no more; one that was accepted or waited for another attempt was never counted as one."""
+        kind = earlier.status, _said(earlier)[0]
+        count = self.kinds.get(kind, 0)
+        if count > 1:
+            self.kinds[kind] = count - 1
+        elif count:
+            del self.kinds[kind]
+            self._examples.pop(kind, None)
+
+    def _count_kind(self, result: DeliveryResult) -> None:
         """Count a refusal; the first of a kind is kept as it was said, for as long as it is the only one."""
         said, example = _said(result)
         kind = result.status, said
@@ -73,7 +89,7 @@ class Summary:
             self._examples[kind] = example
         else:
             self._examples.pop(kind, None)
-        self.kinds[kind] += by
+        self.kinds[kind] += 1
 
     def give_up_waiting(self) -> None:
         """The run is over: what waited stays deferred."""
@@ -107,6 +123,7 @@ class Summary:
             "results": str(self.results) if self.results else None,
             "stopped": self.stopped,
             "learned": self.learned,
+            "left": self.left,
         }
 
     def lines(self) -> Iterator[str]:
@@ -115,13 +132,16 @@ class Summary:
         yield f"{self.records:,} records in {duration(self.elapsed)} ({self.rate:,.0f}/s){sessions}"
         yield "  " + " · ".join(f"{name} {count:,}" for name, count in self._named_counts())
         order = list(Outcome)
-        kinds = [(kind[0], self._examples.get(kind, kind[1]), count) for kind, count in self.kinds.items() if count > 0]
+        kinds = [(kind[0], self._examples.get(kind, kind[1]), count) for kind, count in self.kinds.items()]
         kinds.sort(key=lambda kind: (-kind[2], order.index(kind[0]), kind[1]))
         for outcome, said, count in sorted(kinds[:_KINDS_SHOWN], key=lambda kind: order.index(kind[0])):
             yield f"  {count:>7,} {outcome.value.replace('_', ' ')}: {said}"
         if len(kinds) > _KINDS_SHOWN:
             others = len(kinds) - _KINDS_SHOWN
             yield f"        … and {others:,} other kind{'' if others == 1 else 's'}"
+        if self.left:
+            number = f"more than {MOST_LEFT:,}" if self.left >= MOST_LEFT else f"{self.left:,}"
+            yield f"left by --limit: {number} record{'' if self.left == 1 else 's'}"
         if self.learned:
             found = ", ".join(f"{name} = {value:g}" for name, value in self.learned.items())
             yield f"learned from the server: {found}"

@@ -3,6 +3,6 @@
 from batchsend.scaffold.draft import Draft
 from batchsend.scaffold.folder import write
 from batchsend.scaffold.recipients import Recipients
-from batchsend.scaffold.relay import Relay
+from batchsend.scaffold.relay import RelayAnswers
 
-__all__ = ["Draft", "Recipients", "Relay", "write"]
+__all__ = ["Draft", "Recipients", "RelayAnswers", "write"]

@@ -1,4 +1,4 @@
-"""From the e-mail settings of a Django project to a relay and a sender; the settings are read and not run."""
+"""Makes a relay and a sender from the e-mail settings of a Django project, which are read and not run."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batchsend.campaign import is_loopback
 from batchsend.errors import UsageError
-from batchsend.scaffold.relay import Relay
-from batchsend.scaffold.toml import Entry
+from batchsend.scaffold.relay import RelayAnswers
+from batchsend.scaffold.toml import TomlEntry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,7 @@ class Settings(NamedTuple):
         notes: What is different, one line each.
     """
 
-    relay: Relay
+    relay: RelayAnswers
     sender: str
     notes: list[str]
 
@@ -72,21 +72,21 @@ def read_settings(path: Path) -> Settings:
     if tls == "none" and values["EMAIL_HOST_USER"] and not is_loopback(host):
         tls = "starttls"
         notes.append("STARTTLS is used although EMAIL_USE_TLS is not: credentials are never sent in the clear")
-    relay = Relay.at(host, port, tls=tls, authenticated=False)
+    relay = RelayAnswers.at(host, port, tls=tls, authenticated=False)
     if values["EMAIL_HOST_USER"]:
         relay = _with_credentials(relay, values)
     return Settings(relay, _text(path, values, "DEFAULT_FROM_EMAIL"), notes)
 
 
-def _with_credentials(relay: Relay, values: dict[str, _Value]) -> Relay:
+def _with_credentials(relay: RelayAnswers, values: dict[str, _Value]) -> RelayAnswers:
     """The relay with the variables that the settings name; a literal is a secret that belongs in one."""
     entries, variables = list(relay.entries), {}
     for key, setting in (("username", "EMAIL_HOST_USER"), ("password", "EMAIL_HOST_PASSWORD")):
         value = values[setting]
         name = value.name if isinstance(value, _Variable) else f"SMTP_{key.upper()}"
-        entries.append(Entry(key, f"${{{name}}}", f"Django's {setting}"))
+        entries.append(TomlEntry(key, f"${{{name}}}", f"Django's {setting}"))
         variables[name] = f"Django's {setting}"
-    return Relay(entries, variables)
+    return RelayAnswers(entries, variables)
 
 
 def _assignments(path: Path) -> tuple[dict[str, _Value], list[str]]:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 from batchsend.campaign import Message
 from batchsend.message import Composer
-from batchsend.scaffold.toml import Entry, table
+from batchsend.scaffold.toml import TomlEntry as Entry
+from batchsend.scaffold.toml import table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from batchsend.scaffold.recipients import Recipients
-    from batchsend.scaffold.relay import Relay
+    from batchsend.scaffold.relay import RelayAnswers
 
 CAMPAIGN: Final = "campaign.toml"
 _HEAD: Final = """\
@@ -83,7 +84,7 @@ class Draft:
         delivery: The keys of ``[delivery]``.
     """
 
-    relay: Relay
+    relay: RelayAnswers
     recipients: Recipients
     sender: str
     subject: str
@@ -99,7 +100,7 @@ class Draft:
     )
 
     @classmethod
-    def of_answers(cls, relay: Relay, sender: str, recipients: Recipients) -> Draft:
+    def of_answers(cls, relay: RelayAnswers, sender: str, recipients: Recipients) -> Draft:
         """The draft of somebody who has a relay, a sender and recipients, and has written nothing yet."""
         name = recipients.name
         return cls(

@@ -1,4 +1,4 @@
-"""Writing a new campaign's folder; what is there already stays as it is."""
+"""Writes a new campaign's folder, and never over a file that is there already."""
 
 from __future__ import annotations
 

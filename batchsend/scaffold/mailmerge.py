@@ -1,4 +1,4 @@
-"""From mailmerge's three files to a campaign beside them."""
+"""Makes a campaign from the three files of the program mailmerge: template, database, server configuration."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from batchsend.campaign import is_loopback
 from batchsend.errors import UsageError
 from batchsend.scaffold.draft import Body, Draft
 from batchsend.scaffold.recipients import Recipients
-from batchsend.scaffold.relay import Relay
-from batchsend.scaffold.toml import Entry
+from batchsend.scaffold.relay import RelayAnswers
+from batchsend.scaffold.toml import TomlEntry
 
 if TYPE_CHECKING:
     from email.message import Message
@@ -53,9 +53,9 @@ def draft_of(directory: Path) -> tuple[Draft, list[str]]:
     if body.html is not None:
         notes.append("in HTML, what stands in the database is escaped: a < there stays a <")
     to = _header(directory, template, "To")
-    more = [Entry("reply_to", str(template["Reply-To"]))] if template["Reply-To"] is not None else []
+    more = [TomlEntry("reply_to", str(template["Reply-To"]))] if template["Reply-To"] is not None else []
     if attachments := [str(path).strip() for path in template.get_all("Attachment", [])]:
-        more.append(Entry("attachments", attachments))
+        more.append(TomlEntry("attachments", attachments))
     draft = Draft(
         relay=relay,
         recipients=recipients,
@@ -126,7 +126,7 @@ def _body(directory: Path, template: Message) -> Body:
     return Body(text=found.get("text"), html=found.get("html"), markdown=found.get("markdown"))
 
 
-def _server(directory: Path) -> tuple[Relay, list[Entry], list[str]]:
+def _server(directory: Path) -> tuple[RelayAnswers, list[TomlEntry], list[str]]:
     path = directory / SERVER
     parser = configparser.RawConfigParser()
     try:
@@ -138,9 +138,9 @@ def _server(directory: Path) -> tuple[Relay, list[Entry], list[str]]:
         raise UsageError(f"{path}: {what}", remedy="expected mailmerge's [smtp_server] with host and port") from None
     security = parser.get("smtp_server", "security", fallback="Never")
     username = parser.get("smtp_server", "username", fallback="")
-    delivery = [Entry("rate", f"{limit}/min")] if limit > 0 else []
+    delivery = [TomlEntry("rate", f"{limit}/min")] if limit > 0 else []
     if security in ("", "Never"):
-        return Relay.at(host, port, tls="none", authenticated=False), delivery, []
+        return RelayAnswers.at(host, port, tls="none", authenticated=False), delivery, []
     if security not in ("SSL/TLS", "STARTTLS", "PLAIN", "XOAUTH"):
         raise UsageError(
             f"{path}: security = {security}", remedy="mailmerge knows SSL/TLS, STARTTLS, PLAIN, XOAUTH and Never"
@@ -153,10 +153,14 @@ def _server(directory: Path) -> tuple[Relay, list[Entry], list[str]]:
         else:
             notes.append("security is STARTTLS instead of PLAIN: credentials are never sent in the clear")
     proof, variable = ("token", "SMTP_TOKEN") if security == "XOAUTH" else ("password", "SMTP_PASSWORD")
-    relay = Relay.at(host, port, tls=tls, authenticated=False)
-    entries = [*relay.entries, Entry("username", username), Entry(proof, f"${{{variable}}}", "see .env.example")]
+    relay = RelayAnswers.at(host, port, tls=tls, authenticated=False)
+    entries = [
+        *relay.entries,
+        TomlEntry("username", username),
+        TomlEntry(proof, f"${{{variable}}}", "see .env.example"),
+    ]
     return (
-        Relay(entries, {variable: f"what mailmerge asks for as the password of {username} on {host}"}),
+        RelayAnswers(entries, {variable: f"what mailmerge asks for as the password of {username} on {host}"}),
         delivery,
         notes,
     )

@@ -1,4 +1,4 @@
-"""The relay of a new campaign: a preset, or a host and perhaps a port."""
+"""The ``[server]`` table of a new campaign: from a preset's name, or from a host and perhaps a port."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from batchsend.campaign import is_loopback
 from batchsend.campaign.nearest import nearest
 from batchsend.campaign.presets import PRESETS
 from batchsend.errors import UsageError
-from batchsend.scaffold.toml import Entry
+from batchsend.scaffold.toml import TomlEntry
 
 if TYPE_CHECKING:
     from batchsend.campaign.presets import Preset
@@ -22,7 +22,7 @@ _FROM_THE_ENVIRONMENT: Final = "from the environment: see .env.example"
 
 
 @dataclass(frozen=True, slots=True)
-class Relay:
+class RelayAnswers:
     """What stands in ``[server]``.
 
     Attributes:
@@ -30,7 +30,7 @@ class Relay:
         variables: The environment variables that they need, each with what it holds.
     """
 
-    entries: list[Entry]
+    entries: list[TomlEntry]
     variables: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -71,28 +71,28 @@ class Relay:
         if tls is None:
             tls = "none" if is_loopback(host) else by_port
         comment = {"implicit": "TLS from the start", "starttls": "STARTTLS", "none": "in the clear"}[tls]
-        entries = [Entry("host", host), Entry("port", port, comment if tls == by_port else "")]
+        entries = [TomlEntry("host", host), TomlEntry("port", port, comment if tls == by_port else "")]
         if tls != by_port:
-            entries.append(Entry("tls", tls, comment))
+            entries.append(TomlEntry("tls", tls, comment))
         if not authenticated or tls == "none":
             return cls(entries)
         return cls([*entries, *_both()], {"SMTP_USERNAME": f"{host}: its username and password", "SMTP_PASSWORD": ""})
 
     @classmethod
     def _preset(cls, name: str, preset: Preset) -> Self:
-        entries = [Entry("preset", name, f"{preset.title}: {preset.host}, port {preset.port}")]
+        entries = [TomlEntry("preset", name, f"{preset.title}: {preset.host}, port {preset.port}")]
         if preset.same or preset.username is not None:
             variable = f"{name.upper().replace('-', '_')}_API_KEY"
-            entries.append(Entry("password", f"${{{variable}}}", _FROM_THE_ENVIRONMENT))
+            entries.append(TomlEntry("password", f"${{{variable}}}", _FROM_THE_ENVIRONMENT))
             return cls(entries, {variable: f"{preset.title}: {preset.credentials}"})
         what = f"{preset.title}: {preset.credentials}"
         return cls([*entries, *_both()], {"SMTP_USERNAME": what, "SMTP_PASSWORD": ""})
 
 
-def _both() -> list[Entry]:
+def _both() -> list[TomlEntry]:
     return [
-        Entry("username", "${SMTP_USERNAME}", _FROM_THE_ENVIRONMENT),
-        Entry("password", "${SMTP_PASSWORD}"),
+        TomlEntry("username", "${SMTP_USERNAME}", _FROM_THE_ENVIRONMENT),
+        TomlEntry("password", "${SMTP_PASSWORD}"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""TOML as a person would write it: keys with comments beside them, some of them commented out."""
+"""Writes TOML as a person would: keys with comments beside them, some of them commented out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COMMENTS_BEGIN: Final = 44
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
-class Entry(NamedTuple):
+class TomlEntry(NamedTuple):
     """One key of a table.
 
     Attributes:
@@ -31,7 +31,7 @@ class Entry(NamedTuple):
     active: bool = True
 
 
-def table(name: str, entries: Iterable[Entry]) -> str:
+def table(name: str, entries: Iterable[TomlEntry]) -> str:
     """A table with its header; without one for the name ``""``."""
     lines = [f"[{name}]"] if name else []
     for entry in entries:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from batchsend.sink.counts import Counts
 from batchsend.sink.options import SinkOptions, Tls
-from batchsend.sink.received import Received
+from batchsend.sink.received import Counts, Received
 from batchsend.sink.rules import Action, Rule, RuleStage, parse_rule
 from batchsend.sink.server import Sink
 

@@ -12,7 +12,7 @@ from batchsend.sink.grammar import CommandError
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class ServerCredentials:
     """Who the client says it is.
 
     Attributes:
@@ -36,27 +36,27 @@ class Credentials:
         return user_matches and password_matches
 
 
-Exchange = Generator[bytes, bytes, Credentials]
+ServerExchange = Generator[bytes, bytes, ServerCredentials]
 """A mechanism at work."""
 
 
-def _plain(initial: bytes | None) -> Exchange:
+def _plain(initial: bytes | None) -> ServerExchange:
     """PLAIN (RFC 4616): authorization identity, authentication identity and password, separated by NUL."""
     response = (yield b"") if initial is None else initial
     parts = response.split(b"\0")
     if len(parts) != 3:
         raise CommandError(b"501 5.5.2 Malformed PLAIN response")
-    return Credentials(_text(parts[1]), _text(parts[2]))
+    return ServerCredentials(_text(parts[1]), _text(parts[2]))
 
 
-def _login(initial: bytes | None) -> Exchange:
+def _login(initial: bytes | None) -> ServerExchange:
     """LOGIN (draft-murchison-sasl-login): user name and password, each asked for."""
     user = (yield b"Username:") if initial is None else initial
     password = yield b"Password:"
-    return Credentials(_text(user), _text(password))
+    return ServerCredentials(_text(user), _text(password))
 
 
-MECHANISMS: Final[dict[bytes, Callable[[bytes | None], Exchange]]] = {b"PLAIN": _plain, b"LOGIN": _login}
+MECHANISMS: Final[dict[bytes, Callable[[bytes | None], ServerExchange]]] = {b"PLAIN": _plain, b"LOGIN": _login}
 """The mechanisms by name; each is started with the decoded initial response, or None where there was none."""
 
 

@@ -1,4 +1,4 @@
-"""A certification authority and a server certificate for the sink, made anew at every start."""
+"""Makes a certification authority and a server certificate for the sink, anew at every start."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CLOCK_SKEW = dt.timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Certificate:
+class ServerCertificate:
     """What the sink needs to speak TLS, and what a client needs to verify it.
 
     Attributes:
@@ -31,7 +31,7 @@ class Certificate:
     context: ssl.SSLContext
 
 
-def make_certificate(*hosts: str) -> Certificate:
+def make_certificate(*hosts: str) -> ServerCertificate:
     """Make an authority, and a certificate by it for loopback's names and addresses, this machine's name and ``hosts``.
 
     Args:
@@ -62,7 +62,7 @@ def make_certificate(*hosts: str) -> Certificate:
         )
         .sign(ca_key, hashes.SHA256())
     )
-    return Certificate(ca.public_bytes(serialization.Encoding.PEM), _context(leaf, key))
+    return ServerCertificate(ca.public_bytes(serialization.Encoding.PEM), _context(leaf, key))
 
 
 def _builder(

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
-from batchsend.sink.steps import Pause, StartTls, Step
+from batchsend.sink.state import Pause, StartTls
+from batchsend.trace import smtp_log
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from batchsend.sink.protocol import Session
+    from batchsend.sink.session import ServerSession
+    from batchsend.sink.state import ServerStep
+    from batchsend.trace import SessionTrace
 
 LINGER: Final = 5.0
 """Seconds that a closed connection has for sending what was written before."""
 
 
-class Connection(asyncio.Protocol):
+class ServerConnection(asyncio.Protocol):
     """Carries octets between a transport and a session.
 
     Args:
@@ -25,6 +28,8 @@ class Connection(asyncio.Protocol):
         context: For STARTTLS; None where it is not offered.
         idle_timeout: Seconds of silence after which the session is ended.
         connections: Where the connection keeps itself while it exists.
+        begin_trace: Begins the trace of the session that was just made, with the client's address; returns None where
+            nobody wants one.
 
     Attributes:
         lost: Done when the connection is gone.
@@ -32,15 +37,18 @@ class Connection(asyncio.Protocol):
 
     def __init__(
         self,
-        open_session: Callable[[], Session],
+        open_session: Callable[[], ServerSession],
         context: ssl.SSLContext | None,
         idle_timeout: float,
-        connections: set[Connection],
+        connections: set[ServerConnection],
+        begin_trace: Callable[[str], SessionTrace | None],
     ) -> None:
         self._open_session = open_session
         self._context = context
         self._idle_timeout = idle_timeout
         self._connections = connections
+        self._begin_trace = begin_trace
+        self._trace: SessionTrace | None = None
         self._loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[None] = self._loop.create_future()
         self._heard = self._loop.time()
@@ -49,7 +57,7 @@ class Connection(asyncio.Protocol):
         self._handshake: asyncio.Task[None] | None = None
         self._early = b""
         self._blocked = False
-        self._session: Session
+        self._session: ServerSession
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -57,6 +65,9 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._connections.add(self)
         self._session = self._open_session()
+        peer = _address(transport.get_extra_info("peername"))
+        smtp_log.debug("sink: %s has connected", peer)
+        self._trace = self._begin_trace(peer)
         self._timer = self._loop.call_later(self._idle_timeout, self._check_idle)
         self._perform(self._session.greet())
 
@@ -68,7 +79,7 @@ class Connection(asyncio.Protocol):
             # reply has to wait for the transport that encrypts it. In clear, nothing was read after STARTTLS.
             self._early += data
         else:
-            self._perform(self._session.receive(data))
+            self._receive(data)
 
     def pause_writing(self) -> None:
         """Stop reading while the client does not read: what it is owed must not grow without bound."""
@@ -80,13 +91,16 @@ class Connection(asyncio.Protocol):
         self._blocked = False
         self._read_on()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+    def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clocks."""
         for timer in (self._pause, self._timer):
             if timer is not None:
                 timer.cancel()
         self._connections.discard(self)
+        if self._trace is not None:
+            self._trace.close(f"the connection was lost: {exc}" if exc is not None else "the connection is closed")
         if not self.lost.done():
+            smtp_log.debug("sink: a connection has ended: %s", exc or "closed")
             self.lost.set_result(None)
 
     def end(self, reply: bytes) -> None:
@@ -107,10 +121,17 @@ class Connection(asyncio.Protocol):
             self._handshake.cancel()
         self._transport.abort()
 
-    def _perform(self, steps: list[Step]) -> None:
+    def _receive(self, data: bytes) -> None:
+        if self._trace is not None:
+            self._trace.received(data)
+        self._perform(self._session.receive(data))
+
+    def _perform(self, steps: list[ServerStep]) -> None:
         for step in steps:
             if isinstance(step, bytes):
                 self._transport.write(step)
+                if self._trace is not None:
+                    self._trace.sent(step)
             elif isinstance(step, Pause):
                 self._transport.pause_reading()
                 self._pause = self._loop.call_later(step.seconds, self._resume)
@@ -150,8 +171,10 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self._heard = self._loop.time()
         self._session.tls_started()
+        if self._trace is not None:
+            self._trace.tls_started()
         early, self._early = self._early, b""
-        self._perform(self._session.receive(early))
+        self._receive(early)
 
     def _check_idle(self) -> None:
         waiting = self._pause is not None or self._handshake is not None
@@ -170,3 +193,8 @@ class Connection(asyncio.Protocol):
         self._transport.close()
         # A client that never reads what it was sent would keep a closed connection for ever.
         self._timer = self._loop.call_later(LINGER, self._transport.abort)
+
+
+def _address(peer: object) -> str:
+    """Host and port of a socket's peer; empty where there is none any more."""
+    return f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else ""

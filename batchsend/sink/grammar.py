@@ -62,7 +62,7 @@ class CommandError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Parameters:
+class ServerParameters:
     """The parameters of a MAIL command.
 
     Attributes:
@@ -76,10 +76,10 @@ class Parameters:
     smtputf8: bool = False
 
 
-NO_PARAMETERS: Final = Parameters(MappingProxyType({}))
+NO_PARAMETERS: Final = ServerParameters(MappingProxyType({}))
 
 
-def parse_mail(argument: bytes) -> tuple[bytes, Parameters]:
+def parse_mail(argument: bytes) -> tuple[bytes, ServerParameters]:
     """Read what follows ``MAIL``: the reverse-path, empty for the null one, and the parameters.
 
     Raises:
@@ -123,7 +123,7 @@ def _parse_path(argument: bytes, keyword: bytes, special: re.Pattern[bytes]) -> 
 
 
 @lru_cache(maxsize=1024)
-def parse_parameters(text: bytes) -> Parameters:
+def parse_parameters(text: bytes) -> ServerParameters:
     """Read the parameters of MAIL; a campaign's are nearly always the same, hence the cache.
 
     Args:
@@ -142,7 +142,7 @@ def parse_parameters(text: bytes) -> Parameters:
             raise CommandError(b"501 5.5.4 Parameter %b given twice" % keyword.encode())
         values[keyword] = None if value is None else value.decode()
         _check_parameter(keyword, values[keyword])
-    return Parameters(MappingProxyType(values), int(values.get("SIZE") or 0), "SMTPUTF8" in values)
+    return ServerParameters(MappingProxyType(values), int(values.get("SIZE") or 0), "SMTPUTF8" in values)
 
 
 def _check_parameter(keyword: str, value: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Rules: which recipients are refused, deferred, delayed, or cost the client its connection."""
+"""The sink's rules: which recipients it refuses, defers or delays, or drops the connection for."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from batchsend.errors import UsageError
+from batchsend.figures import parse_duration
 
 
 class Action(StrEnum):
@@ -46,8 +47,6 @@ _REPLIES: Final = {
 _CLASSES: Final = {Action.REJECT: "5", Action.DEFER: "4"}
 _REPLY: Final = re.compile(r"[245][0-5][0-9](?: [\t -~]+)?")
 _STAGE: Final = re.compile(r"(rcpt|content)(?: +|\Z)")
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?", re.ASCII)
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0}
 _FORMS: Final = {
     Action.REJECT: "PATTERN[=[content] 5yz TEXT], as in '*@full.example=552 5.2.2 Mailbox full'",
     Action.DEFER: "PATTERN[=[content] 4yz TEXT], as in '*@busy.example=450 4.2.1 Try later'",
@@ -119,7 +118,7 @@ def parse_rule(action: Action | str, text: str) -> Rule:
     Args:
         action: The option that the text was given to: ``reject``, ``defer``, ``drop`` or ``delay``.
         text: For example ``*@bounce.example``, ``*@full.example=552 5.2.2 Mailbox full``, ``*@slow.example=2s`` or
-            ``*@gone.example=content``. A duration is in ``ms``, ``s`` or ``m``; without a unit in seconds.
+            ``*@gone.example=content``. A duration is in ``ms``, ``s``, ``m`` or ``h``; without a unit in seconds.
 
     Returns:
         The rule.
@@ -136,10 +135,10 @@ def parse_rule(action: Action | str, text: str) -> Rule:
         argument = argument[named.end() :]
     delay = 0.0
     if action is Action.DELAY:
-        duration = _DURATION.fullmatch(argument)
-        if duration is None:
-            raise UsageError(f"the delay of {text!r} is {argument!r}", remedy=f"write {_FORMS[action]}")
-        delay = float(duration[1]) * _UNITS[duration[2] or "s"]
+        try:
+            delay = parse_duration(argument, default_unit="s")
+        except ValueError:
+            raise UsageError(f"the delay of {text!r} is {argument!r}", remedy=f"write {_FORMS[action]}") from None
         argument = ""
     elif separator >= 0 and not argument and named is None:
         raise UsageError(f"nothing follows the = of {text!r}", remedy=f"write {_FORMS[action]}")

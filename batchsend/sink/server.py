@@ -1,4 +1,4 @@
-"""The embedded SMTP server: for sandboxes, benchmarks and tests."""
+"""`Sink`, the embedded SMTP server for sandboxes, benchmarks and tests: listens, and owns its connections."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import anyio
 
 from batchsend.errors import UsageError
-from batchsend.sink.connection import Connection
-from batchsend.sink.counts import Counts
-from batchsend.sink.maildir import Maildir
+from batchsend.sink.connection import ServerConnection
 from batchsend.sink.options import SinkOptions
-from batchsend.sink.protocol import Session
+from batchsend.sink.received import Counts, Maildir
+from batchsend.sink.session import ServerSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
     from types import TracebackType
 
-    from batchsend.sink.certificate import Certificate
+    from batchsend.sink.certificate import ServerCertificate
     from batchsend.sink.received import Received
+    from batchsend.trace import SessionTrace, Trace
 
 _BACKLOG: Final = 512
 _BIND_ATTEMPTS: Final = 10
@@ -39,6 +39,7 @@ class Sink:
 
     Args:
         options: How it listens and behaves; None for the defaults.
+        trace: Where each session's dialogue is written; None for nowhere. It is the caller's to close.
         on_message: Told each message before it is answered. It runs on the loop: it must be quick. If it raises OSError
             the message is answered 452 and not counted.
 
@@ -52,15 +53,20 @@ class Sink:
     """
 
     def __init__(
-        self, options: SinkOptions | None = None, *, on_message: Callable[[Received], None] | None = None
+        self,
+        options: SinkOptions | None = None,
+        *,
+        on_message: Callable[[Received], None] | None = None,
+        trace: Trace | None = None,
     ) -> None:
         self.options = SinkOptions() if options is None else options
         self.counts = Counts()
         self.ca_pem = b""
         self._on_message = on_message
+        self._trace = trace
         self._addresses: list[tuple[str, int]] = []
         self._servers: list[asyncio.Server] = []
-        self._connections: set[Connection] = set()
+        self._connections: set[ServerConnection] = set()
 
     @property
     def port(self) -> int:
@@ -96,12 +102,15 @@ class Sink:
         context = None if certificate is None else certificate.context
         implicit = options.tls == "implicit"
 
-        def open_session() -> Session:
+        def open_session() -> ServerSession:
             self.counts.connections += 1
-            return Session(options, self.counts, deliver, number=self.counts.connections, encrypted=implicit)
+            return ServerSession(options, self.counts, deliver, number=self.counts.connections, encrypted=implicit)
 
-        def accept() -> Connection:
-            return Connection(open_session, context, options.idle_timeout, self._connections)
+        def begin_trace(peer: str) -> SessionTrace | None:
+            return None if self._trace is None else self._trace.session(self.counts.connections, peer)
+
+        def accept() -> ServerConnection:
+            return ServerConnection(open_session, context, options.idle_timeout, self._connections, begin_trace)
 
         loop = asyncio.get_running_loop()
         for listener in listeners:
@@ -144,7 +153,7 @@ class Sink:
 
         return deliver
 
-    def _certificate(self) -> Certificate | None:
+    def _certificate(self) -> ServerCertificate | None:
         if self.options.tls == "none":
             return None
         from batchsend.sink.certificate import make_certificate  # noqa: PLC0415 - cryptography is slow to import

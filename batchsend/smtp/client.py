@@ -11,17 +11,30 @@ The rules that everything below keeps:
     ========  =========================  ======================================================================
     awaited   taken                      means
     ========  =========================  ======================================================================
-    MAIL      2yz, 4yz, 5yz              500, 502, 503 are out of place: no transaction was open
-    RCPT      2yz, 4yz, 5yz              2yz after a refused MAIL, and 500, 502, 503 after an accepted one: out of place
+    MAIL      2yz, 4yz, 5yz              500, 502, 503 are out of place (no transaction was open), unless nothing that
+                                         was said before could be another's: some relays refuse us so
+    RCPT      2yz, 4yz, 5yz              2yz after a refused MAIL: out of place
     DATA      354, 4yz, 5yz              354 although MAIL or RCPT was refused: the lone dot is owed (RFC 2920 §3.1)
     content   2yz, 4yz, 5yz              2yz to a BDAT whose MAIL or RCPT was refused: out of place
-    RSET      2yz                        the server's transaction is gone
+    RSET      2yz; 500, 502, 503         the server's transaction is gone; refused: this session begins nothing more
     dot       2yz, 4yz, 5yz              the lone dot's reply, whatever it is
-    QUIT      221                        the end
+    QUIT      221; 2yz                   the end; any other 2yz: the end of the connection is waited for
     any       421                        the end: nothing from here on was taken (RFC 5321 §3.8)
     ========  =========================  ======================================================================
 
     220, 221, 235 and 3yz are replies to other commands and in place nowhere else.
+
+    Two things that ordinary servers do are not errors, because nothing wrong can follow from taking them so:
+
+    *A surplus 2yz* (a server that answers each message twice; 2yz to DATA; a 2yz when nothing is awaited). While every
+    reply since the last one that has a single place (rule 5) was 2yz, the true replies to all commands since then are
+    among them, in whatever places: all are 2yz, and what counts as accepted was accepted. The surplus is passed over
+    and the reply that is due is awaited. As soon as a refusal is among them, nobody can say whose it is: out of place.
+
+    *A refusal that nothing asked for* is how servers say that they end an idle session (``451 4.4.2 Timeout waiting for
+    data from client``), if it says so itself or the session has been idle for a second: a reply to anything that was
+    sent would have come by then. It ends the session as 421 does, and takes nothing back. The same words in reply to
+    MAIL mean that the two have crossed.
 3.  A reply to something that was not handed out yet is not a reply.
 4.  A transaction is *committed* when the end of its content is handed out. Before, losing the session costs nothing;
     after, only a reply can tell.
@@ -38,8 +51,9 @@ unanswered (RFC 3030 §4.2), with RSET between them. Without PIPELINING the same
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Generic, TypeAlias
 
 from batchsend.outcome import Stage
@@ -53,6 +67,12 @@ _DONE: Final = frozenset(range(200, 300)) - {220, 221, 235}
 _OUT_OF_PLACE: Final = frozenset({500, 502, 503})
 # Refused recipients, less accepted messages, after which a session begins nothing more (rule 6).
 _REFUSALS: Final = 5
+# Replies too many that are passed over in a row: a server may say a thing twice, one that goes on and on is broken.
+_MOST_SURPLUS: Final = 3
+# Seconds after the last reply from which a session counts as idle.
+_IDLE_SECONDS: Final = 1.0
+# How servers say that a session has been idle for too long, or that they are closing it.
+_ABOUT_IDLENESS: Final = re.compile(rb"idle|inactiv|time[ -]?out|timed out|waiting for|clos(?:ing|ed?) ", re.IGNORECASE)
 
 # What RSET, QUIT and the lone dot are for.
 _NO_TRANSACTION: Final[Transaction[Any]] = Transaction(None, mail=b"", rcpt=b"", content=b"")
@@ -75,22 +95,28 @@ class Client(Generic[Key]):
         depth: How many transactions may be unanswered at once. Above 1 the content goes by BDAT, which needs
             PIPELINING and CHUNKING offered.
         max_messages: How many transactions this session may begin; QUIT follows the last one.
+        chunking_works: BDAT is known to be taken by this server. Where it is not, the first one goes alone.
 
     Attributes:
         state: OPEN, QUITTING once QUIT is on its way, CLOSED when no more octets may be sent.
         error: Why the replies cannot be believed any more, or None.
-        closing_reply: The 421 that ended the session, or None.
+        trouble: Why the session was ended although its replies can be believed, or None.
+        closing_reply: The reply that ended the session, or None: 421, or what was said to an idle session.
         begun: How many transactions were begun.
         replies: How many whole replies were taken.
+        chunking_refused: The server offered CHUNKING, and refused the first BDAT: it does not work there.
         unconfirmed: How many of the transactions that were handed back last may have been told another one's reply
             (rule 5). Counts when ``error`` is set.
     """
 
-    def __init__(self, *, pipelining: bool, depth: int = 1, max_messages: int = 100) -> None:
+    def __init__(
+        self, *, pipelining: bool, depth: int = 1, max_messages: int = 100, chunking_works: bool = True
+    ) -> None:
         if depth > 1 and not pipelining:
             raise ValueError("transactions that follow each other unanswered need PIPELINING")
         self.state = _OPEN
         self.error: str | None = None
+        self.trouble: str | None = None
         self.closing_reply: Reply | None = None
         self.begun = 0
         self.replies = 0
@@ -98,6 +124,8 @@ class Client(Generic[Key]):
         self._pipelining = pipelining
         self._depth = depth
         self._chunked = depth > 1
+        self._chunking_works = chunking_works
+        self.chunking_refused = False
         self._max_messages = max_messages
         self._parser = ReplyParser()
         # Who takes the next replies, in order (rule 1): for which transaction, at which stage, and where in the stream
@@ -115,6 +143,9 @@ class Client(Generic[Key]):
         self._reset_owed = False
         self._refusals = 0
         self._quit_wanted = False
+        # Since the last reply that has one place only (rule 5): replies too many, and whether there was a refusal.
+        self._surplus = 0
+        self._refused_since = False
 
     # --- what the caller does -------------------------------------------------------------------------------------
 
@@ -125,7 +156,8 @@ class Client(Generic[Key]):
             return 0
         left = self._max_messages - self.begun
         if self._chunked:
-            return min(self._depth - len(self._unanswered), left)
+            depth = self._depth if self._chunking_works else 1
+            return min(depth - len(self._unanswered), left)
         return min(1, left) if self._opening is None else 0
 
     @property
@@ -142,6 +174,15 @@ class Client(Generic[Key]):
     def awaits(self) -> Stage | None:
         """The stage of the reply awaited next, or None: what a time-out is counted against."""
         return self._awaited[0][2] if self._awaited else None
+
+    @property
+    def probing(self) -> bool:
+        """The first BDAT to a server that is not known to take any is unanswered."""
+        return self._chunked and not self._chunking_works and bool(self._unanswered)
+
+    def unanswered_keys(self) -> Iterable[Key]:
+        """The callers' names of the transactions that are unanswered, in the order of their beginning."""
+        return (transaction.key for transaction in self._unanswered)
 
     def begin(self, transaction: Transaction[Key]) -> None:
         """Begin a transaction; there must be room."""
@@ -171,20 +212,24 @@ class Client(Generic[Key]):
         self._quit_wanted = True
         self._quit_when_possible()
 
-    def receive(self, data: bytes, *, unsent: int = 0) -> list[Transaction[Key]]:
+    def receive(self, data: bytes, *, unsent: int = 0, quiet: float = 0.0) -> list[Transaction[Key]]:
         """Take octets from the server; return the transactions that they decide, in order.
 
         Args:
             data: What the server sent.
             unsent: Octets handed out that have not left yet: nothing among them can have been answered (rule 3).
+            quiet: Seconds since the server's last reply.
         """
         arrived = self._handed - unsent
         for reply in self._parser.feed(data):
             if self.state is _CLOSED:
                 break
             self.replies += 1
-            self._take(reply, arrived)
-        if self._parser.error is not None:
+            self._take(reply, arrived, quiet)
+            quiet = 0.0
+        if self._parser.too_long:
+            self._cut(self._parser.error)
+        elif self._parser.error is not None:
             self._break(self._parser.error)
         finished, self._finished = self._finished, []
         return finished
@@ -235,14 +280,17 @@ class Client(Generic[Key]):
 
     # --- receiving ------------------------------------------------------------------------------------------------
 
-    def _take(self, reply: Reply, arrived: int) -> None:
+    def _take(self, reply: Reply, arrived: int, quiet: float) -> None:
         if reply.code == 421:
             self._close(reply)
             return
         if not self._awaited:
-            self._break(f"a reply to nothing: {reply}")
+            self._take_unasked(reply, quiet)
             return
         handler, transaction, _, end = self._awaited[0]
+        if handler == self._on_mail and reply.code >= 400 and _ABOUT_IDLENESS.search(reply.raw):
+            self._close(reply)  # it was said before MAIL had arrived
+            return
         if end > arrived:
             self._take_early(reply, handler, transaction, end)
             return
@@ -250,6 +298,27 @@ class Client(Generic[Key]):
         handler(reply, transaction)
         if self._held and not self._awaited and self.state is not _CLOSED:
             self._send(*self._held.popleft())
+
+    def _take_unasked(self, reply: Reply, quiet: float) -> None:
+        """Take a reply that nothing asked for: a farewell, a surplus 2yz, or the end of all trust."""
+        code = reply.code
+        if (code >= 400 or code == 221) and (quiet >= _IDLE_SECONDS or _ABOUT_IDLENESS.search(reply.raw)):
+            self._close(reply)
+        elif not self._is_surplus(code):
+            self._break(f"a reply to nothing: {reply}")
+
+    def _is_surplus(self, code: int) -> bool:
+        """Whether a reply is one that may be passed over; see above for why."""
+        if code not in _DONE or self._refused_since or self._chunked or self._surplus >= _MOST_SURPLUS:
+            return False
+        self._surplus += 1
+        return True
+
+    def _anchor(self) -> None:
+        """A reply that has one place only is in its place: so were those before it (rule 5)."""
+        self.unconfirmed = 0
+        self._surplus = 0
+        self._refused_since = False
 
     def _take_early(self, reply: Reply, handler: _Handler, transaction: Transaction[Any], end: int) -> None:
         """Take a reply to what has not left whole: in place only where content is refused while it is being sent."""
@@ -269,7 +338,7 @@ class Client(Generic[Key]):
         if code in _DONE:
             transaction.opened = True
             transaction.stage = _RCPT
-        elif code >= 400 and code not in _OUT_OF_PLACE:
+        elif code >= 400 and (code not in _OUT_OF_PLACE or not self.unconfirmed):
             self._refuse(transaction, _MAIL, reply)
         else:
             self._misplaced(reply, "MAIL")
@@ -280,8 +349,8 @@ class Client(Generic[Key]):
         if code in _DONE and not refused:
             transaction.stage = _CONTENT if self._chunked else _DATA
             if self._chunked and reply.raw.startswith(b"2.1.5"):
-                self.unconfirmed = 0
-        elif code >= 400 and (refused or code not in _OUT_OF_PLACE):
+                self._anchor()
+        elif code >= 400:
             self._refuse(transaction, _RCPT, reply)
         else:
             self._misplaced(reply, "RCPT")
@@ -289,7 +358,8 @@ class Client(Generic[Key]):
     def _on_data(self, reply: Reply, transaction: Transaction[Key]) -> None:
         refused = transaction.reply is not None
         if reply.code == 354:
-            self.unconfirmed = 0
+            self._anchor()
+            self._refused_since = refused
             self._opening = None
             if refused:
                 self._send(END_OF_DATA, self._on_lone_dot, _NO_TRANSACTION, _CONTENT)
@@ -299,8 +369,12 @@ class Client(Generic[Key]):
                 self._commit(transaction)
                 self._send(dot_stuffed(transaction.content), self._on_content, transaction, _CONTENT)
         elif reply.code >= 400 and (refused or reply.code not in _OUT_OF_PLACE):
+            self._refused_since = True
             transaction.refuse(_DATA, reply)
             self._end_opening(transaction)
+        elif not refused and self._is_surplus(reply.code):
+            # Of these commands the answers are still to come: the content's was there already.
+            self._awaited.appendleft((self._on_data, transaction, _DATA, self._handed))
         else:
             self._misplaced(reply, "DATA")
         self._quit_when_possible()
@@ -310,18 +384,31 @@ class Client(Generic[Key]):
         refused = transaction.reply is not None
         if code in _DONE and not refused:
             transaction.reply = reply
+            self._chunking_works = True
         elif code >= 400 and (refused or not self._chunked or code not in _OUT_OF_PLACE):
+            self._refused_since = True
             transaction.refuse(_CONTENT, reply)
+        elif self._chunked and not self._chunking_works and (code in _OUT_OF_PLACE or code == 504):
+            # The first BDAT went alone, so this is about it. Where the command is not known, its content was taken for
+            # commands: nothing can follow in this session.
+            self.chunking_refused = True
+            self._close(reply)
+            return
         else:
             self._misplaced(reply, "BDAT" if self._chunked else "the content")
             return
         self._hand_back(transaction)
 
     def _on_reset(self, reply: Reply, _: Transaction[Key]) -> None:
-        if reply.code not in _DONE:
+        if reply.code in _OUT_OF_PLACE:
+            # The count is right, but the transaction may still be there: what follows goes to another session. If it
+            # is another command's reply, the one to QUIT will not be in its place.
+            self._refused_since = True
+            self.finish()
+        elif reply.code not in _DONE:
             self._misplaced(reply, "RSET")
         elif self._chunked and b"reset" in reply.raw.lower():
-            self.unconfirmed = 0
+            self._anchor()
 
     def _on_lone_dot(self, reply: Reply, _: Transaction[Key]) -> None:
         if reply.code < 400 and reply.code not in _DONE:
@@ -329,8 +416,11 @@ class Client(Generic[Key]):
 
     def _on_quit(self, reply: Reply, _: Transaction[Key]) -> None:
         if reply.code == 221:
-            self.unconfirmed = 0
+            self._anchor()
             self.state = _CLOSED
+        elif self._is_surplus(reply.code):
+            # Either how this server says goodbye, or a reply too many: the end of the connection, or 221, will follow.
+            self._awaited.append((self._on_quit, _NO_TRANSACTION, _MAIL, self._handed))
         else:
             self._misplaced(reply, "QUIT")
 
@@ -341,6 +431,7 @@ class Client(Generic[Key]):
         self._committing.append(transaction)
 
     def _refuse(self, transaction: Transaction[Key], stage: Stage, reply: Reply) -> None:
+        self._refused_since = True
         transaction.refuse(stage, reply)
         if self._held:
             # Lockstep: RCPT and DATA of a refused transaction need not be sent at all.
@@ -374,6 +465,12 @@ class Client(Generic[Key]):
             self.error = error
             for transaction in self._unanswered:
                 transaction.reply = None  # a refusal that other replies were still to follow: it may be another's
+            self._end()
+
+    def _cut(self, trouble: str | None) -> None:
+        # Nothing more is read, but what was read is in order: what was answered stands.
+        if self.state is not _CLOSED:
+            self.trouble = trouble
             self._end()
 
     def _close(self, closing_reply: Reply) -> None:

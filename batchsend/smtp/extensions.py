@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+KEYWORDS: Final = {
+    "pipelining": "PIPELINING",
+    "chunking": "CHUNKING",
+    "eight_bit_mime": "8BITMIME",
+    "smtputf8": "SMTPUTF8",
+    "starttls": "STARTTLS",
+    "dsn": "DSN",
+    "require_tls": "REQUIRETLS",
+}
+"""The keywords that a server offers or does not, and that take no argument, by their attributes of `Extensions`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

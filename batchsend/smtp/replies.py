@@ -6,6 +6,8 @@ import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from batchsend.display import printable
+
 MAX_LINE: Final = 8 * 1024
 """Octets of one reply line. RFC 5321 §4.5.3.1.5 asks for 512; real servers' explanations are longer."""
 
@@ -51,10 +53,7 @@ class Reply(NamedTuple):
     @property
     def text(self) -> str:
         """The text, safe to print: what is not UTF-8 and every control character but LF is escaped."""
-        text = self.raw.decode("utf-8", "backslashreplace")
-        if text.isprintable():
-            return text
-        return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+        return printable(self.raw.decode("utf-8", "backslashreplace"), keep="\n")
 
     def __str__(self) -> str:
         """Code and text on one line, for messages."""
@@ -65,6 +64,10 @@ class _MalformedError(Exception):
     """The stream left the grammar; caught by the parser that raises it."""
 
 
+class _TooLongError(_MalformedError):
+    """A line is longer than what is read of one."""
+
+
 class ReplyParser:
     """Cuts a stream of octets into replies.
 
@@ -73,10 +76,13 @@ class ReplyParser:
 
     Attributes:
         error: Why the stream cannot be read on, or None.
+        too_long: The stream is not read on only because a line is longer than what is read of one. That says nothing
+            about the replies before it: they are in order.
     """
 
     def __init__(self) -> None:
         self.error: str | None = None
+        self.too_long = False
         self._partial = b""
         self._known: dict[bytes, Reply] = {}
         self._lines: list[bytes] = []
@@ -111,6 +117,7 @@ class ReplyParser:
                 _check(self._partial, MAX_LINE + 1)  # a CR may be there already
         except _MalformedError as error:
             self.error = str(error)
+            self.too_long = isinstance(error, _TooLongError)
         return replies
 
     def _take(self, line: bytes, replies: list[Reply]) -> None:
@@ -120,7 +127,9 @@ class ReplyParser:
         code = last if last is not None else _CONTINUED.get(line[:4])
         if code is None:
             raise _MalformedError(f"not a reply: {line[:40]!r}")
-        if self._lines and code != self._code:
+        # RFC 5321 §4.2.1: all lines bear the same code. Some servers mix two refusals, and mean the last one; of a
+        # reply that is half a refusal nobody can say what it means.
+        if self._lines and code != self._code and (code // 100 != self._code // 100 or code < 400):
             raise _MalformedError(f"one reply with two codes, {self._code} and {code}")
         self._size += len(line)
         if self._size > MAX_REPLY:
@@ -142,4 +151,4 @@ def _check(line: bytes, most: int) -> None:
     if b"\n" in line[: MAX_LINE + 2]:
         raise _MalformedError("a reply line ends in a bare LF")
     if len(line) > most:
-        raise _MalformedError(f"a reply line is longer than {MAX_LINE} octets")
+        raise _TooLongError(f"a reply line is longer than {MAX_LINE} octets")

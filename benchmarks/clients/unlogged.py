@@ -34,8 +34,12 @@ class NullLedger:
     def flush(self) -> None:
         self._unwritten = False
 
-    def withdraw(self, record: int) -> None:
+    def withdraw(self, record: int, attempt: int) -> None:
         pass
+
+    def look(self) -> str | None:
+        """Nothing can be wrong with what is not there."""
+        return None
 
     def end(self, *_: object) -> None:
         pass

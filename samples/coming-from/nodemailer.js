@@ -1,4 +1,4 @@
-// A pooled Nodemailer transport sending to a list. nodemailer.toml does the same job; the README has a table of all
+// A pooled Nodemailer transport sending to a list. nodemailer.toml does the same job; the manual has a table of all
 // of the pool's options.
 //
 //   npm install nodemailer && node nodemailer.js smtp.example.com 587

@@ -26,6 +26,7 @@ from benchmarks.process import execute
 from benchmarks.rest import rest_endpoint
 from benchmarks.work import CATALOGUE, NEWSLETTER, NOTICE, STATEMENT, Work
 from tests.cli.commandline import serving
+from tests.servers import requirements
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +82,7 @@ def job(folder: Path, place: Place, work: Work = NOTICE, **options: int) -> Job:
 def require(contestant: Contestant) -> Contestant:
     """A rival need not be there."""
     if (missing := contestant.missing()) is not None:
-        pytest.skip(missing)
+        requirements.missing(missing)
     return contestant
 
 
@@ -166,7 +167,7 @@ def test_the_imports_alone_send_nothing(tmp_path: Path, server: Server) -> None:
 @pytest.mark.parametrize("name", ["aiohttp_posts", "httpx_posts"])
 def test_every_post_is_in_the_endpoints_log(tmp_path: Path, name: str) -> None:
     if shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin") is None:
-        pytest.skip("there is no nginx")
+        requirements.missing("there is no nginx")
     client = require(Program(name, name.removesuffix("_posts")))
     with rest_endpoint() as endpoint:
         client.run(job(tmp_path, Place(endpoint.host, endpoint.port, endpoint.accepted)))

@@ -1,4 +1,4 @@
-"""The figures: kept whole, compared round by round, held against the targets; README and picture say what they say."""
+"""The figures: kept whole, compared round by round, held against the targets; documents and picture say them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from benchmarks.__main__ import RESULTS
+from benchmarks.documents import PERFORMANCE, README, fill, headline, section
 from benchmarks.figures import Figures, Outcome, Timing
 from benchmarks.picture import draw
-from benchmarks.readme import BEGINNING, END, README, fill, section
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.table import outcome_lines, target_lines
 from benchmarks.targets import TARGETS, Target, account
@@ -97,11 +97,12 @@ def test_the_picture_has_a_bar_for_each_and_both_kinds_of_light() -> None:
     assert ET.fromstring(draw(Figures())).attrib["height"] == "0"
 
 
-def test_the_readme_is_filled_between_its_marks_and_nowhere_else() -> None:
-    text = f"before\n{BEGINNING}\nold\n{END}\nafter\n"
+def test_a_document_is_filled_between_its_marks_and_nowhere_else() -> None:
+    beginning, end = "<!-- generated: figures -->\n", "<!-- /generated -->\n"
+    text = f"before\n{beginning}old\n{end}between\n<!-- generated: keys -->\nkept\n{end}after\n"
     filled = fill(text, everything())
-    assert filled.startswith(f"before\n{BEGINNING}\n![")
-    assert filled.endswith(f"{END}\nafter\n")
+    assert filled.startswith(f"before\n{beginning}![")
+    assert filled.endswith(f"{end}between\n<!-- generated: keys -->\nkept\n{end}after\n")
     assert "old" not in filled
     assert "| batchsend | 1,000 | 500 |" in filled
     assert fill(filled, everything()) == filled
@@ -109,12 +110,18 @@ def test_the_readme_is_filled_between_its_marks_and_nowhere_else() -> None:
         fill("nothing here", everything())
 
 
-def test_the_readme_says_what_was_measured() -> None:
-    """Its figures are those of results.json: what is there is what `python -m benchmarks --render` writes."""
-    text = README.read_text()
+def test_the_headline_compares_the_whole_job_with_the_usual_clients() -> None:
+    said = " ".join(headline(everything()).split())
+    assert "**500 messages a second**: 1.0 times as many as Nodemailer's pool, 1.0 times as many as aiosmtplib" in said
+    assert "50 ms away, over 5 connections, it is **500**" in said
+    assert "Nothing has been measured" in headline(Figures())
+
+
+def test_the_documents_say_what_was_measured() -> None:
+    """Their figures are those of results.json: what is there is what `python -m benchmarks --render` writes."""
     figures = Figures.load(RESULTS)
-    assert section(figures) in text
-    assert fill(text, figures) == text
+    assert headline(figures) in README.read_text()
+    assert section(figures) in PERFORMANCE.read_text()
 
 
 def test_the_picture_shows_what_was_measured() -> None:

@@ -49,10 +49,8 @@ def test_a_postfix_near_far_and_with_credentials(tmp_path: Path) -> None:
 
 
 def test_without_the_servers_the_scenario_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether that would skip a test or fail it: here it is neither."""
+    """What would skip a test says here that there is nothing to measure."""
     monkeypatch.setattr("tests.servers.requirements.os.geteuid", lambda: 1000)
-    for state in ("", "true"):
-        monkeypatch.setenv("CI", state)
-        for setting in (smtp_sink_and_rest, postfix_at(0.01)):
-            with pytest.raises(UnavailableError), setting():
-                pass
+    for setting in (smtp_sink_and_rest, postfix_at(0.01)):
+        with pytest.raises(UnavailableError), setting():
+            pass

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks.documents import PERFORMANCE
 from benchmarks.figures import Figures, Outcome
-from benchmarks.readme import README
 from tests.cli.commandline import ROOT, WITHIN
 from tests.servers import requirements
 
@@ -26,7 +26,7 @@ def benchmarks(*options: str | Path) -> subprocess.CompletedProcess[str]:
 def test_one_scenario_in_small(tmp_path: Path) -> None:
     requirements.program("smtp-sink")
     requirements.namespaces()
-    output, readme = tmp_path / "results.json", README.read_text()
+    output, document = tmp_path / "results.json", PERFORMANCE.read_text()
     Figures("2026-01-02", outcomes={"tls": Outcome("tls", "from another day", 20)}).save(output, [])
     ran = benchmarks("--only", "journal", "--messages", "40", "--rounds", "1", "--output", output)
     assert (ran.returncode, ran.stderr) == (0, "")
@@ -35,4 +35,4 @@ def test_one_scenario_in_small(tmp_path: Path) -> None:
     assert [len(timing.taken) for timing in figures.outcomes["journal"].timings] == [1, 1]
     assert "journal and log against none" in ran.stdout
     assert output.with_suffix(".svg").exists()
-    assert README.read_text() == readme, "the figures of a trial are not the project's"
+    assert PERFORMANCE.read_text() == document, "the figures of a trial are not the project's"

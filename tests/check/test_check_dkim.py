@@ -6,8 +6,7 @@ import base64
 from typing import TYPE_CHECKING
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
-from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_ec
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -20,8 +19,6 @@ from tests.check.harness import ask, found, kinds
 if TYPE_CHECKING:
     from tests.check.name_server import Zone
 
-pytestmark = pytest.mark.anyio
-
 NAME = "s1._domainkey.example.com"
 BEYOND = {"dkim-short", "dkim-ed25519", "dkim-testing"}
 
@@ -32,9 +29,11 @@ def rsa(bits: int, form: PublicFormat = PublicFormat.SubjectPublicKeyInfo) -> st
     return base64.b64encode(key.public_bytes(Encoding.DER, form)).decode()
 
 
-ED25519 = base64.b64encode(Ed25519PrivateKey.generate().public_key().public_bytes_raw()).decode()
+# The keys are the same in every process: they are in the names of tests, which processes that share the work compare.
+SEED = bytes(range(32))
+ED25519 = base64.b64encode(Ed25519PrivateKey.from_private_bytes(SEED).public_key().public_bytes_raw()).decode()
 CURVE = base64.b64encode(
-    generate_ec(SECP256R1()).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    derive_private_key(4711, SECP256R1()).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 ).decode()
 
 

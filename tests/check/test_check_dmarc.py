@@ -14,8 +14,6 @@ from tests.check.name_server import BROKEN
 if TYPE_CHECKING:
     from tests.check.name_server import Zone
 
-pytestmark = pytest.mark.anyio
-
 NAME = "_dmarc.example.com TXT"
 REPORTS = "rua=mailto:d@example.com"
 

@@ -39,6 +39,30 @@ def test_addresses_that_are_none_by_line(tmp_path: Path) -> None:
     assert {finding.severity for finding in bad} == {Severity.WARNING}
 
 
+def test_what_is_around_an_address_is_taken_off_and_said_once(tmp_path: Path) -> None:
+    rows = "email,name\n a@example.com,A\nb@example.com\u00a0,B\n"
+    rows += "'c@example.com,C\nmailto:d@example.com,D\ne@example.com,E\n"
+    check = records_check(tmp_path, rows, message='to = "{{ name }} <{{ email }}>"')
+    records, messages = check.run()
+    finding = found("address-cleaned", records)
+    assert (finding.severity, finding.count, finding.lines) == (Severity.NOTE, 4, (2, 3, 4, 5))
+    assert check.counted.ready == 5
+    assert "address-bad" not in kinds(records, messages)
+
+
+def test_an_address_is_one_however_it_is_quoted(tmp_path: Path) -> None:
+    (tmp_path / "stop.txt").write_text("gone@example.org\n")
+    rows = '{"email": "u@example.org", "name": "A"}\n{"email": "\\"u\\"@example.org", "name": "B"}\n'
+    (tmp_path / "r.jsonl").write_text(rows + '{"email": "\\"gone\\"@example.org", "name": "C"}\n')
+    records_check(tmp_path, delivery='suppress = ["stop.txt"]')
+    campaign = tmp_path / "campaign.toml"
+    campaign.write_text(campaign.read_text().replace("recipients.csv", "r.jsonl"))
+    check = RecordsCheck(load(campaign, resolve_credentials=False), limit=None)
+    records, _ = check.run()
+    assert found("address-duplicate", records).lines == (2,)
+    assert check.counted.suppressed == 1
+
+
 def test_a_record_without_the_field_that_holds_the_address(tmp_path: Path) -> None:
     finding = found("address-bad", *look_at(tmp_path, "email,name\na@example.com,A\n", top='recipient_field = "post"'))
     assert "'post'" in finding.what
@@ -56,6 +80,12 @@ def test_a_missing_field_is_named(tmp_path: Path) -> None:
     finding = found("field-missing", records)
     assert "'name' is undefined" in finding.what
     assert (finding.count, finding.lines) == (2, (2, 4))
+
+
+def test_a_missing_field_is_known_by_its_kind_and_not_by_its_words(tmp_path: Path) -> None:
+    rows = "email,name,where\na@example.com,A,nowhere is undefined.html\n"
+    records, _ = look_at(tmp_path, rows, message='reply_to = "{% include where %}"')
+    assert "is undefined" in found("record-invalid", records).what
 
 
 def test_an_empty_field_that_a_template_shows(tmp_path: Path) -> None:
@@ -121,6 +151,22 @@ def test_suppressed_records_are_counted_and_not_looked_at(tmp_path: Path) -> Non
     records, _ = look_at(tmp_path, f"{GOOD}c@gmial.com,C\n", delivery='suppress = ["stop.txt"]')
     assert kinds(records) == set()
     assert (records.facts["ready to send"], records.facts["suppressed"]) == ("2", "1")
+    assert records.facts["suppression lists"] == "stop.txt 1"
+
+
+def test_a_suppression_list_without_entries_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "stop.txt").write_text("# nobody yet\n")
+    finding = found("suppression-empty", *look_at(tmp_path, GOOD, delivery='suppress = ["stop.txt"]'))
+    assert finding.severity is Severity.WARNING
+    assert "stop.txt has no entries" in finding.what
+
+
+def test_the_column_of_a_suppression_list_is_the_one_that_the_campaign_names(tmp_path: Path) -> None:
+    (tmp_path / "stop.csv").write_text("email,Former\nx@example.com,a@example.com\n")
+    for listed, suppressed in (('"stop.csv"', 0), ('{ file = "stop.csv", field = "Former" }', 1)):
+        check = records_check(tmp_path, GOOD, delivery=f"suppress = [{listed}]")
+        check.run()
+        assert check.counted.suppressed == suppressed
 
 
 @pytest.mark.parametrize(
@@ -158,7 +204,7 @@ def test_a_limit_leaves_the_rest_unread(tmp_path: Path) -> None:
 def test_what_is_kept_does_not_grow_with_what_is_wrong(tmp_path: Path) -> None:
     """Of thousands of bad records, all different in their values, one finding and ten lines are left."""
     rows = "".join(f"no address {number},{number}\n" for number in range(5000))
-    rows += "".join(f"x{number}@example.com,n,{'y,' * (number % 500)}\n" for number in range(1000))
+    rows += "".join(f"x{number}@example.com,n,{'y,' * (1 + number % 500)}y\n" for number in range(1000))
     records, _ = look_at(tmp_path, f"email,name\na@example.com,A\n{rows}")
     finding = found("address-bad", records)
     assert (finding.count, len(finding.lines)) == (5000, 10)

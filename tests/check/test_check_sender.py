@@ -12,8 +12,6 @@ from batchsend.check.sender import SenderCheck
 from tests.check.harness import ask, found, kinds
 from tests.check.name_server import BROKEN, SILENT, NameServer, Zone
 
-pytestmark = pytest.mark.anyio
-
 
 def zone(**more: list[str]) -> Zone:
     """A domain with everything as it should be, but for what is given."""

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from batchsend.campaign import Tls
     from batchsend.check.records import Counted
 
-pytestmark = pytest.mark.anyio
-
 USER, PASSWORD = Secret("user"), Secret("secret")
 TALK: list[Step] = [
     *[step for _ in range(5) for step in (Expect("NOOP"), reply("250 here"))],
@@ -146,7 +144,7 @@ async def test_every_address_is_tried_and_one_that_works_is_enough(
         async def addresses(_: object) -> object:
             return loop_addresses
 
-        monkeypatch.setattr("batchsend.delivery.connector._Route.addresses", addresses)
+        monkeypatch.setattr("batchsend.delivery.connector.Connector.addresses", addresses)
         (section,) = await look(tmp_path, Server(host="localhost", port=sink.port, tls="none"))
     finding = found("server-connect", section)
     assert (finding.severity, finding.where) == (Severity.NOTE, f"localhost:{sink.port} (127.0.0.2)")

@@ -8,8 +8,6 @@ from batchsend.check.authentication import State
 from tests.check.harness import ask, found, kinds
 from tests.check.name_server import BROKEN, Zone
 
-pytestmark = pytest.mark.anyio
-
 MAIL = {"example.com MX": ["10 mail.example.com."], "mail.example.com A": ["192.0.2.1"]}
 DMARC = {
     "_dmarc.example.com TXT": ["v=DMARC1; p=reject; rua=mailto:d@example.com"],

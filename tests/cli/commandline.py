@@ -50,9 +50,13 @@ def invoke(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> Ended:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """The environment of a process of its own: it finds this checkout, wherever it is started."""
+    """The environment of a process of its own: it finds this checkout, wherever it is started.
+
+    What this process was told to look at first, such as the compiled modules, comes before the checkout there too.
+    """
     kept = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR", "COLUMNS"}}
-    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **variables}
+    path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(ROOT)]))
+    return {**kept, "PYTHONPATH": path, "PYTHONWARNINGS": "error", **variables}
 
 
 def process(*arguments: str | Path, **options: Any) -> subprocess.Popen[str]:

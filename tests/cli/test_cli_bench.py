@@ -95,7 +95,7 @@ def test_never_more_than_the_messages_allowed(capsys: Capture) -> None:
         assert sink.counts.messages <= 11
         before = sink.counts.connections
         said = complaint(bench(capsys, sink, "--messages", "9"))
-        assert "9 messages are too few for 6 grid" in said
+        assert "9 messages are too few for 6 points" in said
         assert sink.counts.connections == before, "nothing was asked of the server"
 
 
@@ -117,11 +117,11 @@ def test_credentials_in_the_url_are_refused_and_not_shown(capsys: Capture) -> No
 
 
 @pytest.mark.parametrize("value", ["", "0", "1,,2", "1,x", "-1", "1001", "1.5", "99999999999"])
-def test_the_ladder_is_whole_numbers(capsys: Capture, value: str) -> None:
+def test_the_points_are_whole_numbers(capsys: Capture, value: str) -> None:
     assert "expected whole numbers from 1 to 1000" in complaint(invoke(capsys, "bench", f"--max-connections={value}"))
 
 
-def test_without_chunking_depth_is_not_climbed(capsys: Capture) -> None:
+def test_without_chunking_a_depth_above_1_is_not_measured(capsys: Capture) -> None:
     with serving(Sink(SinkOptions(chunking=False))) as sink:
         told = found(bench(capsys, sink, "--messages", "100", "--json"))
     assert grid(told) == [(1, 1), (5, 1), (20, 1)]
@@ -135,7 +135,7 @@ def test_without_pipelining_that_is_what_is_said(capsys: Capture) -> None:
     assert "offers no PIPELINING: each message costs four round trips" in result.output
 
 
-def test_a_server_that_limits_connections_ends_the_climb(capsys: Capture) -> None:
+def test_a_server_that_limits_connections_ends_the_bench(capsys: Capture) -> None:
     """What it was asked for beyond that is said; the grid above are not tried."""
 
     def two(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
@@ -153,7 +153,7 @@ def test_a_server_that_limits_connections_ends_the_climb(capsys: Capture) -> Non
     assert any("allowed 2 connections" in sentence for sentence in told["advice"]["sentences"])
 
 
-def test_a_server_that_throttles_ends_the_climb_with_a_rate(capsys: Capture) -> None:
+def test_a_server_that_throttles_ends_the_bench_with_a_rate(capsys: Capture) -> None:
     refused = False
 
     def once(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
@@ -228,8 +228,8 @@ def test_or_from_a_campaign_with_its_limits_and_sender(
     received: list[Received] = []
     options = SinkOptions(require_auth=True, username="app", password="s3cr3t-k3y", max_messages=4)
     with serving(Sink(options, on_message=received.append)) as sink:
-        ladder = ("--max-connections", "1,2", "--depth", "1,2", "--messages", "60", "--json")
-        result = bench(capsys, sink, "--campaign", campaign, *ladder)
+        points = ("--max-connections", "1,2", "--depth", "1,2", "--messages", "60", "--json")
+        result = bench(capsys, sink, "--campaign", campaign, *points)
     assert result.code == 0
     assert {message.reverse_path for message in received} == {"from@example.com"}
     assert {message.user for message in received} == {"app"}

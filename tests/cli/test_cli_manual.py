@@ -1,7 +1,8 @@
-"""The manual page and the shells' completion: made from the commands themselves, and what man and the shells take."""
+"""The manual: its pages, the page for man(1), and the shells' completion, made from the commands themselves."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,12 @@ import pytest
 
 from batchsend.campaign.reference import reference
 from batchsend.cli import batchsend
+from batchsend.cli.manual import plain, subjects
 from batchsend.cli.roff import Page
 from batchsend.outcome import DeliveryResult
-from tests.cli.commandline import WITHIN, ended, environment, invoke, process
+from batchsend.version import __version__, compiled
+from tests.cli.commandline import ROOT, WITHIN, complaint, ended, environment, invoke, process
+from tests.cli.terminal import Terminal
 from tests.servers.requirements import program
 
 if TYPE_CHECKING:
@@ -21,13 +25,13 @@ if TYPE_CHECKING:
 Capture = pytest.CaptureFixture[str]
 
 
-def manual(capsys: Capture) -> str:
-    result = invoke(capsys, "manual")
+def man_page(capsys: Capture) -> str:
+    result = invoke(capsys, "manual", "--man")
     assert (result.code, result.errors) == (0, "")
     return result.output
 
 
-def plain(page: str) -> str:
+def read_by_man(page: str) -> str:
     """The page as a person reads it, in one line."""
     shown = subprocess.run(
         [program("mandoc"), "-Tutf8", "-Owidth=200"],
@@ -43,16 +47,77 @@ def plain(page: str) -> str:
     return " ".join(bare.split())
 
 
+def test_without_a_subject_the_subjects_are_listed(capsys: Capture) -> None:
+    listed = invoke(capsys, "manual")
+    assert listed.code == 0
+    pages = {path.stem for path in (ROOT / "batchsend" / "manual").glob("*.md")} - {"README"}
+    assert set(subjects()) == pages, "every page is in the index, and every entry of the index is a page"
+    for subject, about in subjects().items():
+        assert re.search(rf"^  {subject} +{re.escape(about)}$", listed.output, re.MULTILINE)
+
+
+@pytest.mark.parametrize("subject", subjects())
+def test_a_page_in_a_pipe_is_plain(capsys: Capture, subject: str) -> None:
+    page = invoke(capsys, "manual", subject)
+    assert (page.code, page.errors) == (0, "")
+    assert page.output.startswith("# ")
+    prose = re.sub(r"^```.*?^```|`[^`\n]+`", "", page.output, flags=re.DOTALL | re.MULTILINE)
+    assert not re.search(r"<!--|</?picture|\]\((?!https:)|\x1b", prose), "nothing that only a browser can show"
+
+
+def test_a_link_to_another_page_names_the_command() -> None:
+    text = (
+        "See [resuming](resuming.md), [what is certain](resuming.md#what-is-certain), [`a.py`](../../samples/a.py).\n"
+    )
+    assert plain(f"<!-- checked -->\n![A picture](../x.png)\n\n{text}") == (
+        "See resuming, what is certain (batchsend manual resuming), `a.py`.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("campain", "did you mean campaign?"),
+        ("resume", "resume is part of: batchsend manual resuming"),
+        ("DKIM", "DKIM is part of: batchsend manual messages"),
+        ("xyzzy", "the subjects are campaign, lists,"),
+    ],
+)
+def test_a_slip_is_answered_with_what_was_meant(capsys: Capture, word: str, meant: str) -> None:
+    told = complaint(invoke(capsys, "manual", word))
+    assert "the manual has no page about" in told
+    assert meant in told
+
+
+def test_a_page_on_a_terminal_is_rendered_and_paged(tmp_path: Path) -> None:
+    pager = tmp_path / "pager"
+    pager.write_text("#!/bin/sh\nprintf 'paged\\n'\ncat\n")
+    pager.chmod(0o700)
+    with Terminal("manual", "resuming", columns=90, rows=200, PAGER=str(pager)) as terminal:
+        assert terminal.end() == 0
+        shown = "\n".join(terminal.rows)
+    assert "paged" in shown
+    assert "Resuming: continuing after an interruption" in shown
+    assert "# Resuming" not in shown
+    assert "| --- |" not in shown
+
+
+def test_man_has_no_subject(capsys: Capture) -> None:
+    told = complaint(invoke(capsys, "manual", "lists", "--man"))
+    assert "--man is one page about everything" in told
+    assert "leave the subject out" in told
+
+
 def test_man_finds_nothing_to_complain_of(capsys: Capture) -> None:
     lint = subprocess.run(
-        [program("mandoc"), "-Tlint", "-Wwarning"], input=manual(capsys), capture_output=True, text=True, check=False
+        [program("mandoc"), "-Tlint", "-Wwarning"], input=man_page(capsys), capture_output=True, text=True, check=False
     )
     complaints = [line for line in lint.stdout.splitlines() if "missing date" not in line]
     assert complaints == []
 
 
-def test_the_manual_has_every_command_option_key_and_field(capsys: Capture) -> None:
-    page = plain(manual(capsys))
+def test_the_page_for_man_has_every_command_option_key_and_field(capsys: Capture) -> None:
+    page = read_by_man(man_page(capsys))
     context = click.Context(batchsend, info_name="batchsend")
     for name in batchsend.list_commands(context):
         command = batchsend.get_command(context, name)
@@ -94,6 +159,7 @@ def test_each_shell_takes_its_script(capsys: Capture, tmp_path: Path) -> None:
         ("batchsend s", 1, "send"),
         ("batchsend send --max-c", 2, "--max-connections"),
         ("batchsend completion z", 2, "zsh"),
+        ("batchsend manual res", 2, "resuming"),
     ],
 )
 def test_words_are_completed(words: str, last: int, expected: str) -> None:
@@ -105,4 +171,5 @@ def test_words_are_completed(words: str, last: int, expected: str) -> None:
 
 def test_the_package_runs_as_a_module() -> None:
     result = ended(process("--version"))
-    assert (result.code, result.output.split()[0]) == (0, "batchsend")
+    kind = "compiled" if compiled() else "pure Python"
+    assert (result.code, result.output) == (0, f"batchsend {__version__} ({kind})\n")

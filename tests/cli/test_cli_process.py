@@ -11,6 +11,7 @@ import struct
 import subprocess
 import termios
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,7 +34,6 @@ from tests.tools.faulty import ACCEPT, Action, Then, drop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 MANY = "email,name\n" + "".join(f"r{number}@example.com,N\n" for number in range(1, 20_001))
 
@@ -54,7 +54,7 @@ def silent_at_the_end(connection: int, transaction: int, stage: Stage, recipient
     return drop(Then.SILENCE, succeeds=True) if transaction == 5 and stage is Stage.CONTENT else ACCEPT
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_one_signal_ends_the_run_in_order(tmp_path: Path, number: signal.Signals, code: int) -> None:
     """Nothing new is sent, replies are awaited, nothing is in doubt; the log says what the server says."""
     with serving(CountingServer(well_behaved)) as server:
@@ -106,6 +106,50 @@ def test_a_signal_while_standard_input_is_silent(tmp_path: Path) -> None:
             running.communicate()
     assert code == 143
     assert len(outcomes(tmp_path / "results.jsonl")) == 3
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize("options", [("--no-spool",), ("--no-spool", "--dry-run"), ()])
+def test_a_signal_before_standard_input_has_said_anything(
+    tmp_path: Path, number: signal.Signals, code: int, options: tuple[str, ...]
+) -> None:
+    """The first one is heeded wherever the program waits: while all is kept, while it is opened, in a rehearsal."""
+    campaign = make_campaign(tmp_path)
+    running = process("send", campaign, "--recipients", "-", *options, stdin=subprocess.PIPE)
+    wait_until(lambda: reads_standard_input(running.pid))
+    running.send_signal(number)
+    try:
+        ended_with = running.wait(timeout=10)
+        _, errors = running.communicate()
+    finally:
+        running.kill()
+    assert ended_with in (code, -number)
+    assert "Traceback" not in errors
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["campaign.toml", "recipients.csv"]
+
+
+def reads_standard_input(pid: int) -> bool:
+    """Whether a thread of a process waits in read(0, …)."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        words = (task / "syscall").read_text().split()
+        if words[:2] == ["0", "0x0"]:
+            return True
+    return False
+
+
+def test_who_has_hangups_ignored_is_not_stopped_by_one(tmp_path: Path) -> None:
+    """As under nohup(1)."""
+    with serving(CountingServer(well_behaved)) as server:
+        campaign = make_campaign(tmp_path, MANY)
+        running = process(
+            *("send", campaign, "--limit", "2000", "--server", url(server), "--json"),
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+        )
+        wait_until(lambda: len(server.accepted) > 100)
+        running.send_signal(signal.SIGHUP)
+        result = ended(running)
+    assert result.code == 0
+    assert len(server.accepted) == 2000
 
 
 def test_recipients_from_standard_input(tmp_path: Path) -> None:
@@ -203,7 +247,8 @@ def test_a_full_disk_stops_the_run_with_what_to_do(tmp_path: Path) -> None:
 
 
 def test_the_sink_serves_until_it_is_interrupted_and_counts(tmp_path: Path) -> None:
-    running = process("sink", "--port", "0", "--json", "--reject", "b@*", "--maildir", tmp_path / "mail")
+    maildir, trace = ("--maildir", tmp_path / "mail"), tmp_path / "trace"
+    running = process("sink", "--port", "0", "--json", "--reject", "b@*", *maildir, "--trace", trace)
     assert running.stderr is not None
     listening = running.stderr.readline()
     port = listening.split("port ")[1].split(";")[0]
@@ -216,3 +261,4 @@ def test_the_sink_serves_until_it_is_interrupted_and_counts(tmp_path: Path) -> N
     counts = json.loads(counted.output)
     assert (counts["messages"], counts["rejected"]) == (2, 1)
     assert len(list((tmp_path / "mail" / "new").iterdir())) == 2
+    assert trace.read_text().count("RCPT TO:<") == 3

@@ -198,6 +198,17 @@ def test_suppressed_recipients_are_not_sent_to_and_are_no_failure(
     assert ended.code == 0
     assert server.recipients == ["a@example.com", "c@example.com"]
     assert statuses(tmp_path / "results.jsonl")[2] == "suppressed"
+    assert f"{tmp_path / 'gone.txt'}: 1 entry, not written to" in ended.errors
+    run = json.loads((tmp_path / "results.jsonl").read_text().splitlines()[0])["run"]
+    assert run["suppress"] == [{"path": str(tmp_path / "gone.txt"), "entries": 1}]
+
+
+def test_a_suppression_list_without_entries_is_a_warning(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+    (tmp_path / "gone.txt").write_text("# nobody\n")
+    ended = invoke(capsys, "send", make_campaign(tmp_path, delivery='suppress = ["gone.txt"]'), "--server", server.url)
+    assert ended.code == 0
+    assert "warning: " in ended.errors
+    assert "gone.txt has no entries" in ended.errors
 
 
 def test_an_empty_recipients_file_is_sent_at_once(tmp_path: Path, server: _Server, capsys: Capture) -> None:

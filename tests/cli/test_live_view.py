@@ -132,8 +132,8 @@ def test_an_error_stands_at_the_end_and_not_in_the_view(tmp_path: Path) -> None:
         assert terminal.end() == 3
         shown = terminal.rows
         assert not any(BAR in row for row in shown)
-        assert shown[-2] == "batchsend: the sender is refused at mail: 535 5.7.8 no"
-        assert "username and password" in shown[-1]
+        assert shown[-2].endswith(" refuses to send for us at mail: 535 5.7.8 no")
+        assert "`username` and `password`" in shown[-1]
 
 
 def test_it_follows_the_terminals_width(tmp_path: Path) -> None:

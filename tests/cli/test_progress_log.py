@@ -69,7 +69,6 @@ async def told_while_running(folder: Path, console: Console) -> None:
             tasks.cancel_scope.cancel()
 
 
-@pytest.mark.anyio
 async def test_lines_say_how_far_it_has_come(tmp_path: Path, capsys: Capture) -> None:
     await told_while_running(tmp_path, Console())
     lines = capsys.readouterr().err.splitlines()
@@ -81,7 +80,6 @@ async def test_lines_say_how_far_it_has_come(tmp_path: Path, capsys: Capture) ->
     assert done[0] < 50, "what was read and not sent is not done"
 
 
-@pytest.mark.anyio
 async def test_json_says_the_same_in_fields(tmp_path: Path, capsys: Capture) -> None:
     console = Console()
     console.as_json = True

@@ -56,7 +56,7 @@ def test_what_the_statuses_sample_logs(tmp_path: Path, capsys: pytest.CaptureFix
     by_record = {line["record"]: line for line in outcomes(log)}
     invalid = [line for line in by_record.values() if line["status"] == "invalid"]
     assert all(line["reason"] and line["line"] > 1 and line["reply"] is None for line in invalid)
-    assert (by_record[2]["code"], by_record[2]["reason"]) == (550, "unknown mailbox")
+    assert (by_record[2]["code"], by_record[2]["reason"]) == (550, "unknown_mailbox")
     assert by_record[3]["code"] == 450
     assert by_record[4]["status"] == "in_doubt"
     assert by_record[5]["reason"] == "on a suppression list"

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import pytest
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    """Return the loop of the tests here."""
-    return "asyncio"
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Name the one loop of the tests here; this answer comes before that of ``tests/conftest.py``."""
+    return {"asyncio": asyncio.SelectorEventLoop}

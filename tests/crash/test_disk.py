@@ -17,8 +17,6 @@ from tests.crash.processes import STRACE
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.anyio
-
 _TRY = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"]
 MOUNTS = shutil.which("unshare") is not None and not subprocess.run(_TRY, check=False, capture_output=True).returncode
 

@@ -9,8 +9,6 @@ import os
 import random
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.crash.table import rows
 from tests.crash.trial import run_trials
 
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
 KILLS = int(os.environ.get("BATCHSEND_KILLS", "24"))
 
 
-@pytest.mark.anyio
 async def test_no_kill_loses_a_record_or_delivers_one_twice(tmp_path: Path) -> None:
     seed = random.randrange(2**32)
     trials = await run_trials(KILLS, seed, tmp_path)

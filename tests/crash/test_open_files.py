@@ -13,8 +13,6 @@ from tests.crash.house import address, house
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.anyio
-
 LIMITED = 'ulimit -n "$1" || exit 99; shift; exec "$@"'
 
 

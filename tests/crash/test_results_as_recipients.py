@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from batchsend import Stage
 from tests.crash.house import address, house
 from tests.tools.faulty import ACCEPT, Action, refuse
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-pytestmark = pytest.mark.anyio
 
 
 async def test_the_last_line_of_each_record_is_chosen_by_outcome_or_code_and_can_be_gone_on_with(

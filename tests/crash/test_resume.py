@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchsend import Stage
-from tests.crash.house import address, house
-from tests.tools.faulty import ACCEPT, Action, drop, refuse
+from tests.crash.house import address, house, well_behaved
+from tests.tools.faulty import ACCEPT, Action, FaultyServer, drop, refuse
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-pytestmark = pytest.mark.anyio
 
 
 async def test_deferred_records_are_sent_again_with_the_same_message_id_and_their_attempts_counted_on(
@@ -99,17 +97,24 @@ async def test_dry_run_says_what_would_be_sent_and_changes_nothing(tmp_path: Pat
 
 async def test_limit_counts_what_is_sent(tmp_path: Path) -> None:
     async with house(tmp_path, records=100) as built:
-        assert await built.send("--limit", "40") == 0
+        assert await built.send("--limit", "40", "--json") == 0
+        assert json.loads(built.output.splitlines()[-1])["left"] == 60
+        said = len(built.output)
         assert await built.resume("--limit", "35") == 0
         assert set(built.last) == set(range(1, 76))
-        assert await built.resume() == 0
+        assert "left by --limit: 25 records\n" in built.output[said:]
+        assert f"to send to those who are left: batchsend resume {built.results}\n" in built.output[said:]
+        said = len(built.output)
+        assert await built.resume("--limit", "25") == 0
+        assert "left" not in built.output[said:], "there is nobody left"
         assert built.taken == {address(record): 1 for record in range(1, 101)}
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("longer", "has changed: it had 126 octets, and has 143"),
+        ("longer before its end", "has changed: it had 126 octets, and has 141, which do not begin with the records"),
+        ("shorter", "has changed: it had 126 octets, and has 111"),
         ("same length", "has changed: it is as long as it was, and its content another"),
         ("gone", "the recipients file cannot be read: No such file"),
     ],
@@ -120,8 +125,10 @@ async def test_a_recipients_file_that_is_not_the_same_is_refused_with_what_chang
     async with house(tmp_path, records=8) as built:
         assert await built.send("--limit", "2") == 0
         text = built.recipients.read_text()
-        if change == "longer":
-            built.recipients.write_text(f"{text}new@example.com.\n")
+        if change == "longer before its end":
+            built.recipients.write_text(text.replace("r5@", "new@example.com\nr5@")[:-1])
+        elif change == "shorter":
+            built.recipients.write_text(text.replace("r1@example.com\n", ""))
         elif change == "same length":
             built.recipients.write_text(text.replace("r5@", "r0@"))
         else:
@@ -129,6 +136,8 @@ async def test_a_recipients_file_that_is_not_the_same_is_refused_with_what_chang
         before = built.results.read_bytes()
         assert await built.resume() == 2
         assert said in built.output
+        if change != "gone":
+            assert f'as a new run that has exclude = ["{built.results}"] in [delivery]' in built.output
         assert built.results.read_bytes() == before
         assert sum(built.taken.values()) == 2
 
@@ -183,7 +192,7 @@ async def test_what_is_no_log_or_not_there_is_said(tmp_path: Path) -> None:
         assert await built.resume() == 2
         assert "results.jsonl: the results log cannot be opened: No such file" in built.output
         assert await built.run("resume", built.recipients) == 2
-        assert "recipients.csv:1: not a line of a results log" in built.output
+        assert "recipients.csv does not begin with the line of a run" in built.output
         built.results.touch()
         assert await built.resume() == 2
         assert "does not begin with the line of a run" in built.output
@@ -204,10 +213,47 @@ async def test_send_on_a_used_log_names_both_ways_on(tmp_path: Path) -> None:
 async def test_a_server_that_is_gone_ends_with_how_to_go_on(tmp_path: Path) -> None:
     async with house(tmp_path, records=3) as built:
         assert await built.send("--server", "smtp://127.0.0.1:1", "--max-connections", "3") == 3
-        assert "to go on: batchsend resume" in built.output
-        assert "--server smtp://127.0.0.1:1 --max-connections 3" in built.output
-        assert await built.resume() == 0
+        assert f"to go on: batchsend resume {built.results}\n" in built.output
+        assert await built.resume("--server", f"smtp://127.0.0.1:{built.server.port}") == 0
         assert sum(built.taken.values()) == 3
+
+
+async def test_where_a_run_was_sent_by_the_command_line_it_is_gone_on_with_and_that_is_said_first(
+    tmp_path: Path,
+) -> None:
+    """After a kill the rest of a run to another relay must not go to the campaign's own one."""
+
+    def decide(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        if stage is Stage.CONTENT and recipient == address(4) and connection == 1:
+            built.launched.kill()
+        return ACCEPT
+
+    async with house(tmp_path, records=30) as built, FaultyServer(decide) as staging:
+        there = f"smtp://127.0.0.1:{staging.port}"
+        assert await built.send("--server", there, "--max-connections", "1", "--rate", "2000/s") == -9
+        said = len(built.output)
+        assert await built.resume("--limit", "5", "--rate", "3000/s") == 1, "one is in doubt"
+        first = built.output[said:].splitlines()[0]
+        assert first.startswith("batchsend: going on with run ")
+        assert first.endswith(
+            f", through 127.0.0.1:{staging.port}, with --server {there} --max-connections 1 --rate 3000/s"
+        )
+        assert await built.resume() == 1
+        assert built.server.accepted == [], "the campaign's own relay got nothing"
+        run_lines = [json.loads(line)["run"] for line in built.results.read_text().splitlines() if '"started"' in line]
+        assert [line["overrides"]["rate"] for line in run_lines] == ["2000/s", "3000/s", "3000/s"]
+        assert set(built.last) == set(range(1, 31))
+
+
+async def test_another_relay_than_before_is_named_with_the_one_before(tmp_path: Path) -> None:
+    """A log of version 0.1 does not say what was overridden: what can be seen of it is said."""
+    async with house(tmp_path, records=6) as built, FaultyServer(well_behaved) as other:
+        assert await built.send("--limit", "2") == 0
+        port = built.server.port
+        built.campaign.write_text(built.campaign.read_text().replace(str(port), str(other.port)))
+        assert await built.resume() == 0
+        assert f"through 127.0.0.1:{other.port}; until now it was through 127.0.0.1:{port}\n" in built.output
+        assert len(other.accepted) == 4
 
 
 async def test_an_address_that_comes_again_is_written_to_once_over_all_runs(tmp_path: Path) -> None:

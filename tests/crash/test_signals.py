@@ -15,8 +15,6 @@ from tests.tools.faulty import ACCEPT, Action, Then, drop
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.anyio
-
 
 def send_to(built: House, *numbers: signal.Signals) -> None:
     """Send signals to the run."""
@@ -25,7 +23,7 @@ def send_to(built: House, *numbers: signal.Signals) -> None:
         os.kill(built.launched.running, number)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_after_one_signal_nothing_is_in_doubt_and_the_rest_can_be_resumed(
     tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -16,8 +16,6 @@ from tests.tools.faulty import ACCEPT, Action, refuse
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.anyio
-
 
 async def send(built: House, recipients: bytes, *options: str) -> tuple[int | None, str]:
     """``batchsend send --recipients -`` with these; its exit code and what it says."""

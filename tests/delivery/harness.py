@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -17,7 +18,7 @@ from tests.tools.faulty import ACCEPT, Action, FaultyServer
 from tests.tools.steps import Expect, ReadContent, reply
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from batchsend import DeliveryResult, Stage
     from tests.tools.faulty import Decide
@@ -96,20 +97,35 @@ class Account:
 
     Attributes:
         lines: Every result, in the order of reporting.
+        went_back: Refusals for the relay's reasons: the record stayed in the pool.
         taken_back: Records an earlier result of which was superseded.
         notices: What the user was told.
         error: What stopped the run, or None.
     """
 
     lines: list[DeliveryResult] = field(default_factory=list)
+    went_back: list[DeliveryResult] = field(default_factory=list)
     taken_back: list[int] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     error: RunError | None = None
 
-    def report(self, result: DeliveryResult, earlier: DeliveryResult | None) -> None:
+    def commit(self, submission: Submission, release: Callable[[bool], None]) -> bool:
+        return True
+
+    def withdraw(self, submission: Submission) -> None:
+        pass
+
+    def retry(self, submission: Submission, result: DeliveryResult) -> None:
+        self.went_back.append(result)
+
+    def settle(self, submission: Submission, result: DeliveryResult) -> None:
+        assert submission.record == result.record
         self.lines.append(result)
+
+    def supersede(self, earlier: DeliveryResult | None, result: DeliveryResult) -> None:
         if earlier is not None:
             assert (earlier.record, earlier.attempt) == (result.record, result.attempt)
+            self.lines.append(result)
             self.taken_back.append(result.record)
 
     @property
@@ -152,7 +168,7 @@ async def deliver(
     """Run a pool until it ends, by itself or by a RunError; the test fails if it has not after ``guard`` seconds."""
     account = Account()
     servers = where if isinstance(where, list) else [where if isinstance(where, Server) else server(where)]
-    pool = Pool(Connector(servers, how.timeouts), how, report=account.report, notice=account.notices.append)
+    pool = Pool([Connector(one, how.timeouts) for one in servers], how, account, notice=account.notices.append)
     with anyio.fail_after(guard):
         try:
             await feed(pool, work)
@@ -163,11 +179,23 @@ async def deliver(
 
 async def feed(pool: Pool, work: list[Submission]) -> None:
     """Run a pool on a list of submissions; what it does not take because it stops is left."""
-    into_pool, batches = anyio.create_memory_object_stream[list[Submission]](len(work))
-    for start in range(0, len(work), 7):
-        into_pool.send_nowait(work[start : start + 7])
-    into_pool.close()
-    await pool.run(batches)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(run_to_end(pool))
+        for start in range(0, len(work), 7):
+            if not await pool.put(work[start : start + 7]):
+                break
+        pool.close()
+    if (error := running.result()) is not None:
+        raise error
+
+
+async def run_to_end(pool: Pool) -> RunError | None:
+    """Run a pool; a task group would wrap the error that ends it."""
+    try:
+        await pool.run()
+    except RunError as error:
+        return error
+    return None
 
 
 class CountingServer(FaultyServer):

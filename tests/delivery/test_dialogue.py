@@ -20,10 +20,9 @@ def script(*after: Step) -> list[Step]:
 
 
 def connector(server: ScriptedServer) -> Connector:
-    return Connector([Server(host=server.host, port=server.port, tls="none")], TIMEOUTS)
+    return Connector(Server(host=server.host, port=server.port, tls="none"), TIMEOUTS)
 
 
-@pytest.mark.anyio
 async def test_another_answer_than_250() -> None:
     async with ScriptedServer(script(reply("502 5.5.1 What?"), ReadToEnd())) as server:
         opened = await connector(server).open()
@@ -33,7 +32,6 @@ async def test_another_answer_than_250() -> None:
         dialogue.close()
 
 
-@pytest.mark.anyio
 async def test_no_answer() -> None:
     async with ScriptedServer(script(ReadToEnd())) as server:
         with pytest.raises(RunError, match=r":\d+: no answer to NOOP\n"):

@@ -7,8 +7,6 @@ import pytest
 from batchsend import DeliveryResult, Envelope, Outcome, Sender, Server, Submission
 from batchsend.sink import Received, Sink, SinkOptions
 
-pytestmark = pytest.mark.anyio
-
 EIGHT_BIT = "Subject: x\r\n\r\nGrüße\r\n".encode()
 SEVEN_BIT = b"Subject: x\r\n\r\nGr=C3=BC=C3=9Fe\r\n"
 

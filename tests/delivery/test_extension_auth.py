@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from tests.tools.listener import Listener
 
-pytestmark = pytest.mark.anyio
-
 # The example of RFC 2195 §2.
 TIM, SECRET = Secret("tim"), Secret("tanstaaftanstaaf")
 CHALLENGE = "PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+"
@@ -61,7 +59,7 @@ def program(folder: Path, source: str) -> tuple[str, ...]:
 
 async def open_session(server: Server) -> Opened:
     with anyio.fail_after(GUARD):
-        opened = await Connector([server], options().timeouts).open()
+        opened = await Connector(server, options().timeouts).open()
     opened.transport.abort()
     return opened
 
@@ -70,7 +68,7 @@ async def refusal(server: Server) -> ConnectError:
     """Open a session, which must fail at AUTH with an error that does not hold the secret."""
     with pytest.raises(ConnectError) as caught:
         await open_session(server)
-    assert caught.value.trouble.stage is Stage.AUTH
+    assert caught.value.failure.stage is Stage.AUTH
     assert "\n" not in caught.value.message
     for secret in (SECRET, TOKEN):
         assert secret not in str(caught.value)
@@ -91,7 +89,7 @@ async def test_cram_md5_refused_for_good_is_a_lasting_trouble() -> None:
     script = [*offer("CRAM-MD5"), Expect("AUTH"), reply(f"334 {CHALLENGE}"), Expect(""), reply("535 5.7.8 no")]
     async with ScriptedServer([*script, ReadToEnd()]) as peer:
         error = await refusal(crammd5(peer))
-    assert error.trouble.lasting
+    assert error.failure.lasting
     assert "535 5.7.8 no" in error.message
 
 
@@ -117,7 +115,7 @@ async def test_xoauth2_answers_the_challenge_that_says_why_with_an_empty_line() 
     assert peer.connections[0].commands[2] == b""
     assert b"\r\n\r\n" in peer.connections[0].received
     assert "535 5.7.8 expired" in error.message
-    assert error.trouble.lasting
+    assert error.failure.lasting
 
 
 @pytest.mark.parametrize(("answer", "lasting"), [("535 5.7.8 no", True), ("454 4.7.0 try later", False)])
@@ -125,7 +123,7 @@ async def test_xoauth2_may_be_refused_at_once(answer: str, *, lasting: bool) -> 
     async with ScriptedServer([*offer("XOAUTH2"), Expect("AUTH"), reply(answer), ReadToEnd()]) as peer:
         error = await refusal(xoauth2(peer, token=TOKEN))
     assert answer in error.message
-    assert error.trouble.lasting is lasting
+    assert error.failure.lasting is lasting
 
 
 async def test_a_token_comes_from_a_program_that_is_asked_once_for_many_sessions(tmp_path: Path) -> None:

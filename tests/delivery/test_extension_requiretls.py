@@ -17,8 +17,6 @@ from tests.tools.steps import Expect, ReadContent, ReadToEnd, StartTls, Step, re
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.anyio
-
 
 async def send(server: Server, count: int, *, require_tls: bool = True) -> list[DeliveryResult]:
     how = msgspec.structs.replace(options(), require_tls=require_tls)

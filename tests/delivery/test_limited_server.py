@@ -20,7 +20,7 @@ from tests.tools.faulty import ACCEPT, Action, refuse
 if TYPE_CHECKING:
     from tests.tools.wire import Wire
 
-pytestmark = pytest.mark.anyio
+pytestmark = pytest.mark.slow
 
 LONG = "BATCHSEND_LONG" in os.environ
 MESSAGES = 2000 if LONG else 300

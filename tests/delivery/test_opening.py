@@ -10,10 +10,12 @@ import anyio
 import pytest
 
 from batchsend.campaign import Secret, Server, is_loopback
+from batchsend.delivery.account import NullAccount
 from batchsend.delivery.connector import ConnectError, Connector, Opened
+from batchsend.delivery.pool import Pool
 from batchsend.errors import UsageError
-from batchsend.outcome import Stage
-from tests.delivery.harness import GUARD, options
+from batchsend.outcome import Outcome, Stage
+from tests.delivery.harness import GONE, GREETED, GUARD, TAKEN, deliver, options, submissions
 from tests.tools.scripted import ScriptedServer
 from tests.tools.steps import Close, Expect, HalfClose, ReadToEnd, Repeat, Reset, Send, Step, reply
 
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.tools.listener import Listener
-
-pytestmark = pytest.mark.anyio
 
 USER, PASSWORD = Secret("user@example.com"), Secret("s3cret pässword")
 EHLO: list[Step] = [reply("220 ready"), Expect("EHLO")]
@@ -37,8 +37,9 @@ def login(listener: Listener) -> Server:
 
 
 async def open_session(*servers: Server, **timeouts: float) -> Opened:
+    (one,) = servers
     with anyio.fail_after(GUARD):
-        return await Connector(servers, options(limits=timeouts).timeouts).open()
+        return await Connector(one, options(limits=timeouts).timeouts).open()
 
 
 async def refusal(server: Server, **timeouts: float) -> ConnectError:
@@ -106,9 +107,9 @@ async def test_a_server_that_knows_no_ehlo_is_greeted_with_helo() -> None:
 async def test_a_session_that_cannot_be_opened_now_may_be_later(script: list[Step], stage: Stage, said: str) -> None:
     async with ScriptedServer(script) as peer:
         error = await refusal(plain(peer))
-    assert error.trouble.stage is stage
+    assert error.failure.stage is stage
     assert said in error.message
-    assert not error.trouble.lasting
+    assert not error.failure.lasting
 
 
 @pytest.mark.parametrize(("script", "stage"), [([], Stage.GREETING), (EHLO, Stage.EHLO)])
@@ -116,7 +117,7 @@ async def test_silence_is_ended_by_the_time_out_of_the_step(script: list[Step], 
     async with ScriptedServer([*script, ReadToEnd()]) as peer:
         error = await refusal(plain(peer), **{stage.value: 0.1})
         await peer.ended(1)
-    assert error.trouble.stage is stage
+    assert error.failure.stage is stage
     assert "no answer" in error.message
     assert peer.connections[0].end is not None, "the connection was left open"
 
@@ -133,7 +134,7 @@ async def test_nobody_listening_is_said_in_so_many_words() -> None:
         gone = plain(peer)
     with pytest.raises(ConnectError, match=r"cannot connect: Connection refused\n.*host and port") as caught:
         await open_session(gone)
-    assert caught.value.trouble.stage is Stage.CONNECT
+    assert caught.value.failure.stage is Stage.CONNECT
 
 
 # --- AUTH ------------------------------------------------------------------------------------------------------------
@@ -167,31 +168,31 @@ async def test_refused_credentials(code: int, *, lasting: bool) -> None:
     script = [*offer("PLAIN"), Expect("AUTH"), reply(f"{code} 5.7.8 not you"), ReadToEnd()]
     async with ScriptedServer(script) as peer:
         error = await refusal(login(peer))
-    assert error.trouble.stage is Stage.AUTH
+    assert error.failure.stage is Stage.AUTH
     assert f"{code} 5.7.8 not you" in error.message
-    assert error.trouble.lasting is lasting
+    assert error.failure.lasting is lasting
 
 
 @pytest.mark.parametrize("script", [[*EHLO, reply("250-x", "250 SIZE")], offer("GSSAPI NTLM")])
 async def test_no_auth_that_we_know_is_a_lasting_trouble(script: list[Step]) -> None:
     async with ScriptedServer([*script, ReadToEnd()]) as peer:
         error = await refusal(login(peer))
-    assert error.trouble.stage is Stage.AUTH
-    assert error.trouble.lasting
+    assert error.failure.stage is Stage.AUTH
+    assert error.failure.lasting
     assert b"AUTH" not in peer.connections[0].received
 
 
 async def test_a_server_that_hangs_up_at_auth() -> None:
     async with ScriptedServer([*offer("PLAIN"), Expect("AUTH"), Close()]) as peer:
         error = await refusal(login(peer))
-    assert error.trouble.stage is Stage.AUTH
+    assert error.failure.stage is Stage.AUTH
     assert "closed the connection" in error.message
 
 
 @pytest.mark.parametrize("host", ["mail.example.com", "192.0.2.1", "2001:db8::1", "localhost.example.com"])
 async def test_credentials_without_tls_go_to_loopback_only(host: str) -> None:
     with pytest.raises(UsageError, match="credentials are not sent without TLS"):
-        Connector([Server(host=host, tls="none", username=USER, password=PASSWORD)], options().timeouts)
+        Connector(Server(host=host, tls="none", username=USER, password=PASSWORD), options().timeouts)
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "127.9.9.9", "::1"])
@@ -202,25 +203,25 @@ async def test_loopback(host: str) -> None:
 # --- several servers --------------------------------------------------------------------------------------------------
 
 
-async def test_servers_are_tried_in_their_order() -> None:
-    good = [*EHLO, reply("250 x"), ReadToEnd()]
-    async with ScriptedServer([reply("421 busy")]) as one, ScriptedServer(good) as two, ScriptedServer(good) as three:
+async def test_servers_are_used_in_their_order() -> None:
+    """A relay that takes no session hands everything to the next one, at once; the one after that is not asked."""
+    taken = [*GREETED, *TAKEN, *GONE]
+    async with ScriptedServer([reply("421 busy")]) as one, ScriptedServer(taken) as two, ScriptedServer(taken) as three:
         servers = [plain(peer) for peer in (one, two, three)]
-        opened = await open_session(*servers)
-        opened.transport.abort()
-    assert opened.where == f"{two.host}:{two.port}"
-    assert [len(peer.connections) for peer in (one, two, three)] == [1, 1, 0]
+        account = await deliver(servers, submissions(1), options())
+    assert account.outcomes == {1: Outcome.ACCEPTED}
+    assert [len(peer.connections) for peer in (two, three)] == [1, 0]
 
 
 async def test_no_server_at_all_is_a_mistake() -> None:
-    with pytest.raises(UsageError, match="no server"):
-        await open_session()
+    with pytest.raises(ValueError, match="a relay"):
+        Pool([], options(), NullAccount())
 
 
 async def test_opening_that_is_cancelled_leaves_nothing_open() -> None:
     async with ScriptedServer([*EHLO, ReadToEnd()]) as peer:
         with anyio.move_on_after(0.05) as scope:
-            await Connector([login(peer)], options().timeouts).open()
+            await Connector(login(peer), options().timeouts).open()
         assert scope.cancelled_caught
         with anyio.fail_after(GUARD):
             while not peer.connections:
@@ -233,4 +234,4 @@ async def test_a_ca_file_without_certificates(tmp_path: Path) -> None:
         (tmp_path / "ca.pem").write_text(content)
         server = Server(host="mail.example.com", ca_file=tmp_path / "ca.pem")
         with pytest.raises(UsageError, match=re.escape(str(tmp_path / "ca.pem"))):
-            Connector([server], options().timeouts)
+            Connector(server, options().timeouts)

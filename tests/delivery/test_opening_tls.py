@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     import ssl
     from pathlib import Path
 
-pytestmark = pytest.mark.anyio
-
 USER, PASSWORD = Secret("user"), Secret("secret")
 OFFERS_STARTTLS: list[Step] = [reply("220 ready"), Expect("EHLO"), reply("250-x", "250-AUTH PLAIN", "250 STARTTLS")]
 KINDS: list[Tls] = ["starttls", "implicit"]
@@ -31,7 +29,7 @@ KINDS: list[Tls] = ["starttls", "implicit"]
 
 async def open_session(server: Server) -> Opened:
     with anyio.fail_after(GUARD):
-        return await Connector([server], options(greeting=5, ehlo=5).timeouts).open()
+        return await Connector(server, options(greeting=5, ehlo=5).timeouts).open()
 
 
 async def refusal(server: Server, peer: ScriptedServer) -> ConnectError:
@@ -98,7 +96,7 @@ async def test_a_certificate_that_does_not_verify_opens_nothing(kind: Tls, fault
     async with serve(kind, certificates) as peer:
         error = await refusal(Server(host=peer.host, port=peer.port, tls=kind, ca_file=ca_file), peer)
     assert "the certificate is not trusted: " in error.message
-    assert error.trouble.lasting
+    assert error.failure.lasting
     assert error.remedy is not None
     assert "ca_file" in error.remedy
     commands = [command for connection in peer.connections for command in connection.commands]
@@ -117,9 +115,9 @@ async def test_starttls_refused_ends_it(answer: str, *, lasting: bool) -> None:
     script: list[Step] = [*OFFERS_STARTTLS, Expect("STARTTLS"), reply(answer), ReadToEnd()]
     async with ScriptedServer(script) as peer:
         error = await refusal(Server(host=peer.host, port=peer.port, username=USER, password=PASSWORD), peer)
-    assert error.trouble.stage is Stage.STARTTLS
+    assert error.failure.stage is Stage.STARTTLS
     assert answer in error.message
-    assert error.trouble.lasting is lasting
+    assert error.failure.lasting is lasting
     assert not any(command.startswith((b"AUTH", b"MAIL")) for command in peer.connections[0].commands)
 
 
@@ -127,8 +125,8 @@ async def test_starttls_not_offered_ends_it_and_no_credential_is_sent() -> None:
     script: list[Step] = [reply("220 ready"), Expect("EHLO"), reply("250-x", "250 AUTH PLAIN LOGIN"), ReadToEnd()]
     async with ScriptedServer(script) as peer:
         error = await refusal(Server(host=peer.host, port=peer.port, username=USER, password=PASSWORD), peer)
-    assert error.trouble.stage is Stage.STARTTLS
-    assert error.trouble.lasting
+    assert error.failure.stage is Stage.STARTTLS
+    assert error.failure.lasting
     assert "does not offer STARTTLS" in error.message
     assert all(command.startswith((b"EHLO", b"QUIT", b"STARTTLS")) for command in peer.connections[0].commands)
 
@@ -137,7 +135,7 @@ async def test_ehlo_refused_before_starttls_is_no_way_round_it() -> None:
     script: list[Step] = [reply("220 ready"), Expect("EHLO"), reply("502 what?"), ReadToEnd()]
     async with ScriptedServer(script) as peer:
         error = await refusal(Server(host=peer.host, port=peer.port, username=USER, password=PASSWORD), peer)
-    assert error.trouble.stage is Stage.EHLO
+    assert error.failure.stage is Stage.EHLO
     assert not any(command.startswith((b"AUTH", b"MAIL")) for command in peer.connections[0].commands)
 
 
@@ -156,7 +154,7 @@ async def test_what_was_slipped_in_behind_the_220_is_not_heard_as_encrypted(tmp_
         try:
             opened = await open_session(server)
         except ConnectError as error:
-            assert error.trouble.stage in {Stage.STARTTLS, Stage.EHLO}  # noqa: PT017 - both ways are safe
+            assert error.failure.stage in {Stage.STARTTLS, Stage.EHLO}  # noqa: PT017 - both ways are safe
         else:
             opened.transport.abort()
             assert opened.extensions.size == 1000
@@ -182,8 +180,8 @@ async def test_a_server_that_hangs_up_in_the_handshake(tmp_path: Path) -> None:
     script: list[Step] = [*OFFERS_STARTTLS, Expect("STARTTLS"), reply("220 go"), Close()]
     async with ScriptedServer(script) as peer:
         error = await refusal(Server(host=peer.host, port=peer.port), peer)
-    assert error.trouble.stage is Stage.STARTTLS
-    assert not error.trouble.lasting
+    assert error.failure.stage is Stage.STARTTLS
+    assert not error.failure.lasting
 
 
 async def test_plaintext_where_tls_is_expected_says_what_to_check() -> None:
@@ -199,21 +197,21 @@ async def test_tls_where_plaintext_is_expected_ends_in_time(tmp_path: Path) -> N
     async with ScriptedServer([ReadToEnd()], tls=certificates.server_context()) as peer:
         server = Server(host=peer.host, port=peer.port, tls="starttls")
         with anyio.fail_after(GUARD), pytest.raises(ConnectError) as caught:
-            await Connector([server], options(greeting=0.2).timeouts).open()
-    assert caught.value.trouble.stage is Stage.GREETING
+            await Connector(server, options(greeting=0.2).timeouts).open()
+    assert caught.value.failure.stage is Stage.GREETING
 
 
 async def test_silence_in_the_handshake_is_ended_by_a_time_out() -> None:
     async with ScriptedServer([ReadToEnd()]) as peer:
         server = Server(host=peer.host, port=peer.port, tls="implicit")
         with anyio.fail_after(GUARD), pytest.raises(ConnectError, match="no answer"):
-            await Connector([server], options(greeting=0.2, connect=0.2).timeouts).open()
+            await Connector(server, options(greeting=0.2, connect=0.2).timeouts).open()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_verifying_context_may_be_given_instead(kind: Tls) -> None:
     async with Sink(SinkOptions(tls=kind)) as sink:
         server = Server(host=sink.hosts[0], port=sink.port, tls=kind)
-        opened = await Connector([server], options().timeouts, sink.client_context()).open()
+        opened = await Connector(server, options().timeouts, sink.client_context()).open()
         opened.transport.abort()
     assert opened.extensions.pipelining

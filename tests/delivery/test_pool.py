@@ -8,8 +8,6 @@ from batchsend.outcome import Outcome, Stage
 from tests.delivery.harness import MODES, CountingServer, address, deliver, options, serve, submissions, well_behaved
 from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse, say
 
-pytestmark = pytest.mark.anyio
-
 modes = pytest.mark.parametrize("mode", MODES)
 modes_and_stages = pytest.mark.parametrize(
     ("mode", "stage"),

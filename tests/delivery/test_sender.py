@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from batchsend import DeliveryResult, Submission
 
-pytestmark = pytest.mark.anyio
-
 
 async def collect(results: AsyncIterator[DeliveryResult]) -> list[DeliveryResult]:
     return [result async for result in results]
@@ -169,7 +167,7 @@ async def test_leaving_with_an_error_ends_at_once() -> None:
 async def test_a_doubted_result_is_followed_by_a_second_one() -> None:
     def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
         if (connection, transaction, asked) == (1, 2, Stage.CONTENT):
-            return say(b"250 ok\r\n250 again\r\n", succeeds=True)
+            return say(b"250 ok\r\n550 and no\r\n", succeeds=True)
         return ACCEPT
 
     async with CountingServer(decide, chunking=False) as peer:

@@ -41,8 +41,6 @@ from tests.tools.steps import (
     reply,
 )
 
-pytestmark = pytest.mark.anyio
-
 
 @dataclass(frozen=True, slots=True)
 class Pause:
@@ -102,15 +100,17 @@ async def test_a_server_that_keeps_quit_unanswered_does_not_hold_up_the_end() ->
     assert account.outcomes == {1: Outcome.ACCEPTED}
 
 
+@pytest.mark.slow
 async def test_a_server_that_never_reads_the_content_is_left_and_nothing_is_in_doubt() -> None:
     """The content does not fit into the buffers in between: its end never left, and nothing can have been taken."""
     large = b"Subject: x\r\n\r\n" + (b"x" * 70 + b"\r\n") * 200_000
     script: list[Step] = [*GREETED, *OFFERED, reply("250 ok", "250 ok", "354 go"), StopReading(), ReadToEnd()]
     async with ScriptedServer(script, [*GREETED, *TAKEN, *GONE], receive_buffer=4096) as peer:
-        account = await deliver(peer, submissions(1, content=large), options(content=0.3))
+        account = await deliver(peer, submissions(1, content=large), options(content=1.5))
     assert account.outcomes == {1: Outcome.ACCEPTED}
 
 
+@pytest.mark.slow
 async def test_a_server_that_reads_slowly_gets_it_all() -> None:
     """Each pause is shorter than the time-out, all together are longer; at their end much is still to be sent."""
     large = b"Subject: x\r\n\r\n" + (b"x" * 70 + b"\r\n") * 200_000
@@ -131,6 +131,7 @@ async def test_a_server_that_reads_slowly_gets_it_all() -> None:
         assert [message.content for message in peer.messages] == [large]
 
 
+@pytest.mark.slow
 @pytest.mark.interpreted
 async def test_a_server_that_reads_too_slowly_is_left_and_nothing_is_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some octets leave all the time, fewer than what counts as reading: here, a gigabyte a second."""
@@ -164,6 +165,7 @@ class _Background:
         self.tasks.add(asyncio.get_running_loop().create_task(go_on()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 async def test_ten_megabytes_a_message_arrive_as_they_were(mode: str) -> None:
     depth = MODES[mode].depth

@@ -9,7 +9,8 @@ import pytest
 
 from batchsend.campaign import Server
 from batchsend.delivery.connector import Connector
-from batchsend.delivery.pool import MAX_SENDER_REFUSALS, Pool
+from batchsend.delivery.consequences import MAX_SENDER_REFUSALS
+from batchsend.delivery.pool import Pool
 from batchsend.errors import RunError
 from batchsend.outcome import Outcome, Stage
 from tests.delivery.harness import (
@@ -33,8 +34,6 @@ from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse
 from tests.tools.scripted import ScriptedServer
 from tests.tools.steps import Await, Expect, ReadContent, ReadToEnd, Signal, reply
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.mark.parametrize("mode", MODES)
 async def test_stop_awaits_what_is_under_way_and_leaves_nothing_in_doubt(mode: str) -> None:
@@ -47,20 +46,21 @@ async def test_stop_awaits_what_is_under_way_and_leaves_nothing_in_doubt(mode: s
         return ACCEPT
 
     async with serve(decide, mode) as peer:
-        pool = Pool(Connector([server(peer)], how.timeouts), how, report=account.report)
+        pool = Pool([Connector(server(peer), how.timeouts)], how, account)
         with anyio.fail_after(GUARD):
             await feed(pool, submissions(1000))
     account.check(peer, 1000, whole=False)
     assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
     assert 5 <= len(account.lines) < 100
-    assert all(connection.commands[-1] == b"QUIT" for connection in peer.connections)
+    used = [connection for connection, begun in zip(peer.connections, peer.begun, strict=True) if begun]
+    assert all(connection.commands[-1] == b"QUIT" for connection in used)
 
 
 async def test_stop_before_anything_began_sends_nothing() -> None:
     how = options()
     account = Account()
     async with CountingServer(well_behaved) as peer:
-        pool = Pool(Connector([server(peer)], how.timeouts), how, report=account.report)
+        pool = Pool([Connector(server(peer), how.timeouts)], how, account)
         pool.stop()
         with anyio.fail_after(GUARD):
             await feed(pool, submissions(10))
@@ -79,7 +79,7 @@ async def test_a_stopped_run_says_why() -> None:
         return ACCEPT
 
     async with CountingServer(decide) as peer:
-        pool = Pool(Connector([server(peer)], how.timeouts), how, report=account.report)
+        pool = Pool([Connector(server(peer), how.timeouts)], how, account)
         with anyio.fail_after(GUARD), pytest.raises(RunError, match="the disk is full"):
             await feed(pool, submissions(100))
     account.check(peer, 100, whole=False)
@@ -101,7 +101,7 @@ async def test_cancelling_names_what_is_in_flight() -> None:
         return ACCEPT
 
     async with CountingServer(decide, chunking=False) as peer:
-        pool = Pool(Connector([server(peer)], how.timeouts), how, report=account.report)
+        pool = Pool([Connector(server(peer), how.timeouts)], how, account)
         with anyio.fail_after(GUARD), scope:
             await feed(pool, submissions(100))
         assert scope.cancelled_caught
@@ -122,10 +122,11 @@ async def test_the_end_does_not_wait_for_a_session_that_is_being_opened() -> Non
         Await(hanging),
         reply("250 taken"),
         *TAKEN,
+        *TAKEN,
         *GONE,
     ]
     async with ScriptedServer(first, [Signal(hanging), ReadToEnd()]) as peer:
-        account = await deliver(peer, submissions(2), options(max_connections=2), guard=3)
+        account = await deliver(peer, submissions(3), options(max_connections=2), guard=3)
     assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
 
 

@@ -91,7 +91,6 @@ def test_no_limit_means_no_wait() -> None:
     assert [throttle.take(0.0) for _ in range(1000)] == [0.0] * 1000
 
 
-@pytest.mark.anyio
 async def test_many_sessions_share_one_rate() -> None:
     """200/s over real connections, by the server's clock; five sessions do not send five times as fast."""
     arrived: list[float] = []

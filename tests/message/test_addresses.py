@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsend.errors import RecordError
-from batchsend.recipients.addresses import forward_path, mailbox, reverse_path
+from batchsend.recipients.addresses import cleaned, forward_path, mailbox, reverse_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ACCEPTED = [
     "ann@example.com",
     "ann.bell+tag@mail.example.com",
-    "!#$%&'*+/=?^_`{|}~-@example.com",
+    "#$&'*+/=?^_`{|}~-@example.com",
     "-f@x",
     "1@2",
-    "u@[127.0.0.1]",
-    "u@[IPv6:::1]",
-    "u@[ipv6:2001:db8::7]",
-    '"ann bell"@example.com',
-    '"a<b>,\\"c@d"@example.com',
-    '""@example.com',
+    "|/bin/id@example.com",
+    "-oQ/tmp@example.com",
+    "${run{id}}@example.com",
+    '"ann,bell"@example.com',
+    '"a\\"c"@example.com',
     "jürgen@example.com",
     "用户@example.com",
     f"{'x' * 64}@example.com",
@@ -90,6 +94,20 @@ REFUSED = [
     (f"u@{'a.' * 127}bb", "256 octets"),
     (f"{'x' * 60}@{'a.' * 97}b", "256 octets"),
     (f"{'ü' * 1_000_000}@example.com", "1000012 characters"),
+    ("u@[127.0.0.1]", "choose the machine"),
+    ("u@[IPv6:::1]", "choose the machine"),
+    ("v%o@example.com", "'%', by which some servers"),
+    ("o!v@example.com", "'!', by which some servers"),
+    ('"v%o"@example.com', "'%', by which some servers"),
+    ('"bob> ORCPT=x@y"@example.org', "quoted local part contains '>'"),
+    ('"a<b"@example.org', "quoted local part contains '<'"),
+    ('"a b"@example.org', "quoted local part contains a blank"),
+    ('" "@example.org', "quoted local part contains a blank"),
+    ('"a@b"@example.org', "quoted local part contains '@'"),
+    ('"a\\@b"@example.org', "quoted local part contains '@'"),
+    ('"a\\>b"@example.org', "quoted local part contains '>'"),
+    ('"a\tb"@example.org', "U\\+0009"),
+    ('""@example.org', "its local part is empty"),
     ("u@[1.2.3]", "address literal"),
     ("u@[1.2.3.4", "closing"),
     ("u@[IPv6:fe80::1%eth0]", "address literal"),
@@ -104,6 +122,59 @@ REFUSED = [
     ("\u202eu@example.com", "invisible"),
     ("u\ud800@example.com", "half of a character"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ('"u"@example.org', "u@example.org"),
+        ('"r\\1"@example.org', "r1@example.org"),
+        ('"a.b"@example.org', "a.b@example.org"),
+        ('"a..b"@example.org', '"a..b"@example.org'),
+        ('"a\\,b"@example.org', '"a,b"@example.org'),
+        ('"a\\\\b"@example.org', '"a\\\\b"@example.org'),
+        ('"jürgen"@example.org', "jürgen@example.org"),
+    ],
+)
+def test_a_mailbox_has_one_name_however_it_is_quoted(written: str, meant: str) -> None:
+    assert forward_path(written) == meant
+    assert forward_path(meant) == meant
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        " bob@example.org",
+        "bob@example.org\xa0",
+        "\u200bbob@example.org",
+        "\ufeffbob@example.org\u2060",
+        "\u202abob@example.org\u202c",
+        "'bob@example.org",
+        "'bob@example.org'",
+        "mailto:bob@example.org",
+        " MAILTO: bob@example.org?subject=stop%20it ",
+        "'mailto:bob@example.org",
+        "bob@example.org\r\n",
+        "\tbob@example.org",
+    ],
+)
+def test_what_lists_put_around_an_address_is_taken_off(written: str) -> None:
+    assert cleaned(written) == "bob@example.org"
+
+
+@pytest.mark.parametrize(
+    "written", ["bob@example.org", "o'brien@example.org", "", "bob @example.org", "_b@example.org"]
+)
+def test_what_is_inside_an_address_stays(written: str) -> None:
+    assert cleaned(written) == written
+
+
+@pytest.mark.parametrize("path", [mailbox, lambda text, _: reverse_path(text)])
+def test_a_sender_may_have_what_only_a_recipient_may_not(path: Callable[[str, str], str]) -> None:
+    assert path("u@[127.0.0.1]", "x") == "u@[127.0.0.1]"
+    assert path("bounce%ann@example.com", "x") == "bounce%ann@example.com"
+    with pytest.raises(RecordError, match="'>'"):
+        path('"bob> SIZE=1"@example.org', "x")
 
 
 @pytest.mark.parametrize(("address", "reason"), REFUSED)
@@ -133,7 +204,7 @@ def test_nothing_that_passes_can_end_or_extend_the_command_it_stands_in(text: st
     except RecordError:
         return
     local, _, domain = path.rpartition("@")
-    assert text.startswith(f"{local}@")
+    assert text.startswith((f"{local}@", '"'))
     assert not any(ord(character) < 32 or ord(character) == 127 for character in path)
     assert domain.isascii()
     assert not set(domain) & set(' <>()@,;\\"')

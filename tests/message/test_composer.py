@@ -259,3 +259,14 @@ def test_a_template_that_is_not_short_sees_batch_and_functions(tmp_path: Path) -
     assert body(parsed, "plain") == "7[0, 1]Ann\n"
     fields = {**ANN, "batch": "mine"}
     assert body(parse(compose(tmp_path, fields, text="{{ batch }}")), "plain").startswith("Batch(id='b1', record=7)")
+
+
+@pytest.mark.parametrize(
+    "written", [" ann@example.com", "ann@example.com\xa0", "'ann@example.com", "mailto:ann@example.com"]
+)
+def test_an_address_is_written_to_as_it_was_meant_and_shown_so(tmp_path: Path, written: str) -> None:
+    submission = compose(tmp_path, {"email": written, "name": "Ann"}, to="{{ name }} <{{ email }}>", text="{{ email }}")
+    assert submission.envelope.forward_path == "ann@example.com"
+    parsed = parse(submission)
+    assert parsed["To"] == "Ann <ann@example.com>"
+    assert body(parsed, "plain").strip() == "ann@example.com"

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from tests.message.corpus.letter import ParsedMessage
 
+pytestmark = pytest.mark.slow
+
 LONGEST_LINE = 998
 LINE = 78
 ENCODINGS = (b"7bit", b"8bit", b"quoted-printable", b"base64")

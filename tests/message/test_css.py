@@ -145,9 +145,9 @@ def test_what_is_known_of_one_record_is_right_for_the_next(name: str, monkeypatc
     titled = varied.replace("<p>", "<p title='t'>")
     expected = []
     for html in (source, varied, titled):
-        monkeypatch.setattr(css, "_KNOWN", css_skeleton.Known())
+        monkeypatch.setattr(css, "_KNOWN", css_skeleton.SkeletonCache())
         expected.append(inlined(html))
-    monkeypatch.setattr(css, "_KNOWN", css_skeleton.Known())
+    monkeypatch.setattr(css, "_KNOWN", css_skeleton.SkeletonCache())
     assert [inlined(html) for html in (source, varied, titled, varied, source)] == [*expected, *expected[1::-1]]
 
 

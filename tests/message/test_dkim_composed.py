@@ -169,7 +169,6 @@ def test_a_key_that_cannot_be_used_is_told_before_anything_is_composed(tmp_path:
         composer(tmp_path, dkim(tmp_path))
 
 
-@pytest.mark.anyio
 async def test_what_a_server_receives_verifies(tmp_path: Path) -> None:
     (tmp_path / "recipients.csv").write_text(
         "email,name,note\n" + "".join(f"r{n}@example.com,Jörg {n},.\n" for n in range(1, 21))

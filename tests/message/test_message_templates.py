@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batchsend.errors import RecordError, UsageError
+from batchsend.errors import RecordError, RecordErrorKind, UsageError
 from batchsend.message import template as module
 from batchsend.message.templates import MAX_SOURCE, Batch, Templates, read_source
 
@@ -86,6 +86,7 @@ def test_a_failure_is_the_records_and_names_the_template(
     with pytest.raises(RecordError, match=rf"^text: .*({reason})") as caught:
         text(templates, source, x=[1], broken="broken.html")
     assert caught.value.message.isprintable()
+    assert (caught.value.kind is RecordErrorKind.MISSING_FIELD) == source.endswith("missing }}")
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
+from batchsend.campaign import SuppressionList
 from batchsend.errors import UsageError
 from batchsend.message import Suppression
 
@@ -108,6 +110,199 @@ def test_a_list_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 def test_a_row_without_an_address_is_told_by_its_line(tmp_path: Path) -> None:
     with pytest.raises(
-        UsageError, match=r"gone\.csv:2: no address in it\nthe address belongs in one of the fields email"
+        UsageError, match=r"gone\.csv:2: there is no column for addresses\nname it: .*; the columns are 'name'"
     ):
         read(tmp_path / "gone.csv", "name\nA\n")
+
+
+BOB, ANN = "bob@example.org", "ann@example.org"
+ENTRIES = [
+    "Bob <bob@example.org>",
+    "Bob Miller <bob@example.org>",
+    '"Miller, Bob" <bob@example.org>',
+    "Miller, Bob <bob@example.org>",
+    "<bob@example.org>",
+    '"bob@example.org"',
+    "'bob@example.org'",
+    "mailto:bob@example.org",
+    "<mailto:bob@example.org?subject=unsubscribe>",
+    "bob@example.org # phoned",
+    "bob@example.org\t# phoned",
+    "bob@example.org#phoned",
+    "bob@example.org (Bob, phoned)",
+    "\u200bbob@example.org",
+    "bob@exam\u00adple.org",
+    "\u00a0bob@example.org\u00a0",
+    "\ufeffbob@example.org",
+    "bob@example.org,",
+    "bob@example.org ;",
+    "  BOB@Example.Org  ",
+    '"bob"@example.org',
+    "@example.org",
+    "*@example.org",
+    "@EXAMPLE.org # all of them",
+]
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_an_entry_counts_however_it_is_written(tmp_path: Path, entry: str) -> None:
+    for name, content in (
+        ("gone.txt", f"first@example.com\n{entry}\n"),
+        ("gone", f"# left in 2025\n\n{entry}"),
+        ("gone.csv", f'email,why\r\n"{entry.replace(chr(34), chr(34) * 2)}",left\r\n'),
+    ):
+        listed = read(tmp_path / name, content)
+        assert BOB in listed, name
+        assert '"bob"@example.org' in listed
+        assert "bob@example.com" not in listed
+        assert "bob@mail.example.org" not in listed
+        assert (ANN in listed) is ("@e" in entry[:3].lower())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "bob@example.org ann@example.org",
+        "bob@example.org, ann@example.org",
+        "bob@example.org;ann@example.org",
+        "Bob <bob@example.org>, Ann <ann@example.org>",
+        "Bob <bob@example.org> Ann <ann@example.org>",
+        '"bob@example.org" <ann@example.org>',
+        '"bob@example.org"; "ann@example.org"',
+    ],
+)
+def test_two_people_on_a_line_are_two_entries(tmp_path: Path, line: str) -> None:
+    listed = read(tmp_path / "gone.txt", line)
+    assert BOB in listed
+    assert ANN in listed
+    assert listed.files == ((tmp_path / "gone.txt", 2),)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("hello", "'hello' is no address"),
+        ("example.org", "'example.org' is no address; for a whole domain write @example.org"),
+        ("bob at example.org", "'bob' is no address"),
+        ("bob@example.org phoned", "'phoned' is no address"),
+        ("Bob <>", "it is empty"),
+        ("Bob <bob@example.org", "is never closed"),
+        ('"bob@example.org', "is never closed"),
+        ("bob@", "domain is empty"),
+        ("bob@@example.org", "more than one @"),
+        ("hello; Bob <bob@example.org>", "'hello' is no address"),
+        ("*@*.example.org", "'\\*'"),
+        ("bob@example.org (and ann@example.org)", "stands in parentheses"),
+    ],
+)
+def test_what_is_no_entry_stops_the_run_with_its_line(tmp_path: Path, line: str, said: str) -> None:
+    with pytest.raises(UsageError, match=rf"gone\.txt:3: .*{said}.*\nfix the line, or take it out"):
+        read(tmp_path / "gone.txt", f"first@example.com\n\n{line}\nlast@example.com\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("gone.csv", "status,reason,email,created\n550,Mailbox full,bob@example.org,1700000000\n"),
+        ("gone.csv", "id,run,email\n1,7,bob@example.org\n"),
+        ("gone.jsonl", '{"status": "rejected", "reason": "policy", "email": "bob@example.org"}\n'),
+        ("gone.jsonl", '{"run": 7, "email": "bob@example.org"}\n'),
+        ("gone.txt", '{"status": "enabled", "email": "bob@example.org"}\n'),
+        ("gone.txt", "email;date\nbob@example.org;2024-01-01\n"),
+        ("gone.txt", "email\nbob@example.org\n"),
+        ("gone.tsv", "date\temail\n2024-01-01\tBob <bob@example.org>\n"),
+        ("gone.csv", "Name|E-Mail\nBob|bob@example.org\n"),
+        ("gone.csv", "Email Address,Status\nbob@example.org,unsubscribed\n"),
+        ("gone.csv", "Address,E-mail\n1 High Street,bob@example.org\n"),
+        ("gone.csv", "bob@example.org\n"),
+        ("gone.csv", "sep=;\nemail;why\nbob@example.org;left\n"),
+        ("gone.CSV", "E-Mail-Adresse;Grund\nbob@example.org;weg\n"),
+        ("gone.csv", "email,why,\nbob@example.org,left,\n,,\n"),
+        ("gone.txt.gz", gzip.compress(b"bob@example.org\n")),
+    ],
+)
+def test_a_table_is_read_by_what_its_columns_mean(tmp_path: Path, name: str, content: str | bytes) -> None:
+    listed = read(tmp_path / name, content)
+    assert BOB in listed
+    assert ANN not in listed
+    assert listed.files == ((tmp_path / name, 1),)
+
+
+def test_the_column_may_be_named(tmp_path: Path) -> None:
+    file = tmp_path / "gone.csv"
+    file.write_text("email,Former address\nbob@example.org,ann@example.org\n")
+    listed = Suppression.read([SuppressionList(file=file, field="former address")])
+    assert ANN in listed
+    assert BOB not in listed
+    preferred = Suppression.read([file], recipient_field="Former address")
+    assert ANN in preferred
+    with pytest.raises(UsageError, match=r"no column 'post'\nthe columns are 'email', 'Former address'"):
+        Suppression.read([SuppressionList(file=file, field="post")])
+    file.write_text("bob@example.org\n")
+    with pytest.raises(UsageError, match="plain list without columns"):
+        Suppression.read([SuppressionList(file=file, field="post")])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("gone.csv", "email,name\n,Bob\n", r"gone\.csv:2: no address in the field 'email'"),
+        ("gone.csv", "Work e-mail,Personal e-mail\na@example.com,b@example.com\n", "more than one column"),
+        ("gone.jsonl", '{"email": null}\n', r"gone\.jsonl:1: no address in the field 'email'"),
+        ("gone.csv", "email\nhello\n", r"gone\.csv:2: 'hello' is no address"),
+        ("gone.csv", "name,phone\nBob,1\n", "no column for addresses"),
+    ],
+)
+def test_a_row_without_an_entry_stops_the_run(tmp_path: Path, name: str, content: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        read(tmp_path / name, content)
+
+
+RUN = '{"run":{"id":"x","started":"2026-11-27T00:00:00.000Z","campaign":"c","recipients":{"path":"-"}}}\n'
+
+
+@pytest.mark.parametrize(
+    ("line", "is_hard"),
+    [
+        ({"reason": "unknown_mailbox", "stage": "rcpt"}, True),
+        ({"reason": "mailbox_disabled"}, True),
+        ({"reason": "mailbox_moved"}, True),
+        ({"reason": "unknown_domain"}, True),
+        ({"reason": "no_mail_domain"}, True),
+        ({"reason": "bad_address"}, True),
+        ({"reason": "unknown mailbox", "enhanced": "5.1.1", "reply": "5.1.1 User unknown", "stage": "rcpt"}, True),
+        ({"reason": "address", "enhanced": "5.1.3", "reply": "5.1.3 bad syntax", "stage": "rcpt"}, True),
+        ({"reason": None, "enhanced": "5.1.10", "reply": "recipient not found", "stage": "content"}, True),
+        ({"reason": "address", "enhanced": "5.1.90", "reply": "5.1.90 You've reached your daily limit"}, False),
+        ({"reason": "unknown mailbox", "enhanced": "5.1.1", "reply": "5.1.1 Too many recipients this hour"}, False),
+        ({"reason": "mailbox disabled", "enhanced": "5.2.1", "reply": "sending rate exceeded"}, False),
+        ({"reason": "unknown mailbox", "enhanced": "5.1.1", "reply": "blocked as spam"}, False),
+        ({"reason": "unknown mailbox", "enhanced": "5.1.1", "reply": "sender unknown", "stage": "mail"}, False),
+        ({"reason": "refused", "enhanced": "5.1.1", "reply": "no"}, False),
+        ({"reason": "mailbox_full"}, False),
+        ({"reason": "policy"}, False),
+        ({"reason": "unknown_mailbox", "status": "deferred"}, False),
+    ],
+)
+def test_only_a_verdict_about_the_mailbox_is_a_hard_bounce(
+    tmp_path: Path, line: dict[str, str | None], is_hard: bool
+) -> None:
+    row = {"record": 1, "recipient": BOB, "status": "rejected", "code": 550} | line
+    listed = read(tmp_path / "r.jsonl", f"{RUN}{json.dumps(row)}\n")
+    assert (BOB in listed) is is_hard
+    assert listed.files[0][1] == is_hard
+
+
+def test_of_a_record_that_was_tried_again_the_last_outcome_counts(tmp_path: Path) -> None:
+    row = {"record": 1, "recipient": BOB, "status": "rejected", "reason": "unknown_mailbox"}
+    listed = read(tmp_path / "r.log", RUN + "".join(f"{json.dumps(row | {'status': s})}\n" for s in OUTCOMES))
+    assert BOB not in listed
+
+
+OUTCOMES = ("rejected", "accepted")
+
+
+def test_a_cut_off_list_is_refused(tmp_path: Path) -> None:
+    whole = gzip.compress("".join(f"r{number * 7919 % 65_536}@example.com\n" for number in range(60_000)).encode())
+    with pytest.raises(UsageError, match="cut off"):
+        read(tmp_path / "gone.txt.gz", whole[: len(whole) // 2])

@@ -55,7 +55,6 @@ def halts(connection: int, transaction: int, stage: Stage, recipient: str | None
     return drop(Then.SILENCE) if transaction == 11 and stage is Stage.CONTENT else ACCEPT
 
 
-@pytest.mark.anyio
 @pytest.mark.parametrize(("limit", "progress"), [(None, 9 / 40), (20, 9 / 20), (1000, 9 / 40)])
 async def test_what_is_under_way_or_waits_is_not_done(tmp_path: Path, limit: int | None, progress: float) -> None:
     async with CountingServer(halts) as server:
@@ -72,7 +71,6 @@ async def test_what_is_under_way_or_waits_is_not_done(tmp_path: Path, limit: int
                 tasks.cancel_scope.cancel()
 
 
-@pytest.mark.anyio
 async def test_at_the_end_all_is_done(tmp_path: Path) -> None:
     async with CountingServer(well_behaved) as server:
         running = batch(tmp_path, server, 30)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import anyio
-import pytest
 
+from batchsend.delivery.account import NullAccount
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.delivery.statistics import PoolStatistics, SessionState
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from batchsend import Delivery
     from tests.tools.faulty import Decide
-
-pytestmark = pytest.mark.anyio
 
 
 def silent_at(connection: int, transaction: int) -> Decide:
@@ -36,7 +34,7 @@ def silent_at(connection: int, transaction: int) -> Decide:
 async def watched(decide: Decide, count: int, how: Delivery, until: Callable[[PoolStatistics], bool]) -> PoolStatistics:
     """Run a pool until its statistics are as awaited, and stop it there."""
     async with CountingServer(decide) as peer:
-        pool = Pool(Connector([server(peer)], how.timeouts), how, report=lambda *_: None)
+        pool = Pool([Connector(server(peer), how.timeouts)], how, NullAccount())
         with anyio.fail_after(GUARD):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(feed, pool, submissions(count))

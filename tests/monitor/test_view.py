@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from batchsend import figures
 from batchsend.delivery.statistics import SessionState, SessionStatistics
 from batchsend.monitor import words
 from batchsend.monitor.pace import Speed
@@ -94,7 +95,7 @@ def test_a_hundred_percent_is_said_only_at_the_end() -> None:
     ("seconds", "said"), [(0.4, "0 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")]
 )
 def test_durations(seconds: float, said: str) -> None:
-    assert words.duration(seconds) == said
+    assert figures.duration(seconds, whole=True) == said
 
 
 def test_the_line_says_it_all_in_one() -> None:

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from batchsend.display import visible
 from batchsend.message import Envelope, Submission
 from batchsend.message.parsed import ParsedMessage
 from batchsend.preview.page import page
-from batchsend.preview.shown import plain, show, visible
+from batchsend.preview.shown import plain, show
 
 PIXEL = b"\x89PNG\r\n\x1a\n not really"
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from batchsend.message.parsed import ParsedMessage
 
+pytestmark = pytest.mark.slow
+
 BREAKS_OUT = (
     "<script>top.document.title='ran'; alert(1)</script>",
     "<img src=x onerror=\"top.document.title='ran'; alert(1)\">",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from batchsend.report.report import Report
+    from batchsend.report.report import CampaignReport
 
 STARTED = 1_795_330_800.0
 ID = "20261122T070000.abcdef"
@@ -94,7 +94,7 @@ def write(folder: Path, *lines: bytes) -> Path:
     return path
 
 
-def report_of(folder: Path, *lines: bytes) -> Report:
+def report_of(folder: Path, *lines: bytes) -> CampaignReport:
     """What the log of these lines comes to."""
     return analyse(write(folder, *lines))
 

@@ -148,7 +148,7 @@ def test_blocks_end_where_lines_do(tmp_path: Path) -> None:
         ([begin(), outcome(1)[:-1] + outcome(2)], ":2: not a line"),
         ([begin(), outcome(1).replace(b'"elapsed":0.01', b'"elapsed":-1')], ":2: not a line"),
         ([begin(), outcome(1).replace(b"r1@", b"\xff@")], ":2: not a line"),
-        ([end(), outcome(1)], ":1: not a line"),
+        ([end(), outcome(1)], "does not begin with the line of a run"),
         ([begin(), begin(id_="another")], "the accounts of two runs"),
     ],
 )

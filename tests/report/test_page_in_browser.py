@@ -15,6 +15,8 @@ from tests.report.logs import begin, end, everything, invalid, outcome, rejected
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
+
 BREAKS_OUT = (
     "<script>document.title='ran'</script>",
     "<img src='http://192.0.2.1/x' onerror=\"document.title='ran'\">",

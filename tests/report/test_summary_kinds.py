@@ -56,6 +56,25 @@ def test_the_one_that_is_left_is_not_shown_in_the_words_of_another() -> None:
     assert (summary.counts[Outcome.ACCEPTED], summary.counts[Outcome.DEFERRED]) == (1, 1)
 
 
+def test_what_was_no_refusal_leaves_none_behind_when_it_is_taken_back() -> None:
+    """An outcome that is superseded by in doubt may have been accepted, or deferred and waiting."""
+    summary = Summary()
+    in_doubt = DeliveryResult(record=1, recipient="r1@example.com", status=Outcome.IN_DOUBT, reason="shifted replies")
+    accepted = DeliveryResult(record=1, recipient="r1@example.com", status=Outcome.ACCEPTED, code=250, attempt=1)
+    summary.count(accepted)
+    summary.count(in_doubt, accepted)
+    summary.count(in_doubt, refusal(1, "later", code=450))
+    assert dict(summary.kinds) == {(Outcome.IN_DOUBT, "shifted replies"): 2}
+
+
+def test_a_kind_that_was_taken_back_whole_is_gone() -> None:
+    summary = Summary()
+    rejected = refusal(1, "no")
+    summary.count(rejected)
+    summary.count(DeliveryResult(record=1, recipient="r1@example.com", status=Outcome.ACCEPTED, code=250), rejected)
+    assert dict(summary.kinds) == {}
+
+
 def test_a_reason_of_ours_takes_the_place_of_the_text() -> None:
     summary = Summary()
     for record in (1, 2):

@@ -7,7 +7,7 @@ import pytest
 from batchsend.errors import UsageError
 from batchsend.outcome import Outcome
 from batchsend.results.choice import Choice
-from batchsend.results.reader import OutcomeLine
+from batchsend.results.format import OutcomeLine
 
 
 def test_deferred_records_are_always_sent_again() -> None:
@@ -33,7 +33,7 @@ def test_codes_are_compared_whole_and_classes_by_their_parts(
 ) -> None:
     choice = Choice([wanted])
     assert choice.asks_for_codes
-    assert choice.has_code(OutcomeLine(1, "rejected", 1, code, enhanced)) is has
+    assert choice.has_code(OutcomeLine(record=1, status="rejected", attempt=1, code=code, enhanced=enhanced)) is has
 
 
 @pytest.mark.parametrize(

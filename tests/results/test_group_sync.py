@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import sys
+import zlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,8 +14,9 @@ from hypothesis import strategies as st
 
 from batchsend.errors import RunError, UsageError
 from batchsend.outcome import Outcome
+from batchsend.results.format import MAX_RECORD
 from batchsend.results.journal import Entry, Journal, JournalError, journal_path, read_journal
-from batchsend.results.tally import MAX_ATTEMPTS, MAX_RECORD
+from batchsend.results.tally import MAX_ATTEMPTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,7 +103,7 @@ def test_marking_a_record_twice_takes_one_place(log: Path) -> None:
     journal.mark(1, 1)
     journal.mark(1, 1)
     assert journal.in_flight == 1
-    journal.withdraw(1)
+    journal.withdraw(1, 1)
     assert left(log) == []
     journal.close(remove=False)
 
@@ -128,7 +131,7 @@ def test_a_new_journal_takes_the_old_ones_entries_over(log: Path) -> None:
     for record in (3, 4, 5):
         old.mark(record, 1)
     old.close(remove=False)
-    new = Journal(log, "run", 1, left(log))
+    new = Journal(log, "run", 1, left(log), resumes=True)
     assert left(log) == [Entry(3, 1), Entry(4, 1), Entry(5, 1)]
     for record in (3, 4, 5):
         new.answer(record, 1, Outcome.IN_DOUBT, None)
@@ -203,12 +206,12 @@ def test_a_journal_cut_off_anywhere_is_damaged(log: Path) -> None:
 
 
 def test_no_flipped_bit_of_what_is_relied_on_goes_unseen(log: Path) -> None:
-    """The header's checksum covers all but the log's size; a taken place has a check of its own."""
+    """The header's checksum covers all but the log's present size; a taken place has a check of its own."""
     journal = Journal(log, "run", 1)
     journal.mark(1, 1)
     journal.close(remove=False)
     whole = journal_path(log).read_bytes()
-    relied_on = [*range(124), *range(len(whole) - 8, len(whole))]
+    relied_on = [*range(124), *range(136, 144), *range(len(whole) - 8, len(whole))]
     for place in random.sample(relied_on, 60):
         damaged = bytearray(whole)
         damaged[place] ^= 1 << random.randrange(8)
@@ -226,3 +229,85 @@ def test_a_journal_of_another_start_of_the_machine_says_so(log: Path, monkeypatc
     found = read_journal(log)
     assert found is not None
     assert found.rebooted
+
+
+def test_a_journal_of_version_2_is_read(log: Path) -> None:
+    journal = Journal(log, "run", 2, log_size=77)
+    journal.mark(5, 2)
+    journal.close(remove=False)
+    whole = bytearray(journal_path(log).read_bytes())
+    whole[8:12] = (2).to_bytes(4, sys.byteorder)
+    whole[124:128] = zlib.crc32(whole[:124]).to_bytes(4, sys.byteorder)
+    whole[136:144] = bytes(8)
+    journal_path(log).write_bytes(whole)
+    found = read_journal(log)
+    assert found is not None
+    assert (found.run, found.log_size, found.entries, found.begun) == ("run", 77, [Entry(5, 2)], None)
+
+
+# --- another run's ----------------------------------------------------------------------------------------------------
+
+
+def test_one_that_has_something_in_flight_is_not_overwritten_by_a_new_run(log: Path) -> None:
+    old = Journal(log, "first", 2)
+    old.mark(7, 1)
+    old.close(remove=False)
+    before = journal_path(log).read_bytes()
+    with pytest.raises(UsageError, match="1 messages of run first were in flight") as caught:
+        Journal(log, "second", 2)
+    assert "--results FILE" in str(caught.value)
+    assert journal_path(log).read_bytes() == before
+    journal_path(log).write_bytes(b"garbage" * 100)
+    with pytest.raises(UsageError, match="damaged"):
+        Journal(log, "second", 2)
+
+
+def test_one_that_has_nothing_in_flight_is(log: Path) -> None:
+    Journal(log, "first", 2).close(remove=False)
+    Journal(log, "second", 2).close(remove=True)
+    assert not journal_path(log).exists()
+
+
+def test_that_of_a_run_that_goes_on_is_not_taken_whatever_is_in_it(log: Path) -> None:
+    """Its log may have been moved away, and with it the lock that keeps others out."""
+    running = Journal(log, "first", 2)
+    for resumes in (False, True):
+        with pytest.raises(UsageError, match="the journal of a run that goes on"):
+            Journal(log, "second", 2, resumes=resumes)
+    running.mark(1, 1)
+    assert left(log) == [Entry(1, 1)]
+    running.close(remove=True)
+    Journal(log, "second", 2).close(remove=True)
+
+
+def test_a_run_removes_and_replaces_no_journal_but_its_own(log: Path) -> None:
+    first = Journal(log, "first", 1)
+    journal_path(log).rename(log.with_name("moved"))
+    second = Journal(log, "second", 1)
+    second.mark(2, 1)
+    first.mark(1, 1)
+    with pytest.raises(RunError, match="cannot grow: it was moved or replaced"):
+        first.mark(3, 1)
+    first.close(remove=True)
+    assert left(log) == [Entry(2, 1)]
+    second.close(remove=True)
+
+
+def test_one_that_was_not_believed_is_kept_beside(log: Path) -> None:
+    Journal(log, "first", 2).close(remove=False)
+    for name in ("results.jsonl.inflight.1", "results.jsonl.inflight.2"):
+        before = journal_path(log).read_bytes()
+        Journal(log, "second", 2, resumes=True, set_aside=True).close(remove=False)
+        assert log.with_name(name).read_bytes() == before
+
+
+def test_it_is_made_where_nothing_is_and_through_no_link(log: Path, tmp_path: Path) -> None:
+    """What a killed run has left under the name that is used meanwhile is taken away, and not written to."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("precious")
+    log.with_name("results.jsonl.inflight.new").symlink_to(elsewhere)
+    Journal(log, "run", 1).close(remove=True)
+    journal_path(log).symlink_to(elsewhere)
+    with pytest.raises(UsageError, match="cannot be made"):
+        Journal(log, "run", 1)
+    assert elsewhere.read_text() == "precious"

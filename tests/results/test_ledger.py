@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batchsend.errors import UsageError
+from batchsend.errors import RunError, UsageError
 from batchsend.outcome import Outcome
+from batchsend.results import syncpoint
 from batchsend.results.choice import Choice
+from batchsend.results.claim import Claim, refuse_used
 from batchsend.results.journal import Entry, Journal, JournalError, journal_path
 from batchsend.results.ledger import Ledger
 from batchsend.results.resumption import Resumption
 from tests.results.account import RUN, killed, ledger, result
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -95,7 +101,7 @@ def test_an_outcome_that_is_taken_back_stays_taken_back(log: Path, tmp_path: Pat
 def test_a_message_that_was_not_taken_after_all_is_not_in_flight(log: Path, tmp_path: Path) -> None:
     with ledger(log) as account:
         account.commit(1, 1)
-        account.withdraw(1)
+        account.withdraw(1, 1)
         assert in_flight(killed(log, tmp_path / "withdrawn")) == []
 
 
@@ -222,6 +228,7 @@ def damage(journal: Path, how: str) -> None:
     elif how == "garbage":
         journal.write_bytes(b"garbage" * 100)
     else:
+        journal.unlink()
         Journal(journal.with_name("results.jsonl"), "another", 2).close(remove=False)
 
 
@@ -261,6 +268,238 @@ def test_after_a_restart_of_the_machine_a_killed_run_is_refused(
     monkeypatch.setattr("batchsend.results.boot_id.boot_id", lambda: b"another")
     with pytest.raises(JournalError, match="the machine went down"):
         in_flight(found)
+
+
+def test_an_older_journal_of_the_run_is_not_taken_for_the_last_one(log: Path, tmp_path: Path) -> None:
+    """Put back from a backup, it does not know of what was committed since."""
+    with ledger(log) as account:
+        account.commit(1, 1)
+        older = journal_path(killed(log, tmp_path / "older")).read_bytes()
+        account.append(result(1))
+        account.commit(2, 1)
+        account.append(result(2))
+        account.flush()
+        account.commit(3, 1)
+        found = killed(log, tmp_path / "killed")
+    assert in_flight(found) == [Entry(3, 1)]
+    journal_path(found).write_bytes(older)
+    with pytest.raises(JournalError, match="is an older journal of the run: its log has gone on since"):
+        in_flight(found)
+    with (
+        Resumption(found, Choice(), accept_duplicates=True) as past,
+        Ledger(found, RUN, capacity=2, resumption=past) as account,
+    ):
+        account.end(None, {})
+    kept = found.with_name("results.jsonl.inflight.1")
+    assert kept.read_bytes() == older, "what was not believed is not thrown away either"
+
+
+def test_the_journal_of_a_run_before_the_last_one_is_not_taken_for_the_last_one(log: Path, tmp_path: Path) -> None:
+    with ledger(log) as account:
+        account.commit(1, 1)
+        found = killed(log, tmp_path / "first")
+    older = journal_path(found).read_bytes()
+    with Resumption(found, Choice()) as past, Ledger(found, RUN, capacity=2, resumption=past) as account:
+        account.append(result(1, Outcome.IN_DOUBT, code=None))
+        account.end(None, {})
+    with Resumption(found, Choice()) as past, Ledger(found, RUN, capacity=2, resumption=past) as account:
+        account.commit(2, 1)
+        second = killed(found, tmp_path / "second")
+    assert in_flight(second) == [Entry(2, 1)]
+    journal_path(second).write_bytes(older)
+    with pytest.raises(JournalError, match="is an older journal"):
+        in_flight(second)
+
+
+def test_a_kill_between_journal_and_run_line_is_neither_of_these(log: Path, tmp_path: Path) -> None:
+    with ledger(log) as account:
+        account.commit(1, 1)
+        found = killed(log, tmp_path / "first")
+    with Resumption(found, Choice()) as past:
+        entries, size = past.in_flight, past.account.size
+    Journal(found, RUN.id, 2, entries, log_size=size, resumes=True).close(remove=False)
+    assert in_flight(found) == [Entry(1, 1)]
+
+
+# --- a run that does not begin ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("occurrence", range(1, 7))
+def test_where_a_sync_at_the_beginning_fails_resume_and_send_both_go_on(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, occurrence: int
+) -> None:
+    """Nothing was sent: neither may be told that it cannot be known what was."""
+    calls = 0
+
+    def fails_once(file: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == occurrence:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fails_once)
+    monkeypatch.setattr(syncpoint, "_sync", fails_once)
+    with (
+        pytest.raises(RunError, match="Input/output error"),
+        Ledger(log, RUN, capacity=2, durable=True),
+    ):
+        pass
+    assert calls >= occurrence
+    copy = tmp_path / "copy.jsonl"
+    shutil.copy(log, copy)
+    with Resumption(log, Choice()) as past, Ledger(log, RUN, capacity=2, resumption=past, durable=True) as account:
+        assert (past.in_flight, past.counts.total()) == ([], 0)
+        account.end(None, {})
+    refuse_used(copy)
+    with Ledger(copy, RUN, capacity=2, durable=True) as account:
+        account.end(None, {})
+    assert copy.read_bytes().count(b"\n") == 2
+
+
+def test_a_log_in_which_somebody_has_an_outcome_is_used_and_one_without_may_be_begun_anew(log: Path) -> None:
+    with ledger(log) as account:
+        account.end("the server is gone", {})
+    refuse_used(log)
+    with ledger(log) as account:
+        account.append(result(1, Outcome.INVALID, attempt=0, code=None))
+        account.end(None, {})
+    with pytest.raises(UsageError, match="already holds the results of a run"):
+        refuse_used(log)
+
+
+def test_a_log_of_a_killed_run_is_used_where_something_may_have_been_sent(log: Path, tmp_path: Path) -> None:
+    with ledger(log) as account:
+        refuse_used(killed(log, tmp_path / "nothing"))
+        without = killed(log, tmp_path / "without")
+        journal_path(without).unlink()
+        account.commit(1, 1)
+        committed = killed(log, tmp_path / "committed")
+    for used in (without, committed):
+        with pytest.raises(UsageError, match="already holds the results of a run"):
+            refuse_used(used)
+
+
+def test_a_claim_keeps_others_out_and_leaves_nothing_that_is_not_used(log: Path) -> None:
+    with Claim(log):
+        with pytest.raises(UsageError, match="is at work on it"), Claim(log):
+            pass
+        assert log.exists()
+    assert not log.exists()
+    with Claim(log) as claim, Ledger(log, RUN, capacity=2, claim=claim) as account:
+        account.end(None, {})
+    assert log.exists()
+
+
+# --- what is done to it while the run goes on -------------------------------------------------------------------------
+
+
+def move(log: Path) -> None:
+    log.rename(log.with_name("results.jsonl.1"))
+
+
+def rotate(log: Path) -> None:
+    log.rename(log.with_name("results.jsonl.1"))
+    log.touch()
+
+
+def copytruncate(log: Path) -> None:
+    shutil.copy(log, log.with_name("results.jsonl.1"))
+    os.truncate(log, 0)
+
+
+def remove(log: Path) -> None:
+    log.unlink()
+
+
+def add(log: Path) -> None:
+    with log.open("a") as file:
+        file.write("a note\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (move, "was moved or replaced while the run went on\nthe account goes on in .*results.jsonl.1: move it back"),
+        (rotate, "was moved or replaced while the run went on\nthe account goes on in .*results.jsonl.1: move it"),
+        (
+            copytruncate,
+            r"was cut short while the run went on: it had [0-9]+ octets, and has [0-9]+\nput what was there",
+        ),
+        (remove, "was removed while the run went on"),
+        (add, "something else has written to the results log"),
+    ],
+)
+def test_what_is_done_to_a_log_is_noticed(log: Path, change: Callable[[Path], None], said: str) -> None:
+    with ledger(log) as account:
+        account.commit(1, 1)
+        account.append(result(1))
+        account.flush()
+        account.look()
+        change(log)
+        with pytest.raises(RunError, match=said):
+            account.look()
+        account.commit(2, 1)
+        account.append(result(2))
+        with pytest.raises(RunError, match=said):
+            account.end("stopped", {})
+
+
+def test_a_log_that_was_moved_is_whole_and_can_be_gone_on_with(log: Path) -> None:
+    with ledger(log) as account:
+        account.commit(1, 1)
+        move(log)
+        account.append(result(1))
+        with pytest.raises(RunError, match="moved"):
+            account.end("stopped", {})
+    moved = log.with_name("results.jsonl.1")
+    assert not journal_path(log).exists()
+    moved.rename(log)
+    with Resumption(log, Choice()) as past:
+        assert (past.in_flight, past.counts) == ([], {Outcome.ACCEPTED: 1})
+
+
+def test_a_log_that_was_removed_is_written_anew(log: Path) -> None:
+    """Nobody else has what stood there, and without it everybody would get the message again."""
+    with ledger(log) as account:
+        account.commit(1, 1)
+        account.append(result(1))
+        account.flush()
+        remove(log)
+        account.commit(2, 1)
+        account.append(result(2))
+        with pytest.raises(RunError, match="was removed while the run went on, and is written anew"):
+            account.end("stopped", {})
+    assert log.stat().st_mode & 0o777 == 0o600
+    with Resumption(log, Choice()) as past:
+        assert (past.in_flight, past.counts) == ([], {Outcome.ACCEPTED: 2})
+
+
+def test_after_a_log_was_cut_short_its_journal_stays_and_knows_how_long_it_was(log: Path) -> None:
+    with ledger(log) as account:
+        account.commit(1, 1)
+        account.append(result(1))
+        account.flush()
+        copytruncate(log)
+        account.commit(2, 1)
+        account.append(result(2))
+        with pytest.raises(RunError, match="cut short"):
+            account.end("stopped", {})
+    rest = log.read_bytes()
+    copy = log.with_name("results.jsonl.1").read_bytes()
+    log.write_bytes(copy)
+    with pytest.raises(JournalError, match="octets shorter than it was"):
+        in_flight(log)
+    log.write_bytes(copy + rest)
+    with Resumption(log, Choice()) as past:
+        assert (past.in_flight, past.counts) == ([], {Outcome.ACCEPTED: 2})
+
+
+def test_a_journal_that_is_taken_away_is_noticed(log: Path) -> None:
+    with ledger(log) as account:
+        account.look()
+        journal_path(log).rename(log.with_name("elsewhere"))
+        with pytest.raises(RunError, match="the journal of what is in flight was moved, replaced or removed"):
+            account.look()
 
 
 # --- what is sent again -----------------------------------------------------------------------------------------------

@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from batchsend.errors import RunError, UsageError
 from batchsend.outcome import DeliveryResult, Outcome, Stage
-from batchsend.results.log import ResultsLog, refuse_used
-from batchsend.results.run import RecipientsFile, Run
+from batchsend.results.claim import refuse_used
+from batchsend.results.log import ResultsLog
+from batchsend.results.reader import read_account
+from batchsend.results.run import RecipientsFile, Run, SuppressionFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,6 +84,18 @@ def test_the_first_line_says_what_run_it_is(tmp_path: Path) -> None:
     assert run["campaign"] == RUN.campaign
     assert run["recipients"] == {"path": RUN.recipients.path, "size": 12, "sha256": "ab" * 32}
     assert run["version"] == "1.2.3"
+    assert "suppress" not in run
+
+
+def test_the_first_line_says_which_lists_were_not_written_to(tmp_path: Path) -> None:
+    suppressed = replace(RUN, suppress=(SuppressionFile(path="/lists/gone.csv", entries=12),))
+    with ResultsLog(tmp_path / "log", suppressed):
+        pass
+    run = json.loads((tmp_path / "log").read_text().splitlines()[0])["run"]
+    assert list(run)[-1] == "suppress"
+    assert run["suppress"] == [{"path": "/lists/gone.csv", "entries": 12}]
+    with (tmp_path / "log").open("rb") as file:
+        assert read_account(tmp_path / "log", file.fileno()).run.suppress == suppressed.suppress
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.9999, 1.0, 1795330799.9999, 1795330800.0005, 4102444800.5])

@@ -13,13 +13,16 @@ from msgspec.structs import replace
 
 from batchsend.errors import UsageError
 from batchsend.outcome import DeliveryResult, Outcome, Stage
-from batchsend.results import reader
+from batchsend.report.lines import Line, Lines
+from batchsend.results import format as log_format
 from batchsend.results.line import end_line, outcome_line, run_line
-from batchsend.results.reader import Account, OutcomeLine, read_account
+from batchsend.results.reader import RunAccount, read_account
 from batchsend.results.run import RecipientsFile, Run
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from batchsend.results.format import OutcomeLine
 
 RUN = Run(
     id="20261122T070000.abcdef",
@@ -51,7 +54,7 @@ results = st.builds(
 )
 
 
-def read(path: Path, data: bytes, lines: list[OutcomeLine] | None = None) -> Account:
+def read(path: Path, data: bytes, lines: list[OutcomeLine] | None = None) -> RunAccount:
     """Read a log with this content."""
     path.write_bytes(data)
     file = os.open(path, os.O_RDONLY)
@@ -66,7 +69,7 @@ def read(path: Path, data: bytes, lines: list[OutcomeLine] | None = None) -> Acc
 def test_what_is_read_is_what_json_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: list[DeliveryResult], block: int
 ) -> None:
-    monkeypatch.setattr(reader, "_BLOCK", block)
+    monkeypatch.setattr(log_format, "_BLOCK", block)
     data = run_line(RUN) + b"".join(map(outcome_line, written))
     lines: list[OutcomeLine] = []
     account = read(tmp_path / "log", data, lines)
@@ -81,14 +84,28 @@ def test_what_is_read_is_what_json_says(
 
 
 def test_the_run_line_comes_back_whole(tmp_path: Path) -> None:
-    run = read(tmp_path / "log", run_line(RUN)).run
-    assert (run.id, run.campaign, run.recipients, run.version, run.server) == (
-        RUN.id,
-        RUN.campaign,
-        RUN.recipients,
-        RUN.version,
-        RUN.server,
-    )
+    written = replace(RUN, overrides={"server": "smtp://127.0.0.1:2525", "max_connections": 3})
+    run = read(tmp_path / "log", run_line(written)).run
+    assert replace(run, started=written.started) == written
+    assert "overrides" not in json.loads(run_line(RUN))["run"], "where nothing was said, nothing is written"
+
+
+def test_a_report_refuses_what_resuming_refuses_in_the_same_words(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    good = outcome_line(DeliveryResult(record=1, recipient=None, status=Outcome.ACCEPTED, attempt=1))
+    for data in (b"", good + run_line(RUN), END, run_line(RUN) + b"{}\n", b"email\na@example.com\n"):
+        with pytest.raises(UsageError) as by_resuming:
+            read(log, data)
+        with pytest.raises(UsageError) as by_report:
+            list(Lines(log).read(Line))
+        assert str(by_report.value) == str(by_resuming.value)
+
+
+def test_where_the_last_run_line_begins_is_known_to_the_octet(tmp_path: Path) -> None:
+    good = outcome_line(DeliveryResult(record=1, recipient="ä\u2028@x", status=Outcome.ACCEPTED, attempt=1))
+    before = run_line(RUN) + good + END + good
+    account = read(tmp_path / "log", before + run_line(RUN) + good)
+    assert (account.begun, account.outcomes) == (len(before), 3)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +163,8 @@ def test_two_runs_in_one_log_are_not_taken_for_one(tmp_path: Path) -> None:
 
 
 def test_a_file_that_begins_with_no_run_is_no_log(tmp_path: Path) -> None:
-    for data in (b"", b'{"record":1,"status":"accepted","attempt":1}\n', run_line(RUN)[:-1]):
+    """Outcomes before the first run's beginning belong to a run that nobody knows."""
+    outcome = b'{"record":1,"status":"accepted","attempt":1}\n'
+    for data in (b"", outcome, run_line(RUN)[:-1], outcome + run_line(RUN) + outcome, END, END + run_line(RUN)):
         with pytest.raises(UsageError, match="does not begin with the line of a run"):
             read(tmp_path / "log", data)

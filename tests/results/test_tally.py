@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsend.outcome import Outcome
-from batchsend.results.reader import OutcomeLine
+from batchsend.results.format import OutcomeLine
 from batchsend.results.tally import MAX_ATTEMPTS, Tally
 
 notes = st.lists(
@@ -40,7 +40,8 @@ def test_lines_are_taken_down_as_single_outcomes_are(noted: list[tuple[int, Outc
     one_by_one, at_once = Tally(), Tally()
     for record, status, attempt in noted:
         one_by_one.note(record, status, attempt)
-    at_once.note_lines([OutcomeLine(record, status.value, attempt) for record, status, attempt in noted])
+    lines = [OutcomeLine(record=record, status=status.value, attempt=attempt) for record, status, attempt in noted]
+    assert at_once.note_lines(lines) == len(noted)
     for record in range(3001):
         assert at_once.status(record) is one_by_one.status(record)
         assert at_once.attempts(record) == one_by_one.attempts(record)

@@ -157,7 +157,8 @@ class CampaignFolder:
     def _run(self, command: list[str]) -> subprocess.Popen[str]:
         # Nothing of this machine's user, whose settings are none of the test's.
         inherited = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
-        environment = inherited | {"HOME": str(self.path), "PYTHONPATH": str(_ROOT)} | self._environment
+        python_path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(_ROOT)]))
+        environment = inherited | {"HOME": str(self.path), "PYTHONPATH": python_path} | self._environment
         return subprocess.Popen(
             command,
             cwd=self.path,

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from tests.servers.relay import Relay
     from tests.servers.stored import Stored
 
-pytestmark = pytest.mark.servers
-
 # What follows the header email,name,share; and what the log must say about it.
 BAD_CSV_ROWS = (
     (b"two@example.com,Two", "2 fields where the header has 3"),
@@ -42,7 +40,6 @@ BAD_CSV_ROWS = (
     (b"eve@example.com> SIZE=1,Eve,1", "angle brackets"),
     (b'"eve@example.com\r\nRCPT TO:<victim@example.net>",Eve,1', "control character"),
     (b'mallory@example.com,"Mallory\r\nBcc: victim@example.net",1', "control character"),
-    (b"trailing@example.com ,Trailing,1", "white space"),
     ("zero\u200bwidth@example.com,Zero,1".encode(), "invisible character"),
     ("wide@example\uff0ecom,Wide,1".encode(), "FULLWIDTH FULL STOP"),
     (b"l" * 65 + b"@example.com,Long,1", "64 is the most"),
@@ -135,8 +132,8 @@ def test_bad_rows_and_refused_recipients_cost_nobody_else_the_message(
         assert (outcome["stage"], outcome["code"], outcome["reply"], outcome["session"]) == (None, None, None, None)
         assert _line(tmp_path / f"recipients.{kind}", outcome["line"]).startswith(row.partition(b"\r\n")[0])
     assert {outcome["recipient"]: _refusal(outcome) for outcome in list(even.values())[len(bad) :]} == {
-        **dict.fromkeys(REFUSED, ("rejected", "rcpt", 550, "5.1.1", "unknown mailbox", 1)),
-        **dict.fromkeys(DEFERRED, ("deferred", "rcpt", 450, "4.2.0", "mailbox", 1)),
+        **dict.fromkeys(REFUSED, ("rejected", "rcpt", 550, "5.1.1", "unknown_mailbox", 1)),
+        **dict.fromkeys(DEFERRED, ("deferred", "rcpt", 450, "4.2.0", "mailbox_unavailable", 1)),
     }
     assert account.records("accepted") == set(range(1, len(rows) + 1, 2))
     messages = delivered(account, postfix.received())

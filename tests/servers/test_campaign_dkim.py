@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.servers import opendkim
 from tests.servers.command import CampaignFolder
 from tests.servers.delivered import delivered
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
     from tests.servers.exim import Exim
     from tests.servers.postfix import Postfix
     from tests.servers.relay import Relay
-
-pytestmark = pytest.mark.servers
 
 COUNT = 12
 RECORDS = published([by_rsa(), by_ed25519()])

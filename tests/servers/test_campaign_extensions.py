@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tests.servers.exim import Exim
     from tests.servers.stored import Stored
 
-pytestmark = pytest.mark.servers
-
 MESSAGE = {
     "from": "Accounts <accounts@mail.example.com>",
     "return_path": "bounce+{{ batch.record }}@mail.example.com",

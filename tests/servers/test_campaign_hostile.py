@@ -14,8 +14,6 @@ from tests.message.hostile.strategy import found_rows
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.servers
-
 COUNT = 5_000
 SEED = 5
 

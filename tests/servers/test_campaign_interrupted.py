@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from tests.servers.postfix import Postfix
 
-pytestmark = pytest.mark.servers
-
 _COUNT = 10_000
 _WITHIN = 60.0
 

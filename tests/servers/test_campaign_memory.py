@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.servers.command import CampaignFolder
 from tests.servers.relay_tables import plain
 from tests.servers.smtp_sink import SmtpSink
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-pytestmark = pytest.mark.servers
 
 _FEW = 10_000
 _MANY = 100_000

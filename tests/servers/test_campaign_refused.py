@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from tests.servers.postfix import Postfix
     from tests.servers.smtp_sink import SmtpSink
 
-pytestmark = pytest.mark.servers
-
 WRONG_PASSWORD = "wrong horse, battery = staple"
 
 

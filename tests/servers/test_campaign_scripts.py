@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.servers
-
 
 FEWER = 10_000 if "BATCHSEND_LONG" in os.environ else 1_000
 

@@ -5,12 +5,8 @@ from __future__ import annotations
 import smtplib
 from typing import TYPE_CHECKING
 
-import pytest
-
 if TYPE_CHECKING:
     from tests.servers.exim import Exim
-
-pytestmark = pytest.mark.servers
 
 _MESSAGE = (
     b"Bcc: hidden@example.net\r\nSubject: x\r\nX-Eight: \xc3\xa9\r\n\r\n.\r\n..two\r\n" + b"y" * 990 + b"\r\n\r\n"

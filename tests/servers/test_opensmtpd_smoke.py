@@ -5,12 +5,8 @@ from __future__ import annotations
 import smtplib
 from typing import TYPE_CHECKING
 
-import pytest
-
 if TYPE_CHECKING:
     from tests.servers.opensmtpd import OpenSmtpd
-
-pytestmark = pytest.mark.servers
 
 
 def test_messages_are_stored_octet_by_octet_and_without_pipelining(opensmtpd: OpenSmtpd) -> None:

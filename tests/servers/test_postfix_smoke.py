@@ -16,8 +16,6 @@ from tests.servers.smtp_sink import smtp_source
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.servers
-
 # Everything that a server might be tempted to mend: no Date, no Message-ID, Bcc, long lines, a bare CR, eight bits.
 MESSAGE = (
     b"Return-Path: <x@example.net>\r\nBcc: hidden@example.net\r\nFrom: nobody\r\nSubject: =?utf-8?q?=C3=A9?=\r\n"

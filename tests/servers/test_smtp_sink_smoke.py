@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import smtplib
 
-import pytest
-
 from tests.servers.smtp_sink import SmtpSink, smtp_source
-
-pytestmark = pytest.mark.servers
 
 
 def test_every_transaction_is_kept_for_each_recipient(smtp_sink: SmtpSink) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from batchsend.errors import UsageError
 from batchsend.sink import Counts, Received, SinkOptions, parse_rule
-from batchsend.sink.protocol import AUTH_LINE_LIMIT, LINE_LIMIT, Session
-from batchsend.sink.steps import Close, Pause, StartTls, Step
+from batchsend.sink.session import AUTH_LINE_LIMIT, LINE_LIMIT, ServerSession
+from batchsend.sink.state import Close, Pause, ServerStep, StartTls
 
 OPEN = b"MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.org>\r\n"
 
@@ -20,12 +20,12 @@ class Wire:
     def __init__(self, options: SinkOptions | None = None, *, ehlo: bool = True) -> None:
         self.counts = Counts()
         self.messages: list[Received] = []
-        self.session = Session(options or SinkOptions(), self.counts, self.messages.append)
+        self.session = ServerSession(options or SinkOptions(), self.counts, self.messages.append)
         self.session.greet()
         if ehlo:
             self.session.receive(b"EHLO client.example.com\r\n")
 
-    def steps(self, octets: bytes) -> list[Step]:
+    def steps(self, octets: bytes) -> list[ServerStep]:
         return self.session.receive(octets)
 
     def codes(self, octets: bytes) -> list[str]:
@@ -234,7 +234,7 @@ def test_a_message_that_cannot_be_kept_is_not_accepted() -> None:
         raise OSError(28, "No space left on device")
 
     counts = Counts()
-    session = Session(SinkOptions(), counts, full)
+    session = ServerSession(SinkOptions(), counts, full)
     session.receive(b"EHLO x\r\n" + OPEN + b"DATA\r\n")
     (reply,) = session.receive(b".\r\n")
     assert isinstance(reply, bytes)

@@ -8,7 +8,7 @@ import pytest
 
 from batchsend.errors import UsageError
 from batchsend.sink import Action, Rule, RuleStage, SinkOptions, parse_rule
-from batchsend.sink.maildir import Maildir
+from batchsend.sink.received import Maildir
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchsend.sink import Counts, Received, SinkOptions, parse_rule
-from batchsend.sink.protocol import LINE_LIMIT, Session
-from batchsend.sink.steps import Close, Pause
+from batchsend.sink.session import LINE_LIMIT, ServerSession
+from batchsend.sink.state import Close, Pause
 
 OPTIONS = SinkOptions(
     max_size=60,
@@ -76,7 +76,7 @@ DIALOGUE = st.lists(st.one_of(GROUP, GROUP, GROUP, OTHER.map(lambda line: line +
 def _run(pieces: list[bytes]) -> tuple[bytes, list[Received], dict[str, int]]:
     """Return what the sink wrote, with pauses and the end marked, what it received and what it counted."""
     counts, messages = Counts(), list[Received]()
-    session = Session(OPTIONS, counts, messages.append)
+    session = ServerSession(OPTIONS, counts, messages.append)
     written = b""
     for piece in pieces:
         steps = session.receive(piece)

@@ -25,6 +25,12 @@ r"""Dialogues as files: what one session says and hears, and what becomes of its
     error: the reply to MAIL was          how it begins; none if there is none
     unconfirmed: 0
     state: closed
+
+A section of what ``--trace`` has written (see `batchsend.trace`) is such a file, too, once somebody has written below
+it what must become of its messages: fate, error, unconfirmed and state. What stands in the first lines above follows
+from what was said: how the session was opened is passed over, the messages are numbered as they come,
+``C: <content 57>`` and ``C: <octets 57>`` are contents of that length, and the caller finishes before a QUIT that
+stands on its own.
 """
 
 from __future__ import annotations
@@ -45,6 +51,7 @@ if TYPE_CHECKING:
 
 _LINE = re.compile(r"(?P<who>[CS])(?:\*(?P<times>\d+))?(?P<form>[:>])(?: (?P<what>.*))?")
 _DEED = re.compile(r"! (?:(?P<finish>finish)|unsent (?P<unsent>\d+))")
+_LENGTH = re.compile(r"<(?P<kind>content|octets) (?P<count>\d+)>")
 _HEADERS = {"mode", "depth", "max messages", "messages", "segments"}
 _ENDS = {"error", "unconfirmed", "state"}
 
@@ -73,9 +80,11 @@ class Dialogue:
     why: list[str] = field(default_factory=list)
     options: dict[str, str] = field(default_factory=dict)
     contents: dict[int, bytes] = field(default_factory=dict)
+    envelopes: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     fates: list[str] = field(default_factory=list)
     ends: dict[str, str] = field(default_factory=dict)
+    traced: bool = False
 
     @property
     def messages(self) -> list[int]:
@@ -90,6 +99,7 @@ def read(path: Path) -> Dialogue:
         ValueError: A line is none of what stands above, or one that every dialogue needs is missing.
     """
     dialogue = Dialogue()
+    traced = _Traced(dialogue)
     together = False  # does the line continue the step before it?
     unsent = 0
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -98,11 +108,8 @@ def read(path: Path) -> Dialogue:
         elif line.startswith("#"):
             dialogue.why.append(line[1:].strip())
         elif match := _LINE.fullmatch(line):
-            before = dialogue.steps[-1] if together else None
-            if isinstance(before, Turn) and before.who == match["who"]:
-                before.octets += _said(match)
-            else:
-                dialogue.steps.append(Turn(match["who"], _said(match), unsent))
+            said = traced.said(match) if match["who"] == "C" else _said(match)
+            _add_turn(dialogue, match["who"], said, unsent, together=together)
             together, unsent = True, 0
         elif match := _DEED.fullmatch(line):
             if match["finish"]:
@@ -112,15 +119,69 @@ def read(path: Path) -> Dialogue:
             together = False
         elif not _told(dialogue, line):
             raise ValueError(f"{path.name}, line {number}: {line!r}")
+    traced.conclude()
     if not dialogue.why or "mode" not in dialogue.options or set(dialogue.ends) != _ENDS:
         raise ValueError(f"{path.name}: a comment, mode, error, unconfirmed and state are needed")
     return dialogue
+
+
+class _Traced:
+    """What a trace says of its messages by what was said, for a dialogue that does not say it by itself."""
+
+    def __init__(self, dialogue: Dialogue) -> None:
+        self._dialogue = dialogue
+        self._chunked = False
+
+    def said(self, match: re.Match[str]) -> bytes:
+        """The octets of a client's line; what it says of the messages is noted."""
+        said = _said(match)
+        envelopes, contents = self._dialogue.envelopes, self._dialogue.contents
+        key = len(envelopes)
+        if said.startswith(b"MAIL FROM:"):
+            envelopes[key + 1] = said, b""
+        elif said.startswith(b"RCPT TO:"):
+            envelopes[key] = envelopes[key][0], said
+        elif length := _LENGTH.fullmatch(match["what"] or ""):
+            count = int(length["count"])
+            # Each has octets of its own, so that it is known again.
+            contents[key] = (b"%d" % key).ljust(count - 2, b"x") + b"\r\n" if count > 9 else b"\r\n"[:count]
+            self._chunked = length["kind"] == "octets"
+            return contents[key] if self._chunked else contents[key] + b".\r\n"
+        return said
+
+    def conclude(self) -> None:
+        """Pass the opening over, and write down what was found out, unless the file says it by itself."""
+        if "mode" in self._dialogue.options:
+            return
+        steps, options = self._dialogue.steps, self._dialogue.options
+        turns = [step for step in steps if isinstance(step, Turn)]
+        first = next((turn for turn in turns if turn.octets.startswith(b"MAIL FROM:")), None)
+        if first is None:
+            return
+        self._dialogue.traced = True
+        del steps[: steps.index(first)]
+        options["messages"] = " ".join(map(str, self._dialogue.envelopes))
+        options["mode"] = "chunking" if self._chunked else "pipelining" if b"RCPT TO:" in first.octets else "lockstep"
+        options.setdefault("depth", str(first.octets.count(b"MAIL FROM:")))
+        for place, step in reversed(list(enumerate(steps))):
+            if isinstance(step, Turn) and step.octets == b"QUIT\r\n":
+                steps.insert(place, Finish())
+            elif isinstance(step, Turn) and step.who == "C" and step.octets.endswith(b"\r\nQUIT\r\n"):
+                options["max messages"] = str(len(self._dialogue.envelopes))
 
 
 def _said(match: re.Match[str]) -> bytes:
     what = match["what"] or ""
     octets = what.encode() + b"\r\n" if match["form"] == ":" else _unescaped(what)
     return octets * int(match["times"] or 1)
+
+
+def _add_turn(dialogue: Dialogue, who: str, said: bytes, unsent: int, *, together: bool) -> None:
+    before = dialogue.steps[-1] if together else None
+    if isinstance(before, Turn) and before.who == who:
+        before.octets += said
+    else:
+        dialogue.steps.append(Turn(who, said, unsent))
 
 
 def _told(dialogue: Dialogue, line: str) -> bool:
@@ -167,6 +228,8 @@ class Player:
         self.fates: list[str] = []
         self.begun: list[int] = []
         self._contents = dialogue.contents
+        # The messages of a file that says their numbers have the envelopes that belong to them.
+        self._envelopes = dialogue.envelopes if dialogue.traced else {}
         self._waiting = deque(dialogue.messages)
 
     def turn(self) -> bytes:
@@ -174,14 +237,9 @@ class Player:
         while self.client.room and self._waiting:
             key = self._waiting.popleft()
             self.begun.append(key)
-            self.client.begin(
-                Transaction(
-                    key,
-                    mail=commands.mail("sender@example.org"),
-                    rcpt=commands.rcpt(f"{key}@example.com"),
-                    content=self._content(key),
-                )
-            )
+            usual = commands.mail("sender@example.org"), commands.rcpt(f"{key}@example.com")
+            mail, rcpt = self._envelopes.get(key, usual)
+            self.client.begin(Transaction(key, mail=mail, rcpt=rcpt, content=self._content(key)))
         committing = [transaction.key for transaction in self.client.committing()]
         octets = self.client.data_to_send()
         assert committing == [key for key in self.begun if self.whole(key) in octets]

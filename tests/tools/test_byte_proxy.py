@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from tests.tools.steps import Step
 
-pytestmark = pytest.mark.anyio
-
 
 async def _ask(script: Sequence[Step], octets: bytes, **options: float) -> tuple[ScriptedServer, bytes]:
     """Send octets and FIN through the proxy to a scripted server and return what comes back until the end."""

@@ -15,8 +15,6 @@ from tests.tools.faulty import ACCEPT, Accepted, Action, FaultyServer, Then, dro
 if TYPE_CHECKING:
     from tests.tools.faulty import Decide
 
-pytestmark = pytest.mark.anyio
-
 _TRANSACTION = b"MAIL FROM:<a@example.org>\r\nRCPT TO:<%b@example.com>\r\nDATA\r\n"
 _ENVELOPE = ("a@example.org", ("b@example.com",))
 

@@ -35,8 +35,6 @@ from tests.tools.wire import Message
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.anyio
-
 _MESSAGE = Message(b"a@example.org", (b"b@example.com",), b"Subject: x\r\n\r\n.dot\r\n")
 _DIALOGUE = """
     S: 220 mail.example.org ESMTP

@@ -7,7 +7,7 @@ r"""Scripts as text: what the client says on ``C:`` lines, what the server says 
     C: EHLO                          a command that begins so, whatever its case
     S: 250-mail.example.org
     S: 250 PIPELINING
-    C: <content>                     everything up to the lone dot
+    C: <content>                     everything up to the lone dot; <content 5>, as a trace has it, is the same
     C: <octets>                      the octets that the BDAT before announced; <octets 5>: so many
     C: <end>                         everything until the client closes
     S> 250 torn\r\n250-              octets, with Python's escapes and no CRLF added
@@ -51,7 +51,7 @@ _DEEDS: dict[str, Step] = {
     "resume reading": ResumeReading(),
 }
 _LINE = re.compile(r"(?P<who>C:|S:|S>)(?: (?P<what>.*))?")
-_COUNTED = re.compile(r"<(?P<word>octets|repeat)(?: (?P<count>\d+))?>")
+_COUNTED = re.compile(r"<(?P<word>octets|repeat|content)(?: (?P<count>\d+))?>")
 _DEED = re.compile(r"<(?P<deed>[a-z -]+)>")
 
 
@@ -105,7 +105,7 @@ class _Parser:
         octets = _COUNTED.fullmatch(what)
         if octets is not None and octets["word"] == "octets":
             return ReadOctets(None if octets["count"] is None else int(octets["count"]))
-        if what == "<content>":
+        if octets is not None and octets["word"] == "content":
             return ReadContent()
         if what == "<end>":
             return ReadToEnd()

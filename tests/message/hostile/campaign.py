@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import idna
@@ -108,11 +109,15 @@ class Asked(NamedTuple):
     attachments: tuple[bytes, ...]
 
 
+# Every character of the category Cf: zero-width, joiners, byte-order marks, marks of writing direction.
+_INVISIBLE = "".join(chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) == "Cf")
+
+
 def asked(fields: dict[str, Any]) -> Asked:
     """What to find in the message for a record that was sent."""
     link, tag = _shown(fields["link"]), _shown(fields["tag"])
     return Asked(
-        recipient=_with_ascii_domain(fields["email"]),
+        recipient=_with_ascii_domain(_without_what_is_around(fields["email"])),
         sender=_with_ascii_domain(f"bounce+{_shown(fields['token'])}@mail.example.com"),
         from_name=_header_text(fields["sender"]),
         to_name=_header_text(fields["name"]),
@@ -139,6 +144,12 @@ def _shown(value: object) -> str:
 def _header_text(value: object) -> str:
     """Tabs are spaces, and white space around a text is not part of it."""
     return _shown(value).replace("\t", " ").strip(" ")
+
+
+def _without_what_is_around(address: str) -> str:
+    """White space and invisible characters around an address are not part of it; nor is ``mailto:``."""
+    bare = address.strip().strip(_INVISIBLE).strip()
+    return bare[len("mailto:") :].strip() if bare.lower().startswith("mailto:") else bare
 
 
 def _with_ascii_domain(address: str) -> str:

@@ -1,0 +1,210 @@
+"""What a refusal means beyond its own record: for the relay that said it, and for the run. One policy for all of them.
+
+=============  ====================================================================================================
+verdict        what follows
+=============  ====================================================================================================
+pace           the relay's rate is cut, and recovers
+connections    the relay gets fewer sessions, and pauses before the next try
+session_full   the session ends, the number of messages it took is learned
+quota          the relay sleeps until its hour or day is over; others go on; nobody else: wait, or stop the run
+relay          the relay is out of service for this run; none left: stop the run
+sender         the tenth in a row stops the run
+content,       the same refusal of `stop_after` records in a row, of three domains or more, stops the run:
+refused, …     it is not about the recipients
+=============  ====================================================================================================
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from batchsend.delivery.replies import Period, advice, judge, period_named, wait_named
+from batchsend.delivery.replies.kinds import kind_of
+from batchsend.errors import RunError
+from batchsend.outcome import Outcome, Stage
+from batchsend.verdict import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from batchsend.campaign import Delivery
+    from batchsend.delivery.relay import Relay
+    from batchsend.delivery.replies import Judgement
+    from batchsend.delivery.session import Session
+    from batchsend.outcome import DeliveryResult
+    from batchsend.smtp.replies import Reply
+
+MAX_SENDER_REFUSALS: Final = 10
+"""Records in a row that are refused for their sender, after which it is the sender who is refused."""
+
+LEAST_DOMAINS: Final = 3
+"""Domains that the records refused alike must have: one domain may refuse everybody, and the rest be right."""
+
+CUTS_BEFORE_FEWER: Final = 5
+"""Cuts of the rate in a row after which there are fewer sessions, too."""
+
+# A day, not a month: a quota of a month may be raised meanwhile, and asking once a day costs one refusal.
+_PERIODS: Final = {Period.HOUR: 3600.0, Period.DAY: 86400.0, Period.MONTH: 86400.0}
+_NOTICED: Final = 100  # characters of what a server says that a notice repeats
+
+
+class Consequences:
+    """Acts on what refusals mean beyond their records.
+
+    Args:
+        options: The campaign's limits.
+        relays: All relays of the run.
+        notice: Called with what the user should know.
+        stop: Called with the reason when the run cannot go on.
+        retire: Called with a relay that is to be sent nothing for now.
+
+    Attributes:
+        refusals: Records in a row that were refused alike.
+        slowdown: When a relay asked for a slower pace last, and what it said; or None.
+    """
+
+    def __init__(
+        self,
+        options: Delivery,
+        relays: Sequence[Relay],
+        *,
+        notice: Callable[[str], None],
+        stop: Callable[[RunError], None],
+        retire: Callable[[Relay], None],
+    ) -> None:
+        self.refusals = 0
+        self.slowdown: tuple[float, str] | None = None
+        self._options = options
+        self._relays = relays
+        self._notice = notice
+        self._stop = stop
+        self._retire = retire
+        self._shape: tuple[object, ...] = ()
+        self._domains: set[str] = set()
+        self._told_sleep: tuple[float, ...] = ()
+
+    def accepted(self) -> None:
+        """A message was accepted: what was refused before it was about its own record."""
+        self.refusals = 0
+        self._domains.clear()
+
+    def refused(
+        self, session: Session, result: DeliveryResult, judgement: Judgement, *, now: float, sessions: int
+    ) -> None:
+        """A relay has refused a message in this session; ``result`` says how."""
+        relay = session.relay
+        verdict = judgement.verdict
+        said = f"{result.code} {result.reply}".replace("\n", " ")
+        if self._of_relay(relay, judgement, result.stage, said, now=now, sessions=sessions):
+            return
+        if verdict is Verdict.SESSION_FULL:
+            session.finish()
+            relay.limits.session_full(session.took, now)
+        elif verdict is Verdict.MAILBOX:
+            self.accepted()  # many addresses of an old list may be unknown; it is an answer about a recipient
+        elif verdict not in (Verdict.GREYLISTED, Verdict.LATER):
+            self._count(result, judgement, said)
+
+    def closed(self, relay: Relay, session: Session, reply: Reply, *, now: float, sessions: int) -> None:
+        """A session was ended by the server, with these words."""
+        judgement = judge(Stage.MAIL, reply)
+        self._of_relay(relay, judgement, None, str(reply), now=now, sessions=sessions)
+        if judgement.verdict is Verdict.SESSION_FULL:
+            relay.limits.session_full(session.answered, now)
+
+    def _of_relay(
+        self, relay: Relay, judgement: Judgement, stage: Stage | None, said: str, *, now: float, sessions: int
+    ) -> bool:
+        """Act on a verdict about a whole relay; False if it is none."""
+        verdict = judgement.verdict
+        if verdict is Verdict.PACE:
+            self._slow_down(relay, said, now)
+        elif verdict is Verdict.CONNECTIONS:
+            self._fewer(relay, said, now, sessions)
+        elif verdict is Verdict.QUOTA:
+            self._sleep(relay, said, now)
+        elif verdict is Verdict.RELAY:
+            self._out_of_service(relay, stage, said, advice(verdict, judgement.reason))
+        else:
+            return False
+        return True
+
+    def look(self, now: float, left: int) -> None:
+        """See whether the work that is left has a relay that it can wait for."""
+        if any(relay.can_send(now) for relay in self._relays):
+            return
+        sleeping = [relay for relay in self._relays if relay.out_of_service is None]
+        if not sleeping:
+            return
+        first = min(sleeping, key=lambda relay: relay.asleep_until)
+        seconds = first.asleep_until - now
+        longest = self._options.max_wait
+        back = time.strftime("%a %d %b %H:%M", time.localtime(time.time() + seconds))
+        if seconds > longest:
+            self._stop(
+                RunError(
+                    f"{first.name}: its sending limit is used up until about {back}: {first.sleeps_because}",
+                    remedy=f"go on at {back} or later: batchsend resume RESULTS; to let it wait by itself: --wait",
+                )
+            )
+        elif self._told_sleep != (first.asleep_until,):
+            self._told_sleep = (first.asleep_until,)
+            self._notice(f"sending limit until {back}, {left:,} left: {first.name} said {first.sleeps_because}")
+
+    # --- each verdict ---------------------------------------------------------------------------------------------
+
+    def _slow_down(self, relay: Relay, said: str, now: float) -> None:
+        if relay.throttle.slow_down(now, relay.goodput.rate(now, relay.accepted)):
+            self.slowdown = time.time(), said
+            self._notice(f"slowed to {relay.throttle.rate:.3g}/s: the server said {said}")
+            if relay.throttle.cuts % CUTS_BEFORE_FEWER == 0:
+                relay.limits.fewer(now)
+
+    def _fewer(self, relay: Relay, said: str, now: float, sessions: int) -> None:
+        if relay.back_off(now):
+            relay.limits.too_many_connections(sessions, now)
+            self._notice(f"{relay.limits.allowed} connections at most from here on: the server said {said[:_NOTICED]}")
+
+    def _sleep(self, relay: Relay, said: str, now: float) -> None:
+        if not relay.can_send(now):
+            return  # what was on the way when it was said the first time
+        seconds = wait_named(said, time.time())
+        if seconds is None:
+            seconds = _PERIODS[period_named(said) or Period.HOUR]
+        relay.sleep(now, seconds, said[:_NOTICED])
+        self._retire(relay)
+
+    def _out_of_service(self, relay: Relay, stage: Stage | None, said: str, remedy: str) -> None:
+        if relay.out_of_service is not None:
+            return
+        where = f" at {stage}" if stage is not None else ""
+        error = RunError(f"{relay.name} refuses to send for us{where}: {said}", remedy=remedy)
+        relay.retire(error)
+        if all(one.out_of_service is not None for one in self._relays):
+            self._stop(error)
+        else:
+            self._notice(f"{relay.name} is not used any more in this run: it said {said[:_NOTICED]}")
+            self._retire(relay)
+
+    def _count(self, result: DeliveryResult, judgement: Judgement, said: str) -> None:
+        """The same refusal again and again is not about the recipients."""
+        remedy = advice(judgement.verdict, judgement.reason)
+        shape = (judgement.verdict, result.code, result.enhanced, kind_of((result.reply or "").encode()))
+        if shape != self._shape:
+            self.accepted()
+            self._shape = shape
+        self.refusals += 1
+        if len(self._domains) < LEAST_DOMAINS:
+            self._domains.add((result.recipient or "").rpartition("@")[2].lower())
+        if judgement.verdict is Verdict.SENDER:
+            if self.refusals >= MAX_SENDER_REFUSALS:
+                self._stop(RunError(f"the sender is refused at {result.stage}: {said}", remedy=remedy))
+        elif self.refusals >= self._options.stop_after and len(self._domains) >= LEAST_DOMAINS:
+            again = result.code if result.status is Outcome.REJECTED else "deferred"
+            self._stop(
+                RunError(
+                    f"{self.refusals} records in a row were refused alike at {result.stage}: {said}",
+                    remedy=f"{remedy} Then send to those, too: batchsend resume RESULTS --retry {again}",
+                )
+            )

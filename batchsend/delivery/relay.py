@@ -1,0 +1,154 @@
+"""One relay as the pool sees it: what it allows, whether it can send now, and how the pool backs off from it.
+
+Everything that bounds what a relay is asked for in a minute is decided here and nowhere else, whatever the relay says
+or does. Time is given, not asked for. The rules:
+
+1.  The *rate* is the throttle's: one bucket for all sessions of the relay, cut when the server asks for less.
+2.  A session that came to nothing (it could not be opened, or it ended before a message was accepted), and a refusal
+    that is about the relay, pause the whole relay, not one slot: for 0.2 s, doubled each time up to a minute, with
+    full jitter above the half. A message that is accepted ends that. So at most about
+    ``max_connections + 1`` sessions, logins and refused messages come of each pause.
+3.  A *quota* puts the relay to sleep until it is over. Afterwards one session with one message tries it first.
+4.  A relay that *refuses us* is out of service for this run.
+5.  Until a first session was opened, only one is being opened: a login that is refused is not tried five times.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Final
+
+from batchsend.delivery.limits import Limits
+from batchsend.delivery.throttle import Goodput, Throttle
+
+if TYPE_CHECKING:
+    from batchsend.campaign import Delivery
+    from batchsend.errors import RunError
+
+_FIRST_PAUSE: Final = 0.2
+_LONGEST_PAUSE: Final = 60.0
+
+
+class Relay:
+    """What is known of one relay in a run.
+
+    Args:
+        name: What logs and messages call it.
+        options: The campaign's limits.
+        now: The loop's time.
+
+    Attributes:
+        throttle: Its rate.
+        limits: How many sessions, and how many messages in each.
+        goodput: What it has accepted of late.
+        accepted: How many messages it has accepted.
+        asleep_until: When its quota is over, on the loop's clock; 0.0 where none is known to be used up.
+        sleeps_because: What it said when it was put to sleep.
+        out_of_service: Why it is not used any more in this run, or None.
+        proven: A session was opened.
+        trying: After a sleep only one session with one message is tried, until it is accepted.
+        unreached: Why no session can be opened at present, or None.
+        no_chunking: It offers CHUNKING and refuses BDAT.
+        chunking_works: A BDAT was accepted.
+    """
+
+    def __init__(self, name: str, options: Delivery, now: float) -> None:
+        self.name = name
+        self.throttle = Throttle(options.rate.per_second if options.rate else None, now)
+        self.limits = Limits(options.max_connections, options.max_messages)
+        self.goodput = Goodput(now)
+        self.accepted = 0
+        self.asleep_until = 0.0
+        self.sleeps_because = ""
+        self.out_of_service: RunError | None = None
+        self.proven = False
+        self.trying = False
+        self.unreached: RunError | None = None
+        self.no_chunking = False
+        self.chunking_works = False
+        self._paused_until = 0.0
+        self._pause = _FIRST_PAUSE
+        self._failing_since: float | None = None
+
+    def can_send(self, now: float) -> bool:
+        """Whether it may be given work at all; a pause for backing off does not count, it is short."""
+        return self.out_of_service is None and self.asleep_until <= now
+
+    def wait(self, now: float) -> float:
+        """Seconds until a message or a session may be tried; 0.0 for now. For ever is ``inf``."""
+        if self.out_of_service is not None:
+            return float("inf")
+        return max(0.0, self.asleep_until - now, self._paused_until - now)
+
+    def connections(self, now: float) -> int:
+        """How many sessions it may have."""
+        if self.trying:
+            return 1
+        return self.limits.connections(now)
+
+    # --- what happened ------------------------------------------------------------------------------------------------
+
+    def took(self) -> None:
+        """A message was accepted: whatever the relay was paused for is over."""
+        self.accepted += 1
+        if self._failing_since is not None or self._pause > _FIRST_PAUSE or self.trying:
+            self._failing_since = None
+            self._pause = _FIRST_PAUSE
+            self._paused_until = 0.0
+            self.trying = False
+
+    def answered(self) -> None:
+        """The server decided a message: it is there."""
+        self._failing_since = None
+
+    @property
+    def paused(self) -> bool:
+        """It may be that nothing may be sent now: `wait` knows."""
+        return self._paused_until > 0.0 or self.trying
+
+    def reached(self) -> None:
+        """A session was opened."""
+        self.proven = True
+        self.unreached = None
+        self._failing_since = None
+
+    def back_off(self, now: float) -> bool:
+        """Something came to nothing: pause the relay (rule 2). What failed together counts once, and only then true."""
+        if now < self._paused_until:
+            return False
+        self._paused_until = now + self._pause * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        return True
+
+    def back_off_for(self, now: float, seconds: float) -> None:
+        """The server asks for a pause of its own length, such as minutes after too many logins."""
+        self._paused_until = max(self._paused_until, now + seconds * random.uniform(0.75, 1.25))  # noqa: S311 - jitter
+
+    def failing(self, now: float) -> float:
+        """It does not answer: for how many seconds it has not."""
+        if self._failing_since is None:
+            self._failing_since = now
+        return now - self._failing_since
+
+    def sleep(self, now: float, seconds: float, because: str) -> None:
+        """Its quota is used up for so many seconds (rule 3)."""
+        self.asleep_until = max(self.asleep_until, now + seconds)
+        self.sleeps_because = because
+        self.trying = True
+
+    def retire(self, error: RunError) -> None:
+        """It refuses us: out of service for this run (rule 4)."""
+        if self.out_of_service is None:
+            self.out_of_service = error
+
+    @property
+    def learned(self) -> dict[str, float]:
+        """What the server has shown it allows, by the name of the option that would set it."""
+        learned = dict(self.limits.learned)
+        if self.throttle.slowest is not None:
+            learned["rate"] = round(self.throttle.slowest, 1)
+        return learned
+
+    def __repr__(self) -> str:
+        state = "out of service" if self.out_of_service else "asleep" if self.trying else "in service"
+        return f"<Relay {self.name}, {state}, {self.limits!r}, {self.throttle!r}>"

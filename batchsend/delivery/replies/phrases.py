@@ -1,0 +1,236 @@
+"""The families of words by which servers say what a refusal is about, as regular expressions over a kind's text.
+
+The text is in lower case, its words are separated by one space, a sentence's end is a word of its own (``.``), and ids,
+numbers and addresses are replaced (see `kinds`). A gap between two words is counted in words and never crosses the end
+of a sentence: no expression can look at a text more often than the length of its gaps.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+
+def _gap(words: int) -> str:
+    return rf"(?:[\w'/%@#:-]+ ){{0,{words}}}"
+
+
+def _compiled(*alternatives: str) -> re.Pattern[str]:
+    return re.compile("|".join(alternatives), re.ASCII)
+
+
+_MAIL: Final = (
+    r"(?:e-?mails?|mails?|messages?|msgs?|recipients?|rcpts?|submissions?|transactions?|deliver(?:y|ies)|letters?)"
+)
+_SENDING: Final = (
+    r"(?:send(?:ing|er)?|sent|relay(?:ing)?|out-?going|out-?bound|submission|smtp|mail(?:ing|er)?|messages?|messaging"
+    r"|e-?mails?|accounts?|users?|customers?|client|deliver(?:y|ies)|plan|usage|transfer|rcpts?|recipients?"
+    r"|credits?|tenant"
+    r"|hourly|daily|monthly|weekly|24-?h(?:ou)?rs?|0-hour)"
+)
+_LIMIT: Final = r"(?:limit(?:s|ation)?|quotas?|allowances?|allotment|credits?|cap|maximum|threshold)"
+_PASSED: Final = (
+    r"(?:exceed(?:s|ed|ing)?|reach(?:ed|es)?|used up|exhausted|hit|passed|surpassed|depleted|over|overrun|full|finished"
+    r"|exceded|exeeded|crossed|met|consumed)"
+)
+_PERIOD: Final = (
+    r"(?:(?:\b(?:per|an?|each|every|this|in|within|last|past|previous|for) |/ ?\d*)(?:the )?(?:last |past "
+    r"|previous )?(?:0 |one |24 )?"
+    r"(?:hours?|hr|h|days?|months?|weeks?|24-?h(?:ours?|rs?)?|d)\b"
+    r"|\b(?:hourly|daily|monthly|weekly|today|24-?h(?:ours?|rs?)?|0-hours?|0-days?|per-(?:hour|day|month))\b"
+    r"|/(?:h|hr|hour|day|d|month)\b)"
+)
+
+AGAIN: Final = _compiled(
+    r"(?:again|retry|wait|later|resend|reset|resume|back|delay(?:ed)?) (?:in|after|within|for"
+    r"|at least)? ?(?:about |at least )?"
+    r"(?:an?|one|0|few|some|next)? ?(?:seconds?|secs?|minutes?|mins?|m|s)\b",
+    r"(?:again|retry|wait|later|resend|reset|resume|back|expires?|lifted|delay(?:ed)?|unblocked)"
+    r" (?:in|after|within|for|at least|the next)? ?(?:about |at least |the next )?(?:an?|one|0|24|few|some|next)? ?"
+    r"(?:0-)?(?:24-?)?(?:hours?|days?|h|hrs?|month)\b",
+)
+"""When to come again: not the period that a limit counts in."""
+
+# --- about this recipient or this message only -------------------------------------------------------------------
+
+ONE_RECIPIENT_RATE: Final = _compiled(
+    rf"(?:receiving|receives|gets|getting) {_gap(3)}(?:at a rate|too (?:quickly|fast|many|much|often)|messages? too)",
+    r"recipient(?:'s)? (?:has |have |is |was )?(?:been )?(?:exceed|over|receiv|reached|thread limit|rate"
+    r"|per hour|hourly|daily)",
+    rf"recipient(?:'s)? (?:message|mail|receiv\w+|e-?mail|inbound) {_gap(2)}(?:rate|limit)",
+    rf"(?:too many|too much|excessive) {_gap(3)}{_MAIL} {_gap(3)}(?:to|for|of|by|in|into|at) (?:this|the|that|one|same)"
+    rf" {_gap(1)}(?:recipient|user|mailbox|address|account|person|inbox|alias|domain)",
+    rf"^@:? {_gap(2)}too many (?:recent )?{_MAIL}",
+    rf"(?:mailbox|inbox|addressee?) {_gap(2)}(?:is receiving|receives|has received|received|gets"
+    rf"|is getting) {_gap(1)}too",
+    rf"(?:mailbox|inbox|recipient|addressee) {_gap(3)}(?:rate|per-?hour|hourly|daily|receive|receiving) {_gap(2)}limit",
+    rf"(?:rate|limit) {_gap(3)}(?:for|of|to) (?:this|the|that) (?:recipient|mailbox|inbox|user|address)",
+    r"receiv(?:e|ing) (?:rate |message |mail )?limit",
+    r"user (?:has |is )?(?:received|receiving) ",
+)
+"""Too much mail for one recipient, whoever sends it."""
+
+ABOUT_ONE: Final = _compiled(
+    rf"(?:too many|number of|maximum|max|limit on|exceeds?) {_gap(2)}(?:attachments?|hops?|bounces?"
+    rf"|received (?:headers?|lines?)|headers?|parts?|forwards?"
+    r"|redirects?|links?|urls?|images?|levels?|loops?|aliases|addresses|(?:invalid|unknown|bad|wrong|nonexistent"
+    r"|undeliverable"
+    r"|bounced|failed|inactive|unresolvable) (?:recipients?|users?|addresses|rcpts?)|errors?|mime|lines?|characters?"
+    r"|bytes|octets|kb|mb|spams?|complaints?|words|subjects?|cc|bcc|nested|nesting|failures?|auth\w*|syntax|unknown)",
+    r"\bthis (?:mailbox|recipient|inbox|alias|message|user's|address|user|person|mailing|list|group|letter|subject)\b",
+    r"recipients? (?:in|of|on|for|per) (?:this|the|one|a|each|your|single)? ?(?:message|mail|e-?mail|transaction"
+    r"|envelope)",
+    r"(?:mailbox|inbox|disk|storage|mail ?box|attachments?|message size|size|header|line|body|file|subject"
+    r"|folder|maildir)"
+    rf" {_gap(3)}(?:quota|limits?|exceed\w*|full|too)",
+    rf"{_PASSED} {_gap(4)}(?:size|storage|attachments?|disk|mailbox|space|mb|kb|bytes)\b",
+    r"(?:recipient|user|account) (?:is |has |was )?(?:temporarily )?(?:over ?quota|out of (?:space|storage)|full"
+    r"|exceeded (?:its |his |the |their )?"
+    r"(?:disk |mailbox |storage |mail )?quota)",
+    r"mail ?loop|hop count",
+)
+"""Words in a reply about this recipient or this message: limits in them are nobody else's."""
+
+OURS: Final = _compiled(
+    rf"\byour {_gap(4)}(?:(?:sending|send|relay|outgoing|outbound|smtp|submission|daily|hourly|monthly|mail"
+    rf"|e-?mail|message|messaging"
+    r"|account|plan|rate|24-?hour|0-hour) )+(?:limits?|quotas?|allowance|credits|rate)\b",
+    rf"\b(?:you|you've|you have|we've|your account|your domain|your ip|your server"
+    rf"|your host) {_gap(3)}(?:exceeded|reached|sent|sending|used) {_gap(3)}"
+    r"(?:limit|quota|allowance|too many (?:e-?mails|mails|messages|recipients))",
+    r"(?:relay|sending|outgoing|outbound|submission|smtp|send) (?:quota|limits?)\b",
+    rf"(?:quota|limits?) {_gap(1)}(?:of|for) (?:this )?(?:sender|account|client|your|sending)",
+    r"\bratelimit|defers and failures|\b(?:hourly|daily|monthly|weekly|24-?hour|0-hour) (?:\S+ )?(?:quota"
+    r"|limits?|allowance|cap)\b",
+    r"\b(?:concurrent|simultaneous) |\b(?:connections|sessions) (?:for|from|of|by) this (?:user|account|client)",
+    r"this (?:ip|ip address|account|sender|client|host|server|session|connection)\b",
+    r"\bper (?:session|connection)\b",
+    r"\b(?:hourly|daily|monthly|24-?hour) (?:user |smtp |account )?(?:sending|send|relay|sent)",
+)
+"""Words that say that a limit is the sender's, whatever else the reply speaks of."""
+
+# --- about the session, the sessions, the relay --------------------------------------------------------------------
+
+SESSION_FULL: Final = _compiled(
+    r"(?:connection|session) limit of 0 (?:messages|mails|e-?mails)",
+    rf"(?:no more|too many|max(?:imum)?|limit|count|number|exceed\w*|only|allowed|reached|more than 0|0) {_gap(5)}"
+    rf"(?:per|in|for|on|over|during|by|via|to) "
+    rf"(?:this |a |an |one |each |every |single |the |same |smtp |tcp |your |current |given ){{0,4}}(?:connection"
+    rf"|session)\b",
+    rf"per[- ](?:connection|session) {_gap(3)}(?:limit|maximum|quota|exceed)",
+    rf"(?:connection|session)(?:'s)? (?:message|mail|transaction|e-?mail|recipient|rcpt)s? {_gap(2)}(?:limit"
+    rf"|count|quota|maximum|exceed|reach)",
+    r"(?:connection|session) (?:has |is )?(?:already )?(?:sent|carried|handled|transferred|delivered|used up"
+    r"|exhausted|full"
+    r"|reached (?:its|the) (?:message|mail|limit|max))",
+    r"\bmi:dmc\b|\brp:drc\b",
+    rf"(?:open|start|use|begin|establish) a new (?:session|connection)|\breconnect\b {_gap(3)}(?:to send|for more|and)",
+    rf"too many {_MAIL} {_gap(2)}(?:sent )?(?:already )?(?:this|same) (?:connection|session)",
+)
+
+CONNECTIONS: Final = _compiled(
+    r"concurrency|no more than 0 (?:connections|sessions)|0 (?:connections|sessions) per\b",
+    rf"(?:too many|too much|max(?:imum)?|limit|number|exceed\w*|many) {_gap(5)}(?:connections?|sessions?"
+    rf"|channels?|threads|logins? at once|clients)\b"
+    rf"(?! (?:rate|time|count of messages))",
+    rf"(?:connections?|sessions?|channels?|threads?) {_gap(3)}(?:limit|limits|limited|quota|exceed\w*|maximum"
+    rf"|reached|count exceeded|too many)\b",
+    rf"(?:concurrent|simultaneous|parallel|open) {_gap(2)}(?:connections?|sessions?|deliver\w*|threads?|logins?"
+    rf"|transfers?)",
+    r"connection frequency|connections? from (?:your|this|the same) {}".format(
+        rf"{_gap(2)}(?:exceed|limit|too many|at once)"
+    ),
+    r"(?:close|drop|reduce|lower|fewer) (?:some |the |your |number of ){0,3}(?:of )?(?:the "
+    r"|your )?(?:other )?(?:connections|sessions)",
+    rf"already {_gap(3)}(?:connections|sessions)",
+    r"connections? slots?|no (?:more |free )?(?:connections|sessions|slots)",
+    r"trop de (?:connexions|sessions)|zu viele (?:gleichzeitige )?verbindungen|demasiadas conexiones|troppe connessioni"
+    r"|te veel verbindingen|muitas conex|zbyt wiele po",
+    r"\bhl:icc\b|\bhost:icc\b",
+)
+
+TOO_MANY_LOGINS: Final = _compiled(
+    rf"too many {_gap(2)}(?:log-?ins?|auth\w*)(?: attempts?)?(?! fail)|(?:login|auth\w*) (?:rate|frequency"
+    rf"|attempts?) {_gap(2)}(?:limit|exceed)",
+    r"too much fail authentication",
+)
+
+PACE: Final = _compiled(
+    r"throttl"
+    r"|slow(?:ing|er)?(?:-| )?down|\bslower\b|\bslow (?:your|the)\b|too (?:fast|quick|quickly|frequent"
+    r"|frequently|rapid|rapidly"
+    r"|often)\b",
+    r"\brates?[- ]?limit|limits? (?:on )?(?:the )?rate|\bratelimit",
+    r"(?:send(?:ing)?|messages?|mail(?:ing)?|e-?mails?|delivery|send|submission|connection|transmission|arrival"
+    r"|unusual|high|excessive|maximum|request"
+    r"|allowed|acceptable|your|the|this|a|data|smtp|traffic|rcpt|recipient) rates?\b(?! of (?:bounce|spam"
+    r"|complaint|invalid|unknown))",
+    rf"\brates? {_gap(1)}(?:exceed\w*|limit\w*|control|overlimit|too|violat\w*|policy|restrict\w*)",
+    r"too much (?:mail|e-?mail|traffic|load|volume)\b(?! data)",
+    rf"frequency {_gap(1)}(?:limit\w*|exceed\w*|too)|\bsfq\b|mi:sfq|mi:stc|hl:ifc",
+    r"(?:per|a|each|every|in|in one|/) ?(?:0 )?(?:sec(?:ond)?s?|min(?:ute)?s?)\b",
+    rf"too many {_gap(1)}(?:recipients|rcpts) (?:received )?(?:from|by)\b",
+    r"too many requests|too many (?:\S+ )?(?:in|within) (?:a |too )?short",
+    rf"(?:unusual|unexpected|high|excessive|large|heavy|increased|abnormal) {_gap(1)}(?:amount|volume|number"
+    rf"|traffic|rate|level|load) ?{_gap(1)}(?:of )?{_gap(1)}",
+    r"\bburst\b|\bpeak\b|back(?:ing)? off|reduce (?:your |the )?(?:sending |message |mail )?(?:rate|speed|volume)",
+    r"wait (?:before|to) send|sending (?:mail |e-?mails? |messages? )?too|spacing|pacing",
+    r"server (?:is )?(?:too )?busy . (?:please )?(?:try|retry) again later from",
+    r"zu schnell|trop vite|trop rapide|demasiado r|troppo veloc|te snel",
+)
+
+QUOTA: Final = _compiled(
+    rf"\b{_SENDING} (?:{_SENDING} |count |rate |number |volume |per |/ |(?:hour|day|month) ){{0,3}}(?:limits?"
+    rf"|limitations?|quotas?|allowances?|allotment|credits?|cap|maximum)"
+    rf" {_gap(5)}{_PASSED}\b",
+    rf"\b(?:{_PASSED}|out of|above|beyond|no more|over|insufficient|exceeding|used"
+    rf"|take you over) {_gap(4)}{_SENDING} (?:{_SENDING} |count |number |volume |per |(?:hour|day|month) ){{0,3}}"
+    rf"(?:limits?|limitations?|quotas?|allowances?|allotment|credits?|cap|maximum|maximums)\b",
+    r"(?:sending|send|relay|outgoing|outbound|submission|messaging|mailing|smtp) (?:\S+ )?(?:quota|limits?"
+    r"|allowance)\b",
+    r"submissionquota|sendquota|send quota|messagequota|maximum credits|credits? exceeded|credit limit",
+    rf"(?:sent|sending|send|sends) {_gap(1)}too (?:many|much) {_MAIL}",
+    r"\btoo many (?:out-?going |out-?bound |sent )?(?:e-?mails|mails|messages)\b",
+    r"too many recipients for #",
+    rf"too many {_gap(1)}recipients {_gap(2)}(?:this|per|in an|in the|today|within)",
+    r"rate_msg|(?:limit|quota) (?:of|on|for) (?:your )?(?:out-?going|sent|sending|out-?bound)",
+    r"(?:cannot|can't|may not|not allowed to|unable to|can not) send (?:any )?more (?:e-?mails|mails|messages|than)",
+    r"(?:sende|versand)(?:limit|kontingent|quota)|tageslimit|stundenlimit|kontingent|zu viele (?:e-?mails|mails"
+    r"|nachrichten|empf)",
+    r"quota d'envoi|limite d'envoi|trop d(?:e |')(?:messages|e-?mails|mails|envois|destinataires)|nombre maxim",
+    r"l.{1,2}mites? (?:de env|diari|por hora|de corre|di invi|orari|giornalier)|demasiados (?:mensajes|correos)"
+    r"|troppi (?:messaggi|invii|destinatari)"
+    r"|superato il limite|cuota de env",
+    r"muitas mensagens|muitos e-?mails|verzendlimiet|te veel (?:berichten|e-?mails)|limit (?:wys|wiadomo|dzienn)"
+    r"|przekroczon\w* limit|denni limit",
+)
+"""Limits of what an account may send, with or without the period that they count in."""
+
+MUCH_SENT: Final = _compiled(r"excessive volume|rate overlimit")
+RECIPIENTS_OWN: Final = _compiled(r"recipient(?:'s)? (?:has |have |is )?(?:exceed|over|receiv)|receive limit")
+CLOSING: Final = _compiled(
+    r"clos(?:e|es|ed|ing) (?:the |this |transmission |your )*(?:connection|channel|session)"
+    r"|(?:connection|session|channel) (?:is |will be |was )?(?:now )?clos(?:ed|ing)(?: by server)?"
+)
+ABOUT_ONE_ONLY: Final = _compiled(r"same message-id|duplicate")
+
+LIMITING: Final = _compiled(
+    r"limit|quota|allowance|exceed|exceded|too many|too much|maximum|\bmax\b|threshold|reached|only 0|used up"
+    r"|allowed|no more than|at most|\bcap\b|more than|can only|only send|may send"
+)
+COUNTED_IN: Final = _compiled(_PERIOD)
+OF_MAIL: Final = _compiled(
+    rf"\b{_MAIL}\b|\bsen[dt](?:ing|er|s)?\b|\brelay\b|\bsmtp\b|\bquota\b|\brate\b|\baccount\b|\bcredits?\b"
+    rf"|\bper\b|hourly|daily|monthly|24-?h"
+)
+OF_SENDING: Final = _compiled(
+    r"\b(?:send(?:ing|er)?|sent|relay|outgoing|outbound|submission|submissionquota|smtp|daily|hourly|monthly"
+    r"|24-?hour|credits?)\b|per (?:hour|day)|sendquota"
+)
+BARE_QUOTA: Final = _compiled(
+    r"(?:quota|limits?) {0}(?:exceeded|reached|exhausted)|(?:exceeded|reached) {0}(?:quota|limits?)\b".format(_gap(2))
+)
+CONNECTION_RATE: Final = _compiled(
+    r"(?:connection|session)s? (?:\w+ )?rate|rate of connection|connections? (?:per|in|within) (?:a |an |0 "
+    r"|the )?(?:sec|min|hour)"
+)

@@ -1,0 +1,352 @@
+"""The families of words that refuse a relay, a sender, a message or a mailbox, written as in `phrases`."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+
+def _gap(words: int) -> str:
+    return rf"(?:[\w'/%@#:-]+ ){{0,{words}}}"
+
+
+def _compiled(*alternatives: str) -> re.Pattern[str]:
+    return re.compile("|".join(alternatives), re.ASCII)
+
+
+# --- not yet ------------------------------------------------------------------------------------------------------
+
+GREYLISTED: Final = _compiled(
+    r"\bfirst[- ]time (?:sender|contact)|^(?:defer )?new sender",
+    r"gr[ea]y-?.?list",
+    rf"(?:first[- ]time|new|unknown|unrecogni[sz]ed|unseen) (?:sender|triplet|contact|sending host|client|host"
+    rf"|sender/recipient)\b"
+    rf" {_gap(6)}(?:again|later|retry|delay|defer|wait)",
+    rf"temporar(?:y|ily) {_gap(3)}(?:white-?list|anti-?spam|spam protection|unknown sender)",
+    r"(?:deferred|delayed|rejected|refused|blocked) for 0 (?:sec|min)|not (?:yet )?authori[sz]ed to deliver",
+    rf"tarpit|first contact|retry {_gap(4)}(?:to be |will be )?accepted|intentional(?:ly)? (?:delay|defer"
+    rf"|temporary|temporarily)",
+)
+
+# --- the message ---------------------------------------------------------------------------------------------------
+
+AUTHENTICATION: Final = _compiled(
+    r"\b(?:spf|dkim|dmarc)\b|sender policy framework|domainkeys",
+    r"unauthenticated (?:e-?mails?|mail|messages?)\b|(?:sender|message|mail|e-?mail|it) is (?:un|not )authenticated",
+    r"pass(?:es|ing)? authentication|authentication (?:checks?|information|results?|fail\w* for message)"
+    r"|anti-?spoof|spoofed|spoofing",
+)
+
+CONTENT: Final = _compiled(
+    r"\bspam(?: \.)?$",
+    r"\bvirus|malware|phish|infected|trojan|worm\b|\beicar|ransom",
+    rf"(?:message|mail|e-?mail|content|letter|body|it) {_gap(8)}(?:spam|ube|unsolicited|bulk|junk|unwanted|scam)\b",
+    rf"\bspam {_gap(3)}(?:message|mail|e-?mail|content|detected|score|refused|rejected|not accepted|filter|check"
+    rf"|pattern|suspect\w*|words|url|is embedded)",
+    rf"(?:identified|classified|detected|marked|considered|suspected|tagged|looks|rejected|judged|scored"
+    rf"|flagged) {_gap(2)}(?:as |like |to be )?(?:\w+ )?(?:spam|ube|junk|bulk|unsolicited)\b",
+    r"no spam|spam(?:assassin)? score|anti-?spam|suspected spam(?! ip)|unsolicited (?:mail|e-?mail|message|bulk"
+    r"|content)|\bdt:spm\b|\bube\b",
+    r"attachments?|executable|\bmime\b|file type|\.exe\b|\bzip\b",
+    r"(?:message|mail|e-?mail|body) {0}content|content {0}(?:reject|den|refus|not accept|filter|policy|block"
+    r"|unaccept|restrict|judged|viola|not allowed|guideline|prohibit|examination)".format(_gap(4)),
+    rf"urls?\b {_gap(6)}(?:listed|blocked|blacklist|in (?:this|the|your))|blacklisted url|\burl (?:in|listed)"
+    rf"|uribl|surbl|spamhaus dbl|\bdbl\b|links? (?:in|within|to)",
+    r"rfc-?(?:5322|2822|822)|header|message-id|(?:bare|lone) (?:lf|line|cr)|nul characters|line (?:too|is too"
+    r"|length)|too many hops"
+    r"|malformed (?:message|mail|mime)|date:|subject"
+    rf"|(?:blank|missing|invalid|multiple|empty) {_gap(3)}from(?:: | )(?:header|address|addresses)?",
+    r"(?:message|mail|e-?mail) (?:\w+ )?(?:looks|appears|seems|matches|contains|is suspicious|is likely)",
+    r"message filtered|security issue|security polic|encoded-word|unicode character|advertis|keyword|profanity"
+    r"|banned content|bad content|offensive",
+)
+
+TOO_LARGE: Final = _compiled(
+    rf"(?:message|mail|e-?mail|attachments?|body|header|it|content|file|transaction) {_gap(4)}(?:too (?:large|big|long"
+    rf"|much data)|exceeds? {_gap(4)}(?:size|limit|maximum|bytes|mb|kb)|larger than)",
+    r"(?<!policy )size {0}(?:exceed|limit|too|over|larger|violat)|exceed\w* {0}(?:size|storage of message)|too (?:large"
+    r"|big)\b|maximum (?:message |mail |e-?mail )?size".format(_gap(5)),
+)
+
+# --- the sender ----------------------------------------------------------------------------------------------------
+
+SENDER: Final = _compiled(
+    rf"send ?as ?denied|send-?as|sendas|not owned by|sender {_gap(5)}(?:reject|refus|den(?:ied|y)|not (?:allow"
+    rf"|permit|verif|valid|accept|found|exist|authori[sz]ed|local|registered|belong)|invalid|unknown|mismatch"
+    rf"|blocked|disabled|must|does not|doesn't|is not|isn't)",
+    r"(?:rejected|refused|denied|invalid|unknown|unverified|bad|bogus|unauthori[sz]ed|fake|illegal|blacklisted"
+    r"|unresolvable|wrong|unroutable|unregistered) (?:envelope |mail |e-?mail )?(?:sender|from|return-?path"
+    r"|reverse-?path|originator|mail from)\b",
+    rf"(?:not|isn't|aren't|cannot|can't|never) (?:\w+ )?(?:allowed|authori[sz]ed|permitted|authori[sz]ed|able"
+    rf"|entitled|verified) to send {_gap(5)}(?:as|from|with|on behalf|using|for)\b",
+    rf"(?:from|sender|return-?path|mail from|envelope|identity|identities|sending) {_gap(3)}(?:address|domain|header"
+    rf"|e-?mail|identity)? ?{_gap(3)}(?:not|isn't|un|does not|doesn't|must) ?(?:be )?(?:been )?(?:verified|match"
+    r"|confirmed|registered|validated|exist|resolve|trusted|belong|own|authenticated|configured|added)",
+    r"(?:e-?mail address|domain|identity|signature|address) (?:is |are |has |has been |was )?(?:not|never"
+    r"|un) ?(?:been )?(?:verified|confirmed|validated)",
+    rf"(?:domain|host) of sender|sender verif|sender domain|sender(?:'s)? (?:address|e-?mail)"
+    rf"|mail from {_gap(4)}(?:reject|den(?:ied|y)|refus|not|must|is invalid)|from domain not|from address",
+    rf"relaying (?:disallowed|denied|not allowed) as|sending (?:from|as) {_gap(4)}(?:not|is not|is prohibited"
+    rf"|denied|disallowed)|emetteur invalide|invalid sender|purported responsible|on behalf of",
+    r"unconfigured sending domain|sender signature|unresolvable \S+ from|\bfrom domain|badmailfrom|null sender"
+    r"|empty envelope|envelope (?:sender|from)|return-?path|local sender|not a verified",
+)
+BY_RECIPIENT: Final = _compiled(
+    r"\b(?:by|of) (?:the |this |its |that )?(?:recipients?|user(?! @)|addressee|mailbox owner|owner|receiver"
+    r"|moderator|destination domain|recipient domain|receiving domain)\b",
+    r"recipient(?:'s)? (?:preferences|policy|block|list|settings|filter|does(?:n't| not) (?:want|accept)|refus"
+    r"|has blocked|reject\w* your|is only accepting|organi[sz]ation)",
+    r"refuse to receive|user(?:'s)? (?:rules|block|filter)|personal block|members?-only|allowed[- ]senders"
+    r"|not subscribed|user entry|user domain entry",
+)
+"""A refusal by the recipient's own choice: about nobody else."""
+
+# --- the relay -----------------------------------------------------------------------------------------------------
+
+ACCOUNT: Final = _compiled(
+    r"your (?:\w+ ){}(?:account|service|access|subscription|plan|server|user|mailbox|tenant|organi[sz]ation"
+    r"|trial|domain|profile|company) {}(?:suspended|disabled|blocked|locked|restricted|activated|inactive"
+    r"|terminated|deactivated|frozen|hold|expired|cancell?ed|closed|limited|banned|review|paused|unpaid"
+    r"|compromised|revoked|not active|stopped|approved|ready)".format("{0,3}", _gap(5)),
+    rf"(?:smtp|sending|mailing|relay|outgoing|outbound|submission|customer|api|sub|reseller|tenant|authenticated"
+    rf"|user's) ?(?:account|user|access|service|server|privileges?|mail|e-?mail|capabilit\w+"
+    rf"|function)? {_gap(3)}(?:suspended|disabled|blocked|locked|restricted|not (?:yet )?(?:been )?activated"
+    rf"|deactivated|frozen|on hold|terminated|paused|revoked|banned|stopped|under review|compromised|turned off)",
+    r"(?:activate|reactivate|verify|upgrade|confirm|unblock|unlock) (?:your|the|this) (?:\w+ ){}(?:account"
+    r"|subscription|plan|service)|account {}not (?:yet )?(?:been )?(?:activated|approved|allowed to send"
+    r"|verified|enabled|confirmed|authori[sz]ed)".format("{0,2}", _gap(3)),
+    r"unusual (?:sending )?activity|suspicious (?:sending )?activity|outgoing blocked|unblockme"
+    r"|sending (?:has been |is |was )?(?:paused|suspended|disabled|stopped|blocked|prohibited)"
+    r"|mail sending denied",
+    r"(?:payment|billing|invoice|unpaid|overdue|trial (?:has )?(?:expired|ended)|subscription|balance|prepaid|funds)\b",
+    r"tenant has exceeded threshold|spam abuse detected|bad outbound sender|banned sender"
+    r"|not (?:currently )?(?:allowed|permitted|authori[sz]ed|enabled|able) to (?:send|use"
+    r"|submit)(?: (?:any )?(?:e-?mails?|mails?|messages?|smtp|this service|through|via|out))?(?: .|$| please"
+    r"| until| because)",
+    r"this account (?:has been |is |was )?(?:\w+ )?(?:suspended|blocked|disabled|locked) (?:from|for|to) send"
+    r"|(?:suspended|blocked|disabled|locked|restricted|prevented|barred) (?:from|for) (?:sending|outgoing"
+    r"|outbound|smtp|relaying)",
+    rf"account outbounds disabled|is not allowed to send|abuse {_gap(2)}(?:your account|from your account)"
+    rf"|complaint rate|bounce rate|reputation of your account",
+    r"user (?:has been |is |was |account )?(?:suspended|disabled|blocked|locked) (?:due to|because|for) (?:spam"
+    r"|abuse|sending|over|viol)|probation|account suspension|server is (?:currently )?disabled"
+    r"|not subscribed to ses|not authori[sz]ed to perform",
+)
+
+CREDENTIALS: Final = _compiled(
+    r"(?:smtp )?auth(?:entication|orization|entification)? (?:is )?(?:required|needed|requise|necessary"
+    r"|erforderlich|failed|failure|credentials invalid|unsuccessful|invalid|invalide)|auth required",
+    r"(?:must|need to|please|should|have to) (?:first )?(?:be )?(?:auth\w*|log ?in|logged in|turn on smtp"
+    r"|use smtp auth|sign in|check your mail first|provide credentials)",
+    rf"(?:login|log-in|credentials|password|username|user name|sasl) {_gap(4)}(?:required|incorrect|invalid"
+    rf"|not accepted|wrong|failed|rejected|needed|missing|first)|(?:invalid|incorrect|bad"
+    rf"|wrong) (?:\w+ )?(?:credentials|password|login|username|user name|user or|authentication)",
+    r"without authentication|not (?:been )?(?:authenticated|logged)|unauthenticated(?: users?| senders?| client"
+    r"| connection| relay|$)|authenticate first|authentication turned on|pop before smtp|pop-before-smtp"
+    r"|client was not auth|no auth|auth first|authentication (?:and|or) (?:encryption|tls) required",
+)
+CREDENTIALS_OF_GROUP: Final = _compiled(
+    r"resolver\.rst\.(?:auth|notauth|sender)|not authenticated for|sender (?:was|is) not authenticated"
+    r"|not allowed to send to this (?:group|list)"
+)
+
+ENCRYPTION: Final = _compiled(
+    r"starttls|must use (?:tls|ssl|encryption)|(?:tls|ssl|encryption|encrypted connection"
+    r"|secure connection) {0}(?:required|needed|mandatory|first|required for)|requires? {0}(?:tls|ssl|encryption"
+    r"|secure)\b".format(_gap(2)),
+)
+
+RELAYING: Final = _compiled(
+    r"(?:does not|doesn't|do not|don't|not|never) (?:allow|permit|support|accept|offer) (?:\w+ )?relay",
+    rf"relay(?:ing)? {_gap(3)}(?:denied|not permitted|not allowed|prohibited|disallowed|refused|forbidden"
+    rf"|rejected|is not|disabled|restricted|blocked|verboten)|(?:unable|not permitted|not allowed"
+    rf"|not authori[sz]ed|isn't allowed|cannot|refus\w+|not configured|won't|will not|do not|don't|no"
+    rf"|not an? (?:open )?) ?(?:to )?(?:allow )?relay",
+    r"allowed ?rcpthosts?|not a gateway|insecure mail relay|open relay|don't handle mail for|we do not relay"
+    r"|no relaying|invalid credentials for relay|local (?:domains|recipients|users?) only|non-local"
+    r"|outside (?:this|your) (?:domain|network)",
+    r"no (?:valid )?(?:user|mailbox|domain) here to relay|as a relay|through this (?:server|machine|host|system)",
+)
+
+HELLO: Final = _compiled(
+    r"\bhelo\b|\behlo\b|send hello first|hello (?:first|command|argument|name)|greeting name|bad helo",
+)
+
+BLOCKED: Final = _compiled(
+    rf"(?:client|host|hosts|ip|ips|address ip|ip address|connection|connections|server|mta|network|remotehost"
+    rf"|sender ip|gateway|subnet|asn|mail from|range|netblock|connecting) {_gap(7)}(?:blocked|bloqu\w+"
+    rf"|black-?list\w*|blocklist\w*|block-?list|deny-?list\w*|denylisted|listed|banned|rejected|refused|denied"
+    rf"|not accepted|not allowed|not welcome|rbl|dnsbl|bad reputation|poor reputation|identified|spammer|flagged"
+    rf"|reputation|is in an?|abus|gesperrt|blocage|dynamic)\b",
+    rf"(?:blocked|black-?listed|blocklisted|rejected|refused|denied|listed|found|banned|blocage|rejecting) (?:by"
+    rf"|using|at|in|on|due to|from|because|via|through) {_gap(4)}(?:\w*bl\b|rbl|rbl\+|dnsbls?|spamhaus|spamcop"
+    rf"|sorbs|barracuda\w*|cloudmark|sbl|xbl|pbl|zen|http:|host|blocklist|block list|blacklist|black list|ip\b"
+    rf"|list\b|reputation|your ip|listing)",
+    r"\b(?:rbl|dnsbl|dnsbls|sbl|xbl|pbl|sbl-xbl)\b|dnsbl:|spamhaus|spamcop|barracuda(?:central|networks)|sorbs"
+    r"|senderbase|uceprotect|invaluement|hostkarma|junkemailfilter|csi\.cloudmark|cloudmark\.com|proofpoint\.com"
+    r"|abuseat|spamrl|cobion|mail-abuse",
+    r"(?:ip|sender|sending|server|your|mta's?|sending mta's|poor|bad|low|none/bad|sender's) (?:\w+ )?reputation"
+    r"|reputation of (?:the |your )?(?:sending|ip|server|host|domain)",
+    r"reverse (?:dns|lookup|name|address)|\brdns\b|\bptr\b|ip name lookup"
+    r"|cannot find your (?:reverse )?host ?name|valid hostname|generic dns|dynamic (?:ip|ips|address)"
+    r"|full circle dns",
+    r"no smtp service|not accepting connections|not allowed to connect|access to (?:this|submit messages)"
+    r"|go away|no access|connection (?:refused|rejected|denied|not authori[sz]ed)|mail from ip|service refuse"
+    r"|bloquee|part of their network|not accept(?:ing|ed)? mail from (?:your|this|dynamic)|block list"
+    r"|geographical|country|not authori[sz]ed to send e-?mail directly"
+    r"|connections (?:will )?not (?:be )?accepted|permanently deferred|connection denied",
+    r"(?:on|in|by) (?:our|a|the|an|several|their|my) (?:\w+ ){}(?:block-?lists?|black-?lists?|deny-?lists?"
+    r"|block list|black list)\b|your (?:ip|host|server|network|mail server) (?:\w+ )?(?:is|was|has|address)".format(
+        "{0,2}"
+    ),
+    r"too many (?:spams|unwanted messages|bad recipients) from (?:your|the following) ip|sending spam|spammer"
+    r"|behaviou?r spam|currently sending spam|banned sending ip|traffic not accepted from|ip frequency"
+    r"|suspected spam ip|blacklist policy|ip rejected|\bhl:(?:itc|rep|mep)\b|\bdt:rbl\b|\bwm:bli\b|blocked (?:-"
+    r"|.) see|ip blocked|\[bl\d|tss09|tss11",
+)
+
+# --- the mailbox ---------------------------------------------------------------------------------------------------
+
+_WHO: Final = (
+    r"(?:user|users?|mailbox|mail ?box|recipient|recipients|account|address|addressee|person|e-?mail|alias|name"
+    r"|customer|addresses|inbox|subscriber|boite|destinataire|compte|konto|postfach|usuario|utente|casella|buzon)"
+)
+UNKNOWN_MAILBOX: Final = _compiled(
+    rf"(?:unknown|no such|invalid|unrecogni[sz]ed|nonexist\w*|non-existent|undeliverable|bad|unknown or illegal"
+    rf"|wrong|illegal|no valid|incorrect|unroutable|unrouteable|undefined) (?:local |e-?mail |final |virtual "
+    rf"|destination |remote )?(?:{_WHO}|rcpt|id|mail)\b",
+    rf"\b{_WHO} {_gap(5)}(?:unknown|unrecogni[sz]ed|not (?:be )?(?:found|exist|known|valid|recogni[sz]ed|present"
+    rf"|listed|here|local|registered|a valid|defined|available in|available on|ok)|does not exist|doesn't exist"
+    rf"|do not exist|don't exist|invalid|no longer (?:exists?|valid|here|on|with|available|at|in use|accepts)"
+    rf"|nonexist\w*|non-existent|undeliverable|isn't (?:a |valid)|unavailable|unavaiable|unrouteable|unroutable"
+    rf"|has left|left the)",
+    rf"(?:no|not an?|not our|isn't (?:a|our|one)|there is no) (?:\w+ )?(?:{_WHO}) (?:{_gap(2)}(?:here"
+    rf"|by that name|with|at|found|called|named|in|on|available|exists?)|\.|$)|not our (?:user|customer)"
+    rf"|not a (?:known |valid |local |registered )+{_WHO}",
+    r"(?:resolver\.adr\.\w*notfound|recipient ?not ?found|no one at this|no thank you|does(?:n't"
+    r"| not) have an? (?:\S+ )?account|recipient is (?:not accepted|unknown)|address(?:es)? rejected(?: \.|$| @"
+    r"| #)|user not exist|userunknown|badrcptto|unbekannt|utilisateur inconnu|inconnu|destinataire\w* invalide"
+    r"|nessun utente|no existe|nie istnieje|neexistuje|onbekend|n.o existe|inesistente|empf.nger unbekannt)",
+    r"could not deliver mail to|i cannot deliver mail for|can't accept user|mailbox not"
+    r"|not (?:a )?valid recipient|mailbox (?:is )?unavail",
+)
+MAILBOX_FULL: Final = _compiled(
+    rf"(?:mailbox|mail ?box|inbox|mailfolder|maildir|folder|disk|disc|storage|mail file|user|recipient|account"
+    rf"|boite|quota|users?|mailbox:|space|store|it) {_gap(4)}(?:full|over ?quota|over (?:its |the |their |disk "
+    rf"|his |allowed )*(?:quota|limit)|quota|out of (?:storage|space)|exceed\w* {_gap(4)}(?:quota|storage|disk"
+    rf"|size|limit|space|maximum|allowed)|no (?:space|room)|limit exceeded|limit exeeded|too many messages"
+    rf"|insufficient|pleine|voll|llen\w+|pien\w+|used up)",
+    r"overquota|over ?quota|quota (?:exceeded|violation|full|limit)|(?:exceed\w*|over) (?:\w+ )?(?:disk|storage"
+    r"|mailbox|mail|disc) (?:quota|allocation|space|limit|allotment)|out of storage|not enough (?:storage|space"
+    r"|room)|insufficient (?:disk|storage|space)|full mailbox|exceeded storage|no space left"
+    r"|would exceed {0}(?:storage|quota)|espacio|storage {0}exceeded".format(_gap(3)),
+)
+MAILBOX_DISABLED: Final = _compiled(
+    rf"\b(?:{_WHO}|domain) {_gap(6)}(?:disabled|inactive|inactivity|suspended|closed|deactivated|terminated"
+    rf"|expired|frozen|locked|archived?|discontinued|not active|no longer active|blocked|cancell?ed|not activated"
+    rf"|dormant|blocked|bloque|bloqu\w+|gesperrt|deleted|on hold|unused|hangup|disabled/inactive|archivee)",
+    rf"(?:disabled|inactive|suspended|closed|deactivated|dormant|expired|frozen|deleted) (?:e-?mail )?{_WHO}"
+    rf"|disableduser|not accepting (?:any )?(?:new )?(?:mail|messages|e-?mail)|mailbox (?:\w+ )?restricted"
+    rf"|no longer accepts mail",
+)
+MAILBOX_MOVED: Final = _compiled(
+    rf"(?:has|have) (?:been )?moved|moved to|please (?:use|try|forward to) @|has changed (?:his|her|their|its|to)"
+    rf"|new (?:e-?mail )?address is|user not local|changed {_gap(2)}address|no longer on server",
+)
+DOMAIN: Final = _compiled(
+    rf"(?:unknown|no such|invalid|nonexistent|non-existent|bad) (?:recipient |destination |mail "
+    rf"|remote )?(?:domain|host)\b|(?:domain|host|mx|nameserver) {_gap(4)}(?:not (?:be )?(?:found|exist"
+    rf"|resolve\w*|known|valid)|does not exist|doesn't exist|unknown|nonexistent|invalid|not reachable"
+    rf"|unreachable|must exist|no longer)|unrouteable|unroutable|no route|no mx|mx lookup|nxdomain|unknown host"
+    rf"|name or service not known|domain lookup|dns error",
+)
+NO_MAIL_DOMAIN: Final = _compiled(
+    rf"null ?mx|(?:host|domain|server|does) {_gap(4)}not accept (?:any )?(?:mail|e-?mail|messages)"
+    rf"|mail receiving disabled|takes no mail|does not receive mail",
+)
+BAD_ADDRESS: Final = _compiled(
+    rf"(?:malformed|illegal|improper|syntax error in|error in) (?:\w+ )?(?:e-?mail |recipient |destination "
+    rf"|mailbox |forward |rcpt )*(?:address|recipient|path|forward-path|syntax|rcpt|parameters)"
+    rf"|address {_gap(3)}(?:syntax|malformed|not a valid rfc|not rfc|badly)|bad (?:address|recipient) syntax"
+    rf"|mailbox name|not a valid rfc 5321",
+)
+ONE_RECIPIENT: Final = _compiled(
+    r"\brecipients?\b|\brcpt\b|\buser\b|\bmailbox\b|\baddress(?:ee)?\b|\bdestination\b|\bdestinataire"
+)
+LOOP: Final = _compiled(
+    r"too many hops|hop count|mail ?loop|exceeded 0 hops|routing loop|loops? back|loop detected"
+    r"|too many received|mail loop"
+)
+
+NOT_WORKING: Final = _compiled(
+    rf"system (?:error|problem|resources|storage|is|config)|local (?:error|problem|configuration)|shortage"
+    rf"|trouble|internal (?:error|server|resource)|resources? {_gap(2)}(?:are |temporarily )*(?:unavailable"
+    rf"|insufficient)|insufficient (?:system|resources|disk)|try (?:again )?later|temporar(?:y|ily)"
+    rf"|service (?:not |un|currently un)|overload|busy|load average|maintenance|shutting down|timeout|time-?out"
+    rf"|queue|not available|disk",
+)
+
+# --- what decides between two of the above ---------------------------------------------------------------------------
+
+MAILBOX_FULL_HARD: Final = _compiled(
+    r"(?:mailbox|mail ?box|inbox|maildir) (?:\w+ )?(?:is )?(?:full|over)|over ?quota|(?:disk|storage"
+    r"|mailbox) quota|mailbox size limit|storage space|overquota|mailbox is full|boite \S+ \S+ pleine"
+)
+UNKNOWN_MAILBOX_HARD: Final = _compiled(
+    r"user unknown|unknown user|no such (?:user|mailbox|recipient)|does not exist|not found|unknown recipient"
+    r"|recipient unknown"
+)
+BLOCKED_BY_LIST: Final = _compiled(
+    rf"(?:client|host|ip|address|server|connection|mail from|ips|mta|network|sender ip"
+    rf"|traffic) {_gap(6)}(?:blocked|black-?listed|blocklisted|listed|banned|denylisted) {_gap(2)}(?:using|by|at"
+    rf"|in|on|see|list|http)",
+    r"\b(?:rbl|dnsbl|dnsbls|xbl|pbl|sbl)\b|dnsbl:|spamhaus|spamcop|barracuda(?:central|networks)|senderbase"
+    r"|sorbs|uceprotect|ivmsip|hostkarma|junkemailfilter|cloudmark|abuseat|spamrl|cobion|mail-abuse|invaluement"
+    r"|proofpoint\.com",
+    rf"(?:bad|poor|low|reputation of|none/bad|ip|mta's|server|sender"
+    rf"|sending) (?:\w+ )?(?:the )?(?:sending )?(?:ip|reputation|mta)(?: address)?\b {_gap(2)}(?:reputation"
+    rf"|blocked|banned|\.|$|listed|black)",
+    r"block list|blocked - see|your network is|reverse dns|\bptr\b|no smtp service|banned sending ip|sending ip"
+    r"|part of their network|too many spams from|sending spam|spammer|suspected spam ip",
+)
+MESSAGE_ON_LIST: Final = _compiled(
+    rf"\burls?\b|uribl|surbl|\bdbl\b|links?\b|domain {_gap(3)}(?:listed|present|in the)|spam content"
+    rf"|message (?:was |is )?(?:classified|identified|detected|contain)"
+)
+OURS_NOT_THEIRS: Final = _compiled(
+    r"unpaid|invoice|payment|billing|sending (?:is |has been )?disabled|bounce rate|\bip address\b|\bsender ip\b",
+    r"your (?:\w+ ){}(?:account|ip|server|host|network|domain|access|subscription|trial|smtp|plan)\b".format("{0,2}"),
+    r"(?:client|helo) (?:host )?(?:command )?rejected|(?:smtp|sending|relay|customer|outgoing|sender) (?:account"
+    r"|user|access|service)|for this client|relay(?:ing)? (?:access )?(?:denied|not)",
+    r"(?:from|for) sending|unusual sending|outgoing|smtp auth|is not allowed to send|activate your"
+    r"|account is not (?:yet )?(?:activated|verified|approved|allowed)|tenant\b|banned sender"
+    r"|authentication required",
+)
+SENDER_SAID: Final = _compiled(
+    r"^@?:? ?(?:\w+ ){}sender (?:address )?(?:\w+ )?(?:reject|refus|den|invalid|unknown|not|must|blocked|verif"
+    r"|domain)|sender address|domain of sender|sender verify|not owned by|sendas|send as|mail from|from address"
+    r"|from domain"
+    r"|invalid sender|emetteur|return-?path|envelope sender|sender domain|purported responsible"
+    r"|address is not verified".format("{0,2}")
+)
+SENDER_HARD: Final = _compiled(
+    r"send ?as ?denied|sendas|not owned by|authori[sz]ed to use (?:this|the|that) (?:from|sender|address)"
+    r"|(?:allowed|permissions?|right|authori[sz]ed|permitted"
+    r"|able) to send (?:mail |e-?mails? |messages? )?(?:as|from this|from @|on behalf)\b|relaying (?:disallowed"
+    r"|denied|not allowed) as"
+)
+RELAYING_AS: Final = _compiled(r"relaying (?:disallowed|denied|not allowed) as|as @")
+RELAYED_TROUBLE: Final = _compiled(
+    r"(?:recipient|remote|destination|next|receiving|other) (?:\w+ )?(?:server|host|mta|system|mx)"
+)
+PACE_OF_SPAM: Final = _compiled(r"(?:bounce|complaint|spam|error|failure|hard bounce) rate")
+SYSTEM_FULL: Final = _compiled(
+    r"insufficient system|system storage|system resources|system full|mail system|on device|disk full|server"
+)
+MESSAGE_REFUSED: Final = _compiled(
+    rf"(?:message|mail|e-?mail|transaction|content|data|policy|it|submission|text) {_gap(4)}(?:reject|refus"
+    rf"|den(?:ied|y)|block|not (?:be )?accept|discard|fail|violat|restrict|prohibit|not allowed|reason)|policy"
+    rf"|rejected|reject\b"
+)
+NOT_AUTHENTICATED: Final = _compiled(r"client was not authenticated(?: \.)?")
+EXPIRED: Final = _compiled(r"(?:message|queue|delivery)(?: time)? expired|queue\.expired|message delayed")

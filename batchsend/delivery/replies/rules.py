@@ -1,0 +1,372 @@
+"""The rules that judge a wording which is not in the table: which family of words decides, and in what order.
+
+The order is by what a wording speaks of most narrowly. Words about one recipient or one message come before words
+about the session, the sessions and the relay, so that "too many attachments" slows nobody down; words that say that a
+limit is ours come back to the relay's.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from batchsend.delivery.replies import phrases as limits
+from batchsend.delivery.replies import refusals as words
+from batchsend.outcome import Stage
+from batchsend.verdict import Reason, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_BEFORE_MAIL: Final = (Stage.CONNECT, Stage.GREETING, Stage.EHLO, Stage.STARTTLS, Stage.AUTH)
+_ABOUT_MESSAGE_SUBJECTS: Final = frozenset(
+    f"7.{detail}" for detail in (20, 21, 22, 23, 24, 26, 27, 29, 30, 32, 509, 515)
+)
+
+
+_BEFORE_MAIL_REASONS: Final = {
+    Stage.EHLO: Reason.HELLO,
+    Stage.STARTTLS: Reason.ENCRYPTION,
+    Stage.AUTH: Reason.CREDENTIALS,
+}
+
+
+class Said(NamedTuple):
+    """A reply as the rules see it.
+
+    Attributes:
+        stage: Where in the dialogue it came.
+        code: The reply code, 400 to 599.
+        detail: Subject and detail of the enhanced code, such as ``7.1``, or "" where there is none to be believed.
+        text: The kind's text.
+    """
+
+    stage: Stage
+    code: int
+    detail: str
+    text: str
+
+    @property
+    def for_good(self) -> bool:
+        """Whether the reply is 5yz."""
+        return self.code >= 500
+
+
+class Ruling(NamedTuple):
+    """What a rule makes of a reply.
+
+    Attributes:
+        verdict: What it means.
+        reason: Why, or None where only the enhanced code can say.
+        rule: The rule, in a few words.
+    """
+
+    verdict: Verdict
+    reason: Reason | None
+    rule: str
+
+
+def ruling(said: Said) -> Ruling:
+    """What the rules make of a reply that is not in the table."""
+    if not said.text and not said.detail:
+        return _by_code(said)
+    for look in (_of_one_recipients_rate, _of_limits, _of_credentials, _of_refusals):
+        found = look(said)
+        if found is not None:
+            return found
+    return _by_code(said)
+
+
+def _of_one_recipients_rate(said: Said) -> Ruling | None:
+    """Greylisting, and too much mail for this one recipient: "later", whatever the code."""
+    text = said.text
+    if words.GREYLISTED.search(text):
+        return Ruling(Verdict.GREYLISTED, Reason.GREYLISTED, "words of greylisting")
+    if said.detail in ("2.121", "2.122") or (
+        limits.ONE_RECIPIENT_RATE.search(text)
+        and not words.MAILBOX_FULL_HARD.search(text)
+        and (limits.RECIPIENTS_OWN.search(text) or not _ours(text))
+    ):
+        return Ruling(Verdict.LATER, Reason.RECIPIENT_RATE, "words about one recipient's own rate")
+    return None
+
+
+def _ours(text: str) -> bool:
+    return limits.OURS.search(text) is not None
+
+
+def _of_limits(said: Said) -> Ruling | None:
+    """Limits of a session, of sessions, of a pace, of an hour or a day."""
+    if _about_one(said):
+        return None
+    for look in (_of_sessions, _of_amounts):
+        found = look(said)
+        if found is not None:
+            return found
+    return None
+
+
+def _about_one(said: Said) -> bool:
+    """Whether a limit that is spoken of is this message's or this recipient's."""
+    text = said.text
+    if said.detail in _ABOUT_MESSAGE_SUBJECTS:
+        return True
+    if words.AUTHENTICATION.search(text) and (said.for_good or "because" in text):
+        return True
+    return limits.ABOUT_ONE_ONLY.search(text) is not None or (
+        limits.ABOUT_ONE.search(text) is not None and not _ours(text)
+    )
+
+
+def _of_sessions(said: Said) -> Ruling | None:
+    text = limits.CLOSING.sub(" ", said.text)
+    if limits.SESSION_FULL.search(text):
+        return Ruling(Verdict.SESSION_FULL, Reason.SESSION_FULL, "words about messages of one session")
+    if limits.TOO_MANY_LOGINS.search(text):
+        return Ruling(Verdict.PACE, Reason.PACE, "words about too many logins")
+    # RFC 4954 §4.4 has 432 for a password that must be changed, which is said to AUTH only.
+    if said.code == 432 and said.stage is not Stage.AUTH:
+        return Ruling(Verdict.CONNECTIONS, Reason.CONNECTIONS, "432, too many sessions at once")
+    by_rate = limits.CONNECTION_RATE.search(text) is not None
+    if limits.CONNECTIONS.search(text) and not by_rate and not words.RELAYED_TROUBLE.search(text):
+        return Ruling(Verdict.CONNECTIONS, Reason.CONNECTIONS, "words about sessions at once")
+    return None
+
+
+def _of_amounts(said: Said) -> Ruling | None:
+    text = said.text
+    if _counts_sent(said) or limits.MUCH_SENT.search(text):
+        return Ruling(Verdict.QUOTA, Reason.QUOTA, "words about a limit of an hour, a day or a month")
+    if limits.PACE.search(limits.AGAIN.sub(" ", text)) and not words.PACE_OF_SPAM.search(text):
+        return Ruling(Verdict.PACE, Reason.PACE, "words about a pace")
+    if _is_quota(said):
+        return Ruling(Verdict.QUOTA, Reason.QUOTA, "words about a limit of what may be sent")
+    return None
+
+
+def _counts_sent(said: Said) -> bool:
+    """Whether something is limited by the hour, the day or the month."""
+    text = limits.AGAIN.sub(" ", said.text)
+    return (
+        limits.COUNTED_IN.search(text) is not None
+        and limits.LIMITING.search(text) is not None
+        and limits.OF_MAIL.search(text) is not None
+        and not words.TOO_LARGE.search(text)
+    )
+
+
+def _is_quota(said: Said) -> bool:
+    """Whether a limit of what may be sent is passed, and not a mailbox that is full."""
+    if limits.QUOTA.search(said.text):
+        return said.detail != "2.2" or limits.OF_SENDING.search(said.text) is not None
+    return limits.BARE_QUOTA.search(said.text) is not None and (
+        said.detail.startswith(("4.", "7.")) or said.stage in (Stage.MAIL, Stage.AUTH)
+    )
+
+
+def _of_credentials(said: Said) -> Ruling | None:
+    """530, 534, 535 and 538 (RFC 4954 §4, §6): about us, but for a group that takes mail of its own people only."""
+    if said.code == 530 and said.stage is Stage.RCPT and words.NOT_AUTHENTICATED.fullmatch(said.text):
+        return Ruling(Verdict.REFUSED, Reason.POLICY, "530 to one recipient, who takes mail of known senders only")
+    if said.code in (530, 534, 535, 538):
+        if words.ENCRYPTION.search(said.text) or said.detail in ("7.10", "7.11"):
+            return Ruling(Verdict.RELAY, Reason.ENCRYPTION, "530 that asks for encryption")
+        if words.ACCOUNT.search(said.text):
+            return Ruling(Verdict.RELAY, Reason.ACCOUNT, "words about our account")
+        return Ruling(Verdict.RELAY, Reason.CREDENTIALS, f"{said.code}, credentials")
+    return None
+
+
+def _of_refusals(said: Said) -> Ruling | None:
+    """Who or what is refused, where no limit is spoken of."""
+    for found in _candidates(said):
+        if found is not None:
+            return found
+    return None
+
+
+def _candidates(said: Said) -> Iterator[Ruling | None]:
+    yield _of_sender_surely(said)
+    yield _of_form(said)
+    yield _of_content(said)
+    yield _of_mailbox(said)
+    yield _of_relay(said)
+    yield _of_sender(said)
+    yield _of_the_rest(said)
+
+
+def _of_sender_surely(said: Said) -> Ruling | None:
+    if words.SENDER_HARD.search(said.text):
+        return Ruling(Verdict.SENDER, Reason.SENDER, "words about who may send as whom")
+    return None
+
+
+def _of_form(said: Said) -> Ruling | None:
+    text = said.text
+    if words.LOOP.search(text) or (said.detail == "4.6" and "hop" in text):
+        return Ruling(Verdict.REFUSED if said.for_good else Verdict.LATER, Reason.NETWORK, "words about a mail loop")
+    if words.EXPIRED.search(text):
+        return Ruling(Verdict.REFUSED if said.for_good else Verdict.LATER, Reason.NETWORK, "words about an expired try")
+    if said.detail == "4.1" and "recipient address rejected" in text and "access denied" in text:
+        return Ruling(Verdict.REFUSED, Reason.UNKNOWN_MAILBOX, "5.4.1 Access denied, Microsoft's unknown recipient")
+    if words.CREDENTIALS_OF_GROUP.search(text):
+        return Ruling(Verdict.REFUSED, Reason.POLICY, "words about a group that takes mail of its own people only")
+    if words.BY_RECIPIENT.search(text) and not words.UNKNOWN_MAILBOX_HARD.search(text):
+        return Ruling(
+            Verdict.REFUSED if said.for_good else Verdict.LATER, Reason.POLICY, "words about the recipient's choice"
+        )
+    return None
+
+
+def _of_content(said: Said) -> Ruling | None:
+    """The message: who vouches for it, its size, its content."""
+    text, listed = said.text, words.BLOCKED_BY_LIST.search(said.text)
+    if said.detail in _ABOUT_MESSAGE_SUBJECTS or (words.AUTHENTICATION.search(text) and not listed):
+        return Ruling(Verdict.CONTENT, Reason.AUTHENTICATION, "words about SPF, DKIM or DMARC")
+    if listed and not words.MESSAGE_ON_LIST.search(text):
+        return None
+    if words.TOO_LARGE.search(text) or said.detail in ("3.4", "2.3"):
+        full = words.MAILBOX_FULL_HARD.search(text)
+        return None if full else Ruling(Verdict.CONTENT, Reason.TOO_LARGE, "words about the message's size")
+    about_form = said.detail.startswith("6.") and said.stage in (Stage.DATA, Stage.CONTENT)
+    about_content = words.CONTENT.search(text) and not (
+        said.detail in ("1.1", "2.1", "2.2") or words.ACCOUNT.search(text)
+    )
+    if about_form or about_content:
+        return Ruling(Verdict.CONTENT, Reason.CONTENT, "words about the message's content")
+    return None
+
+
+def _of_mailbox(said: Said) -> Ruling | None:
+    """This recipient's mailbox. A mailbox that is said to be unknown for now (4yz) is one that may well exist."""
+    text = said.text
+    if said.stage in _BEFORE_MAIL or (said.stage is Stage.MAIL and not said.detail.startswith(("1.1", "2.2"))):
+        return None
+    if words.HELLO.search(text) or words.OURS_NOT_THEIRS.search(text) or words.BLOCKED_BY_LIST.search(text):
+        return None
+    reason = _mailbox_reason(said)
+    if reason is None:
+        return None
+    if said.for_good or reason is Reason.MAILBOX_FULL:
+        return Ruling(Verdict.MAILBOX, reason, "words about this mailbox")
+    return Ruling(Verdict.LATER, Reason.MAILBOX_UNAVAILABLE, "words about a mailbox, for now")
+
+
+def _mailbox_reason(said: Said) -> Reason | None:
+    text, detail = said.text, said.detail
+    if words.SENDER_SAID.search(text):
+        return None
+    if detail == "2.2" or (
+        words.MAILBOX_FULL.search(text)
+        and detail[:2] not in ("3.", "4.")
+        and (detail != "1.1" or words.MAILBOX_FULL_HARD.search(text))
+        and not words.SYSTEM_FULL.search(text)
+    ):
+        return Reason.MAILBOX_FULL
+    for pattern, reason in (
+        (words.NO_MAIL_DOMAIN, Reason.NO_MAIL_DOMAIN),
+        (words.BAD_ADDRESS, Reason.BAD_ADDRESS),
+        (words.MAILBOX_MOVED, Reason.MAILBOX_MOVED),
+        (words.MAILBOX_DISABLED, Reason.MAILBOX_DISABLED),
+        (words.UNKNOWN_MAILBOX, Reason.UNKNOWN_MAILBOX),
+        (words.DOMAIN, Reason.UNKNOWN_DOMAIN),
+    ):
+        if pattern.search(text) and not words.RELAYING.search(text):
+            return reason
+    return _MAILBOX_CODES.get(detail) or (
+        Reason.MAILBOX_MOVED if said.code == 551 and not words.RELAYING.search(text) else None
+    )
+
+
+_MAILBOX_CODES: Final = {
+    "1.1": Reason.UNKNOWN_MAILBOX,
+    "1.2": Reason.UNKNOWN_DOMAIN,
+    "1.3": Reason.BAD_ADDRESS,
+    "1.6": Reason.MAILBOX_MOVED,
+    "1.10": Reason.UNKNOWN_MAILBOX,
+    "2.1": Reason.MAILBOX_DISABLED,
+}
+
+
+def _of_relay(said: Said) -> Ruling | None:
+    """Refusals of us: for good the relay takes nothing from us; for now (4yz) it is somebody's bad hour."""
+    text = said.text
+    for pattern, reason, rule in _OF_US:
+        if pattern.search(text):
+            if reason is Reason.HELLO and not said.for_good and "rejected" not in text:
+                continue
+            if reason is Reason.RELAYING and words.RELAYING_AS.search(text):
+                continue
+            if reason is Reason.BLOCKED and words.SENDER_SAID.search(text) and not words.BLOCKED_BY_LIST.search(text):
+                continue
+            if reason is Reason.CREDENTIALS and not said.for_good and words.NOT_WORKING.search(text):
+                return Ruling(Verdict.LATER, Reason.SYSTEM, "words about trouble with logins, for now")
+            return Ruling(Verdict.RELAY, reason, rule)
+    return None
+
+
+_OF_US: Final = (
+    (words.ACCOUNT, Reason.ACCOUNT, "words about our account"),
+    (words.BLOCKED_BY_LIST, Reason.BLOCKED, "words about a list that our address is on"),
+    (words.RELAYING, Reason.RELAYING, "words about relaying"),
+    (words.CREDENTIALS, Reason.CREDENTIALS, "words about logging in"),
+    (words.ENCRYPTION, Reason.ENCRYPTION, "words about encryption"),
+    (words.HELLO, Reason.HELLO, "words about the name in EHLO"),
+    (words.BLOCKED, Reason.BLOCKED, "words about our address or host"),
+)
+
+
+def _of_sender(said: Said) -> Ruling | None:
+    if words.SENDER.search(said.text) or said.detail in ("1.7", "1.8", "1.9"):
+        if said.stage in _BEFORE_MAIL:
+            return Ruling(Verdict.RELAY, Reason.ACCOUNT, "a refusal before any message")
+        return Ruling(Verdict.SENDER, Reason.SENDER, "words about the sender's address")
+    return None
+
+
+def _of_the_rest(said: Said) -> Ruling | None:
+    if said.stage is Stage.CONTENT and said.for_good and words.MESSAGE_REFUSED.search(said.text):
+        return Ruling(Verdict.CONTENT, Reason.CONTENT, "a refusal of this message after its end")
+    return None
+
+
+def _by_code(said: Said) -> Ruling:
+    """What stage and code say where the words say nothing."""
+    if said.code == 421:
+        return Ruling(Verdict.LATER, Reason.SYSTEM, "421 without words that say more: the session ends")
+    if not said.for_good:
+        system = not said.detail and words.NOT_WORKING.search(said.text)
+        return Ruling(Verdict.LATER, Reason.SYSTEM if system else None, "4yz: for now")
+    if said.stage in _BEFORE_MAIL:
+        return Ruling(
+            Verdict.RELAY,
+            _BEFORE_MAIL_REASONS.get(said.stage, Reason.BLOCKED),
+            f"5yz to {said.stage.value}: nothing can be sent",
+        )
+    if said.stage is Stage.MAIL:
+        return Ruling(Verdict.SENDER, Reason.SENDER, "5yz to MAIL")
+    return _by_552(said) or Ruling(Verdict.REFUSED, None, "5yz: for good")
+
+
+def _by_552(said: Said) -> Ruling | None:
+    if said.code != 552:
+        return None
+    if said.stage is Stage.RCPT:
+        return Ruling(Verdict.LATER, None, "552 to RCPT is 452 (RFC 5321 §4.5.3.1.10)")
+    if not said.detail:
+        return Ruling(Verdict.MAILBOX, Reason.MAILBOX_FULL, "552, storage exceeded (RFC 5321 §4.2.2)")
+    return None
+
+
+_PUNCTUATION: Final = re.compile(r"[^\w\s@'/%#:.+-]+", re.ASCII)
+
+
+def plain(words_: tuple[str, ...]) -> str:
+    """A kind's text as the expressions read it: a sentence's end is a word of its own, other punctuation is gone."""
+    text = " ".join(words_)
+    text = text.replace("; ", " . ").replace("!", " . ").replace("?", " . ")
+    text = _PUNCTUATION.sub(" ", text)
+    text = text.replace("... ", " ").replace(". ", " . ").replace(": ", " ").removesuffix(":")
+    if text.endswith("."):
+        text = text.rstrip(".") + " ."
+    return " ".join(text.split())

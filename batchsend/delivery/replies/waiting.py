@@ -1,0 +1,167 @@
+"""What a reply says of time: until when to wait, and the period that a quota counts in."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import Final
+
+READ: Final = 1000
+SHORTEST: Final = 1.0
+LONGEST: Final = 32 * 24 * 3600.0
+"""Seconds. No limit of a relay lasts longer than a month; what says so is taken for a mistake."""
+
+
+class Period(StrEnum):
+    """The period that a quota counts in."""
+
+    HOUR = "hour"
+    DAY = "day"
+    MONTH = "month"
+
+
+_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_UNIT: Final = r"(?:seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|w)"
+# A number may be written in words where it is one: "in an hour".
+_AMOUNT: Final = re.compile(
+    rf"(?<![\w.])(\d{{1,9}}(?:\.\d{{1,6}})?|(?:an?|one)(?=[ -]))[ -]?({_UNIT})(?![\w/])", re.IGNORECASE
+)
+_CLOCK: Final = re.compile(r"(?<![\d:.-])(\d{1,3}):([0-5]\d):([0-5]\d)(?![\d:])")
+_ISO: Final = re.compile(
+    r"(?<!\d)(\d{4})-(\d\d)-(\d\d)[T ,]+(\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)? ?(Z|UTC|GMT|[+-]\d\d:?\d\d)?", re.IGNORECASE
+)
+_RFC_5322: Final = re.compile(
+    r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? )?\d{1,2} (?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov"
+    r"|dec)[a-z]* \d{4}"
+    r" \d\d:\d\d(?::\d\d)?(?: ?(?:[+-]\d{4}|gmt|utc|z))?",
+    re.IGNORECASE,
+)
+# A time of waiting has one of these words before it, and an amount that stands alone has none of the second before it.
+_WAITING: Final = re.compile(
+    r"again|retry|wait|in|after|for|until|till|reset|resume|later|delay|next|within|expires?|remaining|left|back",
+    re.IGNORECASE,
+)
+_COUNTING: Final = re.compile(
+    r"(?:per|each|every|last|past|previous|this|limit|limits|of|within the|in the last|/|recipients?|messages?"
+    r"|rcpts?|e-?mails?"
+    r"|mails|allowed|ev|hourly|in any) ?(?:the )?(?:last |past )?$",
+    re.IGNORECASE,
+)
+_TELLS_WHEN: Final = re.compile(
+    r"(?:again|retry|retrying|wait|waiting|reset|resets|resume|greylist\w*|gr[ea]y-?listed|deferred|delayed"
+    r"|blocked|later|until"
+    r"|available|resend|come back|expires?|lifted|remaining|unblocked|banned|suspended|rejected"
+    r"|locked)(?:\W+\w+){0,6}?\W*$",
+    re.IGNORECASE,
+)
+_LEFT: Final = re.compile(r"^\W*(?:remaining|left|to go|before|and try|later|until)", re.IGNORECASE)
+
+
+def wait_named(text: str, now: float) -> float | None:
+    """How long a reply says to wait.
+
+    Args:
+        text: The reply's text.
+        now: The present, in seconds since the epoch.
+
+    Returns:
+        Seconds until the time that it names, of `SHORTEST` to `LONGEST`; None where it names none. The period that a
+        quota counts in ("500 per hour", "24-hour sending limit") is not a time to wait.
+    """
+    text = " ".join(text[:READ].split())
+    for found in (_date(text), _clock(text), _amount(text)):
+        if found is None:
+            continue
+        seconds = found - now if found > 1e8 else found
+        if seconds <= LONGEST:
+            # A date that is just over is the server's clock against ours: it can be tried at once.
+            return max(seconds, SHORTEST)
+    return None
+
+
+def _date(text: str) -> float | None:
+    """The time of a date, in seconds since the epoch."""
+    if (match := _ISO.search(text)) is not None and _told(text, match.start()):
+        year, month, day, hour, minute = (int(match[group]) for group in range(1, 6))
+        zone = (match[7] or "Z").upper()
+        try:
+            time = datetime(year, month, day, hour, minute, int(match[6] or 0), tzinfo=UTC)
+        except ValueError:
+            return None
+        if zone[0] in "+-":
+            offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]))
+            time -= offset if zone[0] == "+" else -offset
+        return time.timestamp()
+    if (match := _RFC_5322.search(text)) is not None and _told(text, match.start()):
+        try:
+            time = parsedate_to_datetime(match[0])
+        except ValueError:
+            return None
+        return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).timestamp()
+    return None
+
+
+def _told(text: str, place: int) -> bool:
+    return _WAITING.search(text[max(0, place - 60) : place]) is not None
+
+
+def _clock(text: str) -> float | None:
+    """``00:04:32`` as a time to wait."""
+    for match in _CLOCK.finditer(text):
+        if _told(text, match.start()):
+            return int(match[1]) * 3600.0 + int(match[2]) * 60.0 + int(match[3])
+    return None
+
+
+def _amount(text: str) -> float | None:
+    """The first number of seconds, minutes, hours or days that is to be waited; "1 hour 30 minutes" is one."""
+    end, total = -1, None
+    for match in _AMOUNT.finditer(text):
+        if total is not None:
+            if not re.fullmatch(r",? ?(?:and )?", text[end : match.start()]):
+                break
+            total += _seconds(match)
+        elif _is_wait(text, match):
+            total = _seconds(match)
+        end = match.end()
+    return total
+
+
+def _is_wait(text: str, match: re.Match[str]) -> bool:
+    before = text[max(0, match.start() - 80) : match.start()]
+    if _COUNTING.search(before):
+        return False
+    return bool(_TELLS_WHEN.search(before) or _LEFT.search(text[match.end() : match.end() + 40]) or not before.strip())
+
+
+def _seconds(match: re.Match[str]) -> float:
+    amount = float(match[1]) if match[1][0].isdigit() else 1.0
+    return amount * _UNITS[match[2][0].lower()]
+
+
+_HOUR: Final = re.compile(
+    r"hourly|per[- ]?(?:1 )?h(?:ou)?rs?\b|(?:this|an|each|every|1|one|last|past|same|in the) hour"
+    r"|/ ?1? ?h(?:ou)?r?\b|stunden|por hora|orari"
+    r"|par heure|per hour",
+    re.IGNORECASE,
+)
+_DAY: Final = re.compile(
+    r"daily|per[- ]?(?:1 )?day|\b24[- ]?h(?:ou)?rs?|(?:this|a|each|every|1|one|last|past|today's|for the) day\b"
+    r"|today|tomorrow|/ ?1? ?d(?:ay)?\b|tages|diari"
+    r"|giornalier|par jour|dzienn|denn",
+    re.IGNORECASE,
+)
+_MONTH: Final = re.compile(
+    r"monthly|per[- ]?month|(?:this|a|each|every|billing) (?:month|cycle|period)|/ ?month|plan limit", re.IGNORECASE
+)
+
+
+def period_named(text: str) -> Period | None:
+    """The period that the limit in a reply counts in, or None where it names none."""
+    text = text[:READ]
+    for period, pattern in ((Period.HOUR, _HOUR), (Period.DAY, _DAY), (Period.MONTH, _MONTH)):
+        if pattern.search(text):
+            return period
+    return None

@@ -1,0 +1,44 @@
+"""A condition that many tasks of one loop may wait for, and that any callback may signal."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Signal:
+    """Wakes everybody who waits each time something has changed.
+
+    ``asyncio.Condition`` needs its lock to be held, which a protocol's callback cannot wait for; an ``asyncio.Event``
+    that is set stays set. Whoever waits looks again at what it waits for, as with every condition::
+
+        while not ready():
+            await changed.wait()
+    """
+
+    def __init__(self) -> None:
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def notify(self) -> None:
+        """Wake everybody who waits now."""
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def wait(self, seconds: float | None = None) -> None:
+        """Wait for the next `notify`, or for so many seconds; None for as long as it takes."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            if seconds is None:
+                await waiter
+            else:
+                await asyncio.wait((waiter,), timeout=max(0.0, seconds))
+        finally:
+            if not waiter.done():
+                waiter.cancel()
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def __repr__(self) -> str:
+        return f"<Signal with {len(self._waiters)} waiting>"

@@ -1,0 +1,157 @@
+"""What a recipients file is by its content, where that is not what it should be: refused before anybody is sent to.
+
+A file of another kind read row by row would have some rows that look right, and those people would be written to.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Final
+
+import orjson
+
+from batchsend.errors import UsageError
+
+_AS_CSV: Final = "save the sheet as CSV UTF-8 in the program that made it"
+_UNPACK: Final = "unpack it, and name the file in it"
+# Magic numbers of what people take for a list, or is named like one.
+_BINARY: Final[tuple[tuple[bytes, str, str], ...]] = (
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is a workbook (.xls) or another old Office file", _AS_CSV),
+    (b"%PDF-", "is a PDF file", "bring the list as CSV UTF-8"),
+    (b"{\\rtf", "is a Rich Text file", "save it as plain text in UTF-8"),
+    (b"SQLite format 3\0", "is an SQLite database", "export its table as CSV: sqlite3 -header -csv FILE QUERY"),
+    (b"7z\xbc\xaf\x27\x1c", "is a 7z archive", _UNPACK),
+    (b"Rar!\x1a\x07", "is a RAR archive", _UNPACK),
+    (b"BZh", "is compressed by bzip2", "decompress it: bunzip2 FILE"),
+    (b"\xfd7zXZ\0", "is compressed by xz", "decompress it: unxz FILE"),
+    (b"PAR1", "is a Parquet file", "export it as CSV or JSON Lines"),
+)
+_ZIP: Final = b"PK\x03\x04"
+_MARKUP: Final = re.compile(rb"\s*+<(?:!doctype|html|head|body|table|\?xml|!--|meta|style)\b", re.IGNORECASE)
+_JSON_ARRAY: Final = re.compile(rb'\s*+\[\s*+[\[{"\]]')
+_JSON_OBJECT: Final = re.compile(rb'\s*+\{(?:\s*+"|\s*+\})')
+_ARRAY: Final = "is a JSON array, not one JSON object a line"
+_BRACKET_ALONE: Final = re.compile(rb"^[ \t]*+(?:\[|\{|[\]}],?)[ \t\r]*+$", re.MULTILINE)
+_COMPACT: Final = "make one line of each object: jq -c . FILE > NEW_FILE.jsonl"
+_UNCOMMA: Final = "take the commas off the line ends: sed 's/,[[:space:]]*$//' FILE > NEW_FILE.jsonl"
+_ARRAY_REMEDY: Final = "make one line of each of its objects: jq -c '.[]' FILE > NEW_FILE.jsonl"
+_MULTIBYTE: Final = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+_CUT_SEQUENCE: Final = re.compile(rb"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]{0,1}|[\xf0-\xf4][\x80-\xbf]{0,2})\Z")
+_WORD: Final = re.compile(r"[^\W\d_]*[^\x00-\x7f][^\W\d_]*")
+_LINE_END: Final = re.compile(rb"\r\n?|\n")
+
+
+def refuse_other_kinds(name: str, start: bytes, kind: str) -> None:
+    """Refuse what is neither a text nor records of the kind that is asked for.
+
+    Args:
+        name: What to call the file.
+        start: Its first bytes, without a byte-order mark.
+        kind: ``csv`` or ``jsonl``.
+
+    Raises:
+        UsageError: It is something else; the remedy is a command or a step that makes it what it should be.
+    """
+    for magic, what, remedy in _BINARY:
+        if start.startswith(magic):
+            raise UsageError(f"{name} {what}", remedy=remedy)
+    if start.startswith(_ZIP):
+        raise _zip(name, start)
+    if _MARKUP.match(start):
+        raise UsageError(f"{name} is HTML or XML, not a list", remedy="export the list as CSV UTF-8; a page is none")
+    if kind == "jsonl":
+        _refuse_other_json(name, start)
+    elif _JSON_ARRAY.match(start):
+        raise UsageError(f"{name} is a JSON array, not CSV", remedy=_ARRAY_REMEDY)
+    elif _JSON_OBJECT.match(start):
+        _refuse_other_json(name, start)
+        raise UsageError(f"{name} is JSON, not CSV", remedy="give it a name that ends in .jsonl")
+
+
+def refuse_eight_bit(name: str, block: bytes, *, line: int, is_cut: bool) -> None:
+    """Refuse a text that is in Windows-1252 or another encoding of one byte a character.
+
+    A file in which other characters are valid UTF-8 is a file in UTF-8 with a bad row: that one costs its row only.
+
+    Args:
+        name: What to call the file.
+        block: The first block in which there is a byte above 127.
+        line: The number of the block's first line, from 1.
+        is_cut: Whether more follows.
+
+    Raises:
+        UsageError: It is in such an encoding.
+    """
+    if is_cut:
+        block = _CUT_SEQUENCE.sub(b"", block)
+    try:
+        block.decode()
+    except UnicodeDecodeError as error:
+        if _MULTIBYTE.search(block):
+            return
+        line += len(_LINE_END.findall(block[: error.start]))
+        around = block[max(0, error.start - 30) : error.start + 30].decode("cp1252", errors="replace")
+        word = _WORD.search(around)
+        seen = f", such as in {word[0]!r} on line {line}" if word is not None else f" (line {line})"
+        raise UsageError(
+            f"{name} is not in UTF-8; by its bytes it is in Windows-1252{seen}",
+            remedy="convert it: iconv -f cp1252 -t utf-8 FILE > NEW_FILE, or save it as CSV UTF-8",
+        ) from None
+
+
+def _zip(name: str, start: bytes) -> UsageError:
+    if b"opendocument.spreadsheet" in start:
+        return UsageError(f"{name} is a workbook (.ods)", remedy=_AS_CSV)
+    if b"xl/" in start or b"[Content_Types].xml" in start:
+        return UsageError(f"{name} is a workbook (.xlsx)", remedy=_AS_CSV)
+    return UsageError(f"{name} is a zip file", remedy="unpack it: unzip FILE, and name the list in it")
+
+
+def _refuse_other_json(name: str, start: bytes) -> None:
+    """Refuse JSON that is not one object a line, as far as the first block shows it."""
+    if start.lstrip().startswith(b"["):
+        raise UsageError(f"{name} {_ARRAY}", remedy=_ARRAY_REMEDY)
+    if not start.lstrip().startswith(b"{"):
+        return
+    # Where the block ends is no line's end.
+    if _BRACKET_ALONE.search(start[: start.rfind(b"\n") + 1] or start):
+        raise UsageError(f"{name} is JSON with objects over several lines, not JSON Lines", remedy=_COMPACT)
+    lines = start.split(b"\n")
+    whole = lines if len(lines) == 1 else lines[:-1] + ([lines[-1]] if _is_json(lines[-1]) else [])
+    for number, line in enumerate(whole, 1):
+        text = line.strip()
+        if not text or _is_json(text):
+            continue
+        if text.endswith(b",") and _is_json(text[:-1]):
+            raise UsageError(f"{name}:{number}: the line ends in a comma; this is not JSON Lines", remedy=_UNCOMMA)
+        if (end := _end_of_object(text)) and text[end:].lstrip(b" \t,").startswith(b"{"):
+            raise UsageError(f"{name}:{number}: more than one JSON object on a line", remedy=_COMPACT)
+        if not any(map(_is_json, whole)) and _is_over_lines(start):
+            raise UsageError(f"{name} is JSON with objects over several lines, not JSON Lines", remedy=_COMPACT)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def _end_of_object(text: bytes) -> int:
+    """Where the object that a text begins with ends; 0 if it is none."""
+    try:
+        return json.JSONDecoder().raw_decode(text.decode(errors="replace"))[1]
+    except (json.JSONDecodeError, RecursionError):
+        return 0
+
+
+def _is_over_lines(start: bytes) -> bool:
+    """Whether the first object ends, and not on the line on which it begins."""
+    text = start.decode(errors="replace").lstrip()
+    try:
+        end = json.JSONDecoder().raw_decode(text)[1]
+    except (json.JSONDecodeError, RecursionError):
+        return False
+    return "\n" in text[:end]

@@ -1,0 +1,111 @@
+"""``batchsend explain``: what a reply means."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.cli.commandline import complaint, ended, invoke, process
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Capture = pytest.CaptureFixture[str]
+
+
+def explained(capsys: Capture, *arguments: str | Path) -> dict[str, Any]:
+    result = invoke(capsys, "explain", *arguments, "--json")
+    assert (result.code, result.errors) == (0, "")
+    told = json.loads(result.output)
+    assert isinstance(told, dict)
+    return told
+
+
+def test_the_terminal_says_whom_it_is_about_and_what_is_done(capsys: Capture) -> None:
+    result = invoke(capsys, "explain", "550 5.4.5 Daily user sending quota exceeded")
+    assert (result.code, result.errors) == (0, "")
+    lines = dict(line.split(maxsplit=1) for line in result.output.splitlines() if not line.startswith(" "))
+    assert lines["verdict"] == "quota (quota)"
+    assert lines["about"] == "the relay"
+    assert lines["record"].startswith("goes back")
+    assert "max_wait" in result.output
+    assert "at the latest" in lines["until"]
+
+
+def test_json_has_the_keys_that_programs_hold_on_to(capsys: Capture) -> None:
+    told = explained(
+        capsys, "550 5.1.1 <u1@example.com>: Recipient address rejected: User unknown in virtual mailbox table"
+    )
+    assert {"verdict", "outcome", "reason", "scope", "until", "provider", "advice", "rule"} <= set(told)
+    assert (told["verdict"], told["outcome"], told["reason"], told["scope"]) == (
+        *("mailbox", "rejected", "unknown_mailbox", "recipient"),
+    )
+    assert told["provider"] == "Postfix"
+    assert told["until"] is None
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "550-5.1.1 The email account that you tried to reach does\n550 5.1.1 not exist. gsmtp",
+        "550-5.1.1 The email account that you tried to reach does\r\n550-5.1.1 not exist.\r\n550 5.1.1 gsmtp\r\n",
+        r"550-5.1.1 The email account that you tried to reach does\n550 5.1.1 not exist. gsmtp",
+        "550-5.1.1 The email account that you tried to reach does / 5.1.1 not exist. / 5.1.1 gsmtp",
+        "  '550 5.1.1 The email account that you tried to reach does not exist. gsmtp'\n",
+    ],
+)
+def test_lines_may_be_written_in_any_way(capsys: Capture, reply: str) -> None:
+    told = explained(capsys, reply)
+    assert (told["verdict"], told["enhanced"], told["provider"]) == ("mailbox", "5.1.1", "Gmail")
+
+
+def test_a_goes_back_is_no_outcome(capsys: Capture) -> None:
+    told = explained(capsys, "421 Too many concurrent SMTP connections")
+    assert (told["verdict"], told["outcome"]) == ("connections", "goes_back")
+
+
+def test_the_stage_counts(capsys: Capture) -> None:
+    at_mail = explained(capsys, "--stage", "mail", "550 No")
+    at_content = explained(capsys, "--stage", "content", "550 No")
+    assert (at_mail["verdict"], at_content["verdict"]) == ("sender", "refused")
+
+
+def test_the_stage_is_taken_from_the_table_or_from_what_postfix_adds(capsys: Capture) -> None:
+    assert (
+        explained(capsys, "554 Message not allowed - [PH01] Email not accepted for policy reasons.")["stage"]
+        == "content"
+    )
+    assert explained(capsys, "550 no (in reply to MAIL FROM command)")["stage"] == "mail"
+    assert explained(capsys, "535 no")["stage"] == "auth"
+    assert explained(capsys, "550 no")["stage"] == "rcpt"
+
+
+def test_it_is_read_from_standard_input() -> None:
+    result = ended(
+        process("explain", "-", "--json", stdin=subprocess.PIPE), "450 4.2.0 Greylisted, try again in 300 seconds\n"
+    )
+    assert json.loads(result.output)["verdict"] == "greylisted"
+
+
+def test_what_a_server_says_does_not_reach_the_terminal_as_it_is(capsys: Capture) -> None:
+    result = invoke(capsys, "explain", "550 \x1b[31mno\x07")
+    assert "\x1b" not in result.output
+    assert "\x07" not in result.output
+
+
+@pytest.mark.parametrize("reply", ["hello", "", "55 no", "999 no", "no 550 here"])
+def test_no_reply_code_is_an_error_with_a_remedy(capsys: Capture, reply: str) -> None:
+    assert "550 5.1.1 User unknown" in complaint(invoke(capsys, "explain", reply))
+
+
+def test_354_decides_nothing(capsys: Capture) -> None:
+    assert " asks for more and decides nothing" in complaint(invoke(capsys, "explain", "354 go ahead"))
+
+
+def test_an_unknown_stage_is_an_error(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert "--stage" in complaint(invoke(capsys, "explain", "550 no", "--stage", "quit"))

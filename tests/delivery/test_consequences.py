@@ -1,0 +1,165 @@
+"""What a refusal means beyond its own record: for its relay and for the run. The server's account is the oracle."""
+
+from __future__ import annotations
+
+import pytest
+
+from batchsend.campaign.values import Wait
+from batchsend.outcome import Outcome, Stage
+from tests.delivery.harness import Account, CountingServer, deliver, options, server, submissions
+from tests.tools.faulty import ACCEPT, Action, Decide, refuse
+
+LIMITS = [
+    "550 5.4.5 Daily user sending limit exceeded",
+    "454 Throttling failure: Daily message quota exceeded.",
+    "550 Domain example.com has exceeded the max emails per hour (100/100 (100%)) allowed. Message discarded.",
+    "550 5.1.90 Your message can't be sent because you've reached your daily limit for sending email",
+]
+
+
+def from_the(number: int, text: str, stage: Stage = Stage.CONTENT, *, upto: int = 10**9) -> Decide:
+    """Refuse every message from the n-th one on that is offered, at a stage, with these words."""
+    code, _, words = text.partition(" ")
+    offered = 0
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        nonlocal offered
+        if asked is stage:
+            offered += 1
+            if number <= offered < upto:
+                return refuse(int(code), words)
+        return ACCEPT
+
+    return decide
+
+
+def refused(account: Account) -> int:
+    return sum(status is Outcome.REJECTED for status in account.outcomes.values())
+
+
+@pytest.mark.parametrize("text", LIMITS)
+@pytest.mark.parametrize("stage", [Stage.RCPT, Stage.CONTENT])
+async def test_a_quota_stops_the_run_and_nobody_is_rejected(text: str, stage: Stage) -> None:
+    async with CountingServer(from_the(6, text, stage)) as peer:
+        account = await deliver(peer, submissions(40), options(max_connections=2))
+    account.check(peer, 40, whole=False)
+    assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
+    assert account.error is not None
+    assert "its sending limit is used up until about" in account.error.message
+    assert "resume" in (account.error.remedy or "")
+    assert len(account.went_back) <= 4, "refused offers are bounded"
+
+
+async def test_a_short_quota_is_waited_for_and_everybody_is_written_to_once() -> None:
+    decide = from_the(6, "450 4.7.1 Message limit per hour exceeded, try again in 1 seconds", upto=8)
+    async with CountingServer(decide) as peer:
+        account = await deliver(peer, submissions(20), options())
+    account.check(peer, 20)
+    assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
+    assert {result.attempt for result in account.lines} == {1}, "going back is no attempt"
+
+
+async def test_a_relay_that_has_no_quota_left_hands_its_work_to_the_next() -> None:
+    async with CountingServer(from_the(4, LIMITS[0])) as first, CountingServer(from_the(10**6, "")) as second:
+        account = await deliver([server(first), server(second)], submissions(30), options())
+    assert account.error is None
+    assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
+    assert (len(first.accepted), len(second.accepted)) == (3, 27)
+    assert len({message.recipients[0] for message in first.accepted + second.accepted}) == 30
+
+
+async def test_a_relay_that_refuses_us_stops_the_run_and_rejects_nobody() -> None:
+    text = "550 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using Spamhaus"
+    async with CountingServer(from_the(1, text, Stage.RCPT)) as peer:
+        account = await deliver(peer, submissions(200), options(max_connections=2))
+    assert account.error is not None
+    assert " refuses to send for us at rcpt: " in account.error.message
+    assert account.outcomes == {}
+    assert len(account.went_back) <= 4
+
+
+async def test_a_relay_out_of_service_is_told_of_and_the_next_one_goes_on() -> None:
+    text = "502 5.7.0 Your SMTP account is not yet activated."
+    async with CountingServer(from_the(1, text, Stage.MAIL)) as first, CountingServer(from_the(10**6, "")) as second:
+        account = await deliver([server(first), server(second)], submissions(10), options())
+    assert account.error is None
+    assert len(second.accepted) == 10
+    assert any("is not used any more in this run" in notice for notice in account.notices)
+
+
+def several_domains(count: int) -> list[str]:
+    return [f"r{number}@{number % 5}.example.com" for number in range(1, count + 1)]
+
+
+@pytest.mark.parametrize(
+    ("text", "stage"),
+    [
+        ("554 5.7.1 Message rejected as spam by content filter, id {}", Stage.CONTENT),
+        ("552 5.7.0 This message was blocked because its content presents a potential security issue.", Stage.CONTENT),
+    ],
+)
+async def test_the_same_refusal_of_everybody_stops_the_run(text: str, stage: Stage) -> None:
+    async with CountingServer(from_the(3, text, stage)) as peer:
+        work = submissions(400)
+        for submission, recipient in zip(work, several_domains(400), strict=True):
+            submission.envelope = type(submission.envelope)("from@example.com", recipient)
+        account = await deliver(peer, work, options())
+    assert account.error is not None
+    assert "records in a row were refused alike" in account.error.message
+    assert "--retry" in (account.error.remedy or "")
+    assert 100 <= refused(account) <= 102
+
+
+async def test_one_domain_may_refuse_everybody() -> None:
+    async with CountingServer(from_the(1, "554 5.7.1 Message rejected as spam", Stage.CONTENT)) as peer:
+        account = await deliver(peer, submissions(150), options())
+    assert account.error is None
+    assert refused(account) == 150
+
+
+async def test_unknown_mailboxes_never_stop_a_run() -> None:
+    async with CountingServer(from_the(1, "550 5.1.1 User unknown", Stage.RCPT)) as peer:
+        work = submissions(250)
+        for submission, recipient in zip(work, several_domains(250), strict=True):
+            submission.envelope = type(submission.envelope)("from@example.com", recipient)
+        account = await deliver(peer, work, options())
+    assert account.error is None
+    assert refused(account) == 250
+
+
+async def test_words_about_one_message_never_slow_the_relay() -> None:
+    async with CountingServer(from_the(5, "552 Too many attachments", upto=6)) as peer:
+        account = await deliver(peer, submissions(60), options())
+    account.check(peer, 60)
+    assert refused(account) == 1
+    assert not any("slowed" in notice for notice in account.notices)
+
+
+async def test_a_session_that_is_full_is_rotated_and_the_number_learned() -> None:
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        if asked is Stage.DATA and transaction > 4:
+            return refuse(452, "4.4.5 Maximum number of messages per session exceeded.")
+        return ACCEPT
+
+    async with CountingServer(decide, pipelining=False) as peer:
+        account = await deliver(peer, submissions(30), options())
+    account.check(peer, 30)
+    assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
+    assert {result.attempt for result in account.lines} == {1}
+    assert len(account.went_back) <= 2, "learned: later sessions are rotated before the server has to say so"
+
+
+async def test_a_greeting_that_refuses_stops_the_run_with_its_words() -> None:
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        return refuse(554, "No SMTP service here") if asked is Stage.GREETING else ACCEPT
+
+    async with CountingServer(decide) as peer:
+        account = await deliver(peer, submissions(5), options(max_connections=5))
+    assert account.error is not None
+    assert "No SMTP service here" in account.error.message
+    assert len(peer.connections) == 1
+
+
+async def test_waiting_for_ever_is_infinite() -> None:
+    assert str(Wait.parse("forever")) == "forever"
+    assert float(Wait.parse("15m")) == 900
