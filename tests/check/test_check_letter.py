@@ -136,7 +136,6 @@ def test_two_records_with_one_personal_link(tmp_path: Path) -> None:
     assert "unsubscribe-shared" not in kinds(looked(tmp_path, recipients, PLAIN + WAY))
 
 
-@pytest.mark.anyio
 async def test_domains_that_take_no_mail() -> None:
     zone = {
         "good.com MX": ["10 mx.good.com."],
