@@ -104,7 +104,7 @@ class Pool:
             options, self._relays, notice=notice, stop=self.stop, retire=self._retire_sessions
         )
         self._replies: Counter[int] = Counter({250: 0})
-        self._wake_up: asyncio.TimerHandle | None = None  # set while the rate holds everything back
+        self._wake_ups: dict[Relay, asyncio.TimerHandle] = {}  # of relays that a rate or a pause holds back
         self._parked: dict[Session, None] = {}  # in the order of parking
         self._out = 0
         self._wanted = Signal()  # the backlog wants more, or the pool has stopped
@@ -157,8 +157,8 @@ class Pool:
                     tasks.create_task(slots.run())
                 tasks.create_task(self._measure())
         finally:
-            if self._wake_up is not None:
-                self._wake_up.cancel()
+            for timer in self._wake_ups.values():
+                timer.cancel()
             self._stopping = True
             for slots in self._slots:
                 slots.abort("the run was stopped")
@@ -207,17 +207,10 @@ class Pool:
         if not self._backlog or (len(self._relays) > 1 and not self._may_work(relay)):
             self._parked[session] = None
             return None
-        throttle = relay.throttle
-        if relay.paused:
-            wait = relay.wait(self._loop.time())
-        elif throttle.rate is not None:
-            wait = throttle.take(self._loop.time())
-        else:
-            wait = 0.0
-        if wait:
+        if not relay.unlimited and (wait := relay.wait_to_send(self._loop.time())):
             self._parked[session] = None
-            if self._wake_up is None and wait < float("inf"):
-                self._wake_up = self._loop.call_later(wait, self._rate_allows)
+            if relay not in self._wake_ups and wait < float("inf"):
+                self._wake_ups[relay] = self._loop.call_later(wait, self._may_send_again, relay)
             return None
         self._out += 1
         submission = self._backlog.take()
@@ -335,16 +328,17 @@ class Pool:
     def _distribute(self) -> None:
         """Give work to the sessions that wait for it, then wake slots for the rest."""
         for session in list(self._parked):
-            if not self._backlog or self._wake_up is not None:
+            if not self._backlog:
                 break
-            del self._parked[session]
-            session.pump()
+            if session.relay not in self._wake_ups:
+                del self._parked[session]
+                session.pump()
         if self._backlog:
             for slots in self._slots:
                 slots.wake()
 
-    def _rate_allows(self) -> None:
-        self._wake_up = None
+    def _may_send_again(self, relay: Relay) -> None:
+        del self._wake_ups[relay]
         self._distribute()
 
     async def _measure(self) -> None:
@@ -407,7 +401,6 @@ class Pool:
 
     def _session_ended(self, session: Session) -> None:
         """A session is gone; what it put back may be more than its own slot can take."""
-        self._parked.pop(session, None)
         if session.closing_reply is not None and session.unfinished:
             self._consequences.closed(
                 session.relay,

@@ -102,9 +102,18 @@ class Relay:
         self._failing_since = None
 
     @property
-    def paused(self) -> bool:
-        """It may be that nothing may be sent now: `wait` knows."""
-        return self._paused_until > 0.0 or self.trying
+    def unlimited(self) -> bool:
+        """Nothing holds a message back: there is no need to ask `wait_to_send`."""
+        return self.throttle.rate is None and not self._paused_until and not self.trying
+
+    def wait_to_send(self, now: float) -> float:
+        """Take leave to send one message: 0.0 if it is given, otherwise the seconds until it may be asked for again."""
+        if self._paused_until or self.trying:
+            wait = self.wait(now)
+            if wait:
+                return wait
+            self._paused_until = 0.0  # the pause is over; the rate counts as before
+        return self.throttle.take(now)
 
     def reached(self) -> None:
         """A session was opened."""

@@ -385,12 +385,13 @@ class Session(asyncio.Protocol):
         client = self._client
         self.unfinished = client.state is not _QUITTING or bool(client.unanswered)
         self.probed_in_vain = client.probing
-        unanswered = client.abandon(unsent=self._unsent())
-        self.trouble = trouble if unanswered or self._client.error or self._client.trouble else None
-        if self._client.error is not None:
-            # First what is taken back, then what goes back: a record that is in doubt now is not offered again.
+        if client.error is not None:
+            # First what is taken back, then what goes back: a record that is in doubt now is not offered again. Until
+            # then the client keeps what is under way: a later offer of the record may be in this same session.
             for offer, result, committed in self._unconfirmed:
                 self._work.supersede(offer, result, self._doubt(result, committed=committed))
+        unanswered = client.abandon(unsent=self._unsent())
+        self.trouble = trouble if unanswered or client.error or client.trouble else None
         for transaction in reversed(unanswered):
             self._settle(transaction, trouble)
         if self._client.error is None and not unanswered:

@@ -98,6 +98,7 @@ class Accounting:
         self._out = 0
         self._preparing: set[int] = set()
         self._latest = LatestAttempts()
+        self._in_doubt: set[int] = set()  # settled so in this run: few, and none of them is ever anything else again
         self._changed = Signal()
         self._next_pass = 0.0
 
@@ -170,6 +171,8 @@ class Accounting:
             self._summary.waiting += 1
         else:
             self._summary.count(result)
+            if result.status is _IN_DOUBT:
+                self._in_doubt.add(result.record)
         if again or not self._out:
             self._changed.notify()
         self._write(result)
@@ -177,6 +180,8 @@ class Accounting:
     def supersede(self, earlier: DeliveryResult | None, result: DeliveryResult) -> None:
         """What was settled cannot be believed: ``result`` takes its place, unless a later attempt has."""
         record, in_doubt = result.record, result.status is _IN_DOUBT
+        if record in self._in_doubt:
+            return  # whatever else is found out of it, it may have been delivered
         is_waiting = record in self._preparing or record in self._waiting
         if is_waiting:
             if not in_doubt:
@@ -192,6 +197,8 @@ class Accounting:
             return
         else:
             self._summary.count(result, earlier)
+        if in_doubt:
+            self._in_doubt.add(record)
         self._write(result)
 
     # --- what the producer says ---------------------------------------------------------------------------------------

@@ -97,30 +97,40 @@ class Account:
 
     Attributes:
         lines: Every result, in the order of reporting.
+        committed: Records that may have been delivered, and of which nothing was said since.
         went_back: Refusals for the relay's reasons: the record stayed in the pool.
         taken_back: Records an earlier result of which was superseded.
         notices: What the user was told.
         error: What stopped the run, or None.
+        first: Set when the first record was settled.
     """
 
     lines: list[DeliveryResult] = field(default_factory=list)
+    committed: set[int] = field(default_factory=set)
     went_back: list[DeliveryResult] = field(default_factory=list)
     taken_back: list[int] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     error: RunError | None = None
+    first: asyncio.Event = field(default_factory=asyncio.Event)
 
     def commit(self, submission: Submission, release: Callable[[bool], None]) -> bool:
+        assert submission.record not in self.committed, "committed twice, and neither withdrawn nor settled between"
+        self.committed.add(submission.record)
         return True
 
     def withdraw(self, submission: Submission) -> None:
-        pass
+        self.committed.discard(submission.record)
 
     def retry(self, submission: Submission, result: DeliveryResult) -> None:
         self.went_back.append(result)
+        if result.status is not Outcome.IN_DOUBT:  # then it is said of an earlier offer
+            self.committed.discard(submission.record)
 
     def settle(self, submission: Submission, result: DeliveryResult) -> None:
         assert submission.record == result.record
+        self.committed.discard(submission.record)
         self.lines.append(result)
+        self.first.set()
 
     def supersede(self, earlier: DeliveryResult | None, result: DeliveryResult) -> None:
         if earlier is not None:
@@ -148,6 +158,7 @@ class Account:
         results = Counter(result.record for result in self.lines)
         results.subtract(self.taken_back)
         assert set(results.values()) <= {1}, "a submission has more than one result"
+        assert not self.committed, "the journal would name what is settled"
         if whole:
             assert set(results) == set(range(1, count + 1))
         taken = Counter(message.recipients[0] for message in peer.accepted)

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 _LINE = re.compile(r"(?P<who>[CS])(?:\*(?P<times>\d+))?(?P<form>[:>])(?: (?P<what>.*))?")
 _DEED = re.compile(r"! (?:(?P<finish>finish)|unsent (?P<unsent>\d+))")
 _LENGTH = re.compile(r"<(?P<kind>content|octets) (?P<count>\d+)>")
-_HEADERS = {"mode", "depth", "max messages", "messages", "segments"}
+_HEADERS = {"mode", "depth", "first bdat", "max messages", "messages", "segments"}
 _ENDS = {"error", "unconfirmed", "state"}
 
 
@@ -162,7 +162,10 @@ class _Traced:
         del steps[: steps.index(first)]
         options["messages"] = " ".join(map(str, self._dialogue.envelopes))
         options["mode"] = "chunking" if self._chunked else "pipelining" if b"RCPT TO:" in first.octets else "lockstep"
-        options.setdefault("depth", str(first.octets.count(b"MAIL FROM:")))
+        begun = [turn.octets.count(b"MAIL FROM:") for turn in turns if turn.who == "C" and turn.octets]
+        options.setdefault("depth", str(max(begun)))
+        if self._chunked and max(begun) > 1 and first.octets.count(b"MAIL FROM:") == 1:
+            options["first bdat"] = "alone"
         for place, step in reversed(list(enumerate(steps))):
             if isinstance(step, Turn) and step.octets == b"QUIT\r\n":
                 steps.insert(place, Finish())
@@ -223,6 +226,7 @@ class Player:
             pipelining=mode != "lockstep",
             depth=int(dialogue.options.get("depth", "2")) if self._chunked else 1,
             max_messages=int(dialogue.options.get("max messages", "100")),
+            chunking_works=dialogue.options.get("first bdat") != "alone",
         )
         self.written = b""
         self.fates: list[str] = []

@@ -261,8 +261,9 @@ def test_what_is_said_over_tls_stands_in_clear_behind_its_beginning(tmp_path: Pa
         ({}, {}),
         ({"chunking": False}, {}),
         ({"pipelining": False}, {}),
+        ({"hostname": "relay.example"}, {"depth": 3}),
     ],
-    ids=["chunking", "pipelining", "lockstep"],
+    ids=["chunking", "pipelining", "lockstep", "depth 3"],
 )
 @pytest.mark.parametrize("octet_by_octet", [False, True])
 def test_the_sinks_trace_of_a_session_is_a_transcript(

@@ -1,0 +1,167 @@
+"""The account of a local run against a model: what is said of a record, in every order that a pool can say it in.
+
+The model knows of each record only what was said last of its newest attempt, and whether it may have been delivered.
+The account is given the same events: handed over, settled, taken back by an older attempt, due, prepared, handed over
+again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batchsend import Envelope, Submission
+from batchsend.outcome import DeliveryResult, Outcome, Stage
+from batchsend.run.accounting import Accounting
+from batchsend.run.retry import RetryQueue
+from batchsend.run.summary import Summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+RECORDS = 8
+MAX_ATTEMPTS = 4
+
+
+class Lines:
+    """Stands where the ledger does: the lines of the log, and the attempts that the journal would have."""
+
+    def __init__(self) -> None:
+        self.lines: list[DeliveryResult] = []
+        self.committed: dict[int, int] = {}
+
+    def commit(self, record: int, attempt: int) -> None:
+        self.committed[record] = attempt
+
+    def withdraw(self, record: int, attempt: int) -> None:
+        if self.committed.get(record) == attempt:
+            del self.committed[record]
+
+    def append(self, result: DeliveryResult) -> bool:
+        self.lines.append(result)
+        return False
+
+    def flush(self) -> None:
+        pass
+
+
+class Taken:
+    """Stands where the pool does: takes everything, and remembers what it holds."""
+
+    def __init__(self) -> None:
+        self.held: dict[int, Submission] = {}
+        self.offered: list[int] = []
+
+    async def room(self) -> bool:
+        return True
+
+    def add(self, submissions: Iterable[Submission]) -> None:
+        for submission in submissions:
+            assert submission.record not in self.held, "in two places"
+            self.held[submission.record] = submission
+            self.offered.append(submission.record)
+
+
+def result(record: int, attempt: int, status: Outcome) -> DeliveryResult:
+    return DeliveryResult(
+        record=record,
+        recipient=f"r{record}@example.com",
+        status=status,
+        attempt=attempt,
+        stage=Stage.CONTENT,
+        session=1,
+    )
+
+
+def submission(record: int, attempt: int) -> Submission:
+    envelope = Envelope("from@example.com", f"r{record}@example.com")
+    return Submission(record=record, envelope=envelope, content=b"x", attempt=attempt)
+
+
+class World:
+    """One random run, and the model beside it.
+
+    Attributes:
+        newest: The newest attempt of each record, and what was said of it last.
+        in_doubt: Records that may have been delivered, and must not be offered again.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.choose = random.Random(seed)
+        self.lines, self.pool, self.summary = Lines(), Taken(), Summary()
+        ledger: Any = self.lines
+        self.waiting = RetryQueue(max_attempts=MAX_ATTEMPTS, pause=1e-9)
+        self.account = Accounting(ledger, self.summary, self.waiting)
+        self.newest: dict[int, tuple[int, Outcome]] = {}
+        self.in_doubt: set[int] = set()
+        self.settled: list[DeliveryResult] = []  # any of these may still be taken back, once
+        self.preparing: dict[int, int] = {}
+
+    async def hand_over(self, submissions: list[Submission]) -> None:
+        pool: Any = self.pool
+        await self.account.hand_over(submissions, pool)
+
+    def settle(self, record: int, status: Outcome) -> None:
+        held = self.pool.held.pop(record)
+        said = result(record, held.attempt, status)
+        self.settled.append(said)
+        self.newest[record] = held.attempt, status
+        self.account.settle(held, said)
+
+    def take_back(self, earlier: DeliveryResult, status: Outcome) -> None:
+        """What an attempt was told is not to be believed: a later one counts, unless it is still to come."""
+        record, doubtful = earlier.record, status is Outcome.IN_DOUBT
+        attempt, _ = self.newest[record]
+        still_to_come = record in self.preparing or record in self.waiting
+        if (doubtful and still_to_come) or (earlier.attempt == attempt and not still_to_come):
+            self.newest[record] = earlier.attempt, status
+            if doubtful:
+                self.in_doubt.add(record)
+                self.preparing.pop(record, None)
+        self.account.supersede(earlier, result(record, earlier.attempt, status))
+
+    async def step(self) -> None:
+        """Do one thing that can be done now."""
+        choose = self.choose
+        match choose.choice(("settle", "settle", "take back", "due", "prepared")):
+            case "settle" if self.pool.held:
+                outcomes = (Outcome.ACCEPTED, Outcome.REJECTED, Outcome.DEFERRED, Outcome.DEFERRED)
+                self.settle(choose.choice(sorted(self.pool.held)), choose.choice(outcomes))
+            case "take back" if self.settled:
+                earlier = self.settled.pop(choose.randrange(len(self.settled)))
+                if earlier.record not in self.pool.held:  # there the pool itself decides
+                    self.take_back(earlier, choose.choice((Outcome.IN_DOUBT, Outcome.DEFERRED)))
+            case "due":
+                self.preparing.update(self.account.due())
+            case "prepared" if self.preparing:
+                # As the second pass does: what was found in doubt meanwhile is composed with the rest.
+                chosen = {record: self.preparing[record] for record in sorted(self.preparing)[:2]}
+                chosen |= dict.fromkeys(sorted(self.in_doubt)[:1], 2)
+                for record in chosen:
+                    self.preparing.pop(record, None)
+                await self.hand_over([submission(record, attempt) for record, attempt in chosen.items()])
+        assert not self.in_doubt & self.pool.held.keys(), "offered again although it may have been delivered"
+
+
+async def play(seed: int) -> World:
+    world = World(seed)
+    await world.hand_over([submission(record, 1) for record in range(1, RECORDS + 1)])
+    for _ in range(60):
+        await world.step()
+    world.account.not_found_again()
+    for record in list(world.pool.held):
+        world.settle(record, Outcome.ACCEPTED)
+    return world
+
+
+@pytest.mark.parametrize("seed", range(400))
+def test_the_last_line_of_each_record_is_what_the_model_says(seed: int) -> None:
+    world = asyncio.run(play(seed))
+    expected = {record: status for record, (_, status) in world.newest.items()}
+    assert {line.record: line.status for line in world.lines.lines} == expected
+    world.summary.give_up_waiting()
+    assert +world.summary.counts == Counter(expected.values())
