@@ -20,6 +20,7 @@ from batchsend.smtp.client import Client
 from batchsend.smtp.content import canonical
 from batchsend.smtp.state import State
 from batchsend.smtp.transaction import Disposition, Transaction
+from batchsend.verdict import Verdict
 
 if TYPE_CHECKING:
     from batchsend.campaign import Delivery
@@ -177,7 +178,11 @@ class Session(asyncio.Protocol):
     def full(self) -> bool:
         """The server ended it for reasons of its own, such as enough messages; what it put back is not at fault."""
         reply = self._client.closing_reply
-        return reply is not None and judge(Stage.MAIL, reply).outcome is None
+        if reply is None:
+            return False
+        judgement = judge(Stage.MAIL, reply)
+        # 421 without words that say more may be about the record: the fifth session that it ends defers it.
+        return judgement.outcome is None and judgement.verdict is not Verdict.LATER
 
     @property
     def why_ended(self) -> str:

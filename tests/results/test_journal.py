@@ -311,3 +311,37 @@ def test_it_is_made_where_nothing_is_and_through_no_link(log: Path, tmp_path: Pa
     with pytest.raises(UsageError, match="cannot be made"):
         Journal(log, "run", 1)
     assert elsewhere.read_text() == "precious"
+
+
+def test_an_earlier_attempt_never_takes_the_place_of_a_later_one(log: Path) -> None:
+    """The retry is under way when the first attempt is found to be in doubt: a kill must still name the retry."""
+    journal = Journal(log, "run", 4)
+    journal.mark(1, 2)
+    journal.mark_again(1, 1)
+    assert left(log) == [Entry(1, 2)]
+    journal.answer(1, 1, Outcome.IN_DOUBT, None)
+    assert left(log) == [Entry(1, 2)]
+    journal.release([1], 0)
+    assert left(log) == [Entry(1, 2)]
+    journal.answer(1, 2, Outcome.ACCEPTED, 250)
+    assert left(log) == [Entry(1, 2, Outcome.ACCEPTED, 250)]
+    journal.close(remove=False)
+
+
+def test_an_attempt_in_doubt_that_has_no_place_any_more_gets_one_again(log: Path) -> None:
+    journal = Journal(log, "run", 4)
+    journal.mark_again(1, 1)
+    journal.answer(1, 1, Outcome.IN_DOUBT, None)
+    assert left(log) == [Entry(1, 1, Outcome.IN_DOUBT)]
+    journal.close(remove=False)
+
+
+def test_what_was_answered_is_not_withdrawn_with_what_was_not_sent(log: Path) -> None:
+    """The outcome of the first attempt is not with the kernel yet when the second one goes back."""
+    journal = Journal(log, "run", 4)
+    journal.mark(1, 1)
+    journal.answer(1, 1, Outcome.IN_DOUBT, None)
+    journal.withdraw(1, 2)
+    journal.withdraw(1, 1)
+    assert left(log) == [Entry(1, 1, Outcome.IN_DOUBT)]
+    journal.close(remove=False)
