@@ -97,6 +97,8 @@ class Consequences:
         verdict = judgement.verdict
         said = f"{result.code} {result.reply}".replace("\n", " ")
         if self._of_relay(relay, judgement, result.stage, said, now=now, sessions=sessions):
+            if verdict is Verdict.CONNECTIONS and sessions > relay.limits.allowed:
+                session.finish()  # one of those that are too many
             return
         if verdict is Verdict.SESSION_FULL:
             session.finish()

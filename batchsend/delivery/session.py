@@ -190,6 +190,11 @@ class Session(asyncio.Protocol):
         return self.trouble or "it ended"
 
     @property
+    def was_idle(self) -> bool:
+        """The server ended it because nothing was sent for a while."""
+        return self._client.was_idle
+
+    @property
     def chunking_refused(self) -> bool:
         """The server offered CHUNKING, and refused it."""
         return self._client.chunking_refused

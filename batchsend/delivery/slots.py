@@ -207,7 +207,8 @@ class Slots:
         if session.answered:
             relay.answered()
         if session.trouble is not None or session.closing_reply is not None:
-            relay.limits.session_closed(session.closing_reply, session.answered, session.opened_at, now)
+            if not session.was_idle:
+                relay.limits.session_closed(session.closing_reply, session.answered, session.opened_at, now)
             if not session.took and session.unfinished:
                 relay.back_off(now)
         self._ended(session)

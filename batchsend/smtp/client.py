@@ -34,7 +34,7 @@ The rules that everything below keeps:
     *A refusal that nothing asked for* is how servers say that they end an idle session (``451 4.4.2 Timeout waiting for
     data from client``), if it says so itself or the session has been idle for a second: a reply to anything that was
     sent would have come by then. It ends the session as 421 does, and takes nothing back. The same words in reply to
-    MAIL mean that the two have crossed.
+    MAIL or QUIT mean that the two have crossed.
 3.  A reply to something that was not handed out yet is not a reply.
 4.  A transaction is *committed* when the end of its content is handed out. Before, losing the session costs nothing;
     after, only a reply can tell.
@@ -102,6 +102,7 @@ class Client(Generic[Key]):
         error: Why the replies cannot be believed any more, or None.
         trouble: Why the session was ended although its replies can be believed, or None.
         closing_reply: The reply that ended the session, or None: 421, or what was said to an idle session.
+        was_idle: It was ended because nothing was sent for a while: that says nothing of how much it may carry.
         begun: How many transactions were begun.
         replies: How many whole replies were taken.
         chunking_refused: The server offered CHUNKING, and refused the first BDAT: it does not work there.
@@ -118,6 +119,7 @@ class Client(Generic[Key]):
         self.error: str | None = None
         self.trouble: str | None = None
         self.closing_reply: Reply | None = None
+        self.was_idle = False
         self.begun = 0
         self.replies = 0
         self.unconfirmed = 0
@@ -288,8 +290,8 @@ class Client(Generic[Key]):
             self._take_unasked(reply, quiet)
             return
         handler, transaction, _, end = self._awaited[0]
-        if handler == self._on_mail and reply.code >= 400 and _ABOUT_IDLENESS.search(reply.raw):
-            self._close(reply)  # it was said before MAIL had arrived
+        if handler in (self._on_mail, self._on_quit) and reply.code >= 400 and _ABOUT_IDLENESS.search(reply.raw):
+            self._close_idle(reply)  # it was said before the command had arrived
             return
         if end > arrived:
             self._take_early(reply, handler, transaction, end)
@@ -303,7 +305,7 @@ class Client(Generic[Key]):
         """Take a reply that nothing asked for: a farewell, a surplus 2yz, or the end of all trust."""
         code = reply.code
         if (code >= 400 or code == 221) and (quiet >= _IDLE_SECONDS or _ABOUT_IDLENESS.search(reply.raw)):
-            self._close(reply)
+            self._close_idle(reply)
         elif not self._is_surplus(code):
             self._break(f"a reply to nothing: {reply}")
 
@@ -466,6 +468,10 @@ class Client(Generic[Key]):
             for transaction in self._unanswered:
                 transaction.reply = None  # a refusal that other replies were still to follow: it may be another's
             self._end()
+
+    def _close_idle(self, closing_reply: Reply) -> None:
+        self.was_idle = True
+        self._close(closing_reply)
 
     def _cut(self, trouble: str | None) -> None:
         # Nothing more is read, but what was read is in order: what was answered stands.

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import anyio
+import msgspec
 import pytest
 
+from batchsend import Rate, Server
+from batchsend.campaign import Secret
 from batchsend.campaign.values import Wait
+from batchsend.delivery.connector import Connector
+from batchsend.delivery.pool import Pool
 from batchsend.outcome import Outcome, Stage
-from tests.delivery.harness import Account, CountingServer, deliver, options, server, submissions
+from tests.delivery.harness import (
+    GREETED,
+    OFFERED,
+    Account,
+    CountingServer,
+    deliver,
+    feed,
+    options,
+    server,
+    submissions,
+)
 from tests.tools.faulty import ACCEPT, Action, Decide, refuse
+from tests.tools.scripted import ScriptedServer
+from tests.tools.steps import Close, Expect, ReadContent, ReadToEnd, Step, reply
 
 LIMITS = [
     "550 5.4.5 Daily user sending limit exceeded",
@@ -163,3 +183,107 @@ async def test_a_greeting_that_refuses_stops_the_run_with_its_words() -> None:
 async def test_waiting_for_ever_is_infinite() -> None:
     assert str(Wait.parse("forever")) == "forever"
     assert float(Wait.parse("15m")) == 900
+
+
+async def test_chunking_that_is_offered_and_refused_costs_nobody_the_message() -> None:
+    """The first BDAT of a relay goes alone; refused, everything goes by DATA, in this session's successors, too."""
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        chunked = any(command.startswith(b"BDAT") for command in peer.connections[connection - 1].commands)
+        return refuse(503, "5.5.1 BDAT command not allowed here") if asked is Stage.CONTENT and chunked else ACCEPT
+
+    async with CountingServer(decide, chunking=True) as peer:
+        account = await deliver(peer, submissions(40), options(max_connections=2, max_messages=9, depth=4))
+    account.check(peer, 40)
+    assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
+    bdats = [sum(command.startswith(b"BDAT") for command in one.commands) for one in peer.connections]
+    assert sum(bdats) <= 2, "each of the sessions that were open by then tries one"
+
+
+async def test_too_many_connections_never_makes_a_storm() -> None:
+    """Every message is refused so while others hold the slots: sessions and refused offers stay few."""
+    loop = asyncio.get_running_loop()
+    free_at = loop.time() + 4.0
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        if asked is Stage.CONTENT and loop.time() < free_at:
+            return refuse(432, "4.3.2 Concurrent connections limit exceeded")
+        return ACCEPT
+
+    async with CountingServer(decide, chunking=False) as peer:
+        account = await deliver(peer, submissions(30), options(max_connections=5), guard=40)
+    account.check(peer, 30)
+    assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
+    assert {line.attempt for line in account.lines} == {1}
+    assert len(account.went_back) <= 20
+    assert len(peer.connections) <= 12
+
+
+async def test_a_login_that_is_refused_is_tried_by_one_session_alone() -> None:
+    script: list[Step] = [
+        reply("220 ready"),
+        Expect("EHLO"),
+        reply("250-mx.example.org", "250 AUTH PLAIN"),
+        Expect("AUTH"),
+        reply("535 5.7.8 Username and Password not accepted"),
+        ReadToEnd(),
+    ]
+    async with ScriptedServer(script) as peer:
+        login = Server(host=peer.host, port=peer.port, tls="none", username=Secret("u"), password=Secret("p"))
+        account = await deliver(login, submissions(20), options(max_connections=5))
+    assert len(peer.connections) == 1
+    assert account.error is not None
+    assert "535 5.7.8 Username and Password not accepted" in account.error.message
+
+
+async def test_too_many_logins_are_waited_out_one_at_a_time() -> None:
+    script: list[Step] = [
+        reply("220 ready"),
+        Expect("EHLO"),
+        reply("250-mx.example.org", "250 AUTH PLAIN"),
+        Expect("AUTH"),
+        reply("454 4.7.0 Temporary authentication failure"),
+        ReadToEnd(),
+    ]
+    async with ScriptedServer(script) as peer:
+        login = Server(host=peer.host, port=peer.port, tls="none", username=Secret("u"), password=Secret("p"))
+        how = options(max_connections=5)
+        account = Account()
+        pool = Pool([Connector(login, how.timeouts)], how, account)
+        with anyio.move_on_after(2.0):
+            await feed(pool, submissions(20))
+    assert len(peer.connections) == 1, "minutes of pause, not another login"
+
+
+async def test_a_session_that_is_closed_for_idleness_leaves_nothing_in_doubt() -> None:
+    """At a low rate every session is idle between two messages, and the server says 451 and closes."""
+    taken = [*OFFERED, reply("250 ok", "250 ok", "354 go"), ReadContent(), reply("250 taken")]
+    script: list[Step] = [*GREETED, *taken, reply("451 4.4.2 Timeout waiting for data from client."), Close()]
+    async with ScriptedServer(script) as peer:
+        how = msgspec.structs.replace(options(), rate=Rate(4, 1))
+        account = await deliver(peer, submissions(6), how)
+    assert [line.status for line in account.lines] == [Outcome.ACCEPTED] * 6
+    assert not any("max_messages" in notice for notice in account.notices)
+    assert len(peer.connections) == 6
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        "451 4.4.2 Timeout waiting for data from client.",
+        "421 4.3.2 Closing",
+        "421 4.7.0 Too many connections from 192.0.2.1",
+        "554 5.3.2 no",
+        "250 what was that?",
+    ],
+)
+async def test_sessions_that_end_before_anything_was_said_never_make_a_storm(says: str) -> None:
+    """Whatever a server says to every session as soon as it is open, the sessions of three seconds are few."""
+    async with ScriptedServer([*GREETED, reply(says), Close()]) as peer:
+        how = options(max_connections=5)
+        account = Account()
+        pool = Pool([Connector(server(peer), how.timeouts)], how, account)
+        with anyio.move_on_after(3.0):
+            await feed(pool, submissions(20))
+    assert len(peer.connections) <= 30
+    assert Outcome.ACCEPTED not in account.outcomes.values()
