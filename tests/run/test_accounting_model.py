@@ -23,6 +23,9 @@ from batchsend.run.summary import Summary
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+# A compiled account takes no ledger and no pool but the real ones.
+pytestmark = pytest.mark.interpreted
+
 RECORDS = 8
 MAX_ATTEMPTS = 4
 
