@@ -27,6 +27,8 @@ _SAID: Final = {ord(stand_in): chr(character) for character, stand_in in _MEANT.
 
 # Elements whose tags would become signs that nobody types in a letter.
 _UNMARKED: Final = frozenset({"b", "strong", "i", "em", "u", "s", "del", "ins", "mark", "code", "kbd", "samp", "tt"})
+# What is shown nowhere in the text. The library would leave it out too, and take the square of its length for it.
+_UNSEEN: Final = frozenset({"style", "script", "title"})
 _LOWER_HEADINGS: Final = frozenset({"h3", "h4", "h5", "h6"})
 
 
@@ -96,8 +98,8 @@ def _prepared(html: str) -> Iterator[str]:
                 yield f" {_literal(described)} "
         elif token.name in _LOWER_HEADINGS:
             yield "<h2>" if token.kind == "start" else "</h2>"
-        elif token.name not in _UNMARKED:
-            yield html[token.start : token.end]
+        elif token.name not in _UNMARKED and token.name not in _UNSEEN and html[token.end - 1] == ">":
+            yield html[token.start : token.end]  # a tag that never ends is none to a browser either
     yield _literal(link.address)
 
 
