@@ -238,7 +238,17 @@ class Pool:
             )
             if judgement.outcome is None and self._go_back(offer, result):
                 return
-        self._conclude(offer, result)
+        # The record has its outcome: what was kept of it is forgotten, and it goes back to the account.
+        record = offer.submission.record
+        if offer.doubt is not None:
+            result = self._with_doubt(result, offer.doubt)
+        if self._losses:
+            self._losses.pop(record, None)
+        if self._went_back:
+            self._went_back.pop(record, None)
+        self._account.settle(offer.submission, result)
+        if not self._out:
+            self._look_for_the_end()
 
     def put_back(self, offer: Offer, session: Session) -> None:
         """Queue again what a session did not get to commit."""
@@ -275,19 +285,6 @@ class Pool:
         elif in_doubt:
             # It has an outcome of a later offer, with the same attempt: that one counts, but not another attempt.
             self._account.supersede(None, result)
-
-    def _conclude(self, offer: Offer, result: DeliveryResult) -> None:
-        """A record has its outcome: forget what was kept of it, and give it back to the account."""
-        record = offer.submission.record
-        if offer.doubt is not None:
-            result = self._with_doubt(result, offer.doubt)
-        if self._losses:
-            self._losses.pop(record, None)
-        if self._went_back:
-            self._went_back.pop(record, None)
-        self._account.settle(offer.submission, result)
-        if not self._out:
-            self._look_for_the_end()
 
     # --- the run's own ----------------------------------------------------------------------------------------------
 

@@ -160,9 +160,10 @@ class Accounting:
         """A record has its outcome."""
         del submission
         self._out -= 1
-        attempt = self._attempt_of_this_run(result.record, result.attempt)
+        attempt = result.attempt if self._tally is None else self._attempt_of_this_run(result.record, result.attempt)
         if attempt <= 1:
-            self._touch(result.record)
+            if self._tally is not None:
+                self._touch(result.record)
         else:
             self._latest.note(result.record, attempt)
             self._summary.waiting -= 1

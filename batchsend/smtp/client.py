@@ -290,7 +290,7 @@ class Client(Generic[Key]):
             self._take_unasked(reply, quiet)
             return
         handler, transaction, _, end = self._awaited[0]
-        if handler in (self._on_mail, self._on_quit) and reply.code >= 400 and _ABOUT_IDLENESS.search(reply.raw):
+        if reply.code >= 400 and handler in (self._on_mail, self._on_quit) and _ABOUT_IDLENESS.search(reply.raw):
             self._close_idle(reply)  # it was said before the command had arrived
             return
         if end > arrived:
@@ -360,7 +360,8 @@ class Client(Generic[Key]):
     def _on_data(self, reply: Reply, transaction: Transaction[Key]) -> None:
         refused = transaction.reply is not None
         if reply.code == 354:
-            self._anchor()
+            # As `_anchor`, without a call for each message.
+            self.unconfirmed = self._surplus = 0
             self._refused_since = refused
             self._opening = None
             if refused:

@@ -53,7 +53,8 @@ class Reply(NamedTuple):
     @property
     def text(self) -> str:
         """The text, safe to print: what is not UTF-8 and every control character but LF is escaped."""
-        return printable(self.raw.decode("utf-8", "backslashreplace"), keep="\n")
+        text = self.raw.decode("utf-8", "backslashreplace")
+        return text if text.isprintable() else printable(text, keep="\n")
 
     def __str__(self) -> str:
         """Code and text on one line, for messages."""
