@@ -199,14 +199,12 @@ class Consequences:
         self.refusals += 1
         if len(self._domains) < LEAST_DOMAINS:
             self._domains.add((result.recipient or "").rpartition("@")[2].lower())
+        if result.status is Outcome.REJECTED:
+            again = judgement.reason or result.code
+            remedy += f" Then send to those who were refused, too: batchsend resume RESULTS --retry {again}"
         if judgement.verdict is Verdict.SENDER:
             if self.refusals >= MAX_SENDER_REFUSALS:
                 self._stop(RunError(f"the sender is refused at {result.stage}: {said}", remedy=remedy))
         elif self.refusals >= self._options.stop_after and len(self._domains) >= LEAST_DOMAINS:
-            again = result.code if result.status is Outcome.REJECTED else "deferred"
-            self._stop(
-                RunError(
-                    f"{self.refusals} records in a row were refused alike at {result.stage}: {said}",
-                    remedy=f"{remedy} Then send to those, too: batchsend resume RESULTS --retry {again}",
-                )
-            )
+            what = f"{self.refusals} records in a row were refused alike at {result.stage}: {said}"
+            self._stop(RunError(what, remedy=remedy))
