@@ -142,7 +142,8 @@ class Consequences:
         first = min(sleeping, key=lambda relay: relay.asleep_until)
         seconds = first.asleep_until - now
         longest = self._options.max_wait
-        back = time.strftime("%a %d %b %H:%M", time.localtime(time.time() + seconds))
+        # Rounded up: who comes back at the minute that was said is not to be refused for being too early.
+        back = time.strftime("%a %d %b %H:%M", time.localtime(time.time() + seconds + 60))
         if seconds > longest:
             self._stop(
                 RunError(
@@ -187,7 +188,7 @@ class Consequences:
             self._stop(error)
         else:
             self._notice(f"{relay.name} is not used any more in this run: it said {said[:_NOTICED]}")
-            self._retire(relay)
+        self._retire(relay)
 
     def _count(self, result: DeliveryResult, judgement: Judgement, said: str) -> None:
         """The same refusal again and again is not about the recipients."""

@@ -175,6 +175,11 @@ class Client(Generic[Key]):
         return not self._awaited
 
     @property
+    def bound(self) -> bool:
+        """The end of a message's content was handed out, and the reply to it is not here."""
+        return any(handler == self._on_content and end <= self._handed for handler, _, _, end in self._awaited)
+
+    @property
     def awaits(self) -> Stage | None:
         """The stage of the reply awaited next, or None: what a time-out is counted against."""
         return self._awaited[0][2] if self._awaited else None

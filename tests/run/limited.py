@@ -13,11 +13,14 @@ from tests.tools.faulty import ACCEPT, Action, Then, say
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import TypeVar
 
     import pytest
 
     from batchsend import Stage
     from tests.tools.virtual import VirtualLoop
+
+    _Relay = TypeVar("_Relay", bound="LimitedRelay")
 
 DOMAINS = ("one.example.com", "two.example.com", "three.example.net", "four.example.org")
 
@@ -89,7 +92,7 @@ class Commands:
         monkeypatch.setattr("batchsend.cli.resume.run", loop.run)
 
     @contextmanager
-    def serving(self, relay: LimitedRelay) -> Iterator[LimitedRelay]:
+    def serving(self, relay: _Relay) -> Iterator[_Relay]:
         """Have a relay listen on the loop."""
         self.loop.run_until_complete(relay.__aenter__())
         try:
