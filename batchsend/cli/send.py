@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     "--only",
     multiple=True,
     metavar="WHAT",
-    help="If the recipients file is a results log: send to the records with this outcome (rejected), reply code "
-    "(550) or enhanced code (5.7). Can be given more than once.",
+    help="If the recipients file is a results log: send to the records with this outcome (rejected), reason "
+    "(sender), reply code (550) or enhanced code (5.7). Can be given more than once.",
 )
 @click.option(
     "--to",

@@ -142,7 +142,8 @@ class Consequences:
         first = min(sleeping, key=lambda relay: relay.asleep_until)
         seconds = first.asleep_until - now
         longest = self._options.max_wait
-        back = time.strftime("%a %d %b %H:%M", time.localtime(time.time() + seconds))
+        # Rounded up: who comes back at the minute that was said is not to be refused for being too early.
+        back = time.strftime("%a %d %b %H:%M", time.localtime(time.time() + seconds + 60))
         if seconds > longest:
             self._stop(
                 RunError(
@@ -187,7 +188,7 @@ class Consequences:
             self._stop(error)
         else:
             self._notice(f"{relay.name} is not used any more in this run: it said {said[:_NOTICED]}")
-            self._retire(relay)
+        self._retire(relay)
 
     def _count(self, result: DeliveryResult, judgement: Judgement, said: str) -> None:
         """The same refusal again and again is not about the recipients."""
@@ -199,14 +200,12 @@ class Consequences:
         self.refusals += 1
         if len(self._domains) < LEAST_DOMAINS:
             self._domains.add((result.recipient or "").rpartition("@")[2].lower())
+        if result.status is Outcome.REJECTED:
+            again = judgement.reason or result.code
+            remedy += f" Then send to those who were refused, too: batchsend resume RESULTS --retry {again}"
         if judgement.verdict is Verdict.SENDER:
             if self.refusals >= MAX_SENDER_REFUSALS:
                 self._stop(RunError(f"the sender is refused at {result.stage}: {said}", remedy=remedy))
         elif self.refusals >= self._options.stop_after and len(self._domains) >= LEAST_DOMAINS:
-            again = result.code if result.status is Outcome.REJECTED else "deferred"
-            self._stop(
-                RunError(
-                    f"{self.refusals} records in a row were refused alike at {result.stage}: {said}",
-                    remedy=f"{remedy} Then send to those, too: batchsend resume RESULTS --retry {again}",
-                )
-            )
+            what = f"{self.refusals} records in a row were refused alike at {result.stage}: {said}"
+            self._stop(RunError(what, remedy=remedy))

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from batchsend.delivery.backlog import Backlog
@@ -31,7 +32,7 @@ from batchsend.delivery.throttle import Goodput
 from batchsend.outcome import DeliveryResult, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from batchsend.campaign import Delivery
     from batchsend.delivery.account import Account
@@ -61,6 +62,7 @@ class Pool:
         options: How fast, how often and how safely.
         account: Who keeps the account.
         notice: Called with what the user should know and no result says, one line each.
+        learned: What the relay has shown it allows in an earlier run, where there is one relay.
 
     Raises:
         ValueError: There is no relay.
@@ -73,6 +75,7 @@ class Pool:
         account: Account,
         *,
         notice: Callable[[str], None] = lambda _: None,
+        learned: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         if not connectors:
             raise ValueError("a pool needs a relay to send to")
@@ -100,6 +103,8 @@ class Pool:
             for connector in connectors
         ]
         self._relays = [slots.relay for slots in self._slots]
+        if len(self._relays) == 1 and "quota" in learned:
+            self._relays[0].expect_quota(int(learned["quota"]))
         self._consequences = Consequences(
             options, self._relays, notice=notice, stop=self.stop, retire=self._retire_sessions
         )
@@ -207,7 +212,7 @@ class Pool:
         if not self._backlog or (len(self._relays) > 1 and not self._may_work(relay)):
             self._parked[session] = None
             return None
-        if not relay.unlimited and (wait := relay.wait_to_send(self._loop.time())):
+        if not relay.unlimited and (wait := self._wait_to_send(relay)):
             self._parked[session] = None
             if relay not in self._wake_ups and wait < float("inf"):
                 self._wake_ups[relay] = self._loop.call_later(wait, self._may_send_again, relay)
@@ -217,6 +222,12 @@ class Pool:
         if self._backlog.wants_more:
             self._wanted.notify()
         return submission
+
+    def _wait_to_send(self, relay: Relay) -> float:
+        """Seconds until a relay with a limit may be sent a message; for ever where whoever is at work sees to it."""
+        if relay.careful and any(session.unanswered for session in self._live(relay)):
+            return float("inf")
+        return relay.wait_to_send(self._loop.time())
 
     def commit(self, offer: Offer, session: Session) -> bool:
         """Say that an offer is about to be committed; False holds its session back."""
@@ -258,7 +269,9 @@ class Pool:
         if offer.doubt is not None:
             self._account.settle(submission, offer.doubt)
         elif not self._stopping:
-            losses = self._losses[submission.record] = self._losses.get(submission.record, 0) + (not session.full)
+            losses = self._losses[submission.record] = self._losses.get(submission.record, 0) + (
+                not (session.full or session.left)
+            )
             if losses < MAX_LOSSES:
                 self._backlog.put_back(submission)
             else:
@@ -371,7 +384,10 @@ class Pool:
         return self._sessions
 
     def _count(self, relay: Relay) -> int:
-        return next(len(slots) for slots in self._slots if slots.relay is relay)
+        return len(self._live(relay))
+
+    def _live(self, relay: Relay) -> frozenset[Session]:
+        return next(slots.live for slots in self._slots if slots.relay is relay)
 
     def _retire_sessions(self, relay: Relay) -> None:
         """Nothing more is to be sent to a relay for now: its sessions end in order."""

@@ -100,6 +100,7 @@ class Session(asyncio.Protocol):
         took: How many of them were accepted.
         chunked: Its content goes by BDAT.
         opened_at: When it was opened, on the loop's clock.
+        left: It was told to leave: what it put back was not lost, and it took no harm.
         unfinished: It ended while it could still have begun transactions, or with some that were put back.
         probed_in_vain: It ended before the server had answered its first BDAT.
     """
@@ -126,6 +127,7 @@ class Session(asyncio.Protocol):
         self.answered = 0
         self.took = 0
         self.unfinished = False
+        self.left = False
         self.probed_in_vain = False
         self.chunked = depth > 1
         self._announce_at = announce_at
@@ -223,6 +225,15 @@ class Session(asyncio.Protocol):
             self._client.finish()
             self._write()
 
+    def leave(self) -> None:
+        """Commit nothing more, because it would be refused: end as soon as what is committed is answered.
+
+        A transaction that was begun cannot be taken back but by the end of the connection, and the content that a 354
+        asks for must not follow.
+        """
+        self.left = True
+        self.finish()
+
     def abort(self, trouble: str) -> None:
         """End at once: what is committed and not answered is in doubt."""
         self._end(trouble)
@@ -265,11 +276,20 @@ class Session(asyncio.Protocol):
         if client.state is _CLOSED:
             said = client.closing_reply and f"the server said {client.closing_reply}"
             self._end(client.error or client.trouble or said)
-        else:
+        elif not self._leaves():
             self.pump()
+
+    def _leaves(self) -> bool:
+        """End a session that was told to leave, where only what is not committed is unanswered."""
+        if self.left and self._client.unanswered and not self._client.bound:
+            self._end(None)
+            return True
+        return False
 
     def _write(self) -> None:
         client = self._client
+        if self.left and client.unanswered:
+            return  # the last replies are awaited
         for transaction in client.committing():
             if not self._work.commit(transaction.key, self):
                 self._held = True

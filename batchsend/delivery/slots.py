@@ -149,9 +149,9 @@ class Slots:
         self._changed.notify()
 
     def retire(self) -> None:
-        """Let the open sessions end in order; slots open others when there is work for this relay again."""
+        """Let the open sessions end with what they have committed; slots open others when there is work again."""
         for session in list(self._live):
-            session.finish()
+            session.leave()
 
     def __len__(self) -> int:
         return len(self._live)

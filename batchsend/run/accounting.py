@@ -14,7 +14,6 @@ exception: a record that may have been delivered is not offered again, wherever 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
@@ -167,7 +166,7 @@ class Accounting:
         else:
             self._latest.note(result.record, attempt)
             self._summary.waiting -= 1
-        again = result.status is _DEFERRED and self._waiting.add(result.record, max(attempt, 1), time.monotonic())
+        again = result.status is _DEFERRED and self._waiting.add(result.record, max(attempt, 1), self._loop.time())
         if again:
             self._summary.waiting += 1
         else:
@@ -229,7 +228,7 @@ class Accounting:
 
     def due(self) -> dict[int, int]:
         """The records to be offered again now, with the numbers of their attempts."""
-        now = time.monotonic()
+        now = self._loop.time()
         first = self._waiting.next_due()
         if first is None or first > now or self._next_pass > now:
             return {}
@@ -248,11 +247,11 @@ class Accounting:
             first = self._waiting.next_due()
             if first is None and not self._out:
                 return None
-            await self._changed.wait(None if first is None else max(first, self._next_pass) - time.monotonic())
+            await self._changed.wait(None if first is None else max(first, self._next_pass) - self._loop.time())
 
     def pause_between_passes(self, seconds: float) -> None:
         """Another pass through the recipients file took so long: the next one waits in proportion."""
-        self._next_pass = time.monotonic() + max(_LEAST_PAUSE, _SHARE * seconds)
+        self._next_pass = self._loop.time() + max(_LEAST_PAUSE, _SHARE * seconds)
 
     # --- its own ------------------------------------------------------------------------------------------------------
 

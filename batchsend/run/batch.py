@@ -195,7 +195,13 @@ class Batch:
                     ledger, self.summary, self._retries(), self._resumption, disk, notice=self._notice
                 )
                 await self._write_what_was_in_flight(ledger)
-                self._pool = pool = Pool(self._connectors, self.campaign.delivery, dispatch, notice=self._notice)
+                self._pool = pool = Pool(
+                    self._connectors,
+                    self.campaign.delivery,
+                    dispatch,
+                    notice=self._notice,
+                    learned={} if self._resumption is None else self._resumption.account.learned,
+                )
                 dispatch.on_failure = pool.stop
                 if disk is not None:
                     disk.on_failure = pool.stop

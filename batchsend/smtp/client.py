@@ -12,7 +12,9 @@ The rules that everything below keeps:
     awaited   taken                      means
     ========  =========================  ======================================================================
     MAIL      2yz, 4yz, 5yz              500, 502, 503 are out of place (no transaction was open), unless nothing that
-                                         was said before could be another's: some relays refuse us so
+                                         was said before could be another's, or the enhanced code is x.7.z, policy
+                                         (RFC 3463 §3.8), which is no answer to commands in disorder: some relays
+                                         refuse us so
     RCPT      2yz, 4yz, 5yz              2yz after a refused MAIL: out of place
     DATA      354, 4yz, 5yz              354 although MAIL or RCPT was refused: the lone dot is owed (RFC 2920 §3.1)
     content   2yz, 4yz, 5yz              2yz to a BDAT whose MAIL or RCPT was refused: out of place
@@ -171,6 +173,11 @@ class Client(Generic[Key]):
     def idle(self) -> bool:
         """No reply is awaited."""
         return not self._awaited
+
+    @property
+    def bound(self) -> bool:
+        """The end of a message's content was handed out, and the reply to it is not here."""
+        return any(handler == self._on_content and end <= self._handed for handler, _, _, end in self._awaited)
 
     @property
     def awaits(self) -> Stage | None:
@@ -340,7 +347,7 @@ class Client(Generic[Key]):
         if code in _DONE:
             transaction.opened = True
             transaction.stage = _RCPT
-        elif code >= 400 and (code not in _OUT_OF_PLACE or not self.unconfirmed):
+        elif code >= 400 and (code not in _OUT_OF_PLACE or not self.unconfirmed or _is_policy(reply)):
             self._refuse(transaction, _MAIL, reply)
         else:
             self._misplaced(reply, "MAIL")
@@ -502,3 +509,8 @@ class Client(Generic[Key]):
         trouble = f", {self.error}" if self.error else f", {self.closing_reply.code}" if self.closing_reply else ""
         counts = f"{self.begun} of {self._max_messages} begun, {len(self._unanswered)} unanswered"
         return f"<Client {self.state.value}, {counts}{trouble}>"
+
+
+def _is_policy(reply: Reply) -> bool:
+    """Whether a reply says that it is about security or policy (RFC 3463 §3.8)."""
+    return reply.enhanced is not None and reply.enhanced.startswith("5.7.")
