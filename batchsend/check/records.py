@@ -20,6 +20,7 @@ from batchsend.message import Composer, Suppression
 from batchsend.recipients import BadRecord, open_records
 from batchsend.recipients.addressees import Addressees
 from batchsend.recipients.addresses import forward_path
+from batchsend.recipients.admission import DUPLICATE, Admission
 from batchsend.recipients.exclusion import Exclusion
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Counted:
         records: All that were read.
         ready: Those whose message can be sent.
         suppressed: Those on a suppression list, or in an excluded log.
+        duplicates: Those whose address was there before, where it gets one message.
         need_utf8: Those whose address needs SMTPUTF8 (RFC 6531).
         at_providers: Those at large mailbox providers, by provider.
         largest: The octets of the largest message, and its record.
@@ -48,6 +50,7 @@ class Counted:
     records: int = 0
     ready: int = 0
     suppressed: int = 0
+    duplicates: int = 0
     need_utf8: int = 0
     at_providers: Counter[str] = field(default_factory=Counter)
     largest: tuple[int, int] = (0, 0)
@@ -75,7 +78,6 @@ class RecordsCheck:
     ) -> None:
         self.counted = Counted()
         self._campaign = campaign
-        self._left = limit
         self._tick = tick
         self._file = "standard input" if campaign.recipients == "-" else campaign.recipients.name
         self._composer = Composer(
@@ -86,6 +88,13 @@ class RecordsCheck:
         scratch = Path(tempfile.gettempdir())
         self._exclusion = Exclusion(campaign.delivery.exclude, scratch)
         self._addressees = Addressees(scratch)
+        self._gets_one = campaign.delivery.duplicates == "suppress"
+        self._admission = Admission(
+            self._suppression,
+            exclusion=self._exclusion,
+            addressees=self._addressees if self._gets_one else None,
+            limit=limit,
+        )
         self._about_records = Gathering(self._file)
         self._about_messages = Gathering(self._file)
         self.messages = MessageCheck(campaign, self._about_messages)
@@ -113,6 +122,7 @@ class RecordsCheck:
         if counted.ready:
             self._state_facts(records)
         else:
+            self._state_withheld(records)
             found = "none of the records can be sent" if counted.records else "there are no records"
             remedy = "fix what is said of them below" if counted.records else "put recipients into it"
             records.error("nothing-to-send", found, where=self._file, remedy=remedy)
@@ -128,12 +138,18 @@ class RecordsCheck:
             "rendered": f"{counted.records:,} in {counted.seconds:.1f} s ({rate:,.0f}/s)",
             "ready to send": f"{counted.ready:,}",
         }
-        if counted.suppressed:
-            section.facts["suppressed"] = f"{counted.suppressed:,}"
+        self._state_withheld(section)
         if counted.at_providers:
             section.facts["at large providers"] = ", ".join(
                 f"{name} {count:,}" for name, count in counted.at_providers.most_common()
             )
+
+    def _state_withheld(self, section: Section) -> None:
+        counted = self.counted
+        if counted.suppressed:
+            section.facts["suppressed"] = f"{counted.suppressed:,}"
+        if counted.duplicates:
+            section.facts["duplicates"] = f"{counted.duplicates:,}, which get no second message"
 
     def _state_suppression(self, section: Section) -> None:
         notes = self._suppression.notes()
@@ -144,11 +160,11 @@ class RecordsCheck:
                 section.warning("suppression-empty", note, where=str(path), remedy=_NO_ENTRIES_REMEDY)
 
     def _read(self, reader: RecordReader) -> None:
-        while self._left != 0 and (rows := reader.read(_BLOCK if self._left is None else min(self._left, _BLOCK))):
-            if self._left is not None:
-                self._left -= len(rows)
-            self.counted.records += len(rows)
-            for row in rows:
+        admission = self._admission
+        while admission.left != 0 and (rows := reader.read(admission.most(_BLOCK))):
+            wanted = admission.wanted(rows)
+            self.counted.records += len(wanted)
+            for row in wanted:
                 if isinstance(row, BadRecord):
                     self._warn("row-unreadable", row.reason, row, "fix the line, or take it out")
                 else:
@@ -165,8 +181,12 @@ class RecordsCheck:
         if given is not None and given != self._composer.named_recipient(row):
             self._about_records.add("address-cleaned", Severity.NOTE, _CLEANED, row, remedy=_CLEANED_REMEDY)
         recipient = submission.envelope.forward_path
-        if recipient in self._exclusion or (self._suppression and recipient in self._suppression):
-            self.counted.suppressed += 1
+        reason = self._admission.refusal(recipient)
+        if reason == DUPLICATE or (reason is None and not self._gets_one and not self._addressees.add(recipient)):
+            self._duplicate(row)
+        if reason is not None:
+            self.counted.suppressed += reason != DUPLICATE
+            self.counted.duplicates += reason == DUPLICATE
             return
         self.counted.ready += 1
         self._look_at_address(recipient, row)
@@ -184,11 +204,9 @@ class RecordsCheck:
             self.counted.at_providers[provider] += 1
         if (meant := likely_meant(domain)) is not None:
             self._warn("address-typo", f"{domain} was probably meant to be {meant}", row, "fix the address, or ask")
-        if not self._addressees.add(recipient):
-            self._duplicate(row)
 
     def _duplicate(self, row: Record) -> None:
-        if self._campaign.delivery.duplicates == "suppress":
+        if self._gets_one:
             severity, what = Severity.NOTE, "the address has been there before, and gets one message"
         else:
             severity, what = Severity.WARNING, "the address has been there before, and gets another message"

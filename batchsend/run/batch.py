@@ -24,6 +24,7 @@ from batchsend.message import Composer, Submission, Suppression
 from batchsend.outcome import Outcome
 from batchsend.recipients import open_records
 from batchsend.recipients.addressees import Addressees
+from batchsend.recipients.admission import Admission, remember
 from batchsend.recipients.exclusion import Exclusion
 from batchsend.recipients.fingerprint import FileWatch, describe, require_continued
 from batchsend.recipients.selection import select
@@ -42,7 +43,7 @@ from batchsend.version import __version__
 if TYPE_CHECKING:
     import ssl
     from collections import Counter
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from batchsend.delivery.statistics import PoolStatistics
     from batchsend.outcome import DeliveryResult
@@ -108,7 +109,6 @@ class Batch:
             else require_continued(resumption.account.run.recipients, campaign.recipients, resumption.path)
         )
         self._watch: FileWatch | None = None
-        self._first: Producer | None = None
         self._overrides = overrides
         self._selection = select(campaign.recipients, only)
         self._durable = campaign.delivery.durability == "power"
@@ -131,6 +131,7 @@ class Batch:
         self._exclusion = Exclusion(excluded, campaign.results.parent) if excluded else None
         self._reader = open_records(campaign.recipients)
         self._addressees = None if campaign.delivery.duplicates == "send" else Addressees(campaign.results.parent)
+        self._admission = self._admit()
         self._pool: Pool | None = None
         self._dispatch: Accounting | None = None
 
@@ -238,7 +239,7 @@ class Batch:
             await anyio.lowlevel.checkpoint()  # where Ctrl-C is heeded
 
         with self._reader, self._closing():
-            await self._first_pass(self.summary.count).run(count)
+            await self._first_pass(self.summary.count, count)
         self.summary.elapsed = time.monotonic() - began
         return self.summary
 
@@ -281,26 +282,52 @@ class Batch:
             return RetryQueue(max_attempts=1, pause=delivery.retry_after)
         return RetryQueue(max_attempts=delivery.max_attempts, pause=delivery.retry_after)
 
-    def _first_pass(self, report: Callable[[DeliveryResult], None]) -> Producer:
-        producer = partial(
-            Producer,
-            self._reader,
-            self._composer,
-            self._suppression,
-            report=report,
-            limit=self._limit,
-            addressees=self._addressees,
-            exclusion=self._exclusion,
-        )
+    def _admit(self) -> Admission:
+        """What says which records of the first pass are offered."""
+        next_attempt: Callable[[int], int] | None
         past, selection = self._resumption, self._selection
         if past is None:
-            return producer(next_attempt=None if selection is None else selection.first_attempt)
-        if selection is None:
-            return producer(next_attempt=past.next_attempt, was_offered=past.was_offered)
-        return producer(
-            next_attempt=lambda record: past.next_attempt(record) if record in selection else 0,
-            was_offered=past.was_offered,
+            next_attempt = None if selection is None else selection.first_attempt
+        elif selection is None:
+            next_attempt = past.next_attempt
+        else:
+
+            def next_attempt(record: int) -> int:
+                return past.next_attempt(record) if record in selection else 0
+
+        return Admission(
+            self._suppression,
+            exclusion=self._exclusion,
+            addressees=self._addressees,
+            next_attempt=next_attempt,
+            limit=self._limit,
         )
+
+    async def _first_pass(
+        self, report: Callable[[DeliveryResult], None], hand_over: Callable[[list[Submission]], Awaitable[None]]
+    ) -> None:
+        """Offer every record that is wanted once.
+
+        Raises:
+            RunError: The recipients file cannot be read further.
+        """
+        await self._remember()
+        await Producer(self._reader, self._composer, self._admission, report=report).run(hand_over)
+
+    async def _remember(self) -> None:
+        """Take down whom the earlier run has written to, where nobody is to be written to twice."""
+        past, addressees, admission = self._resumption, self._addressees, self._admission
+        if past is None or addressees is None:
+            return
+
+        def is_written_to(record: int) -> bool:
+            return past.was_offered(record) and not admission.attempt(record)
+
+        with open_records(self.campaign.recipients) as reader:
+            work = partial(
+                remember, reader, addressees, named=self._composer.named_recipient, is_written_to=is_written_to
+            )
+            await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
 
     async def _send(self, pool: Pool, dispatch: Accounting, ledger: Ledger, disk: GroupSync | None) -> None:
         """Run producer and pool side by side until the pool is done, and what syncs the account and looks after it."""
@@ -328,8 +355,7 @@ class Batch:
             tasks.cancel_scope.cancel()
         if (failure := failure or again.cut_short) is not None:
             raise failure
-        if self._first is not None:
-            self.summary.left = await anyio.to_thread.run_sync(self._first.count_left, MOST_LEFT)
+        self.summary.left = await anyio.to_thread.run_sync(self._admission.count_left, self._reader, MOST_LEFT)
 
     async def _produce(self, pool: Pool, dispatch: Accounting, again: SecondPass) -> None:
         """All records once, and the deferred ones again: while the first pass goes on, and after it."""
@@ -339,8 +365,7 @@ class Batch:
             if due := dispatch.due():
                 await again.run(due, pool, dispatch)
 
-        self._first = self._first_pass(dispatch.withheld)
-        await self._first.run(hand_over)
+        await self._first_pass(dispatch.withheld, hand_over)
         await again.look()
         while again.cut_short is None and (chosen := await dispatch.wait()) is not None:
             await again.run(chosen, pool, dispatch)

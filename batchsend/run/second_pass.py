@@ -9,6 +9,7 @@ import anyio.to_thread
 
 from batchsend.errors import RunError, UsageError
 from batchsend.recipients import open_records
+from batchsend.recipients.admission import Admission
 from batchsend.run.producer import Producer
 
 if TYPE_CHECKING:
@@ -84,15 +85,9 @@ class SecondPass:
 
         try:
             with open_records(self._campaign.recipients) as reader:
-                producer = Producer(
-                    reader,
-                    self._composer,
-                    self._suppression,
-                    report=dispatch.withheld_again,
-                    next_attempt=lambda record: chosen.get(record, 0),
-                    last=max(chosen),
-                )
-                await producer.run(hand_over)
+                admission = Admission(self._suppression, next_attempt=lambda record: chosen.get(record, 0))
+                report = dispatch.withheld_again
+                await Producer(reader, self._composer, admission, report=report, last=max(chosen)).run(hand_over)
         except _ChangedWhileReadError:
             self._end(f"{reader.name} was written to while it was read")
         except (UsageError, RunError) as error:

@@ -1,0 +1,145 @@
+"""Which records of a list are offered to a relay: decided in one place, for sending and for checking."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from batchsend.errors import RecordError
+from batchsend.recipients.addresses import forward_path
+from batchsend.recipients.record import BadRecord, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from batchsend.recipients.addressees import Addressees
+    from batchsend.recipients.exclusion import Exclusion
+    from batchsend.recipients.reader import RecordReader
+    from batchsend.recipients.suppression import Suppression
+
+LISTED: Final = "on a suppression list"
+HAD_IT: Final = "had it already"
+DUPLICATE: Final = "duplicate"
+
+_BLOCK: Final = 1000
+
+
+class Admission:
+    """Says of records and recipients whether they are offered, in the order in which it is asked about them.
+
+    Sending and checking both ask here and nowhere else, so that what `check` counts is what `send` does.
+
+    Args:
+        suppression: Whom not to write to.
+        exclusion: Who has had the message by the log of an earlier run, or None.
+        addressees: Who has been written to: a recipient among them is not again. None: the same address may come again.
+        next_attempt: The number of the attempt that a record is to be made a submission for; 0 for a record to be
+            passed over in silence. None: all of them, for their first one.
+        limit: Take at most this many records; None for all.
+
+    Attributes:
+        left: How many records may still be taken; None for all.
+    """
+
+    def __init__(
+        self,
+        suppression: Suppression,
+        *,
+        exclusion: Exclusion | None = None,
+        addressees: Addressees | None = None,
+        next_attempt: Callable[[int], int] | None = None,
+        limit: int | None = None,
+    ) -> None:
+        self.left = limit
+        self._beyond = 0  # records that were read and not taken any more
+        self._suppression = suppression
+        self._exclusion = exclusion
+        self._addressees = addressees
+        self._next_attempt = next_attempt
+
+    def wanted(self, rows: list[Record | BadRecord]) -> list[Record | BadRecord]:
+        """Those of the next rows that are taken. A row that cannot be told of is a bad one."""
+        rows = self._matching(rows)
+        if self.left is not None:
+            self._beyond = max(0, len(rows) - self.left)
+            rows = rows[: self.left]
+            self.left -= len(rows)
+        return rows
+
+    def most(self, block: int) -> int:
+        """How many rows to read next. Where all are taken, none is read that is not: on a pipe, it is for others."""
+        return block if self.left is None or self._next_attempt is not None else min(self.left, block)
+
+    def count_left(self, reader: RecordReader, most: int) -> int | None:
+        """How many records are left that would have been taken without a limit, counted up to ``most``.
+
+        Reads on; to be called once, after the last of the records that are taken. None where the records come by a
+        pipe, for more may come.
+
+        Raises:
+            RunError: The file cannot be read further.
+        """
+        if self.left != 0:
+            return 0
+        if reader.blocking:
+            return None
+        count = self._beyond
+        while count < most and (rows := reader.read(_BLOCK)):
+            count += len(self._matching(rows))
+        return min(count, most)
+
+    def attempt(self, record: int) -> int:
+        """The number of the attempt that a wanted record is offered for."""
+        return 1 if self._next_attempt is None else self._next_attempt(record)
+
+    def refusal(self, recipient: str) -> str | None:
+        """Why a recipient is not written to; None for one who is, and who counts as written to from now on.
+
+        Args:
+            recipient: A forward-path, of a record whose message can be composed: an invalid record takes nothing from
+                a later one with the same address.
+
+        Raises:
+            RunError: There is no room on the disk for what must be remembered.
+        """
+        if self._suppression and recipient in self._suppression:
+            return LISTED
+        if self._exclusion is not None and recipient in self._exclusion:
+            return HAD_IT
+        if self._addressees is not None and not self._addressees.add(recipient):
+            return DUPLICATE
+        return None
+
+    def _matching(self, rows: list[Record | BadRecord]) -> list[Record | BadRecord]:
+        if self._next_attempt is None:
+            return rows
+        return [row for row in rows if self._next_attempt(row.number)]
+
+
+def remember(
+    reader: RecordReader,
+    addressees: Addressees,
+    *,
+    named: Callable[[Record], str | None],
+    is_written_to: Callable[[int], bool],
+) -> None:
+    """Take down whom an earlier run has written to, of the whole file, before any of its records is offered again.
+
+    A record that is offered again may stand before another one of the same address that was accepted.
+
+    Args:
+        reader: The file, from its beginning.
+        addressees: Where to.
+        named: What finds a record's address.
+        is_written_to: Whether a record was offered in the earlier run and is not to be offered again.
+
+    Raises:
+        RunError: The file cannot be read further, or there is no room on the disk.
+    """
+    while rows := reader.read(_BLOCK):
+        for row in rows:
+            if isinstance(row, BadRecord) or not is_written_to(row.number):
+                continue
+            try:
+                addressees.add(forward_path(named(row) or ""))
+            except RecordError:
+                continue  # it was an address by the campaign as it was then
