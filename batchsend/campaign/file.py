@@ -21,8 +21,8 @@ class File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         recipients: The recipients file: CSV or JSON Lines, as it is or compressed by gzip or zstd; ``"-"`` for
             standard input.
         results: The results log.
-        recipient_field: The field that holds a record's address; by default the first of email, to, recipient and
-            address that exists.
+        recipient_field: The field that holds a record's address; by default ``email``, ``to`` or ``recipient``, or the
+            one whose name says that it holds e-mail addresses, or ``address``.
         server: The relay; or several, in order of preference.
         message: What is sent.
         delivery: How it is sent.

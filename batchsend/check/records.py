@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import time
 from collections import Counter
@@ -9,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from batchsend.check.fields import shown_fields
 from batchsend.check.finding import Section, Severity
 from batchsend.check.gathering import Gathering
 from batchsend.check.message import MessageCheck
@@ -17,10 +17,11 @@ from batchsend.check.providers import provider_of
 from batchsend.check.typos import likely_meant
 from batchsend.errors import RecordError, RecordErrorKind, RunError
 from batchsend.message import Composer, Suppression
-from batchsend.recipients import BadRecord, open_records
+from batchsend.recipients import BadRecord, open_recipients
 from batchsend.recipients.addressees import Addressees
 from batchsend.recipients.addresses import forward_path
-from batchsend.recipients.admission import DUPLICATE, Admission
+from batchsend.recipients.admission import DUPLICATE, Admission, missing_fields, require_address, taken_column
+from batchsend.recipients.columns import meant_by, template_variables
 from batchsend.recipients.exclusion import Exclusion
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class RecordsCheck:
             campaign.message, directory=campaign.directory, batch_id="check", recipient_field=campaign.recipient_field
         )
         self._suppression = Suppression.read(campaign.delivery.suppress, recipient_field=campaign.recipient_field)
-        self._shown = sorted(shown_fields(campaign.message))
+        self._shown = sorted(self._composer.field_use.shown)
         scratch = Path(tempfile.gettempdir())
         self._exclusion = Exclusion(campaign.delivery.exclude, scratch)
         self._addressees = Addressees(scratch)
@@ -95,9 +96,10 @@ class RecordsCheck:
             addressees=self._addressees if self._gets_one else None,
             limit=limit,
         )
+        self._is_unsendable = False  # a template uses a field that no record has, and that has been said
         self._about_records = Gathering(self._file)
         self._about_messages = Gathering(self._file)
-        self.messages = MessageCheck(campaign, self._about_messages)
+        self.messages = MessageCheck(campaign, self._about_messages, self._shown)
 
     def run(self) -> tuple[Section, Section]:
         """Look at all of them.
@@ -106,11 +108,13 @@ class RecordsCheck:
             What there is to say of the records, and of their messages.
 
         Raises:
-            UsageError: The recipients file cannot be opened.
+            UsageError: The recipients file cannot be opened, or nothing in it can be an address.
         """
         records, messages = Section(f"records: {self._file}"), Section("message")
         started = time.monotonic()
-        with open_records(self._campaign.recipients) as reader, self._addressees, self._exclusion:
+        with open_recipients(self._campaign) as reader, self._addressees, self._exclusion:
+            require_address(reader, self._campaign.recipient_field)
+            self._look_at_columns(records, reader)
             try:
                 self._read(reader)
             except RunError as error:
@@ -151,6 +155,18 @@ class RecordsCheck:
         if counted.duplicates:
             section.facts["duplicates"] = f"{counted.duplicates:,}, which get no second message"
 
+    def _look_at_columns(self, section: Section, reader: RecordReader) -> None:
+        """Say what the names of the columns tell of all records at once."""
+        if (column := taken_column(reader, self._campaign.recipient_field)) is not None:
+            section.facts["addresses in"] = column
+        if reader.fields is not None and "batch" in reader.fields:
+            what = 'a column is called "batch", which templates have for the run: {{ row["batch"] }} shows the column'
+            section.note("column-hidden", what, where=self._file)
+        use = self._composer.field_use
+        for error in missing_fields(reader, use.needed, use.always):
+            self._is_unsendable = True
+            section.error("field-missing", error.message, where=self._file, remedy=error.remedy)
+
     def _state_suppression(self, section: Section) -> None:
         notes = self._suppression.notes()
         if notes:
@@ -190,9 +206,9 @@ class RecordsCheck:
             return
         self.counted.ready += 1
         self._look_at_address(recipient, row)
-        fields = row.fields
+        fields = template_variables(row.fields) if self._shown else {}
         for name in self._shown:
-            if fields.get(name) in ("", None) and name in fields:
+            if name in fields and fields[name] in ("", None):
                 self._warn("field-empty", f"the field {name} is empty, and a template shows it", row, _EMPTY_REMEDY)
         self.messages.look(submission, row)
 
@@ -216,10 +232,10 @@ class RecordsCheck:
     def _refused(self, row: Record, error: RecordError) -> None:
         if not self._has_recipient(row):
             self._warn("address-bad", error.message, row, "fix the address, or take the record out")
-        elif error.kind is RecordErrorKind.MISSING_FIELD:
-            self._warn("field-missing", error.message, row, _MISSING_REMEDY)
-        else:
+        elif error.kind is not RecordErrorKind.MISSING_FIELD:
             self._warn("record-invalid", error.message, row, "fix the record or the template")
+        elif not self._is_unsendable:
+            self._warn("field-missing", error.message, row, _missing_remedy(error.message, row))
 
     def _has_recipient(self, row: Record) -> bool:
         try:
@@ -232,6 +248,14 @@ class RecordsCheck:
         self._about_records.add(kind, Severity.WARNING, what, row, remedy=remedy)
 
 
+def _missing_remedy(message: str, row: Record) -> str:
+    """What to do about a field that is missing; where the record has one of a like name, that it was meant."""
+    name = _UNDEFINED.search(message)
+    meant = None if name is None else meant_by(name[1], tuple(row.fields))
+    return _MISSING_REMEDY if meant is None else f"did you mean {meant}? Otherwise {_MISSING_REMEDY}"
+
+
+_UNDEFINED: Final = re.compile(r"'([^']+)' is undefined")
 _CLEANED: Final = "blanks, invisible characters, an apostrophe or mailto: around the address are left out"
 _CLEANED_REMEDY: Final = "nothing has to be done; the list is cleaner without them"
 _NO_ENTRIES_REMEDY: Final = "see whether it is the right file; a results log counts by its hard bounces only"

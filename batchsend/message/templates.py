@@ -14,10 +14,12 @@ from msgspec import Struct
 from batchsend.campaign.nearest import suggestion
 from batchsend.errors import UsageError
 from batchsend.message.bounds import BoundedEnvironment
+from batchsend.message.field_use import FieldUse
 from batchsend.message.images import FILTER, Images
 from batchsend.message.marks import with_sheets_that_are_no_comments
 from batchsend.message.plain_template import filling
 from batchsend.message.template import StructuredTemplate, Template
+from batchsend.recipients.columns import template_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -66,6 +68,9 @@ class Templates:
     Args:
         directory: The campaign's folder.
         images: What finds the images of the HTML; None where there are none to be found.
+
+    Attributes:
+        use: Which of a record's fields the templates use.
     """
 
     def __init__(self, directory: Path, images: Images | None = None) -> None:
@@ -83,6 +88,8 @@ class Templates:
         self._marked = self._text.overlay(finalize=self._marked_data)
         self._globals = self._text.globals
         self._beyond_fields = False
+        self._names: set[str] = set()
+        self.use = FieldUse()
 
     def text(self, source: str, where: str) -> Template:
         """Compile a template whose output is used as it is.
@@ -120,10 +127,13 @@ class Templates:
         )
 
     def variables(self, fields: Mapping[str, Any], batch: Batch) -> dict[str, Any]:
-        """What the templates of one record see: its fields, and ``batch``, which wins over a field of that name."""
-        if not self._beyond_fields and isinstance(fields, dict):
+        """What the templates of one record see: its fields, and ``batch``, which wins over a field of that name.
+
+        A field whose name is no variable's has another one, and ``row`` is all of them: `template_variables`.
+        """
+        if not self._beyond_fields and isinstance(fields, dict) and self._names <= fields.keys():
             return fields
-        return {**self._globals, **fields, "batch": batch}
+        return {**self._globals, **template_variables(fields), "batch": batch}
 
     def _compile(self, environment: BoundedEnvironment, source: str, where: str) -> Template:
         budget = environment.budget
@@ -134,6 +144,7 @@ class Templates:
             budget.renew()
             tree = environment.parse(source)
             flat = next(tree.find_all(_REPEATS), None) is None
+            self.use.add(tree, where)
             template = environment.from_string(source)
         except jinja2.TemplateSyntaxError as error:
             raise UsageError(
@@ -145,6 +156,8 @@ class Templates:
         short = filling(tree, escaped=bool(environment.autoescape))
         if short is None or not {"batch", "batch.id", "batch.record", *self._globals}.isdisjoint(short.names):
             self._beyond_fields = True
+        else:
+            self._names.update(short.names)
         return Template(where, template, budget=budget, flat=flat, filling=short)
 
     def _shown(self, value: Any) -> Any:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from batchsend.errors import RecordError
+from batchsend.errors import RecordError, UsageError
 from batchsend.recipients.addresses import forward_path
+from batchsend.recipients.columns import (
+    RECIPIENT_FIELDS,
+    address_column,
+    find_address_column,
+    is_known,
+    listed,
+    unknown,
+)
 from batchsend.recipients.record import BadRecord, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from batchsend.recipients.addressees import Addressees
     from batchsend.recipients.exclusion import Exclusion
@@ -21,6 +29,8 @@ HAD_IT: Final = "had it already"
 DUPLICATE: Final = "duplicate"
 
 _BLOCK: Final = 1000
+_LOOKED_AT: Final = 100
+_NAME_IT: Final = 'name it in the campaign file: recipient_field = "…"'
 
 
 class Admission:
@@ -143,3 +153,68 @@ def remember(
                 addressees.add(forward_path(named(row) or ""))
             except RecordError:
                 continue  # it was an address by the campaign as it was then
+
+
+def require_address(reader: RecordReader, recipient_field: str | None) -> None:
+    """Check that records can have an address, by the header, or of JSON Lines by the first records.
+
+    Args:
+        reader: The file, of which nothing has been read.
+        recipient_field: The field that the campaign names, or None.
+
+    Raises:
+        UsageError: None of the fields can hold it, or more than one; all of them are listed.
+        RunError: The file cannot be read.
+    """
+    failure: RecordError | None = None
+    samples = _names(reader)
+    for names in samples:
+        try:
+            address_column(dict.fromkeys(names), recipient_field)
+        except RecordError as error:
+            failure = failure or error
+        else:
+            return
+    if failure is not None:
+        what = "columns" if reader.fields is not None else "fields"
+        remedy = f"the {what} are {listed(samples[0])}; {_NAME_IT}"
+        raise UsageError(f"{reader.name}: {failure.message}", remedy=remedy)
+
+
+def taken_column(reader: RecordReader, recipient_field: str | None) -> str | None:
+    """The column that addresses are taken from, where only the meaning of its name says so; otherwise None."""
+    if recipient_field is not None or reader.fields is None:
+        return None
+    column = find_address_column(reader.fields)
+    return None if column.casefold() in RECIPIENT_FIELDS else column
+
+
+def missing_fields(reader: RecordReader, needed: Mapping[str, str], always: Collection[str]) -> Iterator[UsageError]:
+    """An error for each field without which no record can be sent, and which none has.
+
+    Of a table its header says it. Of JSON Lines, the first records do, and only of what every record must have: a
+    field in a branch of a template may be there just where it is used.
+
+    Args:
+        reader: The file, of which nothing has been read.
+        needed: The fields that templates use, and where.
+        always: Those of them that every record must have.
+
+    Raises:
+        RunError: The file cannot be read.
+    """
+    samples = _names(reader)
+    columns = tuple(dict.fromkeys(name for names in samples for name in names))
+    is_table = reader.fields is not None
+    for name, where in needed.items():
+        if columns and (is_table or name in always) and not is_known(name, columns):
+            yield unknown(name, columns, where=where, what="column" if is_table else "field")
+
+
+def _names(reader: RecordReader) -> list[tuple[str, ...]]:
+    """The names in the header, or the fields of each of the first records; of a pipe of those, none is read ahead."""
+    if reader.fields is not None:
+        return [reader.fields]
+    if reader.blocking:
+        return []
+    return [tuple(row.fields) for row in reader.first(_LOOKED_AT) if isinstance(row, Record)]

@@ -22,9 +22,9 @@ from batchsend.errors import RunError
 from batchsend.loop import run
 from batchsend.message import Composer, Submission, Suppression
 from batchsend.outcome import Outcome
-from batchsend.recipients import open_records
+from batchsend.recipients import RecordReader, open_recipients
 from batchsend.recipients.addressees import Addressees
-from batchsend.recipients.admission import Admission, remember
+from batchsend.recipients.admission import Admission, missing_fields, remember, require_address, taken_column
 from batchsend.recipients.exclusion import Exclusion
 from batchsend.recipients.fingerprint import FileWatch, describe, require_continued
 from batchsend.recipients.selection import select
@@ -129,7 +129,7 @@ class Batch:
         self._suppression = Suppression.read(campaign.delivery.suppress, recipient_field=campaign.recipient_field)
         excluded = campaign.delivery.exclude
         self._exclusion = Exclusion(excluded, campaign.results.parent) if excluded else None
-        self._reader = open_records(campaign.recipients)
+        self._reader = self._open()
         self._addressees = None if campaign.delivery.duplicates == "send" else Addressees(campaign.results.parent)
         self._admission = self._admit()
         self._pool: Pool | None = None
@@ -188,7 +188,7 @@ class Batch:
         began = time.monotonic()
         for caution in server_warnings(self.campaign.servers):
             self._notice(caution)
-        self._say_who_is_suppressed()
+        self._say_who()
         try:
             with self._reader, self._closing(), self._ledger(await self._run_line()) as ledger:
                 disk = GroupSync(ledger) if self._durable else None
@@ -232,7 +232,7 @@ class Batch:
         """
         began = time.monotonic()
         self.summary.results = None
-        self._say_who_is_suppressed()
+        self._say_who()
 
         async def count(batch: list[Submission]) -> None:
             self.summary.ready += len(batch)
@@ -243,9 +243,11 @@ class Batch:
         self.summary.elapsed = time.monotonic() - began
         return self.summary
 
-    def _say_who_is_suppressed(self) -> None:
+    def _say_who(self) -> None:
         for _, count, note in self._suppression.notes():
             self._notice(note if count else f"warning: {note}")
+        if (column := taken_column(self._reader, self.campaign.recipient_field)) is not None:
+            self._notice(f"addresses are taken from the column {column!r}")
 
     @contextmanager
     def _closing(self) -> Iterator[None]:
@@ -281,6 +283,23 @@ class Batch:
             self._notice(f"{self._reader.name} cannot be read twice: deferred records are not tried again in this run")
             return RetryQueue(max_attempts=1, pause=delivery.retry_after)
         return RetryQueue(max_attempts=delivery.max_attempts, pause=delivery.retry_after)
+
+    def _open(self) -> RecordReader:
+        """The recipients file, of which it is certain that not all of its records are invalid for one reason.
+
+        Raises:
+            UsageError: Nothing in it can be an address, or a template uses a field that none of them has.
+        """
+        reader = open_recipients(self.campaign)
+        use = self._composer.field_use
+        try:
+            require_address(reader, self.campaign.recipient_field)
+            for error in missing_fields(reader, use.needed, use.always):
+                raise error
+        except BaseException:
+            reader.close()
+            raise
+        return reader
 
     def _admit(self) -> Admission:
         """What says which records of the first pass are offered."""
@@ -323,7 +342,7 @@ class Batch:
         def is_written_to(record: int) -> bool:
             return past.was_offered(record) and not admission.attempt(record)
 
-        with open_records(self.campaign.recipients) as reader:
+        with open_recipients(self.campaign) as reader:
             work = partial(
                 remember, reader, addressees, named=self._composer.named_recipient, is_written_to=is_written_to
             )
@@ -379,9 +398,7 @@ class Batch:
         past = self._resumption
         if past is None or not past.in_flight:
             return
-        results = await anyio.to_thread.run_sync(
-            recovery.outcomes, past.in_flight, self.campaign.recipients, self._composer
-        )
+        results = await anyio.to_thread.run_sync(recovery.outcomes, past.in_flight, self.campaign, self._composer)
         for result in results:
             ledger.append(result)
         ledger.flush()
