@@ -264,6 +264,8 @@ class Campaign(Struct, frozen=True, kw_only=True):
         recipients: The recipients file, or ``"-"`` for standard input.
         results: The results log.
         recipient_field: The field that holds a record's address; None to find it by its name.
+        where: A Jinja2 expression over a record's fields; the records that it does not hold for are passed over. None
+            for all records.
         servers: The relays, in order of preference; at least one.
         message: What is sent.
         delivery: How it is sent.
@@ -274,6 +276,7 @@ class Campaign(Struct, frozen=True, kw_only=True):
     recipients: Path | Literal["-"]
     results: Path
     recipient_field: str | None = None
+    where: str | None = None
     servers: tuple[Server, ...]
     message: Message
     delivery: Delivery = Delivery()

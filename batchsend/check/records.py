@@ -17,6 +17,7 @@ from batchsend.check.providers import provider_of
 from batchsend.check.typos import likely_meant
 from batchsend.errors import RecordError, RecordErrorKind, RunError
 from batchsend.message import Composer, Suppression
+from batchsend.message.condition import Condition
 from batchsend.recipients import BadRecord, open_recipients
 from batchsend.recipients.addressees import Addressees
 from batchsend.recipients.addresses import forward_path
@@ -40,6 +41,7 @@ class Counted:
     Attributes:
         records: All that were read.
         ready: Those whose message can be sent.
+        passed_over: Those that ``where`` does not hold for.
         suppressed: Those on a suppression list, or in an excluded log.
         duplicates: Those whose address was there before, where it gets one message.
         need_utf8: Those whose address needs SMTPUTF8 (RFC 6531).
@@ -50,6 +52,7 @@ class Counted:
 
     records: int = 0
     ready: int = 0
+    passed_over: int = 0
     suppressed: int = 0
     duplicates: int = 0
     need_utf8: int = 0
@@ -85,6 +88,7 @@ class RecordsCheck:
             campaign.message, directory=campaign.directory, batch_id="check", recipient_field=campaign.recipient_field
         )
         self._suppression = Suppression.read(campaign.delivery.suppress, recipient_field=campaign.recipient_field)
+        self._where = None if campaign.where is None else Condition(campaign.where)
         self._shown = sorted(self._composer.field_use.shown)
         scratch = Path(tempfile.gettempdir())
         self._exclusion = Exclusion(campaign.delivery.exclude, scratch)
@@ -94,6 +98,7 @@ class RecordsCheck:
             self._suppression,
             exclusion=self._exclusion,
             addressees=self._addressees if self._gets_one else None,
+            where=self._where,
             limit=limit,
         )
         self._is_unsendable = False  # a template uses a field that no record has, and that has been said
@@ -108,12 +113,16 @@ class RecordsCheck:
             What there is to say of the records, and of their messages.
 
         Raises:
-            UsageError: The recipients file cannot be opened, or nothing in it can be an address.
+            UsageError: The recipients file cannot be opened, nothing in it can be an address, or ``where`` asks for
+                what is not in it.
         """
         records, messages = Section(f"records: {self._file}"), Section("message")
         started = time.monotonic()
         with open_recipients(self._campaign) as reader, self._addressees, self._exclusion:
             require_address(reader, self._campaign.recipient_field)
+            if self._where is not None:
+                for error in missing_fields(reader, self._where.use.needed, self._where.use.always):
+                    raise error
             self._look_at_columns(records, reader)
             try:
                 self._read(reader)
@@ -121,6 +130,7 @@ class RecordsCheck:
                 records.error("records-unfinished", error.message, where=self._file, remedy=error.remedy)
         self._state_suppression(records)
         counted = self.counted
+        counted.passed_over = self._admission.passed_over
         counted.seconds = time.monotonic() - started
         counted.largest = self.messages.largest
         if counted.ready:
@@ -150,6 +160,8 @@ class RecordsCheck:
 
     def _state_withheld(self, section: Section) -> None:
         counted = self.counted
+        if self._where is not None:
+            section.facts["passed over"] = f"{counted.passed_over:,}, for which where does not hold"
         if counted.suppressed:
             section.facts["suppressed"] = f"{counted.suppressed:,}"
         if counted.duplicates:
@@ -178,8 +190,9 @@ class RecordsCheck:
     def _read(self, reader: RecordReader) -> None:
         admission = self._admission
         while admission.left != 0 and (rows := reader.read(admission.most(_BLOCK))):
+            passed_over = admission.passed_over
             wanted = admission.wanted(rows)
-            self.counted.records += len(wanted)
+            self.counted.records += len(wanted) + admission.passed_over - passed_over
             for row in wanted:
                 if isinstance(row, BadRecord):
                     self._warn("row-unreadable", row.reason, row, "fix the line, or take it out")

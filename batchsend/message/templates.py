@@ -147,9 +147,8 @@ class Templates:
             self.use.add(tree, where)
             template = environment.from_string(source)
         except jinja2.TemplateSyntaxError as error:
-            raise UsageError(
-                f"{where}, line {error.lineno}: {error.message}", remedy=_remedy(error.message or "", environment)
-            ) from error
+            remedy = remedy_for(error.message or "", environment, otherwise="Fix the template; its language is Jinja2.")
+            raise UsageError(f"{where}, line {error.lineno}: {error.message}", remedy=remedy) from error
         except (RecursionError, SyntaxError) as error:  # Python's own limits, for what Jinja2 made of it
             raise UsageError(f"{where}: the template is nested too deeply", remedy="Flatten it.") from error
         template.globals = {}  # every record's variables hold them; Jinja2 would list them anew for each rendering
@@ -214,9 +213,14 @@ def read_source(path: Path, where: str) -> str:
         ) from error
 
 
-def _remedy(message: str, environment: jinja2.Environment) -> str:
-    """What to do about a fault of a template; of a filter or a test that there is not, which one was meant."""
-    otherwise = "Fix the template; its language is Jinja2."
+def remedy_for(message: str, environment: jinja2.Environment, *, otherwise: str) -> str:
+    """What to do about a fault of a template; of a filter or a test that there is not, which one was meant.
+
+    Args:
+        message: What Jinja2 says.
+        environment: Where the filters and tests are that there are.
+        otherwise: What to do about any other fault.
+    """
     unknown = _UNKNOWN.match(message)
     if unknown is None:
         return otherwise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from batchsend.errors import RecordError, UsageError
 from batchsend.recipients.addresses import forward_path
@@ -33,6 +33,17 @@ _LOOKED_AT: Final = 100
 _NAME_IT: Final = 'name it in the campaign file: recipient_field = "…"'
 
 
+class Where(Protocol):
+    """Says whether a record is of the campaign; `batchsend.message.condition.Condition` is what does."""
+
+    def holds(self, record: Record) -> bool:
+        """Whether it is.
+
+        Raises:
+            RecordError: It cannot be said of this record.
+        """
+
+
 class Admission:
     """Says of records and recipients whether they are offered, in the order in which it is asked about them.
 
@@ -42,12 +53,14 @@ class Admission:
         suppression: Whom not to write to.
         exclusion: Who has had the message by the log of an earlier run, or None.
         addressees: Who has been written to: a recipient among them is not again. None: the same address may come again.
+        where: Which records are of the campaign; None for all.
         next_attempt: The number of the attempt that a record is to be made a submission for; 0 for a record to be
             passed over in silence. None: all of them, for their first one.
         limit: Take at most this many records; None for all.
 
     Attributes:
         left: How many records may still be taken; None for all.
+        passed_over: How many records ``where`` did not hold for, as far as records are taken.
     """
 
     def __init__(
@@ -56,28 +69,55 @@ class Admission:
         *,
         exclusion: Exclusion | None = None,
         addressees: Addressees | None = None,
+        where: Where | None = None,
         next_attempt: Callable[[int], int] | None = None,
         limit: int | None = None,
     ) -> None:
         self.left = limit
+        self.passed_over = 0
         self._beyond = 0  # records that were read and not taken any more
         self._suppression = suppression
         self._exclusion = exclusion
         self._addressees = addressees
+        self._where = where
         self._next_attempt = next_attempt
 
     def wanted(self, rows: list[Record | BadRecord]) -> list[Record | BadRecord]:
         """Those of the next rows that are taken. A row that cannot be told of is a bad one."""
-        rows = self._matching(rows)
+        if self._next_attempt is not None:
+            rows = [row for row in rows if self._next_attempt(row.number)]
+        if self._where is None:
+            kept, beyond = (rows, []) if self.left is None else (rows[: self.left], rows[self.left :])
+        else:
+            kept, beyond = self._matching(rows, self._where)
         if self.left is not None:
-            self._beyond = max(0, len(rows) - self.left)
-            rows = rows[: self.left]
-            self.left -= len(rows)
-        return rows
+            self._beyond = len(beyond)
+            self.left -= len(kept)
+        return kept
+
+    def _matching(
+        self, rows: list[Record | BadRecord], where: Where
+    ) -> tuple[list[Record | BadRecord], list[Record | BadRecord]]:
+        """Those that ``where`` holds for: the ones that are taken, and those that the limit leaves."""
+        kept: list[Record | BadRecord] = []
+        beyond: list[Record | BadRecord] = []
+        for row in rows:
+            is_taken = self.left is None or len(kept) < self.left
+            try:
+                holds = isinstance(row, BadRecord) or where.holds(row)
+            except RecordError as error:
+                row = BadRecord(row.number, row.line, error.message, row.fields)  # noqa: PLW2901 - what becomes of it
+                holds = True
+            if holds:
+                (kept if is_taken else beyond).append(row)
+            else:
+                self.passed_over += is_taken
+        return kept, beyond
 
     def most(self, block: int) -> int:
         """How many rows to read next. Where all are taken, none is read that is not: on a pipe, it is for others."""
-        return block if self.left is None or self._next_attempt is not None else min(self.left, block)
+        takes_all = self._next_attempt is None and self._where is None
+        return min(self.left, block) if self.left is not None and takes_all else block
 
     def count_left(self, reader: RecordReader, most: int) -> int | None:
         """How many records are left that would have been taken without a limit, counted up to ``most``.
@@ -94,7 +134,7 @@ class Admission:
             return None
         count = self._beyond
         while count < most and (rows := reader.read(_BLOCK)):
-            count += len(self._matching(rows))
+            count += len(self.wanted(rows)) + self._beyond
         return min(count, most)
 
     def attempt(self, record: int) -> int:
@@ -118,11 +158,6 @@ class Admission:
         if self._addressees is not None and not self._addressees.add(recipient):
             return DUPLICATE
         return None
-
-    def _matching(self, rows: list[Record | BadRecord]) -> list[Record | BadRecord]:
-        if self._next_attempt is None:
-            return rows
-        return [row for row in rows if self._next_attempt(row.number)]
 
 
 def remember(

@@ -21,6 +21,7 @@ from batchsend.delivery.pool import Pool
 from batchsend.errors import RunError
 from batchsend.loop import run
 from batchsend.message import Composer, Submission, Suppression
+from batchsend.message.condition import Condition
 from batchsend.outcome import Outcome
 from batchsend.recipients import RecordReader, open_recipients
 from batchsend.recipients.addressees import Addressees
@@ -129,6 +130,7 @@ class Batch:
         self._suppression = Suppression.read(campaign.delivery.suppress, recipient_field=campaign.recipient_field)
         excluded = campaign.delivery.exclude
         self._exclusion = Exclusion(excluded, campaign.results.parent) if excluded else None
+        self._where = None if campaign.where is None else Condition(campaign.where)
         self._reader = self._open()
         self._addressees = None if campaign.delivery.duplicates == "send" else Addressees(campaign.results.parent)
         self._admission = self._admit()
@@ -291,11 +293,12 @@ class Batch:
             UsageError: Nothing in it can be an address, or a template uses a field that none of them has.
         """
         reader = open_recipients(self.campaign)
-        use = self._composer.field_use
+        uses = [self._composer.field_use, *([] if self._where is None else [self._where.use])]
         try:
             require_address(reader, self.campaign.recipient_field)
-            for error in missing_fields(reader, use.needed, use.always):
-                raise error
+            for use in uses:
+                for error in missing_fields(reader, use.needed, use.always):
+                    raise error
         except BaseException:
             reader.close()
             raise
@@ -318,6 +321,7 @@ class Batch:
             self._suppression,
             exclusion=self._exclusion,
             addressees=self._addressees,
+            where=self._where,
             next_attempt=next_attempt,
             limit=self._limit,
         )
@@ -331,7 +335,11 @@ class Batch:
             RunError: The recipients file cannot be read further.
         """
         await self._remember()
-        await Producer(self._reader, self._composer, self._admission, report=report).run(hand_over)
+        try:
+            await Producer(self._reader, self._composer, self._admission, report=report).run(hand_over)
+        finally:
+            if self._where is not None:
+                self.summary.passed_over = self._admission.passed_over
 
     async def _remember(self) -> None:
         """Take down whom the earlier run has written to, where nobody is to be written to twice."""

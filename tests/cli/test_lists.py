@@ -305,3 +305,54 @@ def test_a_field_that_no_record_of_json_lines_has_is_one_error(
     text = "{% if Plan == 'iron' %}{{ rust }}{% endif %}"
     assert invoke(capsys, "send", make_campaign(tmp_path, text=text), *options).code == 0
     assert len(server.received) == 3
+
+
+def test_where_holds_for_the_same_records_when_a_run_is_resumed(
+    tmp_path: Path, server: _Server, capsys: Capture
+) -> None:
+    rows = "".join(f"r{n}@example.com,N,{n}\n" for n in range(1, 11))
+    campaign = make_campaign(tmp_path, f"email,name,Years Old\n{rows}", top='where = "Years_Old | int > 4"')
+    first = invoke(capsys, "send", campaign, *server.options, "--limit", "2", "--json")
+    assert first.code == 0
+    assert (json.loads(first.output)["passed_over"], json.loads(first.output)["left"]) == (4, 4)
+    assert server.recipients == ["r5@example.com", "r6@example.com"]
+    facts = checked(capsys, campaign)["facts"]
+    assert (facts["ready to send"], facts["passed over"].split(",")[0]) == ("6", "4")
+    second = invoke(capsys, "resume", tmp_path / "results.jsonl", *server.options)
+    assert second.code == 0
+    assert "4 passed over: where does not hold for them" in second.errors
+    assert server.recipients == sorted(f"r{n}@example.com" for n in range(5, 11))
+    assert set(statuses(tmp_path / "results.jsonl")) == set(range(5, 11))
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("plann == 'gold'", "there is no column 'plann'"),
+        ("First_Nam", "did you mean First_Name?"),
+        ("plan ==", "where: "),
+        ("plan | nothing", "No filter named"),
+        ("(" * 500 + "plan" + ")" * 500, "nested too deeply"),
+    ],
+)
+def test_a_condition_that_cannot_hold_is_one_error(tmp_path: Path, where: str, said: str, capsys: Capture) -> None:
+    campaign = make_campaign(
+        tmp_path, "email,name,plan,First Name\na@example.com,A,gold,A\n", top=f"where = {json.dumps(where)}"
+    )
+    assert said in complaint(invoke(capsys, "send", campaign, "--sandbox"))
+    assert not (tmp_path / "results.jsonl").exists()
+
+
+def test_a_record_that_a_condition_fails_with_is_not_sent(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+    records: list[dict[str, Any]] = [{"vip": True}, {"vip": False}, {}, {"vip": "yes"}]
+    (tmp_path / "list.jsonl").write_text(
+        "".join(
+            json.dumps({"email": f"r{n}@example.com", "name": "N", **record}) + "\n" for n, record in enumerate(records)
+        )
+    )
+    campaign = make_campaign(tmp_path, top='where = "vip"')
+    invoke(capsys, "send", campaign, "--recipients", tmp_path / "list.jsonl", *server.options)
+    assert server.recipients == ["r0@example.com", "r3@example.com"]
+    assert statuses(tmp_path / "results.jsonl") == {1: "accepted", 3: "invalid", 4: "accepted"}
+    (line,) = [line for line in outcomes(tmp_path / "results.jsonl") if line["record"] == 3]
+    assert line["reason"] == "where: 'vip' is undefined"
