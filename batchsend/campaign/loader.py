@@ -66,6 +66,7 @@ def load(
         recipients="-" if file.recipients == "-" else directory / file.recipients,
         results=directory / file.results,
         recipient_field=file.recipient_field,
+        where=file.where,
         servers=file.server,
         message=file.message,
         delivery=_with_suppression_lists(file.delivery, directory, document),

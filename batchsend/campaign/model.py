@@ -263,8 +263,9 @@ class Campaign(Struct, frozen=True, kw_only=True):
         directory: The folder it is in, to which every path in it is relative; symbolic links resolved.
         recipients: The recipients file, or ``"-"`` for standard input.
         results: The results log.
-        recipient_field: The field that holds a record's address; None for the first of email, to, recipient and
-            address that exists.
+        recipient_field: The field that holds a record's address; None to find it by its name.
+        where: A Jinja2 expression over a record's fields; the records that it does not hold for are passed over. None
+            for all records.
         servers: The relays, in order of preference; at least one.
         message: What is sent.
         delivery: How it is sent.
@@ -275,6 +276,7 @@ class Campaign(Struct, frozen=True, kw_only=True):
     recipients: Path | Literal["-"]
     results: Path
     recipient_field: str | None = None
+    where: str | None = None
     servers: tuple[Server, ...]
     message: Message
     delivery: Delivery = Delivery()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from batchsend.errors import UsageError
+from batchsend.recipients.columns import listed
 from batchsend.scaffold import Draft, Recipients, RelayAnswers, write
 from batchsend.scaffold.django import read_settings
 from batchsend.scaffold.draft import CAMPAIGN
@@ -32,8 +33,9 @@ _SENDER = "App <hello@example.com>"
     "--recipients",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A CSV or JSON Lines file of yours; the templates use its columns. Without it, a sample is written.",
+    help="A list of yours, whose columns the templates use. Without it, a sample is written.",
 )
+@click.option("--recipient-field", metavar="NAME", help="The column of addresses, where its name does not say so.")
 @click.option(
     "--from-mailmerge",
     type=click.Path(path_type=Path),
@@ -52,6 +54,7 @@ def init(
     relay: str | None,
     sender: str | None,
     recipients: Path | None,
+    recipient_field: str | None,
     from_mailmerge: Path | None,
     from_django: Path | None,
 ) -> None:
@@ -60,7 +63,7 @@ def init(
     On a terminal it asks for what the options do not say; elsewhere it writes examples. Existing files are kept.
     """
     if from_mailmerge is not None:
-        if any(given is not None for given in (directory, relay, sender, recipients, from_django)):
+        if any(given is not None for given in (directory, relay, sender, recipients, recipient_field, from_django)):
             raise click.UsageError(
                 "--from-mailmerge says it all: nothing else goes with it", click.get_current_context()
             )
@@ -68,7 +71,7 @@ def init(
         draft, notes = _of_mailmerge(folder)
     else:
         folder = _FOLDER if directory is None else directory
-        draft, notes = _of_answers(folder, relay, sender, recipients, from_django)
+        draft, notes = _of_answers(folder, relay, sender, (recipients, recipient_field), from_django)
     draft.check(folder)
     written = write(folder, draft.files())
     for line in _farewell(folder, written, draft, notes):
@@ -82,7 +85,11 @@ def _of_mailmerge(folder: Path) -> tuple[Draft, list[str]]:
 
 
 def _of_answers(
-    folder: Path, relay: str | None, sender: str | None, recipients: Path | None, from_django: Path | None
+    folder: Path,
+    relay: str | None,
+    sender: str | None,
+    recipients: tuple[Path | None, str | None],
+    from_django: Path | None,
 ) -> tuple[Draft, list[str]]:
     asks = sys.stdin.isatty() and sys.stderr.isatty()
     if from_django is None:
@@ -94,7 +101,8 @@ def _of_answers(
     else:
         settings = read_settings(from_django)
         chosen, from_, notes = settings.relay, _checked_sender(sender or settings.sender), settings.notes
-    file = _answer("Recipients file, or nothing for a sample", recipients, "", _recipients(folder), asks=asks)
+    given, field = recipients
+    file = _answer("Recipients file, or nothing for a sample", given, "", _recipients(folder, field), asks=asks)
     return Draft.of_answers(chosen, from_, file), notes
 
 
@@ -128,8 +136,16 @@ def _checked_sender(text: str) -> str:
     return text
 
 
-def _recipients(folder: Path) -> Callable[[str], Recipients]:
-    return lambda text: Recipients.read(Path(text), folder) if text else Recipients.example()
+def _recipients(folder: Path, field: str | None) -> Callable[[str], Recipients]:
+    def read(text: str) -> Recipients:
+        if not text:
+            return Recipients.example()
+        recipients = Recipients.read(Path(text), folder, address=field)
+        if recipients.address not in recipients.columns:
+            raise UsageError(f"{text} has no column {field!r}", remedy=f"its columns are {listed(recipients.columns)}")
+        return recipients
+
+    return read
 
 
 def _farewell(folder: Path, written: list[str], draft: Draft, notes: list[str]) -> list[str]:
@@ -140,6 +156,4 @@ def _farewell(folder: Path, written: list[str], draft: Draft, notes: list[str]) 
     if draft.relay.variables:
         lines.append(f"  export {' '.join(f'{name}=…' for name in draft.relay.variables)}")
     lines.append(f"  batchsend send {campaign}")
-    if draft.recipients.others:
-        notes = [*notes, f"columns that templates cannot name as they are called: {', '.join(draft.recipients.others)}"]
     return [*lines, *(["", "Worth knowing:"] if notes else []), *(f"  {note}" for note in notes)]

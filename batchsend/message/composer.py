@@ -18,7 +18,7 @@ from batchsend.message.submission import Envelope, Submission
 from batchsend.message.templates import Batch, Templates
 from batchsend.message.words import unstructured
 from batchsend.recipients.addresses import cleaned, reverse_path
-from batchsend.recipients.record import RECIPIENT_FIELDS
+from batchsend.recipients.columns import address_column
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,11 +27,10 @@ if TYPE_CHECKING:
     from batchsend.campaign import Message
     from batchsend.message.dkim import Signer
     from batchsend.message.entity import Body
+    from batchsend.message.field_use import FieldUse
     from batchsend.message.proof import Proof
     from batchsend.message.template import Template
     from batchsend.recipients import Record
-
-"""Where a record's address is looked for, in this order, when the campaign does not say."""
 
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 
@@ -47,7 +46,7 @@ class Composer:
         message: The campaign's message.
         directory: The campaign's folder: templates include, and records attach, files inside it only.
         batch_id: The run's identifier, part of each Message-ID; a dot-atom of at most 64 characters.
-        recipient_field: The field that holds a record's address; None for the first of `RECIPIENT_FIELDS` that it has.
+        recipient_field: The field that holds a record's address; None to find it by its name.
         proof: What makes tests of the messages; None for the messages themselves.
 
     Raises:
@@ -113,6 +112,11 @@ class Composer:
         self._block_check = BlockCheck(names)
         self._signer = _signer(message, self._from.address) if message.dkim else None
 
+    @property
+    def field_use(self) -> FieldUse:
+        """Which of a record's fields the message is made of."""
+        return self._templates.use
+
     def compose(self, record: Record) -> Submission:
         """Fill in everything for one record.
 
@@ -174,25 +178,11 @@ class Composer:
 
     def _given_recipient(self, fields: dict[str, Any]) -> tuple[str, str]:
         """The name of the field that holds the recipient's address, and what it holds."""
-        name = self._recipient_name(fields)
+        name = address_column(fields, self._recipient_field)
         value = fields[name]
         if not isinstance(value, str):
             raise RecordError(f"field {name!r} holds no address but {type(value).__name__}")
         return name, value
-
-    def _recipient_name(self, fields: dict[str, Any]) -> str:
-        if self._recipient_field is not None:
-            if self._recipient_field in fields:
-                return self._recipient_field
-            raise RecordError(f"the record has no field {self._recipient_field!r}, which holds the recipient")
-        for name in RECIPIENT_FIELDS:
-            if name in fields:
-                return name
-        lower = {name.lower(): name for name in reversed(fields)}
-        for name in RECIPIENT_FIELDS:
-            if name in lower:
-                return lower[name]
-        raise RecordError(f"the record has no recipient: none of the fields {', '.join(RECIPIENT_FIELDS)}")
 
 
 def _signer(message: Message, author: str | None) -> Signer:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from batchsend.campaign import Campaign
     from batchsend.recipients.record import BadRecord, Record
 
 _FORMATS: Final = {".csv": "csv", ".jsonl": "jsonl"}
@@ -82,18 +83,32 @@ class RecordReader:
         Raises:
             RunError: The file cannot be read further; every whole record before that place has been returned.
         """
+        if not self._has_rows():
+            return []
+        rows = self._rows[self._given : self._given + n]
+        self._given += len(rows)
+        self.given += len(rows)
+        return rows
+
+    def first(self, n: int) -> list[Record | BadRecord]:
+        """Up to ``n`` of the records that :meth:`read` will return next, perhaps fewer; none at the end.
+
+        Raises:
+            RunError: As :meth:`read`.
+        """
+        return self._rows[self._given : self._given + n] if self._has_rows() else []
+
+    def _has_rows(self) -> bool:
+        """Whether a record is left to give; reads on where none is held."""
         while self._given >= len(self._rows):
             if self._is_at_end:
-                return []
+                return False
             if self._rows:
                 self._began_at = self.position
             rows = self._parser.next()
             self._is_at_end = rows is None
             self._rows, self._given = rows or [], 0
-        rows = self._rows[self._given : self._given + n]
-        self._given += len(rows)
-        self.given += len(rows)
-        return rows
+        return True
 
     def close(self) -> None:
         """Close the file; standard input stays open."""
@@ -113,6 +128,15 @@ class _Parser(Protocol):
     def fields(self) -> tuple[str, ...] | None: ...
 
     def next(self) -> list[Record | BadRecord] | None: ...
+
+
+def open_recipients(campaign: Campaign) -> RecordReader:
+    """Open a campaign's recipients file from its beginning, as the campaign says that it is to be read.
+
+    Raises:
+        UsageError: As `open_records`.
+    """
+    return open_records(campaign.recipients)
 
 
 def open_records(

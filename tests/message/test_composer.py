@@ -132,6 +132,8 @@ def test_headers_are_in_the_order_of_the_campaign(tmp_path: Path) -> None:
         ({"Email": "b@example.com", "to": "a@example.com"}, "a@example.com"),
         ({"E-Mail": "b@example.com", "EMAIL": "a@example.com"}, "a@example.com"),
         ({"EMAIL": "a@example.com", "Email": "b@example.com"}, "a@example.com"),
+        ({"E-Mail": "a@example.com", "Email Domain": "example.com"}, "a@example.com"),
+        ({"Primary Email": "a@example.com", "Address": "1, High Street"}, "a@example.com"),
     ],
 )
 def test_the_recipient_is_found_where_it_usually_is(tmp_path: Path, fields: dict[str, Any], recipient: str) -> None:
@@ -148,7 +150,7 @@ def test_the_recipient_is_in_the_field_that_the_campaign_names(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({}, "none of the fields email, to, recipient, address"),
+        ({}, "none of its fields is called email, to, recipient, address"),
         ({"email": None}, "field 'email' holds no address but NoneType"),
         ({"email": ["a@example.com"]}, "field 'email' holds no address but list"),
         ({"email": ""}, "recipient '' is not an address"),
