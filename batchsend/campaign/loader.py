@@ -66,6 +66,8 @@ def load(
         recipients="-" if file.recipients == "-" else directory / file.recipients,
         results=directory / file.results,
         recipient_field=file.recipient_field,
+        encoding=file.encoding,
+        sheet=file.sheet,
         where=file.where,
         servers=file.server,
         message=file.message,

@@ -203,12 +203,16 @@ class SuppressionList(_Checked, frozen=True, kw_only=True, forbid_unknown_fields
     """One file of addresses not to write to.
 
     Attributes:
-        file: A plain list, a table (CSV, JSON Lines) or a results log, whose hard bounces count.
+        file: A plain list, a table (CSV, JSON Lines, a workbook) or a results log, whose hard bounces count.
         field: The column of a table that holds the addresses; None for the one that is called so.
+        encoding: Its encoding, such as ``cp1252``; None for UTF-8, or what its byte-order mark says.
+        sheet: Of a workbook, the name of the sheet; None for the first.
     """
 
     file: Annotated[Path, Meta(description="the path of a file of addresses")]
     field: Annotated[_NotEmpty | None, Meta(description="the name of the column that holds the addresses")] = None
+    encoding: Annotated[_NotEmpty | None, Meta(description='an encoding such as "cp1252" or "utf-16-le"')] = None
+    sheet: Annotated[_NotEmpty | None, Meta(description="the name of a sheet")] = None
 
 
 class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -246,7 +250,7 @@ class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     durability: Annotated[Durability, Meta(description='"process" or "power"')] = "process"
     suppress: Annotated[
         tuple[_NotEmpty | SuppressionList, ...],
-        Meta(description="an array of paths, or of tables of file and field"),
+        Meta(description="an array of paths, or of tables of file, field, encoding and sheet"),
     ] = ()
     exclude: Annotated[tuple[Path, ...], Meta(description="an array of paths of results logs")] = ()
     duplicates: Annotated[Literal["suppress", "send"], Meta(description='"suppress" or "send"')] = "suppress"
@@ -264,6 +268,8 @@ class Campaign(Struct, frozen=True, kw_only=True):
         recipients: The recipients file, or ``"-"`` for standard input.
         results: The results log.
         recipient_field: The field that holds a record's address; None to find it by its name.
+        encoding: The encoding of the recipients file; None for UTF-8, or what its byte-order mark says.
+        sheet: Of a workbook, the name of the sheet; None for the first.
         where: A Jinja2 expression over a record's fields; the records that it does not hold for are passed over. None
             for all records.
         servers: The relays, in order of preference; at least one.
@@ -276,6 +282,8 @@ class Campaign(Struct, frozen=True, kw_only=True):
     recipients: Path | Literal["-"]
     results: Path
     recipient_field: str | None = None
+    encoding: str | None = None
+    sheet: str | None = None
     where: str | None = None
     servers: tuple[Server, ...]
     message: Message

@@ -11,7 +11,7 @@ from batchsend.errors import RecordError, RunError, UsageError
 from batchsend.recipients.bounces import is_hard_bounce
 from batchsend.recipients.columns import AmbiguousColumnsError, find_address_column, listed, means_address
 from batchsend.recipients.entries import DOMAIN, comparable, entries
-from batchsend.recipients.kinds import refuse_other_kinds
+from batchsend.recipients.kinds import WORKBOOKS, refuse_other_kinds
 from batchsend.recipients.lines import Lines, TooLong
 from batchsend.recipients.reader import open_records
 from batchsend.recipients.record import BadRecord
@@ -116,7 +116,9 @@ def _entries(given: SuppressionList, recipient_field: str | None) -> Iterator[st
     suffixes = [suffix.lower() for suffix in file.suffixes]
     compression = _COMPRESSIONS.get(suffixes.pop()) if suffixes and suffixes[-1] in _COMPRESSIONS else None
     suffix = suffixes[-1] if suffixes else ""
-    source = Source(file, expect=compression)
+    if suffix in WORKBOOKS:
+        return _table(given, None, recipient_field)
+    source = Source(file, expect=compression, encoding=given.encoding)
     start = source.start
     if _RUN_LINE.match(start):
         source.close()
@@ -126,7 +128,7 @@ def _entries(given: SuppressionList, recipient_field: str | None) -> Iterator[st
         return _table(given, "jsonl", recipient_field)
     try:
         refuse_other_kinds(source.name, start, "csv")
-        source.refuse_eight_bit()
+        source.require_one_encoding()
     except UsageError:
         source.close()
         raise
@@ -173,8 +175,8 @@ def _plain_list(source: Source) -> Iterator[str]:
         source.close()
 
 
-def _table(given: SuppressionList, kind: str, recipient_field: str | None) -> Iterator[str]:
-    with open_records(given.file, format=kind) as reader:
+def _table(given: SuppressionList, kind: str | None, recipient_field: str | None) -> Iterator[str]:
+    with open_records(given.file, format=kind, encoding=given.encoding, sheet=given.sheet) as reader:
         column: str | None = None
         names: tuple[str, ...] = ()
         while rows := reader.read(_BLOCK):

@@ -107,7 +107,9 @@ class Batch:
         self._recipients = (
             None
             if resumption is None
-            else require_continued(resumption.account.run.recipients, campaign.recipients, resumption.path)
+            else require_continued(
+                resumption.account.run.recipients, campaign.recipients, resumption.path, encoding=campaign.encoding
+            )
         )
         self._watch: FileWatch | None = None
         self._overrides = overrides
@@ -431,7 +433,7 @@ class Batch:
         else:
             described = replace(await anyio.to_thread.run_sync(describe, recipients), only=self._only)
         if recipients != "-" and described.sha256 is not None:
-            self._watch = FileWatch(recipients, described)
+            self._watch = FileWatch(recipients, described, encoding=self.campaign.encoding)
         return Run(
             id=self.id,
             started=self._started,

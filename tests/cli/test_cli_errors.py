@@ -106,7 +106,7 @@ def test_a_ca_file_that_holds_no_certificate(tmp_path: Path, capsys: Capture) ->
 
 def test_a_recipients_file_that_is_no_table(tmp_path: Path, capsys: Capture) -> None:
     campaign = make_campaign(tmp_path)
-    (tmp_path / "recipients.csv").write_bytes("email\né@example.com\n".encode("utf-16"))
+    (tmp_path / "recipients.csv").write_bytes("email\né@example.com\n".encode("utf-16-le"))
     assert "UTF-16" in complaint(invoke(capsys, "send", campaign, "--sandbox"))
     (tmp_path / "recipients.csv").write_bytes(b"")
     ended = invoke(capsys, "send", campaign, "--sandbox")

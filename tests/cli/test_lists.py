@@ -9,6 +9,7 @@ import pytest
 
 from batchsend.sink import Received, Sink, SinkOptions, parse_rule
 from tests.cli.commandline import complaint, invoke, make_campaign, outcomes, serving, statuses
+from tests.recipients.sheets import ods, xlsx
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -356,3 +357,63 @@ def test_a_record_that_a_condition_fails_with_is_not_sent(tmp_path: Path, server
     assert statuses(tmp_path / "results.jsonl") == {1: "accepted", 3: "invalid", 4: "accepted"}
     (line,) = [line for line in outcomes(tmp_path / "results.jsonl") if line["record"] == 3]
     assert line["reason"] == "where: 'vip' is undefined"
+
+
+@pytest.mark.parametrize(("suffix", "made"), [("xlsx", xlsx), ("ods", ods)])
+def test_a_workbook_is_sent_and_resumed(
+    suffix: str, made: Any, tmp_path: Path, server: _Server, capsys: Capture
+) -> None:
+    rows = [["Name", "Email Address", "Seats"], *([f"N{n}", f"r{n}@example.com", n] for n in range(1, 7))]
+    campaign = make_campaign(tmp_path, text="{{ Name }} has {{ Seats }}", top='sheet = "Guests"')
+    campaign.write_text(campaign.read_text().replace("{{ name }}", "{{ Name }}"))
+    (tmp_path / f"list.{suffix}").write_bytes(made(Notes=[["x"], ["y"]], Guests=rows))
+    options = ("--recipients", tmp_path / f"list.{suffix}", *server.options)
+    assert invoke(capsys, "send", campaign, *options, "--limit", "4").code == 0
+    assert invoke(capsys, "resume", tmp_path / "results.jsonl", *server.options).code == 0
+    assert server.recipients == [f"r{n}@example.com" for n in range(1, 7)]
+    texts = sorted(message.content.decode().split("\r\n\r\n")[1].strip() for message in server.received)
+    assert texts == [f"N{n} has {n}" for n in range(1, 7)]
+
+
+def test_another_encoding_is_sent_as_it_is_read(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+    rows = "email;name\na@example.com;Zoë\n".encode("cp1252")
+    campaign = make_campaign(tmp_path)
+    (tmp_path / "recipients.csv").write_bytes(rows)
+    assert 'encoding = "cp1252"' in complaint(invoke(capsys, "send", campaign, *server.options))
+    campaign = make_campaign(tmp_path, top='encoding = "cp1252"')
+    (tmp_path / "recipients.csv").write_bytes(rows)
+    assert invoke(capsys, "send", campaign, *server.options).code == 0
+    assert "Hello Zoë".encode() in server.received[0].content
+    for top in ('encoding = "nonsense"', 'encoding = "rot13"'):
+        campaign = make_campaign(tmp_path, top=top)
+        assert "expected an encoding" in complaint(invoke(capsys, "send", campaign, *server.options))
+
+
+def test_lists_that_suppress_have_encodings_and_sheets_too(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+    rows = "email,name\nzoë@example.com,N\nb@example.com,N\nc@example.com,N\n"
+    (tmp_path / "gone.csv").write_bytes("Email;Why\nzoë@example.com;é\n".encode("cp1252"))
+    (tmp_path / "left.xlsx").write_bytes(xlsx(Notes=[["x"], ["y"]], Left=[["E-Mail"], ["b@example.com"]]))
+    campaign = make_campaign(tmp_path, rows, delivery='suppress = ["gone.csv"]')
+    said = complaint(invoke(capsys, "send", campaign, *server.options))
+    assert "gone.csv is not in UTF-8" in said
+    assert 'say so: encoding = "cp1252"' in said
+    lists = '[{ file = "gone.csv", encoding = "cp1252" }, { file = "left.xlsx", sheet = "Left" }]'
+    campaign = make_campaign(tmp_path, rows, delivery=f"suppress = {lists}")
+    assert invoke(capsys, "send", campaign, *server.options).code == 0
+    assert server.recipients == ["c@example.com"]
+
+
+def test_a_list_in_another_encoding_may_grow(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+    """A record more, and nothing else: octets are counted as they stand in the file, whatever its encoding."""
+    campaign = make_campaign(tmp_path, top='encoding = "utf-16-le"')
+    text = "email,name\na@example.com,Zoë\nb@example.com,東京\n"
+    file = tmp_path / "recipients.csv"
+    file.write_bytes(text.encode("utf-16-le"))
+    assert invoke(capsys, "send", campaign, *server.options).code == 0
+    file.write_bytes(f"{text}c@example.com,Ω\n".encode("utf-16-le"))
+    assert invoke(capsys, "resume", tmp_path / "results.jsonl", *server.options).code == 0
+    assert server.recipients == ["a@example.com", "b@example.com", "c@example.com"]
+    file.write_bytes(f"{text.replace('東', '西')}c@example.com,Ω\n".encode("utf-16-le"))
+    ended = invoke(capsys, "resume", tmp_path / "results.jsonl", *server.options)
+    assert ended.code == 2
+    assert "has changed" in ended.errors
