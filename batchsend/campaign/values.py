@@ -119,6 +119,14 @@ class Wait(Duration):
         """
         return cls(math.inf) if text.strip() == "forever" else super().parse(text)
 
+    def checked(self) -> Self:
+        """This wait, which may have been made in code.
+
+        Raises:
+            ValueError: It is neither a duration nor infinity.
+        """
+        return self if self == math.inf else super().checked()
+
     def __str__(self) -> str:
         return "forever" if math.isinf(self) else super().__str__()
 

@@ -146,6 +146,7 @@ class Pool:
             rate=relay.throttle.rate,
             slowdown=Slowdown(*slowdown, relay.throttle.cuts) if slowdown and relay.throttle.cuts else None,
             replies=dict(self._replies),
+            asleep=self._consequences.asleep(now),
         )
 
     async def run(self) -> None:
@@ -358,17 +359,13 @@ class Pool:
             for relay in self._relays:
                 relay.goodput.sample(now, relay.accepted)
             if self._backlog:
-                self._consequences.look(now, self._unfinished)
+                self._consequences.look(now)
                 self._distribute()
             try:
                 async with asyncio.timeout(Goodput.INTERVAL):
                     await self._over.wait()
             except TimeoutError:
                 continue
-
-    @property
-    def _unfinished(self) -> int:
-        return self._out + len(self._backlog)
 
     def _look_for_the_end(self) -> None:
         done = self._stopping or (self._closed and not self._backlog)

@@ -104,3 +104,38 @@ def test_a_list_arrives_whole_over_days_of_resumes(
         refused = Counter(relay.day(moment) for moment in relay.refused_at)
         refused[0] -= connections - 1  # when the quota is not known yet, each session has a message under way
         assert max(refused.values()) <= REFUSED_A_DAY
+
+
+SLEEPS = "450 4.7.1 Message limit exceeded, try again in 2 minutes"
+
+
+def limited_for(loop: VirtualLoop, seconds: float) -> LimitedRelay:
+    """A relay that takes ten messages, and the others so many seconds later."""
+    until = loop.time() + seconds
+
+    def refuses(connection: int, transaction: int, asked: Stage) -> bool:
+        return asked is Stage.CONTENT and len(relay.accepted) >= 10 and loop.time() < until
+
+    relay = LimitedRelay(refuses, SLEEPS)
+    return relay
+
+
+def test_a_quota_longer_than_max_wait_is_waited_for_where_that_is_asked_for(
+    commands: Commands, loop: VirtualLoop
+) -> None:
+    with commands.serving(limited_for(loop, 120)) as relay:
+        began = loop.jumped
+        ended = commands.send(commands.campaign(relay, 40, 'max_wait = "1m"'), "--wait")
+        assert ended.code == 0, ended
+        assert "sending limit until" in ended.errors
+        assert relay.taken == dict.fromkeys(recipients(40), 1)
+        assert 110 < loop.jumped - began < 150
+
+
+def test_without_a_word_it_is_not_and_the_way_on_says_so(commands: Commands, loop: VirtualLoop) -> None:
+    with commands.serving(limited_for(loop, 120)) as relay:
+        ended = commands.send(commands.campaign(relay, 40, 'max_wait = "1m"'))
+        assert ended.code == 3, ended
+        assert "to let it wait by itself: --wait" in ended.errors
+        assert commands.resume("--wait").code == 0
+        assert relay.taken == dict.fromkeys(recipients(40), 1)
