@@ -100,6 +100,7 @@ class Session(asyncio.Protocol):
         took: How many of them were accepted.
         chunked: Its content goes by BDAT.
         opened_at: When it was opened, on the loop's clock.
+        trace: Where its dialogue is written, or None. The transport sees to that; its owner may add notes.
         unfinished: It ended while it could still have begun transactions, or with some that were put back.
         probed_in_vain: It ended before the server had answered its first BDAT.
     """
@@ -130,6 +131,7 @@ class Session(asyncio.Protocol):
         self.chunked = depth > 1
         self._announce_at = announce_at
         self.extensions = opened.extensions
+        self.trace = opened.trace
         self._transport = opened.transport
         self._in_clear = opened.transport.get_extra_info("sslcontext") is None
         self._parameters = Parameters(opened.extensions, dsn=options.dsn, require_tls=options.require_tls)
