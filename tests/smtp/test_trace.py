@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchsend.outcome import DeliveryResult
+    from batchsend.sink.options import Tls
 
 SECRETS = (b"\0user\0hunter2", b"user", b"hunter2")
 PLAIN, USER, PASSWORD = (base64.b64encode(secret) for secret in SECRETS)
@@ -238,9 +239,8 @@ def send(folder: Path, count: int, options: dict[str, Any], *, side: Side = "ser
             at_the_sink, at_the_sender = (trace, None) if side == "server" else (None, trace)
             rules = (parse_rule("reject", "2@*"),)
             async with Sink(SinkOptions(rules=rules, **options), trace=at_the_sink) as sink:
-                tls, context = (
-                    ("none", None) if sink.options.tls == "none" else (sink.options.tls, sink.client_context())
-                )
+                tls: Tls = options.get("tls", "none")
+                context = None if tls == "none" else sink.client_context()
                 server = Server(
                     host="127.0.0.1", port=sink.port, tls=tls, username=Secret("user"), password=Secret("hunter2")
                 )
