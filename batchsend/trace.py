@@ -76,6 +76,16 @@ Side = Literal["client", "server"]
 """Which of the two writes the trace: whose octets `SessionTrace.sent` is told of."""
 
 
+def logged(notice: Callable[[str], None]) -> Callable[[str], None]:
+    """What calls ``notice``, and tells the logger ``batchsend`` the same line first."""
+
+    def both(text: str) -> None:
+        log.warning("%s", text)
+        notice(text)
+
+    return both
+
+
 class Trace:
     """Writes the dialogues of any number of sessions to one file.
 
@@ -99,8 +109,11 @@ class Trace:
         self.side: Side = side
         self.clock = clock
         self._open: set[SessionTrace] = set()
+        self._begun = 0
+        self._written = False
         self.error: str | None = None
         device = path.exists() and not path.is_file()
+        self._path = None if device else path
         try:
             self._file = open(  # noqa: SIM115 - Path.open takes no opener; `close` closes it
                 path, "w" if device else "x", encoding="utf-8", newline="\n", opener=_private
@@ -121,12 +134,26 @@ class Trace:
         self._open.add(trace)
         return trace
 
+    def next_session(self, where: str) -> SessionTrace:
+        """Begin the trace of a session that gets the next number, for owners that do not number their sessions.
+
+        Args:
+            where: Whom it is with, for people: host and port.
+        """
+        self._begun += 1
+        return self.session(self._begun, where)
+
     def close(self) -> None:
-        """Write what is left of the sessions that are still open, and close the file."""
+        """Write what is left of the sessions that are still open, and close the file.
+
+        A file to which nothing was written is removed: it would only be in the way of the next attempt.
+        """
         for session in sorted(self._open, key=lambda one: one.number):
             session.close("the trace ends here")
         try:
             self._file.close()
+            if self._path is not None and not self._written:
+                self._path.unlink(missing_ok=True)
         except OSError as error:
             self._failed(error)
 
@@ -144,6 +171,7 @@ class Trace:
 
     def write(self, text: str) -> None:
         """Write a section."""
+        self._written = True
         try:
             self._file.write(text)
             self._file.flush()
@@ -183,6 +211,10 @@ class SessionTrace:
         """The connection is encrypted from here on (RFC 3207, or RFC 8314 at its very beginning)."""
         self._lines.append("S: <starttls>")
 
+    def note(self, text: str) -> None:
+        """Write a line for people: what its owner knows of the session, and no octets show."""
+        self._lines.append(f"# {' '.join(text.split())}")
+
     def close(self, why: str = "") -> None:
         """The connection is gone: write what is left. Called again, it does nothing.
 
@@ -194,7 +226,7 @@ class SessionTrace:
         self._add(trace, self._server, self._server.rest())
         self._add(trace, self._client, self._client.rest())
         if why:
-            self._lines.append(f"# {' '.join(why.split())}")
+            self.note(why)
         self._flush(trace)
         self._trace = None
         trace.forget(self)

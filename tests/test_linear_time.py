@@ -49,8 +49,9 @@ from batchsend.report.causes import cause_of
 from batchsend.report.kinds import Kind
 from batchsend.report.spreadsheet import defused
 from batchsend.report.wording import reason_wording, wording
-from batchsend.smtp.commands import mail, utf8_xtext, xtext
+from batchsend.smtp.commands import mail
 from batchsend.smtp.content import canonical, dot_stuffed
+from batchsend.smtp.parameters import utf8_xtext, xtext
 from batchsend.smtp.replies import ReplyParser
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from batchsend.campaign import Campaign
+    from batchsend.trace import Trace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,7 @@ class Inspection:
         selector: The DKIM selector that the relay signs with for the domain of From, or None.
         resolver: The address and port of the resolver to ask; None for the system's.
         tick: As of `RecordsCheck`.
+        trace: Where the sessions with the servers are written; None for nowhere.
     """
 
     campaign: Campaign
@@ -46,6 +48,7 @@ class Inspection:
     selector: str | None = None
     resolver: tuple[str, int] | None = None
     tick: Callable[[int, float | None], None] = lambda *_: None
+    trace: Trace | None = None
 
     def look_at_records(self) -> tuple[list[Section], Seen, Counted]:
         """Render everything; no loop is needed for it.
@@ -86,11 +89,11 @@ class Inspection:
         try:
             campaign = self.authenticate()
         except UsageError as error:
-            sections = await ServerCheck(self.campaign, counted, credentials=False).run()
+            sections = await ServerCheck(self.campaign, counted, credentials=False, trace=self.trace).run()
             where = str(self.campaign.path)
             sections[0].error("server-credentials", error.message, where=where, remedy=error.remedy)
             return sections
-        return await ServerCheck(campaign, counted).run()
+        return await ServerCheck(campaign, counted, trace=self.trace).run()
 
     def _signings(self, seen: Seen) -> list[Signing]:
         """The signatures that are known: the campaign's own, and the relay's where its selector was given."""

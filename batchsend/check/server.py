@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from batchsend.check.records import Counted
     from batchsend.delivery.connector import Opened
     from batchsend.smtp.extensions import Extensions
+    from batchsend.trace import Trace
 
 _SECONDS: Final = 10.0
 """The most that any one step may take: a server that is slower is not worth waiting for at a terminal."""
@@ -46,9 +47,13 @@ class ServerCheck:
         campaign: The campaign.
         counted: What there is to send.
         credentials: Whether the campaign's credentials are in it; without them, what needs none is looked at.
+        trace: Where each session's dialogue is written; None for nowhere.
     """
 
-    def __init__(self, campaign: Campaign, counted: Counted, *, credentials: bool = True) -> None:
+    def __init__(
+        self, campaign: Campaign, counted: Counted, *, credentials: bool = True, trace: Trace | None = None
+    ) -> None:
+        self._trace = trace
         self._campaign = campaign
         self._credentials = credentials
         self._counted = counted
@@ -90,6 +95,7 @@ class ServerCheck:
                 server,
                 _impatient(self._campaign.delivery.timeouts),
                 require_tls=self._campaign.delivery.require_tls,
+                trace=self._trace,
             )
         except UsageError as error:
             section.error("server-settings", error.message, where="[server]", remedy=error.remedy)

@@ -18,6 +18,7 @@ from batchsend.bench.embedded import EmbeddedSink
 from batchsend.bench.gathering import GatheringConnector
 from batchsend.bench.grid import all_points
 from batchsend.campaign import Delivery, Duration, Overrides, Secret, Server, load, server_place, server_warnings
+from batchsend.cli.campaigns import trace_option, tracing
 from batchsend.cli.console import Console, pass_console
 from batchsend.cli.signals import Signals
 from batchsend.display import printable
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from batchsend.bench.measurement import Measurement
     from batchsend.bench.probe import Probe
+    from batchsend.trace import Trace
 
 _TO_A_RELAY = 1_000
 _TO_THE_SINK = 60_000
@@ -103,6 +105,7 @@ class _Target(NamedTuple):
     metavar="OCTETS",
     help="Size of each test message.",
 )
+@trace_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as one JSON object.")
 @pass_console
 def bench(
@@ -116,6 +119,7 @@ def bench(
     max_connections: tuple[int, ...],
     depth: tuple[int, ...],
     size: int,
+    trace: Path | None,
     as_json: bool,
 ) -> int:
     """Measure how fast a server takes messages, and suggest the settings to send with.
@@ -140,8 +144,9 @@ def bench(
             for warning in server_warnings([target.server]):
                 console.notice(warning)
             messages = messages or _TO_A_RELAY
+        traced = stack.enter_context(tracing(trace, console.notice))
         grid, total = all_points(max_connections, depth), messages
-        return run(lambda: _BenchCommand(target, grid, total, size, console, as_json=as_json).run())
+        return run(lambda: _BenchCommand(target, grid, total, size, console, trace=traced, as_json=as_json).run())
 
 
 def _refuse_without_server(**options: object) -> None:
@@ -188,14 +193,22 @@ class _BenchCommand:
     """One invocation: a bench run to its end, shown, heeding signals, with its exit code."""
 
     def __init__(
-        self, target: _Target, grid: list[GridPoint], total: int, size: int, console: Console, *, as_json: bool
+        self,
+        target: _Target,
+        grid: list[GridPoint],
+        total: int,
+        size: int,
+        console: Console,
+        *,
+        trace: Trace | None,
+        as_json: bool,
     ) -> None:
         delivery = target.delivery
         self._embedded = target.embedded
         self._messages = Messages(sender=target.sender, recipient=target.recipient, size=size)
         self._now = GridPoint(delivery.max_connections, delivery.depth)
         self._bench = Bench(
-            GatheringConnector(target.server, delivery.timeouts, require_tls=delivery.require_tls),
+            GatheringConnector(target.server, delivery.timeouts, require_tls=delivery.require_tls, trace=trace),
             delivery,
             grid,
             self._messages,

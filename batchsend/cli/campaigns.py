@@ -1,15 +1,17 @@
-"""What several commands share: the argument and the option that name files, and lines on standard error."""
+"""What several commands share: the argument and the options that name files, the trace, and lines on standard error."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from batchsend.trace import Side, Trace
 
 Command = TypeVar("Command", bound="Callable[..., Any] | click.Command")
 
@@ -34,6 +36,34 @@ def trace_option(command: Command) -> Command:
         metavar="FILE",
         help="Write what is said in each session to FILE: without credentials and contents, but with addresses.",
     )(command)
+
+
+@contextmanager
+def tracing(
+    path: Path | None, tell: Callable[[str], None] | None = None, *, side: Side = "client"
+) -> Iterator[Trace | None]:
+    """What `trace_option` asks for, while the context lasts.
+
+    Args:
+        path: The option's value; None for no trace.
+        tell: Called at the end with why the trace is not whole, where it is not; None for standard error.
+        side: Whose sessions they are.
+
+    Raises:
+        UsageError: The file cannot be made.
+    """
+    if path is None:
+        yield None
+        return
+    from batchsend.trace import Trace  # noqa: PLC0415 - only where somebody has asked for it
+
+    trace = Trace(path, side=side)
+    try:
+        with trace:
+            yield trace
+    finally:
+        if trace.error is not None:
+            (tell or say)(trace.error)
 
 
 def say(line: str) -> None:

@@ -12,7 +12,7 @@ import orjson
 
 from batchsend.campaign import Campaign, Overrides, load
 from batchsend.check import Inspection, Report
-from batchsend.cli.campaigns import campaign_argument, recipients_option
+from batchsend.cli.campaigns import campaign_argument, recipients_option, trace_option, tracing
 from batchsend.cli.findings import Watch, print_report
 from batchsend.errors import UsageError
 from batchsend.loop import run
@@ -35,6 +35,7 @@ _DNS_PORT = 53
     "--dkim-selector", metavar="NAME", help="The DKIM selector that the relay signs with; its key is checked."
 )
 @click.option("--resolver", metavar="IP[:PORT]", help="Ask this resolver instead of the system's.")
+@trace_option
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON object.")
 def check(
     campaign: Path,
@@ -45,6 +46,7 @@ def check(
     offline: bool,
     dkim_selector: str | None,
     resolver: str | None,
+    trace: Path | None,
     as_json: bool,
 ) -> int:
     """Check CAMPAIGN before it is sent: list, messages, server and DNS. Nothing is sent.
@@ -58,19 +60,21 @@ def check(
     def authenticated() -> Campaign:
         return load(campaign, overrides=overrides)
 
-    with Watch() as watch:
-        inspection = Inspection(
-            campaign=load(campaign, overrides=overrides, resolve_credentials=False),
-            authenticate=authenticated,
-            limit=limit,
-            offline=offline,
-            selector=dkim_selector,
-            resolver=None if resolver is None else _address(resolver),
-            tick=watch.tick,
-        )
-        sections, seen, counted = inspection.look_at_records()
-    report = Report(str(campaign), sections)
-    report.sections += run(lambda: inspection.look_around(seen, counted))
+    with tracing(trace) as traced:
+        with Watch() as watch:
+            inspection = Inspection(
+                campaign=load(campaign, overrides=overrides, resolve_credentials=False),
+                authenticate=authenticated,
+                limit=limit,
+                offline=offline,
+                selector=dkim_selector,
+                resolver=None if resolver is None else _address(resolver),
+                tick=watch.tick,
+                trace=traced,
+            )
+            sections, seen, counted = inspection.look_at_records()
+        report = Report(str(campaign), sections)
+        report.sections += run(lambda: inspection.look_around(seen, counted))
     if as_json:
         sys.stdout.buffer.write(orjson.dumps(report.to_json(), option=orjson.OPT_APPEND_NEWLINE))
         sys.stdout.flush()

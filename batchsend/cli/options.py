@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import click
 
 from batchsend.campaign import Overrides
+from batchsend.cli.campaigns import trace_option
 from batchsend.cli.console import Console
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class SendingOptions:
         dry_run: Render, and send nothing.
         progress: Say how far it has come.
         metrics_port: Serve metrics on this port of the loopback address; 0 for any free one.
+        trace: Write each session's dialogue to this file.
         as_json: Print the summary as one JSON object.
     """
 
@@ -49,6 +51,7 @@ class SendingOptions:
     dry_run: bool
     progress: bool
     metrics_port: int | None
+    trace: Path | None
     as_json: bool
 
     def overrides(self, *, recipients: str | None, results: str | None) -> Overrides:
@@ -110,6 +113,7 @@ _OPTIONS: Final = (
         metavar="PORT",
         help="Serve Prometheus metrics on this port of 127.0.0.1 while it runs; 0 for any free one.",
     ),
+    trace_option,
     click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on standard output."),
 )
 

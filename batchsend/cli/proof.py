@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import orjson
 
+from batchsend.cli.campaigns import tracing
 from batchsend.outcome import Outcome
 from batchsend.run.proof import compose_proofs, send_proofs
 
@@ -42,11 +43,12 @@ async def send_to_tester(
         return 0
     async with AsyncExitStack() as stack:
         context = None
+        trace = stack.enter_context(tracing(options.trace, console.notice))
         if options.sandboxed:
             from batchsend.run.sandbox import sandbox  # noqa: PLC0415 - a whole server, which most runs do not need
 
             campaign, context, _ = await stack.enter_async_context(sandbox(campaign))
-        results = await send_proofs(campaign, proofs, context=context, notice=console.notice)
+        results = await send_proofs(campaign, proofs, context=context, notice=console.notice, trace=trace)
     for result in results:
         if options.as_json:
             click.echo(orjson.dumps(_described(result, proofs.to)).decode())

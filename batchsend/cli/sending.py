@@ -10,6 +10,7 @@ import anyio
 import click
 import orjson
 
+from batchsend.cli.campaigns import tracing
 from batchsend.cli.progress import follow
 from batchsend.cli.signals import Signals
 from batchsend.errors import BatchsendError, RunError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from batchsend.cli.options import SendingOptions
     from batchsend.results.claim import Claim
     from batchsend.results.resumption import Resumption
+    from batchsend.trace import Trace
 
 
 class Sending:
@@ -66,6 +68,7 @@ class Sending:
         self._claim = claim
         self._signals = Signals(console)
         self._batch: Batch | None = None
+        self._trace: Trace | None = None
 
     async def send(self, *, sandboxed: bool) -> int:
         """Send or rehearse; returns the exit code.
@@ -84,6 +87,7 @@ class Sending:
                 self._show(rehearsed, ["dry run: nothing was sent"])
                 return 0 if summary.complete else 1
             afterwards = []
+            self._trace = stack.enter_context(tracing(self._options.trace, self._console.notice))
             if sandboxed:
                 from batchsend.run.sandbox import sandbox  # noqa: PLC0415 - a whole server, which most runs do not need
 
@@ -128,6 +132,7 @@ class Sending:
             only=self._only,
             overrides=self._overrides,
             claim=self._claim,
+            trace=self._trace,
         )
         return await in_abandoned_thread(make)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,16 +11,16 @@ import anyio
 import click
 import orjson
 
-from batchsend.cli.campaigns import trace_option
+from batchsend.cli.campaigns import trace_option, tracing
 from batchsend.errors import UsageError
 from batchsend.loop import run
 from batchsend.sink import Counts, Rule, Sink, SinkOptions, parse_rule
-from batchsend.trace import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from batchsend.sink.options import Tls
+    from batchsend.trace import Trace
 
 
 _DEFAULTS = SinkOptions()
@@ -106,17 +105,14 @@ def sink(
         maildir=maildir,
         max_size=max_size,
     )
-    with ExitStack() as stack:
-        tracing = None if trace is None else stack.enter_context(Trace(trace, side="server"))
-        counts = asdict(run(lambda: _serve(options, ca_file, tracing)))
+    with tracing(trace, side="server") as traced:
+        counts = asdict(run(lambda: _serve(options, ca_file, traced)))
     if as_json:
         click.echo(orjson.dumps(counts).decode())
     else:
         click.echo(
             ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name == "messages"), err=True
         )
-    if tracing is not None and tracing.error is not None:
-        click.echo(tracing.error, err=True)
 
 
 def _rules(patterns: dict[str, tuple[str, ...]]) -> Iterator[Rule]:

@@ -8,7 +8,7 @@ import os
 import socket
 import ssl
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import anyio
 from aiohappyeyeballs import start_connection
@@ -28,11 +28,13 @@ from batchsend.delivery.credentials import Credentials
 from batchsend.errors import SessionError, UsageError
 from batchsend.outcome import Stage
 from batchsend.smtp.extensions import Extensions
+from batchsend.trace import SessionTrace, smtp_log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
     from batchsend.campaign import Server, Timeouts
+    from batchsend.trace import Trace
 
 
 # Shorter than the addresses of any relay are valid.
@@ -71,11 +73,13 @@ class Opened(NamedTuple):
         where: Host and port of the server, for messages.
         transport: The open transport; its protocol is to be set.
         extensions: What the server offers in this session.
+        trace: Where its dialogue is written, or None; the transport tells it of every octet.
     """
 
     where: str
     transport: asyncio.Transport
     extensions: Extensions
+    trace: SessionTrace | None = None
 
 
 class Connector:
@@ -86,6 +90,7 @@ class Connector:
         timeouts: How long each step may take.
         context: What to verify certificates with, instead of what the server's settings say.
         require_tls: Whether a session without REQUIRETLS (RFC 8689) is of no use.
+        trace: Where each session's dialogue is written; None for nowhere. It is the caller's to close.
 
     Attributes:
         server: As given.
@@ -106,12 +111,14 @@ class Connector:
         context: ssl.SSLContext | None = None,
         *,
         require_tls: bool = False,
+        trace: Trace | None = None,
     ) -> None:
         self.server = server
         self.where = f"{server.host}:{server.port}"
         self._timeouts = timeouts
         self._context = context
         self._require_tls = require_tls
+        self._trace = trace
         self._credentials = Credentials(server)
         self._known_addresses: Sequence[_Address] = ()
         self._known_until = 0.0
@@ -136,10 +143,9 @@ class Connector:
         addresses = await self.addresses()
         left = [address for address in addresses if self._avoided.get(address[4], 0.0) <= now] or list(addresses)
         while True:
-            connection = await self._connect(left)
-            place = connection.getpeername()
+            connection, place = await self._connect(left)
             try:
-                return await self._open_on(connection)
+                return await self._open_on(connection, place)
             except ConnectError as error:
                 left = [address for address in left if address[4][:2] != place[:2]]
                 if not left or error.failure.stage is not Stage.GREETING:
@@ -159,29 +165,54 @@ class Connector:
             return
         for address in addresses:
             try:
-                yield str(address[4][0]), await self._open_on(await self._connect([address]))
+                yield str(address[4][0]), await self._open_on(*await self._connect([address]))
             except ConnectError as error:
                 yield str(address[4][0]), error
 
-    async def _open_on(self, connection: socket.socket) -> Opened:
-        client = SMTP(
-            hostname=self.server.host,
-            port=None,
-            use_tls=self.server.tls == "implicit",
-            start_tls=False,
-            tls_context=self._context,
-            local_hostname=self.server.ehlo_name or _own_name(),
-            sock=connection,
-            timeout=self._timeouts.ehlo,
-        )
+    async def _open_on(self, connection: socket.socket, place: _Place) -> Opened:
+        trace = None if self._trace is None else self._trace.next_session(self._with_whom(place))
+        client = self._client(connection, trace)
         try:
-            return await self._introduce(client)
-        except BaseException:
+            opened = await self._introduce(client)
+        except BaseException as error:
             client.close()
             await _hang_up(connection)
+            self._tell(error.failure.what if isinstance(error, ConnectError) else "its opening was broken off", trace)
             raise
+        smtp_log.debug("%s: a session is open", self.where)
+        return opened if trace is None else opened._replace(trace=trace)
 
-    async def _connect(self, addresses: Sequence[_Address]) -> socket.socket:
+    def _client(self, connection: socket.socket, trace: SessionTrace | None) -> SMTP:
+        """The client of aiosmtplib on a connection."""
+        options: dict[str, Any] = {
+            "hostname": self.server.host,
+            "port": None,
+            "use_tls": self.server.tls == "implicit",
+            "start_tls": False,
+            "tls_context": self._context,
+            "local_hostname": self.server.ehlo_name or _own_name(),
+            "sock": connection,
+            "timeout": self._timeouts.ehlo,
+        }
+        if trace is None:
+            return SMTP(**options)
+        from batchsend.delivery.traced import TracedSMTP  # noqa: PLC0415 - only where somebody has asked for it
+
+        return TracedSMTP(trace, **options)
+
+    def _with_whom(self, place: _Place) -> str:
+        """Host and port, and the address where the host is a name."""
+        return self.where if place[0] == self.server.host else f"{self.where} ({place[0]!s})"
+
+    def _tell(self, why: str, trace: SessionTrace | None = None) -> None:
+        """Say in log and trace why there is no session; where there was no connection, in a section of its own."""
+        smtp_log.debug("%s: no session: %s", self.where, why)
+        if trace is None and self._trace is not None:
+            trace = self._trace.next_session(self.where)
+        if trace is not None:
+            trace.close(why)
+
+    async def _connect(self, addresses: Sequence[_Address]) -> tuple[socket.socket, _Place]:
         """A TCP connection to the first of the addresses that answers, side by side after a moment (RFC 8305)."""
         try:
             async with asyncio.timeout(self._timeouts.connect):
@@ -195,16 +226,21 @@ class Connector:
                     )
         except TimeoutError:
             self._avoid(*(address[4] for address in addresses))
-            raise self._failure(unreachable([f"no answer within {self._timeouts.connect}"])) from None
+            raise self._no_connection(unreachable([f"no answer within {self._timeouts.connect}"])) from None
         except OSError as error:
             what = os.strerror(error.errno) if error.errno else str(error)
-            raise self._failure(unreachable([what])) from None
-        if self._credentials and self.server.tls == "none" and not is_loopback(connection.getpeername()[0]):
+            raise self._no_connection(unreachable([what])) from None
+        try:
+            place: _Place = connection.getpeername()
+        except OSError:  # it was reset at once, which the socket says only when it is asked
+            connection.close()
+            raise self._no_connection(closed(Stage.GREETING)) from None
+        if self._credentials and self.server.tls == "none" and not is_loopback(str(place[0])):
             # A name may say "localhost" and mean another machine.
             connection.close()
-            raise self._failure(not_loopback())
+            raise self._no_connection(not_loopback())
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return connection
+        return connection, place
 
     def _avoid(self, *places: _Place) -> None:
         until = asyncio.get_running_loop().time() + _AVOIDED_SECONDS
@@ -232,7 +268,7 @@ class Connector:
                     self.server.host, self.server.port, type=socket.SOCK_STREAM
                 )
             except (OSError, UnicodeError) as error:
-                raise self._failure(unresolved(error)) from None
+                raise self._no_connection(unresolved(error)) from None
             self._known_until = loop.time() + _ADDRESSES_SECONDS
         return self._known_addresses
 
@@ -259,6 +295,10 @@ class Connector:
         if self._require_tls and (server.tls == "none" or not extensions.require_tls):
             raise self._failure(no_require_tls())
         return Opened(self.where, cast("asyncio.Transport", transport), extensions)
+
+    def _no_connection(self, failure: ConnectFailure) -> ConnectError:
+        self._tell(failure.what)
+        return self._failure(failure)
 
     def _failure(self, failure: ConnectFailure) -> ConnectError:
         return ConnectError(self.where, failure)

@@ -17,6 +17,7 @@ from batchsend.delivery.signal import Signal
 from batchsend.errors import RunError, UsageError
 from batchsend.message.submission import Envelope, Submission
 from batchsend.outcome import DeliveryResult  # noqa: TC001 - public: its hints are resolved at run time
+from batchsend.trace import Trace, logged
 
 # Submissions between the caller's iterable and the caller's loop body: what a slow caller can pile up.
 _WINDOW = 1000
@@ -46,6 +47,7 @@ class Sender:
         delivery: How fast, how often and how safely; None for the defaults.
         context: What to verify certificates with, instead of what the servers say.
         notice: Called with what the user should know and no result says, one line each.
+        trace: Where each session's dialogue is written; None for nowhere. It is the caller's to close.
 
     Raises:
         UsageError: A server's settings cannot be used.
@@ -57,16 +59,17 @@ class Sender:
         delivery: Delivery | None = None,
         context: ssl.SSLContext | None = None,
         notice: Callable[[str], None] = lambda _: None,
+        trace: Trace | None = None,
     ) -> None:
         self._delivery = delivery or Delivery()
         check_objects(*servers, self._delivery)
         if not servers:
             raise UsageError("there is no server to send to", remedy="give one: Sender(Server(host=…))")
         self._connectors = [
-            Connector(server, self._delivery.timeouts, context, require_tls=self._delivery.require_tls)
+            Connector(server, self._delivery.timeouts, context, require_tls=self._delivery.require_tls, trace=trace)
             for server in servers
         ]
-        self._notice = notice
+        self._notice = logged(notice)
         self._tasks = anyio.create_task_group()
         self._busy = anyio.Semaphore(1)  # not a lock: a loop that is left early is closed by another task
         self._out = 0  # submissions taken from a caller whose results were not yet given to one

@@ -12,13 +12,12 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
 from batchsend.delivery.offer import Offer
-from batchsend.delivery.parameters import Parameters
 from batchsend.delivery.replies import judge
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.smtp import commands
-from batchsend.smtp.client import Client
+from batchsend.smtp.client import Client, State
 from batchsend.smtp.content import canonical
-from batchsend.smtp.state import State
+from batchsend.smtp.parameters import ReportRequest, SessionParameters
 from batchsend.smtp.transaction import Disposition, Transaction
 from batchsend.verdict import Verdict
 
@@ -101,6 +100,7 @@ class Session(asyncio.Protocol):
         chunked: Its content goes by BDAT.
         opened_at: When it was opened, on the loop's clock.
         left: It was told to leave: what it put back was not lost, and it took no harm.
+        trace: Where its dialogue is written, or None. The transport sees to that; its owner may add notes.
         unfinished: It ended while it could still have begun transactions, or with some that were put back.
         probed_in_vain: It ended before the server had answered its first BDAT.
     """
@@ -132,9 +132,12 @@ class Session(asyncio.Protocol):
         self.chunked = depth > 1
         self._announce_at = announce_at
         self.extensions = opened.extensions
+        self.trace = opened.trace
         self._transport = opened.transport
         self._in_clear = opened.transport.get_extra_info("sslcontext") is None
-        self._parameters = Parameters(opened.extensions, dsn=options.dsn, require_tls=options.require_tls)
+        dsn = options.dsn
+        reports = None if dsn is None else ReportRequest(dsn.notify, dsn.ret)
+        self._parameters = SessionParameters(opened.extensions, reports=reports, require_tls=options.require_tls)
         self.relay = relay
         self._work = work
         self._owner = owner
@@ -332,13 +335,18 @@ class Session(asyncio.Protocol):
             result = self._result(submission, Outcome.INVALID, reason=obstacle)
             self._work.settle(Offer(submission, time.monotonic()), result, None, self)
             return None
-        parameters = self._parameters
+        identity = submission.message_id
+        mail = self._parameters.mail(
+            size=len(content),
+            eight_bit=eight_bit,
+            utf8=utf8,
+            envelope_id=None if identity is None else identity.strip("<>"),
+        )
+        rcpt = self._parameters.rcpt(envelope.forward_path, utf8=utf8)
         return Transaction(
             Offer(submission, time.monotonic()),
-            mail=commands.mail(
-                envelope.reverse_path, parameters.mail(submission, size=len(content), eight_bit=eight_bit, utf8=utf8)
-            ),
-            rcpt=commands.rcpt(envelope.forward_path, parameters.rcpt(submission, utf8=utf8)),
+            mail=commands.mail(envelope.reverse_path, mail),
+            rcpt=commands.rcpt(envelope.forward_path, rcpt),
             content=content,
         )
 

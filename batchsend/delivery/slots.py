@@ -26,6 +26,7 @@ from batchsend.delivery.signal import Signal
 from batchsend.delivery.statistics import SessionState, SessionStatistics
 from batchsend.errors import RunError
 from batchsend.outcome import Stage
+from batchsend.trace import smtp_log
 from batchsend.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -195,6 +196,10 @@ class Slots:
 
     def ended(self, session: Session) -> None:
         """A session is gone."""
+        why = session.trouble or "all its messages are answered"
+        smtp_log.debug("session %d with %s has ended: %s", session.number, self._connector.where, why)
+        if session.trace is not None and session.trouble is not None:
+            session.trace.note(session.trouble)
         self._live.discard(session)
         if session is self._spare:
             self._spare = None
@@ -382,6 +387,9 @@ class Slots:
         self._live.add(session)
         self._unclosed.add(session)
         limits.opened(len(self._live))
+        smtp_log.debug("session %d with %s: %d messages at most", session.number, opened.where, max_messages)
+        if session.trace is not None:
+            session.trace.note(f"session {session.number} of the results log")
         session.attach()
         return session
 

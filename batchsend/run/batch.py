@@ -39,6 +39,7 @@ from batchsend.run.producer import Producer
 from batchsend.run.retry import RetryQueue
 from batchsend.run.second_pass import SecondPass
 from batchsend.run.summary import MOST_LEFT, Summary
+from batchsend.trace import log, logged
 from batchsend.version import __version__
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from batchsend.outcome import DeliveryResult
     from batchsend.results.claim import Claim
     from batchsend.results.resumption import Resumption
+    from batchsend.trace import Trace
 
 _LOOK_EVERY = 1.0
 """Seconds between two looks at whether log and journal are still where they were."""
@@ -68,6 +70,7 @@ class Batch:
         only: Where the recipients file is a results log: the outcomes and codes of the records to send to.
         overrides: What was said in place of the campaign file, for the run line; None: as the earlier run has it.
         claim: The results log of a new run, where it is locked already.
+        trace: Where each session's dialogue is written; None for nowhere. It is the caller's to close.
 
     Attributes:
         id: The run's identity: in the log's run line and in every Message-ID.
@@ -89,6 +92,7 @@ class Batch:
         only: tuple[str, ...] = (),
         overrides: Mapping[str, str | int] | None = None,
         claim: Claim | None = None,
+        trace: Trace | None = None,
     ) -> None:
         check_objects(campaign)
         if overrides is None:
@@ -117,10 +121,10 @@ class Batch:
         self._durable = campaign.delivery.durability == "power"
         self._started = time.time()
         self._limit = limit
-        self._notice = notice
+        self._notice = logged(notice)
         delivery = campaign.delivery
         self._connectors = [
-            Connector(server, delivery.timeouts, context, require_tls=delivery.require_tls)
+            Connector(server, delivery.timeouts, context, require_tls=delivery.require_tls, trace=trace)
             for server in campaign.servers
         ]
         self._composer = Composer(
@@ -190,6 +194,7 @@ class Batch:
             RunError: The run stopped early: the server is gone or refuses the sender, or the log cannot be written.
         """
         began = time.monotonic()
+        log.info("run %s of %s begins: results in %s", self.id, self.campaign.path, self.campaign.results)
         for caution in server_warnings(self.campaign.servers):
             self._notice(caution)
         self._say_who()
@@ -229,6 +234,7 @@ class Batch:
         finally:
             self.summary.elapsed = time.monotonic() - began
             self.summary.give_up_waiting()
+            log.info("run %s has ended: %s", self.id, self.summary.stopped or "all its records were attempted")
         return self.summary
 
     async def rehearse(self) -> Summary:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from batchsend.campaign import Campaign
     from batchsend.outcome import DeliveryResult
+    from batchsend.trace import Trace
 
 _BLOCK = 1000
 
@@ -91,6 +92,7 @@ async def send_proofs(
     *,
     context: ssl.SSLContext | None = None,
     notice: Callable[[str], None] = lambda _: None,
+    trace: Trace | None = None,
 ) -> list[DeliveryResult]:
     """Send tests by one session; no results log is read or written.
 
@@ -99,6 +101,7 @@ async def send_proofs(
         proofs: What is sent.
         context: As for `Sender`.
         notice: As for `Sender`.
+        trace: As for `Sender`.
 
     Returns:
         What became of each, in the order of the records.
@@ -108,7 +111,7 @@ async def send_proofs(
     """
     delivery = msgspec.structs.replace(campaign.delivery, max_connections=1, max_attempts=1)
     results: dict[int, DeliveryResult] = {}
-    async with Sender(*campaign.servers, delivery=delivery, context=context, notice=notice) as sender:
+    async with Sender(*campaign.servers, delivery=delivery, context=context, notice=notice, trace=trace) as sender:
         async for result in sender.send(proofs.submissions):
             results[result.record] = result
     return [results[number] for number in sorted(results)]

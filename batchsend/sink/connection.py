@@ -68,6 +68,8 @@ class ServerConnection(asyncio.Protocol):
         peer = _address(transport.get_extra_info("peername"))
         smtp_log.debug("sink: %s has connected", peer)
         self._trace = self._begin_trace(peer)
+        if self._trace is not None and transport.get_extra_info("sslcontext") is not None:
+            self._trace.tls_started()
         self._timer = self._loop.call_later(self._idle_timeout, self._check_idle)
         self._perform(self._session.greet())
 

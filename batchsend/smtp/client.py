@@ -56,13 +56,13 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterable
+from enum import Enum
 from typing import Any, Final, Generic, TypeAlias
 
 from batchsend.outcome import Stage
 from batchsend.smtp import commands
 from batchsend.smtp.content import END_OF_DATA, dot_stuffed
 from batchsend.smtp.replies import Reply, ReplyParser
-from batchsend.smtp.state import State
 from batchsend.smtp.transaction import Key, Transaction
 
 _DONE: Final = frozenset(range(200, 300)) - {220, 221, 235}
@@ -80,6 +80,15 @@ _ABOUT_IDLENESS: Final = re.compile(rb"idle|inactiv|time[ -]?out|timed out|waiti
 _NO_TRANSACTION: Final[Transaction[Any]] = Transaction(None, mail=b"", rcpt=b"", content=b"")
 _Handler: TypeAlias = Callable[[Reply, Transaction[Any]], None]
 
+
+class State(Enum):
+    """Where a session is in its life."""
+
+    OPEN = "open"
+    QUITTING = "quitting"
+    CLOSED = "closed"
+
+
 # Python 3.11 takes 0.1 µs to look a member up in its enumeration, and a message needs some thirty of them.
 _OPEN: Final = State.OPEN
 _CLOSED: Final = State.CLOSED
@@ -91,6 +100,39 @@ _CONTENT: Final = Stage.CONTENT
 
 class Client(Generic[Key]):
     """Drives the transactions of one session.
+
+    The caller owns the connection and the clock. Whenever octets come, and once at the beginning, it goes through this
+    cycle, and through its second half when there is work again::
+
+        for transaction in client.receive(octets, unsent=transport.get_write_buffer_size(), quiet=seconds):
+            settle(transaction)                         # its `disposition`, `stage` and `reply` are final
+        if client.state is State.CLOSED:
+            for transaction in client.abandon(unsent=transport.get_write_buffer_size()):
+                settle(transaction)                     # unsent: may go to another session; or in doubt
+            transport.abort()
+        else:
+            while client.room and (transaction := next_one()) is not None:
+                client.begin(transaction)
+            for transaction in client.committing():
+                write_down(transaction.key)             # from here on it may be delivered
+            transport.write(client.data_to_send())
+
+    Its duties, which nothing here can see to:
+
+    1.  `committing` is asked before every `data_to_send`, and what it names is written down before those octets are
+        written; `data_to_send` is called only when they are to be written at once. Octets whose names cannot be written
+        down are never handed out: `abandon` then says that they are unsent.
+    2.  All that `data_to_send` returns goes to the transport, in order. How much of it has not left is ``unsent``.
+        Where that is not known, as under TLS, it is 0: then fewer replies are known to have come too early, and more of
+        what is abandoned is in doubt.
+    3.  Reading goes on while writing is held back, or the two sides wait for each other.
+    4.  When the connection is lost, or the caller gives it up (a time-out: `awaits` says which limit of RFC 5321
+        §4.5.3.2 counts), `abandon` is called once, and what it returns is settled like everything else. Then nothing
+        that the transport still holds may leave: where something was returned, it is aborted, not closed.
+    5.  When ``error`` is set, the last ``unconfirmed`` of the transactions that were handed back may have been told
+        another one's reply: what they were settled as is taken back, before `abandon` is called, so that nothing that
+        is in doubt is offered again.
+    6.  A `Transaction` is of one session. A message that came back unsent gets another one.
 
     Args:
         pipelining: The server offered PIPELINING.
@@ -258,7 +300,7 @@ class Client(Generic[Key]):
     def abandon(self, *, unsent: int = 0) -> list[Transaction[Key]]:
         """The connection is gone, or to be closed: return what was begun and not handed back, in order.
 
-        Each one's ``fate`` says what is known of it.
+        Each one's ``disposition`` says what is known of it.
 
         Args:
             unsent: Octets handed out that have not left, and never will: what ends among them is not committed.

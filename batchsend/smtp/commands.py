@@ -6,6 +6,8 @@ import re
 from functools import lru_cache
 from typing import Final
 
+from batchsend.smtp.parameters import NO_MAIL_PARAMETERS, NO_RCPT_PARAMETERS, MailParameters, RcptParameters
+
 DATA: Final = b"DATA\r\n"
 RSET: Final = b"RSET\r\n"
 QUIT: Final = b"QUIT\r\n"
@@ -16,12 +18,12 @@ _PLAIN: Final = rf'[^"<> {_CONTROL}]*+'
 _PATH: Final = re.compile(rf'{_PLAIN}(?:"(?:[^"\\{_CONTROL}]|\\[^{_CONTROL}])*+"{_PLAIN})*+')
 
 
-def mail(reverse_path: str, parameters: str = "") -> bytes:
+def mail(reverse_path: str, parameters: MailParameters = NO_MAIL_PARAMETERS) -> bytes:
     """MAIL FROM with its parameters (RFC 5321 §4.1.1.2).
 
     Args:
         reverse_path: A Mailbox without angle brackets, or ``""``.
-        parameters: ESMTP parameters, each led by a space.
+        parameters: As `SessionParameters.mail` makes them.
 
     Raises:
         ValueError: A control character, or a space or an angle bracket outside a quoted string, is in the path, or a
@@ -30,28 +32,13 @@ def mail(reverse_path: str, parameters: str = "") -> bytes:
     return f"{_mail_from(reverse_path)}{_line(parameters)}\r\n".encode()
 
 
-def rcpt(forward_path: str, parameters: str = "") -> bytes:
+def rcpt(forward_path: str, parameters: RcptParameters = NO_RCPT_PARAMETERS) -> bytes:
     """RCPT TO with its parameters (RFC 5321 §4.1.1.3).
 
     Raises:
         ValueError: As for `mail`.
     """
     return f"RCPT TO:<{_path(forward_path)}>{_line(parameters)}\r\n".encode()
-
-
-def xtext(text: str) -> str:
-    """Text as the value of a parameter (RFC 3461 §4): what is not plain printable ASCII as ``+`` and two digits."""
-    return "".join(
-        chr(octet) if 33 <= octet <= 126 and octet not in b"+=" else f"+{octet:02X}" for octet in text.encode()
-    )
-
-
-def utf8_xtext(address: str) -> str:
-    """An internationalised address as the value of ORCPT (RFC 6533 §3): what is not plain ASCII by its code point."""
-    return "".join(
-        character if "!" <= character <= "~" and character not in "+=\\" else f"\\x{{{ord(character):02X}}}"
-        for character in address
-    )
 
 
 def bdat(size: int) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from batchsend.smtp import commands
-from batchsend.smtp.state import State
+from batchsend.smtp.client import State
 from batchsend.smtp.transaction import Transaction
 
 if TYPE_CHECKING:

@@ -6,16 +6,21 @@ import asyncio
 import base64
 import itertools
 import logging
+import re
 import smtplib
+import socket
 import stat
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from batchsend import Delivery, Sender, Server, Submission
+from batchsend.campaign import Timeouts
 from batchsend.campaign.values import Secret
+from batchsend.delivery.connector import ConnectError, Connector
 from batchsend.errors import UsageError
 from batchsend.message.submission import Envelope
+from batchsend.outcome import Outcome
 from batchsend.sink import Sink, SinkOptions, parse_rule
 from batchsend.trace import Side, Trace, log, sections
 from tests.smtp.dialogue import read
@@ -27,6 +32,9 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterable
     from pathlib import Path
+
+    from batchsend.outcome import DeliveryResult
+    from batchsend.sink.options import Tls
 
 SECRETS = (b"\0user\0hunter2", b"user", b"hunter2")
 PLAIN, USER, PASSWORD = (base64.b64encode(secret) for secret in SECRETS)
@@ -150,10 +158,17 @@ def test_a_refused_data_has_no_content(tmp_path: Path) -> None:
 
 def test_a_trace_is_private_and_never_written_over_a_file(tmp_path: Path) -> None:
     path = tmp_path / "trace"
-    Trace(path).close()
+    with Trace(path) as trace:
+        trace.next_session("mail.example.com:587").close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with pytest.raises(UsageError, match="File exists"):
         Trace(path)
+
+
+def test_a_trace_of_no_session_is_not_in_the_way_of_the_next_attempt(tmp_path: Path) -> None:
+    path = tmp_path / "trace"
+    Trace(path).close()
+    assert not path.exists()
 
 
 def test_a_trace_that_cannot_be_written_says_so_and_goes_on(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
@@ -197,21 +212,40 @@ def test_the_sink_tells_the_logger_of_its_connections(tmp_path: Path, caplog: py
     with caplog.at_level(logging.DEBUG, "batchsend.smtp"):
         send(tmp_path, 1, {})
     told = [record.getMessage() for record in caplog.records if record.name == "batchsend.smtp"]
-    assert [line.partition(" has ")[2] for line in told] == ["connected", "ended: closed"]
+    assert [line.partition(" has ")[2] for line in told if line.startswith("sink: ")] == ["connected", "ended: closed"]
 
 
-def send(folder: Path, count: int, options: dict[str, Any], **delivery: Any) -> str:
+def test_the_client_tells_the_loggers_of_its_sessions_and_of_what_the_user_should_know(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, "batchsend"):
+        send(tmp_path, 1, {"chunking": False}, depth=4)
+    told = [(record.name, record.levelname, record.getMessage()) for record in caplog.records]
+    told = [(name, level, re.sub(r"127\.0\.0\.1:\d+", "HOST", text)) for name, level, text in told]
+    assert [line for line in told if not line[2].startswith("sink: ")] == [
+        ("batchsend.smtp", "DEBUG", "HOST: a session is open"),
+        ("batchsend", "WARNING", "HOST offers no CHUNKING with PIPELINING: depth = 4 is taken as 1"),
+        ("batchsend.smtp", "DEBUG", "session 1 with HOST: 100 messages at most"),
+        ("batchsend.smtp", "DEBUG", "session 1 with HOST has ended: all its messages are answered"),
+    ]
+
+
+def send(folder: Path, count: int, options: dict[str, Any], *, side: Side = "server", **delivery: Any) -> str:
     """Send so many messages by one session to a sink that refuses the second recipient; return the session's trace."""
     path = folder / "trace"
 
     async def main() -> None:
-        with Trace(path, side="server") as trace:
-            async with Sink(SinkOptions(rules=(parse_rule("reject", "2@*"),), **options), trace=trace) as sink:
+        with Trace(path, side=side) as trace:
+            at_the_sink, at_the_sender = (trace, None) if side == "server" else (None, trace)
+            rules = (parse_rule("reject", "2@*"),)
+            async with Sink(SinkOptions(rules=rules, **options), trace=at_the_sink) as sink:
+                tls: Tls = options.get("tls", "none")
+                context = None if tls == "none" else sink.client_context()
                 server = Server(
-                    host="127.0.0.1", port=sink.port, tls="none", username=Secret("user"), password=Secret("hunter2")
+                    host="127.0.0.1", port=sink.port, tls=tls, username=Secret("user"), password=Secret("hunter2")
                 )
-                one_session = Delivery(max_connections=1, **delivery)
-                async with Sender(server, delivery=one_session) as sender:
+                one = Delivery(max_connections=1, **delivery)
+                async with Sender(server, delivery=one, context=context, trace=at_the_sender) as sender:
                     async for _ in sender.send(messages(count)):
                         pass
 
@@ -262,14 +296,19 @@ def test_what_is_said_over_tls_stands_in_clear_behind_its_beginning(tmp_path: Pa
         ({"chunking": False}, {}),
         ({"pipelining": False}, {}),
         ({"hostname": "relay.example"}, {"depth": 3}),
+        ({"tls": "starttls"}, {}),
+        ({"tls": "implicit"}, {}),
     ],
-    ids=["chunking", "pipelining", "lockstep", "depth 3"],
+    ids=["chunking", "pipelining", "lockstep", "depth 3", "starttls", "implicit TLS"],
 )
+@pytest.mark.parametrize("side", ["client", "server"])
 @pytest.mark.parametrize("octet_by_octet", [False, True])
-def test_the_sinks_trace_of_a_session_is_a_transcript(
-    tmp_path: Path, options: dict[str, Any], delivery: dict[str, Any], octet_by_octet: bool
+def test_a_trace_of_a_session_is_a_transcript(
+    tmp_path: Path, options: dict[str, Any], delivery: dict[str, Any], side: Side, octet_by_octet: bool
 ) -> None:
-    text = send(tmp_path, 4, options, **delivery)
+    text = send(tmp_path, 4, options, side=side, **delivery)
+    assert text.count("S: <starttls>") == ("tls" in options)
+    assert "C: QUIT" in text
     assert "C: AUTH" in text
     assert "hunter2" not in text
     assert "Hello" not in text
@@ -296,3 +335,93 @@ def test_a_trace_is_a_script_for_a_server(tmp_path: Path) -> None:
                 return [result.code async for result in sender.send(messages(2))]
 
     assert asyncio.run(main()) == [250, 550]
+
+
+FAILING = """\
+S: 220 relay.example ESMTP
+C: EHLO
+S: 250-relay.example
+S: 250 PIPELINING
+C: MAIL FROM:<sender@example.org>
+C: RCPT TO:<1@example.com>
+C: DATA
+S: 250 Ok
+S: 250 Ok
+S: 354 Go on
+C: <content>
+S: 354 Go on
+C: <end>
+"""
+
+
+def test_the_clients_trace_of_a_session_that_failed_is_a_transcript_of_the_failure(tmp_path: Path) -> None:
+    """A user's trouble becomes a test by copying the session's section, and saying what must become of its messages."""
+    path = tmp_path / "trace"
+
+    async def main() -> list[DeliveryResult]:
+        with Trace(path) as trace:
+            async with ScriptedServer(parse(FAILING)) as server:
+                relay = Server(host="127.0.0.1", port=server.port, tls="none")
+                async with Sender(relay, delivery=Delivery(max_connections=1), trace=trace) as sender:
+                    return [result async for result in sender.send(messages(1))]
+
+    (result,) = asyncio.run(main())
+    assert result.status is Outcome.IN_DOUBT
+    text = path.read_text()
+    assert f"# session {result.session} of the results log" in text
+    assert f"# {result.reason}" in text
+    copied = tmp_path / "copied.txt"
+    end = "fate: 1 in doubt at content\nerror: the reply to the content was 354\nunconfirmed: 0\nstate: closed\n"
+    copied.write_text(f"{text}\n{end}")
+    dialogue = read(copied)
+    check_end(play(dialogue, octet_by_octet=False), dialogue)
+
+
+async def failed_opening(folder: Path, server: Server) -> list[str]:
+    """Trace an attempt to open a session, which fails; return the trace's lines."""
+    with Trace(folder / "trace") as trace:
+        with pytest.raises(ConnectError) as caught:
+            await Connector(server, Timeouts(), trace=trace).open()
+        told = lines((folder / "trace").read_text())
+    assert told[-1] == f"# {caught.value.failure.what}"
+    return told
+
+
+async def test_a_session_that_could_not_be_opened_is_in_the_trace_with_what_was_said(tmp_path: Path) -> None:
+    script = parse(
+        "S: 220 relay.example\nC: EHLO\nS: 250-relay.example\nS: 250 AUTH PLAIN\nC: AUTH\nS: 535 5.7.8 No\nC: <end>\n"
+    )
+    async with ScriptedServer(script) as peer:
+        relay = Server(
+            host="127.0.0.1",
+            port=peer.port,
+            tls="none",
+            ehlo_name="client.example.com",
+            username=Secret("user"),
+            password=Secret("hunter2"),
+        )
+        told = await failed_opening(tmp_path, relay)
+    assert told[:-1] == [
+        f"# session 1, with 127.0.0.1:{peer.port}",
+        "S: 220 relay.example",
+        "C: EHLO client.example.com",
+        "S: 250-relay.example",
+        "S: 250 AUTH PLAIN",
+        "# what follows is left out",
+        "C: AUTH PLAIN",
+        "S: 535 5.7.8 No",
+    ]
+
+
+async def test_a_connection_that_could_not_be_made_is_in_the_trace(tmp_path: Path) -> None:
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        port = unheard.getsockname()[1]
+        told = await failed_opening(tmp_path, Server(host="127.0.0.1", port=port, tls="none"))
+    assert told == [f"# session 1, with 127.0.0.1:{port}", "# cannot connect: Connection refused"]
+
+
+async def test_a_certificate_that_does_not_verify_is_in_the_trace(tmp_path: Path) -> None:
+    async with Sink(SinkOptions(tls="starttls")) as sink:
+        told = await failed_opening(tmp_path, Server(host="127.0.0.1", port=sink.port, tls="starttls"))
+    assert told[-3:-1] == ["C: STARTTLS", "S: 220 2.0.0 Ready to start TLS"]
