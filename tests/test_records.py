@@ -634,3 +634,16 @@ def test_fifo_is_blocking_and_needs_no_suffix(tmp_path: Path) -> None:
     assert reader.size is None
     assert everything(reader) == [good(1, 2, a="1", b="2")]
     writer.join()
+
+
+def test_a_blank_before_a_quote_is_none_of_the_field(rows_of: Callable[[str, bytes], Rows]) -> None:
+    """Some programs write one behind each delimiter; elsewhere, a blank at the beginning of a field is its own."""
+    rows = rows_of("r.csv", b'"email", "name"\n"a@example.com", "Ann, B"\n"b@example.com",  Bo\n')
+    assert [row.fields for row in rows] == [
+        {"email": "a@example.com", "name": "Ann, B"},
+        {"email": "b@example.com", "name": "Bo"},
+    ]
+    long = "x" * 200_000
+    (row,) = rows_of("r.csv", f'"email", "name"\n"a@example.com", "{long},{long}"\n'.encode())
+    assert row.fields == {"email": "a@example.com", "name": f"{long},{long}"}
+    assert rows_of("r.csv", b"email,name\na@example.com, Ann\n")[0].fields == {"email": "a@example.com", "name": " Ann"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -36,6 +37,7 @@ _SENDER = "App <hello@example.com>"
     help="A list of yours, whose columns the templates use. Without it, a sample is written.",
 )
 @click.option("--recipient-field", metavar="NAME", help="The column of addresses, where its name does not say so.")
+@click.option("--encoding", metavar="NAME", help="The encoding of the list, such as cp1252; by default UTF-8.")
 @click.option(
     "--from-mailmerge",
     type=click.Path(path_type=Path),
@@ -55,6 +57,7 @@ def init(
     sender: str | None,
     recipients: Path | None,
     recipient_field: str | None,
+    encoding: str | None,
     from_mailmerge: Path | None,
     from_django: Path | None,
 ) -> None:
@@ -63,7 +66,8 @@ def init(
     On a terminal it asks for what the options do not say; elsewhere it writes examples. Existing files are kept.
     """
     if from_mailmerge is not None:
-        if any(given is not None for given in (directory, relay, sender, recipients, recipient_field, from_django)):
+        others = (directory, relay, sender, recipients, recipient_field, encoding, from_django)
+        if any(given is not None for given in others):
             raise click.UsageError(
                 "--from-mailmerge says it all: nothing else goes with it", click.get_current_context()
             )
@@ -71,7 +75,7 @@ def init(
         draft, notes = _of_mailmerge(folder)
     else:
         folder = _FOLDER if directory is None else directory
-        draft, notes = _of_answers(folder, relay, sender, (recipients, recipient_field), from_django)
+        draft, notes = _of_answers(folder, relay, sender, (recipients, recipient_field, encoding), from_django)
     draft.check(folder)
     written = write(folder, draft.files())
     for line in _farewell(folder, written, draft, notes):
@@ -88,7 +92,7 @@ def _of_answers(
     folder: Path,
     relay: str | None,
     sender: str | None,
-    recipients: tuple[Path | None, str | None],
+    recipients: tuple[Path | None, str | None, str | None],
     from_django: Path | None,
 ) -> tuple[Draft, list[str]]:
     asks = sys.stdin.isatty() and sys.stderr.isatty()
@@ -101,8 +105,10 @@ def _of_answers(
     else:
         settings = read_settings(from_django)
         chosen, from_, notes = settings.relay, _checked_sender(sender or settings.sender), settings.notes
-    given, field = recipients
-    file = _answer("Recipients file, or nothing for a sample", given, "", _recipients(folder, field), asks=asks)
+    given, field, encoding = recipients
+    file = _answer(
+        "Recipients file, or nothing for a sample", given, "", _recipients(folder, field, encoding), asks=asks
+    )
     return Draft.of_answers(chosen, from_, file), notes
 
 
@@ -136,16 +142,32 @@ def _checked_sender(text: str) -> str:
     return text
 
 
-def _recipients(folder: Path, field: str | None) -> Callable[[str], Recipients]:
+def _recipients(folder: Path, field: str | None, encoding: str | None) -> Callable[[str], Recipients]:
     def read(text: str) -> Recipients:
         if not text:
             return Recipients.example()
-        recipients = Recipients.read(Path(text), folder, address=field)
+        recipients = _looked_into(Path(text), folder, field, encoding)
         if recipients.address not in recipients.columns:
             raise UsageError(f"{text} has no column {field!r}", remedy=f"its columns are {listed(recipients.columns)}")
         return recipients
 
     return read
+
+
+def _looked_into(path: Path, folder: Path, field: str | None, encoding: str | None) -> Recipients:
+    try:
+        return Recipients.read(path, folder, address=field, encoding=encoding)
+    except LookupError:
+        raise UsageError(
+            f"there is no encoding {encoding!r}", remedy="expected one such as cp1252 or utf-16-le"
+        ) from None
+    except UsageError as error:
+        raise UsageError(error.message, remedy=_as_options(error.remedy)) from None
+
+
+def _as_options(remedy: str | None) -> str | None:
+    """A remedy that names keys of a campaign file, which is yet to be written, by the options of this command."""
+    return None if remedy is None else re.sub(r'encoding = "([\w-]+)"', r"--encoding \1", remedy)
 
 
 def _farewell(folder: Path, written: list[str], draft: Draft, notes: list[str]) -> list[str]:

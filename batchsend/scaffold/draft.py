@@ -147,6 +147,8 @@ class Draft:
         ]
         if not self.recipients.is_found:
             top.append(Entry("recipient_field", self.recipients.address, "the column of addresses"))
+        if self.recipients.encoding is not None:
+            top.append(Entry("encoding", self.recipients.encoding, "of the recipients file"))
         message = [Entry("from", self.sender)]
         message += [Entry("to", self.to)] if self.to is not None else []
         message += [*self.more, Entry("subject", self.subject), *self.body.entries]

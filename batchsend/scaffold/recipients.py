@@ -47,6 +47,7 @@ class Recipients:
         columns: Its columns, the address among them.
         address: The column of addresses.
         is_found: Whether the composer finds the address by itself.
+        encoding: The encoding of the file, or None for UTF-8.
     """
 
     path: str
@@ -54,6 +55,7 @@ class Recipients:
     columns: tuple[str, ...]
     address: str
     is_found: bool = True
+    encoding: str | None = None
 
     @property
     def name(self) -> str | None:
@@ -71,18 +73,19 @@ class Recipients:
         return cls(path=_SAMPLE_NAME, sample=SAMPLE, columns=("email", "name", "city"), address="email")
 
     @classmethod
-    def read(cls, path: Path, directory: Path, *, address: str | None = None) -> Self:
+    def read(cls, path: Path, directory: Path, *, address: str | None = None, encoding: str | None = None) -> Self:
         """Look into a file.
 
         Args:
             path: The file.
             directory: The campaign's folder, to which the campaign file's paths are relative.
             address: The column of addresses; None to find it.
+            encoding: Its encoding, as `open_records` takes it.
 
         Raises:
             UsageError: It cannot be read, has no records, or none of its columns holds addresses.
         """
-        with open_records(path) as reader:
+        with open_records(path, encoding=encoding) as reader:
             rows = [row for row in reader.read(_LOOKED_AT) if isinstance(row, Record)]
             names = reader.fields or _common(rows)
         found: str | None = None
@@ -101,7 +104,7 @@ class Recipients:
             )
         # What only its meaning tells is written down, so that it is seen.
         is_found = found == address and address.lower() in RECIPIENT_FIELDS
-        return cls(path=relative(path, directory), columns=names, address=address, is_found=is_found)
+        return cls(path=relative(path, directory), columns=names, address=address, is_found=is_found, encoding=encoding)
 
 
 def relative(path: Path, directory: Path) -> str:

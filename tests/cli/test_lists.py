@@ -417,3 +417,16 @@ def test_a_list_in_another_encoding_may_grow(tmp_path: Path, server: _Server, ca
     ended = invoke(capsys, "resume", tmp_path / "results.jsonl", *server.options)
     assert ended.code == 2
     assert "has changed" in ended.errors
+
+
+def test_init_takes_a_list_in_another_encoding(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes("E-mail Address;First Name\na@example.com;Zoë\n".encode("cp1252"))
+    options = ("--recipients", path, "--relay", f"127.0.0.1:{server.sink.port}")
+    assert "say so: --encoding cp1252; or convert it" in complaint(invoke(capsys, "init", tmp_path / "c", *options))
+    assert "no encoding 'latin-100'" in complaint(
+        invoke(capsys, "init", tmp_path / "c", *options, "--encoding", "latin-100")
+    )
+    assert invoke(capsys, "init", tmp_path / "c", *options, "--encoding", "cp1252").code == 0
+    assert invoke(capsys, "send", tmp_path / "c" / "campaign.toml").code == 0
+    assert "Hello Zoë".encode() in server.received[0].content
