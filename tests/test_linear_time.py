@@ -64,8 +64,8 @@ LONGEST = 32_768
 """Characters. What is done with so many in no measurable time is fast enough, whatever its growth."""
 MEASURABLE = 0.004
 """Seconds: below this a clock's own steps show."""
+LOOKS_AT_ONCE = 3
 LOOKS = 12
-FEWEST_LOOKS = 2
 
 PLAIN = [
     " ",
@@ -303,19 +303,23 @@ FOREIGN: dict[str, tuple[Callable[[str], object], list[str]]] = {
 
 def growth(work: Callable[[str], object], unit: str) -> float:
     """How many times the time takes what is 2**DOUBLINGS as long, at the first length at which that can be measured."""
+    # Most of what is tried here is fast, and done with after one look.
+    first = spent(work, unit, LONGEST)
+    if first < MEASURABLE:
+        return 1.0
     length = SHORTEST
     # The first look at a text may fill caches that the next ones find full: these are compared with their like.
-    while (once := min(spent(work, unit, length) for _ in range(3))) < MEASURABLE:
+    while (once := min(spent(work, unit, length) for _ in range(LOOKS_AT_ONCE))) < MEASURABLE:
         if length >= LONGEST:
             return 1.0
         length *= 2
     # What else the machine does makes both slower, never faster: the best of several of each is what they take.
-    longer = float("inf")
-    for taken in range(LOOKS):
-        once = min(once, spent(work, unit, length))
-        longer = min(longer, spent(work, unit, length * 2**DOUBLINGS))
-        if taken >= FEWEST_LOOKS and longer / once <= MOST:
+    longer = first if length * 2**DOUBLINGS == LONGEST else spent(work, unit, length * 2**DOUBLINGS)
+    for _ in range(LOOKS):
+        if longer / once <= MOST:
             break
+        longer = min(longer, spent(work, unit, length * 2**DOUBLINGS))
+        once = min(once, spent(work, unit, length))
     return longer / once
 
 

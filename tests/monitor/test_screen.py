@@ -18,6 +18,9 @@ from batchsend.monitor.screen import Screen
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+END = b"\x05"
+"""What no screen writes: behind it, all that was written has come."""
+
 
 class Terminal:
     """A terminal whose program is the test."""
@@ -32,12 +35,12 @@ class Terminal:
         fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def octets(self) -> bytes:
-        """What was written since the last call."""
-        os.set_blocking(self.ours, False)
-        try:
-            return os.read(self.ours, 65536)
-        except BlockingIOError:
-            return b""
+        """What was written since the last call: the kernel hands it over in its own time, and in pieces."""
+        os.write(self.theirs, END)
+        octets = b""
+        while not octets.endswith(END):
+            octets += os.read(self.ours, 65536)
+        return octets.removesuffix(END)
 
     def shown(self) -> list[str]:
         """The rows of the terminal that are not empty."""
