@@ -274,8 +274,7 @@ class Session(asyncio.Protocol):
         if client.replies != replies:
             # Only whole replies count: a server that sends one octet now and then is as silent as one that sends none.
             self._last_progress = self._last_reply = now
-        while len(self._unconfirmed) > client.unconfirmed:
-            self._unconfirmed.popleft()
+        self._forget_confirmed()
         if client.state is _CLOSED:
             said = client.closing_reply and f"the server said {client.closing_reply}"
             self._end(client.error or client.trouble or said)
@@ -288,6 +287,10 @@ class Session(asyncio.Protocol):
             self._end(None)
             return True
         return False
+
+    def _forget_confirmed(self) -> None:
+        while len(self._unconfirmed) > self._client.unconfirmed:
+            self._unconfirmed.popleft()
 
     def _write(self) -> None:
         client = self._client
@@ -405,7 +408,11 @@ class Session(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone; where that was not expected, it is what ended the session."""
-        self._end(f"the connection was lost ({exc})" if exc else "the server closed the connection")
+        trouble = f"the connection was lost ({exc})" if exc else "the server closed the connection"
+        if not self.ended.is_set():
+            self._client.ended_by_server(trouble, self._loop.time() - self._last_reply)
+            self._forget_confirmed()
+        self._end(trouble)
         if self._timer is not None:
             self._timer.cancel()
         self._owner.closed(self)
@@ -479,7 +486,10 @@ class Session(asyncio.Protocol):
         else:
             limit = self._limits.get(stage, self._timeouts.mail) if stage is not None else self._timeouts.mail
         remaining = self._last_progress + limit - now
-        if remaining <= 0:
+        if remaining <= 0 and client.ask_for_the_end():
+            self._write()
+            self._watch(self._timeouts.quit)
+        elif remaining <= 0:
             self._end(f"no reply at {stage} within {limit:g} s")
         else:
             # The next stage may begin at any time, and its limit be shorter than what is left of this one's.
