@@ -39,10 +39,20 @@ _BRACKET_ALONE: Final = re.compile(rb"^[ \t]*+(?:\[|\{|[\]}],?)[ \t\r]*+$", re.M
 _COMPACT: Final = "make one line of each object: jq -c . FILE > NEW_FILE.jsonl"
 _UNCOMMA: Final = "take the commas off the line ends: sed 's/,[[:space:]]*$//' FILE > NEW_FILE.jsonl"
 _ARRAY_REMEDY: Final = "make one line of each of its objects: jq -c '.[]' FILE > NEW_FILE.jsonl"
+_RUN_LINE: Final = re.compile(rb'\s*+\{\s*+"run"\s*+:\s*+\{\s*+"id"\s*+:')
 _MULTIBYTE: Final = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _CUT_SEQUENCE: Final = re.compile(rb"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]{0,1}|[\xf0-\xf4][\x80-\xbf]{0,2})\Z")
 _WORD: Final = re.compile(r"[^\W\d_]*[^\x00-\x7f][^\W\d_]*")
 _LINE_END: Final = re.compile(rb"\r\n?|\n")
+
+
+def is_results_log(start: bytes) -> bool:
+    """Whether a file begins with the line of a run, as a results log does; a column of that name is none.
+
+    Args:
+        start: Its first octets, without compression.
+    """
+    return _RUN_LINE.match(start) is not None
 
 
 def refuse_other_kinds(name: str, start: bytes, kind: str) -> None:

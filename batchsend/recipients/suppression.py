@@ -11,7 +11,7 @@ from batchsend.errors import RecordError, RunError, UsageError
 from batchsend.recipients.bounces import is_hard_bounce
 from batchsend.recipients.columns import AmbiguousColumnsError, find_address_column, listed, means_address
 from batchsend.recipients.entries import DOMAIN, comparable, entries
-from batchsend.recipients.kinds import WORKBOOKS, refuse_other_kinds
+from batchsend.recipients.kinds import WORKBOOKS, is_results_log, refuse_other_kinds
 from batchsend.recipients.lines import Lines, TooLong
 from batchsend.recipients.reader import open_records
 from batchsend.recipients.record import BadRecord
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from batchsend.recipients.record import Record
 
-_RUN_LINE: Final = re.compile(rb'\s*\{\s*"run"\s*:\s*\{\s*"id"\s*:')
 _TABLES: Final = (".csv", ".tsv")
 _COMPRESSIONS: Final[dict[str, Compression]] = {".gz": "gzip", ".zst": "zstd"}
 _DELIMITERS: Final = re.compile(r"[,;\t|]")
@@ -120,7 +119,7 @@ def _entries(given: SuppressionList, recipient_field: str | None) -> Iterator[st
         return _table(given, None, recipient_field)
     source = Source(file, expect=compression, encoding=given.encoding)
     start = source.start
-    if _RUN_LINE.match(start):
+    if is_results_log(start):
         source.close()
         return _hard_bounces(file)
     if suffix == ".jsonl" or start.lstrip()[:1] in (b"{", b"["):
