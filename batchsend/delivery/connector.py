@@ -8,6 +8,7 @@ import os
 import socket
 import ssl
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import anyio
@@ -24,7 +25,7 @@ from batchsend.delivery.connect_failure import (
     unreachable,
     unresolved,
 )
-from batchsend.delivery.credentials import Credentials
+from batchsend.delivery.credentials import Credentials, LoginClient
 from batchsend.errors import SessionError, UsageError
 from batchsend.outcome import Stage
 from batchsend.smtp.extensions import Extensions
@@ -164,7 +165,7 @@ class Connector:
                 yield str(address[4][0]), error
 
     async def _open_on(self, connection: socket.socket) -> Opened:
-        client = SMTP(
+        client = LoginClient(
             hostname=self.server.host,
             port=None,
             use_tls=self.server.tls == "implicit",
@@ -248,6 +249,8 @@ class Connector:
                 await client.starttls()
             stage = Stage.EHLO
             extensions = await _ehlo(client)
+            if not server.pipelining:
+                extensions = replace(extensions, pipelining=False)
             if self._credentials:
                 stage = Stage.AUTH
                 await self._credentials.authenticate(client)

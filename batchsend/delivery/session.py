@@ -100,6 +100,7 @@ class Session(asyncio.Protocol):
         took: How many of them were accepted.
         chunked: Its content goes by BDAT.
         opened_at: When it was opened, on the loop's clock.
+        group_lost: The server answered the first command of a group, and was silent then for too long.
         left: It was told to leave: what it put back was not lost, and it took no harm.
         unfinished: It ended while it could still have begun transactions, or with some that were put back.
         probed_in_vain: It ended before the server had answered its first BDAT.
@@ -128,6 +129,7 @@ class Session(asyncio.Protocol):
         self.took = 0
         self.unfinished = False
         self.left = False
+        self.group_lost = False
         self.probed_in_vain = False
         self.chunked = depth > 1
         self._announce_at = announce_at
@@ -472,6 +474,7 @@ class Session(asyncio.Protocol):
             limit = self._limits.get(stage, self._timeouts.mail) if stage is not None else self._timeouts.mail
         remaining = self._last_progress + limit - now
         if remaining <= 0:
+            self.group_lost = stage is Stage.RCPT and self.extensions.pipelining
             self._end(f"no reply at {stage} within {limit:g} s")
         else:
             # The next stage may begin at any time, and its limit be shorter than what is left of this one's.
