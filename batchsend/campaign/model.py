@@ -55,6 +55,8 @@ class Server(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
         token_command: Instead of the token, a program and its arguments that prints one, or None.
         ehlo_name: What to call ourselves in EHLO: a domain or an address literal (RFC 5321 §4.1.1.1); None for the
             host's own name.
+        pipelining: Whether to use PIPELINING (RFC 2920) where the relay offers it; false for a relay, or a firewall
+            before it, that loses commands sent in groups: each then waits for the reply to the one before.
     """
 
     preset: Annotated[str | None, Meta(description="the name of a preset: batchsend presets lists them")] = None
@@ -67,6 +69,7 @@ class Server(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     token: Annotated[Secret | None, Meta(description="a text without control characters")] = None
     token_command: Annotated[_Command | None, Meta(description="an array of a program and its arguments")] = None
     ehlo_name: Annotated[str | None, Meta(description='a domain such as "mail.example.com", or "[192.0.2.1]"')] = None
+    pipelining: Annotated[bool, Meta(description="true or false")] = True
 
     def __post_init__(self) -> None:
         if self.tls == _BY_PORT:

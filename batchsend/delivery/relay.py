@@ -53,6 +53,7 @@ class Relay:
         careful: It has taken nearly as many again: one message at a time.
         trying: After a sleep only one session with one message is tried, until it is accepted.
         unreached: Why no session can be opened at present, or None.
+        no_pipelining: It offers PIPELINING, and answers the first command of a group only.
         no_chunking: It offers CHUNKING and refuses BDAT.
         chunking_works: A BDAT was accepted.
     """
@@ -71,6 +72,7 @@ class Relay:
         self.quota: int | None = None
         self.careful = False
         self.unreached: RunError | None = None
+        self.no_pipelining = False
         self.no_chunking = False
         self.chunking_works = False
         # So many messages may be on their way when the last one is taken that comes before the careful ones.

@@ -99,6 +99,7 @@ class Session(asyncio.Protocol):
         took: How many of them were accepted.
         chunked: Its content goes by BDAT.
         opened_at: When it was opened, on the loop's clock.
+        group_lost: The server answered the first command of a group, and was silent then for too long.
         left: It was told to leave: what it put back was not lost, and it took no harm.
         trace: Where its dialogue is written, or None. The transport sees to that; its owner may add notes.
         unfinished: It ended while it could still have begun transactions, or with some that were put back.
@@ -128,6 +129,7 @@ class Session(asyncio.Protocol):
         self.took = 0
         self.unfinished = False
         self.left = False
+        self.group_lost = False
         self.probed_in_vain = False
         self.chunked = depth > 1
         self._announce_at = announce_at
@@ -486,6 +488,8 @@ class Session(asyncio.Protocol):
         else:
             limit = self._limits.get(stage, self._timeouts.mail) if stage is not None else self._timeouts.mail
         remaining = self._last_progress + limit - now
+        if remaining <= 0:
+            self.group_lost = stage is Stage.RCPT and self.extensions.pipelining
         if remaining <= 0 and client.ask_for_the_end():
             self._write()
             self._watch(self._timeouts.quit)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from batchsend.delivery.connector import ConnectError, Opened
@@ -207,6 +208,12 @@ class Slots:
         if session.chunking_refused or (session.probed_in_vain and session.trouble is not None):
             relay.no_chunking = True
             self._notice_once(f"{relay.name} offers CHUNKING, and does not take it: DATA from now on")
+        if session.group_lost and not relay.accepted:
+            relay.no_pipelining = True
+            self._notice_once(
+                f"{relay.name} offers PIPELINING, and has answered the first of a group of commands only: one at a "
+                "time from now on; pipelining = false in [server] does so from the beginning"
+            )
         if session.took and session.chunked:
             relay.chunking_works = True
         if session.answered:
@@ -361,6 +368,8 @@ class Slots:
 
     def _new_session(self, opened: Opened) -> Session:
         self.opened += 1
+        if self.relay.no_pipelining:
+            opened = opened._replace(extensions=replace(opened.extensions, pipelining=False))
         extensions = opened.extensions
         depth = self._options.depth
         if depth > 1 and not (extensions.chunking and extensions.pipelining):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import socket
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack
 
 if TYPE_CHECKING:
@@ -40,10 +41,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     Attributes:
         jumped: Seconds that it has jumped over.
+        names: The addresses and ports of names that no resolver knows.
     """
 
     def __init__(self) -> None:
         self.jumped = 0.0
+        self.names: dict[str, list[tuple[str, int]]] = {}
         self._in_threads = 0
         super().__init__(_JumpingSelector(self.advance, lambda: not self._in_threads))
 
@@ -67,6 +70,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
         future.add_done_callback(done)
         return future
+
+    async def getaddrinfo(self, host: Any, port: Any, **hints: Any) -> list[Any]:
+        """As any loop does, but for the names of this one."""
+        if (places := self.names.get(host)) is not None:
+            return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", place) for place in places]
+        return await super().getaddrinfo(host, port, **hints)
 
     def run(self, main: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
         """Run a coroutine function to its end; what else is on the loop goes on meanwhile, and waits afterwards."""
