@@ -157,6 +157,7 @@ class _Session:
             case b"NOOP":
                 await self._send(b"250 2.0.0 Ok\r\n")
             case b"QUIT":
+                self._server.quitting(self._wire.connection.number)
                 await self._send(b"221 2.0.0 Bye\r\n")
                 raise _EndError
             case _:
@@ -268,6 +269,7 @@ class FaultyServer(Listener):
 
     Attributes:
         accepted: Every message that the server has taken, in order: the oracle.
+        quitting: Called with a connection's number when QUIT has come in it, before the reply.
     """
 
     def __init__(
@@ -284,6 +286,7 @@ class FaultyServer(Listener):
         self.decide = decide
         self.chunking = chunking
         self.segment = segment
+        self.quitting: Callable[[int], None] = lambda _: None
         self.accepted: list[Accepted] = []
         offered = ["PIPELINING"] * pipelining + ["CHUNKING"] * chunking + [*extensions, "ENHANCEDSTATUSCODES"]
         lines = ["250-faulty.example.org", *(f"250-{keyword}" for keyword in offered[:-1]), f"250 {offered[-1]}"]
