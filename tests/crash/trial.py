@@ -202,6 +202,15 @@ class Faults:
         return ACCEPT
 
 
+class _RotationServer(FaultyServer):
+    """Says when a session takes its leave."""
+
+    decide: Faults
+
+    async def quitting(self, connection: int) -> None:
+        self.decide.quitting(connection)
+
+
 def address(record: int) -> str:
     """The recipient of a record."""
     return f"r{record}@example.com"
@@ -220,8 +229,7 @@ async def run_trial(setting: Setting, directory: Path, launched: Launcher, findi
         # What a place of a session was taken for last may be on the disk, and what became of the one before not yet.
         findings.bound *= 2
     mode = MODES[setting.mode]
-    async with FaultyServer(decide, pipelining=mode.pipelining, chunking=mode.chunking) as server:
-        server.quitting = decide.quitting
+    async with _RotationServer(decide, pipelining=mode.pipelining, chunking=mode.chunking) as server:
         (directory / "campaign.toml").write_text(
             _TOML.format(
                 port=server.port,

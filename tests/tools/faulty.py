@@ -157,7 +157,7 @@ class _Session:
             case b"NOOP":
                 await self._send(b"250 2.0.0 Ok\r\n")
             case b"QUIT":
-                self._server.quitting(self._wire.connection.number)
+                await self._server.quitting(self._wire.connection.number)
                 await self._send(b"221 2.0.0 Bye\r\n")
                 raise _EndError
             case _:
@@ -269,7 +269,6 @@ class FaultyServer(Listener):
 
     Attributes:
         accepted: Every message that the server has taken, in order: the oracle.
-        quitting: Called with a connection's number when QUIT has come in it, before the reply.
     """
 
     def __init__(
@@ -286,11 +285,13 @@ class FaultyServer(Listener):
         self.decide = decide
         self.chunking = chunking
         self.segment = segment
-        self.quitting: Callable[[int], None] = lambda _: None
         self.accepted: list[Accepted] = []
         offered = ["PIPELINING"] * pipelining + ["CHUNKING"] * chunking + [*extensions, "ENHANCEDSTATUSCODES"]
         lines = ["250-faulty.example.org", *(f"250-{keyword}" for keyword in offered[:-1]), f"250 {offered[-1]}"]
         self.ehlo_reply = "".join(f"{line}\r\n" for line in lines).encode()
+
+    async def quitting(self, connection: int) -> None:
+        """QUIT has come in a connection of this number; the reply to it goes out afterwards."""
 
     async def play(self, wire: Wire) -> None:
         """Serve one connection."""
