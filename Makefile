@@ -8,8 +8,9 @@ SNIFFIO := .venv/sniffio
 WITH_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED)/lib:$(CURDIR)
 # Where `.ci/servers` puts what cannot be installed.
 UNPACKED := $(or $(BATCHSEND_SERVERS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/batchsend-tests)
-# Tests wait more than they compute, and share the machine's cores.
-PYTEST := $(BIN)/pytest -n auto
+# Tests wait more than they compute, and share the machine's cores. They start the program some hundred times: where
+# nothing may be kept of a module that was read, each of them reads all of it again.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n auto
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .PHONY: help demo test test-all test-compiled test-sniffio check dist bench bench-setup docs format clean

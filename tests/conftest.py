@@ -20,6 +20,7 @@ HERE = Path(__file__).parent
 
 # How long an example takes says how busy the machine is: it is no test's business.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", settings.get_profile("untimed"), max_examples=40)
 settings.load_profile("untimed")
 
 # The tiers that `--quick` leaves out, each with the folder all of whose tests belong to it; any other test joins a tier
@@ -36,8 +37,10 @@ def pytest_asyncio_loop_factories(
     """Name the event loops on which every asynchronous test runs.
 
     A test that gains nothing from the second loop names the one that it wants:
-    ``@pytest.mark.asyncio(loop_factories=["asyncio"])``.
+    ``@pytest.mark.asyncio(loop_factories=["asyncio"])``. One that ``waits`` has both only where there is time for it.
     """
+    if config.getoption("--quick") and item.get_closest_marker("waits"):
+        return {"uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
 
 
@@ -48,6 +51,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_LEFT_OUT] = {}
+    if config.getoption("--quick"):  # before any test is collected, whose settings are those of this moment
+        settings.load_profile("quick")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,9 +71,20 @@ def room(file: Path) -> str:
     return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imports(file: Path) -> Iterator[str]:
+@cache
+def tree(file: Path) -> ast.Module:
+    """A file, parsed."""
+    return ast.parse(file.read_text())
+
+
+@cache
+def imports(file: Path) -> tuple[str, ...]:
     """The dotted names of everything that a file imports, wherever in it."""
-    for node in ast.walk(ast.parse(file.read_text())):
+    return tuple(_imports(file))
+
+
+def _imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(tree(file)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -139,9 +151,8 @@ def test_the_protocol_does_no_input_or_output(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_no_file_and_no_function_outgrows_one_thing(file: Path) -> None:
-    source = file.read_text()
-    assert source.count("\n") <= MAX_FILE
-    for node in ast.walk(ast.parse(source)):
+    assert file.read_text().count("\n") <= MAX_FILE
+    for node in ast.walk(tree(file)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             body = node.body[1:] if ast.get_docstring(node) else node.body
             if body:
@@ -164,15 +175,13 @@ def test_no_circle_of_imports_goes_through_two_packages() -> None:
 
 def test_no_class_name_is_used_twice() -> None:
     """Who reads a class's name knows which one is meant, without looking at the imports."""
-    names = Counter(
-        node.name for file in FILES for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ClassDef)
-    )
+    names = Counter(node.name for file in FILES for node in ast.walk(tree(file)) if isinstance(node, ast.ClassDef))
     assert {name for name, count in names.items() if count > 1} == NAMED_TWICE
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_each_module_says_what_is_in_it(file: Path) -> None:
-    docstring = ast.get_docstring(ast.parse(file.read_text()))
+    docstring = ast.get_docstring(tree(file))
     assert docstring is not None
     assert docstring.splitlines()[0].rstrip("`)]").endswith((".", ":")), "a whole sentence"
     assert not set("①②③④⑤") & set(docstring), "a number that nobody can look up"

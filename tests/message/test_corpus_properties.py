@@ -16,6 +16,7 @@ from batchsend.recipients import Record
 from tests.message.corpus import python_parser
 from tests.message.corpus.letter import Attached, Mailbox, shown
 from tests.message.corpus.oddities import FILENAMES, HEADER_TEXTS, TEXTS
+from tests.tools.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +49,7 @@ def folder() -> Iterator[Path]:
         yield Path(directory)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(80), deadline=None)
 @given(name=HEADER_TEXT, title=HEADER_TEXT, note=HEADER_TEXT, text=TEXT, html=TEXT, file=FILENAME, content=st.binary())
 @example(name="", title="", note="", text="", html="", file="x", content=b"")
 @example(name=" x ", title="é ", note=" é", text="\r\n\r", html="\r", file="x" * 255, content=bytes(range(256)) * 10)

@@ -12,6 +12,7 @@ from batchsend.message import bodies
 from batchsend.message.text import text_from_html
 from batchsend.recipients import Record
 from tests.message.composing import ANN, body, composer, parse
+from tests.tools.examples import examples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +53,7 @@ def test_it_is_the_same(tmp_path: Path, name: str, x: str) -> None:
     assert made == expected
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(60), deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"])), st.text(st.characters(exclude_categories=["Cs", "Cc"])))
 def test_it_is_the_same_whatever_the_values_are(tmp_path: Path, name: str, x: str) -> None:
     made, expected = text_of(tmp_path, HTML, name, x)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from batchsend.campaign import Dkim
 from batchsend.recipients import Record
 from tests.message.composing import ANN, compose, composer
+from tests.tools.examples import examples
 
 GREETING = "Grüße aus Köln, {{ name }}\n"
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from(list("\r\n\t =.\0é山")), max_size=300)
@@ -119,7 +120,7 @@ LONG = composer(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(TEXTS, TEXTS | st.none() | st.integers())
 @example("x" * 985, "")
 @example("é" * 497, "x")

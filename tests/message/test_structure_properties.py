@@ -15,6 +15,7 @@ from batchsend.errors import RecordError
 from batchsend.message.composer import Composer
 from batchsend.recipients import Record
 from tests.message.composing import shape
+from tests.tools.examples import examples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,7 +92,7 @@ def composers(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Composer, 
     ]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(name=ANYTHING, text=ANYTHING)
 @example(name="x", text="--outer--\r\n\r\n--inner\r\n")
 @example(name="secret", text="<img src='secret.png'>")

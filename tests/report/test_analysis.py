@@ -14,6 +14,7 @@ from batchsend.outcome import Outcome
 from batchsend.report import kinds
 from batchsend.report.analysis import NO_DOMAIN, analyse
 from tests.report.logs import begin, deferred, end, everything, in_doubt, invalid, outcome, rejected, report_of, write
+from tests.tools.examples import examples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,7 @@ MAKE: dict[Outcome, Any] = {
 }
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(50))
 @given(st.lists(st.tuples(st.integers(1, 30), st.sampled_from(list(MAKE)), st.integers(1, 4))))
 def test_the_last_line_of_a_record_counts(tmp_path: Path, told: list[tuple[int, Outcome, int]]) -> None:
     report = report_of(tmp_path, begin(), *(MAKE[status](record, attempt=attempt) for record, status, attempt in told))

@@ -14,6 +14,7 @@ from batchsend.errors import UsageError
 from batchsend.outcome import Outcome
 from batchsend.report.spreadsheet import defused, rows
 from tests.report.logs import begin, deferred, end, everything, in_doubt, invalid, outcome, rejected, write
+from tests.tools.examples import examples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,7 +86,7 @@ def test_control_characters_are_escaped() -> None:
     assert defused("a\x00b\x1b[31m\x85") == "a\\x00b\\x1b[31m\\x85"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(30))
 @given(st.lists(st.sampled_from([outcome, rejected, deferred, in_doubt]), max_size=30))
 def test_there_are_as_many_rows_as_records(tmp_path: Path, made: list[type[bytes]]) -> None:
     lines = [make(1 + place % 7) for place, make in enumerate(made)]

@@ -21,6 +21,7 @@ from batchsend.results.journal import Entry, Journal, JournalError, journal_path
 from batchsend.results.ledger import Ledger
 from batchsend.results.resumption import Resumption
 from tests.results.account import RUN, killed, ledger, result
+from tests.tools.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,7 +143,7 @@ def test_a_run_that_cannot_make_its_journal_leaves_the_old_one(log: Path, tmp_pa
 steps = st.lists(st.tuples(st.sampled_from(["commit", "answer", "flush"]), st.integers(1, 5)), max_size=30)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(60))
 @given(steps)
 def test_log_and_journal_together_always_know_every_commit(
     tmp_path_factory: pytest.TempPathFactory, taken: list[tuple[str, int]]

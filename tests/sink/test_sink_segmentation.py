@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from batchsend.sink import Counts, Received, SinkOptions, parse_rule
 from batchsend.sink.session import LINE_LIMIT, ServerSession
 from batchsend.sink.state import Close, Pause
+from tests.tools.examples import examples
 
 OPTIONS = SinkOptions(
     max_size=60,
@@ -92,7 +93,7 @@ def _run(pieces: list[bytes]) -> tuple[bytes, list[Received], dict[str, int]]:
     return written, messages, dataclasses.asdict(counts)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(dialogue=DIALOGUE, data=st.data())
 def test_pieces_do_not_matter(dialogue: bytes, data: st.DataObject) -> None:
     """Whole, octet by octet, and cut at random: the same replies, messages and counts.

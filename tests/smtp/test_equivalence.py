@@ -14,6 +14,7 @@ from batchsend.smtp.client import Client, State
 from batchsend.smtp.transaction import Disposition
 from tests.smtp.model_server import DROP, SILENT_ACCEPT, Decision, Habits, ModelServer
 from tests.smtp.session_driver import Drive, envelope
+from tests.tools.examples import examples
 
 Mode: TypeAlias = Literal["lockstep", "pipelining", "chunking"]
 
@@ -120,7 +121,7 @@ def test_the_outcomes_are_the_same_in_every_mode(decided: list[Decision], habits
     st.randoms(use_true_random=False),
     st.integers(min_value=2, max_value=5),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_a_session_that_ends_early_changes_only_what_was_not_decided(
     mode: Mode, decided: list[Decision], habits: Habits, random: Random, depth: int
 ) -> None:

@@ -14,6 +14,7 @@ from batchsend.smtp.transaction import Disposition, Transaction
 from tests.smtp.model_server import Decision, Habits, ModelServer
 from tests.smtp.session_driver import Drive, envelope
 from tests.smtp.test_equivalence import Mode, decisions, modes
+from tests.tools.examples import examples
 
 if TYPE_CHECKING:
     from random import Random
@@ -79,7 +80,7 @@ def drive(mode: Mode, decided: list[Decision], anomaly: Anomaly, random: Random)
 
 @modes
 @given(session=sessions(), random=st.randoms(use_true_random=False))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_one_anomaly_never_misleads_beyond_the_account(
     mode: Mode, session: tuple[list[Decision], Anomaly], random: Random
 ) -> None:
