@@ -21,6 +21,7 @@ from batchsend.delivery.pool import Pool
 from batchsend.errors import RunError
 from batchsend.loop import run
 from batchsend.message import Composer, Submission, Suppression
+from batchsend.message.verp import Verp, make_key
 from batchsend.outcome import Outcome
 from batchsend.recipients import open_records
 from batchsend.recipients.addressees import Addressees
@@ -120,11 +121,15 @@ class Batch:
             Connector(server, delivery.timeouts, context, require_tls=delivery.require_tls)
             for server in campaign.servers
         ]
+        verp = Verp(self.id, partial(make_key, campaign.results))
+        if "batch.verp" in (campaign.message.return_path or ""):
+            verp.prepare()
         self._composer = Composer(
             campaign.message,
             directory=campaign.directory,
             batch_id=self.id,
             recipient_field=campaign.recipient_field,
+            verp=verp,
         )
         self._suppression = Suppression.read(campaign.delivery.suppress, recipient_field=campaign.recipient_field)
         excluded = campaign.delivery.exclude
