@@ -14,6 +14,7 @@ from batchsend.display import one_line
 from batchsend.feedback.log import FeedbackLog, feedback_path
 from batchsend.feedback.reading import CameBack, come_back, grow_list, require_results
 from batchsend.feedback.report import FeedbackKind
+from batchsend.feedback.tying import require_results_log
 
 _WORDS: Final = {
     FeedbackKind.BOUNCED: "bounced",
@@ -59,6 +60,8 @@ def feedback(
     if suppress is not None:
         require_results(results, "--suppress")
     counts = _Counts()
+    if results is not None:
+        require_results_log(results)
     with ExitStack() as stack:
         log = None if results is None else stack.enter_context(FeedbackLog(feedback_path(results)))
         for found in come_back(sources, results=results, keep=keep):

@@ -69,6 +69,17 @@ def tie(reports: Sequence[FeedbackReport], results: Path) -> list[Tie]:
     return [index.tie(report, key) for report in reports]
 
 
+def require_results_log(results: Path) -> None:
+    """Refuse what is no results log, before anything is made beside it.
+
+    Raises:
+        UsageError: It cannot be opened, or is not the results log of a run.
+        RunError: It cannot be read.
+    """
+    with opened(results) as file:
+        next(iter(LogReader(results, file, SentLine)), None)
+
+
 class _Index:
     """What a results log says of the records that reports may be about.
 
