@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from batchsend.message.field_use import FieldUse
     from batchsend.message.proof import Proof
     from batchsend.message.template import Template
+    from batchsend.message.verp import Verp
     from batchsend.recipients import Record
 
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
@@ -38,8 +39,8 @@ _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/
 class Composer:
     """Makes a submission of each record.
 
-    A record's fields are the templates' variables. ``batch.id`` and ``batch.record`` are there too; a field called
-    ``batch`` is hidden by them. Its header is pure ASCII, an address with a local part in another script
+    A record's fields are the templates' variables. ``batch.id``, ``batch.record`` and ``batch.verp`` are there too; a
+    field called ``batch`` is hidden by them. Its header is pure ASCII, an address with a local part in another script
     excepted: that needs SMTPUTF8 (RFC 6531).
 
     Args:
@@ -48,6 +49,7 @@ class Composer:
         batch_id: The run's identifier, part of each Message-ID; a dot-atom of at most 64 characters.
         recipient_field: The field that holds a record's address; None to find it by its name.
         proof: What makes tests of the messages; None for the messages themselves.
+        verp: What signs their return paths; None where they are only looked at.
 
     Raises:
         UsageError: A template, header, file or address of the campaign is wrong; the message names the key.
@@ -62,10 +64,12 @@ class Composer:
         batch_id: str,
         recipient_field: str | None = None,
         proof: Proof | None = None,
+        verp: Verp | None = None,
     ) -> None:
         if len(batch_id) > 64 or not _DOT_ATOM.fullmatch(batch_id):
             raise ValueError(f"batch_id {batch_id!r} cannot be part of a Message-ID")
         self._batch_id = batch_id
+        self._verp = verp
         self._recipient_field = recipient_field
         # Relays may make quoted-printable of octets above 127, which a signature does not outlive (RFC 6376 §5.3).
         eight_bit = message.encoding == "auto" and not message.dkim
@@ -127,7 +131,7 @@ class Composer:
         recipient = cleaned(given)
         # A template that shows the address, as To does, shows the one that is written to.
         fields = record.fields if recipient == given else {**record.fields, name: recipient}
-        variables = self._templates.variables(fields, Batch(self._batch_id, record.number))
+        variables = self._templates.variables(fields, Batch(self._batch_id, record.number, self._verp))
         from_field, sender = self._from.with_address(variables)
         if self._signer is not None:
             self._signer.require_alignment(sender)

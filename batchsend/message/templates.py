@@ -19,6 +19,7 @@ from batchsend.message.images import FILTER, Images
 from batchsend.message.marks import with_sheets_that_are_no_comments
 from batchsend.message.plain_template import filling
 from batchsend.message.template import StructuredTemplate, Template
+from batchsend.message.verp import Verp, throwaway_key
 from batchsend.recipients.columns import template_variables
 
 if TYPE_CHECKING:
@@ -57,6 +58,14 @@ class Batch(Struct, frozen=True):
 
     id: str
     record: int
+    # A template does not get at a name that begins with an underscore (jinja2.sandbox).
+    _verp: Verp | None = None
+
+    @property
+    def verp(self) -> str:
+        """What signs a return path: see `verp`. A message that is only looked at gets one that is worth nothing."""
+        verp = Verp(self.id, throwaway_key) if self._verp is None else self._verp
+        return verp.token(self.record)
 
 
 class Templates:
@@ -153,7 +162,9 @@ class Templates:
             raise UsageError(f"{where}: the template is nested too deeply", remedy="Flatten it.") from error
         template.globals = {}  # every record's variables hold them; Jinja2 would list them anew for each rendering
         short = filling(tree, escaped=bool(environment.autoescape))
-        if short is None or not {"batch", "batch.id", "batch.record", *self._globals}.isdisjoint(short.names):
+        if short is None or not {"batch", "batch.id", "batch.record", "batch.verp", *self._globals}.isdisjoint(
+            short.names
+        ):
             self._beyond_fields = True
         else:
             self._names.update(short.names)

@@ -11,6 +11,7 @@ from batchsend.errors import RecordError, RunError, UsageError
 from batchsend.recipients.bounces import is_hard_bounce
 from batchsend.recipients.columns import AmbiguousColumnsError, find_address_column, listed, means_address
 from batchsend.recipients.entries import DOMAIN, comparable, entries
+from batchsend.recipients.feedback import feedback_lines, is_feedback, suppressed
 from batchsend.recipients.kinds import WORKBOOKS, is_results_log, refuse_other_kinds
 from batchsend.recipients.lines import Lines, TooLong
 from batchsend.recipients.reader import open_records
@@ -122,6 +123,9 @@ def _entries(given: SuppressionList, recipient_field: str | None) -> Iterator[st
     if is_results_log(start):
         source.close()
         return _hard_bounces(file)
+    if is_feedback(file.name, start):
+        source.close()
+        return _fed_back(file)
     if suffix == ".jsonl" or start.lstrip()[:1] in (b"{", b"["):
         source.close()
         return _table(given, "jsonl", recipient_field)
@@ -239,6 +243,11 @@ def _parsed(text: str, place: str) -> list[str]:
         return entries(text)
     except RecordError as error:
         raise UsageError(f"{place}: {error.message}", remedy=_REMEDY) from None
+
+
+def _fed_back(file: Path) -> Iterator[str]:
+    """Whom a feedback log suppresses."""
+    return (address for address, _ in suppressed(feedback_lines(file)))
 
 
 def _hard_bounces(file: Path) -> Iterator[str]:

@@ -22,6 +22,7 @@ from batchsend.errors import RunError
 from batchsend.loop import run
 from batchsend.message import Composer, Submission, Suppression
 from batchsend.message.condition import Condition
+from batchsend.message.verp import Verp, make_key
 from batchsend.outcome import Outcome
 from batchsend.recipients import RecordReader, open_recipients
 from batchsend.recipients.addressees import Addressees
@@ -127,11 +128,15 @@ class Batch:
             Connector(server, delivery.timeouts, context, require_tls=delivery.require_tls, trace=trace)
             for server in campaign.servers
         ]
+        verp = Verp(self.id, partial(make_key, campaign.results))
+        if "batch.verp" in (campaign.message.return_path or ""):
+            verp.prepare()
         self._composer = Composer(
             campaign.message,
             directory=campaign.directory,
             batch_id=self.id,
             recipient_field=campaign.recipient_field,
+            verp=verp,
         )
         self._suppression = Suppression.read(campaign.delivery.suppress, recipient_field=campaign.recipient_field)
         excluded = campaign.delivery.exclude
