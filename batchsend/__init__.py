@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from batchsend.version import __version__
 
 if TYPE_CHECKING:
-    from batchsend.campaign import Campaign, Delivery, Message, Rate, Server, Timeouts, load
-    from batchsend.delivery.sender import Sender
+    from batchsend.campaign import Campaign, Delivery, Duration, Message, Rate, Secret, Server, Timeouts, load
+    from batchsend.delivery.sender import Sender, UnfinishedError
     from batchsend.errors import BatchsendError, RecordError, RecordErrorKind, RunError, SessionError, UsageError
     from batchsend.message import Envelope, Submission
     from batchsend.outcome import DeliveryResult, Outcome, Stage
@@ -23,6 +23,7 @@ __all__ = [
     "Choice",
     "Delivery",
     "DeliveryResult",
+    "Duration",
     "Envelope",
     "Message",
     "Outcome",
@@ -31,6 +32,7 @@ __all__ = [
     "RecordErrorKind",
     "Resumption",
     "RunError",
+    "Secret",
     "Sender",
     "Server",
     "SessionError",
@@ -38,6 +40,7 @@ __all__ = [
     "Submission",
     "Summary",
     "Timeouts",
+    "UnfinishedError",
     "UsageError",
     "__version__",
     "load",
@@ -46,8 +49,10 @@ __all__ = [
 
 _HOMES = {
     "batchsend.run.batch": ("Batch", "send"),
-    "batchsend.campaign": ("Campaign", "Delivery", "Message", "Rate", "Server", "Timeouts", "load"),
-    "batchsend.delivery.sender": ("Sender",),
+    "batchsend.campaign": (
+        *("Campaign", "Delivery", "Duration", "Message", "Rate", "Secret", "Server", "Timeouts", "load"),
+    ),
+    "batchsend.delivery.sender": ("Sender", "UnfinishedError"),
     "batchsend.errors": ("BatchsendError", "RecordError", "RecordErrorKind", "RunError", "SessionError", "UsageError"),
     "batchsend.message": ("Envelope", "Submission"),
     "batchsend.outcome": ("DeliveryResult", "Outcome", "Stage"),
