@@ -7,6 +7,7 @@ from batchsend.version import __version__
 
 if TYPE_CHECKING:
     from batchsend.campaign import Campaign, Delivery, Duration, Message, Rate, Secret, Server, Timeouts, load
+    from batchsend.delivery.blocking import SyncSender
     from batchsend.delivery.sender import Sender, UnfinishedError
     from batchsend.errors import BatchsendError, RecordError, RecordErrorKind, RunError, SessionError, UsageError
     from batchsend.message import Envelope, Submission
@@ -39,6 +40,7 @@ __all__ = [
     "Stage",
     "Submission",
     "Summary",
+    "SyncSender",
     "Timeouts",
     "UnfinishedError",
     "UsageError",
@@ -52,6 +54,7 @@ _HOMES = {
     "batchsend.campaign": (
         *("Campaign", "Delivery", "Duration", "Message", "Rate", "Secret", "Server", "Timeouts", "load"),
     ),
+    "batchsend.delivery.blocking": ("SyncSender",),
     "batchsend.delivery.sender": ("Sender", "UnfinishedError"),
     "batchsend.errors": ("BatchsendError", "RecordError", "RecordErrorKind", "RunError", "SessionError", "UsageError"),
     "batchsend.message": ("Envelope", "Submission"),

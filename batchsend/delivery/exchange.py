@@ -7,6 +7,7 @@ place: it waits with its caller's `Call`, is under way in the pool, or has its r
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -87,7 +88,6 @@ class Exchange:
         unclaimed: Told each result that no caller waits for any more.
 
     Attributes:
-        unclaimed: As given.
         work: Signalled when there is something to take.
         idle: Signalled when nothing waits and nothing is under way.
     """
@@ -95,7 +95,7 @@ class Exchange:
     def __init__(self, unclaimed: Callable[[DeliveryResult], None]) -> None:
         self.work = Signal()
         self.idle = Signal()
-        self.unclaimed = unclaimed
+        self._unclaimed = unclaimed
         self._numbers = 0
         self._turns: deque[Call] = deque()  # callers with something waiting
         self._under_way: dict[int, _Origin] = {}
@@ -123,6 +123,14 @@ class Exchange:
         """Tell a caller of a message that was never offered."""
         self._numbers += 1
         self._tell(call, Told(self._numbers, result))
+
+    def unclaimed(self, result: DeliveryResult) -> None:
+        """Say of a result that nobody waits for it. What the program's own function raises must not reach a session."""
+        try:
+            self._unclaimed(result)
+        except Exception as error:  # reported where a loop reports what its callbacks raise
+            context = {"message": f"unclaimed failed for the result {result!r}", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
 
     def leave(self, call: Call) -> None:
         """A caller goes: what waits is not sent, and what it has not heard is unclaimed."""

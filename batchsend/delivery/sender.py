@@ -107,6 +107,10 @@ class Sender:
         outcome = f"{result.status.label}: {result.reason}" if result.reason else result.status.label
         self._notice(f"nobody waits for this result: {result.recipient}, message {result.message_id}: {outcome}")
 
+    def unclaimed(self, result: DeliveryResult) -> None:
+        """Say of a result that nobody waits for it, for whoever has taken it and cannot pass it on."""
+        self._exchange.unclaimed(result)
+
     # --- open and closed ----------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
@@ -306,7 +310,7 @@ class Sender:
             Exception: What the iterable of messages raises, once what it gave before has its results.
         """
         self._require_open()
-        return self._stream(_iterable(messages))
+        return self._stream(iterable(messages))
 
     async def send_all(self, messages: Iterable[Sendable] | AsyncIterable[Sendable]) -> list[DeliveryResult]:
         """Send, and return all outcomes at once, in the order of the messages.
@@ -326,7 +330,7 @@ class Sender:
             Exception: As `send`.
         """
         self._require_open()
-        call, feed = self._begin(_iterable(messages))
+        call, feed = self._begin(iterable(messages))
         known: dict[int, DeliveryResult] = {}
         try:
             while (told := await self._hear(call, feed)) is not None:
@@ -335,7 +339,7 @@ class Sender:
             raise _unfinished(error, [known[number] for number in sorted(known)]) from error
         except BaseException:
             for result in known.values():
-                self._exchange.unclaimed(result)
+                self.unclaimed(result)
             raise
         finally:
             self._leave(call, feed)
@@ -463,7 +467,7 @@ def _unfinished(error: Exception | None, known: Iterable[DeliveryResult]) -> Exc
     return error or _closed()
 
 
-def _iterable(messages: _Messages) -> _Messages:
+def iterable(messages: _Messages) -> _Messages:
     """Refuse what cannot be a number of messages; a message itself could be gone through, by its headers.
 
     Raises:
