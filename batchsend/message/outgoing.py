@@ -94,22 +94,33 @@ def _header_recipients(message: Message[Any, Any], prefix: str) -> list[str]:
 
 
 def _addresses(message: Message[Any, Any], name: str) -> Iterator[str]:
-    """The addresses in all fields of a name.
+    """The addresses in all fields of a name."""
+    for value in message.get_all(name, []):
+        yield from addresses(value, f"header {name}")
+
+
+def addresses(value: object, where: str) -> list[str]:
+    """The addresses in a header's value (RFC 5322 §3.4), without their names.
+
+    Args:
+        value: A text, or a header of either kind of message.
+        where: What it is, as the error names it.
 
     Raises:
-        RecordError: One of the fields is not a list of addresses: what it was meant to be cannot be guessed.
+        RecordError: It is not a list of addresses: what it was meant to be is not guessed.
     """
-    for value in message.get_all(name, []):
-        # A header of the older kind is parsed before its encoded words are decoded: a comma in a name stays there.
-        field = value if hasattr(value, "addresses") else default.header_factory(name, _raw(value))
-        if wrong := next((defect for defect in field.defects if isinstance(defect, InvalidHeaderDefect)), None):
-            raise RecordError(f"header {name} {str(value)!r} is not a list of addresses: {wrong}")
-        for address in field.addresses:
-            yield address.addr_spec
-
-
-def _raw(value: object) -> str:
-    return value.encode() if isinstance(value, Header) else str(value)
+    field: Any = value
+    if not hasattr(value, "addresses"):
+        # An older header is parsed before its encoded words are decoded: a comma in a name stays there.
+        text = value.encode() if isinstance(value, Header) else str(value)
+        try:
+            field = default.header_factory("To", text)
+        except (MessageError, ValueError, LookupError) as error:  # the parser stumbles over "@" by an IndexError
+            raise RecordError(f"{where} {text!r} is not a list of addresses") from error
+    wrong = next((defect for defect in field.defects if isinstance(defect, InvalidHeaderDefect)), None)
+    if wrong is not None:
+        raise RecordError(f"{where} {str(value)!r} is not a list of addresses: {wrong}")
+    return [address.addr_spec for address in field.addresses]
 
 
 def _listed(recipients: str | Iterable[str]) -> list[str]:

@@ -102,6 +102,7 @@ def test_or_it_is_given() -> None:
         ({"To": "undisclosed-recipients:;"}, "no recipient"),
         ({"To": "a@b@example.com"}, "To"),
         ({"To": "nobody"}, "To"),
+        ({"To": "a@example.com <b@example.com>"}, "To"),
         ({"To": "a@example.com, b@example..com"}, "To"),
         ({"From": "", "To": "a@example.com"}, "no sender"),
         ({"From": "shop", "To": "a@example.com"}, "From"),
