@@ -44,7 +44,8 @@ MAY_IMPORT = {
     "scaffold": {*VOCABULARY, "recipients", "message"},
     **{stage: {*VOCABULARY, *STAGES[:place]} for place, stage in enumerate(STAGES)},
 }
-MAY_IMPORT["delivery"].add("smtp")
+MAY_IMPORT["delivery"] |= {"smtp", "loop"}
+MAY_IMPORT["django"] = {*VOCABULARY, "message", "delivery"}
 # A list may come as a results log: recipients/ reads it as everything else does, and results/ knows nobody.
 MAY_IMPORT["results"] = set(VOCABULARY)
 MAY_IMPORT["recipients"].add("results")

@@ -31,7 +31,8 @@ def test_the_package_can_be_asked_for_help() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_public_name_has_a_signature_and_hints_that_can_be_resolved(name: str) -> None:
     found = getattr(batchsend, name)
-    inspect.signature(found)
+    if not (inspect.isclass(found) and issubclass(found, str | float)):  # a text or number says nothing of its own
+        inspect.signature(found)
     typing.get_type_hints(found)
     if inspect.isclass(found):
         methods = inspect.getmembers(found, inspect.isfunction)
