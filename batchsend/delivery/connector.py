@@ -20,6 +20,7 @@ from batchsend.delivery.connect_failure import (
     closed,
     diagnose,
     no_require_tls,
+    not_connected,
     not_loopback,
     unreachable,
     unresolved,
@@ -197,8 +198,7 @@ class Connector:
             self._avoid(*(address[4] for address in addresses))
             raise self._failure(unreachable([f"no answer within {self._timeouts.connect}"])) from None
         except OSError as error:
-            what = os.strerror(error.errno) if error.errno else str(error)
-            raise self._failure(unreachable([what])) from None
+            raise self._failure(not_connected(error)) from None
         if self._credentials and self.server.tls == "none" and not is_loopback(connection.getpeername()[0]):
             # A name may say "localhost" and mean another machine.
             connection.close()
