@@ -21,6 +21,7 @@ from batchsend.delivery.connect_failure import (
     closed,
     diagnose,
     no_require_tls,
+    not_connected,
     not_loopback,
     unreachable,
     unresolved,
@@ -229,8 +230,7 @@ class Connector:
             self._avoid(*(address[4] for address in addresses))
             raise self._no_connection(unreachable([f"no answer within {self._timeouts.connect}"])) from None
         except OSError as error:
-            what = os.strerror(error.errno) if error.errno else str(error)
-            raise self._no_connection(unreachable([what])) from None
+            raise self._no_connection(not_connected(error)) from None
         try:
             place: _Place = connection.getpeername()
         except OSError:  # it was reset at once, which the socket says only when it is asked

@@ -429,7 +429,7 @@ class Slots:
             return
         relay.back_off(now)
         # Where nobody is served, nobody is one too many.
-        if self._live and relay.limits.connection_refused(others, now):
+        if self._live and relay.limits.connection_refused(others, now, local=failure.local):
             self._notice_once(f"{error.message}; going on with {others} session{'s' if others > 1 else ''}")
         elif not others:
             relay.unreached = reason
