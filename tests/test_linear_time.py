@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batchsend.check.dkim import read_tags
 from batchsend.check.finding import Severity
 from batchsend.check.gathering import Gathering
 from batchsend.check.html import Html
 from batchsend.check.markup import Markup
-from batchsend.check.tags import read_tags
 from batchsend.display import visible
 from batchsend.errors import RecordError, UsageError, without_values
 from batchsend.message.attachments import AttachmentFiles, check_media_type

@@ -11,6 +11,7 @@ from typing import Self
 import anyio
 
 from batchsend.campaign import Delivery, Server, check_objects
+from batchsend.delivery.account import NullAccount
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.delivery.signal import Signal
@@ -33,7 +34,7 @@ class _Fed:
         self.error: Exception | None = None  # of the caller's own iterable
 
 
-class Sender:
+class Sender(NullAccount):
     """A pool of sessions that stays open between sends. An async context manager.
 
     ::
@@ -183,16 +184,7 @@ class Sender:
 
     # --- what the pool says -------------------------------------------------------------------------------------------
 
-    def commit(self, submission: Submission, release: Callable[[bool], None]) -> bool:
-        """A sender keeps no account on disk: the octets may leave."""
-        del submission, release
-        return True
-
-    def withdraw(self, submission: Submission) -> None:
-        """A message goes back into the pool; the caller is told of its outcome."""
-
-    def retry(self, submission: Submission, result: DeliveryResult) -> None:
-        """A message goes back into the pool; the caller is told of its outcome."""
+    # What goes back into the pool is nothing to tell of: the caller is told of its outcome.
 
     def settle(self, submission: Submission, result: DeliveryResult) -> None:
         """Keep a result for whoever asks for the next one."""

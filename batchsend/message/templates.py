@@ -45,7 +45,7 @@ _ESCAPED_FILTERS = frozenset(
 )
 
 
-class Batch(Struct, frozen=True):
+class TemplateBatch(Struct, frozen=True):
     """What templates see as ``batch``.
 
     Attributes:
@@ -119,7 +119,7 @@ class Templates:
             filtered.name not in _ESCAPED_FILTERS for filtered in tree.find_all(nodes.Filter)
         )
 
-    def variables(self, fields: Mapping[str, Any], batch: Batch) -> dict[str, Any]:
+    def variables(self, fields: Mapping[str, Any], batch: TemplateBatch) -> dict[str, Any]:
         """What the templates of one record see: its fields, and ``batch``, which wins over a field of that name."""
         if not self._beyond_fields and isinstance(fields, dict):
             return fields
