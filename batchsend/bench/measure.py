@@ -10,6 +10,7 @@ import anyio
 import msgspec
 
 from batchsend.bench.measurement import Measurement
+from batchsend.delivery.account import NullAccount
 from batchsend.delivery.pool import Pool
 from batchsend.errors import RunError
 
@@ -29,7 +30,7 @@ LONGEST_SECONDS = 60.0
 """After so long a point is over, whatever is left of its messages: a server may ask for a much slower pace."""
 
 
-class PointRun:
+class PointRun(NullAccount):
     """Sends a point's messages, as many as it has sessions to open these first; then the clock starts.
 
     Args:
@@ -99,16 +100,7 @@ class PointRun:
         self.measurement.cut_short = f"ended after {LONGEST_SECONDS:g} s"
         self._pool.stop()
 
-    def commit(self, submission: Submission, release: Callable[[bool], None]) -> bool:
-        """Nothing is kept: it may go."""
-        del submission, release
-        return True
-
-    def withdraw(self, submission: Submission) -> None:
-        """Nothing was kept."""
-
-    def retry(self, submission: Submission, result: DeliveryResult) -> None:
-        """A refusal of the relay's: the pool's notices and what is learned tell of it."""
+    # Refusals of the relay's: the pool's notices and what is learned tell of them.
 
     def settle(self, submission: Submission, result: DeliveryResult) -> None:
         """Count a result, and time it once the clock has started."""

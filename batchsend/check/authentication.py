@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class State(StrEnum):
+class Compliance(StrEnum):
     """Whether a requirement is met."""
 
     MET = "met"
@@ -26,22 +26,22 @@ class Authentication:
         dkim_aligned: The domain that signs aligns with From.
     """
 
-    spf: State = State.UNKNOWN
-    dkim: State = State.UNKNOWN
-    dmarc: State = State.UNKNOWN
-    spf_aligned: State = State.UNKNOWN
-    dkim_aligned: State = State.UNKNOWN
+    spf: Compliance = Compliance.UNKNOWN
+    dkim: Compliance = Compliance.UNKNOWN
+    dmarc: Compliance = Compliance.UNKNOWN
+    spf_aligned: Compliance = Compliance.UNKNOWN
+    dkim_aligned: Compliance = Compliance.UNKNOWN
 
     @property
-    def aligned(self) -> State:
+    def aligned(self) -> Compliance:
         """DMARC can pass by one of the two (RFC 7489 §4.2)."""
         ways = (_both(self.spf, self.spf_aligned), _both(self.dkim, self.dkim_aligned))
-        if State.MET in ways:
-            return State.MET
-        return State.UNKNOWN if State.UNKNOWN in ways else State.UNMET
+        if Compliance.MET in ways:
+            return Compliance.MET
+        return Compliance.UNKNOWN if Compliance.UNKNOWN in ways else Compliance.UNMET
 
 
-def _both(one: State, other: State) -> State:
-    if State.UNMET in (one, other):
-        return State.UNMET
-    return State.MET if one is other is State.MET else State.UNKNOWN
+def _both(one: Compliance, other: Compliance) -> Compliance:
+    if Compliance.UNMET in (one, other):
+        return Compliance.UNMET
+    return Compliance.MET if one is other is Compliance.MET else Compliance.UNKNOWN

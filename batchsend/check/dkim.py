@@ -6,8 +6,7 @@ import base64
 import binascii
 from typing import TYPE_CHECKING, Final
 
-from batchsend.check.authentication import State
-from batchsend.check.tags import read_tags
+from batchsend.check.authentication import Compliance
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -22,7 +21,7 @@ _ED25519_OCTETS: Final = 32
 
 async def check_key(
     domain: str, selector: str, lookup: Lookup, section: Section, *, expected: str | None = None
-) -> State:
+) -> Compliance:
     """Look at the public key of one selector.
 
     Args:
@@ -48,30 +47,30 @@ async def check_key(
         section.warning(
             "dkim-missing", "there is no DKIM key: signatures cannot be verified", where=where, remedy=remedy
         )
-        return State.UNMET
+        return Compliance.UNMET
     if len(records) > 1:
         what = f"there are {len(records)} records, and receivers take one of them, or none (RFC 6376 §3.6.2.2)"
         section.warning("dkim-several", what, where=where, remedy="leave one")
-        return State.UNMET
+        return Compliance.UNMET
     tags = read_tags(records[0])
     if tags is None or "p" not in tags or tags.get("v", "DKIM1") != "DKIM1":
         what = "the DKIM record cannot be read: receivers ignore it"
         section.warning("dkim-syntax", what, where=where, remedy=remedy)
-        return State.UNMET
+        return Compliance.UNMET
     if "y" in tags.get("t", "").split(":"):
         what = "the key is marked as a test (t=y): some receivers treat its messages as unsigned"
         section.note("dkim-testing", what, where=where, remedy="take t=y out when you are done")
     if not _look_at_key(tags, section, where, remedy):
-        return State.UNMET
+        return Compliance.UNMET
     wanted = None if expected is None else read_tags(expected)
     if wanted is not None and _squeezed(wanted["p"]) != _squeezed(tags["p"]):
         what = "the key is another than the one the campaign signs with: every signature fails"
         section.warning("dkim-differs", what, where=where, remedy=remedy)
-        return State.UNMET
-    return State.MET
+        return Compliance.UNMET
+    return Compliance.MET
 
 
-async def look_for_any_key(domain: str, lookup: Lookup, section: Section) -> State:
+async def look_for_any_key(domain: str, lookup: Lookup, section: Section) -> Compliance:
     """Find out what can be known where no selector is: that there cannot be a key.
 
     Raises:
@@ -85,14 +84,14 @@ async def look_for_any_key(domain: str, lookup: Lookup, section: Section) -> Sta
             where=f"TXT {name}",
             remedy="name it by --dkim-selector to have it looked at",
         )
-        return State.UNKNOWN
+        return Compliance.UNKNOWN
     section.warning(
         "dkim-none",
         "there is no DKIM key at all: messages are unsigned, or signed for another domain",
         where=f"TXT {name}",
         remedy="have your relay sign for this domain, and publish the key that it gives you",
     )
-    return State.UNMET
+    return Compliance.UNMET
 
 
 def _look_at_key(tags: dict[str, str], section: Section, where: str, remedy: str) -> bool:
@@ -145,3 +144,19 @@ def _rsa(octets: bytes) -> RSAPublicKey:
 def _squeezed(text: str) -> str:
     """Base64 without the white space that may stand in it (RFC 6376 §3.2)."""
     return "".join(text.split())
+
+
+def read_tags(text: str) -> dict[str, str] | None:
+    """The tags of a tag=value list and their values, in order (RFC 6376 §3.2; DMARC policies are such lists, too).
+
+    None where it is no such list, or a tag stands in it twice. White space around names and values is taken off; a name
+    is kept as it is, because case counts.
+    """
+    tags: dict[str, str] = {}
+    for part in text.rstrip().removesuffix(";").split(";"):
+        name, equals, value = part.partition("=")
+        name = name.strip()
+        if not equals or not name.isidentifier() or name in tags:
+            return None
+        tags[name] = value.strip()
+    return tags

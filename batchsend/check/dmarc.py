@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from batchsend.check.authentication import State
+from batchsend.check.authentication import Compliance
+from batchsend.check.dkim import read_tags
 from batchsend.check.domains import align, organisational
 from batchsend.check.lookup import UnansweredError
-from batchsend.check.tags import read_tags
 
 if TYPE_CHECKING:
     from batchsend.check.finding import Section
@@ -28,7 +28,7 @@ class Policy(NamedTuple):
     strict_dkim: bool = False
 
 
-async def check_dmarc(domain: str, lookup: Lookup, section: Section) -> tuple[State, Policy]:
+async def check_dmarc(domain: str, lookup: Lookup, section: Section) -> tuple[Compliance, Policy]:
     """Look at the policy that holds for a domain: its own, or its organisational domain's (RFC 7489 §6.6.3).
 
     Receivers that walk up the tree (RFC 9989) come to the same, where no domain in between has a policy.
@@ -50,7 +50,7 @@ async def check_dmarc(domain: str, lookup: Lookup, section: Section) -> tuple[St
         if len(records) > 1:
             what = f"{len(records)} DMARC records: receivers ignore all of them"
             section.warning("dmarc-several", what, where=f"TXT {name}", remedy="leave one")
-            return State.UNMET, Policy()
+            return Compliance.UNMET, Policy()
         if records:
             section.facts["DMARC"] = f"{records[0]} (at {name})"
             return await _judge(domain, holder, records[0], lookup, section)
@@ -61,17 +61,17 @@ async def check_dmarc(domain: str, lookup: Lookup, section: Section) -> tuple[St
         where=f"TXT {name}",
         remedy=f'publish at {name}: "v=DMARC1; p=none; rua=mailto:dmarc-reports@{organisational(domain)}"',
     )
-    return State.UNMET, Policy()
+    return Compliance.UNMET, Policy()
 
 
-async def _judge(domain: str, holder: str, record: str, lookup: Lookup, section: Section) -> tuple[State, Policy]:
+async def _judge(domain: str, holder: str, record: str, lookup: Lookup, section: Section) -> tuple[Compliance, Policy]:
     where = f"TXT _dmarc.{holder}"
     tags = read_tags(record)
     asked = None if tags is None else tags.get("p", "none" if "rua" in tags else None)
     if tags is None or asked not in _POLICIES:
         what = f"the DMARC record cannot be read: p= is to be one of {', '.join(_POLICIES)}"
         section.warning("dmarc-syntax", what, where=where, remedy='write it as "v=DMARC1; p=none; rua=mailto:…"')
-        return State.UNMET, Policy()
+        return Compliance.UNMET, Policy()
     asked = tags.get("sp", asked) if holder != domain else asked
     if asked == "none":
         section.note(
@@ -90,7 +90,7 @@ async def _judge(domain: str, holder: str, record: str, lookup: Lookup, section:
         )
     for uri in reports:
         await _check_report(holder, uri, lookup, section)
-    return State.MET, Policy(tags.get("aspf") == "s", tags.get("adkim") == "s")
+    return Compliance.MET, Policy(tags.get("aspf") == "s", tags.get("adkim") == "s")
 
 
 async def _check_report(holder: str, uri: str, lookup: Lookup, section: Section) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from batchsend.campaign import is_loopback
-from batchsend.check.authentication import Authentication, State
+from batchsend.check.authentication import Authentication, Compliance
 from batchsend.check.finding import Section
 from batchsend.check.lookup import Lookup
 from batchsend.check.message import Seen
@@ -110,6 +110,6 @@ class Inspection:
         return signings
 
 
-def _tls(campaign: Campaign) -> State:
+def _tls(campaign: Campaign) -> Compliance:
     in_the_clear = any(server.tls == "none" and not is_loopback(server.host) for server in campaign.servers)
-    return State.UNMET if in_the_clear else State.MET
+    return Compliance.UNMET if in_the_clear else Compliance.MET

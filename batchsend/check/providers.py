@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from batchsend.check.authentication import Authentication, State
+from batchsend.check.authentication import Authentication, Compliance
 from batchsend.check.finding import Section, Severity
 from batchsend.check.message import BULK
 
@@ -32,7 +32,7 @@ class Requirement(NamedTuple):
     """
 
     name: str
-    state: State
+    state: Compliance
     asked_by: str
     remedy: str
 
@@ -49,7 +49,7 @@ def provider_of(domain: str) -> str | None:
     return _DOMAINS.get(domain) or national
 
 
-def requirements(authentication: Authentication, seen: Seen, tls: State) -> list[Requirement]:
+def requirements(authentication: Authentication, seen: Seen, tls: Compliance) -> list[Requirement]:
     """What is asked of senders of 5,000 messages a day and more, and whether it is met.
 
     Gmail's and Yahoo's since February 2024, Outlook.com's since May 2025. What depends on the relay's addresses (their
@@ -61,7 +61,7 @@ def requirements(authentication: Authentication, seen: Seen, tls: State) -> list
         tls: Whether messages go to the relay by TLS.
     """
     everyone = "Gmail, Yahoo, Outlook.com"
-    one_click = State.MET if seen.one_click else State.UNMET
+    one_click = Compliance.MET if seen.one_click else Compliance.UNMET
     return [
         Requirement("SPF", authentication.spf, everyone, "publish an SPF record for the return path's domain"),
         Requirement("DKIM", authentication.dkim, everyone, "have messages signed for the domain of From"),
@@ -87,7 +87,7 @@ def judge(asked: list[Requirement], ready: int) -> Section:
     section.facts |= {
         requirement.name: f"{requirement.state.value}; asked for by {requirement.asked_by}" for requirement in asked
     }
-    unmet = [requirement for requirement in asked if requirement.state is State.UNMET]
+    unmet = [requirement for requirement in asked if requirement.state is Compliance.UNMET]
     if unmet:
         section.add(
             "provider-requirements",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
-from batchsend.check.authentication import Authentication, State
+from batchsend.check.authentication import Authentication, Compliance
 from batchsend.check.dkim import check_key, look_for_any_key
 from batchsend.check.dmarc import Policy, check_dmarc
 from batchsend.check.domains import align, is_registrable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-_ORDER: Final = [State.UNMET, State.UNKNOWN, State.MET]
+_ORDER: Final = [Compliance.UNMET, Compliance.UNKNOWN, Compliance.MET]
 
 
 class Signing(NamedTuple):
@@ -79,9 +79,15 @@ class SenderCheck:
             section.error(
                 "from-missing", what, where="[message] from", remedy="fix the address, or register the domain"
             )
-            return Authentication(State.UNMET, State.UNMET, State.UNMET, State.UNMET, State.UNMET)
+            return Authentication(
+                Compliance.UNMET,
+                Compliance.UNMET,
+                Compliance.UNMET,
+                Compliance.UNMET,
+                Compliance.UNMET,
+            )
         dmarc, policy = await self._answered(
-            check_dmarc(domain, self._lookup, section), section, (State.UNKNOWN, Policy())
+            check_dmarc(domain, self._lookup, section), section, (Compliance.UNKNOWN, Policy())
         )
         authentication.dmarc = dmarc
         await self._look_at_return_path(domain, policy, section, authentication)
@@ -101,7 +107,7 @@ class SenderCheck:
     ) -> None:
         # Without a return path SPF is about the name in the relay's EHLO (RFC 7208 §2.4), which is not ours to know.
         for returning in self._seen.return_domains:
-            spf = await self._answered(check_spf(returning, self._lookup, section), section, State.UNKNOWN)
+            spf = await self._answered(check_spf(returning, self._lookup, section), section, Compliance.UNKNOWN)
             aligned = align(returning, domain, strict=policy.strict_spf)
             if not aligned and align(returning, domain):
                 section.warning(
@@ -113,7 +119,7 @@ class SenderCheck:
             # What holds for the messages holds for those of every return path.
             first = returning == self._seen.return_domains[0]
             authentication.spf = _worse(authentication.spf, spf, first=first)
-            alignment = State.MET if aligned else State.UNMET
+            alignment = Compliance.MET if aligned else Compliance.UNMET
             authentication.spf_aligned = _worse(authentication.spf_aligned, alignment, first=first)
             if returning != domain:
                 await self._answered(check_mx(returning, "the return path", self._lookup, section), section, None)
@@ -123,19 +129,19 @@ class SenderCheck:
     ) -> None:
         if not self._signings:
             any_key = look_for_any_key(domain, self._lookup, section)
-            authentication.dkim = await self._answered(any_key, section, State.UNKNOWN)
+            authentication.dkim = await self._answered(any_key, section, Compliance.UNKNOWN)
             return
         states = [
             await self._answered(
                 check_key(signing.domain, signing.selector, self._lookup, section, expected=signing.record),
                 section,
-                State.UNKNOWN,
+                Compliance.UNKNOWN,
             )
             for signing in self._signings
         ]
         authentication.dkim = max(states, key=_ORDER.index)  # one signature that verifies is enough
         aligned = any(align(signing.domain, domain, strict=policy.strict_dkim) for signing in self._signings)
-        authentication.dkim_aligned = State.MET if aligned else State.UNMET
+        authentication.dkim_aligned = Compliance.MET if aligned else Compliance.UNMET
         if not aligned:
             section.warning(
                 "dkim-alignment",
@@ -155,7 +161,7 @@ class SenderCheck:
             return otherwise
 
 
-def _worse(one: State, other: State, *, first: bool) -> State:
+def _worse(one: Compliance, other: Compliance, *, first: bool) -> Compliance:
     return other if first else min(one, other, key=_ORDER.index)
 
 

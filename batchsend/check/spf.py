@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Final
 
-from batchsend.check.authentication import State
+from batchsend.check.authentication import Compliance
 from batchsend.check.lookup import UnansweredError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class _Followed:
     seen: set[str] = field(default_factory=set)
 
 
-async def check_spf(domain: str, lookup: Lookup, section: Section) -> State:
+async def check_spf(domain: str, lookup: Lookup, section: Section) -> Compliance:
     """Look at the SPF record of a domain, and at all that it includes.
 
     Args:
@@ -79,15 +79,15 @@ async def check_spf(domain: str, lookup: Lookup, section: Section) -> State:
     if not records:
         what = "no SPF record: receivers cannot tell who may send with a return path at this domain"
         section.warning("spf-missing", what, where=where, remedy=remedy)
-        return State.UNMET
+        return Compliance.UNMET
     if len(records) > 1:
         what = f"{len(records)} SPF records: receivers take that for an error (RFC 7208 §4.5)"
         section.warning("spf-several", what, where=where, remedy="merge them into one")
-        return State.UNMET
+        return Compliance.UNMET
     if len(records[0]) > _LONGEST:
         what = f"the SPF record has {len(records[0]):,} octets, and receivers read no such record to its end"
         section.warning("spf-long", what, where=where, remedy="shorten it: 450 octets go everywhere (RFC 7208 §3.4)")
-        return State.UNMET
+        return Compliance.UNMET
     followed = _Followed()
     known = True
     try:
@@ -100,8 +100,8 @@ async def check_spf(domain: str, lookup: Lookup, section: Section) -> State:
     section.facts["SPF"] = f"{records[0]} ({lookups})"
     usable = _judge(domain, records[0], followed, section)
     if not usable:
-        return State.UNMET
-    return State.MET if known else State.UNKNOWN
+        return Compliance.UNMET
+    return Compliance.MET if known else Compliance.UNKNOWN
 
 
 def _judge(domain: str, record: str, followed: _Followed, section: Section) -> bool:

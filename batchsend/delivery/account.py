@@ -19,13 +19,11 @@ All of them are called in the turn of the loop in which the thing is known, and 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable  # noqa: TC003 - a public class has these methods: their hints are resolved
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from batchsend.message.submission import Submission
-    from batchsend.outcome import DeliveryResult
+from batchsend.message.submission import Submission  # noqa: TC001 - likewise
+from batchsend.outcome import DeliveryResult  # noqa: TC001 - likewise
 
 
 class Account(Protocol):
@@ -61,7 +59,10 @@ class Account(Protocol):
 
 
 class NullAccount:
-    """An account that keeps nothing and lets everything go: for pools that only measure."""
+    """An account that keeps nothing and lets everything go: for pools that only measure, and a base for others.
+
+    Whoever keeps results in memory only has nothing to do but to `settle` and to `supersede` them.
+    """
 
     def commit(self, submission: Submission, release: Callable[[bool], None]) -> bool:
         """Let it go."""

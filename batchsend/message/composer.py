@@ -15,7 +15,7 @@ from batchsend.message.images import Images
 from batchsend.message.mailboxes import AddressField
 from batchsend.message.naming import naming
 from batchsend.message.submission import Envelope, Submission
-from batchsend.message.templates import Batch, Templates
+from batchsend.message.templates import TemplateBatch, Templates
 from batchsend.message.words import unstructured
 from batchsend.recipients.addresses import cleaned, reverse_path
 from batchsend.recipients.columns import address_column
@@ -131,7 +131,7 @@ class Composer:
         recipient = cleaned(given)
         # A template that shows the address, as To does, shows the one that is written to.
         fields = record.fields if recipient == given else {**record.fields, name: recipient}
-        variables = self._templates.variables(fields, Batch(self._batch_id, record.number, self._verp))
+        variables = self._templates.variables(fields, TemplateBatch(self._batch_id, record.number, self._verp))
         from_field, sender = self._from.with_address(variables)
         if self._signer is not None:
             self._signer.require_alignment(sender)

@@ -86,7 +86,7 @@ class AddressField:
         """From the template's own texts, and the data between them, to the field and its first address."""
         plans = self._plans.get(own)
         if plans is None:
-            plans = _Parser(own, self._where).plans()
+            plans = _MailboxFinder(own, self._where).plans()
             if self._single and len(plans) != 1:
                 raise RecordError(f"{self._where} must hold exactly one address, not {len(plans)}")
             if len(self._plans) < _PLANS:
@@ -133,7 +133,7 @@ def _joined(pieces: list[_Piece]) -> tuple[_Piece, ...]:
     return tuple(piece for piece in joined if piece != "")
 
 
-class _Parser:
+class _MailboxFinder:
     """Finds the mailboxes in an address template's own text; data lies between one of its texts and the next.
 
     Args:

@@ -18,7 +18,7 @@ _OF_THE_FORMAT: Final = ("content-", "mime-")
 
 
 @dataclass(frozen=True, slots=True)
-class Attachment:
+class ParsedAttachment:
     """A part that is not read as text.
 
     Attributes:
@@ -56,10 +56,10 @@ class ParsedMessage:
     raw_headers: str
     text: str | None
     html: str | None
-    attachments: tuple[Attachment, ...]
+    attachments: tuple[ParsedAttachment, ...]
 
     @property
-    def inline(self) -> Mapping[str, Attachment]:
+    def inline(self) -> Mapping[str, ParsedAttachment]:
         """The parts that the HTML may refer to, by their Content-ID."""
         return {part.content_id: part for part in self.attachments if part.content_id is not None}
 
@@ -69,7 +69,7 @@ class ParsedMessage:
         content = submission.content
         message = message_from_bytes(content, policy=policy.compat32)
         texts: dict[str, str] = {}
-        attachments: list[Attachment] = []
+        attachments: list[ParsedAttachment] = []
         for part in _leaves(message):
             kind = part.get_content_type()
             if kind in ("text/plain", "text/html") and kind not in texts and not _is_file(part):
@@ -129,9 +129,9 @@ def _text(part: Message) -> str:
     return text.replace("\r\n", "\n")
 
 
-def _attachment(part: Message) -> Attachment:
+def _attachment(part: Message) -> ParsedAttachment:
     content_id = part["Content-ID"]
-    return Attachment(
+    return ParsedAttachment(
         name=part.get_filename() or "",
         content_type=part.get_content_type(),
         content=_octets(part),

@@ -48,7 +48,7 @@ _ESCAPED_FILTERS = frozenset(
 )
 
 
-class Batch(Struct, frozen=True):
+class TemplateBatch(Struct, frozen=True):
     """What templates see as ``batch``.
 
     Attributes:
@@ -135,7 +135,7 @@ class Templates:
             filtered.name not in _ESCAPED_FILTERS for filtered in tree.find_all(nodes.Filter)
         )
 
-    def variables(self, fields: Mapping[str, Any], batch: Batch) -> dict[str, Any]:
+    def variables(self, fields: Mapping[str, Any], batch: TemplateBatch) -> dict[str, Any]:
         """What the templates of one record see: its fields, and ``batch``, which wins over a field of that name.
 
         A field whose name is no variable's has another one, and ``row`` is all of them: `template_variables`.

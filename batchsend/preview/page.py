@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from batchsend.display import html as escape
 
 if TYPE_CHECKING:
-    from batchsend.message.parsed import Attachment, ParsedMessage
+    from batchsend.message.parsed import ParsedAttachment, ParsedMessage
 
 # RFC 2392 §2: cid:, and the Content-ID percent-encoded.
 _REFERENCE: Final = re.compile(r"""\bcid:([^"'\s<>)]+)""", re.IGNORECASE)
@@ -100,5 +100,5 @@ def _with_images(letter: ParsedMessage, html: str) -> str:
     return _REFERENCE.sub(data, html)
 
 
-def _described(part: Attachment) -> str:
+def _described(part: ParsedAttachment) -> str:
     return f"{part.name or 'without a name'} ({part.content_type}, {len(part.content):,} octets)"

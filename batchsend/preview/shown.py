@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from batchsend.message.parsed import Attachment, ParsedMessage
+    from batchsend.message.parsed import ParsedAttachment, ParsedMessage
 
 
 def plain(letter: ParsedMessage, *, raw: bool) -> Iterator[str]:
@@ -94,6 +94,6 @@ def _header(header: tuple[str, str]) -> str:
     return visible(f"{name}: {value}")
 
 
-def _attachment(part: Attachment) -> str:
+def _attachment(part: ParsedAttachment) -> str:
     where = "" if part.content_id is None else f", in the HTML as cid:{part.content_id}"
     return visible(f"{part.name or 'without a name'} ({part.content_type}, {len(part.content):,} octets{where})")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batchsend.errors import RunError, UsageError
 from batchsend.outcome import Outcome
-from batchsend.results import boot_id
+from batchsend.results import syncpoint
 from batchsend.results.beside import make_anew, set_aside_file, sync_directory, write_all
 from batchsend.results.format import MAX_RECORD
 from batchsend.results.tally import CODES, MAX_ATTEMPTS, OUTCOMES
@@ -348,7 +348,7 @@ def read_journal(log: Path) -> LeftBehind | None:
     sound = [entry for entry in entries if entry is not None]
     if len(sound) < len(entries):
         raise damaged
-    rebooted = boot.rstrip(b"\0") != boot_id.boot_id()
+    rebooted = boot.rstrip(b"\0") != syncpoint.boot_id()
     return LeftBehind(run.rstrip(b"\0").decode(), words[_LOG_SIZE], sound, rebooted, bool(durable), begun)
 
 
@@ -392,5 +392,5 @@ def _refuse_another(log: Path, *, resumes: bool) -> None:
 
 
 def _static(run: str, capacity: int, begun: int, *, durable: bool) -> bytes:
-    static = _STATIC.pack(_MAGIC, _VERSION, capacity, durable, run.encode(), boot_id.boot_id())
+    static = _STATIC.pack(_MAGIC, _VERSION, capacity, durable, run.encode(), syncpoint.boot_id())
     return static + _CHECKSUM.pack(zlib.crc32(static + _WORD.pack(begun)))

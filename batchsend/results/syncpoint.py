@@ -1,14 +1,14 @@
-"""A moment of the account that is to be brought to the disk."""
+"""What of the account is surely on the disk: a moment of it that is brought there, and what a new start leaves open."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from batchsend.errors import RunError
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import TracebackType
 
 # On its way to the disk a file's data is enough, where the system tells it from the rest of a file.
@@ -60,3 +60,14 @@ class SyncPoint:
                 remedy="see what is wrong with it",
             )
             raise self.error from None
+
+
+def boot_id() -> bytes:
+    """What tells one start of the machine from another; the same for all where the system does not say.
+
+    What was with the kernel only is lost by a new start, so a journal has to know of it.
+    """
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
+    except OSError:
+        return b""

@@ -36,7 +36,7 @@ _SHOWN_COLUMNS: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Body:
+class DraftBody:
     """The message's texts, and the files that they go into.
 
     Attributes:
@@ -88,7 +88,7 @@ class Draft:
     recipients: Recipients
     sender: str
     subject: str
-    body: Body
+    body: DraftBody
     to: str | None = None
     more: Sequence[Entry] = ()
     headers: dict[str, str] = field(default_factory=dict)
@@ -173,7 +173,7 @@ def _shown(recipients: Recipients, column: str) -> str:
     return f"{{{{ {recipients.variable(column)} }}}}"
 
 
-def _first_body(recipients: Recipients) -> Body:
+def _first_body(recipients: Recipients) -> DraftBody:
     """A greeting, and the recipient's columns as examples of what a template can say."""
     hello = f"Hello {_shown(recipients, recipients.name)}," if recipients.name else "Hello,"
     known = [name for name in recipients.columns if name not in (recipients.name, recipients.address)]
@@ -185,7 +185,7 @@ def _first_body(recipients: Recipients) -> Body:
         text_items = "\n" + "".join(f"  {name}: {_shown(recipients, name)}\n" for name in shown)
         items = "".join(f"    <li>{html.escape(name)}: {_shown(recipients, name)}</li>\n" for name in shown)
         html_items = f"  <ul>\n{items}  </ul>\n"
-    return Body(
+    return DraftBody(
         text=f"{hello}\n\n" + "".join(f"{sentence}\n" for sentence in says) + text_items,
         html=(
             '<!doctype html>\n<html>\n<body style="font-family: sans-serif; max-width: 36em">\n'

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from batchsend.campaign import is_loopback
 from batchsend.errors import UsageError
-from batchsend.scaffold.draft import Body, Draft
+from batchsend.scaffold.draft import Draft, DraftBody
 from batchsend.scaffold.recipients import Recipients
 from batchsend.scaffold.relay import RelayAnswers
 from batchsend.scaffold.toml import TomlEntry
@@ -105,7 +105,7 @@ def _recipients(directory: Path, to: str) -> Recipients:
     return replace(recipients, path=DATABASE)
 
 
-def _body(directory: Path, template: Message) -> Body:
+def _body(directory: Path, template: Message) -> DraftBody:
     kinds = {"text/plain": "text", "text/html": "html", "text/markdown": "markdown"}
     found: dict[str, str] = {}
     for part in template.walk():
@@ -123,7 +123,7 @@ def _body(directory: Path, template: Message) -> Body:
             f"{directory / TEMPLATE} has a part in Markdown besides others",
             remedy="leave the others out: HTML and text are made from it",
         )
-    return Body(text=found.get("text"), html=found.get("html"), markdown=found.get("markdown"))
+    return DraftBody(text=found.get("text"), html=found.get("html"), markdown=found.get("markdown"))
 
 
 def _server(directory: Path) -> tuple[RelayAnswers, list[TomlEntry], list[str]]:

@@ -178,13 +178,7 @@ NO_TRANSACTION: Final = ServerTransaction()
 class ServerState:
     """One session's state, and the few things that every command does to it: reply, refuse, pause, close.
 
-    Args:
-        options: What is offered, and the rules.
-        counts: The sink's totals, added to.
-        deliver: Given each message before it is answered; an OSError from it makes the answer 452. None: nobody wants
-            the messages, and their content is not kept.
-        number: The session's number, from 1.
-        encrypted: Whether the connection began with TLS.
+    It is made by a `ServerSession`, of the same arguments.
 
     Attributes:
         user: Who has authenticated, or None.

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from batchsend.check import Severity
-from batchsend.check.authentication import State
+from batchsend.check.authentication import Compliance
 from batchsend.check.sender import Signing
 from tests.check.harness import ask, found, kinds
 
@@ -74,8 +74,8 @@ SIGNED = Signing("example.com", "s1")
 async def test_a_key(record: str, kind: str | None, *, usable: bool) -> None:
     section, authentication = await ask(zone(record), SIGNED)
     assert kinds(section) == ({kind} if kind else set())
-    assert authentication.dkim is (State.MET if usable else State.UNMET)
-    assert authentication.dkim_aligned is State.MET
+    assert authentication.dkim is (Compliance.MET if usable else Compliance.UNMET)
+    assert authentication.dkim_aligned is Compliance.MET
     if kind:
         assert found(kind, section).severity is (Severity.NOTE if kind in BEYOND else Severity.WARNING)
     assert ("DKIM key" in section.facts) is (usable or kind == "dkim-weak")
@@ -85,37 +85,37 @@ async def test_no_key_and_what_to_publish() -> None:
     section, authentication = await ask(zone(), SIGNED._replace(record="v=DKIM1; p=AAAA"))
     finding = found("dkim-missing", section)
     assert finding.remedy == f'publish at {NAME}: "v=DKIM1; p=AAAA"'
-    assert authentication.dkim is State.UNMET
+    assert authentication.dkim is Compliance.UNMET
 
 
 async def test_two_keys_at_one_name() -> None:
     record = f"v=DKIM1; p={rsa(2048)}"
     section, authentication = await ask(zone(record, f"{record};"), SIGNED)
     assert found("dkim-several", section).where == f"TXT {NAME}"
-    assert authentication.dkim is State.UNMET
+    assert authentication.dkim is Compliance.UNMET
 
 
 async def test_a_key_that_is_not_the_one_that_signs() -> None:
     record = f"v=DKIM1; p={rsa(2048)}"
     section, authentication = await ask(zone(record), SIGNED._replace(record=f"v=DKIM1; p={rsa(2056)}"))
     assert rsa(2056) in (found("dkim-differs", section).remedy or "")
-    assert authentication.dkim is State.UNMET
+    assert authentication.dkim is Compliance.UNMET
     section, authentication = await ask(zone(record), SIGNED._replace(record=record))
     assert kinds(section) == set()
-    assert authentication.dkim is State.MET
+    assert authentication.dkim is Compliance.MET
 
 
 async def test_one_good_signature_is_enough() -> None:
     section, authentication = await ask(zone(f"v=DKIM1; p={rsa(2048)}"), Signing("example.com", "s2"), SIGNED)
     assert kinds(section) == {"dkim-missing"}
-    assert authentication.dkim is State.MET
+    assert authentication.dkim is Compliance.MET
 
 
 async def test_a_signature_for_another_domain() -> None:
     elsewhere = {"s1._domainkey.example.net TXT": [f"v=DKIM1; p={rsa(2048)}"]}
     section, authentication = await ask({**zone(), **elsewhere}, Signing("example.net", "s1"))
     assert found("dkim-alignment", section).remedy == "sign for example.com"
-    assert (authentication.dkim, authentication.dkim_aligned) == (State.MET, State.UNMET)
+    assert (authentication.dkim, authentication.dkim_aligned) == (Compliance.MET, Compliance.UNMET)
 
 
 async def test_a_strict_policy_wants_exactly_the_domain() -> None:
@@ -123,13 +123,13 @@ async def test_a_strict_policy_wants_exactly_the_domain() -> None:
     key = {"s1._domainkey.mail.example.com TXT": [f"v=DKIM1; p={rsa(2048)}"]}
     section, authentication = await ask({**zone(), **strict, **key}, Signing("mail.example.com", "s1"))
     assert kinds(section) == {"dkim-alignment"}
-    assert authentication.dkim_aligned is State.UNMET
+    assert authentication.dkim_aligned is Compliance.UNMET
 
 
 async def test_without_a_selector_the_dns_still_tells_whether_there_is_any_key() -> None:
     section, authentication = await ask(zone("x"))
     assert "--dkim-selector" in (found("dkim-unknown", section).remedy or "")
-    assert authentication.dkim is State.UNKNOWN
+    assert authentication.dkim is Compliance.UNKNOWN
     section, authentication = await ask({name: texts for name, texts in zone("x").items() if NAME not in name})
     assert found("dkim-none", section).severity is Severity.WARNING
-    assert authentication.dkim is State.UNMET
+    assert authentication.dkim is Compliance.UNMET

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchsend.check import Severity
-from batchsend.check.authentication import Authentication, State
+from batchsend.check.authentication import Authentication, Compliance
 from tests.check.harness import ask, found, kinds
 from tests.check.name_server import BROKEN
 
@@ -43,8 +43,8 @@ async def test_a_report_domain_that_does_not_answer_leaves_the_policy_known() ->
         {**zone("v=DMARC1; p=reject; aspf=s; rua=mailto:d@reports.example.net"), **silent},
         returning=("news.example.com",),
     )
-    assert authentication.dmarc is State.MET
-    assert authentication.spf_aligned is State.UNMET
+    assert authentication.dmarc is Compliance.MET
+    assert authentication.spf_aligned is Compliance.UNMET
     assert found("dmarc-report-unanswered", section).severity is Severity.NOTE
 
 
@@ -64,7 +64,7 @@ async def test_a_report_domain_that_does_not_answer_leaves_the_policy_known() ->
 async def test_a_policy(record: str, expected: set[str]) -> None:
     section, authentication = await ask(zone(record))
     assert {kind for kind in kinds(section) if kind.startswith("dmarc")} == expected
-    assert authentication.dmarc is (State.UNMET if "dmarc-syntax" in expected else State.MET)
+    assert authentication.dmarc is (Compliance.UNMET if "dmarc-syntax" in expected else Compliance.MET)
     assert record in section.facts["DMARC"]
 
 
@@ -73,14 +73,14 @@ async def test_no_policy_and_what_to_publish() -> None:
     finding = found("dmarc-missing", section)
     assert finding.where == "TXT _dmarc.example.com"
     assert "v=DMARC1; p=none; rua=mailto:dmarc-reports@example.com" in (finding.remedy or "")
-    assert authentication.dmarc is State.UNMET
+    assert authentication.dmarc is Compliance.UNMET
 
 
 async def test_two_policies_are_none() -> None:
     record = f"v=DMARC1; p=reject; {REPORTS}"
     section, authentication = await ask(zone(record, f"{record};"))
     assert found("dmarc-several", section).severity is Severity.WARNING
-    assert authentication.dmarc is State.UNMET
+    assert authentication.dmarc is Compliance.UNMET
 
 
 async def test_a_subdomain_is_under_the_policy_of_its_organisation() -> None:
@@ -107,13 +107,13 @@ async def test_a_strict_policy_and_a_return_path_beside_it() -> None:
     record = f"v=DMARC1; p=reject; aspf=s; {REPORTS}"
     section, authentication = await ask(zone(record), returning=("news.example.com",))
     assert found("dmarc-strict", section).severity is Severity.WARNING
-    assert authentication.spf_aligned is State.UNMET
+    assert authentication.spf_aligned is Compliance.UNMET
     section, authentication = await ask(zone(record.replace("aspf=s; ", "")), returning=("news.example.com",))
     assert "dmarc-strict" not in kinds(section)
-    assert authentication.spf_aligned is State.MET
+    assert authentication.spf_aligned is Compliance.MET
 
 
-M, U, N = State.MET, State.UNKNOWN, State.UNMET
+M, U, N = Compliance.MET, Compliance.UNKNOWN, Compliance.UNMET
 
 
 @pytest.mark.parametrize(
@@ -129,6 +129,10 @@ M, U, N = State.MET, State.UNKNOWN, State.UNMET
     ],
 )
 def test_one_way_of_passing_is_enough(
-    spf: State, spf_aligned: State, dkim: State, dkim_aligned: State, aligned: State
+    spf: Compliance,
+    spf_aligned: Compliance,
+    dkim: Compliance,
+    dkim_aligned: Compliance,
+    aligned: Compliance,
 ) -> None:
     assert Authentication(spf, dkim, M, spf_aligned, dkim_aligned).aligned is aligned

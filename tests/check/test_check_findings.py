@@ -10,7 +10,7 @@ import pytest
 
 import batchsend.check
 from batchsend.check import Report, Section, Severity
-from batchsend.check.authentication import Authentication, State
+from batchsend.check.authentication import Authentication, Compliance
 from batchsend.check.gathering import Gathering
 from batchsend.check.message import Seen
 from batchsend.check.providers import judge, provider_of, requirements
@@ -74,10 +74,10 @@ def test_what_differs_in_quoted_values_only_is_one_finding() -> None:
     ]
 
 
-M, U, N = State.MET, State.UNKNOWN, State.UNMET
+M, U, N = Compliance.MET, Compliance.UNKNOWN, Compliance.UNMET
 
 
-def demands(authentication: Authentication, *, one_click: bool = True, tls: State = M) -> dict[str, State]:
+def demands(authentication: Authentication, *, one_click: bool = True, tls: Compliance = M) -> dict[str, Compliance]:
     asked = requirements(authentication, Seen(one_click=one_click), tls)
     return {requirement.name: requirement.state for requirement in asked}
 

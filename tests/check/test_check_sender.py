@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batchsend.check import Severity
-from batchsend.check.authentication import State
+from batchsend.check.authentication import Compliance
 from batchsend.check.lookup import Lookup, UnansweredError
 from batchsend.check.message import Seen
 from batchsend.check.sender import SenderCheck
@@ -50,14 +50,14 @@ async def test_a_domain_that_there_is_not() -> None:
     finding = found("from-missing", section)
     assert finding.severity is Severity.ERROR
     assert "missing.example.com" in finding.what
-    assert authentication.aligned is State.UNMET
+    assert authentication.aligned is Compliance.UNMET
 
 
 async def test_a_resolver_that_knows_nothing_is_not_believed() -> None:
     section, authentication = await ask({}, sender="missing.example.com")
     assert found("dns-unanswered", section).severity is Severity.NOTE
     assert kinds(section) == {"dns-unanswered"}
-    assert authentication.aligned is State.UNKNOWN
+    assert authentication.aligned is Compliance.UNKNOWN
 
 
 @pytest.mark.parametrize("failure", [SILENT, BROKEN])
@@ -65,15 +65,18 @@ async def test_no_answer_is_a_note_and_nothing_more(failure: str) -> None:
     section, authentication = await ask(zone(**{"example.com TXT": [failure]}), seconds=0.5)
     assert found("dns-unanswered", section).severity is Severity.NOTE
     assert kinds(section) == {"dns-unanswered"}
-    assert (authentication.spf, authentication.dkim, authentication.dmarc) == (State.UNKNOWN,) * 3
+    assert (authentication.spf, authentication.dkim, authentication.dmarc) == (Compliance.UNKNOWN,) * 3
 
 
 async def test_one_answer_that_is_missing_leaves_the_others() -> None:
     section, authentication = await ask(zone(**{"_dmarc.example.com TXT": [BROKEN], "example.com MX": [BROKEN]}))
     assert "SERVFAIL" in found("dns-unanswered", section).what
-    assert (authentication.spf, authentication.dmarc) == (State.UNKNOWN, State.UNKNOWN)  # SPF says mx
+    assert (authentication.spf, authentication.dmarc) == (
+        Compliance.UNKNOWN,
+        Compliance.UNKNOWN,
+    )  # SPF says mx
     section, authentication = await ask(zone(**{"_dmarc.example.com TXT": [BROKEN]}))
-    assert (authentication.spf, authentication.dmarc) == (State.MET, State.UNKNOWN)
+    assert (authentication.spf, authentication.dmarc) == (Compliance.MET, Compliance.UNKNOWN)
 
 
 async def test_a_resolver_that_is_not_there() -> None:
@@ -115,7 +118,7 @@ async def test_what_is_known_of_several_domains_is_what_holds_for_all() -> None:
     async with NameServer(records) as server:
         sections, authentication = await SenderCheck(seen, (), Lookup(server.address)).run()
     assert [section.title for section in sections] == ["DNS: example.com", "DNS: example.net"]
-    assert (authentication.dmarc, authentication.spf_aligned) == (State.UNMET, State.UNMET)
+    assert (authentication.dmarc, authentication.spf_aligned) == (Compliance.UNMET, Compliance.UNMET)
 
 
 async def test_without_a_return_path_nothing_is_said_of_spf() -> None:
@@ -123,4 +126,4 @@ async def test_without_a_return_path_nothing_is_said_of_spf() -> None:
         check = SenderCheck(Seen(from_domains=["example.com"]), (), Lookup(server.address))
         (section,), authentication = await check.run()
     assert not any(kind.startswith("spf") for kind in kinds(section))
-    assert authentication.spf is State.UNKNOWN
+    assert authentication.spf is Compliance.UNKNOWN

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batchsend.check.authentication import State
+from batchsend.check.authentication import Compliance
 from tests.check.harness import ask, found, kinds
 from tests.check.name_server import BROKEN, Zone
 
@@ -30,8 +30,8 @@ async def test_a_record_that_is_right() -> None:
     section, authentication = await ask(zone("something else", "v=spf1 a mx include:relay.example.net ~all"))
     assert kinds(section) == {"dkim-unknown", "spf-void"} - {"spf-void"}
     assert section.facts["SPF"].endswith("~all (3 of 10 look-ups)")
-    assert authentication.spf is State.MET
-    assert authentication.spf_aligned is State.MET
+    assert authentication.spf is Compliance.MET
+    assert authentication.spf_aligned is Compliance.MET
 
 
 @pytest.mark.parametrize("returning", [("example.com", "example.net"), ("example.net", "example.com")])
@@ -39,8 +39,8 @@ async def test_spf_aligns_only_where_it_does_by_every_return_path(returning: tup
     """One in a hundred messages with another return path is one that DMARC can refuse."""
     elsewhere = {"example.net TXT": ["v=spf1 ip4:192.0.2.1 -all"], "example.net MX": ["10 mail.example.com."]}
     _, authentication = await ask(zone("v=spf1 a mx -all", **elsewhere), returning=returning)
-    assert authentication.spf is State.MET
-    assert authentication.spf_aligned is State.UNMET
+    assert authentication.spf is Compliance.MET
+    assert authentication.spf_aligned is Compliance.UNMET
 
 
 async def test_a_record_that_nobody_reads_to_its_end() -> None:
@@ -84,13 +84,13 @@ async def test_what_is_wrong_in_a_record(record: str, kind: str | None) -> None:
 async def test_no_record() -> None:
     section, authentication = await ask(zone("v=spf10 -all"))
     assert "v=spf1" in (found("spf-missing", section).remedy or "")
-    assert authentication.spf is State.UNMET
+    assert authentication.spf is Compliance.UNMET
 
 
 async def test_two_records() -> None:
     section, authentication = await ask(zone("v=spf1 -all", "v=spf1 mx -all"))
     assert "2 SPF records" in found("spf-several", section).what
-    assert authentication.spf is State.UNMET
+    assert authentication.spf is Compliance.UNMET
 
 
 def chain(length: int) -> dict[str, list[str]]:
@@ -105,7 +105,7 @@ async def test_the_limit_of_ten_look_ups_counts_what_is_included(length: int, *,
     section, authentication = await ask(zone("v=spf1 include:s0.example.net -all", **chain(length)))
     assert ("spf-lookups" in kinds(section)) is too_many
     assert f"({length + 1} of 10 look-ups)" in section.facts["SPF"]
-    assert authentication.spf is (State.UNMET if too_many else State.MET)
+    assert authentication.spf is (Compliance.UNMET if too_many else Compliance.MET)
 
 
 async def test_records_that_include_each_other_come_to_an_end() -> None:
@@ -120,7 +120,7 @@ async def test_names_that_do_not_exist() -> None:
     assert await spf_kinds("v=spf1 a:x.example.net mx:y.example.net -all") == set()
     section, authentication = await ask(zone("v=spf1 a:x.example.net mx:y.example.net exists:z.example.net -all"))
     assert "z.example.net" in found("spf-void", section).what
-    assert authentication.spf is State.UNMET
+    assert authentication.spf is Compliance.UNMET
 
 
 async def test_what_an_included_record_gets_wrong_is_said_of_it() -> None:
@@ -133,7 +133,7 @@ async def test_what_an_included_record_gets_wrong_is_said_of_it() -> None:
 async def test_an_include_that_cannot_be_looked_up_is_not_known() -> None:
     section, authentication = await ask(zone("v=spf1 include:b.example.net -all", **{"b.example.net TXT": [BROKEN]}))
     assert "SERVFAIL" in found("spf-unanswered", section).what
-    assert authentication.spf is State.UNKNOWN
+    assert authentication.spf is Compliance.UNKNOWN
 
 
 async def test_a_record_in_several_strings_is_one() -> None:
@@ -146,5 +146,5 @@ async def test_spf_is_about_the_return_path() -> None:
     records = zone("v=spf1 -all", **{"bounce.example.com TXT": ["v=spf1 include:relay.example.net -all"]})
     section, authentication = await ask(records, returning=("bounce.example.com",))
     assert not any(kind.startswith("spf") for kind in kinds(section))
-    assert (authentication.spf, authentication.spf_aligned) == (State.MET, State.MET)
+    assert (authentication.spf, authentication.spf_aligned) == (Compliance.MET, Compliance.MET)
     assert found("mx-missing", section).where == "MX bounce.example.com"

@@ -8,7 +8,6 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchsend.results import boot_id as boots
 from batchsend.results import syncpoint
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ class Disk:
         """Make this process's syncs known to the disk, on a machine that was started anew."""
         for module, name in ((os, "fsync"), (os, "fdatasync"), (syncpoint, "_sync")):
             setattr(module, name, self._sync)
-        setattr(boots, "boot_id", boot.encode)  # noqa: B010 - as the others
+        setattr(syncpoint, "boot_id", boot.encode)  # noqa: B010 - as the others
 
     def cut(self, choose: random.Random) -> None:
         """Cut the power: the directory becomes what is left of it."""

@@ -11,7 +11,7 @@ import pytest
 
 from batchsend.errors import RecordError
 from batchsend.message import budget
-from batchsend.message.templates import Batch, Templates
+from batchsend.message.templates import TemplateBatch, Templates
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +83,7 @@ ENDLESS = [
 def render(directory: Path, source: str, **fields: Any) -> str:
     templates = Templates(directory)
     template = templates.html(source, "message.html")
-    return template.render(templates.variables(fields, Batch("b1", 7)))
+    return template.render(templates.variables(fields, TemplateBatch("b1", 7)))
 
 
 @pytest.mark.parametrize("source", ENDLESS)
@@ -127,7 +127,7 @@ def test_the_error_says_which_limit_it_was(
 def test_each_rendering_has_a_budget_of_its_own(tmp_path: Path) -> None:
     templates = Templates(tmp_path)
     template = templates.html("{% for i in range(60000) %}{% endfor %}{{ x }}", "message.html")
-    variables = templates.variables({"x": 1}, Batch("b1", 7))
+    variables = templates.variables({"x": 1}, TemplateBatch("b1", 7))
     assert budget.MAX_STEPS < 60_000 * 4
     assert {template.render(variables) for _ in range(4)} == {"1"}
 
@@ -166,14 +166,14 @@ def test_the_bounds_hold_for_memory_and_time_as_the_machine_sees_them(tmp_path: 
 import resource
 from pathlib import Path
 from batchsend.errors import RecordError
-from batchsend.message.templates import Batch, Templates
+from batchsend.message.templates import TemplateBatch, Templates
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
 templates = Templates(Path({str(tmp_path)!r}))
 for source in {[source for source in ENDLESS if "include" not in source]!r}:
     template = templates.text(source, "text")
     try:
-        template.render(templates.variables({{"x": "x", "many": [1, 2]}}, Batch("b1", 1)))
+        template.render(templates.variables({{"x": "x", "many": [1, 2]}}, TemplateBatch("b1", 1)))
     except RecordError as error:
         assert "MemoryError" not in error.message, source
         continue

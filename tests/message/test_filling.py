@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsend.message.plain_template import filling
-from batchsend.message.templates import Batch
+from batchsend.message.templates import TemplateBatch
 
 TEXTS = st.text(st.characters(exclude_characters="{}%#"), max_size=20)
 NAMES = st.sampled_from(["a", "b", "name"])
@@ -75,5 +75,5 @@ def test_it_knows_what_the_batch_is(source: str) -> None:
     where = environment(autoescape=True)
     short = filling(where.parse(source), escaped=True)
     assert short is not None
-    variables = {"batch": Batch("<b>", 7), "a": "<a>"}
+    variables = {"batch": TemplateBatch("<b>", 7), "a": "<a>"}
     assert short(variables) == where.from_string(source).render(variables)

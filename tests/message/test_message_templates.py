@@ -8,7 +8,7 @@ import pytest
 
 from batchsend.errors import RecordError, RecordErrorKind, UsageError
 from batchsend.message import template as module
-from batchsend.message.templates import MAX_SOURCE, Batch, Templates, read_source
+from batchsend.message.templates import MAX_SOURCE, TemplateBatch, Templates, read_source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,11 +20,11 @@ def templates(tmp_path: Path) -> Templates:
 
 
 def text(templates: Templates, source: str, **fields: Any) -> str:
-    return templates.text(source, "text").render(templates.variables(fields, Batch("b1", 7)))
+    return templates.text(source, "text").render(templates.variables(fields, TemplateBatch("b1", 7)))
 
 
 def html(templates: Templates, source: str, **fields: Any) -> str:
-    return templates.html(source, "html").render(templates.variables(fields, Batch("b1", 7)))
+    return templates.html(source, "html").render(templates.variables(fields, TemplateBatch("b1", 7)))
 
 
 @pytest.mark.parametrize("data", ["{{ 7*7 }}", "{% raw %}", "{{ x.__class__ }}", "{# x #}"])
@@ -58,7 +58,7 @@ def test_a_final_newline_is_kept(templates: Templates) -> None:
 
 
 def test_what_one_template_sets_the_next_does_not_see(templates: Templates) -> None:
-    variables = templates.variables({"x": "1"}, Batch("b", 1))
+    variables = templates.variables({"x": "1"}, TemplateBatch("b", 1))
     assert templates.text("{% set x = 2 %}{{ x }}", "a").render(variables) == "2"
     assert templates.text("{{ x }}", "b").render(variables) == "1"
 

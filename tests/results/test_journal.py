@@ -225,7 +225,7 @@ def test_a_journal_of_another_start_of_the_machine_says_so(log: Path, monkeypatc
     found = read_journal(log)
     assert found is not None
     assert not found.rebooted
-    monkeypatch.setattr("batchsend.results.boot_id.boot_id", lambda: b"another")
+    monkeypatch.setattr("batchsend.results.syncpoint.boot_id", lambda: b"another")
     found = read_journal(log)
     assert found is not None
     assert found.rebooted

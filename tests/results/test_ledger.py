@@ -266,7 +266,7 @@ def test_after_a_restart_of_the_machine_a_killed_run_is_refused(
     log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = interrupted(log, tmp_path)
-    monkeypatch.setattr("batchsend.results.boot_id.boot_id", lambda: b"another")
+    monkeypatch.setattr("batchsend.results.syncpoint.boot_id", lambda: b"another")
     with pytest.raises(JournalError, match="the machine went down"):
         in_flight(found)
 
