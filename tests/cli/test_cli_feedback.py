@@ -99,7 +99,10 @@ def test_the_mails_are_kept_only_where_it_is_asked_for(tmp_path: Path, capsys: p
     ("arguments", "said"),
     [
         (["nowhere"], "cannot be read"),
-        (["imaps://example.org/INBOX"], "mail is not read from there"),
+        (["imaps://example.org/INBOX"], "the URL needs a host and a user"),
+        (["imaps://bounces:secret@example.org/INBOX"], "the URL needs a host and a user, no password"),
+        (["imaps://bounces@example.org/INBOX"], "no password"),
+        (["mail", "--move", "Done"], "--move needs the results log"),
         (["mail", "--results", "nowhere.jsonl"], "cannot be opened"),
         (["mail", "--results", "list.csv"], "does not begin with the line of a run"),
         (["mail", "--suppress", "never.csv"], "--suppress needs the results log"),
