@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _AT_ONCE: Final = 10_000  # reports that are tied by one reading of the results log
-_MOST_WAITING: Final = 1000  # messages on a server that wait to be marked
+_MOST_WAITING: Final = 10_000  # messages on a server that wait to be marked
 
 
 class CameBack(NamedTuple):
