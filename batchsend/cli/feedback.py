@@ -36,6 +36,11 @@ _WORDS: Final = {
     metavar="RESULTS",
     help="Tie the reports to the records of this results log, and keep them in the feedback log beside it.",
 )
+@click.option(
+    "--move",
+    metavar="FOLDER",
+    help="Move what has been kept from an IMAP server to FOLDER there; otherwise it is marked as seen.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each report.")
 @click.option(
     "--keep",
@@ -50,21 +55,30 @@ _WORDS: Final = {
     help="Add who must not be written to any more to the CSV file FILE, which grows over campaigns.",
 )
 def feedback(
-    sources: tuple[str, ...], *, results: Path | None, as_json: bool, keep: Path | None, suppress: Path | None
+    sources: tuple[str, ...],
+    *,
+    results: Path | None,
+    move: str | None,
+    as_json: bool,
+    keep: Path | None,
+    suppress: Path | None,
 ) -> None:
     """Read what came back: bounces, complaints, unsubscribes, automatic replies.
 
-    Each SOURCE is a maildir, an mbox, a file of one message (or a folder of .eml files), or "-" for standard input.
+    Each SOURCE is a maildir, an mbox, a file of one message (or a folder of .eml files), imaps://USER@HOST/FOLDER (with
+    the password in BATCHSEND_IMAP_PASSWORD), or "-" for standard input.
+
     Reading the same messages again changes nothing. The exit code is 0 whatever came back.
     """
-    if suppress is not None:
-        require_results(results, "--suppress")
+    for option, asked in (("--suppress", suppress), ("--move", move)):
+        if asked is not None:
+            require_results(results, option)
     counts = _Counts()
     if results is not None:
         require_results_log(results)
     with ExitStack() as stack:
         log = None if results is None else stack.enter_context(FeedbackLog(feedback_path(results)))
-        for found in come_back(sources, results=results, keep=keep):
+        for found in come_back(sources, results=results, keep=keep, move=move):
             for one in found:
                 counts.note(one)
                 if as_json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import time
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from batchsend.feedback.report import FeedbackReport
+
+_POLL: Final = 0.05  # seconds between two looks at whether another process has ended
 
 _IDENTIFYING: Final = (
     "record",
@@ -71,25 +74,28 @@ class FeedbackLog:
 
     Args:
         path: Its path; it is made where there is none.
+        wait: Seconds to wait for another process that is adding to it: a mail system starts one for each message.
 
     Raises:
-        UsageError: On entry: it cannot be opened, is no feedback log, or another process is adding to it.
+        UsageError: On entry: it cannot be opened, or is no feedback log.
+        RunError: On entry: another process has been adding to it for longer than that.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, wait: float = 60.0) -> None:
         self.path = path
+        self._wait = wait
         self._known: set[bytes] = set()
         self._file = -1
 
     def __enter__(self) -> Self:
         try:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock()
         except OSError as error:
             if self._file >= 0:
                 os.close(self._file)
             if error.errno == errno.EWOULDBLOCK:
-                raise UsageError(
+                raise RunError(
                     f"{self.path}: another process is adding to the feedback log", remedy="wait for its end"
                 ) from None
             raise UsageError(
@@ -134,6 +140,16 @@ class FeedbackLog:
                 remedy="make room and read the same sources again: nothing is counted twice",
             ) from None
         return len(new)
+
+    def _lock(self) -> None:
+        until = time.monotonic() + self._wait
+        while True:
+            try:
+                return fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno != errno.EWOULDBLOCK or time.monotonic() >= until:
+                    raise
+            time.sleep(_POLL)
 
     def _cut_torn_line(self) -> None:
         size = os.fstat(self._file).st_size

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import os
+from contextlib import ExitStack
 from hashlib import sha256
 from io import StringIO
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from batchsend.errors import RunError, UsageError
@@ -19,10 +19,11 @@ from batchsend.recipients.feedback import feedback_lines, suppressed
 from batchsend.recipients.suppression import Suppression
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 _AT_ONCE: Final = 10_000  # reports that are tied by one reading of the results log
+_MOST_WAITING: Final = 10_000  # messages on a server that wait to be marked
 
 
 class CameBack(NamedTuple):
@@ -57,33 +58,47 @@ class CameBack(NamedTuple):
 
 
 def come_back(
-    sources: Iterable[str], *, results: Path | None = None, keep: Path | None = None
+    sources: Iterable[str], *, results: Path | None = None, keep: Path | None = None, move: str | None = None
 ) -> Iterator[list[CameBack]]:
     """What came back, some thousands of reports at a time.
+
+    Who asks for the next ones says by it that the ones before are kept: only then are their messages marked as seen, or
+    moved, where they are on a server and a results log was named.
 
     Args:
         sources: See `batchsend.feedback.sources.messages`.
         results: The results log that the reports are tied to, or None.
         keep: A folder that the messages are copied to as they are, each under a name made of its content, or None.
+        move: The folder on an IMAP server that a message goes to when it is done, or None.
 
     Raises:
         UsageError: A source or the results log cannot be read, or the extra ``feedback`` is not installed.
-        RunError: The folder does not take the messages.
+        RunError: The folder does not take the messages, or a server cannot be reached.
     """
-    understood = _understood(sources, keep)
-    while found := list(islice(understood, _AT_ONCE)):
-        ties: Iterable[Tie | None] = [None] * len(found)
-        if results is not None:
-            ties = tie([report for _, report in found], results)
-        yield [CameBack(file, report, tied) for (file, report), tied in zip(found, ties, strict=True)]
+    understood: list[tuple[str, FeedbackReport]] = []
+    waiting: list[Callable[[], None]] = []
+    with ExitStack() as stack:
+        for mail in messages(sources, stack, move=move, mark=results is not None):
+            if keep is not None:
+                _keep(keep, mail.octets)
+            understood += [(mail.file, report) for report in understand(mail.octets)]
+            if mail.done is not None:
+                waiting.append(mail.done)
+            if len(understood) >= _AT_ONCE or len(waiting) >= _MOST_WAITING:
+                yield _tied(understood, results)
+                for done in waiting:
+                    done()
+                understood, waiting = [], []
+        yield _tied(understood, results)
+        for done in waiting:
+            done()
 
 
-def _understood(sources: Iterable[str], keep: Path | None) -> Iterator[tuple[str, FeedbackReport]]:
-    for file, octets in messages(sources):
-        if keep is not None:
-            _keep(keep, octets)
-        for report in understand(octets):
-            yield file, report
+def _tied(understood: list[tuple[str, FeedbackReport]], results: Path | None) -> list[CameBack]:
+    ties: Iterable[Tie | None] = [None] * len(understood)
+    if results is not None:
+        ties = tie([report for _, report in understood], results)
+    return [CameBack(file, report, tied) for (file, report), tied in zip(understood, ties, strict=True)]
 
 
 def _keep(folder: Path, octets: bytes) -> None:

@@ -61,6 +61,10 @@ class TemplateBatch(Struct, frozen=True):
     # A template does not get at a name that begins with an underscore (jinja2.sandbox).
     _verp: Verp | None = None
 
+    def __repr__(self) -> str:
+        """As a template shows it that fills in ``batch`` itself: without what signs."""
+        return f"Batch(id={self.id!r}, record={self.record})"
+
     @property
     def verp(self) -> str:
         """What signs a return path: see `verp`. A message that is only looked at gets one that is worth nothing."""

@@ -84,6 +84,15 @@ def test_a_maildir_an_mbox_and_standard_input_say_the_same(tmp_path: Path, capsy
     assert all(found == ["bounced", "complained", "other"] for found in kinds.values()), kinds
 
 
+def test_what_an_mbox_quotes_is_as_it_was_sent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mbox").write_bytes(
+        b"From x\nSubject: a\n\n>From here\n>>From there\n> From him\n\nFrom y\nSubject: b\n"
+    )
+    invoke(capsys, "feedback", tmp_path / "mbox", "--keep", tmp_path / "kept")
+    kept = {file.read_bytes() for file in (tmp_path / "kept").iterdir()}
+    assert kept == {b"Subject: a\n\nFrom here\n>From there\n> From him\n\n", b"Subject: b\n"}
+
+
 def test_the_mails_are_kept_only_where_it_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mail = four(tmp_path)
     before = set(tmp_path.iterdir())
@@ -99,7 +108,10 @@ def test_the_mails_are_kept_only_where_it_is_asked_for(tmp_path: Path, capsys: p
     ("arguments", "said"),
     [
         (["nowhere"], "cannot be read"),
-        (["imaps://example.org/INBOX"], "mail is not read from there"),
+        (["imaps://example.org/INBOX"], "the URL needs a host and a user"),
+        (["imaps://bounces:secret@example.org/INBOX"], "the URL needs a host and a user, no password"),
+        (["imaps://bounces@example.org/INBOX"], "no password"),
+        (["mail", "--move", "Done"], "--move needs the results log"),
         (["mail", "--results", "nowhere.jsonl"], "cannot be opened"),
         (["mail", "--results", "list.csv"], "does not begin with the line of a run"),
         (["mail", "--suppress", "never.csv"], "--suppress needs the results log"),

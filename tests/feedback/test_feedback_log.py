@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batchsend.errors import UsageError
+from batchsend.errors import RunError, UsageError
 from batchsend.feedback.log import FeedbackLog, as_fields, feedback_path
 from batchsend.feedback.reading import come_back, grow_list
 from batchsend.feedback.understanding import understand
 from batchsend.message import Suppression
+from tests.cli.commandline import environment
 from tests.feedback.letters import complaint, dsn, lines_of, results_log
 
 if TYPE_CHECKING:
@@ -77,8 +80,20 @@ def test_a_line_that_is_none_is_refused_and_nothing_is_changed(tmp_path: Path) -
 
 def test_two_processes_do_not_add_at_once(tmp_path: Path) -> None:
     path = tmp_path / "r.feedback.jsonl"
-    with FeedbackLog(path), pytest.raises(UsageError, match="another process"):
-        logged(path, line(dsn()))
+    with FeedbackLog(path), pytest.raises(RunError, match="another process"), FeedbackLog(path, wait=0):
+        pass
+
+
+def test_who_comes_second_waits_for_the_first(tmp_path: Path) -> None:
+    (tmp_path / "one.eml").write_bytes(dsn())
+    results = results_log(tmp_path)
+    command = [sys.executable, "-m", "batchsend", "feedback", str(tmp_path / "one.eml"), "--results", str(results)]
+    with FeedbackLog(tmp_path / "results.feedback.jsonl") as log:
+        second = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE)
+        assert log.add([line(dsn())]) == 1
+    said, _ = second.communicate(timeout=60)
+    assert second.returncode == 0
+    assert b"0 new" in said  # it has read what the first one added
 
 
 @pytest.mark.parametrize(

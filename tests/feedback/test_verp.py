@@ -70,7 +70,7 @@ def test_the_environment_has_the_key_where_it_is_not_to_lie_there(
     assert make_key(log) == load_key(tmp_path / "another.jsonl")
     assert not key_file(log).exists()
     monkeypatch.setenv(VARIABLE, "short")
-    with pytest.raises(UsageError, match="fewer than 16"):
+    with pytest.raises(UsageError, match="has fewer than 16 characters"):
         load_key(log)
 
 
