@@ -42,6 +42,9 @@ class _Checked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Server(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One relay: where it is, how it is trusted and who we are to it.
 
+    >>> Server(host="smtp.example.com", port=465, username="u", password="p").tls
+    'implicit'
+
     Attributes:
         preset: The name of a well-known relay that the keys not given here are taken from, or None.
         host: A host name in its ASCII form, or an IP address.
@@ -163,6 +166,9 @@ class Message(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True, r
 class Timeouts(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long to wait for each step of the dialogue, in seconds: by default as RFC 5321 §4.5.3.2 asks of a client.
 
+    >>> float(Timeouts(connect="5s").connect)
+    5.0
+
     Attributes:
         connect: For the TCP connection and, where it is implicit, TLS.
         greeting: For the 220 greeting (§4.5.3.2.1).
@@ -212,7 +218,10 @@ class SuppressionList(_Checked, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How fast, how often and how safely.
+    """How fast, how often and how safely. Values are written as in a campaign file, or have their own types.
+
+    >>> Delivery(rate="5/s", retry_after="30s") == Delivery(rate=Rate(5, 1), retry_after=Duration(30))
+    True
 
     Attributes:
         max_connections: Sessions open at once.
