@@ -7,7 +7,7 @@ Built in code, they are checked by the same types and ranges (`objects`).
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - msgspec resolves the annotations at run time
-from typing import Annotated, Final, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias, cast
 
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
@@ -24,6 +24,13 @@ Return = Literal["full", "headers"]
 _BY_PORT: Final = cast("Tls", "")
 _DURATION_TEXT: Final = 'a duration such as "500ms", "30s", "5m" or "1h", at most a day'
 _TEMPLATE_TEXT: Final = "a text, which may have template marks"
+
+if TYPE_CHECKING:
+    # What an object takes where it is made in code: the values of a file as well as those of the types that it keeps.
+    # For type checkers only; test_public_names.py holds these signatures against the attributes.
+    _APath: TypeAlias = str | Path
+    _ATime: TypeAlias = str | float
+    _ARate: TypeAlias = str | Rate
 
 _Time = Annotated[Duration, Meta(description=_DURATION_TEXT)]
 _Template = Annotated[str | None, Meta(description=_TEMPLATE_TEXT)]
@@ -70,6 +77,23 @@ class Server(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     token: Annotated[Secret | None, Meta(description="a text without control characters")] = None
     token_command: Annotated[_Command | None, Meta(description="an array of a program and its arguments")] = None
     ehlo_name: Annotated[str | None, Meta(description='a domain such as "mail.example.com", or "[192.0.2.1]"')] = None
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            preset: str | None = None,
+            host: str,
+            port: int = 587,
+            tls: Tls = _BY_PORT,
+            ca_file: _APath | None = None,
+            username: str | None = None,
+            password: str | None = None,
+            token: str | None = None,
+            token_command: list[str] | tuple[str, ...] | None = None,
+            ehlo_name: str | None = None,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         if self.tls == _BY_PORT:
@@ -189,6 +213,21 @@ class Timeouts(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     content: _Time = Duration(600)
     quit: _Time = Duration(2)
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            connect: _ATime = 30,
+            greeting: _ATime = 300,
+            ehlo: _ATime = 300,
+            mail: _ATime = 300,
+            rcpt: _ATime = 300,
+            data: _ATime = 120,
+            content: _ATime = 600,
+            quit: _ATime = 2,  # noqa: A002 - the command's name
+        ) -> None: ...
+
 
 class Dsn(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the relay is to tell the reverse-path about later (RFC 3461); only where it offers DSN.
@@ -262,6 +301,29 @@ class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     dsn: Annotated[Dsn | None, Meta(description="a table of notify and ret")] = None
     require_tls: Annotated[bool, Meta(description="true or false")] = False
     timeouts: Annotated[Timeouts, Meta(description="a table of durations")] = Timeouts()
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            max_connections: int = 5,
+            max_messages: int = 100,
+            rate: _ARate | None = None,
+            depth: int = 1,
+            max_attempts: int = 3,
+            retry_after: _ATime = 30,
+            give_up_after: _ATime = 300,
+            max_wait: _ATime = 900,
+            stop_after: int = 100,
+            durability: Durability = "process",
+            suppress: list[_APath | SuppressionList] | list[str] | tuple[_APath | SuppressionList, ...] = (),
+            exclude: list[str] | list[Path] | tuple[_APath, ...] = (),
+            duplicates: Literal["suppress", "send"] = "suppress",
+            dsn: Dsn | None = None,
+            require_tls: bool = False,
+            timeouts: Timeouts = ...,
+        ) -> None: ...
 
 
 class Campaign(Struct, frozen=True, kw_only=True):
