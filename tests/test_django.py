@@ -126,7 +126,7 @@ def test_it_is_opened_and_closed_as_djangos_own(sink: SinkThread) -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"BATCHSEND": {"max_conections": 3}}, "max_conections"),
+        ({"BATCHSEND": {"max_conections": 3}}, "settings.BATCHSEND has 'max_conections'"),
         ({"BATCHSEND": {"rate": "fast"}}, "Delivery.rate is 'fast'"),
         ({"BATCHSEND": {"timeouts": {"connect": "soon"}}}, "Timeouts.connect is 'soon'"),
         ({"BATCHSEND": {"ehlo_name": 3}}, "Server.ehlo_name is 3"),

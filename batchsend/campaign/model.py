@@ -7,7 +7,7 @@ Built in code, they are checked by the same types and ranges (`objects`).
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - msgspec resolves the annotations at run time
-from typing import Annotated, Final, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias, cast
 
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
@@ -25,6 +25,13 @@ _BY_PORT: Final = cast("Tls", "")
 _DURATION_TEXT: Final = 'a duration such as "500ms", "30s", "5m" or "1h", at most a day'
 _TEMPLATE_TEXT: Final = "a text, which may have template marks"
 
+if TYPE_CHECKING:
+    # What an object takes where it is made in code: the values of a file as well as those of the types that it keeps.
+    # For type checkers only; test_public_names.py holds these signatures against the attributes.
+    _APath: TypeAlias = str | Path
+    _ATime: TypeAlias = str | float
+    _ARate: TypeAlias = str | Rate
+
 _Time = Annotated[Duration, Meta(description=_DURATION_TEXT)]
 _Template = Annotated[str | None, Meta(description=_TEMPLATE_TEXT)]
 _Command = Annotated[tuple[str, ...], Meta(min_length=1)]
@@ -41,6 +48,9 @@ class _Checked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class Server(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One relay: where it is, how it is trusted and who we are to it.
+
+    >>> Server(host="smtp.example.com", port=465, username="u", password="p").tls
+    'implicit'
 
     Attributes:
         preset: The name of a well-known relay that the keys not given here are taken from, or None.
@@ -70,6 +80,23 @@ class Server(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     token_command: Annotated[_Command | None, Meta(description="an array of a program and its arguments")] = None
     ehlo_name: Annotated[str | None, Meta(description='a domain such as "mail.example.com", or "[192.0.2.1]"')] = None
     pipelining: Annotated[bool, Meta(description="true or false")] = True
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            preset: str | None = None,
+            host: str,
+            port: int = 587,
+            tls: Tls = _BY_PORT,
+            ca_file: _APath | None = None,
+            username: str | None = None,
+            password: str | None = None,
+            token: str | None = None,
+            token_command: list[str] | tuple[str, ...] | None = None,
+            ehlo_name: str | None = None,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         if self.tls == _BY_PORT:
@@ -166,6 +193,9 @@ class Message(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True, r
 class Timeouts(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long to wait for each step of the dialogue, in seconds: by default as RFC 5321 §4.5.3.2 asks of a client.
 
+    >>> float(Timeouts(connect="5s").connect)
+    5.0
+
     Attributes:
         connect: For the TCP connection and, where it is implicit, TLS.
         greeting: For the 220 greeting (§4.5.3.2.1).
@@ -185,6 +215,21 @@ class Timeouts(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data: _Time = Duration(120)
     content: _Time = Duration(600)
     quit: _Time = Duration(2)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            connect: _ATime = 30,
+            greeting: _ATime = 300,
+            ehlo: _ATime = 300,
+            mail: _ATime = 300,
+            rcpt: _ATime = 300,
+            data: _ATime = 120,
+            content: _ATime = 600,
+            quit: _ATime = 2,  # noqa: A002 - the command's name
+        ) -> None: ...
 
 
 class Dsn(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -219,7 +264,10 @@ class SuppressionList(_Checked, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How fast, how often and how safely.
+    """How fast, how often and how safely. Values are written as in a campaign file, or have their own types.
+
+    >>> Delivery(rate="5/s", retry_after="30s") == Delivery(rate=Rate(5, 1), retry_after=Duration(30))
+    True
 
     Attributes:
         max_connections: Sessions open at once.
@@ -260,6 +308,29 @@ class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     dsn: Annotated[Dsn | None, Meta(description="a table of notify and ret")] = None
     require_tls: Annotated[bool, Meta(description="true or false")] = False
     timeouts: Annotated[Timeouts, Meta(description="a table of durations")] = Timeouts()
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            max_connections: int = 5,
+            max_messages: int = 100,
+            rate: _ARate | None = None,
+            depth: int = 1,
+            max_attempts: int = 3,
+            retry_after: _ATime = 30,
+            give_up_after: _ATime = 300,
+            max_wait: _ATime = 900,
+            stop_after: int = 100,
+            durability: Durability = "process",
+            suppress: list[_APath | SuppressionList] | list[str] | tuple[_APath | SuppressionList, ...] = (),
+            exclude: list[str] | list[Path] | tuple[_APath, ...] = (),
+            duplicates: Literal["suppress", "send"] = "suppress",
+            dsn: Dsn | None = None,
+            require_tls: bool = False,
+            timeouts: Timeouts = ...,
+        ) -> None: ...
 
 
 class Campaign(Struct, frozen=True, kw_only=True):

@@ -19,6 +19,11 @@ class Rate:
 
     An ordinary class, because msgspec would read a dataclass from a table instead of from a text.
 
+    >>> Rate.parse("600/min") == Rate(600, 60)
+    True
+    >>> Rate.parse("600/min").per_second
+    10.0
+
     Attributes:
         count: Messages; above 0.
         seconds: The time for them, in seconds: 1, 60 or 3600.
@@ -74,7 +79,13 @@ class Rate:
 
 
 class Duration(float):
-    """A length of time in seconds: above 0 and at most a day."""
+    """A length of time in seconds: above 0 and at most a day.
+
+    >>> Duration.parse("5m") == 300
+    True
+    >>> str(Duration(0.5))
+    '500ms'
+    """
 
     __slots__ = ()
 
@@ -132,7 +143,13 @@ class Wait(Duration):
 
 
 class Secret(str):
-    """A text that does not show itself in ``repr()``, and so in no traceback, log or dump of what holds it."""
+    """A text that does not show itself in ``repr()``, and so in no traceback, log or dump of what holds it.
+
+    >>> Secret("hunter2")
+    '********'
+    >>> Secret("hunter2") == "hunter2"
+    True
+    """
 
     __slots__ = ()
 
