@@ -383,7 +383,7 @@ class Pool:
     def _count(self, relay: Relay) -> int:
         return len(self._live(relay))
 
-    def _live(self, relay: Relay) -> frozenset[Session]:
+    def _live(self, relay: Relay) -> tuple[Session, ...]:
         return next(slots.live for slots in self._slots if slots.relay is relay)
 
     def _retire_sessions(self, relay: Relay) -> None:

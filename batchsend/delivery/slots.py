@@ -100,8 +100,9 @@ class Slots:
         self._number = number
         self._noticed: set[str] = set()
         self._loop = asyncio.get_running_loop()
-        self._live: set[Session] = set()
-        self._unclosed: set[Session] = set()  # their transports: live ones, and those that take their leave
+        # In the order of their opening, so that what is done to all of them is done in the same order each time.
+        self._live: dict[Session, None] = {}
+        self._unclosed: dict[Session, None] = {}  # their transports: live ones, and those that take their leave
         self._over = False
         # A session has ended or is closed, a spare has or has not been opened, there is work, or the run is over.
         self._changed = Signal()
@@ -126,7 +127,7 @@ class Slots:
             while self._unclosed:
                 await self._changed.wait()
         finally:
-            for session in self._unclosed - self._live:
+            for session in [session for session in self._unclosed if session not in self._live]:
                 session.cut()
 
     def wake(self) -> None:
@@ -159,9 +160,9 @@ class Slots:
         return len(self._live)
 
     @property
-    def live(self) -> frozenset[Session]:
+    def live(self) -> tuple[Session, ...]:
         """The sessions that have not ended."""
-        return frozenset(self._live)
+        return tuple(self._live)
 
     def sessions(self) -> tuple[SessionStatistics, ...]:
         """The open sessions as they are now, by number."""
@@ -201,7 +202,7 @@ class Slots:
         smtp_log.debug("session %d with %s has ended: %s", session.number, self._connector.where, why)
         if session.trace is not None and session.trouble is not None:
             session.trace.note(session.trouble)
-        self._live.discard(session)
+        self._live.pop(session, None)
         if session is self._spare:
             self._spare = None
         relay, now = self.relay, self._loop.time()
@@ -228,7 +229,7 @@ class Slots:
 
     def closed(self, session: Session) -> None:
         """The transport of a session that has ended is closed."""
-        self._unclosed.discard(session)
+        self._unclosed.pop(session, None)
         self._changed.notify()
 
     # --- a slot's life ----------------------------------------------------------------------------------------------
@@ -393,8 +394,8 @@ class Slots:
             max_messages=max_messages,
             announce_at=max_messages - self._lead(depth, max_messages),
         )
-        self._live.add(session)
-        self._unclosed.add(session)
+        self._live[session] = None
+        self._unclosed[session] = None
         limits.opened(len(self._live))
         smtp_log.debug("session %d with %s: %d messages at most", session.number, opened.where, max_messages)
         if session.trace is not None:

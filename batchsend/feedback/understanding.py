@@ -36,14 +36,14 @@ def understand(octets: bytes) -> list[FeedbackReport]:
         UsageError: The extra ``feedback`` is not installed.
     """
     message = read(octets)
-    source = _Source(message)
+    source = _ReportText(message)
     reports = _in_fields(message, source) or notified(_first_text(message)) or _in_words(message, source)
     for report in reports:
         source.complete(report)
     return reports
 
 
-class _Source:
+class _ReportText:
     """What holds for all reports in one message.
 
     Args:
@@ -101,7 +101,7 @@ def _time(value: str) -> float | None:
 # --- in fields ------------------------------------------------------------------------------------------------------
 
 
-def _in_fields(message: Incoming, source: _Source) -> list[FeedbackReport]:
+def _in_fields(message: Incoming, source: _ReportText) -> list[FeedbackReport]:
     complaint = abuse(message.entities)
     if complaint is not None:
         reason = Reason.AUTHENTICATION if complaint.authentication else None
@@ -146,7 +146,7 @@ def _of_status(one: StatusFields, text: str, around: str) -> FeedbackReport:
     )
 
 
-def _returned_to(source: _Source) -> str | None:
+def _returned_to(source: _ReportText) -> str | None:
     """The only recipient of the message that came back, by its header."""
     found = set(ADDRESS.findall(first(source.returned, "to")))
     return found.pop() if len(found) == 1 else None
@@ -155,7 +155,7 @@ def _returned_to(source: _Source) -> str | None:
 # --- in words -------------------------------------------------------------------------------------------------------
 
 
-def _in_words(message: Incoming, source: _Source) -> list[FeedbackReport]:
+def _in_words(message: Incoming, source: _ReportText) -> list[FeedbackReport]:
     text = own_text(message)
     subject = message.field("subject")
     if _is_bounce(message, subject, text):
@@ -202,7 +202,7 @@ def _is_bounce(message: Incoming, subject: str, text: str) -> bool:
     return (from_nobody and (called or says)) or (called and says)
 
 
-def _bounces(message: Incoming, source: _Source, all_words: str, text: str) -> list[FeedbackReport]:
+def _bounces(message: Incoming, source: _ReportText, all_words: str, text: str) -> list[FeedbackReport]:
     others = frozenset(one.lower() for one in (*source.sent_to, source.sender or ""))
     kind = FeedbackKind.DELAYED if wordings.DELAYED_WORDS.search(all_words) else FeedbackKind.BOUNCED
     people: dict[str | None, str] = dict(recipients(message, text, others).items())

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from batchsend.recipients.source import Source
 
+# The header and the line behind it tell whether blanks stand before quotes.
+_TELLING_LINES: Final = 2
 REACH: Final = 1024 * 1024
 """How many characters of a record that spans lines may precede its last line."""
 
@@ -130,7 +132,9 @@ class CsvParser:
     def _header_row(self, *, is_more: bool) -> tuple[str, ...] | None:
         """The names in the first row, or None where its end is yet to be read."""
         self._delimiter = self._sep or likely_delimiter(self._held)
-        self._skips_blanks = has_blanks_before_quotes(self._held, self._delimiter)
+        if is_more and len(self._held) < _TELLING_LINES:
+            return None
+        self._skips_blanks = has_blanks_before_quotes(self._held[:_TELLING_LINES], self._delimiter)
         reader = self._reader(self._held)
         place = f"{self._name}:{self._line + 1}"
         try:

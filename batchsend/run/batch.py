@@ -128,15 +128,12 @@ class Batch:
             Connector(server, delivery.timeouts, context, require_tls=delivery.require_tls, trace=trace)
             for server in campaign.servers
         ]
-        verp = Verp(self.id, partial(make_key, campaign.results))
-        if "batch.verp" in (campaign.message.return_path or ""):
-            verp.prepare()
         self._composer = Composer(
             campaign.message,
             directory=campaign.directory,
             batch_id=self.id,
             recipient_field=campaign.recipient_field,
-            verp=verp,
+            verp=self._verp(),
         )
         self._suppression = Suppression.read(campaign.delivery.suppress, recipient_field=campaign.recipient_field)
         excluded = campaign.delivery.exclude
@@ -280,6 +277,13 @@ class Batch:
                 for notice in stack.enter_context(self._exclusion).notices:
                     self._notice(notice)
             yield
+
+    def _verp(self) -> Verp:
+        """What signs return paths; where the campaign has such a one, its key is made before anything is sent."""
+        verp = Verp(self.id, partial(make_key, self.campaign.results))
+        if "batch.verp" in (self.campaign.message.return_path or ""):
+            verp.prepare()
+        return verp
 
     def _ledger(self, line: Run) -> Ledger:
         delivery = self.campaign.delivery

@@ -70,6 +70,7 @@ from batchsend.outcome import Stage
 from batchsend.smtp import commands
 from batchsend.smtp.content import END_OF_DATA, dot_stuffed
 from batchsend.smtp.replies import Reply, ReplyParser
+from batchsend.smtp.telling_texts import TellingPlace, TellingTexts
 from batchsend.smtp.transaction import Key, Transaction
 
 _DONE: Final = frozenset(range(200, 300)) - {220, 221, 235}
@@ -105,6 +106,9 @@ _MAIL: Final = Stage.MAIL
 _RCPT: Final = Stage.RCPT
 _DATA: Final = Stage.DATA
 _CONTENT: Final = Stage.CONTENT
+_TO_RCPT: Final = TellingPlace.RCPT
+_TO_RSET: Final = TellingPlace.RSET
+_ELSEWHERE: Final = TellingPlace.NONE
 
 
 class Client(Generic[Key]):
@@ -203,8 +207,7 @@ class Client(Generic[Key]):
         # Since the last reply that has one place only (rule 5): replies too many, and whether there was a refusal.
         self._surplus = 0
         self._refused_since = False
-        # Whether x.1.5 to RCPT, and "reset" to RSET, prove anything (rule 5); None before the first of these replies.
-        self._telling: list[bool | None] = [None, None]
+        self._telling = TellingTexts()
 
     # --- what the caller does -------------------------------------------------------------------------------------
 
@@ -410,26 +413,10 @@ class Client(Generic[Key]):
         self._surplus = 0
         self._refused_since = False
 
-    def _consider_text(self, reply: Reply, own: int | None) -> None:
-        """Anchor by the text of a 2yz where no 354 comes, as long as such texts were always in their places (rule 5).
-
-        Args:
-            reply: The reply.
-            own: Which of the two texts is expected: 0 that to RCPT, 1 that to RSET; None: neither.
-        """
-        telling, raw = self._telling, reply.raw
-        if own is None:
-            if raw.startswith(b"2.1.5") or b"reset" in raw.lower():
-                telling[:] = False, False
-            return
-        says = b"reset" in raw.lower() if own else raw.startswith(b"2.1.5")
-        expected = telling[own]
-        if expected is None:
-            telling[own] = expected = says
-        if says and expected:
+    def _consider_text(self, reply: Reply, place: TellingPlace) -> None:
+        """Where no 354 comes, the text of a 2yz may prove that it is in its place (rule 5)."""
+        if self._telling.proves(reply.raw, place):
             self._anchor()
-        elif expected:
-            telling[:] = False, False
 
     def _take_early(self, reply: Reply, handler: _Handler, transaction: Transaction[Any], end: int) -> None:
         """Take a reply to what has not left whole: in place only where content is refused while it is being sent."""
@@ -450,8 +437,8 @@ class Client(Generic[Key]):
             transaction.opened = True
             transaction.stage = _RCPT
             if self._chunked:
-                self._consider_text(reply, None)
-        elif code >= 400 and (code not in _OUT_OF_PLACE or not self.unconfirmed or _is_policy(reply)):
+                self._consider_text(reply, _ELSEWHERE)
+        elif code >= 400 and (code not in _OUT_OF_PLACE or not self.unconfirmed or reply.is_about_policy):
             self._refuse(transaction, _MAIL, reply)
         else:
             self._misplaced(reply, "MAIL")
@@ -462,7 +449,7 @@ class Client(Generic[Key]):
         if code in _DONE and not refused:
             transaction.stage = _CONTENT if self._chunked else _DATA
             if self._chunked:
-                self._consider_text(reply, 0)
+                self._consider_text(reply, _TO_RCPT)
         elif code >= 400:
             self._refuse(transaction, _RCPT, reply)
         else:
@@ -503,7 +490,7 @@ class Client(Generic[Key]):
             transaction.reply = reply
             self._chunking_works = True
             if self._chunked:
-                self._consider_text(reply, None)
+                self._consider_text(reply, _ELSEWHERE)
         elif code >= 400 and (refused or not self._chunked or code not in _OUT_OF_PLACE):
             self._refused_since = True
             transaction.refuse(_CONTENT, reply)
@@ -527,7 +514,7 @@ class Client(Generic[Key]):
         elif reply.code not in _DONE:
             self._misplaced(reply, "RSET")
         elif self._chunked:
-            self._consider_text(reply, 1)
+            self._consider_text(reply, _TO_RSET)
 
     def _on_lone_dot(self, reply: Reply, _: Transaction[Key]) -> None:
         if reply.code < 400 and reply.code not in _DONE:
@@ -635,8 +622,3 @@ class Client(Generic[Key]):
         trouble = f", {self.error}" if self.error else f", {self.closing_reply.code}" if self.closing_reply else ""
         counts = f"{self.begun} of {self._max_messages} begun, {len(self._unanswered)} unanswered"
         return f"<Client {self.state.value}, {counts}{trouble}>"
-
-
-def _is_policy(reply: Reply) -> bool:
-    """Whether a reply says that it is about security or policy (RFC 3463 §3.8)."""
-    return reply.enhanced is not None and reply.enhanced.startswith("5.7.")

@@ -51,6 +51,11 @@ class Reply(NamedTuple):
         return _enhanced(self.code, self.raw[:_LONGEST_ENHANCED].partition(b"\n")[0])
 
     @property
+    def is_about_policy(self) -> bool:
+        """Whether it says that it is about security or policy (RFC 3463 §3.8)."""
+        return self.enhanced is not None and self.enhanced[1:4] == ".7."
+
+    @property
     def text(self) -> str:
         """The text, safe to print: what is not UTF-8 and every control character but LF is escaped."""
         text = self.raw.decode("utf-8", "backslashreplace")

@@ -260,9 +260,7 @@ def test_a_template_that_is_not_short_sees_batch_and_functions(tmp_path: Path) -
     parsed = parse(compose(tmp_path, subject="{{ name }}", text="{{ batch.record }}{{ range(2) | list }}{{ name }}"))
     assert body(parsed, "plain") == "7[0, 1]Ann\n"
     fields = {**ANN, "batch": "mine"}
-    assert body(parse(compose(tmp_path, fields, text="{{ batch }}")), "plain").startswith(
-        "TemplateBatch(id='b1', record=7)"
-    )
+    assert body(parse(compose(tmp_path, fields, text="{{ batch }}")), "plain").startswith("Batch(id='b1', record=7)")
 
 
 @pytest.mark.parametrize(
