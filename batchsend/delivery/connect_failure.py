@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiosmtplib import SMTPAuthenticationError, SMTPResponseException, SMTPServerDisconnected, SMTPTimeoutError
 
+from batchsend.delivery.credentials import MechanismRefusedError
 from batchsend.outcome import Stage
 from batchsend.smtp.replies import Reply
 
@@ -26,6 +27,7 @@ class ConnectFailure(NamedTuple):
         reply: What the server answered, or None.
         lasting: Trying again will not help: the certificate, the credentials or the set-up is wrong.
         local: This machine has not got so far as to ask the server, whose limits it says nothing of.
+        again: A new connection is worth while at once: there is another mechanism to authenticate by.
     """
 
     stage: Stage
@@ -34,6 +36,7 @@ class ConnectFailure(NamedTuple):
     reply: Reply | None = None
     lasting: bool = False
     local: bool = False
+    again: bool = False
 
 
 def unresolved(error: Exception) -> ConnectFailure:
@@ -121,7 +124,8 @@ def _refused(stage: Stage, error: SMTPResponseException) -> ConnectFailure:
     if isinstance(error, SMTPAuthenticationError):
         lasting = reply.code >= 500
         remedy = "check username and password in [server]" if lasting else "try again later"
-        return ConnectFailure(stage, f"the credentials were refused: {reply}", remedy, reply, lasting)
+        again = isinstance(error, MechanismRefusedError)
+        return ConnectFailure(stage, f"the credentials were refused: {reply}", remedy, reply, lasting, again=again)
     lasting = stage is Stage.STARTTLS and reply.code >= 500
     remedy = "see what the server says, or try again later"
     if stage is Stage.EHLO and reply.code >= 500:

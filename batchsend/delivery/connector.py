@@ -136,7 +136,8 @@ class Connector:
         """Open one session.
 
         An address that cannot be connected to, or that turns the session away before its greeting is over, is left
-        alone for some minutes, and the next one is tried.
+        alone for some minutes, and the next one is tried. One that refuses a mechanism of AUTH and hangs up is
+        connected to again, for the next mechanism.
 
         Raises:
             ConnectError: None of the addresses takes a session; it is about the last one tried. Nothing is left open.
@@ -149,6 +150,8 @@ class Connector:
             try:
                 return await self._open_on(connection, place)
             except ConnectError as error:
+                if error.failure.again:
+                    continue
                 left = [address for address in left if address[4][:2] != place[:2]]
                 if not left or error.failure.stage is not Stage.GREETING:
                     raise
@@ -167,9 +170,17 @@ class Connector:
             return
         for address in addresses:
             try:
-                yield str(address[4][0]), await self._open_on(*await self._connect([address]))
+                yield str(address[4][0]), await self._open_at(address)
             except ConnectError as error:
                 yield str(address[4][0]), error
+
+    async def _open_at(self, address: _Address) -> Opened:
+        while True:
+            try:
+                return await self._open_on(*await self._connect([address]))
+            except ConnectError as error:
+                if not error.failure.again:
+                    raise
 
     async def _open_on(self, connection: socket.socket, place: _Place) -> Opened:
         trace = None if self._trace is None else self._trace.next_session(self._with_whom(place))

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Final, Literal
 
 import anyio
-from aiosmtplib import SMTP, SMTPAuthenticationError
+from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException, SMTPServerDisconnected
 from aiosmtplib.typing import Default
 
 from batchsend.errors import RunError
@@ -26,9 +26,20 @@ _AUTHENTICATED: Final = 235
 _CONTINUE: Final = 334
 _NO_INITIAL_RESPONSE: Final = frozenset({500, 501, 504})
 
+# What a server says of a mechanism, not of name and password (RFC 4954 §4, §6).
+_OF_THE_MECHANISM: Final = frozenset({432, 500, 501, 502, 504, 534, 538})
+_CRAM_MD5: Final = "cram-md5"
+
+
+class MechanismRefusedError(SMTPAuthenticationError):
+    """A mechanism was refused and the connection closed; on a new one there is another mechanism to try."""
+
 
 class Credentials:
     """Authenticates sessions (RFC 4954) as the campaign says: CRAM-MD5, PLAIN or LOGIN, or XOAUTH2 with a token.
+
+    A server that counts refused logins locks the account after a few. So another mechanism is tried only where the
+    refusal may be about the mechanism, each of them once, and the one that has worked is the first of later sessions.
 
     Args:
         server: Where username, password, token or token command stand.
@@ -39,6 +50,9 @@ class Credentials:
         self._token = ""
         self._fetched = 0.0
         self._fetching = anyio.Lock()
+        self._worked: str | None = None
+        self._refused: set[str] = set()  # mechanisms, until all that are offered are in it
+        self._refusal: SMTPAuthenticationError | None = None  # of the last of them, until one works
 
     def __bool__(self) -> bool:
         return self._server.username is not None
@@ -47,6 +61,7 @@ class Credentials:
         """Authenticate one session.
 
         Raises:
+            MechanismRefusedError: The server refuses and closes the connection; a new one may go better.
             SMTPException: The server refuses, or offers no mechanism that is known.
             RunError: The token command does not give a token.
         """
@@ -54,9 +69,57 @@ class Credentials:
         if server.username is None:
             return
         if server.password is not None:
-            await client.login(server.username, server.password)
+            await self._log_in(client, server.username, server.password)
         else:
             await client.auth_xoauth2(server.username, server.token or await self._fetch())
+
+    async def _log_in(self, client: SMTP, username: str, password: str) -> None:
+        """Try the mechanisms that are left, one after the other for as long as the server keeps the connection."""
+        methods = {_CRAM_MD5: client.auth_crammd5, "plain": client.auth_plain, "login": client.auth_login}
+        offered = self._in_order(client.supported_auth_methods)
+        if not offered:
+            raise SMTPException("no mechanism that is known is offered")
+        left = [mechanism for mechanism in offered if mechanism not in self._refused] or offered
+        for mechanism in left:
+            try:
+                await methods[mechanism](username, password)
+            except SMTPAuthenticationError as error:
+                refusal = error
+                if not self._may_be_the_mechanism(mechanism, error.code):
+                    self._refusal = None
+                    raise
+                self._refused.add(mechanism)
+            except SMTPServerDisconnected:
+                if self._refusal is None:
+                    raise
+                refusal = self._refusal
+                if mechanism == left[0]:  # a later one was only said to a connection that was being closed
+                    self._refused.add(mechanism)
+            else:
+                self._worked, self._refusal = mechanism, None
+                return
+            self._refusal = refusal
+            if mechanism == left[-1] or not client.is_connected:
+                raise self._last(refusal, offered)
+
+    def _in_order(self, offered: list[str]) -> list[str]:
+        """The mechanisms that a server offers, first the one that has worked."""
+        return sorted(offered, key=lambda mechanism: mechanism != self._worked)
+
+    def _may_be_the_mechanism(self, mechanism: str, code: int) -> bool:
+        """Whether a refusal may be about the mechanism.
+
+        A server that keeps passwords hashed cannot do CRAM-MD5, and can say no more than that the login is wrong.
+        """
+        return code in _OF_THE_MECHANISM or (mechanism == _CRAM_MD5 != self._worked and code >= 500)
+
+    def _last(self, refusal: SMTPAuthenticationError, offered: list[str]) -> SMTPAuthenticationError:
+        """A refusal that ends its session, and whether a mechanism is left for a new connection."""
+        if not self._refused.issuperset(offered):
+            return MechanismRefusedError(refusal.code, refusal.message)
+        self._refused.clear()
+        self._refusal = None
+        return refusal
 
     async def _fetch(self) -> str:
         async with self._fetching:
@@ -107,8 +170,11 @@ class LoginClient(SMTP):
         given = (word.encode() if isinstance(word, str) else word for word in (username, password))
         name, secret = map(base64.b64encode, given)
         response = await self.execute_command(b"AUTH", b"LOGIN", name, timeout=timeout)
-        if response.code in _NO_INITIAL_RESPONSE:
-            response = await self.execute_command(b"AUTH", b"LOGIN", timeout=timeout)
+        if response.code in _NO_INITIAL_RESPONSE and self.is_connected:
+            try:
+                response = await self.execute_command(b"AUTH", b"LOGIN", timeout=timeout)
+            except SMTPServerDisconnected:  # it was closed behind the refusal, which stands
+                raise SMTPAuthenticationError(response.code, response.message) from None
         if response.code == _CONTINUE and _asks_for_name(response.message):
             response = await self.execute_command(name, timeout=timeout)
         if response.code == _CONTINUE:

@@ -141,7 +141,15 @@ async def test_nobody_listening_is_said_in_so_many_words() -> None:
 
 
 def offer(mechanisms: str) -> list[Step]:
-    return [*EHLO, reply("250-x", f"250 AUTH {mechanisms}")]
+    return [*EHLO, reply("250-x", "250-PIPELINING", f"250 AUTH {mechanisms}")]
+
+
+def logins(peer: Listener) -> list[list[bytes]]:
+    """The mechanisms that each connection was asked for."""
+    return [
+        [command.split()[1] for command in connection.commands if command.startswith(b"AUTH ")]
+        for connection in peer.connections
+    ]
 
 
 async def test_auth_plain() -> None:
@@ -196,6 +204,138 @@ async def test_refused_credentials(code: int, *, lasting: bool) -> None:
     assert error.failure.stage is Stage.AUTH
     assert f"{code} 5.7.8 not you" in error.message
     assert error.failure.lasting is lasting
+
+
+@pytest.mark.parametrize("end", [[Close()], [HalfClose(), ReadToEnd()], [ReadToEnd()]], ids=["closed", "half", "open"])
+async def test_a_wrong_password_is_said_once_and_the_reply_is_kept(end: list[Step]) -> None:
+    """LOGIN is offered, too, but would say the same password again."""
+    refused = reply("535 5.7.8 Username and Password not accepted")
+    async with ScriptedServer([*offer("PLAIN LOGIN"), Expect("AUTH PLAIN"), refused, *end]) as peer:
+        account = await deliver(login(peer), submissions(20), options(max_connections=5))
+    assert account.error is not None
+    assert "535 5.7.8 Username and Password not accepted" in account.error.message
+    assert logins(peer) == [[b"PLAIN"]]
+    assert account.notices == []
+
+
+CHALLENGED: list[Step] = [Expect("AUTH CRAM-MD5"), reply("334 PDEuMkBteC5leGFtcGxlLm9yZz4="), Expect("")]
+REFUSED = reply("535 5.7.8 authentication failed")
+
+
+async def test_a_mechanism_that_is_refused_with_a_close_gives_way_to_the_next_on_a_new_connection() -> None:
+    """What has worked is the first of every later session."""
+    worked = [*offer("CRAM-MD5 PLAIN"), Expect("AUTH PLAIN"), reply("235 welcome"), *TAKEN, *GONE]
+    async with ScriptedServer([*offer("CRAM-MD5 PLAIN"), *CHALLENGED, REFUSED, Close()], worked) as peer:
+        account = await deliver(login(peer), submissions(3), options(max_messages=1))
+    assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
+    said = [one for one in logins(peer) if one]
+    assert said[0] == [b"CRAM-MD5"]
+    assert len(said) >= 4
+    assert all(one == [b"PLAIN"] for one in said[1:])
+    assert account.notices == []
+
+
+async def test_a_mechanism_that_is_refused_gives_way_to_the_next_on_the_same_connection() -> None:
+    worked: list[Step] = [Expect("AUTH PLAIN"), reply("235 welcome"), *TAKEN, *GONE]
+    first = [*offer("PLAIN CRAM-MD5"), *CHALLENGED, REFUSED, *worked]
+    async with ScriptedServer(first, [*offer("PLAIN CRAM-MD5"), *worked]) as peer:
+        account = await deliver(login(peer), submissions(3), options(max_messages=1))
+    assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
+    said = [one for one in logins(peer) if one]
+    assert said[0] == [b"CRAM-MD5", b"PLAIN"]
+    assert all(one == [b"PLAIN"] for one in said[1:])
+
+
+@pytest.mark.parametrize("code", [504, 534])
+@pytest.mark.parametrize("end", [[Close()], [ReadToEnd()]], ids=["closed", "open"])
+async def test_each_mechanism_is_refused_once_and_the_last_refusal_stops_the_run(code: int, end: list[Step]) -> None:
+    steps: dict[str, list[Step]] = {
+        "CRAM-MD5": [*CHALLENGED, reply("535 5.7.8 not by digest")],
+        "PLAIN": [Expect("AUTH PLAIN"), reply(f"{code} 5.7.4 not by PLAIN")],
+        "LOGIN": [Expect("AUTH LOGIN"), reply("334 UGFzc3dvcmQ6"), Expect(""), reply("535 5.7.8 not by LOGIN")],
+    }
+    offered = offer("CRAM-MD5 PLAIN LOGIN")
+    if isinstance(end[0], Close):
+        scripts = [[*offered, *said, *end] for said in steps.values()]
+    else:
+        scripts = [[*offered, *steps["CRAM-MD5"], *steps["PLAIN"], *steps["LOGIN"], *end]]
+    async with ScriptedServer(*scripts) as peer:
+        account = await deliver(login(peer), submissions(20), options(max_connections=5))
+    assert account.error is not None
+    assert "535 5.7.8 not by LOGIN" in account.error.message
+    assert [one for said in logins(peer) for one in said] == [b"CRAM-MD5", b"PLAIN", b"LOGIN"]
+    assert len(peer.connections) == len(scripts)
+
+
+async def test_a_digest_and_a_password_that_are_refused_with_a_close_are_two_logins() -> None:
+    offered = offer("CRAM-MD5 PLAIN")
+    refused = reply("535 5.7.8 wrong password")
+    scripts = [[*offered, *CHALLENGED, REFUSED, Close()], [*offered, Expect("AUTH PLAIN"), refused, Close()]]
+    async with ScriptedServer(*scripts) as peer:
+        account = await deliver(login(peer), submissions(20), options(max_connections=5))
+    assert account.error is not None
+    assert "535 5.7.8 wrong password" in account.error.message
+    assert logins(peer) == [[b"CRAM-MD5"], [b"PLAIN"]]
+
+
+async def test_a_server_that_hangs_up_silently_after_a_refusal_is_not_asked_for_ever() -> None:
+    offered = offer("CRAM-MD5 PLAIN")
+    scripts = [[*offered, *CHALLENGED, REFUSED, Close()], [*offered, Expect("AUTH PLAIN"), Close()]]
+    async with ScriptedServer(*scripts) as peer:
+        account = await deliver(login(peer), submissions(20), options(max_connections=5))
+    assert account.error is not None
+    assert "535 5.7.8 authentication failed" in account.error.message
+    assert logins(peer) == [[b"CRAM-MD5"], [b"PLAIN"]]
+
+
+async def test_a_close_that_comes_while_the_next_mechanism_is_under_way_is_no_refusal_of_that_one() -> None:
+    offered = offer("CRAM-MD5 PLAIN")
+    worked = [*offered, Expect("AUTH PLAIN"), reply("235 welcome"), *TAKEN, *GONE]
+    async with ScriptedServer([*offered, *CHALLENGED, REFUSED, Expect("AUTH PLAIN"), Close()], worked) as peer:
+        account = await deliver(login(peer), submissions(1), options())
+    assert account.outcomes == {1: Outcome.ACCEPTED}
+    assert logins(peer) == [[b"CRAM-MD5", b"PLAIN"], [b"PLAIN"]]
+
+
+async def test_a_trouble_of_the_server_is_no_refusal_of_a_mechanism() -> None:
+    script = [*offer("CRAM-MD5 PLAIN"), *CHALLENGED, reply("454 4.7.0 try later"), Close()]
+    async with ScriptedServer(script) as peer:
+        error = await refusal(login(peer))
+    assert "454 4.7.0 try later" in error.message
+    assert not error.failure.lasting
+    assert logins(peer) == [[b"CRAM-MD5"]]
+
+
+async def test_a_mechanism_that_has_worked_is_not_what_a_refusal_is_about() -> None:
+    """The password never goes out because a digest that was taken before is refused once."""
+    offered = offer("CRAM-MD5 PLAIN")
+    scripts = [[*offered, *CHALLENGED, reply("235 hi"), ReadToEnd()], [*offered, *CHALLENGED, REFUSED, ReadToEnd()]]
+    async with ScriptedServer(*scripts) as peer:
+        connector = Connector(login(peer), options().timeouts)
+        with anyio.fail_after(GUARD):
+            (await connector.open()).transport.abort()
+            with pytest.raises(ConnectError, match=r"535 5\.7\.8 authentication failed"):
+                await connector.open()
+    assert logins(peer) == [[b"CRAM-MD5"], [b"CRAM-MD5"]]
+
+
+async def test_auth_login_without_a_name_is_not_asked_of_a_closed_connection() -> None:
+    async with ScriptedServer([*offer("LOGIN"), Expect("AUTH LOGIN"), reply("504 5.7.4 unknown"), Close()]) as peer:
+        error = await refusal(login(peer))
+    assert "504 5.7.4 unknown" in error.message
+    assert error.failure.lasting
+
+
+async def test_each_address_is_tried_with_the_mechanisms_that_are_left() -> None:
+    offered = offer("CRAM-MD5 PLAIN")
+    worked = [*offered, Expect("AUTH PLAIN"), reply("235 welcome"), ReadToEnd()]
+    async with ScriptedServer([*offered, *CHALLENGED, REFUSED, Close()], worked) as peer:
+        with anyio.fail_after(GUARD):
+            found = [opened async for _, opened in Connector(login(peer), options().timeouts).open_each()]
+        (opened,) = found
+        assert isinstance(opened, Opened)
+        opened.transport.abort()
+    assert logins(peer) == [[b"CRAM-MD5"], [b"PLAIN"]]
 
 
 @pytest.mark.parametrize("script", [[*EHLO, reply("250-x", "250 SIZE")], offer("GSSAPI NTLM")])
