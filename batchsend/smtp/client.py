@@ -28,16 +28,22 @@ The rules that everything below keeps:
 
     Two things that ordinary servers do are not errors, because nothing wrong can follow from taking them so:
 
-    *A surplus 2yz* (a server that answers each message twice; 2yz to DATA; a 2yz when nothing is awaited). While every
-    reply since the last one that has a single place (rule 5) was 2yz, the true replies to all commands since then are
-    among them, in whatever places: all are 2yz, and what counts as accepted was accepted. The surplus is passed over
-    and the reply that is due is awaited. As soon as a refusal is among them, nobody can say whose it is: out of place.
+    *A surplus 2yz* (a server that answers each message twice; 2yz to DATA; a 2yz when nothing is awaited, or nothing
+    that has left, rule 3). While every reply since the last one that has a single place (rule 5) was 2yz, the true
+    replies to all commands since then are among them, in whatever places: all are 2yz, and what counts as accepted was
+    accepted. The surplus is passed over and the reply that is due is awaited. As soon as a refusal is among them,
+    nobody can say whose it is: out of place.
 
     *A refusal that nothing asked for* is how servers say that they end an idle session (``451 4.4.2 Timeout waiting for
     data from client``), if it says so itself or the session has been idle for a second: a reply to anything that was
     sent would have come by then. It ends the session as 421 does, and takes nothing back. The same words in reply to
     MAIL or QUIT mean that the two have crossed.
-3.  A reply to something that was not handed out yet is not a reply.
+3.  A reply to something that was not handed out yet, or has not left, is not a reply. Where the head of ``_awaited`` is
+    such a command, everything before it is answered, so a 2yz that comes then comes when nothing is awaited: it may be
+    passed over as a surplus one, on the same terms, and the command still awaits a reply of its own. That is how a
+    server that answers each message twice looks without PIPELINING: its second line is there before MAIL is on its way.
+    Where the head is the content of DATA, any 2yz is out of place: a server that says so early may have found an end in
+    the content that is not ours, and taken a part of the message.
 4.  A transaction is *committed* when the end of its content is handed out. Before, losing the session costs nothing;
     after, only a reply can tell.
 5.  354 and 221 have one place each. In place, they prove that the replies before them were in place too; until then,
@@ -432,7 +438,9 @@ class Client(Generic[Key]):
             telling[:] = False, False
 
     def _take_early(self, reply: Reply, handler: _Handler, transaction: Transaction[Any], end: int) -> None:
-        """Take a reply to what has not left whole: in place only where content is refused while it is being sent."""
+        """Take a reply to what has not left whole: a surplus 2yz (rule 3), or a refusal of content under way."""
+        if handler != self._on_content and self._is_surplus(reply.code):
+            return
         if end > self._handed or reply.code < 400 or handler != self._on_content:
             self._break(f"a reply before its command: {reply}")
             return
