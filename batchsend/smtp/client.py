@@ -66,7 +66,6 @@ unanswered (RFC 3030 §4.2), with RSET between them. Without PIPELINING the same
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum
@@ -75,7 +74,7 @@ from typing import Any, Final, Generic, TypeAlias
 from batchsend.outcome import Stage
 from batchsend.smtp import commands
 from batchsend.smtp.content import END_OF_DATA, dot_stuffed
-from batchsend.smtp.replies import Reply, ReplyParser
+from batchsend.smtp.replies import ABOUT_IDLENESS, Reply, ReplyParser
 from batchsend.smtp.transaction import Key, Transaction
 
 _DONE: Final = frozenset(range(200, 300)) - {220, 221, 235}
@@ -88,8 +87,6 @@ _MOST_SURPLUS: Final = 3
 _IDLE_SECONDS: Final = 1.0
 # Seconds from which a server that still owes a reply may be one that has lost it; time-outs of servers are longer.
 _SILENCE_SECONDS: Final = 30.0
-# How servers say that a session has been idle for too long, or that they are closing it.
-_ABOUT_IDLENESS: Final = re.compile(rb"idle|inactiv|time[ -]?out|timed out|waiting for|clos(?:ing|ed?) ", re.IGNORECASE)
 
 # What RSET, QUIT and the lone dot are for.
 _NO_TRANSACTION: Final[Transaction[Any]] = Transaction(None, mail=b"", rcpt=b"", content=b"")
@@ -382,7 +379,7 @@ class Client(Generic[Key]):
             self._take_unasked(reply, quiet)
             return
         handler, transaction, _, end = self._awaited[0]
-        if reply.code >= 400 and handler in (self._on_mail, self._on_quit) and _ABOUT_IDLENESS.search(reply.raw):
+        if reply.code >= 400 and handler in (self._on_mail, self._on_quit) and ABOUT_IDLENESS.search(reply.raw):
             self._close_idle(reply, quiet)  # it was said before the command had arrived
             return
         if end > arrived:
@@ -398,7 +395,7 @@ class Client(Generic[Key]):
     def _take_unasked(self, reply: Reply, quiet: float) -> None:
         """Take a reply that nothing asked for: a farewell, a surplus 2yz, or the end of all trust."""
         code = reply.code
-        if (code >= 400 or code == 221) and (quiet >= _IDLE_SECONDS or _ABOUT_IDLENESS.search(reply.raw)):
+        if (code >= 400 or code == 221) and (quiet >= _IDLE_SECONDS or ABOUT_IDLENESS.search(reply.raw)):
             self._close_idle(reply, quiet)
         elif not self._is_surplus(code):
             self._break(f"a reply to nothing: {reply}")
