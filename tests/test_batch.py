@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,13 @@ import pytest
 import batchsend
 from batchsend import Batch, Outcome, RunError, Stage, UsageError
 from tests.delivery.harness import GUARD, CountingServer, serve, well_behaved
-from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse
+from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse, say
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from batchsend import Campaign
+    from tests.tools.wire import Wire
 
 ROWS = "".join(f"r{number}@example.com,N{number}\n" for number in range(1, 11))
 
@@ -120,6 +122,60 @@ async def test_lost_sessions_use_up_no_attempt(tmp_path: Path) -> None:
             summary = await Batch(campaign(tmp_path, server, max_attempts=1, max_connections=1)).run()
     assert +summary.counts == {Outcome.ACCEPTED: 10}
     assert {outcome["attempt"] for outcome in log(tmp_path)[1]} == {1}
+
+
+class SaysTwice(CountingServer):
+    """Answers each message by a bare 250, and by a second line after so many seconds; None: in the same segment."""
+
+    def __init__(self, later: float | None, *, pipelining: bool) -> None:
+        super().__init__(self._decide, pipelining=pipelining)
+        self._later = later
+        self._wires: dict[int, Wire] = {}
+        self.timers: list[asyncio.Task[None]] = []
+
+    async def play(self, wire: Wire) -> None:
+        self._wires[wire.connection.number] = wire
+        await super().play(wire)
+
+    def _decide(self, connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        if asked is not Stage.CONTENT:
+            return ACCEPT
+        if self._later is None:
+            return say(b"250\r\n250 Ok queued\r\n", succeeds=True)
+        self.timers.append(asyncio.create_task(self._say_again(self._wires[connection], self._later)))
+        return say(b"250\r\n", succeeds=True)
+
+    async def _say_again(self, wire: Wire, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await wire.send(b"250 Ok queued\r\n")
+
+
+@pytest.mark.parametrize("pipelining", [True, False], ids=["pipelined", "lockstep"])
+@pytest.mark.parametrize("later", [None, 0.0, 0.03])
+async def test_a_server_that_answers_each_message_twice_is_believed(
+    later: float | None, pipelining: bool, tmp_path: Path
+) -> None:
+    async with SaysTwice(later, pipelining=pipelining) as server:
+        with anyio.fail_after(GUARD):
+            summary = await Batch(campaign(tmp_path, server, max_connections=1)).run()
+        await asyncio.gather(*server.timers, return_exceptions=True)
+    assert +summary.counts == {Outcome.ACCEPTED: 10}
+    assert summary.learned == {}
+    assert len(server.connections) == 1
+    assert len(server.accepted) == 10
+
+
+async def test_sessions_that_broke_teach_no_limit(tmp_path: Path) -> None:
+    """We end them, not the server: that each breaks after one message says nothing of how many it may carry."""
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        return say(b"250 ok\r\n550 no\r\n", succeeds=True) if asked is Stage.CONTENT else ACCEPT
+
+    async with CountingServer(decide, pipelining=False) as server:
+        with anyio.fail_after(GUARD):
+            summary = await Batch(campaign(tmp_path, server, max_connections=1)).run()
+    assert +summary.counts == {Outcome.IN_DOUBT: 10}
+    assert summary.learned == {}
 
 
 async def test_stop_finishes_what_is_under_way(tmp_path: Path) -> None:

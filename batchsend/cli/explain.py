@@ -18,7 +18,6 @@ from batchsend.delivery.replies import (
     judge,
     parse,
     period_named,
-    policy_of,
     usual_stage,
     wait_named,
 )
@@ -91,7 +90,7 @@ def _until(said: Reply, found: Judgement, now: float) -> float | None:
 
 
 def _object(said: Reply, stage: Stage, found: Judgement, until: float | None) -> dict[str, Any]:
-    policy = policy_of(found.verdict, said.code, found.reason)
+    effects = found.effects
     return {
         "verdict": found.verdict,
         "outcome": found.outcome or "goes_back",
@@ -100,15 +99,15 @@ def _object(said: Reply, stage: Stage, found: Judgement, until: float | None) ->
         "until": None if until is None else timestamp(until),
         "period": period_named(said.text) if found.verdict is Verdict.QUOTA else None,
         "provider": found.provider,
-        "advice": advice(found.verdict, found.reason),
+        "advice": effects.advice or advice(found.verdict, found.reason),
         "rule": found.rule,
         "stage": stage,
         "code": said.code,
         "enhanced": said.enhanced,
-        "record": _record(found) or policy.record,
-        "session": policy.session,
-        "relay": policy.relay,
-        "run": policy.run,
+        "record": _record(found) or effects.record,
+        "session": effects.session,
+        "relay": effects.relay,
+        "run": effects.run,
     }
 
 
@@ -118,20 +117,20 @@ def _record(found: Judgement) -> str | None:
 
 
 def _lines(said: Reply, stage: Stage, found: Judgement, until: float | None) -> Iterator[str]:
-    policy = policy_of(found.verdict, said.code, found.reason)
+    effects = found.effects
     facts = {
         "reply": printable(str(said)),
         "stage": stage.value,
         "verdict": found.verdict.value + (f" ({found.reason})" if found.reason is not None else ""),
         "about": _ABOUT[found.scope],
-        "record": _record(found) or policy.record,
-        "session": policy.session,
-        "relay": policy.relay,
-        "run": policy.run,
+        "record": _record(found) or effects.record,
+        "session": effects.session,
+        "relay": effects.relay,
+        "run": effects.run,
         "until": None if until is None else f"{timestamp(until)}, at the latest",
         "provider": found.provider,
         "known by": found.rule + (f"; {found.entry.source}" if found.entry is not None else ""),
-        "to do": advice(found.verdict, found.reason),
+        "to do": effects.advice or advice(found.verdict, found.reason),
     }
     width = min(max(shutil.get_terminal_size().columns, _NARROWEST), _WIDEST)
     for name, value in facts.items():

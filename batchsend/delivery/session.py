@@ -192,6 +192,11 @@ class Session(asyncio.Protocol):
         return judgement.outcome is None and judgement.verdict is not Verdict.LATER
 
     @property
+    def broken(self) -> bool:
+        """It was ended because its replies could not be believed: by us, so nothing follows for the server's limits."""
+        return self._client.error is not None
+
+    @property
     def why_ended(self) -> str:
         """What ended it, for messages."""
         return self.trouble or "it ended"

@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Final
 
 from batchsend.delivery.connector import ConnectError, Opened
 from batchsend.delivery.replies import judge
+from batchsend.delivery.replies.policy import GOES_ON
 from batchsend.delivery.session import Session
 from batchsend.delivery.signal import Signal
 from batchsend.delivery.statistics import SessionState, SessionStatistics
 from batchsend.errors import RunError
 from batchsend.outcome import Stage
 from batchsend.trace import smtp_log
-from batchsend.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -220,7 +220,7 @@ class Slots:
         if session.answered:
             relay.answered()
         if session.trouble is not None or session.closing_reply is not None:
-            if not session.was_idle:
+            if not session.was_idle and not session.broken:
                 relay.limits.session_closed(session.closing_reply, session.answered, session.opened_at, now)
             if not session.took and session.unfinished:
                 relay.back_off(now)
@@ -457,5 +457,4 @@ def _is_final(failure: ConnectFailure) -> bool:
     """Whether a relay that has never let us in has said that it will not: nothing listens there, or it says 5yz."""
     if failure.reply is None:
         return failure.stage is Stage.CONNECT
-    goes_on = (Verdict.PACE, Verdict.CONNECTIONS, Verdict.QUOTA, Verdict.GREYLISTED, Verdict.LATER)
-    return 500 <= failure.reply.code < 600 and judge(Stage.MAIL, failure.reply).verdict not in goes_on
+    return 500 <= failure.reply.code < 600 and judge(failure.stage, failure.reply).verdict not in GOES_ON

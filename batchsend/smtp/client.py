@@ -1,57 +1,7 @@
 """The client's half of an SMTP session after EHLO: transactions in, octets out, replies in, outcomes out. No I/O.
 
-The rules that everything below keeps:
-
-1.  Replies come in the order of the commands and nothing else ties them together (RFC 2920 §3.1). So every command puts
-    what it awaits at the end of ``_awaited``, and every reply is for what stands at its head: there is no other state
-    that says whose reply this is.
-2.  Each place allows certain kinds of reply. Any other kind means that the two sides no longer agree on where they are:
-    the session is ended at once, and no later reply is looked at.
-
-    ========  =========================  ======================================================================
-    awaited   taken                      means
-    ========  =========================  ======================================================================
-    MAIL      2yz, 4yz, 5yz              500, 502, 503 are out of place (no transaction was open), unless nothing that
-                                         was said before could be another's, or the enhanced code is x.7.z, policy
-                                         (RFC 3463 §3.8), which is no answer to commands in disorder: some relays
-                                         refuse us so
-    RCPT      2yz, 4yz, 5yz              2yz after a refused MAIL: out of place
-    DATA      354, 4yz, 5yz              354 although MAIL or RCPT was refused: the lone dot is owed (RFC 2920 §3.1)
-    content   2yz, 4yz, 5yz              2yz to a BDAT whose MAIL or RCPT was refused: out of place
-    RSET      2yz; 500, 502, 503         the server's transaction is gone; refused: this session begins nothing more
-    dot       2yz, 4yz, 5yz              the lone dot's reply, whatever it is
-    QUIT      221; 2yz                   the end; any other 2yz: the end of the connection is waited for
-    any       421                        the end: nothing from here on was taken (RFC 5321 §3.8)
-    ========  =========================  ======================================================================
-
-    220, 221, 235 and 3yz are replies to other commands and in place nowhere else.
-
-    Two things that ordinary servers do are not errors, because nothing wrong can follow from taking them so:
-
-    *A surplus 2yz* (a server that answers each message twice; 2yz to DATA; a 2yz when nothing is awaited). While every
-    reply since the last one that has a single place (rule 5) was 2yz, the true replies to all commands since then are
-    among them, in whatever places: all are 2yz, and what counts as accepted was accepted. The surplus is passed over
-    and the reply that is due is awaited. As soon as a refusal is among them, nobody can say whose it is: out of place.
-
-    *A refusal that nothing asked for* is how servers say that they end an idle session (``451 4.4.2 Timeout waiting for
-    data from client``), if it says so itself or the session has been idle for a second: a reply to anything that was
-    sent would have come by then. It ends the session as 421 does, and takes nothing back. The same words in reply to
-    MAIL or QUIT mean that the two have crossed.
-3.  A reply to something that was not handed out yet is not a reply.
-4.  A transaction is *committed* when the end of its content is handed out. Before, losing the session costs nothing;
-    after, only a reply can tell.
-5.  354 and 221 have one place each. In place, they prove that the replies before them were in place too; until then,
-    what transactions were told is *unconfirmed*, because an extra reply may have shifted it. Where no 354 comes,
-    x.1.5 to RCPT ("destination address valid", RFC 3463 §3.2) and the word "reset" to RSET prove the same, as long as
-    this server says them each time and nowhere else: replies that are four places late would be in place again.
-    *A reply that never comes* shifts the others the other way, and may show as nothing but silence at the end. A server
-    that hangs looks the same, and in doubt is then only what it has not answered. So at a time-out `ask_for_the_end`
-    sends QUIT: a server that answered everything, and lost some of it, says 221 in a place where it cannot stand.
-    A server that ends the session itself after such a silence cannot be asked: it may have waited for us. What was
-    handed back before the last moment at which nothing was awaited is out of question: by then as many replies had come
-    as commands had gone.
-6.  Servers count what comes to nothing: Postfix slows down after 10 errors without a delivery, two of which a refused
-    recipient makes, and Exim hangs up after 10 more RSETs than messages. A session ends before that.
+The rules that everything below keeps, and why they are safe, stand in the docstring of `batchsend.smtp`; comments name
+them by their numbers.
 
 With PIPELINING, MAIL, RCPT and DATA go in one group, and the content of one message opens the group of the next
 (RFC 2920 §3.1): one round trip a message. With CHUNKING and a depth above 1, whole transactions follow each other
@@ -60,7 +10,6 @@ unanswered (RFC 3030 §4.2), with RSET between them. Without PIPELINING the same
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum
@@ -69,7 +18,7 @@ from typing import Any, Final, Generic, TypeAlias
 from batchsend.outcome import Stage
 from batchsend.smtp import commands
 from batchsend.smtp.content import END_OF_DATA, dot_stuffed
-from batchsend.smtp.replies import Reply, ReplyParser
+from batchsend.smtp.replies import ABOUT_IDLENESS, Reply, ReplyParser
 from batchsend.smtp.telling_texts import TellingPlace, TellingTexts
 from batchsend.smtp.transaction import Key, Transaction
 
@@ -83,8 +32,6 @@ _MOST_SURPLUS: Final = 3
 _IDLE_SECONDS: Final = 1.0
 # Seconds from which a server that still owes a reply may be one that has lost it; time-outs of servers are longer.
 _SILENCE_SECONDS: Final = 30.0
-# How servers say that a session has been idle for too long, or that they are closing it.
-_ABOUT_IDLENESS: Final = re.compile(rb"idle|inactiv|time[ -]?out|timed out|waiting for|clos(?:ing|ed?) ", re.IGNORECASE)
 
 # What RSET, QUIT and the lone dot are for.
 _NO_TRANSACTION: Final[Transaction[Any]] = Transaction(None, mail=b"", rcpt=b"", content=b"")
@@ -379,7 +326,7 @@ class Client(Generic[Key]):
             self._take_unasked(reply, quiet)
             return
         handler, transaction, _, end = self._awaited[0]
-        if reply.code >= 400 and handler in (self._on_mail, self._on_quit) and _ABOUT_IDLENESS.search(reply.raw):
+        if reply.code >= 400 and handler in (self._on_mail, self._on_quit) and ABOUT_IDLENESS.search(reply.raw):
             self._close_idle(reply, quiet)  # it was said before the command had arrived
             return
         if end > arrived:
@@ -395,7 +342,7 @@ class Client(Generic[Key]):
     def _take_unasked(self, reply: Reply, quiet: float) -> None:
         """Take a reply that nothing asked for: a farewell, a surplus 2yz, or the end of all trust."""
         code = reply.code
-        if (code >= 400 or code == 221) and (quiet >= _IDLE_SECONDS or _ABOUT_IDLENESS.search(reply.raw)):
+        if (code >= 400 or code == 221) and (quiet >= _IDLE_SECONDS or ABOUT_IDLENESS.search(reply.raw)):
             self._close_idle(reply, quiet)
         elif not self._is_surplus(code):
             self._break(f"a reply to nothing: {reply}")
@@ -419,7 +366,9 @@ class Client(Generic[Key]):
             self._anchor()
 
     def _take_early(self, reply: Reply, handler: _Handler, transaction: Transaction[Any], end: int) -> None:
-        """Take a reply to what has not left whole: in place only where content is refused while it is being sent."""
+        """Take a reply to what has not left whole: a surplus 2yz (rule 3), or a refusal of content under way."""
+        if handler != self._on_content and self._is_surplus(reply.code):
+            return
         if end > self._handed or reply.code < 400 or handler != self._on_content:
             self._break(f"a reply before its command: {reply}")
             return

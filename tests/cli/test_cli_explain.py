@@ -74,6 +74,33 @@ def test_the_stage_counts(capsys: Capture) -> None:
     assert (at_mail["verdict"], at_content["verdict"]) == ("sender", "refused")
 
 
+@pytest.mark.parametrize(
+    ("stage", "reply", "scope", "session", "relay"),
+    [
+        ("content", "503 5.5.1 BDAT command not allowed here", "session", "ends", "gets DATA from now on"),
+        ("content", "500 unrecognized command: BDAT", "session", "ends", "gets DATA from now on"),
+        ("mail", "500 Too long idle", "session", "is over", "goes on"),
+        ("mail", "451 4.4.2 Timeout waiting for data from client.", "session", "is over", "goes on"),
+        ("auth", "454 4.7.0 Temporary authentication failure", "session", "is not opened", "pauses for about two min"),
+        ("auth", "454 4.7.0 too many logins", "relay", "is not opened", "pauses for about two minutes"),
+        ("auth", "535 5.7.8 too many failed logins", "relay", "is not opened", "is out of service"),
+        ("greeting", "450 not now", "session", "is not opened", "is tried again after a pause"),
+        ("greeting", "554 5.3.2 no service here", "relay", "is not opened", "is out of service"),
+        ("starttls", "454 4.7.0 TLS not available", "session", "is not opened", "is tried again after a pause"),
+        ("starttls", "554 no", "relay", "is not opened", "is out of service"),
+    ],
+)
+def test_what_is_said_is_what_is_done(
+    stage: str, reply: str, scope: str, session: str, relay: str, capsys: Capture
+) -> None:
+    """Where a session ends or is not opened, no record has an outcome."""
+    told = explained(capsys, "--stage", stage, reply)
+    assert (told["outcome"], told["scope"]) == ("goes_back", scope)
+    assert told["session"].startswith(session)
+    assert told["relay"].startswith(relay)
+    assert "attempt" in told["record"]
+
+
 def test_the_stage_is_taken_from_the_table_or_from_what_postfix_adds(capsys: Capture) -> None:
     assert (
         explained(capsys, "554 Message not allowed - [PH01] Email not accepted for policy reasons.")["stage"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from batchsend.delivery.replies.judging import Judgement, judge, judge_by_rules, judge_said
 from batchsend.delivery.replies.parsing import parse
-from batchsend.delivery.replies.policy import POLICIES, Effects, advice, policy_of
+from batchsend.delivery.replies.policy import POLICIES, Effects, advice
 from batchsend.delivery.replies.table import WordingEntry, entries, usual_stage
 from batchsend.delivery.replies.waiting import Period, period_named, wait_named
 
@@ -25,7 +25,6 @@ __all__ = [
     "judge_said",
     "parse",
     "period_named",
-    "policy_of",
     "usual_stage",
     "wait_named",
 ]

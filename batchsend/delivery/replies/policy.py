@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from batchsend.outcome import Stage
 from batchsend.verdict import Reason, Scope, Verdict
 
 
@@ -16,6 +17,7 @@ class Effects(NamedTuple):
         session: What becomes of the session.
         relay: What becomes of the relay.
         run: What becomes of the run.
+        advice: What the sender should do, where the reason does not say it.
     """
 
     scope: Scope
@@ -23,6 +25,7 @@ class Effects(NamedTuple):
     session: str
     relay: str
     run: str
+    advice: str | None = None
 
 
 _ON: Final = "goes on"
@@ -89,9 +92,87 @@ def ends_session_only(verdict: Verdict, code: int, reason: Reason | None) -> boo
     return code == 421 and verdict is Verdict.LATER and reason is Reason.SYSTEM
 
 
-def policy_of(verdict: Verdict, code: int, reason: Reason | None) -> Effects:
-    """What follows from a verdict with its code and reason."""
+GOES_BACK: Final = frozenset({Verdict.SESSION_FULL, Verdict.CONNECTIONS, Verdict.PACE, Verdict.QUOTA, Verdict.RELAY})
+"""Verdicts that are about us or our pace: the record gets no outcome from them."""
+
+BEFORE_MAIL: Final = frozenset({Stage.CONNECT, Stage.GREETING, Stage.EHLO, Stage.STARTTLS, Stage.AUTH})
+"""Where a session is still being opened, and no record is under way."""
+
+GOES_ON: Final = frozenset({Verdict.PACE, Verdict.CONNECTIONS, Verdict.QUOTA, Verdict.GREYLISTED, Verdict.LATER})
+"""Verdicts that a session which cannot be opened is tried again after, even if the reply is 5yz."""
+
+IDLE: Final = Effects(
+    Scope.SESSION,
+    "goes back: not an attempt; sent by another session",
+    "is over: it was said before MAIL had arrived",
+    _ON,
+    _ON,
+    "Nothing is to be done: the server ended a session that it took for idle, and another one goes on.",
+)
+"""A farewell to a session that was idle for too long, read where the reply to MAIL was awaited."""
+
+NO_BDAT: Final = Effects(
+    Scope.SESSION,
+    "goes back: not an attempt; sent with DATA by another session",
+    "ends",
+    "gets DATA from now on, as if it did not offer CHUNKING",
+    _ON,
+    "Nothing is to be done. `depth = 1` in [delivery] uses DATA from the beginning.",
+)
+"""The server offers CHUNKING, and does not know BDAT."""
+
+_NO_RECORD: Final = "none is under way; what waits is not an attempt"
+_NOT_OPENED: Final = "is not opened"
+_IN_TIME: Final = "stops with exit code 3 where no session can be opened for give_up_after"
+_LOST: Final = "stops with exit code 3 where no other relay is left"
+
+_LOGIN_LATER: Final = Effects(
+    Scope.RELAY,
+    _NO_RECORD,
+    _NOT_OPENED,
+    "pauses for about two minutes, longer each time, and then one login is tried; open sessions go on",
+    _IN_TIME,
+)
+_LOGIN_REFUSED: Final = Effects(
+    Scope.RELAY,
+    _NO_RECORD,
+    _NOT_OPENED,
+    "is out of service for this run; where logins have worked in it, after the third refusal in a row",
+    _LOST,
+)
+_OPENED_LATER: Final = Effects(
+    Scope.RELAY,
+    _NO_RECORD,
+    _NOT_OPENED,
+    "is tried again after a pause, up to a minute; where other sessions are open, they may be all that it allows",
+    _IN_TIME,
+)
+_OPENING_REFUSED: Final = Effects(
+    Scope.RELAY,
+    _NO_RECORD,
+    _NOT_OPENED,
+    "is out of service for this run; where it has opened sessions in it, is tried again after a pause",
+    _LOST,
+)
+_NO_TLS: Final = Effects(Scope.RELAY, _NO_RECORD, _NOT_OPENED, "is out of service for this run", _LOST)
+
+
+def effects_of(stage: Stage, verdict: Verdict, code: int, reason: Reason | None) -> Effects:
+    """What follows from a verdict with its stage, code and reason."""
+    if verdict is not Verdict.ACCEPTED and stage in BEFORE_MAIL:
+        found = _while_opening(stage, verdict, code)
+        # What is about nobody in particular is about the session that could not be opened.
+        return found if verdict in GOES_BACK else found._replace(scope=Scope.SESSION)
     return _SESSION_ENDS if ends_session_only(verdict, code, reason) else POLICIES[verdict]
+
+
+def _while_opening(stage: Stage, verdict: Verdict, code: int) -> Effects:
+    """As the slots decide it, which go by the code before they go by the words."""
+    if stage is Stage.AUTH:
+        return _LOGIN_REFUSED if code >= 500 else _LOGIN_LATER
+    if code < 500 or (verdict in GOES_ON and stage is not Stage.STARTTLS):
+        return _OPENED_LATER
+    return _NO_TLS if stage is Stage.STARTTLS else _OPENING_REFUSED
 
 
 _ADVICE: Final = {

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batchsend.delivery.replies import phrases as limits
 from batchsend.delivery.replies import refusals as words
+from batchsend.delivery.replies.policy import BEFORE_MAIL, NO_BDAT, Effects
 from batchsend.outcome import Stage
 from batchsend.verdict import Reason, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_BEFORE_MAIL: Final = (Stage.CONNECT, Stage.GREETING, Stage.EHLO, Stage.STARTTLS, Stage.AUTH)
 _ABOUT_MESSAGE_SUBJECTS: Final = frozenset(
     f"7.{detail}" for detail in (20, 21, 22, 23, 24, 26, 27, 29, 30, 32, 509, 515)
 )
@@ -59,22 +59,31 @@ class Ruling(NamedTuple):
         verdict: What it means.
         reason: Why, or None where only the enhanced code can say.
         rule: The rule, in a few words.
+        effects: What is done, where it is not what the verdict says: then the record has no outcome.
     """
 
     verdict: Verdict
     reason: Reason | None
     rule: str
+    effects: Effects | None = None
 
 
 def ruling(said: Said) -> Ruling:
     """What the rules make of a reply that is not in the table."""
     if not said.text and not said.detail:
         return _by_code(said)
-    for look in (_of_one_recipients_rate, _of_limits, _of_credentials, _of_refusals):
+    for look in (_of_bdat, _of_one_recipients_rate, _of_limits, _of_credentials, _of_refusals):
         found = look(said)
         if found is not None:
             return found
     return _by_code(said)
+
+
+def _of_bdat(said: Said) -> Ruling | None:
+    """BDAT is not known, although CHUNKING was offered: a word about the command, and DATA is used."""
+    if said.stage is Stage.CONTENT and said.code in _COMMAND_REFUSED and _BDAT.search(said.text):
+        return Ruling(Verdict.REFUSED, Reason.PROTOCOL, f"{said.code} to BDAT: the command is refused", NO_BDAT)
+    return None
 
 
 def _of_one_recipients_rate(said: Said) -> Ruling | None:
@@ -240,7 +249,7 @@ def _of_content(said: Said) -> Ruling | None:
 def _of_mailbox(said: Said) -> Ruling | None:
     """This recipient's mailbox. A mailbox that is said to be unknown for now (4yz) is one that may well exist."""
     text = said.text
-    if said.stage in _BEFORE_MAIL or (said.stage is Stage.MAIL and not said.detail.startswith(("1.1", "2.2"))):
+    if said.stage in BEFORE_MAIL or (said.stage is Stage.MAIL and not said.detail.startswith(("1.1", "2.2"))):
         return None
     if words.HELLO.search(text) or words.OURS_NOT_THEIRS.search(text) or words.BLOCKED_BY_LIST.search(text):
         return None
@@ -318,7 +327,7 @@ _OF_US: Final = (
 
 def _of_sender(said: Said) -> Ruling | None:
     if words.SENDER.search(said.text) or said.detail in ("1.7", "1.8", "1.9"):
-        if said.stage in _BEFORE_MAIL:
+        if said.stage in BEFORE_MAIL:
             return Ruling(Verdict.RELAY, Reason.ACCOUNT, "a refusal before any message")
         return Ruling(Verdict.SENDER, Reason.SENDER, "words about the sender's address")
     return None
@@ -337,7 +346,7 @@ def _by_code(said: Said) -> Ruling:
     if not said.for_good:
         system = not said.detail and words.NOT_WORKING.search(said.text)
         return Ruling(Verdict.LATER, Reason.SYSTEM if system else None, "4yz: for now")
-    if said.stage in _BEFORE_MAIL:
+    if said.stage in BEFORE_MAIL:
         return Ruling(
             Verdict.RELAY,
             _BEFORE_MAIL_REASONS.get(said.stage, Reason.BLOCKED),
@@ -360,6 +369,8 @@ def _by_552(said: Said) -> Ruling | None:
     return None
 
 
+_COMMAND_REFUSED: Final = (500, 502, 503, 504)
+_BDAT: Final = re.compile(r"\bbdat\b|\bchunking\b", re.ASCII)
 _PUNCTUATION: Final = re.compile(r"[^\w\s@'/%#:.+-]+", re.ASCII)
 
 
