@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from batchsend.message.html_tokens import text_of, tokens
+from batchsend.message.html_tokens import candidates, text_of, tokens
 
 if TYPE_CHECKING:
     from batchsend.message.html_tokens import Token
@@ -109,7 +109,8 @@ class _Reader:
             self._unseen.clear()
 
     def _image(self, tag: Token) -> None:
-        self.found.candidates += _candidates(tag.value("srcset") or "")
+        srcset = tag.value("srcset") or ""
+        self.found.candidates += [srcset[start:end] for start, end in candidates(srcset)]
         if tag.name == "img":
             described = tag.value("alt") is not None
             self.found.images.append(Image((tag.value("src") or "").strip(), described))
@@ -127,8 +128,3 @@ class _Reader:
         self.found.text.append(text)
         if self._link is not None:
             self._link.pieces.append(text)
-
-
-def _candidates(srcset: str) -> list[str]:
-    """The URLs in a ``srcset``: each stands before a width or a density, or a comma (HTML standard, §4.8.4.2.1)."""
-    return [words[0].rstrip(",") for part in srcset.split(", ") if (words := part.split())]

@@ -28,6 +28,10 @@ _NOTHING: Final = frozenset(
 _BRACKETED: Final = re.compile(
     r"(?:\{{1,3}|\[{1,2}|\*\||%{1,2}|\$\{|<<|«)[ ]?([A-Za-z][\w .-]{0,39}?)[ ]?(?:\}{1,3}|\]{1,2}|\|\*|%{1,2}|>>|»)"
 )
+_LITERAL_REMEDY: Final = (
+    "if it is to be filled in, write its braces in the template themselves: not as &#123; or another character "
+    "reference, not within {% raw %}, and not in a record's value"
+)
 _LARGE_IMAGE: Final = 1_000_000
 """Octets."""
 
@@ -103,12 +107,13 @@ class LetterCheck:
         names = {_squeezed(name) for name in row.fields}
         for found in _BRACKETED.finditer(text):
             if _squeezed(found[1]) in names:
-                self._warn(
-                    "mark-brackets",
-                    f"a message says {found[0]!r}: nothing was filled in there",
-                    row,
-                    "write {{ name }}, with two braces on either side",
-                )
+                mark = found[0]
+                if mark.startswith("{{") and mark.endswith("}}"):
+                    what, remedy = f"a message says {mark!r}: it is shown as it stands", _LITERAL_REMEDY
+                else:
+                    what = f"a message says {mark!r}: nothing was filled in there"
+                    remedy = "write {{ name }}, with two braces on either side"
+                self._warn("mark-brackets", what, row, remedy)
                 return
 
     def _look_for_a_way_out(self, html: Html, readable: str, row: Record) -> None:

@@ -137,10 +137,11 @@ class RecordsCheck:
             self._state_facts(records)
         else:
             self._state_withheld(records)
-            found = "none of the records can be sent" if counted.records else "there are no records"
-            remedy = "fix what is said of them below" if counted.records else "put recipients into it"
-            records.error("nothing-to-send", found, where=self._file, remedy=remedy)
         self._about_records.conclude(records)
+        if not counted.ready:
+            found = "none of the records can be sent" if counted.records else "there are no records"
+            remedy = "fix what is said of them above" if counted.records else "put recipients into it"
+            records.error("nothing-to-send", found, where=self._file, remedy=remedy)
         self._about_messages.conclude(messages)
         self.messages.conclude(messages, counted.ready)
         return records, messages

@@ -13,6 +13,7 @@ import orjson
 from batchsend.cli.campaigns import tracing
 from batchsend.cli.progress import follow
 from batchsend.cli.signals import Signals
+from batchsend.delivery.consequences import RESUME
 from batchsend.errors import BatchsendError, RunError
 from batchsend.loop import in_abandoned_thread
 from batchsend.outcome import Outcome
@@ -142,6 +143,8 @@ class Sending:
         way_on = f"to go on: {self._again}"
         if self._resumption is None and not batch.summary.records and _is_empty(self._campaign.results):
             way_on = "send it again: nothing was sent"
+        elif failure.remedy and RESUME in failure.remedy:
+            return RunError(failure.message, remedy=failure.remedy.replace(RESUME, self._again))
         return RunError(failure.message, remedy=f"{failure.remedy}; then, {way_on}" if failure.remedy else way_on)
 
     async def _run(self, campaign: Campaign, context: ssl.SSLContext | None, *, server: str | None) -> RunError | None:

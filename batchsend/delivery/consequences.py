@@ -23,6 +23,7 @@ from batchsend.delivery.replies import Period, advice, judge, period_named, wait
 from batchsend.delivery.replies.kinds import kind_of
 from batchsend.delivery.statistics import Asleep
 from batchsend.errors import RunError
+from batchsend.figures import count
 from batchsend.outcome import Outcome, Stage
 from batchsend.verdict import Verdict
 
@@ -47,6 +48,10 @@ CUTS_BEFORE_FEWER: Final = 5
 
 # A day, not a month: a quota of a month may be raised meanwhile, and asking once a day costs one refusal.
 _PERIODS: Final = {Period.HOUR: 3600.0, Period.DAY: 86400.0, Period.MONTH: 86400.0}
+RESUME: Final = "batchsend resume RESULTS"
+"""What remedies call the command that goes on with the run: where its log is, is not known here."""
+
+_TOLD: Final = 1000  # notices that are remembered
 _NOTICED: Final = 100  # characters of what a server says that a notice repeats
 
 
@@ -83,7 +88,7 @@ class Consequences:
         self._retire = retire
         self._shape: tuple[object, ...] = ()
         self._domains: set[str] = set()
-        self._told_sleep: tuple[float, ...] = ()
+        self._told: set[str] = set()
 
     def accepted(self) -> None:
         """A message was accepted: what was refused before it was about its own record."""
@@ -151,12 +156,11 @@ class Consequences:
             self._stop(
                 RunError(
                     f"{first.name}: its sending limit is used up until about {back}: {first.sleeps_because}",
-                    remedy=f"go on at {back} or later: batchsend resume RESULTS; to let it wait by itself: --wait",
+                    remedy=f"go on at {back} or later: {RESUME}; to let it wait by itself: --wait",
                 )
             )
-        elif self._told_sleep != (first.asleep_until,):
-            self._told_sleep = (first.asleep_until,)
-            self._notice(f"sending limit until {back}: {first.name} said {first.sleeps_because}")
+        else:
+            self._tell(f"sending limit until {back}: {first.name} said {first.sleeps_because}")
 
     def _first_to_wake(self, now: float) -> Relay | None:
         if any(relay.can_send(now) for relay in self._relays):
@@ -164,19 +168,28 @@ class Consequences:
         sleeping = [relay for relay in self._relays if relay.out_of_service is None]
         return min(sleeping, key=lambda relay: relay.asleep_until, default=None)
 
+    def _tell(self, text: str) -> None:
+        """Give notice of something, once: what is said again in the same words is known."""
+        if text not in self._told:
+            if len(self._told) >= _TOLD:
+                self._told.clear()
+            self._told.add(text)
+            self._notice(text)
+
     # --- each verdict ---------------------------------------------------------------------------------------------
 
     def _slow_down(self, relay: Relay, said: str, now: float) -> None:
         if relay.throttle.slow_down(now, relay.goodput.rate(now, relay.accepted)):
             self.slowdown = time.time(), said
-            self._notice(f"slowed to {relay.throttle.rate:.3g}/s: the server said {said}")
+            self._tell(f"slowed to {relay.throttle.rate:.3g}/s: the server said {said}")
             if relay.throttle.cuts % CUTS_BEFORE_FEWER == 0:
                 relay.limits.fewer(now)
 
     def _fewer(self, relay: Relay, said: str, now: float, sessions: int) -> None:
         if relay.back_off(now):
             relay.limits.too_many_connections(sessions, now)
-            self._notice(f"{relay.limits.allowed} connections at most from here on: the server said {said[:_NOTICED]}")
+            allowed = count(relay.limits.allowed, "connection")
+            self._tell(f"{allowed} at most from here on: the server said {said[:_NOTICED]}")
 
     def _sleep(self, relay: Relay, said: str, now: float) -> None:
         if not relay.can_send(now):
@@ -196,7 +209,7 @@ class Consequences:
         if all(one.out_of_service is not None for one in self._relays):
             self._stop(error)
         else:
-            self._notice(f"{relay.name} is not used any more in this run: it said {said[:_NOTICED]}")
+            self._tell(f"{relay.name} is not used any more in this run: it said {said[:_NOTICED]}")
         self._retire(relay)
 
     def _count(self, result: DeliveryResult, judgement: Judgement, said: str) -> None:
@@ -211,7 +224,7 @@ class Consequences:
             self._domains.add((result.recipient or "").rpartition("@")[2].lower())
         if result.status is Outcome.REJECTED:
             again = judgement.reason or result.code
-            remedy += f" Then send to those who were refused, too: batchsend resume RESULTS --retry {again}"
+            remedy += f" Then send to those who were refused, too: {RESUME} --retry {again}"
         if judgement.verdict is Verdict.SENDER:
             if self.refusals >= MAX_SENDER_REFUSALS:
                 self._stop(RunError(f"the sender is refused at {result.stage}: {said}", remedy=remedy))

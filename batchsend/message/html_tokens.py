@@ -29,6 +29,8 @@ _EMPTY_COMMENT: Final = re.compile(r"-?>")
 _REFERENCES_COUNT: Final = frozenset({"title", "textarea"})
 _TEXT_ONLY: Final = frozenset({"script", "style", "xmp", "iframe", "noembed", "noframes"}) | _REFERENCES_COUNT
 _ENDS: Final = {name: re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE) for name in _TEXT_ONLY}
+# Of a srcset: a URL, and what says for which screen it is, up to the comma that ends it (HTML standard, §4.8.4.2.1).
+_CANDIDATE: Final = re.compile(r"([^\s,](?:\S*[^\s,])?)(?:,|\s[^,]*+)?")
 # Python refuses to make numbers of thousands of digits, and none of these is a character.
 _NO_CHARACTER: Final = re.compile(r"&#(?:[0-9]{9,}+|[xX][0-9A-Fa-f]{8,}+);?")
 
@@ -122,6 +124,11 @@ def tokens(source: str) -> Iterator[Token]:
                 yield Token("text", source, token.end, at, token.name)
     if text_start < len(source):
         yield Token("text", source, text_start, len(source))
+
+
+def candidates(srcset: str) -> Iterator[tuple[int, int]]:
+    """Where the URLs of a ``srcset`` begin and end, in order."""
+    return (candidate.span(1) for candidate in _CANDIDATE.finditer(srcset))
 
 
 def text_of(source: str, token: Token) -> str:

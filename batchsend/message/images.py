@@ -14,8 +14,8 @@ from markupsafe import Markup
 
 from batchsend.errors import RecordError
 from batchsend.message.attachments import file_part
-from batchsend.message.html_tokens import unescaped
-from batchsend.message.marks import covered
+from batchsend.message.html_tokens import candidates, unescaped
+from batchsend.message.marks import COVER, covered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,11 +29,12 @@ FILTER = "image_reference"
 # Of a source whose template marks are covered. Outside of quotation marks a tag ends where the next one begins, so
 # that no text is looked at again for each tag that is never closed.
 _TAG = re.compile(
-    r"<(?:img|input|body|table|tr|td|th|div|v:\w+)(?=[\s/])(?>\"[^\"]*+\"|'[^']*+'|[^<>\"'])*+>", re.IGNORECASE
+    r"<(?:img|source|input|body|table|tr|td|th|div|v:\w+)(?=[\s/])(?>\"[^\"]*+\"|'[^']*+'|[^<>\"'])*+>", re.IGNORECASE
 )
 _SHOWS_SOURCE = re.compile(r"<(?:img|input|v:)", re.IGNORECASE)
+_OFFERS_SOURCES = re.compile(r"<(?:img|source)", re.IGNORECASE)
 _ATTRIBUTE = re.compile(
-    r"\s(?P<name>src|background)\s*+=\s*+"
+    r"\s(?P<name>src|srcset|background)\s*+=\s*+"
     r"(?P<value>\"(?P<double>[^\"]*+)\"|'(?P<single>[^']*+)'|(?P<bare>[^\s\"'>{}\0]++)(?=[\s>]))",
     re.IGNORECASE,
 )
@@ -161,12 +162,26 @@ def _references(source: str) -> Iterator[tuple[int, int, str, str]]:
     for tag in _TAG.finditer(hidden):
         shows_source = _SHOWS_SOURCE.match(tag[0])
         for attribute in _ATTRIBUTE.finditer(hidden, *tag.span()):
-            if shows_source or attribute["name"].lower() != "src":
-                kind = next(kind for kind in ("double", "single", "bare") if attribute[kind] is not None)
+            name = attribute["name"].lower()
+            kind = next(kind for kind in ("double", "single", "bare") if attribute[kind] is not None)
+            if name == "srcset":
+                if _OFFERS_SOURCES.match(tag[0]):
+                    yield from _offered(source, attribute[kind], attribute.start(kind))
+            elif shows_source or name != "src":
                 quotes = "'" if kind == "single" else '"'
                 yield *attribute.span("value"), quotes, source[slice(*attribute.span(kind))]
     for url in _CSS_URL.finditer(hidden):
         yield *url.span("reference"), "", source[slice(*url.span("reference"))]
+
+
+def _offered(source: str, srcset: str, at: int) -> Iterator[tuple[int, int, str, str]]:
+    """What a ``srcset`` refers to, as `_references` has it; it stands there in the source, and its marks are covered.
+
+    What is all of it and nothing but marks may be a whole ``srcset`` that a record makes, and is none.
+    """
+    if srcset.strip(COVER):
+        for start, end in candidates(srcset):
+            yield at + start, at + end, "", source[at + start : at + end]
 
 
 def _changed(source: str, changes: list[tuple[int, int, str]]) -> str:

@@ -15,6 +15,8 @@ _CLOSING: Final = {"{{": "}}", "{%": "%}", "{#": "#}"}
 _RAW: Final = re.compile(r"\{%[-+]?\s*+raw\s*+-?%\}")
 _END_RAW: Final = re.compile(r"\{%[-+]?\s*+endraw\s*+[-+]?%\}")
 
+# From the tag that opens a style sheet to the one that closes it, within a comment: there it is no element.
+_SHEET: Final = re.compile(r"<style(?=[\s/>])[^<]*+(?:<(?!/style[\s/>])[^<]*+)*+", re.IGNORECASE)
 # An id, and a block, before anything that would close a comment.
 _SELECTOR: Final = re.compile(r"\{#(?=[A-Za-z_-](?:(?!#\})[^{}])*+\{)")
 
@@ -50,19 +52,28 @@ def marks(source: str) -> Iterator[tuple[int, int]]:
 def with_sheets_that_are_no_comments(source: str) -> str:
     """An HTML template in whose style sheets ``{#name …{`` is a block with a selector, and no comment of Jinja2's.
 
-    That is how minified sheets begin the rules for an id within ``@media``. A blank between brace and hash says so; a
-    comment that is closed before any block begins stays one.
+    That is how minified sheets begin the rules for an id within ``@media``, those in comments that only Outlook reads
+    (``<!--[if mso]>``) as well. A blank between brace and hash says so; a comment that is closed before any block
+    begins stays one.
     """
     if "{#" not in source:
         return source
     pieces: list[str] = []
     at = 0
-    for token in tokens(source):
-        if token.kind == "text" and token.name == "style":
-            pieces += [source[at : token.start], _SELECTOR.sub("{ #", source[token.start : token.end])]
-            at = token.end
+    for start, end in _sheets(source):
+        pieces += [source[at:start], _SELECTOR.sub("{ #", source[start:end])]
+        at = end
     pieces.append(source[at:])
     return "".join(pieces)
+
+
+def _sheets(source: str) -> Iterator[tuple[int, int]]:
+    """Where the style sheets of an HTML template begin and end, in order; those in comments with their opening tags."""
+    for token in tokens(source):
+        if token.kind == "text" and token.name == "style":
+            yield token.start, token.end
+        elif token.kind == "comment":
+            yield from (sheet.span() for sheet in _SHEET.finditer(source, token.start, token.end))
 
 
 def has_marks(source: str) -> bool:

@@ -71,10 +71,25 @@ def test_what_is_wrong_in_html(tmp_path: Path, html: str, kind: str) -> None:
         '<a href="https://example.com/u?t={{ email | urlencode }}">Unsubscribe</a>',
         "<p>50% of {all} [others] and {{ first_name }}</p>",
         '<link rel="icon" href="x.png">',
+        '<img alt="" src="logo.png" srcset="big.png 2x, ./logo.png 1x">',
     ],
 )
 def test_what_is_right_in_html(tmp_path: Path, html: str) -> None:
+    for name in ("logo.png", "big.png"):
+        (tmp_path / name).write_bytes(b"image")
     assert in_html(tmp_path, f"<body>{WORDS}{html}</body>") == ALWAYS
+
+
+@pytest.mark.parametrize(
+    "mark", ["&#123;&#123; first_name }}", "{% raw %}{{ first_name }}{% endraw %}", "{{ '{{ first_name }}' }}"]
+)
+def test_a_mark_that_is_shown_has_its_braces_already(tmp_path: Path, mark: str) -> None:
+    (tmp_path / "body.html").write_text(f"<body>{WORDS}<p>{mark}</p></body>")
+    finding = found("mark-brackets", looked(tmp_path, THREE, 'subject = "x"\nhtml_file = "body.html"'))
+    assert finding.what == "a message says '{{ first_name }}': it is shown as it stands"
+    assert finding.remedy is not None
+    assert "&#123;" in finding.remedy
+    assert "two braces" not in finding.remedy
 
 
 def test_what_one_message_has_many_of_is_one_finding(tmp_path: Path) -> None:

@@ -180,6 +180,16 @@ def test_nothing_that_could_be_sent_is_an_error(tmp_path: Path, rows: str, said:
     assert said in finding.what
 
 
+@pytest.mark.parametrize(
+    ("rows", "kind"), [("email,nam\na@example.com,A\n", "field-missing"), ("email,name\nx,A\n", "address-bad")]
+)
+def test_what_keeps_all_from_being_sent_stands_above(tmp_path: Path, rows: str, kind: str) -> None:
+    records, _ = look_at(tmp_path, rows)
+    order = [finding.kind for finding in records.findings]
+    assert order.index(kind) < order.index("nothing-to-send")
+    assert found("nothing-to-send", records).remedy == "fix what is said of them above"
+
+
 def test_a_file_that_is_cut_off(tmp_path: Path) -> None:
     rows = "".join(f"r{number}@example.com,{number * 7919 % 65_536}\n" for number in range(40_000))
     whole = gzip.compress(f"email,name\n{rows}".encode())

@@ -81,6 +81,16 @@ async def test_a_short_quota_is_waited_for_and_everybody_is_written_to_once() ->
     assert {result.attempt for result in account.lines} == {1}, "going back is no attempt"
 
 
+async def test_a_limit_that_is_met_again_until_the_same_minute_is_said_once() -> None:
+    decide = from_the(6, "450 4.7.1 Message limit per hour exceeded, try again in 1 seconds", upto=9)
+    async with CountingServer(decide) as peer:
+        account = await deliver(peer, submissions(20), options(max_connections=1), guard=40)
+    account.check(peer, 20)
+    assert len(account.went_back) == 3
+    assert any(notice.startswith("sending limit until ") for notice in account.notices)
+    assert len(set(account.notices)) == len(account.notices)
+
+
 async def test_a_relay_that_has_no_quota_left_hands_its_work_to_the_next() -> None:
     async with CountingServer(from_the(4, LIMITS[0])) as first, CountingServer(from_the(10**6, "")) as second:
         account = await deliver([server(first), server(second)], submissions(30), options())
@@ -219,6 +229,9 @@ async def test_too_many_connections_never_makes_a_storm() -> None:
     assert {line.attempt for line in account.lines} == {1}
     assert len(account.went_back) <= 20
     assert len(peer.connections) <= 12
+    said = "1 connection at most from here on: the server said 432 4.3.2 Concurrent connections limit exceeded"
+    assert account.notices.count(said) == 1
+    assert len(set(account.notices)) == len(account.notices)
 
 
 async def test_a_login_that_is_refused_is_tried_by_one_session_alone() -> None:

@@ -116,6 +116,35 @@ def test_a_selector_is_no_comment(tmp_path: Path, inline_css: bool) -> None:
     assert "Ann</p><p" in found
 
 
+@pytest.mark.parametrize("inline_css", [True, False])
+@pytest.mark.parametrize(
+    ("last", "shown"),
+    [
+        ("<p>item #}</p>", "item #}"),
+        ("{# a real comment #}<p>item</p>", "item"),
+        ("<p>item</p>", "item"),
+    ],
+)
+@pytest.mark.parametrize("tags", ["<style>{}</style>", '<STYLE type="text/css">{}</STYLE >', "<style>{}"])
+def test_a_selector_in_a_sheet_for_outlook_is_no_comment(
+    tmp_path: Path, tags: str, last: str, shown: str, inline_css: bool
+) -> None:
+    sheet = tags.format("@media x{#q{a:b}}{# none #}")
+    source = f"<!--[if mso]>{sheet}<![endif]--><p>Dear {{{{ name }}}}, PAY</p>{last}"
+    parsed = parse(compose(tmp_path, ANN, text=None, html=source, inline_css=inline_css))
+    found = body(parsed, "html")
+    assert f"<!--[if mso]>{tags.format('@media x{ #q{a:b}}')}<![endif]-->" in found
+    assert "a real comment" not in found
+    assert body(parsed, "plain").split() == f"Dear Ann, PAY {shown}".split()
+
+
+def test_what_is_no_sheet_in_a_comment_has_comments_as_everywhere(tmp_path: Path) -> None:
+    source = "<!--[if mso]><p>{#gone {x}#}here</p><styled>{#gone {x}#}</styled><![endif]--><p>{{ name }}</p>"
+    assert "<!--[if mso]><p>here</p><styled></styled><![endif]-->" in body(
+        parse(compose(tmp_path, ANN, html=source)), "html"
+    )
+
+
 def test_marks_that_are_text_stay_text(tmp_path: Path) -> None:
     source = "<style>p{color:red}</style><p>{{ name }} writes &#123;&#123; code }} &#123;# text #} End</p>"
     parsed = parse(compose(tmp_path, {**ANN, "code": "secret"}, text=None, html=source, inline_css=True))

@@ -42,6 +42,12 @@ def shown(parsed: EmailMessage) -> list[bytes]:
     return [found[one] for one in re.findall(r"cid:([^\"')&> ]+)", body(parsed, "html"))]
 
 
+def test_a_srcset_that_a_record_makes_is_left_as_it_is(folder: Path) -> None:
+    parsed = parse(compose(folder, {**ANN, "offers": "logo.png 1x, big.png 2x"}, html='<img srcset="{{ offers }}">'))
+    assert 'srcset="logo.png 1x, big.png 2x"' in body(parsed, "html")
+    assert not images(parsed)
+
+
 @pytest.mark.parametrize(
     ("html", "expected"),
     [
@@ -53,6 +59,15 @@ def shown(parsed: EmailMessage) -> list[bytes]:
         ('<img src="ä_b.c.gif">', ["ä_b.c.gif"]),
         ('<img src="cid:logo.png">', ["logo.png"]),
         ('<td background="images/7.jpg">', ["images/7.jpg"]),
+        ('<img srcset="images/7.jpg 2x, ./logo.png 1x" src="logo.png">', ["images/7.jpg", "logo.png", "logo.png"]),
+        ("<img srcset='images/7.jpg 2x,logo.png'>", ["images/7.jpg", "logo.png"]),
+        ("<img srcset=logo.png>", ["logo.png"]),
+        ('<picture><source srcset="my%20logo.png 100w"><img src="logo.png"></picture>', ["my logo.png", "logo.png"]),
+        ('<img srcset="images/{{ number }}.jpg 2x, {{ picture | urlencode }} 1x">', ["images/7.jpg", "my logo.png"]),
+        (
+            '<img srcset="{% if number, 1 %}images/7.jpg{% else %}logo.png{% endif %} 2x, logo.png">',
+            ["images/7.jpg", "logo.png"],
+        ),
         ("<p style=\"background: url('logo.png')\">", ["logo.png"]),
         (
             '<style>p { background: url(logo.png) } q { background: url( "images/7.jpg" ) }</style>',
