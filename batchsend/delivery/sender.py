@@ -159,7 +159,6 @@ class Sender:
         with fed.scope:
             try:
                 async for batch in _batches(submissions):
-                    _require_submissions(batch)
                     while self._out >= _WINDOW:
                         await self._room.wait()
                     if not await self._hand_over(batch):
@@ -204,24 +203,22 @@ class Sender:
             self._news.notify()
 
 
-def _require_submissions(batch: list[Submission]) -> None:
+def _required(submission: Submission) -> Submission:
     """Refuse what a session would stumble over later, where the caller is: a wrong type is a mistake of the program.
 
     Raises:
-        TypeError: Something is not a submission, or its content or envelope is not one.
+        TypeError: It is not a submission, or its content or envelope is not one.
     """
-    for submission in batch:
-        if not isinstance(submission, Submission):
-            raise TypeError(f"expected a batchsend.Submission, not {type(submission).__name__}")
-        if not isinstance(submission.content, bytes):
-            raise TypeError(
-                f"record {submission.record}: content must be bytes, not {type(submission.content).__name__}"
-            )
-        if not isinstance(submission.envelope, Envelope):
-            raise TypeError(
-                f"record {submission.record}: envelope must be a batchsend.Envelope, "
-                f"not {type(submission.envelope).__name__}"
-            )
+    if not isinstance(submission, Submission):
+        raise TypeError(f"expected a batchsend.Submission, not {type(submission).__name__}")
+    if not isinstance(submission.content, bytes):
+        raise TypeError(f"record {submission.record}: content must be bytes, not {type(submission.content).__name__}")
+    if not isinstance(submission.envelope, Envelope):
+        raise TypeError(
+            f"record {submission.record}: envelope must be a batchsend.Envelope, "
+            f"not {type(submission.envelope).__name__}"
+        )
+    return submission
 
 
 async def _batches(
@@ -230,12 +227,12 @@ async def _batches(
     if isinstance(submissions, AsyncIterable):
         # Each goes on at once: the next one may be long in coming.
         async for submission in submissions:
-            yield [submission]
+            yield [_required(submission)]
         return
     batch: list[Submission] = []
     try:
         for submission in submissions:
-            batch.append(submission)
+            batch.append(_required(submission))
             if len(batch) == _BATCH:
                 yield batch
                 batch = []
