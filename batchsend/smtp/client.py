@@ -348,7 +348,7 @@ class Client(Generic[Key]):
             self._break(f"a reply to nothing: {reply}")
 
     def _is_surplus(self, code: int) -> bool:
-        """Whether a reply is one that may be passed over; see above for why."""
+        """Whether a reply is one that may be passed over (rule 2 says why)."""
         if code not in _DONE or self._refused_since or self._chunked or self._surplus >= _MOST_SURPLUS:
             return False
         self._surplus += 1

@@ -109,6 +109,7 @@ def test_limit(tmp_path: Path, server: _Server, capsys: Capture) -> None:
     ended = invoke(capsys, "send", make_campaign(tmp_path), "--server", server.url, "--limit", "2")
     assert ended.code == 0
     assert server.recipients == ["a@example.com", "b@example.com"]
+    assert "left by --limit: 1 record\n" in ended.errors
 
 
 def test_results_and_recipients_may_be_elsewhere(

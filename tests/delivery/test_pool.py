@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from batchsend.delivery import slots
 from batchsend.outcome import Outcome, Stage
 from tests.delivery.harness import MODES, CountingServer, address, deliver, options, serve, submissions, well_behaved
 from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse, say
@@ -179,3 +180,25 @@ async def test_depth_without_chunking_is_lockstep_with_one_warning() -> None:
     account.check(peer, 20)
     assert len(account.notices) == 1
     assert "CHUNKING" in account.notices[0]
+
+
+@pytest.mark.interpreted
+async def test_a_spare_that_was_refused_once_is_tried_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One bad moment of the server does not cost the rest of the run its rotations."""
+    monkeypatch.setattr(slots, "_SPARE_PAUSE", 0.05)
+    openings = 0
+    together: list[int] = []
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        nonlocal openings
+        if asked is Stage.GREETING:
+            openings += 1
+            together.append(peer.open_now)
+            return refuse(421, "4.3.2 too busy") if openings == 2 else ACCEPT
+        return ACCEPT
+
+    async with CountingServer(decide, chunking=False) as peer:
+        account = await deliver(peer, submissions(3000), options(max_messages=100))
+    account.check(peer, 3000)
+    assert together[1] == 2, "the second session was no spare"
+    assert together[-5:] == [2] * 5, "there are no spares any more"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from email.message import EmailMessage
 from typing import TYPE_CHECKING
 
 import anyio
@@ -153,6 +154,44 @@ async def test_an_error_in_the_callers_own_submissions_is_the_callers() -> None:
             await send(server(peer))
     assert sorted(results) == list(range(1, 101))
     assert len(peer.accepted) == 100
+
+
+@pytest.mark.parametrize("content", ["Subject: x\r\n\r\nText\r\n", EmailMessage(), None])
+async def test_a_bad_submission_is_an_error_at_once_and_the_sender_goes_on(content: object) -> None:
+    """What was given before it has its results, and a later send is as if nothing had happened."""
+    work = submissions(9)
+    work[5].content = content  # type: ignore[assignment]
+    results: list[int] = []
+    async with CountingServer(well_behaved) as peer:
+        with anyio.fail_after(GUARD):
+            async with Sender(server(peer), delivery=options()) as sender:
+
+                async def send() -> None:
+                    async for result in sender.send(work):
+                        results.append(result.record)  # noqa: PERF401 - it ends with an error
+
+                with pytest.raises(TypeError, match="bytes"):
+                    await send()
+                assert sorted(results) == [1, 2, 3, 4, 5]
+                assert len(await collect(sender.send(submissions(4)))) == 4
+    assert len(peer.accepted) == 9
+
+
+async def test_a_sender_can_be_used_again_once_the_server_is_back() -> None:
+    refused = True
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        return refuse(421, "4.3.2 not now") if refused and asked is Stage.GREETING else ACCEPT
+
+    async with CountingServer(decide) as peer:
+        with anyio.fail_after(GUARD):
+            async with Sender(server(peer), delivery=options(give_up_after=0.1)) as sender:
+                with pytest.raises(RunError):
+                    await collect(sender.send(submissions(3)))
+                refused = False
+                results = await collect(sender.send(submissions(3)))
+    assert [result.status for result in results] == [Outcome.ACCEPTED] * 3
+    assert len(peer.accepted) == 3
 
 
 async def test_leaving_with_an_error_ends_at_once() -> None:

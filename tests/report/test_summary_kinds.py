@@ -88,3 +88,11 @@ def test_what_a_reason_quotes_of_its_record_is_no_kind_of_its_own() -> None:
         reason = f"recipient 'number {record}' is not an address: it contains a space"
         summary.count(DeliveryResult(record=record, recipient=None, status=Outcome.INVALID, reason=reason))
     assert "2 invalid: recipient … is not an address: it contains a space" in lines(summary)
+
+
+def test_the_name_of_a_missing_variable_is_shown() -> None:
+    summary = Summary()
+    for record in (1, 2):
+        reason = "message.text: 'town' is undefined"
+        summary.count(DeliveryResult(record=record, recipient=None, status=Outcome.INVALID, reason=reason))
+    assert "2 invalid: message.text: 'town' is undefined" in lines(summary)
