@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 from batchsend.version import __version__
 
 if TYPE_CHECKING:
-    from batchsend.campaign import Campaign, Delivery, Message, Rate, Server, Timeouts, load
-    from batchsend.delivery.sender import Sender
+    from batchsend.campaign import Campaign, Delivery, Duration, Message, Rate, Secret, Server, Timeouts, load
+    from batchsend.delivery.blocking import SyncSender
+    from batchsend.delivery.sender import Sender, UnfinishedError
     from batchsend.errors import BatchsendError, RecordError, RecordErrorKind, RunError, SessionError, UsageError
     from batchsend.message import Envelope, Submission
     from batchsend.outcome import DeliveryResult, Outcome, Stage
@@ -23,6 +24,7 @@ __all__ = [
     "Choice",
     "Delivery",
     "DeliveryResult",
+    "Duration",
     "Envelope",
     "Message",
     "Outcome",
@@ -31,13 +33,16 @@ __all__ = [
     "RecordErrorKind",
     "Resumption",
     "RunError",
+    "Secret",
     "Sender",
     "Server",
     "SessionError",
     "Stage",
     "Submission",
     "Summary",
+    "SyncSender",
     "Timeouts",
+    "UnfinishedError",
     "UsageError",
     "__version__",
     "load",
@@ -46,8 +51,11 @@ __all__ = [
 
 _HOMES = {
     "batchsend.run.batch": ("Batch", "send"),
-    "batchsend.campaign": ("Campaign", "Delivery", "Message", "Rate", "Server", "Timeouts", "load"),
-    "batchsend.delivery.sender": ("Sender",),
+    "batchsend.campaign": (
+        *("Campaign", "Delivery", "Duration", "Message", "Rate", "Secret", "Server", "Timeouts", "load"),
+    ),
+    "batchsend.delivery.blocking": ("SyncSender",),
+    "batchsend.delivery.sender": ("Sender", "UnfinishedError"),
     "batchsend.errors": ("BatchsendError", "RecordError", "RecordErrorKind", "RunError", "SessionError", "UsageError"),
     "batchsend.message": ("Envelope", "Submission"),
     "batchsend.outcome": ("DeliveryResult", "Outcome", "Stage"),

@@ -68,7 +68,13 @@ class RunError(BatchsendError):
 
 
 class UsageError(BatchsendError):
-    """The command, the campaign file or what it names is wrong; nothing was sent (exit code 2)."""
+    """The command, the campaign file or what it names is wrong; nothing was sent (exit code 2).
+
+    >>> Delivery(max_connections=0)
+    Traceback (most recent call last):
+    batchsend.errors.UsageError: Delivery.max_connections is 0
+    expected a whole number from 1 to 1000
+    """
 
 
 def without_values(message: str, stand_in: str) -> str:

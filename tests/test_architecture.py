@@ -25,7 +25,7 @@ PACKAGE = Path(__file__).parent.parent / "batchsend"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 VOCABULARY = {"outcome", "verdict", "errors", "campaign"}
-STAGES = ["recipients", "message", "delivery", "results", "report"]
+STAGES = ["recipients", "message", "delivery", "results", "feedback", "report"]
 # What every room may use; these know nothing but each other.
 TOOLS = {"display", "figures", "trace"}
 MAY_IMPORT = {
@@ -44,10 +44,13 @@ MAY_IMPORT = {
     "scaffold": {*VOCABULARY, "recipients", "message"},
     **{stage: {*VOCABULARY, *STAGES[:place]} for place, stage in enumerate(STAGES)},
 }
-MAY_IMPORT["delivery"].add("smtp")
+MAY_IMPORT["delivery"] |= {"smtp", "loop"}
+MAY_IMPORT["django"] = {*VOCABULARY, "message", "delivery"}
 # A list may come as a results log: recipients/ reads it as everything else does, and results/ knows nobody.
 MAY_IMPORT["results"] = set(VOCABULARY)
 MAY_IMPORT["recipients"].add("results")
+# A report quotes the replies of servers.
+MAY_IMPORT["feedback"].add("smtp")
 MAY_IMPORT["preview"] = {"errors", "recipients", "message"}
 MAY_IMPORT["monitor"] = {"outcome", "errors", "version", "delivery", "run"}
 MAY_IMPORT["bench"] = {*VOCABULARY, "recipients", "message", "delivery", "smtp", "sink", "loop"}

@@ -92,12 +92,17 @@ def with_line(table: str, line: str) -> str:
         ("[delivery]", "retry_after = 30", None, DURATION),
         ("[delivery]", 'give_up_after = "2 days"', None, DURATION),
         ("[delivery]", 'durability = "disk"', None, 'expected "process" or "power"'),
-        ("[delivery]", 'suppress = "a.csv"', None, "expected an array of paths, or of tables of file and field"),
+        (
+            "[delivery]",
+            'suppress = "a.csv"',
+            None,
+            "expected an array of paths, or of tables of file, field, encoding and sheet",
+        ),
         (
             "[delivery]",
             'suppress = ["welcome.html", 3]',
             "[delivery] suppress #2 = 3",
-            "expected an array of paths, or of tables of file and field",
+            "expected an array of paths, or of tables of file, field, encoding and sheet",
         ),
         (
             "[delivery]",

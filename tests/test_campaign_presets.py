@@ -120,12 +120,12 @@ def test_each_of_several_servers_may_be_a_preset(tmp_path: Path) -> None:
     [
         (Server(host="smtp.example.com", port=25), "port 25 of a public relay"),
         (Server(host="8.8.8.8", port=25), "port 25 of a public relay"),
-        (Server(host="relay.internal", port=25, username="u", password="p"), "credentials on port 25"),  # type: ignore[arg-type]
+        (Server(host="relay.internal", port=25, username="u", password="p"), "credentials on port 25"),
         (Server(host="relay.internal", port=25), None),
         (Server(host="postfix", port=25), None),
         (Server(host="10.0.0.1", port=25), None),
-        (Server(host="127.0.0.1", port=25, username="u", password="p"), None),  # type: ignore[arg-type]
-        (Server(host="smtp.example.com", port=587, username="u", password="p"), None),  # type: ignore[arg-type]
+        (Server(host="127.0.0.1", port=25, username="u", password="p"), None),
+        (Server(host="smtp.example.com", port=587, username="u", password="p"), None),
     ],
 )
 def test_port_25_is_cautioned_about(server: Server, said: str | None) -> None:

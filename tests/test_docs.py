@@ -177,4 +177,4 @@ def test_every_field_of_the_log_is_in_the_table() -> None:
 def test_every_public_name_in_an_example_exists(block: str) -> None:
     compile(block, "example", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     for name in re.findall(r"\bbatchsend\.([A-Za-z]\w*)", block):
-        assert name in {*batchsend_package.__all__, "sink", "campaign"}, name
+        assert name in {*batchsend_package.__all__, "sink", "campaign", "django"}, name

@@ -26,6 +26,7 @@ from batchsend.check.html import Html
 from batchsend.check.markup import Markup
 from batchsend.display import visible
 from batchsend.errors import RecordError, UsageError, without_values
+from batchsend.feedback.understanding import understand
 from batchsend.message.attachments import AttachmentFiles, check_media_type
 from batchsend.message.calendars import request
 from batchsend.message.css import inlined
@@ -218,6 +219,11 @@ def whole(before: str, text: str) -> None:
         WholeMessage(Path(file.name), TEMPLATES, eight_bit=True)
 
 
+def report(before: str, text: str) -> None:
+    """What came back."""
+    understand(OCTETS(f"From: MAILER-DAEMON@mx.example.org\n{before}{text}"))
+
+
 def taken_apart(before: str, text: str) -> None:
     """A message with the text in some place of it, taken apart and shown."""
     content = f"From: a@example.com\r\n{before}{text}\r\n".encode(errors="surrogatepass")
@@ -284,6 +290,17 @@ FOREIGN: dict[str, tuple[Callable[[str], object], list[str]]] = {
     ),
     "message taken apart, header": (partial(taken_apart, "Subject: "), WORDS),
     "message taken apart, HTML": (partial(taken_apart, "Content-Type: text/html\r\n\r\n"), [*HTML, "cid:", "cid:a@"]),
+    "report, header": (partial(report, "Subject: "), WORDS),
+    "report, text": (partial(report, "\n"), [*WORDS, "550 5.1.1 ", "<a@b.example>:\n", "delivery ", "--", "RCPT TO:<"]),
+    "report, HTML": (partial(report, "Content-Type: text/html\n\n"), ["<", "<a ", "&", "<style>", "<br"]),
+    "report, fields": (
+        partial(report, "Content-Type: message/delivery-status\n\n"),
+        ["Final-Recipient: rfc822;a@b.example\n", "Final-Recipient: rfc822;a@b.example\n\n", "Status: 5.1.1\n", " "],
+    ),
+    "report, parts": (
+        partial(report, "Content-Type: multipart/mixed; boundary=b\n\n"),
+        ["--b\n\n", "--b\n", "-", "--b\nContent-Type: multipart/mixed; boundary=b\n\n"],
+    ),
     "percent": (percent, [*WORDS, "%", "%(", "%(a)", "%((", "% ", "%9", "%."]),
     "spreadsheet": (defused, WORDS),
     "spreadsheet, a formula": (lambda text: defused(f"{text}=1"), WORDS),

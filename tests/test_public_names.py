@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import io
 import pydoc
@@ -9,6 +10,7 @@ import typing
 from contextlib import redirect_stdout
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import batchsend
@@ -31,13 +33,34 @@ def test_the_package_can_be_asked_for_help() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_public_name_has_a_signature_and_hints_that_can_be_resolved(name: str) -> None:
     found = getattr(batchsend, name)
-    inspect.signature(found)
+    if not (inspect.isclass(found) and issubclass(found, str | float)):  # a text or number says nothing of its own
+        inspect.signature(found)
     typing.get_type_hints(found)
     if inspect.isclass(found):
         methods = inspect.getmembers(found, inspect.isfunction)
         for called, method in [*methods, *inspect.getmembers(found, inspect.ismethod)]:
             if not called.startswith("_"):
                 typing.get_type_hints(method)
+
+
+def test_what_type_checkers_are_told_is_what_there_is() -> None:
+    """The signatures for type checkers have the attributes of their classes, in order and with their defaults."""
+    source = Path(inspect.getfile(Delivery)).read_text()
+    told = {}
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef):
+            for within in (one for block in node.body if isinstance(block, ast.If) for one in block.body):
+                assert isinstance(within, ast.FunctionDef)
+                defaults = [None if default is None else ast.unparse(default) for default in within.args.kw_defaults]
+                told[node.name] = dict(zip((one.arg for one in within.args.kwonlyargs), defaults, strict=True))
+    assert told.keys() == {"Server", "Timeouts", "Delivery"}
+    for kind in (Server, Timeouts, Delivery):
+        fields = {field.name: field for field in msgspec.structs.fields(kind)}
+        assert list(told[kind.__name__]) == list(fields)
+        for name, default in told[kind.__name__].items():
+            if default not in {"...", "_BY_PORT"}:
+                known = msgspec.NODEFAULT if default is None else ast.literal_eval(default)
+                assert fields[name].default == known, name
 
 
 @pytest.mark.parametrize("key", ["username", "password", "token"])
@@ -87,7 +110,7 @@ def test_a_value_that_no_file_could_have_is_refused(kind: type, keys: dict[str, 
 
 
 def test_values_are_taken_as_a_file_has_them() -> None:
-    delivery = Delivery(rate="100/s", retry_after=5, suppress=["a.txt"], timeouts=Timeouts(connect="2s"))  # type: ignore[arg-type]
+    delivery = Delivery(rate="100/s", retry_after=5, suppress=["a.txt"], timeouts=Timeouts(connect="2s"))
     assert (delivery.rate, delivery.retry_after, delivery.timeouts.connect) == (Rate(100, 1), Duration(5), Duration(2))
     assert tuple(map(str, delivery.suppress)) == ("a.txt",)
 

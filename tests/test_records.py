@@ -219,23 +219,53 @@ def test_csv_header_alone_and_empty_jsonl_have_no_records(rows_of: Callable[[str
     assert rows_of("r.jsonl", b"\n \r\n") == []
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
 @pytest.mark.parametrize(
-    ("encoding", "name"),
-    [
-        ("utf-16", "UTF-16"),
-        ("utf-16-le", "UTF-16"),
-        ("utf-16-be", "UTF-16"),
-        ("utf-32", "UTF-32"),
-    ],
+    ("suffix", "content"), [("csv", "email,name\na@x,é\n"), ("jsonl", '{"email":"a@x","name":"é"}\n')]
 )
-@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
-def test_other_encodings_are_named_with_how_to_convert(
-    rows_of: Callable[[str, bytes], Rows], encoding: str, name: str, suffix: str
+def test_a_byte_order_mark_names_the_encoding(
+    rows_of: Callable[[str, bytes], Rows], encoding: str, suffix: str, content: str
 ) -> None:
-    with pytest.raises(UsageError, match=f"is in {name}, not in UTF-8") as error:
-        rows_of(f"r.{suffix}", "email,name\n".encode(encoding))
-    assert error.value.remedy is not None
-    assert f"iconv -f {name} -t UTF-8" in error.value.remedy
+    (row,) = rows_of(f"r.{suffix}", content.encode(encoding))
+    assert row.fields == {"email": "a@x", "name": "é"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_named_with_the_key_that_helps(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "r.csv"
+    path.write_bytes("email,name\na@x,é\n".encode(encoding))
+    with pytest.raises(UsageError, match=r"is in UTF-16, not in UTF-8") as error:
+        open_records(path)
+    assert f'encoding = "{encoding}"' in str(error.value.remedy)
+    assert f"iconv -f {encoding} -t utf-8" in str(error.value.remedy)
+    assert everything(open_records(path, encoding=encoding))[0].fields == {"email": "a@x", "name": "é"}
+
+
+def test_characters_of_several_octets_go_over_the_ends_of_blocks(tmp_path: Path) -> None:
+    """A block is an even number of octets; behind an odd one, no character of UTF-16 begins with a block."""
+    path = tmp_path / "r.csv.gz"
+    text = "email,name\n" + "".join(f"r{n}@example.com,東京{n}\n" for n in range(50_000))
+    for encoding in ("utf-16-le", "shift_jis", "gb18030"):
+        path.write_bytes(gzip.compress(text.encode(encoding), 1))
+        rows = everything(open_records(path, encoding=encoding))
+        assert len(rows) == 50_000
+        assert rows[-1].fields == {"email": "r49999@example.com", "name": "東京49999"}
+
+
+def test_octets_that_are_none_of_the_encoding_are_refused_before_a_record_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_bytes(b"email,name\n" + b"a@x,A\n" * 100_000 + b"b@x,\x81\n")
+    with pytest.raises(UsageError, match=r"is not in cp1252: .*0x81.* \(on line [89]") as error:
+        open_records(path, encoding="cp1252")
+    assert "leave encoding out" in str(error.value.remedy)
+
+
+def test_utf_8_may_be_named_and_costs_a_bad_row_no_more_than_itself(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_bytes("\ufeffemail,name\na@x,é\n".encode() + b"b@x,\xe9\n")
+    for encoding in ("utf8", "UTF-8-SIG", None):
+        good, bad = everything(open_records(path, encoding=encoding))
+        assert (good.fields, type(bad)) == ({"email": "a@x", "name": "é"}, BadRecord)
 
 
 @pytest.mark.parametrize(
@@ -398,7 +428,7 @@ def test_json_lines_under_the_name_of_csv_are_told_what_they_are(rows_of: Callab
         rows_of("r.csv", b'{"email":"a@example.com"}\n{"email":"b@example.com"}\n')
 
 
-CP1252 = "iconv -f cp1252 -t utf-8"
+CP1252 = 'encoding = "cp1252"; or convert it: iconv -f cp1252 -t utf-8'
 
 
 def zipped(*names: str) -> bytes:
@@ -413,8 +443,12 @@ def zipped(*names: str) -> bytes:
 @pytest.mark.parametrize(
     ("content", "what", "remedy"),
     [
-        (zipped("[Content_Types].xml", "xl/workbook.xml"), "is a workbook (.xlsx)", "save the sheet as CSV UTF-8"),
-        (zipped("mimetype", "content.xml"), "is a workbook (.ods)", "save the sheet as CSV UTF-8"),
+        (
+            zipped("[Content_Types].xml", "xl/workbook.xml"),
+            "is a workbook (.xlsx)",
+            "let its name end in .xlsx; or save the sheet",
+        ),
+        (zipped("mimetype", "content.xml"), "is a workbook (.ods)", "let its name end in .ods; or save the sheet"),
         (zipped("list.csv"), "is a zip file", "unzip"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), "is a workbook (.xls)", "save the sheet as CSV UTF-8"),
         (b"<!DOCTYPE html>\n<html><table><tr><td>a@example.com</table>", "is HTML", "export"),
@@ -510,7 +544,9 @@ def test_unknown_suffix_is_refused_with_the_known_ones(tmp_path: Path, name: str
     path.write_bytes(gzip.compress(b"a,b\n1,2\n") if name.endswith("gz") else b"a,b\n1,2\n")
     with pytest.raises(UsageError, match="is neither CSV nor JSONL by its name") as error:
         open_records(path)
-    assert error.value.remedy == "expected a name that ends in .csv or .jsonl, or in one of these and .gz or .zst"
+    assert error.value.remedy == (
+        "expected a name that ends in .csv or .jsonl, or in one of these and .gz or .zst; or in .xlsx or .ods"
+    )
     assert everything(open_records(path, format="csv")) == [good(1, 2, a="1", b="2")]
 
 
@@ -598,3 +634,16 @@ def test_fifo_is_blocking_and_needs_no_suffix(tmp_path: Path) -> None:
     assert reader.size is None
     assert everything(reader) == [good(1, 2, a="1", b="2")]
     writer.join()
+
+
+def test_a_blank_before_a_quote_is_none_of_the_field(rows_of: Callable[[str, bytes], Rows]) -> None:
+    """Some programs write one behind each delimiter; elsewhere, a blank at the beginning of a field is its own."""
+    rows = rows_of("r.csv", b'"email", "name"\n"a@example.com", "Ann, B"\n"b@example.com",  Bo\n')
+    assert [row.fields for row in rows] == [
+        {"email": "a@example.com", "name": "Ann, B"},
+        {"email": "b@example.com", "name": "Bo"},
+    ]
+    long = "x" * 200_000
+    (row,) = rows_of("r.csv", f'"email", "name"\n"a@example.com", "{long},{long}"\n'.encode())
+    assert row.fields == {"email": "a@example.com", "name": f"{long},{long}"}
+    assert rows_of("r.csv", b"email,name\na@example.com, Ann\n")[0].fields == {"email": "a@example.com", "name": " Ann"}

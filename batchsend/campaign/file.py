@@ -18,11 +18,16 @@ class File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What stands at a campaign file's beginning, before the first table, and its tables.
 
     Attributes:
-        recipients: The recipients file: CSV or JSON Lines, as it is or compressed by gzip or zstd; ``"-"`` for
-            standard input.
+        recipients: The recipients file: CSV or JSON Lines, as it is or compressed by gzip or zstd, or a workbook
+            (.xlsx, .ods); ``"-"`` for standard input.
         results: The results log.
-        recipient_field: The field that holds a record's address; by default the first of email, to, recipient and
-            address that exists.
+        recipient_field: The field that holds a record's address; by default ``email``, ``to`` or ``recipient``, or the
+            one whose name says that it holds e-mail addresses, or ``address``.
+        encoding: The encoding of the recipients file, such as ``cp1252``; by default UTF-8, or what its byte-order mark
+            says.
+        sheet: Of a workbook, the name of the sheet; by default the first.
+        where: A Jinja2 expression over a record's fields, such as ``country == "DE" and opted_in == "yes"``. Records
+            that it does not hold for are passed over: they have no outcome, also when the run is resumed.
         server: The relay; or several, in order of preference.
         message: What is sent.
         delivery: How it is sent.
@@ -33,6 +38,14 @@ class File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     recipient_field: Annotated[Annotated[str, Meta(min_length=1)] | None, Meta(description="the name of a field")] = (
         None
     )
+    encoding: Annotated[
+        Annotated[str, Meta(min_length=1)] | None, Meta(description='an encoding such as "cp1252" or "utf-16-le"')
+    ] = None
+    sheet: Annotated[Annotated[str, Meta(min_length=1)] | None, Meta(description="the name of a sheet")] = None
+    where: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        Meta(description="an expression over a record's fields, such as \"country == 'DE'\""),
+    ] = None
     server: Annotated[tuple[Server, ...], Meta(min_length=1, description="a table [server], or several [[server]]")]
     message: Annotated[Message, Meta(description="a table [message]")]
     delivery: Annotated[Delivery, Meta(description="a table [delivery]")] = Delivery()

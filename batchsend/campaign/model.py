@@ -7,7 +7,7 @@ Built in code, they are checked by the same types and ranges (`objects`).
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - msgspec resolves the annotations at run time
-from typing import Annotated, Final, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias, cast
 
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
@@ -24,6 +24,13 @@ Return = Literal["full", "headers"]
 _BY_PORT: Final = cast("Tls", "")
 _DURATION_TEXT: Final = 'a duration such as "500ms", "30s", "5m" or "1h", at most a day'
 _TEMPLATE_TEXT: Final = "a text, which may have template marks"
+
+if TYPE_CHECKING:
+    # What an object takes where it is made in code: the values of a file as well as those of the types that it keeps.
+    # For type checkers only; test_public_names.py holds these signatures against the attributes.
+    _APath: TypeAlias = str | Path
+    _ATime: TypeAlias = str | float
+    _ARate: TypeAlias = str | Rate
 
 _Time = Annotated[Duration, Meta(description=_DURATION_TEXT)]
 _Template = Annotated[str | None, Meta(description=_TEMPLATE_TEXT)]
@@ -42,6 +49,9 @@ class _Checked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Server(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One relay: where it is, how it is trusted and who we are to it.
 
+    >>> Server(host="smtp.example.com", port=465, username="u", password="p").tls
+    'implicit'
+
     Attributes:
         preset: The name of a well-known relay that the keys not given here are taken from, or None.
         host: A host name in its ASCII form, or an IP address.
@@ -55,6 +65,8 @@ class Server(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
         token_command: Instead of the token, a program and its arguments that prints one, or None.
         ehlo_name: What to call ourselves in EHLO: a domain or an address literal (RFC 5321 §4.1.1.1); None for the
             host's own name.
+        pipelining: Whether to use PIPELINING (RFC 2920) where the relay offers it; false for a relay, or a firewall
+            before it, that loses commands sent in groups: each then waits for the reply to the one before.
     """
 
     preset: Annotated[str | None, Meta(description="the name of a preset: batchsend presets lists them")] = None
@@ -67,6 +79,24 @@ class Server(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     token: Annotated[Secret | None, Meta(description="a text without control characters")] = None
     token_command: Annotated[_Command | None, Meta(description="an array of a program and its arguments")] = None
     ehlo_name: Annotated[str | None, Meta(description='a domain such as "mail.example.com", or "[192.0.2.1]"')] = None
+    pipelining: Annotated[bool, Meta(description="true or false")] = True
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            preset: str | None = None,
+            host: str,
+            port: int = 587,
+            tls: Tls = _BY_PORT,
+            ca_file: _APath | None = None,
+            username: str | None = None,
+            password: str | None = None,
+            token: str | None = None,
+            token_command: list[str] | tuple[str, ...] | None = None,
+            ehlo_name: str | None = None,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         if self.tls == _BY_PORT:
@@ -163,6 +193,9 @@ class Message(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True, r
 class Timeouts(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long to wait for each step of the dialogue, in seconds: by default as RFC 5321 §4.5.3.2 asks of a client.
 
+    >>> float(Timeouts(connect="5s").connect)
+    5.0
+
     Attributes:
         connect: For the TCP connection and, where it is implicit, TLS.
         greeting: For the 220 greeting (§4.5.3.2.1).
@@ -182,6 +215,21 @@ class Timeouts(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data: _Time = Duration(120)
     content: _Time = Duration(600)
     quit: _Time = Duration(2)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            connect: _ATime = 30,
+            greeting: _ATime = 300,
+            ehlo: _ATime = 300,
+            mail: _ATime = 300,
+            rcpt: _ATime = 300,
+            data: _ATime = 120,
+            content: _ATime = 600,
+            quit: _ATime = 2,  # noqa: A002 - the command's name
+        ) -> None: ...
 
 
 class Dsn(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -203,16 +251,23 @@ class SuppressionList(_Checked, frozen=True, kw_only=True, forbid_unknown_fields
     """One file of addresses not to write to.
 
     Attributes:
-        file: A plain list, a table (CSV, JSON Lines) or a results log, whose hard bounces count.
+        file: A plain list, a table (CSV, JSON Lines, a workbook) or a results log, whose hard bounces count.
         field: The column of a table that holds the addresses; None for the one that is called so.
+        encoding: Its encoding, such as ``cp1252``; None for UTF-8, or what its byte-order mark says.
+        sheet: Of a workbook, the name of the sheet; None for the first.
     """
 
     file: Annotated[Path, Meta(description="the path of a file of addresses")]
     field: Annotated[_NotEmpty | None, Meta(description="the name of the column that holds the addresses")] = None
+    encoding: Annotated[_NotEmpty | None, Meta(description='an encoding such as "cp1252" or "utf-16-le"')] = None
+    sheet: Annotated[_NotEmpty | None, Meta(description="the name of a sheet")] = None
 
 
 class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How fast, how often and how safely.
+    """How fast, how often and how safely. Values are written as in a campaign file, or have their own types.
+
+    >>> Delivery(rate="5/s", retry_after="30s") == Delivery(rate=Rate(5, 1), retry_after=Duration(30))
+    True
 
     Attributes:
         max_connections: Sessions open at once.
@@ -246,13 +301,36 @@ class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     durability: Annotated[Durability, Meta(description='"process" or "power"')] = "process"
     suppress: Annotated[
         tuple[_NotEmpty | SuppressionList, ...],
-        Meta(description="an array of paths, or of tables of file and field"),
+        Meta(description="an array of paths, or of tables of file, field, encoding and sheet"),
     ] = ()
     exclude: Annotated[tuple[Path, ...], Meta(description="an array of paths of results logs")] = ()
     duplicates: Annotated[Literal["suppress", "send"], Meta(description='"suppress" or "send"')] = "suppress"
     dsn: Annotated[Dsn | None, Meta(description="a table of notify and ret")] = None
     require_tls: Annotated[bool, Meta(description="true or false")] = False
     timeouts: Annotated[Timeouts, Meta(description="a table of durations")] = Timeouts()
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            max_connections: int = 5,
+            max_messages: int = 100,
+            rate: _ARate | None = None,
+            depth: int = 1,
+            max_attempts: int = 3,
+            retry_after: _ATime = 30,
+            give_up_after: _ATime = 300,
+            max_wait: _ATime = 900,
+            stop_after: int = 100,
+            durability: Durability = "process",
+            suppress: list[_APath | SuppressionList] | list[str] | tuple[_APath | SuppressionList, ...] = (),
+            exclude: list[str] | list[Path] | tuple[_APath, ...] = (),
+            duplicates: Literal["suppress", "send"] = "suppress",
+            dsn: Dsn | None = None,
+            require_tls: bool = False,
+            timeouts: Timeouts = ...,
+        ) -> None: ...
 
 
 class Campaign(Struct, frozen=True, kw_only=True):
@@ -263,8 +341,11 @@ class Campaign(Struct, frozen=True, kw_only=True):
         directory: The folder it is in, to which every path in it is relative; symbolic links resolved.
         recipients: The recipients file, or ``"-"`` for standard input.
         results: The results log.
-        recipient_field: The field that holds a record's address; None for the first of email, to, recipient and
-            address that exists.
+        recipient_field: The field that holds a record's address; None to find it by its name.
+        encoding: The encoding of the recipients file; None for UTF-8, or what its byte-order mark says.
+        sheet: Of a workbook, the name of the sheet; None for the first.
+        where: A Jinja2 expression over a record's fields; the records that it does not hold for are passed over. None
+            for all records.
         servers: The relays, in order of preference; at least one.
         message: What is sent.
         delivery: How it is sent.
@@ -275,6 +356,9 @@ class Campaign(Struct, frozen=True, kw_only=True):
     recipients: Path | Literal["-"]
     results: Path
     recipient_field: str | None = None
+    encoding: str | None = None
+    sheet: str | None = None
+    where: str | None = None
     servers: tuple[Server, ...]
     message: Message
     delivery: Delivery = Delivery()

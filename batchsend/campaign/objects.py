@@ -110,10 +110,10 @@ def _taken(kind: type, value: object) -> object:
     match value:
         case Rate() | Duration() if isinstance(value, kind):
             return value.checked()
-        case str() if kind is Rate or kind is Duration:
-            return Rate.parse(value) if kind is Rate else Duration.parse(value)
-        case int() | float() if kind is Duration and not isinstance(value, bool):
-            return Duration(value).checked()
+        case str() if issubclass(kind, Rate | Duration):
+            return kind.parse(value)
+        case int() | float() if issubclass(kind, Duration) and not isinstance(value, bool):
+            return kind(value).checked()
         case str() if kind is Secret:
             return value if isinstance(value, Secret) else Secret(value)
         case str() if kind is Path and value and "\0" not in value:

@@ -37,6 +37,7 @@ class Overrides:
         depth: ``--depth``.
         rate: ``--rate``.
         max_attempts: 1 for ``--no-retry``.
+        max_wait: ``forever`` for ``--wait``.
     """
 
     recipients: str | None = None
@@ -47,12 +48,13 @@ class Overrides:
     depth: int | None = None
     rate: str | None = None
     max_attempts: int | None = None
+    max_wait: str | None = None
 
     @property
     def held(self) -> dict[str, str | int]:
         """Those that say where and how to send, by name: they hold for whoever goes on with the run.
 
-        The others are of one command: its files, and that it offers no record twice.
+        The others are of one command: its files, that it offers no record twice, and how long it waits.
         """
         return {name: value for name in _HELD if (value := getattr(self, name)) is not None}
 
@@ -74,7 +76,7 @@ class Overrides:
                 # Only made absolute: what an empty or impossible path is, the check of the value says.
                 value = given if is_stream or not given else str(Path.cwd() / given)
                 document.put((name,), value, Option(f"--{name}", given))
-        for name in ("max_connections", "max_messages", "depth", "rate", "max_attempts"):
+        for name in ("max_connections", "max_messages", "depth", "rate", "max_attempts", "max_wait"):
             value = getattr(self, name)
             if value is not None:
                 document.put(("delivery", name), value, Option("--" + name.replace("_", "-"), str(value)))

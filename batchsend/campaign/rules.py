@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from ipaddress import IPv6Address, ip_address
@@ -77,6 +78,7 @@ def check(campaign: Campaign, terms: Terms) -> None:
     _check_message(campaign.message, campaign.directory, terms)
     _check_delivery(campaign.delivery, terms)
     _check_results(campaign, terms)
+    _check_encoding(campaign.encoding, terms, ("encoding",))
 
 
 def _check_server(server: Server, terms: Terms, table: Key) -> None:
@@ -203,11 +205,25 @@ def _check_delivery(delivery: Delivery, terms: Terms) -> None:
         path = listed.file if isinstance(listed, SuppressionList) else Path(listed)
         if not path.is_file():
             raise terms.wrong(("delivery", "suppress", place), _no_file("the path of a file of addresses", path))
+        if isinstance(listed, SuppressionList):
+            _check_encoding(listed.encoding, terms, ("delivery", "suppress", place, "encoding"))
     for place, path in enumerate(delivery.exclude):
         if not path.is_file():
             raise terms.wrong(("delivery", "exclude", place), _no_file("the path of a results log", path))
     if delivery.dsn is not None and "never" in delivery.dsn.notify and len(delivery.dsn.notify) > 1:
         raise terms.about(("delivery", "dsn", "notify"), 'has "never" among others', 'leave "never" or the others')
+
+
+def _check_encoding(encoding: str | None, terms: Terms, key: Key) -> None:
+    if encoding is None:
+        return
+    try:
+        "a".encode(encoding)  # Unlike codecs.lookup, it refuses what encodes no text, such as "gzip" and "rot13".
+        codecs.getincrementaldecoder(encoding)
+    except (LookupError, ValueError):
+        raise terms.wrong(
+            key, 'expected an encoding such as "cp1252", "iso-8859-15", "utf-16-le" or "shift_jis"'
+        ) from None
 
 
 def _check_results(campaign: Campaign, terms: Terms) -> None:

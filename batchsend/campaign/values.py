@@ -19,6 +19,11 @@ class Rate:
 
     An ordinary class, because msgspec would read a dataclass from a table instead of from a text.
 
+    >>> Rate.parse("600/min") == Rate(600, 60)
+    True
+    >>> Rate.parse("600/min").per_second
+    10.0
+
     Attributes:
         count: Messages; above 0.
         seconds: The time for them, in seconds: 1, 60 or 3600.
@@ -74,7 +79,13 @@ class Rate:
 
 
 class Duration(float):
-    """A length of time in seconds: above 0 and at most a day."""
+    """A length of time in seconds: above 0 and at most a day.
+
+    >>> Duration.parse("5m") == 300
+    True
+    >>> str(Duration(0.5))
+    '500ms'
+    """
 
     __slots__ = ()
 
@@ -119,12 +130,26 @@ class Wait(Duration):
         """
         return cls(math.inf) if text.strip() == "forever" else super().parse(text)
 
+    def checked(self) -> Self:
+        """This wait, which may have been made in code.
+
+        Raises:
+            ValueError: It is neither a duration nor infinity.
+        """
+        return self if self == math.inf else super().checked()
+
     def __str__(self) -> str:
         return "forever" if math.isinf(self) else super().__str__()
 
 
 class Secret(str):
-    """A text that does not show itself in ``repr()``, and so in no traceback, log or dump of what holds it."""
+    """A text that does not show itself in ``repr()``, and so in no traceback, log or dump of what holds it.
+
+    >>> Secret("hunter2")
+    '********'
+    >>> Secret("hunter2") == "hunter2"
+    True
+    """
 
     __slots__ = ()
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from batchsend.check.fields import shown_fields
 from batchsend.check.finding import Severity
 from batchsend.message.proof import UNSUBSCRIBES
+from batchsend.recipients.columns import template_variables
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from batchsend.campaign import Campaign
     from batchsend.check.finding import Section
     from batchsend.check.gathering import Gathering
@@ -36,18 +38,20 @@ class LetterCheck:
     Args:
         campaign: What they are made from.
         gathering: Where findings about single records go.
+        shown: The fields that templates show as they are.
     """
 
-    def __init__(self, campaign: Campaign, gathering: Gathering) -> None:
+    def __init__(self, campaign: Campaign, gathering: Gathering, shown: Iterable[str]) -> None:
         self._gathering = gathering
         self._where = str(campaign.path)
-        self._shown = sorted(shown_fields(campaign.message))
+        self._shown = sorted(shown)
         self._ways: list[tuple[int, int, str]] = []
 
     def look_at_fields(self, row: Record) -> None:
         """Look at the values that a record's templates show."""
+        variables = template_variables(row.fields)
         for name in self._shown:
-            value = row.fields.get(name)
+            value = variables.get(name)
             if isinstance(value, bool):
                 self._warn(
                     "field-truth",

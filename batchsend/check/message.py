@@ -14,6 +14,8 @@ from batchsend.check.letter import LetterCheck
 from batchsend.check.markup import Markup
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from batchsend.campaign import Campaign
     from batchsend.check.gathering import Gathering
     from batchsend.message import Submission
@@ -74,15 +76,16 @@ class MessageCheck:
     Args:
         campaign: What they are made from.
         gathering: Where findings about single records go.
+        shown: The fields that templates show as they are.
     """
 
-    def __init__(self, campaign: Campaign, gathering: Gathering) -> None:
+    def __init__(self, campaign: Campaign, gathering: Gathering, shown: Iterable[str]) -> None:
         self.seen = Seen(dkim_domains=[dkim.domain for dkim in campaign.message.dkim])
         self._campaign = campaign
         self._gathering = gathering
         file = campaign.message.html_file
         self._markup = Markup(gathering, "html" if file is None else file.name)
-        self._letter = LetterCheck(campaign, gathering)
+        self._letter = LetterCheck(campaign, gathering, shown)
         self._looked_into = 0
         self._octets = 0
         self._parts = ""

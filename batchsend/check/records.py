@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import time
 from collections import Counter
@@ -9,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from batchsend.check.fields import shown_fields
 from batchsend.check.finding import Section, Severity
 from batchsend.check.gathering import Gathering
 from batchsend.check.message import MessageCheck
@@ -17,9 +17,12 @@ from batchsend.check.providers import provider_of
 from batchsend.check.typos import likely_meant
 from batchsend.errors import RecordError, RecordErrorKind, RunError
 from batchsend.message import Composer, Suppression
-from batchsend.recipients import BadRecord, open_records
+from batchsend.message.condition import Condition
+from batchsend.recipients import BadRecord, open_recipients
 from batchsend.recipients.addressees import Addressees
 from batchsend.recipients.addresses import forward_path
+from batchsend.recipients.admission import DUPLICATE, Admission, missing_fields, require_address, taken_column
+from batchsend.recipients.columns import meant_by, template_variables
 from batchsend.recipients.exclusion import Exclusion
 
 if TYPE_CHECKING:
@@ -38,7 +41,9 @@ class Counted:
     Attributes:
         records: All that were read.
         ready: Those whose message can be sent.
+        passed_over: Those that ``where`` does not hold for.
         suppressed: Those on a suppression list, or in an excluded log.
+        duplicates: Those whose address was there before, where it gets one message.
         need_utf8: Those whose address needs SMTPUTF8 (RFC 6531).
         at_providers: Those at large mailbox providers, by provider.
         largest: The octets of the largest message, and its record.
@@ -47,7 +52,9 @@ class Counted:
 
     records: int = 0
     ready: int = 0
+    passed_over: int = 0
     suppressed: int = 0
+    duplicates: int = 0
     need_utf8: int = 0
     at_providers: Counter[str] = field(default_factory=Counter)
     largest: tuple[int, int] = (0, 0)
@@ -75,20 +82,29 @@ class RecordsCheck:
     ) -> None:
         self.counted = Counted()
         self._campaign = campaign
-        self._left = limit
         self._tick = tick
         self._file = "standard input" if campaign.recipients == "-" else campaign.recipients.name
         self._composer = Composer(
             campaign.message, directory=campaign.directory, batch_id="check", recipient_field=campaign.recipient_field
         )
         self._suppression = Suppression.read(campaign.delivery.suppress, recipient_field=campaign.recipient_field)
-        self._shown = sorted(shown_fields(campaign.message))
+        self._where = None if campaign.where is None else Condition(campaign.where)
+        self._shown = sorted(self._composer.field_use.shown)
         scratch = Path(tempfile.gettempdir())
         self._exclusion = Exclusion(campaign.delivery.exclude, scratch)
         self._addressees = Addressees(scratch)
+        self._gets_one = campaign.delivery.duplicates == "suppress"
+        self._admission = Admission(
+            self._suppression,
+            exclusion=self._exclusion,
+            addressees=self._addressees if self._gets_one else None,
+            where=self._where,
+            limit=limit,
+        )
+        self._is_unsendable = False  # a template uses a field that no record has, and that has been said
         self._about_records = Gathering(self._file)
         self._about_messages = Gathering(self._file)
-        self.messages = MessageCheck(campaign, self._about_messages)
+        self.messages = MessageCheck(campaign, self._about_messages, self._shown)
 
     def run(self) -> tuple[Section, Section]:
         """Look at all of them.
@@ -97,22 +113,30 @@ class RecordsCheck:
             What there is to say of the records, and of their messages.
 
         Raises:
-            UsageError: The recipients file cannot be opened.
+            UsageError: The recipients file cannot be opened, nothing in it can be an address, or ``where`` asks for
+                what is not in it.
         """
         records, messages = Section(f"records: {self._file}"), Section("message")
         started = time.monotonic()
-        with open_records(self._campaign.recipients) as reader, self._addressees, self._exclusion:
+        with open_recipients(self._campaign) as reader, self._addressees, self._exclusion:
+            require_address(reader, self._campaign.recipient_field)
+            if self._where is not None:
+                for error in missing_fields(reader, self._where.use.needed, self._where.use.always):
+                    raise error
+            self._look_at_columns(records, reader)
             try:
                 self._read(reader)
             except RunError as error:
                 records.error("records-unfinished", error.message, where=self._file, remedy=error.remedy)
         self._state_suppression(records)
         counted = self.counted
+        counted.passed_over = self._admission.passed_over
         counted.seconds = time.monotonic() - started
         counted.largest = self.messages.largest
         if counted.ready:
             self._state_facts(records)
         else:
+            self._state_withheld(records)
             found = "none of the records can be sent" if counted.records else "there are no records"
             remedy = "fix what is said of them below" if counted.records else "put recipients into it"
             records.error("nothing-to-send", found, where=self._file, remedy=remedy)
@@ -128,12 +152,32 @@ class RecordsCheck:
             "rendered": f"{counted.records:,} in {counted.seconds:.1f} s ({rate:,.0f}/s)",
             "ready to send": f"{counted.ready:,}",
         }
-        if counted.suppressed:
-            section.facts["suppressed"] = f"{counted.suppressed:,}"
+        self._state_withheld(section)
         if counted.at_providers:
             section.facts["at large providers"] = ", ".join(
                 f"{name} {count:,}" for name, count in counted.at_providers.most_common()
             )
+
+    def _state_withheld(self, section: Section) -> None:
+        counted = self.counted
+        if self._where is not None:
+            section.facts["passed over"] = f"{counted.passed_over:,}, for which where does not hold"
+        if counted.suppressed:
+            section.facts["suppressed"] = f"{counted.suppressed:,}"
+        if counted.duplicates:
+            section.facts["duplicates"] = f"{counted.duplicates:,}, which get no second message"
+
+    def _look_at_columns(self, section: Section, reader: RecordReader) -> None:
+        """Say what the names of the columns tell of all records at once."""
+        if (column := taken_column(reader, self._campaign.recipient_field)) is not None:
+            section.facts["addresses in"] = column
+        if reader.fields is not None and "batch" in reader.fields:
+            what = 'a column is called "batch", which templates have for the run: {{ row["batch"] }} shows the column'
+            section.note("column-hidden", what, where=self._file)
+        use = self._composer.field_use
+        for error in missing_fields(reader, use.needed, use.always):
+            self._is_unsendable = True
+            section.error("field-missing", error.message, where=self._file, remedy=error.remedy)
 
     def _state_suppression(self, section: Section) -> None:
         notes = self._suppression.notes()
@@ -144,11 +188,12 @@ class RecordsCheck:
                 section.warning("suppression-empty", note, where=str(path), remedy=_NO_ENTRIES_REMEDY)
 
     def _read(self, reader: RecordReader) -> None:
-        while self._left != 0 and (rows := reader.read(_BLOCK if self._left is None else min(self._left, _BLOCK))):
-            if self._left is not None:
-                self._left -= len(rows)
-            self.counted.records += len(rows)
-            for row in rows:
+        admission = self._admission
+        while admission.left != 0 and (rows := reader.read(admission.most(_BLOCK))):
+            passed_over = admission.passed_over
+            wanted = admission.wanted(rows)
+            self.counted.records += len(wanted) + admission.passed_over - passed_over
+            for row in wanted:
                 if isinstance(row, BadRecord):
                     self._warn("row-unreadable", row.reason, row, "fix the line, or take it out")
                 else:
@@ -165,14 +210,18 @@ class RecordsCheck:
         if given is not None and given != self._composer.named_recipient(row):
             self._about_records.add("address-cleaned", Severity.NOTE, _CLEANED, row, remedy=_CLEANED_REMEDY)
         recipient = submission.envelope.forward_path
-        if recipient in self._exclusion or (self._suppression and recipient in self._suppression):
-            self.counted.suppressed += 1
+        reason = self._admission.refusal(recipient)
+        if reason == DUPLICATE or (reason is None and not self._gets_one and not self._addressees.add(recipient)):
+            self._duplicate(row)
+        if reason is not None:
+            self.counted.suppressed += reason != DUPLICATE
+            self.counted.duplicates += reason == DUPLICATE
             return
         self.counted.ready += 1
         self._look_at_address(recipient, row)
-        fields = row.fields
+        fields = template_variables(row.fields) if self._shown else {}
         for name in self._shown:
-            if fields.get(name) in ("", None) and name in fields:
+            if name in fields and fields[name] in ("", None):
                 self._warn("field-empty", f"the field {name} is empty, and a template shows it", row, _EMPTY_REMEDY)
         self.messages.look(submission, row)
 
@@ -184,11 +233,9 @@ class RecordsCheck:
             self.counted.at_providers[provider] += 1
         if (meant := likely_meant(domain)) is not None:
             self._warn("address-typo", f"{domain} was probably meant to be {meant}", row, "fix the address, or ask")
-        if not self._addressees.add(recipient):
-            self._duplicate(row)
 
     def _duplicate(self, row: Record) -> None:
-        if self._campaign.delivery.duplicates == "suppress":
+        if self._gets_one:
             severity, what = Severity.NOTE, "the address has been there before, and gets one message"
         else:
             severity, what = Severity.WARNING, "the address has been there before, and gets another message"
@@ -198,10 +245,10 @@ class RecordsCheck:
     def _refused(self, row: Record, error: RecordError) -> None:
         if not self._has_recipient(row):
             self._warn("address-bad", error.message, row, "fix the address, or take the record out")
-        elif error.kind is RecordErrorKind.MISSING_FIELD:
-            self._warn("field-missing", error.message, row, _MISSING_REMEDY)
-        else:
+        elif error.kind is not RecordErrorKind.MISSING_FIELD:
             self._warn("record-invalid", error.message, row, "fix the record or the template")
+        elif not self._is_unsendable:
+            self._warn("field-missing", error.message, row, _missing_remedy(error.message, row))
 
     def _has_recipient(self, row: Record) -> bool:
         try:
@@ -214,6 +261,14 @@ class RecordsCheck:
         self._about_records.add(kind, Severity.WARNING, what, row, remedy=remedy)
 
 
+def _missing_remedy(message: str, row: Record) -> str:
+    """What to do about a field that is missing; where the record has one of a like name, that it was meant."""
+    name = _UNDEFINED.search(message)
+    meant = None if name is None else meant_by(name[1], tuple(row.fields))
+    return _MISSING_REMEDY if meant is None else f"did you mean {meant}? Otherwise {_MISSING_REMEDY}"
+
+
+_UNDEFINED: Final = re.compile(r"'([^']+)' is undefined")
 _CLEANED: Final = "blanks, invisible characters, an apostrophe or mailto: around the address are left out"
 _CLEANED_REMEDY: Final = "nothing has to be done; the list is cleaner without them"
 _NO_ENTRIES_REMEDY: Final = "see whether it is the right file; a results log counts by its hard bounces only"

@@ -27,6 +27,7 @@ _COMMANDS = (
     "resume",
     "preview",
     "report",
+    "feedback",
     "bench",
     "sink",
     "explain",

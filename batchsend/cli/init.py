@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from batchsend.errors import UsageError
+from batchsend.recipients.columns import listed
 from batchsend.scaffold import Draft, Recipients, RelayAnswers, write
 from batchsend.scaffold.django import read_settings
 from batchsend.scaffold.draft import CAMPAIGN
@@ -32,8 +34,10 @@ _SENDER = "App <hello@example.com>"
     "--recipients",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A CSV or JSON Lines file of yours; the templates use its columns. Without it, a sample is written.",
+    help="A list of yours, whose columns the templates use. Without it, a sample is written.",
 )
+@click.option("--recipient-field", metavar="NAME", help="The column of addresses, where its name does not say so.")
+@click.option("--encoding", metavar="NAME", help="The encoding of the list, such as cp1252; by default UTF-8.")
 @click.option(
     "--from-mailmerge",
     type=click.Path(path_type=Path),
@@ -52,6 +56,8 @@ def init(
     relay: str | None,
     sender: str | None,
     recipients: Path | None,
+    recipient_field: str | None,
+    encoding: str | None,
     from_mailmerge: Path | None,
     from_django: Path | None,
 ) -> None:
@@ -60,7 +66,8 @@ def init(
     On a terminal it asks for what the options do not say; elsewhere it writes examples. Existing files are kept.
     """
     if from_mailmerge is not None:
-        if any(given is not None for given in (directory, relay, sender, recipients, from_django)):
+        others = (directory, relay, sender, recipients, recipient_field, encoding, from_django)
+        if any(given is not None for given in others):
             raise click.UsageError(
                 "--from-mailmerge says it all: nothing else goes with it", click.get_current_context()
             )
@@ -68,7 +75,7 @@ def init(
         draft, notes = _of_mailmerge(folder)
     else:
         folder = _FOLDER if directory is None else directory
-        draft, notes = _of_answers(folder, relay, sender, recipients, from_django)
+        draft, notes = _of_answers(folder, relay, sender, (recipients, recipient_field, encoding), from_django)
     draft.check(folder)
     written = write(folder, draft.files())
     for line in _farewell(folder, written, draft, notes):
@@ -82,7 +89,11 @@ def _of_mailmerge(folder: Path) -> tuple[Draft, list[str]]:
 
 
 def _of_answers(
-    folder: Path, relay: str | None, sender: str | None, recipients: Path | None, from_django: Path | None
+    folder: Path,
+    relay: str | None,
+    sender: str | None,
+    recipients: tuple[Path | None, str | None, str | None],
+    from_django: Path | None,
 ) -> tuple[Draft, list[str]]:
     asks = sys.stdin.isatty() and sys.stderr.isatty()
     if from_django is None:
@@ -94,7 +105,10 @@ def _of_answers(
     else:
         settings = read_settings(from_django)
         chosen, from_, notes = settings.relay, _checked_sender(sender or settings.sender), settings.notes
-    file = _answer("Recipients file, or nothing for a sample", recipients, "", _recipients(folder), asks=asks)
+    given, field, encoding = recipients
+    file = _answer(
+        "Recipients file, or nothing for a sample", given, "", _recipients(folder, field, encoding), asks=asks
+    )
     return Draft.of_answers(chosen, from_, file), notes
 
 
@@ -128,8 +142,32 @@ def _checked_sender(text: str) -> str:
     return text
 
 
-def _recipients(folder: Path) -> Callable[[str], Recipients]:
-    return lambda text: Recipients.read(Path(text), folder) if text else Recipients.example()
+def _recipients(folder: Path, field: str | None, encoding: str | None) -> Callable[[str], Recipients]:
+    def read(text: str) -> Recipients:
+        if not text:
+            return Recipients.example()
+        recipients = _looked_into(Path(text), folder, field, encoding)
+        if recipients.address not in recipients.columns:
+            raise UsageError(f"{text} has no column {field!r}", remedy=f"its columns are {listed(recipients.columns)}")
+        return recipients
+
+    return read
+
+
+def _looked_into(path: Path, folder: Path, field: str | None, encoding: str | None) -> Recipients:
+    try:
+        return Recipients.read(path, folder, address=field, encoding=encoding)
+    except LookupError:
+        raise UsageError(
+            f"there is no encoding {encoding!r}", remedy="expected one such as cp1252 or utf-16-le"
+        ) from None
+    except UsageError as error:
+        raise UsageError(error.message, remedy=_as_options(error.remedy)) from None
+
+
+def _as_options(remedy: str | None) -> str | None:
+    """A remedy that names keys of a campaign file, which is yet to be written, by the options of this command."""
+    return None if remedy is None else re.sub(r'encoding = "([\w-]+)"', r"--encoding \1", remedy)
 
 
 def _farewell(folder: Path, written: list[str], draft: Draft, notes: list[str]) -> list[str]:
@@ -140,6 +178,4 @@ def _farewell(folder: Path, written: list[str], draft: Draft, notes: list[str]) 
     if draft.relay.variables:
         lines.append(f"  export {' '.join(f'{name}=…' for name in draft.relay.variables)}")
     lines.append(f"  batchsend send {campaign}")
-    if draft.recipients.others:
-        notes = [*notes, f"columns that templates cannot name as they are called: {', '.join(draft.recipients.others)}"]
     return [*lines, *(["", "Worth knowing:"] if notes else []), *(f"  {note}" for note in notes)]

@@ -31,6 +31,7 @@ class SendingOptions:
         rate: The most messages in a time.
         limit: The most records that are taken.
         no_retry: Offer every record once.
+        wait: Wait for a relay's quota to be over, however long that is.
         dry_run: Render, and send nothing.
         progress: Say how far it has come.
         metrics_port: Serve metrics on this port of the loopback address; 0 for any free one.
@@ -46,6 +47,7 @@ class SendingOptions:
     rate: str | None
     limit: int | None
     no_retry: bool
+    wait: bool
     dry_run: bool
     progress: bool
     metrics_port: int | None
@@ -63,14 +65,17 @@ class SendingOptions:
             depth=self.depth,
             rate=self.rate,
             max_attempts=1 if self.no_retry else None,
+            max_wait="forever" if self.wait else None,
         )
 
     def resume_command(self, results: Path) -> str:
         """The command that goes on with the run that keeps this results log.
 
-        What was overridden stands in the log and holds; that no record is offered twice is of one command.
+        What was overridden stands in the log and holds; how often a record is offered and how long a quota is waited
+        for are of one command.
         """
-        return shlex.join(["batchsend", "resume", str(results), *(["--no-retry"] if self.no_retry else [])])
+        asked = [*(["--no-retry"] if self.no_retry else []), *(["--wait"] if self.wait else [])]
+        return shlex.join(["batchsend", "resume", str(results), *asked])
 
 
 _OPTIONS: Final = (
@@ -90,6 +95,12 @@ _OPTIONS: Final = (
     ),
     click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Send the first N records only."),
     click.option("--no-retry", is_flag=True, help="Try each record once: do not retry deferred ones in this run."),
+    click.option(
+        "--wait",
+        is_flag=True,
+        help="Wait for the server's sending limit to be over, hours or days; without it the run ends where that is "
+        "longer than max_wait.",
+    ),
     click.option("--dry-run", is_flag=True, help="Render every record and send nothing."),
     click.option(
         "--progress/--no-progress",

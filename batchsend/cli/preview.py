@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from batchsend.cli.campaigns import campaign_argument, recipients_option
 from batchsend.errors import RecordError, UsageError
 from batchsend.message import Composer
 from batchsend.preview.rows import Rows
-from batchsend.recipients import BadRecord
+from batchsend.recipients import BadRecord, open_recipients
 
 if TYPE_CHECKING:
     from batchsend.campaign import Campaign
@@ -46,7 +47,7 @@ def preview(
     one, o for the browser, q to quit.
     """
     loaded = load(campaign, overrides=Overrides(recipients=recipients), resolve_credentials=False)
-    with Rows(loaded.recipients) as rows:
+    with Rows(partial(open_recipients, loaded)) as rows:
         desk = _Desk(loaded, rows, raw=raw)
         if eml is not None:
             _write(desk.compose(record).content, eml)

@@ -79,6 +79,7 @@ def _fields(sample: Sample, speed: Speed) -> dict[str, Any]:
         "elapsed": round(speed.elapsed, 3),
         "rate": round(speed.now, 1),
         "left": None if speed.left is None else round(speed.left),
+        "asleep": None if pool is None or pool.asleep is None else asdict(pool.asleep),
         "sessions": 0 if pool is None else len(pool.sessions),
         "slowdown": None if pool is None or pool.slowdown is None else {"rate": pool.rate, **asdict(pool.slowdown)},
     }

@@ -30,8 +30,8 @@ _SANDBOX = "sandbox"
     "--retry",
     multiple=True,
     metavar="WHAT",
-    help="Also send these again: in_doubt, rejected, invalid, suppressed, a reply code (550) or an enhanced one (5.7). "
-    "Can be given more than once.",
+    help="Also send these again: in_doubt, rejected, invalid, suppressed, a reason (sender), a reply code (550) or an "
+    "enhanced one (5.7). Can be given more than once.",
 )
 @click.option(
     "--accept-duplicates",

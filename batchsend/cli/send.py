@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     "--only",
     multiple=True,
     metavar="WHAT",
-    help="If the recipients file is a results log: send to the records with this outcome (rejected), reply code "
-    "(550) or enhanced code (5.7). Can be given more than once.",
+    help="If the recipients file is a results log: send to the records with this outcome (rejected), reason "
+    "(sender), reply code (550) or enhanced code (5.7). Can be given more than once.",
 )
 @click.option(
     "--to",
@@ -83,7 +83,7 @@ def send(
             # First the lock: what comes by standard input is kept beside the log.
             claim = stack.enter_context(Claim(loaded.results))
             with ending_at_once():
-                loaded = msgspec.structs.replace(loaded, recipients=spool(loaded.results))
+                loaded = msgspec.structs.replace(loaded, recipients=spool(loaded.results, encoding=loaded.encoding))
         again = None if loaded.recipients == "-" else options.resume_command(loaded.results)
         sending = Sending(loaded, options, console, again=again, only=only, overrides=overrides.held, claim=claim)
         return run(lambda: sending.send(sandboxed=options.sandboxed))

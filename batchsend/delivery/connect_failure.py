@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import ssl
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiosmtplib import SMTPAuthenticationError, SMTPResponseException, SMTPServerDisconnected, SMTPTimeoutError
 
@@ -23,6 +25,7 @@ class ConnectFailure(NamedTuple):
         remedy: What to check, or None.
         reply: What the server answered, or None.
         lasting: Trying again will not help: the certificate, the credentials or the set-up is wrong.
+        local: This machine has not got so far as to ask the server, whose limits it says nothing of.
     """
 
     stage: Stage
@@ -30,14 +33,28 @@ class ConnectFailure(NamedTuple):
     remedy: str | None = None
     reply: Reply | None = None
     lasting: bool = False
+    local: bool = False
 
 
 def unresolved(error: Exception) -> ConnectFailure:
     """The host has no address."""
     reason = error.strerror if isinstance(error, OSError) else error
     return ConnectFailure(
-        Stage.CONNECT, f"the host name cannot be resolved: {reason}", "check host in [server], and the DNS"
+        Stage.CONNECT, f"the host name cannot be resolved: {reason}", "check host in [server], and the DNS", local=True
     )
+
+
+# What the system says where this machine has no more descriptors, memory or ports for another connection.
+_OWN_LIMITS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+
+
+def not_connected(error: OSError) -> ConnectFailure:
+    """The system has made no connection."""
+    what = os.strerror(error.errno) if error.errno else str(error)
+    if error.errno not in _OWN_LIMITS:
+        return unreachable([what])
+    remedy = "allow this machine more open files (ulimit -n), or set max_connections lower"
+    return ConnectFailure(Stage.CONNECT, f"this machine opens no more connections: {what}", remedy, local=True)
 
 
 def unreachable(failures: Iterable[str]) -> ConnectFailure:

@@ -8,6 +8,7 @@ import os
 import socket
 import ssl
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import anyio
@@ -20,11 +21,12 @@ from batchsend.delivery.connect_failure import (
     closed,
     diagnose,
     no_require_tls,
+    not_connected,
     not_loopback,
     unreachable,
     unresolved,
 )
-from batchsend.delivery.credentials import Credentials
+from batchsend.delivery.credentials import Credentials, LoginClient
 from batchsend.errors import SessionError, UsageError
 from batchsend.outcome import Stage
 from batchsend.smtp.extensions import Extensions
@@ -182,7 +184,7 @@ class Connector:
         smtp_log.debug("%s: a session is open", self.where)
         return opened if trace is None else opened._replace(trace=trace)
 
-    def _client(self, connection: socket.socket, trace: SessionTrace | None) -> SMTP:
+    def _client(self, connection: socket.socket, trace: SessionTrace | None) -> LoginClient:
         """The client of aiosmtplib on a connection."""
         options: dict[str, Any] = {
             "hostname": self.server.host,
@@ -195,10 +197,10 @@ class Connector:
             "timeout": self._timeouts.ehlo,
         }
         if trace is None:
-            return SMTP(**options)
-        from batchsend.delivery.traced import TracedSMTP  # noqa: PLC0415 - only where somebody has asked for it
+            return LoginClient(**options)
+        from batchsend.delivery.traced import TracedClient  # noqa: PLC0415 - only where somebody has asked for it
 
-        return TracedSMTP(trace, **options)
+        return TracedClient(trace, **options)
 
     def _with_whom(self, place: _Place) -> str:
         """Host and port, and the address where the host is a name."""
@@ -228,8 +230,7 @@ class Connector:
             self._avoid(*(address[4] for address in addresses))
             raise self._no_connection(unreachable([f"no answer within {self._timeouts.connect}"])) from None
         except OSError as error:
-            what = os.strerror(error.errno) if error.errno else str(error)
-            raise self._no_connection(unreachable([what])) from None
+            raise self._no_connection(not_connected(error)) from None
         try:
             place: _Place = connection.getpeername()
         except OSError:  # it was reset at once, which the socket says only when it is asked
@@ -284,6 +285,8 @@ class Connector:
                 await client.starttls()
             stage = Stage.EHLO
             extensions = await _ehlo(client)
+            if not server.pipelining:
+                extensions = replace(extensions, pipelining=False)
             if self._credentials:
                 stage = Stage.AUTH
                 await self._credentials.authenticate(client)

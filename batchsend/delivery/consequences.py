@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from batchsend.delivery.replies import Period, advice, judge, period_named, wait_named
 from batchsend.delivery.replies.kinds import kind_of
+from batchsend.delivery.statistics import Asleep
 from batchsend.errors import RunError
 from batchsend.outcome import Outcome, Stage
 from batchsend.verdict import Verdict
@@ -132,17 +133,20 @@ class Consequences:
             return False
         return True
 
-    def look(self, now: float, left: int) -> None:
+    def asleep(self, now: float) -> Asleep | None:
+        """Until when nothing can be sent because the quotas are used up; None where something can, or never will."""
+        first = self._first_to_wake(now)
+        return None if first is None else Asleep(time.time() + first.asleep_until - now, first.sleeps_because)
+
+    def look(self, now: float) -> None:
         """See whether the work that is left has a relay that it can wait for."""
-        if any(relay.can_send(now) for relay in self._relays):
+        first = self._first_to_wake(now)
+        if first is None:
             return
-        sleeping = [relay for relay in self._relays if relay.out_of_service is None]
-        if not sleeping:
-            return
-        first = min(sleeping, key=lambda relay: relay.asleep_until)
         seconds = first.asleep_until - now
         longest = self._options.max_wait
-        back = time.strftime("%a %d %b %H:%M", time.localtime(time.time() + seconds))
+        # Rounded up: who comes back at the minute that was said is not to be refused for being too early.
+        back = time.strftime("%a %d %b %H:%M", time.localtime(time.time() + seconds + 60))
         if seconds > longest:
             self._stop(
                 RunError(
@@ -152,7 +156,13 @@ class Consequences:
             )
         elif self._told_sleep != (first.asleep_until,):
             self._told_sleep = (first.asleep_until,)
-            self._notice(f"sending limit until {back}, {left:,} left: {first.name} said {first.sleeps_because}")
+            self._notice(f"sending limit until {back}: {first.name} said {first.sleeps_because}")
+
+    def _first_to_wake(self, now: float) -> Relay | None:
+        if any(relay.can_send(now) for relay in self._relays):
+            return None
+        sleeping = [relay for relay in self._relays if relay.out_of_service is None]
+        return min(sleeping, key=lambda relay: relay.asleep_until, default=None)
 
     # --- each verdict ---------------------------------------------------------------------------------------------
 
@@ -187,7 +197,7 @@ class Consequences:
             self._stop(error)
         else:
             self._notice(f"{relay.name} is not used any more in this run: it said {said[:_NOTICED]}")
-            self._retire(relay)
+        self._retire(relay)
 
     def _count(self, result: DeliveryResult, judgement: Judgement, said: str) -> None:
         """The same refusal again and again is not about the recipients."""
@@ -199,14 +209,12 @@ class Consequences:
         self.refusals += 1
         if len(self._domains) < LEAST_DOMAINS:
             self._domains.add((result.recipient or "").rpartition("@")[2].lower())
+        if result.status is Outcome.REJECTED:
+            again = judgement.reason or result.code
+            remedy += f" Then send to those who were refused, too: batchsend resume RESULTS --retry {again}"
         if judgement.verdict is Verdict.SENDER:
             if self.refusals >= MAX_SENDER_REFUSALS:
                 self._stop(RunError(f"the sender is refused at {result.stage}: {said}", remedy=remedy))
         elif self.refusals >= self._options.stop_after and len(self._domains) >= LEAST_DOMAINS:
-            again = result.code if result.status is Outcome.REJECTED else "deferred"
-            self._stop(
-                RunError(
-                    f"{self.refusals} records in a row were refused alike at {result.stage}: {said}",
-                    remedy=f"{remedy} Then send to those, too: batchsend resume RESULTS --retry {again}",
-                )
-            )
+            what = f"{self.refusals} records in a row were refused alike at {result.stage}: {said}"
+            self._stop(RunError(what, remedy=remedy))

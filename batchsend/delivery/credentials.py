@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
 import anyio
+from aiosmtplib import SMTP, SMTPAuthenticationError
+from aiosmtplib.typing import Default
 
 from batchsend.errors import RunError
 
 if TYPE_CHECKING:
-    from aiosmtplib import SMTP
+    from aiosmtplib import SMTPResponse
 
     from batchsend.campaign import Server
 
 # Tokens live for an hour or so; a session that is opened later asks again.
 _FRESH_SECONDS = 300.0
 _COMMAND_SECONDS = 60.0
+
+_AUTHENTICATED: Final = 235
+_CONTINUE: Final = 334
+_NO_INITIAL_RESPONSE: Final = frozenset({500, 501, 504})
 
 
 class Credentials:
@@ -74,3 +81,46 @@ class Credentials:
             why = said[-1] if said and said[-1].isprintable() else f"it ended with {done.returncode}"
             raise RunError(f"{command[0]} gave no token: {why}", remedy=remedy)
         return token
+
+
+class LoginClient(SMTP):
+    """aiosmtplib's client, with an AUTH LOGIN that answers what it is asked.
+
+    LOGIN was never standardised (draft-murchison-sasl-login): most servers take the name with the command, some ask for
+    it all the same, and some refuse the command with anything behind it. A password must never answer the question for
+    the name.
+    """
+
+    async def auth_login(
+        self,
+        username: str | bytes,
+        password: str | bytes,
+        /,
+        *,
+        timeout: float | Literal[Default.token] | None = Default.token,  # noqa: ASYNC109 - the library's signature
+    ) -> SMTPResponse:
+        """Log in by AUTH LOGIN.
+
+        Raises:
+            SMTPAuthenticationError: The server refuses.
+        """
+        given = (word.encode() if isinstance(word, str) else word for word in (username, password))
+        name, secret = map(base64.b64encode, given)
+        response = await self.execute_command(b"AUTH", b"LOGIN", name, timeout=timeout)
+        if response.code in _NO_INITIAL_RESPONSE:
+            response = await self.execute_command(b"AUTH", b"LOGIN", timeout=timeout)
+        if response.code == _CONTINUE and _asks_for_name(response.message):
+            response = await self.execute_command(name, timeout=timeout)
+        if response.code == _CONTINUE:
+            response = await self.execute_command(secret, timeout=timeout)
+        if response.code != _AUTHENTICATED:
+            raise SMTPAuthenticationError(response.code, response.message)
+        return response
+
+
+def _asks_for_name(challenge: str) -> bool:
+    """Whether a challenge of LOGIN, "Username:" or "User Name" in base64, is the first of its two."""
+    try:
+        return b"user" in base64.b64decode(challenge.strip(), validate=True).lower()
+    except ValueError:
+        return False

@@ -69,15 +69,16 @@ class Limits:
         """A session was opened; there are now ``live``."""
         self._most_live = max(self._most_live, live)
 
-    def connection_refused(self, others: int, now: float) -> bool:
+    def connection_refused(self, others: int, now: float, *, local: bool = False) -> bool:
         """A session was refused for now while there were ``others``: perhaps one too many. True if that is concluded.
 
-        Where as many were served before, the server only has not noticed yet that one has gone.
+        Where as many were served before, the server only has not noticed yet that one has gone. Where this machine is
+        at its own limits (``local``), fewer sessions will do, too, but nothing is learned of the server.
         """
         allowed = max(others, 1)
         if allowed >= self._connections or allowed < self._most_live:
             return False
-        self._shrink(allowed, now)
+        self._shrink(allowed, now, learned=not local)
         return True
 
     def too_many_connections(self, live: int, now: float) -> None:
@@ -139,10 +140,11 @@ class Limits:
         self.max_messages = count
         self.learned["max_messages"] = count
 
-    def _shrink(self, allowed: int, now: float) -> None:
+    def _shrink(self, allowed: int, now: float, *, learned: bool = True) -> None:
         if allowed < self._connections:
             self._connections = allowed
-            self.learned["max_connections"] = allowed
+            if learned:
+                self.learned["max_connections"] = allowed
         self._held_until = now + self._hold
         self._hold = min(2 * self._hold, _LONGEST_HOLD)
 

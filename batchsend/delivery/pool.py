@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from batchsend.delivery.backlog import Backlog
@@ -31,7 +32,7 @@ from batchsend.delivery.throttle import Goodput
 from batchsend.outcome import DeliveryResult, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from batchsend.campaign import Delivery
     from batchsend.delivery.account import Account
@@ -61,6 +62,7 @@ class Pool:
         options: How fast, how often and how safely.
         account: Who keeps the account.
         notice: Called with what the user should know and no result says, one line each.
+        learned: What the relay has shown it allows in an earlier run, where there is one relay.
 
     Raises:
         ValueError: There is no relay.
@@ -73,6 +75,7 @@ class Pool:
         account: Account,
         *,
         notice: Callable[[str], None] = lambda _: None,
+        learned: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         if not connectors:
             raise ValueError("a pool needs a relay to send to")
@@ -100,6 +103,8 @@ class Pool:
             for connector in connectors
         ]
         self._relays = [slots.relay for slots in self._slots]
+        if len(self._relays) == 1 and "quota" in learned:
+            self._relays[0].expect_quota(int(learned["quota"]))
         self._consequences = Consequences(
             options, self._relays, notice=notice, stop=self.stop, retire=self._retire_sessions
         )
@@ -141,6 +146,7 @@ class Pool:
             rate=relay.throttle.rate,
             slowdown=Slowdown(*slowdown, relay.throttle.cuts) if slowdown and relay.throttle.cuts else None,
             replies=dict(self._replies),
+            asleep=self._consequences.asleep(now),
         )
 
     async def run(self) -> None:
@@ -207,7 +213,7 @@ class Pool:
         if not self._backlog or (len(self._relays) > 1 and not self._may_work(relay)):
             self._parked[session] = None
             return None
-        if not relay.unlimited and (wait := relay.wait_to_send(self._loop.time())):
+        if not relay.unlimited and (wait := self._wait_to_send(relay)):
             self._parked[session] = None
             if relay not in self._wake_ups and wait < float("inf"):
                 self._wake_ups[relay] = self._loop.call_later(wait, self._may_send_again, relay)
@@ -217,6 +223,12 @@ class Pool:
         if self._backlog.wants_more:
             self._wanted.notify()
         return submission
+
+    def _wait_to_send(self, relay: Relay) -> float:
+        """Seconds until a relay with a limit may be sent a message; for ever where whoever is at work sees to it."""
+        if relay.careful and any(session.unanswered for session in self._live(relay)):
+            return float("inf")
+        return relay.wait_to_send(self._loop.time())
 
     def commit(self, offer: Offer, session: Session) -> bool:
         """Say that an offer is about to be committed; False holds its session back."""
@@ -238,7 +250,17 @@ class Pool:
             )
             if judgement.outcome is None and self._go_back(offer, result):
                 return
-        self._conclude(offer, result)
+        # The record has its outcome: what was kept of it is forgotten, and it goes back to the account.
+        record = offer.submission.record
+        if offer.doubt is not None:
+            result = self._with_doubt(result, offer.doubt)
+        if self._losses:
+            self._losses.pop(record, None)
+        if self._went_back:
+            self._went_back.pop(record, None)
+        self._account.settle(offer.submission, result)
+        if not self._out:
+            self._look_for_the_end()
 
     def put_back(self, offer: Offer, session: Session) -> None:
         """Queue again what a session did not get to commit."""
@@ -248,7 +270,9 @@ class Pool:
         if offer.doubt is not None:
             self._account.settle(submission, offer.doubt)
         elif not self._stopping:
-            losses = self._losses[submission.record] = self._losses.get(submission.record, 0) + (not session.full)
+            losses = self._losses[submission.record] = self._losses.get(submission.record, 0) + (
+                not (session.full or session.left)
+            )
             if losses < MAX_LOSSES:
                 self._backlog.put_back(submission)
             else:
@@ -275,19 +299,6 @@ class Pool:
         elif in_doubt:
             # It has an outcome of a later offer, with the same attempt: that one counts, but not another attempt.
             self._account.supersede(None, result)
-
-    def _conclude(self, offer: Offer, result: DeliveryResult) -> None:
-        """A record has its outcome: forget what was kept of it, and give it back to the account."""
-        record = offer.submission.record
-        if offer.doubt is not None:
-            result = self._with_doubt(result, offer.doubt)
-        if self._losses:
-            self._losses.pop(record, None)
-        if self._went_back:
-            self._went_back.pop(record, None)
-        self._account.settle(offer.submission, result)
-        if not self._out:
-            self._look_for_the_end()
 
     # --- the run's own ----------------------------------------------------------------------------------------------
 
@@ -348,17 +359,13 @@ class Pool:
             for relay in self._relays:
                 relay.goodput.sample(now, relay.accepted)
             if self._backlog:
-                self._consequences.look(now, self._unfinished)
+                self._consequences.look(now)
                 self._distribute()
             try:
                 async with asyncio.timeout(Goodput.INTERVAL):
                     await self._over.wait()
             except TimeoutError:
                 continue
-
-    @property
-    def _unfinished(self) -> int:
-        return self._out + len(self._backlog)
 
     def _look_for_the_end(self) -> None:
         done = self._stopping or (self._closed and not self._backlog)
@@ -374,7 +381,10 @@ class Pool:
         return self._sessions
 
     def _count(self, relay: Relay) -> int:
-        return next(len(slots) for slots in self._slots if slots.relay is relay)
+        return len(self._live(relay))
+
+    def _live(self, relay: Relay) -> tuple[Session, ...]:
+        return next(slots.live for slots in self._slots if slots.relay is relay)
 
     def _retire_sessions(self, relay: Relay) -> None:
         """Nothing more is to be sent to a relay for now: its sessions end in order."""

@@ -8,7 +8,9 @@ or does. Time is given, not asked for. The rules:
     that is about the relay, pause the whole relay, not one slot: for 0.2 s, doubled each time up to a minute, with
     full jitter above the half. A message that is accepted ends that. So at most about
     ``max_connections + 1`` sessions, logins and refused messages come of each pause.
-3.  A *quota* puts the relay to sleep until it is over. Afterwards one session with one message tries it first.
+3.  A *quota* puts the relay to sleep until it is over. Afterwards one session with one message tries it first. How
+    many messages it took before that is remembered: near as many, the next time, one message is under way at once, so
+    that one is refused and not one of each session.
 4.  A relay that *refuses us* is out of service for this run.
 5.  Until a first session was opened, only one is being opened: a login that is refused is not tried five times.
 """
@@ -16,6 +18,7 @@ or does. Time is given, not asked for. The rules:
 from __future__ import annotations
 
 import random
+import sys
 from typing import TYPE_CHECKING, Final
 
 from batchsend.delivery.limits import Limits
@@ -46,8 +49,11 @@ class Relay:
         sleeps_because: What it said when it was put to sleep.
         out_of_service: Why it is not used any more in this run, or None.
         proven: A session was opened.
+        quota: How many messages it took before it spoke of its quota, or None.
+        careful: It has taken nearly as many again: one message at a time.
         trying: After a sleep only one session with one message is tried, until it is accepted.
         unreached: Why no session can be opened at present, or None.
+        no_pipelining: It offers PIPELINING, and answers the first command of a group only.
         no_chunking: It offers CHUNKING and refuses BDAT.
         chunking_works: A BDAT was accepted.
     """
@@ -63,9 +69,16 @@ class Relay:
         self.out_of_service: RunError | None = None
         self.proven = False
         self.trying = False
+        self.quota: int | None = None
+        self.careful = False
         self.unreached: RunError | None = None
+        self.no_pipelining = False
         self.no_chunking = False
         self.chunking_works = False
+        # So many messages may be on their way when the last one is taken that comes before the careful ones.
+        self._margin = (options.max_connections + 1) * max(options.depth, 2)
+        self._window_began = 0  # how many were accepted when the quota began to be counted
+        self._careful_from = sys.maxsize  # so many accepted
         self._paused_until = 0.0
         self._pause = _FIRST_PAUSE
         self._failing_since: float | None = None
@@ -91,6 +104,8 @@ class Relay:
     def took(self) -> None:
         """A message was accepted: whatever the relay was paused for is over."""
         self.accepted += 1
+        if self.accepted >= self._careful_from:
+            self._come_near_quota()
         if self._failing_since is not None or self._pause > _FIRST_PAUSE or self.trying:
             self._failing_since = None
             self._pause = _FIRST_PAUSE
@@ -104,7 +119,7 @@ class Relay:
     @property
     def unlimited(self) -> bool:
         """Nothing holds a message back: there is no need to ask `wait_to_send`."""
-        return self.throttle.rate is None and not self._paused_until and not self.trying
+        return self.throttle.rate is None and not (self._paused_until or self.trying or self.careful)
 
     def wait_to_send(self, now: float) -> float:
         """Take leave to send one message: 0.0 if it is given, otherwise the seconds until it may be asked for again."""
@@ -143,7 +158,25 @@ class Relay:
         """Its quota is used up for so many seconds (rule 3)."""
         self.asleep_until = max(self.asleep_until, now + seconds)
         self.sleeps_because = because
+        self.expect_quota(self.accepted - self._window_began or self.quota)
+
+    def expect_quota(self, messages: int | None) -> None:
+        """A quota begins to be counted, of about so many messages; whether it does, one message is to try."""
         self.trying = True
+        self.quota = messages
+        self._window_began = self.accepted
+        self.careful = False
+        self._careful_from = sys.maxsize
+        if messages is not None:
+            self._careful_from = self.accepted + messages - self._margin
+            self.careful = self._careful_from <= self.accepted
+
+    def _come_near_quota(self) -> None:
+        """As many were accepted as before the quota was spoken of, but for a few; or more, and it is another now."""
+        self.careful = self.quota is not None and self.accepted - self._window_began <= self.quota + self._margin
+        if not self.careful:
+            self.quota = None
+            self._careful_from = sys.maxsize
 
     def retire(self, error: RunError) -> None:
         """It refuses us: out of service for this run (rule 4)."""
@@ -156,6 +189,8 @@ class Relay:
         learned = dict(self.limits.learned)
         if self.throttle.slowest is not None:
             learned["rate"] = round(self.throttle.slowest, 1)
+        if self.quota is not None:
+            learned["quota"] = self.quota
         return learned
 
     def __repr__(self) -> str:

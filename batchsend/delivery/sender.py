@@ -1,57 +1,76 @@
-"""The pool for programs that make their own submissions."""
+"""The pool for programs that make their own messages: any number of callers at once, each with its own results."""
 
 from __future__ import annotations
 
-import ssl  # noqa: TC003 - public: its hints are resolved at run time
-from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from email.message import Message
 from types import TracebackType  # noqa: TC003 - public: its hints are resolved at run time
-from typing import Self
+from typing import Any, Final, Self, TypeAlias, overload
 
 import anyio
 
 from batchsend.campaign import Delivery, Server, check_objects
-from batchsend.delivery.account import NullAccount
 from batchsend.delivery.connector import Connector
+from batchsend.delivery.exchange import Call, Exchange, Told, invalid
 from batchsend.delivery.pool import Pool
-from batchsend.delivery.signal import Signal
-from batchsend.errors import RunError, UsageError
+from batchsend.errors import BatchsendError, RecordError, RunError, UsageError
+from batchsend.message.outgoing import outgoing
 from batchsend.message.submission import Envelope, Submission
 from batchsend.outcome import DeliveryResult  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.trace import Trace, logged
 
-# Submissions between the caller's iterable and the caller's loop body: what a slow caller can pile up.
-_WINDOW = 1000
-_BATCH = 32
+# Messages of one call of `send` that are neither with the pool nor done with by the loop over it.
+_WINDOW: Final = 1000
+_BATCH: Final = 32
+
+Sendable: TypeAlias = Submission | Message
+"""What a sender takes: a `Submission`, or a message of the standard library such as `email.message.EmailMessage`."""
+
+_Messages: TypeAlias = Iterable[Sendable] | AsyncIterable[Sendable]
 
 
-class _Fed:
-    """One caller's submissions on their way into the pool."""
+class UnfinishedError(RunError):
+    """A call ended before all of its messages were begun.
 
-    def __init__(self) -> None:
-        self.scope = anyio.CancelScope()
-        self.complete = False
-        self.error: Exception | None = None  # of the caller's own iterable
+    Args:
+        message: As for every `BatchsendError`.
+        results: The outcomes that are known; what has none was not begun, and can be sent again.
+        remedy: As for every `BatchsendError`.
+    """
+
+    def __init__(self, message: str, results: Iterable[DeliveryResult] = (), *, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.results = list(results)
 
 
-class Sender(NullAccount):
-    """A pool of sessions that stays open between sends. An async context manager.
+class Sender:
+    """A pool of sessions that stays open between sends. An async context manager that can be opened again.
+
+    Any number of tasks of one event loop may use it at once, and each hears only of its own messages. Their messages
+    take turns. Where the server is gone, those who wait are told, and the next call tries again.
 
     ::
 
         async with Sender(Server(host="127.0.0.1", port=2525, tls="none")) as sender:
-            async for result in sender.send(submissions):
-                print(result.record, result.status)
+            for result in await sender.send_message(message):
+                print(result.recipient, result.status)
 
     Args:
         servers: One server, or several in order of preference.
         delivery: How fast, how often and how safely; None for the defaults.
         context: What to verify certificates with, instead of what the servers say.
-        notice: Called with what the user should know and no result says, one line each.
+        notice: Called with what the user should know and no result says, one line each. The number of a record in it is
+            the sender's own count of messages.
+        unclaimed: Called with each result that nobody waits for: the caller was cancelled, or has left its loop, after
+            the message had gone into the pool; or its call was over when an outcome proved unbelievable, which is
+            ``in_doubt`` now. None for a line to ``notice``. It is called on the loop and must be quick.
         trace: Where each session's dialogue is written; None for nowhere. It is the caller's to close.
 
     Raises:
         UsageError: A server's settings cannot be used.
+        TypeError: An argument is of a wrong type.
     """
 
     def __init__(
@@ -60,9 +79,17 @@ class Sender(NullAccount):
         delivery: Delivery | None = None,
         context: ssl.SSLContext | None = None,
         notice: Callable[[str], None] = lambda _: None,
+        unclaimed: Callable[[DeliveryResult], None] | None = None,
         trace: Trace | None = None,
     ) -> None:
-        self._delivery = delivery or Delivery()
+        for server in servers:
+            require(server, Server, "a server")
+        self._delivery = Delivery() if delivery is None else require(delivery, Delivery, "delivery")
+        if context is not None:
+            require(context, ssl.SSLContext, "context")
+        for name, called in (("notice", notice), ("unclaimed", unclaimed)):
+            if called is not None and not callable(called):
+                raise TypeError(f"{name} must be callable, not {type(called).__name__}")
         check_objects(*servers, self._delivery)
         if not servers:
             raise UsageError("there is no server to send to", remedy="give one: Sender(Server(host=…))")
@@ -71,171 +98,385 @@ class Sender(NullAccount):
             for server in servers
         ]
         self._notice = logged(notice)
-        self._tasks = anyio.create_task_group()
-        self._busy = anyio.Semaphore(1)  # not a lock: a loop that is left early is closed by another task
-        self._out = 0  # submissions taken from a caller whose results were not yet given to one
-        self._room = Signal()
-        # Results that no caller was given yet. Not a stream: that costs more for each than all the rest.
-        self._results: deque[tuple[DeliveryResult, DeliveryResult | None]] = deque()
-        self._news = Signal()
-        self._pool: Pool
-        self._ended = False
-        self._failure: RunError | None = None
+        self._exchange = Exchange(unclaimed or self._say)
+        self._loop: asyncio.AbstractEventLoop | None = None  # while it is open
+        self._pool: Pool | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self._feeds: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    def _say(self, result: DeliveryResult) -> None:
+        """Tell the user of a result that nobody waits for."""
+        outcome = f"{result.status.label}: {result.reason}" if result.reason else result.status.label
+        self._notice(f"nobody waits for this result: {result.recipient}, message {result.message_id}: {outcome}")
+
+    def unclaimed(self, result: DeliveryResult) -> None:
+        """Say of a result that nobody waits for it, for whoever has taken it and cannot pass it on."""
+        self._exchange.unclaimed(result)
+
+    # --- open and closed ----------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        await self._tasks.__aenter__()
-        self._start()
+        """Open it; no connection is made before there is something to send.
+
+        Raises:
+            UsageError: It is open already.
+        """
+        if self._loop is not None:
+            raise UsageError("the sender is open already", remedy="Share it: any number of tasks may use it at once.")
+        self._loop = asyncio.get_running_loop()
+        self._closing = False
         return self
-
-    def _start(self) -> None:
-        """Make a pool, and keep it going beside the caller."""
-        self._pool = pool = Pool(self._connectors, self._delivery, self, notice=self._notice)
-        self._ended = False
-        self._failure = None
-
-        async def run() -> None:
-            try:
-                await pool.run()
-            except RunError as error:
-                self._failure = error
-            finally:
-                self._ended = True
-                self._news.notify()
-
-        self._tasks.start_soon(run)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._pool.close()
-        if error is not None:
-            self._tasks.cancel_scope.cancel()
-        # Not told of the caller's error, which it would wrap in a group: it goes on from here as it is.
-        await self._tasks.__aexit__(None, None, None)
+        """Close it: no call is taken any more, and what was taken is sent; after an error, it ends at once.
 
-    async def send(
-        self, submissions: Iterable[Submission] | AsyncIterable[Submission]
-    ) -> AsyncIterator[DeliveryResult]:
-        """Send, and yield each outcome as it is known; in no particular order.
+        Calls that are under way get the results of what was taken from them. A loop over `send` whose iterable had more
+        to give ends with a `RunError`. After an error, or where this is cancelled, sessions end at once: what was
+        committed and not answered is ``in_doubt``, what was not begun has no result.
+        """
+        self._closing = True
+        try:
+            if error is None:
+                await self._drain()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._end()
+            self._loop = None
 
-        One call at a time; a second one waits for the first. Where the loop over it is left early, what was under way
-        is yielded by the next call.
+    async def _drain(self) -> None:
+        """Wait until everything that was taken has its result."""
+        for feed in self._feeds:
+            feed.cancel()
+        if self._feeds:
+            await asyncio.wait(self._feeds)
+        while not self._exchange.is_idle:
+            await self._exchange.idle.wait()
+        if self._serving is not None and self._pool is not None:
+            self._pool.close()
+            await asyncio.wait([self._serving])
+
+    async def _end(self) -> None:
+        """End what is still there."""
+        tasks = [*self._feeds, *([] if self._serving is None else [self._serving])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._exchange.stopped(_closed())
+
+    def _require_open(self) -> None:
+        if self._loop is None or self._closing:
+            raise UsageError("the sender is closed", remedy="open it: async with Sender(…) as sender:")
+        try:
+            here = self._loop is asyncio.get_running_loop()
+        except RuntimeError:
+            here = False
+        if not here:
+            raise UsageError(
+                "the sender was opened in another event loop", remedy="Threads share a batchsend.SyncSender."
+            )
+
+    def _work(self) -> None:
+        """See to it that there is a pool that takes what callers offer."""
+        if self._serving is None:
+            self._pool = pool = Pool(self._connectors, self._delivery, self._exchange, notice=self._notice)
+            self._serving = asyncio.create_task(self._serve(pool))
+
+    async def _serve(self, pool: Pool) -> None:
+        """Run a pool, fill it, and tell the callers when it is over."""
+        filling = asyncio.create_task(self._fill(pool))
+        error: Exception = _closed()
+        try:
+            await pool.run()
+        except Exception as failure:  # whatever it is, those who wait are told
+            error = failure
+        finally:
+            filling.cancel()
+            self._pool = self._serving = None
+            self._exchange.stopped(error)
+
+    async def _fill(self, pool: Pool) -> None:
+        while await pool.room():
+            if batch := self._exchange.take():
+                pool.add(batch)  # in the same turn: it has not stopped in between
+            else:
+                await self._exchange.work.wait()
+
+    # --- sending ------------------------------------------------------------------------------------------------------
+
+    @overload
+    async def send_message(self, message: Submission) -> DeliveryResult: ...
+
+    @overload
+    async def send_message(
+        self,
+        message: Message,
+        *,
+        sender: str | None = None,
+        recipients: str | Iterable[str] | None = None,
+    ) -> list[DeliveryResult]: ...
+
+    async def send_message(
+        self,
+        message: Sendable,
+        *,
+        sender: str | None = None,
+        recipients: str | Iterable[str] | None = None,
+    ) -> DeliveryResult | list[DeliveryResult]:
+        """Send one message, and wait for what becomes of it. A refusal is a result, not an exception.
+
+        Each recipient has a transaction of its own. The message itself is not changed; what is sent has no Bcc, and a
+        Date and a Message-ID where they were missing.
+
+        Where the caller is cancelled, a message that was not yet given to a session's pool is not sent; otherwise it is
+        sent all the same, and ``unclaimed`` hears of it.
+
+        ::
+
+            message = EmailMessage()
+            message["From"], message["To"] = "shop@example.com", "ada@example.com"
+            message["Subject"] = "Your order"
+            message.set_content("It is on its way.")
+            [result] = await sender.send_message(message)
+            print(result.status, result.message_id)
 
         Args:
-            submissions: What to send; taken no faster than the results are.
+            message: An `email.message.EmailMessage`, or a `Submission`.
+            sender: The reverse-path; None for the address in Sender or From (RFC 5322 §3.6.2; Resent-* in §3.6.6).
+            recipients: The forward-paths, addresses without names; None for To, Cc and Bcc. A `Submission` has its own.
 
-        Yields:
-            The outcome of each submission. One that proves unbelievable later is followed by a second one for the same
-            record, ``in_doubt``.
+        Returns:
+            The outcome of a submission; of another message a list of outcomes, one a recipient, each recipient once.
 
         Raises:
-            RunError: The server is gone or refuses the sender. What was not begun has no result. The next call tries
-                again.
-            TypeError: What the iterable gives is no `Submission`, or its content is not bytes; what it gave before has
-                its results.
-            Exception: What the iterable of submissions raises, once what it gave before has its results.
+            RecordError: The message has no sender or no recipient, one of them is not an address, or it cannot be
+                written out. Nothing was sent.
+            UnfinishedError: The server is gone or refuses the sender, or the sender was closed; ``results`` are those
+                that are known. What has none was not begun.
+            UsageError: The sender is not open, or open in another event loop.
+            TypeError: An argument is of a wrong type.
         """
-        async with self._busy:
-            if self._ended:
-                self._out = 0  # what had not begun when the pool stopped
-                self._start()
-            fed = _Fed()
-            self._tasks.start_soon(self._feed, submissions, fed)
+        self._require_open()
+        if isinstance(message, Submission):
+            if sender is not None or recipients is not None:
+                raise TypeError("a Submission has an envelope of its own: sender and recipients go with other messages")
+            return (await self._send_these([_sound(message)]))[0]
+        return await self._send_these(outgoing(message, sender=sender, recipients=recipients))
+
+    async def _send_these(self, submissions: list[Submission]) -> list[DeliveryResult]:
+        call = Call()
+        results: dict[int, DeliveryResult] = {}
+        self._exchange.offer(call, submissions)
+        self._work()
+        try:
+            while not call.settled:
+                await call.changed.wait()
+            # Nothing is lost from here on: there is no await.
+            results.update((told.number, told.result) for told in call.told)
+            call.told.clear()
+        finally:
+            self._exchange.leave(call)
+        known = [results[number] for number in sorted(results)]
+        if len(known) < len(submissions):
+            raise _unfinished(call.error, known)
+        return known
+
+    def send(self, messages: Iterable[Sendable] | AsyncIterable[Sendable]) -> AsyncGenerator[DeliveryResult, None]:
+        """Send, and yield each outcome as it is known; in no particular order.
+
+        A `Submission` brings its number, any other message has its place in the iterable, from 1: it is ``record`` in
+        the results. One that cannot be sent has the outcome ``invalid``.
+
+        Where the loop is left early, or its task is cancelled, what waits is not sent. What was given to the pool is,
+        and ``unclaimed`` hears of it, as of results that were not yielded yet.
+
+        ::
+
+            async for result in sender.send(messages):
+                print(result.record, result.recipient, result.status)
+
+        Args:
+            messages: What to send; taken no faster than the results are.
+
+        Yields:
+            The outcomes, one for each submission and for each recipient of another message. One that proves
+            unbelievable while the loop goes on is followed by a second one, ``in_doubt``.
+
+        Raises:
+            UsageError: The sender is not open, or open in another event loop.
+            RunError: The server is gone or refuses the sender, or the sender was closed. What was not begun has no
+                result. The next call tries again.
+            TypeError: ``messages`` is not iterable; or something in it is neither a message nor a `Submission` with
+                octets: what was given before has its results.
+            Exception: What the iterable of messages raises, once what it gave before has its results.
+        """
+        self._require_open()
+        return self._stream(iterable(messages))
+
+    async def send_all(self, messages: Iterable[Sendable] | AsyncIterable[Sendable]) -> list[DeliveryResult]:
+        """Send, and return all outcomes at once, in the order of the messages.
+
+        Where the caller is cancelled, or the iterable raises, ``unclaimed`` hears of the outcomes that are known.
+
+        ::
+
+            results = await sender.send_all(messages)
+            failed = [result for result in results if result.status is not Outcome.ACCEPTED]
+
+        Args:
+            messages: As for `send`. There is no bound to what is kept: for a large number there is `send`.
+
+        Raises:
+            UnfinishedError: As `send` raises a `RunError`; ``results`` are those that are known.
+            Exception: As `send`.
+        """
+        self._require_open()
+        call, feed = self._begin(iterable(messages))
+        known: dict[int, DeliveryResult] = {}
+        try:
+            while (told := await self._hear(call, feed)) is not None:
+                known[told.number] = told.result  # a second one takes the place of the first
+        except RunError as error:
+            raise _unfinished(error, [known[number] for number in sorted(known)]) from error
+        except BaseException:
+            for result in known.values():
+                self.unclaimed(result)
+            raise
+        finally:
+            self._leave(call, feed)
+        return [known[number] for number in sorted(known)]
+
+    async def _stream(self, messages: _Messages) -> AsyncGenerator[DeliveryResult, None]:
+        self._require_open()  # it may have been closed since the call
+        call, feed = self._begin(messages)
+        try:
+            while (told := await self._hear(call, feed)) is not None:
+                yield told.result
+        finally:
+            self._leave(call, feed)
+
+    def _begin(self, messages: _Messages) -> tuple[Call, asyncio.Task[None]]:
+        call = Call()
+        feed = asyncio.create_task(self._feed(messages, call))
+        self._feeds.add(feed)
+        feed.add_done_callback(self._feeds.discard)
+        feed.add_done_callback(lambda _: call.changed.notify())
+        return call, feed
+
+    def _leave(self, call: Call, feed: asyncio.Task[None]) -> None:
+        feed.cancel()
+        self._exchange.leave(call)
+
+    async def _hear(self, call: Call, feed: asyncio.Task[None]) -> Told | None:
+        """The next result; None where there is no more to come.
+
+        Raises:
+            Exception: What ended the call; all results have been heard.
+        """
+        while not call.told:
+            if call.error is not None:
+                raise _again(call.error)
+            if feed.done() and call.settled:
+                if feed.cancelled():
+                    raise _closed()
+                feed.result()
+                return None
+            await call.changed.wait()
+        if call.outstanding == _WINDOW:
+            call.changed.notify()  # there is room for the next message
+        return call.told.popleft()
+
+    async def _feed(self, messages: _Messages, call: Call) -> None:
+        """Offer a caller's messages as long as it takes results. Cancelled where there may be more.
+
+        Raises:
+            Exception: The iterable's.
+        """
+        if isinstance(messages, AsyncIterable):
+            place = 0
+            async for message in messages:
+                place += 1
+                await self._room(call)
+                self._offer(call, message, place)
+            return
+        for place, message in enumerate(messages, 1):
+            if place > 1 and place % _BATCH == 1:
+                await self._room(call)
+            self._offer(call, message, place)
+
+    async def _room(self, call: Call) -> None:
+        """Wait until a caller's next message may come."""
+        while call.error is None and (call.waiting or call.outstanding >= _WINDOW):
+            await call.changed.wait()
+        if call.error is not None:
+            raise _again(call.error)
+
+    def _offer(self, call: Call, message: Sendable, place: int) -> None:
+        if isinstance(message, Submission):
+            submissions = [_sound(message)]
+        else:
             try:
-                while True:
-                    while self._results:
-                        result, earlier = self._results.popleft()
-                        if earlier is None:
-                            self._out -= 1
-                            self._room.notify()
-                        yield result
-                    if self._ended or (fed.complete and not self._out):
-                        break
-                    await self._news.wait()
-            finally:
-                fed.scope.cancel()
-            if fed.error is not None:
-                raise fed.error
-        if self._failure is not None:
-            raise self._failure
-
-    async def _feed(self, submissions: Iterable[Submission] | AsyncIterable[Submission], fed: _Fed) -> None:
-        with fed.scope:
-            try:
-                async for batch in _batches(submissions):
-                    _require_submissions(batch)
-                    while self._out >= _WINDOW:
-                        await self._room.wait()
-                    if not await self._hand_over(batch):
-                        return
-            except Exception as error:  # the iterable's, and raised where the caller is
-                fed.error = error
-        fed.complete = True
-        self._news.notify()  # no result may be to come any more
-
-    async def _hand_over(self, batch: list[Submission]) -> bool:
-        """Give submissions to the pool; False if it has stopped: then the caller's loop ends, and says why."""
-        self._out += len(batch)
-        # What is counted is sent: were it cancelled in between, its results would be waited for in vain.
-
-        with anyio.CancelScope(shield=True):
-            return await self._pool.put(batch)
-        raise AssertionError  # a shielded scope swallows nothing
-
-    # --- what the pool says -------------------------------------------------------------------------------------------
-
-    # What goes back into the pool is nothing to tell of: the caller is told of its outcome.
-
-    def settle(self, submission: Submission, result: DeliveryResult) -> None:
-        """Keep a result for whoever asks for the next one."""
-        del submission
-        self._results.append((result, None))
-        self._news.notify()
-
-    def supersede(self, earlier: DeliveryResult | None, result: DeliveryResult) -> None:
-        """Keep what takes the place of an earlier result; where a later offer has settled the record, that stands."""
-        if earlier is not None:
-            self._results.append((result, earlier))
-            self._news.notify()
+                submissions = outgoing(message, record=place)
+            except RecordError as error:
+                message_id = message["Message-ID"]
+                reason = error.message
+                self._exchange.tell(call, invalid(place, None if message_id is None else str(message_id), reason))
+                return
+        self._exchange.offer(call, submissions)
+        self._work()
 
 
-def _require_submissions(batch: list[Submission]) -> None:
-    """Refuse what a session would stumble over later, where the caller is: a wrong type is a mistake of the program.
+def require(value: Any, kind: type, what: str) -> Any:
+    """The value, if it is of a kind.
 
     Raises:
-        TypeError: Something is not a submission, or its content or envelope is not one.
+        TypeError: It is not; a wrong type is a mistake of the program.
     """
-    for submission in batch:
-        if not isinstance(submission, Submission):
-            raise TypeError(f"expected a batchsend.Submission, not {type(submission).__name__}")
-        if not isinstance(submission.content, bytes):
-            raise TypeError(
-                f"record {submission.record}: content must be bytes, not {type(submission.content).__name__}"
-            )
-        if not isinstance(submission.envelope, Envelope):
-            raise TypeError(
-                f"record {submission.record}: envelope must be a batchsend.Envelope, "
-                f"not {type(submission.envelope).__name__}"
-            )
+    if not isinstance(value, kind):
+        raise TypeError(f"{what} must be a {kind.__name__}, not {type(value).__name__}")
+    return value
 
 
-async def _batches(
-    submissions: Iterable[Submission] | AsyncIterable[Submission],
-) -> AsyncIterator[list[Submission]]:
-    if isinstance(submissions, AsyncIterable):
-        # Each goes on at once: the next one may be long in coming.
-        async for submission in submissions:
-            yield [submission]
-        return
-    batch: list[Submission] = []
-    try:
-        for submission in submissions:
-            batch.append(submission)
-            if len(batch) == _BATCH:
-                yield batch
-                batch = []
-    except Exception:
-        yield batch  # what it gave before it failed
-        raise
-    if batch:
-        yield batch
+def _sound(submission: Submission) -> Submission:
+    """Refuse what a session would stumble over later, where the caller is.
+
+    Raises:
+        TypeError: Its content or envelope is not one.
+    """
+    if not isinstance(submission.content, bytes):
+        raise TypeError(f"record {submission.record}: content must be bytes, not {type(submission.content).__name__}")
+    if not isinstance(submission.envelope, Envelope):
+        raise TypeError(
+            f"record {submission.record}: envelope must be a batchsend.Envelope, "
+            f"not {type(submission.envelope).__name__}"
+        )
+    return submission
+
+
+def _closed() -> RunError:
+    return RunError("the sender was closed before everything was sent", remedy="What has no result can be sent again.")
+
+
+def _again(error: Exception) -> Exception:
+    """An error for one of several callers, each of whom adds its own traceback."""
+    return RunError(error.message, remedy=error.remedy) if isinstance(error, RunError) else error
+
+
+def _unfinished(error: Exception | None, known: Iterable[DeliveryResult]) -> Exception:
+    if isinstance(error, BatchsendError):
+        return UnfinishedError(error.message, known, remedy=error.remedy)
+    return error or _closed()
+
+
+def iterable(messages: _Messages) -> _Messages:
+    """Refuse what cannot be a number of messages; a message itself could be gone through, by its headers.
+
+    Raises:
+        TypeError: It is one message, a text, or nothing to go through.
+    """
+    single = isinstance(messages, Message | Submission | str | bytes)
+    if single or not isinstance(messages, Iterable | AsyncIterable):
+        raise TypeError(f"expected an iterable of messages, not {type(messages).__name__}")
+    return messages

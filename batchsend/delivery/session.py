@@ -99,6 +99,8 @@ class Session(asyncio.Protocol):
         took: How many of them were accepted.
         chunked: Its content goes by BDAT.
         opened_at: When it was opened, on the loop's clock.
+        group_lost: The server answered the first command of a group, and was silent then for too long.
+        left: It was told to leave: what it put back was not lost, and it took no harm.
         trace: Where its dialogue is written, or None. The transport sees to that; its owner may add notes.
         unfinished: It ended while it could still have begun transactions, or with some that were put back.
         probed_in_vain: It ended before the server had answered its first BDAT.
@@ -126,6 +128,8 @@ class Session(asyncio.Protocol):
         self.answered = 0
         self.took = 0
         self.unfinished = False
+        self.left = False
+        self.group_lost = False
         self.probed_in_vain = False
         self.chunked = depth > 1
         self._announce_at = announce_at
@@ -226,6 +230,15 @@ class Session(asyncio.Protocol):
             self._client.finish()
             self._write()
 
+    def leave(self) -> None:
+        """Commit nothing more, because it would be refused: end as soon as what is committed is answered.
+
+        A transaction that was begun cannot be taken back but by the end of the connection, and the content that a 354
+        asks for must not follow.
+        """
+        self.left = True
+        self.finish()
+
     def abort(self, trouble: str) -> None:
         """End at once: what is committed and not answered is in doubt."""
         self._end(trouble)
@@ -263,16 +276,28 @@ class Session(asyncio.Protocol):
         if client.replies != replies:
             # Only whole replies count: a server that sends one octet now and then is as silent as one that sends none.
             self._last_progress = self._last_reply = now
-        while len(self._unconfirmed) > client.unconfirmed:
-            self._unconfirmed.popleft()
+        self._forget_confirmed()
         if client.state is _CLOSED:
             said = client.closing_reply and f"the server said {client.closing_reply}"
             self._end(client.error or client.trouble or said)
-        else:
+        elif not self._leaves():
             self.pump()
+
+    def _leaves(self) -> bool:
+        """End a session that was told to leave, where only what is not committed is unanswered."""
+        if self.left and self._client.unanswered and not self._client.bound:
+            self._end(None)
+            return True
+        return False
+
+    def _forget_confirmed(self) -> None:
+        while len(self._unconfirmed) > self._client.unconfirmed:
+            self._unconfirmed.popleft()
 
     def _write(self) -> None:
         client = self._client
+        if self.left and client.unanswered:
+            return  # the last replies are awaited
         for transaction in client.committing():
             if not self._work.commit(transaction.key, self):
                 self._held = True
@@ -385,7 +410,11 @@ class Session(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone; where that was not expected, it is what ended the session."""
-        self._end(f"the connection was lost ({exc})" if exc else "the server closed the connection")
+        trouble = f"the connection was lost ({exc})" if exc else "the server closed the connection"
+        if not self.ended.is_set():
+            self._client.ended_by_server(trouble, self._loop.time() - self._last_reply)
+            self._forget_confirmed()
+        self._end(trouble)
         if self._timer is not None:
             self._timer.cancel()
         self._owner.closed(self)
@@ -460,6 +489,11 @@ class Session(asyncio.Protocol):
             limit = self._limits.get(stage, self._timeouts.mail) if stage is not None else self._timeouts.mail
         remaining = self._last_progress + limit - now
         if remaining <= 0:
+            self.group_lost = stage is Stage.RCPT and self.extensions.pipelining
+        if remaining <= 0 and client.ask_for_the_end():
+            self._write()
+            self._watch(self._timeouts.quit)
+        elif remaining <= 0:
             self._end(f"no reply at {stage} within {limit:g} s")
         else:
             # The next stage may begin at any time, and its limit be shorter than what is left of this one's.

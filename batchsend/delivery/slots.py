@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from batchsend.delivery.connector import ConnectError, Opened
@@ -99,8 +100,9 @@ class Slots:
         self._number = number
         self._noticed: set[str] = set()
         self._loop = asyncio.get_running_loop()
-        self._live: set[Session] = set()
-        self._unclosed: set[Session] = set()  # their transports: live ones, and those that take their leave
+        # In the order of their opening, so that what is done to all of them is done in the same order each time.
+        self._live: dict[Session, None] = {}
+        self._unclosed: dict[Session, None] = {}  # their transports: live ones, and those that take their leave
         self._over = False
         # A session has ended or is closed, a spare has or has not been opened, there is work, or the run is over.
         self._changed = Signal()
@@ -125,7 +127,7 @@ class Slots:
             while self._unclosed:
                 await self._changed.wait()
         finally:
-            for session in self._unclosed - self._live:
+            for session in [session for session in self._unclosed if session not in self._live]:
                 session.cut()
 
     def wake(self) -> None:
@@ -150,17 +152,17 @@ class Slots:
         self._changed.notify()
 
     def retire(self) -> None:
-        """Let the open sessions end in order; slots open others when there is work for this relay again."""
+        """Let the open sessions end with what they have committed; slots open others when there is work again."""
         for session in list(self._live):
-            session.finish()
+            session.leave()
 
     def __len__(self) -> int:
         return len(self._live)
 
     @property
-    def live(self) -> frozenset[Session]:
+    def live(self) -> tuple[Session, ...]:
         """The sessions that have not ended."""
-        return frozenset(self._live)
+        return tuple(self._live)
 
     def sessions(self) -> tuple[SessionStatistics, ...]:
         """The open sessions as they are now, by number."""
@@ -200,13 +202,19 @@ class Slots:
         smtp_log.debug("session %d with %s has ended: %s", session.number, self._connector.where, why)
         if session.trace is not None and session.trouble is not None:
             session.trace.note(session.trouble)
-        self._live.discard(session)
+        self._live.pop(session, None)
         if session is self._spare:
             self._spare = None
         relay, now = self.relay, self._loop.time()
         if session.chunking_refused or (session.probed_in_vain and session.trouble is not None):
             relay.no_chunking = True
             self._notice_once(f"{relay.name} offers CHUNKING, and does not take it: DATA from now on")
+        if session.group_lost and not relay.accepted:
+            relay.no_pipelining = True
+            self._notice_once(
+                f"{relay.name} offers PIPELINING, and has answered the first of a group of commands only: one at a "
+                "time from now on; pipelining = false in [server] does so from the beginning"
+            )
         if session.took and session.chunked:
             relay.chunking_works = True
         if session.answered:
@@ -221,7 +229,7 @@ class Slots:
 
     def closed(self, session: Session) -> None:
         """The transport of a session that has ended is closed."""
-        self._unclosed.discard(session)
+        self._unclosed.pop(session, None)
         self._changed.notify()
 
     # --- a slot's life ----------------------------------------------------------------------------------------------
@@ -361,6 +369,8 @@ class Slots:
 
     def _new_session(self, opened: Opened) -> Session:
         self.opened += 1
+        if self.relay.no_pipelining:
+            opened = opened._replace(extensions=replace(opened.extensions, pipelining=False))
         extensions = opened.extensions
         depth = self._options.depth
         if depth > 1 and not (extensions.chunking and extensions.pipelining):
@@ -384,8 +394,8 @@ class Slots:
             max_messages=max_messages,
             announce_at=max_messages - self._lead(depth, max_messages),
         )
-        self._live.add(session)
-        self._unclosed.add(session)
+        self._live[session] = None
+        self._unclosed[session] = None
         limits.opened(len(self._live))
         smtp_log.debug("session %d with %s: %d messages at most", session.number, opened.where, max_messages)
         if session.trace is not None:
@@ -420,7 +430,7 @@ class Slots:
             return
         relay.back_off(now)
         # Where nobody is served, nobody is one too many.
-        if self._live and relay.limits.connection_refused(others, now):
+        if self._live and relay.limits.connection_refused(others, now, local=failure.local):
             self._notice_once(f"{error.message}; going on with {others} session{'s' if others > 1 else ''}")
         elif not others:
             relay.unreached = reason

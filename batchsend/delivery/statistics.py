@@ -60,6 +60,19 @@ class Slowdown:
     cuts: int
 
 
+@dataclass(frozen=True, slots=True)
+class Asleep:
+    """No relay can send now, and one will.
+
+    Attributes:
+        until: When, in seconds since the epoch.
+        said: What that relay said, safe to print, on one line.
+    """
+
+    until: float
+    said: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolStatistics:
     """A pool at one moment.
@@ -75,6 +88,7 @@ class PoolStatistics:
         rate: The most messages a second at present, or None for as many as the server takes.
         slowdown: Why ``rate`` is below what the campaign allows, or None where it is not.
         replies: How many submissions were decided by each reply code.
+        asleep: Until when nothing is sent because the quotas are used up, or None.
     """
 
     sessions: tuple[SessionStatistics, ...]
@@ -87,3 +101,4 @@ class PoolStatistics:
     rate: float | None
     slowdown: Slowdown | None
     replies: Mapping[int, int]
+    asleep: Asleep | None = None

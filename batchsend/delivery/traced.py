@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
-from aiosmtplib import SMTP
+from batchsend.delivery.credentials import LoginClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from batchsend.trace import SessionTrace
 
 
-class TracedSMTP(SMTP):
+class TracedClient(LoginClient):
     """aiosmtplib's client, on a connection that is traced from its first octet.
 
     aiosmtplib makes its connection by the methods of its attribute ``loop``, which is all that is changed here.
 
     Args:
         trace: The trace of the session that is being opened.
-        options: As of `aiosmtplib.SMTP`.
+        options: As of `LoginClient`.
     """
 
     def __init__(self, trace: SessionTrace, **options: Any) -> None:

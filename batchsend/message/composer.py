@@ -18,7 +18,7 @@ from batchsend.message.submission import Envelope, Submission
 from batchsend.message.templates import TemplateBatch, Templates
 from batchsend.message.words import unstructured
 from batchsend.recipients.addresses import cleaned, reverse_path
-from batchsend.recipients.record import RECIPIENT_FIELDS
+from batchsend.recipients.columns import address_column
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from batchsend.campaign import Message
     from batchsend.message.dkim import Signer
     from batchsend.message.entity import Body
+    from batchsend.message.field_use import FieldUse
     from batchsend.message.proof import Proof
     from batchsend.message.template import Template
+    from batchsend.message.verp import Verp
     from batchsend.recipients import Record
-
-"""Where a record's address is looked for, in this order, when the campaign does not say."""
 
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 
@@ -39,16 +39,17 @@ _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/
 class Composer:
     """Makes a submission of each record.
 
-    A record's fields are the templates' variables. ``batch.id`` and ``batch.record`` are there too; a field called
-    ``batch`` is hidden by them. Its header is pure ASCII, an address with a local part in another script
+    A record's fields are the templates' variables. ``batch.id``, ``batch.record`` and ``batch.verp`` are there too; a
+    field called ``batch`` is hidden by them. Its header is pure ASCII, an address with a local part in another script
     excepted: that needs SMTPUTF8 (RFC 6531).
 
     Args:
         message: The campaign's message.
         directory: The campaign's folder: templates include, and records attach, files inside it only.
         batch_id: The run's identifier, part of each Message-ID; a dot-atom of at most 64 characters.
-        recipient_field: The field that holds a record's address; None for the first of `RECIPIENT_FIELDS` that it has.
+        recipient_field: The field that holds a record's address; None to find it by its name.
         proof: What makes tests of the messages; None for the messages themselves.
+        verp: What signs their return paths; None where they are only looked at.
 
     Raises:
         UsageError: A template, header, file or address of the campaign is wrong; the message names the key.
@@ -63,10 +64,12 @@ class Composer:
         batch_id: str,
         recipient_field: str | None = None,
         proof: Proof | None = None,
+        verp: Verp | None = None,
     ) -> None:
         if len(batch_id) > 64 or not _DOT_ATOM.fullmatch(batch_id):
             raise ValueError(f"batch_id {batch_id!r} cannot be part of a Message-ID")
         self._batch_id = batch_id
+        self._verp = verp
         self._recipient_field = recipient_field
         # Relays may make quoted-printable of octets above 127, which a signature does not outlive (RFC 6376 §5.3).
         eight_bit = message.encoding == "auto" and not message.dkim
@@ -113,6 +116,11 @@ class Composer:
         self._block_check = BlockCheck(names)
         self._signer = _signer(message, self._from.address) if message.dkim else None
 
+    @property
+    def field_use(self) -> FieldUse:
+        """Which of a record's fields the message is made of."""
+        return self._templates.use
+
     def compose(self, record: Record) -> Submission:
         """Fill in everything for one record.
 
@@ -123,7 +131,7 @@ class Composer:
         recipient = cleaned(given)
         # A template that shows the address, as To does, shows the one that is written to.
         fields = record.fields if recipient == given else {**record.fields, name: recipient}
-        variables = self._templates.variables(fields, TemplateBatch(self._batch_id, record.number))
+        variables = self._templates.variables(fields, TemplateBatch(self._batch_id, record.number, self._verp))
         from_field, sender = self._from.with_address(variables)
         if self._signer is not None:
             self._signer.require_alignment(sender)
@@ -174,25 +182,11 @@ class Composer:
 
     def _given_recipient(self, fields: dict[str, Any]) -> tuple[str, str]:
         """The name of the field that holds the recipient's address, and what it holds."""
-        name = self._recipient_name(fields)
+        name = address_column(fields, self._recipient_field)
         value = fields[name]
         if not isinstance(value, str):
             raise RecordError(f"field {name!r} holds no address but {type(value).__name__}")
         return name, value
-
-    def _recipient_name(self, fields: dict[str, Any]) -> str:
-        if self._recipient_field is not None:
-            if self._recipient_field in fields:
-                return self._recipient_field
-            raise RecordError(f"the record has no field {self._recipient_field!r}, which holds the recipient")
-        for name in RECIPIENT_FIELDS:
-            if name in fields:
-                return name
-        lower = {name.lower(): name for name in reversed(fields)}
-        for name in RECIPIENT_FIELDS:
-            if name in lower:
-                return lower[name]
-        raise RecordError(f"the record has no recipient: none of the fields {', '.join(RECIPIENT_FIELDS)}")
 
 
 def _signer(message: Message, author: str | None) -> Signer:

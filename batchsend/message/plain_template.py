@@ -27,7 +27,7 @@ class PlainTemplate:
 
     Args:
         own: The template's own texts: one before each variable and one after the last, perhaps empty.
-        names: The variables; ``batch.id`` and ``batch.record`` are two.
+        names: The variables; ``batch.id``, ``batch.record`` and ``batch.verp`` are three.
         escaped: Whether values are escaped for HTML.
 
     Attributes:
@@ -104,7 +104,7 @@ def _name(piece: nodes.Expr) -> str | None:
     match piece:
         case nodes.Name(name=name) if name not in _SPECIAL:
             return str(name)
-        case nodes.Getattr(node=nodes.Name(name="batch"), attr="id" | "record" as attribute):
+        case nodes.Getattr(node=nodes.Name(name="batch"), attr="id" | "record" | "verp" as attribute):
             return f"batch.{attribute}"
         case _:
             return None

@@ -13,6 +13,9 @@ from batchsend.recipients.addresses import forward_path, reverse_path
 class Envelope(Struct, frozen=True):
     """Reverse-path and forward-path (RFC 5321 §2.3.1), valid by construction.
 
+    >>> Envelope("shop@example.com", "ada@bücher.example").forward_path
+    'ada@xn--bcher-kva.example'
+
     Args:
         reverse_path: Where failures are reported: a Mailbox without angle brackets, or ``""`` (the null reverse-path).
         forward_path: The recipient: a Mailbox without angle brackets. A domain in another script is kept as A-labels
@@ -33,7 +36,11 @@ class Envelope(Struct, frozen=True):
 
 
 class Submission(Struct, kw_only=True):
-    """What a session needs to send one message, and what its outcome is told by.
+    r"""What a session needs to send one message, and what its outcome is told by.
+
+    >>> envelope = Envelope("shop@example.com", "ada@example.com")
+    >>> Submission(record=1, envelope=envelope, content=b"Subject: x\r\n\r\nText\r\n").attempt
+    1
 
     Attributes:
         record: The record's number, from 1: its identity in the results log.

@@ -14,10 +14,13 @@ from msgspec import Struct
 from batchsend.campaign.nearest import suggestion
 from batchsend.errors import UsageError
 from batchsend.message.bounds import BoundedEnvironment
+from batchsend.message.field_use import FieldUse
 from batchsend.message.images import FILTER, Images
 from batchsend.message.marks import with_sheets_that_are_no_comments
 from batchsend.message.plain_template import filling
 from batchsend.message.template import StructuredTemplate, Template
+from batchsend.message.verp import Verp, throwaway_key
+from batchsend.recipients.columns import template_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,6 +58,18 @@ class TemplateBatch(Struct, frozen=True):
 
     id: str
     record: int
+    # A template does not get at a name that begins with an underscore (jinja2.sandbox).
+    _verp: Verp | None = None
+
+    def __repr__(self) -> str:
+        """As a template shows it that fills in ``batch`` itself: without what signs."""
+        return f"Batch(id={self.id!r}, record={self.record})"
+
+    @property
+    def verp(self) -> str:
+        """What signs a return path: see `verp`. A message that is only looked at gets one that is worth nothing."""
+        verp = Verp(self.id, throwaway_key) if self._verp is None else self._verp
+        return verp.token(self.record)
 
 
 class Templates:
@@ -66,6 +81,9 @@ class Templates:
     Args:
         directory: The campaign's folder.
         images: What finds the images of the HTML; None where there are none to be found.
+
+    Attributes:
+        use: Which of a record's fields the templates use.
     """
 
     def __init__(self, directory: Path, images: Images | None = None) -> None:
@@ -83,6 +101,8 @@ class Templates:
         self._marked = self._text.overlay(finalize=self._marked_data)
         self._globals = self._text.globals
         self._beyond_fields = False
+        self._names: set[str] = set()
+        self.use = FieldUse()
 
     def text(self, source: str, where: str) -> Template:
         """Compile a template whose output is used as it is.
@@ -120,10 +140,13 @@ class Templates:
         )
 
     def variables(self, fields: Mapping[str, Any], batch: TemplateBatch) -> dict[str, Any]:
-        """What the templates of one record see: its fields, and ``batch``, which wins over a field of that name."""
-        if not self._beyond_fields and isinstance(fields, dict):
+        """What the templates of one record see: its fields, and ``batch``, which wins over a field of that name.
+
+        A field whose name is no variable's has another one, and ``row`` is all of them: `template_variables`.
+        """
+        if not self._beyond_fields and isinstance(fields, dict) and self._names <= fields.keys():
             return fields
-        return {**self._globals, **fields, "batch": batch}
+        return {**self._globals, **template_variables(fields), "batch": batch}
 
     def _compile(self, environment: BoundedEnvironment, source: str, where: str) -> Template:
         budget = environment.budget
@@ -134,17 +157,21 @@ class Templates:
             budget.renew()
             tree = environment.parse(source)
             flat = next(tree.find_all(_REPEATS), None) is None
+            self.use.add(tree, where)
             template = environment.from_string(source)
         except jinja2.TemplateSyntaxError as error:
-            raise UsageError(
-                f"{where}, line {error.lineno}: {error.message}", remedy=_remedy(error.message or "", environment)
-            ) from error
+            remedy = remedy_for(error.message or "", environment, otherwise="Fix the template; its language is Jinja2.")
+            raise UsageError(f"{where}, line {error.lineno}: {error.message}", remedy=remedy) from error
         except (RecursionError, SyntaxError) as error:  # Python's own limits, for what Jinja2 made of it
             raise UsageError(f"{where}: the template is nested too deeply", remedy="Flatten it.") from error
         template.globals = {}  # every record's variables hold them; Jinja2 would list them anew for each rendering
         short = filling(tree, escaped=bool(environment.autoescape))
-        if short is None or not {"batch", "batch.id", "batch.record", *self._globals}.isdisjoint(short.names):
+        if short is None or not {"batch", "batch.id", "batch.record", "batch.verp", *self._globals}.isdisjoint(
+            short.names
+        ):
             self._beyond_fields = True
+        else:
+            self._names.update(short.names)
         return Template(where, template, budget=budget, flat=flat, filling=short)
 
     def _shown(self, value: Any) -> Any:
@@ -201,9 +228,14 @@ def read_source(path: Path, where: str) -> str:
         ) from error
 
 
-def _remedy(message: str, environment: jinja2.Environment) -> str:
-    """What to do about a fault of a template; of a filter or a test that there is not, which one was meant."""
-    otherwise = "Fix the template; its language is Jinja2."
+def remedy_for(message: str, environment: jinja2.Environment, *, otherwise: str) -> str:
+    """What to do about a fault of a template; of a filter or a test that there is not, which one was meant.
+
+    Args:
+        message: What Jinja2 says.
+        environment: Where the filters and tests are that there are.
+        otherwise: What to do about any other fault.
+    """
     unknown = _UNKNOWN.match(message)
     if unknown is None:
         return otherwise

@@ -46,7 +46,9 @@ def view(sample: Sample, speed: Speed, *, width: int, height: int) -> list[Text]
     if sample.stopped is not None:
         lines.append(Text(f"{sample.stopped}: nothing new is sent, replies are awaited", style="bold yellow"))
     pool = sample.pool
-    if pool is not None and (why := words.pressure(pool)) is not None:
+    if (wait := words.waiting(sample)) is not None:
+        lines.append(Text(wait, style="yellow"))
+    elif pool is not None and (why := words.pressure(pool)) is not None:
         lines.append(Text(why, style="yellow" if pool.slowdown is not None else _FAINT))
     lines.append(Text(words.sessions(sample)))
     if pool is not None:

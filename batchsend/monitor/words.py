@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from batchsend.monitor.pace import Speed
     from batchsend.monitor.sample import Sample
 
+_HALF_A_DAY: Final = 43_200
 _STATES: Final = ("sending", "open", "opening", "spare", "retiring")
 
 
@@ -38,6 +39,21 @@ def pressure(pool: PoolStatistics) -> str | None:
     return f"slowed to {rate} since {when}: the server said {pool.slowdown.said}"
 
 
+def waiting(sample: Sample) -> str | None:
+    """Until when nothing is sent because a quota is used up, and how much is left; None where something is sent.
+
+    How much is left is told by the octets of the list that were read.
+    """
+    if sample.pool is None or (asleep := sample.pool.asleep) is None:
+        return None
+    end = time.localtime(asleep.until + 60)  # rounded up, as a minute to come back at has to be
+    when = "%H:%M" if asleep.until - time.time() < _HALF_A_DAY else "%a %H:%M"
+    left = ""
+    if sample.progress and sample.records:
+        left = f", about {round(sample.records * (1 - sample.progress) / sample.progress):,} left"
+    return f"quota until {time.strftime(when, end)}{left}: the server said {asleep.said}"
+
+
 def sessions(sample: Sample) -> str:
     """How many sessions there are, and what they are doing."""
     pool = sample.pool
@@ -59,6 +75,8 @@ def line(sample: Sample, speed: Speed) -> str:
     if sample.progress is not None:
         parts.insert(0, percentage(sample.progress))
     parts += [f"{speed.now:,.0f}/s", *_counted(sample)]
+    if (wait := waiting(sample)) is not None:
+        return " · ".join([*parts, wait])
     if (left := time_left(speed)) is not None:
         parts.append(left)
     if sample.pool is not None and sample.pool.slowdown is not None and (why := pressure(sample.pool)) is not None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
-
-from batchsend.recipients import open_records
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
-    from batchsend.recipients import BadRecord, Record
+    from batchsend.recipients import BadRecord, Record, RecordReader
 
 _BLOCK: Final = 1000
 
@@ -20,7 +18,7 @@ class Rows:
     """Finds a record by its number; holds a thousand of them. Closed as a context manager.
 
     Args:
-        path: The recipients file, or ``-`` for standard input, which cannot be gone back in.
+        opened: Opens the recipients file from its beginning; in standard input there is no way back.
 
     Attributes:
         name: What to call the file in messages.
@@ -29,9 +27,9 @@ class Rows:
         UsageError: It cannot be opened, or is no table of records.
     """
 
-    def __init__(self, path: Path | Literal["-"]) -> None:
-        self._path = path
-        self._reader = open_records(path)
+    def __init__(self, opened: Callable[[], RecordReader]) -> None:
+        self._open = opened
+        self._reader = opened()
         self.name = self._reader.name
         self._before = 0  # records before those that are held
         self._held: list[Record | BadRecord] = []
@@ -49,7 +47,7 @@ class Rows:
         """
         if number <= self._before:
             self._reader.close()
-            self._reader = open_records(self._path)
+            self._reader = self._open()
             self._before, self._held = 0, []
         while number > self.known:
             rows = self._reader.read(_BLOCK)

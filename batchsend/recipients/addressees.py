@@ -63,7 +63,7 @@ class Addressees:
         Raises:
             RunError: There is no room on the disk.
         """
-        bits = _bits(address)
+        bits = hash(address.casefold()) & _MASK or 1  # as `_bits`, without a call for each record
         try:
             for table in self._older:
                 if bits in table:

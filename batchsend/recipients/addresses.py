@@ -60,15 +60,16 @@ def cleaned(text: str) -> str:
     """
     if text[:1].isalnum() and text[-1:].isalnum() and ":" not in text:
         return text
-    text = _without_invisible_ends(text)
+    text = without_invisible_ends(text)
     if text.startswith("'"):
-        text = _without_invisible_ends(text.removeprefix("'").removesuffix("'"))
+        text = without_invisible_ends(text.removeprefix("'").removesuffix("'"))
     if text[: len(_SCHEME)].lower() == _SCHEME:
-        text = _without_invisible_ends(unquote(text[len(_SCHEME) :].partition("?")[0]))
+        text = without_invisible_ends(unquote(text[len(_SCHEME) :].partition("?")[0]))
     return text
 
 
-def _without_invisible_ends(text: str) -> str:
+def without_invisible_ends(text: str) -> str:
+    """A text without blanks and invisible characters around it."""
     begin, end = 0, len(text)
     while begin < end and is_invisible(text[begin]):
         begin += 1

@@ -1,83 +1,260 @@
-"""Which column of a table holds the addresses, by what its name means."""
+"""The names of a list's columns: which one holds the addresses, and what templates call the others."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+import unicodedata
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
 
-from batchsend.errors import UsageError
-from batchsend.recipients.record import RECIPIENT_FIELDS
+from batchsend.campaign.nearest import nearest
+from batchsend.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping
 
-_NOT_LETTERS: Final = re.compile(r"[\W_]+")
-# As exports of mailing services and address books call it, in some languages; without case, blanks and signs.
-_ADDRESS_NAMES: Final = frozenset(
+RECIPIENT_FIELDS: Final = ("email", "to", "recipient", "address")
+"""The fields that a record's address is looked for in first, in this order, where the campaign names none."""
+
+ROW: Final = "row"
+"""What templates call the record itself: ``row["First Name"]``."""
+
+# One of these words makes a column one of e-mail addresses …
+_MAIL_WORDS: Final = frozenset(
     {
-        *("email", "emailaddress", "emailaddr", "emails", "mail", "mailaddress", "primaryemail", "subscriberemail"),
+        *("email", "emails", "mail", "smtp", "courriel", "couriel", "correo", "correoelectronico"),
+        *("epost", "epostadress", "epostadresse", "eposta", "meiliaadress", "sahkoposti", "почта"),
+        *("邮箱", "電子メール", "メールアドレス", "电子邮件", "電子郵件"),
+    }
+)
+# Written together with one of the words below it is one as well: "useremail", "mailaddress".
+_JOINED: Final = re.compile(r"(?P<before>.*?)e?mails?(?P<after>.*)")
+# … if all others are among these. "Email Domain", "Email Opt Out", "Mailing City" are none.
+_BESIDE: Final = frozenset(
+    {
+        *("address", "addr", "id", "value", "primary", "main", "default", "preferred", "contact", "customer", "client"),
+        *("subscriber", "subscribers", "user", "member", "recipient", "lead", "person", "guest", "attendee", "your"),
+        *("my", "to", "the", "work", "business", "office", "home", "personal", "private", "account", "billing"),
+        *("other", "additional", "secondary", "alternate", "alternative", "second", "backup", "of", "smtp"),
         *(
-            "useremail",
-            "contactemail",
-            "customeremail",
-            "recipientemail",
-            "workemail",
-            "personalemail",
-            "businessemail",
+            "addresses",
+            "adresse",
+            "adrese",
+            "adresa",
+            "adres",
+            "adress",
+            "electronico",
+            "electronique",
+            "direccion",
+            "de",
+            "indirizzo",
         ),
-        *("emailid", "emailprimary", "email1", "email1value", "emailadresse", "mailadresse", "emailadres", "mailadres"),
-        *("adresseemail", "adressemail", "courriel", "correo", "correoelectronico", "correoelectrónico", "epost"),
-        *("eposta", "indirizzoemail", "adreseemail", "adresemail"),
+        *("primaire", "endereco", "электронная", "адрес", "электронной", "почты"),
+    }
+)
+_SECONDARY: Final = frozenset({"other", "additional", "secondary", "alternate", "alternative", "second", "backup"})
+_CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
+_WORD: Final = re.compile(r"[^\W_]+")
+_NOT_WORD: Final = re.compile(r"\W+")
+# Jinja2's own words, and what it lets no variable be called.
+_RESERVED: Final = frozenset(
+    {
+        *("batch", "true", "false", "none", "True", "False", "None", "and", "or", "not", "in", "is", "if", "else"),
+        *("self", "super", "loop", "caller", "varargs", "kwargs"),
     }
 )
 
 
-def address_column(names: Sequence[str], *, wanted: str | None, preferred: str | None, place: str) -> str:
-    """The column that holds the addresses.
+class AmbiguousColumnsError(RecordError):
+    """Several columns can hold the address, and nothing says which of them is meant.
+
+    Attributes:
+        candidates: These columns.
+    """
+
+    def __init__(self, candidates: Iterable[str]) -> None:
+        self.candidates = tuple(candidates)
+        super().__init__(f"several columns can hold the recipient's address: {listed(self.candidates)}")
+
+
+def listed(names: Iterable[str]) -> str:
+    """Column names for an error message, quoted, those beyond twenty left out."""
+    names = list(names)
+    shown = ", ".join(f"{name!r}" for name in names[:20])
+    return f"{shown} and {len(names) - 20} more" if len(names) > 20 else shown or "none"
+
+
+def address_column(fields: Mapping[str, object], wanted: str | None = None) -> str:
+    """The field of a record that holds its address.
 
     Args:
-        names: The columns.
-        wanted: The one that was asked for, or None.
-        preferred: The one that is taken if it is there: the campaign's ``recipient_field``; or None.
-        place: File and line, for errors.
+        fields: The record's fields.
+        wanted: The field that the campaign names, or None to find it by its name.
 
     Raises:
-        UsageError: It is not there; or none fits, or several do.
+        RecordError: There is none; or several (`AmbiguousColumnsError`).
     """
-    listed = ", ".join(map(repr, names))
     if wanted is not None:
-        found = _called(names, [wanted])
-        if found is None:
-            raise UsageError(f"{place}: there is no column {wanted!r}", remedy=f"the columns are {listed}")
-        return found
-    if preferred is not None and (found := _called(names, [preferred])) is not None:
-        return found
-    fitting = [name for name in names if _NOT_LETTERS.sub("", name.casefold()) in _ADDRESS_NAMES]
-    exact = _called(fitting, RECIPIENT_FIELDS[:1])
-    if exact is not None or len(fitting) == 1:
-        return exact or fitting[0]
-    if not fitting and (found := _called(names, RECIPIENT_FIELDS)) is not None:
-        return found
-    what = "no column for addresses" if not fitting else "more than one column for addresses"
-    raise UsageError(
-        f"{place}: there is {what}",
-        remedy=f'name it: {{ file = "…", field = "…" }}; the columns are {listed}',
-    )
+        if wanted in fields:
+            return wanted
+        raise RecordError(f"the record has no field {wanted!r}, which holds the recipient")
+    if "email" in fields:
+        return "email"
+    return _found(tuple(fields))
+
+
+def find_address_column(names: tuple[str, ...]) -> str:
+    """The name among these by which addresses are called.
+
+    ``email`` comes first, then ``to`` and ``recipient``, then any other name for e-mail addresses ("Email" before
+    "E-Mail" or "Primary Email"), then ``to`` and ``recipient`` in another case, and last ``address``, which is more
+    often a street.
+
+    Raises:
+        RecordError: None of them is; or several are (`AmbiguousColumnsError`).
+    """
+    return "email" if "email" in names else _found(names)
+
+
+@lru_cache(maxsize=256)
+def _found(names: tuple[str, ...]) -> str:
+    for name in ("to", "recipient"):
+        if name in names:
+            return name
+    candidates = [(name, words) for name in names if (words := _mail_words(name)) is not None]
+    plainest = [item for item in candidates if item[0].casefold() == "email"]
+    if len(candidates) > 1:
+        # "Email" is meant before "Email Address", and "E-mail 2 - Value" and "Other Email" after what is the first one.
+        first = [item for item in candidates if not _is_secondary(item[1])]
+        candidates = plainest[:1] or first or candidates
+    if len(candidates) == 1:
+        return candidates[0][0]
+    if candidates:
+        raise AmbiguousColumnsError(name for name, _ in candidates)
+    for wanted in ("to", "recipient", "address"):
+        if alike := [name for name in names if name.casefold() == wanted]:
+            return wanted if wanted in alike else alike[0]
+    raise RecordError(f"the record has no recipient: none of its fields is called {', '.join(RECIPIENT_FIELDS)}")
 
 
 def means_address(names: Iterable[str]) -> bool:
     """Whether one of the names is that of a column of addresses."""
-    return any(
-        name.casefold() in RECIPIENT_FIELDS or _NOT_LETTERS.sub("", name.casefold()) in _ADDRESS_NAMES for name in names
-    )
+    return any(name.casefold() in RECIPIENT_FIELDS or _mail_words(name) is not None for name in names)
 
 
-def _called(names: Sequence[str], wanted: Iterable[str]) -> str | None:
-    """The first of the wanted names that is there, by its exact spelling or else without regard to case."""
-    for one in wanted:
-        if one in names:
-            return one
-        same = [name for name in names if name.casefold() == one.casefold()]
-        if same:
-            return same[0]
+def _mail_words(name: str) -> frozenset[str] | None:
+    """The words of a name for e-mail addresses; None of any other name."""
+    words = split_words(name)
+    if not any(_means_mail(word) for word in words):
+        return None
+    if all(_means_mail(word) or word in _BESIDE or word.isdigit() for word in words):
+        return frozenset(words)
     return None
+
+
+def _means_mail(word: str) -> bool:
+    if word in _MAIL_WORDS:
+        return True
+    joined = _JOINED.fullmatch(word)
+    # "Tomail" and "mailing" are other words.
+    return joined is not None and all(part in _BESIDE and len(part) > 2 for part in joined.groups() if part)
+
+
+def _is_secondary(words: frozenset[str]) -> bool:
+    return bool(words & _SECONDARY) or any(word.isdigit() and int(word) > 1 for word in words)
+
+
+def split_words(name: str) -> list[str]:
+    """The words of a column's name, without case and accents: "E-Mail", "e_mail" and "eMail" are one word, "email"."""
+    apart = _CAMEL.sub(" ", unicodedata.normalize("NFKC", name))
+    bare = "".join(c for c in unicodedata.normalize("NFD", apart.casefold()) if not unicodedata.combining(c))
+    words = _WORD.findall(unicodedata.normalize("NFC", bare))
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] == "e" and word.startswith(("mail", "post")):
+            joined[-1] += word
+        else:
+            joined.append(word)
+    return joined
+
+
+@lru_cache(maxsize=256)
+def aliases(names: tuple[str, ...]) -> Mapping[str, str]:
+    """What templates may call columns whose names are no variable's: ``First_Name`` for "First Name".
+
+    Every run of other characters becomes one underscore; none is left at either end; before a digit one is set. Where
+    two columns would share a name, or a column is called so already, there is none: ``row["First Name"]`` always works.
+
+    Args:
+        names: The names of all columns.
+
+    Returns:
+        The column by its other name.
+    """
+    found: dict[str, str] = {}
+    shared: set[str] = set()
+    for name in names:
+        alias = _alias(name)
+        if alias == name or not alias:
+            continue
+        if alias in found or alias in names:
+            shared.add(alias)
+        found[alias] = name
+    return {alias: name for alias, name in found.items() if alias not in shared}
+
+
+def template_variables(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A record's fields as templates see them: by their names, by their `aliases`, and together as ``row``."""
+    variables: dict[str, Any] = {ROW: fields}
+    for alias, name in aliases(tuple(fields)).items():
+        variables[alias] = fields[name]
+    variables.update(fields)
+    return variables
+
+
+def is_known(name: str, columns: tuple[str, ...]) -> bool:
+    """Whether a template finds something under a name: a column, what one is called in templates, or the record."""
+    return name in columns or name in aliases(columns) or name == ROW
+
+
+def meant_by(name: str, columns: tuple[str, ...]) -> str | None:
+    """How a template writes the column that was probably meant by a name that none has; None if none is like it."""
+    meant = nearest(name, (*columns, *aliases(columns)))
+    return variable(meant, columns) if meant in columns else meant
+
+
+def unknown(name: str, columns: tuple[str, ...], *, where: str, what: str = "column") -> UsageError:
+    """The error for a name that no column of a list has; the remedy names the one that was probably meant, and all.
+
+    Args:
+        name: What a template or an expression asks for.
+        columns: The columns that there are.
+        where: What asks for it.
+        what: What the columns are called: JSON Lines have fields.
+    """
+    meant = meant_by(name, columns)
+    remedy = "" if meant is None else f"did you mean {meant}? "
+    return UsageError(f"{where}: there is no {what} {name!r}", remedy=f"{remedy}The {what}s are {listed(columns)}")
+
+
+def variable(name: str, names: tuple[str, ...]) -> str:
+    """How a template writes a column: ``name``, ``First_Name``, or ``row["…"]`` where nothing shorter is its own."""
+    if is_variable(name):
+        return name
+    for alias, column in aliases(names).items():
+        if column == name:
+            return alias
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'{ROW}["{quoted}"]'
+
+
+def is_variable(name: str) -> bool:
+    """Whether a template can name a column as it is called."""
+    return name.isidentifier() and name not in _RESERVED
+
+
+def _alias(name: str) -> str:
+    alias = _NOT_WORD.sub("_", name).strip("_") if not is_variable(name) else name
+    if alias[:1].isdigit():
+        alias = f"_{alias}"
+    return alias if is_variable(alias) and alias != ROW else ""

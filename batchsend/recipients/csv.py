@@ -9,13 +9,24 @@ from itertools import count, repeat
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from batchsend.errors import UsageError
-from batchsend.recipients.dialect import OPEN_AT_END, likely_delimiter, named_delimiter, read_long_record
+from batchsend.recipients.dialect import (
+    OPEN_AT_END,
+    has_blanks_before_quotes,
+    likely_delimiter,
+    named_delimiter,
+    read_long_record,
+)
 from batchsend.recipients.lines import TOO_LONG, Lines, TooLong
 from batchsend.recipients.record import BadRecord, Record
 
 if TYPE_CHECKING:
+    from _csv import Reader
+    from collections.abc import Iterable
+
     from batchsend.recipients.source import Source
 
+# The header and the line behind it tell whether blanks stand before quotes.
+_TELLING_LINES: Final = 2
 REACH: Final = 1024 * 1024
 """How many characters of a record that spans lines may precede its last line."""
 
@@ -58,6 +69,7 @@ class CsvParser:
         self._last_reach = REACH
         self._last_failure = 0
         self._delimiter = ","
+        self._skips_blanks = False
         self._sep: str | None = None
         self._width = 0
         self.fields = self._header()
@@ -120,7 +132,10 @@ class CsvParser:
     def _header_row(self, *, is_more: bool) -> tuple[str, ...] | None:
         """The names in the first row, or None where its end is yet to be read."""
         self._delimiter = self._sep or likely_delimiter(self._held)
-        reader = csv.reader(self._held, delimiter=self._delimiter, strict=True)
+        if is_more and len(self._held) < _TELLING_LINES:
+            return None
+        self._skips_blanks = has_blanks_before_quotes(self._held[:_TELLING_LINES], self._delimiter)
+        reader = self._reader(self._held)
         place = f"{self._name}:{self._line + 1}"
         try:
             row = next(reader)
@@ -140,6 +155,9 @@ class CsvParser:
         self._line += len(done)
         return names
 
+    def _reader(self, lines: Iterable[str]) -> Reader:
+        return csv.reader(lines, delimiter=self._delimiter, skipinitialspace=self._skips_blanks, strict=True)
+
     def _parse(self, *, at_end: bool) -> list[Record | BadRecord]:
         """The rows in the held lines. Where the last one does not end in them, its lines stay held."""
         lines, self._held = self._held, []
@@ -149,7 +167,7 @@ class CsvParser:
             return records
         rows: list[Record | BadRecord] = []
         feed = _Feed(lines, self._reach())
-        reader = csv.reader(feed, delimiter=self._delimiter, strict=True)
+        reader = self._reader(feed)
         while feed.begin < len(lines):
             try:
                 for row in reader:
@@ -180,7 +198,9 @@ class CsvParser:
         """Read a record again that the csv module refused for the length of a field; None if it is good."""
         if not error.startswith(_LIMITED):
             return error
-        record = read_long_record(feed.lines, feed.begin, self._delimiter, self._reach())
+        record = read_long_record(
+            feed.lines, feed.begin, self._delimiter, self._reach(), skips_blanks=self._skips_blanks
+        )
         feed.take(record.lines)
         if record.error is None:
             self._add(record.row, feed, rows)
@@ -195,7 +215,7 @@ class CsvParser:
         if self._is_suspect:
             return None
         try:
-            rows = list(csv.reader(lines, delimiter=self._delimiter, strict=True))
+            rows = list(self._reader(lines))
         except csv.Error:
             return None
         if len(rows) != len(lines) or set(map(len, rows)) != {self._width} or not all(map(any, rows)):

@@ -46,9 +46,19 @@ def likely_delimiter(lines: Sequence[str]) -> str:
     return max(DELIMITERS, key=likelihood)
 
 
+def has_blanks_before_quotes(lines: Sequence[str], delimiter: str) -> bool:
+    """Whether blanks stand between delimiters and the quotes behind them, which are quotes all the same.
+
+    Args:
+        lines: The header and the line behind it: no more, so that it does not matter in what pieces the file is read.
+        delimiter: What separates its fields.
+    """
+    return any(re.search(rf'{re.escape(delimiter)} +"', line) for line in lines)
+
+
 def _share_of_fitting(lines: Sequence[str], delimiter: str) -> float:
     """How many of the first records have as many fields as the header, from 0 to 1; 1 where there is only a header."""
-    reader = csv.reader(lines, delimiter=delimiter)
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
     fitting = total = 0
     try:
         width = len(next(reader))
@@ -78,7 +88,9 @@ class LongRecord(NamedTuple):
     error: str | None
 
 
-def read_long_record(lines: Sequence[str], begin: int, delimiter: str, reach: int) -> LongRecord:
+def read_long_record(
+    lines: Sequence[str], begin: int, delimiter: str, reach: int, *, skips_blanks: bool = False
+) -> LongRecord:
     """Read one record as the csv module does when it is strict, whatever the length of its fields.
 
     The module's own limit for a field holds for the whole process, so it is the program's around us to set.
@@ -88,11 +100,14 @@ def read_long_record(lines: Sequence[str], begin: int, delimiter: str, reach: in
         begin: The place of the record's first line.
         delimiter: What separates its fields.
         reach: How many characters may precede the record's last line.
+        skips_blanks: Whether blanks at the beginning of a field are none of it.
     """
     row: list[str] = []
     number, text, place, size = begin, lines[begin], 0, 0
     stop = re.compile(f"[{re.escape(delimiter)}\\r\\n]")
     while True:
+        while skips_blanks and text.startswith(" ", place):
+            place += 1
         if text.startswith('"', place):
             pieces: list[str] = []
             place += 1

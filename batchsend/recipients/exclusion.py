@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 _HAD_IT: Final = (Outcome.ACCEPTED, Outcome.IN_DOUBT)
 
-REASON: Final = "had it already"
-"""The reason of a record that is suppressed because of an excluded log."""
-
 
 class Exclusion:
     """The addresses that were accepted or are in doubt in results logs. A context manager: it may need files.

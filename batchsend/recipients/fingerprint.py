@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from batchsend.errors import RunError, UsageError
+from batchsend.recipients.kinds import WORKBOOKS
 from batchsend.recipients.reader import open_records
 from batchsend.recipients.source import Source
 from batchsend.results.run import RecipientsFile
@@ -54,7 +55,9 @@ def require_kept(before: RecipientsFile, results: Path) -> None:
         )
 
 
-def require_continued(before: RecipientsFile, path: Path | Literal["-"], results: Path) -> RecipientsFile:
+def require_continued(
+    before: RecipientsFile, path: Path | Literal["-"], results: Path, *, encoding: str | None = None
+) -> RecipientsFile:
     """Check that a recipients file is the one that a run began with, or begins with all of it, record for record.
 
     Records are known by their places in the file, so more may be appended, and nothing else may change. Octets are
@@ -65,6 +68,7 @@ def require_continued(before: RecipientsFile, path: Path | Literal["-"], results
         before: What the run line says of it.
         path: The file now, or ``-`` for standard input.
         results: The results log, for the remedy.
+        encoding: Its encoding, as `open_records` takes it.
 
     Returns:
         What it is now.
@@ -84,7 +88,8 @@ def require_continued(before: RecipientsFile, path: Path | Literal["-"], results
     now, begins_alike = _described(path, before)
     if now.sha256 == before.sha256:
         return now
-    if begins_alike and not before.only and _kind(path) == _kind(Path(before.path)) and _begins_with(path, before):
+    is_alike = begins_alike and not before.only and _kind(path) == _kind(Path(before.path))
+    if is_alike and _begins_with(path, before, encoding):
         return now
     if now.size == before.size:
         raise _changed(path, "it is as long as it was, and its content another", results)
@@ -100,9 +105,11 @@ class FileWatch:
     Args:
         path: The file.
         described: What it was when the run began.
+        encoding: Its encoding, as `open_records` takes it.
     """
 
-    def __init__(self, path: Path, described: RecipientsFile) -> None:
+    def __init__(self, path: Path, described: RecipientsFile, *, encoding: str | None = None) -> None:
+        self._encoding = encoding
         self._path = path
         self._described = described
         self._mark = _mark(path)
@@ -126,7 +133,7 @@ class FileWatch:
         if mark == self._mark:
             return None
         try:
-            require_continued(self._described, self._path, Path())
+            require_continued(self._described, self._path, Path(), encoding=self._encoding)
         except (UsageError, RunError) as error:
             return error.message
         self._mark = mark
@@ -203,7 +210,7 @@ def _octets(path: Path) -> Iterator[bytes]:
 
 def _text_digest(path: Path, length: int | None) -> _Digest | None:
     """The digest of a file's text; None where it cannot be read to its end, which reading its records will say."""
-    source = Source(path)
+    source = Source(path, raw=True)
     try:
         return _digest(iter(source.read, b""), length)
     except RunError:
@@ -232,15 +239,17 @@ def _kind(path: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-def _begins_with(path: Path, before: RecipientsFile) -> bool:
+def _begins_with(path: Path, before: RecipientsFile, encoding: str | None) -> bool:
     """Whether the records at a file's beginning are those that it had when its text ended where it ended then.
 
     That its octets begin alike is not enough: the last record may have had no line end, or an open quotation mark.
     """
+    if _kind(path) in WORKBOOKS:
+        return False  # Its octets do not stand in the order of its rows.
     if (end := before.text_size) is None:
         with path.open("rb") as file:
             end = (before.size or 0) - len(_UTF8_MARK) * (file.read(len(_UTF8_MARK)) == _UTF8_MARK)
-    with open_records(path, end=end) as had, open_records(path) as has:
+    with open_records(path, encoding=encoding, end=end) as had, open_records(path, encoding=encoding) as has:
         if had.fields != has.fields:
             return False
         now = _rows(has)

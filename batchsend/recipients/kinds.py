@@ -13,6 +13,9 @@ import orjson
 
 from batchsend.errors import UsageError
 
+WORKBOOKS: Final = (".xlsx", ".xlsm", ".ods")
+"""The suffixes of workbooks that can be read."""
+
 _AS_CSV: Final = "save the sheet as CSV UTF-8 in the program that made it"
 _UNPACK: Final = "unpack it, and name the file in it"
 # Magic numbers of what people take for a list, or is named like one.
@@ -36,10 +39,20 @@ _BRACKET_ALONE: Final = re.compile(rb"^[ \t]*+(?:\[|\{|[\]}],?)[ \t\r]*+$", re.M
 _COMPACT: Final = "make one line of each object: jq -c . FILE > NEW_FILE.jsonl"
 _UNCOMMA: Final = "take the commas off the line ends: sed 's/,[[:space:]]*$//' FILE > NEW_FILE.jsonl"
 _ARRAY_REMEDY: Final = "make one line of each of its objects: jq -c '.[]' FILE > NEW_FILE.jsonl"
+_RUN_LINE: Final = re.compile(rb'\s*+\{\s*+"run"\s*+:\s*+\{\s*+"id"\s*+:')
 _MULTIBYTE: Final = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _CUT_SEQUENCE: Final = re.compile(rb"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]{0,1}|[\xf0-\xf4][\x80-\xbf]{0,2})\Z")
 _WORD: Final = re.compile(r"[^\W\d_]*[^\x00-\x7f][^\W\d_]*")
 _LINE_END: Final = re.compile(rb"\r\n?|\n")
+
+
+def is_results_log(start: bytes) -> bool:
+    """Whether a file begins with the line of a run, as a results log does; a column of that name is none.
+
+    Args:
+        start: Its first octets, without compression.
+    """
+    return _RUN_LINE.match(start) is not None
 
 
 def refuse_other_kinds(name: str, start: bytes, kind: str) -> None:
@@ -96,16 +109,25 @@ def refuse_eight_bit(name: str, block: bytes, *, line: int, is_cut: bool) -> Non
         seen = f", such as in {word[0]!r} on line {line}" if word is not None else f" (line {line})"
         raise UsageError(
             f"{name} is not in UTF-8; by its bytes it is in Windows-1252{seen}",
-            remedy="convert it: iconv -f cp1252 -t utf-8 FILE > NEW_FILE, or save it as CSV UTF-8",
+            remedy=encoding_remedy("cp1252"),
         ) from None
+
+
+def encoding_remedy(encoding: str) -> str:
+    """What to do about a text in another encoding than UTF-8."""
+    return f'say so: encoding = "{encoding}"; or convert it: iconv -f {encoding} -t utf-8 FILE > NEW_FILE'
 
 
 def _zip(name: str, start: bytes) -> UsageError:
     if b"opendocument.spreadsheet" in start:
-        return UsageError(f"{name} is a workbook (.ods)", remedy=_AS_CSV)
+        return UsageError(f"{name} is a workbook (.ods)", remedy=_workbook_remedy(".ods"))
     if b"xl/" in start or b"[Content_Types].xml" in start:
-        return UsageError(f"{name} is a workbook (.xlsx)", remedy=_AS_CSV)
+        return UsageError(f"{name} is a workbook (.xlsx)", remedy=_workbook_remedy(".xlsx"))
     return UsageError(f"{name} is a zip file", remedy="unpack it: unzip FILE, and name the list in it")
+
+
+def _workbook_remedy(suffix: str) -> str:
+    return f"let its name end in {suffix}; or {_AS_CSV}"
 
 
 def _refuse_other_json(name: str, start: bytes) -> None:

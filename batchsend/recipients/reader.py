@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from batchsend.errors import UsageError
-from batchsend.recipients.kinds import refuse_other_kinds
+from batchsend.recipients.kinds import WORKBOOKS, refuse_other_kinds
 from batchsend.recipients.source import Compression, Source
 
 if TYPE_CHECKING:
@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from batchsend.campaign import Campaign
     from batchsend.recipients.record import BadRecord, Record
 
-_FORMATS: Final = {".csv": "csv", ".jsonl": "jsonl"}
+_FORMATS: Final = {".csv": "csv", ".tsv": "csv", ".tab": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _COMPRESSIONS: Final[dict[str, Compression]] = {".gz": "gzip", ".zst": "zstd"}
-_EXPECTED: Final = "expected a name that ends in .csv or .jsonl, or in one of these and .gz or .zst"
+_EXPECTED: Final = (
+    "expected a name that ends in .csv or .jsonl, or in one of these and .gz or .zst; or in .xlsx or .ods"
+)
 
 
 class RecordReader:
@@ -27,7 +30,7 @@ class RecordReader:
         given: How many records were returned so far.
     """
 
-    def __init__(self, source: Source, parser: _Parser) -> None:
+    def __init__(self, source: _Source, parser: _Parser) -> None:
         self.given = 0
         self._source = source
         self._parser = parser
@@ -43,7 +46,7 @@ class RecordReader:
 
     @property
     def fields(self) -> tuple[str, ...] | None:
-        """The names in the header of a CSV file; None for JSONL."""
+        """The names in the header of a CSV file or a sheet; None for JSONL."""
         return self._parser.fields
 
     @property
@@ -82,18 +85,32 @@ class RecordReader:
         Raises:
             RunError: The file cannot be read further; every whole record before that place has been returned.
         """
+        if not self._has_rows():
+            return []
+        rows = self._rows[self._given : self._given + n]
+        self._given += len(rows)
+        self.given += len(rows)
+        return rows
+
+    def first(self, n: int) -> list[Record | BadRecord]:
+        """Up to ``n`` of the records that :meth:`read` will return next, perhaps fewer; none at the end.
+
+        Raises:
+            RunError: As :meth:`read`.
+        """
+        return self._rows[self._given : self._given + n] if self._has_rows() else []
+
+    def _has_rows(self) -> bool:
+        """Whether a record is left to give; reads on where none is held."""
         while self._given >= len(self._rows):
             if self._is_at_end:
-                return []
+                return False
             if self._rows:
                 self._began_at = self.position
             rows = self._parser.next()
             self._is_at_end = rows is None
             self._rows, self._given = rows or [], 0
-        rows = self._rows[self._given : self._given + n]
-        self._given += len(rows)
-        self.given += len(rows)
-        return rows
+        return True
 
     def close(self) -> None:
         """Close the file; standard input stays open."""
@@ -108,6 +125,24 @@ class RecordReader:
         self.close()
 
 
+class _Source(Protocol):
+    """What a reader asks of a file beside its records; as `Source` has it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def position(self) -> int: ...
+
+    @property
+    def size(self) -> int | None: ...
+
+    @property
+    def blocking(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
 class _Parser(Protocol):
     @property
     def fields(self) -> tuple[str, ...] | None: ...
@@ -115,13 +150,24 @@ class _Parser(Protocol):
     def next(self) -> list[Record | BadRecord] | None: ...
 
 
+def open_recipients(campaign: Campaign) -> RecordReader:
+    """Open a campaign's recipients file from its beginning, as the campaign says that it is to be read.
+
+    Raises:
+        UsageError: As `open_records`.
+    """
+    return open_records(campaign.recipients, encoding=campaign.encoding, sheet=campaign.sheet)
+
+
 def open_records(
     path: Path | Literal["-"],
     *,
     format: str | None = None,  # noqa: A002 - the word for it
+    encoding: str | None = None,
+    sheet: str | None = None,
     end: int | None = None,
 ) -> RecordReader:
-    """Open a recipients file: CSV or JSON Lines, as it is or compressed by gzip or zstd.
+    """Open a recipients file: CSV or JSON Lines, as it is or compressed by gzip or zstd, or a workbook.
 
     The suffixes of its name say which. Standard input, and a pipe whose name says nothing, is known by its content:
     JSONL begins with ``{``. Opening waits for the first bytes, so on a pipe it belongs in a thread, as reading does.
@@ -129,7 +175,9 @@ def open_records(
     Args:
         path: The file, or ``-`` for standard input.
         format: ``csv`` or ``jsonl``, whatever the name or the content say.
-        end: Read as if the file's text ended after so many octets; None for all of it.
+        encoding: Of a text, as `Source` takes it; None for UTF-8, or what its byte-order mark says.
+        sheet: Of a workbook, the name of the sheet; None for the first.
+        end: Read as if the file's text ended after so many octets, as `Source` counts them; None for all of it.
 
     Raises:
         UsageError: It cannot be opened; it is of another kind, in another encoding or without a header. Nobody was
@@ -138,15 +186,24 @@ def open_records(
     if format not in (None, "csv", "jsonl"):
         raise UsageError(f"unknown format {format!r}", remedy="expected csv or jsonl")
     suffixes = [] if path == "-" else [suffix.lower() for suffix in path.suffixes[-2:]]
+    if path != "-" and suffixes and suffixes[-1] in WORKBOOKS:
+        from batchsend.recipients.workbook import Workbook  # noqa: PLC0415 - an extra, which most lists do not need
+
+        workbook = Workbook(path, sheet)
+        return RecordReader(workbook, workbook)
+    if sheet is not None:
+        raise UsageError(
+            f"{path} has no sheets", remedy=f"sheet is for workbooks ({', '.join(WORKBOOKS)}); leave it out"
+        )
     compression = _COMPRESSIONS.get(suffixes.pop()) if suffixes and suffixes[-1] in _COMPRESSIONS else None
     kind = format or (_FORMATS.get(suffixes[-1]) if suffixes else None)
     if kind is None and path != "-" and path.is_file():
         raise UsageError(f"{path} is neither CSV nor JSONL by its name", remedy=_EXPECTED)
-    source = Source(path, expect=compression, end=end)
+    source = Source(path, expect=compression, encoding=encoding, end=end)
     try:
         kind = kind or _guess(source)
         refuse_other_kinds(source.name, source.start, kind)
-        source.refuse_eight_bit()
+        source.require_one_encoding()
         return RecordReader(source, _parser(source, kind))
     except BaseException:
         source.close()

@@ -6,9 +6,6 @@ from typing import Any
 
 from msgspec import Struct
 
-RECIPIENT_FIELDS = ("email", "to", "recipient", "address")
-"""The fields that a record's address is looked for in, in this order, where the campaign names none."""
-
 
 class Record(Struct):
     """One row of the recipients file.

@@ -6,6 +6,7 @@ from array import array
 from typing import TYPE_CHECKING, Final, Literal, Self
 
 from batchsend.errors import UsageError
+from batchsend.recipients.kinds import is_results_log
 from batchsend.results.choice import Choice
 from batchsend.results.format import opened
 from batchsend.results.reader import read_account
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from batchsend.results.format import OutcomeLine
 
-_FIRST_LINE: Final = b'{"run":{"id":'
+_START: Final = 4096
 
 
 class Selection:
@@ -89,6 +90,6 @@ def _is_results_log(path: Path) -> bool:
         if not path.is_file():
             return False
         with path.open("rb") as file:
-            return file.read(len(_FIRST_LINE)) == _FIRST_LINE
+            return is_results_log(file.read(_START))
     except OSError:
         return False  # the reader of records says what is wrong with it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import re
@@ -11,12 +12,15 @@ import sys
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from batchsend.errors import RunError, UsageError
-from batchsend.recipients.kinds import refuse_eight_bit
+from batchsend.recipients.kinds import encoding_remedy, refuse_eight_bit
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from _typeshed import WriteableBuffer
+
+STANDARD_INPUT: Final = "standard input"
+"""What the file is called that has no name."""
 
 Compression = Literal["gzip", "zstd"]
 _Broken = tuple[type[Exception], ...]
@@ -28,12 +32,13 @@ _GZIP: Final = b"\x1f\x8b"  # RFC 1952 §2.3.1
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"  # RFC 8878 §3.1.1; neither can begin a text in UTF-8
 _UTF8_MARK: Final = b"\xef\xbb\xbf"
 # The longest first: the mark of UTF-32 begins with that of UTF-16.
-_NOT_UTF8: Final = (
-    (b"\xff\xfe\0\0", "UTF-32"),
-    (b"\0\0\xfe\xff", "UTF-32"),
-    (b"\xff\xfe", "UTF-16"),
-    (b"\xfe\xff", "UTF-16"),
+_MARKS: Final = (
+    (b"\xff\xfe\0\0", "utf-32"),
+    (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
 )
+_UTF8: Final = ("utf-8", "utf-8-sig")
 _LINE_WITH_TEXT: Final = re.compile(rb"\s*+\S[^\r\n]{3,}[\r\n]")
 _WHOLE: Final = "bring the file whole again, and resume"
 
@@ -46,7 +51,12 @@ class Source:
     Args:
         path: The file, or ``-`` for standard input.
         expect: The compression that its name promises, or None.
-        end: The text ends after so many octets, even if there are more; None for all of it.
+        encoding: The text's encoding, any that Python knows; None for UTF-8, or what its byte-order mark says. What is
+            read is UTF-8 in any case.
+        end: The text ends after so many octets of its own encoding, even if there are more; None for all of it. A
+            byte-order mark of UTF-8 does not count.
+        raw: Read the octets beneath the compression, whatever they are: without a byte-order mark of UTF-8, and
+            otherwise as they stand there.
 
     Attributes:
         name: What to call it in messages: its path, or "standard input".
@@ -55,23 +65,34 @@ class Source:
         start: The first bytes of the text, which the first :meth:`read` returns.
 
     Raises:
-        UsageError: It cannot be opened or read, is not compressed as it should be, or is not UTF-8.
+        UsageError: It cannot be opened or read, is not compressed as it should be, or is in another encoding.
     """
 
-    def __init__(self, path: Path | Literal["-"], *, expect: Compression | None = None, end: int | None = None) -> None:
-        self.name = "standard input" if path == "-" else str(path)
+    def __init__(
+        self,
+        path: Path | Literal["-"],
+        *,
+        expect: Compression | None = None,
+        encoding: str | None = None,
+        end: int | None = None,
+        raw: bool = False,
+    ) -> None:
+        self.name = STANDARD_INPUT if path == "-" else str(path)
         self._counted = _open(path, self.name)
         try:
             status = os.fstat(self._counted.fileno())
             self.blocking = not stat.S_ISREG(status.st_mode)
             self.size = None if self.blocking else status.st_size
             self._file, self._broken = self._decompressed(expect)
-            self.start = self._first_text()[:end]
+            start = self._first_octets()[:end]
+            self._left = None if end is None else end - len(start)  # octets that may still be read
+            self._encoding = None if raw else self._found_encoding(start, encoding)
+            self._decoder: codecs.IncrementalDecoder | None = None
+            self.start = start if self._encoding is None else self._first_decoded(start, self._encoding)
         except BaseException:
             self._counted.close()
             raise
         self._unread = self.start
-        self._left = None if end is None else end - len(self.start)  # octets that may still be read
 
     @property
     def position(self) -> int:
@@ -82,11 +103,25 @@ class Source:
         """The next bytes of the text, at most about 256 KiB; empty at the end.
 
         Raises:
-            RunError: It cannot be read further: the disk, or a compressed stream that is broken or cut off.
+            RunError: It cannot be read further: the disk, a compressed stream that is broken or cut off, or octets that
+                are none of its encoding.
         """
         if self._unread:
             start, self._unread = self._unread, b""
             return start
+        block = self._stored()
+        if self._decoder is None:
+            return block
+        try:
+            # A block may hold less than a character: an empty text is not the end.
+            while not (text := self._decoder.decode(block, final=not block)) and block:
+                block = self._stored()
+        except UnicodeError as error:
+            raise RunError(f"{self.name} cannot be read further: {error}", remedy=_WHOLE) from None
+        return text.encode(errors="surrogatepass")
+
+    def _stored(self) -> bytes:
+        """The next octets of the text, in its own encoding."""
         try:
             block = self._file.read1(_BLOCK)
         except self._broken as error:
@@ -99,26 +134,45 @@ class Source:
             self._left -= len(block)
         return block
 
-    def refuse_eight_bit(self) -> None:
-        """Refuse Windows-1252 and its like, by the first block that is not ASCII.
+    def require_one_encoding(self) -> None:
+        """Refuse octets that are not of the text's encoding: of UTF-8, Windows-1252 and its like.
 
-        Of a file that is not compressed this is any block: the first name with an accent may stand in its middle, and
-        half of the list would have been written to. Otherwise it is the first one, as the rest is not there yet.
+        Of a file that is not compressed all of it is looked at: the first name with an accent may stand in its middle,
+        and half of the list would have been written to. Of others it is the first block, as the rest is not there yet.
 
         Raises:
-            UsageError: The file is in such an encoding, or cannot be read.
+            UsageError: The file is in another encoding, or cannot be read.
         """
         if self.size is None or self._broken:
-            refuse_eight_bit(self.name, self.start, line=1, is_cut=self.blocking or len(self.start) >= _BLOCK)
+            if self._encoding is None:
+                refuse_eight_bit(self.name, self.start, line=1, is_cut=self.blocking or len(self.start) >= _BLOCK)
             return
-        place, line = 0, 1
         try:
-            while (block := os.pread(self._counted.fileno(), _BLOCK, place)) and block.isascii():
-                place += len(block)
-                line += block.count(b"\n")
+            if self._encoding is None:
+                self._refuse_eight_bit(self.size)
+            else:
+                self._require_decodable(self._encoding)
         except OSError as error:
             raise UsageError(f"{self.name} cannot be read: {error.strerror}", remedy="check the file") from error
-        refuse_eight_bit(self.name, block, line=line, is_cut=place + len(block) < self.size)
+
+    def _refuse_eight_bit(self, size: int) -> None:
+        """Look at the first block that is not ASCII."""
+        place, line = 0, 1
+        while (block := os.pread(self._counted.fileno(), _BLOCK, place)) and block.isascii():
+            place += len(block)
+            line += block.count(b"\n")
+        refuse_eight_bit(self.name, block, line=line, is_cut=place + len(block) < size)
+
+    def _require_decodable(self, encoding: str) -> None:
+        decoder = codecs.getincrementaldecoder(encoding)("strict")
+        place, line = 0, 1
+        try:
+            while block := os.pread(self._counted.fileno(), _BLOCK, place):
+                line += decoder.decode(block).count("\n")
+                place += len(block)
+            decoder.decode(b"", final=True)
+        except UnicodeError as error:
+            raise self._not_in(encoding, f"{error} (on line {line:,} or below)") from None
 
     def close(self) -> None:
         """Close it; the descriptor of standard input stays open. A thread that waits in `read` comes to its end."""
@@ -143,8 +197,8 @@ class Source:
             return _gzip(self._counted)
         return _zstd(self._counted) if found == "zstd" else (io.BufferedReader(self._counted, _BLOCK), ())
 
-    def _first_text(self) -> bytes:
-        """The first bytes, enough to know encoding and format by, without the byte-order mark.
+    def _first_octets(self) -> bytes:
+        """The first octets of the text, enough to know encoding and format by, without a byte-order mark of UTF-8.
 
         Of a file they are a whole block, so that they depend on the file alone. Of a pipe they are what it gives until
         the first line is there: whoever writes to it may wait for what becomes of that.
@@ -161,18 +215,34 @@ class Source:
             # What precedes the place where a stream breaks off is good; `read` meets the same error behind it.
             if not start:
                 raise UsageError(f"{self.name} cannot be read: {error}", remedy="bring the file whole again") from error
-        for mark, encoding in _NOT_UTF8:
-            if start.startswith(mark):
-                raise self._not_utf8(encoding)
-        # Without a mark, the zero beside an ASCII character tells.
-        if len(start) >= 4 and (start[0] == 0 != start[1] or start[1] == 0 != start[0]):
-            raise self._not_utf8("UTF-16")
         return start.removeprefix(_UTF8_MARK)
 
-    def _not_utf8(self, encoding: str) -> UsageError:
+    def _found_encoding(self, start: bytes, encoding: str | None) -> str | None:
+        """The encoding that was named, or that the text says itself; None for UTF-8."""
+        if encoding is not None:
+            return None if codecs.lookup(encoding).name in _UTF8 else encoding
+        for mark, name in _MARKS:
+            if start.startswith(mark):
+                return name
+        # Without a mark, the zero beside an ASCII character tells.
+        if len(start) >= 4 and (start[0] == 0 != start[1] or start[1] == 0 != start[0]):
+            guess = "utf-16-be" if start[0] == 0 else "utf-16-le"
+            raise UsageError(f"{self.name} is in UTF-16, not in UTF-8", remedy=encoding_remedy(guess))
+        return None
+
+    def _first_decoded(self, start: bytes, encoding: str) -> bytes:
+        """The first octets as UTF-8; what follows will be decoded likewise."""
+        self._decoder = codecs.getincrementaldecoder(encoding)("strict")
+        try:
+            text = self._decoder.decode(start)
+        except UnicodeError as error:
+            raise self._not_in(encoding, str(error)) from None
+        return text.removeprefix("\ufeff").encode(errors="surrogatepass")
+
+    def _not_in(self, encoding: str, why: str) -> UsageError:
         return UsageError(
-            f"{self.name} is in {encoding}, not in UTF-8",
-            remedy=f"convert it: iconv -f {encoding} -t UTF-8 FILE > NEW_FILE, or save it as CSV UTF-8",
+            f"{self.name} is not in {encoding}: {why}",
+            remedy="name the encoding that it has, or leave encoding out: then it is UTF-8",
         )
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 from batchsend.campaign.model import SuppressionList
 from batchsend.errors import RecordError, RunError, UsageError
 from batchsend.recipients.bounces import is_hard_bounce
-from batchsend.recipients.columns import address_column, means_address
+from batchsend.recipients.columns import AmbiguousColumnsError, find_address_column, listed, means_address
 from batchsend.recipients.entries import DOMAIN, comparable, entries
-from batchsend.recipients.kinds import refuse_other_kinds
+from batchsend.recipients.feedback import feedback_lines, is_feedback, suppressed
+from batchsend.recipients.kinds import WORKBOOKS, is_results_log, refuse_other_kinds
 from batchsend.recipients.lines import Lines, TooLong
 from batchsend.recipients.reader import open_records
 from batchsend.recipients.record import BadRecord
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from batchsend.recipients.record import Record
 
-_RUN_LINE: Final = re.compile(rb'\s*\{\s*"run"\s*:\s*\{\s*"id"\s*:')
 _TABLES: Final = (".csv", ".tsv")
 _COMPRESSIONS: Final[dict[str, Compression]] = {".gz": "gzip", ".zst": "zstd"}
 _DELIMITERS: Final = re.compile(r"[,;\t|]")
@@ -69,15 +69,15 @@ class Suppression:
         suppression = cls()
         counts: list[tuple[Path, int]] = []
         for one in files:
-            listed = one if isinstance(one, SuppressionList) else SuppressionList(file=Path(one))
+            given = one if isinstance(one, SuppressionList) else SuppressionList(file=Path(one))
             count = 0
             try:
-                for entry in _entries(listed, recipient_field):
+                for entry in _entries(given, recipient_field):
                     count += 1
                     suppression._add(entry)
             except RunError as error:
                 raise UsageError(error.message, remedy="bring the suppression list whole again") from error
-            counts.append((listed.file, count))
+            counts.append((given.file, count))
         suppression.files = tuple(counts)
         return suppression
 
@@ -110,33 +110,38 @@ class Suppression:
             self._hashes.add(hash(entry))
 
 
-def _entries(listed: SuppressionList, recipient_field: str | None) -> Iterator[str]:
+def _entries(given: SuppressionList, recipient_field: str | None) -> Iterator[str]:
     """The entries of a file of any kind. The kind is told by the content; by the name only what is a table."""
-    file = listed.file
+    file = given.file
     suffixes = [suffix.lower() for suffix in file.suffixes]
     compression = _COMPRESSIONS.get(suffixes.pop()) if suffixes and suffixes[-1] in _COMPRESSIONS else None
     suffix = suffixes[-1] if suffixes else ""
-    source = Source(file, expect=compression)
+    if suffix in WORKBOOKS:
+        return _table(given, None, recipient_field)
+    source = Source(file, expect=compression, encoding=given.encoding)
     start = source.start
-    if _RUN_LINE.match(start):
+    if is_results_log(start):
         source.close()
         return _hard_bounces(file)
+    if is_feedback(file.name, start):
+        source.close()
+        return _fed_back(file)
     if suffix == ".jsonl" or start.lstrip()[:1] in (b"{", b"["):
         source.close()
-        return _table(listed, "jsonl", recipient_field)
+        return _table(given, "jsonl", recipient_field)
     try:
         refuse_other_kinds(source.name, start, "csv")
-        source.refuse_eight_bit()
+        source.require_one_encoding()
     except UsageError:
         source.close()
         raise
-    if start and _is_table(start.decode(errors="replace"), suffix, listed.field or recipient_field):
+    if start and _is_table(start.decode(errors="replace"), suffix, given.field or recipient_field):
         source.close()
-        return _table(listed, "csv", recipient_field)
-    if listed.field is not None:
+        return _table(given, "csv", recipient_field)
+    if given.field is not None:
         source.close()
         raise UsageError(
-            f"{file} is a plain list without columns, and the field {listed.field!r} was asked for",
+            f"{file} is a plain list without columns, and the field {given.field!r} was asked for",
             remedy="put a line with the names of the columns at its beginning, or leave the field out",
         )
     return _plain_list(source)
@@ -173,19 +178,54 @@ def _plain_list(source: Source) -> Iterator[str]:
         source.close()
 
 
-def _table(listed: SuppressionList, kind: str, recipient_field: str | None) -> Iterator[str]:
-    with open_records(listed.file, format=kind) as reader:
+def _table(given: SuppressionList, kind: str | None, recipient_field: str | None) -> Iterator[str]:
+    with open_records(given.file, format=kind, encoding=given.encoding, sheet=given.sheet) as reader:
         column: str | None = None
         names: tuple[str, ...] = ()
         while rows := reader.read(_BLOCK):
             for row in rows:
-                place = f"{listed.file}:{row.line}"
+                place = f"{given.file}:{row.line}"
                 if isinstance(row, BadRecord):
                     raise UsageError(f"{place}: {row.reason}", remedy=_REMEDY)
                 if column is None or (column not in row.fields and tuple(row.fields) != names):
                     names = tuple(row.fields)
-                    column = address_column(names, wanted=listed.field, preferred=recipient_field, place=place)
+                    column = _column(names, wanted=given.field, preferred=recipient_field, place=place)
                 yield from _cell(row, column, place)
+
+
+def _column(names: tuple[str, ...], *, wanted: str | None, preferred: str | None, place: str) -> str:
+    """The column that holds the addresses.
+
+    Args:
+        names: The columns.
+        wanted: The one that was asked for, or None.
+        preferred: The one that is taken if it is there: the campaign's ``recipient_field``; or None.
+        place: File and line, for errors.
+
+    Raises:
+        UsageError: It is not there; or none fits, or several do.
+    """
+    if wanted is not None:
+        if (found := _called(wanted, names)) is None:
+            raise UsageError(f"{place}: there is no column {wanted!r}", remedy=f"the columns are {listed(names)}")
+        return found
+    if preferred is not None and (found := _called(preferred, names)) is not None:
+        return found
+    try:
+        return find_address_column(names)
+    except RecordError as error:
+        several = isinstance(error, AmbiguousColumnsError)
+        what = "more than one column for addresses" if several else "no column for addresses"
+        raise UsageError(
+            f"{place}: there is {what}",
+            remedy=f'name it: {{ file = "…", field = "…" }}; the columns are {listed(names)}',
+        ) from None
+
+
+def _called(wanted: str, names: tuple[str, ...]) -> str | None:
+    """The name that is wanted, by its exact spelling or else without regard to case; None if there is none."""
+    same = [name for name in names if name.casefold() == wanted.casefold()]
+    return wanted if wanted in names else next(iter(same), None)
 
 
 def _cell(row: Record, column: str, place: str) -> list[str]:
@@ -203,6 +243,11 @@ def _parsed(text: str, place: str) -> list[str]:
         return entries(text)
     except RecordError as error:
         raise UsageError(f"{place}: {error.message}", remedy=_REMEDY) from None
+
+
+def _fed_back(file: Path) -> Iterator[str]:
+    """Whom a feedback log suppresses."""
+    return (address for address, _ in suppressed(feedback_lines(file)))
 
 
 def _hard_bounces(file: Path) -> Iterator[str]:

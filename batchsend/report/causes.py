@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from batchsend.outcome import Outcome
+from batchsend.delivery.replies import advice, judge_said
+from batchsend.outcome import Outcome, Stage
+from batchsend.verdict import Reason, Verdict
 
 if TYPE_CHECKING:
     from batchsend.report.kinds import Kind
@@ -45,6 +46,20 @@ MAILBOX_FULL: Final = Cause(
     "The recipient has no room at present. Try again in a few days, and take off the list who is still full after "
     "some campaigns: nobody reads there.",
 )
+MAILBOX_MOVED: Final = Cause(
+    "Mailbox moved",
+    "The recipient has another address now, which the replies below may name. Correct the address, or take it off the "
+    "list.",
+)
+MAILBOX_UNAVAILABLE: Final = Cause(
+    "Mailbox not reached",
+    "These mailboxes could not be reached or looked up for now; nothing says that the addresses are wrong. Go on later "
+    "with `batchsend resume`.",
+)
+BAD_ADDRESS: Final = Cause(
+    "Not taken as an address",
+    "The server does not take these as addresses. Look for typing errors.",
+)
 TOO_LARGE: Final = Cause(
     "Message too large",
     "This server does not take messages of this size. Link to attachments instead of sending them, and make images "
@@ -80,6 +95,20 @@ THROTTLED: Final = Cause(
     "The server asked for a slower pace. Set `rate` in `[delivery]` to what it allows, and go on with `batchsend "
     "resume`.",
 )
+RECIPIENT_RATE: Final = Cause(
+    "Too much mail for one recipient",
+    "These recipients get too much mail at present, whoever sends it. Go on later with `batchsend resume`.",
+)
+QUOTA: Final = Cause(
+    "Sending limit reached",
+    "The relay takes so many messages in an hour, a day or a month, and no more. Go on with `batchsend resume` when "
+    "that is over, or ask for a larger limit.",
+)
+SESSION_FULL: Final = Cause(
+    "Too many messages in a session",
+    "Nothing is wrong with these messages: go on with `batchsend resume`, and set `max_messages` to what the server "
+    "allows.",
+)
 TOO_MANY_CONNECTIONS: Final = Cause(
     "Too many connections",
     "The server allows fewer sessions at once. Lower `max_connections` in `[delivery]`, and go on with `batchsend "
@@ -95,6 +124,10 @@ CREDENTIALS: Final = Cause(
     "The server wants another user name or password, or any at all. Check `username` and `password` in `[server]`, "
     "and that the account may send.",
 )
+ACCOUNT: Final = Cause("Account at the relay", advice(Verdict.RELAY, Reason.ACCOUNT))
+RELAYING: Final = Cause("Relaying refused", advice(Verdict.RELAY, Reason.RELAYING))
+ENCRYPTION: Final = Cause("TLS wanted", advice(Verdict.RELAY, Reason.ENCRYPTION))
+HELLO: Final = Cause("Host name refused", advice(Verdict.RELAY, Reason.HELLO))
 PROTOCOL: Final = Cause(
     "Not supported by the server",
     "The server cannot take this message or this address as it is, such as one that is not in ASCII. The replies "
@@ -133,63 +166,40 @@ OTHER_DEFERRAL: Final = Cause(
     "more.",
 )
 
+_NOT_BY_REPLY: Final = frozenset({Outcome.IN_DOUBT, Outcome.INVALID, Outcome.SUPPRESSED})
+_STAGES: Final = frozenset(Stage)
+
 _BY_REASON: Final = {
-    "throttled": THROTTLED,
-    "too many connections": TOO_MANY_CONNECTIONS,
-    "credentials": CREDENTIALS,
+    Reason.UNKNOWN_MAILBOX: UNKNOWN_MAILBOX,
+    Reason.MAILBOX_DISABLED: MAILBOX_DISABLED,
+    Reason.MAILBOX_FULL: MAILBOX_FULL,
+    Reason.MAILBOX_MOVED: MAILBOX_MOVED,
+    Reason.MAILBOX_UNAVAILABLE: MAILBOX_UNAVAILABLE,
+    Reason.UNKNOWN_DOMAIN: UNKNOWN_DOMAIN,
+    Reason.NO_MAIL_DOMAIN: UNKNOWN_DOMAIN,
+    Reason.BAD_ADDRESS: BAD_ADDRESS,
+    Reason.GREYLISTED: GREYLISTED,
+    Reason.RECIPIENT_RATE: RECIPIENT_RATE,
+    Reason.QUOTA: QUOTA,
+    Reason.PACE: THROTTLED,
+    Reason.CONNECTIONS: TOO_MANY_CONNECTIONS,
+    Reason.SESSION_FULL: SESSION_FULL,
+    Reason.TOO_LARGE: TOO_LARGE,
+    Reason.CONTENT: CONTENT,
+    Reason.AUTHENTICATION: AUTHENTICATION,
+    Reason.POLICY: POLICY,
+    Reason.BLOCKED: REPUTATION,
+    Reason.ACCOUNT: ACCOUNT,
+    Reason.RELAYING: RELAYING,
+    Reason.CREDENTIALS: CREDENTIALS,
+    Reason.ENCRYPTION: ENCRYPTION,
+    Reason.HELLO: HELLO,
+    Reason.SENDER: SENDER,
+    Reason.NETWORK: TROUBLE,
+    Reason.SYSTEM: TROUBLE,
+    Reason.PROTOCOL: PROTOCOL,
 }
-
-# What servers say tells more than the enhanced code, which many set to x.7.1 or x.0.0 whatever it is. The order counts.
-_BY_WORDS: Final = (
-    (re.compile(r"gr[ea]y.?list", re.IGNORECASE), GREYLISTED),
-    (re.compile(r"\b(?:dkim|dmarc|spf)\b|sender (?:id|authentication)|unauthenticated", re.IGNORECASE), AUTHENTICATION),
-    (
-        re.compile(r"block(?:ed|.?list)|black.?list|deny.?list|\b(?:dn|r)bl\b|reputation|spamhaus", re.IGNORECASE),
-        REPUTATION,
-    ),
-    (re.compile(r"\b(?:spam|virus|malware|phish\w*|junk|infected|unsolicited)\b", re.IGNORECASE), CONTENT),
-    (
-        re.compile(
-            r"(?:user|mailbox|recipient|account|address)\S* (?:is |was )?(?:unknown|not (?:found|exist|known)|"
-            r"unavailable|does not exist|doesn't exist|invalid)|"
-            r"(?:unknown|no such|invalid) (?:local )?(?:user|mailbox|recipient|account|address|person)",
-            re.IGNORECASE,
-        ),
-        UNKNOWN_MAILBOX,
-    ),
-    (
-        re.compile(r"quota|mailbox (?:is )?full|insufficient (?:system )?storage|out of space", re.IGNORECASE),
-        MAILBOX_FULL,
-    ),
-    (re.compile(r"too (?:large|big)|size (?:limit|exceed)|exceeds? .{0,40}size", re.IGNORECASE), TOO_LARGE),
-)
-
-# RFC 3463 §3 and the IANA registry of its codes: subject and detail, or else the subject.
-_BY_ENHANCED: Final = {
-    "1.1": UNKNOWN_MAILBOX,
-    "1.2": UNKNOWN_DOMAIN,
-    "1.3": UNKNOWN_MAILBOX,
-    "1.6": UNKNOWN_MAILBOX,
-    "1.7": SENDER,
-    "1.8": SENDER,
-    "1.9": SENDER,
-    "1.10": UNKNOWN_DOMAIN,
-    "1": UNKNOWN_MAILBOX,
-    "2.1": MAILBOX_DISABLED,
-    "2.2": MAILBOX_FULL,
-    "2.3": TOO_LARGE,
-    "2": MAILBOX_DISABLED,
-    "3.4": TOO_LARGE,
-    "3": TROUBLE,
-    "4": TROUBLE,
-    "5": PROTOCOL,
-    "6": PROTOCOL,
-    "7.8": CREDENTIALS,
-    **{f"7.{detail}": AUTHENTICATION for detail in (20, 21, 22, 23, 24, 26, 29)},
-    "7.27": SENDER,
-    "7.28": THROTTLED,
-    "7": POLICY,
-}
+"""What replies are understood to mean is said in `Reason`; a report only says it to people."""
 
 _WITHOUT_CODE: Final = {
     Outcome.IN_DOUBT: IN_DOUBT,
@@ -200,21 +210,11 @@ _WITHOUT_CODE: Final = {
 
 
 def cause_of(kind: Kind) -> Cause:
-    """Why outcomes of this kind were not accepted: by our reason, the server's words, its codes, in this order."""
-    if kind.code is None or kind.outcome in (Outcome.IN_DOUBT, Outcome.INVALID, Outcome.SUPPRESSED):
+    """Why outcomes of this kind were not accepted: what delivery makes of the reply, or what our reason says."""
+    if kind.code is None or kind.outcome in _NOT_BY_REPLY:
         return _WITHOUT_CODE.get(kind.outcome, OTHER_REFUSAL)
-    if kind.reason in _BY_REASON:
-        return _BY_REASON[kind.reason]
-    # A mailbox that is known to be unknown stays so, whatever page or list the reply mentions.
-    enhanced = (kind.enhanced or "").partition(".")[2]
-    if enhanced not in ("1.1", "1.2", "1.10", "2.2"):
-        for words, cause in _BY_WORDS:
-            if words.search(kind.text):
-                return cause
-    found = _BY_ENHANCED.get(enhanced) or _BY_ENHANCED.get(enhanced.partition(".")[0])
-    # A mailbox that is unknown or closed for now is one that the server could not look up.
-    if found is not None and not (kind.outcome is Outcome.DEFERRED and found in (UNKNOWN_MAILBOX, MAILBOX_DISABLED)):
-        return found
-    if kind.code == 552:
-        return MAILBOX_FULL
+    said = " ".join(part for part in (kind.enhanced, kind.example or kind.text) if part)
+    found = judge_said(Stage(kind.stage) if kind.stage in _STAGES else None, kind.code, said)
+    if found.reason is not None:
+        return _BY_REASON[found.reason]
     return OTHER_DEFERRAL if kind.outcome is Outcome.DEFERRED else OTHER_REFUSAL

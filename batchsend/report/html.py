@@ -28,6 +28,7 @@ _LIMITS: Final = {
     "max_messages": "it ends a session after {} messages",
     "max_connections": "it takes {} sessions at once",
     "rate": "it takes {} messages a second",
+    "quota": "it speaks of its quota after {} messages",
 }
 
 

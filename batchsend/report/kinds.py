@@ -33,6 +33,7 @@ class Kind:
         reason: Our reason where the server replied; what it is without a reply is in ``text``.
         text: What was said, with ids and addresses cut out (see `wording`).
         example: The first that was said, as it was said.
+        stage: Where in the dialogue that was, or None.
     """
 
     outcome: Outcome
@@ -41,6 +42,7 @@ class Kind:
     reason: str | None
     text: str
     example: str = field(compare=False, default="")
+    stage: str | None = field(compare=False, default=None)
 
     def said(self, *, times: int) -> str:
         """Codes and text on one line, safe to show; what was said once is shown as it was said."""
@@ -63,7 +65,7 @@ def kind_of(result: DeliveryResult) -> Kind:
     code, enhanced, reason = result.code, result.enhanced, result.reason
     example = text_of(code, enhanced, result.reply, reason)
     reason = None if code is None else reason
-    return Kind(result.status, code, enhanced, reason, _wording(code, example), example)
+    return Kind(result.status, code, enhanced, reason, _wording(code, example), example, result.stage)
 
 
 class Kinds:
@@ -78,7 +80,7 @@ class Kinds:
         code, enhanced, reason = line.code, line.enhanced, line.reason
         example = text_of(code, enhanced, line.reply, reason)
         key = line.status, code, enhanced, reason if code else None, _wording(code, example)
-        return self._numbers.get(key) or self._new(key, example)
+        return self._numbers.get(key) or self._new(key, example, line.stage)
 
     def __getitem__(self, number: int) -> Kind:
         return self._kinds[number - 1]
@@ -86,12 +88,12 @@ class Kinds:
     def __len__(self) -> int:
         return len(self._kinds)
 
-    def _new(self, key: _Key, example: str) -> int:
+    def _new(self, key: _Key, example: str, stage: str | None) -> int:
         if len(self._kinds) >= MOST:
-            key, example = (*key[:2], None, None, OTHER), ""
+            key, example, stage = (*key[:2], None, None, OTHER), "", None
         if key not in self._numbers:
             status, code, enhanced, reason, text = key
-            self._kinds.append(Kind(Outcome(status or ""), code, enhanced, reason, text, example))
+            self._kinds.append(Kind(Outcome(status or ""), code, enhanced, reason, text, example, stage))
             self._numbers[key] = len(self._kinds)
         return self._numbers[key]
 

@@ -24,6 +24,7 @@ class Line(LogLine, gc=False):
     """A line of a results log, as far as a report tells of it; the fields are those of the log."""
 
     recipient: str | None = None
+    stage: str | None = None
     code: Annotated[int, msgspec.Meta(ge=200, le=599)] | None = None
     enhanced: str | None = None
     reply: str | None = None
@@ -37,7 +38,6 @@ class Line(LogLine, gc=False):
 class WholeLine(Line, gc=False):
     """A line of a results log with all its fields."""
 
-    stage: str | None = None
     message_id: str | None = None
     line: _Number | None = None
 

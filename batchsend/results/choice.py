@@ -1,4 +1,4 @@
-"""Which records of a results log are meant: by outcome, by reply code, by enhanced code."""
+"""Which records of a results log are meant: by outcome, by reason, by reply code, by enhanced code."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from typing import Final
 from batchsend.errors import UsageError
 from batchsend.outcome import Outcome
 from batchsend.results.format import OutcomeLine  # noqa: TC001 - public: its hints are resolved at run time
+from batchsend.verdict import Reason
 
+_REASONS: Final = frozenset(Reason)
 _CODE: Final = re.compile(r"[45][0-9]{2}", re.ASCII)
 _ENHANCED: Final = re.compile(r"[45](?:\.[0-9]{1,3}){1,2}", re.ASCII)
 
 
 class Choice:
-    """Outcomes and codes.
+    """Outcomes, reasons and codes.
 
     Args:
-        wanted: Outcomes, reply codes (``550``), and enhanced codes whole (``5.7.1``) or by their beginning (``5.7``).
+        wanted: Outcomes, reasons that a refusal was understood by (``sender``), reply codes (``550``), and enhanced
+            codes whole (``5.7.1``) or by their beginning (``5.7``).
         option: What they were given by, for errors.
         always: Outcomes that are meant in any case.
         never: Outcomes that cannot be asked for.
@@ -42,6 +45,7 @@ class Choice:
         allowed = [outcome.value for outcome in Outcome if outcome not in never]
         self._codes: set[int] = set()
         self._enhanced: list[str] = []
+        self._reasons: set[str] = set()
         for word in wanted:
             if word in allowed:
                 statuses.add(Outcome(word))
@@ -49,21 +53,24 @@ class Choice:
                 self._codes.add(int(word))
             elif _ENHANCED.fullmatch(word):
                 self._enhanced.append(word)
+            elif word in _REASONS:
+                self._reasons.add(word)
             else:
                 raise UsageError(
                     f"{option} {word}: there is no such outcome or code",
-                    remedy=f"expected {', '.join(allowed)}, a reply code such as 550, or an enhanced one such as 5.7",
+                    remedy=f"expected {', '.join(allowed)}, a reason such as sender, a reply code such as 550, or an "
+                    "enhanced one such as 5.7",
                 )
         self.statuses = frozenset(statuses)
 
     @property
     def asks_for_codes(self) -> bool:
         """Whether the outcomes alone do not say which records are wanted."""
-        return bool(self._codes or self._enhanced)
+        return bool(self._codes or self._enhanced or self._reasons)
 
     def has_code(self, line: OutcomeLine) -> bool:
-        """Whether a line's codes are among those that are wanted."""
-        if line.code in self._codes:
+        """Whether a line's codes or its reason are among those that are wanted."""
+        if line.code in self._codes or line.reason in self._reasons:
             return True
         enhanced = line.enhanced
         return enhanced is not None and any(

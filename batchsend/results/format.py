@@ -99,11 +99,13 @@ class OutcomeLine(LogLine, gc=False):
         attempt: The number of the attempt; 0 where it was not offered.
         code: The server's reply code, or None.
         enhanced: The enhanced status code, or None.
+        reason: Why it was not accepted, or None.
     """
 
     attempt: Annotated[int, msgspec.Meta(ge=0)] = 0
     code: int | None = None
     enhanced: str | None = None
+    reason: str | None = None
 
 
 class AddressedLine(LogLine, gc=False):

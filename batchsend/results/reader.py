@@ -24,6 +24,7 @@ class RunAccount:
         run: The run line of the last run in it.
         begun: Where in the file that line begins.
         ended: The last run came to its end and said so.
+        learned: What its server had shown it allows, where it said so.
         tally: Where each record stands.
         size: The octets of the whole lines: what comes after is a torn line.
         torn: The octets of a torn last line.
@@ -35,6 +36,7 @@ class RunAccount:
     run: Run
     begun: int
     ended: bool
+    learned: dict[str, float]
     tally: Tally
     size: int
     torn: int
@@ -88,7 +90,7 @@ def read_account(
         if since is not None and uncovered is None and block.offset + len(block.octets) > since:
             uncovered = _first_uncovered(block, since, covered)
     return RunAccount(
-        runs.last.as_run(), runs.begun, runs.ended, tally, reader.size, reader.torn(), outcomes, uncovered
+        runs.last.as_run(), runs.begun, runs.ended, runs.learned, tally, reader.size, reader.torn(), outcomes, uncovered
     )
 
 
@@ -99,6 +101,7 @@ class _Runs:
         last: The latest one that says when its run began.
         begun: Where in the file it begins.
         ended: Its run has an end, too.
+        learned: What that end says the server allows.
     """
 
     last: RunLine
@@ -106,6 +109,7 @@ class _Runs:
     def __init__(self, path: Path) -> None:
         self.begun = 0
         self.ended = False
+        self.learned: dict[str, float] = {}
         self._path = path
         self._id: str | None = None
 
@@ -126,6 +130,7 @@ class _Runs:
                 )
             self._id = run.id
             self.ended = run.started is None
+            self.learned = run.learned
             if not self.ended:
                 self.last, self.begun = run, block.offset_of(place)
 

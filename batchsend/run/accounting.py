@@ -8,19 +8,21 @@ A record that was read is in exactly one of these places:
 - *settled*: its outcome is in the log, and nothing more is done with it.
 
 What an older attempt is found out to have been never changes a record that has gone on to a later one, with one
-exception: a record that may have been delivered is not offered again, wherever it is.
+exception: a record that may have been delivered is not offered again, wherever it is. So where the later attempt was
+refused, the record is in doubt; where it was accepted, it is accepted, and may have been delivered twice.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
+from array import array
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from batchsend.delivery.signal import Signal
 from batchsend.errors import RunError
 from batchsend.outcome import DeliveryResult, Outcome
+from batchsend.results.tally import CODES, OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,26 +38,42 @@ if TYPE_CHECKING:
 # Looking for the deferred records means reading the recipients file again: at most a twentieth of the time goes there.
 _SHARE: Final = 20
 _LEAST_PAUSE: Final = 1.0
+# In the words of `LatestAttempts`: the lowest three bits are the outcome.
+_STATUSES: Final = 8
+_MOST_ATTEMPTS: Final = 8191
 # Python 3.11 takes 0.1 µs to look a member up in its enumeration.
+_ACCEPTED: Final = Outcome.ACCEPTED
 _DEFERRED: Final = Outcome.DEFERRED
 _IN_DOUBT: Final = Outcome.IN_DOUBT
 
 
 class LatestAttempts:
-    """The highest attempt of each record that was settled more than once in this run; an octet a record."""
+    """The newest attempt of each record that was offered more than once in this run, and what came of it.
+
+    Two octets for each record up to the last one of these.
+
+    Attributes:
+        used: There is such a record: whether there is need to ask for one.
+    """
 
     def __init__(self) -> None:
-        self._attempts = bytearray()
+        self.used = False
+        self._words: array[int] = array("H")
 
-    def note(self, record: int, attempt: int) -> None:
-        """A record was settled by this attempt of the run, from 1."""
-        if record >= len(self._attempts):
-            self._attempts.extend(bytes(record * 5 // 4 + 1024 - len(self._attempts)))
-        self._attempts[record] = min(attempt, 255)
+    def note(self, record: int, attempt: int, status: Outcome | None = None) -> None:
+        """A record was settled by this attempt of the run, from 1; without a status it is only offered again."""
+        self.used = True
+        if record >= len(self._words):
+            self._words.frombytes(bytes(2 * (record * 5 // 4 + 1024 - len(self._words))))
+        self._words[record] = min(attempt, _MOST_ATTEMPTS) * _STATUSES + (CODES[status] if status is not None else 0)
 
     def __getitem__(self, record: int) -> int:
-        """The attempt that counts; 0 where it was settled once at most."""
-        return self._attempts[record] if record < len(self._attempts) else 0
+        """The attempt that counts; 0 where it was offered once at most."""
+        return self._words[record] // _STATUSES if record < len(self._words) else 0
+
+    def status(self, record: int) -> Outcome | None:
+        """What came of that attempt; None where nothing has yet, or it was offered once at most."""
+        return OUTCOMES[self._words[record] % _STATUSES] if record < len(self._words) else None
 
 
 class Accounting:
@@ -155,18 +173,21 @@ class Accounting:
             self._write(result)
         else:
             self._ledger.withdraw(submission.record, submission.attempt)
+            self._latest.note(submission.record, self._attempt_of_this_run(submission.record, submission.attempt))
 
     def settle(self, submission: Submission, result: DeliveryResult) -> None:
         """A record has its outcome."""
         del submission
         self._out -= 1
-        attempt = self._attempt_of_this_run(result.record, result.attempt)
+        attempt = result.attempt if self._tally is None else self._attempt_of_this_run(result.record, result.attempt)
         if attempt <= 1:
-            self._touch(result.record)
+            if self._tally is not None:
+                self._touch(result.record)
         else:
-            self._latest.note(result.record, attempt)
             self._summary.waiting -= 1
-        again = result.status is _DEFERRED and self._waiting.add(result.record, max(attempt, 1), time.monotonic())
+        if attempt > 1 or (self._latest.used and self._latest[result.record]):
+            self._latest.note(result.record, attempt, result.status)
+        again = result.status is _DEFERRED and self._waiting.add(result.record, max(attempt, 1), self._loop.time())
         if again:
             self._summary.waiting += 1
         else:
@@ -192,14 +213,28 @@ class Accounting:
             self._summary.count(result)
             self._changed.notify()
         elif earlier is None or self._latest[record] > self._attempt_of_this_run(record, result.attempt):
-            if in_doubt:
-                self._notice(f"record {record:,} may have been delivered by an earlier attempt, too: {result.reason}")
-            return
+            if not in_doubt or not self._is_in_doubt_after_all(result):
+                return
         else:
             self._summary.count(result, earlier)
+            if newest := self._latest[record]:
+                self._latest.note(record, newest, result.status)
         if in_doubt:
             self._in_doubt.add(record)
+            # The line speaks of the newest attempt, for that is what all of them together came to.
+            result.attempt += max(0, self._latest[record] - self._attempt_of_this_run(record, result.attempt))
         self._write(result)
+
+    def _is_in_doubt_after_all(self, result: DeliveryResult) -> bool:
+        """Whether a record is in doubt for an earlier attempt's sake; not if the one that counts was accepted."""
+        record = result.record
+        later = self._latest.status(record)
+        if later is _ACCEPTED or later is None:
+            self._notice(f"record {record:,} may have been delivered by an earlier attempt, too: {result.reason}")
+            return False
+        self._summary.counts[later] -= 1
+        self._summary.count(result)
+        return True
 
     # --- what the producer says ---------------------------------------------------------------------------------------
 
@@ -228,7 +263,7 @@ class Accounting:
 
     def due(self) -> dict[int, int]:
         """The records to be offered again now, with the numbers of their attempts."""
-        now = time.monotonic()
+        now = self._loop.time()
         first = self._waiting.next_due()
         if first is None or first > now or self._next_pass > now:
             return {}
@@ -247,11 +282,11 @@ class Accounting:
             first = self._waiting.next_due()
             if first is None and not self._out:
                 return None
-            await self._changed.wait(None if first is None else max(first, self._next_pass) - time.monotonic())
+            await self._changed.wait(None if first is None else max(first, self._next_pass) - self._loop.time())
 
     def pause_between_passes(self, seconds: float) -> None:
         """Another pass through the recipients file took so long: the next one waits in proportion."""
-        self._next_pass = time.monotonic() + max(_LEAST_PAUSE, _SHARE * seconds)
+        self._next_pass = self._loop.time() + max(_LEAST_PAUSE, _SHARE * seconds)
 
     # --- its own ------------------------------------------------------------------------------------------------------
 

@@ -21,9 +21,12 @@ from batchsend.delivery.pool import Pool
 from batchsend.errors import RunError
 from batchsend.loop import run
 from batchsend.message import Composer, Submission, Suppression
+from batchsend.message.condition import Condition
+from batchsend.message.verp import Verp, make_key
 from batchsend.outcome import Outcome
-from batchsend.recipients import open_records
+from batchsend.recipients import RecordReader, open_recipients
 from batchsend.recipients.addressees import Addressees
+from batchsend.recipients.admission import Admission, missing_fields, remember, require_address, taken_column
 from batchsend.recipients.exclusion import Exclusion
 from batchsend.recipients.fingerprint import FileWatch, describe, require_continued
 from batchsend.recipients.selection import select
@@ -43,7 +46,7 @@ from batchsend.version import __version__
 if TYPE_CHECKING:
     import ssl
     from collections import Counter
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from batchsend.delivery.statistics import PoolStatistics
     from batchsend.outcome import DeliveryResult
@@ -109,10 +112,11 @@ class Batch:
         self._recipients = (
             None
             if resumption is None
-            else require_continued(resumption.account.run.recipients, campaign.recipients, resumption.path)
+            else require_continued(
+                resumption.account.run.recipients, campaign.recipients, resumption.path, encoding=campaign.encoding
+            )
         )
         self._watch: FileWatch | None = None
-        self._first: Producer | None = None
         self._overrides = overrides
         self._selection = select(campaign.recipients, only)
         self._durable = campaign.delivery.durability == "power"
@@ -129,12 +133,15 @@ class Batch:
             directory=campaign.directory,
             batch_id=self.id,
             recipient_field=campaign.recipient_field,
+            verp=self._verp(),
         )
         self._suppression = Suppression.read(campaign.delivery.suppress, recipient_field=campaign.recipient_field)
         excluded = campaign.delivery.exclude
         self._exclusion = Exclusion(excluded, campaign.results.parent) if excluded else None
-        self._reader = open_records(campaign.recipients)
+        self._where = None if campaign.where is None else Condition(campaign.where)
+        self._reader = self._open()
         self._addressees = None if campaign.delivery.duplicates == "send" else Addressees(campaign.results.parent)
+        self._admission = self._admit()
         self._pool: Pool | None = None
         self._dispatch: Accounting | None = None
 
@@ -192,7 +199,7 @@ class Batch:
         log.info("run %s of %s begins: results in %s", self.id, self.campaign.path, self.campaign.results)
         for caution in server_warnings(self.campaign.servers):
             self._notice(caution)
-        self._say_who_is_suppressed()
+        self._say_who()
         try:
             with self._reader, self._closing(), self._ledger(await self._run_line()) as ledger:
                 disk = GroupSync(ledger) if self._durable else None
@@ -200,7 +207,13 @@ class Batch:
                     ledger, self.summary, self._retries(), self._resumption, disk, notice=self._notice
                 )
                 await self._write_what_was_in_flight(ledger)
-                self._pool = pool = Pool(self._connectors, self.campaign.delivery, dispatch, notice=self._notice)
+                self._pool = pool = Pool(
+                    self._connectors,
+                    self.campaign.delivery,
+                    dispatch,
+                    notice=self._notice,
+                    learned={} if self._resumption is None else self._resumption.account.learned,
+                )
                 dispatch.on_failure = pool.stop
                 if disk is not None:
                     disk.on_failure = pool.stop
@@ -237,20 +250,22 @@ class Batch:
         """
         began = time.monotonic()
         self.summary.results = None
-        self._say_who_is_suppressed()
+        self._say_who()
 
         async def count(batch: list[Submission]) -> None:
             self.summary.ready += len(batch)
             await anyio.lowlevel.checkpoint()  # where Ctrl-C is heeded
 
         with self._reader, self._closing():
-            await self._first_pass(self.summary.count).run(count)
+            await self._first_pass(self.summary.count, count)
         self.summary.elapsed = time.monotonic() - began
         return self.summary
 
-    def _say_who_is_suppressed(self) -> None:
+    def _say_who(self) -> None:
         for _, count, note in self._suppression.notes():
             self._notice(note if count else f"warning: {note}")
+        if (column := taken_column(self._reader, self.campaign.recipient_field)) is not None:
+            self._notice(f"addresses are taken from the column {column!r}")
 
     @contextmanager
     def _closing(self) -> Iterator[None]:
@@ -262,6 +277,13 @@ class Batch:
                 for notice in stack.enter_context(self._exclusion).notices:
                     self._notice(notice)
             yield
+
+    def _verp(self) -> Verp:
+        """What signs return paths; where the campaign has such a one, its key is made before anything is sent."""
+        verp = Verp(self.id, partial(make_key, self.campaign.results))
+        if "batch.verp" in (self.campaign.message.return_path or ""):
+            verp.prepare()
+        return verp
 
     def _ledger(self, line: Run) -> Ledger:
         delivery = self.campaign.delivery
@@ -287,26 +309,75 @@ class Batch:
             return RetryQueue(max_attempts=1, pause=delivery.retry_after)
         return RetryQueue(max_attempts=delivery.max_attempts, pause=delivery.retry_after)
 
-    def _first_pass(self, report: Callable[[DeliveryResult], None]) -> Producer:
-        producer = partial(
-            Producer,
-            self._reader,
-            self._composer,
-            self._suppression,
-            report=report,
-            limit=self._limit,
-            addressees=self._addressees,
-            exclusion=self._exclusion,
-        )
+    def _open(self) -> RecordReader:
+        """The recipients file, of which it is certain that not all of its records are invalid for one reason.
+
+        Raises:
+            UsageError: Nothing in it can be an address, or a template uses a field that none of them has.
+        """
+        reader = open_recipients(self.campaign)
+        uses = [self._composer.field_use, *([] if self._where is None else [self._where.use])]
+        try:
+            require_address(reader, self.campaign.recipient_field)
+            for use in uses:
+                for error in missing_fields(reader, use.needed, use.always):
+                    raise error
+        except BaseException:
+            reader.close()
+            raise
+        return reader
+
+    def _admit(self) -> Admission:
+        """What says which records of the first pass are offered."""
+        next_attempt: Callable[[int], int] | None
         past, selection = self._resumption, self._selection
         if past is None:
-            return producer(next_attempt=None if selection is None else selection.first_attempt)
-        if selection is None:
-            return producer(next_attempt=past.next_attempt, was_offered=past.was_offered)
-        return producer(
-            next_attempt=lambda record: past.next_attempt(record) if record in selection else 0,
-            was_offered=past.was_offered,
+            next_attempt = None if selection is None else selection.first_attempt
+        elif selection is None:
+            next_attempt = past.next_attempt
+        else:
+
+            def next_attempt(record: int) -> int:
+                return past.next_attempt(record) if record in selection else 0
+
+        return Admission(
+            self._suppression,
+            exclusion=self._exclusion,
+            addressees=self._addressees,
+            where=self._where,
+            next_attempt=next_attempt,
+            limit=self._limit,
         )
+
+    async def _first_pass(
+        self, report: Callable[[DeliveryResult], None], hand_over: Callable[[list[Submission]], Awaitable[None]]
+    ) -> None:
+        """Offer every record that is wanted once.
+
+        Raises:
+            RunError: The recipients file cannot be read further.
+        """
+        await self._remember()
+        try:
+            await Producer(self._reader, self._composer, self._admission, report=report).run(hand_over)
+        finally:
+            if self._where is not None:
+                self.summary.passed_over = self._admission.passed_over
+
+    async def _remember(self) -> None:
+        """Take down whom the earlier run has written to, where nobody is to be written to twice."""
+        past, addressees, admission = self._resumption, self._addressees, self._admission
+        if past is None or addressees is None:
+            return
+
+        def is_written_to(record: int) -> bool:
+            return past.was_offered(record) and not admission.attempt(record)
+
+        with open_recipients(self.campaign) as reader:
+            work = partial(
+                remember, reader, addressees, named=self._composer.named_recipient, is_written_to=is_written_to
+            )
+            await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
 
     async def _send(self, pool: Pool, dispatch: Accounting, ledger: Ledger, disk: GroupSync | None) -> None:
         """Run producer and pool side by side until the pool is done, and what syncs the account and looks after it."""
@@ -334,8 +405,7 @@ class Batch:
             tasks.cancel_scope.cancel()
         if (failure := failure or again.cut_short) is not None:
             raise failure
-        if self._first is not None:
-            self.summary.left = await anyio.to_thread.run_sync(self._first.count_left, MOST_LEFT)
+        self.summary.left = await anyio.to_thread.run_sync(self._admission.count_left, self._reader, MOST_LEFT)
 
     async def _produce(self, pool: Pool, dispatch: Accounting, again: SecondPass) -> None:
         """All records once, and the deferred ones again: while the first pass goes on, and after it."""
@@ -345,8 +415,7 @@ class Batch:
             if due := dispatch.due():
                 await again.run(due, pool, dispatch)
 
-        self._first = self._first_pass(dispatch.withheld)
-        await self._first.run(hand_over)
+        await self._first_pass(dispatch.withheld, hand_over)
         await again.look()
         while again.cut_short is None and (chosen := await dispatch.wait()) is not None:
             await again.run(chosen, pool, dispatch)
@@ -360,9 +429,7 @@ class Batch:
         past = self._resumption
         if past is None or not past.in_flight:
             return
-        results = await anyio.to_thread.run_sync(
-            recovery.outcomes, past.in_flight, self.campaign.recipients, self._composer
-        )
+        results = await anyio.to_thread.run_sync(recovery.outcomes, past.in_flight, self.campaign, self._composer)
         for result in results:
             ledger.append(result)
         ledger.flush()
@@ -381,7 +448,7 @@ class Batch:
         else:
             described = replace(await anyio.to_thread.run_sync(describe, recipients), only=self._only)
         if recipients != "-" and described.sha256 is not None:
-            self._watch = FileWatch(recipients, described)
+            self._watch = FileWatch(recipients, described, encoding=self.campaign.encoding)
         return Run(
             id=self.id,
             started=self._started,

@@ -11,7 +11,7 @@ from batchsend.delivery.sender import Sender
 from batchsend.errors import RecordError, UsageError
 from batchsend.message import Composer, Envelope, Submission
 from batchsend.message.proof import Proof
-from batchsend.recipients import BadRecord, open_records
+from batchsend.recipients import BadRecord, open_recipients
 from batchsend.recipients.addresses import forward_path
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def compose_proofs(campaign: Campaign, to: str, records: Sequence[int]) -> Proof
     )
     wanted = dict.fromkeys(sorted(records))
     submissions: list[Submission] = []
-    with open_records(campaign.recipients) as reader:
+    with open_recipients(campaign) as reader:
         while len(submissions) < len(wanted) and (rows := reader.read(_BLOCK)):
             for row in rows:
                 if row.number not in wanted:

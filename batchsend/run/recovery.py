@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from batchsend.errors import RecordError, UsageError
 from batchsend.outcome import DeliveryResult, Outcome, Stage
-from batchsend.recipients import BadRecord, Record, open_records
+from batchsend.recipients import BadRecord, Record, open_recipients
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
+    from batchsend.campaign import Campaign
     from batchsend.message import Composer
     from batchsend.results.journal import Entry
 
 _NAMED = 20
 
 
-def outcomes(entries: Iterable[Entry], recipients: Path | Literal["-"], composer: Composer) -> list[DeliveryResult]:
+def outcomes(entries: Iterable[Entry], campaign: Campaign, composer: Composer) -> list[DeliveryResult]:
     """An outcome for each entry, in the order of the records. Reads the recipients file as far as they go.
 
     Raises:
@@ -28,7 +28,7 @@ def outcomes(entries: Iterable[Entry], recipients: Path | Literal["-"], composer
     """
     left = {entry.record: entry for entry in entries}
     found: list[DeliveryResult] = []
-    with open_records(recipients) as reader:
+    with open_recipients(campaign) as reader:
         while left and (rows := reader.read(1000)):
             found += [_outcome(left.pop(row.number), row, composer) for row in rows if row.number in left]
     if left:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 
 from batchsend.errors import RunError, UsageError
-from batchsend.recipients import open_records
+from batchsend.recipients import open_recipients
+from batchsend.recipients.admission import Admission
 from batchsend.run.producer import Producer
 
 if TYPE_CHECKING:
@@ -83,16 +84,10 @@ class SecondPass:
             handing_over += time.monotonic() - found
 
         try:
-            with open_records(self._campaign.recipients) as reader:
-                producer = Producer(
-                    reader,
-                    self._composer,
-                    self._suppression,
-                    report=dispatch.withheld_again,
-                    next_attempt=lambda record: chosen.get(record, 0),
-                    last=max(chosen),
-                )
-                await producer.run(hand_over)
+            with open_recipients(self._campaign) as reader:
+                admission = Admission(self._suppression, next_attempt=lambda record: chosen.get(record, 0))
+                report = dispatch.withheld_again
+                await Producer(reader, self._composer, admission, report=report, last=max(chosen)).run(hand_over)
         except _ChangedWhileReadError:
             self._end(f"{reader.name} was written to while it was read")
         except (UsageError, RunError) as error:

@@ -31,6 +31,7 @@ class Summary:
         counts: Records by outcome.
         kinds: Refusals by what was said: code, enhanced code and reason, or the reason alone; where there is no reason,
             the server's text without ids and addresses.
+        passed_over: Records that ``where`` did not hold for; None where there is none.
         ready: Records that a rehearsal would have sent.
         waiting: Deferred records that wait for their next attempt.
         sessions: Sessions that were used.
@@ -44,6 +45,7 @@ class Summary:
     results: Path | None = None
     counts: Counter[Outcome] = field(default_factory=Counter)
     kinds: Counter[tuple[Outcome, str]] = field(default_factory=Counter)
+    passed_over: int | None = None
     ready: int = 0
     waiting: int = 0
     sessions: int = 0
@@ -124,6 +126,7 @@ class Summary:
             "stopped": self.stopped,
             "learned": self.learned,
             "left": self.left,
+            **({} if self.passed_over is None else {"passed_over": self.passed_over}),
         }
 
     def lines(self) -> Iterator[str]:
@@ -131,6 +134,8 @@ class Summary:
         sessions = f" over {self.sessions:,} session{'' if self.sessions == 1 else 's'}" if self.sessions else ""
         yield f"{self.records:,} records in {duration(self.elapsed)} ({self.rate:,.0f}/s){sessions}"
         yield "  " + " · ".join(f"{name} {count:,}" for name, count in self._named_counts())
+        if self.passed_over is not None:
+            yield f"  {self.passed_over:>7,} passed over: where does not hold for them"
         order = list(Outcome)
         kinds = [(kind[0], self._examples.get(kind, kind[1]), count) for kind, count in self.kinds.items()]
         kinds.sort(key=lambda kind: (-kind[2], order.index(kind[0]), kind[1]))

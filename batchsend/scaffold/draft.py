@@ -107,8 +107,8 @@ class Draft:
             relay=relay,
             recipients=recipients,
             sender=sender,
-            subject=f"Hello {_variable(name)}" if name else "Hello",
-            to=f"{_variable(name)} <{_variable(recipients.variable)}>" if name and recipients.variable else None,
+            subject=f"Hello {_shown(recipients, name)}" if name else "Hello",
+            to=f"{_shown(recipients, name)} <{_shown(recipients, recipients.address)}>" if name else None,
             body=_first_body(recipients),
         )
 
@@ -147,6 +147,8 @@ class Draft:
         ]
         if not self.recipients.is_found:
             top.append(Entry("recipient_field", self.recipients.address, "the column of addresses"))
+        if self.recipients.encoding is not None:
+            top.append(Entry("encoding", self.recipients.encoding, "of the recipients file"))
         message = [Entry("from", self.sender)]
         message += [Entry("to", self.to)] if self.to is not None else []
         message += [*self.more, Entry("subject", self.subject), *self.body.entries]
@@ -158,29 +160,30 @@ class Draft:
 
 
 def _way_out(recipients: Recipients) -> list[Entry]:
-    who = f"{recipients.variable} | urlencode" if recipients.variable else "batch.record"
-    url = f"<https://example.com/unsubscribe?who={_variable(who)}>"
+    who = f"{{{{ {recipients.variable(recipients.address)} | urlencode }}}}"
+    url = f"<https://example.com/unsubscribe?who={who}>"
     return [
         Entry("List-Unsubscribe", url, active=False),
         Entry("List-Unsubscribe-Post", "List-Unsubscribe=One-Click", "bulk mail needs both (RFC 8058)", active=False),
     ]
 
 
-def _variable(name: str) -> str:
-    return f"{{{{ {name} }}}}"
+def _shown(recipients: Recipients, column: str) -> str:
+    """The template mark that shows a column."""
+    return f"{{{{ {recipients.variable(column)} }}}}"
 
 
 def _first_body(recipients: Recipients) -> DraftBody:
     """A greeting, and the recipient's columns as examples of what a template can say."""
-    hello = f"Hello {_variable(recipients.name)}," if recipients.name else "Hello,"
+    hello = f"Hello {_shown(recipients, recipients.name)}," if recipients.name else "Hello,"
     known = [name for name in recipients.columns if name not in (recipients.name, recipients.address)]
     shown = known[:_SHOWN_COLUMNS]
     says = ["this is where your message goes."]
     text_items, html_items = "", ""
     if shown:
         says.append("What stands in the recipients file can be said in it:")
-        text_items = "\n" + "".join(f"  {name}: {_variable(name)}\n" for name in shown)
-        items = "".join(f"    <li>{html.escape(name)}: {_variable(name)}</li>\n" for name in shown)
+        text_items = "\n" + "".join(f"  {name}: {_shown(recipients, name)}\n" for name in shown)
+        items = "".join(f"    <li>{html.escape(name)}: {_shown(recipients, name)}</li>\n" for name in shown)
         html_items = f"  <ul>\n{items}  </ul>\n"
     return DraftBody(
         text=f"{hello}\n\n" + "".join(f"{sentence}\n" for sentence in says) + text_items,

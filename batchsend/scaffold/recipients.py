@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
-from batchsend.errors import UsageError
+from batchsend.errors import RecordError, UsageError
 from batchsend.recipients import Record, open_records
-from batchsend.recipients.record import RECIPIENT_FIELDS
+from batchsend.recipients.columns import (
+    RECIPIENT_FIELDS,
+    AmbiguousColumnsError,
+    find_address_column,
+    listed,
+    split_words,
+    variable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,9 +30,11 @@ olga@example.org,Ольга,Тверь
 _SAMPLE_NAME: Final = "recipients.csv"
 _LOOKED_AT: Final = 100  # records of a JSON Lines file; in CSV the header says it all
 
-_NAME_FIELDS: Final = ("name", "full_name", "fullname", "first_name", "firstname", "given_name")
-_VARIABLE: Final = re.compile(r"[^\W\d]\w*")
-_TAKEN: Final = frozenset({"batch", "true", "false", "none", "True", "False", "None", "and", "or", "not", "in", "is"})
+# What a recipient's name is called, by the words of a column; the first that there is.
+_NAME_WORDS: Final = (
+    *("name", "full name", "fullname", "display name", "first name", "firstname", "given name", "vorname", "prenom"),
+    *("customer name", "contact name", "nombre", "f name"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,29 +44,28 @@ class Recipients:
     Attributes:
         path: The file, as the campaign file names it.
         sample: Its content where it is to be written, or None for one that is there.
-        columns: Its columns that a template can name, the address among them.
-        others: Its other columns: a space or a hyphen in a name is none of a variable's.
+        columns: Its columns, the address among them.
         address: The column of addresses.
         is_found: Whether the composer finds the address by itself.
+        encoding: The encoding of the file, or None for UTF-8.
     """
 
     path: str
     sample: str | None = None
     columns: tuple[str, ...]
-    others: tuple[str, ...] = ()
     address: str
     is_found: bool = True
+    encoding: str | None = None
 
     @property
     def name(self) -> str | None:
         """The column that holds a recipient's name, or None."""
-        lower = {column.lower(): column for column in reversed(self.columns)}
-        return next((lower[name] for name in _NAME_FIELDS if name in lower), None)
+        by_words = {" ".join(split_words(column)): column for column in reversed(self.columns)}
+        return next((by_words[words] for words in _NAME_WORDS if words in by_words), None)
 
-    @property
-    def variable(self) -> str | None:
-        """The column of addresses where a template can name it, or None."""
-        return self.address if self.address in self.columns else None
+    def variable(self, column: str) -> str:
+        """How a template writes a column."""
+        return variable(column, self.columns)
 
     @classmethod
     def example(cls) -> Self:
@@ -66,36 +73,38 @@ class Recipients:
         return cls(path=_SAMPLE_NAME, sample=SAMPLE, columns=("email", "name", "city"), address="email")
 
     @classmethod
-    def read(cls, path: Path, directory: Path, *, address: str | None = None) -> Self:
+    def read(cls, path: Path, directory: Path, *, address: str | None = None, encoding: str | None = None) -> Self:
         """Look into a file.
 
         Args:
             path: The file.
             directory: The campaign's folder, to which the campaign file's paths are relative.
             address: The column of addresses; None to find it.
+            encoding: Its encoding, as `open_records` takes it.
 
         Raises:
             UsageError: It cannot be read, has no records, or none of its columns holds addresses.
         """
-        with open_records(path) as reader:
+        with open_records(path, encoding=encoding) as reader:
             rows = [row for row in reader.read(_LOOKED_AT) if isinstance(row, Record)]
             names = reader.fields or _common(rows)
-        lower = {name.lower(): name for name in reversed(names)}
-        found = next((lower[name] for name in RECIPIENT_FIELDS if name in lower), None)
+        found: str | None = None
+        try:
+            found = find_address_column(names)
+        except AmbiguousColumnsError as error:
+            if address is None:
+                raise UsageError(f"{path}: {error.message}", remedy="say which: --recipient-field NAME") from None
+        except RecordError:
+            pass  # Its content may say it.
         address = address or found or _looks_like_addresses(names, rows)
         if address is None:
             raise UsageError(
-                f"{path} has no column of addresses: it has {', '.join(names) or 'none'}",
-                remedy=f"call one {', '.join(RECIPIENT_FIELDS[:-1])} or {RECIPIENT_FIELDS[-1]}",
+                f"{path} has no column of addresses: it has {listed(names)}",
+                remedy="say which: --recipient-field NAME",
             )
-        columns = tuple(name for name in names if _VARIABLE.fullmatch(name) and name not in _TAKEN)
-        return cls(
-            path=relative(path, directory),
-            columns=columns,
-            others=tuple(name for name in names if name not in columns),
-            address=address,
-            is_found=found == address,
-        )
+        # What only its meaning tells is written down, so that it is seen.
+        is_found = found == address and address.lower() in RECIPIENT_FIELDS
+        return cls(path=relative(path, directory), columns=names, address=address, is_found=is_found, encoding=encoding)
 
 
 def relative(path: Path, directory: Path) -> str:

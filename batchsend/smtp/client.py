@@ -12,7 +12,9 @@ The rules that everything below keeps:
     awaited   taken                      means
     ========  =========================  ======================================================================
     MAIL      2yz, 4yz, 5yz              500, 502, 503 are out of place (no transaction was open), unless nothing that
-                                         was said before could be another's: some relays refuse us so
+                                         was said before could be another's, or the enhanced code is x.7.z, policy
+                                         (RFC 3463 §3.8), which is no answer to commands in disorder: some relays
+                                         refuse us so
     RCPT      2yz, 4yz, 5yz              2yz after a refused MAIL: out of place
     DATA      354, 4yz, 5yz              354 although MAIL or RCPT was refused: the lone dot is owed (RFC 2920 §3.1)
     content   2yz, 4yz, 5yz              2yz to a BDAT whose MAIL or RCPT was refused: out of place
@@ -40,7 +42,14 @@ The rules that everything below keeps:
     after, only a reply can tell.
 5.  354 and 221 have one place each. In place, they prove that the replies before them were in place too; until then,
     what transactions were told is *unconfirmed*, because an extra reply may have shifted it. Where no 354 comes,
-    x.1.5 to RCPT ("destination address valid", RFC 3463 §3.2) and the word "reset" to RSET prove the same.
+    x.1.5 to RCPT ("destination address valid", RFC 3463 §3.2) and the word "reset" to RSET prove the same, as long as
+    this server says them each time and nowhere else: replies that are four places late would be in place again.
+    *A reply that never comes* shifts the others the other way, and may show as nothing but silence at the end. A server
+    that hangs looks the same, and in doubt is then only what it has not answered. So at a time-out `ask_for_the_end`
+    sends QUIT: a server that answered everything, and lost some of it, says 221 in a place where it cannot stand.
+    A server that ends the session itself after such a silence cannot be asked: it may have waited for us. What was
+    handed back before the last moment at which nothing was awaited is out of question: by then as many replies had come
+    as commands had gone.
 6.  Servers count what comes to nothing: Postfix slows down after 10 errors without a delivery, two of which a refused
     recipient makes, and Exim hangs up after 10 more RSETs than messages. A session ends before that.
 
@@ -61,6 +70,7 @@ from batchsend.outcome import Stage
 from batchsend.smtp import commands
 from batchsend.smtp.content import END_OF_DATA, dot_stuffed
 from batchsend.smtp.replies import Reply, ReplyParser
+from batchsend.smtp.telling_texts import TellingPlace, TellingTexts
 from batchsend.smtp.transaction import Key, Transaction
 
 _DONE: Final = frozenset(range(200, 300)) - {220, 221, 235}
@@ -71,6 +81,8 @@ _REFUSALS: Final = 5
 _MOST_SURPLUS: Final = 3
 # Seconds after the last reply from which a session counts as idle.
 _IDLE_SECONDS: Final = 1.0
+# Seconds from which a server that still owes a reply may be one that has lost it; time-outs of servers are longer.
+_SILENCE_SECONDS: Final = 30.0
 # How servers say that a session has been idle for too long, or that they are closing it.
 _ABOUT_IDLENESS: Final = re.compile(rb"idle|inactiv|time[ -]?out|timed out|waiting for|clos(?:ing|ed?) ", re.IGNORECASE)
 
@@ -94,6 +106,9 @@ _MAIL: Final = Stage.MAIL
 _RCPT: Final = Stage.RCPT
 _DATA: Final = Stage.DATA
 _CONTENT: Final = Stage.CONTENT
+_TO_RCPT: Final = TellingPlace.RCPT
+_TO_RSET: Final = TellingPlace.RSET
+_ELSEWHERE: Final = TellingPlace.NONE
 
 
 class Client(Generic[Key]):
@@ -185,11 +200,14 @@ class Client(Generic[Key]):
         self._unanswered: dict[Transaction[Key], None] = {}  # in the order of their beginning
         self._finished: list[Transaction[Key]] = []
         self._reset_owed = False
+        self._since_idle = 0  # of the unconfirmed, those handed back since the last moment that nothing was awaited
         self._refusals = 0
         self._quit_wanted = False
+        self._asked_for_the_end = False
         # Since the last reply that has one place only (rule 5): replies too many, and whether there was a refusal.
         self._surplus = 0
         self._refused_since = False
+        self._telling = TellingTexts()
 
     # --- what the caller does -------------------------------------------------------------------------------------
 
@@ -213,6 +231,11 @@ class Client(Generic[Key]):
     def idle(self) -> bool:
         """No reply is awaited."""
         return not self._awaited
+
+    @property
+    def bound(self) -> bool:
+        """The end of a message's content was handed out, and the reply to it is not here."""
+        return any(handler == self._on_content and end <= self._handed for handler, _, _, end in self._awaited)
 
     @property
     def awaits(self) -> Stage | None:
@@ -269,6 +292,9 @@ class Client(Generic[Key]):
             if self.state is _CLOSED:
                 break
             self.replies += 1
+            if reply.code == 421:
+                self._close(reply, quiet)
+                break
             self._take(reply, arrived, quiet)
             quiet = 0.0
         if self._parser.too_long:
@@ -277,6 +303,30 @@ class Client(Generic[Key]):
             self._break(self._parser.error)
         finished, self._finished = self._finished, []
         return finished
+
+    def ask_for_the_end(self) -> bool:
+        """The server has been silent for too long: send QUIT where its reply would show that others were lost (rule 5).
+
+        Returns:
+            False where nothing would be shown; True where the reply to QUIT is to be waited for.
+        """
+        if self.state is not _OPEN or self._held or self._handed != self._queued or not self._suspects:
+            return False
+        self._asked_for_the_end = True
+        self._quit_wanted = True
+        self.state = State.QUITTING
+        self._send(commands.QUIT, self._on_quit, _NO_TRANSACTION, _MAIL)
+        return True
+
+    def ended_by_server(self, why: str, quiet: float) -> None:
+        """The server ended the session without a word.
+
+        Args:
+            why: What to say of it.
+            quiet: Seconds since its last reply.
+        """
+        if self.state is not _CLOSED:
+            self._consider_loss(why, quiet)
 
     def committing(self) -> list[Transaction[Key]]:
         """The transactions that the octets to be handed out next commit: the last moment to write their names down."""
@@ -325,21 +375,20 @@ class Client(Generic[Key]):
     # --- receiving ------------------------------------------------------------------------------------------------
 
     def _take(self, reply: Reply, arrived: int, quiet: float) -> None:
-        if reply.code == 421:
-            self._close(reply)
-            return
         if not self._awaited:
             self._take_unasked(reply, quiet)
             return
         handler, transaction, _, end = self._awaited[0]
-        if handler in (self._on_mail, self._on_quit) and reply.code >= 400 and _ABOUT_IDLENESS.search(reply.raw):
-            self._close_idle(reply)  # it was said before the command had arrived
+        if reply.code >= 400 and handler in (self._on_mail, self._on_quit) and _ABOUT_IDLENESS.search(reply.raw):
+            self._close_idle(reply, quiet)  # it was said before the command had arrived
             return
         if end > arrived:
             self._take_early(reply, handler, transaction, end)
             return
         self._awaited.popleft()
         handler(reply, transaction)
+        if not self._awaited:
+            self._since_idle = 0
         if self._held and not self._awaited and self.state is not _CLOSED:
             self._send(*self._held.popleft())
 
@@ -347,7 +396,7 @@ class Client(Generic[Key]):
         """Take a reply that nothing asked for: a farewell, a surplus 2yz, or the end of all trust."""
         code = reply.code
         if (code >= 400 or code == 221) and (quiet >= _IDLE_SECONDS or _ABOUT_IDLENESS.search(reply.raw)):
-            self._close_idle(reply)
+            self._close_idle(reply, quiet)
         elif not self._is_surplus(code):
             self._break(f"a reply to nothing: {reply}")
 
@@ -363,6 +412,11 @@ class Client(Generic[Key]):
         self.unconfirmed = 0
         self._surplus = 0
         self._refused_since = False
+
+    def _consider_text(self, reply: Reply, place: TellingPlace) -> None:
+        """Where no 354 comes, the text of a 2yz may prove that it is in its place (rule 5)."""
+        if self._telling.proves(reply.raw, place):
+            self._anchor()
 
     def _take_early(self, reply: Reply, handler: _Handler, transaction: Transaction[Any], end: int) -> None:
         """Take a reply to what has not left whole: in place only where content is refused while it is being sent."""
@@ -382,7 +436,9 @@ class Client(Generic[Key]):
         if code in _DONE:
             transaction.opened = True
             transaction.stage = _RCPT
-        elif code >= 400 and (code not in _OUT_OF_PLACE or not self.unconfirmed):
+            if self._chunked:
+                self._consider_text(reply, _ELSEWHERE)
+        elif code >= 400 and (code not in _OUT_OF_PLACE or not self.unconfirmed or reply.is_about_policy):
             self._refuse(transaction, _MAIL, reply)
         else:
             self._misplaced(reply, "MAIL")
@@ -392,8 +448,8 @@ class Client(Generic[Key]):
         refused = transaction.reply is not None
         if code in _DONE and not refused:
             transaction.stage = _CONTENT if self._chunked else _DATA
-            if self._chunked and reply.raw.startswith(b"2.1.5"):
-                self._anchor()
+            if self._chunked:
+                self._consider_text(reply, _TO_RCPT)
         elif code >= 400:
             self._refuse(transaction, _RCPT, reply)
         else:
@@ -402,10 +458,14 @@ class Client(Generic[Key]):
     def _on_data(self, reply: Reply, transaction: Transaction[Key]) -> None:
         refused = transaction.reply is not None
         if reply.code == 354:
-            self._anchor()
+            # As `_anchor`, without a call for each message.
+            self.unconfirmed = self._surplus = 0
             self._refused_since = refused
             self._opening = None
-            if refused:
+            if self._asked_for_the_end:
+                # The server has been slow, and takes QUIT for the first line of the content: this message is not sent.
+                self._cut("the server was silent for too long")
+            elif refused:
                 self._send(END_OF_DATA, self._on_lone_dot, _NO_TRANSACTION, _CONTENT)
                 self._hand_back(transaction)
             else:
@@ -429,6 +489,8 @@ class Client(Generic[Key]):
         if code in _DONE and not refused:
             transaction.reply = reply
             self._chunking_works = True
+            if self._chunked:
+                self._consider_text(reply, _ELSEWHERE)
         elif code >= 400 and (refused or not self._chunked or code not in _OUT_OF_PLACE):
             self._refused_since = True
             transaction.refuse(_CONTENT, reply)
@@ -451,8 +513,8 @@ class Client(Generic[Key]):
             self.finish()
         elif reply.code not in _DONE:
             self._misplaced(reply, "RSET")
-        elif self._chunked and b"reset" in reply.raw.lower():
-            self._anchor()
+        elif self._chunked:
+            self._consider_text(reply, _TO_RSET)
 
     def _on_lone_dot(self, reply: Reply, _: Transaction[Key]) -> None:
         if reply.code < 400 and reply.code not in _DONE:
@@ -494,6 +556,7 @@ class Client(Generic[Key]):
         del self._unanswered[transaction]
         self._finished.append(transaction)
         self.unconfirmed += 1
+        self._since_idle += 1
         if transaction.stage is _CONTENT:
             self._refusals = max(0, self._refusals - 1)
         elif transaction.opened:
@@ -511,9 +574,22 @@ class Client(Generic[Key]):
                 transaction.reply = None  # a refusal that other replies were still to follow: it may be another's
             self._end()
 
-    def _close_idle(self, closing_reply: Reply) -> None:
+    @property
+    def _suspects(self) -> int:
+        """How many of the transactions handed back last may have been told a later reply, if one was lost."""
+        if not self._awaited or not (self._chunked or self._refused_since):
+            return 0  # with DATA, a reply that is not an acceptance takes the place of one
+        return min(self.unconfirmed, self._since_idle)
+
+    def _consider_loss(self, why: str, quiet: float) -> None:
+        """The server ended the session, perhaps after a silence in which it waited for us: replies may be lost."""
+        if quiet >= _SILENCE_SECONDS and self._suspects:
+            self.unconfirmed = self._suspects
+            self._break(f"a reply may be lost: {why}")
+
+    def _close_idle(self, closing_reply: Reply, quiet: float) -> None:
         self.was_idle = True
-        self._close(closing_reply)
+        self._close(closing_reply, quiet)
 
     def _cut(self, trouble: str | None) -> None:
         # Nothing more is read, but what was read is in order: what was answered stands.
@@ -521,7 +597,10 @@ class Client(Generic[Key]):
             self.trouble = trouble
             self._end()
 
-    def _close(self, closing_reply: Reply) -> None:
+    def _close(self, closing_reply: Reply, quiet: float = 0.0) -> None:
+        self._consider_loss(f"the server said {closing_reply}", quiet)
+        if self.state is _CLOSED:
+            return
         # Replies come in order, so nothing behind the command that 421 answers was taken, committed or not.
         self.closing_reply = closing_reply
         self._end()

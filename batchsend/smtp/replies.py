@@ -51,9 +51,15 @@ class Reply(NamedTuple):
         return _enhanced(self.code, self.raw[:_LONGEST_ENHANCED].partition(b"\n")[0])
 
     @property
+    def is_about_policy(self) -> bool:
+        """Whether it says that it is about security or policy (RFC 3463 §3.8)."""
+        return self.enhanced is not None and self.enhanced[1:4] == ".7."
+
+    @property
     def text(self) -> str:
         """The text, safe to print: what is not UTF-8 and every control character but LF is escaped."""
-        return printable(self.raw.decode("utf-8", "backslashreplace"), keep="\n")
+        text = self.raw.decode("utf-8", "backslashreplace")
+        return text if text.isprintable() else printable(text, keep="\n")
 
     def __str__(self) -> str:
         """Code and text on one line, for messages."""

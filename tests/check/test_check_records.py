@@ -12,6 +12,7 @@ from batchsend.check import Severity
 from batchsend.check.records import RecordsCheck
 from batchsend.errors import UsageError
 from tests.check.harness import found, kinds, look_at, records_check
+from tests.cli.commandline import make_campaign
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,8 +65,9 @@ def test_an_address_is_one_however_it_is_quoted(tmp_path: Path) -> None:
 
 
 def test_a_record_without_the_field_that_holds_the_address(tmp_path: Path) -> None:
-    finding = found("address-bad", *look_at(tmp_path, "email,name\na@example.com,A\n", top='recipient_field = "post"'))
-    assert "'post'" in finding.what
+    with pytest.raises(UsageError, match="no field 'post'") as caught:
+        look_at(tmp_path, "email,name\na@example.com,A\n", top='recipient_field = "post"')
+    assert "'email', 'name'" in str(caught.value.remedy)
 
 
 def test_a_missing_field_is_named(tmp_path: Path) -> None:
@@ -217,3 +219,48 @@ def test_recipients_at_large_providers_are_counted(tmp_path: Path) -> None:
     rows = "email,name\na@gmail.com,A\nb@googlemail.com,B\nc@yahoo.co.uk,C\nd@hotmail.com,D\ne@example.com,E\n"
     records, _ = look_at(tmp_path, rows)
     assert records.facts["at large providers"] == "Gmail 2, Yahoo 1, Outlook.com 1"
+
+
+def test_a_field_of_another_case_is_probably_meant(tmp_path: Path) -> None:
+    rows = "email,name,Plan\na@example.com,A,x\nb@example.com,B,y\n"
+    finding = found("field-missing", *look_at(tmp_path, rows, text="{{ plan }}"))
+    assert (finding.severity, finding.count) == (Severity.ERROR, 1)
+    assert finding.what == "message.text: there is no column 'plan'"
+    assert str(finding.remedy).startswith("did you mean Plan? The columns are")
+
+
+def test_a_record_without_a_field_that_others_have_is_told_which_was_probably_meant(tmp_path: Path) -> None:
+    campaign = make_campaign(tmp_path, text="{{ plan }}")
+    (tmp_path / "r.jsonl").write_text(
+        '{"email": "a@example.com", "name": "A", "plan": 1}\n{"email": "b@example.com", "name": "B", "Plan": 1}\n'
+    )
+    campaign.write_text(campaign.read_text().replace("recipients.csv", "r.jsonl"))
+    finding = found("field-missing", *RecordsCheck(load(campaign, resolve_credentials=False), limit=None).run())
+    assert (finding.severity, finding.lines) == (Severity.WARNING, (2,))
+    assert str(finding.remedy).startswith("did you mean Plan? Otherwise add the field")
+
+
+def test_a_column_that_templates_have_another_thing_for_is_told(tmp_path: Path) -> None:
+    finding = found("column-hidden", *look_at(tmp_path, "email,name,batch\na@example.com,A,7\n"))
+    assert (finding.severity, 'row["batch"]' in finding.what) == (Severity.NOTE, True)
+
+
+def test_an_empty_name_in_the_subject_is_told(tmp_path: Path) -> None:
+    finding = found("field-empty", *look_at(tmp_path, f"{GOOD}c@example.com,\n", text="Hello"))
+    assert (finding.lines, finding.what) == ((4,), "the field name is empty, and a template shows it")
+
+
+def test_the_column_that_was_taken_for_the_addresses_is_told(tmp_path: Path) -> None:
+    records, _ = look_at(tmp_path, "Primary E-Mail,name\na@example.com,A\n")
+    assert records.facts["addresses in"] == "Primary E-Mail"
+    assert "addresses in" not in look_at(tmp_path, GOOD)[0].facts
+
+
+def test_a_field_that_is_shown_by_another_name_is_looked_at(tmp_path: Path) -> None:
+    rows = "email,name,First Name,A-1\na@example.com,A,,\n"
+    records, _ = look_at(tmp_path, rows, text="{{ First_Name }} {{ row['A-1'] }}")
+    whats = {finding.what for finding in records.findings if finding.kind == "field-empty"}
+    assert whats == {
+        "the field First_Name is empty, and a template shows it",
+        "the field A-1 is empty, and a template shows it",
+    }

@@ -75,12 +75,15 @@ def test_a_recipients_file_is_looked_into(here: Path, capsys: Capture) -> None:
     (here / "list.csv").write_text("E-Mail;First Name;first_name;Plan;batch\na@example.com;A;A;gold;1\n")
     said = invoke(capsys, "init", "c", "--recipients", "list.csv")
     assert said.code == 0
-    assert "First Name" in said.output
     assert not (here / "c" / "recipients.csv").exists()
     found = tables(here / "c")
     assert (found["recipients"], found["recipient_field"]) == ("../list.csv", "E-Mail")
-    assert "{{ first_name }}" in (here / "c" / "message.txt").read_text()
-    assert "{{ Plan }}" in (here / "c" / "message.html").read_text()
+    assert "first_name: {{ first_name }}" in (here / "c" / "message.txt").read_text()
+    html = (here / "c" / "message.html").read_text()
+    assert "{{ Plan }}" in html
+    # What no variable can be called has another name, or is named in full.
+    assert "Hello {{ First_Name }}," in html
+    assert '{{ row["batch"] }}' in html
     assert invoke(capsys, "send", "c/campaign.toml", "--sandbox").code == 0
 
 
@@ -121,7 +124,7 @@ def test_nothing_is_overwritten(here: Path, capsys: Capture) -> None:
         (["--from", "nobody"], "expected a mailbox such as"),
         (["--from", "{{ x"], "header From"),
         (["--recipients", "none.csv"], "none.csv"),
-        (["--recipients", "list.csv"], "list.csv has no column of addresses: it has name"),
+        (["--recipients", "list.csv"], "list.csv has no column of addresses: it has 'name'"),
         (["list.csv"], "list.csv cannot be written: File exists"),
     ],
 )

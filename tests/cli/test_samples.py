@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -94,3 +95,45 @@ def test_the_library_sample_runs_against_a_sink() -> None:
         assert "accepted 8" in ran.stdout
         assert "accepted: 1000" in ran.stdout
         assert sink.counts.messages == 1008
+
+
+FASTAPI_CLIENT = """
+import asyncio, httpx
+from fastapi_app import app
+async def main():
+    transport = httpx.ASGITransport(app=app)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://a") as client:
+        for email in ("ada@example.com", "nobody"):
+            answer = await client.post("/orders", params={"email": email})
+            print(answer.status_code, answer.json().get("outcome"))
+asyncio.run(main())
+"""
+
+CELERY_CLIENT = """
+from celery_tasks import app, confirm
+app.conf.task_always_eager = True
+print(confirm.delay(1, "ada@example.com").get())
+"""
+
+
+@pytest.mark.parametrize(
+    ("framework", "program", "prints"),
+    [
+        ("fastapi", FASTAPI_CLIENT, "200 accepted\n422 None\n"),
+        ("celery", CELERY_CLIENT, "accepted\n"),
+    ],
+)
+def test_the_sample_for_a_framework_runs(framework: str, program: str, prints: str) -> None:
+    if importlib.util.find_spec(framework) is None:
+        pytest.skip(f"{framework} is not installed: pip install {framework}")
+    with serving(Sink()) as sink:
+        ran = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            env={**environment(), "SMTP_PORT": str(sink.port), "PYTHONPATH": f"{SAMPLES}:{SAMPLES.parent}"},
+            timeout=WITHIN,
+            check=False,
+        )
+        assert (ran.stdout, ran.returncode) == (prints, 0), ran.stderr
+        assert sink.counts.messages == 1

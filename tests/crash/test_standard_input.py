@@ -80,7 +80,13 @@ async def test_nothing_is_kept_where_nothing_can_be_sent(tmp_path: Path) -> None
         assert code == 2
         assert "already holds the results of a run" in said
         assert not [name for name in built.files if ".recipients" in name]
-        code, said = await send(built, "email\n".encode("utf-16"), "--results", str(tmp_path / "other.jsonl"))
-        assert code == 2
-        assert "UTF-16" in said
-        assert not [name for name in built.files if ".recipients" in name]
+        for content, reason in (
+            ("email\n".encode("utf-16-le"), "standard input is in UTF-16"),
+            (b'[{"email": "a@example.com"}]', "standard input is a JSON array"),
+            (b"PK\x03\x04 xl/", "standard input is a workbook (.xlsx)"),
+            (b"", "standard input is empty"),
+        ):
+            code, said = await send(built, content, "--results", str(tmp_path / "other.jsonl"))
+            assert code == 2
+            assert reason in said
+            assert not [name for name in built.files if ".recipients" in name]

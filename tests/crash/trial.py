@@ -42,6 +42,9 @@ GUARD = 60.0
 
 _AT_ONCE = 4
 
+_AT_ROTATION = 0.75
+"""The share of the kills that are to fall at a rotation; not every run comes to one."""
+
 _KILLED = -signal.SIGKILL
 _RUN_LINE = re.compile(rb'\{"run":[^\n\0]*\}\n')
 _UNANSWERED = "the run was killed before the server answered"
@@ -103,20 +106,25 @@ class Findings:
     Attributes:
         runs: Runs begun.
         kills: Runs killed.
+        at_rotation: Of these, killed as a session said QUIT while its successor was sending.
         records: Records in all.
         outcomes: The last outcome of every record.
-        most_in_doubt: The most records that one kill left in doubt.
-        bound: How many it may have left.
+        most_in_doubt: The most records that one kill left in doubt; each kill is held against the bound.
+        bound: How many it may have left: of each session, and of one that takes its leave while its successor sends, as
+            many as are unanswered at once; twice that where the power fails.
+        most_places: The most places of the journal that one kill left taken.
         recovered: Outcomes that the journal knew and the log did not.
         wrong: What must not be: one line each.
     """
 
     runs: int = 0
     kills: int = 0
+    at_rotation: int = 0
     records: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     most_in_doubt: int = 0
     bound: int = 0
+    most_places: int = 0
     recovered: int = 0
     wrong: list[str] = field(default_factory=list)
 
@@ -136,31 +144,71 @@ class Faults:
     def __init__(self, setting: Setting, moments: random.Random, launched: Launcher) -> None:
         self._launched = launched
         self._left: int | None = None
+        self._rotations: int | None = None
+        self._sending: set[int] = set()  # connections with a transaction that has no final reply
         self._delay = 0.0
+        self.fell_at_rotation = False
         chosen = moments.sample(range(1, setting.records + 1), setting.records * setting.faults // 100)
         self._kinds = {
             address(record): (moments.choice((Stage.RCPT, Stage.DATA, Stage.CONTENT)), moments.choice(self.KINDS))
             for record in chosen
         }
 
+    def begin_run(self) -> None:
+        """A run begins, and nothing is to kill it yet."""
+        self._left = self._rotations = None
+        self._sending.clear()
+        self.fell_at_rotation = False
+
     def kill_at(self, event: int, delay: float) -> None:
         """Kill the run so many seconds after so many events from now."""
         self._left, self._delay = event, delay
 
+    def kill_at_rotation(self, rotation: int, delay: float) -> None:
+        """Kill the run at the n-th rotation: a session says QUIT while one that was opened later is sending."""
+        self._rotations, self._delay = rotation, delay
+
+    def quitting(self, connection: int) -> None:
+        """A session says QUIT."""
+        self._sending.discard(connection)
+        if self._rotations is None or not any(other > connection for other in self._sending):
+            return
+        self._rotations -= 1
+        if self._rotations <= 0:
+            self._rotations = None
+            self.fell_at_rotation = True
+            self._kill()
+
+    def _kill(self) -> None:
+        if self._delay:
+            asyncio.get_running_loop().call_later(self._delay, self._launched.kill)
+        else:
+            self._launched.kill()
+
     def __call__(self, connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
         """Decide; see `tests.tools.faulty.Decide`."""
+        if stage is Stage.MAIL:
+            self._sending.add(connection)
+        elif stage is Stage.CONTENT:
+            self._sending.discard(connection)
         if self._left is not None:
             self._left -= 1
             if self._left < 0:
                 self._left = None
-                if self._delay:
-                    asyncio.get_running_loop().call_later(self._delay, self._launched.kill)
-                else:
-                    self._launched.kill()
+                self._kill()
         if recipient is not None and (fault := self._kinds.get(recipient)) is not None and fault[0] is stage:
             del self._kinds[recipient]
             return fault[1]
         return ACCEPT
+
+
+class _RotationServer(FaultyServer):
+    """Says when a session takes its leave."""
+
+    decide: Faults
+
+    async def quitting(self, connection: int) -> None:
+        self.decide.quitting(connection)
 
 
 def address(record: int) -> str:
@@ -175,13 +223,13 @@ async def run_trial(setting: Setting, directory: Path, launched: Launcher, findi
     rows = "".join(f"{address(record)}\n" for record in range(1, setting.records + 1))
     (directory / "recipients.csv").write_text(f"email\n{rows}")
     results, output = directory / "results.jsonl", directory / "output.txt"
-    findings.records, findings.bound = setting.records, setting.connections * setting.depth
+    findings.records = setting.records
+    findings.bound = (setting.connections + 1) * min(setting.depth, setting.max_messages)
     if setting.power:
-        # What a place of a session was taken for last may be on the disk, and what became of the one before not yet;
-        # and with a spare, there is one session more.
-        findings.bound = 2 * (setting.connections + 1) * setting.depth
+        # What a place of a session was taken for last may be on the disk, and what became of the one before not yet.
+        findings.bound *= 2
     mode = MODES[setting.mode]
-    async with FaultyServer(decide, pipelining=mode.pipelining, chunking=mode.chunking) as server:
+    async with _RotationServer(decide, pipelining=mode.pipelining, chunking=mode.chunking) as server:
         (directory / "campaign.toml").write_text(
             _TOML.format(
                 port=server.port,
@@ -206,6 +254,7 @@ async def run_trial(setting: Setting, directory: Path, launched: Launcher, findi
             kill = findings.kills < setting.kills
             by_call = kill and traced > 0 and moments.random() * (setting.kills - findings.kills) < traced
             traced -= by_call
+            decide.begin_run()
             async with asyncio.timeout(GUARD):
                 if setting.power:
                     code = await _run_on_disk(
@@ -216,7 +265,10 @@ async def run_trial(setting: Setting, directory: Path, launched: Launcher, findi
                         [*arguments, "--no-progress"], output, launched, decide, moments, kill=kill, by_call=by_call
                     )
             findings.runs += 1
-            findings.kills += code == _KILLED
+            if code == _KILLED:
+                findings.kills += 1
+                findings.at_rotation += decide.fell_at_rotation
+                _check_journal(results, findings)
     if code not in (0, 1):
         findings.wrong.append(f"exit code {code}: {output.read_text()[-500:]}")
     _check(setting, results, server, findings)
@@ -235,6 +287,9 @@ async def _run(
     if by_call:
         call = moments.choice(("write", *CALLS))
         return await run_traced(arguments, output, call=call, occurrence=moments.randint(1, CALLS[call]))
+    if kill and moments.random() < _AT_ROTATION:
+        decide.kill_at_rotation(moments.randint(1, 4), moments.choice((0.0, 0.0, moments.uniform(0, 0.002))))
+        return await launched.run(arguments, output)
     if kill and moments.random() < 0.2:
         return await launched.run(arguments, output, kill_after=moments.uniform(0, 0.15))
     if kill:
@@ -261,7 +316,9 @@ async def _run_on_disk(
     """Run until the machine goes down, if it does; then the directory is what its disk has."""
     disk = Disk(output.parent)
     kill_after = None
-    if kill and moments.random() < 0.2:
+    if kill and moments.random() < _AT_ROTATION:
+        decide.kill_at_rotation(moments.randint(1, 4), moments.choice((0.0, moments.uniform(0, 0.005))))
+    elif kill and moments.random() < 0.2:
         kill_after = moments.uniform(0, 0.15)
     elif kill:
         decide.kill_at(round(10 ** moments.uniform(0, 2.3)), moments.choice((0.0, moments.uniform(0, 0.01))))
@@ -269,6 +326,17 @@ async def _run_on_disk(
     if code == _KILLED:
         disk.cut(moments)
     return code
+
+
+def _check_journal(results: Path, findings: Findings) -> None:
+    """Hold what a killed run has left against the bound, before anything is concluded from it."""
+    left = read_journal(results) if results.exists() else None
+    if left is None:
+        return
+    findings.most_places = max(findings.most_places, len(left.entries))
+    unanswered = sum(entry.status is None for entry in left.entries)
+    if unanswered > findings.bound:
+        findings.wrong.append(f"{unanswered} unanswered in the journal, {findings.bound} may be")
 
 
 def _check(setting: Setting, results: Path, server: FaultyServer, findings: Findings) -> None:
@@ -322,7 +390,7 @@ async def run_trials(kills: int, seed: int, scratch: Path) -> list[tuple[Setting
                 setting = Setting(
                     mode=list(MODES)[number % len(MODES)],
                     connections=choose.choice((1, 2, 5, 20)),
-                    max_messages=choose.choice((3, 10, 100)),
+                    max_messages=choose.choice((2, 3, 10, 30)),
                     faults=choose.choice((0, 5, 10)),
                     records=choose.choice((200, 400, 800)),
                     kills=min(left, 10),

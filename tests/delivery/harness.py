@@ -98,6 +98,7 @@ class Account:
     Attributes:
         lines: Every result, in the order of reporting.
         committed: Records that may have been delivered, and of which nothing was said since.
+        most_committed: The most of them at once: what a kill would have left in doubt.
         went_back: Refusals for the relay's reasons: the record stayed in the pool.
         taken_back: Records an earlier result of which was superseded.
         notices: What the user was told.
@@ -107,6 +108,7 @@ class Account:
 
     lines: list[DeliveryResult] = field(default_factory=list)
     committed: set[int] = field(default_factory=set)
+    most_committed: int = 0
     went_back: list[DeliveryResult] = field(default_factory=list)
     taken_back: list[int] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
@@ -116,6 +118,7 @@ class Account:
     def commit(self, submission: Submission, release: Callable[[bool], None]) -> bool:
         assert submission.record not in self.committed, "committed twice, and neither withdrawn nor settled between"
         self.committed.add(submission.record)
+        self.most_committed = max(self.most_committed, len(self.committed))
         return True
 
     def withdraw(self, submission: Submission) -> None:

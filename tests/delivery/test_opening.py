@@ -163,6 +163,31 @@ async def test_auth_login_where_nothing_else_is_offered() -> None:
     assert [base64.b64decode(word).decode() for word in said] == [USER, PASSWORD]
 
 
+@pytest.mark.parametrize("asks", ["VXNlcm5hbWU6", "VXNlciBOYW1lAA=="])
+async def test_auth_login_that_asks_for_the_name_that_came_with_the_command(asks: str) -> None:
+    """The password never answers the question for the name."""
+    script = [
+        *(*offer("LOGIN"), Expect("AUTH LOGIN"), reply(f"334 {asks}"), Expect(""), reply("334 UGFzc3dvcmQ6")),
+        *(Expect(""), reply("235 welcome"), ReadToEnd()),
+    ]
+    async with ScriptedServer(script) as peer:
+        (await open_session(login(peer))).transport.abort()
+    said = [base64.b64decode(command.split()[-1]).decode() for command in peer.connections[0].commands[1:]]
+    assert said == [USER, USER, PASSWORD]
+
+
+@pytest.mark.parametrize("code", [500, 501, 504])
+async def test_auth_login_that_is_taken_alone_only(code: int) -> None:
+    script = [
+        *(*offer("LOGIN"), Expect("AUTH LOGIN "), reply(f"{code} 5.5.4 syntax"), Expect("AUTH LOGIN")),
+        *(reply("334 VXNlcm5hbWU6"), Expect(""), reply("334 UGFzc3dvcmQ6"), Expect(""), reply("235 hi"), ReadToEnd()),
+    ]
+    async with ScriptedServer(script) as peer:
+        (await open_session(login(peer))).transport.abort()
+    assert peer.connections[0].commands[2] == b"AUTH LOGIN"
+    assert [base64.b64decode(command).decode() for command in peer.connections[0].commands[3:]] == [USER, PASSWORD]
+
+
 @pytest.mark.parametrize(("code", "lasting"), [(535, True), (534, True), (454, False)])
 async def test_refused_credentials(code: int, *, lasting: bool) -> None:
     script = [*offer("PLAIN"), Expect("AUTH"), reply(f"{code} 5.7.8 not you"), ReadToEnd()]

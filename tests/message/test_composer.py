@@ -132,6 +132,8 @@ def test_headers_are_in_the_order_of_the_campaign(tmp_path: Path) -> None:
         ({"Email": "b@example.com", "to": "a@example.com"}, "a@example.com"),
         ({"E-Mail": "b@example.com", "EMAIL": "a@example.com"}, "a@example.com"),
         ({"EMAIL": "a@example.com", "Email": "b@example.com"}, "a@example.com"),
+        ({"E-Mail": "a@example.com", "Email Domain": "example.com"}, "a@example.com"),
+        ({"Primary Email": "a@example.com", "Address": "1, High Street"}, "a@example.com"),
     ],
 )
 def test_the_recipient_is_found_where_it_usually_is(tmp_path: Path, fields: dict[str, Any], recipient: str) -> None:
@@ -148,7 +150,7 @@ def test_the_recipient_is_in_the_field_that_the_campaign_names(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({}, "none of the fields email, to, recipient, address"),
+        ({}, "none of its fields is called email, to, recipient, address"),
         ({"email": None}, "field 'email' holds no address but NoneType"),
         ({"email": ["a@example.com"]}, "field 'email' holds no address but list"),
         ({"email": ""}, "recipient '' is not an address"),
@@ -258,9 +260,7 @@ def test_a_template_that_is_not_short_sees_batch_and_functions(tmp_path: Path) -
     parsed = parse(compose(tmp_path, subject="{{ name }}", text="{{ batch.record }}{{ range(2) | list }}{{ name }}"))
     assert body(parsed, "plain") == "7[0, 1]Ann\n"
     fields = {**ANN, "batch": "mine"}
-    assert body(parse(compose(tmp_path, fields, text="{{ batch }}")), "plain").startswith(
-        "TemplateBatch(id='b1', record=7)"
-    )
+    assert body(parse(compose(tmp_path, fields, text="{{ batch }}")), "plain").startswith("Batch(id='b1', record=7)")
 
 
 @pytest.mark.parametrize(

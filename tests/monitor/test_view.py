@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchsend import figures
-from batchsend.delivery.statistics import SessionState, SessionStatistics
+from batchsend.delivery.statistics import Asleep, SessionState, SessionStatistics
 from batchsend.monitor import words
 from batchsend.monitor.pace import Speed
 from batchsend.monitor.view import view
@@ -49,6 +49,17 @@ def test_everything_is_said(width: int) -> None:
     assert "7 sessions: 4 sending, 1 opening, 1 spare, 1 retiring" in shown
     for said in ("#241 retiring 100/100", "#242 sending 87/100", "#246 spare 0/100"):
         assert said in counted
+
+
+def test_a_quota_that_is_waited_for_is_said_with_its_end_and_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_700_000_000.0)  # 22:13:20
+    asleep = replace(POOL, asleep=Asleep(1_700_003_600.0, "450 4.7.1 Max emails per hour exceeded"))
+    waiting = sample(61.0, 500, 0.05, pool=asleep)
+    said = "quota until 23:14, about 9,500 left: the server said 450 4.7.1 Max emails per hour exceeded"
+    assert said in lines(waiting, width=139)
+    assert words.line(waiting, SPEED).endswith(said)
+    for_days = replace(POOL, asleep=Asleep(1_700_086_400.0, "550 5.4.5 Daily limit"))
+    assert "quota until Wed 22:14, about" in words.line(sample(61.0, 500, 0.05, pool=for_days), SPEED)
 
 
 @pytest.mark.parametrize("width", [10, 20, 40, 59, 79, 99, 139, 300])

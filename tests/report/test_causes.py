@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batchsend.outcome import DeliveryResult, Outcome
+from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.report import causes
 from batchsend.report.causes import Cause, cause_of
 from batchsend.report.kinds import kind_of
@@ -12,10 +12,19 @@ from batchsend.report.kinds import kind_of
 ALL = [value for value in vars(causes).values() if isinstance(value, Cause)]
 
 
-def found(status: Outcome, code: int | None, reply: str | None, reason: str | None = None) -> Cause:
+def found(
+    status: Outcome, code: int | None, reply: str | None, reason: str | None = None, stage: Stage | None = None
+) -> Cause:
     enhanced = reply.split()[0] if reply and reply[:1].isdigit() and reply[1:2] == "." else None
     result = DeliveryResult(
-        record=1, recipient="a@example.com", status=status, code=code, enhanced=enhanced, reply=reply, reason=reason
+        record=1,
+        recipient="a@example.com",
+        status=status,
+        stage=stage,
+        code=code,
+        enhanced=enhanced,
+        reply=reply,
+        reason=reason,
     )
     return cause_of(kind_of(result))
 
@@ -31,12 +40,14 @@ def found(status: Outcome, code: int | None, reply: str | None, reason: str | No
             causes.UNKNOWN_MAILBOX,
         ),
         (550, "5.1.1 mailbox unknown, see https://example.org/spam", causes.UNKNOWN_MAILBOX),
-        (550, "5.4.1 Recipient address rejected: Access denied", causes.TROUBLE),
+        (550, "5.4.1 [a@example.com]: Recipient address rejected: Access denied", causes.UNKNOWN_MAILBOX),
+        (550, "5.4.5 Daily user sending limit exceeded", causes.QUOTA),
+        (550, "5.7.1 Unable to relay", causes.RELAYING),
+        (501, "5.1.3 Bad recipient address syntax", causes.BAD_ADDRESS),
         (550, "5.1.2 Bad destination system", causes.UNKNOWN_DOMAIN),
         (556, "5.1.10 Recipient address has null MX", causes.UNKNOWN_DOMAIN),
         (550, "5.2.1 disabled", causes.MAILBOX_DISABLED),
         (552, "5.2.2 over quota", causes.MAILBOX_FULL),
-        (552, "exceeded", causes.MAILBOX_FULL),
         (552, "5.3.4 Message too big for system", causes.TOO_LARGE),
         (552, "Message size exceeds fixed limit", causes.TOO_LARGE),
         (550, "5.7.26 Unauthenticated email is not accepted due to the domain's DMARC policy", causes.AUTHENTICATION),
@@ -54,17 +65,25 @@ def test_refusals_for_good(code: int, reply: str, cause: Cause) -> None:
     assert found(Outcome.REJECTED, code, reply) is cause
 
 
+def test_the_stage_of_a_reply_is_part_of_what_it_means() -> None:
+    """RFC 5321 §4.5.3.1.10: 552 to RCPT is about too many recipients, after the content about the room for it."""
+    assert found(Outcome.REJECTED, 552, "exceeded", stage=Stage.CONTENT) is causes.MAILBOX_FULL
+    assert found(Outcome.DEFERRED, 552, "exceeded", stage=Stage.RCPT) is causes.OTHER_DEFERRAL
+
+
 @pytest.mark.parametrize(
     ("code", "reply", "reason", "cause"),
     [
         (450, "4.7.1 Greylisted, try again later", "policy", causes.GREYLISTED),
         (451, "Graylisting in action", None, causes.GREYLISTED),
+        (450, "4.2.0 mailbox unavailable, try again later", None, causes.MAILBOX_UNAVAILABLE),
+        (450, "Requested mail action not taken: mailbox unavailable / Mail send limit exceeded.", None, causes.QUOTA),
         (452, "4.2.2 over quota", "mailbox full", causes.MAILBOX_FULL),
         (450, "4.7.1 throttled", "throttled", causes.THROTTLED),
         (432, "too many concurrent connections", "too many connections", causes.TOO_MANY_CONNECTIONS),
         (530, "5.7.0 Must authenticate", "credentials", causes.CREDENTIALS),
         (451, "4.3.0 Local problem", "mail system", causes.TROUBLE),
-        (450, "4.2.1 try again", "mailbox disabled", causes.OTHER_DEFERRAL),
+        (450, "4.2.1 try again", "mailbox disabled", causes.MAILBOX_UNAVAILABLE),
         (451, "later", None, causes.OTHER_DEFERRAL),
         (None, None, "the server closed the connection", causes.CONNECTION_LOST),
     ],

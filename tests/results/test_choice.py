@@ -36,6 +36,13 @@ def test_codes_are_compared_whole_and_classes_by_their_parts(
     assert choice.has_code(OutcomeLine(record=1, status="rejected", attempt=1, code=code, enhanced=enhanced)) is has
 
 
+def test_a_reason_is_a_word_for_all_that_were_refused_for_it() -> None:
+    choice = Choice(["sender"])
+    assert choice.asks_for_codes
+    assert choice.has_code(OutcomeLine(record=1, status="rejected", attempt=1, code=553, reason="sender"))
+    assert not choice.has_code(OutcomeLine(record=1, status="rejected", attempt=1, code=553, reason="content"))
+
+
 @pytest.mark.parametrize(
     "word", ["accepted", "250", "", "5", "5.", "55", "5500", "2.0.0", "5.7.1.1", "all", "IN_DOUBT"]
 )

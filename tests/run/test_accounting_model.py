@@ -116,16 +116,22 @@ class World:
         self.account.settle(held, said)
 
     def take_back(self, earlier: DeliveryResult, status: Outcome) -> None:
-        """What an attempt was told is not to be believed: a later one counts, unless it is still to come."""
+        """What an attempt was told is not to be believed: a later one counts, unless it came to nothing, too."""
         record, doubtful = earlier.record, status is Outcome.IN_DOUBT
-        attempt, _ = self.newest[record]
+        attempt, latest = self.newest[record]
         still_to_come = record in self.preparing or record in self.waiting
-        if (doubtful and still_to_come) or (earlier.attempt == attempt and not still_to_come):
-            self.newest[record] = earlier.attempt, status
+        refused_later = earlier.attempt < attempt and latest is not Outcome.ACCEPTED
+        if record in self.in_doubt:
+            pass  # and stays so
+        elif (doubtful and (still_to_come or refused_later)) or (earlier.attempt == attempt and not still_to_come):
+            self.newest[record] = attempt, status
             if doubtful:
                 self.in_doubt.add(record)
                 self.preparing.pop(record, None)
-        self.account.supersede(earlier, result(record, earlier.attempt, status))
+        said = result(record, earlier.attempt, status)
+        self.account.supersede(earlier, said)
+        if record in self.in_doubt:
+            assert self.lines.lines[-1] is not said or said.attempt == attempt, "it speaks of the newest attempt"
 
     async def step(self) -> None:
         """Do one thing that can be done now."""
@@ -168,3 +174,24 @@ def test_the_last_line_of_each_record_is_what_the_model_says(seed: int) -> None:
     assert {line.record: line.status for line in world.lines.lines} == expected
     world.summary.give_up_waiting()
     assert +world.summary.counts == Counter(expected.values())
+
+
+@pytest.mark.parametrize("later", [Outcome.ACCEPTED, Outcome.REJECTED, Outcome.DEFERRED])
+def test_an_offer_that_went_back_and_is_doubtful_makes_a_later_refusal_doubtful(later: Outcome) -> None:
+    """It was refused for the pace, offered again with the same attempt, and decided; the refusal was another's."""
+
+    async def settle_and_take_back() -> World:
+        world = World(1)
+        world.waiting = RetryQueue(max_attempts=1, pause=1)
+        ledger: Any = world.lines
+        world.account = Accounting(ledger, world.summary, world.waiting)
+        await world.hand_over([submission(1, 1)])
+        world.account.retry(world.pool.held[1], result(1, 1, Outcome.DEFERRED))
+        world.settle(1, later)
+        world.account.supersede(None, result(1, 1, Outcome.IN_DOUBT))
+        return world
+
+    world = asyncio.run(settle_and_take_back())
+    expected = Outcome.ACCEPTED if later is Outcome.ACCEPTED else Outcome.IN_DOUBT
+    assert world.lines.lines[-1].status is expected
+    assert +world.summary.counts == Counter({expected: 1})

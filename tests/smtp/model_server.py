@@ -14,6 +14,8 @@ SILENT_ACCEPT = -1
 DROP = 0
 """Close the connection without a word."""
 
+_ENHANCED = {"mail": "2.1.0", "rcpt": "2.1.5"}
+
 
 class Reading(Enum):
     """What the server takes the next octets for."""
@@ -52,6 +54,7 @@ class Habits:
         refused_stay_open: A refused BDAT leaves its transaction open (Exim), or ends it (Postfix).
         data_anyway: DATA is answered 354 although nobody will receive it (RFC 2920 §3.1 allows for it).
         lines: How many lines a reply has.
+        enhanced: What it accepts has enhanced codes, which say what the reply is to (RFC 3463 §3.2).
         strict: A command out of order fails the test; otherwise it is answered 503, as servers do.
     """
 
@@ -59,6 +62,7 @@ class Habits:
     refused_stay_open: bool = False
     data_anyway: bool = False
     lines: int = 1
+    enhanced: bool = False
     strict: bool = True
 
 
@@ -95,6 +99,13 @@ class ModelServer:
         if self._reading is Reading.CONTENT:
             return self._end_of_content() >= 0
         return b"\r\n" in self._buffer
+
+    @property
+    def verb(self) -> bytes:
+        """What is answered next: the command's verb, or ``.`` for content."""
+        if self._reading is Reading.CONTENT:
+            return b"."
+        return self._buffer.partition(b"\r\n")[0].partition(b" ")[0]
 
     def step(self) -> bytes:
         """Answer the next command, or content; what it says is nothing if it drops the connection."""
@@ -186,6 +197,8 @@ class ModelServer:
             self._buffer = b""
         if code in {DROP, SILENT_ACCEPT}:
             return b""
+        if self.habits.enhanced and 200 <= code < 300:
+            text = f"{_ENHANCED.get(text.partition(' ')[0], '2.0.0')} {text}"
         more = b"%d-%s\r\n" % (code, text.encode()) * (self.habits.lines - 1)
         return more + b"%d %s\r\n" % (code, text.encode())
 

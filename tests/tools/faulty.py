@@ -157,6 +157,7 @@ class _Session:
             case b"NOOP":
                 await self._send(b"250 2.0.0 Ok\r\n")
             case b"QUIT":
+                await self._server.quitting(self._wire.connection.number)
                 await self._send(b"221 2.0.0 Bye\r\n")
                 raise _EndError
             case _:
@@ -288,6 +289,9 @@ class FaultyServer(Listener):
         offered = ["PIPELINING"] * pipelining + ["CHUNKING"] * chunking + [*extensions, "ENHANCEDSTATUSCODES"]
         lines = ["250-faulty.example.org", *(f"250-{keyword}" for keyword in offered[:-1]), f"250 {offered[-1]}"]
         self.ehlo_reply = "".join(f"{line}\r\n" for line in lines).encode()
+
+    async def quitting(self, connection: int) -> None:
+        """QUIT has come in a connection of this number; the reply to it goes out afterwards."""
 
     async def play(self, wire: Wire) -> None:
         """Serve one connection."""

@@ -26,6 +26,8 @@ _REASONS: Final = {
     "3": Reason.SYSTEM,
     "4": Reason.NETWORK,
     "5": Reason.PROTOCOL,
+    # RFC 6531 §4.1: what the server does not take is an address, or a message, that is not in ASCII.
+    **{f"6.{detail}": Reason.PROTOCOL for detail in (7, 8, 9, 10)},
     "6": Reason.CONTENT,
     "7.4": Reason.ENCRYPTION,
     "7.8": Reason.CREDENTIALS,

@@ -10,13 +10,13 @@ from batchsend.delivery.replies.enhanced import reason_of
 from batchsend.delivery.replies.kinds import kind_of
 from batchsend.delivery.replies.policy import ends_session_only, policy_of
 from batchsend.delivery.replies.rules import Ruling, Said, plain, ruling
-from batchsend.delivery.replies.table import WordingEntry, entry_for, provider_of
+from batchsend.delivery.replies.table import WordingEntry, entry_for, provider_of, usual_stage
 from batchsend.outcome import Outcome
+from batchsend.smtp.replies import Reply
 from batchsend.verdict import Reason, Scope, Verdict
 
 if TYPE_CHECKING:
     from batchsend.outcome import Stage
-    from batchsend.smtp.replies import Reply
 
 _KINDS: Final = 4096
 _ENHANCED: Final = re.compile(r"([245])\.(\d{1,3}\.\d{1,3})", re.ASCII)
@@ -61,6 +61,18 @@ def judge(stage: Stage, reply: Reply) -> Judgement:
     if reply.code < 400:
         return _ACCEPTED
     return _judge(stage, reply.code, kind_of(reply.raw))
+
+
+def judge_said(stage: Stage | None, code: int, text: str) -> Judgement:
+    """What a reply means of which a log, or a bounce, tells.
+
+    Args:
+        stage: Where in the dialogue it came; None where that is not said: where this wording is known from.
+        code: The reply code.
+        text: Its text with the enhanced code, lines separated by LF.
+    """
+    reply = Reply(code, text.encode("utf-8", "surrogatepass"))
+    return judge(usual_stage(reply) if stage is None else stage, reply)
 
 
 def judge_by_rules(stage: Stage, reply: Reply) -> Judgement:

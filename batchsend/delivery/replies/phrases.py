@@ -7,16 +7,13 @@ of a sentence: no expression can look at a text more often than the length of it
 
 from __future__ import annotations
 
-import re
 from typing import Final
+
+from batchsend.delivery.replies.family import WordFamily
 
 
 def _gap(words: int) -> str:
     return rf"(?:[\w'/%@#:-]+ ){{0,{words}}}"
-
-
-def _compiled(*alternatives: str) -> re.Pattern[str]:
-    return re.compile("|".join(alternatives), re.ASCII)
 
 
 _MAIL: Final = (
@@ -41,7 +38,7 @@ _PERIOD: Final = (
     r"|/(?:h|hr|hour|day|d|month)\b)"
 )
 
-AGAIN: Final = _compiled(
+AGAIN: Final = WordFamily(
     r"(?:again|retry|wait|later|resend|reset|resume|back|delay(?:ed)?) (?:in|after|within|for"
     r"|at least)? ?(?:about |at least )?"
     r"(?:an?|one|0|few|some|next)? ?(?:seconds?|secs?|minutes?|mins?|m|s)\b",
@@ -53,7 +50,7 @@ AGAIN: Final = _compiled(
 
 # --- about this recipient or this message only -------------------------------------------------------------------
 
-ONE_RECIPIENT_RATE: Final = _compiled(
+ONE_RECIPIENT_RATE: Final = WordFamily(
     rf"(?:receiving|receives|gets|getting) {_gap(3)}(?:at a rate|too (?:quickly|fast|many|much|often)|messages? too)",
     r"recipient(?:'s)? (?:has |have |is |was )?(?:been )?(?:exceed|over|receiv|reached|thread limit|rate"
     r"|per hour|hourly|daily)",
@@ -70,7 +67,7 @@ ONE_RECIPIENT_RATE: Final = _compiled(
 )
 """Too much mail for one recipient, whoever sends it."""
 
-ABOUT_ONE: Final = _compiled(
+ABOUT_ONE: Final = WordFamily(
     rf"(?:too many|number of|maximum|max|limit on|exceeds?) {_gap(2)}(?:attachments?|hops?|bounces?"
     rf"|received (?:headers?|lines?)|headers?|parts?|forwards?"
     r"|redirects?|links?|urls?|images?|levels?|loops?|aliases|addresses|(?:invalid|unknown|bad|wrong|nonexistent"
@@ -91,7 +88,7 @@ ABOUT_ONE: Final = _compiled(
 )
 """Words in a reply about this recipient or this message: limits in them are nobody else's."""
 
-OURS: Final = _compiled(
+OURS: Final = WordFamily(
     rf"\byour {_gap(4)}(?:(?:sending|send|relay|outgoing|outbound|smtp|submission|daily|hourly|monthly|mail"
     rf"|e-?mail|message|messaging"
     r"|account|plan|rate|24-?hour|0-hour) )+(?:limits?|quotas?|allowance|credits|rate)\b",
@@ -111,7 +108,7 @@ OURS: Final = _compiled(
 
 # --- about the session, the sessions, the relay --------------------------------------------------------------------
 
-SESSION_FULL: Final = _compiled(
+SESSION_FULL: Final = WordFamily(
     r"(?:connection|session) limit of 0 (?:messages|mails|e-?mails)",
     rf"(?:no more|too many|max(?:imum)?|limit|count|number|exceed\w*|only|allowed|reached|more than 0|0) {_gap(5)}"
     rf"(?:per|in|for|on|over|during|by|via|to) "
@@ -128,7 +125,7 @@ SESSION_FULL: Final = _compiled(
     rf"too many {_MAIL} {_gap(2)}(?:sent )?(?:already )?(?:this|same) (?:connection|session)",
 )
 
-CONNECTIONS: Final = _compiled(
+CONNECTIONS: Final = WordFamily(
     r"concurrency|no more than 0 (?:connections|sessions)|0 (?:connections|sessions) per\b",
     rf"(?:too many|too much|max(?:imum)?|limit|number|exceed\w*|many) {_gap(5)}(?:connections?|sessions?"
     rf"|channels?|threads|logins? at once|clients)\b"
@@ -149,13 +146,13 @@ CONNECTIONS: Final = _compiled(
     r"\bhl:icc\b|\bhost:icc\b",
 )
 
-TOO_MANY_LOGINS: Final = _compiled(
+TOO_MANY_LOGINS: Final = WordFamily(
     rf"too many {_gap(2)}(?:log-?ins?|auth\w*)(?: attempts?)?(?! fail)|(?:login|auth\w*) (?:rate|frequency"
     rf"|attempts?) {_gap(2)}(?:limit|exceed)",
     r"too much fail authentication",
 )
 
-PACE: Final = _compiled(
+PACE: Final = WordFamily(
     r"throttl"
     r"|slow(?:ing|er)?(?:-| )?down|\bslower\b|\bslow (?:your|the)\b|too (?:fast|quick|quickly|frequent"
     r"|frequently|rapid|rapidly"
@@ -179,7 +176,7 @@ PACE: Final = _compiled(
     r"zu schnell|trop vite|trop rapide|demasiado r|troppo veloc|te snel",
 )
 
-QUOTA: Final = _compiled(
+QUOTA: Final = WordFamily(
     rf"\b{_SENDING} (?:{_SENDING} |count |rate |number |volume |per |/ |(?:hour|day|month) ){{0,3}}(?:limits?"
     rf"|limitations?|quotas?|allowances?|allotment|credits?|cap|maximum)"
     rf" {_gap(5)}{_PASSED}\b",
@@ -206,31 +203,31 @@ QUOTA: Final = _compiled(
 )
 """Limits of what an account may send, with or without the period that they count in."""
 
-MUCH_SENT: Final = _compiled(r"excessive volume|rate overlimit")
-RECIPIENTS_OWN: Final = _compiled(r"recipient(?:'s)? (?:has |have |is )?(?:exceed|over|receiv)|receive limit")
-CLOSING: Final = _compiled(
+MUCH_SENT: Final = WordFamily(r"excessive volume|rate overlimit")
+RECIPIENTS_OWN: Final = WordFamily(r"recipient(?:'s)? (?:has |have |is )?(?:exceed|over|receiv)|receive limit")
+CLOSING: Final = WordFamily(
     r"clos(?:e|es|ed|ing) (?:the |this |transmission |your )*(?:connection|channel|session)"
     r"|(?:connection|session|channel) (?:is |will be |was )?(?:now )?clos(?:ed|ing)(?: by server)?"
 )
-ABOUT_ONE_ONLY: Final = _compiled(r"same message-id|duplicate")
+ABOUT_ONE_ONLY: Final = WordFamily(r"same message-id|duplicate")
 
-LIMITING: Final = _compiled(
+LIMITING: Final = WordFamily(
     r"limit|quota|allowance|exceed|exceded|too many|too much|maximum|\bmax\b|threshold|reached|only 0|used up"
     r"|allowed|no more than|at most|\bcap\b|more than|can only|only send|may send"
 )
-COUNTED_IN: Final = _compiled(_PERIOD)
-OF_MAIL: Final = _compiled(
+COUNTED_IN: Final = WordFamily(_PERIOD)
+OF_MAIL: Final = WordFamily(
     rf"\b{_MAIL}\b|\bsen[dt](?:ing|er|s)?\b|\brelay\b|\bsmtp\b|\bquota\b|\brate\b|\baccount\b|\bcredits?\b"
     rf"|\bper\b|hourly|daily|monthly|24-?h"
 )
-OF_SENDING: Final = _compiled(
+OF_SENDING: Final = WordFamily(
     r"\b(?:send(?:ing|er)?|sent|relay|outgoing|outbound|submission|submissionquota|smtp|daily|hourly|monthly"
     r"|24-?hour|credits?)\b|per (?:hour|day)|sendquota"
 )
-BARE_QUOTA: Final = _compiled(
+BARE_QUOTA: Final = WordFamily(
     r"(?:quota|limits?) {0}(?:exceeded|reached|exhausted)|(?:exceeded|reached) {0}(?:quota|limits?)\b".format(_gap(2))
 )
-CONNECTION_RATE: Final = _compiled(
+CONNECTION_RATE: Final = WordFamily(
     r"(?:connection|session)s? (?:\w+ )?rate|rate of connection|connections? (?:per|in|within) (?:a |an |0 "
     r"|the )?(?:sec|min|hour)"
 )

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
+
+from batchsend.delivery.replies.family import WordFamily
 
 
 def _gap(words: int) -> str:
     return rf"(?:[\w'/%@#:-]+ ){{0,{words}}}"
 
 
-def _compiled(*alternatives: str) -> re.Pattern[str]:
-    return re.compile("|".join(alternatives), re.ASCII)
-
-
 # --- not yet ------------------------------------------------------------------------------------------------------
 
-GREYLISTED: Final = _compiled(
+GREYLISTED: Final = WordFamily(
     r"\bfirst[- ]time (?:sender|contact)|^(?:defer )?new sender",
     r"gr[ea]y-?.?list",
     rf"(?:first[- ]time|new|unknown|unrecogni[sz]ed|unseen) (?:sender|triplet|contact|sending host|client|host"
@@ -30,14 +27,14 @@ GREYLISTED: Final = _compiled(
 
 # --- the message ---------------------------------------------------------------------------------------------------
 
-AUTHENTICATION: Final = _compiled(
+AUTHENTICATION: Final = WordFamily(
     r"\b(?:spf|dkim|dmarc)\b|sender policy framework|domainkeys",
     r"unauthenticated (?:e-?mails?|mail|messages?)\b|(?:sender|message|mail|e-?mail|it) is (?:un|not )authenticated",
     r"pass(?:es|ing)? authentication|authentication (?:checks?|information|results?|fail\w* for message)"
     r"|anti-?spoof|spoofed|spoofing",
 )
 
-CONTENT: Final = _compiled(
+CONTENT: Final = WordFamily(
     r"\bspam(?: \.)?$",
     r"\bvirus|malware|phish|infected|trojan|worm\b|\beicar|ransom",
     rf"(?:message|mail|e-?mail|content|letter|body|it) {_gap(8)}(?:spam|ube|unsolicited|bulk|junk|unwanted|scam)\b",
@@ -61,7 +58,7 @@ CONTENT: Final = _compiled(
     r"|banned content|bad content|offensive",
 )
 
-TOO_LARGE: Final = _compiled(
+TOO_LARGE: Final = WordFamily(
     rf"(?:message|mail|e-?mail|attachments?|body|header|it|content|file|transaction) {_gap(4)}(?:too (?:large|big|long"
     rf"|much data)|exceeds? {_gap(4)}(?:size|limit|maximum|bytes|mb|kb)|larger than)",
     r"(?<!policy )size {0}(?:exceed|limit|too|over|larger|violat)|exceed\w* {0}(?:size|storage of message)|too (?:large"
@@ -70,7 +67,7 @@ TOO_LARGE: Final = _compiled(
 
 # --- the sender ----------------------------------------------------------------------------------------------------
 
-SENDER: Final = _compiled(
+SENDER: Final = WordFamily(
     rf"send ?as ?denied|send-?as|sendas|not owned by|sender {_gap(5)}(?:reject|refus|den(?:ied|y)|not (?:allow"
     rf"|permit|verif|valid|accept|found|exist|authori[sz]ed|local|registered|belong)|invalid|unknown|mismatch"
     rf"|blocked|disabled|must|does not|doesn't|is not|isn't)",
@@ -91,7 +88,7 @@ SENDER: Final = _compiled(
     r"unconfigured sending domain|sender signature|unresolvable \S+ from|\bfrom domain|badmailfrom|null sender"
     r"|empty envelope|envelope (?:sender|from)|return-?path|local sender|not a verified",
 )
-BY_RECIPIENT: Final = _compiled(
+BY_RECIPIENT: Final = WordFamily(
     r"\b(?:by|of) (?:the |this |its |that )?(?:recipients?|user(?! @)|addressee|mailbox owner|owner|receiver"
     r"|moderator|destination domain|recipient domain|receiving domain)\b",
     r"recipient(?:'s)? (?:preferences|policy|block|list|settings|filter|does(?:n't| not) (?:want|accept)|refus"
@@ -103,7 +100,7 @@ BY_RECIPIENT: Final = _compiled(
 
 # --- the relay -----------------------------------------------------------------------------------------------------
 
-ACCOUNT: Final = _compiled(
+ACCOUNT: Final = WordFamily(
     r"your (?:\w+ ){}(?:account|service|access|subscription|plan|server|user|mailbox|tenant|organi[sz]ation"
     r"|trial|domain|profile|company) {}(?:suspended|disabled|blocked|locked|restricted|activated|inactive"
     r"|terminated|deactivated|frozen|hold|expired|cancell?ed|closed|limited|banned|review|paused|unpaid"
@@ -133,7 +130,7 @@ ACCOUNT: Final = _compiled(
     r"|not subscribed to ses|not authori[sz]ed to perform",
 )
 
-CREDENTIALS: Final = _compiled(
+CREDENTIALS: Final = WordFamily(
     r"(?:smtp )?auth(?:entication|orization|entification)? (?:is )?(?:required|needed|requise|necessary"
     r"|erforderlich|failed|failure|credentials invalid|unsuccessful|invalid|invalide)|auth required",
     r"(?:must|need to|please|should|have to) (?:first )?(?:be )?(?:auth\w*|log ?in|logged in|turn on smtp"
@@ -145,18 +142,18 @@ CREDENTIALS: Final = _compiled(
     r"| connection| relay|$)|authenticate first|authentication turned on|pop before smtp|pop-before-smtp"
     r"|client was not auth|no auth|auth first|authentication (?:and|or) (?:encryption|tls) required",
 )
-CREDENTIALS_OF_GROUP: Final = _compiled(
+CREDENTIALS_OF_GROUP: Final = WordFamily(
     r"resolver\.rst\.(?:auth|notauth|sender)|not authenticated for|sender (?:was|is) not authenticated"
     r"|not allowed to send to this (?:group|list)"
 )
 
-ENCRYPTION: Final = _compiled(
+ENCRYPTION: Final = WordFamily(
     r"starttls|must use (?:tls|ssl|encryption)|(?:tls|ssl|encryption|encrypted connection"
     r"|secure connection) {0}(?:required|needed|mandatory|first|required for)|requires? {0}(?:tls|ssl|encryption"
     r"|secure)\b".format(_gap(2)),
 )
 
-RELAYING: Final = _compiled(
+RELAYING: Final = WordFamily(
     r"(?:does not|doesn't|do not|don't|not|never) (?:allow|permit|support|accept|offer) (?:\w+ )?relay",
     rf"relay(?:ing)? {_gap(3)}(?:denied|not permitted|not allowed|prohibited|disallowed|refused|forbidden"
     rf"|rejected|is not|disabled|restricted|blocked|verboten)|(?:unable|not permitted|not allowed"
@@ -168,11 +165,11 @@ RELAYING: Final = _compiled(
     r"no (?:valid )?(?:user|mailbox|domain) here to relay|as a relay|through this (?:server|machine|host|system)",
 )
 
-HELLO: Final = _compiled(
+HELLO: Final = WordFamily(
     r"\bhelo\b|\behlo\b|send hello first|hello (?:first|command|argument|name)|greeting name|bad helo",
 )
 
-BLOCKED: Final = _compiled(
+BLOCKED: Final = WordFamily(
     rf"(?:client|host|hosts|ip|ips|address ip|ip address|connection|connections|server|mta|network|remotehost"
     rf"|sender ip|gateway|subnet|asn|mail from|range|netblock|connecting) {_gap(7)}(?:blocked|bloqu\w+"
     rf"|black-?list\w*|blocklist\w*|block-?list|deny-?list\w*|denylisted|listed|banned|rejected|refused|denied"
@@ -211,7 +208,7 @@ _WHO: Final = (
     r"(?:user|users?|mailbox|mail ?box|recipient|recipients|account|address|addressee|person|e-?mail|alias|name"
     r"|customer|addresses|inbox|subscriber|boite|destinataire|compte|konto|postfach|usuario|utente|casella|buzon)"
 )
-UNKNOWN_MAILBOX: Final = _compiled(
+UNKNOWN_MAILBOX: Final = WordFamily(
     rf"(?:unknown|no such|invalid|unrecogni[sz]ed|nonexist\w*|non-existent|undeliverable|bad|unknown or illegal"
     rf"|wrong|illegal|no valid|incorrect|unroutable|unrouteable|undefined) (?:local |e-?mail |final |virtual "
     rf"|destination |remote )?(?:{_WHO}|rcpt|id|mail)\b",
@@ -230,7 +227,7 @@ UNKNOWN_MAILBOX: Final = _compiled(
     r"could not deliver mail to|i cannot deliver mail for|can't accept user|mailbox not"
     r"|not (?:a )?valid recipient|mailbox (?:is )?unavail",
 )
-MAILBOX_FULL: Final = _compiled(
+MAILBOX_FULL: Final = WordFamily(
     rf"(?:mailbox|mail ?box|inbox|mailfolder|maildir|folder|disk|disc|storage|mail file|user|recipient|account"
     rf"|boite|quota|users?|mailbox:|space|store|it) {_gap(4)}(?:full|over ?quota|over (?:its |the |their |disk "
     rf"|his |allowed )*(?:quota|limit)|quota|out of (?:storage|space)|exceed\w* {_gap(4)}(?:quota|storage|disk"
@@ -241,7 +238,7 @@ MAILBOX_FULL: Final = _compiled(
     r"|room)|insufficient (?:disk|storage|space)|full mailbox|exceeded storage|no space left"
     r"|would exceed {0}(?:storage|quota)|espacio|storage {0}exceeded".format(_gap(3)),
 )
-MAILBOX_DISABLED: Final = _compiled(
+MAILBOX_DISABLED: Final = WordFamily(
     rf"\b(?:{_WHO}|domain) {_gap(6)}(?:disabled|inactive|inactivity|suspended|closed|deactivated|terminated"
     rf"|expired|frozen|locked|archived?|discontinued|not active|no longer active|blocked|cancell?ed|not activated"
     rf"|dormant|blocked|bloque|bloqu\w+|gesperrt|deleted|on hold|unused|hangup|disabled/inactive|archivee)",
@@ -249,36 +246,36 @@ MAILBOX_DISABLED: Final = _compiled(
     rf"|disableduser|not accepting (?:any )?(?:new )?(?:mail|messages|e-?mail)|mailbox (?:\w+ )?restricted"
     rf"|no longer accepts mail",
 )
-MAILBOX_MOVED: Final = _compiled(
+MAILBOX_MOVED: Final = WordFamily(
     rf"(?:has|have) (?:been )?moved|moved to|please (?:use|try|forward to) @|has changed (?:his|her|their|its|to)"
     rf"|new (?:e-?mail )?address is|user not local|changed {_gap(2)}address|no longer on server",
 )
-DOMAIN: Final = _compiled(
+DOMAIN: Final = WordFamily(
     rf"(?:unknown|no such|invalid|nonexistent|non-existent|bad) (?:recipient |destination |mail "
     rf"|remote )?(?:domain|host)\b|(?:domain|host|mx|nameserver) {_gap(4)}(?:not (?:be )?(?:found|exist"
     rf"|resolve\w*|known|valid)|does not exist|doesn't exist|unknown|nonexistent|invalid|not reachable"
     rf"|unreachable|must exist|no longer)|unrouteable|unroutable|no route|no mx|mx lookup|nxdomain|unknown host"
     rf"|name or service not known|domain lookup|dns error",
 )
-NO_MAIL_DOMAIN: Final = _compiled(
+NO_MAIL_DOMAIN: Final = WordFamily(
     rf"null ?mx|(?:host|domain|server|does) {_gap(4)}not accept (?:any )?(?:mail|e-?mail|messages)"
     rf"|mail receiving disabled|takes no mail|does not receive mail",
 )
-BAD_ADDRESS: Final = _compiled(
+BAD_ADDRESS: Final = WordFamily(
     rf"(?:malformed|illegal|improper|syntax error in|error in) (?:\w+ )?(?:e-?mail |recipient |destination "
     rf"|mailbox |forward |rcpt )*(?:address|recipient|path|forward-path|syntax|rcpt|parameters)"
     rf"|address {_gap(3)}(?:syntax|malformed|not a valid rfc|not rfc|badly)|bad (?:address|recipient) syntax"
     rf"|mailbox name|not a valid rfc 5321",
 )
-ONE_RECIPIENT: Final = _compiled(
+ONE_RECIPIENT: Final = WordFamily(
     r"\brecipients?\b|\brcpt\b|\buser\b|\bmailbox\b|\baddress(?:ee)?\b|\bdestination\b|\bdestinataire"
 )
-LOOP: Final = _compiled(
+LOOP: Final = WordFamily(
     r"too many hops|hop count|mail ?loop|exceeded 0 hops|routing loop|loops? back|loop detected"
     r"|too many received|mail loop"
 )
 
-NOT_WORKING: Final = _compiled(
+NOT_WORKING: Final = WordFamily(
     rf"system (?:error|problem|resources|storage|is|config)|local (?:error|problem|configuration)|shortage"
     rf"|trouble|internal (?:error|server|resource)|resources? {_gap(2)}(?:are |temporarily )*(?:unavailable"
     rf"|insufficient)|insufficient (?:system|resources|disk)|try (?:again )?later|temporar(?:y|ily)"
@@ -288,15 +285,15 @@ NOT_WORKING: Final = _compiled(
 
 # --- what decides between two of the above ---------------------------------------------------------------------------
 
-MAILBOX_FULL_HARD: Final = _compiled(
+MAILBOX_FULL_HARD: Final = WordFamily(
     r"(?:mailbox|mail ?box|inbox|maildir) (?:\w+ )?(?:is )?(?:full|over)|over ?quota|(?:disk|storage"
     r"|mailbox) quota|mailbox size limit|storage space|overquota|mailbox is full|boite \S+ \S+ pleine"
 )
-UNKNOWN_MAILBOX_HARD: Final = _compiled(
+UNKNOWN_MAILBOX_HARD: Final = WordFamily(
     r"user unknown|unknown user|no such (?:user|mailbox|recipient)|does not exist|not found|unknown recipient"
     r"|recipient unknown"
 )
-BLOCKED_BY_LIST: Final = _compiled(
+BLOCKED_BY_LIST: Final = WordFamily(
     rf"(?:client|host|ip|address|server|connection|mail from|ips|mta|network|sender ip"
     rf"|traffic) {_gap(6)}(?:blocked|black-?listed|blocklisted|listed|banned|denylisted) {_gap(2)}(?:using|by|at"
     rf"|in|on|see|list|http)",
@@ -309,11 +306,11 @@ BLOCKED_BY_LIST: Final = _compiled(
     r"block list|blocked - see|your network is|reverse dns|\bptr\b|no smtp service|banned sending ip|sending ip"
     r"|part of their network|too many spams from|sending spam|spammer|suspected spam ip",
 )
-MESSAGE_ON_LIST: Final = _compiled(
+MESSAGE_ON_LIST: Final = WordFamily(
     rf"\burls?\b|uribl|surbl|\bdbl\b|links?\b|domain {_gap(3)}(?:listed|present|in the)|spam content"
     rf"|message (?:was |is )?(?:classified|identified|detected|contain)"
 )
-OURS_NOT_THEIRS: Final = _compiled(
+OURS_NOT_THEIRS: Final = WordFamily(
     r"unpaid|invoice|payment|billing|sending (?:is |has been )?disabled|bounce rate|\bip address\b|\bsender ip\b",
     r"your (?:\w+ ){}(?:account|ip|server|host|network|domain|access|subscription|trial|smtp|plan)\b".format("{0,2}"),
     r"(?:client|helo) (?:host )?(?:command )?rejected|(?:smtp|sending|relay|customer|outgoing|sender) (?:account"
@@ -322,31 +319,31 @@ OURS_NOT_THEIRS: Final = _compiled(
     r"|account is not (?:yet )?(?:activated|verified|approved|allowed)|tenant\b|banned sender"
     r"|authentication required",
 )
-SENDER_SAID: Final = _compiled(
+SENDER_SAID: Final = WordFamily(
     r"^@?:? ?(?:\w+ ){}sender (?:address )?(?:\w+ )?(?:reject|refus|den|invalid|unknown|not|must|blocked|verif"
     r"|domain)|sender address|domain of sender|sender verify|not owned by|sendas|send as|mail from|from address"
     r"|from domain"
     r"|invalid sender|emetteur|return-?path|envelope sender|sender domain|purported responsible"
     r"|address is not verified".format("{0,2}")
 )
-SENDER_HARD: Final = _compiled(
+SENDER_HARD: Final = WordFamily(
     r"send ?as ?denied|sendas|not owned by|authori[sz]ed to use (?:this|the|that) (?:from|sender|address)"
     r"|(?:allowed|permissions?|right|authori[sz]ed|permitted"
     r"|able) to send (?:mail |e-?mails? |messages? )?(?:as|from this|from @|on behalf)\b|relaying (?:disallowed"
     r"|denied|not allowed) as"
 )
-RELAYING_AS: Final = _compiled(r"relaying (?:disallowed|denied|not allowed) as|as @")
-RELAYED_TROUBLE: Final = _compiled(
+RELAYING_AS: Final = WordFamily(r"relaying (?:disallowed|denied|not allowed) as|as @")
+RELAYED_TROUBLE: Final = WordFamily(
     r"(?:recipient|remote|destination|next|receiving|other) (?:\w+ )?(?:server|host|mta|system|mx)"
 )
-PACE_OF_SPAM: Final = _compiled(r"(?:bounce|complaint|spam|error|failure|hard bounce) rate")
-SYSTEM_FULL: Final = _compiled(
+PACE_OF_SPAM: Final = WordFamily(r"(?:bounce|complaint|spam|error|failure|hard bounce) rate")
+SYSTEM_FULL: Final = WordFamily(
     r"insufficient system|system storage|system resources|system full|mail system|on device|disk full|server"
 )
-MESSAGE_REFUSED: Final = _compiled(
+MESSAGE_REFUSED: Final = WordFamily(
     rf"(?:message|mail|e-?mail|transaction|content|data|policy|it|submission|text) {_gap(4)}(?:reject|refus"
     rf"|den(?:ied|y)|block|not (?:be )?accept|discard|fail|violat|restrict|prohibit|not allowed|reason)|policy"
     rf"|rejected|reject\b"
 )
-NOT_AUTHENTICATED: Final = _compiled(r"client was not authenticated(?: \.)?")
-EXPIRED: Final = _compiled(r"(?:message|queue|delivery)(?: time)? expired|queue\.expired|message delayed")
+NOT_AUTHENTICATED: Final = WordFamily(r"client was not authenticated(?: \.)?")
+EXPIRED: Final = WordFamily(r"(?:message|queue|delivery)(?: time)? expired|queue\.expired|message delayed")

@@ -343,6 +343,8 @@ def _by_code(said: Said) -> Ruling:
             _BEFORE_MAIL_REASONS.get(said.stage, Reason.BLOCKED),
             f"5yz to {said.stage.value}: nothing can be sent",
         )
+    if said.stage is Stage.MAIL and said.detail.startswith("5."):
+        return Ruling(Verdict.REFUSED, Reason.PROTOCOL, "5yz to MAIL about the protocol")
     if said.stage is Stage.MAIL:
         return Ruling(Verdict.SENDER, Reason.SENDER, "5yz to MAIL")
     return _by_552(said) or Ruling(Verdict.REFUSED, None, "5yz: for good")

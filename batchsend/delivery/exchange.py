@@ -1,0 +1,237 @@
+"""Who a sender's results belong to: the account of a pool that many callers use at once.
+
+Callers number their messages as they like, and two of them may use the same number. So each message gets a number that
+is the exchange's own before the pool sees it, and its result the caller's number again. A message is at exactly one
+place: it waits with its caller's `Call`, is under way in the pool, or has its result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from msgspec.structs import replace
+
+from batchsend.delivery.signal import Signal
+from batchsend.outcome import DeliveryResult, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from batchsend.message.submission import Submission
+
+_AT_A_TIME: Final = 32
+"""How many messages of one caller go into the pool before it is the next one's turn."""
+
+_REMEMBERED: Final = 1024
+"""Results of one session that may still be corrected; also the number of sessions of which that is kept."""
+
+
+class Told(NamedTuple):
+    """What a caller hears.
+
+    Attributes:
+        number: The exchange's own number of the message, in the order in which the call gave them.
+        result: Its outcome, with the caller's number.
+    """
+
+    number: int
+    result: DeliveryResult
+
+
+class Call:
+    """One caller's messages, and what became of them.
+
+    Attributes:
+        waiting: What is to go into the pool.
+        under_way: How many messages the pool has.
+        told: What the caller has not heard yet.
+        changed: Signalled when any of these has changed.
+        left: The caller hears nothing any more.
+        error: Why nothing more will come, or None.
+    """
+
+    __slots__ = ("changed", "error", "left", "told", "under_way", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: deque[tuple[int, Submission]] = deque()
+        self.under_way = 0
+        self.told: deque[Told] = deque()
+        self.changed = Signal()
+        self.left = False
+        self.error: Exception | None = None
+
+    @property
+    def outstanding(self) -> int:
+        """Messages and results that the caller has not done with."""
+        return len(self.waiting) + self.under_way + len(self.told)
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything that was offered has its result."""
+        return not self.waiting and not self.under_way
+
+
+class _Origin(NamedTuple):
+    """Whose a message is, and its number there."""
+
+    call: Call
+    record: int
+
+
+class Exchange:
+    """Numbers the messages of all callers, takes them in turns, and tells each caller what became of its own.
+
+    Args:
+        unclaimed: Told each result that no caller waits for any more.
+
+    Attributes:
+        work: Signalled when there is something to take.
+        idle: Signalled when nothing waits and nothing is under way.
+    """
+
+    def __init__(self, unclaimed: Callable[[DeliveryResult], None]) -> None:
+        self.work = Signal()
+        self.idle = Signal()
+        self._unclaimed = unclaimed
+        self._numbers = 0
+        self._turns: deque[Call] = deque()  # callers with something waiting
+        self._under_way: dict[int, _Origin] = {}
+        # Whose the latest results of each session were; they may be corrected until the session ends.
+        self._settled: dict[int | None, deque[tuple[int, _Origin]]] = {}
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing is under way."""
+        return not self._turns and not self._under_way
+
+    # --- what callers ask for -----------------------------------------------------------------------------------------
+
+    def offer(self, call: Call, submissions: Iterable[Submission]) -> None:
+        """Take messages in; they wait for their caller's turn."""
+        empty = not call.waiting
+        for submission in submissions:
+            self._numbers += 1
+            call.waiting.append((self._numbers, submission))
+        if call.waiting and empty:
+            self._turns.append(call)
+            self.work.notify()
+
+    def tell(self, call: Call, result: DeliveryResult) -> None:
+        """Tell a caller of a message that was never offered."""
+        self._numbers += 1
+        self._tell(call, Told(self._numbers, result))
+
+    def unclaimed(self, result: DeliveryResult) -> None:
+        """Say of a result that nobody waits for it. What the program's own function raises must not reach a session."""
+        try:
+            self._unclaimed(result)
+        except Exception as error:  # reported where a loop reports what its callbacks raise
+            context = {"message": f"unclaimed failed for the result {result!r}", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+
+    def leave(self, call: Call) -> None:
+        """A caller goes: what waits is not sent, and what it has not heard is unclaimed."""
+        call.left = True
+        if call.waiting:
+            call.waiting.clear()
+            self._turns.remove(call)
+            self._look_for_idleness()
+        while call.told:
+            self.unclaimed(call.told.popleft().result)
+
+    # --- what the sender asks for -------------------------------------------------------------------------------------
+
+    def take(self) -> list[Submission]:
+        """The next messages, of the caller whose turn it is; an empty list where nothing waits."""
+        if not self._turns:
+            return []
+        call = self._turns.popleft()
+        taken: list[Submission] = []
+        for number, submission in list(islice(call.waiting, _AT_A_TIME)):
+            call.waiting.popleft()
+            self._under_way[number] = _Origin(call, submission.record)
+            taken.append(replace(submission, record=number))
+        call.under_way += len(taken)
+        if call.waiting:
+            self._turns.append(call)
+        call.changed.notify()
+        return taken
+
+    def stopped(self, error: Exception) -> None:
+        """The pool is over: what has no result was not begun, and will not be. Its callers hear why."""
+        calls = {id(call): call for call in (*self._turns, *(origin.call for origin in self._under_way.values()))}
+        self._turns.clear()
+        self._under_way.clear()
+        self._settled.clear()
+        for call in calls.values():
+            call.waiting.clear()
+            call.under_way = 0
+            call.error = error
+            call.changed.notify()
+        self.idle.notify()
+
+    # --- what the pool says -------------------------------------------------------------------------------------------
+
+    def commit(self, submission: Submission, release: Callable[[bool], None]) -> bool:
+        """Nothing is kept on disk: the octets may leave."""
+        del submission, release
+        return True
+
+    def withdraw(self, submission: Submission) -> None:
+        """A message goes back into the pool; its caller is told of its outcome."""
+
+    def retry(self, submission: Submission, result: DeliveryResult) -> None:
+        """A message goes back into the pool; its caller is told of its outcome."""
+
+    def settle(self, submission: Submission, result: DeliveryResult) -> None:
+        """Tell a caller of an outcome."""
+        number = submission.record
+        origin = self._under_way.pop(number)
+        self._remember(result.session, number, origin)
+        origin.call.under_way -= 1
+        self._tell(origin.call, Told(number, replace(result, record=origin.record)))
+        self._look_for_idleness()
+
+    def supersede(self, earlier: DeliveryResult | None, result: DeliveryResult) -> None:
+        """Tell a caller that an outcome cannot be believed; where a later offer has settled the record, that stands."""
+        if earlier is None:
+            return
+        number = result.record
+        for known, origin in self._settled.get(earlier.session, ()):
+            if known == number:
+                self._tell(origin.call, Told(number, replace(result, record=origin.record)))
+                return
+        self.unclaimed(replace(result, record=0))
+
+    # ------------------------------------------------------------------------------------------------------------------
+
+    def _tell(self, call: Call, told: Told) -> None:
+        if call.left:
+            self.unclaimed(told.result)
+        else:
+            call.told.append(told)
+            call.changed.notify()
+
+    def _remember(self, session: int | None, number: int, origin: _Origin) -> None:
+        results = self._settled.pop(session, None)
+        if results is None:
+            results = deque(maxlen=_REMEMBERED)
+            if len(self._settled) >= _REMEMBERED:
+                del self._settled[next(iter(self._settled))]  # the one that was heard of least lately
+        results.append((number, origin))
+        self._settled[session] = results
+
+    def _look_for_idleness(self) -> None:
+        if self.is_idle:
+            self.idle.notify()
+
+    def __repr__(self) -> str:
+        return f"<Exchange {len(self._turns)} callers wait, {len(self._under_way)} messages under way>"
+
+
+def invalid(record: int, message_id: str | None, reason: str) -> DeliveryResult:
+    """The outcome of a message that cannot be sent."""
+    return DeliveryResult(record=record, recipient=None, status=Outcome.INVALID, reason=reason, message_id=message_id)

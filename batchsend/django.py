@@ -1,0 +1,284 @@
+"""Django's e-mail over sessions that the process keeps: ``EMAIL_BACKEND = "batchsend.django.EmailBackend"``."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import smtplib
+import ssl
+import threading
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.mail.backends.base import BaseEmailBackend
+
+from batchsend.campaign import Delivery, Dsn, Server, Timeouts, check_objects
+from batchsend.delivery.blocking import SyncSender
+from batchsend.delivery.sender import UnfinishedError
+from batchsend.errors import RecordError, UsageError
+from batchsend.message.outgoing import addresses, outgoing
+from batchsend.outcome import DeliveryResult, Outcome, Stage
+
+if TYPE_CHECKING:
+    from batchsend.message.submission import Submission
+
+_LOG: Final = logging.getLogger("batchsend.django")
+
+_SERVER_KEYS: Final = frozenset({"ca_file", "token", "token_command", "ehlo_name"})
+_DELIVERY_KEYS: Final = frozenset(
+    {"max_connections", "max_messages", "rate", "depth", "give_up_after", "max_wait", "stop_after", "dsn"}
+    | {"require_tls", "timeouts"}
+)
+_SENDERS: Final[dict[Any, SyncSender]] = {}
+_lock = threading.Lock()
+
+
+class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothing of its types
+    """Sends as Django's SMTP backend does, with its settings, over sessions that stay open between calls.
+
+    All backends with the same settings share one `SyncSender` of the process. ``settings.BATCHSEND`` may hold what
+    Django has no setting for, by the names of the campaign file: ``max_connections``, ``max_messages``, ``rate``,
+    ``depth``, ``give_up_after``, ``max_wait``, ``stop_after``, ``dsn``, ``require_tls`` and ``timeouts`` of
+    ``[delivery]``, ``ca_file``, ``token``, ``token_command`` and ``ehlo_name`` of ``[[server]]``::
+
+        EMAIL_BACKEND = "batchsend.django.EmailBackend"
+        EMAIL_HOST, EMAIL_PORT, EMAIL_USE_TLS = "smtp.example.com", 587, True
+        BATCHSEND = {"max_connections": 10, "rate": "14/s"}
+
+    Args:
+        host: None for ``EMAIL_HOST``.
+        port: None for ``EMAIL_PORT``.
+        username: None for ``EMAIL_HOST_USER``.
+        password: None for ``EMAIL_HOST_PASSWORD``.
+        use_tls: STARTTLS; None for ``EMAIL_USE_TLS``.
+        fail_silently: Whether what goes wrong on the way to the server, and what it refuses, raises nothing.
+        use_ssl: TLS from the start; None for ``EMAIL_USE_SSL``.
+        timeout: Seconds for each step except the reply to the content, for a message would be sent twice that was only
+            answered late (RFC 1047); None for ``EMAIL_TIMEOUT``.
+        ssl_keyfile: None for ``EMAIL_SSL_KEYFILE``.
+        ssl_certfile: None for ``EMAIL_SSL_CERTFILE``.
+
+    Raises:
+        ValueError: ``use_tls`` and ``use_ssl`` are both true.
+    """
+
+    def __init__(  # noqa: PLR0917 - in the order that Django's own has them
+        self,
+        host: str | None = None,
+        port: int | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        use_tls: bool | None = None,
+        fail_silently: bool = False,
+        use_ssl: bool | None = None,
+        timeout: float | None = None,
+        ssl_keyfile: str | None = None,
+        ssl_certfile: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(fail_silently=fail_silently, **kwargs)
+        self.host = host or settings.EMAIL_HOST
+        self.port = port or settings.EMAIL_PORT
+        self.username = settings.EMAIL_HOST_USER if username is None else username
+        self.password = settings.EMAIL_HOST_PASSWORD if password is None else password
+        self.use_tls = settings.EMAIL_USE_TLS if use_tls is None else use_tls
+        self.use_ssl = settings.EMAIL_USE_SSL if use_ssl is None else use_ssl
+        self.timeout = settings.EMAIL_TIMEOUT if timeout is None else timeout
+        self.ssl_keyfile = settings.EMAIL_SSL_KEYFILE if ssl_keyfile is None else ssl_keyfile
+        self.ssl_certfile = settings.EMAIL_SSL_CERTFILE if ssl_certfile is None else ssl_certfile
+        if self.use_ssl and self.use_tls:
+            raise ValueError(
+                "EMAIL_USE_TLS/EMAIL_USE_SSL are mutually exclusive, so only set one of those settings to True."
+            )
+        self.connection: SyncSender | None = None
+
+    def open(self) -> bool | None:
+        """Take the process's sender; nothing is connected before there is something to send.
+
+        Returns:
+            True if the backend was closed, False if it was open.
+
+        Raises:
+            ImproperlyConfigured: A setting cannot be used, or credentials would be sent in the clear.
+        """
+        if self.connection is not None:
+            return False
+        self.connection = self._shared()
+        return True
+
+    def close(self) -> None:
+        """Give the sender back. Its sessions stay open, for the next one who sends."""
+        self.connection = None
+
+    def send_messages(self, email_messages: Iterable[Any] | None) -> int:
+        """Send, all at once over the sessions there are, and wait for what becomes of each.
+
+        Unlike with Django's SMTP backend a message that is refused does not keep those after it from being sent.
+
+        Args:
+            email_messages: `django.core.mail.EmailMessage`, each of which has a transaction a recipient.
+
+        Returns:
+            How many messages the server has taken for one recipient at least. Those that it refused are logged by
+            ``batchsend.django``.
+
+        Raises:
+            ValueError: An address is none; nothing was sent, not even what stands before it.
+            SMTPException: A message was refused for everybody (`smtplib.SMTPRecipientsRefused`, ``SMTPSenderRefused``
+                or ``SMTPDataError``), or the connection was lost so that it may have been delivered or not
+                (``SMTPServerDisconnected``). The first one, once all are sent. Not with ``fail_silently``.
+            ConnectionError: The server cannot be reached, or refuses the sender. Not with ``fail_silently``.
+        """
+        if not email_messages:
+            return 0
+        opened = self.open()
+        if self.connection is None or opened is None:
+            return 0
+        try:
+            return self._send(self.connection, list(email_messages))
+        finally:
+            if opened:
+                self.close()
+
+    def _send(self, connection: SyncSender, messages: list[Any]) -> int:
+        submissions = [one for place, message in enumerate(messages, 1) for one in _submissions(message, place)]
+        if not submissions:
+            return 0
+        unreached: UnfinishedError | None = None
+        try:
+            results = connection.send_all(submissions)
+        except UnfinishedError as error:
+            unreached, results = error, error.results
+        by_message: dict[int, list[DeliveryResult]] = {}
+        for result in results:
+            by_message.setdefault(result.record, []).append(result)
+        sent, failed = 0, []
+        for told in by_message.values():
+            refused = [result for result in told if result.status is not Outcome.ACCEPTED]
+            for result in refused:
+                _LOG.warning("%s to %s: %s", result.status.label, result.recipient, result.reply or result.reason)
+            if len(refused) == len(told):
+                failed.append(_exception(refused))
+            else:
+                sent += 1
+        if not self.fail_silently:
+            if failed:
+                raise failed[0]
+            if unreached is not None:
+                raise ConnectionError(str(unreached)) from unreached
+        return sent
+
+    def _shared(self) -> SyncSender:
+        """The sender of the process for these settings."""
+        options = dict(getattr(settings, "BATCHSEND", {}))
+        given = (self.host, self.port, self.username, self.password, bool(self.use_tls), bool(self.use_ssl))
+        key = (*given, self.timeout, self.ssl_keyfile, self.ssl_certfile, repr(sorted(options.items())))
+        with _lock:
+            if key not in _SENDERS:
+                try:
+                    _SENDERS[key] = self._made(options)
+                except UsageError as error:
+                    raise ImproperlyConfigured(f"batchsend: {error}") from error
+            return _SENDERS[key]
+
+    def _made(self, options: Mapping[str, Any]) -> SyncSender:
+        if unknown := options.keys() - _SERVER_KEYS - _DELIVERY_KEYS:
+            raise UsageError(
+                f"settings.BATCHSEND has {', '.join(sorted(map(repr, unknown)))}",
+                remedy=f"It may have {', '.join(sorted(_SERVER_KEYS | _DELIVERY_KEYS))}.",
+            )
+        of_server = {name: value for name, value in options.items() if name in _SERVER_KEYS}
+        if self.username and (self.password or of_server):
+            of_server["username"] = str(self.username)
+            if self.password:
+                of_server["password"] = str(self.password)
+        server = Server(
+            host=str(self.host),
+            port=self.port,
+            tls="implicit" if self.use_ssl else "starttls" if self.use_tls else "none",
+            **of_server,
+        )
+        delivery = _delivery({name: value for name, value in options.items() if name in _DELIVERY_KEYS}, self.timeout)
+        check_objects(server, delivery)
+        context = None
+        if self.ssl_certfile or self.ssl_keyfile:
+            context = ssl.create_default_context(cafile=server.ca_file)
+            context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile)
+        return SyncSender(server, delivery=delivery, context=context, notice=_LOG.warning)
+
+
+def _delivery(options: dict[str, Any], timeout: float | None) -> Delivery:
+    steps = ("connect", "greeting", "ehlo", "mail", "rcpt", "data")
+    timeouts: dict[str, Any] = {} if timeout is None else dict.fromkeys(steps, timeout)
+    options["timeouts"] = Timeouts(**{**timeouts, **options.get("timeouts", {})})
+    if isinstance(dsn := options.get("dsn"), Mapping):
+        options["dsn"] = Dsn(**dsn)
+    return Delivery(**options)
+
+
+def _submissions(message: Any, place: int) -> list[Submission]:
+    """One submission a recipient; none where there is no recipient.
+
+    Raises:
+        ValueError: An address is none.
+    """
+    recipients = [_address(recipient) for recipient in message.recipients()]
+    if not recipients:
+        return []
+    try:
+        return outgoing(message.message(), record=place, sender=_address(message.from_email), recipients=recipients)
+    except RecordError as error:
+        raise ValueError(f"Invalid address or message; {error.message}") from error
+
+
+def _address(text: object) -> str:
+    """The address in what a message says of a recipient or sender, which may have a name before it."""
+    plain = str(text)
+    if "\r" in plain or "\n" in plain:
+        raise ValueError(f"Invalid address {plain!r}: it contains a line end")
+    try:
+        found = addresses(plain, "address")
+    except RecordError as error:
+        raise ValueError(f"Invalid address {plain!r}: {error.message}") from error
+    if len(found) != 1:
+        raise ValueError(f"Invalid address {plain!r}: it holds {len(found)} addresses")
+    return found[0]
+
+
+def _exception(refused: list[DeliveryResult]) -> OSError:
+    """What `smtplib` would raise for a message that nobody got."""
+    first = refused[0]
+    text = first.reply or first.reason or first.status.label
+    code = first.code
+    if first.status is Outcome.IN_DOUBT:
+        return smtplib.SMTPServerDisconnected(f"{first.recipient} may have been delivered or not: {text}")
+    if code is None:
+        return smtplib.SMTPException(f"{first.recipient}: {text}")
+    if first.stage is Stage.MAIL:
+        return smtplib.SMTPSenderRefused(code, text.encode(), "")
+    if first.stage is Stage.RCPT:
+        replies = {str(one.recipient): (one.code or code, (one.reply or one.reason or "").encode()) for one in refused}
+        return smtplib.SMTPRecipientsRefused(replies)
+    return smtplib.SMTPDataError(code, text.encode())
+
+
+def _close_all() -> None:
+    """Take leave of the servers when the process ends."""
+    with _lock:
+        senders = list(_SENDERS.values())
+        _SENDERS.clear()
+    for sender in senders:
+        sender.close()
+
+
+def _after_fork() -> None:
+    """A child's lock is not held by a thread that it does not have."""
+    global _lock  # noqa: PLW0603
+    _lock = threading.Lock()
+
+
+atexit.register(_close_all)
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,85 @@
+"""Notifications of a relay that it mails as JSON: Amazon SES through SNS."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from batchsend.feedback.meaning import meaning
+from batchsend.feedback.report import FeedbackKind, FeedbackReport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MOST_RECIPIENTS: Final = 100
+_KINDS: Final = {"Bounce": "bouncedRecipients", "Complaint": "complainedRecipients", "Delivery": "recipients"}
+
+
+def notified(text: str) -> list[FeedbackReport]:
+    """The reports in the text of a notification; none where it is no notification."""
+    start = text.find("{")
+    if start < 0 or "notificationType" not in text:
+        return []
+    document = _object(text[start:])
+    if isinstance(inner := document.get("Message"), str):
+        document = _object(inner)
+    kind = document.get("notificationType") or document.get("eventType")
+    if kind not in _KINDS:
+        return []
+    return list(_reports(str(kind), document))
+
+
+def _object(text: str) -> dict[str, Any]:
+    """The JSON object that a text begins with.
+
+    A footer behind it and line ends that a mail program put into its strings are of no account.
+    """
+    joined = text.replace("\r", "").replace("\n", "")
+    for end in (len(joined), joined.rfind("}--") + 1, joined.rfind("}") + 1):
+        try:
+            found = orjson.loads(joined[:end])
+        except orjson.JSONDecodeError:
+            continue
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _reports(kind: str, document: dict[str, Any]) -> Iterator[FeedbackReport]:
+    mail, about = _part(document, "mail"), _part(document, kind.lower())
+    message_id = _message_id(mail)
+    people = about.get(_KINDS[kind])
+    for one in people[:_MOST_RECIPIENTS] if isinstance(people, list) else ():
+        recipient = one if isinstance(one, str) else _part({"": one}, "").get("emailAddress")
+        fields = one if isinstance(one, dict) else about
+        if not isinstance(recipient, str):
+            continue
+        if kind == "Complaint":
+            yield FeedbackReport(recipient=recipient, kind=FeedbackKind.COMPLAINED, message_id=message_id)
+            continue
+        said = str(fields.get("diagnosticCode") or fields.get("smtpResponse") or "").removeprefix("smtp; ")
+        for_good = about.get("bounceType") != "Transient"
+        found = meaning(said, str(fields.get("status") or ""), for_good=for_good)
+        delivered = kind == "Delivery"
+        yield FeedbackReport(
+            recipient=recipient,
+            kind=FeedbackKind.DELIVERED if delivered else FeedbackKind.BOUNCED,
+            hard=found.hard and not delivered,
+            enhanced=found.enhanced,
+            code=found.code,
+            reason=None if delivered else found.reason,
+            said=said or None,
+            reported_by=str(about.get("reportingMTA") or "").rpartition(" ")[2] or None,
+            message_id=message_id,
+        )
+
+
+def _part(document: dict[str, Any], name: str) -> dict[str, Any]:
+    found = document.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _message_id(mail: dict[str, Any]) -> str | None:
+    headers = _part(mail, "commonHeaders")
+    found = headers.get("messageId")
+    return found if isinstance(found, str) and found.startswith("<") else None

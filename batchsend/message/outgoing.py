@@ -1,0 +1,204 @@
+"""Makes submissions of a message of the standard library, its envelope from its headers as `smtplib` has it."""
+
+from __future__ import annotations
+
+import copy
+from email.errors import InvalidHeaderDefect, MessageError
+from email.generator import BytesGenerator
+from email.header import Header
+from email.headerregistry import Address, Group
+from email.message import Message
+from email.policy import EmailPolicy, default
+from email.utils import formatdate, make_msgid
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final
+
+from batchsend.errors import RecordError
+from batchsend.message.submission import Envelope, Submission
+from batchsend.recipients.addresses import mailbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+_ORIGINATORS: Final = ("From", "Sender", "Reply-To")
+_RECIPIENTS: Final = ("To", "Cc", "Bcc")
+_RESENT: Final = "Resent-"
+
+
+def outgoing(
+    message: Message[Any, Any],
+    *,
+    record: int = 1,
+    sender: str | None = None,
+    recipients: str | Iterable[str] | None = None,
+) -> list[Submission]:
+    """One submission for each recipient of a message, which itself stays as it is.
+
+    The content is the message without Bcc and Resent-Bcc (RFC 5322 §3.6.3), and with a Date and a Message-ID where it
+    has none and no DKIM signature that this could break.
+
+    Args:
+        message: An `email.message.EmailMessage`, or an older `Message`.
+        record: The number of the message, by which the results are told.
+        sender: The reverse-path; None for the address in Sender, or else the first one in From. Where the message was
+            resent (RFC 5322 §3.6.6), for that in Resent-Sender or Resent-From. ``""`` is the null reverse-path.
+        recipients: The forward-paths: addresses without names; one, or several; None for those in To, Cc and Bcc, or in
+            Resent-To, Resent-Cc and Resent-Bcc. Who is there twice gets it once.
+
+    Raises:
+        RecordError: It has no sender or no recipient; one of them is not an address; it was resent more than once, so
+            that its headers do not say which recipients are meant; or it cannot be written out.
+        TypeError: An argument is of a wrong type.
+    """
+    if not isinstance(message, Message):
+        raise TypeError(f"expected an email.message.EmailMessage, not {type(message).__name__}")
+    prefix = _prefix(message) if sender is None or recipients is None else ""
+    reverse = _sender(message, prefix) if sender is None else _text(sender, "sender")
+    forward = _header_recipients(message, prefix) if recipients is None else _listed(recipients)
+    envelopes = {(envelope := Envelope(reverse, path)).forward_path: envelope for path in forward}
+    if not envelopes:
+        raise RecordError("the message has no recipient", remedy="Fill in To, Cc or Bcc, or give recipients.")
+    utf8 = not all(f"{envelope.reverse_path}{path}".isascii() for path, envelope in envelopes.items())
+    sent = _as_sent(message, reverse, utf8=utf8)
+    content = _octets(sent, utf8=utf8)
+    message_id = sent["Message-ID"]
+    shared: dict[str, Any] = {
+        "content": content,
+        "message_id": None if message_id is None else str(message_id).strip(),
+        "seven_bit": _seven_bit(sent) if not utf8 and not content.isascii() else None,
+    }
+    return [Submission(record=record, envelope=envelope, **shared) for envelope in envelopes.values()]
+
+
+def _prefix(message: Message) -> str:
+    """What the headers that count begin with (RFC 5322 §3.6.6)."""
+    resent = message.get_all(f"{_RESENT}Date", [])
+    if len(resent) > 1:
+        raise RecordError(
+            "the message was resent more than once: its headers do not say which recipients are meant",
+            remedy="Give sender and recipients.",
+        )
+    return _RESENT if resent else ""
+
+
+def _sender(message: Message[Any, Any], prefix: str) -> str:
+    for name in (f"{prefix}Sender", f"{prefix}From"):
+        if name in message:
+            for address in _addresses(message, name):
+                return address
+    raise RecordError("the message has no sender", remedy="Fill in From, or give a sender.")
+
+
+def _header_recipients(message: Message[Any, Any], prefix: str) -> list[str]:
+    return [address for name in _RECIPIENTS for address in _addresses(message, f"{prefix}{name}")]
+
+
+def _addresses(message: Message[Any, Any], name: str) -> Iterator[str]:
+    """The addresses in all fields of a name."""
+    for value in message.get_all(name, []):
+        yield from addresses(value, f"header {name}")
+
+
+def addresses(value: object, where: str) -> list[str]:
+    """The addresses in a header's value (RFC 5322 §3.4), without their names.
+
+    Args:
+        value: A text, or a header of either kind of message.
+        where: What it is, as the error names it.
+
+    Raises:
+        RecordError: It is not a list of addresses: what it was meant to be is not guessed.
+    """
+    field: Any = value
+    if not hasattr(value, "addresses"):
+        # An older header is parsed before its encoded words are decoded: a comma in a name stays there.
+        text = value.encode() if isinstance(value, Header) else str(value)
+        try:
+            field = default.header_factory("To", text)
+        except (MessageError, ValueError, LookupError) as error:  # the parser stumbles over "@" by an IndexError
+            raise RecordError(f"{where} {text!r} is not a list of addresses") from error
+    wrong = next((defect for defect in field.defects if isinstance(defect, InvalidHeaderDefect)), None)
+    if wrong is not None:
+        raise RecordError(f"{where} {str(value)!r} is not a list of addresses: {wrong}")
+    return [address.addr_spec for address in field.addresses]
+
+
+def _listed(recipients: str | Iterable[str]) -> list[str]:
+    return [_text(one, "recipient") for one in ([recipients] if isinstance(recipients, str) else recipients)]
+
+
+def _text(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a {what} must be a str, not {type(value).__name__}")
+    return value
+
+
+def _as_sent(message: Message[Any, Any], reverse: str, *, utf8: bool) -> Message[Any, Any]:
+    """The message as it goes out: a copy that shares the bodies.
+
+    Raises:
+        RecordError: An address of its headers is in another script, and those of the envelope are not: the headers
+            could only be written for a server that is asked for SMTPUTF8 (RFC 6531).
+    """
+    sent = copy.copy(message)
+    # The first deletion gives the copy a list of headers of its own.
+    del sent["Bcc"], sent[f"{_RESENT}Bcc"]
+    if isinstance(sent.policy, EmailPolicy):
+        for name in (*_ORIGINATORS, "To", "Cc"):
+            for field in (name, f"{_RESENT}{name}"):
+                _put_domains_into_ascii(sent, field, utf8=utf8)
+    if "DKIM-Signature" not in sent:
+        if "Date" not in sent:
+            sent["Date"] = formatdate()
+        if "Message-ID" not in sent:
+            domain = reverse.rpartition("@")[2]
+            sent["Message-ID"] = make_msgid(domain=domain if domain and domain.isascii() else "localhost")
+    return sent
+
+
+def _put_domains_into_ascii(sent: Message[Any, Any], name: str, *, utf8: bool) -> None:
+    """Write the domains of an address field as A-labels (RFC 5890), where it has others: headers are ASCII."""
+    value = sent[name]
+    if value is None or all(address.addr_spec.isascii() for address in value.addresses):
+        return
+    if not utf8 and not all(address.username.isascii() for address in value.addresses):
+        raise RecordError(f"header {name} holds an address in another script, but the envelope does not")
+    sent.replace_header(
+        name,
+        [
+            Group(group.display_name, tuple(_ascii(address, name) for address in group.addresses))
+            for group in value.groups
+        ],
+    )
+
+
+def _ascii(address: Address, name: str) -> Address:
+    path = mailbox(address.addr_spec, f"header {name}:")
+    return Address(address.display_name, address.username, path.rpartition("@")[2])
+
+
+def _octets(sent: Message[Any, Any], **policy: Any) -> bytes:
+    """The message written out, each line ended by CRLF.
+
+    Raises:
+        RecordError: It cannot be.
+    """
+    if not policy.get("utf8", True):
+        del policy["utf8"]
+    if policy.get("utf8") and not isinstance(sent.policy, EmailPolicy):
+        raise RecordError("an address in another script needs an email.message.EmailMessage")
+    out = BytesIO()
+    try:
+        rules = sent.policy.clone(linesep="\r\n", **policy)
+        BytesGenerator(out, mangle_from_=False, policy=rules).flatten(sent)
+    except (MessageError, ValueError, LookupError, TypeError, AttributeError) as error:
+        # All of these come from what the program has put into the message.
+        raise RecordError(f"the message cannot be written out: {error}") from error
+    return out.getvalue()
+
+
+def _seven_bit(sent: Message[Any, Any]) -> Callable[[], bytes] | None:
+    """Writes the message without octets above 127; None where that would break a signature."""
+    if "DKIM-Signature" in sent or any(part.get_content_type() == "multipart/signed" for part in sent.walk()):
+        return None
+    return lambda: _octets(sent, cte_type="7bit")

@@ -1,0 +1,47 @@
+"""Texts of 2yz replies that tell which command they answer, for sessions in which no 354 comes (RFC 3030)."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class TellingPlace(Enum):
+    """Whose reply is in hand, as far as that matters here."""
+
+    RCPT = "RCPT"
+    RSET = "RSET"
+    NONE = "another command"
+
+
+class TellingTexts:
+    """Whether x.1.5 to RCPT (RFC 3463 §3.2) and the word "reset" to RSET prove that replies are in their places.
+
+    They do as long as this server says them each time and nowhere else. Once one was missing or out of place they prove
+    nothing any more in this session: replies that are four places late would be in place again.
+    """
+
+    def __init__(self) -> None:
+        # For each of the two whether the server says it; None before the first reply that could.
+        self._says: dict[TellingPlace, bool | None] = {TellingPlace.RCPT: None, TellingPlace.RSET: None}
+
+    def proves(self, raw: bytes, place: TellingPlace) -> bool:
+        """Take the text of a 2yz reply; say whether it proves that it is in its place.
+
+        Args:
+            raw: The text, without codes.
+            place: Which command's reply it is, by counting.
+        """
+        says = self._says
+        if place is TellingPlace.NONE:
+            if raw.startswith(b"2.1.5") or b"reset" in raw.lower():
+                self._distrust()
+            return False
+        found = raw.startswith(b"2.1.5") if place is TellingPlace.RCPT else b"reset" in raw.lower()
+        if says[place] is None:
+            says[place] = found
+        if not found and says[place]:
+            self._distrust()
+        return found and bool(says[place])
+
+    def _distrust(self) -> None:
+        self._says = dict.fromkeys(self._says, False)

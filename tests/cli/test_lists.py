@@ -1,0 +1,432 @@
+"""Lists as people have them: who gets a message is told by the server, and `check` says what was made of them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batchsend.sink import Received, Sink, SinkOptions, parse_rule
+from tests.cli.commandline import complaint, invoke, make_campaign, outcomes, serving, statuses
+from tests.recipients.sheets import ods, xlsx
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+Capture = pytest.CaptureFixture[str]
+
+
+class _Server:
+    """A sink, and what it has received."""
+
+    def __init__(self) -> None:
+        self.received: list[Received] = []
+        rules = (parse_rule("defer", "*@defer.example.com"), parse_rule("drop", "*@drop.example.com"))
+        self.sink = Sink(SinkOptions(rules=rules), on_message=self.received.append)
+
+    @property
+    def options(self) -> tuple[str, str]:
+        return "--server", f"smtp://{self.sink.hosts[0]}:{self.sink.port}"
+
+    @property
+    def recipients(self) -> list[str]:
+        return sorted(recipient for message in self.received for recipient in message.recipients)
+
+
+@pytest.fixture
+def server() -> Iterator[_Server]:
+    here = _Server()
+    with serving(here.sink):
+        yield here
+
+
+def checked(capsys: Capture, campaign: Path) -> dict[str, Any]:
+    """The section about records that `check` gives, its findings by their kinds."""
+    told = json.loads(invoke(capsys, "check", campaign, "--offline", "--json").output)
+    section: dict[str, Any] = told["sections"][0]
+    return {"facts": section["facts"], "findings": {finding["kind"]: finding for finding in section["findings"]}}
+
+
+def run_line(folder: Path) -> dict[str, Any]:
+    line: dict[str, Any] = json.loads((folder / "results.jsonl").read_text().splitlines()[0])["run"]
+    return line
+
+
+def test_addresses_are_cleaned_and_check_says_so(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+    written = [" a@example.com", "b@example.com\xa0", "\u200bc@example.com", "'d@example.com", "mailto:e@example.com"]
+    rows = "".join(f'"{address}",N\n' for address in written)
+    campaign = make_campaign(tmp_path, f"email,name\n{rows}", message='to = "{{ name }} <{{ email }}>"')
+    finding = checked(capsys, campaign)["findings"]["address-cleaned"]
+    assert (finding["count"], finding["lines"]) == (5, [2, 3, 4, 5, 6])
+    assert invoke(capsys, "send", campaign, *server.options).code == 0
+    assert server.recipients == [f"{letter}@example.com" for letter in "abcde"]
+    assert all(f"<{message.recipients[0]}>".encode() in message.content for message in server.received)
+
+
+def test_what_servers_take_apart_differently_is_invalid(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+    written = ['"bob> ORCPT=x@y"@example.org', '"a b"@example.org', '"a@b"@example.org', '""@example.org']
+    written += ["u@[127.0.0.1]", "v%o@example.org"]
+    rows = "".join(json.dumps({"email": address, "name": "N"}) + "\n" for address in written)
+    campaign = make_campaign(tmp_path, message="")
+    (tmp_path / "list.jsonl").write_text(rows)
+    ended = invoke(capsys, "send", campaign, "--recipients", tmp_path / "list.jsonl", *server.options)
+    assert ended.code == 1
+    assert server.recipients == []
+    lines = outcomes(tmp_path / "results.jsonl")
+    assert [line["status"] for line in lines] == ["invalid"] * 6
+    assert all("is not an address" in line["reason"] for line in lines)
+
+
+def test_one_person_written_in_several_ways_gets_one_message(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+    rows = [
+        r'"r\1"@example.com',
+        "r1@example.com",
+        "R1@EXAMPLE.com",
+        '"u"@example.com',
+        "U@example.com",
+        "gone@example.com",
+    ]
+    (tmp_path / "list.jsonl").write_text("".join(json.dumps({"email": row, "name": "N"}) + "\n" for row in rows))
+    (tmp_path / "gone.txt").write_text('"gone"@example.com\n')
+    campaign = make_campaign(tmp_path, delivery='suppress = ["gone.txt"]')
+    options = ("--recipients", tmp_path / "list.jsonl")
+    assert invoke(capsys, "send", campaign, *options, *server.options).code == 0
+    assert server.recipients == ["r1@example.com", "u@example.com"]
+    assert list(statuses(tmp_path / "results.jsonl").values()).count("suppressed") == 4
+
+
+def test_check_and_send_count_the_same(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+    """An invalid record takes nothing from a later one of its address; whoever is held back is no duplicate."""
+    rows = ["a@example.com,A", "A@example.com,A", "b@example.com,b b", "b@example.com,B", "gone@example.com,G"]
+    rows += ["gone@example.com,G", "had@example.com,H", "had@example.com,H", "nobody,N"]
+    (tmp_path / "gone.csv").write_text("status,reason,email,created\n550,Mailbox full,gone@example.com,1700000000\n")
+    (tmp_path / "empty.txt").write_text("# nobody\n")
+    before = make_campaign(tmp_path, "email,name\nhad@example.com,H\n")
+    assert invoke(capsys, "send", before, *server.options, "--results", tmp_path / "october.jsonl").code == 0
+    campaign = make_campaign(
+        tmp_path,
+        "email,name\n" + "\n".join(rows) + "\n",
+        message='reply_to = "{{ name }}@example.com"',
+        delivery='suppress = ["gone.csv", "empty.txt"]\nexclude = ["october.jsonl"]',
+    )
+    found = checked(capsys, campaign)
+    assert found["facts"]["ready to send"] == "2"
+    assert found["facts"]["suppressed"] == "4"
+    assert found["facts"]["duplicates"].startswith("1,")
+    assert found["findings"]["address-duplicate"]["count"] == 1
+    assert found["findings"]["suppression-empty"]["severity"] == "warning"
+    assert invoke(capsys, "send", campaign, *server.options).code == 1
+    assert server.recipients == ["a@example.com", "b@example.com", "had@example.com"]
+    lines = outcomes(tmp_path / "results.jsonl")
+    assert [line["record"] for line in lines if line["status"] == "accepted"] == [1, 4]
+    reasons = {line["record"]: line["reason"] for line in lines if line["status"] == "suppressed"}
+    assert reasons == {
+        2: "duplicate",
+        5: "on a suppression list",
+        6: "on a suppression list",
+        7: "had it already",
+        8: "had it already",
+    }
+    assert [line["record"] for line in lines if line["status"] == "invalid"] == [3, 9]
+    assert run_line(tmp_path)["suppress"] == [
+        {"path": str(tmp_path / "gone.csv"), "entries": 1},
+        {"path": str(tmp_path / "empty.txt"), "entries": 0},
+    ]
+
+
+def test_whoever_was_written_to_is_known_before_the_first_record_is_offered_again(
+    tmp_path: Path, server: _Server, capsys: Capture
+) -> None:
+    """The first record was invalid and is mended by the template; the last one, far behind it, has the same address."""
+    rows = "".join(f"r{n}@example.com,N\n" for n in range(2, 300))
+    message = 'reply_to = "{{ name }}@example.com"'
+    campaign = make_campaign(tmp_path, f"email,name\nsame@example.com,a b\n{rows}same@example.com,N\n", message=message)
+    assert invoke(capsys, "send", campaign, *server.options).code == 1
+    assert statuses(tmp_path / "results.jsonl")[1] == "invalid"
+    assert server.recipients.count("same@example.com") == 1
+    campaign.write_text(campaign.read_text().replace(message, ""))
+    assert invoke(capsys, "resume", tmp_path / "results.jsonl", "--retry", "invalid", *server.options).code == 0
+    assert server.recipients.count("same@example.com") == 1
+    assert statuses(tmp_path / "results.jsonl")[1] == "suppressed"
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("Work Email,Home Email\na@example.com,b@example.com\n", "'Work Email', 'Home Email'"),
+        ("Phone,Town\n1,X\n", "the columns are 'Phone', 'Town'; name it in the campaign file: recipient_field"),
+    ],
+)
+def test_columns_that_do_not_say_who_is_meant_are_one_error(
+    tmp_path: Path, rows: str, said: str, server: _Server, capsys: Capture
+) -> None:
+    assert said in complaint(invoke(capsys, "send", make_campaign(tmp_path, rows), *server.options))
+    assert server.received == []
+
+
+def test_records_without_any_address_are_one_error(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+    campaign = make_campaign(tmp_path)
+    (tmp_path / "list.jsonl").write_text('{"phone":1}\n{"phone":2}\n')
+    said = complaint(invoke(capsys, "send", campaign, "--recipients", tmp_path / "list.jsonl", *server.options))
+    assert "the fields are 'phone'" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{{ plan }} and {{ name }}", "did you mean Plan?"),
+        ("{{ first_name }}", "did you mean First_Name?"),
+        ("{% if Plan %}{{ zzz }}{% endif %}", "message.text: there is no column 'zzz'"),
+        ("{% if zzz %}yes{% endif %}", "there is no column 'zzz'"),
+        ("{{ row['first name'] }}", "did you mean First_Name?"),
+        ("{{ 'no' if Plan else zzz | upper }}", "there is no column 'zzz'"),
+        ("{% include 'greeting.txt' %}", "message.text, greeting.txt: there is no column 'nmae'"),
+    ],
+)
+def test_a_field_that_no_record_can_have_is_one_error(
+    text: str, said: str, tmp_path: Path, server: _Server, capsys: Capture
+) -> None:
+    (tmp_path / "greeting.txt").write_text("Hello {{ nmae }}")
+    campaign = make_campaign(tmp_path, "email,name,Plan,First Name\na@example.com,N,gold,Ann\n", text=text)
+    assert said in complaint(invoke(capsys, "send", campaign, *server.options))
+    assert not (tmp_path / "results.jsonl").exists()
+    assert "field-missing" in checked(capsys, campaign)["findings"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ gone | default('-') }}",
+        "{% if gone is defined %}{{ gone }}{% endif %}",
+        "{% set gone = 'x' %}{{ gone }}",
+        "{% for gone in [1] %}{{ gone }}{{ loop.index }}{% endfor %}",
+        "{% macro f(gone) %}{{ gone }}{% endmacro %}{{ f(1) }}",
+        "{{ batch.id }}{{ row['name'] }}{{ row.get('gone', '-') }}",
+        "{% if 'gone' in row %}{{ gone }}{{ row.gone }}{% endif %}",
+        "{% include 'set.txt' %}",
+        "{% extends 'base.txt' %}{% block end %}Bye{% endblock %}",
+    ],
+)
+def test_what_a_template_asks_for_or_sets_need_not_be_a_column(
+    text: str, tmp_path: Path, server: _Server, capsys: Capture
+) -> None:
+    (tmp_path / "set.txt").write_text("{% set gone = 'x' %}{{ gone }}")
+    (tmp_path / "base.txt").write_text("{{ name }}{% block end %}{{ gone }}{% endblock %}")
+    assert invoke(capsys, "send", make_campaign(tmp_path, text=text), *server.options).code == 0
+    assert len(server.received) == 3
+
+
+def test_every_column_can_be_shown(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+    text = "{{ First_Name }}, {{ row['Plan (new)'] }}, {{ row['batch'] }}, {{ batch.record }}"
+    campaign = make_campaign(
+        tmp_path, "Email Address,First Name,Plan (new),batch,name\na@example.com,Ann,gold,x,N\n", text=text
+    )
+    assert checked(capsys, campaign)["facts"]["addresses in"] == "Email Address"
+    ended = invoke(capsys, "send", campaign, *server.options)
+    assert ended.code == 0
+    assert "addresses are taken from the column 'Email Address'" in ended.errors
+    assert b"Ann, gold, x, 1\r\n" in server.received[0].content
+
+
+EXPORTS = {
+    "mailchimp": "Email Address,First Name,Last Name,Address,Phone Number,Birthday,MEMBER_RATING,OPTIN_TIME,OPTIN_IP,"
+    "CONFIRM_TIME,CONFIRM_IP,LATITUDE,LONGITUDE,GMTOFF,DSTOFF,TIMEZONE,CC,REGION,LAST_CHANGED,LEID,EUID,NOTES,TAGS\n"
+    'a@example.com,Ann,Bell,"1 High St  London",,,2,"2026-01-01 10:00:00",192.0.2.1,"2026-01-01 10:00:00",192.0.2.1,'
+    ',,,,,GB,,"2026-01-01 10:00:00",1,abc,,"""vip"""\n',
+    "hubspot": '"Record ID","First Name","Last Name","Email","Phone Number","Contact owner","Lead Status",'
+    '"Marketing contact status","Create Date","Associated Company","Email Domain","Additional email addresses"\n'
+    '"101","Ann","Bell","a@example.com","","","Open","Marketing contact","2026-01-01 10:00","","example.com",""\n',
+    "salesforce": '"Salutation","First Name","Last Name","Title","Account Name","Mailing Street","Mailing City",'
+    '"Mailing State/Province","Phone","Mobile","Fax","Email","Account Owner","Email Opt Out"\n'
+    '"Ms.","Ann","Bell","","Example Ltd","1 High St","London","","","","","a@example.com","Owner","0"\n',
+    "google": "First Name,Middle Name,Last Name,Phonetic First Name,Phonetic Middle Name,Phonetic Last Name,"
+    "Name Prefix,Name Suffix,Nickname,File As,Organization Name,Organization Title,Organization Department,"
+    "Birthday,Notes,Photo,Labels,E-mail 1 - Label,E-mail 1 - Value,E-mail 2 - Label,E-mail 2 - Value,"
+    "Phone 1 - Label,Phone 1 - Value\n"
+    "Ann,,Bell,,,,,,,,,,,,,,* myContacts,* Home,a@example.com,Work,ann@example.net,,\n",
+    "outlook": "\ufeffFirst Name,Middle Name,Last Name,Title,Suffix,Nickname,Given Yomi,Surname Yomi,E-mail Address,"
+    "E-mail 2 Address,E-mail 3 Address,Home Phone,Business Phone,Home Street,Home City,Company,Job Title,Notes\r\n"
+    "Ann,,Bell,,,,,,a@example.com,,,,,,,,,\r\n",
+    "sendgrid": "email,first_name,last_name,address_line_1,address_line_2,city,state_province_region,postal_code,"
+    "country,alternate_emails,phone_number,created_at,updated_at,contact_id\n"
+    "a@example.com,Ann,Bell,,,London,,,GB,,,2026-01-01T10:00:00Z,2026-01-01T10:00:00Z,6f1c\n",
+    "listmonk": "uuid,email,name,attributes,status,created_at,updated_at\n"
+    '6f1c,a@example.com,Ann,"{""city"": ""London""}",enabled,2026-01-01T10:00:00Z,2026-01-01T10:00:00Z\n',
+    "shopify": "Customer ID,First Name,Last Name,Email,Accepts Email Marketing,Default Address Company,"
+    "Default Address Address1,Default Address Address2,Default Address City,Default Address Province Code,"
+    "Default Address Country Code,Default Address Zip,Default Address Phone,Phone,Accepts SMS Marketing,Total Spent,"
+    "Total Orders,Note,Tax Exempt,Tags\n"
+    "'7001,Ann,Bell,a@example.com,yes,,1 High St,,London,,GB,,,,no,12.00,1,,no,\n",
+}
+
+
+@pytest.mark.parametrize("tool", EXPORTS)
+def test_what_other_programs_export_is_a_campaign_at_once(
+    tool: str, tmp_path: Path, server: _Server, capsys: Capture
+) -> None:
+    """Headers as their documentation has them; Ann is one contact."""
+    (tmp_path / f"{tool}.csv").write_text(EXPORTS[tool], newline="")
+    folder = tmp_path / "c"
+    relay = f"127.0.0.1:{server.sink.port}"
+    assert invoke(capsys, "init", folder, "--recipients", tmp_path / f"{tool}.csv", "--relay", relay).code == 0
+    sandboxed = invoke(capsys, "send", folder / "campaign.toml", "--sandbox", "--results", folder / "sandbox.jsonl")
+    assert sandboxed.code == 0, sandboxed
+    assert "accepted 1" in sandboxed.errors
+    assert invoke(capsys, "send", folder / "campaign.toml").code == 0
+    (message,) = server.received
+    assert message.recipients == ["a@example.com"]
+    assert b"Subject: Hello Ann\r\n" in message.content
+    assert b"To: Ann <a@example.com>\r\n" in message.content
+
+
+def test_init_takes_the_column_that_is_named(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("Work Email,Home Email,Name\na@example.com,b@example.com,Ann\n")
+    assert "--recipient-field" in complaint(invoke(capsys, "init", tmp_path / "c", "--recipients", path))
+    options = ("--recipients", path, "--recipient-field")
+    assert "has no column 'x'" in complaint(invoke(capsys, "init", tmp_path / "c", *options, "x"))
+    relay = ("--relay", f"127.0.0.1:{server.sink.port}")
+    assert invoke(capsys, "init", tmp_path / "c", *options, "Home Email", *relay).code == 0
+    assert invoke(capsys, "send", tmp_path / "c" / "campaign.toml").code == 0
+    assert server.recipients == ["b@example.com"]
+
+
+def test_a_field_that_no_record_of_json_lines_has_is_one_error(
+    tmp_path: Path, server: _Server, capsys: Capture
+) -> None:
+    """What stands in a branch may be there just where it is used."""
+    rows = [{"email": f"r{n}@example.com", "name": "N", "Plan": "gold"} for n in range(3)]
+    (tmp_path / "list.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = ("--recipients", tmp_path / "list.jsonl", *server.options)
+    said = complaint(invoke(capsys, "send", make_campaign(tmp_path, text="{{ plan }}"), *options))
+    assert "message.text: there is no field 'plan'" in said
+    assert "did you mean Plan?" in said
+    text = "{% if Plan == 'iron' %}{{ rust }}{% endif %}"
+    assert invoke(capsys, "send", make_campaign(tmp_path, text=text), *options).code == 0
+    assert len(server.received) == 3
+
+
+def test_where_holds_for_the_same_records_when_a_run_is_resumed(
+    tmp_path: Path, server: _Server, capsys: Capture
+) -> None:
+    rows = "".join(f"r{n}@example.com,N,{n}\n" for n in range(1, 11))
+    campaign = make_campaign(tmp_path, f"email,name,Years Old\n{rows}", top='where = "Years_Old | int > 4"')
+    first = invoke(capsys, "send", campaign, *server.options, "--limit", "2", "--json")
+    assert first.code == 0
+    assert (json.loads(first.output)["passed_over"], json.loads(first.output)["left"]) == (4, 4)
+    assert server.recipients == ["r5@example.com", "r6@example.com"]
+    facts = checked(capsys, campaign)["facts"]
+    assert (facts["ready to send"], facts["passed over"].split(",")[0]) == ("6", "4")
+    second = invoke(capsys, "resume", tmp_path / "results.jsonl", *server.options)
+    assert second.code == 0
+    assert "4 passed over: where does not hold for them" in second.errors
+    assert server.recipients == sorted(f"r{n}@example.com" for n in range(5, 11))
+    assert set(statuses(tmp_path / "results.jsonl")) == set(range(5, 11))
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("plann == 'gold'", "there is no column 'plann'"),
+        ("First_Nam", "did you mean First_Name?"),
+        ("plan ==", "where: "),
+        ("plan | nothing", "No filter named"),
+        ("(" * 500 + "plan" + ")" * 500, "nested too deeply"),
+    ],
+)
+def test_a_condition_that_cannot_hold_is_one_error(tmp_path: Path, where: str, said: str, capsys: Capture) -> None:
+    campaign = make_campaign(
+        tmp_path, "email,name,plan,First Name\na@example.com,A,gold,A\n", top=f"where = {json.dumps(where)}"
+    )
+    assert said in complaint(invoke(capsys, "send", campaign, "--sandbox"))
+    assert not (tmp_path / "results.jsonl").exists()
+
+
+def test_a_record_that_a_condition_fails_with_is_not_sent(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+    records: list[dict[str, Any]] = [{"vip": True}, {"vip": False}, {}, {"vip": "yes"}]
+    (tmp_path / "list.jsonl").write_text(
+        "".join(
+            json.dumps({"email": f"r{n}@example.com", "name": "N", **record}) + "\n" for n, record in enumerate(records)
+        )
+    )
+    campaign = make_campaign(tmp_path, top='where = "vip"')
+    invoke(capsys, "send", campaign, "--recipients", tmp_path / "list.jsonl", *server.options)
+    assert server.recipients == ["r0@example.com", "r3@example.com"]
+    assert statuses(tmp_path / "results.jsonl") == {1: "accepted", 3: "invalid", 4: "accepted"}
+    (line,) = [line for line in outcomes(tmp_path / "results.jsonl") if line["record"] == 3]
+    assert line["reason"] == "where: 'vip' is undefined"
+
+
+@pytest.mark.parametrize(("suffix", "made"), [("xlsx", xlsx), ("ods", ods)])
+def test_a_workbook_is_sent_and_resumed(
+    suffix: str, made: Any, tmp_path: Path, server: _Server, capsys: Capture
+) -> None:
+    rows = [["Name", "Email Address", "Seats"], *([f"N{n}", f"r{n}@example.com", n] for n in range(1, 7))]
+    campaign = make_campaign(tmp_path, text="{{ Name }} has {{ Seats }}", top='sheet = "Guests"')
+    campaign.write_text(campaign.read_text().replace("{{ name }}", "{{ Name }}"))
+    (tmp_path / f"list.{suffix}").write_bytes(made(Notes=[["x"], ["y"]], Guests=rows))
+    options = ("--recipients", tmp_path / f"list.{suffix}", *server.options)
+    assert invoke(capsys, "send", campaign, *options, "--limit", "4").code == 0
+    assert invoke(capsys, "resume", tmp_path / "results.jsonl", *server.options).code == 0
+    assert server.recipients == [f"r{n}@example.com" for n in range(1, 7)]
+    texts = sorted(message.content.decode().split("\r\n\r\n")[1].strip() for message in server.received)
+    assert texts == [f"N{n} has {n}" for n in range(1, 7)]
+
+
+def test_another_encoding_is_sent_as_it_is_read(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+    rows = "email;name\na@example.com;Zoë\n".encode("cp1252")
+    campaign = make_campaign(tmp_path)
+    (tmp_path / "recipients.csv").write_bytes(rows)
+    assert 'encoding = "cp1252"' in complaint(invoke(capsys, "send", campaign, *server.options))
+    campaign = make_campaign(tmp_path, top='encoding = "cp1252"')
+    (tmp_path / "recipients.csv").write_bytes(rows)
+    assert invoke(capsys, "send", campaign, *server.options).code == 0
+    assert "Hello Zoë".encode() in server.received[0].content
+    for top in ('encoding = "nonsense"', 'encoding = "rot13"'):
+        campaign = make_campaign(tmp_path, top=top)
+        assert "expected an encoding" in complaint(invoke(capsys, "send", campaign, *server.options))
+
+
+def test_lists_that_suppress_have_encodings_and_sheets_too(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+    rows = "email,name\nzoë@example.com,N\nb@example.com,N\nc@example.com,N\n"
+    (tmp_path / "gone.csv").write_bytes("Email;Why\nzoë@example.com;é\n".encode("cp1252"))
+    (tmp_path / "left.xlsx").write_bytes(xlsx(Notes=[["x"], ["y"]], Left=[["E-Mail"], ["b@example.com"]]))
+    campaign = make_campaign(tmp_path, rows, delivery='suppress = ["gone.csv"]')
+    said = complaint(invoke(capsys, "send", campaign, *server.options))
+    assert "gone.csv is not in UTF-8" in said
+    assert 'say so: encoding = "cp1252"' in said
+    lists = '[{ file = "gone.csv", encoding = "cp1252" }, { file = "left.xlsx", sheet = "Left" }]'
+    campaign = make_campaign(tmp_path, rows, delivery=f"suppress = {lists}")
+    assert invoke(capsys, "send", campaign, *server.options).code == 0
+    assert server.recipients == ["c@example.com"]
+
+
+def test_a_list_in_another_encoding_may_grow(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+    """A record more, and nothing else: octets are counted as they stand in the file, whatever its encoding."""
+    campaign = make_campaign(tmp_path, top='encoding = "utf-16-le"')
+    text = "email,name\na@example.com,Zoë\nb@example.com,東京\n"
+    file = tmp_path / "recipients.csv"
+    file.write_bytes(text.encode("utf-16-le"))
+    assert invoke(capsys, "send", campaign, *server.options).code == 0
+    file.write_bytes(f"{text}c@example.com,Ω\n".encode("utf-16-le"))
+    assert invoke(capsys, "resume", tmp_path / "results.jsonl", *server.options).code == 0
+    assert server.recipients == ["a@example.com", "b@example.com", "c@example.com"]
+    file.write_bytes(f"{text.replace('東', '西')}c@example.com,Ω\n".encode("utf-16-le"))
+    ended = invoke(capsys, "resume", tmp_path / "results.jsonl", *server.options)
+    assert ended.code == 2
+    assert "has changed" in ended.errors
+
+
+def test_init_takes_a_list_in_another_encoding(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes("E-mail Address;First Name\na@example.com;Zoë\n".encode("cp1252"))
+    options = ("--recipients", path, "--relay", f"127.0.0.1:{server.sink.port}")
+    assert "say so: --encoding cp1252; or convert it" in complaint(invoke(capsys, "init", tmp_path / "c", *options))
+    assert "no encoding 'latin-100'" in complaint(
+        invoke(capsys, "init", tmp_path / "c", *options, "--encoding", "latin-100")
+    )
+    assert invoke(capsys, "init", tmp_path / "c", *options, "--encoding", "cp1252").code == 0
+    assert invoke(capsys, "send", tmp_path / "c" / "campaign.toml").code == 0
+    assert "Hello Zoë".encode() in server.received[0].content

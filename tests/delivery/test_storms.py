@@ -1,0 +1,180 @@
+"""Whatever a server does, what is asked of it in a minute is bounded: sessions, logins, offers that it refuses.
+
+Each server does what chance says, by a seed; minutes of the loop's clock go by in no time. What it takes is counted,
+too: a message that is accepted ends a pause (rule 2 of `batchsend.delivery.relay`), so each of them may be followed by
+the sessions and offers that one pause is worth, and no more.
+"""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_left
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from batchsend import RunError, Server, Stage
+from batchsend.campaign import Secret
+from batchsend.delivery.connector import Connector
+from batchsend.delivery.pool import Pool
+from batchsend.delivery.replies import judge, parse
+from tests.delivery.harness import Account, CountingServer, feed, options, submissions
+from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse
+from tests.tools.scripted import ScriptedServer
+from tests.tools.steps import Close, Expect, Step, reply
+from tests.tools.virtual import virtual_loop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.tools.listener import Listener
+    from tests.tools.virtual import VirtualLoop
+    from tests.tools.wire import Wire
+
+CONNECTIONS = 5
+MINUTE, LASTS = 60.0, 240.0
+
+# In a minute without anything accepted the pauses are 0.2 s, 0.4 s … a minute, halved by chance at most: ten of them,
+# and of each come one session more than there are slots.
+SESSIONS = 10 * (CONNECTIONS + 1)
+# In each session one message is under way and one is begun.
+REFUSALS = 2 * SESSIONS
+# What one accepted message may be followed by until the next pause has begun.
+AFTER_ONE = CONNECTIONS + 1
+
+TEXTS = {
+    Stage.GREETING: ["421 4.3.2 not now", "554 5.3.2 no", "421 too many connections", "450 try later"],
+    Stage.EHLO: ["421 4.3.2 no", "451 4.3.0 trouble"],
+    Stage.MAIL: [
+        "450 4.7.1 Error: too much mail from 192.0.2.1",
+        "421 4.7.0 too many connections from 192.0.2.1",
+        "421 too many messages in this connection",
+        "451 4.3.0 trouble",
+        "421 4.3.2 closing",
+        "432 4.3.2 Concurrent connections limit exceeded",
+        "550 Connection frequency limited",
+    ],
+    Stage.RCPT: ["450 4.7.1 slow down", "421 4.7.28 rate limited", "452 4.3.2 Connection rate limit exceeded"],
+    Stage.DATA: ["452 4.4.5 Maximum number of messages per session exceeded.", "421 4.3.2 closing"],
+    Stage.CONTENT: [
+        "432 4.3.2 Concurrent connections limit exceeded",
+        "451 4.7.1 please try again slower",
+        "450 4.7.1 Message limit per hour exceeded, try again in 20 seconds",
+        "454 4.7.0 Throttling failure: Maximum sending rate exceeded.",
+        "421 4.3.2 closing",
+    ],
+}
+
+
+class Moments:
+    """What has happened when."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self.all: list[float] = []
+        self._loop = loop
+
+    def note(self) -> None:
+        self.all.append(self._loop.time())
+
+    def within(self, begin: float, seconds: float = MINUTE) -> int:
+        """How many there were in the seconds from a moment on."""
+        return bisect_left(self.all, begin + seconds) - bisect_left(self.all, begin)
+
+
+class ChanceServer(CountingServer):
+    """Does at each stage what chance says, and often what it has said before.
+
+    Args:
+        loop: Whose clock counts.
+        seed: What chance comes of.
+    """
+
+    def __init__(self, loop: VirtualLoop, seed: int) -> None:
+        self._chance = chance = random.Random(seed)
+        super().__init__(self._decide, pipelining=chance.random() < 0.8, chunking=chance.random() < 0.3)
+        self.sessions, self.refused, self.taken = Moments(loop), Moments(loop), Moments(loop)
+        # How bad it is at each stage: mostly not at all, now and then, or always.
+        self._bad = {stage: chance.choice([0.0, 0.0, 0.0, 0.05, 0.5, 1.0]) for stage in TEXTS}
+        self._said = {stage: chance.sample(texts, min(len(texts), 2)) for stage, texts in TEXTS.items()}
+        self._drops = chance.choice([0.0, 0.0, 0.1, 0.5])
+
+    async def play(self, wire: Wire) -> None:
+        self.sessions.note()
+        await super().play(wire)
+
+    def _decide(self, connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        del connection, transaction, recipient
+        if self._chance.random() >= self._bad[stage]:
+            if stage is Stage.CONTENT:
+                self.taken.note()
+            return ACCEPT
+        if self._chance.random() < self._drops:
+            return drop(self._chance.choice([Then.CLOSE, Then.RESET, Then.HALF_CLOSE]))
+        said = self._chance.choice(self._said[stage])
+        if judge(stage, parse(said)).outcome is None:
+            self.refused.note()
+        return refuse(int(said[:3]), said[4:])
+
+
+@pytest.fixture
+def loop() -> Iterator[VirtualLoop]:
+    yield from virtual_loop()
+
+
+def send_for_a_while(loop: VirtualLoop, peer: Listener, where: Callable[[], Server], records: int) -> Account:
+    """Some minutes of a campaign, or less where it ends before."""
+    account = Account()
+
+    async def run() -> None:
+        how = options(max_connections=CONNECTIONS, max_messages=20)
+        pool = Pool([Connector(where(), how.timeouts)], how, account, notice=account.notices.append)
+        with anyio.move_on_after(LASTS):
+            with suppress(RunError):
+                await feed(pool, submissions(records))
+
+    loop.run_until_complete(peer.__aenter__())
+    try:
+        loop.run(run)
+    finally:
+        loop.run_until_complete(peer.__aexit__(None, None, None))
+    return account
+
+
+@pytest.mark.parametrize("seed", [*range(8), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(8, 60))])
+def test_sessions_and_refused_offers_of_any_minute_are_bounded(seed: int, loop: VirtualLoop) -> None:
+    peer = ChanceServer(loop, seed)
+    account = send_for_a_while(loop, peer, lambda: Server(host=peer.host, port=peer.port, tls="none"), 300)
+    for begin in peer.sessions.all:
+        taken = peer.taken.within(begin)
+        assert peer.sessions.within(begin) <= SESSIONS + AFTER_ONE * taken
+    for begin in peer.refused.all:
+        taken = peer.taken.within(begin)
+        assert peer.refused.within(begin) <= REFUSALS + 2 * AFTER_ONE * taken
+    assert not account.committed
+
+
+ASKED: list[Step] = [reply("220 ready"), Expect("EHLO"), reply("250-mx.example.org", "250 AUTH PLAIN"), Expect("AUTH")]
+
+
+@pytest.mark.parametrize(
+    ("says", "most"),
+    [
+        ("535 5.7.8 Username and Password not accepted", 1),
+        ("534 5.7.9 Please log in with your web browser", 1),
+        ("454 4.7.0 Temporary authentication failure", 3),
+        ("454 4.7.0 Too many login attempts, please try again later", 3),
+        ("421 4.7.0 Try again later", SESSIONS),
+        ("", SESSIONS),
+    ],
+)
+def test_logins_are_few_whatever_they_come_to(says: str, most: int, loop: VirtualLoop) -> None:
+    peer = ScriptedServer([*ASKED, reply(says), Close()] if says else [*ASKED, Close()])
+
+    def where() -> Server:
+        return Server(host=peer.host, port=peer.port, tls="none", username=Secret("u"), password=Secret("p"))
+
+    account = send_for_a_while(loop, peer, where, 20)
+    assert not account.outcomes
+    assert 1 <= len(peer.connections) <= most

@@ -1,0 +1,187 @@
+"""What each kind of message that comes back is understood as."""
+
+from __future__ import annotations
+
+import pytest
+
+from batchsend.feedback.report import FeedbackKind, FeedbackReport
+from batchsend.feedback.understanding import understand
+from batchsend.verdict import Reason
+from tests.feedback.letters import complaint, dsn, letter
+
+DAEMON = "Mail Delivery System <MAILER-DAEMON@mx.example.org>"
+
+
+def only(octets: bytes) -> FeedbackReport:
+    (report,) = understand(octets)
+    return report
+
+
+def free_form(text: str, *, subject: str = "failure notice", more: str = "Return-Path: <>\n") -> list[FeedbackReport]:
+    return understand(letter(text, subject=subject, sender=DAEMON, more=more))
+
+
+def test_a_delivery_status_notification_is_read_whole() -> None:
+    report = only(dsn(message_id="<run.1@mail.example.com>", envelope_id="run.1@mail.example.com"))
+    assert (report.kind, report.hard, report.enhanced, report.code) == (FeedbackKind.BOUNCED, True, "5.1.1", 550)
+    assert report.reason is Reason.UNKNOWN_MAILBOX
+    assert report.recipient == "anna@example.org"
+    assert report.reported_by == "mx.example.org"
+    assert report.message_id == "<run.1@mail.example.com>"
+    assert report.envelope_id == "run.1@mail.example.com"
+    assert report.said == "550 5.1.1 <anna@example.org>: User unknown"
+    assert report.time == 1795766400.0
+
+
+@pytest.mark.parametrize(
+    ("action", "status", "kind"),
+    [
+        ("failed", "5.2.2", FeedbackKind.BOUNCED),
+        ("delayed", "4.4.1", FeedbackKind.DELAYED),
+        ("delivered", "2.0.0", FeedbackKind.DELIVERED),
+        ("relayed (to a system without DSN)", "2.0.0", FeedbackKind.DELIVERED),
+        ("", "4.2.0", FeedbackKind.DELAYED),
+    ],
+)
+def test_the_action_says_what_it_is(action: str, status: str, kind: FeedbackKind) -> None:
+    report = only(dsn(action=action, status=status, said="nothing"))
+    assert report.kind is kind
+    assert not report.hard
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "hard", "reason"),
+    [
+        ("550 5.1.1 User unknown", "5.1.1", True, Reason.UNKNOWN_MAILBOX),
+        ("550 5.1.2 Host unknown", "5.1.2", True, Reason.UNKNOWN_DOMAIN),
+        ("552 5.2.2 Mailbox full", "5.2.2", False, Reason.MAILBOX_FULL),
+        ("550 5.2.1 The account has been disabled", "5.2.1", False, Reason.MAILBOX_DISABLED),
+        ("550 5.7.1 Message rejected as spam", "5.7.1", False, Reason.CONTENT),
+        ("550 User unknown (in reply to end of DATA command)", "5.0.0", False, Reason.UNKNOWN_MAILBOX),
+        ("550 5.1.1 User unknown (in reply to end of DATA command)", "5.1.1", True, Reason.UNKNOWN_MAILBOX),
+        ("550 5.7.1 User unknown", "5.7.1", False, Reason.UNKNOWN_MAILBOX),
+    ],
+)
+def test_hard_is_what_holds_for_the_next_campaign(said: str, status: str, hard: bool, reason: Reason) -> None:
+    report = only(dsn(said=said, status=status))
+    assert (report.hard, report.reason) == (hard, reason)
+
+
+def test_the_servers_own_code_says_more_than_a_stand_in() -> None:
+    assert only(dsn(status="5.0.0", said="550 5.2.2 Mailbox full")).enhanced == "5.2.2"
+    assert only(dsn(status="5.2.2", said="550 5.0.0 Mailbox full")).enhanced == "5.2.2"
+    assert only(dsn(status="5.4.4", said="no host of that name at 192.0.2.1.5")).enhanced == "5.4.4"
+
+
+def test_an_address_in_another_script_is_read() -> None:
+    (report,) = understand(dsn("x").replace(b"rfc822; x", b"utf-8; j\\x{f6}rg@example.org"))
+    assert report.recipient == "jörg@example.org"
+
+
+def test_recipients_without_a_blank_line_between_them_are_two() -> None:
+    second = (
+        b"Final-Recipient: rfc822; bert@example.org\nAction: failed\nStatus: 5.2.2\n\n--=_1\nContent-Type: text/rfc822"
+    )
+    reports = understand(dsn().replace(b"\n--=_1\nContent-Type: text/rfc822", second))
+    assert [(one.recipient, one.enhanced) for one in reports] == [
+        ("anna@example.org", "5.1.1"),
+        ("bert@example.org", "5.2.2"),
+    ]
+
+
+def test_a_bounce_in_free_form_is_read_for_each_recipient() -> None:
+    reports = free_form(
+        "Hi. This is the qmail-send program at mx.example.org.\n"
+        "I'm afraid I wasn't able to deliver your message to the following addresses.\n"
+        "This is a permanent error; I've given up. Sorry it didn't work out.\n\n"
+        "<anna@example.org>:\n192.0.2.1 does not like recipient.\nRemote host said: 550 5.1.1 User unknown\n\n"
+        "<bert@example.org>:\nRemote host said: 552 5.2.2 Mailbox full\n\n"
+        "--- Below this line is a copy of the message.\n\n"
+        "Return-Path: <news@mail.example.com>\nMessage-ID: <run.7@mail.example.com>\nTo: carl@example.net\n\nHello"
+    )
+    assert [(one.recipient, one.hard, one.enhanced, one.message_id) for one in reports] == [
+        ("anna@example.org", True, "5.1.1", "<run.7@mail.example.com>"),
+        ("bert@example.org", False, "5.2.2", "<run.7@mail.example.com>"),
+    ]
+
+
+def test_a_form_that_the_library_does_not_know_is_read_all_the_same() -> None:
+    (report,) = free_form(
+        "This is the Example Mail Agent.\n\nThere was an error delivering your mail to <anna@example.org>.\n\n"
+        "mx.example.org did not like our RCPT TO:\n550 5.1.1 <anna@example.org>: Recipient address rejected\n\n"
+        "Original message follows.\n\nMessage-Id: <run.8@mail.example.com>\n",
+        subject="Mail delivery failed",
+    )
+    assert (report.recipient, report.hard, report.enhanced) == ("anna@example.org", True, "5.1.1")
+    assert report.message_id == "<run.8@mail.example.com>"
+
+
+def test_a_warning_is_a_delay() -> None:
+    (report,) = free_form(
+        "THIS IS A WARNING MESSAGE ONLY.\nDelivery to the following recipient has been delayed:\n\n"
+        "     anna@example.org\n\nMessage will be retried for 2 more days\n",
+        subject="Delivery Status Notification (Delay)",
+    )
+    assert (report.kind, report.recipient, report.hard) == (FeedbackKind.DELAYED, "anna@example.org", False)
+
+
+def test_a_complaint_names_whom_it_can() -> None:
+    report = only(complaint())
+    assert (report.kind, report.recipient) == (FeedbackKind.COMPLAINED, "carl@example.net")
+    assert report.message_id == "<20261127T080000.abcdef012345.3@mail.example.com>"
+    hidden = only(complaint(recipient=""))
+    assert hidden.kind is FeedbackKind.COMPLAINED
+
+
+@pytest.mark.parametrize(
+    ("kind", "understood"),
+    [
+        ("fraud", FeedbackKind.COMPLAINED),
+        ("opt-out", FeedbackKind.UNSUBSCRIBED),
+        ("not-spam", FeedbackKind.OTHER),
+        ("something-new", FeedbackKind.COMPLAINED),
+    ],
+)
+def test_the_feedback_type_says_what_it_is(kind: str, understood: FeedbackKind) -> None:
+    assert only(complaint(kind)).kind is understood
+
+
+def test_a_report_of_failed_authentication_says_that_nobody_complained() -> None:
+    assert only(complaint("auth-failure")).reason is Reason.AUTHENTICATION
+
+
+@pytest.mark.parametrize(
+    ("octets", "kind"),
+    [
+        (letter("", subject="unsubscribe"), FeedbackKind.UNSUBSCRIBED),
+        (letter("Abmelden", subject=""), FeedbackKind.UNSUBSCRIBED),
+        (letter("I am away.", subject="Out of Office: News"), FeedbackKind.AUTO_REPLY),
+        (letter("Bin weg.", subject="Re: News", more="Auto-Submitted: auto-replied\n"), FeedbackKind.AUTO_REPLY),
+        (letter("Please confirm that you are a human.", subject="Re: News"), FeedbackKind.CHALLENGE),
+        (letter("Thank you! I could not be happier."), FeedbackKind.OTHER),
+        (letter("How do I unsubscribe my neighbour from the other list, which he likes less?"), FeedbackKind.OTHER),
+        (letter("It was not delivered by the postman.", subject="My parcel"), FeedbackKind.OTHER),
+    ],
+)
+def test_what_is_no_bounce_is_told_apart(octets: bytes, kind: FeedbackKind) -> None:
+    report = only(octets)
+    assert report.kind is kind
+    assert report.recipient == (None if kind is FeedbackKind.OTHER else "anna@example.org")
+
+
+def test_an_automatic_reply_says_which_message_it_answers() -> None:
+    report = only(letter("Away", subject="Automatic reply", more="In-Reply-To: <run.4@mail.example.com>\n"))
+    assert report.message_id == "<run.4@mail.example.com>"
+
+
+def test_a_notification_as_json_is_read() -> None:
+    (report,) = understand(
+        letter(
+            '{"notificationType":"Bounce","bounce":{"bounceType":"Permanent","reportingMTA":"dsn; mta.example.net",'
+            '"bouncedRecipients":[{"emailAddress":"anna@example.org","status":"5.1.1",'
+            '"diagnosticCode":"smtp; 550 5.1.1 user unknown"}]},"mail":{}}\n\n--\nA footer {with} braces.\n',
+            subject="Notification",
+        )
+    )
+    assert (report.kind, report.recipient, report.hard) == (FeedbackKind.BOUNCED, "anna@example.org", True)
+    assert report.reported_by == "mta.example.net"

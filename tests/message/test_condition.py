@@ -1,0 +1,75 @@
+"""``where``: what it sees of a record, and that it is as bounded as a template."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from batchsend.errors import RecordError, UsageError
+from batchsend.message.condition import Condition
+from batchsend.recipients import Record
+
+
+def record(**fields: Any) -> Record:
+    return Record(1, 2, fields)
+
+
+@pytest.mark.parametrize(
+    ("expression", "holds"),
+    [
+        ("country == 'DE' and opted_in", True),
+        ("country in ('AT', 'CH')", False),
+        ("age | int > 17", True),
+        ("row['First Name'] == 'Ann'", True),
+        ("First_Name | lower == 'ann'", True),
+        ("missing is defined and missing", False),
+        ("row.get('missing', '') != ''", False),
+        ("'' or none", False),
+    ],
+)
+def test_it_sees_what_templates_see(expression: str, holds: bool) -> None:
+    fields = {"country": "DE", "opted_in": "yes", "age": "18", "First Name": "Ann"}
+    assert Condition(expression).holds(record(**fields)) is holds
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("missing", "where: 'missing' is undefined"),
+        ("age > 17", "where: TypeError"),
+        ("name * 100000000", "where: the expression "),
+        ("().__class__.__bases__", "where: "),
+    ],
+)
+def test_a_record_that_it_fails_with_says_why(expression: str, said: str) -> None:
+    with pytest.raises(RecordError, match=said):
+        Condition(expression).holds(record(age="18", name="x" * 100))
+
+
+@pytest.mark.parametrize(
+    "expression", ["country ==", "a }} {{ b", "{% if x %}", "x | nothing", "(" * 1000 + ")" * 1000]
+)
+def test_what_is_no_expression_is_refused(expression: str) -> None:
+    with pytest.raises(UsageError, match=r"^where: ") as caught:
+        Condition(expression)
+    assert caught.value.remedy
+
+
+def test_it_says_what_no_record_can_be_without() -> None:
+    use = Condition("First_Name and country and row['x'] and vip is defined and vip").use
+    assert use.needed == dict.fromkeys(("First_Name", "country", "x"), "where")
+    assert use.always == {"First_Name"}
+
+
+def test_batch_is_no_field_of_a_record() -> None:
+    with pytest.raises(UsageError, match="batch is the run") as caught:
+        Condition("batch == 'a'")
+    assert 'row["batch"]' in str(caught.value.remedy)
+    assert Condition("row['batch'] == 'a'").holds(record(batch="a"))
+
+
+def test_a_filter_that_there_is_not_is_named_with_the_one_that_was_meant() -> None:
+    with pytest.raises(UsageError, match="No filter named 'uper'") as caught:
+        Condition("name | uper == 'A'")
+    assert caught.value.remedy == "did you mean upper?"

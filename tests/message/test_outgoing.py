@@ -1,0 +1,179 @@
+"""A message of the standard library becomes submissions: who gets it, from whom, and what is left out."""
+
+from __future__ import annotations
+
+import email
+from email.header import Header
+from email.message import EmailMessage
+from email.mime.text import MIMEText
+from email.policy import SMTP
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batchsend import RecordError
+from batchsend.message.outgoing import outgoing
+
+if TYPE_CHECKING:
+    from batchsend import Submission
+
+
+def message(body: str = "Text\n", /, **headers: str) -> EmailMessage:
+    """A message with these headers; an underscore is a hyphen."""
+    made = EmailMessage()
+    for name, value in {"From": "shop@example.com", "Subject": "x", **headers}.items():
+        made[name.replace("_", "-")] = value
+    made.set_content(body)
+    return made
+
+
+def paths(submissions: list[Submission]) -> list[str]:
+    return [submission.envelope.forward_path for submission in submissions]
+
+
+def read(submission: Submission) -> EmailMessage:
+    return email.message_from_bytes(submission.content, policy=SMTP)
+
+
+def test_each_recipient_is_one_submission_and_bcc_is_seen_by_nobody() -> None:
+    made = message(To="Ada <a@example.com>, b@example.com", Cc="c@example.com", Bcc="d@example.com, a@example.com")
+    found = outgoing(made, record=7)
+    assert paths(found) == ["a@example.com", "b@example.com", "c@example.com", "d@example.com"]
+    assert {submission.record for submission in found} == {7}
+    assert {submission.envelope.reverse_path for submission in found} == {"shop@example.com"}
+    assert all(b"d@example.com" not in submission.content for submission in found)
+    assert made["Bcc"] is not None, "the caller's own message stays as it is"
+    assert "Date" not in made
+    assert "Message-ID" not in made
+
+
+def test_what_a_message_must_have_is_added_and_what_it_has_stays() -> None:
+    [added] = outgoing(message(To="a@example.com"))
+    assert read(added)["Date"] is not None
+    assert added.message_id == read(added)["Message-ID"]
+    assert (added.message_id or "").endswith("@example.com>")
+    [kept] = outgoing(message(To="a@example.com", Message_ID="<1@x>", Date="Thu, 1 Jan 2026 00:00:00 +0000"))
+    assert (kept.message_id, read(kept)["Date"]) == ("<1@x>", "Thu, 01 Jan 2026 00:00:00 +0000")
+    [signed] = outgoing(message(To="a@example.com", DKIM_Signature="v=1"))
+    assert read(signed)["Date"] is None, "a signature may cover what is not there"
+
+
+@pytest.mark.parametrize(
+    ("headers", "sender", "recipients"),
+    [
+        ({"Sender": "office@example.com", "To": "a@example.com"}, "office@example.com", ["a@example.com"]),
+        ({"From": "x@example.com, y@example.com", "To": "a@example.com"}, "x@example.com", ["a@example.com"]),
+        ({"To": "Friends: a@example.com, b@example.com;"}, "shop@example.com", ["a@example.com", "b@example.com"]),
+        ({"To": '"Last, First" <a@example.com>'}, "shop@example.com", ["a@example.com"]),
+        ({"To": "undisclosed-recipients:;", "Bcc": "a@example.com"}, "shop@example.com", ["a@example.com"]),
+        (
+            {
+                "To": "a@example.com",
+                "Resent_Date": "Thu, 1 Jan 2026 00:00:00 +0000",
+                "Resent_From": "r@example.com",
+                "Resent_To": "b@example.com",
+                "Resent_Bcc": "c@example.com",
+            },
+            "r@example.com",
+            ["b@example.com", "c@example.com"],
+        ),
+    ],
+)
+def test_the_envelope_is_the_headers(headers: dict[str, str], sender: str, recipients: list[str]) -> None:
+    found = outgoing(message(**headers))
+    assert paths(found) == recipients
+    assert found[0].envelope.reverse_path == sender
+    assert b"c@example.com" not in found[0].content
+
+
+def test_or_it_is_given() -> None:
+    made = message(To="a@example.com")
+    assert paths(outgoing(made, recipients="b@example.com")) == ["b@example.com"]
+    found = outgoing(made, sender="", recipients=("b@example.com", "c@example.com", "b@example.com"))
+    assert paths(found) == ["b@example.com", "c@example.com"]
+    assert found[0].envelope.reverse_path == ""
+    assert read(found[0])["To"] == "a@example.com"
+
+
+@pytest.mark.parametrize(
+    ("headers", "says"),
+    [
+        ({}, "no recipient"),
+        ({"To": "undisclosed-recipients:;"}, "no recipient"),
+        ({"To": "a@b@example.com"}, "To"),
+        ({"To": "nobody"}, "To"),
+        ({"To": "a@example.com <b@example.com>"}, "To"),
+        ({"To": "a@example.com, b@example..com"}, "To"),
+        ({"From": "", "To": "a@example.com"}, "no sender"),
+        ({"From": "shop", "To": "a@example.com"}, "From"),
+    ],
+)
+def test_what_is_not_an_address_is_not_guessed(headers: dict[str, str], says: str) -> None:
+    with pytest.raises(RecordError, match=says):
+        outgoing(message(**headers))
+
+
+def test_a_message_that_was_resent_twice_has_no_envelope_of_its_own() -> None:
+    made = message(To="a@example.com")
+    for day in (1, 2):
+        made["Resent-Date"] = f"Thu, {day} Jan 2026 00:00:00 +0000"
+    with pytest.raises(RecordError, match="more than once"):
+        outgoing(made)
+    assert paths(outgoing(made, sender="s@example.com", recipients="b@example.com")) == ["b@example.com"]
+
+
+def test_the_older_kind_of_message_is_read_before_it_is_decoded() -> None:
+    """An encoded name may hold a comma, which separates no addresses."""
+    made = MIMEText("Text", "plain", "utf-8")
+    made["From"] = "shop@example.com"
+    made["To"] = Header("Müller, Hans", "utf-8").encode() + " <a@example.com>"
+    made["Bcc"] = "b@example.com"
+    found = outgoing(made)
+    assert paths(found) == ["a@example.com", "b@example.com"]
+    assert b"Bcc" not in found[0].content
+
+
+def test_lines_end_in_crlf_and_from_is_not_mangled() -> None:
+    [found] = outgoing(message("From here\n.\n", To="a@example.com"))
+    assert found.content.endswith(b"\r\n\r\nFrom here\r\n.\r\n")
+    assert found.content.count(b"\n") == found.content.count(b"\r\n")
+
+
+def test_eight_bits_have_a_form_without_them() -> None:
+    [found] = outgoing(message("Grüße\n", To="a@example.com"))
+    assert "Grüße".encode() in found.content
+    assert found.seven_bit is not None
+    assert found.seven_bit().isascii()
+    [signed] = outgoing(message("Grüße\n", To="a@example.com", DKIM_Signature="v=1"))
+    assert signed.seven_bit is None, "another form would break the signature"
+
+
+def test_domains_in_other_scripts_are_ascii_in_envelope_and_header() -> None:
+    [found] = outgoing(message(To="Bücher <a@bücher.example>", From="shop@bücher.example"))
+    assert found.envelope.forward_path == "a@xn--bcher-kva.example"
+    assert found.envelope.reverse_path == "shop@xn--bcher-kva.example"
+    assert read(found)["To"].addresses[0].addr_spec == "a@xn--bcher-kva.example"
+    assert read(found)["To"].addresses[0].display_name == "Bücher"
+    assert found.content.isascii()
+
+
+def test_local_parts_in_other_scripts_have_headers_in_utf_8() -> None:
+    [found] = outgoing(message(To="grüße@example.com"))
+    assert "To: grüße@example.com".encode() in found.content
+    with pytest.raises(RecordError, match="the envelope does not"):
+        outgoing(message(To="grüße@example.com"), recipients="a@example.com")
+
+
+def test_what_cannot_be_written_out_is_the_records_fault() -> None:
+    made = message(To="a@example.com")
+    made.set_payload("€")
+    with pytest.raises(RecordError, match="cannot be written out"):
+        outgoing(made)
+
+
+@pytest.mark.parametrize("wrong", [None, "text", b"octets", 3])
+def test_anything_else_is_a_mistake_of_the_program(wrong: object) -> None:
+    with pytest.raises(TypeError, match=r"expected an email\.message\.EmailMessage"):
+        outgoing(wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="must be a str"):
+        outgoing(message(), recipients=[wrong if wrong != "text" else 1])  # type: ignore[list-item]

@@ -1,0 +1,104 @@
+"""Workbooks as spreadsheets write them, made by hand: no more than what a reader needs."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import zipfile
+from typing import TYPE_CHECKING
+from xml.sax.saxutils import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Cell = str | float | bool | dt.date | None
+
+_EPOCH = dt.date(1899, 12, 30)
+_XML = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>'
+_MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+_RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+_PACKAGE = "http://schemas.openxmlformats.org/package/2006"
+
+
+def xlsx(**sheets: Sequence[Sequence[Cell]]) -> bytes:
+    """An Office Open XML workbook."""
+    names = list(sheets)
+    parts = {
+        "[Content_Types].xml": f'<Types xmlns="{_PACKAGE}/content-types"><Default Extension="xml" ContentType='
+        '"application/xml"/></Types>',
+        "_rels/.rels": f'<Relationships xmlns="{_PACKAGE}/relationships"><Relationship Id="rId1" Type="{_RELATIONS}'
+        '/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+        "xl/workbook.xml": f'<workbook xmlns="{_MAIN}" xmlns:r="{_RELATIONS}"><sheets>'
+        + "".join(f'<sheet name="{name}" sheetId="{n}" r:id="rId{n}"/>' for n, name in enumerate(names, 1))
+        + "</sheets></workbook>",
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{_PACKAGE}/relationships">'
+        + "".join(
+            f'<Relationship Id="rId{n}" Type="{_RELATIONS}/worksheet" Target="worksheets/sheet{n}.xml"/>'
+            for n in range(1, len(names) + 1)
+        )
+        + f'<Relationship Id="rId99" Type="{_RELATIONS}/styles" Target="styles.xml"/></Relationships>',
+        "xl/styles.xml": f'<styleSheet xmlns="{_MAIN}"><cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="14"/>'
+        "</cellXfs></styleSheet>",
+    }
+    for number, rows in enumerate(sheets.values(), 1):
+        body = "".join(f'<row r="{r}">{"".join(map(_xlsx_cell, row))}</row>' for r, row in enumerate(rows, 1))
+        parts[f"xl/worksheets/sheet{number}.xml"] = (
+            f'<worksheet xmlns="{_MAIN}"><sheetData>{body}</sheetData></worksheet>'
+        )
+    return _zipped({name: _XML + text for name, text in parts.items()})
+
+
+def ods(**sheets: Sequence[Sequence[Cell]]) -> bytes:
+    """An OpenDocument spreadsheet."""
+    name = "urn:oasis:names:tc:opendocument:xmlns"
+    tables = "".join(
+        f'<table:table table:name="{title}">'
+        + "".join(f"<table:table-row>{''.join(map(_ods_cell, row))}</table:table-row>" for row in rows)
+        + "</table:table>"
+        for title, rows in sheets.items()
+    )
+    content = (
+        f'{_XML}<office:document-content xmlns:office="{name}:office:1.0" xmlns:table="{name}:table:1.0" '
+        f'xmlns:text="{name}:text:1.0"><office:body><office:spreadsheet>{tables}</office:spreadsheet></office:body>'
+        "</office:document-content>"
+    )
+    manifest = f'{_XML}<manifest:manifest xmlns:manifest="{name}:manifest:1.0"/>'
+    kind = "application/vnd.oasis.opendocument.spreadsheet"
+    return _zipped({"mimetype": kind, "content.xml": content, "META-INF/manifest.xml": manifest})
+
+
+def _zipped(parts: dict[str, str]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, text in parts.items():
+            archive.writestr(name, text)
+    return file.getvalue()
+
+
+def _xlsx_cell(cell: Cell) -> str:
+    if cell is None:
+        return "<c/>"
+    if isinstance(cell, bool):
+        return f'<c t="b"><v>{int(cell)}</v></c>'
+    if isinstance(cell, dt.datetime):
+        seconds = cell.hour * 3600 + cell.minute * 60 + cell.second
+        return f'<c s="1"><v>{(cell.date() - _EPOCH).days + seconds / 86400!r}</v></c>'
+    if isinstance(cell, dt.date):
+        return f'<c s="1"><v>{(cell - _EPOCH).days}</v></c>'
+    if isinstance(cell, int | float):
+        return f"<c><v>{cell!r}</v></c>"
+    return f'<c t="inlineStr"><is><t xml:space="preserve">{escape(cell)}</t></is></c>'
+
+
+def _ods_cell(cell: Cell) -> str:
+    if cell is None:
+        return "<table:table-cell/>"
+    if isinstance(cell, bool):
+        kind = f'"boolean" office:boolean-value="{str(cell).lower()}"'
+    elif isinstance(cell, dt.date):
+        kind = f'"date" office:date-value="{cell.isoformat()}"'
+    elif isinstance(cell, int | float):
+        kind = f'"float" office:value="{cell!r}"'
+    else:
+        kind = '"string"'
+    return f"<table:table-cell office:value-type={kind}><text:p>{escape(str(cell))}</text:p></table:table-cell>"

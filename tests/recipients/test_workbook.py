@@ -1,0 +1,117 @@
+"""Workbooks as lists: what a person reads in a sheet is what a template shows."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batchsend.errors import UsageError
+from batchsend.recipients import open_records, workbook
+from tests.recipients.sheets import Cell, ods, xlsx
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+GUESTS: list[list[Cell]] = [
+    ["Email Address", "Name", "Seats", "Price", "Date", "Vip", None],
+    ["a@example.com", "Zoë", 2, 12.5, dt.date(2026, 12, 1), True, None],
+    [None, None, None, None, None, None, None],
+    ["b@example.com", "007", 1234567890123, 0.1, dt.datetime(2026, 12, 1, 9, 30), False, None],  # noqa: DTZ001 - a cell
+]
+RECORDS = [
+    (
+        1,
+        {
+            "Email Address": "a@example.com",
+            "Name": "Zoë",
+            "Seats": "2",
+            "Price": "12.5",
+            "Date": "2026-12-01",
+            "Vip": "TRUE",
+        },
+    ),
+    (
+        2,
+        {
+            "Email Address": "b@example.com",
+            "Name": "007",
+            "Seats": "1234567890123",
+            "Price": "0.1",
+            "Date": "2026-12-01 09:30",
+            "Vip": "FALSE",
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("suffix", "made"), [(".xlsx", xlsx), (".ods", ods), (".XLSX", xlsx)])
+def test_a_sheet_is_read_as_a_person_reads_it(tmp_path: Path, suffix: str, made: Callable[..., bytes]) -> None:
+    path = tmp_path / f"list{suffix}"
+    path.write_bytes(made(Guests=GUESTS, Others=[["email"], ["x@example.com"]]))
+    for _ in range(2):  # the numbers are the same whenever it is read
+        with open_records(path) as reader:
+            assert reader.fields == tuple(name for name in GUESTS[0] if name)
+            assert [(row.number, row.fields) for row in reader.read(10)] == RECORDS
+            assert reader.read(10) == []
+            assert reader.progress == 1.0
+    with open_records(path, sheet="Others") as reader:
+        assert [row.fields for row in reader.read(10)] == [{"email": "x@example.com"}]
+    with pytest.raises(UsageError, match="has no sheet 'Guest'") as caught:
+        open_records(path, sheet="Guest")
+    assert caught.value.remedy == "its sheets are 'Guests', 'Others'"
+
+
+def test_more_rows_than_are_read_at_once(tmp_path: Path) -> None:
+    (tmp_path / "list.xlsx").write_bytes(xlsx(A=[["email"], *([f"u{n}@example.com"] for n in range(2500))]))
+    with open_records(tmp_path / "list.xlsx") as reader:
+        numbers = []
+        while rows := reader.read(700):
+            numbers += [row.number for row in rows]
+    assert numbers == list(range(1, 2501))
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([["email", None, "name"]], "row 1: column 2 of the header has no name"),
+        ([[None], ["email", "email"]], "row 2: the header names 'email' twice"),
+        ([["a@example.com", "Ann"]], "row 1: an address where the header belongs"),
+        ([], "the sheet is empty"),
+    ],
+)
+def test_a_header_that_cannot_name_fields(tmp_path: Path, rows: list[list[str | None]], said: str) -> None:
+    (tmp_path / "list.xlsx").write_bytes(xlsx(A=rows))
+    with pytest.raises(UsageError, match=said) as caught:
+        open_records(tmp_path / "list.xlsx")
+    assert caught.value.remedy
+
+
+def test_what_is_no_workbook(tmp_path: Path) -> None:
+    (tmp_path / "list.xlsx").write_text("email\na@example.com\n")
+    with pytest.raises(UsageError, match="cannot be read as a workbook"):
+        open_records(tmp_path / "list.xlsx")
+    with pytest.raises(UsageError, match="there is no such file"):
+        open_records(tmp_path / "none.xlsx")
+    (tmp_path / "list.csv").write_text("email\na@example.com\n")
+    with pytest.raises(UsageError, match="has no sheets"):
+        open_records(tmp_path / "list.csv", sheet="A")
+
+
+def test_a_workbook_that_would_not_fit_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "list.xlsx").write_bytes(xlsx(A=[["email"], ["a@example.com"]]))
+    monkeypatch.setattr(workbook, "LARGEST", 100)
+    with pytest.raises(UsageError, match=r"unpacks to 0 MiB, and 0 MiB is the most: it is held in memory") as caught:
+        open_records(tmp_path / "list.xlsx")
+    assert "flat memory" in str(caught.value.remedy)
+
+
+def test_without_the_extra_one_error_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "list.xlsx").write_bytes(xlsx(A=[["email"], ["a@example.com"]]))
+    monkeypatch.setitem(sys.modules, "python_calamine", None)
+    with pytest.raises(UsageError, match="is a workbook, and what reads those is not installed") as caught:
+        open_records(tmp_path / "list.xlsx")
+    assert "pip install python-calamine" in str(caught.value.remedy)
