@@ -96,6 +96,7 @@ class Server(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
             token: str | None = None,
             token_command: list[str] | tuple[str, ...] | None = None,
             ehlo_name: str | None = None,
+            pipelining: bool = True,
         ) -> None: ...
 
     def __post_init__(self) -> None:
