@@ -21,7 +21,7 @@ The rules that the client (`batchsend.smtp.client`) keeps, with the argument for
     RSET      2yz; 500, 502, 503         the server's transaction is gone; refused: this session begins nothing more
     dot       2yz, 4yz, 5yz              the lone dot's reply, whatever it is
     QUIT      221; 2yz                   the end; any other 2yz: the end of the connection is waited for
-    any       421                        the end: nothing from here on was taken (RFC 5321 §3.8)
+    any       421                        the end: nothing from here on was taken (RFC 5321 §3.8), but see rule 7
     ========  =========================  ======================================================================
 
     220, 221, 235 and 3yz are replies to other commands and in place nowhere else.
@@ -38,6 +38,10 @@ The rules that the client (`batchsend.smtp.client`) keeps, with the argument for
     data from client``), if it says so itself or the session has been idle for a second: a reply to anything that was
     sent would have come by then. It ends the session as 421 does, and takes nothing back. The same words in reply to
     MAIL or QUIT mean that the two have crossed.
+
+    With BDAT no 354 comes, so a surplus 2yz is passed over only while the session's first message is the only one, and
+    then the session says QUIT: its 221 is the proof. Later it would have to be taken on trust for a whole session. Who
+    owns the sessions uses DATA with this server from then on (``says_twice``).
 3.  A reply to something that was not handed out yet, or has not left, is not a reply. Where the head of ``_awaited`` is
     such a command, everything before it is answered, so a 2yz that comes then comes when nothing is awaited: it may be
     passed over as a surplus one, on the same terms, and the command still awaits a reply of its own. That is how a
@@ -58,4 +62,22 @@ The rules that the client (`batchsend.smtp.client`) keeps, with the argument for
     as commands had gone.
 6.  Servers count what comes to nothing: Postfix slows down after 10 errors without a delivery, two of which a refused
     recipient makes, and Exim hangs up after 10 more RSETs than messages. A session ends before that.
+7.  421 where the reply to a content is due is believed: it is a refusal after the dot, after which a server must not
+    deliver (RFC 5321 §4.2.5), and Postfix and others send again after it, too. But it is a reply to the content only if
+    the server had not answered it already. Who has answered, and has lost the reply on the way, waits for a command,
+    and says sooner or later that it has waited. So the message is in doubt, with whatever else is committed behind it,
+
+    -   where a refusal, 421 or not, says that the server has waited for us, a second or more after its last reply:
+        everything was sent to it, so either that has not arrived, or an answer was lost;
+    -   where 421 comes after half a minute of silence, as in rule 5, and gives no reason for not taking the message.
+
+    A 421 with a reason ("too much mail", "try again later") answers the content, however long that took. A session with
+    nothing committed has no content's reply due: its farewell puts nothing in doubt (rule 2).
+8.  Whether a server that offers CHUNKING takes BDAT is found out with one message, before which nothing of it was sent
+    by BDAT. 500, 502, 503 or 504 to it means that it does not, unless that was one reply too many and the true one, 2yz
+    perhaps, is still to come. Replies come in order: so QUIT is sent, and up to its 221 all of them are seen. If none
+    of them is 2yz, nothing was taken, and the message goes to another session. More refusals may come before the 221: a
+    server that does not know BDAT takes the content for commands, and refuses it line by line. So many are awaited and
+    not more. 421 is a refusal like the others. With any other reply, or none, the message is in doubt: only this one,
+    for DATA is used from then on.
 """

@@ -18,12 +18,13 @@ from typing import Any, Final, Generic, TypeAlias
 from batchsend.outcome import Stage
 from batchsend.smtp import commands
 from batchsend.smtp.content import END_OF_DATA, dot_stuffed
-from batchsend.smtp.replies import ABOUT_IDLENESS, Reply, ReplyParser
+from batchsend.smtp.replies import ABOUT_IDLENESS, ABOUT_WAITING, WITHOUT_REASON, Reply, ReplyParser
 from batchsend.smtp.telling_texts import TellingPlace, TellingTexts
 from batchsend.smtp.transaction import Key, Transaction
 
 _DONE: Final = frozenset(range(200, 300)) - {220, 221, 235}
 _OUT_OF_PLACE: Final = frozenset({500, 502, 503})
+_NOT_KNOWN: Final = _OUT_OF_PLACE | {504}  # how a server says that it does not do BDAT
 # Refused recipients, less accepted messages, after which a session begins nothing more (rule 6).
 _REFUSALS: Final = 5
 # Replies too many that are passed over in a row: a server may say a thing twice, one that goes on and on is broken.
@@ -109,7 +110,9 @@ class Client(Generic[Key]):
         was_idle: It was ended because nothing was sent for a while: that says nothing of how much it may carry.
         begun: How many transactions were begun.
         replies: How many whole replies were taken.
-        chunking_refused: The server offered CHUNKING, and refused the first BDAT: it does not work there.
+        chunking_refused: The server offered CHUNKING, and refused the first BDAT: it does not work there (rule 8).
+        chunking_works: BDAT is known to be taken by this server.
+        says_twice: A 2yz came that nothing was left for: the server seems to answer something twice.
         unconfirmed: How many of the transactions that were handed back last may have been told another one's reply
             (rule 5). Counts when ``error`` is set.
     """
@@ -130,8 +133,9 @@ class Client(Generic[Key]):
         self._pipelining = pipelining
         self._depth = depth
         self._chunked = depth > 1
-        self._chunking_works = chunking_works
+        self.chunking_works = chunking_works
         self.chunking_refused = False
+        self.says_twice = False
         self._max_messages = max_messages
         self._parser = ReplyParser()
         # Who takes the next replies, in order (rule 1): for which transaction, at which stage, and where in the stream
@@ -155,6 +159,12 @@ class Client(Generic[Key]):
         self._surplus = 0
         self._refused_since = False
         self._telling = TellingTexts()
+        # The refusal of the first BDAT (rule 8), and how many more may come, one for each line of its content.
+        self._bdat_refusal: Reply | None = None
+        self._lines_refused = 0
+        # An accepted message whose reply has no text, and the reply after it: perhaps the second half of its own.
+        self._bare: Transaction[Key] | None = None
+        self._after_bare: Reply | None = None
 
     # --- what the caller does -------------------------------------------------------------------------------------
 
@@ -165,7 +175,7 @@ class Client(Generic[Key]):
             return 0
         left = self._max_messages - self.begun
         if self._chunked:
-            depth = self._depth if self._chunking_works else 1
+            depth = self._depth if self.chunking_works else 1
             return min(depth - len(self._unanswered), left)
         return min(1, left) if self._opening is None else 0
 
@@ -192,7 +202,14 @@ class Client(Generic[Key]):
     @property
     def probing(self) -> bool:
         """The first BDAT to a server that is not known to take any is unanswered."""
-        return self._chunked and not self._chunking_works and bool(self._unanswered)
+        return self._chunked and not self.chunking_works and bool(self._unanswered)
+
+    def without_chunking(self) -> None:
+        """Send the content by DATA after all; nothing may have been begun."""
+        if self.begun:
+            raise RuntimeError(f"too late to send by DATA: {self!r}")
+        self._chunked = False
+        self._depth = 1
 
     def unanswered_keys(self) -> Iterable[Key]:
         """The callers' names of the transactions that are unanswered, in the order of their beginning."""
@@ -326,9 +343,13 @@ class Client(Generic[Key]):
             self._take_unasked(reply, quiet)
             return
         handler, transaction, _, end = self._awaited[0]
-        if reply.code >= 400 and handler in (self._on_mail, self._on_quit) and ABOUT_IDLENESS.search(reply.raw):
-            self._close_idle(reply, quiet)  # it was said before the command had arrived
-            return
+        if reply.code >= 400:
+            if handler in (self._on_mail, self._on_quit) and ABOUT_IDLENESS.search(reply.raw):
+                self._close_idle(reply, quiet)  # it was said before the command had arrived
+                return
+            if self._has_waited(reply, quiet):
+                self._close(reply, quiet)
+                return
         if end > arrived:
             self._take_early(reply, handler, transaction, end)
             return
@@ -344,14 +365,23 @@ class Client(Generic[Key]):
         code = reply.code
         if (code >= 400 or code == 221) and (quiet >= _IDLE_SECONDS or ABOUT_IDLENESS.search(reply.raw)):
             self._close_idle(reply, quiet)
-        elif not self._is_surplus(code):
+        elif self._is_surplus(code):
+            self._add_text(reply)
+        else:
             self._break(f"a reply to nothing: {reply}")
 
     def _is_surplus(self, code: int) -> bool:
         """Whether a reply is one that may be passed over (rule 2 says why)."""
-        if code not in _DONE or self._refused_since or self._chunked or self._surplus >= _MOST_SURPLUS:
+        if code not in _DONE:
+            return False
+        self.says_twice = True
+        if self._refused_since or self._surplus >= _MOST_SURPLUS or self._bdat_refusal is not None:
+            return False
+        if self._chunked and self.begun > 1:
             return False
         self._surplus += 1
+        if self._chunked:
+            self.finish()
         return True
 
     def _anchor(self) -> None:
@@ -365,9 +395,28 @@ class Client(Generic[Key]):
         if self._telling.proves(reply.raw, place):
             self._anchor()
 
+    def _add_text(self, surplus: Reply) -> None:
+        """Where an acceptance came just now, without a text, and then a surplus reply: that one says more of it."""
+        said = self._finished[-1].reply if self._finished else None
+        if said is not None and not said.raw and said.code in _DONE:
+            self._finished[-1].reply = surplus
+
+    def _release_bare(self, *, shifted: bool) -> None:
+        """Hand an accepted message back whose reply has no text; with the next reply if that was the rest of it."""
+        transaction, said = self._bare, self._after_bare
+        self._bare = self._after_bare = None
+        if transaction is not None:
+            if shifted and said is not None and said.raw and said.code in _DONE:
+                transaction.reply = said
+            self._hand_back(transaction)
+
     def _take_early(self, reply: Reply, handler: _Handler, transaction: Transaction[Any], end: int) -> None:
         """Take a reply to what has not left whole: a surplus 2yz (rule 3), or a refusal of content under way."""
         if handler != self._on_content and self._is_surplus(reply.code):
+            self._add_text(reply)
+            return
+        if self._bdat_refusal is not None and reply.code >= 400 and self._lines_refused > 0:
+            self._lines_refused -= 1
             return
         if end > self._handed or reply.code < 400 or handler != self._on_content:
             self._break(f"a reply before its command: {reply}")
@@ -382,6 +431,8 @@ class Client(Generic[Key]):
 
     def _on_mail(self, reply: Reply, transaction: Transaction[Key]) -> None:
         code = reply.code
+        if self._bare is not None:
+            self._after_bare = reply
         if code in _DONE:
             transaction.opened = True
             transaction.stage = _RCPT
@@ -406,6 +457,8 @@ class Client(Generic[Key]):
 
     def _on_data(self, reply: Reply, transaction: Transaction[Key]) -> None:
         refused = transaction.reply is not None
+        if self._bare is not None and reply.code not in _DONE:
+            self._release_bare(shifted=self._surplus > 0)
         if reply.code == 354:
             # As `_anchor`, without a call for each message.
             self.unconfirmed = self._surplus = 0
@@ -437,18 +490,22 @@ class Client(Generic[Key]):
         refused = transaction.reply is not None
         if code in _DONE and not refused:
             transaction.reply = reply
-            self._chunking_works = True
+            self.chunking_works = True
             if self._chunked:
                 self._consider_text(reply, _ELSEWHERE)
+            elif not reply.raw and self._awaited:
+                self._bare = transaction  # whether the next reply is the rest of this one, 354 or 221 will tell
+                return
+        elif self._chunked and not self.chunking_works and code in _NOT_KNOWN and not refused:
+            # The first BDAT went alone, so this is about it, unless the server says one thing too many: rule 8.
+            self.chunking_refused = True
+            self._bdat_refusal = reply
+            self._lines_refused = transaction.content.count(b"\n") + _MOST_SURPLUS
+            self.finish()
+            return
         elif code >= 400 and (refused or not self._chunked or code not in _OUT_OF_PLACE):
             self._refused_since = True
             transaction.refuse(_CONTENT, reply)
-        elif self._chunked and not self._chunking_works and (code in _OUT_OF_PLACE or code == 504):
-            # The first BDAT went alone, so this is about it. Where the command is not known, its content was taken for
-            # commands: nothing can follow in this session.
-            self.chunking_refused = True
-            self._close(reply)
-            return
         else:
             self._misplaced(reply, "BDAT" if self._chunked else "the content")
             return
@@ -470,9 +527,17 @@ class Client(Generic[Key]):
             self._misplaced(reply, "the lone dot")
 
     def _on_quit(self, reply: Reply, _: Transaction[Key]) -> None:
+        if self._bare is not None:
+            self._after_bare = reply
+            self._release_bare(shifted=True)
         if reply.code == 221:
             self._anchor()
+            if self._bdat_refusal is not None:
+                self._close(self._bdat_refusal)
             self.state = _CLOSED
+        elif self._bdat_refusal is not None and reply.code >= 400 and self._lines_refused > 0:
+            self._lines_refused -= 1
+            self._awaited.append((self._on_quit, _NO_TRANSACTION, _MAIL, self._handed))
         elif self._is_surplus(reply.code):
             # Either how this server says goodbye, or a reply too many: the end of the connection, or 221, will follow.
             self._awaited.append((self._on_quit, _NO_TRANSACTION, _MAIL, self._handed))
@@ -550,11 +615,20 @@ class Client(Generic[Key]):
         self._consider_loss(f"the server said {closing_reply}", quiet)
         if self.state is _CLOSED:
             return
-        # Replies come in order, so nothing behind the command that 421 answers was taken, committed or not.
         self.closing_reply = closing_reply
         self._end()
-        for transaction in self._unanswered:
-            transaction.committed = False
+        if not self._has_waited(closing_reply, quiet):
+            # Replies come in order, so nothing behind the command that 421 answers was taken, committed or not.
+            for transaction in self._unanswered:
+                transaction.committed = False
+
+    def _has_waited(self, reply: Reply, quiet: float) -> bool:
+        """Whether a refusal in the place of a content's reply comes from a server that has waited for us (rule 7)."""
+        if not self._awaited or self._awaited[0][0] != self._on_content:
+            return False
+        if quiet >= _IDLE_SECONDS and ABOUT_WAITING.search(reply.raw):
+            return True
+        return quiet >= _SILENCE_SECONDS and reply.code == 421 and WITHOUT_REASON.search(reply.raw) is not None
 
     def _end(self) -> None:
         self.state = _CLOSED

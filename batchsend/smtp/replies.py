@@ -30,6 +30,19 @@ _LONGEST_ENHANCED: Final = len(b"5.999.999 ")
 ABOUT_IDLENESS: Final = re.compile(rb"idle|inactiv|time[ -]?out|timed out|waiting for|clos(?:ing|ed?) ", re.IGNORECASE)
 """How servers say that a session has been idle for too long, or that they are closing it."""
 
+ABOUT_WAITING: Final = re.compile(
+    rb"[45]\.4\.2\b|\bidle\b|inactiv|(?:connection|session|command|input|data|read)\W+time[d -]*out"
+    rb"|time[d -]*out\W+(?:exceeded|waiting|reading)|waiting for (?:data|input|(?:your |a )?(?:next )?command|client)",
+    re.IGNORECASE,
+)
+"""How servers say that they have waited for us, and not for something of their own such as a scanner for viruses."""
+
+WITHOUT_REASON: Final = re.compile(
+    rb"\b(?:bye|clos(?:e|ed|ing)\b|shut|terminat|not available|unavailable|restart)|\A(?:4\.\d+\.\d+)? ?\Z",
+    re.IGNORECASE,
+)
+"""A farewell that says of no message why it was not taken."""
+
 
 @lru_cache(maxsize=1024)
 def _enhanced(code: int, beginning: bytes) -> str | None:
