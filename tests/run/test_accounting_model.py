@@ -19,6 +19,7 @@ from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.run.accounting import Accounting
 from batchsend.run.retry import RetryQueue
 from batchsend.run.summary import Summary
+from tests.tools.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -168,7 +169,7 @@ async def play(seed: int) -> World:
 
 
 async def test_the_last_line_of_each_record_is_what_the_model_says() -> None:
-    for seed in range(400):
+    for seed in range(examples(400)):
         world = await play(seed)
         expected = {record: status for record, (_, status) in world.newest.items()}
         assert {line.record: line.status for line in world.lines.lines} == expected, seed
