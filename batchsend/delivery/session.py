@@ -15,7 +15,8 @@ from batchsend.delivery.offer import Offer
 from batchsend.delivery.replies import judge
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.smtp import commands
-from batchsend.smtp.client import Client, State
+from batchsend.smtp.client import Client
+from batchsend.smtp.client_state import State
 from batchsend.smtp.content import canonical
 from batchsend.smtp.parameters import ReportRequest, SessionParameters
 from batchsend.smtp.transaction import Disposition, Transaction

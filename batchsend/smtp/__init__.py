@@ -84,4 +84,21 @@ The rules that the client (`batchsend.smtp.client`) keeps, with the argument for
     server that does not know BDAT takes the content for commands, and refuses it line by line. So many are awaited and
     not more. 421 is a refusal like the others. With any other reply, or none, the message is in doubt: only this one,
     for DATA is used from then on.
+
+The duties of whoever drives a client, which nothing here can see to:
+
+1.  `committing` is asked before every `data_to_send`, and what it names is written down before those octets are
+    written; `data_to_send` is called only when they are to be written at once. Octets whose names cannot be written
+    down are never handed out: `abandon` then says that they are unsent.
+2.  All that `data_to_send` returns goes to the transport, in order. How much of it has not left is ``unsent``.
+    Where that is not known, as under TLS, it is 0: then fewer replies are known to have come too early, and more of
+    what is abandoned is in doubt.
+3.  Reading goes on while writing is held back, or the two sides wait for each other.
+4.  When the connection is lost, or the caller gives it up (a time-out: `awaits` says which limit of RFC 5321
+    §4.5.3.2 counts), `abandon` is called once, and what it returns is settled like everything else. Then nothing
+    that the transport still holds may leave: where something was returned, it is aborted, not closed.
+5.  When ``error`` is set, the last ``unconfirmed`` of the transactions that were handed back may have been told
+    another one's reply: what they were settled as is taken back, before `abandon` is called, so that nothing that
+    is in doubt is offered again.
+6.  A `Transaction` is of one session. A message that came back unsent gets another one.
 """

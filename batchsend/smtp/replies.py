@@ -27,21 +27,8 @@ _KNOWN: Final = 16
 _ENHANCED: Final = re.compile(rb"([245])\.[0-9]{1,3}\.[0-9]{1,3}(?![^ ])")
 _LONGEST_ENHANCED: Final = len(b"5.999.999 ")
 
-ABOUT_IDLENESS: Final = re.compile(rb"idle|inactiv|time[ -]?out|timed out|waiting for|clos(?:ing|ed?) ", re.IGNORECASE)
-"""How servers say that a session has been idle for too long, or that they are closing it."""
-
-ABOUT_WAITING: Final = re.compile(
-    rb"[45]\.4\.2\b|\bidle\b|inactiv|(?:connection|session|command|input|data|read)\W+time[d -]*out"
-    rb"|time[d -]*out\W+(?:exceeded|waiting|reading)|waiting for (?:data|input|(?:your |a )?(?:next )?command|client)",
-    re.IGNORECASE,
-)
-"""How servers say that they have waited for us, and not for something of their own such as a scanner for viruses."""
-
-WITHOUT_REASON: Final = re.compile(
-    rb"\b(?:bye|clos(?:e|ed|ing)\b|shut|terminat|not available|unavailable|restart)|\A(?:4\.\d+\.\d+)? ?\Z",
-    re.IGNORECASE,
-)
-"""A farewell that says of no message why it was not taken."""
+DONE: Final = frozenset(range(200, 300)) - {220, 221, 235}
+"""Codes by which a server says that it has done what it was asked; the others are replies to certain commands only."""
 
 
 @lru_cache(maxsize=1024)

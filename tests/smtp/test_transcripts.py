@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batchsend.smtp.client import State
+from batchsend.smtp.client_state import State
 from tests.smtp.dialogue import Dialogue, Finish, Player, Turn, message_of, read
 
 TRANSCRIPTS = sorted((Path(__file__).parent.parent / "transcripts").glob("*.txt"))
