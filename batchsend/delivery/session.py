@@ -524,7 +524,10 @@ class Session(asyncio.Protocol):
             self._write()
             self._watch(self._timeouts.quit)
         elif remaining <= 0:
-            self._end(f"no reply at {stage} within {limit:g} s")
+            trouble = f"no reply at {stage} within {limit:g} s"
+            client.ended_by_server(trouble, now - self._last_reply)
+            self._forget_confirmed()
+            self._end(trouble)
         else:
             # The next stage may begin at any time, and its limit be shorter than what is left of this one's.
             self._watch(min(remaining, *self._limits.values()))

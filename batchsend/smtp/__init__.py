@@ -58,12 +58,15 @@ The rules that the client (`batchsend.smtp.client`) keeps, with the argument for
     what transactions were told is *unconfirmed*, because an extra reply may have shifted it. Where no 354 comes,
     x.1.5 to RCPT ("destination address valid", RFC 3463 §3.2) and the word "reset" to RSET prove the same, as long as
     this server says them each time and nowhere else: replies that are four places late would be in place again.
-    *A reply that never comes* shifts the others the other way, and may show as nothing but silence at the end. A server
-    that hangs looks the same, and in doubt is then only what it has not answered. So at a time-out `ask_for_the_end`
-    sends QUIT: a server that answered everything, and lost some of it, says 221 in a place where it cannot stand.
-    A server that ends the session itself after such a silence cannot be asked: it may have waited for us. What was
-    handed back before the last moment at which nothing was awaited is out of question: by then as many replies had come
-    as commands had gone.
+    *A reply that never comes* shifts the others the other way, and may show as nothing but silence at the end. So at a
+    time-out `ask_for_the_end` sends QUIT: a server that answered everything, and lost some of it, says 221 in a place
+    where it cannot stand, and one that is only slow says what is due. A server that says nothing then either, or ends
+    the session itself, after half a minute in which it owed replies and may have waited for us: the last transactions
+    that were handed back may have been told a later reply, and are in doubt. Which ones those can be is bounded. What
+    was handed back before the last moment at which nothing was awaited is out of question: by then as many replies had
+    come as commands had gone. With DATA it is the last one, and only until the next 354; and not where its reply cannot
+    have been that of MAIL or RCPT, because the server says x.1.z to these, and something else to a content
+    (RFC 3463 §3.2). A connection that is lost sooner says nothing of the kind: replies on their way are lost with it.
 6.  Servers count what comes to nothing: Postfix slows down after 10 errors without a delivery, two of which a refused
     recipient makes, and Exim hangs up after 10 more RSETs than messages. A session ends before that.
 7.  421 where the reply to a content is due is believed: it is a refusal after the dot, after which a server must not

@@ -17,7 +17,7 @@ from batchsend.smtp import commands
 from batchsend.smtp.bare_replies import BareReply, add_text
 from batchsend.smtp.client_state import ClientState, Handler, State
 from batchsend.smtp.content import END_OF_DATA, dot_stuffed
-from batchsend.smtp.farewells import ABOUT_IDLENESS, IDLE_SECONDS, SILENCE_SECONDS, has_waited
+from batchsend.smtp.farewells import ABOUT_IDLENESS, IDLE_SECONDS, SILENCE_SECONDS, has_waited, is_told_apart
 from batchsend.smtp.replies import DONE as _DONE
 from batchsend.smtp.replies import Reply
 from batchsend.smtp.telling_texts import TellingPlace
@@ -152,7 +152,7 @@ class Client(ClientState[Key]):
         return True
 
     def ended_by_server(self, why: str, quiet: float) -> None:
-        """The server ended the session without a word.
+        """The server ended the session without a word, or has been silent for longer than is waited for.
 
         Args:
             why: What to say of it.
@@ -290,6 +290,7 @@ class Client(ClientState[Key]):
         if code in _DONE:
             transaction.opened = True
             transaction.stage = _RCPT
+            self._mail_said = reply
             if self._chunked:
                 self._consider_text(reply, _ELSEWHERE)
         elif code >= 400 and (code not in _OUT_OF_PLACE or not self.unconfirmed or reply.is_about_policy):
@@ -364,7 +365,7 @@ class Client(ClientState[Key]):
         code = reply.code
         refused = transaction.reply is not None
         if code in _DONE and not refused:
-            transaction.reply = reply
+            transaction.reply = self._content_said = reply
             self.chunking_works = True
             if self._chunked:
                 self._consider_text(reply, _ELSEWHERE)
@@ -474,8 +475,10 @@ class Client(ClientState[Key]):
     @property
     def _suspects(self) -> int:
         """How many of the transactions handed back last may have been told a later reply, if one was lost."""
-        if not self._awaited or not (self._chunked or self._refused_since):
-            return 0  # with DATA, a reply that is not an acceptance takes the place of one
+        if not self._awaited:
+            return 0
+        if not (self._chunked or self._refused_since) and is_told_apart(self._content_said, self._mail_said):
+            return 0
         return min(self.unconfirmed, self._since_idle)
 
     def _consider_loss(self, why: str, quiet: float) -> None:

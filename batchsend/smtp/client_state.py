@@ -98,6 +98,9 @@ class ClientState(Generic[Key]):
         self._surplus = 0
         self._refused_since = False
         self._telling = TellingTexts()
+        # What the last content and the last MAIL were told, where that was 2yz.
+        self._content_said: Reply | None = None
+        self._mail_said: Reply | None = None
         # The refusal of the first BDAT (rule 8), and how many more may come, one for each line of its content.
         self._bdat_refusal: Reply | None = None
         self._lines_refused = 0

@@ -1,4 +1,4 @@
-"""How servers say that they end a session, and what that says of the reply that is due."""
+"""How servers say that they end a session, and what that, or no word at all, says of the replies that are due."""
 
 from __future__ import annotations
 
@@ -41,3 +41,13 @@ def has_waited(reply: Reply, quiet: float) -> bool:
     if quiet >= IDLE_SECONDS and _ABOUT_WAITING.search(reply.raw):
         return True
     return quiet >= SILENCE_SECONDS and reply.code == 421 and _WITHOUT_REASON.search(reply.raw) is not None
+
+
+def is_told_apart(content_said: Reply | None, mail_said: Reply | None) -> bool:
+    """Whether what a content was told cannot be the reply to the MAIL or RCPT behind it.
+
+    x.1.z is about addresses (RFC 3463 §3.2): what such servers say to MAIL and RCPT, and never to a content.
+    """
+    if content_said is None or mail_said is None or content_said.enhanced is None:
+        return False
+    return mail_said.raw.startswith(b"2.1.") and not content_said.raw.startswith(b"2.1.")
