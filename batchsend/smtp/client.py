@@ -196,11 +196,7 @@ class Client(Generic[Key]):
 
     def unanswered_keys(self) -> Iterable[Key]:
         """The callers' names of the transactions that are unanswered, in the order of their beginning."""
-        for transaction in self._unanswered:
-            if isinstance(transaction, SharedTransaction):
-                yield from transaction.keys
-            else:
-                yield transaction.key
+        return (key for transaction in self._unanswered for key in transaction.keys)
 
     def begin(self, transaction: Transaction[Key]) -> None:
         """Begin a transaction; there must be room."""
@@ -414,24 +410,20 @@ class Client(Generic[Key]):
 
     def _on_shared_rcpt(self, reply: Reply, transaction: SharedTransaction[Key]) -> None:
         """Take the reply to one of several RCPT. Who is refused is out; the last reply says whether anybody is left."""
-        code = reply.code
         over = transaction.reply is not None  # MAIL was refused
-        if code in _DONE and not over:
-            transaction.answer(reply)
-            if self._chunked:
-                self._consider_text(reply, _TO_RCPT)
-        elif code >= 400:
+        if reply.code >= 400:
             self._refused_since = True
-            if not over:
-                transaction.answer(reply)
-        else:
+        elif reply.code not in _DONE or over:
             self._misplaced(reply, "RCPT")
             return
-        refusal = transaction.first_refusal
-        if refusal is not None:
-            self._refuse(transaction, _RCPT, refusal)
-        elif not over and transaction.asked == len(transaction.keys):
+        elif self._chunked:
+            self._consider_text(reply, _TO_RCPT)
+        if over or not transaction.answer(reply):
+            return
+        if transaction.taken:
             transaction.stage = _CONTENT if self._chunked else _DATA
+        else:
+            self._refuse(transaction, _RCPT, transaction.first_refusal)
 
     def _on_data(self, reply: Reply, transaction: Transaction[Key]) -> None:
         refused = transaction.reply is not None

@@ -50,9 +50,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from batchsend.outcome import Stage
-    from batchsend.smtp.replies import Reply
-
 _LINE = re.compile(r"(?P<who>[CS])(?:\*(?P<times>\d+))?(?P<form>[:>])(?: (?P<what>.*))?")
 _DEED = re.compile(r"! (?:(?P<finish>finish)|unsent (?P<unsent>\d+))")
 _LENGTH = re.compile(r"<(?P<kind>content|octets) (?P<count>\d+)>")
@@ -290,21 +287,16 @@ class Player:
 
     def _note(self, transactions: Iterable[Transaction[str]]) -> None:
         for transaction in transactions:
-            if isinstance(transaction, SharedTransaction):
-                for part in transaction.parts():
-                    self._note_fate(str(part.key), part.disposition, part.reply, part.stage)
-            else:
-                self._note_fate(transaction.key, transaction.disposition, transaction.reply, transaction.stage)
-
-    def _note_fate(self, name: str, disposition: Disposition, reply: Reply | None, stage: Stage) -> None:
-        fate = f"{name} {disposition.value}"
-        if reply is not None:
-            fate += f" {reply.code}"
-        if disposition is not Disposition.UNSENT:
-            fate += f" at {stage}"
-        self.fates.append(fate)
+            parts = transaction.parts() if isinstance(transaction, SharedTransaction) else [transaction]
+            for part in parts:
+                fate = f"{part.key} {part.disposition.value}"
+                if part.reply is not None:
+                    fate += f" {part.reply.code}"
+                if part.disposition is not Disposition.UNSENT:
+                    fate += f" at {part.stage}"
+                self.fates.append(fate)
 
 
 def message_of(name: str) -> int:
     """The message of which a fate is told: ``2`` and ``2/a`` are of message 2."""
-    return int(name.split()[0].partition("/")[0])
+    return int(name.split(maxsplit=1)[0].partition("/")[0])
