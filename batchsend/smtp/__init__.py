@@ -57,7 +57,8 @@ The rules that the client (`batchsend.smtp.client`) keeps, with the argument for
     *A reply that never comes* shifts the others the other way, and may show as nothing but silence at the end. A server
     that hangs looks the same, and in doubt is then only what it has not answered. So at a time-out `ask_for_the_end`
     sends QUIT: a server that answered everything, and lost some of it, says 221 in a place where it cannot stand.
-    A server that ends the session itself after such a silence cannot be asked: it may have waited for us. What was
+    A server that ends the session itself after such a silence cannot be asked: it may have waited for us, and its last
+    words, where they are a refusal, may have been a farewell and not the reply that was due. What was
     handed back before the last moment at which nothing was awaited is out of question: by then as many replies had come
     as commands had gone.
 6.  Servers count what comes to nothing: Postfix slows down after 10 errors without a delivery, two of which a refused

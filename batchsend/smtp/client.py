@@ -154,6 +154,8 @@ class Client(Generic[Key]):
         # Since the last reply that has one place only (rule 5): replies too many, and whether there was a refusal.
         self._surplus = 0
         self._refused_since = False
+        # The last refusal that came after a long silence: which reply it was, and how many were not suspect before it.
+        self._late_refusal = (-1, 0)
         self._telling = TellingTexts()
 
     # --- what the caller does -------------------------------------------------------------------------------------
@@ -270,12 +272,7 @@ class Client(Generic[Key]):
         return True
 
     def ended_by_server(self, why: str, quiet: float) -> None:
-        """The server ended the session without a word.
-
-        Args:
-            why: What to say of it.
-            quiet: Seconds since its last reply.
-        """
+        """The server ended the session without a word, so many seconds after its last reply; ``why`` says what of it."""
         if self.state is not _CLOSED:
             self._consider_loss(why, quiet)
 
@@ -293,8 +290,6 @@ class Client(Generic[Key]):
 
     def abandon(self, *, unsent: int = 0) -> list[Transaction[Key]]:
         """The connection is gone, or to be closed: return what was begun and not handed back, in order.
-
-        Each one's ``disposition`` says what is known of it.
 
         Args:
             unsent: Octets handed out that have not left, and never will: what ends among them is not committed.
@@ -330,9 +325,12 @@ class Client(Generic[Key]):
             self._take_unasked(reply, quiet)
             return
         handler, transaction, _, end = self._awaited[0]
-        if reply.code >= 400 and handler in (self._on_mail, self._on_quit) and ABOUT_IDLENESS.search(reply.raw):
-            self._close_idle(reply, quiet)  # it was said before the command had arrived
-            return
+        if reply.code >= 400:
+            if handler in (self._on_mail, self._on_quit) and ABOUT_IDLENESS.search(reply.raw):
+                self._close_idle(reply, quiet)  # it was said before the command had arrived
+                return
+            if quiet >= _SILENCE_SECONDS:
+                self._late_refusal = (self.replies, self.unconfirmed - self._suspects)
         if end > arrived:
             self._take_early(reply, handler, transaction, end)
             return
@@ -556,8 +554,12 @@ class Client(Generic[Key]):
 
     def _consider_loss(self, why: str, quiet: float) -> None:
         """The server ended the session, perhaps after a silence in which it waited for us: replies may be lost."""
-        if quiet >= _SILENCE_SECONDS and self._suspects:
-            self.unconfirmed = self._suspects
+        suspects = self._suspects if quiet >= _SILENCE_SECONDS else 0
+        at, confirmed = self._late_refusal
+        if at == self.replies and quiet < _IDLE_SECONDS:
+            suspects = self.unconfirmed - confirmed  # a farewell that was taken for the reply that was due
+        if suspects:
+            self.unconfirmed = suspects
             self._break(f"a reply may be lost: {why}")
 
     def _close_idle(self, closing_reply: Reply, quiet: float) -> None:
@@ -572,13 +574,12 @@ class Client(Generic[Key]):
 
     def _close(self, closing_reply: Reply, quiet: float = 0.0) -> None:
         self._consider_loss(f"the server said {closing_reply}", quiet)
-        if self.state is _CLOSED:
-            return
-        # Replies come in order, so nothing behind the command that 421 answers was taken, committed or not.
-        self.closing_reply = closing_reply
-        self._end()
-        for transaction in self._unanswered:
-            transaction.committed = False
+        if self.state is not _CLOSED:
+            # Replies come in order, so nothing behind the command that 421 answers was taken, committed or not.
+            self.closing_reply = closing_reply
+            self._end()
+            for transaction in self._unanswered:
+                transaction.committed = False
 
     def _end(self) -> None:
         self.state = _CLOSED
