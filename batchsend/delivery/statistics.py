@@ -66,11 +66,13 @@ class Asleep:
 
     Attributes:
         until: When, in seconds since the epoch.
-        said: What that relay said, safe to print, on one line.
+        said: What that relay said, safe to print, on one line; or the quota of ours that is used up.
+        is_ours: It is a quota of ours: the relay has said nothing.
     """
 
     until: float
     said: str
+    is_ours: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -212,7 +212,7 @@ class Batch:
                     self.campaign.delivery,
                     dispatch,
                     notice=self._notice,
-                    learned={} if self._resumption is None else self._resumption.account.learned,
+                    learned={},
                 )
                 dispatch.on_failure = pool.stop
                 if disk is not None:
