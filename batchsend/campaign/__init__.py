@@ -15,7 +15,7 @@ from batchsend.campaign.model import (
     Timeouts,
     Tls,
 )
-from batchsend.campaign.order import Place, places
+from batchsend.campaign.order import Place, most_in_doubt, options_for, places
 from batchsend.campaign.overrides import Overrides, is_loopback, server_place
 from batchsend.campaign.rules import check_objects
 from batchsend.campaign.values import Duration, Quota, Quotas, Rate, Secret
@@ -44,6 +44,8 @@ __all__ = [
     "header_refusal",
     "is_loopback",
     "load",
+    "most_in_doubt",
+    "options_for",
     "places",
     "server_place",
     "server_warnings",

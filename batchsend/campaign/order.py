@@ -58,3 +58,13 @@ def options_for(server: Server, delivery: Delivery, *, alone: bool) -> Delivery:
         max_messages=server.max_messages or delivery.max_messages,
         depth=server.depth or delivery.depth,
     )
+
+
+def most_in_doubt(server: Server, delivery: Delivery) -> int:
+    """The most messages of one relay that may be committed and unanswered at once.
+
+    No more than ``max_connections`` + 1 sessions are open with it or being opened, and each has no more than ``depth``
+    transactions unanswered, or ``max_messages`` where that is less. The bound of a campaign is the sum over its relays.
+    """
+    its = options_for(server, delivery, alone=False)
+    return (its.max_connections + 1) * min(its.depth, its.max_messages)

@@ -14,7 +14,6 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from batchsend.delivery.quota import Meter
 from batchsend.delivery.sharing import LEAD, Sharing
 from batchsend.delivery.throttle import Throttle
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from batchsend.campaign import Delivery
+    from batchsend.delivery.quota import Meter
     from batchsend.delivery.relay import Relay
 
 _CLOSE_AFTER: Final = 30.0
@@ -38,7 +38,7 @@ class Leave:
         relays: All of them.
         options: The limits of the whole campaign.
         now: The time.
-        sent: When messages were accepted in earlier runs, by the names of relays; None for the whole campaign.
+        meter: What counts the messages of the whole campaign, or None.
         pace: The seconds until a relay's own rate and pauses allow a message; takes leave of them where it is 0.0.
         retire: Called with a relay whose sessions are to end, because it is to be sent nothing for a while.
         again: Called when those who wait may ask again.
@@ -54,13 +54,13 @@ class Leave:
         options: Delivery,
         *,
         now: float,
-        sent: Callable[[str | None], Iterable[float]],
+        meter: Meter | None,
         pace: Callable[[Relay], float],
         retire: Callable[[Relay], None],
         again: Callable[[], None],
     ) -> None:
         self.several = len(relays) > 1
-        self.meter = Meter.of(tuple(options.quota))
+        self.meter = meter
         self.counts = self.several or self.meter is not None or relays[0].meter is not None
         self._relays = relays
         self._pace = pace
@@ -73,9 +73,6 @@ class Leave:
         self._set_lead()
         self._at_its_pace: set[Relay] = set()  # those that were held back by their own rates or pauses when last asked
         self._epoch = time.time() - now  # what the loop's clock is behind that of the log
-        for name, meter in [(None, self.meter), *((relay.name, relay.meter) for relay in relays)]:
-            if meter is not None:
-                meter.restore(sent(name), self._wall(now))
 
     def take(self, relay: Relay, now: float) -> float:
         """Take leave for one message: 0.0 if it is given, otherwise the seconds until it may be asked for again.
@@ -134,12 +131,17 @@ class Leave:
         self._sharing.changed()
 
     def look(self, now: float, waiting: Iterable[Relay]) -> None:
-        """See which relays are too slow for their shares; to be called every half a second or so.
+        """See whose quota is used up, and which relays are too slow for their shares; to be called twice a second.
 
         Args:
             now: The time.
             waiting: The relays with a session that has room and was given nothing.
         """
+        if self.meter is not None:
+            self._rest(self._relays, self.meter, now)
+        for relay in self._relays:
+            if relay.meter is not None:
+                self._rest([relay], relay.meter, now)
         if self.several:
             self._sharing.look(now, set(waiting) - self._at_its_pace)
 
@@ -175,10 +177,10 @@ class Leave:
         for relay in relays:
             if relay.can_send(now):
                 relay.rest(now, wait, str(quota))
+                self._sharing.changed()
+                self._again()
                 if wait > _CLOSE_AFTER:
                     self._retire(relay)
-        self._sharing.changed()
-        self._again()
 
     def _wall(self, now: float) -> float:
         """The time of the log, in seconds since the epoch, at a time of the loop."""

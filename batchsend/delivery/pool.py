@@ -22,11 +22,11 @@ from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from batchsend.campaign import places
-from batchsend.campaign.order import options_for
+from batchsend.campaign import options_for, places
 from batchsend.delivery.backlog import Backlog
 from batchsend.delivery.consequences import Consequences
 from batchsend.delivery.leave import Leave
+from batchsend.delivery.quota import Meters
 from batchsend.delivery.relay import Relay
 from batchsend.delivery.signal import Signal
 from batchsend.delivery.slots import Slots
@@ -67,8 +67,8 @@ class Pool:
         options: How fast, how often and how safely.
         account: Who keeps the account.
         notice: Called with what the user should know and no result says, one line each.
-        learned: What relays have shown they allow in an earlier run, by their names.
-        sent: When messages were accepted in earlier runs, by the names of relays; None for the whole campaign.
+        learned: What `learned` was at the end of an earlier run.
+        meters: What counts the messages, where an earlier run has sent some; None for new ones.
 
     Raises:
         ValueError: There is no relay.
@@ -81,8 +81,8 @@ class Pool:
         account: Account,
         *,
         notice: Callable[[str], None] = lambda _: None,
-        learned: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
-        sent: Callable[[str | None], Iterable[float]] = lambda _: (),
+        learned: Mapping[str, float] = MappingProxyType({}),
+        meters: Meters | None = None,
     ) -> None:
         if not connectors:
             raise ValueError("a pool needs a relay to send to")
@@ -93,14 +93,15 @@ class Pool:
         self._sessions = 0
         self._several = len(connectors) > 1
         each = [options_for(one.server, options, alone=not self._several) for one in connectors]
-        self._relays = _relays(connectors, each, learned, now)
+        meters = meters or Meters([one.server for one in connectors], tuple(options.quota))
+        self._relays = _relays(connectors, each, learned, meters, now)
         self._backlog = Backlog(low=max(64, 2 * sum(its.max_connections * its.depth for its in each)))
         self._slots = [self._slots_of(*one) for one in zip(connectors, self._relays, each, strict=True)]
         self._leave = Leave(
             self._relays,
             options,
             now=now,
-            sent=sent,
+            meter=meters.campaign,
             pace=self._wait_to_send,
             retire=self._retire_sessions,
             again=self._distribute_soon,
@@ -141,8 +142,10 @@ class Pool:
 
     @property
     def learned(self) -> dict[str, float]:
-        """What the relay in use has shown it allows, by the name of the option that would set it."""
-        return next((relay.learned for relay in self._relays if relay.learned), {})
+        """What the relay has shown it allows, by the name of the option; of several ``ses.rate`` is the rate of ses."""
+        if not self._several:
+            return self._relays[0].learned
+        return {f"{relay.name}.{key}": value for relay in self._relays for key, value in relay.learned.items()}
 
     @property
     def stopping(self) -> bool:
@@ -447,7 +450,7 @@ class Pool:
             now = self._loop.time()
             for relay in self._relays:
                 relay.goodput.sample(now, relay.accepted)
-            if self._several:
+            if self._counted:
                 self._leave.look(now, {session.relay for session in self._parked})
             if self._backlog and not self._paused:
                 self._consequences.look(now)
@@ -535,7 +538,11 @@ class Pool:
 
 
 def _relays(
-    connectors: Sequence[Connector], options: Sequence[Delivery], learned: Mapping[str, Mapping[str, float]], now: float
+    connectors: Sequence[Connector],
+    options: Sequence[Delivery],
+    learned: Mapping[str, float],
+    meters: Meters,
+    now: float,
 ) -> list[Relay]:
     """What is known of each relay when a run begins."""
     relays = []
@@ -549,11 +556,10 @@ def _relays(
             now,
             priority=place.priority,
             weight=place.weight,
-            quota=tuple(server.quota),
-            warm_up=tuple(server.warm_up),
+            meter=meters.relays.get(place.name),
             own_rate=None if server.rate is None else server.rate.per_second,
         )
-        if quota := learned.get(relay.name, {}).get("quota"):
+        if quota := learned.get("quota" if len(connectors) == 1 else f"{place.name}.quota"):
             relay.expect_quota(int(quota))
         relays.append(relay)
     return relays

@@ -23,10 +23,12 @@ import sys
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from batchsend.campaign import places
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from batchsend.campaign.values import Quota
+    from batchsend.campaign import Quota, Server
 
 EXACT: Final = 4096
 """Messages of a quota that are remembered one by one, and stretches of a window where there are more."""
@@ -37,7 +39,7 @@ DAY: Final = 86400.0
 _MARGIN: Final = 0.002
 
 
-class Window:
+class RollingWindow:
     """Counts the messages of the last so many seconds.
 
     Args:
@@ -93,7 +95,7 @@ class Window:
         return len(self._last)
 
     def __repr__(self) -> str:
-        return f"<Window {self.count} in {self.seconds:g} s>"
+        return f"<RollingWindow {self.count} in {self.seconds:g} s>"
 
 
 class Meter:
@@ -109,9 +111,9 @@ class Meter:
 
     def __init__(self, quotas: Sequence[Quota], warm_up: Sequence[Quota] = ()) -> None:
         self.under_way = 0
-        self._quotas = [(quota, Window(quota.seconds, quota.messages)) for quota in quotas]
+        self._quotas = [(quota, RollingWindow(quota.seconds, quota.messages)) for quota in quotas]
         self._warm_up = list(warm_up)
-        self._warming = Window(DAY, max((quota.messages for quota in warm_up), default=0))
+        self._warming = RollingWindow(DAY, max((quota.messages for quota in warm_up), default=0))
         self._first: float | None = None
 
     @classmethod
@@ -173,7 +175,7 @@ class Meter:
         for when in moments:
             self.note(min(when, now))
 
-    def _limits(self, now: float) -> list[tuple[Quota, Window]]:
+    def _limits(self, now: float) -> list[tuple[Quota, RollingWindow]]:
         day = self._day(now)
         if day >= len(self._warm_up):
             return self._quotas
@@ -189,3 +191,48 @@ class Meter:
 
     def __repr__(self) -> str:
         return f"<Meter {self._quotas!r}, {self.under_way} under way>"
+
+
+class Meters:
+    """The meters of a run: one of the whole campaign, and one of each relay, where there is something to count.
+
+    Args:
+        servers: The relays.
+        quotas: The quotas of the whole campaign.
+
+    Attributes:
+        campaign: That of the whole campaign, or None.
+        relays: Those of the relays, by their names.
+    """
+
+    def __init__(self, servers: Sequence[Server], quotas: Sequence[Quota]) -> None:
+        self.campaign = Meter.of(quotas)
+        self.relays: dict[str, Meter] = {}
+        self._names: dict[str, str] = {}
+        for server, place in zip(servers, places(servers), strict=True):
+            self._names[f"{server.host}:{server.port}"] = place.name
+            meter = Meter.of(tuple(server.quota), tuple(server.warm_up))
+            if meter is not None:
+                self.relays[place.name] = meter
+
+    def __bool__(self) -> bool:
+        """Whether anything is to be counted."""
+        return self.campaign is not None or bool(self.relays)
+
+    def note(self, relay: str | None, when: float, now: float) -> None:
+        """An earlier run has sent a message.
+
+        Args:
+            relay: Through which relay, by its name, or its host and port; None where it is not known: then it counts
+                for each of them, because it may have been any.
+            when: When; what is dated later than now counts as of now.
+            now: The time.
+        """
+        when = min(when, now)
+        if self.campaign is not None:
+            self.campaign.note(when)
+        if relay is None:
+            for meter in self.relays.values():
+                meter.note(when)
+        elif (found := self.relays.get(relay) or self.relays.get(self._names.get(relay, ""))) is not None:
+            found.note(when)

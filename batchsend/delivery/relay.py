@@ -22,13 +22,11 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from batchsend.delivery.limits import Limits
-from batchsend.delivery.quota import Meter
 from batchsend.delivery.throttle import Goodput, Throttle
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from batchsend.campaign import Delivery, Quota
+    from batchsend.campaign import Delivery
+    from batchsend.delivery.quota import Meter
     from batchsend.errors import RunError
 
 _FIRST_PAUSE: Final = 0.2
@@ -46,14 +44,13 @@ class Relay:
         now: The loop's time.
         priority: Where several can send, those of the lowest share the work.
         weight: Its share among equals.
-        quota: How many messages it is given in any hour or day.
-        warm_up: The quotas of its first days.
+        meter: What counts the messages that it takes, or None where it has neither quota nor warm-up.
         own_rate: The most messages a second that it may be sent, whatever the rate of the campaign; None for no limit.
 
     Attributes:
         priority: As given.
         weight: As given.
-        meter: What counts the messages that it has taken, or None where it has neither quota nor warm-up.
+        meter: As given.
         throttle: Its rate.
         limits: How many sessions, and how many messages in each.
         goodput: What it has accepted of late.
@@ -81,14 +78,13 @@ class Relay:
         *,
         priority: int = 1,
         weight: int = 1,
-        quota: Sequence[Quota] = (),
-        warm_up: Sequence[Quota] = (),
+        meter: Meter | None = None,
         own_rate: float | None = None,
     ) -> None:
         self.name = name
         self.priority = priority
         self.weight = weight
-        self.meter = Meter.of(quota, warm_up)
+        self.meter = meter
         self._own_rate = own_rate
         self.throttle = Throttle(options.rate.per_second if options.rate else None, now)
         self.limits = Limits(options.max_connections, options.max_messages)

@@ -36,6 +36,8 @@ def run_line(run: Run) -> bytes:
         line["run"]["suppress"] = [{"path": file.path, "entries": file.entries} for file in run.suppress]
     if run.overrides:
         line["run"]["overrides"] = dict(run.overrides)
+    if run.servers:
+        line["run"]["servers"] = run.servers
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsend.campaign import Quota
-from batchsend.delivery.quota import DAY, EXACT, Meter, Window
+from batchsend.delivery.quota import DAY, EXACT, Meter, RollingWindow
 
 START = 1_780_000_000.0
 
@@ -69,7 +69,7 @@ def test_a_quota_is_used_to_the_message_and_no_later_than_it_can_be() -> None:
 
 
 def test_a_great_quota_is_counted_in_bounded_memory_and_as_exactly() -> None:
-    window = Window(DAY, 1_000_000)
+    window = RollingWindow(DAY, 1_000_000)
     now = START
     for _ in range(100_000):
         window.note(now)
