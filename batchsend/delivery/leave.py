@@ -15,6 +15,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from batchsend.delivery.sharing import LEAD, Sharing
+from batchsend.delivery.statistics import RelayState, RelayStatistics
 from batchsend.delivery.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -152,6 +153,43 @@ class Leave:
             self._set_lead()
         else:
             self._relays[0].set_rate(rate, now)
+
+    @property
+    def rate(self) -> float | None:
+        """The most messages a second of the whole campaign, where there are several relays; None for no limit."""
+        return None if self._throttle is None else self._throttle.rate
+
+    def quotas(self, now: float) -> tuple[tuple[str, int, int], ...]:
+        """Of each quota of the whole campaign: how it is written, what counts towards it, and what it allows."""
+        return () if self.meter is None else tuple(self.meter.figures(self._wall(now)))
+
+    def statistics(self, relay: Relay, sessions: int, now: float) -> RelayStatistics:
+        """A relay as it is now, with so many sessions."""
+        state, why = self._state(relay, now)
+        return RelayStatistics(
+            name=relay.name,
+            state=state,
+            why=why,
+            until=self._wall(relay.asleep_until) if state is RelayState.ASLEEP else None,
+            sessions=sessions,
+            connections=relay.limits.allowed,
+            max_connections=relay.limits.most,
+            accepted=relay.accepted,
+            goodput=relay.goodput.rate(now, relay.accepted),
+            rate=relay.throttle.rate,
+            quotas=() if relay.meter is None else tuple(relay.meter.figures(self._wall(now))),
+        )
+
+    def _state(self, relay: Relay, now: float) -> tuple[RelayState, str]:
+        if relay.out_of_service is not None:
+            return RelayState.OUT, relay.out_of_service.message
+        if not relay.can_send(now):
+            return RelayState.ASLEEP, f"the quota is {relay.sleeps_because}" if relay.rests else relay.sleeps_because
+        if (missing := relay.unreached or relay.given_up) is not None:
+            return RelayState.UNREACHED, missing.message
+        if self._sharing.is_slow(relay, now):
+            return RelayState.SLOW, "it takes less than its share"
+        return RelayState.READY, ""
 
     def _set_lead(self) -> None:
         """Where the campaign's rate leaves little to share, it is shared out all the more exactly."""

@@ -155,20 +155,22 @@ class Pool:
     def statistics(self) -> PoolStatistics:
         """The pool as it is now."""
         now = self._loop.time()
-        relay = next((relay for relay in self._relays if relay.can_send(now)), self._relays[0])
-        slowdown = self._consequences.slowdown
+        relay = self._relays[0]
+        slowdown = None if self._several else self._consequences.slowdown
         return PoolStatistics(
             sessions=tuple(statistics for slots in self._slots for statistics in slots.sessions()),
             opening=sum(slots.opening for slots in self._slots),
             opened=sum(slots.opened for slots in self._slots),
-            connections=relay.limits.allowed,
+            connections=sum(one.limits.allowed for one in self._relays),
             in_flight=self._out,
             backlog=len(self._backlog),
             goodput=sum(relay.goodput.rate(now, relay.accepted) for relay in self._relays),
-            rate=relay.throttle.rate,
+            rate=self._leave.rate if self._several else relay.throttle.rate,
             slowdown=Slowdown(*slowdown, relay.throttle.cuts) if slowdown and relay.throttle.cuts else None,
             replies=dict(self._replies),
             asleep=self._consequences.asleep(now),
+            relays=tuple(self._leave.statistics(slots.relay, len(slots), now) for slots in self._slots),
+            quotas=self._leave.quotas(now),
         )
 
     async def run(self) -> None:
