@@ -89,6 +89,8 @@ class Consequences:
         self._shape: tuple[object, ...] = ()
         self._domains: set[str] = set()
         self._told: set[str] = set()
+        self._accepted = 0  # when a limit was spoken of last, and since when nothing more was accepted
+        self._in_vain_since: float | None = None
 
     def accepted(self) -> None:
         """A message was accepted: what was refused before it was about its own record."""
@@ -128,8 +130,10 @@ class Consequences:
         verdict = judgement.verdict
         if verdict is Verdict.PACE:
             self._slow_down(relay, said, now)
+            self._look_for_progress(said, now)
         elif verdict is Verdict.CONNECTIONS:
             self._fewer(relay, said, now, sessions)
+            self._look_for_progress(said, now)
         elif verdict is Verdict.QUOTA:
             self._sleep(relay, said, now)
         elif verdict is Verdict.RELAY:
@@ -196,6 +200,20 @@ class Consequences:
             self.tell(f"slowed to {relay.throttle.rate:.3g}/s: the server said {said}")
             if relay.throttle.cuts % CUTS_BEFORE_FEWER == 0:
                 relay.limits.fewer(now)
+
+    def _look_for_progress(self, said: str, now: float) -> None:
+        """End a run that a limit has kept from sending anything for as long as it may wait."""
+        accepted = sum(relay.accepted for relay in self._relays)
+        if self._in_vain_since is None or accepted != self._accepted:
+            self._accepted, self._in_vain_since = accepted, now
+        elif now - self._in_vain_since > self._options.max_wait:
+            minutes = round((now - self._in_vain_since) / 60)
+            self._stop(
+                RunError(
+                    f"nothing was accepted for {minutes} min, however slowly it was sent: the server said {said}",
+                    remedy=f"go on when the server takes mail again: {RESUME}; to let it try by itself: --wait",
+                )
+            )
 
     def _fewer(self, relay: Relay, said: str, now: float, sessions: int) -> None:
         if relay.back_off(now):

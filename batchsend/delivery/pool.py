@@ -52,7 +52,10 @@ MAX_LOSSES: Final = 5
 """Sessions that one record may be lost with before it is deferred: it may be what ends them."""
 
 MAX_HELD_BACK: Final = 50
-"""How often one record goes back because of what the relay said, before that is its outcome."""
+"""How often one record goes back because of what the relay said, if others get through: then it is about the record.
+
+While nothing gets through it is not: what goes back is neither an attempt nor an outcome, for as long as it takes.
+"""
 
 # Python 3.11 takes 0.1 µs to look a member up in its enumeration.
 _ACCEPTED: Final = Outcome.ACCEPTED
@@ -122,7 +125,8 @@ class Pool:
         self._paused = False
         self._error: RunError | None = None
         self._losses: dict[int, int] = {}
-        self._went_back: dict[int, int] = {}
+        # How often a record went back, and how many messages its relay had accepted by then.
+        self._went_back: dict[int, tuple[int, int]] = {}
 
     def _slots_of(self, connector: Connector, relay: Relay, options: Delivery) -> Slots:
         return Slots(
@@ -399,14 +403,17 @@ class Pool:
         """Keep a record that was refused for the relay's reasons; False if that was often enough."""
         submission = offer.submission
         offer.went_back = True
-        times = self._went_back[submission.record] = self._went_back.get(submission.record, 0) + 1
+        times, accepted = self._went_back.get(submission.record, (0, -1))
+        if relay.accepted != accepted or times > 1:
+            times += 1
+        self._went_back[submission.record] = times, relay.accepted
         if offer.doubt is not None or times > MAX_HELD_BACK:
             return False
         self._account.retry(submission, result)
         if self._counted:
             self._leave.answered(relay, self._loop.time(), back=True)
         if not self._stopping:
-            self._backlog.put_back(submission)
+            self._backlog.extend([submission])  # last: if it is about the record, the others get through first
         if not self._out:
             self._look_for_the_end()
         return True

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batchsend import Delivery, Outcome, Server, Stage
+from batchsend import Delivery, Outcome, RunError, Server, Stage
 from batchsend.delivery.connector import Connector
-from batchsend.delivery.pool import Pool
+from batchsend.delivery.pool import MAX_HELD_BACK, Pool
 from tests.delivery.harness import Account, CountingServer, feed, submissions
 from tests.tools.faulty import ACCEPT, Action, Then, refuse
 from tests.tools.virtual import virtual_loop
@@ -37,6 +37,7 @@ class Relay(CountingServer):
         alive: It answers; otherwise it closes every connection.
         times: When it took each message.
         says: What it refuses each message with, or None.
+        says_to: What it refuses a recipient's with instead.
     """
 
     def __init__(self) -> None:
@@ -44,17 +45,18 @@ class Relay(CountingServer):
         self.alive = True
         self.times: list[float] = []
         self.says: Action | None = None
+        self.says_to: dict[str, Action] = {}
         self.delay = 0.0
         self.on_message: Callable[[int], None] = lambda _: None
 
     def _decide(self, connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
-        del connection, transaction, recipient
+        del connection, transaction
         if not self.alive:
             return Action(b"", Then.CLOSE)
         if stage is not Stage.CONTENT:
             return ACCEPT
-        if self.says is not None:
-            return self.says
+        if (says := self.says_to.get(recipient or "", self.says)) is not None:
+            return says
         self.times.append(asyncio.get_running_loop().time())
         self.on_message(len(self.times))
         return ACCEPT
@@ -72,7 +74,12 @@ class Relay(CountingServer):
 
 
 def run(
-    loop: VirtualLoop, count: int, relays: dict[Relay, dict[str, Any]], *, delivery: Delivery | None = None
+    loop: VirtualLoop,
+    count: int,
+    relays: dict[Relay, dict[str, Any]],
+    *,
+    delivery: Delivery | None = None,
+    missing: int = 0,
 ) -> Account:
     """Send so many messages through the relays, and check the account against all of theirs."""
     account = Account()
@@ -100,7 +107,7 @@ def run(
         called = name if len(relays) > 1 else None
         named = {result.recipient for result in account.last.values() if result.server == called and result.code == 250}
         assert named == {message.recipients[0] for message in relay.accepted}
-    assert len(taken) >= count - sum(outcome is Outcome.IN_DOUBT for outcome in account.outcomes.values())
+    assert len(taken) >= count - missing - sum(outcome is Outcome.IN_DOUBT for outcome in account.outcomes.values())
     assert len(account.last) == count
     return account
 
@@ -243,3 +250,34 @@ def most_within(times: list[float], seconds: float) -> int:
             first += 1
         most = max(most, last - first + 1)
     return most
+
+
+PACE = refuse(450, "4.7.1 Maximum sending rate exceeded")
+
+
+@pytest.mark.parametrize("relays", [1, 2])
+def test_a_pace_refused_for_ten_minutes_is_neither_an_attempt_nor_an_outcome(loop: VirtualLoop, relays: int) -> None:
+    all_of_them = [Relay() for _ in range(relays)]
+    for relay in all_of_them:
+        relay.says = PACE
+        loop.call_at(loop.time() + 600, setattr, relay, "says", None)
+    account = run(loop, 60, {relay: {"weight": 1} for relay in all_of_them}, delivery=Delivery())
+    assert {(result.status, result.attempt) for result in account.lines} == {(Outcome.ACCEPTED, 1)}
+    assert len(account.went_back) > 50
+
+
+def test_a_pace_refused_for_ever_ends_the_run_and_burns_nothing(loop: VirtualLoop) -> None:
+    relay = Relay()
+    relay.says = PACE
+    began = loop.time()
+    with pytest.raises(RunError, match=r"nothing was accepted for 1[56] min"):
+        run(loop, 60, {relay: {}}, delivery=Delivery())
+    assert 900 <= loop.time() - began < 960
+
+
+def test_a_record_that_goes_back_again_and_again_while_others_get_through_is_deferred(loop: VirtualLoop) -> None:
+    relay = Relay()
+    relay.says_to = {"r7@example.com": PACE}
+    account = run(loop, 600, {relay: {}}, delivery=Delivery(max_connections=1), missing=1)
+    assert account.outcomes[7] is Outcome.DEFERRED
+    assert len(account.went_back) == MAX_HELD_BACK
