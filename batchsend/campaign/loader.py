@@ -193,7 +193,18 @@ def _in_the_files_terms(error: str, document: Document) -> UsageError:
     if missing is not None:
         key = (*key, missing[1])
         return document.missing(key, f"expected {_expected(key)}")
-    return document.wrong(key, f"expected {_expected(key)}")
+    return document.wrong((*key, *_first_no_quota(key, document.value(key))), f"expected {_expected(key)}")
+
+
+def _first_no_quota(key: Key, value: object) -> list[int]:
+    """The place of the first text in an array of quotas that is none; nothing where the value is something else."""
+    if key[-1:] in (("quota",), ("warm_up",)) and isinstance(value, list):
+        for place, text in enumerate(value):
+            try:
+                Quotas.parse(text)
+            except (TypeError, ValueError):
+                return [place]
+    return []
 
 
 def _first_no_text(table: object) -> list[str]:

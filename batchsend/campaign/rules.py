@@ -123,10 +123,10 @@ def _check_names(servers: tuple[Server, ...], terms: Terms) -> None:
 
 
 def _check_warm_up(server: Server, terms: Terms, table: Key) -> None:
-    if any(quota.seconds != _DAY for quota in server.warm_up):
-        raise terms.wrong(
-            (*table, "warm_up"), 'expected quotas by the day, one for each of the first days: ["50/day", "100/day"]'
-        )
+    for number, quota in enumerate(server.warm_up):
+        if quota.seconds != _DAY:
+            remedy = 'expected quotas by the day, one for each of the first days: ["50/day", "100/day"]'
+            raise terms.wrong((*table, "warm_up", number), remedy)
 
 
 def _check_credentials(server: Server, terms: Terms, table: Key) -> None:

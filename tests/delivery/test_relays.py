@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batchsend import Delivery, Outcome, RunError, Server, Stage
+from batchsend.campaign import most_in_doubt
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import MAX_HELD_BACK, Pool
+from batchsend.delivery.statistics import RelayState
+from batchsend.monitor import words
 from tests.delivery.harness import Account, CountingServer, feed, submissions
 from tests.tools.faulty import ACCEPT, Action, Then, refuse
 from tests.tools.virtual import virtual_loop
@@ -21,8 +24,12 @@ from tests.tools.virtual import virtual_loop
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from batchsend.delivery.statistics import PoolStatistics
     from tests.tools.virtual import VirtualLoop
     from tests.tools.wire import Wire
+
+
+pools: list[Pool] = []  # the one at work
 
 
 @pytest.fixture
@@ -80,6 +87,7 @@ def run(
     *,
     delivery: Delivery | None = None,
     missing: int = 0,
+    learned: dict[str, float] | None = None,
 ) -> Account:
     """Send so many messages through the relays, and check the account against all of theirs."""
     account = Account()
@@ -93,7 +101,8 @@ def run(
                 Connector(relay.server(name=name, **keys), how.timeouts)
                 for (relay, keys), name in zip(relays.items(), "abcdef", strict=False)
             ]
-            pool = Pool(connectors, how, account, notice=account.notices.append)
+            pool = Pool(connectors, how, account, notice=account.notices.append, learned=learned or {})
+            pools[:] = [pool]
             await asyncio.wait_for(feed(pool, submissions(count)), 1_000_000)
         finally:
             for relay in relays:
@@ -281,3 +290,53 @@ def test_a_record_that_goes_back_again_and_again_while_others_get_through_is_def
     account = run(loop, 600, {relay: {}}, delivery=Delivery(max_connections=1), missing=1)
     assert account.outcomes[7] is Outcome.DEFERRED
     assert len(account.went_back) == MAX_HELD_BACK
+
+
+def test_sessions_and_what_may_be_in_doubt_are_bounded_by_relay(loop: VirtualLoop) -> None:
+    """As `most_in_doubt` says, which the journal's size is made of: its sum over the relays."""
+    relays: dict[Relay, dict[str, Any]] = {
+        Relay(): {"weight": 2, "max_connections": 3, "max_messages": 10},
+        Relay(): {"weight": 1, "max_connections": 1, "max_messages": 4},
+    }
+    how = Delivery(max_connections=9)
+    account = run(loop, 600, relays, delivery=how)
+    bounds = [most_in_doubt(Server(host="x", **keys), how) for keys in relays.values()]
+    assert bounds == [4, 2]
+    assert [relay.peak <= bound for relay, bound in zip(relays, bounds, strict=True)] == [True, True]
+    assert 2 <= account.most_committed <= sum(bounds)
+
+
+def test_what_relays_allow_is_learned_and_told_by_their_names(loop: VirtualLoop) -> None:
+    """A quota that one relay was found to have in an earlier run is come near to by one message at a time."""
+    known, free = Relay(), Relay()
+    account = run(
+        loop,
+        200,
+        {known: {"weight": 1}, free: {"weight": 1}},
+        delivery=Delivery(max_wait="forever"),
+        learned={"a.quota": 40.0},
+    )
+    assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
+    assert known.times[0] < free.times[-1]
+
+
+def test_each_relay_says_how_it_is(loop: VirtualLoop) -> None:
+    rationed, gone = Relay(), Relay()
+    gone.alive = False
+    seen: list[PoolStatistics] = []
+
+    def look(number: int) -> None:
+        if number == 60:
+            seen.append(pools[-1].statistics())
+
+    rationed.on_message = look
+    keys: dict[Relay, dict[str, Any]] = {rationed: {"weight": 1, "quota": "500/h"}, gone: {"weight": 1}}
+    run(loop, 100, keys, delivery=Delivery(rate="20/s", quota="1000/day"))
+    one, other = seen[0].relays
+    assert (one.name, one.state, other.name) == ("a", RelayState.READY, "b")
+    assert one.quotas == (("500/h", one.accepted, 500),)
+    assert seen[0].quotas == (("1000/day", one.accepted, 1000),)
+    assert other.sessions == other.accepted == 0
+    lines = words.relays(seen[0])
+    assert lines[0].startswith(f"  a: accepted {one.accepted} · ")
+    assert lines[0].endswith(f"{one.accepted} of 500/h")
