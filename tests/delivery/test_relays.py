@@ -306,18 +306,21 @@ def test_sessions_and_what_may_be_in_doubt_are_bounded_by_relay(loop: VirtualLoo
     assert 2 <= account.most_committed <= sum(bounds)
 
 
-def test_what_relays_allow_is_learned_and_told_by_their_names(loop: VirtualLoop) -> None:
-    """A quota that one relay was found to have in an earlier run is come near to by one message at a time."""
+def test_a_quota_that_a_relay_was_found_to_have_costs_one_refused_offer(loop: VirtualLoop) -> None:
+    """Nobody has set it: an earlier run has learned it, and it is come near to by one message at a time."""
     known, free = Relay(), Relay()
-    account = run(
-        loop,
-        200,
-        {known: {"weight": 1}, free: {"weight": 1}},
-        delivery=Delivery(max_wait="forever"),
-        learned={"a.quota": 40.0},
-    )
-    assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
-    assert known.times[0] < free.times[-1]
+
+    def refuse_from_now_on(number: int) -> None:
+        if number == 40:
+            known.says = refuse(450, "4.7.1 Max emails per hour exceeded for this account")
+            loop.call_later(3600, setattr, known, "says", None)
+
+    known.on_message = refuse_from_now_on
+    delivery = Delivery(rate="20/s")
+    account = run(loop, 200, {known: {"weight": 1}, free: {"weight": 1}}, delivery=delivery, learned={"a.quota": 40.0})
+    assert [result.server for result in account.went_back] == ["a"]
+    assert (len(known.times), len(free.times)) == (40, 160)
+    assert pools[-1].learned == {"a.quota": 40}
 
 
 def test_each_relay_says_how_it_is(loop: VirtualLoop) -> None:
