@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchsend import Server
 from batchsend.campaign import Quota
-from batchsend.delivery.quota import DAY, EXACT, Meter, RollingWindow
+from batchsend.delivery.quota import DAY, EXACT, Meter, Meters, RollingWindow
 
 START = 1_780_000_000.0
 
@@ -110,3 +111,25 @@ def test_a_log_dated_in_the_future_counts_as_of_now() -> None:
     meter = Meter([Quota(1, 60.0)])
     meter.restore([START + 10 * DAY], START)
     assert 0 < meter.wait(START) < 61
+
+
+def test_what_an_earlier_run_has_sent_counts_for_its_relay_and_where_that_is_unknown_for_each() -> None:
+    servers = [
+        Server(host="one.example.com", quota="10/h"),
+        Server(host="two.example.com", name="two", quota="10/h"),
+        Server(host="three.example.com"),
+    ]
+    meters = Meters(servers, [Quota(100, DAY)])
+    meters.note("two", START, START)
+    meters.note("one.example.com:587", START + 1, START + 1)  # as a run with this relay alone has it
+    meters.note(None, START + 2, START + 2)
+    meters.note("three.example.com", START + 3, START + 3)
+    meters.note("gone.example.com", START + 4, START + 4)
+    rooms = {name: meter.room(START + 5) for name, meter in meters.relays.items()}
+    assert rooms == {"one.example.com": 8, "two": 8}
+    assert meters.campaign is not None
+    assert meters.campaign.room(START + 5) == 95
+
+
+def test_where_there_is_no_quota_nothing_is_counted() -> None:
+    assert not Meters([Server(host="one.example.com")], [])
