@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from batchsend.delivery.offer import Offer
 from batchsend.delivery.replies import judge
-from batchsend.delivery.sharing import is_too_many_recipients, room_for_recipients, share
+from batchsend.delivery.several_recipients import is_too_many_recipients, room_for_recipients, share
 from batchsend.message.submission import Bundle
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.smtp import commands
