@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from batchsend.campaign.windows import Schedule
 
 _PORTIONS: Final = 50
-_MOST_STEPS: Final = 100_000
-"""Steps after which it is not known: some seconds' work, and years of a campaign."""
+_MOST_STEPS: Final = 20_000
+"""Steps after which it is not known: a tenth of a second's work, and years of a campaign."""
 
 
 class Allowance(NamedTuple):

@@ -25,6 +25,7 @@ _COMMANDS = (
     "check",
     "send",
     "resume",
+    "control",
     "preview",
     "report",
     "feedback",

@@ -31,10 +31,11 @@ class SendingOptions:
         rate: The most messages in a time.
         limit: The most records that are taken.
         no_retry: Offer every record once.
-        wait: Wait for a relay's quota to be over, however long that is.
+        wait: Wait for a relay's quota to be over, for a window or the start, however long that is.
         dry_run: Render, and send nothing.
         progress: Say how far it has come.
         metrics_port: Serve metrics on this port of the loopback address; 0 for any free one.
+        control: Let it be controlled by a socket beside the log, and by keys.
         trace: Write each session's dialogue to this file.
         as_json: Print the summary as one JSON object.
     """
@@ -51,6 +52,7 @@ class SendingOptions:
     dry_run: bool
     progress: bool
     metrics_port: int | None
+    control: bool
     trace: Path | None
     as_json: bool
 
@@ -98,8 +100,8 @@ _OPTIONS: Final = (
     click.option(
         "--wait",
         is_flag=True,
-        help="Wait for the server's sending limit to be over, hours or days; without it the run ends where that is "
-        "longer than max_wait.",
+        help="Wait for the server's sending limit to be over, or for a window or the start, hours or days; without it "
+        "the run ends where that is longer than max_wait.",
     ),
     click.option("--dry-run", is_flag=True, help="Render every record and send nothing."),
     click.option(
@@ -112,6 +114,11 @@ _OPTIONS: Final = (
         type=click.IntRange(0, 65535),
         metavar="PORT",
         help="Serve Prometheus metrics on this port of 127.0.0.1 while it runs; 0 for any free one.",
+    ),
+    click.option(
+        "--control/--no-control",
+        default=True,
+        help="Let batchsend control change it while it runs, by a socket beside the log; and keys in the live view.",
     ),
     trace_option,
     click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on standard output."),

@@ -67,7 +67,7 @@ def resume(
         require_kept(earlier.recipients, results)
         in_sandbox = _in_sandbox(results, earlier, sandboxed=options.sandboxed, server=options.server)
         overrides = options.overrides(recipients=recipients or earlier.recipients.path, results=str(results))
-        overrides = overrides.upon(earlier.overrides)
+        overrides = overrides.upon(past.account.held)
         resolve = not (in_sandbox or options.dry_run)
         campaign = load(Path(earlier.campaign), overrides=overrides, resolve_credentials=resolve)
         _say_where(console, earlier, campaign, overrides, in_sandbox=in_sandbox)

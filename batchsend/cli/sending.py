@@ -13,6 +13,7 @@ import orjson
 from batchsend.cli.campaigns import tracing
 from batchsend.cli.progress import follow
 from batchsend.cli.signals import Signals
+from batchsend.cli.steer import obey
 from batchsend.delivery.consequences import RESUME
 from batchsend.errors import BatchsendError, RunError
 from batchsend.loop import in_abandoned_thread
@@ -108,6 +109,10 @@ class Sending:
             return 128 + self._signals.received
         if failure is not None:
             raise self._with_way_on(failure, batch)
+        if batch.summary.stopped is not None:  # by whoever has a hand on the wheel
+            if self._again is not None:
+                self._console.notice(f"{batch.summary.stopped}; to go on: {self._again}")
+            return 3
         return 0 if batch.complete else 1
 
     def _received(self, failure: RunError | None) -> int:
@@ -134,6 +139,7 @@ class Sending:
             overrides=self._overrides,
             claim=self._claim,
             trace=self._trace,
+            beside=self._beside,
         )
         return await in_abandoned_thread(make)
 
@@ -166,7 +172,8 @@ class Sending:
                 self._batch = batch = await self._made(campaign, context, server)
                 async with self._metrics(batch):
                     if self._options.progress:
-                        tasks.start_soon(follow, batch, self._console)
+                        keys = self._options.control and campaign.recipients != "-"
+                        tasks.start_soon(partial(follow, batch, self._console, heeds_keys=keys))
                     await batch.run()
             except (BatchsendError, OSError) as error:
                 failure = error
@@ -185,6 +192,18 @@ class Sending:
 
         async with serve_metrics(batch, self._options.metrics_port) as url:
             self._console.notice(f"metrics: {url}")
+            yield
+
+    @asynccontextmanager
+    async def _beside(self) -> AsyncIterator[None]:
+        """What goes on beside the run from when its account is open until all is sent."""
+        async with AsyncExitStack() as stack:
+            if self._options.control and self._batch is not None:
+                from batchsend.control.server import control_socket  # noqa: PLC0415 - not for a rehearsal
+
+                steer = partial(obey, self._batch)
+                log = self._campaign.results
+                await stack.enter_async_context(control_socket(log, steer, self._console.notice))
             yield
 
     def _show(self, batch: Batch, afterwards: list[str]) -> None:

@@ -114,6 +114,7 @@ class Pool:
         self._out = 0
         self._wanted = Signal()  # the backlog wants more, or the pool has stopped
         self._over = asyncio.Event()
+        self._look_again = Signal()  # the pool is over, or goes on after a pause
         self._closed = False
         self._stopping = False
         self._paused = False
@@ -226,6 +227,10 @@ class Pool:
             self._paused = False
             for slots in self._slots:
                 slots.resume()
+            now = self._loop.time()
+            for relay in self._relays:
+                relay.goodput.restart(now, relay.accepted)
+            self._look_again.notify()
 
     def set_rate(self, rate: float | None) -> None:
         """Change the most messages a second, all sessions together; None for as fast as the relays take them.
@@ -405,16 +410,13 @@ class Pool:
             if self._backlog and not self._paused:
                 self._consequences.look(now)
                 self._distribute()
-            try:
-                async with asyncio.timeout(Goodput.INTERVAL):
-                    await self._over.wait()
-            except TimeoutError:
-                continue
+            await self._look_again.wait(None if self._paused else Goodput.INTERVAL)
 
     def _look_for_the_end(self) -> None:
         done = self._stopping or (self._closed and not self._backlog)
         if done and not self._out and not self._over.is_set():
             self._over.set()
+            self._look_again.notify()
             for slots in self._slots:
                 slots.finish()
 

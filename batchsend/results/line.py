@@ -1,4 +1,4 @@
-"""The lines of the results log, as octets: two run lines for each run, one outcome line for each attempt."""
+"""The lines of the results log, as octets: two for each run, one for each change of it, and one for each attempt."""
 
 from __future__ import annotations
 
@@ -49,6 +49,19 @@ def end_line(run: str, *, ended: float, stopped: str | None, learned: Mapping[st
         learned: What the server has shown it allows, by the name of the option that would set it.
     """
     line = {"run": {"id": run, "ended": timestamp(ended), "stopped": stopped, "learned": dict(learned)}}
+    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def change_line(run: str, *, changed: float, change: Mapping[str, str | int | bool | None], by: str) -> bytes:
+    """What somebody has changed while the run goes on.
+
+    Args:
+        run: The run's identity.
+        changed: When, in seconds since the epoch.
+        change: What, by the name of the option that would set it; or ``paused``.
+        by: By which way: ``control``, ``key`` or another one.
+    """
+    line = {"run": {"id": run, "changed": timestamp(changed), "change": dict(change), "by": by}}
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 

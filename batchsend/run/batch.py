@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import shlex
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,9 +36,12 @@ from batchsend.results.ledger import Ledger
 from batchsend.results.run import RecipientsFile, Run, SuppressionFile
 from batchsend.run import recovery
 from batchsend.run.accounting import Accounting, PoolStoppedError
+from batchsend.run.hours import Hours
+from batchsend.run.outlook import Outlook
 from batchsend.run.producer import Producer
 from batchsend.run.retry import RetryQueue
 from batchsend.run.second_pass import SecondPass
+from batchsend.run.steering import Steering
 from batchsend.run.summary import MOST_LEFT, Summary
 from batchsend.trace import log, logged
 from batchsend.version import __version__
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     import ssl
     from collections import Counter
     from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from batchsend.delivery.statistics import PoolStatistics
     from batchsend.outcome import DeliveryResult
@@ -72,10 +76,13 @@ class Batch:
         overrides: What was said in place of the campaign file, for the run line; None: as the earlier run has it.
         claim: The results log of a new run, where it is locked already.
         trace: Where each session's dialogue is written; None for nowhere. It is the caller's to close.
+        beside: What is entered when the account is open and nothing is sent yet, and left when all is sent.
 
     Attributes:
         id: The run's identity: in the log's run line and in every Message-ID.
         summary: What it has come to so far.
+        steering: What can be changed while it goes on.
+        outlook: When it will be done.
 
     Raises:
         UsageError: The campaign cannot be sent as it is; nothing was sent, and no results log was made.
@@ -94,10 +101,11 @@ class Batch:
         overrides: Mapping[str, str | int] | None = None,
         claim: Claim | None = None,
         trace: Trace | None = None,
+        beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> None:
         check_objects(campaign)
         if overrides is None:
-            overrides = {} if resumption is None else resumption.account.run.overrides
+            overrides = {} if resumption is None else resumption.account.held
         if resumption is None:
             refuse_used(campaign.results)
         else:
@@ -109,13 +117,7 @@ class Batch:
         self._claim = claim
         self._server = server or f"{campaign.servers[0].host}:{campaign.servers[0].port}"
         self._only = only
-        self._recipients = (
-            None
-            if resumption is None
-            else require_continued(
-                resumption.account.run.recipients, campaign.recipients, resumption.path, encoding=campaign.encoding
-            )
-        )
+        self._recipients = self._continued_list()
         self._watch: FileWatch | None = None
         self._overrides = overrides
         self._selection = select(campaign.recipients, only)
@@ -124,6 +126,11 @@ class Batch:
         self._limit = limit
         self._notice = logged(notice)
         delivery = campaign.delivery
+        self.steering = Steering(delivery, self.stop)
+        self.outlook = Outlook(self)
+        self._beside = beside
+        schedule = delivery.schedule
+        self._hours = None if schedule is None else Hours(schedule, delivery.max_wait, self.steering, self._notice)
         self._connectors = [
             Connector(server, delivery.timeouts, context, require_tls=delivery.require_tls, trace=trace)
             for server in campaign.servers
@@ -170,6 +177,15 @@ class Batch:
             return read
         done = self.summary.records - self.summary.waiting
         return max(read or 0.0, min(1.0, done / self._limit))
+
+    @property
+    def left(self) -> int | None:
+        """About how many records are left, by the octets of the list that were read; None where that is not known."""
+        read, given = self._reader.progress, self._reader.given
+        if not read or not given or self._dispatch is None:
+            return None
+        left = round(given / read) - given + self._dispatch.under_way + self.summary.waiting
+        return left if self._limit is None else min(left, self._limit - self.summary.records + self.summary.waiting)
 
     @property
     def statistics(self) -> PoolStatistics | None:
@@ -220,7 +236,7 @@ class Batch:
                 if self.summary.stopped is not None:
                     pool.stop()
                 try:
-                    await self._send(pool, dispatch, ledger, disk)
+                    await self._steered(pool, dispatch, ledger, disk)
                 except RunError as error:
                     self.summary.stopped = error.message
                     raise
@@ -309,6 +325,20 @@ class Batch:
             return RetryQueue(max_attempts=1, pause=delivery.retry_after)
         return RetryQueue(max_attempts=delivery.max_attempts, pause=delivery.retry_after)
 
+    def _continued_list(self) -> RecipientsFile | None:
+        """The recipients file of the run that this one goes on with, or what has grown out of it; None for a new run.
+
+        Raises:
+            UsageError: It has changed.
+        """
+        past = self._resumption
+        if past is None:
+            return None
+        campaign = self.campaign
+        return require_continued(
+            past.account.run.recipients, campaign.recipients, past.path, encoding=campaign.encoding
+        )
+
     def _open(self) -> RecordReader:
         """The recipients file, of which it is certain that not all of its records are invalid for one reason.
 
@@ -379,6 +409,14 @@ class Batch:
             )
             await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
 
+    async def _steered(self, pool: Pool, dispatch: Accounting, ledger: Ledger, disk: GroupSync | None) -> None:
+        """Send within the hours, with somebody at the wheel."""
+        self.steering.attach(pool, ledger)
+        if self._hours is not None:
+            self._hours.look(time.time())
+        async with self._beside():
+            await self._send(pool, dispatch, ledger, disk)
+
     async def _send(self, pool: Pool, dispatch: Accounting, ledger: Ledger, disk: GroupSync | None) -> None:
         """Run producer and pool side by side until the pool is done, and what syncs the account and looks after it."""
         again = SecondPass(self.campaign, self._composer, self._suppression, self._watch, self._notice)
@@ -396,6 +434,8 @@ class Batch:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(produce)
             tasks.start_soon(_look_after, ledger, pool)
+            if self._hours is not None:
+                tasks.start_soon(self._hours.run, pool)
             if disk is not None:
                 tasks.start_soon(disk.run)
             try:

@@ -1,0 +1,68 @@
+"""When a run will be done: from what is left, its pace so far, its rate, quotas and hours."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from batchsend.campaign.forecast import finished_at
+
+if TYPE_CHECKING:
+    from batchsend.run.batch import Batch
+
+_EVERY: Final = 5.0
+"""Seconds for which a forecast holds: a long one takes some milliseconds."""
+
+_LEAST: Final = 2.0
+"""Seconds of sending before the pace so far says anything."""
+
+
+class Outlook:
+    """Reckons a run's end anew every few seconds, when somebody asks.
+
+    Where nothing but the relays' pace decides, there is none: how long that takes is reckoned from the pace alone.
+
+    Args:
+        batch: The run.
+    """
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._done: float | None = None
+        self._reckoned = time.monotonic() - _EVERY
+        self._looked: float | None = None
+        self._records = 0
+        self._sending = 0.0  # seconds in which it was not held back
+
+    def done(self) -> float | None:
+        """When the last record will have been sent, in seconds since the epoch; None where that cannot be told."""
+        now = time.monotonic()
+        self._look(now)
+        if now - self._reckoned >= (_EVERY if self._done is not None else 1.0):
+            self._reckoned = now
+            self._done = self._reckon()
+        return self._done
+
+    def _look(self, now: float) -> None:
+        """Count the time in which it could send."""
+        pool = self._batch.statistics
+        may_send = pool is not None and pool.asleep is None and not self._batch.steering.held
+        if self._looked is not None and may_send:
+            self._sending += now - self._looked
+        self._looked = now if may_send else None
+
+    def _reckon(self) -> float | None:
+        batch, steering = self._batch, self._batch.steering
+        pool, left = batch.statistics, batch.left
+        schedule = batch.campaign.delivery.schedule
+        asleep = None if pool is None else pool.asleep
+        if left is None or steering.paused or (schedule is None and asleep is None):
+            return None
+        now = time.time() if asleep is None else max(time.time(), asleep.until)
+        rate = None if steering.rate is None else steering.rate.per_second
+        if self._sending > _LEAST and batch.summary.records:
+            pace = batch.summary.records / self._sending
+            rate = pace if rate is None else min(rate, pace)
+        if rate is None:
+            return None
+        return finished_at(now, left, rate=rate, schedule=schedule)
