@@ -162,6 +162,8 @@ class Message(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True, r
         encoding: ``auto`` for octets above 127 where that is smallest and the server takes them (RFC 6152); ``7bit``
             for none in any case.
         headers: Further header fields by name (RFC 5322 §3.6.8); their values are templates.
+        unsubscribe: Where unsubscribe links lead: ``batch.unsubscribe_url`` is this URL and a signed token behind it,
+            and every message has List-Unsubscribe and List-Unsubscribe-Post (RFC 8058). None for none of that.
         dkim: The signatures of every message; none of them by default.
     """
 
@@ -189,6 +191,7 @@ class Message(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True, r
     eml_file: Annotated[Path | None, Meta(description="the path of a message inside the campaign's folder")] = None
     encoding: Annotated[Encoding, Meta(description='"auto" or "7bit"')] = "auto"
     headers: Annotated[dict[str, str], Meta(description="a table of header names and texts")] = {}
+    unsubscribe: Annotated[_NotEmpty | None, Meta(description='a URL such as "https://lists.example.com/u"')] = None
     dkim: Annotated[tuple[Dkim, ...], Meta(description="a table [message.dkim], or several [[message.dkim]]")] = ()
 
 
