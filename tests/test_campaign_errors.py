@@ -365,7 +365,7 @@ CREDENTIALS = 'username = "${RELAY_USER}"\npassword = "${RELAY_KEY}"'
 
 def test_variable_that_is_not_set_is_named() -> None:
     text = with_line("[server]", CREDENTIALS)
-    assert refusal(text) == (
+    assert refusal(text, environ={"RELAY_KEY": "k"}) == (
         "campaign.toml: [server] username needs the environment variable RELAY_USER, which is not set\n"
         "export RELAY_USER=…"
     )
@@ -373,6 +373,32 @@ def test_variable_that_is_not_set_is_named() -> None:
         "campaign.toml: [server] password needs the environment variable RELAY_KEY, which is empty\nexport RELAY_KEY=…"
     )
     assert "has ${ without a variable's name" in refusal(with_line("[server]", 'ehlo_name = "${a-b}"'))
+
+
+def test_every_variable_that_is_not_set_is_named_at_once() -> None:
+    text = with_line("[server]", CREDENTIALS + '\nehlo_name = "${NAME}.example.com"')
+    assert refusal(text, environ={"NAME": ""}) == (
+        "campaign.toml: [server] username needs the environment variable RELAY_USER, which is not set; missing as "
+        "well: [server] password RELAY_KEY, [server] ehlo_name NAME (empty)\n"
+        "export RELAY_USER=… RELAY_KEY=… NAME=…"
+    )
+
+
+def test_a_password_is_given_in_one_way_and_its_file_is_there(tmp_path: Path) -> None:
+    both = 'username = "u"\npassword = "p"\npassword_file = "secret"'
+    assert refusal(with_line("[server]", both)).startswith(
+        "campaign.toml: [server] password_file is there besides pass"
+    )
+    absent = with_line("[server]", 'username = "u"\npassword_file = "${DIR}/secret"')
+    assert refusal(absent, environ={"DIR": "nowhere"}) == (
+        'campaign.toml: [server] password_file = "${DIR}/secret"\n'
+        "expected the path of a file that holds a password; /here/nowhere/secret is not there, or is none"
+    )
+    Path("campaign.toml").write_text(absent)
+    assert load(Path("campaign.toml"), environ={}, resolve_credentials=False).servers[0].password_file is None
+    (tmp_path / "secret").write_text("p")
+    (server,) = load(Path("campaign.toml"), environ={"DIR": str(tmp_path)}).servers
+    assert server.password_file == tmp_path / "secret"
 
 
 def test_what_a_variable_holds_is_not_shown() -> None:
