@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import anyio
@@ -12,6 +14,7 @@ import orjson
 
 from batchsend.cli.campaigns import tracing
 from batchsend.cli.progress import follow
+from batchsend.cli.service import service
 from batchsend.cli.signals import Signals
 from batchsend.cli.steer import obey
 from batchsend.delivery.consequences import RESUME
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from batchsend.cli.options import SendingOptions
     from batchsend.results.claim import Claim
     from batchsend.results.resumption import Resumption
+    from batchsend.results.run import Change
     from batchsend.trace import Trace
 
 
@@ -46,6 +50,7 @@ class Sending:
         only: Where the recipients file is a results log: the outcomes and codes of the records to send to.
         overrides: What the command line has said about where and how to send, for the run line.
         claim: The results log, where it is locked already.
+        changes: What was changed in the earlier run while it went on, and is to hold.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class Sending:
         only: tuple[str, ...] = (),
         overrides: Mapping[str, str | int],
         claim: Claim | None = None,
+        changes: Mapping[str, Change] = MappingProxyType({}),
     ) -> None:
         self._campaign = campaign
         self._options = options
@@ -68,6 +74,7 @@ class Sending:
         self._only = only
         self._overrides = overrides
         self._claim = claim
+        self._changes = changes
         self._signals = Signals(console)
         self._batch: Batch | None = None
         self._trace: Trace | None = None
@@ -170,8 +177,9 @@ class Sending:
             tasks.start_soon(self._signals.handle, stop, tasks.cancel_scope)
             try:
                 self._batch = batch = await self._made(campaign, context, server)
+                self._take_over(batch)
                 async with self._metrics(batch):
-                    if self._options.progress:
+                    if self._options.progress and not self._console.is_quiet:
                         keys = self._options.control and campaign.recipients != "-"
                         tasks.start_soon(partial(follow, batch, self._console, heeds_keys=keys))
                     await batch.run()
@@ -182,15 +190,23 @@ class Sending:
             raise failure
         return failure
 
+    def _take_over(self, batch: Batch) -> None:
+        """What was changed in the earlier run holds; that it is paused is said, for nothing else would tell."""
+        batch.steering.take_over(self._changes, "resume")
+        if batch.steering.paused:
+            command = shlex.join(["batchsend", "control", str(self._campaign.results), "continue"])
+            self._console.notice(f"the run was paused, and stays so; to go on: {command}")
+
     @asynccontextmanager
     async def _metrics(self, batch: Batch) -> AsyncIterator[None]:
         """Serve metrics while the context lasts, where they are wanted."""
-        if self._options.metrics_port is None:
+        place = self._options.metrics
+        if place is None:
             yield
             return
         from batchsend.monitor.metrics import serve_metrics  # noqa: PLC0415 - not on the path of every start
 
-        async with serve_metrics(batch, self._options.metrics_port) as url:
+        async with serve_metrics(batch, place) as url:
             self._console.notice(f"metrics: {url}")
             yield
 
@@ -198,6 +214,7 @@ class Sending:
     async def _beside(self) -> AsyncIterator[None]:
         """What goes on beside the run from when its account is open until all is sent."""
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(service(self._batch, self._console))
             if self._options.control and self._batch is not None:
                 from batchsend.control.server import control_socket  # noqa: PLC0415 - not for a rehearsal
 

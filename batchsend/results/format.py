@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Generic, Literal, NamedTuple
 import msgspec
 
 from batchsend.errors import RunError, UsageError
-from batchsend.results.run import RecipientsFile, Run, SuppressionFile
+from batchsend.results.run import Change, RecipientsFile, Run, SuppressionFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +62,7 @@ class RunLine(msgspec.Struct):
     stopped: str | None = None
     learned: dict[str, float] = msgspec.field(default_factory=dict)
     changed: str | None = None
-    change: dict[str, str | int | bool | None] = msgspec.field(default_factory=dict)
+    change: dict[str, Change] = msgspec.field(default_factory=dict)
     by: str = ""
 
     def as_run(self) -> Run:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from batchsend.outcome import DeliveryResult
     from batchsend.results.resumption import Resumption
-    from batchsend.results.run import Run
+    from batchsend.results.run import Change, Run
 
 
 class Ledger:
@@ -174,7 +174,7 @@ class Ledger:
             self._journal.release(self._unwritten, self._log.size)
         self._unwritten.clear()
 
-    def change(self, change: Mapping[str, str | int | bool | None], by: str) -> None:
+    def change(self, change: Mapping[str, Change], by: str) -> None:
         """Take down what somebody has changed while the run goes on, after the outcomes that came before it.
 
         Args:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from batchsend.outcome import DeliveryResult
-    from batchsend.results.run import Run
+    from batchsend.results.run import Change, Run
 
 
 def run_line(run: Run) -> bytes:
@@ -52,7 +52,7 @@ def end_line(run: str, *, ended: float, stopped: str | None, learned: Mapping[st
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def change_line(run: str, *, changed: float, change: Mapping[str, str | int | bool | None], by: str) -> bytes:
+def change_line(run: str, *, changed: float, change: Mapping[str, Change], by: str) -> bytes:
     """What somebody has changed while the run goes on.
 
     Args:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from batchsend.outcome import DeliveryResult
-    from batchsend.results.run import Run
+    from batchsend.results.run import Change, Run
 
 
 _BLOCK: Final = 1024 * 1024
@@ -153,7 +153,7 @@ class ResultsLog:
         self._lines.append(outcome_line(result))
         return len(self._lines) == 1
 
-    def change(self, change: Mapping[str, str | int | bool | None], by: str) -> None:
+    def change(self, change: Mapping[str, Change], by: str) -> None:
         """Write what somebody has changed while the run goes on.
 
         Raises:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
 
-    from batchsend.results.run import Run
+    from batchsend.results.run import Change, Run
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class RunAccount:
     size: int
     torn: int
     outcomes: int
-    changes: dict[str, str | int | bool | None] = field(default_factory=dict)
+    changes: dict[str, Change] = field(default_factory=dict)
     uncovered: int | None = None
 
     @property
@@ -135,7 +135,7 @@ class _Runs:
         self.begun = 0
         self.ended = False
         self.learned: dict[str, float] = {}
-        self.changes: dict[str, str | int | bool | None] = {}
+        self.changes: dict[str, Change] = {}
         self._path = path
         self._id: str | None = None
 

@@ -6,6 +6,9 @@ from collections.abc import Mapping  # noqa: TC003 - msgspec resolves the annota
 
 from msgspec import Struct
 
+Change = str | int | bool | None
+"""What something was changed to while a run went on: a rate (None for none), a number of sessions, paused or not."""
+
 
 class RecipientsFile(Struct, frozen=True, kw_only=True):
     """The recipients file as it was when the run began, so that a changed one is noticed.

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from batchsend.campaign import Rate
 from batchsend.delivery.signal import Signal
 from batchsend.errors import RunError
 from batchsend.figures import count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from batchsend.campaign import Delivery, Rate
+    from batchsend.campaign import Delivery
     from batchsend.delivery.pool import Pool
     from batchsend.results.ledger import Ledger
+    from batchsend.results.run import Change
 
 
 class Steering:
@@ -48,7 +50,7 @@ class Steering:
         self._stop = stop
         self._pool: Pool | None = None
         self._ledger: Ledger | None = None
-        self._early: list[tuple[dict[str, str | int | bool | None], str]] = []
+        self._early: list[tuple[dict[str, Change], str]] = []
 
     def attach(self, pool: Pool, ledger: Ledger) -> None:
         """Take the wheel of a pool that sends nothing yet.
@@ -65,6 +67,16 @@ class Steering:
                 pool.set_connections(self.connections)
         self._early.clear()
         self._settle()
+
+    def take_over(self, changes: Mapping[str, Change], by: str) -> None:
+        """What was changed in the run that this one goes on with holds here, too."""
+        rate, connections = changes.get("rate"), changes.get("max_connections")
+        if "rate" in changes:
+            self.set_rate(Rate.parse(rate) if isinstance(rate, str) else None, by)
+        if isinstance(connections, int):
+            self.set_connections(connections, by)
+        if changes.get("paused") is True:
+            self.pause(by)
 
     def pause(self, by: str) -> str:
         """Begin nothing more: what was begun is finished, and the sessions end in order."""
@@ -132,7 +144,7 @@ class Steering:
                 self._pool.resume()
         self.changed.notify()
 
-    def _write(self, change: dict[str, str | int | bool | None], by: str) -> None:
+    def _write(self, change: dict[str, Change], by: str) -> None:
         self.changed.notify()
         if self._ledger is None or self._pool is None:
             self._early.append((change, by))
