@@ -63,8 +63,9 @@ def about(moment: datetime, now: datetime) -> str:
         moment: The local time.
         now: The local time now; on its day, the day is not named.
     """
-    step = 1 if moment - now < timedelta(hours=1) else 10
-    rounded = moment.replace(second=0, microsecond=0) + timedelta(minutes=-moment.minute % step or step)
+    step = 60 if moment - now < timedelta(hours=1) else 600
+    past = moment.minute * 60 + moment.second
+    rounded = moment.replace(microsecond=0) + timedelta(seconds=-past % step)
     if moment.date() == now.date() == rounded.date():
         return f"about {rounded:%H:%M}"
     year = "" if rounded - now < timedelta(days=180) else f" {rounded.year}"

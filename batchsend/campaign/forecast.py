@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
+
+from batchsend.campaign.windows import Schedule, Zone
+from batchsend.figures import about
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from batchsend.campaign.windows import Schedule
+    from batchsend.campaign.model import Delivery
 
 _PORTIONS: Final = 50
 _MOST_STEPS: Final = 20_000
@@ -105,3 +108,51 @@ def finished_at(
         for quota in rolling:
             quota.add(now, count)
     return None
+
+
+class Plan(NamedTuple):
+    """What a campaign itself says about how fast it is sent.
+
+    Attributes:
+        rate: Messages a second at most; None for as many as the relays take.
+        quotas: What may be sent in any hour or day.
+        schedule: When messages may be begun; None for at any time.
+        said: All of it in words, such as ``500/h, Mon-Fri 08:00-18:00 (Europe/Berlin)``; ``""`` for no limit at all.
+    """
+
+    rate: float | None
+    quotas: tuple[Allowance, ...]
+    schedule: Schedule | None
+    said: str
+
+    @classmethod
+    def of(cls, delivery: Delivery) -> Self:
+        """What a campaign says."""
+        schedule = delivery.schedule
+        parts = [] if delivery.rate is None else [str(delivery.rate)]
+        if schedule is not None:
+            zone = "" if schedule.zone.name is None else f" ({schedule.zone.name})"
+            if delivery.window:
+                parts.append(f"{', '.join(map(str, delivery.window))}{zone}")
+            if delivery.start is not None:
+                parts.append(f"from {delivery.start}{zone}")
+        rate = None if delivery.rate is None else delivery.rate.per_second
+        return cls(rate, (), schedule, ", ".join(parts))
+
+    def foretells(self, now: float, left: int, *, pace: float | None = None) -> str | None:
+        """When so many messages will have been sent, in words; None where nothing tells how fast that goes.
+
+        Args:
+            now: Seconds since the epoch.
+            left: How many there are.
+            pace: Messages a second as it has gone so far, or None.
+        """
+        rates = [rate for rate in (self.rate, pace) if rate]
+        if not rates and not self.quotas:
+            return None
+        rate = min(rates, default=None)
+        end = finished_at(now, left, rate=rate, quotas=self.quotas, schedule=self.schedule)
+        if end is None:
+            return None
+        zone = Zone(None) if self.schedule is None else self.schedule.zone
+        return f"{f'at {self.said}: ' if self.said else ''}{about(zone.local(end), zone.local(now))}"

@@ -229,6 +229,8 @@ class Sending:
         if self._resumption is not None:
             described["campaign"] = {outcome.value: batch.counts[outcome] for outcome in Outcome}
             afterwards = [f"all runs together: {' · '.join(_named(batch.counts))}", *afterwards]
+        if summary.stopped is not None and (told := batch.outlook.told()) is not None:
+            afterwards = [*afterwards, told]
         if summary.left and self._again is not None and not self._options.dry_run:
             afterwards = [*afterwards, f"to send to those who are left: {self._again}"]
         if self._options.as_json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from batchsend.campaign.forecast import finished_at
+from batchsend.campaign.forecast import Plan, finished_at
 
 if TYPE_CHECKING:
     from batchsend.run.batch import Batch
@@ -28,6 +28,7 @@ class Outlook:
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
+        self._plan = Plan.of(batch.campaign.delivery)
         self._done: float | None = None
         self._reckoned = time.monotonic() - _EVERY
         self._looked: float | None = None
@@ -51,18 +52,28 @@ class Outlook:
             self._sending += now - self._looked
         self._looked = now if may_send else None
 
+    def told(self) -> str | None:
+        """About how many are left when it ends early, and when they will have been sent if it is gone on with."""
+        left, now = self._batch.left, time.time()
+        if not left:
+            return None
+        when = self._plan.foretells(now, left, pace=self._pace())
+        return f"about {left:,} left" if when is None else f"about {left:,} left; gone on with, done {when}"
+
+    def _pace(self) -> float | None:
+        """Records a second in the time in which it could send; None where that was too short to tell."""
+        records = self._batch.summary.records
+        return records / self._sending if self._sending > _LEAST and records else None
+
     def _reckon(self) -> float | None:
-        batch, steering = self._batch, self._batch.steering
+        batch, steering, plan = self._batch, self._batch.steering, self._plan
         pool, left = batch.statistics, batch.left
-        schedule = batch.campaign.delivery.schedule
         asleep = None if pool is None else pool.asleep
-        if left is None or steering.paused or (schedule is None and asleep is None):
+        if left is None or steering.paused or (plan.schedule is None and not plan.quotas and asleep is None):
             return None
         now = time.time() if asleep is None else max(time.time(), asleep.until)
-        rate = None if steering.rate is None else steering.rate.per_second
-        if self._sending > _LEAST and batch.summary.records:
-            pace = batch.summary.records / self._sending
-            rate = pace if rate is None else min(rate, pace)
-        if rate is None:
+        limit = None if steering.rate is None else steering.rate.per_second
+        rates = [rate for rate in (limit, self._pace()) if rate]
+        if not rates and not plan.quotas:
             return None
-        return finished_at(now, left, rate=rate, schedule=schedule)
+        return finished_at(now, left, rate=min(rates, default=None), quotas=plan.quotas, schedule=plan.schedule)

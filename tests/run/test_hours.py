@@ -6,6 +6,7 @@ The loop's clock is the relay's, the run's and the machine's: a weekend takes no
 from __future__ import annotations
 
 import json
+import re
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -131,6 +132,11 @@ def test_a_wait_that_is_too_long_ends_the_run_and_says_when_to_go_on(
         assert "go on at Mon 30 Nov 08:00 (Europe/Berlin) or later: batchsend resume" in ended.errors
         assert "to let it wait by itself: --wait" in ended.errors
         assert 8 <= len(relay.times) <= 12
+        assert re.search(
+            r"about 3\d left; gone on with, done at 600/h, Mon-Fri 08:00-18:00 \(Europe/Berlin\): "
+            r"Monday 30 November, about 08:10",
+            ended.errors,
+        ), ended.errors
         assert set(statuses(commands.log).values()) == {"accepted"}
         set_clock("2026-11-30 08:00")
         assert commands.resume().code == 0
