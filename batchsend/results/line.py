@@ -11,17 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from batchsend.outcome import DeliveryResult
-    from batchsend.results.run import Change, Run
+    from batchsend.results.run import Change, RecipientsFile, Run
 
 
 def run_line(run: Run) -> bytes:
     """``{"run": {…}}`` and a line feed; what most runs do not have is left out where there is none."""
-    file = run.recipients
-    recipients: dict[str, Any] = {"path": file.path, "size": file.size, "sha256": file.sha256}
-    if file.only:
-        recipients["only"] = file.only
-    if file.text_sha256 is not None:
-        recipients |= {"text_size": file.text_size, "text_sha256": file.text_sha256}
+    recipients = _described(run.recipients)
     line: dict[str, dict[str, Any]] = {
         "run": {
             "id": run.id,
@@ -37,6 +32,17 @@ def run_line(run: Run) -> bytes:
     if run.overrides:
         line["run"]["overrides"] = dict(run.overrides)
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _described(file: RecipientsFile) -> dict[str, Any]:
+    described: dict[str, Any] = {"path": file.path, "size": file.size, "sha256": file.sha256}
+    if file.only:
+        described["only"] = file.only
+    if file.text_sha256 is not None:
+        described |= {"text_size": file.text_size, "text_sha256": file.text_sha256}
+    if file.of is not None:
+        described["of"] = _described(file.of)
+    return described
 
 
 def end_line(run: str, *, ended: float, stopped: str | None, learned: Mapping[str, float]) -> bytes:

@@ -20,6 +20,8 @@ class RecipientsFile(Struct, frozen=True, kw_only=True):
         only: Where it is a results log: the outcomes and codes of the records in it that are sent to.
         text_size: Where it is compressed: the octets of the text beneath, without a byte-order mark; or None.
         text_sha256: Of these octets, as ``sha256``; or None.
+        of: Where it is a results log, and the records are those of the list that it is the account of: that list; their
+            numbers are their places in it. None where they are the lines of the log.
     """
 
     path: str
@@ -28,6 +30,7 @@ class RecipientsFile(Struct, frozen=True, kw_only=True):
     only: tuple[str, ...] = ()
     text_size: int | None = None
     text_sha256: str | None = None
+    of: RecipientsFile | None = None
 
 
 class SuppressionFile(Struct, frozen=True, kw_only=True):

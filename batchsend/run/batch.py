@@ -29,6 +29,7 @@ from batchsend.recipients.addressees import Addressees
 from batchsend.recipients.admission import Admission, missing_fields, remember, require_address, taken_column
 from batchsend.recipients.exclusion import Exclusion
 from batchsend.recipients.fingerprint import FileWatch, describe, require_continued
+from batchsend.recipients.original import RECIPIENT
 from batchsend.recipients.selection import select
 from batchsend.results.claim import refuse_used
 from batchsend.results.groupsync import GroupSync
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
     from batchsend.delivery.statistics import PoolStatistics
     from batchsend.outcome import DeliveryResult
+    from batchsend.recipients.selection import Selection
     from batchsend.results.claim import Claim
     from batchsend.results.resumption import Resumption
     from batchsend.trace import Trace
@@ -120,11 +122,12 @@ class Batch:
         self._recipients = self._continued_list()
         self._watch: FileWatch | None = None
         self._overrides = overrides
-        self._selection = select(campaign.recipients, only)
+        self._notice = logged(notice)
+        self._selection = self._select(only)
+        self._records = partial(open_recipients if self._selection is None else self._selection.open, campaign)
         self._durable = campaign.delivery.durability == "power"
         self._started = time.time()
         self._limit = limit
-        self._notice = logged(notice)
         delivery = campaign.delivery
         self.steering = Steering(delivery, self.stop)
         self.outlook = Outlook(self)
@@ -139,7 +142,7 @@ class Batch:
             campaign.message,
             directory=campaign.directory,
             batch_id=self.id,
-            recipient_field=campaign.recipient_field,
+            recipient_field=self._recipient_field,
             verp=self._verp(),
         )
         self._suppression = Suppression.read(campaign.delivery.suppress, recipient_field=campaign.recipient_field)
@@ -280,7 +283,7 @@ class Batch:
     def _say_who(self) -> None:
         for _, count, note in self._suppression.notes():
             self._notice(note if count else f"warning: {note}")
-        if (column := taken_column(self._reader, self.campaign.recipient_field)) is not None:
+        if (column := taken_column(self._reader, self._recipient_field)) is not None:
             self._notice(f"addresses are taken from the column {column!r}")
 
     @contextmanager
@@ -340,16 +343,35 @@ class Batch:
             past.account.run.recipients, campaign.recipients, past.path, encoding=campaign.encoding
         )
 
+    def _select(self, only: tuple[str, ...]) -> Selection | None:
+        """Which records of a results log are meant; None where the recipients file is none.
+
+        Raises:
+            UsageError: As `select`; or the list that the log is the account of has changed since an earlier run.
+        """
+        campaign = self.campaign
+        selection = select(campaign.recipients, only)
+        if selection is not None:
+            before = None if self._resumption is None else self._resumption.account.run.recipients
+            selection.join(campaign, before, campaign.results, self._notice)
+        return selection
+
+    @property
+    def _recipient_field(self) -> str | None:
+        """The field of the address: where a log tells whom was written to, it is the log's, unless one is named."""
+        is_joined = self._selection is not None and self._selection.original is not None
+        return self.campaign.recipient_field or (RECIPIENT if is_joined else None)
+
     def _open(self) -> RecordReader:
         """The recipients file, of which it is certain that not all of its records are invalid for one reason.
 
         Raises:
             UsageError: Nothing in it can be an address, or a template uses a field that none of them has.
         """
-        reader = open_recipients(self.campaign)
+        reader = self._records()
         uses = [self._composer.field_use, *([] if self._where is None else [self._where.use])]
         try:
-            require_address(reader, self.campaign.recipient_field)
+            require_address(reader, self._recipient_field)
             for use in uses:
                 for error in missing_fields(reader, use.needed, use.always):
                     raise error
@@ -404,7 +426,7 @@ class Batch:
         def is_written_to(record: int) -> bool:
             return past.was_offered(record) and not admission.attempt(record)
 
-        with open_recipients(self.campaign) as reader:
+        with self._records() as reader:
             work = partial(
                 remember, reader, addressees, named=self._composer.named_recipient, is_written_to=is_written_to
             )
@@ -420,7 +442,7 @@ class Batch:
 
     async def _send(self, pool: Pool, dispatch: Accounting, ledger: Ledger, disk: GroupSync | None) -> None:
         """Run producer and pool side by side until the pool is done, and what syncs the account and looks after it."""
-        again = SecondPass(self.campaign, self._composer, self._suppression, self._watch, self._notice)
+        again = SecondPass(self._records, self._composer, self._suppression, self._watch, self._notice)
         failure: RunError | None = None
 
         async def produce() -> None:
@@ -470,7 +492,7 @@ class Batch:
         past = self._resumption
         if past is None or not past.in_flight:
             return
-        results = await anyio.to_thread.run_sync(recovery.outcomes, past.in_flight, self.campaign, self._composer)
+        results = await anyio.to_thread.run_sync(recovery.outcomes, past.in_flight, self._records, self._composer)
         for result in results:
             ledger.append(result)
         ledger.flush()
@@ -488,7 +510,11 @@ class Batch:
             described = replace(self._recipients, only=self._only)
         else:
             described = replace(await anyio.to_thread.run_sync(describe, recipients), only=self._only)
-        if recipients != "-" and described.sha256 is not None:
+        original = None if self._selection is None else self._selection.original
+        if original is not None:
+            described = replace(described, of=original.described)
+            self._watch = FileWatch(original.path, original.described, encoding=self.campaign.encoding)
+        elif recipients != "-" and described.sha256 is not None:
             self._watch = FileWatch(recipients, described, encoding=self.campaign.encoding)
         return Run(
             id=self.id,
