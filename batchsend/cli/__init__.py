@@ -12,6 +12,7 @@ import gc
 import os
 import sys
 from importlib import import_module
+from itertools import pairwise
 from typing import NoReturn
 
 import click
@@ -132,8 +133,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def _wants_json(arguments: list[str]) -> bool:
     """Whether errors are to be JSON, before the command line is understood: what is wrong with it is an error, too."""
-    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
-    return any(one == "--log-format=json" or (one == "--log-format" and other == "json") for one, other in pairs)
+    forms = ("--log-format", "json")
+    return "--log-format=json" in arguments or any(pair == forms for pair in pairwise(arguments))
 
 
 def _occupy_closed_streams() -> None:
