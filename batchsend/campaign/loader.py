@@ -15,7 +15,7 @@ from batchsend.campaign.file import TABLES, File, expected
 from batchsend.campaign.model import PROOFS, Campaign, Delivery, SuppressionList
 from batchsend.campaign.overrides import Overrides  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.campaign.rules import check
-from batchsend.campaign.values import Duration, Rate, Secret, Wait
+from batchsend.campaign.values import Duration, Quotas, Rate, Secret, Wait
 from batchsend.campaign.windows import Start, Window
 
 if TYPE_CHECKING:
@@ -179,6 +179,8 @@ def _not_set(missing: list[tuple[Key, str]], document: Document, environ: Mappin
 
 def _convert(document: Document, directory: Path, tables: dict[str, Any]) -> File:
     def decode(kind: type, value: object) -> object:
+        if kind is Quotas:
+            return Quotas.parse(value)
         if not isinstance(value, str):
             raise TypeError(kind)
         if kind is Path:

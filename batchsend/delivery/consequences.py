@@ -141,7 +141,14 @@ class Consequences:
     def asleep(self, now: float) -> Asleep | None:
         """Until when nothing can be sent because the quotas are used up; None where something can, or never will."""
         first = self._first_to_wake(now)
-        return None if first is None else Asleep(time.time() + first.asleep_until - now, first.sleeps_because)
+        if first is None:
+            return None
+        return Asleep(time.time() + first.asleep_until - now, first.sleeps_because, is_ours=first.rests)
+
+    def seconds_asleep(self, now: float) -> float | None:
+        """How long nothing can be sent because the quotas are used up; None where something can, or never will."""
+        first = self._first_to_wake(now)
+        return None if first is None else first.asleep_until - now
 
     def look(self, now: float) -> None:
         """See whether the work that is left has a relay that it can wait for."""
@@ -149,26 +156,31 @@ class Consequences:
         if first is None:
             return
         seconds = first.asleep_until - now
+        words = first.sleeps_because
+        if first.rests:
+            why = words = f"the quota is {words}"
+        else:
+            why = f"{first.name} said {words}"
         longest = self._options.max_wait
         # Rounded up: who comes back at the minute that was said is not to be refused for being too early.
         back = time.strftime("%a %d %b %H:%M", time.localtime(time.time() + seconds + 60))
         if seconds > longest:
             self._stop(
                 RunError(
-                    f"{first.name}: its sending limit is used up until about {back}: {first.sleeps_because}",
+                    f"{first.name}: its sending limit is used up until about {back}: {words}",
                     remedy=f"go on at {back} or later: {RESUME}; to let it wait by itself: --wait",
                 )
             )
         else:
-            self._tell(f"sending limit until {back}: {first.name} said {first.sleeps_because}")
+            self.tell(f"sending limit until {back}: {why}")
 
     def _first_to_wake(self, now: float) -> Relay | None:
-        if any(relay.can_send(now) for relay in self._relays):
+        if any(relay.can_send(now) and relay.given_up is None for relay in self._relays):
             return None
-        sleeping = [relay for relay in self._relays if relay.out_of_service is None]
+        sleeping = [relay for relay in self._relays if relay.out_of_service is None and not relay.can_send(now)]
         return min(sleeping, key=lambda relay: relay.asleep_until, default=None)
 
-    def _tell(self, text: str) -> None:
+    def tell(self, text: str) -> None:
         """Give notice of something, once: what is said again in the same words is known."""
         if text not in self._told:
             if len(self._told) >= _TOLD:
@@ -181,7 +193,7 @@ class Consequences:
     def _slow_down(self, relay: Relay, said: str, now: float) -> None:
         if relay.throttle.slow_down(now, relay.goodput.rate(now, relay.accepted)):
             self.slowdown = time.time(), said
-            self._tell(f"slowed to {relay.throttle.rate:.3g}/s: the server said {said}")
+            self.tell(f"slowed to {relay.throttle.rate:.3g}/s: the server said {said}")
             if relay.throttle.cuts % CUTS_BEFORE_FEWER == 0:
                 relay.limits.fewer(now)
 
@@ -189,7 +201,7 @@ class Consequences:
         if relay.back_off(now):
             relay.limits.too_many_connections(sessions, now)
             allowed = count(relay.limits.allowed, "connection")
-            self._tell(f"{allowed} at most from here on: the server said {said[:_NOTICED]}")
+            self.tell(f"{allowed} at most from here on: the server said {said[:_NOTICED]}")
 
     def _sleep(self, relay: Relay, said: str, now: float) -> None:
         if not relay.can_send(now):
@@ -209,7 +221,7 @@ class Consequences:
         if all(one.out_of_service is not None for one in self._relays):
             self._stop(error)
         else:
-            self._tell(f"{relay.name} is not used any more in this run: it said {said[:_NOTICED]}")
+            self.tell(f"{relay.name} is not used any more in this run: it said {said[:_NOTICED]}")
         self._retire(relay)
 
     def _count(self, result: DeliveryResult, judgement: Judgement, said: str) -> None:

@@ -22,8 +22,11 @@ from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from batchsend.campaign import options_for, places
 from batchsend.delivery.backlog import Backlog
 from batchsend.delivery.consequences import Consequences
+from batchsend.delivery.leave import Leave
+from batchsend.delivery.quota import Meters
 from batchsend.delivery.relay import Relay
 from batchsend.delivery.signal import Signal
 from batchsend.delivery.slots import Slots
@@ -43,6 +46,8 @@ if TYPE_CHECKING:
     from batchsend.errors import RunError
     from batchsend.message.submission import Submission
 
+_LONGEST_SLEEP: Final = 600.0
+
 MAX_LOSSES: Final = 5
 """Sessions that one record may be lost with before it is deferred: it may be what ends them."""
 
@@ -58,11 +63,12 @@ class Pool:
     """Sends submissions through at most ``max_connections`` sessions of each relay.
 
     Args:
-        connectors: One for each relay, in order of preference: a relay is used while no better one can send.
+        connectors: One for each relay, in the order of the campaign; their servers say what each may take.
         options: How fast, how often and how safely.
         account: Who keeps the account.
         notice: Called with what the user should know and no result says, one line each.
-        learned: What the relay has shown it allows in an earlier run, where there is one relay.
+        learned: What `learned` was at the end of an earlier run.
+        meters: What counts the messages, where an earlier run has sent some; None for new ones.
 
     Raises:
         ValueError: There is no relay.
@@ -76,35 +82,32 @@ class Pool:
         *,
         notice: Callable[[str], None] = lambda _: None,
         learned: Mapping[str, float] = MappingProxyType({}),
+        meters: Meters | None = None,
     ) -> None:
         if not connectors:
             raise ValueError("a pool needs a relay to send to")
         self._account = account
         self._notice = notice
         self._loop = asyncio.get_running_loop()
-        self._options = options
-        self._backlog = Backlog(low=max(64, 2 * options.max_connections * options.depth))
         now = self._loop.time()
         self._sessions = 0
-        self._slots = [
-            Slots(
-                connector,
-                Relay(connector.where, options, now),
-                options,
-                work=self,
-                backlog=self._backlog,
-                may_work=self._may_work,
-                lost=self._relay_lost,
-                unreached=self._relay_unreached,
-                ended=self._session_ended,
-                notice=notice,
-                number=self._next_number,
-            )
-            for connector in connectors
-        ]
-        self._relays = [slots.relay for slots in self._slots]
-        if len(self._relays) == 1 and "quota" in learned:
-            self._relays[0].expect_quota(int(learned["quota"]))
+        self._several = len(connectors) > 1
+        each = [options_for(one.server, options, alone=not self._several) for one in connectors]
+        meters = meters or Meters([one.server for one in connectors], tuple(options.quota))
+        self._relays = _relays(connectors, each, learned, meters, now)
+        self._backlog = Backlog(low=max(64, 2 * sum(its.max_connections * its.depth for its in each)))
+        self._slots = [self._slots_of(*one) for one in zip(connectors, self._relays, each, strict=True)]
+        self._leave = Leave(
+            self._relays,
+            options,
+            now=now,
+            meter=meters.campaign,
+            pace=self._wait_to_send,
+            retire=self._retire_sessions,
+            again=self._distribute_soon,
+        )
+        self._counted = self._leave.counts
+        self._asked = False  # to distribute what there is, in the loop's next turn
         self._consequences = Consequences(
             options, self._relays, notice=notice, stop=self.stop, retire=self._retire_sessions
         )
@@ -122,10 +125,28 @@ class Pool:
         self._losses: dict[int, int] = {}
         self._went_back: dict[int, int] = {}
 
+    def _slots_of(self, connector: Connector, relay: Relay, options: Delivery) -> Slots:
+        return Slots(
+            connector,
+            relay,
+            options,
+            work=self,
+            backlog=self._backlog,
+            may_work=self._may_work,
+            lost=self._relay_lost,
+            gone=self._relay_gone,
+            unreached=self._relay_unreached,
+            ended=self._session_ended,
+            notice=self._notice,
+            number=self._next_number,
+        )
+
     @property
     def learned(self) -> dict[str, float]:
-        """What the relay in use has shown it allows, by the name of the option that would set it."""
-        return next((relay.learned for relay in self._relays if relay.learned), {})
+        """What the relay has shown it allows, by the name of the option; of several ``ses.rate`` is the rate of ses."""
+        if not self._several:
+            return self._relays[0].learned
+        return {f"{relay.name}.{key}": value for relay in self._relays for key, value in relay.learned.items()}
 
     @property
     def stopping(self) -> bool:
@@ -135,20 +156,22 @@ class Pool:
     def statistics(self) -> PoolStatistics:
         """The pool as it is now."""
         now = self._loop.time()
-        relay = next((relay for relay in self._relays if relay.can_send(now)), self._relays[0])
-        slowdown = self._consequences.slowdown
+        relay = self._relays[0]
+        slowdown = None if self._several else self._consequences.slowdown
         return PoolStatistics(
             sessions=tuple(statistics for slots in self._slots for statistics in slots.sessions()),
             opening=sum(slots.opening for slots in self._slots),
             opened=sum(slots.opened for slots in self._slots),
-            connections=relay.limits.allowed,
+            connections=sum(one.limits.allowed for one in self._relays),
             in_flight=self._out,
             backlog=len(self._backlog),
             goodput=sum(relay.goodput.rate(now, relay.accepted) for relay in self._relays),
-            rate=relay.throttle.rate,
+            rate=self._leave.rate if self._several else relay.throttle.rate,
             slowdown=Slowdown(*slowdown, relay.throttle.cuts) if slowdown and relay.throttle.cuts else None,
             replies=dict(self._replies),
             asleep=self._consequences.asleep(now),
+            relays=tuple(self._leave.statistics(slots.relay, len(slots), now) for slots in self._slots),
+            quotas=self._leave.quotas(now),
         )
 
     async def run(self) -> None:
@@ -238,8 +261,7 @@ class Pool:
         What a relay was slowed down to stays until it has recovered from that.
         """
         now = self._loop.time()
-        for relay in self._relays:
-            relay.throttle.set_limit(rate, now)
+        self._leave.set_rate(rate, now)
         for timer in self._wake_ups.values():
             timer.cancel()
         self._wake_ups.clear()
@@ -259,13 +281,17 @@ class Pool:
     def supply(self, session: Session) -> Submission | None:
         """The next submission; None parks the session until there is one."""
         relay = session.relay
-        if not self._backlog or (len(self._relays) > 1 and not self._may_work(relay)):
+        if not self._backlog:
             self._parked[session] = None
             return None
-        if not relay.unlimited and (wait := self._wait_to_send(relay)):
+        if self._counted:
+            if wait := self._leave.take(relay, self._loop.time()):
+                self._parked[session] = None
+                self._wake_after(relay, wait)
+                return None
+        elif not relay.unlimited and (wait := self._wait_to_send(relay)):
             self._parked[session] = None
-            if relay not in self._wake_ups and wait < float("inf"):
-                self._wake_ups[relay] = self._loop.call_later(wait, self._may_send_again, relay)
+            self._wake_after(relay, wait)
             return None
         self._out += 1
         submission = self._backlog.take()
@@ -279,6 +305,17 @@ class Pool:
             return float("inf")
         return relay.wait_to_send(self._loop.time())
 
+    def _wake_after(self, relay: Relay, seconds: float) -> None:
+        if relay not in self._wake_ups and seconds < float("inf"):
+            self._wake_ups[relay] = self._loop.call_later(seconds, self._may_send_again, relay)
+
+    def _distribute_soon(self) -> None:
+        if not self._asked:
+            self._asked = True
+            self._loop.call_soon(self._distribute)
+
+    # --- what sessions say of their offers ----------------------------------------------------------------------------
+
     def commit(self, offer: Offer, session: Session) -> bool:
         """Say that an offer is about to be committed; False holds its session back."""
         return self._account.commit(offer.submission, session.release)
@@ -286,6 +323,8 @@ class Pool:
     def settle(self, offer: Offer, result: DeliveryResult, judgement: Judgement | None, session: Session) -> None:
         """Take what became of an offer, and act on what it means beyond its record."""
         self._out -= 1
+        if self._several:
+            result.server = session.relay.name
         if result.code is not None:
             self._replies[result.code] += 1
         if result.status is _ACCEPTED:
@@ -293,19 +332,17 @@ class Pool:
             session.relay.took()
             if self._consequences.refusals:
                 self._consequences.accepted()
-        elif judgement is not None:
-            self._consequences.refused(
-                session, result, judgement, now=self._loop.time(), sessions=self._count(session.relay)
-            )
-            if judgement.outcome is None and self._go_back(offer, result):
-                return
+        elif judgement is not None and self._refused(offer, result, judgement, session):
+            return
+        if self._counted:
+            status = result.status
+            self._leave.answered(session.relay, self._loop.time(), counts=status is _ACCEPTED or status is _IN_DOUBT)
         # The record has its outcome: what was kept of it is forgotten, and it goes back to the account.
         record = offer.submission.record
         if offer.doubt is not None:
             result = self._with_doubt(result, offer.doubt)
-        if self._losses:
+        if self._losses or self._went_back:
             self._losses.pop(record, None)
-        if self._went_back:
             self._went_back.pop(record, None)
         self._account.settle(offer.submission, result)
         if not self._out:
@@ -314,6 +351,8 @@ class Pool:
     def put_back(self, offer: Offer, session: Session) -> None:
         """Queue again what a session did not get to commit."""
         self._out -= 1
+        if self._counted:
+            self._leave.answered(session.relay, self._loop.time(), back=True)
         submission = offer.submission
         self._account.withdraw(submission)
         if offer.doubt is not None:
@@ -327,7 +366,10 @@ class Pool:
             else:
                 del self._losses[submission.record]
                 reason = f"{losses} sessions ended before it was sent, the last one because {session.why_ended}"
-                self._account.settle(submission, _never_offered(submission, reason, session.number))
+                result = _never_offered(submission, reason, session.number)
+                if self._several:
+                    result.server = session.relay.name
+                self._account.settle(submission, result)
         if not self._out:
             self._look_for_the_end()
 
@@ -335,6 +377,7 @@ class Pool:
         """What was said of an offer cannot be believed; see the rules at the top of this file."""
         in_doubt = result.status is _IN_DOUBT
         record = result.record
+        result.server = earlier.server
         if in_doubt and (waiting := self._backlog.withdraw(record)) is not None:
             self._went_back.pop(record, None)
             self._losses.pop(record, None)
@@ -351,7 +394,13 @@ class Pool:
 
     # --- the run's own ----------------------------------------------------------------------------------------------
 
-    def _go_back(self, offer: Offer, result: DeliveryResult) -> bool:
+    def _refused(self, offer: Offer, result: DeliveryResult, judgement: Judgement, session: Session) -> bool:
+        """Act on a refusal; true where the record goes back."""
+        relay = session.relay
+        self._consequences.refused(session, result, judgement, now=self._loop.time(), sessions=self._count(relay))
+        return judgement.outcome is None and self._go_back(offer, result, relay)
+
+    def _go_back(self, offer: Offer, result: DeliveryResult, relay: Relay) -> bool:
         """Keep a record that was refused for the relay's reasons; False if that was often enough."""
         submission = offer.submission
         offer.went_back = True
@@ -359,6 +408,8 @@ class Pool:
         if offer.doubt is not None or times > MAX_HELD_BACK:
             return False
         self._account.retry(submission, result)
+        if self._counted:
+            self._leave.answered(relay, self._loop.time(), back=True)
         if not self._stopping:
             self._backlog.put_back(submission)
         if not self._out:
@@ -376,23 +427,22 @@ class Pool:
         return next((offer for offer in found if offer is not None), None)
 
     def _may_work(self, relay: Relay) -> bool:
-        """Whether no relay that is preferred to this one can send now."""
-        now = self._loop.time()
-        for better in self._relays:
-            if better is relay:
-                return relay.can_send(now)
-            if better.can_send(now) and better.unreached is None:
-                return False
-        return False
+        """Whether a relay is to have another session: it can send, and there is work for it."""
+        return self._leave.may_work(relay, self._loop.time())
 
     def _distribute(self) -> None:
         """Give work to the sessions that wait for it, then wake slots for the rest."""
+        self._asked = False
+        full: set[Relay] = set()
         for session in list(self._parked):
             if not self._backlog:
                 break
-            if session.relay not in self._wake_ups:
+            relay = session.relay
+            if relay not in self._wake_ups and relay not in full:
                 del self._parked[session]
                 session.pump()
+                if session in self._parked and self._several:
+                    full.add(relay)  # whatever keeps this session from more keeps the relay's others
         if self._backlog:
             for slots in self._slots:
                 slots.wake()
@@ -407,10 +457,15 @@ class Pool:
             now = self._loop.time()
             for relay in self._relays:
                 relay.goodput.sample(now, relay.accepted)
+            if self._counted:
+                self._leave.look(now, {session.relay for session in self._parked})
             if self._backlog and not self._paused:
                 self._consequences.look(now)
                 self._distribute()
-            await self._look_again.wait(None if self._paused else Goodput.INTERVAL)
+            # What sleeps until a quota is over is looked at then, and now and then for those who watch.
+            asleep = self._consequences.seconds_asleep(now) if self._backlog else None
+            seconds = Goodput.INTERVAL if asleep is None else min(asleep, _LONGEST_SLEEP)
+            await self._look_again.wait(None if self._paused else seconds)
 
     def _look_for_the_end(self) -> None:
         done = self._stopping or (self._closed and not self._backlog)
@@ -439,21 +494,34 @@ class Pool:
                 slots.retire()
             else:
                 slots.wake()
+        self._leave.changed()
+        self._distribute_soon()
 
     def _relay_lost(self, relay: Relay, error: RunError) -> None:
         """A relay is out of service for this run, which ends where that is so of all of them."""
         relay.retire(error)
-        if all(one.out_of_service is not None for one in self._relays):
-            self.stop(self._relays[0].out_of_service)
+        self._go_on_without(relay, error)
+
+    def _relay_gone(self, relay: Relay, error: RunError) -> None:
+        """A relay does not answer, and nobody waits for it any more; while others do, it is tried now and then."""
+        relay.given_up = error
+        self._go_on_without(relay, error)
+
+    def _go_on_without(self, relay: Relay, error: RunError) -> None:
+        if all(one.out_of_service is not None or one.given_up is not None for one in self._relays):
+            first = self._relays[0]
+            self.stop(first.out_of_service or first.given_up)
         else:
-            self._notice(f"{error.message}; going on with the other relays")
+            self._consequences.tell(f"{error.message}; going on with the other relays")
             self._relay_unreached(relay)
 
     def _relay_unreached(self, relay: Relay) -> None:
         """Others may take over what this relay cannot take now."""
+        self._leave.changed()
         for slots in self._slots:
             if slots.relay is not relay:
                 slots.wake()
+        self._distribute_soon()
 
     def _session_ended(self, session: Session) -> None:
         """A session is gone; what it put back may be more than its own slot can take."""
@@ -472,6 +540,34 @@ class Pool:
     def __repr__(self) -> str:
         stopping = ", stopping" if self._stopping else ""
         return f"<Pool {self._out} out, {len(self._parked)} parked, {self._backlog!r}, {self._slots!r}{stopping}>"
+
+
+def _relays(
+    connectors: Sequence[Connector],
+    options: Sequence[Delivery],
+    learned: Mapping[str, float],
+    meters: Meters,
+    now: float,
+) -> list[Relay]:
+    """What is known of each relay when a run begins."""
+    relays = []
+    for connector, its_options, place in zip(
+        connectors, options, places([one.server for one in connectors]), strict=True
+    ):
+        server = connector.server
+        relay = Relay(
+            place.name,
+            its_options,
+            now,
+            priority=place.priority,
+            weight=place.weight,
+            meter=meters.relays.get(place.name),
+            own_rate=None if server.rate is None else server.rate.per_second,
+        )
+        if quota := learned.get("quota" if len(connectors) == 1 else f"{place.name}.quota"):
+            relay.expect_quota(int(quota))
+        relays.append(relay)
+    return relays
 
 
 def _never_offered(submission: Submission, reason: str, session: int) -> DeliveryResult:

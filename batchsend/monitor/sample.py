@@ -49,7 +49,7 @@ class Sample:
     @classmethod
     def take(cls, batch: Batch) -> Sample:
         """Look at a run; only in the thread of its loop."""
-        summary = batch.summary
+        summary, pool = batch.summary, batch.statistics
         return cls(
             time=time.monotonic(),
             records=summary.records,
@@ -57,8 +57,10 @@ class Sample:
             waiting=summary.waiting,
             progress=batch.progress,
             stopped=summary.stopped,
-            max_connections=batch.steering.connections,
-            pool=batch.statistics,
+            max_connections=sum(relay.max_connections for relay in pool.relays)
+            if pool is not None
+            else batch.steering.connections,
+            pool=pool,
             held=batch.steering.why_held,
             is_paused=batch.steering.paused,
             left=batch.left,

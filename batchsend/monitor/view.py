@@ -61,6 +61,7 @@ def view(sample: Sample, speed: Speed, *, width: int, height: int, has_keys: boo
     if has_keys and sample.stopped is None:
         lines.append(Text(_KEYS[sample.is_paused], style=_FAINT))
     if pool is not None:
+        lines += [Text(said, style=_FAINT) for said in words.relays(pool)]
         rows = min(_SESSION_ROWS, height - len(lines))
         lines += _sessions(pool, max(1, width // _SESSION_CELL), rows)
     for line in lines:

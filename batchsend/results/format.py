@@ -48,6 +48,7 @@ class RunLine(msgspec.Struct):
         changed: When something was changed while it went on.
         change: What: an option by its name, or ``paused``.
         by: By which way it was changed.
+        servers: The names of the relays, where there are several.
     """
 
     id: str
@@ -64,6 +65,7 @@ class RunLine(msgspec.Struct):
     changed: str | None = None
     change: dict[str, Change] = msgspec.field(default_factory=dict)
     by: str = ""
+    servers: tuple[str, ...] = ()
 
     def as_run(self) -> Run:
         """The run that a first line describes; when it began is not taken over."""
@@ -76,6 +78,7 @@ class RunLine(msgspec.Struct):
             server=self.server,
             suppress=self.suppress,
             overrides=self.overrides,
+            servers=self.servers,
         )
 
 
