@@ -154,7 +154,7 @@ class RecordsCheck:
             "rendered": f"{counted.records:,} in {counted.seconds:.1f} s ({rate:,.0f}/s)",
             "ready to send": f"{counted.ready:,}",
         }
-        if (done := Plan.of(self._campaign.delivery).foretells(time.time(), counted.ready)) is not None:
+        if (done := Plan.of(self._campaign).foretells(time.time(), counted.ready)) is not None:
             section.facts["done"] = f"if it is begun now, {done}"
         self._state_withheld(section)
         if counted.at_providers:

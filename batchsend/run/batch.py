@@ -87,6 +87,7 @@ class Batch:
         summary: What it has come to so far.
         steering: What can be changed while it goes on.
         outlook: When it will be done.
+        meters: What counts towards the quotas.
 
     Raises:
         UsageError: The campaign cannot be sent as it is; nothing was sent, and no results log was made.
@@ -133,6 +134,7 @@ class Batch:
         delivery = campaign.delivery
         self.steering = Steering(delivery, self.stop)
         self.outlook = Outlook(self)
+        self.meters = Meters(campaign.servers, tuple(delivery.quota))
         self._beside = beside
         schedule = delivery.schedule
         self._hours = None if schedule is None else Hours(schedule, delivery.max_wait, self.steering, self._notice)
@@ -227,15 +229,15 @@ class Batch:
                 self._dispatch = dispatch = Accounting(
                     ledger, self.summary, self._retries(), self._resumption, disk, notice=self._notice
                 )
-                meters = await self._meters()
-                await self._write_what_was_in_flight(ledger, meters)
+                await self._count_what_was_sent()
+                await self._write_what_was_in_flight(ledger)
                 self._pool = pool = Pool(
                     self._connectors,
                     self.campaign.delivery,
                     dispatch,
                     notice=self._notice,
                     learned={} if self._resumption is None else self._resumption.account.learned,
-                    meters=meters,
+                    meters=self.meters,
                 )
                 dispatch.on_failure = pool.stop
                 if disk is not None:
@@ -486,20 +488,18 @@ class Batch:
         while again.cut_short is None and (chosen := await dispatch.wait()) is not None:
             await again.run(chosen, pool, dispatch)
 
-    async def _meters(self) -> Meters:
-        """What counts towards the quotas, with what earlier runs have sent according to the log.
+    async def _count_what_was_sent(self) -> None:
+        """What earlier runs have sent, according to the log, counts towards the quotas.
 
         Raises:
             RunError: The log cannot be read.
         """
-        meters, past = Meters(self.campaign.servers, tuple(self.campaign.delivery.quota)), self._resumption
-        if meters and past is not None:
-            now = time.time()
-            note = partial(meters.note, now=now)
+        past = self._resumption
+        if self.meters and past is not None:
+            note = partial(self.meters.note, now=time.time())
             await anyio.to_thread.run_sync(read_usage, past.path, past.account.size, note)
-        return meters
 
-    async def _write_what_was_in_flight(self, ledger: Ledger, meters: Meters) -> None:
+    async def _write_what_was_in_flight(self, ledger: Ledger) -> None:
         """Give what was in flight when the earlier run was killed its lines in the log, before anything is sent.
 
         Raises:
@@ -512,7 +512,7 @@ class Batch:
         for result in results:
             ledger.append(result)
             if result.status in (Outcome.ACCEPTED, Outcome.IN_DOUBT):
-                meters.note(None, result.time, result.time)  # the journal does not say through which relay
+                self.meters.note(None, result.time, result.time)  # the journal does not say through which relay
         ledger.flush()
         if (told := recovery.describe_in_doubt(results)) is not None:
             self._notice(told)

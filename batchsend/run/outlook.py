@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from batchsend.campaign.forecast import Plan, finished_at
+from batchsend.campaign.forecast import Plan
 
 if TYPE_CHECKING:
     from batchsend.run.batch import Batch
@@ -28,7 +28,7 @@ class Outlook:
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
-        self._plan = Plan.of(batch.campaign.delivery)
+        self._plan = Plan.of(batch.campaign)
         self._done: float | None = None
         self._reckoned = time.monotonic() - _EVERY
         self._looked: float | None = None
@@ -57,7 +57,7 @@ class Outlook:
         left, now = self._batch.left, time.time()
         if not left:
             return None
-        when = self._plan.foretells(now, left, pace=self._pace())
+        when = self._plan.foretells(now, left, pace=self._pace(), sent=self._batch.meters.sent())
         return f"about {left:,} left" if when is None else f"about {left:,} left; gone on with, done {when}"
 
     def _pace(self) -> float | None:
@@ -69,11 +69,9 @@ class Outlook:
         batch, steering, plan = self._batch, self._batch.steering, self._plan
         pool, left = batch.statistics, batch.left
         asleep = None if pool is None else pool.asleep
-        if left is None or steering.paused or (plan.schedule is None and not plan.quotas and asleep is None):
+        if left is None or steering.paused or not (plan.is_bounded or asleep is not None):
             return None
         now = time.time() if asleep is None else max(time.time(), asleep.until)
         limit = None if steering.rate is None else steering.rate.per_second
-        rates = [rate for rate in (limit, self._pace()) if rate]
-        if not rates and not plan.quotas:
-            return None
-        return finished_at(now, left, rate=min(rates, default=None), quotas=plan.quotas, schedule=plan.schedule)
+        meters = batch.meters
+        return plan.ends(now, left, rates=(limit, self._pace()), sent=meters.sent(), began=meters.began)
