@@ -183,3 +183,32 @@ def test_what_is_changed_holds_for_whoever_goes_on(commands: Commands, set_clock
         assert "with --rate 6/min" in ended.errors
         pauses = [later - earlier for earlier, later in zip(relay.times, relay.times[1:], strict=False)]
         assert min(pauses[1:]) > 9.9
+
+
+@pytest.mark.parametrize(("count", "max_wait"), [(60, "forever"), pytest.param(2_000, "1h", marks=pytest.mark.slow)])
+def test_days_of_quotas_warm_up_and_windows_with_not_one_message_too_many(
+    count: int, max_wait: str, commands: Commands, loop: VirtualLoop, set_clock: Callable[[str], None]
+) -> None:
+    hourly, daily = count // 30, count // 6
+    limits = f'{WORKDAYS}\nquota = ["{hourly}/h", "{daily}/day"]\nmax_wait = "{max_wait}"'
+    schedule = Schedule([Window.parse("Mon-Fri 08:00-18:00")], Zone("Europe/Berlin"))
+    set_clock("2026-11-26 15:30")  # a Thursday
+    with commands.serving(TimedRelay()) as relay:
+        campaign = commands.campaign(relay, count, limits)
+        toml = campaign.read_text().replace("[message]", f'warm_up = ["{daily // 2}/day"]\n[message]')
+        campaign.write_text(toml)
+        ended = commands.send(campaign)
+        for _ in range(200):
+            if ended.code != 3:
+                break
+            loop.advance(3600)
+            ended = commands.resume()
+        assert ended.code == 0, ended
+        assert relay.taken == dict.fromkeys(recipients(count), 1)
+        assert [moment for moment in relay.times if not schedule.is_open(moment)] == []
+        for most, seconds in ((hourly, 3600), (daily, 86400)):
+            spans = [later - earlier for earlier, later in zip(relay.times, relay.times[most:], strict=False)]
+            assert min(spans) >= seconds - 1, f"more than {most} messages in {seconds} s"
+        first_day = [moment for moment in relay.times if moment < relay.times[0] + 86400]
+        assert len(first_day) <= daily // 2
+        assert relay.times[-1] > at("2026-12-02 08:00"), "it has taken days"
