@@ -22,6 +22,10 @@ text = "Hello"
 depth = 1
 """
 DURATION = 'expected a duration such as "500ms", "30s", "5m" or "1h", at most a day'
+ZONE = (
+    'expected a zone that this machine knows, by its IANA name: "Europe/Berlin"; pip install tzdata brings all of them '
+    "where it knows none"
+)
 WINDOW = 'expected an array of texts such as "Mon-Fri 08:00-18:00", "Sat,Sun 09:00-12:00", "22:00-02:00"'
 QUOTA = 'expected a quota such as "500/h" or "50000/day", or an array of such'
 RATE = 'expected a rate above 0 such as "100/s", "600/min" or "5000/h"'
@@ -94,15 +98,7 @@ def with_line(table: str, line: str) -> str:
         ("[delivery]", 'window = ["Mon 08:00-18:00", "Moon"]', '[delivery] window #2 = "Moon"', WINDOW),
         ("[delivery]", 'window = ["Mon 08:00-08:00"]', '[delivery] window #1 = "Mon 08:00-08:00"', WINDOW),
         ("[delivery]", 'start = "tomorrow"', None, 'expected a date and a time such as "2026-12-01 09:00"'),
-        (
-            "[delivery]",
-            'timezone = "Berlin"',
-            None,
-            (
-                'expected a zone that this machine knows, by its IANA name: "Europe/Berlin"; pip install tzdata brings '
-                "all of them where it knows none"
-            ),
-        ),
+        ("[delivery]", 'timezone = "Berlin"', None, ZONE),
         ("[delivery]", 'retry_after = "30"', None, DURATION),
         ("[delivery]", "retry_after = 30", None, DURATION),
         ("[delivery]", 'give_up_after = "2 days"', None, DURATION),
@@ -388,7 +384,7 @@ CREDENTIALS = 'username = "${RELAY_USER}"\npassword = "${RELAY_KEY}"'
 
 def test_variable_that_is_not_set_is_named() -> None:
     text = with_line("[server]", CREDENTIALS)
-    assert refusal(text) == (
+    assert refusal(text, environ={"RELAY_KEY": "k"}) == (
         "campaign.toml: [server] username needs the environment variable RELAY_USER, which is not set\n"
         "export RELAY_USER=…"
     )
@@ -396,6 +392,32 @@ def test_variable_that_is_not_set_is_named() -> None:
         "campaign.toml: [server] password needs the environment variable RELAY_KEY, which is empty\nexport RELAY_KEY=…"
     )
     assert "has ${ without a variable's name" in refusal(with_line("[server]", 'ehlo_name = "${a-b}"'))
+
+
+def test_every_variable_that_is_not_set_is_named_at_once() -> None:
+    text = with_line("[server]", CREDENTIALS + '\nehlo_name = "${NAME}.example.com"')
+    assert refusal(text, environ={"NAME": ""}) == (
+        "campaign.toml: [server] username needs the environment variable RELAY_USER, which is not set; missing as "
+        "well: [server] password RELAY_KEY, [server] ehlo_name NAME (empty)\n"
+        "export RELAY_USER=… RELAY_KEY=… NAME=…"
+    )
+
+
+def test_a_password_is_given_in_one_way_and_its_file_is_there(tmp_path: Path) -> None:
+    both = 'username = "u"\npassword = "p"\npassword_file = "secret"'
+    assert refusal(with_line("[server]", both)).startswith(
+        "campaign.toml: [server] password_file is there besides pass"
+    )
+    absent = with_line("[server]", 'username = "u"\npassword_file = "${DIR}/secret"')
+    assert refusal(absent, environ={"DIR": "nowhere"}) == (
+        'campaign.toml: [server] password_file = "${DIR}/secret"\n'
+        "expected the path of a file that holds a password; /here/nowhere/secret is not there, or is none"
+    )
+    Path("campaign.toml").write_text(absent)
+    assert load(Path("campaign.toml"), environ={}, resolve_credentials=False).servers[0].password_file is None
+    (tmp_path / "secret").write_text("p")
+    (server,) = load(Path("campaign.toml"), environ={"DIR": str(tmp_path)}).servers
+    assert server.password_file == tmp_path / "secret"
 
 
 def test_what_a_variable_holds_is_not_shown() -> None:

@@ -22,6 +22,9 @@ Encoding = Literal["auto", "7bit"]
 Notify = Literal["success", "failure", "delay", "never"]
 Return = Literal["full", "headers"]
 
+PROOFS: Final = ("password", "password_file", "password_command", "token", "token_command")
+"""The keys of a server of which one says what to authenticate with."""
+
 _BY_PORT: Final = cast("Tls", "")
 _DURATION_TEXT: Final = 'a duration such as "500ms", "30s", "5m" or "1h", at most a day'
 _TEMPLATE_TEXT: Final = "a text, which may have template marks"
@@ -75,6 +78,9 @@ class Server(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ca_file: A PEM file of certificates to trust instead of the system's, or None.
         username: Who to authenticate as, or None for no authentication.
         password: What to authenticate with (RFC 4954), or None.
+        password_file: Instead, the path of a file that holds the password, such as a secret of a container; it is read
+            for each session.
+        password_command: Instead, a program and its arguments that prints the password, or None.
         token: Instead of the password, an OAuth 2.0 access token (XOAUTH2), or None.
         token_command: Instead of the token, a program and its arguments that prints one, or None.
         ehlo_name: What to call ourselves in EHLO: a domain or an address literal (RFC 5321 §4.1.1.1); None for the
@@ -104,6 +110,8 @@ class Server(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ca_file: Annotated[Path | None, Meta(description="the path of a PEM file")] = None
     username: Annotated[Secret | None, Meta(description="a text without control characters")] = None
     password: Annotated[Secret | None, Meta(description="a text without control characters")] = None
+    password_file: Annotated[Path | None, Meta(description="the path of a file that holds a password")] = None
+    password_command: Annotated[_Command | None, Meta(description="an array of a program and its arguments")] = None
     token: Annotated[Secret | None, Meta(description="a text without control characters")] = None
     token_command: Annotated[_Command | None, Meta(description="an array of a program and its arguments")] = None
     ehlo_name: Annotated[str | None, Meta(description='a domain such as "mail.example.com", or "[192.0.2.1]"')] = None
@@ -132,6 +140,8 @@ class Server(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
             ca_file: _APath | None = None,
             username: str | None = None,
             password: str | None = None,
+            password_file: _APath | None = None,
+            password_command: list[str] | tuple[str, ...] | None = None,
             token: str | None = None,
             token_command: list[str] | tuple[str, ...] | None = None,
             ehlo_name: str | None = None,
@@ -151,8 +161,9 @@ class Server(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.tls == _BY_PORT:
             force_setattr(self, "tls", "implicit" if self.port == 465 else "starttls")
         super().__post_init__()
-        if self.token_command is not None:  # a program's arguments may be secrets as well
-            force_setattr(self, "token_command", tuple(map(Secret, self.token_command)))
+        for name in ("password_command", "token_command"):
+            if (command := getattr(self, name)) is not None:  # a program's arguments may be secrets as well
+                force_setattr(self, name, tuple(map(Secret, command)))
 
 
 class Dkim(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):

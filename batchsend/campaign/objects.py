@@ -94,7 +94,9 @@ def _named(owner: Struct, name: str) -> str:
 
 
 def _wrong(owner: Struct, name: str, value: object, expected: str) -> UsageError:
-    shown = "'********'" if name in ("username", "password", "token", "token_command") else repr(value)
+    shown = (
+        "'********'" if name in ("username", "password", "password_command", "token", "token_command") else repr(value)
+    )
     shown = shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 1]}…"
     return UsageError(f"{_named(owner, name)} is {shown}", remedy=f"expected {expected}")
 

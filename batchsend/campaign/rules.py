@@ -13,7 +13,7 @@ from msgspec import structs
 
 from batchsend.campaign.file import expected
 from batchsend.campaign.header_names import refusal
-from batchsend.campaign.model import Campaign, Server, SuppressionList
+from batchsend.campaign.model import PROOFS, Campaign, Server, SuppressionList
 from batchsend.campaign.objects import Objects
 from batchsend.campaign.order import places
 from batchsend.campaign.overrides import is_loopback
@@ -130,7 +130,7 @@ def _check_warm_up(server: Server, terms: Terms, table: Key) -> None:
 
 
 def _check_credentials(server: Server, terms: Terms, table: Key) -> None:
-    proofs = [name for name in ("password", "token", "token_command") if getattr(server, name) is not None]
+    proofs = [name for name in PROOFS if getattr(server, name) is not None]
     if len(proofs) > 1:
         raise terms.about((*table, proofs[1]), f"is there besides {proofs[0]}", "give one of them")
     if (server.username is None) != (not proofs):

@@ -126,6 +126,7 @@ class Pool:
         self._out = 0
         self._wanted = Signal()  # the backlog wants more, or the pool has stopped
         self._over = asyncio.Event()
+        self._look_again = Signal()  # the pool is over, or goes on after a pause
         self._closed = False
         self._stopping = False
         self._paused = False
@@ -260,6 +261,10 @@ class Pool:
             self._paused = False
             for slots in self._slots:
                 slots.resume()
+            now = self._loop.time()
+            for relay in self._relays:
+                relay.goodput.restart(now, relay.accepted)
+            self._look_again.notify()
 
     def set_rate(self, rate: float | None) -> None:
         """Change the most messages a second, all sessions together; None for as fast as the relays take them.
@@ -519,16 +524,14 @@ class Pool:
                 self._distribute()
             # What sleeps until a quota is over is looked at then, and now and then for those who watch.
             asleep = self._consequences.seconds_asleep(now) if self._backlog else None
-            try:
-                async with asyncio.timeout(Goodput.INTERVAL if asleep is None else min(asleep, _LONGEST_SLEEP)):
-                    await self._over.wait()
-            except TimeoutError:
-                continue
+            seconds = Goodput.INTERVAL if asleep is None else min(asleep, _LONGEST_SLEEP)
+            await self._look_again.wait(None if self._paused else seconds)
 
     def _look_for_the_end(self) -> None:
         done = self._stopping or (self._closed and not self._backlog)
         if done and not self._out and not self._over.is_set():
             self._over.set()
+            self._look_again.notify()
             for slots in self._slots:
                 slots.finish()
 

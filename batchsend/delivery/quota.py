@@ -67,6 +67,10 @@ class RollingWindow:
             self._many.append(1)
         self.count += 1
 
+    def stretches(self) -> list[tuple[float, int]]:
+        """When, and how many at once, in the order of time."""
+        return list(zip(self._last, self._many, strict=True))
+
     def used(self, now: float) -> int:
         """How many messages there were in the window that ends now."""
         self._forget(now)
@@ -129,6 +133,16 @@ class Meter:
             window.note(when)
         if self._warm_up:
             self._warming.note(when)
+
+    @property
+    def first(self) -> float | None:
+        """When its first message was sent; None where none was."""
+        return self._first
+
+    def sent(self) -> list[tuple[float, int]]:
+        """What counts: when, and how many at once, in the order of time."""
+        windows = [*(window for _, window in self._quotas), self._warming]
+        return max(windows, key=lambda window: (window.seconds, len(window))).stretches()
 
     def take(self) -> None:
         """A message is on its way: until it is answered it counts as if it were accepted."""
@@ -218,6 +232,18 @@ class Meters:
     def __bool__(self) -> bool:
         """Whether anything is to be counted."""
         return self.campaign is not None or bool(self.relays)
+
+    def sent(self) -> list[tuple[float, int]]:
+        """What counts for the whole campaign or, where it has no quota, for all relays: when, and how many at once."""
+        if self.campaign is not None:
+            return self.campaign.sent()
+        return sorted(stretch for meter in self.relays.values() for stretch in meter.sent())
+
+    @property
+    def began(self) -> float | None:
+        """When the first message was sent through a relay that counts; None where none was."""
+        moments = [meter.first for meter in self.relays.values() if meter.first is not None]
+        return min(moments, default=None)
 
     def note(self, relay: str | None, when: float, now: float) -> None:
         """An earlier run has sent a message.

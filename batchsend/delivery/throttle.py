@@ -134,6 +134,11 @@ class Goodput:
     def __init__(self, now: float) -> None:
         self._samples: deque[tuple[float, int]] = deque([(now, 0)], maxlen=1 + int(self.WINDOW / self.INTERVAL))
 
+    def restart(self, now: float, total: int) -> None:
+        """Forget what was before: nothing was sent for a while, and not because the server was slow."""
+        self._samples.clear()
+        self._samples.append((now, total))
+
     def sample(self, now: float, total: int) -> None:
         """Note the total; to be called every ``INTERVAL`` seconds."""
         self._samples.append((now, total))

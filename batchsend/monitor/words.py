@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from batchsend import figures
@@ -48,10 +49,12 @@ def pressure(pool: PoolStatistics) -> str | None:
 
 
 def waiting(sample: Sample) -> str | None:
-    """Until when nothing is sent because a quota is used up, and how much is left; None where something is sent.
+    """Why nothing is sent, until when if that is known, and how much is left; None where something is sent.
 
     How much is left is told by the octets of the list that were read.
     """
+    if sample.held is not None:
+        return sample.held if sample.left is None else f"{sample.held}, about {sample.left:,} left"
     if sample.pool is None or (asleep := sample.pool.asleep) is None:
         return None
     end = time.localtime(asleep.until + 60)  # rounded up, as a minute to come back at has to be
@@ -90,6 +93,14 @@ def _quotas(quotas: Iterable[tuple[str, int, int]]) -> str:
     return ", ".join(f"{used:,} of {written}" for written, used, _ in quotas)
 
 
+def done(sample: Sample) -> str | None:
+    """When the campaign will be done, as well as that can be known; None where it cannot."""
+    if sample.done is None:
+        return None
+    moment, now = datetime.fromtimestamp(sample.done), datetime.fromtimestamp(time.time())  # noqa: DTZ006 - as clocks show it here
+    return f"done {figures.about(moment, now)}"
+
+
 def sessions(sample: Sample) -> str:
     """How many sessions there are, and what they are doing."""
     pool = sample.pool
@@ -111,9 +122,11 @@ def line(sample: Sample, speed: Speed) -> str:
     if sample.progress is not None:
         parts.insert(0, percentage(sample.progress))
     parts += [f"{speed.now:,.0f}/s", *_counted(sample)]
+    if (end := done(sample)) is not None:
+        parts.append(end)
     if (wait := waiting(sample)) is not None:
         return " · ".join([*parts, wait])
-    if (left := time_left(speed)) is not None:
+    if end is None and (left := time_left(speed)) is not None:
         parts.append(left)
     if sample.pool is not None and sample.pool.slowdown is not None and (why := pressure(sample.pool)) is not None:
         parts.append(why)

@@ -152,6 +152,8 @@ class _Analysis:
         )
 
     def _take_run(self, run: RunLine) -> None:
+        if run.changed is not None:
+            return
         if run.ended is not None:
             if not self._runs or self._runs[-1].first.id != run.id:
                 raise self._not_a_log()

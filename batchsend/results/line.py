@@ -1,4 +1,4 @@
-"""The lines of the results log, as octets: two run lines for each run, one outcome line for each attempt."""
+"""The lines of the results log, as octets: two for each run, one for each change of it, and one for each attempt."""
 
 from __future__ import annotations
 
@@ -11,17 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from batchsend.outcome import DeliveryResult
-    from batchsend.results.run import Run
+    from batchsend.results.run import Change, RecipientsFile, Run
 
 
 def run_line(run: Run) -> bytes:
     """``{"run": {…}}`` and a line feed; what most runs do not have is left out where there is none."""
-    file = run.recipients
-    recipients: dict[str, Any] = {"path": file.path, "size": file.size, "sha256": file.sha256}
-    if file.only:
-        recipients["only"] = file.only
-    if file.text_sha256 is not None:
-        recipients |= {"text_size": file.text_size, "text_sha256": file.text_sha256}
+    recipients = _described(run.recipients)
     line: dict[str, dict[str, Any]] = {
         "run": {
             "id": run.id,
@@ -41,6 +36,17 @@ def run_line(run: Run) -> bytes:
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
+def _described(file: RecipientsFile) -> dict[str, Any]:
+    described: dict[str, Any] = {"path": file.path, "size": file.size, "sha256": file.sha256}
+    if file.only:
+        described["only"] = file.only
+    if file.text_sha256 is not None:
+        described |= {"text_size": file.text_size, "text_sha256": file.text_sha256}
+    if file.of is not None:
+        described["of"] = _described(file.of)
+    return described
+
+
 def end_line(run: str, *, ended: float, stopped: str | None, learned: Mapping[str, float]) -> bytes:
     """The last line of a run that came to an end with nothing in flight: where it is missing, the run was killed.
 
@@ -51,6 +57,19 @@ def end_line(run: str, *, ended: float, stopped: str | None, learned: Mapping[st
         learned: What the server has shown it allows, by the name of the option that would set it.
     """
     line = {"run": {"id": run, "ended": timestamp(ended), "stopped": stopped, "learned": dict(learned)}}
+    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def change_line(run: str, *, changed: float, change: Mapping[str, Change], by: str) -> bytes:
+    """What somebody has changed while the run goes on.
+
+    Args:
+        run: The run's identity.
+        changed: When, in seconds since the epoch.
+        change: What, by the name of the option that would set it; or ``paused``.
+        by: By which way: ``control``, ``key`` or another one.
+    """
+    line = {"run": {"id": run, "changed": timestamp(changed), "change": dict(change), "by": by}}
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 

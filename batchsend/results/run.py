@@ -6,6 +6,9 @@ from collections.abc import Mapping  # noqa: TC003 - msgspec resolves the annota
 
 from msgspec import Struct
 
+Change = str | int | bool | None
+"""What something was changed to while a run went on: a rate (None for none), a number of sessions, paused or not."""
+
 
 class RecipientsFile(Struct, frozen=True, kw_only=True):
     """The recipients file as it was when the run began, so that a changed one is noticed.
@@ -17,6 +20,8 @@ class RecipientsFile(Struct, frozen=True, kw_only=True):
         only: Where it is a results log: the outcomes and codes of the records in it that are sent to.
         text_size: Where it is compressed: the octets of the text beneath, without a byte-order mark; or None.
         text_sha256: Of these octets, as ``sha256``; or None.
+        of: Where it is a results log, and the records are those of the list that it is the account of: that list; their
+            numbers are their places in it. None where they are the lines of the log.
     """
 
     path: str
@@ -25,6 +30,7 @@ class RecipientsFile(Struct, frozen=True, kw_only=True):
     only: tuple[str, ...] = ()
     text_size: int | None = None
     text_sha256: str | None = None
+    of: RecipientsFile | None = None
 
 
 class SuppressionFile(Struct, frozen=True, kw_only=True):
