@@ -13,7 +13,7 @@ UNPACKED := $(or $(BATCHSEND_SERVERS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bat
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n auto
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-all test-compiled test-sniffio check dist bench bench-setup docs format clean
+.PHONY: help demo test test-all test-compiled test-sniffio check compiled dist bench bench-setup docs format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,8 @@ test-compiled: $(COMPILED)/.built  ## every tier that this machine can run, or T
 	$(WITH_COMPILED) $(BIN)/python -c 'from batchsend.version import compiled; assert compiled()'
 	$(WITH_COMPILED) $(PYTEST) -o pythonpath= -m 'not interpreted' $(TESTS)
 
+compiled: $(COMPILED)/.built  ## the compiled hot path, in .venv/compiled, for the targets that use it
+
 test-sniffio: $(SNIFFIO)/.installed  ## what `make test` runs, or TESTS=…, with sniffio installed
 	PYTHONPATH=$(CURDIR)/$(SNIFFIO) $(PYTEST) --quick $(TESTS)
 
@@ -40,7 +42,7 @@ check: $(INSTALLED)  ## format, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-dist: $(INSTALLED)  ## dist/: the source archive, the wheel in plain Python, the compiled wheel; each tried in a clean place
+dist: $(COMPILED)/.built  ## dist/: the source archive, the wheel in plain Python, the compiled wheel; each tried in a clean place
 	$(BIN)/python -m tests.tools.dist
 
 bench: $(COMPILED)/.built  ## batchsend and its rivals in turns, about twenty minutes (as root, on Debian; a quiet machine)
@@ -64,9 +66,8 @@ $(INSTALLED): pyproject.toml
 	BATCHSEND_PURE=1 $(PIP_INSTALL) --editable '.[dev,bench]'
 	touch $@
 
-$(COMPILED)/.built: $(INSTALLED) $(shell find batchsend -name '*.py')
-	rm -rf $(COMPILED)
-	BATCHSEND_COMPILED=1 $(PIP_INSTALL) --no-deps --target $(COMPILED)/lib .
+$(COMPILED)/.built: $(INSTALLED) pyproject.toml $(shell find batchsend -name '*.py')
+	$(BIN)/python -m tests.tools.dist --compiled
 	touch $@
 
 # In a folder of its own: most programs have it, because httpx, openai or trio bring it, but nothing here needs it.
