@@ -9,11 +9,12 @@ WITH_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED)/lib:$(CURDIR)
 # Where `.ci/servers` puts what cannot be installed.
 UNPACKED := $(or $(BATCHSEND_SERVERS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/batchsend-tests)
 # Tests wait more than they compute, and share the machine's cores. They start the program some hundred times: where
-# nothing may be kept of a module that was read, each of them reads all of it again.
-PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n auto
+# nothing may be kept of a module that was read, each of them reads all of it again. Neighbours go to one process, for
+# they use the same things, such as a browser, until another process has nothing left to do.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n auto --dist worksteal
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-all test-compiled test-sniffio check compiled dist bench bench-setup docs format clean
+.PHONY: help demo test test-all test-compiled test-sniffio servers check compiled dist bench bench-setup docs format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -25,7 +26,7 @@ test: $(INSTALLED)  ## what needs no server and little time, in under two minute
 	$(PYTEST) --quick $(TESTS)
 
 # With sniffio, for httpx and others bring it; `make test` runs without.
-test-all: $(SNIFFIO)/.installed  ## every tier, as root on Debian after `bash .ci/servers`; what is missing is a failure
+test-all: $(SNIFFIO)/.installed  ## every tier, as root on Debian after `make servers`; what is missing is a failure
 	PYTHONPATH=$(CURDIR)/$(SNIFFIO) BATCHSEND_TEST_EVERYTHING=1 BATCHSEND_RIVALS="$(UNPACKED)/npm" $(PYTEST) $(TESTS)
 
 test-compiled: $(COMPILED)/.built  ## every tier that this machine can run, or TESTS=…, against the compiled hot path
@@ -36,6 +37,9 @@ compiled: $(COMPILED)/.built  ## the compiled hot path, in .venv/compiled, for t
 
 test-sniffio: $(SNIFFIO)/.installed  ## what `make test` runs, or TESTS=…, with sniffio installed
 	PYTHONPATH=$(CURDIR)/$(SNIFFIO) $(PYTEST) --quick $(TESTS)
+
+servers:  ## what `make test-all` needs beside Python, as root on Debian; does nothing where it is there
+	bash .ci/servers
 
 check: $(INSTALLED)  ## format, lint, types
 	$(BIN)/ruff format --check .

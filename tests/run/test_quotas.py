@@ -86,7 +86,7 @@ def come_back(loop: VirtualLoop, ended: Ended) -> None:
 
 
 @pytest.mark.parametrize("connections", [1, 5])
-@pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [1_000, pytest.param(4_000, marks=pytest.mark.slow)])
 def test_a_list_arrives_whole_over_days_of_resumes(
     count: int, connections: int, commands: Commands, loop: VirtualLoop
 ) -> None:
