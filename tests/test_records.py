@@ -550,16 +550,35 @@ def test_file_that_is_not_compressed_as_its_name_says_is_refused(
         rows_of(name, b"a,b\n1,2\n")
 
 
-@pytest.mark.parametrize("name", ["r.txt", "r", "r.gz", "r.json", "r.csv.bz2"])
-def test_unknown_suffix_is_refused_with_the_known_ones(tmp_path: Path, name: str) -> None:
-    path = tmp_path / name
-    path.write_bytes(gzip.compress(b"a,b\n1,2\n") if name.endswith("gz") else b"a,b\n1,2\n")
-    with pytest.raises(UsageError, match="is neither CSV nor JSONL by its name") as error:
-        open_records(path)
-    assert error.value.remedy == (
-        "expected a name that ends in .csv or .jsonl, or in one of these and .gz or .zst; or in .xlsx or .ods"
-    )
-    assert everything(open_records(path, format="csv")) == [good(1, 2, a="1", b="2")]
+@pytest.mark.parametrize("name", ["r.txt", "r", "r.gz", "r.json", "r.export"])
+def test_a_file_whose_name_says_nothing_is_known_by_its_content(tmp_path: Path, name: str) -> None:
+    def opened(content: bytes) -> RecordReader:
+        (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+        return open_records(tmp_path / name)
+
+    assert everything(opened(b"a;b\n1;2\n")) == [good(1, 2, a="1", b="2")]
+    assert everything(opened(b'{"a":"1"}\n')) == [good(1, 1, a="1")]
+    with pytest.raises(UsageError, match="is a JSON array") as array:
+        opened(b'[{"a":"1"}]')
+    assert "jq -c '.[]'" in (array.value.remedy or "")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("r.xls", b"<table><tr><td>email</td></tr></table>", "is HTML or XML, not a list"),
+        ("r.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", "is a workbook (.xls)"),
+        ("r.numbers", b"PK\x03\x04\0\0", "is a zip file"),
+        ("r.csv.bz2", b"BZh91AY", "is compressed by bzip2"),
+        ("r.txt", b"", "is empty"),
+    ],
+)
+def test_a_file_of_another_kind_is_called_what_it_is_whatever_its_name(
+    tmp_path: Path, name: str, content: bytes, what: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match=re.escape(what)):
+        open_records(tmp_path / name)
 
 
 def test_what_cannot_be_opened_is_refused(tmp_path: Path) -> None:

@@ -158,9 +158,10 @@ class FirstPass:
         )
 
     def _verp(self, batch_id: str) -> Verp:
-        """What signs return paths; where the campaign has such a one, its key is made before anything is sent."""
+        """What signs return paths and links; where the campaign has such, the key is made before anything is sent."""
         verp = Verp(batch_id, partial(make_key, self._campaign.results))
-        if "batch.verp" in (self._campaign.message.return_path or ""):
+        message = self._campaign.message
+        if message.unsubscribe is not None or "batch.verp" in (message.return_path or ""):
             verp.prepare()
         return verp
 
