@@ -9,16 +9,18 @@ import resource
 from collections import Counter
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
 
+from tests.report.browser import Browser, browsing
 from tests.servers.requirements import EVERYTHING_IS_HERE, ROOT_MAY_EVERYTHING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
 HERE = Path(__file__).parent
 
@@ -39,6 +41,13 @@ _COMPUTED = "computed"
 _LEFT_OUT = pytest.StashKey[dict[str, int]]()
 _KEY = "left out"
 _BEGAN = pytest.StashKey[float]()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A browser without a window; each test has pages of its own in it."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as profile, browsing(Path(profile)) as opened:
+        yield opened
 
 
 def pytest_asyncio_loop_factories(

@@ -14,12 +14,8 @@ from batchsend import Stage
 from tests.cli.commandline import outcomes, statuses
 from tests.run.limited import Commands, LimitedRelay, recipients
 from tests.tools.faulty import ACCEPT, Action, refuse
-from tests.tools.virtual import virtual_loop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from tests.cli.commandline import Ended
     from tests.tools.virtual import VirtualLoop
 
@@ -66,18 +62,6 @@ class RationedRelay(LimitedRelay):
         self.refused_at.append(now)
         code, _, text = says.partition(" ")
         return refuse(int(code), text)
-
-
-@pytest.fixture
-def loop() -> Iterator[VirtualLoop]:
-    yield from virtual_loop()
-
-
-@pytest.fixture
-def commands(
-    loop: VirtualLoop, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Commands:
-    return Commands(loop, tmp_path, capsys, monkeypatch)
 
 
 def come_back(loop: VirtualLoop, ended: Ended) -> None:

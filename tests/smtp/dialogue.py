@@ -307,4 +307,4 @@ class Player:
 
 def message_of(name: str) -> int:
     """The message of which a fate is told: ``2`` and ``2/a`` are of message 2."""
-    return int(name.split()[0].partition("/")[0])
+    return int(name.split(maxsplit=1)[0].partition("/")[0])
