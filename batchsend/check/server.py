@@ -81,8 +81,8 @@ class ServerCheck:
     async def _look(self, server: Server) -> Section:
         where = f"{server.host}:{server.port}"
         section = Section(f"server: {where}")
-        for caution in server_warnings([server]):
-            section.warning("server-port", caution, where="[server] port", remedy="set port = 587, or 465")
+        for warning in server_warnings([server]):
+            section.warning("server-port", warning, where="[server] port", remedy="set port = 587, or 465")
         if server.tls == "none" and not is_loopback(server.host):
             section.warning(
                 "server-clear",

@@ -171,8 +171,8 @@ class Batch:
         began = time.monotonic()
         log.info("run %s of %s begins: results in %s", self.id, self.campaign.path, self.campaign.results)
         first = await self._prepared()
-        for caution in server_warnings(self.campaign.servers):
-            self._notice(caution)
+        for warning in server_warnings(self.campaign.servers):
+            self._notice(warning)
         self._say_who(first)
         try:
             with first, self._ledger(await self._run_line(first)) as ledger:
