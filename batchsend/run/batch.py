@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 import shlex
 import time
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +15,10 @@ import anyio.lowlevel
 import anyio.to_thread
 from msgspec.structs import replace
 
-from batchsend.campaign import Campaign, check_objects, load, server_warnings
+from batchsend.campaign import Campaign, check_objects, load, most_in_doubt, places, server_warnings
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
+from batchsend.delivery.quota import Meters
 from batchsend.errors import RunError
 from batchsend.loop import in_abandoned_thread, run
 from batchsend.outcome import Outcome
@@ -24,11 +27,15 @@ from batchsend.results.claim import refuse_used
 from batchsend.results.groupsync import GroupSync
 from batchsend.results.ledger import Ledger
 from batchsend.results.run import RecipientsFile, Run, SuppressionFile
+from batchsend.results.usage import read_usage
 from batchsend.run import recovery
 from batchsend.run.accounting import Accounting, PoolStoppedError
 from batchsend.run.first_pass import FirstPass
+from batchsend.run.hours import Hours
+from batchsend.run.outlook import Outlook
 from batchsend.run.retry import RetryQueue
 from batchsend.run.second_pass import SecondPass
+from batchsend.run.steering import Steering
 from batchsend.run.summary import MOST_LEFT, Summary
 from batchsend.trace import log, logged
 from batchsend.version import __version__
@@ -37,6 +44,7 @@ if TYPE_CHECKING:
     import ssl
     from collections import Counter
     from collections.abc import Awaitable, Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from batchsend.delivery.statistics import PoolStatistics
     from batchsend.message import Submission
@@ -63,10 +71,14 @@ class Batch:
         overrides: What was said in place of the campaign file, for the run line; None: as the earlier run has it.
         claim: The results log of a new run, where it is locked already.
         trace: Where each session's dialogue is written; None for nowhere. It is the caller's to close.
+        beside: What is entered when the account is open and nothing is sent yet, and left when all is sent.
 
     Attributes:
         id: The run's identity: in the log's run line and in every Message-ID.
         summary: What it has come to so far.
+        steering: What can be changed while it goes on.
+        outlook: When it will be done.
+        meters: What counts towards the quotas.
 
     Making one reads no file and refuses nothing: `run` does.
     """
@@ -84,6 +96,7 @@ class Batch:
         overrides: Mapping[str, str | int] | None = None,
         claim: Claim | None = None,
         trace: Trace | None = None,
+        beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> None:
         self.campaign = campaign
         self.id = _new_id() if resumption is None else resumption.account.run.id
@@ -102,6 +115,13 @@ class Batch:
         self._trace = trace
         self._connectors: list[Connector] = []
         self._first: FirstPass | None = None
+        delivery = campaign.delivery
+        self.steering = Steering(delivery, self.stop)
+        self.outlook = Outlook(self)
+        self.meters = Meters(campaign.servers, tuple(delivery.quota))
+        self._beside = beside
+        schedule = delivery.schedule
+        self._hours = None if schedule is None else Hours(schedule, delivery.max_wait, self.steering, self._notice)
         self._pool: Pool | None = None
         self._dispatch: Accounting | None = None
 
@@ -133,6 +153,17 @@ class Batch:
             return read
         done = self.summary.records - self.summary.waiting
         return max(read or 0.0, min(1.0, done / self._limit))
+
+    @property
+    def left(self) -> int | None:
+        """About how many records are left, by the octets of the list that were read; None where that is not known."""
+        if self._first is None:
+            return None
+        read, given = self._first.reader.progress, self._first.reader.given
+        if not read or not given or self._dispatch is None:
+            return None
+        left = round(given / read) - given + self._dispatch.under_way + self.summary.waiting
+        return left if self._limit is None else min(left, self._limit - self.summary.records + self.summary.waiting)
 
     @property
     def statistics(self) -> PoolStatistics | None:
@@ -180,6 +211,7 @@ class Batch:
                 self._dispatch = dispatch = Accounting(
                     ledger, self.summary, self._retries(first), self._resumption, disk, notice=self._notice
                 )
+                await self._count_what_was_sent()
                 await self._write_what_was_in_flight(first, ledger)
                 self._pool = pool = Pool(
                     self._connectors,
@@ -187,6 +219,7 @@ class Batch:
                     dispatch,
                     notice=self._notice,
                     learned={} if self._resumption is None else self._resumption.account.learned,
+                    meters=self.meters,
                 )
                 dispatch.on_failure = pool.stop
                 if disk is not None:
@@ -194,7 +227,7 @@ class Batch:
                 if self.summary.stopped is not None:
                     pool.stop()
                 try:
-                    await self._send(first, pool, dispatch, ledger, disk)
+                    await self._steered(first, pool, dispatch, ledger, disk)
                 except RunError as error:
                     self.summary.stopped = error.message
                     raise
@@ -247,7 +280,12 @@ class Batch:
             Connector(server, delivery.timeouts, self._context, require_tls=delivery.require_tls, trace=self._trace)
             for server in campaign.servers
         ]
-        return FirstPass(campaign, self.id, self._resumption, self._only, self._limit), connectors
+        return self._open(), connectors
+
+    def _open(self) -> FirstPass:
+        return FirstPass(
+            self.campaign, self.id, self._resumption, only=self._only, limit=self._limit, notice=self._notice
+        )
 
     async def _prepared(self) -> FirstPass:
         """What was read before, or is read now."""
@@ -275,12 +313,11 @@ class Batch:
 
     def _ledger(self, line: Run) -> Ledger:
         delivery = self.campaign.delivery
-        # After a kill at most (max_connections + 1) times min(depth, max_messages) messages are in doubt: no more
-        # sessions than that are open or being opened (`Slots`, rule 4), and none has more transactions unanswered. Each
-        # transaction may have two places for a moment: its own, and that of the one before it, whose outcome is not
-        # written yet. Twice that again, so that the journal need not grow while messages go out.
-        relays = len(self.campaign.servers)
-        capacity = 4 * relays * (delivery.max_connections + 1) * min(delivery.depth, delivery.max_messages)
+        # After a kill at most (max_connections + 1) times min(depth, max_messages) messages of each relay are in doubt:
+        # no more sessions than that are open or being opened (`Slots`, rule 4), and none has more transactions
+        # unanswered. Each transaction may have two places for a moment: its own, and that of the one before it, whose
+        # outcome is not written yet. Twice that again, so that the journal need not grow while messages go out.
+        capacity = 4 * sum(most_in_doubt(server, delivery) for server in self.campaign.servers)
         return Ledger(
             self.campaign.results,
             line,
@@ -297,11 +334,21 @@ class Batch:
             return RetryQueue(max_attempts=1, pause=delivery.retry_after)
         return RetryQueue(max_attempts=delivery.max_attempts, pause=delivery.retry_after)
 
+    async def _steered(
+        self, first: FirstPass, pool: Pool, dispatch: Accounting, ledger: Ledger, disk: GroupSync | None
+    ) -> None:
+        """Send within the hours, with somebody at the wheel."""
+        self.steering.attach(pool, ledger)
+        if self._hours is not None:
+            self._hours.look(time.time())
+        async with self._beside():
+            await self._send(first, pool, dispatch, ledger, disk)
+
     async def _send(
         self, first: FirstPass, pool: Pool, dispatch: Accounting, ledger: Ledger, disk: GroupSync | None
     ) -> None:
         """Run producer and pool side by side until the pool is done, and what syncs the account and looks after it."""
-        again = SecondPass(self.campaign, first.composer, first.suppression, self._watch, self._notice)
+        again = SecondPass(first.records, first.composer, first.suppression, self._watch, self._notice)
         failure: RunError | None = None
 
         async def produce() -> None:
@@ -316,6 +363,8 @@ class Batch:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(produce)
             tasks.start_soon(_look_after, ledger, pool)
+            if self._hours is not None:
+                tasks.start_soon(self._hours.run, pool)
             if disk is not None:
                 tasks.start_soon(disk.run)
             try:
@@ -340,6 +389,17 @@ class Batch:
         while again.cut_short is None and (chosen := await dispatch.wait()) is not None:
             await again.run(chosen, pool, dispatch)
 
+    async def _count_what_was_sent(self) -> None:
+        """What earlier runs have sent, according to the log, counts towards the quotas.
+
+        Raises:
+            RunError: The log cannot be read.
+        """
+        past = self._resumption
+        if self.meters and past is not None:
+            note = partial(self.meters.note, now=time.time())
+            await anyio.to_thread.run_sync(read_usage, past.path, past.account.size, note)
+
     async def _write_what_was_in_flight(self, first: FirstPass, ledger: Ledger) -> None:
         """Give what was in flight when the earlier run was killed its lines in the log, before anything is sent.
 
@@ -349,9 +409,11 @@ class Batch:
         past = self._resumption
         if past is None or not past.in_flight:
             return
-        results = await anyio.to_thread.run_sync(recovery.outcomes, past.in_flight, self.campaign, first.composer)
+        results = await anyio.to_thread.run_sync(recovery.outcomes, past.in_flight, first.records, first.composer)
         for result in results:
             ledger.append(result)
+            if result.status in (Outcome.ACCEPTED, Outcome.IN_DOUBT):
+                self.meters.note(None, result.time, result.time)  # the journal does not say through which relay
         ledger.flush()
         if (told := recovery.describe_in_doubt(results)) is not None:
             self._notice(told)
@@ -367,11 +429,15 @@ class Batch:
             described = replace(first.recipients, only=self._only)
         else:
             described = replace(await anyio.to_thread.run_sync(describe, recipients), only=self._only)
-        if recipients != "-" and described.sha256 is not None:
+        original = None if first.selection is None else first.selection.original
+        if original is not None:
+            described = replace(described, of=original.described)
+            self._watch = FileWatch(original.path, original.described, encoding=self.campaign.encoding)
+        elif recipients != "-" and described.sha256 is not None:
             self._watch = FileWatch(recipients, described, encoding=self.campaign.encoding)
         overrides = self._overrides
         if overrides is None:
-            overrides = {} if past is None else past.account.run.overrides
+            overrides = {} if past is None else past.account.held
         return Run(
             id=self.id,
             started=self._started,
@@ -383,6 +449,7 @@ class Batch:
                 SuppressionFile(path=str(path.resolve()), entries=count) for path, count in first.suppression.files
             ),
             overrides=overrides,
+            servers=tuple(place.name for place in names) if len(names := places(self.campaign.servers)) > 1 else (),
         )
 
 

@@ -8,19 +8,23 @@ from typing import TYPE_CHECKING, Self
 
 import anyio.to_thread
 
+from batchsend.errors import UsageError
 from batchsend.message import Composer, Suppression
 from batchsend.message.condition import Condition
-from batchsend.message.verp import Verp, make_key
+from batchsend.message.verp import Verp, kept_key, make_key
+from batchsend.outcome import Outcome
 from batchsend.recipients import open_recipients
 from batchsend.recipients.addressees import Addressees
 from batchsend.recipients.admission import Admission, missing_fields, remember, require_address, taken_column
 from batchsend.recipients.exclusion import Exclusion
 from batchsend.recipients.fingerprint import require_continued
+from batchsend.recipients.original import RECIPIENT
 from batchsend.recipients.selection import select
 from batchsend.run.producer import Producer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
     from types import TracebackType
 
     from batchsend.campaign import Campaign
@@ -30,6 +34,9 @@ if TYPE_CHECKING:
     from batchsend.recipients.selection import Selection
     from batchsend.results.resumption import Resumption
     from batchsend.results.run import RecipientsFile
+
+_SIGNED = (Outcome.ACCEPTED, Outcome.REJECTED, Outcome.DEFERRED, Outcome.IN_DOUBT)
+"""Outcomes of records that were composed, and signed where the campaign signs."""
 
 
 class FirstPass:
@@ -44,11 +51,14 @@ class FirstPass:
         resumption: The run to go on with, or None.
         only: Where the recipients file is a results log: the outcomes and codes of the records to send to.
         limit: Offer at most this many records; None for all.
+        notice: Called with what the user should know, one line each, in the thread that makes it.
 
     Attributes:
         reader: The recipients file, open.
         composer: What makes a message of a record.
         suppression: Who asked not to be written to.
+        records: Opens the recipients again.
+        selection: Which records of a results log are meant; None where the recipients file is none.
         recipients: The recipients file as the run to go on with has it; None for a new run.
 
     Raises:
@@ -56,17 +66,26 @@ class FirstPass:
     """
 
     def __init__(
-        self, campaign: Campaign, batch_id: str, resumption: Resumption | None, only: tuple[str, ...], limit: int | None
+        self,
+        campaign: Campaign,
+        batch_id: str,
+        resumption: Resumption | None,
+        *,
+        only: tuple[str, ...],
+        limit: int | None,
+        notice: Callable[[str], None],
     ) -> None:
+        self._notice = notice
         self._campaign = campaign
         self._resumption = resumption
         self.recipients = self._continued()
-        selection = select(campaign.recipients, only)
+        self.selection = self._select(only)
+        self.records = partial(open_recipients if self.selection is None else self.selection.open, campaign)
         self.composer = Composer(
             campaign.message,
             directory=campaign.directory,
             batch_id=batch_id,
-            recipient_field=campaign.recipient_field,
+            recipient_field=self._recipient_field,
             verp=self._verp(batch_id),
         )
         self.suppression = Suppression.read(campaign.delivery.suppress, recipient_field=campaign.recipient_field)
@@ -84,7 +103,7 @@ class FirstPass:
             exclusion=self._exclusion,
             addressees=self._addressees,
             where=self._where,
-            next_attempt=self._next_attempt(selection),
+            next_attempt=self._next_attempt(),
             limit=limit,
         )
 
@@ -100,7 +119,7 @@ class FirstPass:
         """What the user should know of who is written to and who is not; one line each."""
         for _, count, note in self.suppression.notes():
             yield note if count else f"warning: {note}"
-        if (column := taken_column(self.reader, self._campaign.recipient_field)) is not None:
+        if (column := taken_column(self.reader, self._recipient_field)) is not None:
             yield f"addresses are taken from the column {column!r}"
         if self._exclusion is not None:
             yield from self._exclusion.notices
@@ -142,7 +161,7 @@ class FirstPass:
         def is_written_to(record: int) -> bool:
             return past.was_offered(record) and not admission.attempt(record)
 
-        with open_recipients(self._campaign) as reader:
+        with self.records() as reader:
             work = partial(
                 remember, reader, addressees, named=self.composer.named_recipient, is_written_to=is_written_to
             )
@@ -157,13 +176,46 @@ class FirstPass:
             past.account.run.recipients, campaign.recipients, past.path, encoding=campaign.encoding
         )
 
+    def _select(self, only: tuple[str, ...]) -> Selection | None:
+        """Which records of a results log are meant; None where the recipients file is none.
+
+        Raises:
+            UsageError: As `select`; or the list that the log is the account of has changed since an earlier run.
+        """
+        campaign = self._campaign
+        selection = select(campaign.recipients, only)
+        if selection is not None:
+            before = None if self._resumption is None else self._resumption.account.run.recipients
+            selection.join(campaign, before, campaign.results, self._notice)
+        return selection
+
+    @property
+    def _recipient_field(self) -> str | None:
+        """The field of the address: where a log tells whom was written to, it is the log's, unless one is named."""
+        is_joined = self.selection is not None and self.selection.original is not None
+        return self._campaign.recipient_field or (RECIPIENT if is_joined else None)
+
     def _verp(self, batch_id: str) -> Verp:
-        """What signs return paths and links; where the campaign has such, the key is made before anything is sent."""
-        verp = Verp(batch_id, partial(make_key, self._campaign.results))
-        message = self._campaign.message
-        if message.unsubscribe is not None or "batch.verp" in (message.return_path or ""):
+        """What signs return paths and links; where the campaign has such, the key is there before anything is sent."""
+        message, log_file = self._campaign.message, self._campaign.results
+        signs = message.unsubscribe is not None or "batch.verp" in (message.return_path or "")
+        past = self._resumption
+        if past is None or not any(past.counts[outcome] for outcome in _SIGNED):
+            key = partial(make_key, log_file)
+        else:
+            key = partial(kept_key if signs else self._key_of_text, log_file)
+        verp = Verp(batch_id, key)
+        if signs:
             verp.prepare()
         return verp
+
+    def _key_of_text(self, log_file: Path) -> bytes:
+        """The key of a run that is gone on with, and of which only the text of messages may have such tokens."""
+        try:
+            return kept_key(log_file)
+        except UsageError as error:
+            self._notice(f"{error.message}; what is sent from now on is signed with a new one")
+            return make_key(log_file)
 
     def _open(self) -> RecordReader:
         """The recipients file, of which it is certain that not all of its records are invalid for one reason.
@@ -171,10 +223,10 @@ class FirstPass:
         Raises:
             UsageError: Nothing in it can be an address, or a template uses a field that none of them has.
         """
-        reader = open_recipients(self._campaign)
+        reader = self.records()
         uses = [self.composer.field_use, *([] if self._where is None else [self._where.use])]
         try:
-            require_address(reader, self._campaign.recipient_field)
+            require_address(reader, self._recipient_field)
             for use in uses:
                 for error in missing_fields(reader, use.needed, use.always):
                     raise error
@@ -183,9 +235,9 @@ class FirstPass:
             raise
         return reader
 
-    def _next_attempt(self, selection: Selection | None) -> Callable[[int], int] | None:
+    def _next_attempt(self) -> Callable[[int], int] | None:
         """What says which attempt of a record is next, and 0 if there is none; None where all are offered."""
-        past = self._resumption
+        past, selection = self._resumption, self.selection
         if past is None:
             return None if selection is None else selection.first_attempt
         if selection is None:
