@@ -1,4 +1,8 @@
-"""What became of a record: the vocabulary that delivery writes and the results log keeps."""
+"""What became of a record: the vocabulary that delivery writes and the results log keeps.
+
+Python 3.11 takes 0.1 µs to look a member up in its enumeration, and a message needs some thirty of them: where every
+message passes through, a module looks its members up once, when it is imported.
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,6 @@ from batchsend.cli.signals import Signals
 from batchsend.cli.steer import obey
 from batchsend.delivery.consequences import RESUME
 from batchsend.errors import BatchsendError, RunError
-from batchsend.loop import in_abandoned_thread
 from batchsend.outcome import Outcome
 from batchsend.run.batch import Batch
 
@@ -91,7 +90,7 @@ class Sending:
         async with AsyncExitStack() as stack:
             campaign, context = self._campaign, None
             if self._options.dry_run:
-                rehearsed = await self._made(campaign, None)
+                rehearsed = await self._prepared(campaign, None)
                 summary = await rehearsed.rehearse()
                 self._show(rehearsed, ["dry run: nothing was sent"])
                 return 0 if summary.complete else 1
@@ -132,10 +131,9 @@ class Sending:
             raise failure or AssertionError("neither a signal nor an error has kept the run from beginning")
         return self._signals.received
 
-    async def _made(self, campaign: Campaign, context: ssl.SSLContext | None, server: str | None = None) -> Batch:
-        """Make the batch, in a thread: opening its recipients waits where they come by a pipe that is silent yet."""
-        make = partial(
-            Batch,
+    async def _prepared(self, campaign: Campaign, context: ssl.SSLContext | None, server: str | None = None) -> Batch:
+        """Make a batch that has read what it needs; where that comes by a pipe, it waits until something does."""
+        batch = Batch(
             campaign,
             context=context,
             limit=self._options.limit,
@@ -148,7 +146,8 @@ class Sending:
             trace=self._trace,
             beside=self._beside,
         )
-        return await in_abandoned_thread(make)
+        await batch.prepare()
+        return batch
 
     def _with_way_on(self, failure: RunError, batch: Batch) -> RunError:
         if self._again is None:
@@ -176,7 +175,7 @@ class Sending:
 
             tasks.start_soon(self._signals.handle, stop, tasks.cancel_scope)
             try:
-                self._batch = batch = await self._made(campaign, context, server)
+                self._batch = batch = await self._prepared(campaign, context, server)
                 self._take_over(batch)
                 async with self._metrics(batch):
                     if self._options.progress and not self._console.is_quiet:
