@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -28,14 +29,17 @@ from batchsend.delivery.consequences import Consequences
 from batchsend.delivery.leave import Leave
 from batchsend.delivery.quota import Meters
 from batchsend.delivery.relay import Relay
+from batchsend.delivery.sharing import Together
 from batchsend.delivery.signal import Signal
 from batchsend.delivery.slots import Slots
 from batchsend.delivery.statistics import PoolStatistics, Slowdown
 from batchsend.delivery.throttle import Goodput
+from batchsend.message.submission import bundle
 from batchsend.outcome import DeliveryResult, Outcome
+from batchsend.trace import guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from batchsend.campaign import Delivery
     from batchsend.delivery.account import Account
@@ -44,7 +48,7 @@ if TYPE_CHECKING:
     from batchsend.delivery.replies import Judgement
     from batchsend.delivery.session import Session
     from batchsend.errors import RunError
-    from batchsend.message.submission import Submission
+    from batchsend.message.submission import Bundle, Submission
 
 _LONGEST_SLEEP: Final = 600.0
 
@@ -90,7 +94,7 @@ class Pool:
         if not connectors:
             raise ValueError("a pool needs a relay to send to")
         self._account = account
-        self._notice = notice
+        self._notice = notice = guarded(notice)
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
         self._sessions = 0
@@ -127,6 +131,7 @@ class Pool:
         self._losses: dict[int, int] = {}
         # How often a record went back, and how many messages its relay had accepted by then.
         self._went_back: dict[int, tuple[int, int]] = {}
+        self._together: Together | None = None
 
     def _slots_of(self, connector: Connector, relay: Relay, options: Delivery) -> Slots:
         return Slots(
@@ -314,6 +319,38 @@ class Pool:
             self._loop.call_soon(self._distribute)
 
     # --- what sessions say of their offers ----------------------------------------------------------------------------
+    def share(self, bundle_: Bundle, most: int, session: Session) -> tuple[Submission, ...]:
+        """Of a bundle that was just supplied, those that go in one transaction; the rest waits as before."""
+        if self._counted:
+            most = 1 + self._leave.take_more(session.relay, min(most, len(bundle_.members)) - 1, self._loop.time())
+        members, rest = bundle_.members[:most], bundle_.members[most:]
+        self._out += len(members) - 1
+        session.relay.throttle.charge(len(members) - 1)
+        if rest:
+            self._backlog.put_back(bundle(rest))
+            self._loop.call_soon(self._distribute)
+        return members
+
+    @contextmanager
+    def together(self, too_many: Sequence[Offer]) -> Iterator[None]:
+        """What is said meanwhile is about the recipients of one transaction.
+
+        What goes back goes back together, and the same reply to several of them counts once beyond their records.
+
+        Args:
+            too_many: Those for whom there was no room in the transaction: they go back, whatever was said to them.
+        """
+        self._together = together = Together(too_many)
+        self._out += 1  # it is not over before what goes back is in the backlog
+        try:
+            yield
+        finally:
+            self._together = None
+            self._out -= 1
+            if together.back:
+                self._backlog.put_back(bundle(together.back))
+            if not self._out:
+                self._look_for_the_end()
 
     def commit(self, offer: Offer, session: Session) -> bool:
         """Say that an offer is about to be committed; False holds its session back."""
@@ -361,7 +398,7 @@ class Pool:
                 not (session.full or session.left)
             )
             if losses < MAX_LOSSES:
-                self._backlog.put_back(submission)
+                self._queue_again(submission)
             else:
                 del self._losses[submission.record]
                 reason = f"{losses} sessions ended before it was sent, the last one because {session.why_ended}"
@@ -391,13 +428,17 @@ class Pool:
             # It has an outcome of a later offer, with the same attempt: that one counts, but not another attempt.
             self._account.supersede(None, result)
 
-    # --- the run's own ----------------------------------------------------------------------------------------------
-
     def _refused(self, offer: Offer, result: DeliveryResult, judgement: Judgement, session: Session) -> bool:
-        """Act on a refusal; true where the record goes back."""
-        relay = session.relay
-        self._consequences.refused(session, result, judgement, now=self._loop.time(), sessions=self._count(relay))
-        return judgement.outcome is None and self._go_back(offer, result, relay)
+        """Act on what a refusal means; True where its record goes back."""
+        together = self._together
+        too_many = together is not None and offer in together.too_many
+        if not too_many and (together is None or together.is_new(result)):
+            self._consequences.refused(
+                session, result, judgement, now=self._loop.time(), sessions=self._count(session.relay)
+            )
+        return (too_many or judgement.outcome is None) and self._go_back(offer, result, session.relay)
+
+    # --- the run's own ----------------------------------------------------------------------------------------------
 
     def _go_back(self, offer: Offer, result: DeliveryResult, relay: Relay) -> bool:
         """Keep a record that was refused for the relay's reasons; False if that was often enough."""
@@ -413,10 +454,18 @@ class Pool:
         if self._counted:
             self._leave.answered(relay, self._loop.time(), back=True)
         if not self._stopping:
-            self._backlog.extend([submission])  # last: if it is about the record, the others get through first
+            self._queue_again(submission, last=True)  # if it is about the record, the others get through first
         if not self._out:
             self._look_for_the_end()
         return True
+
+    def _queue_again(self, submission: Submission, *, last: bool = False) -> None:
+        if self._together is not None:
+            self._together.back.append(submission)
+        elif last:
+            self._backlog.extend([submission])
+        else:
+            self._backlog.put_back(submission)
 
     def _with_doubt(self, result: DeliveryResult, doubt: DeliveryResult) -> DeliveryResult:
         if result.status is not _ACCEPTED:
