@@ -14,16 +14,18 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
+from batchsend.campaign import places
+from batchsend.delivery.relay import Relay
 from batchsend.delivery.statistics import RelayState, RelayStatistics
 from batchsend.delivery.throttle import Throttle
 from batchsend.delivery.turns import LEAD, Sharing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from batchsend.campaign import Delivery
-    from batchsend.delivery.quota import Meter
-    from batchsend.delivery.relay import Relay
+    from batchsend.delivery.connector import Connector
+    from batchsend.delivery.quota import Meter, Meters
 
 _CLOSE_AFTER: Final = 30.0
 """Seconds of sleep for a quota of ours beyond which sessions are closed: servers end those that are idle for long."""
@@ -238,3 +240,31 @@ class Leave:
 
     def __repr__(self) -> str:
         return f"<Leave {self._sharing!r}, {self.meter!r}>"
+
+
+def make_relays(
+    connectors: Sequence[Connector],
+    options: Sequence[Delivery],
+    learned: Mapping[str, float],
+    meters: Meters,
+    now: float,
+) -> list[Relay]:
+    """What is known of each relay when a run begins."""
+    relays = []
+    for connector, its_options, place in zip(
+        connectors, options, places([one.server for one in connectors]), strict=True
+    ):
+        server = connector.server
+        relay = Relay(
+            place.name,
+            its_options,
+            now,
+            priority=place.priority,
+            weight=place.weight,
+            meter=meters.relays.get(place.name),
+            own_rate=None if server.rate is None else server.rate.per_second,
+        )
+        if quota := learned.get("quota" if len(connectors) == 1 else f"{place.name}.quota"):
+            relay.expect_quota(int(quota))
+        relays.append(relay)
+    return relays

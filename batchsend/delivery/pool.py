@@ -17,18 +17,17 @@ time when the first one's session breaks and takes everything back that it was t
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from batchsend.campaign import options_for, places
+from batchsend.campaign import options_for
 from batchsend.delivery.backlog import Backlog
 from batchsend.delivery.consequences import Consequences
-from batchsend.delivery.leave import Leave
+from batchsend.delivery.leave import Leave, make_relays
+from batchsend.delivery.offer import never_offered
 from batchsend.delivery.quota import Meters
-from batchsend.delivery.relay import Relay
 from batchsend.delivery.sharing import Together
 from batchsend.delivery.signal import Signal
 from batchsend.delivery.slots import Slots
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from batchsend.delivery.account import Account
     from batchsend.delivery.connector import Connector
     from batchsend.delivery.offer import Offer
+    from batchsend.delivery.relay import Relay
     from batchsend.delivery.replies import Judgement
     from batchsend.delivery.session import Session
     from batchsend.errors import RunError
@@ -101,7 +101,7 @@ class Pool:
         self._several = len(connectors) > 1
         each = [options_for(one.server, options, alone=not self._several) for one in connectors]
         meters = meters or Meters([one.server for one in connectors], tuple(options.quota))
-        self._relays = _relays(connectors, each, learned, meters, now)
+        self._relays = make_relays(connectors, each, learned, meters, now)
         self._backlog = Backlog(low=max(64, 2 * sum(its.max_connections * its.depth for its in each)))
         self._slots = [self._slots_of(*one) for one in zip(connectors, self._relays, each, strict=True)]
         self._leave = Leave(
@@ -402,7 +402,7 @@ class Pool:
             else:
                 del self._losses[submission.record]
                 reason = f"{losses} sessions ended before it was sent, the last one because {session.why_ended}"
-                result = _never_offered(submission, reason, session.number)
+                result = never_offered(submission, reason, session.number)
                 if self._several:
                     result.server = session.relay.name
                 self._account.settle(submission, result)
@@ -593,44 +593,3 @@ class Pool:
     def __repr__(self) -> str:
         stopping = ", stopping" if self._stopping else ""
         return f"<Pool {self._out} out, {len(self._parked)} parked, {self._backlog!r}, {self._slots!r}{stopping}>"
-
-
-def _relays(
-    connectors: Sequence[Connector],
-    options: Sequence[Delivery],
-    learned: Mapping[str, float],
-    meters: Meters,
-    now: float,
-) -> list[Relay]:
-    """What is known of each relay when a run begins."""
-    relays = []
-    for connector, its_options, place in zip(
-        connectors, options, places([one.server for one in connectors]), strict=True
-    ):
-        server = connector.server
-        relay = Relay(
-            place.name,
-            its_options,
-            now,
-            priority=place.priority,
-            weight=place.weight,
-            meter=meters.relays.get(place.name),
-            own_rate=None if server.rate is None else server.rate.per_second,
-        )
-        if quota := learned.get("quota" if len(connectors) == 1 else f"{place.name}.quota"):
-            relay.expect_quota(int(quota))
-        relays.append(relay)
-    return relays
-
-
-def _never_offered(submission: Submission, reason: str, session: int) -> DeliveryResult:
-    return DeliveryResult(
-        record=submission.record,
-        recipient=submission.envelope.forward_path,
-        status=Outcome.DEFERRED,
-        reason=reason,
-        attempt=submission.attempt,
-        session=session,
-        message_id=submission.message_id,
-        time=time.time(),
-    )
