@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from contextlib import contextmanager
-from itertools import takewhile
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -320,12 +319,10 @@ class Pool:
         """Of a bundle that was just supplied, those that go in one transaction; the rest waits as before."""
         count = min(most, len(bundle_.members))
         if self._counted:
-            now, relay = self._loop.time(), session.relay
-            count = 1 + sum(1 for _ in takewhile(lambda _: not self._leave.take(relay, now), range(count - 1)))
-        else:
-            session.relay.throttle.charge(count - 1)
+            count = 1 + self._leave.take_more(session.relay, count - 1, self._loop.time())
         members, rest = bundle_.members[:count], bundle_.members[count:]
         self._out += count - 1
+        session.relay.throttle.charge(count - 1)
         if rest:
             self._backlog.put_back(bundle(rest))
             self._loop.call_soon(self._distribute)
