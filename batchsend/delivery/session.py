@@ -41,6 +41,9 @@ _DEFERRED: Final = Outcome.DEFERRED
 # Octets a second: about a window in the three minutes that RFC 5321 §4.5.3.2.5 gives each block of the content.
 _SLOWEST: Final = 64
 
+# Seconds that a timer may be late on a machine that is busy as usual.
+_LATE: Final = 0.02
+
 
 class WorkSource(Protocol):
     """Where a session gets its work, and where it says what became of each offer: the pool."""
@@ -174,6 +177,8 @@ class Session(asyncio.Protocol):
         self.opened_at = self.began
         self._written = self._left_before = 0  # octets handed to the transport; of these, left at the last look
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0  # when it is to look at the time
+        self._excused = False  # it was late, and has looked a second time
 
     @property
     def begun(self) -> int:
@@ -500,6 +505,7 @@ class Session(asyncio.Protocol):
     def _watch(self, seconds: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self._due = self._loop.time() + seconds
         self._timer = self._loop.call_later(seconds, self._look)
 
     def _look(self) -> None:
@@ -518,6 +524,14 @@ class Session(asyncio.Protocol):
         else:
             limit = self._limits.get(stage, self._timeouts.mail) if stage is not None else self._timeouts.mail
         remaining = self._last_progress + limit - now
+        late = now - self._due
+        if remaining <= 0 and late > _LATE and not self._excused:
+            # While this process did not get to run, nothing was read either: that was not the server's silence. So it
+            # is given as long again, and once only: a machine that is always late must not wait for ever.
+            self._excused = True
+            self._watch(min(late, limit))
+            return
+        self._excused = False
         if remaining <= 0:
             self.group_lost = stage is Stage.RCPT and self.extensions.pipelining
         if remaining <= 0 and client.ask_for_the_end():
