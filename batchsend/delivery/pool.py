@@ -19,21 +19,24 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from batchsend.delivery.backlog import Backlog
 from batchsend.delivery.consequences import Consequences
 from batchsend.delivery.relay import Relay
+from batchsend.delivery.sharing import Together
 from batchsend.delivery.signal import Signal
 from batchsend.delivery.slots import Slots
 from batchsend.delivery.statistics import PoolStatistics, Slowdown
 from batchsend.delivery.throttle import Goodput
+from batchsend.message.submission import bundle
 from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.trace import guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from batchsend.campaign import Delivery
     from batchsend.delivery.account import Account
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
     from batchsend.delivery.replies import Judgement
     from batchsend.delivery.session import Session
     from batchsend.errors import RunError
-    from batchsend.message.submission import Submission
+    from batchsend.message.submission import Bundle, Submission
 
 MAX_LOSSES: Final = 5
 """Sessions that one record may be lost with before it is deferred: it may be what ends them."""
@@ -121,6 +124,7 @@ class Pool:
         self._error: RunError | None = None
         self._losses: dict[int, int] = {}
         self._went_back: dict[int, int] = {}
+        self._together: Together | None = None
 
     @property
     def learned(self) -> dict[str, float]:
@@ -275,6 +279,37 @@ class Pool:
             return float("inf")
         return relay.wait_to_send(self._loop.time())
 
+    def share(self, bundle_: Bundle, most: int, session: Session) -> tuple[Submission, ...]:
+        """Of a bundle that was just supplied, those that go in one transaction; the rest waits as before."""
+        members, rest = bundle_.members[:most], bundle_.members[most:]
+        self._out += len(members) - 1
+        session.relay.throttle.charge(len(members) - 1)
+        if rest:
+            self._backlog.put_back(bundle(rest))
+            self._loop.call_soon(self._distribute)
+        return members
+
+    @contextmanager
+    def together(self, too_many: Sequence[Offer]) -> Iterator[None]:
+        """What is said meanwhile is about the recipients of one transaction.
+
+        What goes back goes back together, and the same reply to several of them counts once beyond their records.
+
+        Args:
+            too_many: Those for whom there was no room in the transaction: they go back, whatever was said to them.
+        """
+        self._together = together = Together(too_many)
+        self._out += 1  # it is not over before what goes back is in the backlog
+        try:
+            yield
+        finally:
+            self._together = None
+            self._out -= 1
+            if together.back:
+                self._backlog.put_back(bundle(together.back))
+            if not self._out:
+                self._look_for_the_end()
+
     def commit(self, offer: Offer, session: Session) -> bool:
         """Say that an offer is about to be committed; False holds its session back."""
         return self._account.commit(offer.submission, session.release)
@@ -289,12 +324,8 @@ class Pool:
             session.relay.took()
             if self._consequences.refusals:
                 self._consequences.accepted()
-        elif judgement is not None:
-            self._consequences.refused(
-                session, result, judgement, now=self._loop.time(), sessions=self._count(session.relay)
-            )
-            if judgement.outcome is None and self._go_back(offer, result):
-                return
+        elif judgement is not None and self._refused(offer, result, judgement, session):
+            return
         # The record has its outcome: what was kept of it is forgotten, and it goes back to the account.
         record = offer.submission.record
         if offer.doubt is not None:
@@ -319,7 +350,7 @@ class Pool:
                 not (session.full or session.left)
             )
             if losses < MAX_LOSSES:
-                self._backlog.put_back(submission)
+                self._queue_again(submission)
             else:
                 del self._losses[submission.record]
                 reason = f"{losses} sessions ended before it was sent, the last one because {session.why_ended}"
@@ -345,6 +376,16 @@ class Pool:
             # It has an outcome of a later offer, with the same attempt: that one counts, but not another attempt.
             self._account.supersede(None, result)
 
+    def _refused(self, offer: Offer, result: DeliveryResult, judgement: Judgement, session: Session) -> bool:
+        """Act on what a refusal means; True where its record goes back."""
+        together = self._together
+        too_many = together is not None and offer in together.too_many
+        if not too_many and (together is None or together.is_new(result)):
+            self._consequences.refused(
+                session, result, judgement, now=self._loop.time(), sessions=self._count(session.relay)
+            )
+        return (too_many or judgement.outcome is None) and self._go_back(offer, result)
+
     # --- the run's own ----------------------------------------------------------------------------------------------
 
     def _go_back(self, offer: Offer, result: DeliveryResult) -> bool:
@@ -356,10 +397,16 @@ class Pool:
             return False
         self._account.retry(submission, result)
         if not self._stopping:
-            self._backlog.put_back(submission)
+            self._queue_again(submission)
         if not self._out:
             self._look_for_the_end()
         return True
+
+    def _queue_again(self, submission: Submission) -> None:
+        if self._together is None:
+            self._backlog.put_back(submission)
+        else:
+            self._together.back.append(submission)
 
     def _with_doubt(self, result: DeliveryResult, doubt: DeliveryResult) -> DeliveryResult:
         if result.status is not _ACCEPTED:

@@ -56,6 +56,11 @@ class Throttle:
             return 0.0
         return (1.0 - self._tokens) / rate
 
+    def charge(self, messages: int) -> None:
+        """So many more go with the one that was given leave last: those that come later wait for them, too."""
+        if self.rate is not None:
+            self._tokens -= messages
+
     def set_limit(self, limit: float | None, now: float) -> None:
         """From now on another number of messages a second is not to be exceeded; None for no limit of ours."""
         self._limit = limit
