@@ -150,8 +150,7 @@ class Session(asyncio.Protocol):
         self.retired = asyncio.Event()
         self.ended = asyncio.Event()
         self.trouble: str | None = None
-        self.answered = 0
-        self.took = 0
+        self.answered = self.took = 0
         self.unfinished = False
         self.left = False
         self.group_lost = False
@@ -193,8 +192,8 @@ class Session(asyncio.Protocol):
         self.opened_at = self.began
         self._written = self._left_before = 0  # octets handed to the transport; of these, left at the last look
         self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0  # when it is to look at the time
-        self._excused = False  # it was late, and has looked a second time
+        self._due = 0.0  # when the timer is due
+        self._excused = False  # it was late once
 
     @property
     def begun(self) -> int:
