@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -108,7 +107,7 @@ class Pool:
         self._consequences = Consequences(
             options, self._relays, notice=notice, stop=self.stop, retire=self._retire_sessions
         )
-        self._replies: Counter[int] = Counter({250: 0})
+        self._replies: dict[int, int] = {250: 0}
         self._wake_ups: dict[Relay, asyncio.TimerHandle] = {}  # of relays that a rate or a pause holds back
         self._parked: dict[Session, None] = {}  # in the order of parking
         self._out = 0
@@ -146,7 +145,7 @@ class Pool:
             goodput=sum(relay.goodput.rate(now, relay.accepted) for relay in self._relays),
             rate=relay.throttle.rate,
             slowdown=Slowdown(*slowdown, relay.throttle.cuts) if slowdown and relay.throttle.cuts else None,
-            replies=dict(self._replies),
+            replies=self._replies.copy(),
             asleep=self._consequences.asleep(now),
         )
 
@@ -281,8 +280,9 @@ class Pool:
     def settle(self, offer: Offer, result: DeliveryResult, judgement: Judgement | None, session: Session) -> None:
         """Take what became of an offer, and act on what it means beyond its record."""
         self._out -= 1
-        if result.code is not None:
-            self._replies[result.code] += 1
+        if (code := result.code) is not None:
+            # A `Counter` is no dictionary to the compiler, and takes four times as long.
+            self._replies[code] = self._replies.get(code, 0) + 1
         if result.status is _ACCEPTED:
             session.took += 1
             session.relay.took()

@@ -167,7 +167,7 @@ class Client(Generic[Key]):
         if self._chunked:
             depth = self._depth if self._chunking_works else 1
             return min(depth - len(self._unanswered), left)
-        return min(1, left) if self._opening is None else 0
+        return 1 if self._opening is None and left > 0 else 0
 
     @property
     def unanswered(self) -> int:
@@ -459,7 +459,8 @@ class Client(Generic[Key]):
             self._awaited.appendleft((self._on_data, transaction, _DATA, self._handed))
         else:
             self._misplaced(reply, "DATA")
-        self._quit_when_possible()
+        if self._quit_wanted:
+            self._quit_when_possible()
 
     def _on_content(self, reply: Reply, transaction: Transaction[Key]) -> None:
         code = reply.code
