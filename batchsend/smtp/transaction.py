@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from batchsend.outcome import Stage
+from batchsend.smtp.replies import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from batchsend.smtp.replies import Reply
 
 Key = TypeVar("Key")
 
@@ -88,7 +87,7 @@ class Part(NamedTuple):
         shared: The reply is to a command that is about all recipients that were not refused before.
     """
 
-    key: object
+    key: Any  # mypyc finds no `object` when it makes a NamedTuple
     stage: Stage
     reply: Reply | None
     disposition: Disposition
