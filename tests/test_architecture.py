@@ -53,6 +53,7 @@ MAY_IMPORT["recipients"].add("results")
 MAY_IMPORT["feedback"].add("smtp")
 MAY_IMPORT["preview"] = {"errors", "recipients", "message"}
 MAY_IMPORT["monitor"] = {"outcome", "errors", "version", "delivery", "run"}
+MAY_IMPORT["control"] = set(VOCABULARY)
 MAY_IMPORT["bench"] = {*VOCABULARY, "recipients", "message", "delivery", "smtp", "sink", "loop"}
 MAY_IMPORT["check"] = {*VOCABULARY, "recipients", "message", "delivery", "smtp", "results"}
 SEES_EVERYTHING = {"run", "cli", "__init__", "__main__"}

@@ -73,6 +73,8 @@ def test_nor_is_what_a_program_is_given() -> None:
     server = Server(**SERVER, username="u", token_command=("print-token", "hunter2"))  # type: ignore[arg-type]
     assert "hunter2" not in repr(server)
     assert server.token_command == ("print-token", "hunter2")
+    server = Server(**SERVER, username="u", password_command=("print-password", "hunter2"))  # type: ignore[arg-type]
+    assert "hunter2" not in repr(server)
 
 
 @pytest.mark.parametrize(

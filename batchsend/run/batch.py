@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import shlex
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,30 +15,36 @@ import anyio.lowlevel
 import anyio.to_thread
 from msgspec.structs import replace
 
-from batchsend.campaign import Campaign, check_objects, load, server_warnings
+from batchsend.campaign import Campaign, check_objects, load, most_in_doubt, places, server_warnings
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
-from batchsend.errors import RunError
+from batchsend.delivery.quota import Meters
+from batchsend.errors import RunError, UsageError
 from batchsend.loop import run
 from batchsend.message import Composer, Submission, Suppression
 from batchsend.message.condition import Condition
-from batchsend.message.verp import Verp, make_key
+from batchsend.message.verp import Verp, kept_key, make_key
 from batchsend.outcome import Outcome
 from batchsend.recipients import RecordReader, open_recipients
 from batchsend.recipients.addressees import Addressees
 from batchsend.recipients.admission import Admission, missing_fields, remember, require_address, taken_column
 from batchsend.recipients.exclusion import Exclusion
 from batchsend.recipients.fingerprint import FileWatch, describe, require_continued
+from batchsend.recipients.original import RECIPIENT
 from batchsend.recipients.selection import select
 from batchsend.results.claim import refuse_used
 from batchsend.results.groupsync import GroupSync
 from batchsend.results.ledger import Ledger
 from batchsend.results.run import RecipientsFile, Run, SuppressionFile
+from batchsend.results.usage import read_usage
 from batchsend.run import recovery
 from batchsend.run.accounting import Accounting, PoolStoppedError
+from batchsend.run.hours import Hours
+from batchsend.run.outlook import Outlook
 from batchsend.run.producer import Producer
 from batchsend.run.retry import RetryQueue
 from batchsend.run.second_pass import SecondPass
+from batchsend.run.steering import Steering
 from batchsend.run.summary import MOST_LEFT, Summary
 from batchsend.trace import log, logged
 from batchsend.version import __version__
@@ -47,15 +53,20 @@ if TYPE_CHECKING:
     import ssl
     from collections import Counter
     from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from batchsend.delivery.statistics import PoolStatistics
     from batchsend.outcome import DeliveryResult
+    from batchsend.recipients.selection import Selection
     from batchsend.results.claim import Claim
     from batchsend.results.resumption import Resumption
     from batchsend.trace import Trace
 
 _LOOK_EVERY = 1.0
 """Seconds between two looks at whether log and journal are still where they were."""
+
+_SIGNED = (Outcome.ACCEPTED, Outcome.REJECTED, Outcome.DEFERRED, Outcome.IN_DOUBT)
+"""Outcomes of records that were composed, and signed where the campaign signs."""
 
 
 class Batch:
@@ -72,10 +83,14 @@ class Batch:
         overrides: What was said in place of the campaign file, for the run line; None: as the earlier run has it.
         claim: The results log of a new run, where it is locked already.
         trace: Where each session's dialogue is written; None for nowhere. It is the caller's to close.
+        beside: What is entered when the account is open and nothing is sent yet, and left when all is sent.
 
     Attributes:
         id: The run's identity: in the log's run line and in every Message-ID.
         summary: What it has come to so far.
+        steering: What can be changed while it goes on.
+        outlook: When it will be done.
+        meters: What counts towards the quotas.
 
     Raises:
         UsageError: The campaign cannot be sent as it is; nothing was sent, and no results log was made.
@@ -94,10 +109,11 @@ class Batch:
         overrides: Mapping[str, str | int] | None = None,
         claim: Claim | None = None,
         trace: Trace | None = None,
+        beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> None:
         check_objects(campaign)
         if overrides is None:
-            overrides = {} if resumption is None else resumption.account.run.overrides
+            overrides = {} if resumption is None else resumption.account.held
         if resumption is None:
             refuse_used(campaign.results)
         else:
@@ -109,21 +125,22 @@ class Batch:
         self._claim = claim
         self._server = server or f"{campaign.servers[0].host}:{campaign.servers[0].port}"
         self._only = only
-        self._recipients = (
-            None
-            if resumption is None
-            else require_continued(
-                resumption.account.run.recipients, campaign.recipients, resumption.path, encoding=campaign.encoding
-            )
-        )
+        self._recipients = self._continued_list()
         self._watch: FileWatch | None = None
         self._overrides = overrides
-        self._selection = select(campaign.recipients, only)
+        self._notice = logged(notice)
+        self._selection = self._select(only)
+        self._records = partial(open_recipients if self._selection is None else self._selection.open, campaign)
         self._durable = campaign.delivery.durability == "power"
         self._started = time.time()
         self._limit = limit
-        self._notice = logged(notice)
         delivery = campaign.delivery
+        self.steering = Steering(delivery, self.stop)
+        self.outlook = Outlook(self)
+        self.meters = Meters(campaign.servers, tuple(delivery.quota))
+        self._beside = beside
+        schedule = delivery.schedule
+        self._hours = None if schedule is None else Hours(schedule, delivery.max_wait, self.steering, self._notice)
         self._connectors = [
             Connector(server, delivery.timeouts, context, require_tls=delivery.require_tls, trace=trace)
             for server in campaign.servers
@@ -132,7 +149,7 @@ class Batch:
             campaign.message,
             directory=campaign.directory,
             batch_id=self.id,
-            recipient_field=campaign.recipient_field,
+            recipient_field=self._recipient_field,
             verp=self._verp(),
         )
         self._suppression = Suppression.read(campaign.delivery.suppress, recipient_field=campaign.recipient_field)
@@ -172,6 +189,15 @@ class Batch:
         return max(read or 0.0, min(1.0, done / self._limit))
 
     @property
+    def left(self) -> int | None:
+        """About how many records are left, by the octets of the list that were read; None where that is not known."""
+        read, given = self._reader.progress, self._reader.given
+        if not read or not given or self._dispatch is None:
+            return None
+        left = round(given / read) - given + self._dispatch.under_way + self.summary.waiting
+        return left if self._limit is None else min(left, self._limit - self.summary.records + self.summary.waiting)
+
+    @property
     def statistics(self) -> PoolStatistics | None:
         """Sessions, pace and replies as they are now; None before anything is sent."""
         return None if self._pool is None else self._pool.statistics()
@@ -206,6 +232,7 @@ class Batch:
                 self._dispatch = dispatch = Accounting(
                     ledger, self.summary, self._retries(), self._resumption, disk, notice=self._notice
                 )
+                await self._count_what_was_sent()
                 await self._write_what_was_in_flight(ledger)
                 self._pool = pool = Pool(
                     self._connectors,
@@ -213,6 +240,7 @@ class Batch:
                     dispatch,
                     notice=self._notice,
                     learned={} if self._resumption is None else self._resumption.account.learned,
+                    meters=self.meters,
                 )
                 dispatch.on_failure = pool.stop
                 if disk is not None:
@@ -220,7 +248,7 @@ class Batch:
                 if self.summary.stopped is not None:
                     pool.stop()
                 try:
-                    await self._send(pool, dispatch, ledger, disk)
+                    await self._steered(pool, dispatch, ledger, disk)
                 except RunError as error:
                     self.summary.stopped = error.message
                     raise
@@ -264,7 +292,7 @@ class Batch:
     def _say_who(self) -> None:
         for _, count, note in self._suppression.notes():
             self._notice(note if count else f"warning: {note}")
-        if (column := taken_column(self._reader, self.campaign.recipient_field)) is not None:
+        if (column := taken_column(self._reader, self._recipient_field)) is not None:
             self._notice(f"addresses are taken from the column {column!r}")
 
     @contextmanager
@@ -279,21 +307,34 @@ class Batch:
             yield
 
     def _verp(self) -> Verp:
-        """What signs return paths and links; where the campaign has such, the key is made before anything is sent."""
-        verp = Verp(self.id, partial(make_key, self.campaign.results))
-        message = self.campaign.message
-        if message.unsubscribe is not None or "batch.verp" in (message.return_path or ""):
+        """What signs return paths and links; where the campaign has such, the key is there before anything is sent."""
+        message, log_file = self.campaign.message, self.campaign.results
+        signs = message.unsubscribe is not None or "batch.verp" in (message.return_path or "")
+        past = self._resumption
+        if past is None or not any(past.counts[outcome] for outcome in _SIGNED):
+            key = partial(make_key, log_file)
+        else:
+            key = partial(kept_key if signs else self._key_of_text, log_file)
+        verp = Verp(self.id, key)
+        if signs:
             verp.prepare()
         return verp
 
+    def _key_of_text(self, log_file: Path) -> bytes:
+        """The key of a run that is gone on with, and of which only the text of messages may have such tokens."""
+        try:
+            return kept_key(log_file)
+        except UsageError as error:
+            self._notice(f"{error.message}; what is sent from now on is signed with a new one")
+            return make_key(log_file)
+
     def _ledger(self, line: Run) -> Ledger:
         delivery = self.campaign.delivery
-        # After a kill at most (max_connections + 1) times min(depth, max_messages) messages are in doubt: no more
-        # sessions than that are open or being opened (`Slots`, rule 4), and none has more transactions unanswered. Each
-        # transaction may have two places for a moment: its own, and that of the one before it, whose outcome is not
-        # written yet. Twice that again, so that the journal need not grow while messages go out.
-        relays = len(self.campaign.servers)
-        capacity = 4 * relays * (delivery.max_connections + 1) * min(delivery.depth, delivery.max_messages)
+        # After a kill at most (max_connections + 1) times min(depth, max_messages) messages of each relay are in doubt:
+        # no more sessions than that are open or being opened (`Slots`, rule 4), and none has more transactions
+        # unanswered. Each transaction may have two places for a moment: its own, and that of the one before it, whose
+        # outcome is not written yet. Twice that again, so that the journal need not grow while messages go out.
+        capacity = 4 * sum(most_in_doubt(server, delivery) for server in self.campaign.servers)
         return Ledger(
             self.campaign.results,
             line,
@@ -310,16 +351,49 @@ class Batch:
             return RetryQueue(max_attempts=1, pause=delivery.retry_after)
         return RetryQueue(max_attempts=delivery.max_attempts, pause=delivery.retry_after)
 
+    def _continued_list(self) -> RecipientsFile | None:
+        """The recipients file of the run that this one goes on with, or what has grown out of it; None for a new run.
+
+        Raises:
+            UsageError: It has changed.
+        """
+        past = self._resumption
+        if past is None:
+            return None
+        campaign = self.campaign
+        return require_continued(
+            past.account.run.recipients, campaign.recipients, past.path, encoding=campaign.encoding
+        )
+
+    def _select(self, only: tuple[str, ...]) -> Selection | None:
+        """Which records of a results log are meant; None where the recipients file is none.
+
+        Raises:
+            UsageError: As `select`; or the list that the log is the account of has changed since an earlier run.
+        """
+        campaign = self.campaign
+        selection = select(campaign.recipients, only)
+        if selection is not None:
+            before = None if self._resumption is None else self._resumption.account.run.recipients
+            selection.join(campaign, before, campaign.results, self._notice)
+        return selection
+
+    @property
+    def _recipient_field(self) -> str | None:
+        """The field of the address: where a log tells whom was written to, it is the log's, unless one is named."""
+        is_joined = self._selection is not None and self._selection.original is not None
+        return self.campaign.recipient_field or (RECIPIENT if is_joined else None)
+
     def _open(self) -> RecordReader:
         """The recipients file, of which it is certain that not all of its records are invalid for one reason.
 
         Raises:
             UsageError: Nothing in it can be an address, or a template uses a field that none of them has.
         """
-        reader = open_recipients(self.campaign)
+        reader = self._records()
         uses = [self._composer.field_use, *([] if self._where is None else [self._where.use])]
         try:
-            require_address(reader, self.campaign.recipient_field)
+            require_address(reader, self._recipient_field)
             for use in uses:
                 for error in missing_fields(reader, use.needed, use.always):
                     raise error
@@ -374,15 +448,23 @@ class Batch:
         def is_written_to(record: int) -> bool:
             return past.was_offered(record) and not admission.attempt(record)
 
-        with open_recipients(self.campaign) as reader:
+        with self._records() as reader:
             work = partial(
                 remember, reader, addressees, named=self._composer.named_recipient, is_written_to=is_written_to
             )
             await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
 
+    async def _steered(self, pool: Pool, dispatch: Accounting, ledger: Ledger, disk: GroupSync | None) -> None:
+        """Send within the hours, with somebody at the wheel."""
+        self.steering.attach(pool, ledger)
+        if self._hours is not None:
+            self._hours.look(time.time())
+        async with self._beside():
+            await self._send(pool, dispatch, ledger, disk)
+
     async def _send(self, pool: Pool, dispatch: Accounting, ledger: Ledger, disk: GroupSync | None) -> None:
         """Run producer and pool side by side until the pool is done, and what syncs the account and looks after it."""
-        again = SecondPass(self.campaign, self._composer, self._suppression, self._watch, self._notice)
+        again = SecondPass(self._records, self._composer, self._suppression, self._watch, self._notice)
         failure: RunError | None = None
 
         async def produce() -> None:
@@ -397,6 +479,8 @@ class Batch:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(produce)
             tasks.start_soon(_look_after, ledger, pool)
+            if self._hours is not None:
+                tasks.start_soon(self._hours.run, pool)
             if disk is not None:
                 tasks.start_soon(disk.run)
             try:
@@ -421,6 +505,17 @@ class Batch:
         while again.cut_short is None and (chosen := await dispatch.wait()) is not None:
             await again.run(chosen, pool, dispatch)
 
+    async def _count_what_was_sent(self) -> None:
+        """What earlier runs have sent, according to the log, counts towards the quotas.
+
+        Raises:
+            RunError: The log cannot be read.
+        """
+        past = self._resumption
+        if self.meters and past is not None:
+            note = partial(self.meters.note, now=time.time())
+            await anyio.to_thread.run_sync(read_usage, past.path, past.account.size, note)
+
     async def _write_what_was_in_flight(self, ledger: Ledger) -> None:
         """Give what was in flight when the earlier run was killed its lines in the log, before anything is sent.
 
@@ -430,9 +525,11 @@ class Batch:
         past = self._resumption
         if past is None or not past.in_flight:
             return
-        results = await anyio.to_thread.run_sync(recovery.outcomes, past.in_flight, self.campaign, self._composer)
+        results = await anyio.to_thread.run_sync(recovery.outcomes, past.in_flight, self._records, self._composer)
         for result in results:
             ledger.append(result)
+            if result.status in (Outcome.ACCEPTED, Outcome.IN_DOUBT):
+                self.meters.note(None, result.time, result.time)  # the journal does not say through which relay
         ledger.flush()
         if (told := recovery.describe_in_doubt(results)) is not None:
             self._notice(told)
@@ -448,7 +545,11 @@ class Batch:
             described = replace(self._recipients, only=self._only)
         else:
             described = replace(await anyio.to_thread.run_sync(describe, recipients), only=self._only)
-        if recipients != "-" and described.sha256 is not None:
+        original = None if self._selection is None else self._selection.original
+        if original is not None:
+            described = replace(described, of=original.described)
+            self._watch = FileWatch(original.path, original.described, encoding=self.campaign.encoding)
+        elif recipients != "-" and described.sha256 is not None:
             self._watch = FileWatch(recipients, described, encoding=self.campaign.encoding)
         return Run(
             id=self.id,
@@ -461,6 +562,7 @@ class Batch:
                 SuppressionFile(path=str(path.resolve()), entries=count) for path, count in self._suppression.files
             ),
             overrides=self._overrides,
+            servers=tuple(place.name for place in names) if len(names := places(self.campaign.servers)) > 1 else (),
         )
 
 

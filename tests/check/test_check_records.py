@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import time
+from datetime import datetime
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from batchsend.campaign import load
-from batchsend.check import Severity
+from batchsend.check import Report, Severity
 from batchsend.check.records import RecordsCheck
 from batchsend.errors import UsageError
 from tests.check.harness import found, kinds, look_at, records_check
@@ -26,6 +29,17 @@ def test_a_list_with_nothing_wrong(tmp_path: Path) -> None:
     assert records.facts["rendered"].startswith("2 in ")
     assert records.facts["rendered"].endswith("/s)")
     assert records.facts["ready to send"] == "2"
+
+
+def test_it_says_when_the_campaign_will_be_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    friday = datetime(2026, 11, 27, 17, 30, tzinfo=ZoneInfo("Europe/Berlin")).timestamp()
+    monkeypatch.setattr(time, "time", lambda: friday)
+    rows = "email,name\n" + "".join(f"r{number}@example.com,N\n" for number in range(90))
+    delivery = 'rate = "60/h"\nwindow = ["Mon-Fri 08:00-18:00"]\ntimezone = "Europe/Berlin"'
+    records, _ = look_at(tmp_path, rows, delivery=delivery)
+    assert records.facts["done"] == (
+        "if it is begun now, at 60/h, Mon-Fri 08:00-18:00 (Europe/Berlin): Monday 30 November, about 09:00"
+    )
 
 
 def test_addresses_that_are_none_by_line(tmp_path: Path) -> None:
@@ -178,6 +192,21 @@ def test_nothing_that_could_be_sent_is_an_error(tmp_path: Path, rows: str, said:
     finding = found("nothing-to-send", *look_at(tmp_path, rows))
     assert finding.severity is Severity.ERROR
     assert said in finding.what
+
+
+@pytest.mark.parametrize("withheld", ["suppressed", "passed over"])
+def test_nobody_who_is_to_be_written_to_is_no_error(tmp_path: Path, withheld: str) -> None:
+    """`send` ends with 0 then, and what is suppressed is as the campaign asks for."""
+    (tmp_path / "stop.txt").write_text("@example.com\n")
+    where = "" if withheld == "suppressed" else """where = 'name == "Z"'"""
+    listed = 'suppress = ["stop.txt"]' if withheld == "suppressed" else ""
+    check = records_check(tmp_path, "email,name\na@example.com,A\na@example.com,A\n", top=where, delivery=listed)
+    records, _ = check.run()
+    assert found("nobody-to-write-to", records).severity is Severity.NOTE
+    assert Report("campaign.toml", [records]).exit_code == 0
+    # Somebody whose address is wrong is another matter.
+    records, _ = records_check(tmp_path, "email,name\na@example.com,A\nx,A\n", top=where, delivery=listed).run()
+    assert Report("campaign.toml", [records]).exit_code == (2 if withheld == "suppressed" else 0)
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ FAULTS: Final[dict[str, Spoil | None]] = {
 UNDECIDABLE: Final = frozenset({"two places changed", "all of these"})
 """What may add up to a dialogue without any fault: a reply too many and one too few. Nobody can see that."""
 
-LIES: Final = frozenset({"refused", "missing, and an end"})
+LIES: Final = frozenset({"refused"})
 """Where the server says of a message that it has not taken it, and has: nobody can see that either."""
 
 
@@ -135,16 +135,16 @@ class Dialogue:
 
     def faultless(self) -> bool:
         """Whether a server that keeps all rules could have told this: then nobody can see what went wrong."""
-        refused = False
+        sender = refused = False
         for verb, code in zip(self.asked, self.told, strict=False):
             done = 200 <= code < 300 and code not in (220, 221, 235)
             match verb:
                 case b"MAIL":
-                    refused = not done
+                    sender, refused = done, True
                     fits = done or 400 <= code < 600
                 case b"RCPT":
-                    fits = (done and not refused) or 400 <= code < 600
-                    refused = refused or not done
+                    fits = (done and sender) or 400 <= code < 600
+                    refused = refused and not done
                 case b"DATA":
                     fits = code == 354 or 400 <= code < 600
                     refused = refused or code != 354
@@ -186,7 +186,7 @@ class Wire(asyncio.Transport):
         self._protocol: asyncio.Protocol | None = None
         self._closing = False
         self._inbound = b""  # on its way to the client
-        # A server that has lost its reply to the content, and then says that nothing came, is believed (RFC 5321 §3.8).
+        # Both kinds that lose replies are tried: with a server that ends the session, and with one that waits for ever.
         self._impatient = faulty.kind != "missing" and random.random() < 0.5
         self._patience: asyncio.TimerHandle | None = None
         self._next = 0.0  # when what was sent last arrives: nothing overtakes anything

@@ -7,18 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from batchsend.outcome import Stage
 from batchsend.smtp import commands
-from batchsend.smtp.client import State
-from batchsend.smtp.transaction import SharedTransaction, Transaction
+from batchsend.smtp.client_state import State
+from batchsend.smtp.replies import Reply
+from batchsend.smtp.transaction import Disposition, SharedTransaction, Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from random import Random
 
-    from batchsend.outcome import Stage
     from batchsend.smtp.client import Client
-    from batchsend.smtp.replies import Reply
-    from batchsend.smtp.transaction import Disposition
     from tests.smtp.model_server import ModelServer
 
 Tamper: TypeAlias = Callable[[bytes], bytes]
@@ -66,13 +65,8 @@ def fates(transactions: Iterable[Transaction[int]]) -> list[Fate]:
     """What became of each record of some transactions, in their order."""
     found = []
     for one in transactions:
-        if isinstance(one, SharedTransaction):
-            found += [
-                Fate(key, one.key, part.stage, part.reply, part.disposition, one.committed)
-                for key, part in zip(one.keys, one.parts(), strict=True)
-            ]
-        else:
-            found.append(Fate(one.key, one.key, one.stage, one.reply, one.disposition, one.committed))
+        parts = one.parts() if isinstance(one, SharedTransaction) else [one]
+        found += [Fate(part.key, one.key, part.stage, part.reply, part.disposition, part.committed) for part in parts]
     return found
 
 
