@@ -132,7 +132,9 @@ class Composer:
         recipient = cleaned(given)
         # A template that shows the address, as To does, shows the one that is written to.
         fields = record.fields if recipient == given else {**record.fields, name: recipient}
-        variables = self._templates.variables(fields, self._batch(record.number))
+        variables = fields
+        if not self._templates.are_variables(fields):
+            variables = self._templates.variables(fields, self._batch(record.number))
         from_field, sender = self._from.with_address(variables)
         if self._signer is not None:
             self._signer.require_alignment(sender)

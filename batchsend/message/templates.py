@@ -156,13 +156,16 @@ class Templates:
             filtered.name not in _ESCAPED_FILTERS for filtered in tree.find_all(nodes.Filter)
         )
 
+    def are_variables(self, fields: Mapping[str, Any]) -> bool:
+        """Whether the fields of a record are all that its templates use, by the names that they have."""
+        return not self._beyond_fields and isinstance(fields, dict) and self._names <= fields.keys()
+
     def variables(self, fields: Mapping[str, Any], batch: TemplateBatch) -> dict[str, Any]:
         """What the templates of one record see: its fields, and ``batch``, which wins over a field of that name.
 
         A field whose name is no variable's has another one, and ``row`` is all of them: `template_variables`.
+        Where `are_variables` says so, there is no need of it.
         """
-        if not self._beyond_fields and isinstance(fields, dict) and self._names <= fields.keys():
-            return fields
         return {**self._globals, **template_variables(fields), "batch": batch}
 
     def _compile(self, environment: BoundedEnvironment, source: str, where: str) -> Template:
