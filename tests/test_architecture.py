@@ -51,6 +51,7 @@ MAY_IMPORT["results"] = set(VOCABULARY)
 MAY_IMPORT["recipients"].add("results")
 # A report quotes the replies of servers.
 MAY_IMPORT["feedback"].add("smtp")
+MAY_IMPORT["listen"] = {*VOCABULARY, "recipients", "message", "results", "feedback", "sink"}
 MAY_IMPORT["preview"] = {"errors", "recipients", "message"}
 MAY_IMPORT["monitor"] = {"outcome", "errors", "version", "delivery", "run"}
 MAY_IMPORT["bench"] = {*VOCABULARY, "recipients", "message", "delivery", "smtp", "sink", "loop"}

@@ -28,6 +28,7 @@ _COMMANDS = (
     "preview",
     "report",
     "feedback",
+    "listen",
     "bench",
     "sink",
     "explain",

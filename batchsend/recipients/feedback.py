@@ -31,14 +31,19 @@ def is_feedback(name: str, start: bytes) -> bool:
     return name.endswith(SUFFIX) or _LINE.match(start) is not None
 
 
-def feedback_lines(file: Path) -> Iterator[dict[str, Any]]:
+def feedback_lines(file: Path, begin: int = 0) -> Iterator[dict[str, Any]]:
     """The lines of a feedback log as JSON objects; a torn last line, which was never finished, is left out.
+
+    Args:
+        file: The log.
+        begin: Where a line begins that the first one wanted is, in octets from the beginning of the file.
 
     Raises:
         UsageError: It cannot be read, or one of its lines is none of a feedback log: who stands in it would be missed.
     """
     try:
         with file.open("rb") as opened:
+            opened.seek(begin)
             for number, line in enumerate(opened, 1):
                 if not line.endswith(b"\n"):
                     return
