@@ -16,6 +16,7 @@ from batchsend.campaign.header_names import refusal
 from batchsend.campaign.model import Campaign, Server, SuppressionList
 from batchsend.campaign.objects import Objects
 from batchsend.campaign.overrides import is_loopback
+from batchsend.campaign.windows import Zone
 
 if TYPE_CHECKING:
     from batchsend.campaign.document import Key
@@ -208,6 +209,7 @@ def _check_inside(path: Path, directory: Path, terms: Terms, key: Key, expected:
 
 
 def _check_delivery(delivery: Delivery, terms: Terms) -> None:
+    _check_times(delivery, terms)
     for place, listed in enumerate(delivery.suppress):
         path = listed.file if isinstance(listed, SuppressionList) else Path(listed)
         if not path.is_file():
@@ -219,6 +221,23 @@ def _check_delivery(delivery: Delivery, terms: Terms) -> None:
             raise terms.wrong(("delivery", "exclude", place), _no_file("the path of a results log", path))
     if delivery.dsn is not None and "never" in delivery.dsn.notify and len(delivery.dsn.notify) > 1:
         raise terms.about(("delivery", "dsn", "notify"), 'has "never" among others', 'leave "never" or the others')
+
+
+def _check_times(delivery: Delivery, terms: Terms) -> None:
+    if delivery.timezone is None:
+        return
+    try:
+        Zone(delivery.timezone)
+    except ValueError:
+        raise terms.wrong(
+            ("delivery", "timezone"),
+            'expected a zone that this machine knows, by its IANA name: "Europe/Berlin"; pip install tzdata brings all '
+            "of them where it knows none",
+        ) from None
+    if not delivery.window and delivery.start is None:
+        raise terms.about(
+            ("delivery", "timezone"), "is there without window or start", "it says whose time they are in"
+        )
 
 
 def _check_encoding(encoding: str | None, terms: Terms, key: Key) -> None:

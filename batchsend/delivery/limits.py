@@ -56,6 +56,17 @@ class Limits:
         """How many sessions there may be at once."""
         return self._connections + (1 if self._may_grow(now) else 0)
 
+    @property
+    def most(self) -> int:
+        """How many sessions are allowed by whoever sends."""
+        return self._max_connections
+
+    def set_most(self, connections: int) -> None:
+        """From now on so many are allowed by whoever sends; what the server was found to allow holds as before."""
+        unlimited = self._connections == self._max_connections
+        self._max_connections = connections
+        self._connections = connections if unlimited else min(self._connections, connections)
+
     def grow(self, now: float) -> None:
         """A session is about to be opened: if the last limit has been kept for long enough, try one more."""
         if self._may_grow(now):

@@ -116,6 +116,7 @@ class Pool:
         self._over = asyncio.Event()
         self._closed = False
         self._stopping = False
+        self._paused = False
         self._error: RunError | None = None
         self._losses: dict[int, int] = {}
         self._went_back: dict[int, int] = {}
@@ -204,6 +205,49 @@ class Pool:
         self._backlog.clear()
         self._wanted.notify()
         self._look_for_the_end()
+
+    # --- the hand on the wheel ----------------------------------------------------------------------------------------
+
+    @property
+    def paused(self) -> bool:
+        """Nothing is begun until `resume`."""
+        return self._paused
+
+    def pause(self) -> None:
+        """Begin nothing more until `resume`: what was begun is finished, and the sessions end in order."""
+        if not self._paused:
+            self._paused = True
+            for slots in self._slots:
+                slots.pause()
+
+    def resume(self) -> None:
+        """Go on after `pause`: sessions are opened again as there is work."""
+        if self._paused:
+            self._paused = False
+            for slots in self._slots:
+                slots.resume()
+
+    def set_rate(self, rate: float | None) -> None:
+        """Change the most messages a second, all sessions together; None for as fast as the relays take them.
+
+        What a relay was slowed down to stays until it has recovered from that.
+        """
+        now = self._loop.time()
+        for relay in self._relays:
+            relay.throttle.set_limit(rate, now)
+        for timer in self._wake_ups.values():
+            timer.cancel()
+        self._wake_ups.clear()
+        self._distribute()
+
+    def set_connections(self, connections: int) -> None:
+        """Change how many sessions there may be at once with each relay; those that are too many end in order.
+
+        Args:
+            connections: At least 1. What a relay was found to allow still bounds it.
+        """
+        for slots in self._slots:
+            slots.set_connections(connections)
 
     # --- what sessions call (the hot path) ------------------------------------------------------------------------
 
@@ -358,7 +402,7 @@ class Pool:
             now = self._loop.time()
             for relay in self._relays:
                 relay.goodput.sample(now, relay.accepted)
-            if self._backlog:
+            if self._backlog and not self._paused:
                 self._consequences.look(now)
                 self._distribute()
             try:
@@ -411,6 +455,7 @@ class Pool:
 
     def _session_ended(self, session: Session) -> None:
         """A session is gone; what it put back may be more than its own slot can take."""
+        self._parked.pop(session, None)
         if session.closing_reply is not None and session.unfinished:
             self._consequences.closed(
                 session.relay,

@@ -75,8 +75,8 @@ class Relay:
         self.no_pipelining = False
         self.no_chunking = False
         self.chunking_works = False
-        # So many messages may be on their way when the last one is taken that comes before the careful ones.
-        self._margin = (options.max_connections + 1) * max(options.depth, 2)
+        self._depth = options.depth
+        self.set_connections(options.max_connections)
         self._window_began = 0  # how many were accepted when the quota began to be counted
         self._careful_from = sys.maxsize  # so many accepted
         self._paused_until = 0.0
@@ -98,6 +98,12 @@ class Relay:
         if self.trying:
             return 1
         return self.limits.connections(now)
+
+    def set_connections(self, connections: int) -> None:
+        """From now on so many sessions are allowed by whoever sends."""
+        self.limits.set_most(connections)
+        # So many messages may be on their way when the last one is taken that comes before the careful ones.
+        self._margin = (connections + 1) * max(self._depth, 2)
 
     # --- what happened ------------------------------------------------------------------------------------------------
 

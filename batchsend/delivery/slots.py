@@ -2,8 +2,8 @@
 
 The rules:
 
-1.  There are ``max_connections`` slots. Each has at most one session that may begin transactions; nothing is lent or
-    given back, so nothing can leak.
+1.  There are ``max_connections`` slots (`set_connections` may add some). Each has at most one session that may begin
+    transactions; nothing is lent or given back, so nothing can leak.
 2.  A slot without a session sleeps until there is work for this relay that the open sessions did not take.
 3.  A session that will soon have begun its last transaction announces it. Then one spare session is opened, at most one
     at a time, and whichever slot needs one first takes it: it goes on while the old one awaits its last replies. Where
@@ -104,6 +104,8 @@ class Slots:
         self._live: dict[Session, None] = {}
         self._unclosed: dict[Session, None] = {}  # their transports: live ones, and those that take their leave
         self._over = False
+        self._paused = False
+        self._slots = 0  # tasks
         # A session has ended or is closed, a spare has or has not been opened, there is work, or the run is over.
         self._changed = Signal()
         self._idle_slots = 0
@@ -121,14 +123,46 @@ class Slots:
         """Keep the slots going until `finish`."""
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                for _ in range(self._options.max_connections):
-                    self._tasks.create_task(self._slot())
+                self._add_slots(self.relay.limits.most)
             # A loop must not end with open transports.
             while self._unclosed:
                 await self._changed.wait()
         finally:
             for session in [session for session in self._unclosed if session not in self._live]:
                 session.cut()
+
+    def _add_slots(self, most: int) -> None:
+        """See to it that there are so many slots; there may be more, which stay idle."""
+        if self._tasks is not None and not self._over:
+            for _ in range(most - self._slots):
+                self._tasks.create_task(self._slot())
+            self._slots = max(self._slots, most)
+
+    def set_connections(self, connections: int) -> None:
+        """From now on there may be so many sessions: those that are too many end in order."""
+        self.relay.set_connections(connections)
+        for session in list(self._live)[connections:]:
+            session.finish()
+        self._add_slots(connections)
+        self._changed.notify()
+
+    def pause(self) -> None:
+        """Begin nothing more until `resume`: what was begun is finished, then the sessions end in order."""
+        self._paused = True
+        self._close_sessions()
+
+    def resume(self) -> None:
+        """Go on: sessions are opened again as there is work."""
+        self._paused = False
+        self.relay.answered()  # that nothing was heard of it meanwhile says nothing
+        self._changed.notify()
+
+    def _close_sessions(self) -> None:
+        for attempt in self._attempts:
+            attempt.cancel()
+        for session in list(self._live):
+            session.finish()
+        self._changed.notify()
 
     def wake(self) -> None:
         """There is work that the open sessions did not take, or something that slots wait for has changed."""
@@ -138,11 +172,7 @@ class Slots:
     def finish(self) -> None:
         """Nothing more is to be begun: every session ends when its replies are in, and every slot with it."""
         self._over = True
-        for attempt in self._attempts:
-            attempt.cancel()
-        for session in list(self._live):
-            session.finish()
-        self._changed.notify()
+        self._close_sessions()
 
     def abort(self, reason: str) -> None:
         """End every session at once."""
@@ -188,9 +218,9 @@ class Slots:
         now = self._loop.time()
         if self._spare is not None or self._spare_under_way or now < self._no_spare_until:
             return
-        if self.relay.connections(now) < self._options.max_connections:
+        if self.relay.connections(now) < self.relay.limits.most:
             return
-        if self._over or self._tasks is None or session.max_messages <= 1:
+        if self._over or self._paused or self._tasks is None or session.max_messages <= 1:
             return
         self._spare_under_way = True
         # The task group's own method would do; anyio's asks for the current task, and a callback has none.
@@ -250,7 +280,7 @@ class Slots:
         while not self._over:
             now = self._loop.time()
             seconds: float | None = None
-            if self._backlog and self._may_work(relay):
+            if self._backlog and not self._paused and self._may_work(relay):
                 if (pause := relay.wait(now)) > 0:
                     seconds = min(pause, _LONGEST_LOOK)
                 elif self._busy < relay.connections(now) and self._may_try():
@@ -285,8 +315,9 @@ class Slots:
             return None
         if session is None:
             return None
-        session.begin()
-        if self._over:
+        if not self._paused:
+            session.begin()
+        if self._over or self._paused:
             session.finish()
         await session.retired.wait()
         if session.begun:
@@ -326,14 +357,14 @@ class Slots:
         finally:
             self._spare_under_way = False
             self._changed.notify()
-        if self._over and self._spare is not None:
+        if (self._over or self._paused) and self._spare is not None:
             self._spare.finish()
 
     async def _place(self) -> bool:
         """Wait for a place for one more session (rule 4); False if it is not needed any more."""
-        while not self._over:
+        while not self._over and not self._paused:
             allowed = self.relay.connections(self._loop.time())
-            most = allowed + 1 if allowed == self._options.max_connections else allowed
+            most = allowed + 1 if allowed == self.relay.limits.most else allowed
             if len(self._unclosed) + self.opening < most:
                 return True
             await self._changed.wait(_GATE_SECONDS)

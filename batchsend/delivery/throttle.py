@@ -56,6 +56,14 @@ class Throttle:
             return 0.0
         return (1.0 - self._tokens) / rate
 
+    def set_limit(self, limit: float | None, now: float) -> None:
+        """From now on another number of messages a second is not to be exceeded; None for no limit of ours."""
+        self._limit = limit
+        if not self.cuts or (limit is not None and (self.rate is None or self.rate > limit)):
+            self.rate = limit
+        self._tokens = min(self._tokens, 1.0)
+        self._updated = max(self._updated, now)
+
     def slow_down(self, now: float, goodput: float) -> bool:
         """The server asks for less: cut the rate below what it takes.
 

@@ -31,6 +31,8 @@ MAX_SOURCE = 16 << 20
 
 _UNKNOWN = re.compile(r"No (filter|test) named '(\w+)'")
 _MARKS = ("{{", "{%", "{#")
+# What Jinja2 calls a template that comes from no file.
+_NO_FILE = (None, "<unknown>", "<template>", "<introspection>")
 # What can yield more chunks than the source shows; without any of these their number is known before rendering.
 _REPEATS = (nodes.For, nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport, nodes.Macro, nodes.CallBlock)
 
@@ -172,11 +174,13 @@ class Templates:
             budget.renew()
             tree = environment.parse(source)
             flat = next(tree.find_all(_REPEATS), None) is None
+            _require_named_files(tree, environment, where, set())
             self.use.add(tree, where)
             template = environment.from_string(source)
         except jinja2.TemplateSyntaxError as error:
             remedy = remedy_for(error.message or "", environment, otherwise="Fix the template; its language is Jinja2.")
-            raise UsageError(f"{where}, line {error.lineno}: {error.message}", remedy=remedy) from error
+            place = where if error.name in _NO_FILE else f"{where}, {error.name}"
+            raise UsageError(f"{place}, line {error.lineno}: {error.message}", remedy=remedy) from error
         except (RecursionError, SyntaxError) as error:  # Python's own limits, for what Jinja2 made of it
             raise UsageError(f"{where}: the template is nested too deeply", remedy="Flatten it.") from error
         template.globals = {}  # every record's variables hold them; Jinja2 would list them anew for each rendering
@@ -196,6 +200,62 @@ class Templates:
     def _marked_data(self, value: Any) -> str:
         """One piece of data between marks; marks inside come from a macro, whose whole output is data here."""
         return f"{self._mark}{str(self._shown(value)).replace(self._mark, '')}{self._mark}"
+
+
+def _require_named_files(tree: nodes.Template, environment: BoundedEnvironment, where: str, seen: set[str]) -> None:
+    """Compile the files that a template includes, extends or imports by a name that is written in it.
+
+    Rendering would find what is wrong with one of them too, but once for each record. What is named by an expression
+    is left to rendering.
+
+    Args:
+        tree: The template.
+        environment: The environment that compiles it.
+        where: What it is for, as errors name it.
+        seen: The names that have been compiled already; those that are compiled now are added.
+
+    Raises:
+        UsageError: There is no such file in the campaign's folder, or it cannot be read.
+        jinja2.TemplateSyntaxError: One of them is not a template.
+    """
+    for node in tree.find_all(nodes.Stmt):
+        names = _names_written_in(node)
+        if not names or seen.issuperset(names):
+            continue
+        seen.update(names)
+        try:
+            name = environment.select_template(names).name or names[0]
+        except jinja2.TemplateNotFound as error:
+            if isinstance(node, nodes.Include) and node.ignore_missing:
+                continue
+            missing = " or ".join(map(repr, names))
+            raise UsageError(
+                f"{where}, line {node.lineno}: there is no file {missing} in the campaign's folder",
+                remedy="The name is relative to the campaign's folder; check it.",
+            ) from error
+        inner = environment.parse(_source_of(environment, name), name)
+        _require_named_files(inner, environment, f"{where}, {name}", seen)
+
+
+def _names_written_in(node: nodes.Stmt) -> list[str]:
+    """The names, in a template's own text, of the file that a statement takes in; the first that exists is meant."""
+    if not isinstance(node, nodes.Include | nodes.Extends | nodes.Import | nodes.FromImport):
+        return []
+    match node.template:
+        case nodes.Const(value=str() as name):
+            return [name]
+        case nodes.Const(value=tuple() | list() as several):
+            return [str(name) for name in several]
+        case nodes.List(items=items) | nodes.Tuple(items=items):
+            names = [item.value for item in items if isinstance(item, nodes.Const) and isinstance(item.value, str)]
+            return names if len(names) == len(items) else []
+        case _:
+            return []
+
+
+def _source_of(environment: BoundedEnvironment, name: str) -> str:
+    assert environment.loader is not None  # noqa: S101 - Templates gives every environment one
+    return environment.loader.get_source(environment, name)[0]
 
 
 class _FolderLoader(jinja2.BaseLoader):

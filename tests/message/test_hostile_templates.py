@@ -40,7 +40,7 @@ ENDLESS = {
 }
 
 
-def test_templates_without_an_end_cost_their_own_records(tmp_path: Path) -> None:
+def test_templates_without_an_end_cost_their_own_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One run renders all of them, each for one record; the records in between are sent."""
     lines = [{"email": "first@example.com", "name": "good.txt", "many": 1}]
     (tmp_path / "good.txt").write_text("good")
@@ -52,7 +52,7 @@ def test_templates_without_an_end_cost_their_own_records(tmp_path: Path) -> None
     recipients = tmp_path / "recipients.jsonl"
     recipients.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
 
-    done = ended(process("send", campaign, "--sandbox", "--recipients", recipients))
+    done = invoke(capsys, "send", campaign, "--sandbox", "--recipients", recipients)
 
     assert done.code == 1
     assert "Traceback" not in done.errors
@@ -170,10 +170,13 @@ def test_a_file_that_is_no_template_is_a_mistake_of_the_campaign(
     assert not (tmp_path / "results.jsonl").exists()
 
 
-def test_a_template_that_was_a_file_and_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
-    """An included file is opened when it is first met, in the middle of the run."""
+def test_a_pipe_in_the_place_of_an_included_file_is_not_waited_for(tmp_path: Path) -> None:
+    """A file whose name is worked out for each record is opened when it is first met, in the middle of the run."""
     os.mkfifo(tmp_path / "part.txt")
-    campaign = make_campaign(tmp_path, text="{% include 'part.txt' %}")
-    done = ended(process("send", campaign, "--sandbox"))
-    assert done.code == 1
+    named = ended(process("send", make_campaign(tmp_path, text="{% include 'part.txt' %}"), "--sandbox"))
+    assert (named.code, "no file 'part.txt'" in named.errors) == (2, True)
+    worked_out = ended(
+        process("send", make_campaign(tmp_path, text="{% include 'part.' ~ 'txt' if name %}"), "--sandbox")
+    )
+    assert worked_out.code == 1
     assert {line["status"] for line in outcomes(tmp_path / "results.jsonl")} == {"invalid"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -66,6 +67,35 @@ def test_what_one_template_sets_the_next_does_not_see(templates: Templates) -> N
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
+        ("{% include 'nowhere.html' %}", "text, line 1: there is no file 'nowhere.html'"),
+        ("\n{% if x %}{% include 'nowhere.html' %}{% endif %}", "text, line 2: there is no file 'nowhere.html'"),
+        ("{% include ['nowhere.html', 'nor-here.html'] %}", "no file 'nowhere.html' or 'nor-here.html'"),
+        ("{% extends 'nowhere.html' %}", "no file 'nowhere.html'"),
+        ("{% import 'nowhere.html' as x %}", "no file 'nowhere.html'"),
+        ("{% from 'nowhere.html' import x %}", "no file 'nowhere.html'"),
+        ("{% include 'outer.html' %}", "text, outer.html, line 1: there is no file 'nowhere.html'"),
+        ("{% include 'broken.html' %}", "text, broken.html, line 2: "),
+        ("{% include 'filter.html' ignore missing %}", "text, filter.html, line 1: No filter named 'uper'"),
+    ],
+)
+def test_a_fault_of_a_file_that_is_named_in_a_template_is_found_before_any_record(
+    templates: Templates, tmp_path: Path, source: str, reason: str
+) -> None:
+    (tmp_path / "outer.html").write_text("{% include 'nowhere.html' %}{% include 'outer.html' %}")
+    (tmp_path / "broken.html").write_text("\n{{ x")
+    (tmp_path / "filter.html").write_text("{{ x | uper }}")
+    with pytest.raises(UsageError, match=re.escape(reason)):
+        templates.text(source, "text")
+
+
+def test_a_named_file_may_be_missing_where_the_template_says_so(templates: Templates, tmp_path: Path) -> None:
+    (tmp_path / "here.txt").write_text("here")
+    assert text(templates, "{% include 'nowhere.html' ignore missing %}{% include ['no.txt', 'here.txt'] %}") == "here"
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
         ("{{ missing }}", "'missing' is undefined"),
         ("{{ x.missing }}", "no attribute 'missing'"),
         ("{{ x.__class__ }}", "unsafe"),
@@ -73,7 +103,7 @@ def test_what_one_template_sets_the_next_does_not_see(templates: Templates) -> N
         ("{{ 1 / 0 }}", "ZeroDivisionError"),
         ("{{ x + 'a' }}", "TypeError"),
         ("{{ range(1000000) }}", "Range too big"),
-        ("{% include 'nowhere.html' %}", "no template 'nowhere.html'"),
+        ("{% include nowhere %}", "no template 'nowhere.html'"),
         ("{% include broken %}", "broken.html, line 2"),
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "RecursionError"),
         ("{{ 'a\nb' | int('\n') + [] }}", "TypeError"),
@@ -84,7 +114,7 @@ def test_a_failure_is_the_records_and_names_the_template(
 ) -> None:
     (tmp_path / "broken.html").write_text("\n{{ x")
     with pytest.raises(RecordError, match=rf"^text: .*({reason})") as caught:
-        text(templates, source, x=[1], broken="broken.html")
+        text(templates, source, x=[1], broken="broken.html", nowhere="nowhere.html")
     assert caught.value.message.isprintable()
     assert (caught.value.kind is RecordErrorKind.MISSING_FIELD) == source.endswith("missing }}")
 
