@@ -29,6 +29,7 @@ _COMMANDS = (
     "report",
     "feedback",
     "listen",
+    "events",
     "bench",
     "sink",
     "explain",

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from batchsend.errors import UsageError
+from batchsend.events.signature import key_of, signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,7 +35,6 @@ _SNS_FIELDS: Final = {
 }
 _MOST_TOKENS: Final = 50_000
 _FEWEST: Final = 8  # characters of a secret
-_FEWEST_OCTETS: Final = 16  # of a key
 
 
 class RefusedError(Exception):
@@ -78,7 +78,7 @@ def configured(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
             raise UsageError(
                 f"{SECRETS[relay].variable} has fewer than {_FEWEST} characters", remedy=f"it is {SECRETS[relay].what}"
             )
-    if "resend" in found and len(_octets(found["resend"].removeprefix("whsec_"))) < _FEWEST_OCTETS:
+    if "resend" in found and key_of(found["resend"]) is None:
         raise UsageError(f"{SECRETS['resend'].variable} is no signing secret", remedy="it begins with whsec_")
     return found
 
@@ -203,7 +203,7 @@ def _verify_sendgrid(key: str, headers: Mapping[str, str], body: bytes) -> None:
     from cryptography.hazmat.primitives.serialization import load_der_public_key  # noqa: PLC0415
 
     prefix = "x-twilio-email-event-webhook"
-    stamp, signature = headers.get(f"{prefix}-timestamp", ""), headers.get(f"{prefix}-signature", "")
+    stamp, given = headers.get(f"{prefix}-timestamp", ""), headers.get(f"{prefix}-signature", "")
     try:
         public = load_der_public_key(_octets(key))
     except ValueError:
@@ -211,26 +211,27 @@ def _verify_sendgrid(key: str, headers: Mapping[str, str], body: bytes) -> None:
     if not isinstance(public, EllipticCurvePublicKey):
         raise RefusedError(f"{SECRETS['sendgrid'].variable} is no key of this kind")
     try:
-        public.verify(_octets(signature), stamp.encode() + body, ECDSA(hashes.SHA256()))
+        public.verify(_octets(given), stamp.encode() + body, ECDSA(hashes.SHA256()))
     except InvalidSignature:
         raise RefusedError("the signature is not genuine") from None
 
 
 def _verify_standard(secret: str, headers: Mapping[str, str], body: bytes) -> None:
     """https://www.standardwebhooks.com , whose headers are called ``svix-…`` by those who came first."""
-    values = [headers.get(f"svix-{name}") or headers.get(f"webhook-{name}", "") for name in ("id", "timestamp")]
+    identity, stamp = (
+        headers.get(f"svix-{name}") or headers.get(f"webhook-{name}", "") for name in ("id", "timestamp")
+    )
     given = headers.get("svix-signature") or headers.get("webhook-signature", "")
-    key = _octets(secret.removeprefix("whsec_"))
-    right = hmac.digest(key, ".".join(values).encode() + b"." + body, "sha256")
-    signatures = [one.removeprefix("v1,") for one in given.split(" ")[:20] if one.startswith("v1,")]
-    if not any(hmac.compare_digest(right, _octets(one)) for one in signatures):
+    key = key_of(secret)
+    right = b"" if key is None else signature(key, identity, stamp, body).encode()
+    if not right or not any(hmac.compare_digest(right, one.encode()) for one in given.split(" ")[:20]):
         raise RefusedError("the signature is not genuine")
 
 
 def _verify_mailgun(key: str, document: Any) -> str:
     """https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks ; return the token."""
-    signature = document.get("signature") if isinstance(document, dict) else None
-    fields = signature if isinstance(signature, dict) else {}
+    found = document.get("signature") if isinstance(document, dict) else None
+    fields = found if isinstance(found, dict) else {}
     stamp, token, given = (str(fields.get(name, "")) for name in ("timestamp", "token", "signature"))
     right = hmac.new(key.encode(), f"{stamp}{token}".encode("utf-8", "surrogatepass"), sha256).hexdigest()
     if not hmac.compare_digest(right.encode(), given.encode("utf-8", "surrogatepass")):
