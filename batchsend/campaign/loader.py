@@ -73,13 +73,14 @@ def load(
         servers=file.server,
         message=file.message,
         delivery=_with_suppression_lists(file.delivery, directory, document),
+        events=file.events,
     )
     check(campaign, document)
     if resolve_credentials:
         return campaign
     nobody = {"username": None, "password": None, "token": None, "token_command": None}
     servers = tuple(msgspec.structs.replace(server, **nobody) for server in campaign.servers)
-    return msgspec.structs.replace(campaign, servers=servers)
+    return msgspec.structs.replace(campaign, servers=servers, events=None)
 
 
 def _apply_presets(document: Document, *, is_used: bool) -> None:
@@ -119,20 +120,28 @@ def _keys(struct: type[Struct]) -> list[str]:
 
 
 def _expand(document: Document, environ: Mapping[str, str], *, resolve_credentials: bool) -> dict[str, Any]:
-    """The tables with every ``${NAME}`` in ``[server]`` replaced; what was looked up is not looked at again."""
-    servers = document.tables.get("server")
+    """The tables with every ``${NAME}`` in ``[server]`` and ``[events]`` replaced, once."""
+    tables = document.tables
+    events = tables.get("events")
+    if isinstance(events, dict) and resolve_credentials:
+        expanded_events = {
+            name: _expand_text(value, document, ("events", name), environ) if isinstance(value, str) else value
+            for name, value in events.items()
+        }
+        tables = tables | {"events": expanded_events}
+    servers = tables.get("server")
     if not isinstance(servers, list):
-        return document.tables
+        return tables
     expanded = []
     for place, server in enumerate(servers):
         if not isinstance(server, dict):
-            return document.tables
+            return tables
         values = dict(server)
         for name, value in server.items():
             if isinstance(value, str) and (resolve_credentials or name not in _CREDENTIALS):
                 values[name] = _expand_text(value, document, ("server", place, name), environ)
         expanded.append(values)
-    return document.tables | {"server": expanded}
+    return tables | {"server": expanded}
 
 
 def _expand_text(text: str, document: Document, key: Key, environ: Mapping[str, str]) -> str:

@@ -362,6 +362,18 @@ class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return Schedule(self.window, Zone(self.timezone), self.start)
 
 
+class Events(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who is told what becomes of each message, while the campaign is sent: see ``batchsend events``.
+
+    Attributes:
+        url: Where signed webhooks are posted to.
+        secret: What they are signed with, ``whsec_…`` (Standard Webhooks).
+    """
+
+    url: Annotated[str, Meta(min_length=1, description='a URL such as "https://app.example.com/hooks/mail"')]
+    secret: Annotated[Secret, Meta(description='a secret, "${NAME}" for what an environment variable holds')]
+
+
 class Campaign(Struct, frozen=True, kw_only=True):
     """A campaign file, checked, with everything it names by an absolute path.
 
@@ -378,6 +390,7 @@ class Campaign(Struct, frozen=True, kw_only=True):
         servers: The relays, in order of preference; at least one.
         message: What is sent.
         delivery: How it is sent.
+        events: Who is told what becomes of each message; None for nobody.
     """
 
     path: Path
@@ -391,3 +404,4 @@ class Campaign(Struct, frozen=True, kw_only=True):
     servers: tuple[Server, ...]
     message: Message
     delivery: Delivery = Delivery()
+    events: Events | None = None

@@ -6,6 +6,7 @@ import random
 import time
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -64,17 +65,9 @@ class Endpoint:
     """
 
     def __init__(self, url: str, secret: str) -> None:
-        require_endpoint(url)
-        keys = [key_of(one) for one in secret.split()]
-        self._keys = [key for key in keys if key is not None]
-        if not keys or len(self._keys) < len(keys):
-            raise UsageError("the secret of the events is none", remedy=HOW_TO_MAKE_ONE)
-        try:
-            import httpx  # noqa: PLC0415 - an extra
-        except ImportError:
-            raise UsageError(
-                "events are posted by httpx, which is not installed", remedy="pip install 'batchsend-smtp[events]'"
-            ) from None
+        self._keys = require_endpoint(url, secret)
+        import httpx  # noqa: PLC0415 - an extra
+
         self.url = url
         self._failures = (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError)
         # What the environment says of proxies holds, as for every other program; redirects are not followed.
@@ -114,12 +107,26 @@ class Endpoint:
 HOW_TO_MAKE_ONE: Final = 'it begins with whsec_; to make one: echo "whsec_$(openssl rand -base64 32)"'
 
 
-def require_endpoint(url: str) -> None:
-    """Refuse what events are not posted to.
+def require_endpoint(url: str, secret: str) -> list[bytes]:
+    """The keys that a secret stands for, where events can be posted to a URL with it.
 
     Raises:
-        UsageError: It is no URL, or would be spoken to in the clear.
+        UsageError: It is no URL, or would be spoken to in the clear; the secret is none; or the extra ``events`` is not
+            installed.
     """
+    _require_url(url)
+    keys = [key_of(one) for one in secret.split()]
+    known = [key for key in keys if key is not None]
+    if not keys or len(known) < len(keys):
+        raise UsageError("the secret of the events is none", remedy=HOW_TO_MAKE_ONE)
+    if find_spec("httpx") is None:
+        raise UsageError(
+            "events are posted by httpx, which is not installed", remedy="pip install 'batchsend-smtp[events]'"
+        )
+    return known
+
+
+def _require_url(url: str) -> None:
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""

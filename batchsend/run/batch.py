@@ -40,6 +40,7 @@ from batchsend.run.producer import Producer
 from batchsend.run.retry import RetryQueue
 from batchsend.run.second_pass import SecondPass
 from batchsend.run.summary import MOST_LEFT, Summary
+from batchsend.run.telling import EventsProcess
 from batchsend.trace import log, logged
 from batchsend.version import __version__
 
@@ -137,6 +138,7 @@ class Batch:
         )
         self._suppression = Suppression.read(campaign.delivery.suppress, recipient_field=campaign.recipient_field)
         excluded = campaign.delivery.exclude
+        self._events = EventsProcess(campaign, self._notice)
         self._exclusion = Exclusion(excluded, campaign.results.parent) if excluded else None
         self._where = None if campaign.where is None else Condition(campaign.where)
         self._reader = self._open()
@@ -195,6 +197,12 @@ class Batch:
             UsageError: The results log cannot be opened; nothing was sent.
             RunError: The run stopped early: the server is gone or refuses the sender, or the log cannot be written.
         """
+        try:
+            return await self._run()
+        finally:
+            await self._events.finish()
+
+    async def _run(self) -> Summary:
         began = time.monotonic()
         log.info("run %s of %s begins: results in %s", self.id, self.campaign.path, self.campaign.results)
         for caution in server_warnings(self.campaign.servers):
@@ -382,6 +390,7 @@ class Batch:
 
     async def _send(self, pool: Pool, dispatch: Accounting, ledger: Ledger, disk: GroupSync | None) -> None:
         """Run producer and pool side by side until the pool is done, and what syncs the account and looks after it."""
+        self._events.start()
         again = SecondPass(self.campaign, self._composer, self._suppression, self._watch, self._notice)
         failure: RunError | None = None
 

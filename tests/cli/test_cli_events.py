@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchsend.events.cursor import cursor_path
-from tests.cli.commandline import complaint, ended, environment, invoke, process
+from batchsend.sink import Sink
+from tests.cli.commandline import complaint, ended, environment, invoke, make_campaign, process, serving, statuses
 from tests.events.receiver import SECRET, Receiver
 from tests.feedback.letters import results_log
 
@@ -76,3 +77,49 @@ def test_without_a_secret_nothing_is_told(
     monkeypatch.delenv("BATCHSEND_EVENTS_SECRET", raising=False)
     said = complaint(invoke(capsys, "events", results_log(tmp_path), "--url", "https://example.com/"))
     assert "BATCHSEND_EVENTS_SECRET is not set" in said
+
+
+def campaign_with_events(folder: Path, url: str, port: int) -> Path:
+    events = f'[events]\nurl = "{url}"\nsecret = "${{THEIR_SECRET}}"'
+    path = make_campaign(folder, server=f'tls = "none"\nport = {port}', delivery=events)
+    path.write_text(path.read_text().replace("smtp.example.com", "127.0.0.1"))
+    return path
+
+
+def test_a_campaign_tells_while_it_is_sent(tmp_path: Path) -> None:
+    with Receiver() as receiver, serving(Sink()) as sink:
+        path = campaign_with_events(tmp_path, receiver.url, sink.port)
+        said = ended(process("send", path, env=environment(THEIR_SECRET=SECRET)))
+        assert said.code == 0, said
+        assert "not all events" not in said.errors
+        assert [event["type"] for event in receiver.events] == ["message.accepted"] * 3
+
+
+def test_a_receiver_that_is_not_there_costs_the_campaign_nothing_and_can_be_told_later(tmp_path: Path) -> None:
+    with Receiver() as receiver:
+        port = receiver.port
+    with serving(Sink()) as sink:
+        path = campaign_with_events(tmp_path, receiver.url, sink.port)
+        said = ended(process("send", path, env=environment(THEIR_SECRET=SECRET)))
+    assert said.code == 0
+    assert "not all events are told: " in said.errors
+    assert set(statuses(tmp_path / "results.jsonl").values()) == {"accepted"}
+    with Receiver(port) as receiver:
+        command = ("events", tmp_path / "results.jsonl", "--url", receiver.url)
+        assert ended(process(*command, env=ENVIRONMENT)).code == 0
+        assert len(receiver.events) == 3
+
+
+def test_a_campaign_whose_events_cannot_be_told_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    path = campaign_with_events(tmp_path, "https://app.example.com/", 2525)
+    said = ended(process("send", path, env=environment(THEIR_SECRET="whsec_x")))
+    assert "the secret of the events is none" in complaint(said)
+    assert "needs the environment variable THEIR_SECRET" in complaint(ended(process("send", path)))
+    assert not (tmp_path / "results.jsonl").exists()
+
+
+def test_nobody_is_told_of_what_is_only_tried(tmp_path: Path) -> None:
+    with Receiver() as receiver:
+        path = campaign_with_events(tmp_path, receiver.url, 2525)
+        assert ended(process("send", path, "--sandbox")).code == 0
+        assert receiver.seen == []

@@ -223,7 +223,7 @@ def test_a_cursor_that_is_none_is_not_taken_for_an_empty_one(tmp_path: Path) -> 
 )
 def test_events_are_not_posted_just_anywhere(url: str) -> None:
     with pytest.raises(UsageError, match=r"URL that events|over HTTPS only"):
-        require_endpoint(url)
+        require_endpoint(url, SECRET)
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_c2hvcnQ=", "whsec_!!!", f"{SECRET} whsec_x"])
