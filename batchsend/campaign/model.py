@@ -374,6 +374,15 @@ class Events(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     secret: Annotated[Secret, Meta(description='a secret, "${NAME}" for what an environment variable holds')]
 
 
+FEEDBACK_SUFFIX: Final = ".feedback.jsonl"
+"""What the name of a feedback log ends with."""
+
+
+def feedback_path(results: Path) -> Path:
+    """Where the feedback log of a results log stands: ``results.feedback.jsonl`` beside ``results.jsonl``."""
+    return results.with_name(results.name.removesuffix(".jsonl") + FEEDBACK_SUFFIX)
+
+
 class Campaign(Struct, frozen=True, kw_only=True):
     """A campaign file, checked, with everything it names by an absolute path.
 

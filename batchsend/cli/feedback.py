@@ -9,8 +9,9 @@ from typing import Final
 import click
 import orjson
 
+from batchsend.campaign.model import feedback_path
 from batchsend.display import one_line
-from batchsend.feedback.log import FeedbackLog, feedback_path
+from batchsend.feedback.log import FeedbackLog
 from batchsend.feedback.reading import CameBack, come_back, grow_list, require_results
 from batchsend.feedback.report import FeedbackKind
 from batchsend.feedback.tying import require_results_log

@@ -13,8 +13,8 @@ import anyio
 import anyio.to_thread
 import click
 
+from batchsend.campaign.model import feedback_path
 from batchsend.errors import BatchsendError, UsageError
-from batchsend.feedback.log import feedback_path
 from batchsend.listen.bounces import bounce_host
 from batchsend.listen.run import ListenedRun
 from batchsend.listen.signatures import SECRETS, HookVerifier, configured

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from batchsend.campaign.model import feedback_path
 from batchsend.errors import RunError, UsageError
 from batchsend.events.cursor import EventBatch
-from batchsend.feedback.log import feedback_path
 from batchsend.results.format import LogLine, LogReader, opened
 
 if TYPE_CHECKING:

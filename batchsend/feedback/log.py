@@ -13,7 +13,7 @@ import orjson
 
 from batchsend.errors import RunError, UsageError
 from batchsend.feedback.report import FeedbackKind
-from batchsend.recipients.feedback import SUFFIX, feedback_lines
+from batchsend.recipients.feedback import feedback_lines
 from batchsend.results.line import timestamp
 
 if TYPE_CHECKING:
@@ -36,11 +36,6 @@ _IDENTIFYING: Final = (
     "time",
 )
 """What two lines of one report have in common; where it was read is not among them."""
-
-
-def feedback_path(results: Path) -> Path:
-    """Where the feedback log of a results log stands: ``results.feedback.jsonl`` beside ``results.jsonl``."""
-    return results.with_name(results.name.removesuffix(".jsonl") + SUFFIX)
 
 
 def as_fields(report: FeedbackReport, *, record: int | None, recipient: str | None, source: str) -> dict[str, Any]:

@@ -6,8 +6,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+from batchsend.campaign.model import feedback_path
 from batchsend.errors import RunError, UsageError
-from batchsend.feedback.log import FeedbackLog, as_fields, feedback_path
+from batchsend.feedback.log import FeedbackLog, as_fields
 from batchsend.feedback.report import LOGGED, FeedbackKind, FeedbackReport
 from batchsend.feedback.tying import tie
 from batchsend.feedback.understanding import understand

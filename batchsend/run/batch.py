@@ -16,6 +16,7 @@ import anyio.to_thread
 from msgspec.structs import replace
 
 from batchsend.campaign import Campaign, check_objects, load, server_warnings
+from batchsend.campaign.model import feedback_path
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.errors import RunError
@@ -136,7 +137,11 @@ class Batch:
             recipient_field=campaign.recipient_field,
             verp=self._verp(),
         )
-        self._suppression = Suppression.read(campaign.delivery.suppress, recipient_field=campaign.recipient_field)
+        self._suppression = Suppression.read(
+            campaign.delivery.suppress,
+            recipient_field=campaign.recipient_field,
+            own=feedback_path(campaign.results),
+        )
         excluded = campaign.delivery.exclude
         self._events = EventsProcess(campaign, self._notice)
         self._exclusion = Exclusion(excluded, campaign.results.parent) if excluded else None

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from batchsend.campaign.model import feedback_path
 from batchsend.errors import RunError, UsageError
 from batchsend.events.cursor import Cursor, EventBatch, cursor_path, locked, read_cursor, write_cursor
 from batchsend.events.source import MOST_EVENTS, MOST_OCTETS, EventSource
 from batchsend.events.telling import Endpoint, Teller, require_endpoint
-from batchsend.feedback.log import FeedbackLog, as_fields, feedback_path
+from batchsend.feedback.log import FeedbackLog, as_fields
 from batchsend.feedback.report import FeedbackKind, FeedbackReport
 from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.results.line import outcome_line
