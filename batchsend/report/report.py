@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from batchsend.report.causes import Cause
     from batchsend.report.histogram import Histogram
     from batchsend.report.kinds import Kind
+    from batchsend.report.returns import Returns
     from batchsend.report.timeline import Timeline
     from batchsend.results.format import RunLine
 
@@ -169,6 +170,8 @@ class CampaignReport:
         timeline: Outcomes of attempts by time.
         pauses: Where on the timeline a run begins after another.
         torn: Octets of a torn last line, which count for nothing.
+        returns: What came back; None where there is no feedback log.
+        delivered: Records that were accepted and have not bounced, as far as that is known.
     """
 
     results: Path
@@ -185,6 +188,13 @@ class CampaignReport:
     timeline: Timeline
     pauses: list[float]
     torn: int
+    returns: Returns | None = None
+    delivered: int = 0
+
+    @property
+    def accepted_by_domain(self) -> dict[str, int]:
+        """Accepted records by domain."""
+        return {domain.name: domain.counts[Outcome.ACCEPTED] for domain in self.domains}
 
     @property
     def records(self) -> int:
@@ -251,6 +261,7 @@ class CampaignReport:
                 {"domain": domain.name, "records": domain.records, **_counts(domain.counts)} for domain in self.domains
             ],
             "torn": self.torn,
+            "feedback": None if self.returns is None else self.returns.to_json(self.delivered, self.accepted_by_domain),
         }
 
 
