@@ -140,11 +140,7 @@ class Batch:
             recipient_field=campaign.recipient_field,
             verp=self._verp(),
         )
-        self._suppression = Suppression.read(
-            campaign.delivery.suppress,
-            recipient_field=campaign.recipient_field,
-            own=feedback_path(campaign.results),
-        )
+        self._suppression = _suppression(campaign)
         excluded = campaign.delivery.exclude
         self._events = EventsProcess(campaign, self._notice)
         self._exclusion = Exclusion(excluded, campaign.results.parent) if excluded else None
@@ -522,6 +518,12 @@ async def _look_after(ledger: Ledger, pool: Pool) -> None:
             ledger.look()
     except RunError as error:
         pool.stop(error)
+
+
+def _suppression(campaign: Campaign) -> Suppression:
+    """Whom the campaign does not write to: those in its lists, and whoever its own feedback log keeps from it."""
+    own = feedback_path(campaign.results)
+    return Suppression.read(campaign.delivery.suppress, recipient_field=campaign.recipient_field, own=own)
 
 
 def _new_id() -> str:
