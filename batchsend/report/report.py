@@ -170,6 +170,7 @@ class CampaignReport:
         timeline: Outcomes of attempts by time.
         pauses: Where on the timeline a run begins after another.
         torn: Octets of a torn last line, which count for nothing.
+        servers: The outcomes of attempts by the name of the relay; empty where every run had one.
         returns: What came back; None where there is no feedback log.
         delivered: Records that were accepted and have not bounced, as far as that is known.
     """
@@ -188,6 +189,7 @@ class CampaignReport:
     timeline: Timeline
     pauses: list[float]
     torn: int
+    servers: dict[str, Counter[Outcome]] = field(default_factory=dict)
     returns: Returns | None = None
     delivered: int = 0
 
@@ -261,6 +263,11 @@ class CampaignReport:
                 {"domain": domain.name, "records": domain.records, **_counts(domain.counts)} for domain in self.domains
             ],
             "torn": self.torn,
+            **(
+                {"servers": {name: _counts(self.servers[name]) for name in sorted(self.servers)}}
+                if self.servers
+                else {}
+            ),
             "feedback": None if self.returns is None else self.returns.to_json(self.delivered, self.accepted_by_domain),
         }
 
