@@ -51,6 +51,8 @@ MAY_IMPORT["results"] = set(VOCABULARY)
 MAY_IMPORT["recipients"].add("results")
 # A report quotes the replies of servers.
 MAY_IMPORT["feedback"].add("smtp")
+MAY_IMPORT["listen"] = {*VOCABULARY, "recipients", "message", "results", "feedback", "sink", "events"}
+MAY_IMPORT["events"] = {*VOCABULARY, "recipients", "message", "results", "feedback", "version"}
 MAY_IMPORT["preview"] = {"errors", "recipients", "message"}
 MAY_IMPORT["monitor"] = {"outcome", "errors", "version", "delivery", "run"}
 MAY_IMPORT["control"] = set(VOCABULARY)

@@ -73,6 +73,7 @@ def load(
         servers=file.server,
         message=file.message,
         delivery=_with_suppression_lists(file.delivery, directory, document),
+        events=file.events,
     )
     check(campaign, document)
     if resolve_credentials:
@@ -80,7 +81,7 @@ def load(
         return campaign
     nobody = dict.fromkeys(("username", *PROOFS))
     servers = tuple(msgspec.structs.replace(server, **nobody) for server in campaign.servers)
-    return msgspec.structs.replace(campaign, servers=servers)
+    return msgspec.structs.replace(campaign, servers=servers, events=None)
 
 
 def _require_password_files(campaign: Campaign, document: Document) -> None:
@@ -128,19 +129,27 @@ def _keys(struct: type[Struct]) -> list[str]:
 
 
 def _expand(document: Document, environ: Mapping[str, str], *, resolve_credentials: bool) -> dict[str, Any]:
-    """The tables with every ``${NAME}`` in ``[server]`` replaced; what was looked up is not looked at again.
+    """The tables with every ``${NAME}`` in ``[server]`` and ``[events]`` replaced, once.
 
     Raises:
         UsageError: Variables are not set; all of them are named.
     """
-    servers = document.tables.get("server")
-    if not isinstance(servers, list):
-        return document.tables
-    expanded = []
+    tables = document.tables
     missing: list[tuple[Key, str]] = []
+    events = tables.get("events")
+    if isinstance(events, dict) and resolve_credentials:
+        expanded_events = {
+            name: _expand_text(value, document, ("events", name), environ, missing) if isinstance(value, str) else value
+            for name, value in events.items()
+        }
+        tables = tables | {"events": expanded_events}
+    servers = tables.get("server")
+    if not isinstance(servers, list):
+        return tables
+    expanded = []
     for place, server in enumerate(servers):
         if not isinstance(server, dict):
-            return document.tables
+            return tables
         values = dict(server)
         for name, value in server.items():
             if isinstance(value, str) and (resolve_credentials or name not in _CREDENTIALS):
@@ -148,7 +157,7 @@ def _expand(document: Document, environ: Mapping[str, str], *, resolve_credentia
         expanded.append(values)
     if missing:
         raise _not_set(missing, document, environ)
-    return document.tables | {"server": expanded}
+    return tables | {"server": expanded}
 
 
 def _expand_text(

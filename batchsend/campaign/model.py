@@ -424,6 +424,27 @@ class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return Schedule(self.window, Zone(self.timezone), self.start)
 
 
+class Events(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who is told what becomes of each message, while the campaign is sent: see ``batchsend events``.
+
+    Attributes:
+        url: Where signed webhooks are posted to.
+        secret: What they are signed with, ``whsec_…`` (Standard Webhooks).
+    """
+
+    url: Annotated[str, Meta(min_length=1, description='a URL such as "https://app.example.com/hooks/mail"')]
+    secret: Annotated[Secret, Meta(description='a secret, "${NAME}" for what an environment variable holds')]
+
+
+FEEDBACK_SUFFIX: Final = ".feedback.jsonl"
+"""What the name of a feedback log ends with."""
+
+
+def feedback_path(results: Path) -> Path:
+    """Where the feedback log of a results log stands: ``results.feedback.jsonl`` beside ``results.jsonl``."""
+    return results.with_name(results.name.removesuffix(".jsonl") + FEEDBACK_SUFFIX)
+
+
 class Campaign(Struct, frozen=True, kw_only=True):
     """A campaign file, checked, with everything it names by an absolute path.
 
@@ -440,6 +461,7 @@ class Campaign(Struct, frozen=True, kw_only=True):
         servers: The relays, in order of preference; at least one.
         message: What is sent.
         delivery: How it is sent.
+        events: Who is told what becomes of each message; None for nobody.
     """
 
     path: Path
@@ -453,3 +475,4 @@ class Campaign(Struct, frozen=True, kw_only=True):
     servers: tuple[Server, ...]
     message: Message
     delivery: Delivery = Delivery()
+    events: Events | None = None

@@ -30,6 +30,8 @@ _COMMANDS = (
     "preview",
     "report",
     "feedback",
+    "listen",
+    "events",
     "bench",
     "sink",
     "explain",

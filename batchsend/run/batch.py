@@ -37,6 +37,7 @@ from batchsend.run.retry import RetryQueue
 from batchsend.run.second_pass import SecondPass
 from batchsend.run.steering import Steering
 from batchsend.run.summary import MOST_LEFT, Summary
+from batchsend.run.telling import EventsProcess
 from batchsend.trace import log, logged
 from batchsend.version import __version__
 
@@ -122,6 +123,7 @@ class Batch:
         self._beside = beside
         schedule = delivery.schedule
         self._hours = None if schedule is None else Hours(schedule, delivery.max_wait, self.steering, self._notice)
+        self._events = EventsProcess(campaign, self._notice)
         self._pool: Pool | None = None
         self._dispatch: Accounting | None = None
 
@@ -199,6 +201,12 @@ class Batch:
             UsageError: The campaign cannot be sent as it is, or the results log cannot be opened; nothing was sent.
             RunError: The run stopped early: the server is gone or refuses the sender, or the log cannot be written.
         """
+        try:
+            return await self._run()
+        finally:
+            await self._events.finish()
+
+    async def _run(self) -> Summary:
         began = time.monotonic()
         log.info("run %s of %s begins: results in %s", self.id, self.campaign.path, self.campaign.results)
         first = await self._prepared()
@@ -348,6 +356,7 @@ class Batch:
         self, first: FirstPass, pool: Pool, dispatch: Accounting, ledger: Ledger, disk: GroupSync | None
     ) -> None:
         """Run producer and pool side by side until the pool is done, and what syncs the account and looks after it."""
+        self._events.start()
         again = SecondPass(first.records, first.composer, first.suppression, self._watch, self._notice)
         failure: RunError | None = None
 

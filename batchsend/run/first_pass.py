@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import anyio.to_thread
 
+from batchsend.campaign.model import feedback_path
 from batchsend.errors import UsageError
 from batchsend.message import Composer, Suppression
 from batchsend.message.condition import Condition
@@ -88,7 +89,9 @@ class FirstPass:
             recipient_field=self._recipient_field,
             verp=self._verp(batch_id),
         )
-        self.suppression = Suppression.read(campaign.delivery.suppress, recipient_field=campaign.recipient_field)
+        self.suppression = Suppression.read(
+            campaign.delivery.suppress, recipient_field=campaign.recipient_field, own=feedback_path(campaign.results)
+        )
         self._where = None if campaign.where is None else Condition(campaign.where)
         folder = campaign.results.parent
         with ExitStack() as stack:
