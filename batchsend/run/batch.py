@@ -36,6 +36,8 @@ from batchsend.results.ledger import Ledger
 from batchsend.results.run import RecipientsFile, Run, SuppressionFile
 from batchsend.run import recovery
 from batchsend.run.accounting import Accounting, PoolStoppedError
+from batchsend.run.composer_process import Recipe
+from batchsend.run.composing import Composing, processes_for
 from batchsend.run.producer import Producer
 from batchsend.run.retry import RetryQueue
 from batchsend.run.second_pass import SecondPass
@@ -360,10 +362,28 @@ class Batch:
         """
         await self._remember()
         try:
-            await Producer(self._reader, self._composer, self._admission, report=report).run(hand_over)
+            await Producer(self._reader, self._composer, self._admission, report=report, beside=self._composing).run(
+                hand_over
+            )
         finally:
             if self._where is not None:
                 self.summary.passed_over = self._admission.passed_over
+
+    def _composing(self, seconds: float) -> Composing | None:
+        """What composes the rest of the messages beside this process, where a message takes so many seconds."""
+        campaign = self.campaign
+        count = processes_for(campaign.delivery.processes, seconds)
+        if count == 0:
+            return None
+        log.info("%d processes compose messages, each of which takes %.2f ms", count, seconds * 1000)
+        recipe = Recipe(
+            message=campaign.message,
+            directory=campaign.directory,
+            batch_id=self.id,
+            recipient_field=campaign.recipient_field,
+            results=campaign.results,
+        )
+        return Composing(recipe, self._composer, count)
 
     async def _remember(self) -> None:
         """Take down whom the earlier run has written to, where nobody is to be written to twice."""
