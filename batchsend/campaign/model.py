@@ -349,6 +349,8 @@ class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
         start: Nothing is begun before this local time; None for at once.
         stop_after: Records in a row, of three domains or more, that are refused alike, after which the run stops.
         durability: What the account survives: the end of the ``process``, or of the ``power``.
+        processes: How many processes compose messages beside the one that sends; 1: that one does. ``auto``: one for
+            each core, where a message takes long to compose.
         suppress: Files of addresses not to write to, by their paths or with the column that holds the addresses:
             ``{ file = "unsubscribed.csv", field = "Email Address" }``.
         exclude: Results logs: who was accepted or is in doubt there has had the message and does not get it again.
@@ -375,6 +377,9 @@ class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     start: Annotated[Start | None, Meta(description='a date and a time such as "2026-12-01 09:00"')] = None
     stop_after: Annotated[int, Meta(ge=1, description="a whole number of at least 1")] = 100
     durability: Annotated[Durability, Meta(description='"process" or "power"')] = "process"
+    processes: Annotated[
+        Annotated[int, Meta(ge=1, le=64)] | Literal["auto"], Meta(description='a whole number from 1 to 64, or "auto"')
+    ] = "auto"
     suppress: Annotated[
         tuple[_NotEmpty | SuppressionList, ...],
         Meta(description="an array of paths, or of tables of file, field, encoding and sheet"),
@@ -404,6 +409,7 @@ class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
             start: str | Start | None = None,
             stop_after: int = 100,
             durability: Durability = "process",
+            processes: int | Literal["auto"] = "auto",
             suppress: list[_APath | SuppressionList] | list[str] | tuple[_APath | SuppressionList, ...] = (),
             exclude: list[str] | list[Path] | tuple[_APath, ...] = (),
             duplicates: Literal["suppress", "send"] = "suppress",

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from batchsend.message.submission import Submission
     from batchsend.smtp.replies import Reply
 
-
 # Looked up once: see `batchsend.outcome`.
 _CLOSED: Final = State.CLOSED
 _QUITTING: Final = State.QUITTING
@@ -48,7 +47,6 @@ _SLOWEST: Final = 64
 
 # Seconds that a timer may be late on a machine that is busy as usual.
 _LATE: Final = 0.02
-
 
 # What an offer was told, and whether it was committed.
 _Told: TypeAlias = "tuple[Offer, DeliveryResult, bool]"

@@ -122,8 +122,12 @@ class Composer:
         """Which of a record's fields the message is made of."""
         return self._templates.use
 
-    def compose(self, record: Record) -> Submission:
+    def compose(self, record: Record, *, at: int | None = None) -> Submission:
         """Fill in everything for one record.
+
+        Args:
+            record: The record.
+            at: What its Date says, in seconds since the epoch; None for now.
 
         Raises:
             RecordError: The record cannot be sent; the message names the field, header or template, and why.
@@ -144,7 +148,8 @@ class Composer:
         to = envelope.forward_path
         to_field = f"To: {to}\r\n" if self._to is None else self._to.with_address(variables, known=to)[0]
         rest = "".join([field.render(variables) for field in self._fields])
-        block = f"Date: {date(int(time.time()))}\r\nMessage-ID: {message_id}\r\n{from_field}{to_field}{rest}"
+        now = date(int(time.time()) if at is None else at)
+        block = f"Date: {now}\r\nMessage-ID: {message_id}\r\n{from_field}{to_field}{rest}"
         self._block_check.require(block)
         plain = block.isascii()
         if not plain and envelope.forward_path.isascii() and envelope.reverse_path.isascii():
