@@ -28,6 +28,7 @@ _COMMANDS = (
     "preview",
     "report",
     "feedback",
+    "cluster",
     "bench",
     "sink",
     "explain",

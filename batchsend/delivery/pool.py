@@ -120,6 +120,7 @@ class Pool:
         self._error: RunError | None = None
         self._losses: dict[int, int] = {}
         self._went_back: dict[int, int] = {}
+        self._forgotten: set[int] = set()
 
     @property
     def learned(self) -> dict[str, float]:
@@ -191,6 +192,22 @@ class Pool:
             return False
         self.add(submissions)
         return True
+
+    def forget(self, records: Iterable[int]) -> set[int]:
+        """Records are not to be offered any more, because they are somebody else's by now.
+
+        Returns:
+            Those that waited here, and are the account's again without a word. Any other one that is here is settled
+            when its session has done with it, also where it would have been offered again.
+        """
+        wanted = set(records)
+        waited = {record for record in wanted if self._backlog.withdraw(record) is not None}
+        for record in waited:
+            self._losses.pop(record, None)
+            self._went_back.pop(record, None)
+        self._forgotten |= {record for record in wanted - waited if self._under_way(record) is not None}
+        self._look_for_the_end()
+        return waited
 
     def close(self) -> None:
         """Nothing more comes: the pool ends when everything that was put in is settled."""
@@ -302,6 +319,7 @@ class Pool:
             self._losses.pop(record, None)
         if self._went_back:
             self._went_back.pop(record, None)
+        self._forgotten.discard(record)
         self._account.settle(offer.submission, result)
         if not self._out:
             self._look_for_the_end()
@@ -313,6 +331,10 @@ class Pool:
         self._account.withdraw(submission)
         if offer.doubt is not None:
             self._account.settle(submission, offer.doubt)
+        elif submission.record in self._forgotten:
+            self._forgotten.discard(submission.record)
+            reason = "its session ended before it was sent, and it is somebody else's by now"
+            self._account.settle(submission, _never_offered(submission, reason, session.number))
         elif not self._stopping:
             losses = self._losses[submission.record] = self._losses.get(submission.record, 0) + (
                 not (session.full or session.left)
@@ -351,7 +373,7 @@ class Pool:
         submission = offer.submission
         offer.went_back = True
         times = self._went_back[submission.record] = self._went_back.get(submission.record, 0) + 1
-        if offer.doubt is not None or times > MAX_HELD_BACK:
+        if offer.doubt is not None or times > MAX_HELD_BACK or submission.record in self._forgotten:
             return False
         self._account.retry(submission, result)
         if not self._stopping:
