@@ -1,10 +1,11 @@
-"""What every test may use: the event loops of asynchronous tests, and the tiers that a run may leave out."""
+"""What every test may use: event loops of asynchronous tests, tiers that a run may leave out, what each test cost."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import os
+import resource
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -30,8 +31,14 @@ settings.load_profile("untimed")
 # by its marker.
 LEFT_OUT_WHEN_QUICK = {"servers": "servers", "crash": "crash", "slow": "benchmarks"}
 
+# How many of the tests that computed the longest `--quick` names at its end.
+NAMED = 10
+# What a report says of its test: the seconds that it computed.
+_COMPUTED = "computed"
+
 _LEFT_OUT = pytest.StashKey[dict[str, int]]()
 _KEY = "left out"
+_BEGAN = pytest.StashKey[float]()
 
 
 def pytest_asyncio_loop_factories(
@@ -96,10 +103,25 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def computed() -> float:
+    """Seconds of processor time that this process has taken, and those that it has waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    """Begin to measure what a test computes: unlike the clock, that says nothing of how busy the machine is."""
+    item.stash[_BEGAN] = computed()
+    yield
+
+
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Where everything must be there, a test that is skipped has failed: what it needs is missing."""
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say what a test has computed; where everything must be there, one that is skipped has failed."""
     report = yield
+    if report.when == "teardown":
+        report.user_properties.append((_COMPUTED, computed() - item.stash[_BEGAN]))
     if EVERYTHING_IS_HERE and report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         if ROOT_MAY_EVERYTHING not in reason:
@@ -120,6 +142,23 @@ def pytest_testnodedown(node: object) -> None:
     """A process of pytest-xdist has ended: each of them saw all tests."""
     node_config: pytest.Config = getattr(node, "config")  # noqa: B009 - pytest-xdist says nothing of its types
     node_config.stash[_LEFT_OUT] = getattr(node, "workeroutput", {}).get(_KEY, {})
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name the tests that computed the longest: what is added to `make test` has few seconds to share."""
+    if not config.getoption("--quick"):
+        return
+    took = {
+        report.nodeid: value
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name == _COMPUTED
+    }
+    longest = sorted(took, key=took.__getitem__, reverse=True)[:NAMED]
+    terminalreporter.section(f"computed {sum(took.values()):.0f} s; the {NAMED} longest")
+    for nodeid in longest:
+        terminalreporter.write_line(f"{took[nodeid]:5.2f} s  {nodeid}")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -22,6 +22,7 @@ text = "Hello"
 depth = 1
 """
 DURATION = 'expected a duration such as "500ms", "30s", "5m" or "1h", at most a day'
+WINDOW = 'expected an array of texts such as "Mon-Fri 08:00-18:00", "Sat,Sun 09:00-12:00", "22:00-02:00"'
 RATE = 'expected a rate above 0 such as "100/s", "600/min" or "5000/h"'
 HOST = 'expected a host name (in its ASCII form, "xn--…") or an IP address'
 EHLO = 'expected a domain such as "mail.example.com", or "[192.0.2.1]" or "[IPv6:2001:db8::1]"'
@@ -88,6 +89,17 @@ def with_line(table: str, line: str) -> str:
         ("[delivery]", 'rate = "fast"', None, RATE),
         ("[delivery]", "rate = 100", None, RATE),
         ("[delivery]", 'rate = "0/s"', None, RATE),
+        ("[delivery]", 'window = "Mon 08:00-18:00"', None, WINDOW),
+        ("[delivery]", 'window = ["Mon 08:00-18:00", "Moon"]', '[delivery] window #2 = "Moon"', WINDOW),
+        ("[delivery]", 'window = ["Mon 08:00-08:00"]', '[delivery] window #1 = "Mon 08:00-08:00"', WINDOW),
+        ("[delivery]", 'start = "tomorrow"', None, 'expected a date and a time such as "2026-12-01 09:00"'),
+        (
+            "[delivery]",
+            'timezone = "Berlin"',
+            None,
+            'expected a zone that this machine knows, by its IANA name: "Europe/Berlin"; pip install tzdata brings all of '
+            "them where it knows none",
+        ),
         ("[delivery]", 'retry_after = "30"', None, DURATION),
         ("[delivery]", "retry_after = 30", None, DURATION),
         ("[delivery]", 'give_up_after = "2 days"', None, DURATION),

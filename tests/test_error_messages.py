@@ -8,8 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import pytest
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -89,6 +87,7 @@ def is_tested(told: Told) -> bool:
     return False
 
 
-@pytest.mark.parametrize("told", list(messages()), ids=lambda told: told.where)
-def test_each_error_message_has_a_test(told: Told) -> None:
-    assert is_tested(told), f"no test says {told.pieces}"
+def test_each_error_message_has_a_test() -> None:
+    found = list(messages())
+    assert len(found) > 250
+    assert [told for told in found if not is_tested(told)] == []

@@ -63,6 +63,8 @@ MOST = 2.5**DOUBLINGS
 SHORTEST = 4096
 LONGEST = 32_768
 """Characters. What is done with so many in no measurable time is fast enough, whatever its growth."""
+QUICK = 4
+"""In `make test` both are shorter by so much: what shows only in longer texts is left to `make test-all`."""
 MEASURABLE = 0.004
 """Seconds: below this a clock's own steps show."""
 LOOKS_AT_ONCE = 3
@@ -318,23 +320,23 @@ FOREIGN: dict[str, tuple[Callable[[str], object], list[str]]] = {
 }
 
 
-def growth(work: Callable[[str], object], unit: str) -> float:
+def growth(work: Callable[[str], object], unit: str, shortest: int, longest: int) -> float:
     """How many times the time takes what is 2**DOUBLINGS as long, at the first length at which that can be measured."""
     # Most of what is tried here is fast, and done with after one look.
-    first = spent(work, unit, LONGEST)
+    first = spent(work, unit, longest)
     if first < MEASURABLE:
         return 1.0
     # Were it to grow with the length, this one would be the first that can be measured.
-    length = SHORTEST
-    while length < LONGEST and first * length / LONGEST < MEASURABLE:
+    length = shortest
+    while length < longest and first * length / longest < MEASURABLE:
         length *= 2
     # The first look at a text may fill caches that the next ones find full: these are compared with their like.
     while (once := min(spent(work, unit, length) for _ in range(LOOKS_AT_ONCE))) < MEASURABLE:
-        if length >= LONGEST:
+        if length >= longest:
             return 1.0
         length *= 2
     # What else the machine does makes both slower, never faster: the best of several of each is what they take.
-    longer = first if length * 2**DOUBLINGS == LONGEST else spent(work, unit, length * 2**DOUBLINGS)
+    longer = first if length * 2**DOUBLINGS == longest else spent(work, unit, length * 2**DOUBLINGS)
     for _ in range(LOOKS):
         if longer / once <= MOST:
             break
@@ -359,6 +361,9 @@ def spent(work: Callable[[str], object], unit: str, length: int) -> float:
 @pytest.mark.parametrize("place", FOREIGN)
 def test_time_grows_with_the_length_and_not_with_its_square(place: str, request: pytest.FixtureRequest) -> None:
     work, units = FOREIGN[place]
+    shorter = 1
     if request.config.getoption("--quick"):
         units = units[sorted(FOREIGN).index(place) % 2 :: 2]  # every second one; `make test-all` tries all
-    assert {unit: ratio for unit in units if (ratio := growth(work, unit)) > MOST} == {}
+        shorter = QUICK
+    lengths = SHORTEST // shorter, LONGEST // shorter
+    assert {unit: ratio for unit in units if (ratio := growth(work, unit, *lengths)) > MOST} == {}

@@ -16,6 +16,7 @@ from batchsend.campaign.model import Campaign, Delivery, SuppressionList
 from batchsend.campaign.overrides import Overrides  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.campaign.rules import check
 from batchsend.campaign.values import Duration, Rate, Secret, Wait
+from batchsend.campaign.windows import Start, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -172,7 +173,7 @@ def _convert(document: Document, directory: Path, tables: dict[str, Any]) -> Fil
             if not value or "\0" in value:
                 raise ValueError(value)
             return directory / value
-        if kind is Rate or kind is Duration or kind is Wait:
+        if issubclass(kind, Rate | Duration | Wait | Window | Start):
             return kind.parse(value)
         return Secret(value)
 

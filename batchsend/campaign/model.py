@@ -14,6 +14,7 @@ from msgspec.structs import force_setattr
 
 from batchsend.campaign.objects import check_values
 from batchsend.campaign.values import Duration, Rate, Secret, Wait
+from batchsend.campaign.windows import Schedule, Start, Window, Zone
 
 Tls = Literal["starttls", "implicit", "none"]
 Durability = Literal["process", "power"]
@@ -161,6 +162,8 @@ class Message(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True, r
         encoding: ``auto`` for octets above 127 where that is smallest and the server takes them (RFC 6152); ``7bit``
             for none in any case.
         headers: Further header fields by name (RFC 5322 §3.6.8); their values are templates.
+        unsubscribe: Where unsubscribe links lead: ``batch.unsubscribe_url`` is this URL and a signed token behind it,
+            and every message has List-Unsubscribe and List-Unsubscribe-Post (RFC 8058). None for none of that.
         dkim: The signatures of every message; none of them by default.
     """
 
@@ -188,6 +191,7 @@ class Message(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True, r
     eml_file: Annotated[Path | None, Meta(description="the path of a message inside the campaign's folder")] = None
     encoding: Annotated[Encoding, Meta(description='"auto" or "7bit"')] = "auto"
     headers: Annotated[dict[str, str], Meta(description="a table of header names and texts")] = {}
+    unsubscribe: Annotated[_NotEmpty | None, Meta(description='a URL such as "https://lists.example.com/u"')] = None
     dkim: Annotated[tuple[Dkim, ...], Meta(description="a table [message.dkim], or several [[message.dkim]]")] = ()
 
 
@@ -278,7 +282,11 @@ class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
         max_attempts: How often a record is offered within a run before it stays deferred.
         retry_after: Seconds until a deferred record is offered again, doubled each time.
         give_up_after: Seconds without a server that answers after which the run stops.
-        max_wait: Seconds to wait for a relay's quota to be over, if it is longer the run ends; infinity for ever.
+        max_wait: Seconds to wait for a relay's quota to be over, or for a window or the start; if it is longer the run
+            ends; infinity for ever.
+        window: When messages may be begun; at any time where there is none. What was begun is finished.
+        timezone: The zone of window and start by its IANA name; None for the machine's.
+        start: Nothing is begun before this local time; None for at once.
         stop_after: Records in a row, of three domains or more, that are refused alike, after which the run stops.
         durability: What the account survives: the end of the ``process``, or of the ``power``.
         suppress: Files of addresses not to write to, by their paths or with the column that holds the addresses:
@@ -298,6 +306,12 @@ class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     retry_after: _Time = Duration(30)
     give_up_after: _Time = Duration(300)
     max_wait: Annotated[Wait, Meta(description=f'{_DURATION_TEXT}, or "forever"')] = Wait(900)
+    window: Annotated[
+        tuple[Window, ...],
+        Meta(description='an array of texts such as "Mon-Fri 08:00-18:00", "Sat,Sun 09:00-12:00", "22:00-02:00"'),
+    ] = ()
+    timezone: Annotated[_NotEmpty | None, Meta(description='the name of a zone such as "Europe/Berlin"')] = None
+    start: Annotated[Start | None, Meta(description='a date and a time such as "2026-12-01 09:00"')] = None
     stop_after: Annotated[int, Meta(ge=1, description="a whole number of at least 1")] = 100
     durability: Annotated[Durability, Meta(description='"process" or "power"')] = "process"
     suppress: Annotated[
@@ -323,6 +337,9 @@ class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
             retry_after: _ATime = 30,
             give_up_after: _ATime = 300,
             max_wait: _ATime = 900,
+            window: list[str] | tuple[str | Window, ...] = (),
+            timezone: str | None = None,
+            start: str | Start | None = None,
             stop_after: int = 100,
             durability: Durability = "process",
             suppress: list[_APath | SuppressionList] | list[str] | tuple[_APath | SuppressionList, ...] = (),
@@ -332,6 +349,17 @@ class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
             require_tls: bool = False,
             timeouts: Timeouts = ...,
         ) -> None: ...
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """When messages may be begun; None for at any time.
+
+        Raises:
+            ValueError: There is no such time zone.
+        """
+        if not self.window and self.start is None:
+            return None
+        return Schedule(self.window, Zone(self.timezone), self.start)
 
 
 class Campaign(Struct, frozen=True, kw_only=True):

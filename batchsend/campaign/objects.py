@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
 
 from batchsend.campaign.values import Duration, Rate, Secret
+from batchsend.campaign.windows import Start, Window
 from batchsend.errors import UsageError
 
 if TYPE_CHECKING:
@@ -108,9 +109,9 @@ def _description(kind: Any) -> str:
 def _taken(kind: type, value: object) -> object:
     """A value as the type that is declared, which is none of msgspec's own."""
     match value:
-        case Rate() | Duration() if isinstance(value, kind):
+        case Rate() | Duration() | Window() | Start() if isinstance(value, kind):
             return value.checked()
-        case str() if issubclass(kind, Rate | Duration):
+        case str() if issubclass(kind, Rate | Duration | Window | Start):
             return kind.parse(value)
         case int() | float() if issubclass(kind, Duration) and not isinstance(value, bool):
             return kind(value).checked()

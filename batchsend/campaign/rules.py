@@ -16,6 +16,7 @@ from batchsend.campaign.header_names import refusal
 from batchsend.campaign.model import Campaign, Server, SuppressionList
 from batchsend.campaign.objects import Objects
 from batchsend.campaign.overrides import is_loopback
+from batchsend.campaign.windows import Zone
 
 if TYPE_CHECKING:
     from batchsend.campaign.document import Key
@@ -27,13 +28,15 @@ _DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _LONGEST_NAME: Final = 253  # octets of a domain name as it is written (RFC 1035 §2.3.4)
 # Names that resolvers know may have an underscore; the domain of RFC 5321 §4.1.2 may not.
 _HOST: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?")
+# RFC 8058 §3.1 wants HTTPS; a token is put behind the path.
+_WAY_OUT: Final = re.compile(r"https://[A-Za-z0-9.\[\]:-]+(?:/[!$%&'()*+,./0-9:;=@A-Z_a-z~-]*)?")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _TEMPLATE_MARK: Final = re.compile(r"\{[{%#]")
 
 _NEEDED: Final = frozenset({"from", "subject"})  # of a message that is not a whole one
 _BODIES: Final = ("html", "html_file", "text", "text_file", "markdown", "markdown_file")
 # What a whole message does not say itself.
-_BESIDE_EML: Final = frozenset({"eml_file", "return_path", "encoding", "dkim"})
+_BESIDE_EML: Final = frozenset({"eml_file", "return_path", "encoding", "dkim", "unsubscribe"})
 
 
 class Terms(Protocol):
@@ -122,6 +125,11 @@ def _check_message(message: Message, directory: Path, terms: Terms) -> None:
         _check_bodies(message, directory, terms)
     _check_attachments(message, directory, terms)
     _check_headers(message, terms)
+    if message.unsubscribe is not None and not _WAY_OUT.fullmatch(message.unsubscribe):
+        raise terms.wrong(
+            ("message", "unsubscribe"),
+            'expected a URL such as "https://lists.example.com/u": with https:, without blanks, "?" and "#"',
+        )
     _check_dkim(message.dkim, terms)
 
 
@@ -201,6 +209,7 @@ def _check_inside(path: Path, directory: Path, terms: Terms, key: Key, expected:
 
 
 def _check_delivery(delivery: Delivery, terms: Terms) -> None:
+    _check_times(delivery, terms)
     for place, listed in enumerate(delivery.suppress):
         path = listed.file if isinstance(listed, SuppressionList) else Path(listed)
         if not path.is_file():
@@ -212,6 +221,23 @@ def _check_delivery(delivery: Delivery, terms: Terms) -> None:
             raise terms.wrong(("delivery", "exclude", place), _no_file("the path of a results log", path))
     if delivery.dsn is not None and "never" in delivery.dsn.notify and len(delivery.dsn.notify) > 1:
         raise terms.about(("delivery", "dsn", "notify"), 'has "never" among others', 'leave "never" or the others')
+
+
+def _check_times(delivery: Delivery, terms: Terms) -> None:
+    if delivery.timezone is None:
+        return
+    try:
+        Zone(delivery.timezone)
+    except ValueError:
+        raise terms.wrong(
+            ("delivery", "timezone"),
+            'expected a zone that this machine knows, by its IANA name: "Europe/Berlin"; pip install tzdata brings all '
+            "of them where it knows none",
+        ) from None
+    if not delivery.window and delivery.start is None:
+        raise terms.about(
+            ("delivery", "timezone"), "is there without window or start", "it says whose time they are in"
+        )
 
 
 def _check_encoding(encoding: str | None, terms: Terms, key: Key) -> None:

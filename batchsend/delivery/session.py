@@ -303,8 +303,8 @@ class Session(asyncio.Protocol):
         client = self._client
         if self.left and client.unanswered:
             return  # the last replies are awaited
-        for transaction in client.committing():
-            if not self._work.commit(transaction.key, self):
+        for offer in client.committing():
+            if not self._work.commit(offer, self):
                 self._held = True
         if not self._held and (data := client.data_to_send()):
             self._written += len(data)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from batchsend.errors import RecordError
 from batchsend.message.attachments import AttachmentFiles
 from batchsend.message.bodies import CampaignBody, inline_names
-from batchsend.message.headers import BlockCheck, Field, Head, PlainField, custom_fields, date
+from batchsend.message.headers import BlockCheck, Field, Head, PlainField, custom_fields, date, with_way_out
 from batchsend.message.images import Images
 from batchsend.message.mailboxes import AddressField
 from batchsend.message.naming import naming
@@ -39,9 +39,9 @@ _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/
 class Composer:
     """Makes a submission of each record.
 
-    A record's fields are the templates' variables. ``batch.id``, ``batch.record`` and ``batch.verp`` are there too; a
-    field called ``batch`` is hidden by them. Its header is pure ASCII, an address with a local part in another script
-    excepted: that needs SMTPUTF8 (RFC 6531).
+    A record's fields are the templates' variables. ``batch.id``, ``batch.record``, ``batch.verp`` and
+    ``batch.unsubscribe_url`` are there too; a field called ``batch`` is hidden by them. Its header is pure ASCII, an
+    address with a local part in another script excepted: that needs SMTPUTF8 (RFC 6531).
 
     Args:
         message: The campaign's message.
@@ -49,7 +49,7 @@ class Composer:
         batch_id: The run's identifier, part of each Message-ID; a dot-atom of at most 64 characters.
         recipient_field: The field that holds a record's address; None to find it by its name.
         proof: What makes tests of the messages; None for the messages themselves.
-        verp: What signs their return paths; None where they are only looked at.
+        verp: What signs their return paths and links; None where they are only looked at.
 
     Raises:
         UsageError: A template, header, file or address of the campaign is wrong; the message names the key.
@@ -69,7 +69,7 @@ class Composer:
         if len(batch_id) > 64 or not _DOT_ATOM.fullmatch(batch_id):
             raise ValueError(f"batch_id {batch_id!r} cannot be part of a Message-ID")
         self._batch_id = batch_id
-        self._verp = verp
+        self._way_back = (verp if proof is None else None, message.unsubscribe)  # a test's links are worth nothing
         self._recipient_field = recipient_field
         # Relays may make quoted-printable of octets above 127, which a signature does not outlive (RFC 6376 §5.3).
         eight_bit = message.encoding == "auto" and not message.dkim
@@ -97,6 +97,7 @@ class Composer:
             )
             others = tuple(message.headers.items())
             head = Head(message.from_ or "", message.to, message.reply_to, message.subject, others)
+        head = with_way_out(head, message.unsubscribe)
         if proof is not None:
             head = proof.head(head)
         key = "message.{}" if message.eml_file is None else "message.eml_file"
@@ -131,7 +132,7 @@ class Composer:
         recipient = cleaned(given)
         # A template that shows the address, as To does, shows the one that is written to.
         fields = record.fields if recipient == given else {**record.fields, name: recipient}
-        variables = self._templates.variables(fields, TemplateBatch(self._batch_id, record.number, self._verp))
+        variables = self._templates.variables(fields, self._batch(record.number))
         from_field, sender = self._from.with_address(variables)
         if self._signer is not None:
             self._signer.require_alignment(sender)
@@ -159,6 +160,9 @@ class Composer:
             # A server that takes addresses in other scripts takes octets above 127 (RFC 6531 §3.1).
             seven_bit=partial(self._in_seven_bits, head, entity.seven_bit) if entity.seven_bit and plain else None,
         )
+
+    def _batch(self, record: int) -> TemplateBatch:
+        return TemplateBatch(self._batch_id, record, *self._way_back)
 
     def _in_seven_bits(self, head: bytes, pieces: Callable[[], list[bytes]]) -> bytes:
         return self._finished(head, pieces())

@@ -255,8 +255,8 @@ def _asked(
 
 
 def _is_harmless(selector: str) -> bool:
-    """Whether a selector stays one where it stands in a sheet of our own."""
-    return "{" not in selector and "}" not in selector and "<" not in selector and "--" not in selector
+    """Whether a selector stays one where it stands in a sheet of our own; ``.button--green`` does, ``-->`` does not."""
+    return not any(text in selector for text in ("{", "}", "<", "-->"))
 
 
 def require_shallow(html: str) -> None:

@@ -126,6 +126,20 @@ class UrlField:
         return tokens.tokens(self.name, text)
 
 
+def with_way_out(head: Head, url: str | None) -> Head:
+    """A header by which mail readers unsubscribe with one click (RFC 8058 §3.1); fields that are there already stay.
+
+    Args:
+        head: The header.
+        url: Where the campaign's unsubscribe links lead; None for nowhere, and the header stays as it is.
+    """
+    if url is None:
+        return head
+    given = {name.lower() for name, _ in head.others}
+    fields = (("List-Unsubscribe", "<{{ batch.unsubscribe_url }}>"), ("List-Unsubscribe-Post", tokens.ONE_CLICK))
+    return head._replace(others=[*head.others, *(field for field in fields if field[0].lower() not in given)])
+
+
 def custom_fields(headers: Iterable[tuple[str, str]], templates: Templates) -> list[Field]:
     """Compile the campaign's own headers, each by the grammar that its name has.
 

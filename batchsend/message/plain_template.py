@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import jinja2
 from jinja2 import nodes
@@ -19,6 +19,12 @@ _TO_ESCAPE = re.compile(r"[&<>'\"]")  # what markupsafe escapes
 _SPECIAL = frozenset({"self", "super", "loop", "caller", "varargs", "kwargs"})
 
 
+_ATTRIBUTES: Final = frozenset({"id", "record", "verp", "unsubscribe_url"})
+
+OF_BATCH: Final = frozenset({f"batch.{attribute}" for attribute in _ATTRIBUTES})
+"""The variables that each record has besides its fields."""
+
+
 class PlainTemplate:
     """Text and the names of variables by turns; renders as the template that it was made of, without its machinery.
 
@@ -27,7 +33,7 @@ class PlainTemplate:
 
     Args:
         own: The template's own texts: one before each variable and one after the last, perhaps empty.
-        names: The variables; ``batch.id``, ``batch.record`` and ``batch.verp`` are three.
+        names: The variables; those of `OF_BATCH` among them.
         escaped: Whether values are escaped for HTML.
 
     Attributes:
@@ -104,7 +110,7 @@ def _name(piece: nodes.Expr) -> str | None:
     match piece:
         case nodes.Name(name=name) if name not in _SPECIAL:
             return str(name)
-        case nodes.Getattr(node=nodes.Name(name="batch"), attr="id" | "record" | "verp" as attribute):
+        case nodes.Getattr(node=nodes.Name(name="batch"), attr=attribute) if attribute in _ATTRIBUTES:
             return f"batch.{attribute}"
         case _:
             return None

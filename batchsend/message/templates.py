@@ -12,13 +12,13 @@ from jinja2.ext import Extension
 from msgspec import Struct
 
 from batchsend.campaign.nearest import suggestion
-from batchsend.errors import UsageError
+from batchsend.errors import RecordError, UsageError
 from batchsend.message.bounds import BoundedEnvironment
 from batchsend.message.field_use import FieldUse
 from batchsend.message.files_read import note
 from batchsend.message.images import FILTER, Images
 from batchsend.message.marks import with_sheets_that_are_no_comments
-from batchsend.message.plain_template import filling
+from batchsend.message.plain_template import OF_BATCH, filling
 from batchsend.message.template import StructuredTemplate, Template
 from batchsend.message.verp import Verp, throwaway_key
 from batchsend.recipients.columns import template_variables
@@ -63,6 +63,7 @@ class TemplateBatch(Struct, frozen=True):
     record: int
     # A template does not get at a name that begins with an underscore (jinja2.sandbox).
     _verp: Verp | None = None
+    _unsubscribe: str | None = None
 
     def __repr__(self) -> str:
         """As a template shows it that fills in ``batch`` itself: without what signs."""
@@ -73,6 +74,20 @@ class TemplateBatch(Struct, frozen=True):
         """What signs a return path: see `verp`. A message that is only looked at gets one that is worth nothing."""
         verp = Verp(self.id, throwaway_key) if self._verp is None else self._verp
         return verp.token(self.record)
+
+    @property
+    def unsubscribe_url(self) -> str:
+        """The link by which this record's recipient wants no more: `Message.unsubscribe`, and a token behind it.
+
+        A message that is only looked at gets one that is worth nothing.
+
+        Raises:
+            RecordError: The campaign does not say where its links lead.
+        """
+        if self._unsubscribe is None:
+            raise RecordError('batch.unsubscribe_url needs unsubscribe = "https://…" in [message]')
+        verp = Verp(self.id, throwaway_key) if self._verp is None else self._verp
+        return f"{self._unsubscribe.rstrip('/')}/{verp.link(self.record)}"
 
 
 class Templates:
@@ -171,9 +186,7 @@ class Templates:
             raise UsageError(f"{where}: the template is nested too deeply", remedy="Flatten it.") from error
         template.globals = {}  # every record's variables hold them; Jinja2 would list them anew for each rendering
         short = filling(tree, escaped=bool(environment.autoescape))
-        if short is None or not {"batch", "batch.id", "batch.record", "batch.verp", *self._globals}.isdisjoint(
-            short.names
-        ):
+        if short is None or not {"batch", *OF_BATCH, *self._globals}.isdisjoint(short.names):
             self._beyond_fields = True
         else:
             self._names.update(short.names)

@@ -1,8 +1,9 @@
-"""Signed return paths: ``batch.verp`` in ``return_path``, and the check of it when a report comes back to one.
+"""Signed return paths and unsubscribe links: ``batch.verp``, ``batch.unsubscribe_url``; and the check of them.
 
 A token is the record's number, eight letters that tell the run, and a MAC of both, in letters and digits that survive a
 mail system that changes the case of a local part. Who does not have the key cannot make one: a forged report is tied to
-nobody. The method is that of VERP and BATV; with 80 bits of MAC guessing is hopeless.
+nobody. The method is that of VERP and BATV; with 80 bits of MAC guessing is hopeless. A link has 128 bits, and another
+MAC: who sees the one token has nothing of the other. Neither expires, as long as the key is kept.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ VARIABLE: Final = "BATCHSEND_VERP_KEY"
 
 TOKEN: Final = re.compile(r"(?<![0-9a-z])([1-9][0-9]{0,8})-([a-z2-7]{8})-([a-z2-7]{16})(?![0-9a-z])", re.IGNORECASE)
 """A token in a mail address."""
+
+LINK: Final = re.compile(r"([1-9][0-9]{0,8})-([a-z2-7]{8})-([a-z2-7]{26})", re.ASCII)
+"""The token that an unsubscribe link ends with."""
 
 _KEY_OCTETS: Final = 32
 _FEWEST: Final = 16  # characters of a key in the environment
@@ -64,6 +68,14 @@ class Verp:
         """
         return f"{record}-{self._tag}-{_mac(self.prepare(), self._run, record)}"
 
+    def link(self, record: int) -> str:
+        """The token of a record that its unsubscribe link ends with (RFC 8058).
+
+        Raises:
+            UsageError: The key cannot be had.
+        """
+        return f"{record}-{self._tag}-{_link_mac(self.prepare(), self._run, record)}"
+
 
 def record_of(addresses: Iterable[str], runs: Iterable[str], key: bytes | None) -> tuple[bool, int | None]:
     """The record that a signed return path among addresses is of.
@@ -87,8 +99,17 @@ def record_of(addresses: Iterable[str], runs: Iterable[str], key: bytes | None) 
     return found, None
 
 
+def record_of_link(token: str, run: str, key: bytes) -> int | None:
+    """The record whose unsubscribe link ends with a token; None where it was not signed for this run with this key."""
+    match = LINK.fullmatch(token)
+    if match is None or match[2] != _tag(run):
+        return None
+    record = int(match[1])
+    return record if hmac.compare_digest(_link_mac(key, run, record), match[3]) else None
+
+
 def key_file(log: Path) -> Path:
-    """Where the key lies that a results log's return paths are signed with."""
+    """Where the key lies that a results log's return paths and unsubscribe links are signed with."""
     return log.with_name(f"{log.name}.key")
 
 
@@ -134,7 +155,8 @@ def make_key(log: Path) -> bytes:
         return make_key(log)
     except OSError as error:
         raise UsageError(
-            f"{path}: the key of batch.verp cannot be written: {error.strerror}", remedy=f"give one in {VARIABLE}"
+            f"{path}: the key of batch.verp and batch.unsubscribe_url cannot be written: {error.strerror}",
+            remedy=f"give one in {VARIABLE}",
         ) from None
     key = secrets.token_bytes(_KEY_OCTETS)
     try:
@@ -157,3 +179,8 @@ def _tag(run: str) -> str:
 def _mac(key: bytes, run: str, record: int) -> str:
     digest = blake2b(f"{run}\n{record}".encode(), key=key, digest_size=10, person=b"batchsend-verp").digest()
     return b32encode(digest).decode().lower()
+
+
+def _link_mac(key: bytes, run: str, record: int) -> str:
+    digest = blake2b(f"{run}\n{record}".encode(), key=key, digest_size=16, person=b"batchsend-link").digest()
+    return b32encode(digest).decode().lower().rstrip("=")

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 _FORMATS: Final = {".csv": "csv", ".tsv": "csv", ".tab": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _COMPRESSIONS: Final[dict[str, Compression]] = {".gz": "gzip", ".zst": "zstd"}
-_EXPECTED: Final = (
-    "expected a name that ends in .csv or .jsonl, or in one of these and .gz or .zst; or in .xlsx or .ods"
-)
 
 
 class RecordReader:
@@ -169,8 +166,9 @@ def open_records(
 ) -> RecordReader:
     """Open a recipients file: CSV or JSON Lines, as it is or compressed by gzip or zstd, or a workbook.
 
-    The suffixes of its name say which. Standard input, and a pipe whose name says nothing, is known by its content:
-    JSONL begins with ``{``. Opening waits for the first bytes, so on a pipe it belongs in a thread, as reading does.
+    The suffixes of its name say which. Standard input, and a file whose name says nothing (``list.txt``), is known by
+    its content: JSONL begins with ``{``. Opening waits for the first bytes, so on a pipe it belongs in a thread, as
+    reading does.
 
     Args:
         path: The file, or ``-`` for standard input.
@@ -197,8 +195,6 @@ def open_records(
         )
     compression = _COMPRESSIONS.get(suffixes.pop()) if suffixes and suffixes[-1] in _COMPRESSIONS else None
     kind = format or (_FORMATS.get(suffixes[-1]) if suffixes else None)
-    if kind is None and path != "-" and path.is_file():
-        raise UsageError(f"{path} is neither CSV nor JSONL by its name", remedy=_EXPECTED)
     source = Source(path, expect=compression, encoding=encoding, end=end)
     try:
         kind = kind or _guess(source)

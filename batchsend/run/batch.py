@@ -278,9 +278,10 @@ class Batch:
             yield
 
     def _verp(self) -> Verp:
-        """What signs return paths; where the campaign has such a one, its key is made before anything is sent."""
+        """What signs return paths and links; where the campaign has such, the key is made before anything is sent."""
         verp = Verp(self.id, partial(make_key, self.campaign.results))
-        if "batch.verp" in (self.campaign.message.return_path or ""):
+        message = self.campaign.message
+        if message.unsubscribe is not None or "batch.verp" in (message.return_path or ""):
             verp.prepare()
         return verp
 

@@ -26,6 +26,10 @@ The rules that the client (`batchsend.smtp.client`) keeps, with the argument for
 
     220, 221, 235 and 3yz are replies to other commands and in place nowhere else.
 
+    With several recipients each RCPT awaits a reply of its own, and has an outcome of its own. Who is refused is out;
+    the replies to DATA and to the content are about all the others. The transaction counts as refused, in all that
+    the table says, once MAIL or every RCPT was.
+
     Two things that ordinary servers do are not errors, because nothing wrong can follow from taking them so:
 
     *A surplus 2yz* (a server that answers each message twice; 2yz to DATA; a 2yz when nothing is awaited, or nothing

@@ -20,7 +20,7 @@ from batchsend.smtp import commands
 from batchsend.smtp.content import END_OF_DATA, dot_stuffed
 from batchsend.smtp.replies import ABOUT_IDLENESS, Reply, ReplyParser
 from batchsend.smtp.telling_texts import TellingPlace, TellingTexts
-from batchsend.smtp.transaction import Key, Transaction
+from batchsend.smtp.transaction import Key, SharedTransaction, Transaction
 
 _DONE: Final = frozenset(range(200, 300)) - {220, 221, 235}
 _OUT_OF_PLACE: Final = frozenset({500, 502, 503})
@@ -35,7 +35,7 @@ _SILENCE_SECONDS: Final = 30.0
 
 # What RSET, QUIT and the lone dot are for.
 _NO_TRANSACTION: Final[Transaction[Any]] = Transaction(None, mail=b"", rcpt=b"", content=b"")
-_Handler: TypeAlias = Callable[[Reply, Transaction[Any]], None]
+_Handler: TypeAlias = Callable[[Reply, Any], None]
 
 
 class State(Enum):
@@ -73,8 +73,8 @@ class Client(Generic[Key]):
         else:
             while client.room and (transaction := next_one()) is not None:
                 client.begin(transaction)
-            for transaction in client.committing():
-                write_down(transaction.key)             # from here on it may be delivered
+            for key in client.committing():
+                write_down(key)                         # from here on it may be delivered
             transport.write(client.data_to_send())
 
     Its duties, which nothing here can see to:
@@ -140,7 +140,7 @@ class Client(Generic[Key]):
         # Without PIPELINING: the commands that wait for the reply before them.
         self._held: deque[tuple[bytes, _Handler, Transaction[Key], Stage]] = deque()
         self._out: list[bytes] = []
-        self._committing: list[Transaction[Key]] = []
+        self._committing: list[Key] = []
         self._queued = 0  # octets, since the beginning of the session
         self._handed = 0  # of these, given to the caller
         self._opening: Transaction[Key] | None = None  # DATA not answered yet
@@ -196,7 +196,11 @@ class Client(Generic[Key]):
 
     def unanswered_keys(self) -> Iterable[Key]:
         """The callers' names of the transactions that are unanswered, in the order of their beginning."""
-        return (transaction.key for transaction in self._unanswered)
+        for transaction in self._unanswered:
+            if isinstance(transaction, SharedTransaction):
+                yield from transaction.keys
+            else:
+                yield transaction.key
 
     def begin(self, transaction: Transaction[Key]) -> None:
         """Begin a transaction; there must be room."""
@@ -210,7 +214,11 @@ class Client(Generic[Key]):
         # open, and the next MAIL goes out before any refusal can be known.
         self._reset_owed = self._chunked
         self._send(transaction.mail, self._on_mail, transaction, _MAIL)
-        self._send(transaction.rcpt, self._on_rcpt, transaction, _RCPT)
+        if isinstance(transaction, SharedTransaction):
+            for rcpt in transaction.rcpts:
+                self._send(rcpt, self._on_shared_rcpt, transaction, _RCPT)
+        else:
+            self._send(transaction.rcpt, self._on_rcpt, transaction, _RCPT)
         if self._chunked:
             self._commit(transaction)
             content = transaction.content
@@ -275,8 +283,8 @@ class Client(Generic[Key]):
         if self.state is not _CLOSED:
             self._consider_loss(why, quiet)
 
-    def committing(self) -> list[Transaction[Key]]:
-        """The transactions that the octets to be handed out next commit: the last moment to write their names down."""
+    def committing(self) -> list[Key]:
+        """The names of what the octets to be handed out next commit: the last moment to write them down."""
         committing, self._committing = self._committing, []
         return committing
 
@@ -404,6 +412,27 @@ class Client(Generic[Key]):
         else:
             self._misplaced(reply, "RCPT")
 
+    def _on_shared_rcpt(self, reply: Reply, transaction: SharedTransaction[Key]) -> None:
+        """Take the reply to one of several RCPT. Who is refused is out; the last reply says whether anybody is left."""
+        code = reply.code
+        over = transaction.reply is not None  # MAIL was refused
+        if code in _DONE and not over:
+            transaction.answer(reply)
+            if self._chunked:
+                self._consider_text(reply, _TO_RCPT)
+        elif code >= 400:
+            self._refused_since = True
+            if not over:
+                transaction.answer(reply)
+        else:
+            self._misplaced(reply, "RCPT")
+            return
+        refusal = transaction.first_refusal
+        if refusal is not None:
+            self._refuse(transaction, _RCPT, refusal)
+        elif not over and transaction.asked == len(transaction.keys):
+            transaction.stage = _CONTENT if self._chunked else _DATA
+
     def _on_data(self, reply: Reply, transaction: Transaction[Key]) -> None:
         refused = transaction.reply is not None
         if reply.code == 354:
@@ -483,7 +512,10 @@ class Client(Generic[Key]):
 
     def _commit(self, transaction: Transaction[Key]) -> None:
         transaction.committed = True
-        self._committing.append(transaction)
+        if isinstance(transaction, SharedTransaction):
+            self._committing += transaction.not_refused
+        else:
+            self._committing.append(transaction.key)
 
     def _refuse(self, transaction: Transaction[Key], stage: Stage, reply: Reply) -> None:
         self._refused_since = True
@@ -509,7 +541,7 @@ class Client(Generic[Key]):
         if transaction.stage is _CONTENT:
             self._refusals = max(0, self._refusals - 1)
         elif transaction.opened:
-            self._refusals += 1
+            self._refusals += transaction.refused if isinstance(transaction, SharedTransaction) else 1
             if self._refusals >= _REFUSALS:
                 self.finish()
 
@@ -520,7 +552,7 @@ class Client(Generic[Key]):
         if self.state is not _CLOSED:
             self.error = error
             for transaction in self._unanswered:
-                transaction.reply = None  # a refusal that other replies were still to follow: it may be another's
+                transaction.forget_replies()  # a refusal that other replies were still to follow: perhaps another's
             self._end()
 
     @property

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 KEYWORDS: Final = {
     "pipelining": "PIPELINING",
@@ -32,6 +35,7 @@ class Extensions:
         size: SIZE (RFC 1870): the largest message in octets, 0 for no fixed limit, None where it is not offered.
         auth: AUTH mechanisms (RFC 4954) in the server's order, upper case.
         mail_max: LIMITS MAILMAX (RFC 9422 §4.1): transactions allowed in one session, or None.
+        rcpt_max: LIMITS RCPTMAX (RFC 9422 §4.2): recipients allowed in one transaction, or None.
     """
 
     pipelining: bool = False
@@ -44,6 +48,7 @@ class Extensions:
     size: int | None = None
     auth: tuple[str, ...] = ()
     mail_max: int | None = None
+    rcpt_max: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> Extensions:
@@ -63,7 +68,8 @@ class Extensions:
             require_tls="REQUIRETLS" in offered,
             size=_number(next(iter(offered["SIZE"]), "0")) if "SIZE" in offered else None,
             auth=tuple(dict.fromkeys(offered.get("AUTH", ()))),
-            mail_max=_mail_max(offered.get("LIMITS", ())),
+            mail_max=_limit(offered.get("LIMITS", ()), "MAILMAX"),
+            rcpt_max=_limit(offered.get("LIMITS", ()), "RCPTMAX"),
         )
 
     def obstacle(self, *, size: int, eight_bit: bool, utf8: bool) -> str | None:
@@ -87,9 +93,9 @@ def _number(word: str) -> int | None:
     return int(word) if word.isascii() and word.isdigit() and len(word) <= 20 else None
 
 
-def _mail_max(limits: list[str] | tuple[()]) -> int | None:
+def _limit(limits: Iterable[str], wanted: str) -> int | None:
     for limit in limits:
         name, _, value = limit.partition("=")
-        if name == "MAILMAX":
+        if name == wanted:
             return _number(value) or None
     return None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from batchsend.outcome import Stage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from batchsend.smtp.replies import Reply
 
 Key = TypeVar("Key")
@@ -66,6 +68,98 @@ class Transaction(Generic[Key]):
             self.stage = stage
             self.reply = reply
 
+    def forget_replies(self) -> None:
+        """What was said of it cannot be believed any more."""
+        self.reply = None
+
     def __repr__(self) -> str:
         answer = f", {self.reply.code}" if self.reply is not None else ""
         return f"<Transaction {self.key!r} at {self.stage}{', committed' if self.committed else ''}{answer}>"
+
+
+class Part(NamedTuple):
+    """What became of one recipient of a shared transaction.
+
+    Attributes:
+        key: The caller's own name for the recipient.
+        stage: As for a `Transaction`.
+        reply: The reply that decided it, or None.
+        disposition: What SMTP says about it.
+        shared: The reply is to a command that is about all recipients that were not refused before.
+    """
+
+    key: object
+    stage: Stage
+    reply: Reply | None
+    disposition: Disposition
+    shared: bool
+
+
+class SharedTransaction(Transaction[Key]):
+    """One message for several recipients: one MAIL, a RCPT for each, the content once (RFC 5321 §3.3).
+
+    Each RCPT has an outcome of its own. Who is refused there is out; the replies to DATA and to the content are about
+    all the others, and ``stage`` and ``reply`` are theirs. Where everybody is refused, ``reply`` is the first refusal:
+    from then on this is a refused transaction like any other.
+
+    Args:
+        keys: The caller's own names for the recipients.
+        mail: The MAIL command.
+        rcpts: The RCPT commands, one for each key.
+        content: As for a `Transaction`.
+
+    Attributes:
+        refusals: What the server said to each RCPT that it has refused; None for the others.
+        asked: How many RCPT were answered.
+        taken: How many of these were accepted.
+    """
+
+    __slots__ = ("asked", "keys", "rcpts", "refusals", "taken")
+
+    def __init__(self, keys: Sequence[Key], *, mail: bytes, rcpts: Sequence[bytes], content: bytes) -> None:
+        if len(keys) != len(rcpts) or len(keys) < 2:
+            raise ValueError("a shared transaction has several recipients, and a RCPT for each")
+        super().__init__(keys[0], mail=mail, rcpt=rcpts[0], content=content)
+        self.keys = tuple(keys)
+        self.rcpts = tuple(rcpts)
+        self.refusals: list[Reply | None] = [None] * len(keys)
+        self.asked = 0
+        self.taken = 0
+
+    def answer(self, reply: Reply) -> None:
+        """Take the reply to the next RCPT."""
+        if reply.code >= 400:
+            self.refusals[self.asked] = reply
+        else:
+            self.taken += 1
+        self.asked += 1
+
+    @property
+    def first_refusal(self) -> Reply | None:
+        """The first reply to a RCPT, where all of them are here and nobody was accepted; otherwise None."""
+        return self.refusals[0] if self.asked == len(self.keys) and not self.taken else None
+
+    @property
+    def refused(self) -> int:
+        """How many errors a server counts, where no content was taken."""
+        return self.asked - self.taken or 1
+
+    @property
+    def not_refused(self) -> list[Key]:
+        """The names of those recipients that no RCPT has refused."""
+        return [key for key, refusal in zip(self.keys, self.refusals, strict=True) if refusal is None]
+
+    def forget_replies(self) -> None:
+        """What was said of it, and of each recipient, cannot be believed any more."""
+        self.reply = None
+        self.refusals = [None] * len(self.keys)
+
+    def parts(self) -> list[Part]:
+        """What became of each recipient, in their order, once the session has handed the transaction back."""
+        mine = self.disposition
+        return [
+            Part(key, self.stage, self.reply, mine, shared=True)
+            if refusal is None
+            else Part(key, Stage.RCPT, refusal, Disposition.ANSWERED, shared=False)
+            for key, refusal in zip(self.keys, self.refusals, strict=True)
+        ]

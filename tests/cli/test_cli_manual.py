@@ -15,7 +15,7 @@ from batchsend.cli.manual import plain, subjects
 from batchsend.cli.roff import Page
 from batchsend.outcome import DeliveryResult
 from batchsend.version import __version__, compiled
-from tests.cli.commandline import ROOT, WITHIN, complaint, ended, environment, invoke, process
+from tests.cli.commandline import ROOT, WITHIN, complaint, ended, invoke, process
 from tests.cli.terminal import Terminal
 from tests.servers.requirements import program
 
@@ -162,9 +162,13 @@ def test_each_shell_takes_its_script(capsys: Capture, tmp_path: Path) -> None:
         ("batchsend manual res", 2, "resuming"),
     ],
 )
-def test_words_are_completed(words: str, last: int, expected: str) -> None:
+def test_words_are_completed(
+    words: str, last: int, expected: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     variables = {"_BATCHSEND_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(last)}
-    result = ended(process(env=environment(**variables)))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    result = invoke(capsys)
     assert result.code == 0
     assert expected in [line.rpartition(",")[2] for line in result.output.splitlines()]
 

@@ -108,8 +108,25 @@ def test_a_signal_while_standard_input_is_silent(tmp_path: Path) -> None:
     assert len(outcomes(tmp_path / "results.jsonl")) == 3
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-@pytest.mark.parametrize("options", [("--no-spool",), ("--no-spool", "--dry-run"), ()])
+@pytest.mark.parametrize(
+    ("number", "code", "options"),
+    [
+        (signal.SIGINT, 130, ("--no-spool",)),
+        (signal.SIGTERM, 143, ("--no-spool", "--dry-run")),
+        (signal.SIGHUP, 129, ()),
+        *(
+            pytest.param(number, code, options, marks=pytest.mark.slow)
+            for number, code, options in (
+                (signal.SIGTERM, 143, ("--no-spool",)),
+                (signal.SIGHUP, 129, ("--no-spool",)),
+                (signal.SIGINT, 130, ("--no-spool", "--dry-run")),
+                (signal.SIGHUP, 129, ("--no-spool", "--dry-run")),
+                (signal.SIGINT, 130, ()),
+                (signal.SIGTERM, 143, ()),
+            )
+        ),
+    ],
+)
 def test_a_signal_before_standard_input_has_said_anything(
     tmp_path: Path, number: signal.Signals, code: int, options: tuple[str, ...]
 ) -> None:

@@ -80,6 +80,7 @@ def test_a_sample_can_be_copied_and_sent_from_there(tmp_path: Path, capsys: pyte
     assert invoke(capsys, "send", tmp_path / "copy" / "campaign.toml", "--sandbox").code == 0
 
 
+@pytest.mark.slow
 def test_the_library_sample_runs_against_a_sink() -> None:
     with serving(Sink()) as sink:
         ran = subprocess.run(
@@ -116,6 +117,7 @@ print(confirm.delay(1, "ada@example.com").get())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("framework", "program", "prints"),
     [

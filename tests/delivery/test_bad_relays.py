@@ -164,8 +164,8 @@ def test_too_much_mail_said_to_everything_is_not_answered_with_more_of_it(loop: 
         return ACCEPT
 
     peer = CountingServer(decide)
-    account = on_one(loop, peer, submissions(2000), options(max_connections=5))
-    account.check(peer, 2000)
+    account = on_one(loop, peer, submissions(800), options(max_connections=5))
+    account.check(peer, 800)
     assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
     assert {line.attempt for line in account.lines} == {1}
     assert sum(moment < refused[0] + 10 for moment in refused) <= 20

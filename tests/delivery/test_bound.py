@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tests.tools.faulty import Decide
     from tests.tools.wire import Wire
 
+pytestmark = pytest.mark.waits
 modes = pytest.mark.parametrize("mode", MODES)
 messages_of_a_session = pytest.mark.parametrize("max_messages", [1, 2, 10])
 

@@ -23,6 +23,7 @@ from tests.delivery.harness import (
     server,
     submissions,
 )
+from tests.tools.examples import examples
 from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse, say
 from tests.tools.scripted import ScriptedServer
 from tests.tools.steps import ReadContent, ReadToEnd, Step, reply
@@ -77,7 +78,7 @@ FULL = b"452 4.4.5 Maximum number of messages per session exceeded.\r\n"
 async def test_servers_that_take_back_and_lie_at_random_get_nobody_written_to_twice() -> None:
     """Refusals that were acceptances, shifted by one reply; honest ones, deferrals and lost connections among them."""
     async with asyncio.TaskGroup() as tasks:  # all at once: what takes time are the pauses after lost connections
-        for seed in range(12):
+        for seed in range(examples(12)):
             tasks.create_task(nobody_is_written_to_twice(seed))
 
 

@@ -185,7 +185,7 @@ async def test_depth_without_chunking_is_lockstep_with_one_warning() -> None:
 @pytest.mark.interpreted
 async def test_a_spare_that_was_refused_once_is_tried_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     """One bad moment of the server does not cost the rest of the run its rotations."""
-    monkeypatch.setattr(slots, "_SPARE_PAUSE", 0.05)
+    monkeypatch.setattr(slots, "_SPARE_PAUSE", 0.01)
     openings = 0
     together: list[int] = []
 
@@ -198,7 +198,7 @@ async def test_a_spare_that_was_refused_once_is_tried_again_after_a_while(monkey
         return ACCEPT
 
     async with CountingServer(decide, chunking=False) as peer:
-        account = await deliver(peer, submissions(3000), options(max_messages=100))
-    account.check(peer, 3000)
+        account = await deliver(peer, submissions(600), options(max_messages=20))
+    account.check(peer, 600)
     assert together[1] == 2, "the second session was no spare"
     assert together[-5:] == [2] * 5, "there are no spares any more"

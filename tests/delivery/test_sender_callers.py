@@ -56,7 +56,7 @@ async def test_hundreds_of_callers_each_hear_of_their_own() -> None:
     ):
 
         async def call(name: int) -> None:
-            for place in range(5):
+            for place in range(3):
                 recipient = f"c{name}-{place}@example.com"
                 if name % 2:
                     [result] = await sender.send_message(message(recipient))
@@ -68,10 +68,10 @@ async def test_hundreds_of_callers_each_hear_of_their_own() -> None:
 
         with anyio.fail_after(3 * GUARD):
             async with asyncio.TaskGroup() as tasks:
-                for name in range(200):
+                for name in range(100):
                     tasks.create_task(call(name))
-    assert len(peer.accepted) == 1000
-    assert len({received.recipients[0] for received in peer.accepted}) == 1000
+    assert len(peer.accepted) == 300
+    assert len({received.recipients[0] for received in peer.accepted}) == 300
 
 
 async def test_a_long_send_does_not_keep_others_waiting() -> None:
@@ -357,7 +357,7 @@ class Callers:
                 raise outcome
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 async def test_callers_that_cancel_raise_and_reopen_lose_nothing_and_mix_nothing_up(seed: int) -> None:
     """Every message that the server took was told to its own caller or to `unclaimed`, once; and no other one was."""
     received: list[Received] = []

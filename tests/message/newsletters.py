@@ -158,6 +158,11 @@ NEWSLETTERS: Final[dict[str, str]] = {
         "p[title]{text-decoration:underline} p:not(.two){font-weight:bold} div>p{padding-left:9px}",
         '<p id="one" class="two">1</p><p class="two three">2</p><div><p title="t">3</p></div><p>4</p>',
     ),
+    "blocks and modifiers": _page(
+        ".button{background-color:#36c;border-top:9px solid #36c;color:#fff} .button--green{background-color:#2b6;"
+        "border-top:9px solid #2b6} .card__title--large{font-size:30px}",
+        '<p class="card__title card__title--large">Hi</p><p><a class="button button--green" href="#">Check</a></p>',
+    ),
     "important against its own": _page(
         "p{color:red!important} .x{color:blue} p.y{background:#ff0!important}",
         '<p class="x" style="color:green">a</p><p class="y" style="background:#0ff!important;color:#000">b</p>',

@@ -160,6 +160,7 @@ def test_what_templates_ordinarily_do_is_as_it_was(tmp_path: Path, source: str, 
     assert render(tmp_path, macro + source, x=["a", "b"]) == expected
 
 
+@pytest.mark.slow
 def test_the_bounds_hold_for_memory_and_time_as_the_machine_sees_them(tmp_path: Path) -> None:
     """All of them one after the other in a process that may have a gigabyte and a minute of processor time, no more."""
     program = f"""

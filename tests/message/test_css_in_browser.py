@@ -36,6 +36,7 @@ def picture(page: Page, html: str, folder: Path, width: int, scheme: Scheme) -> 
     return shot.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NEWSLETTERS)
 def test_it_looks_the_same(tmp_path: Path, browser: Browser, name: str) -> None:
     before = NEWSLETTERS[name]
@@ -53,6 +54,7 @@ def test_there_are_enough_of_them_and_most_have_something_to_inline() -> None:
     assert sum(inlined(html) != html for html in NEWSLETTERS.values()) >= 25
 
 
+@pytest.mark.slow
 def test_the_pictures_show_a_difference(tmp_path: Path, browser: Browser) -> None:
     """Otherwise the same pictures would say nothing."""
     with browser.page() as page:

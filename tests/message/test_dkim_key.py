@@ -128,7 +128,11 @@ def rsa_of(p: int, q: int) -> rsa.RSAPrivateKey:
 
 
 @pytest.mark.parametrize(
-    ("p", "q", "bits"), [(2**256 - 189, 2**255 - 19, 511), (2**2203 - 1, 2**2281 - 1, 4484)], ids=["short", "long"]
+    ("p", "q", "bits"),
+    [
+        pytest.param(2**256 - 189, 2**255 - 19, 511, id="short"),
+        pytest.param(2**2203 - 1, 2**2281 - 1, 4484, id="long", marks=pytest.mark.slow),
+    ],
 )
 def test_an_rsa_key_that_no_verifier_has_to_take_is_refused(tmp_path: Path, p: int, q: int, bits: int) -> None:
     found = refusal(key_file(tmp_path, pem(rsa_of(p, q))))

@@ -40,7 +40,7 @@ ENDLESS = {
 }
 
 
-def test_templates_without_an_end_cost_their_own_records(tmp_path: Path) -> None:
+def test_templates_without_an_end_cost_their_own_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One run renders all of them, each for one record; the records in between are sent."""
     lines = [{"email": "first@example.com", "name": "good.txt", "many": 1}]
     (tmp_path / "good.txt").write_text("good")
@@ -52,7 +52,7 @@ def test_templates_without_an_end_cost_their_own_records(tmp_path: Path) -> None
     recipients = tmp_path / "recipients.jsonl"
     recipients.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
 
-    done = ended(process("send", campaign, "--sandbox", "--recipients", recipients))
+    done = invoke(capsys, "send", campaign, "--sandbox", "--recipients", recipients)
 
     assert done.code == 1
     assert "Traceback" not in done.errors

@@ -34,6 +34,7 @@ def test_nothing_is_forgotten_as_tables_are_added(tmp_path: Path) -> None:
         assert not any(addressees.add(f"r{number}@example.com") for number in range(20_000))
 
 
+@pytest.mark.slow
 def test_many_addresses_need_no_more_memory_and_leave_nothing_on_the_disk(tmp_path: Path) -> None:
     with Addressees(tmp_path) as addressees:
         assert all(addressees.add(f"r{number}@example.com") for number in range(1_050_000))

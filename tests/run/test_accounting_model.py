@@ -19,6 +19,7 @@ from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.run.accounting import Accounting
 from batchsend.run.retry import RetryQueue
 from batchsend.run.summary import Summary
+from tests.tools.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -167,13 +168,13 @@ async def play(seed: int) -> World:
     return world
 
 
-@pytest.mark.parametrize("seed", range(400))
-def test_the_last_line_of_each_record_is_what_the_model_says(seed: int) -> None:
-    world = asyncio.run(play(seed))
-    expected = {record: status for record, (_, status) in world.newest.items()}
-    assert {line.record: line.status for line in world.lines.lines} == expected
-    world.summary.give_up_waiting()
-    assert +world.summary.counts == Counter(expected.values())
+async def test_the_last_line_of_each_record_is_what_the_model_says() -> None:
+    for seed in range(examples(400)):
+        world = await play(seed)
+        expected = {record: status for record, (_, status) in world.newest.items()}
+        assert {line.record: line.status for line in world.lines.lines} == expected, seed
+        world.summary.give_up_waiting()
+        assert +world.summary.counts == Counter(expected.values()), seed
 
 
 @pytest.mark.parametrize("later", [Outcome.ACCEPTED, Outcome.REJECTED, Outcome.DEFERRED])

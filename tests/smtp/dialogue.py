@@ -7,6 +7,7 @@ r"""Dialogues as files: what one session says and hears, and what becomes of its
     depth: 3                        with chunking
     max messages: 2                 100 if it is not said
     messages: 1 2                   each is begun as soon as there is room
+    recipients 2: a b               this one goes to a@example.com and b@example.com, in one transaction
     content 2: two lines\r\n.\r\n   with Python's escapes; "Hello 2" if it is not said
     segments: whole                 the server's octets mean something else when they come one by one
 
@@ -20,7 +21,7 @@ r"""Dialogues as files: what one session says and hears, and what becomes of its
     ! unsent 5                            when the next segment arrives, the last 5 octets have not left yet
 
     fate: 1 answered 250 at content       in the order in which they are handed back; what the session still
-    fate: 2 unsent                        holds at the end is abandoned: the connection is lost there
+    fate: 2/a unsent                      holds at the end is abandoned: the connection is lost there
     fate: 3 in doubt at content
     error: the reply to MAIL was          how it begins; none if there is none
     unconfirmed: 0
@@ -43,11 +44,14 @@ from typing import TYPE_CHECKING, TypeAlias
 from batchsend.smtp import commands
 from batchsend.smtp.client import Client
 from batchsend.smtp.content import dot_stuffed
-from batchsend.smtp.transaction import Disposition, Transaction
+from batchsend.smtp.transaction import Disposition, SharedTransaction, Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from batchsend.outcome import Stage
+    from batchsend.smtp.replies import Reply
 
 _LINE = re.compile(r"(?P<who>[CS])(?:\*(?P<times>\d+))?(?P<form>[:>])(?: (?P<what>.*))?")
 _DEED = re.compile(r"! (?:(?P<finish>finish)|unsent (?P<unsent>\d+))")
@@ -80,6 +84,7 @@ class Dialogue:
     why: list[str] = field(default_factory=list)
     options: dict[str, str] = field(default_factory=dict)
     contents: dict[int, bytes] = field(default_factory=dict)
+    recipients: dict[int, list[str]] = field(default_factory=dict)
     envelopes: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     fates: list[str] = field(default_factory=list)
@@ -90,6 +95,10 @@ class Dialogue:
     def messages(self) -> list[int]:
         """The keys of the messages, in the order in which they are begun."""
         return [int(word) for word in self.options.get("messages", "").split()]
+
+    def names(self, key: int) -> list[str]:
+        """What a message's fates begin with: its number, or one name for each of several recipients."""
+        return [f"{key}/{name}" for name in self.recipients.get(key, [])] or [str(key)]
 
 
 def read(path: Path) -> Dialogue:
@@ -198,6 +207,8 @@ def _told(dialogue: Dialogue, line: str) -> bool:
         dialogue.options[name] = value
     elif name in _ENDS:
         dialogue.ends[name] = value
+    elif name.startswith("recipients "):
+        dialogue.recipients[int(name.split()[1])] = value.split()
     elif name.startswith("content "):
         dialogue.contents[int(name.split()[1])] = _unescaped(value)
     else:
@@ -222,7 +233,7 @@ class Player:
     def __init__(self, dialogue: Dialogue) -> None:
         mode = dialogue.options["mode"]
         self._chunked = mode == "chunking"
-        self.client: Client[int] = Client(
+        self.client: Client[str] = Client(
             pipelining=mode != "lockstep",
             depth=int(dialogue.options.get("depth", "2")) if self._chunked else 1,
             max_messages=int(dialogue.options.get("max messages", "100")),
@@ -232,6 +243,7 @@ class Player:
         self.fates: list[str] = []
         self.begun: list[int] = []
         self._contents = dialogue.contents
+        self._recipients = dialogue.recipients
         # The messages of a file that says their numbers have the envelopes that belong to them.
         self._envelopes = dialogue.envelopes if dialogue.traced else {}
         self._waiting = deque(dialogue.messages)
@@ -241,14 +253,21 @@ class Player:
         while self.client.room and self._waiting:
             key = self._waiting.popleft()
             self.begun.append(key)
-            usual = commands.mail("sender@example.org"), commands.rcpt(f"{key}@example.com")
-            mail, rcpt = self._envelopes.get(key, usual)
-            self.client.begin(Transaction(key, mail=mail, rcpt=rcpt, content=self._content(key)))
-        committing = [transaction.key for transaction in self.client.committing()]
+            self.client.begin(self._transaction(key))
+        committing = dict.fromkeys(message_of(name) for name in self.client.committing())
         octets = self.client.data_to_send()
-        assert committing == [key for key in self.begun if self.whole(key) in octets]
+        assert list(committing) == [key for key in self.begun if self.whole(key) in octets]
         self.written += octets
         return octets
+
+    def _transaction(self, key: int) -> Transaction[str]:
+        usual = commands.mail("sender@example.org"), commands.rcpt(f"{key}@example.com")
+        mail, rcpt = self._envelopes.get(key, usual)
+        content = self._content(key)
+        if names := self._recipients.get(key):
+            rcpts = [commands.rcpt(f"{name}@example.com") for name in names]
+            return SharedTransaction([f"{key}/{name}" for name in names], mail=mail, rcpts=rcpts, content=content)
+        return Transaction(str(key), mail=mail, rcpt=rcpt, content=content)
 
     def whole(self, key: int) -> bytes:
         """Return the octets that commit a message: its content with what goes before or after it."""
@@ -269,11 +288,23 @@ class Player:
     def _content(self, key: int) -> bytes:
         return self._contents.get(key, b"Hello %d\r\n" % key)
 
-    def _note(self, transactions: Iterable[Transaction[int]]) -> None:
+    def _note(self, transactions: Iterable[Transaction[str]]) -> None:
         for transaction in transactions:
-            fate = f"{transaction.key} {transaction.disposition.value}"
-            if transaction.reply is not None:
-                fate += f" {transaction.reply.code}"
-            if transaction.disposition is not Disposition.UNSENT:
-                fate += f" at {transaction.stage}"
-            self.fates.append(fate)
+            if isinstance(transaction, SharedTransaction):
+                for part in transaction.parts():
+                    self._note_fate(str(part.key), part.disposition, part.reply, part.stage)
+            else:
+                self._note_fate(transaction.key, transaction.disposition, transaction.reply, transaction.stage)
+
+    def _note_fate(self, name: str, disposition: Disposition, reply: Reply | None, stage: Stage) -> None:
+        fate = f"{name} {disposition.value}"
+        if reply is not None:
+            fate += f" {reply.code}"
+        if disposition is not Disposition.UNSENT:
+            fate += f" at {stage}"
+        self.fates.append(fate)
+
+
+def message_of(name: str) -> int:
+    """The message of which a fate is told: ``2`` and ``2/a`` are of message 2."""
+    return int(name.split()[0].partition("/")[0])

@@ -70,10 +70,11 @@ class Habits:
 class ModelServer:
     """Takes octets, and answers one command at each `step`.
 
-    Records are told apart by their number, which is in both paths and in the content.
+    Records are told apart by their number, which is in the forward-path; a message's number is in the reverse-path and
+    in the content, and is its first recipient's.
 
     Attributes:
-        accepted: The messages that it has taken: reverse-path, forward-path, content.
+        accepted: What it has taken, for each recipient: reverse-path, forward-path, content.
         closed: It has closed the connection.
     """
 
@@ -84,7 +85,7 @@ class ModelServer:
     _buffer: bytes = b""
     _reading: Reading = Reading.COMMANDS
     _mail: bytes | None = None  # of the open transaction
-    _rcpt: bytes | None = None
+    _rcpts: list[bytes] = field(default_factory=list)  # accepted
 
     def arrive(self, octets: bytes) -> None:
         """Take octets from the client."""
@@ -113,7 +114,7 @@ class ModelServer:
             end = self._end_of_content()
             stuffed, self._buffer = self._buffer[:end], self._buffer[end + 3 :]
             self._reading = Reading.COMMANDS
-            self._check(self._rcpt is not None or not stuffed, "content for nobody", stuffed)
+            self._check(bool(self._rcpts) or not stuffed, "content for nobody", stuffed)
             return self._take(b"\r\n".join(line.removeprefix(b".") for line in stuffed.split(b"\r\n")))
         line, _, self._buffer = self._buffer.partition(b"\r\n")
         verb, _, argument = line.partition(b" ")
@@ -129,7 +130,7 @@ class ModelServer:
             case b"BDAT":
                 return self._on_bdat(argument)
             case b"RSET":
-                self._mail = self._rcpt = None
+                self._mail, self._rcpts = None, []
                 return self._say(250, "reset")
             case b"QUIT":
                 self._reading = Reading.NOTHING
@@ -155,18 +156,17 @@ class ModelServer:
             return self._say(503, "MAIL first")
         code = self.decisions[_number(forward_path)].rcpt
         if 200 <= code < 300:
-            self._check(self._rcpt is None, "two recipients", argument)
-            self._rcpt = forward_path
+            self._rcpts.append(forward_path)
         return self._say(code, f"rcpt {_number(forward_path)}")
 
     def _on_data(self) -> bytes:
-        if self._rcpt is None:
+        if self._mail is None or not self._rcpts:
             self._check(self.habits.pipelining, "no RCPT", b"DATA")
             if not self.habits.data_anyway or self._mail is None:
                 return self._say(503, "RCPT first")
             code = 354
         else:
-            code = self.decisions[_number(self._rcpt)].data
+            code = self.decisions[_number(self._mail)].data
         if code == 354:
             self._reading = Reading.CONTENT
         return self._say(code, "data")
@@ -176,20 +176,20 @@ class ModelServer:
         assert match is not None
         content, self._buffer = self._buffer[: int(match[1])], self._buffer[int(match[1]) :]
         assert len(content) == int(match[1]), "the announced octets follow at once"
-        if self._rcpt is None and self.habits.refused_stay_open:
+        if not self._rcpts and self.habits.refused_stay_open:
             return self._say(503, "RCPT first")
         return self._take(content)
 
     def _take(self, content: bytes) -> bytes:
         """Decide about content; with it, the transaction ends."""
-        reverse_path, forward_path = self._mail, self._rcpt
-        self._mail = self._rcpt = None
-        if reverse_path is None or forward_path is None:
+        reverse_path, forward_paths = self._mail, self._rcpts
+        self._mail, self._rcpts = None, []
+        if reverse_path is None or not forward_paths:
             return self._say(554, "no recipient")
-        code = self.decisions[_number(forward_path)].content
+        code = self.decisions[_number(reverse_path)].content
         if code in {250, SILENT_ACCEPT}:
-            self.accepted.append((reverse_path, forward_path, content))
-        return self._say(code, f"content {_number(forward_path)}")
+            self.accepted += [(reverse_path, forward_path, content) for forward_path in forward_paths]
+        return self._say(code, f"content {_number(reverse_path)}")
 
     def _say(self, code: int, text: str) -> bytes:
         if code in {421, DROP, SILENT_ACCEPT}:

@@ -5,25 +5,75 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from batchsend.smtp import commands
 from batchsend.smtp.client import State
-from batchsend.smtp.transaction import Transaction
+from batchsend.smtp.transaction import SharedTransaction, Transaction
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from random import Random
 
+    from batchsend.outcome import Stage
     from batchsend.smtp.client import Client
+    from batchsend.smtp.replies import Reply
+    from batchsend.smtp.transaction import Disposition
     from tests.smtp.model_server import ModelServer
 
 Tamper: TypeAlias = Callable[[bytes], bytes]
 
 
-def envelope(record: int) -> tuple[bytes, bytes, bytes]:
-    """Return a record's reverse-path, forward-path and content: no two records have one of them in common."""
-    content = b"Record: %d\r\n\r\n.\r\n..%d\r\nMAIL FROM:<%d@example.org>\r\n" % (record, record, record)
-    return b"%d@example.org" % record, b"%d@example.com" % record, content
+def envelope(record: int, message: int | None = None) -> tuple[bytes, bytes, bytes]:
+    """Return a record's reverse-path, forward-path and content.
+
+    Args:
+        record: Its number: no two records have the forward-path in common.
+        message: The number of the message, which is its first recipient's; None where it is the only one. No two
+            messages have reverse-path or content in common.
+    """
+    number = record if message is None else message
+    content = b"Record: %d\r\n\r\n.\r\n..%d\r\nMAIL FROM:<%d@example.org>\r\n" % (number, number, number)
+    return b"%d@example.org" % number, b"%d@example.com" % record, content
+
+
+class Fate(NamedTuple):
+    """What became of one record of one transaction.
+
+    Attributes:
+        record: Its number.
+        message: The message's.
+        stage: As of a `Transaction`.
+        reply: Likewise.
+        disposition: Likewise.
+        committed: Likewise, of the transaction.
+    """
+
+    record: int
+    message: int
+    stage: Stage
+    reply: Reply | None
+    disposition: Disposition
+    committed: bool
+
+    @property
+    def envelope(self) -> tuple[bytes, bytes, bytes]:
+        """Reverse-path, forward-path and content."""
+        return envelope(self.record, self.message)
+
+
+def fates(transactions: Iterable[Transaction[int]]) -> list[Fate]:
+    """What became of each record of some transactions, in their order."""
+    found = []
+    for one in transactions:
+        if isinstance(one, SharedTransaction):
+            found += [
+                Fate(key, one.key, part.stage, part.reply, part.disposition, one.committed)
+                for key, part in zip(one.keys, one.parts(), strict=True)
+            ]
+        else:
+            found.append(Fate(one.key, one.key, one.stage, one.reply, one.disposition, one.committed))
+    return found
 
 
 @dataclass
@@ -50,14 +100,14 @@ class Drive:
         """Everything that was handed back, in order."""
         return self.received + self.abandoned
 
-    def run(self, records: list[int], tamper: Tamper) -> None:
-        """Send the records as far as the session carries them.
+    def run(self, messages: list[list[int]], tamper: Tamper) -> None:
+        """Send the messages as far as the session carries them.
 
         Args:
-            records: Their numbers.
+            messages: The numbers of each one's records.
             tamper: What is done to each reply on its way.
         """
-        waiting = deque(records)
+        waiting = deque(messages)
         inbound = b""
         while self.client.state is not State.CLOSED:
             self._begin(waiting)
@@ -79,16 +129,9 @@ class Drive:
         while self.server.ready:
             self.server.step()
 
-    def _begin(self, waiting: deque[int]) -> None:
+    def _begin(self, waiting: deque[list[int]]) -> None:
         while waiting and self.client.room and self.random.random() < 0.8:
-            record = waiting.popleft()
-            reverse_path, forward_path, content = envelope(record)
-            transaction = Transaction(
-                record,
-                mail=commands.mail(reverse_path.decode()),
-                rcpt=commands.rcpt(forward_path.decode()),
-                content=content,
-            )
+            transaction = _transaction(waiting.popleft())
             self.begun.append(transaction)
             self.client.begin(transaction)
         if not waiting and self.random.random() < 0.3:
@@ -96,7 +139,7 @@ class Drive:
         if self.random.random() < 0.8:
             self.server.arrive(self.client.data_to_send())
 
-    def _finish(self, waiting: deque[int]) -> bool:
+    def _finish(self, waiting: deque[list[int]]) -> bool:
         """Let out what is held back at random; False if there is nothing: nobody will ever say anything again."""
         octets = self.client.data_to_send()
         if octets:
@@ -106,3 +149,12 @@ class Drive:
             self.client.finish()
             return True
         return False
+
+
+def _transaction(records: list[int]) -> Transaction[int]:
+    reverse_path, _, content = envelope(records[0])
+    mail = commands.mail(reverse_path.decode())
+    rcpts = [commands.rcpt(envelope(record)[1].decode()) for record in records]
+    if len(records) == 1:
+        return Transaction(records[0], mail=mail, rcpt=rcpts[0], content=content)
+    return SharedTransaction(records, mail=mail, rcpts=rcpts, content=content)

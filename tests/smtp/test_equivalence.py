@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from dataclasses import replace
 from random import Random
 from typing import Literal, TypeAlias
 
@@ -13,7 +15,7 @@ from batchsend.outcome import Stage
 from batchsend.smtp.client import Client, State
 from batchsend.smtp.transaction import Disposition
 from tests.smtp.model_server import DROP, SILENT_ACCEPT, Decision, Habits, ModelServer
-from tests.smtp.session_driver import Drive, envelope
+from tests.smtp.session_driver import Drive, Fate, fates
 from tests.tools.examples import examples
 
 Mode: TypeAlias = Literal["lockstep", "pipelining", "chunking"]
@@ -39,15 +41,31 @@ habits = st.builds(
 )
 
 
+def letters(count: int, random: Random) -> list[list[int]]:
+    """So many records as messages: half of the time each has its own, otherwise some share one."""
+    most = random.choice([1, 4])
+    records = deque(range(1, count + 1))
+    messages = []
+    while records:
+        messages.append([records.popleft() for _ in range(min(random.randint(1, most), len(records)))])
+    return messages
+
+
+def decision(decided: list[Decision], fate: Fate) -> Decision:
+    """What the server decides of a record: its own RCPT, and the rest of its message."""
+    return replace(decided[fate.message - 1], rcpt=decided[fate.record - 1].rcpt)
+
+
 def drive(mode: Mode, decided: list[Decision], habits: Habits, random: Random, *, depth: int = 3) -> Drive:
     """Drive one session with as many records as there are decisions, and check what holds in every session."""
     table = dict(enumerate(decided, 1))
+    messages = letters(len(table), random)
     pipelining = mode != "lockstep"
     drive = Drive(
         Client(
             pipelining=pipelining,
             depth=depth if mode == "chunking" else 1,
-            max_messages=random.choice([len(table), 100]),
+            max_messages=random.choice([len(messages), 100]),
         ),
         ModelServer(
             table,
@@ -60,7 +78,7 @@ def drive(mode: Mode, decided: list[Decision], habits: Habits, random: Random, *
         ),
         random,
     )
-    drive.run(list(table), lambda reply: reply)
+    drive.run(messages, lambda reply: reply)
     assert not drive.stalled
     assert drive.client.error is None
     assert sorted(transaction.key for transaction in drive.ended) == [transaction.key for transaction in drive.begun]
@@ -72,24 +90,25 @@ def check_truth(drive: Drive) -> None:
     """What is called accepted was accepted, once, as it is; what is called anything but that or in doubt was not."""
     accepted = drive.server.accepted
     assert len(set(accepted)) == len(accepted)
-    for transaction in drive.ended:
-        taken = envelope(transaction.key) in accepted
-        if transaction.disposition is Disposition.UNSENT:
+    for fate in fates(drive.ended):
+        taken = fate.envelope in accepted
+        if fate.disposition is Disposition.UNSENT:
             assert not taken
-        elif transaction.reply is not None:
-            assert taken == (transaction.reply.code < 300)
-    assert set(accepted) <= {envelope(transaction.key) for transaction in drive.begun}
+        elif fate.reply is not None:
+            assert taken == (fate.reply.code < 300)
+    assert set(accepted) <= {fate.envelope for fate in fates(drive.begun)}
 
 
-def told(drive: Drive) -> dict[int, tuple[int, Stage]]:
+def told(drive: Drive) -> dict[Fate, tuple[int, Stage]]:
     """Return code and stage of every record that a reply decided, having seen that the reply was its own."""
     outcomes = {}
-    for transaction in drive.ended:
-        if transaction.reply is not None:
-            stage = transaction.stage
-            own = "data" if stage is Stage.DATA else f"{stage} {transaction.key}"
-            assert transaction.reply.text.split("\n")[0] == own
-            outcomes[transaction.key] = (transaction.reply.code, stage)
+    for fate in fates(drive.ended):
+        if fate.reply is not None:
+            stage = fate.stage
+            number = fate.record if stage is Stage.RCPT else fate.message
+            own = "data" if stage is Stage.DATA else f"{stage} {number}"
+            assert fate.reply.text.split("\n")[0] == own
+            outcomes[fate] = (fate.reply.code, stage)
     return outcomes
 
 
@@ -102,13 +121,11 @@ def test_the_outcomes_are_the_same_in_every_mode(decided: list[Decision], habits
         assert session.client.state is State.CLOSED
         assert session.client.unconfirmed == 0
         assert session.abandoned == []
-        begun = {transaction.key for transaction in session.begun}
-        outcomes = {
-            record: decision.outcome(chunked=mode == "chunking")
-            for record, decision in enumerate(decided, 1)
-            if record in begun
-        }
-        assert told(session) == outcomes
+        begun = {fate.record for fate in fates(session.begun)}
+        outcomes = told(session)
+        assert {fate.record for fate in outcomes} == begun
+        for fate, outcome in outcomes.items():
+            assert outcome == decision(decided, fate).outcome(chunked=mode == "chunking")
         # Only too many refused recipients end a session early; what it has not begun is another session's.
         refused = [outcome for outcome in outcomes.values() if outcome[1] not in (Stage.MAIL, Stage.CONTENT)]
         assert len(begun) == len(decided) or len(refused) >= 5
@@ -127,8 +144,8 @@ def test_a_session_that_ends_early_changes_only_what_was_not_decided(
 ) -> None:
     """421 and lost connections: what was decided is what the server decided, and no more is in doubt than the depth."""
     session = drive(mode, decided, habits, random, depth=depth)
-    for record, outcome in told(session).items():
-        assert outcome == decided[record - 1].outcome(chunked=mode == "chunking")
+    for fate, outcome in told(session).items():
+        assert outcome == decision(decided, fate).outcome(chunked=mode == "chunking")
     in_doubt = [transaction for transaction in session.ended if transaction.disposition is Disposition.IN_DOUBT]
     assert len(in_doubt) <= (depth if mode == "chunking" else 1)
     if session.client.closing_reply is not None:
@@ -138,5 +155,5 @@ def test_a_session_that_ends_early_changes_only_what_was_not_decided(
 @modes
 def test_every_record_of_a_full_session_is_accepted(mode: Mode) -> None:
     session = drive(mode, [Decision()] * 100, Habits(), Random(1))
-    assert [transaction.key for transaction in session.received] == list(range(1, 101))
+    assert [fate.record for fate in fates(session.received)] == list(range(1, 101))
     assert [forward for _, forward, _ in session.server.accepted] == [b"%d@example.com" % n for n in range(1, 101)]

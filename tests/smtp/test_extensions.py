@@ -48,7 +48,15 @@ CHUNKING
 STARTTLS
 PRDR
 HELP""",
-        Extensions(pipelining=True, chunking=True, eight_bit_mime=True, starttls=True, size=52_428_800, mail_max=1000),
+        Extensions(
+            pipelining=True,
+            chunking=True,
+            eight_bit_mime=True,
+            starttls=True,
+            size=52_428_800,
+            mail_max=1000,
+            rcpt_max=50_000,
+        ),
     ),
     "OpenSMTPD": (
         """\
@@ -130,8 +138,10 @@ LINES = [
     pytest.param("SIZE \u0661\u0660", Extensions(), id="SIZE in other digits"),
     pytest.param("SIZE \u00b2", Extensions(), id="SIZE in a superscript"),
     pytest.param("LIMITS MAILMAX=20", Extensions(mail_max=20), id="MAILMAX"),
-    pytest.param("LIMITS RCPTMAX=5 mailmax=20", Extensions(mail_max=20), id="MAILMAX second, in lower case"),
-    pytest.param("LIMITS RCPTMAX=5", Extensions(), id="LIMITS without MAILMAX"),
+    pytest.param(
+        "LIMITS RCPTMAX=5 mailmax=20", Extensions(mail_max=20, rcpt_max=5), id="MAILMAX second, in lower case"
+    ),
+    pytest.param("LIMITS RCPTMAX=5", Extensions(rcpt_max=5), id="LIMITS without MAILMAX"),
     pytest.param("LIMITS MAILMAX=0", Extensions(), id="MAILMAX=0"),
     pytest.param("LIMITS MAILMAX=many", Extensions(), id="MAILMAX of a word"),
     pytest.param("LIMITS MAILMAX", Extensions(), id="MAILMAX without a value"),

@@ -12,8 +12,8 @@ from batchsend.smtp import commands
 from batchsend.smtp.client import Client
 from batchsend.smtp.transaction import Disposition, Transaction
 from tests.smtp.model_server import Decision, Habits, ModelServer
-from tests.smtp.session_driver import Drive, envelope
-from tests.smtp.test_equivalence import Mode, decisions, modes
+from tests.smtp.session_driver import Drive, Fate, fates
+from tests.smtp.test_equivalence import Mode, decision, decisions, letters, modes
 from tests.tools.examples import examples
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def drive(mode: Mode, decided: list[Decision], anomaly: Anomaly, random: Random)
         table, Habits(pipelining=pipelining, refused_stay_open=random.choice([True, False]), strict=False)
     )
     drive = Drive(client, server, random)
-    drive.run(list(table), anomaly)
+    drive.run(letters(len(table), random), anomaly)
     return drive
 
 
@@ -89,24 +89,23 @@ def test_one_anomaly_never_misleads_beyond_the_account(
     client = driven.client
     taken = {forward_path for _, forward_path, _ in driven.server.accepted}
 
-    def differs(transaction: Transaction[int]) -> bool:
-        assert transaction.reply is not None
-        code, _ = decided[transaction.key - 1].outcome(chunked=mode == "chunking")
-        accepted = envelope(transaction.key)[1] in taken
-        return transaction.reply.code != code or (transaction.reply.code < 300) != accepted
+    def differs(fate: Fate) -> bool:
+        assert fate.reply is not None
+        code, _ = decision(decided, fate).outcome(chunked=mode == "chunking")
+        return fate.reply.code != code or (fate.reply.code < 300) != (fate.envelope[1] in taken)
 
     # Everything that was begun is handed back once.
     assert sorted(transaction.key for transaction in driven.ended) == [transaction.key for transaction in driven.begun]
     # What was answered otherwise than by the server's own decision is among the last that the client calls unconfirmed.
     confirmed = driven.received[: len(driven.received) - client.unconfirmed]
-    assert not any(differs(transaction) for transaction in confirmed)
+    assert not any(differs(fate) for fate in fates(confirmed))
     # What is called unsent, or was not committed, never arrived.
-    for transaction in driven.ended:
-        if transaction.disposition is Disposition.UNSENT or not transaction.committed:
-            assert envelope(transaction.key)[1] not in taken
+    for fate in fates(driven.ended):
+        if fate.disposition is Disposition.UNSENT or not fate.committed:
+            assert fate.envelope[1] not in taken
     # No reply is believed that a broken stream leaves half of.
     if client.error is not None:
-        assert not any(transaction.disposition is Disposition.ANSWERED for transaction in driven.abandoned)
+        assert not any(fate.disposition is Disposition.ANSWERED for fate in fates(driven.abandoned))
     # Nothing is unconfirmed in a session that came to its end.
     if client.error is None and not driven.stalled:
         assert client.unconfirmed == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from batchsend.smtp.client import State
-from tests.smtp.dialogue import Dialogue, Finish, Player, Turn, read
+from tests.smtp.dialogue import Dialogue, Finish, Player, Turn, message_of, read
 
 TRANSCRIPTS = sorted((Path(__file__).parent.parent / "transcripts").glob("*.txt"))
 
@@ -82,9 +82,11 @@ def test_a_connection_lost_anywhere_is_accounted_for(path: Path) -> None:
         for octet in stream[:end]:
             player.receive(bytes([octet]))
         player.lose()
-        assert sorted(int(fate.split()[0]) for fate in player.fates) == player.begun
+        names = [fate.split()[0] for fate in player.fates]
+        assert len(set(names)) == len(names)
+        assert sorted(names) == sorted(name for key in player.begun for name in dialogue.names(key))
         for fate in player.fates:
-            key = int(fate.split()[0])
+            key = message_of(fate)
             if player.whole(key) not in player.written:
                 assert "in doubt" not in fate
                 assert "at content" not in fate
