@@ -25,7 +25,7 @@ from batchsend.message.verp import VARIABLE, Verp, load_key, throwaway_key
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from batchsend.campaign import Campaign
+    from batchsend.campaign import Campaign, Server
 
 _SECRETS: Final = ("password", "token")
 _MESSAGE_FILES: Final = ("html_file", "text_file", "markdown_file", "style_file", "eml_file")
@@ -39,12 +39,12 @@ class Packed(Struct):
     Attributes:
         tables: The campaign file's tables, without what only publishing needs.
         files: The files that are known before a record was composed: where they lie, by their names in the database.
-        needs_verp: Its return path is signed.
+        relays: What all workers call its relays, in order: host and port, and a trace of the user's name.
     """
 
     tables: dict[str, Any]
     files: dict[str, Path]
-    needs_verp: bool
+    relays: list[str]
 
     def definition(self) -> bytes:
         """The JSON of it; the same for the same campaign."""
@@ -105,7 +105,14 @@ def pack(campaign: Campaign, document: Document) -> Packed:
             tables["message"]["attachments"][number]["file"] = name
     for number, dkim in enumerate(message.dkim):
         tables["message"]["dkim"][number]["key_file"] = dkim.key_file.name
-    return Packed(tables, files, "batch.verp" in (message.return_path or ""))
+    return Packed(tables, files, [_relay(*pair) for pair in zip(campaign.servers, tables["server"], strict=True)])
+
+
+def _relay(server: Server, table: Mapping[str, Any]) -> str:
+    """What a relay is called: two accounts at one host have limits of their own, and a name is told to nobody."""
+    user = table.get("username")
+    whose = f" {sha256(str(user).encode()).hexdigest()[:8]}" if user is not None else ""
+    return f"{server.host}:{server.port}{whose}"
 
 
 def inside(path: Path, directory: Path) -> str:

@@ -47,12 +47,13 @@ _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
 
 _COLUMNS: Final = (
-    *("name", "run", "fingerprint", "path", "definition", "recipients", "suppress", "server", "version", "lot_size"),
+    *("name", "run", "fingerprint", "path", "definition", "recipients", "suppress", "server", "relays", "version"),
+    "lot_size",
 )
 _CLAIM: Final = """
 INSERT INTO batchsend.campaigns
-    (name, run, fingerprint, path, definition, recipients, suppress, server, version, lot_size, state)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'publishing')
+    (name, run, fingerprint, path, definition, recipients, suppress, server, relays, version, lot_size, state)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'publishing')
 ON CONFLICT (name) DO NOTHING
 """
 _STORE_LOT: Final = """
@@ -117,6 +118,11 @@ async def publish(
             "what comes by standard input cannot be published again after a crash",
             remedy="put it into a file, and name that",
         )
+    if campaign.delivery.schedule is not None and campaign.delivery.timezone is None:
+        raise ClusterError(
+            "window and start are without a time zone, and workers may be in several",
+            remedy='say whose times they are: timezone = "Europe/Berlin"',
+        )
     packed = pack(campaign, document)
     recipients = await anyio.to_thread.run_sync(describe, campaign.recipients)
     if recipients.sha256 is None:
@@ -153,7 +159,7 @@ def _row(
     packed: Packed,
     recipients: RecipientsFile,
     suppression: Suppression,
-) -> dict[str, str | int]:
+) -> dict[str, str | int | list[str]]:
     """What is entered of a campaign, by the names of the columns."""
     server = campaign.servers[0]
     suppressed = [SuppressionFile(path=str(file.resolve()), entries=count) for file, count in suppression.files]
@@ -165,11 +171,12 @@ def _row(
         "recipients": msgspec.json.encode(recipients).decode(),
         "suppress": msgspec.json.encode(suppressed).decode(),
         "server": f"{server.host}:{server.port}",
+        "relays": packed.relays,
         "version": __version__,
     }
 
 
-async def _claim(database: Database, published: Published, row: dict[str, str | int]) -> tuple[int, int]:
+async def _claim(database: Database, published: Published, row: dict[str, str | int | list[str]]) -> tuple[int, int]:
     """Enter the campaign, or find it entered; its number, and the size of its lots."""
     columns = [row[name] for name in _COLUMNS]
     fingerprint = row["fingerprint"]

@@ -14,7 +14,7 @@ table              a row is
 ``account``        a record that was offered, or is decided without: what is known of it
 ``workers``        a process that sends, and when it was heard of last
 ``relays``         a relay: until when it must be left alone, and why; how often it has asked for a slower pace
-``shares``         what a worker may use of a campaign's rate and connections at a relay
+``shares``         what a worker may use of a campaign's rate and connections
 ``outcomes``       the account for people: campaign, record, recipient, status … (a view)
 =================  ==================================================================================================
 """
@@ -41,6 +41,7 @@ CREATE TABLE batchsend.campaigns (
     recipients json NOT NULL,
     suppress json NOT NULL,
     server text NOT NULL,
+    relays text[] NOT NULL,
     version text NOT NULL,
     lot_size int NOT NULL,
     learned json NOT NULL DEFAULT '{}',
@@ -103,12 +104,11 @@ CREATE TABLE batchsend.relays (
 );
 CREATE TABLE batchsend.shares (
     campaign bigint NOT NULL,
-    relay text NOT NULL,
     worker bigint NOT NULL,
     rate double precision,
     connections int NOT NULL,
     until timestamptz NOT NULL,
-    PRIMARY KEY (campaign, relay, worker)
+    PRIMARY KEY (campaign, worker)
 );
 CREATE VIEW batchsend.outcomes AS
 SELECT c.name AS campaign, a.record, a.line->>'recipient' AS recipient, a.status, a.attempt,

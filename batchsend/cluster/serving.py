@@ -19,6 +19,7 @@ from batchsend.cluster import lots
 from batchsend.cluster.account import ClusterAccount, HeldLot
 from batchsend.cluster.database import DatabaseGoneError
 from batchsend.cluster.definition import composer, unpack
+from batchsend.cluster.sharing import Sharing
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.errors import RecordError, RunError
@@ -51,12 +52,14 @@ class CampaignRow(NamedTuple):
         name: Its name.
         run: Its run's identity.
         size: Records of each of its lots.
+        relays: What all workers call its relays, in order.
     """
 
     id: int
     name: str
     run: str
     size: int
+    relays: tuple[str, ...]
 
 
 class Loaded:
@@ -158,6 +161,9 @@ class Serving:
             Connector(server, delivery.timeouts, require_tls=delivery.require_tls) for server in campaign.servers
         ]
         self.pool = self.account.pool = Pool(connectors, delivery, self.account, notice=notice)
+        self._schedule = delivery.schedule
+        self._sharing = Sharing(loaded.row.id, loaded.row.relays, worker, self.pool, delivery)
+        self._may_send = asyncio.Event()  # it has a share, and may hold lots
 
     @property
     def leases(self) -> list[Lease]:
@@ -169,6 +175,17 @@ class Serving:
         lot = self.account.lots.get(lease.lot)
         if lot is not None and lot.lease == lease:
             lot.lose()
+
+    async def share(self) -> None:
+        """Renew what this worker may use of the campaign's rate and connections; without a share, it ends.
+
+        Raises:
+            DatabaseGoneError: The database does not answer.
+        """
+        if await self._database.call(self._sharing.update):
+            self._may_send.set()
+        else:
+            self.stop()
 
     def stop(self) -> None:
         """Begin nothing more; what is under way is awaited, and `run` then returns."""
@@ -190,6 +207,7 @@ class Serving:
             feeding.cancel()
         await self._writer.flush()
         await self._give_back()
+        await self._leave_share()
         if failure is not None:
             raise failure
 
@@ -202,11 +220,29 @@ class Serving:
         except DatabaseGoneError:
             self._notice(f"leases could not be given back: they end by themselves after {self._lease:g} s")
 
+    async def _leave_share(self) -> None:
+        try:
+            await self._database.call(self._sharing.give_up)
+        except DatabaseGoneError:
+            return  # it ends by itself in seconds
+
+    def _is_open(self) -> bool:
+        """Whether the campaign's window is open, on the database's clock; the pool is paused while it is not."""
+        if self._schedule is None or self._schedule.is_open(time.time() + self.account.clock):
+            self.pool.resume()
+            return True
+        self.pool.pause()
+        return False
+
     # --- feeding ------------------------------------------------------------------------------------------------------
 
     async def _feed(self) -> None:
         empty_since: float | None = None
+        await self._may_send.wait()
         while await self.pool.room():
+            if not self._is_open():
+                await asyncio.sleep(_POLL)
+                continue
             lot = await self._take()
             if lot is not None:
                 empty_since = None

@@ -217,7 +217,7 @@ async def set_state(database: Database, name: str, state: str, *, only_from: tup
     async def work(connection: Connection) -> bool:
         async with connection.transaction():
             row = await connection.fetchrow(
-                "SELECT id, state, server FROM batchsend.campaigns WHERE name = $1 FOR UPDATE", name
+                "SELECT id, state, relays FROM batchsend.campaigns WHERE name = $1 FOR UPDATE", name
             )
             if row is None:
                 raise unknown(name)
@@ -235,9 +235,8 @@ async def set_state(database: Database, name: str, state: str, *, only_from: tup
             if state == "active":
                 # Whoever lets it go on has seen to what its relays said.
                 await connection.execute(
-                    "UPDATE batchsend.relays SET refuses = NULL, asleep_until = NULL WHERE relay IN "
-                    "(SELECT relay FROM batchsend.shares WHERE campaign = $1)",
-                    row["id"],
+                    "UPDATE batchsend.relays SET refuses = NULL, asleep_until = NULL WHERE relay = ANY($1::text[])",
+                    row["relays"],
                 )
             return True
 

@@ -43,7 +43,7 @@ UPDATE batchsend.workers SET seen = now(), accepted = $2, pace = $3, lacks = $4 
 """
 # Those with the fewest workers first, so that many campaigns share the workers fairly.
 _OPEN: Final = """
-SELECT c.id, c.name, c.run, c.lot_size, c.state, EXISTS (
+SELECT c.id, c.name, c.run, c.lot_size, c.relays, c.state, EXISTS (
         SELECT FROM batchsend.lots AS l WHERE l.campaign = c.id AND NOT l.done AND l.due <= now()
         AND (l.lease_until IS NULL OR l.lease_until < now())
     ) AS has_work
@@ -187,7 +187,11 @@ class Worker:
                 serving.stop()
         for row in rows:
             if row["state"] == "active" and row["has_work"] and len(self._serving) < self._campaigns:
-                await self._begin(tasks, CampaignRow(row["id"], row["name"], row["run"], row["lot_size"]))
+                await self._begin(
+                    tasks, CampaignRow(row["id"], row["name"], row["run"], row["lot_size"], tuple(row["relays"]))
+                )
+        for serving in list(self._serving.values()):
+            await serving.share()
         return self._until_done and not rows and not self._serving
 
     async def _look(self, connection: Connection) -> list[dict[str, Any]]:

@@ -257,6 +257,21 @@ class Pool:
         self._wake_ups.clear()
         self._distribute()
 
+    @property
+    def relays(self) -> tuple[Relay, ...]:
+        """What is known of each relay, in the order of the connectors."""
+        return tuple(self._relays)
+
+    def put_to_sleep(self, relay: Relay, seconds: float, because: str) -> None:
+        """A relay's quota is used up, as somebody else was told who sends through it, too."""
+        relay.sleep(self._loop.time(), seconds, because)
+        self._retire_sessions(relay)
+
+    def take_out_of_service(self, relay: Relay, error: RunError) -> None:
+        """A relay refuses to send for us, as somebody else was told."""
+        self._relay_lost(relay, error)
+        self._retire_sessions(relay)
+
     def set_connections(self, connections: int) -> None:
         """Change how many sessions there may be at once with each relay; those that are too many end in order.
 
