@@ -11,7 +11,7 @@ import orjson
 
 from batchsend.campaign import Overrides
 from batchsend.cli.console import Console, pass_console
-from batchsend.errors import UsageError
+from batchsend.errors import BatchsendError, UsageError
 from batchsend.figures import parse_duration
 from batchsend.loop import run
 
@@ -171,12 +171,19 @@ def work(
             until_done=until_done,
             notice=console.notice,
         )
+        failure: BatchsendError | None = None
+        ended = False
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(signals.handle, worker.stop, tasks.cancel_scope)
-            await worker.run()
+            try:
+                await worker.run()
+                ended = True
+            except BatchsendError as error:
+                failure = error
             tasks.cancel_scope.cancel()
-            return 0
-        return 128 + (signals.received or 0)  # a second signal has cut it short
+        if failure is not None:
+            raise failure
+        return 0 if ended else 128 + (signals.received or 0)  # a second signal has cut it short
 
     return run(main)
 

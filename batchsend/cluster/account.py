@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -146,17 +147,7 @@ class ClusterAccount:
         lot = self.lots[taken.lot] = HeldLot(taken, lease, self)
         left = lot.left_behind()
         for parcel, attempt in left:
-            result = DeliveryResult(
-                record=parcel.record.number,
-                recipient=parcel.recipient,
-                status=_IN_DOUBT,
-                stage=Stage.CONTENT,
-                reason=LOST,
-                attempt=attempt,
-                message_id=parcel.message_id,
-                time=self._now(),
-            )
-            self._store(lot, result)
+            self._store(lot, lost(parcel, attempt, time.time()))
         if left:
             named = ", ".join(str(parcel.record.number) for parcel, _ in left[:20])
             self._notice(f"under way when their worker was lost, so now in doubt: {len(left)} (record {named})")
@@ -279,10 +270,19 @@ class ClusterAccount:
         """A result with the time on the database's clock, which is everybody's."""
         return replace(result, time=result.time + self.clock) if self.clock else result
 
-    def _now(self) -> float:
-        import time  # noqa: PLC0415 - once a lot that was lost
-
-        return time.time()
-
     def __repr__(self) -> str:
         return f"<ClusterAccount of campaign {self._campaign}, {len(self.lots)} lots>"
+
+
+def lost(parcel: Parcel, attempt: int, now: float) -> DeliveryResult:
+    """What is known of a record that was under way when its worker was lost."""
+    return DeliveryResult(
+        record=parcel.record.number,
+        recipient=parcel.recipient,
+        status=_IN_DOUBT,
+        stage=Stage.CONTENT,
+        reason=LOST,
+        attempt=attempt,
+        message_id=parcel.message_id,
+        time=now,
+    )

@@ -15,10 +15,9 @@ import anyio.to_thread
 import msgspec
 
 from batchsend.cluster import lots
-from batchsend.cluster.account import LOST
+from batchsend.cluster.account import lost
 from batchsend.cluster.database import ClusterError
 from batchsend.errors import RunError
-from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.results.format import LogLine, LogReader, opened
 from batchsend.results.line import end_line, outcome_line, run_line
 from batchsend.results.run import RecipientsFile, Run, SuppressionFile
@@ -37,12 +36,14 @@ SELECT c.*, (
     SELECT count(*) FROM batchsend.lots AS l WHERE l.campaign = c.id AND l.lease_until >= now()
 ) AS leased FROM batchsend.campaigns AS c WHERE c.name = $1
 """
-_LEFT_BEHIND: Final = """
-SELECT l.lot, l.records, array_agg(a.record) AS numbers, array_agg(a.attempt) AS attempts
-FROM batchsend.account AS a
-JOIN batchsend.lots AS l ON l.campaign = a.campaign AND l.lot = (a.record - 1) / $2
-WHERE a.campaign = $1 AND a.status = 'under_way' AND (l.lease_until IS NULL OR l.lease_until < now())
-GROUP BY l.campaign, l.lot, l.records
+_LEFT_BEHIND: Final = "SELECT record, attempt FROM batchsend.account WHERE campaign = $1 AND status = 'under_way'"
+_FENCE: Final = """
+UPDATE batchsend.lots SET epoch = epoch + 1, worker = NULL, lease_until = NULL
+WHERE campaign = $1 AND lot = $2 AND (lease_until IS NULL OR lease_until < clock_timestamp()) RETURNING records
+"""
+_NAME: Final = """
+UPDATE batchsend.account SET status = 'in_doubt', line = $3
+WHERE campaign = $1 AND record = $2 AND status = 'under_way'
 """
 _LINES: Final = "SELECT line FROM batchsend.account WHERE campaign = $1 AND line IS NOT NULL ORDER BY record"
 
@@ -120,36 +121,15 @@ async def name_left_behind(connection: Connection, campaign: int, size: int) -> 
     """
     count = 0
     async with connection.transaction():
-        for row in await connection.fetch(_LEFT_BEHIND, campaign, size):
-            fenced = await connection.fetchval(
-                "UPDATE batchsend.lots SET epoch = epoch + 1, worker = NULL, lease_until = NULL WHERE campaign = $1 "
-                "AND lot = $2 AND (lease_until IS NULL OR lease_until < clock_timestamp()) RETURNING lot",
-                campaign,
-                row["lot"],
-            )
-            if fenced is None:
-                continue
-            attempts = dict(zip(row["numbers"], row["attempts"], strict=True))
-            for parcel in lots.decode(row["records"]):
-                number = parcel.record.number
-                if number in attempts:
-                    result = DeliveryResult(
-                        record=number,
-                        recipient=parcel.recipient,
-                        status=Outcome.IN_DOUBT,
-                        stage=Stage.CONTENT,
-                        reason=LOST,
-                        attempt=attempts[number],
-                        message_id=parcel.message_id,
-                        time=time.time(),
-                    )
-                    await connection.execute(
-                        "UPDATE batchsend.account SET status = 'in_doubt', line = $3 "
-                        "WHERE campaign = $1 AND record = $2 AND status = 'under_way'",
-                        campaign,
-                        number,
-                        outcome_line(result).decode().rstrip(),
-                    )
+        attempts: dict[int, dict[int, int]] = {}
+        for row in await connection.fetch(_LEFT_BEHIND, campaign):
+            attempts.setdefault(lots.lot_of(row["record"], size), {})[row["record"]] = row["attempt"]
+        for lot, records in attempts.items():
+            octets = await connection.fetchval(_FENCE, campaign, lot)
+            for parcel in [] if octets is None else lots.decode(octets):
+                if (attempt := records.get(parcel.record.number)) is not None:
+                    line = outcome_line(lost(parcel, attempt, time.time())).decode().rstrip()
+                    await connection.execute(_NAME, campaign, parcel.record.number, line)
                     count += 1
     return count
 

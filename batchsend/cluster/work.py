@@ -33,7 +33,7 @@ CAMPAIGNS: Final = 8
 _BEAT: Final = 1.0
 _RENEWALS: Final = 4  # in the time of a lease
 _BACK_OFF: Final = 60.0  # after a campaign could not be sent from here
-_GIVE_UP: Final = 30.0  # at the end, for a database that is away
+_GIVE_UP: Final = 30.0  # at the beginning and at the end, for a database that is away
 
 _REGISTER: Final = """
 INSERT INTO batchsend.workers (name, version, lease) VALUES ($1, $2, $3 * interval '1 second') RETURNING id
@@ -115,11 +115,12 @@ class Worker:
 
         Raises:
             ClusterError: The database is not as it must be.
-            RunError: It cannot be reached at the beginning; or at the end, so that what was answered is not stored.
+            RunError: It cannot be reached for half a minute at the beginning; or at the end, so that what was answered
+                is not stored.
         """
-        await schema.require(self._database)
-        row = (self.name, __version__, self._lease)
-        self._number = await self._database.call(lambda connection: connection.fetchval(_REGISTER, *row))
+        if not await self._register():
+            await self._database.close()
+            return
         self._writer = Writer(self._database, self._number, self._notice)
         writing = asyncio.create_task(self._writer.run())
         try:
@@ -134,9 +135,32 @@ class Worker:
                 for serving in self._serving.values():
                     serving.stop()
                 await self._await_servings()
+        except BaseExceptionGroup as group:
+            raise _first(group) from None
         finally:
             writing.cancel()
             await self._leave()
+
+    async def _register(self) -> bool:
+        """Enter this worker, as soon as the database answers; false where it is told to stop before.
+
+        Raises:
+            ClusterError: The database is not as it must be.
+            RunError: It cannot be reached for half a minute.
+        """
+        row = (self.name, __version__, self._lease)
+        began = time.monotonic()
+        while not self._stopping.is_set():
+            try:
+                await schema.require(self._database)
+                self._number = await self._database.call(lambda connection: connection.fetchval(_REGISTER, *row))
+            except DatabaseGoneError:
+                if time.monotonic() - began > _GIVE_UP:
+                    raise
+            else:
+                return True
+            await self._pause()
+        return False
 
     async def _pause(self) -> None:
         try:
@@ -269,3 +293,11 @@ class Worker:
         loaded = self._loaded.pop(row.id, None)
         if loaded is not None:
             loaded.close()
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that a group of them is about: whatever else is in it came of that."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
