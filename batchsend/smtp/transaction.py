@@ -6,11 +6,11 @@ from enum import Enum
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from batchsend.outcome import Stage
+from batchsend.smtp.replies import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from batchsend.smtp.replies import Reply
 
 Key = TypeVar("Key")
 

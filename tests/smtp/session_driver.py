@@ -7,18 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from batchsend.outcome import Stage
 from batchsend.smtp import commands
-from batchsend.smtp.client import State
-from batchsend.smtp.transaction import SharedTransaction, Transaction
+from batchsend.smtp.client_state import State
+from batchsend.smtp.replies import Reply
+from batchsend.smtp.transaction import Disposition, SharedTransaction, Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from random import Random
 
-    from batchsend.outcome import Stage
     from batchsend.smtp.client import Client
-    from batchsend.smtp.replies import Reply
-    from batchsend.smtp.transaction import Disposition
     from tests.smtp.model_server import ModelServer
 
 Tamper: TypeAlias = Callable[[bytes], bytes]
