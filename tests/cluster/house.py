@@ -11,6 +11,8 @@ from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
+
 from tests.cluster.gate import Gate
 from tests.cluster.postgres import Postgres
 
@@ -111,8 +113,19 @@ class House:
         assert code is None or process.returncode == code, said.decode()
         return said.decode()
 
-    async def work(self, *options: str) -> Worker:
-        """Start a worker."""
+    async def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        """Ask the database itself."""
+        connection = await asyncpg.connect(self.postgres.url)
+        try:
+            if not statement.startswith("SELECT"):
+                await connection.execute(statement)
+                return []
+            return [tuple(row) for row in await connection.fetch(statement)]
+        finally:
+            await connection.close()
+
+    async def work(self, *options: str, user: str = "postgres") -> Worker:
+        """Start a worker, as this user of the database."""
         gate = await Gate(self.postgres.port).__aenter__()
         output = self._directory / f"worker{len(self.workers)}.txt"
         with output.open("wb") as file:
@@ -123,7 +136,7 @@ class House:
                 "cluster",
                 "work",
                 *options,
-                env=self._environment(Postgres.url_at(gate.port)),
+                env=self._environment(Postgres.url_at(gate.port).replace("postgres@", f"{user}@")),
                 stdout=file,
                 stderr=asyncio.subprocess.STDOUT,
             )

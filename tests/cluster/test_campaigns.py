@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import batchsend as batchsend_package
 from tests.cluster.house import House, address, check, last_lines, until, write_campaign
 from tests.tools.faulty import ACCEPT, FaultyServer, refuse
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from batchsend import Stage
     from tests.tools.faulty import Action
 
@@ -252,3 +253,44 @@ async def test_a_content_that_everybody_refuses_stops_the_campaign_for_all_worke
     assert "refused alike" in status["campaigns"][0]["why"]
     assert status["campaigns"][0]["outcomes"]["rejected"] < 300
     assert await house.command("continue", "campaign") == "campaign is active\n"
+
+
+async def test_a_worker_needs_no_right_to_make_tables(house: House, tmp_path: Path) -> None:
+    """With the rights that the manual's page gives it."""
+    page = (Path(batchsend_package.__file__).parent / "manual" / "cluster.md").read_text()
+    grants = re.findall(r"^GRANT .* TO worker;$", page, re.MULTILINE)
+    assert grants
+    await house.sql("CREATE ROLE worker LOGIN;" + "".join(grants))
+    try:
+        async with FaultyServer(accept) as server:
+            await house.command("publish", write_campaign(tmp_path / "campaign", server.port, 10))
+            assert await (await house.work("--until-done", user="worker")).wait() == 0
+        assert len(server.accepted) == 10
+        refused = await house.command("init", url=house.postgres.url.replace("postgres@", "worker@"), code=2)
+        assert "the database refuses us" in refused
+    finally:
+        await house.sql("DROP OWNED BY worker; DROP ROLE worker")
+
+
+async def test_outcomes_can_be_asked_for_in_sql(house: House, tmp_path: Path) -> None:
+    async with FaultyServer(accept) as server:
+        await house.command("publish", write_campaign(tmp_path / "campaign", server.port, 3))
+        assert await (await house.work("--until-done")).wait() == 0
+    found = await house.sql(
+        "SELECT campaign, record, status, code FROM batchsend.outcomes WHERE recipient = 'r2@example.com'"
+    )
+    assert found == [("campaign", 2, "accepted", 250)]
+
+
+async def test_a_window_needs_a_time_zone_that_all_workers_agree_on(house: House, tmp_path: Path) -> None:
+    campaign = write_campaign(tmp_path / "campaign", 25, 3, 'window = ["Mon-Sun 08:00-18:00"]')
+    assert "without a time zone" in await house.command("publish", campaign, code=2)
+
+
+async def test_two_databases_versions_are_told_apart(house: House, tmp_path: Path) -> None:
+    await house.sql("INSERT INTO batchsend.version VALUES (9999)")
+    try:
+        said = await house.command("list", code=2)
+    finally:
+        await house.sql("DELETE FROM batchsend.version WHERE version = 9999")
+    assert "version 9999, and this batchsend knows version" in said
