@@ -20,6 +20,7 @@ from batchsend.delivery.blocking import SyncSender
 from batchsend.delivery.sender import UnfinishedError
 from batchsend.errors import RecordError, UsageError
 from batchsend.message.outgoing import addresses, outgoing
+from batchsend.message.submission import bundles
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
         Unlike with Django's SMTP backend a message that is refused does not keep those after it from being sent.
 
         Args:
-            email_messages: `django.core.mail.EmailMessage`, each of which has a transaction a recipient.
+            email_messages: `django.core.mail.EmailMessage`. The recipients of each share a transaction.
 
         Returns:
             How many messages the server has taken for one recipient at least. Those that it refused are logged by
@@ -220,7 +221,7 @@ def _delivery(options: dict[str, Any], timeout: float | None) -> Delivery:
 
 
 def _submissions(message: Any, place: int) -> list[Submission]:
-    """One submission a recipient; none where there is no recipient.
+    """The message for all its recipients; nothing where there is none.
 
     Raises:
         ValueError: An address is none.
@@ -229,7 +230,8 @@ def _submissions(message: Any, place: int) -> list[Submission]:
     if not recipients:
         return []
     try:
-        return outgoing(message.message(), record=place, sender=_address(message.from_email), recipients=recipients)
+        sender = _address(message.from_email)
+        return bundles(outgoing(message.message(), record=place, sender=sender, recipients=recipients))
     except RecordError as error:
         raise ValueError(f"Invalid address or message; {error.message}") from error
 

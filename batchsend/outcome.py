@@ -66,6 +66,7 @@ class DeliveryResult(Struct, kw_only=True):
         time: When the outcome was known, in seconds since the epoch.
         elapsed: Seconds from handing the transaction to the session until the outcome, or None.
         line: The line of the recipients file on which an invalid record starts, from 1; otherwise None.
+        server: The name of the relay that it was offered to, where the campaign has several; otherwise None.
     """
 
     record: int
@@ -82,3 +83,4 @@ class DeliveryResult(Struct, kw_only=True):
     time: float = 0.0
     elapsed: float | None = None
     line: int | None = None
+    server: str | None = None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchsend.campaign import Overrides, load
+from batchsend.campaign import Overrides, load, places
 from batchsend.errors import UsageError
 
 TEXT = """
@@ -23,6 +23,7 @@ depth = 1
 """
 DURATION = 'expected a duration such as "500ms", "30s", "5m" or "1h", at most a day'
 WINDOW = 'expected an array of texts such as "Mon-Fri 08:00-18:00", "Sat,Sun 09:00-12:00", "22:00-02:00"'
+QUOTA = 'expected a quota such as "500/h" or "50000/day", or an array of such'
 RATE = 'expected a rate above 0 such as "100/s", "600/min" or "5000/h"'
 HOST = 'expected a host name (in its ASCII form, "xn--…") or an IP address'
 EHLO = 'expected a domain such as "mail.example.com", or "[192.0.2.1]" or "[IPv6:2001:db8::1]"'
@@ -131,6 +132,24 @@ def with_line(table: str, line: str) -> str:
         ("[server]", 'host = "smtp..example.com"', None, HOST),
         ("[server]", 'host = "b\u00fccher.example.com"', None, HOST),
         ("[server]", 'host = "a\\r\\nb"', '[server] host = "a\\r\\nb"', HOST),
+        ("[server]", 'name = ""', None, 'expected a short name such as "ses"'),
+        ("[server]", "priority = -1", None, "expected a whole number from 0 to 65535"),
+        ("[server]", "weight = 0", None, "expected a whole number from 1 to 65535"),
+        ("[server]", 'rate = "fast"', None, RATE),
+        ("[server]", 'quota = "500"', None, QUOTA),
+        ("[server]", "quota = []", None, QUOTA),
+        ("[server]", 'quota = ["500/h", "0/day"]', '[server] quota #2 = "0/day"', QUOTA),
+        ("[server]", 'quota = "5.5/h"', None, QUOTA),
+        ("[delivery]", "quota = 20000", None, QUOTA),
+        (
+            "[server]",
+            'warm_up = ["50/day", "50/h"]',
+            '[server] warm_up #2 = "50/h"',
+            'expected quotas by the day, one for each of the first days: ["50/day", "100/day"]',
+        ),
+        ("[server]", "max_connections = 0", None, "expected a whole number from 1 to 1000"),
+        ("[server]", "max_messages = 0", None, COUNT),
+        ("[server]", "depth = 1025", None, "expected a whole number from 1 to 1024"),
         ("[server]", "port = 0", None, "expected a port number from 1 to 65535"),
         ("[server]", "port = 65536", None, "expected a port number from 1 to 65535"),
         ("[server]", 'tls = "ssl"', None, 'expected "starttls", "implicit" or "none"'),
@@ -430,3 +449,15 @@ def test_file_that_cannot_be_read_is_refused(folder: Path) -> None:
         load(Path("welcome.html/campaign.toml"))
     with pytest.raises(UsageError, match="cannot be read: embedded null byte"):
         load(Path("nul\0.toml"))
+
+
+def test_relays_with_one_name_are_told_to_have_two() -> None:
+    text = TEXT.replace("[server]", "[[server]]").replace(
+        "[message]", '[[server]]\nhost = "smtp.example.com"\n[message]'
+    )
+    assert "give each of them a name of its own" in refusal(text)
+    named = text.replace('host = "smtp.example.com"', 'name = "a"\nhost = "smtp.example.com"')
+    assert "give each of them a name of its own" in refusal(named)
+    other = text.replace("[[server]]\nhost", '[[server]]\nname = "b"\nhost', 1)
+    Path("campaign.toml").write_text(other)
+    assert [place.name for place in places(load(Path("campaign.toml")).servers)] == ["b", "smtp.example.com"]

@@ -51,7 +51,7 @@ def message(*recipients: str, **more: Any) -> EmailMessage:
 
 
 def recipients(sink: SinkThread) -> list[str]:
-    return sorted(received.recipients[0] for received in sink.received)
+    return sorted(recipient for received in sink.received for recipient in received.recipients)
 
 
 def test_calls_and_threads_share_the_sessions_of_the_process(sink: SinkThread) -> None:

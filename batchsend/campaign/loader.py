@@ -15,7 +15,7 @@ from batchsend.campaign.file import TABLES, File, expected
 from batchsend.campaign.model import Campaign, Delivery, SuppressionList
 from batchsend.campaign.overrides import Overrides  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.campaign.rules import check
-from batchsend.campaign.values import Duration, Rate, Secret, Wait
+from batchsend.campaign.values import Duration, Quotas, Rate, Secret, Wait
 from batchsend.campaign.windows import Start, Window
 
 if TYPE_CHECKING:
@@ -167,6 +167,8 @@ def _expand_text(text: str, document: Document, key: Key, environ: Mapping[str, 
 
 def _convert(document: Document, directory: Path, tables: dict[str, Any]) -> File:
     def decode(kind: type, value: object) -> object:
+        if kind is Quotas:
+            return Quotas.parse(value)
         if not isinstance(value, str):
             raise TypeError(kind)
         if kind is Path:
@@ -208,7 +210,18 @@ def _in_the_files_terms(error: str, document: Document) -> UsageError:
     if missing is not None:
         key = (*key, missing[1])
         return document.missing(key, f"expected {_expected(key)}")
-    return document.wrong(key, f"expected {_expected(key)}")
+    return document.wrong((*key, *_first_no_quota(key, document.value(key))), f"expected {_expected(key)}")
+
+
+def _first_no_quota(key: Key, value: object) -> list[int]:
+    """The place of the first text in an array of quotas that is none; nothing where the value is something else."""
+    if key[-1:] in (("quota",), ("warm_up",)) and isinstance(value, list):
+        for place, text in enumerate(value):
+            try:
+                Quotas.parse(text)
+            except (TypeError, ValueError):
+                return [place]
+    return []
 
 
 def _first_no_text(table: object) -> list[str]:

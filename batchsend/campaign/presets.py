@@ -212,7 +212,11 @@ def apply(document: Document, *, is_used: bool) -> None:
             key = ("server", place, "password")
             raise document.missing(key, f"{preset.title}: {preset.credentials}")
         document.tables["server"][place] = preset.complete(server)
-        if is_used and place == 0 and preset.rate is not None and server.get("host") is None:
+        if not is_used or preset.rate is None or server.get("host") is not None:
+            continue
+        if len(document.tables["server"]) > 1:
+            document.tables["server"][place].setdefault("rate", preset.rate)
+        else:
             delivery = document.tables.setdefault("delivery", {})
             if isinstance(delivery, dict):
                 delivery.setdefault("rate", preset.rate)

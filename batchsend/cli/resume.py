@@ -105,7 +105,9 @@ def _in_sandbox(results: Path, earlier: Run, *, sandboxed: bool, server: str | N
 def _say_where(console: Console, earlier: Run, campaign: Campaign, overrides: Overrides, *, in_sandbox: bool) -> None:
     """Say where the messages are going to be sent, and what of that is not the campaign file's."""
     places = [f"{server.host}:{server.port}" for server in campaign.servers]
-    where = "to the sandbox: nothing leaves this machine" if in_sandbox else f"through {', then '.join(places)}"
+    shared = any(server.priority is not None or server.weight is not None for server in campaign.servers)
+    through = f"through {(' and ' if shared else ', then ').join(places)}"
+    where = "to the sandbox: nothing leaves this machine" if in_sandbox else through
     held = overrides.held
     said = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in held.items())
     if said:

@@ -182,10 +182,14 @@ class Sharing:
         known, now = self._known[name], self._loop.time()
         asleep = row.get("asleep") or 0.0
         if asleep > 0 and now + asleep > relay.asleep_until + _SAME_SLEEP:
-            self._pool.put_to_sleep(relay, asleep, str(row["because"]))
+            relay.sleep(now, asleep, str(row["because"]))
+            self._pool.retire_sessions(relay)
             known.asleep_until = relay.asleep_until
         if row.get("refuses") is not None and relay.out_of_service is None:
-            self._pool.take_out_of_service(relay, RefusalError(str(row["refuses"])))
+            relay.retire(RefusalError(str(row["refuses"])))
+            self._pool.retire_sessions(relay)
+            if all(one.out_of_service is not None for _, one in self._relays):
+                self._pool.stop(relay.out_of_service)
         slower = row.get("slower") or 0
         if known.slower is not None and slower > known.slower and now - known.cut_at > _OWN_CUT:
             relay.throttle.slow_down(now, relay.goodput.rate(now, relay.accepted))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from batchsend.message.submission import bundle, members_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -52,11 +54,17 @@ class Backlog:
 
     def withdraw(self, record: int) -> Submission | None:
         """Take a record's submission out, wherever it stands; None if it does not wait here."""
-        for place, submission in enumerate(self._queue):
-            if submission.record == record:
-                del self._queue[place]
-                self._octets -= len(submission.content)
-                return submission
+        for place, queued in enumerate(self._queue):
+            members = members_of(queued)
+            found = next((member for member in members if member.record == record), None)
+            if found is not None:
+                rest = [member for member in members if member is not found]
+                if rest:
+                    self._queue[place] = bundle(rest)
+                else:
+                    del self._queue[place]
+                    self._octets -= len(queued.content)
+                return found
         return None
 
     def clear(self) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from msgspec.structs import replace
 
 from batchsend.delivery.signal import Signal
+from batchsend.message.submission import bundle, members_of
 from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.trace import report_failure
 
@@ -45,8 +46,8 @@ class Call:
     """One caller's messages, and what became of them.
 
     Attributes:
-        waiting: What is to go into the pool.
-        under_way: How many messages the pool has.
+        waiting: What is to go into the pool, each with the first number of its recipients.
+        under_way: How many messages the pool has, one for each recipient.
         told: What the caller has not heard yet.
         changed: Signalled when any of these has changed.
         left: The caller hears nothing any more.
@@ -113,8 +114,8 @@ class Exchange:
         """Take messages in; they wait for their caller's turn."""
         empty = not call.waiting
         for submission in submissions:
-            self._numbers += 1
-            call.waiting.append((self._numbers, submission))
+            call.waiting.append((self._numbers + 1, submission))
+            self._numbers += len(members_of(submission))
         if call.waiting and empty:
             self._turns.append(call)
             self.work.notify()
@@ -149,11 +150,13 @@ class Exchange:
             return []
         call = self._turns.popleft()
         taken: list[Submission] = []
-        for number, submission in list(islice(call.waiting, _AT_A_TIME)):
+        for first, submission in list(islice(call.waiting, _AT_A_TIME)):
             call.waiting.popleft()
-            self._under_way[number] = _Origin(call, submission.record)
-            taken.append(replace(submission, record=number))
-        call.under_way += len(taken)
+            members = members_of(submission)
+            for number, member in enumerate(members, first):
+                self._under_way[number] = _Origin(call, member.record)
+            taken.append(bundle([replace(member, record=number) for number, member in enumerate(members, first)]))
+            call.under_way += len(members)
         if call.waiting:
             self._turns.append(call)
         call.changed.notify()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from batchsend.message.submission import MOST_RECIPIENTS
+
 if TYPE_CHECKING:
     from batchsend.smtp.replies import Reply
 
@@ -30,11 +32,13 @@ class Limits:
 
     Attributes:
         max_messages: Messages of a session at present.
+        recipients: Recipients of a transaction at present.
         learned: What the server has shown, by the name of the option that would set it.
     """
 
     def __init__(self, max_connections: int, max_messages: int) -> None:
         self.max_messages = max_messages
+        self.recipients = MOST_RECIPIENTS
         self.learned: dict[str, float] = {}
         self._configured_messages = max_messages
         self._concluded_until: float | None = None
@@ -105,6 +109,10 @@ class Limits:
         """The server says in EHLO how many transactions a session may have (RFC 9422 §4.1)."""
         if mail_max is not None and mail_max < self.max_messages:
             self._learn_messages(mail_max)
+
+    def too_many_recipients(self, taken: int) -> None:
+        """The server says that a transaction has too many recipients; so many, one at least, it would have taken."""
+        self.recipients = max(1, min(self.recipients, taken))
 
     def session_full(self, answered: int, now: float) -> None:
         """The server says that a session has had as many messages as it may have."""

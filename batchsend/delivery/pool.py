@@ -17,38 +17,51 @@ time when the first one's session breaks and takes everything back that it was t
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
+from contextlib import contextmanager
+from itertools import takewhile
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from batchsend.campaign import options_for
 from batchsend.delivery.backlog import Backlog
 from batchsend.delivery.consequences import Consequences
-from batchsend.delivery.relay import Relay
+from batchsend.delivery.leave import Leave
+from batchsend.delivery.offer import never_offered
+from batchsend.delivery.quota import Meters
+from batchsend.delivery.relay import relays_of
+from batchsend.delivery.several_recipients import Together
 from batchsend.delivery.signal import Signal
 from batchsend.delivery.slots import Slots
 from batchsend.delivery.statistics import PoolStatistics, Slowdown
 from batchsend.delivery.throttle import Goodput
+from batchsend.message.submission import bundle
 from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.trace import guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from batchsend.campaign import Delivery
     from batchsend.delivery.account import Account
     from batchsend.delivery.connector import Connector
     from batchsend.delivery.offer import Offer
+    from batchsend.delivery.relay import Relay
     from batchsend.delivery.replies import Judgement
     from batchsend.delivery.session import Session
     from batchsend.errors import RunError
-    from batchsend.message.submission import Submission
+    from batchsend.message.submission import Bundle, Submission
+
+_LONGEST_SLEEP: Final = 600.0
 
 MAX_LOSSES: Final = 5
 """Sessions that one record may be lost with before it is deferred: it may be what ends them."""
 
 MAX_HELD_BACK: Final = 50
-"""How often one record goes back because of what the relay said, before that is its outcome."""
+"""How often one record goes back because of what the relay said, if others get through: then it is about the record.
+
+While nothing gets through it is not: what goes back is neither an attempt nor an outcome, for as long as it takes.
+"""
 
 # Python 3.11 takes 0.1 µs to look a member up in its enumeration.
 _ACCEPTED: Final = Outcome.ACCEPTED
@@ -59,11 +72,12 @@ class Pool:
     """Sends submissions through at most ``max_connections`` sessions of each relay.
 
     Args:
-        connectors: One for each relay, in order of preference: a relay is used while no better one can send.
+        connectors: One for each relay, in the order of the campaign; their servers say what each may take.
         options: How fast, how often and how safely.
         account: Who keeps the account.
         notice: Called with what the user should know and no result says, one line each.
-        learned: What the relay has shown it allows in an earlier run, where there is one relay.
+        learned: What `learned` was at the end of an earlier run.
+        meters: What counts the messages, where an earlier run has sent some; None for new ones.
 
     Raises:
         ValueError: There is no relay.
@@ -77,37 +91,34 @@ class Pool:
         *,
         notice: Callable[[str], None] = lambda _: None,
         learned: Mapping[str, float] = MappingProxyType({}),
+        meters: Meters | None = None,
     ) -> None:
         if not connectors:
             raise ValueError("a pool needs a relay to send to")
         self._account = account
         self._notice = notice = guarded(notice)
         self._loop = asyncio.get_running_loop()
-        self._options = options
-        self._backlog = Backlog(low=max(64, 2 * options.max_connections * options.depth))
         now = self._loop.time()
         self._sessions = 0
-        self._slots = [
-            Slots(
-                connector,
-                Relay(connector.where, options, now),
-                options,
-                work=self,
-                backlog=self._backlog,
-                may_work=self._may_work,
-                lost=self._relay_lost,
-                unreached=self._relay_unreached,
-                ended=self._session_ended,
-                notice=notice,
-                number=self._next_number,
-            )
-            for connector in connectors
-        ]
-        self._relays = [slots.relay for slots in self._slots]
-        if len(self._relays) == 1 and "quota" in learned:
-            self._relays[0].expect_quota(int(learned["quota"]))
+        self._several = len(connectors) > 1
+        each = [options_for(one.server, options, alone=not self._several) for one in connectors]
+        meters = meters or Meters([one.server for one in connectors], tuple(options.quota))
+        self._relays = relays_of([one.server for one in connectors], each, learned, meters, now)
+        self._backlog = Backlog(low=max(64, 2 * sum(its.max_connections * its.depth for its in each)))
+        self._slots = [self._slots_of(*one) for one in zip(connectors, self._relays, each, strict=True)]
+        self._leave = Leave(
+            self._relays,
+            options,
+            now=now,
+            meter=meters.campaign,
+            pace=self._wait_to_send,
+            retire=self.retire_sessions,
+            again=self._distribute_soon,
+        )
+        self._counted = self._leave.counts
+        self._asked = False  # to distribute what there is, in the loop's next turn
         self._consequences = Consequences(
-            options, self._relays, notice=notice, stop=self.stop, retire=self._retire_sessions
+            options, self._relays, notice=notice, stop=self.stop, retire=self.retire_sessions
         )
         self._replies: Counter[int] = Counter({250: 0})
         self._wake_ups: dict[Relay, asyncio.TimerHandle] = {}  # of relays that a rate or a pause holds back
@@ -120,13 +131,33 @@ class Pool:
         self._paused = False
         self._error: RunError | None = None
         self._losses: dict[int, int] = {}
-        self._went_back: dict[int, int] = {}
         self._forgotten: set[int] = set()
+        self._together: Together | None = None
+        # How often a record went back, and how many messages its relay had accepted by then.
+        self._went_back: dict[int, tuple[int, int]] = {}
+
+    def _slots_of(self, connector: Connector, relay: Relay, options: Delivery) -> Slots:
+        return Slots(
+            connector,
+            relay,
+            options,
+            work=self,
+            backlog=self._backlog,
+            may_work=self._may_work,
+            lost=self._relay_lost,
+            gone=self._relay_gone,
+            unreached=self._relay_unreached,
+            ended=self._session_ended,
+            notice=self._notice,
+            number=self._next_number,
+        )
 
     @property
     def learned(self) -> dict[str, float]:
-        """What the relay in use has shown it allows, by the name of the option that would set it."""
-        return next((relay.learned for relay in self._relays if relay.learned), {})
+        """What the relay has shown it allows, by the name of the option; of several ``ses.rate`` is the rate of ses."""
+        if not self._several:
+            return self._relays[0].learned
+        return {f"{relay.name}.{key}": value for relay in self._relays for key, value in relay.learned.items()}
 
     @property
     def stopping(self) -> bool:
@@ -136,20 +167,22 @@ class Pool:
     def statistics(self) -> PoolStatistics:
         """The pool as it is now."""
         now = self._loop.time()
-        relay = next((relay for relay in self._relays if relay.can_send(now)), self._relays[0])
-        slowdown = self._consequences.slowdown
+        relay = self._relays[0]
+        slowdown = None if self._several else self._consequences.slowdown
         return PoolStatistics(
             sessions=tuple(statistics for slots in self._slots for statistics in slots.sessions()),
             opening=sum(slots.opening for slots in self._slots),
             opened=sum(slots.opened for slots in self._slots),
-            connections=relay.limits.allowed,
+            connections=sum(one.limits.allowed for one in self._relays),
             in_flight=self._out,
             backlog=len(self._backlog),
             goodput=sum(relay.goodput.rate(now, relay.accepted) for relay in self._relays),
-            rate=relay.throttle.rate,
+            rate=self._leave.rate if self._several else relay.throttle.rate,
             slowdown=Slowdown(*slowdown, relay.throttle.cuts) if slowdown and relay.throttle.cuts else None,
             replies=dict(self._replies),
             asleep=self._consequences.asleep(now),
+            relays=tuple(self._leave.statistics(slots.relay, len(slots), now) for slots in self._slots),
+            quotas=self._leave.quotas(now),
         )
 
     async def run(self) -> None:
@@ -251,8 +284,7 @@ class Pool:
         What a relay was slowed down to stays until it has recovered from that.
         """
         now = self._loop.time()
-        for relay in self._relays:
-            relay.throttle.set_limit(rate, now)
+        self._leave.set_rate(rate, now)
         for timer in self._wake_ups.values():
             timer.cancel()
         self._wake_ups.clear()
@@ -262,16 +294,6 @@ class Pool:
     def relays(self) -> tuple[Relay, ...]:
         """What is known of each relay, in the order of the connectors."""
         return tuple(self._relays)
-
-    def put_to_sleep(self, relay: Relay, seconds: float, because: str) -> None:
-        """A relay's quota is used up, as somebody else was told who sends through it, too."""
-        relay.sleep(self._loop.time(), seconds, because)
-        self._retire_sessions(relay)
-
-    def take_out_of_service(self, relay: Relay, error: RunError) -> None:
-        """A relay refuses to send for us, as somebody else was told."""
-        self._relay_lost(relay, error)
-        self._retire_sessions(relay)
 
     def set_connections(self, connections: int) -> None:
         """Change how many sessions there may be at once with each relay; those that are too many end in order.
@@ -287,13 +309,17 @@ class Pool:
     def supply(self, session: Session) -> Submission | None:
         """The next submission; None parks the session until there is one."""
         relay = session.relay
-        if not self._backlog or (len(self._relays) > 1 and not self._may_work(relay)):
+        if not self._backlog:
             self._parked[session] = None
             return None
-        if not relay.unlimited and (wait := self._wait_to_send(relay)):
+        if self._counted:
+            if wait := self._leave.take(relay, self._loop.time()):
+                self._parked[session] = None
+                self._wake_after(relay, wait)
+                return None
+        elif not relay.unlimited and (wait := self._wait_to_send(relay)):
             self._parked[session] = None
-            if relay not in self._wake_ups and wait < float("inf"):
-                self._wake_ups[relay] = self._loop.call_later(wait, self._may_send_again, relay)
+            self._wake_after(relay, wait)
             return None
         self._out += 1
         submission = self._backlog.take()
@@ -307,6 +333,53 @@ class Pool:
             return float("inf")
         return relay.wait_to_send(self._loop.time())
 
+    def share(self, bundle_: Bundle, most: int, session: Session) -> tuple[Submission, ...]:
+        """Of a bundle that was just supplied, those that go in one transaction; the rest waits as before."""
+        count = min(most, len(bundle_.members))
+        if self._counted:
+            now, relay = self._loop.time(), session.relay
+            count = 1 + sum(1 for _ in takewhile(lambda _: not self._leave.take(relay, now), range(count - 1)))
+        else:
+            session.relay.throttle.charge(count - 1)
+        members, rest = bundle_.members[:count], bundle_.members[count:]
+        self._out += count - 1
+        if rest:
+            self._backlog.put_back(bundle(rest))
+            self._loop.call_soon(self._distribute)
+        return members
+
+    @contextmanager
+    def together(self, too_many: Sequence[Offer]) -> Iterator[None]:
+        """What is said meanwhile is about the recipients of one transaction.
+
+        What goes back goes back together, and the same reply to several of them counts once beyond their records.
+
+        Args:
+            too_many: Those for whom there was no room in the transaction: they go back, whatever was said to them.
+        """
+        self._together = together = Together(too_many)
+        self._out += 1  # it is not over before what goes back is in the backlog
+        try:
+            yield
+        finally:
+            self._together = None
+            self._out -= 1
+            if together.back:
+                self._backlog.put_back(bundle(together.back))
+            if not self._out:
+                self._look_for_the_end()
+
+    def _wake_after(self, relay: Relay, seconds: float) -> None:
+        if relay not in self._wake_ups and seconds < float("inf"):
+            self._wake_ups[relay] = self._loop.call_later(seconds, self._may_send_again, relay)
+
+    def _distribute_soon(self) -> None:
+        if not self._asked:
+            self._asked = True
+            self._loop.call_soon(self._distribute)
+
+    # --- what sessions say of their offers ----------------------------------------------------------------------------
+
     def commit(self, offer: Offer, session: Session) -> bool:
         """Say that an offer is about to be committed; False holds its session back."""
         return self._account.commit(offer.submission, session.release)
@@ -314,6 +387,8 @@ class Pool:
     def settle(self, offer: Offer, result: DeliveryResult, judgement: Judgement | None, session: Session) -> None:
         """Take what became of an offer, and act on what it means beyond its record."""
         self._out -= 1
+        if self._several:
+            result.server = session.relay.name
         if result.code is not None:
             self._replies[result.code] += 1
         if result.status is _ACCEPTED:
@@ -321,19 +396,17 @@ class Pool:
             session.relay.took()
             if self._consequences.refusals:
                 self._consequences.accepted()
-        elif judgement is not None:
-            self._consequences.refused(
-                session, result, judgement, now=self._loop.time(), sessions=self._count(session.relay)
-            )
-            if judgement.outcome is None and self._go_back(offer, result):
-                return
+        elif judgement is not None and self._refused(offer, result, judgement, session):
+            return
+        if self._counted:
+            status = result.status
+            self._leave.answered(session.relay, self._loop.time(), counts=status is _ACCEPTED or status is _IN_DOUBT)
         # The record has its outcome: what was kept of it is forgotten, and it goes back to the account.
         record = offer.submission.record
         if offer.doubt is not None:
             result = self._with_doubt(result, offer.doubt)
-        if self._losses:
+        if self._losses or self._went_back:
             self._losses.pop(record, None)
-        if self._went_back:
             self._went_back.pop(record, None)
         self._forgotten.discard(record)
         self._account.settle(offer.submission, result)
@@ -343,6 +416,8 @@ class Pool:
     def put_back(self, offer: Offer, session: Session) -> None:
         """Queue again what a session did not get to commit."""
         self._out -= 1
+        if self._counted:
+            self._leave.answered(session.relay, self._loop.time(), back=True)
         submission = offer.submission
         self._account.withdraw(submission)
         if offer.doubt is not None:
@@ -350,17 +425,20 @@ class Pool:
         elif submission.record in self._forgotten:
             self._forgotten.discard(submission.record)
             reason = "its session ended before it was sent, and it is somebody else's by now"
-            self._account.settle(submission, _never_offered(submission, reason, session.number))
+            self._account.settle(submission, never_offered(submission, reason, session.number))
         elif not self._stopping:
             losses = self._losses[submission.record] = self._losses.get(submission.record, 0) + (
                 not (session.full or session.left)
             )
             if losses < MAX_LOSSES:
-                self._backlog.put_back(submission)
+                self._queue_again(submission)
             else:
                 del self._losses[submission.record]
                 reason = f"{losses} sessions ended before it was sent, the last one because {session.why_ended}"
-                self._account.settle(submission, _never_offered(submission, reason, session.number))
+                result = never_offered(submission, reason, session.number)
+                if self._several:
+                    result.server = session.relay.name
+                self._account.settle(submission, result)
         if not self._out:
             self._look_for_the_end()
 
@@ -368,6 +446,7 @@ class Pool:
         """What was said of an offer cannot be believed; see the rules at the top of this file."""
         in_doubt = result.status is _IN_DOUBT
         record = result.record
+        result.server = earlier.server
         if in_doubt and (waiting := self._backlog.withdraw(record)) is not None:
             self._went_back.pop(record, None)
             self._losses.pop(record, None)
@@ -382,21 +461,42 @@ class Pool:
             # It has an outcome of a later offer, with the same attempt: that one counts, but not another attempt.
             self._account.supersede(None, result)
 
+    def _refused(self, offer: Offer, result: DeliveryResult, judgement: Judgement, session: Session) -> bool:
+        """Act on what a refusal means; True where its record goes back."""
+        relay, together = session.relay, self._together
+        too_many = together is not None and offer in together.too_many
+        if not too_many and (together is None or together.is_new(result)):
+            self._consequences.refused(session, result, judgement, now=self._loop.time(), sessions=self._count(relay))
+        return (too_many or judgement.outcome is None) and self._go_back(offer, result, relay)
+
     # --- the run's own ----------------------------------------------------------------------------------------------
 
-    def _go_back(self, offer: Offer, result: DeliveryResult) -> bool:
+    def _go_back(self, offer: Offer, result: DeliveryResult, relay: Relay) -> bool:
         """Keep a record that was refused for the relay's reasons; False if that was often enough."""
         submission = offer.submission
         offer.went_back = True
-        times = self._went_back[submission.record] = self._went_back.get(submission.record, 0) + 1
+        times, accepted = self._went_back.get(submission.record, (0, -1))
+        if relay.accepted != accepted or times > 1:
+            times += 1
+        self._went_back[submission.record] = times, relay.accepted
         if offer.doubt is not None or times > MAX_HELD_BACK or submission.record in self._forgotten:
             return False
         self._account.retry(submission, result)
+        if self._counted:
+            self._leave.answered(relay, self._loop.time(), back=True)
         if not self._stopping:
-            self._backlog.put_back(submission)
+            self._queue_again(submission, last=True)  # if it is about the record, the others get through first
         if not self._out:
             self._look_for_the_end()
         return True
+
+    def _queue_again(self, submission: Submission, *, last: bool = False) -> None:
+        if self._together is not None:
+            self._together.back.append(submission)
+        elif last:
+            self._backlog.extend([submission])
+        else:
+            self._backlog.put_back(submission)
 
     def _with_doubt(self, result: DeliveryResult, doubt: DeliveryResult) -> DeliveryResult:
         if result.status is not _ACCEPTED:
@@ -409,23 +509,22 @@ class Pool:
         return next((offer for offer in found if offer is not None), None)
 
     def _may_work(self, relay: Relay) -> bool:
-        """Whether no relay that is preferred to this one can send now."""
-        now = self._loop.time()
-        for better in self._relays:
-            if better is relay:
-                return relay.can_send(now)
-            if better.can_send(now) and better.unreached is None:
-                return False
-        return False
+        """Whether a relay is to have another session: it can send, and there is work for it."""
+        return self._leave.may_work(relay, self._loop.time())
 
     def _distribute(self) -> None:
         """Give work to the sessions that wait for it, then wake slots for the rest."""
+        self._asked = False
+        full: set[Relay] = set()
         for session in list(self._parked):
             if not self._backlog:
                 break
-            if session.relay not in self._wake_ups:
+            relay = session.relay
+            if relay not in self._wake_ups and relay not in full:
                 del self._parked[session]
                 session.pump()
+                if session in self._parked and self._several:
+                    full.add(relay)  # whatever keeps this session from more keeps the relay's others
         if self._backlog:
             for slots in self._slots:
                 slots.wake()
@@ -440,11 +539,15 @@ class Pool:
             now = self._loop.time()
             for relay in self._relays:
                 relay.goodput.sample(now, relay.accepted)
+            if self._counted:
+                self._leave.look(now, {session.relay for session in self._parked})
             if self._backlog and not self._paused:
                 self._consequences.look(now)
                 self._distribute()
+            # What sleeps until a quota is over is looked at then, and now and then for those who watch.
+            asleep = self._consequences.seconds_asleep(now) if self._backlog else None
             try:
-                async with asyncio.timeout(Goodput.INTERVAL):
+                async with asyncio.timeout(Goodput.INTERVAL if asleep is None else min(asleep, _LONGEST_SLEEP)):
                     await self._over.wait()
             except TimeoutError:
                 continue
@@ -468,28 +571,41 @@ class Pool:
     def _live(self, relay: Relay) -> tuple[Session, ...]:
         return next(slots.live for slots in self._slots if slots.relay is relay)
 
-    def _retire_sessions(self, relay: Relay) -> None:
+    def retire_sessions(self, relay: Relay) -> None:
         """Nothing more is to be sent to a relay for now: its sessions end in order."""
         for slots in self._slots:
             if slots.relay is relay:
                 slots.retire()
             else:
                 slots.wake()
+        self._leave.changed()
+        self._distribute_soon()
 
     def _relay_lost(self, relay: Relay, error: RunError) -> None:
         """A relay is out of service for this run, which ends where that is so of all of them."""
         relay.retire(error)
-        if all(one.out_of_service is not None for one in self._relays):
-            self.stop(self._relays[0].out_of_service)
+        self._go_on_without(relay, error)
+
+    def _relay_gone(self, relay: Relay, error: RunError) -> None:
+        """A relay does not answer, and nobody waits for it any more; while others do, it is tried now and then."""
+        relay.given_up = error
+        self._go_on_without(relay, error)
+
+    def _go_on_without(self, relay: Relay, error: RunError) -> None:
+        if all(one.out_of_service is not None or one.given_up is not None for one in self._relays):
+            first = self._relays[0]
+            self.stop(first.out_of_service or first.given_up)
         else:
-            self._notice(f"{error.message}; going on with the other relays")
+            self._consequences.tell(f"{error.message}; going on with the other relays")
             self._relay_unreached(relay)
 
     def _relay_unreached(self, relay: Relay) -> None:
         """Others may take over what this relay cannot take now."""
+        self._leave.changed()
         for slots in self._slots:
             if slots.relay is not relay:
                 slots.wake()
+        self._distribute_soon()
 
     def _session_ended(self, session: Session) -> None:
         """A session is gone; what it put back may be more than its own slot can take."""
@@ -508,16 +624,3 @@ class Pool:
     def __repr__(self) -> str:
         stopping = ", stopping" if self._stopping else ""
         return f"<Pool {self._out} out, {len(self._parked)} parked, {self._backlog!r}, {self._slots!r}{stopping}>"
-
-
-def _never_offered(submission: Submission, reason: str, session: int) -> DeliveryResult:
-    return DeliveryResult(
-        record=submission.record,
-        recipient=submission.envelope.forward_path,
-        status=Outcome.DEFERRED,
-        reason=reason,
-        attempt=submission.attempt,
-        session=session,
-        message_id=submission.message_id,
-        time=time.time(),
-    )

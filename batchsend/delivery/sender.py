@@ -17,7 +17,7 @@ from batchsend.delivery.exchange import Call, Exchange, Told, invalid
 from batchsend.delivery.pool import Pool
 from batchsend.errors import BatchsendError, RecordError, RunError, UsageError
 from batchsend.message.outgoing import outgoing
-from batchsend.message.submission import Envelope, Submission
+from batchsend.message.submission import Bundle, Envelope, Submission, bundles, each_recipient, members_of
 from batchsend.outcome import DeliveryResult  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.trace import Trace, logged
 
@@ -227,8 +227,9 @@ class Sender:
     ) -> DeliveryResult | list[DeliveryResult]:
         """Send one message, and wait for what becomes of it. A refusal is a result, not an exception.
 
-        Each recipient has a transaction of its own. The message itself is not changed; what is sent has no Bcc, and a
-        Date and a Message-ID where they were missing.
+        Its recipients share one transaction, or more where the server takes fewer in one, and each has an outcome of
+        its own. The message itself is not changed; what is sent has no Bcc, and a Date and a Message-ID where they
+        were missing.
 
         Where the caller is cancelled, a message that was not yet given to a session's pool is not sent; otherwise it is
         sent all the same, and ``unclaimed`` hears of it.
@@ -243,7 +244,7 @@ class Sender:
             print(result.status, result.message_id)
 
         Args:
-            message: An `email.message.EmailMessage`, or a `Submission`.
+            message: An `email.message.EmailMessage`, or a `Submission` with one recipient.
             sender: The reverse-path; None for the address in Sender or From (RFC 5322 §3.6.2; Resent-* in §3.6.6).
             recipients: The forward-paths, addresses without names; None for To, Cc and Bcc. A `Submission` has its own.
 
@@ -255,15 +256,19 @@ class Sender:
                 written out. Nothing was sent.
             UnfinishedError: The server is gone or refuses the sender, or the sender was closed; ``results`` are those
                 that are known. What has none was not begun.
-            UsageError: The sender is not open, or open in another event loop.
+            UsageError: The sender is not open, or open in another event loop; or a `Submission` has several recipients.
             TypeError: An argument is of a wrong type.
         """
         self._require_open()
         if isinstance(message, Submission):
             if sender is not None or recipients is not None:
                 raise TypeError("a Submission has an envelope of its own: sender and recipients go with other messages")
-            return (await self._send_these([_sound(message)]))[0]
-        return await self._send_these(outgoing(message, sender=sender, recipients=recipients))
+            if _sound(message).envelope.also or isinstance(message, Bundle):
+                raise UsageError(
+                    "a Submission with several recipients has several results", remedy="Use send_all([submission])."
+                )
+            return (await self._send_these([message]))[0]
+        return await self._send_these(bundles(outgoing(message, sender=sender, recipients=recipients)))
 
     async def _send_these(self, submissions: list[Submission]) -> list[DeliveryResult]:
         call = Call()
@@ -279,7 +284,7 @@ class Sender:
         finally:
             self._exchange.leave(call)
         known = [results[number] for number in sorted(results)]
-        if len(known) < len(submissions):
+        if len(known) < sum(len(members_of(submission)) for submission in submissions):
             raise _unfinished(call.error, known)
         return known
 
@@ -415,10 +420,10 @@ class Sender:
 
     def _offer(self, call: Call, message: Sendable, place: int) -> None:
         if isinstance(message, Submission):
-            submissions = [_sound(message)]
+            submissions = bundles(each_recipient(_sound(message)))
         else:
             try:
-                submissions = outgoing(message, record=place)
+                submissions = bundles(outgoing(message, record=place))
             except RecordError as error:
                 message_id = message["Message-ID"]
                 reason = error.message

@@ -9,20 +9,25 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from batchsend.delivery.offer import Offer
 from batchsend.delivery.replies import judge
+from batchsend.delivery.several_recipients import is_too_many_recipients, room_for_recipients, share
+from batchsend.message.submission import Bundle
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.smtp import commands
 from batchsend.smtp.client import Client
 from batchsend.smtp.client_state import State
 from batchsend.smtp.content import canonical
 from batchsend.smtp.parameters import ReportRequest, SessionParameters
-from batchsend.smtp.transaction import Disposition, Transaction
+from batchsend.smtp.transaction import Disposition, SharedTransaction, Transaction
 from batchsend.verdict import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
     from batchsend.campaign import Delivery
     from batchsend.delivery.connector import Opened
     from batchsend.delivery.relay import Relay
@@ -42,11 +47,21 @@ _DEFERRED: Final = Outcome.DEFERRED
 _SLOWEST: Final = 64
 
 
+# What an offer was told, and whether it was committed.
+_Told: TypeAlias = "tuple[Offer, DeliveryResult, bool]"
+
+
 class WorkSource(Protocol):
     """Where a session gets its work, and where it says what became of each offer: the pool."""
 
     def supply(self, session: Session) -> Submission | None:
         """The next submission, or None: then the session's `pump` is called when there is one."""
+
+    def share(self, bundle: Bundle, most: int, session: Session) -> tuple[Submission, ...]:
+        """Of a bundle that was just supplied, those that go in one transaction, at most so many."""
+
+    def together(self, too_many: Sequence[Offer]) -> AbstractContextManager[None]:
+        """What is settled and put back meanwhile is about the recipients of one transaction; some were too many."""
 
     def commit(self, offer: Offer, session: Session) -> bool:
         """The end of an offer's content goes out next: from then on it may have been delivered.
@@ -165,8 +180,9 @@ class Session(asyncio.Protocol):
             max_messages=max_messages,
             chunking_works=relay.chunking_works,
         )
-        # What offers were told and the client has not yet seen confirmed; and whether they were committed.
-        self._unconfirmed: deque[tuple[Offer, DeliveryResult, bool]] = deque()
+        # What offers were told and the client has not yet seen confirmed.
+        # One entry a transaction, of one or more recipients.
+        self._unconfirmed: deque[_Told | list[_Told]] = deque()
         self._paused = False
         self._held = False  # something to be committed is not in the account yet
         self._loop = asyncio.get_running_loop()
@@ -358,6 +374,8 @@ class Session(asyncio.Protocol):
 
     def _transaction(self, submission: Submission) -> Transaction[Offer] | None:
         """The submission as commands and content; None if this server cannot take it, which settles it."""
+        if submission.__class__ is Bundle:
+            return self._shared_transaction(submission)
         extensions = self.extensions
         envelope = submission.envelope
         content = submission.content if submission.canonical else canonical(submission.content)
@@ -385,7 +403,36 @@ class Session(asyncio.Protocol):
             content=content,
         )
 
+    def _shared_transaction(self, bundle: Bundle) -> Transaction[Offer] | None:
+        """Several recipients as one transaction; those that this server cannot take are settled."""
+        limits = (self.relay.limits.recipients, self.extensions.rcpt_max)
+        members = self._work.share(bundle, min(limit for limit in limits if limit is not None), self)
+        transaction, obstacles = share(members, self.extensions, self._parameters)
+        for member, obstacle in obstacles:
+            result = self._result(member, Outcome.INVALID, reason=obstacle)
+            self._work.settle(Offer(member, time.monotonic()), result, None, self)
+        return transaction
+
+    def _settle_each(self, transaction: SharedTransaction[Offer], trouble: str | None) -> None:
+        """Settle each recipient of a transaction as if it had had its own; towards limits it counts as one."""
+        answered, took, unconfirmed = self.answered, self.took, len(self._unconfirmed)
+        parts = transaction.parts()
+        too_many: list[Offer] = []
+        if (room := room_for_recipients(transaction)) is not None:
+            self.relay.limits.too_many_recipients(room)
+            too_many = [part.key for part in parts if is_too_many_recipients(part.reply)]
+        with self._work.together(too_many):
+            for part in parts:
+                self._settle(part, trouble)
+        self.answered, self.took = min(self.answered, answered + 1), min(self.took, took + 1)
+        told = [self._unconfirmed.pop() for _ in range(len(self._unconfirmed) - unconfirmed)]
+        if transaction.reply is not None or told:
+            self._unconfirmed.append([one for one in reversed(told) if isinstance(one, tuple)])
+
     def _settle(self, transaction: Transaction[Offer], trouble: str | None) -> None:
+        if isinstance(transaction, SharedTransaction):
+            self._settle_each(transaction, trouble)
+            return
         offer = transaction.key
         submission = offer.submission
         reply = transaction.reply
@@ -465,8 +512,9 @@ class Session(asyncio.Protocol):
         if client.error is not None:
             # First what is taken back, then what goes back: a record that is in doubt now is not offered again. Until
             # then the client keeps what is under way: a later offer of the record may be in this same session.
-            for offer, result, committed in self._unconfirmed:
-                self._work.supersede(offer, result, self._doubt(result, committed=committed))
+            for entry in self._unconfirmed:
+                for offer, result, committed in entry if isinstance(entry, list) else [entry]:
+                    self._work.supersede(offer, result, self._doubt(result, committed=committed))
         unanswered = client.abandon(unsent=self._unsent())
         self.trouble = trouble if unanswered or client.error or client.trouble else None
         for transaction in reversed(unanswered):

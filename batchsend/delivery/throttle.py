@@ -45,6 +45,18 @@ class Throttle:
 
     def take(self, now: float) -> float:
         """Take leave to send one message: 0.0 if it is given, otherwise the seconds until it can be."""
+        wait = self.wait(now)
+        if not wait:
+            self.spend()
+        return wait
+
+    def spend(self) -> None:
+        """A message goes out, for which `wait` has just said 0.0."""
+        if self.rate is not None:
+            self._tokens -= 1.0
+
+    def wait(self, now: float) -> float:
+        """The seconds until leave to send one message can be taken; 0.0 for now."""
         rate = self._current(now)
         if rate is None:
             return 0.0
@@ -52,9 +64,13 @@ class Throttle:
         self._tokens = min(capacity, self._tokens + (now - self._updated) * rate)
         self._updated = now
         if self._tokens >= 1.0:
-            self._tokens -= 1.0
             return 0.0
         return (1.0 - self._tokens) / rate
+
+    def charge(self, messages: int) -> None:
+        """So many more go with the one that was given leave last: those that come later wait for them, too."""
+        if self.rate is not None:
+            self._tokens -= messages
 
     def set_limit(self, limit: float | None, now: float) -> None:
         """From now on another number of messages a second is not to be exceeded; None for no limit of ours."""

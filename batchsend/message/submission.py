@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable  # noqa: TC003 - public: its hints are resolved at run time
+from collections.abc import Callable, Sequence  # noqa: TC003 - public: its hints are resolved at run time
+from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import force_setattr
+from msgspec.structs import asdict, force_setattr, replace
 
 from batchsend.recipients.addresses import forward_path, reverse_path
 
@@ -16,10 +17,15 @@ class Envelope(Struct, frozen=True):
     >>> Envelope("shop@example.com", "ada@bücher.example").forward_path
     'ada@xn--bcher-kva.example'
 
+    >>> Envelope("shop@example.com", "ada@example.com", also=["bob@example.com"]).recipients
+    ('ada@example.com', 'bob@example.com')
+
     Args:
         reverse_path: Where failures are reported: a Mailbox without angle brackets, or ``""`` (the null reverse-path).
         forward_path: The recipient: a Mailbox without angle brackets. A domain in another script is kept as A-labels
             (RFC 5890).
+        also: Further recipients of the same message in the same transaction (RFC 5321 §3.3); each has an outcome of its
+            own. A recipient that is there twice counts once.
 
     Raises:
         RecordError: One of them is not a Mailbox (RFC 5321 §4.1.2); the message names which, and why.
@@ -27,12 +33,26 @@ class Envelope(Struct, frozen=True):
 
     reverse_path: str
     forward_path: str
+    also: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (path := reverse_path(self.reverse_path)) is not self.reverse_path:
             force_setattr(self, "reverse_path", path)
         if (path := forward_path(self.forward_path)) is not self.forward_path:
             force_setattr(self, "forward_path", path)
+        if self.also:
+            further = dict.fromkeys(forward_path(one) for one in self.also)
+            further.pop(self.forward_path, None)
+            force_setattr(self, "also", tuple(further))
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """All forward-paths."""
+        return (self.forward_path, *self.also)
+
+
+MOST_RECIPIENTS: Final = 100
+"""Recipients of one transaction: as many as every server has to take (RFC 5321 §4.5.3.1.8)."""
 
 
 class Submission(Struct, kw_only=True):
@@ -63,3 +83,40 @@ class Submission(Struct, kw_only=True):
     eight_bit: bool | None = None
     seven_bit: Callable[[], bytes] | None = None
     attempt: int = 1
+
+
+class Bundle(Submission, kw_only=True):
+    """Submissions of one content that go in one transaction; the fields are the first one's.
+
+    Each member is accounted for by itself: whoever takes a bundle apart has ordinary submissions.
+
+    Attributes:
+        members: Two or more, of the same reverse-path and content, each with one recipient.
+    """
+
+    members: tuple[Submission, ...]
+
+
+def bundle(members: Sequence[Submission]) -> Submission:
+    """Submissions of one content as one; a single one is itself."""
+    if len(members) == 1:
+        return members[0]
+    return Bundle(**asdict(members[0]), members=tuple(members))
+
+
+def bundles(members: Sequence[Submission]) -> list[Submission]:
+    """Any number of submissions of one content as few, none with more recipients than every server takes."""
+    return [bundle(members[start : start + MOST_RECIPIENTS]) for start in range(0, len(members), MOST_RECIPIENTS)]
+
+
+def members_of(submission: Submission) -> tuple[Submission, ...]:
+    """The members of a bundle; of another submission, itself."""
+    return submission.members if isinstance(submission, Bundle) else (submission,)
+
+
+def each_recipient(submission: Submission) -> list[Submission]:
+    """One submission for each recipient: of the envelope, or of a bundle."""
+    envelope = submission.envelope
+    if not envelope.also:
+        return list(members_of(submission))
+    return [replace(submission, envelope=Envelope(envelope.reverse_path, path)) for path in envelope.recipients]

@@ -119,5 +119,16 @@ def _pool(pool: PoolStatistics) -> Iterator[Metric]:
     yield GaugeMetricFamily("batchsend_in_flight", "Messages that sessions hold.", pool.in_flight)
     yield GaugeMetricFamily("batchsend_backlog", "Messages that wait for a session.", pool.backlog)
     yield GaugeMetricFamily("batchsend_rate", "Messages accepted a second, over three seconds.", pool.goodput)
+    accepted = CounterMetricFamily("batchsend_relay_accepted", "Messages a relay has accepted.", labels=["server"])
+    open_now = GaugeMetricFamily("batchsend_relay_sessions", "Sessions open with a relay.", labels=["server"])
+    states = GaugeMetricFamily("batchsend_relay_state", "1 for the state of a relay.", labels=["server", "state"])
+    quota = GaugeMetricFamily("batchsend_relay_quota_used", "Messages in a quota.", labels=["server", "quota"])
+    for relay in pool.relays:
+        accepted.add_metric([relay.name], relay.accepted)
+        open_now.add_metric([relay.name], relay.sessions)
+        states.add_metric([relay.name, relay.state.value], 1)
+        for written, used, _ in relay.quotas:
+            quota.add_metric([relay.name, written], used)
+    yield from (accepted, open_now, states, quota)
     if pool.rate is not None:
         yield GaugeMetricFamily("batchsend_rate_limit", "The most messages a second at present.", pool.rate)

@@ -41,7 +41,7 @@ class Sample:
     @classmethod
     def take(cls, batch: Batch) -> Sample:
         """Look at a run; only in the thread of its loop."""
-        summary = batch.summary
+        summary, pool = batch.summary, batch.statistics
         return cls(
             time=time.monotonic(),
             records=summary.records,
@@ -49,6 +49,8 @@ class Sample:
             waiting=summary.waiting,
             progress=batch.progress,
             stopped=summary.stopped,
-            max_connections=batch.campaign.delivery.max_connections,
-            pool=batch.statistics,
+            max_connections=sum(relay.max_connections for relay in pool.relays)
+            if pool is not None
+            else batch.campaign.delivery.max_connections,
+            pool=pool,
         )

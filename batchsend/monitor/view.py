@@ -52,6 +52,7 @@ def view(sample: Sample, speed: Speed, *, width: int, height: int) -> list[Text]
         lines.append(Text(why, style="yellow" if pool.slowdown is not None else _FAINT))
     lines.append(Text(words.sessions(sample)))
     if pool is not None:
+        lines += [Text(said, style=_FAINT) for said in words.relays(pool)]
         rows = min(_SESSION_ROWS, height - len(lines))
         lines += _sessions(pool, max(1, width // _SESSION_CELL), rows)
     for line in lines:

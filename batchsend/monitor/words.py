@@ -7,14 +7,22 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from batchsend import figures
+from batchsend.delivery.statistics import RelayState
 from batchsend.outcome import Outcome
 
 if TYPE_CHECKING:
-    from batchsend.delivery.statistics import PoolStatistics
+    from collections.abc import Iterable
+
+    from batchsend.delivery.statistics import PoolStatistics, RelayStatistics
     from batchsend.monitor.pace import Speed
     from batchsend.monitor.sample import Sample
 
 _HALF_A_DAY: Final = 43_200
+_RELAY_STATES: Final = {
+    RelayState.OUT: "out of service",
+    RelayState.UNREACHED: "not reached, and tried again",
+    RelayState.SLOW: "slow",
+}
 _STATES: Final = ("sending", "open", "opening", "spare", "retiring")
 
 
@@ -51,7 +59,35 @@ def waiting(sample: Sample) -> str | None:
     left = ""
     if sample.progress and sample.records:
         left = f", about {round(sample.records * (1 - sample.progress) / sample.progress):,} left"
-    return f"quota until {time.strftime(when, end)}{left}: the server said {asleep.said}"
+    why = f"it is {asleep.said}" if asleep.is_ours else f"the server said {asleep.said}"
+    return f"quota until {time.strftime(when, end)}{left}: {why}"
+
+
+def relays(pool: PoolStatistics) -> list[str]:
+    """A line about each relay, where there are several or one has a quota of ours; and one about the campaign's."""
+    said = []
+    if len(pool.relays) > 1 or any(relay.quotas for relay in pool.relays):
+        said = [f"  {relay.name}: {_relay(relay)}" for relay in pool.relays]
+    if pool.quotas:
+        said.append(f"  campaign: {_quotas(pool.quotas)}")
+    return said
+
+
+def _relay(relay: RelayStatistics) -> str:
+    parts = [f"accepted {relay.accepted:,}", f"{relay.goodput:,.0f}/s", figures.count(relay.sessions, "session")]
+    if relay.quotas:
+        parts.append(_quotas(relay.quotas))
+    if relay.until is not None:
+        end = time.localtime(relay.until + 60)
+        when = "%H:%M" if relay.until - time.time() < _HALF_A_DAY else "%a %H:%M"
+        parts.append(f"asleep until {time.strftime(when, end)}: {relay.why}")
+    elif relay.why:
+        parts.append(f"{_RELAY_STATES[relay.state]}: {relay.why}")
+    return " · ".join(parts)
+
+
+def _quotas(quotas: Iterable[tuple[str, int, int]]) -> str:
+    return ", ".join(f"{used:,} of {written}" for written, used, _ in quotas)
 
 
 def sessions(sample: Sample) -> str:

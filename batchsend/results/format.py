@@ -45,6 +45,7 @@ class RunLine(msgspec.Struct):
         suppress: The files of addresses that were not written to.
         stopped: Why it ended before all records were done, or None.
         learned: What the server has shown it allows, by the name of the option that would set it.
+        servers: The names of the relays, where there are several.
     """
 
     id: str
@@ -58,6 +59,7 @@ class RunLine(msgspec.Struct):
     suppress: tuple[SuppressionFile, ...] = ()
     stopped: str | None = None
     learned: dict[str, float] = msgspec.field(default_factory=dict)
+    servers: tuple[str, ...] = ()
 
     def as_run(self) -> Run:
         """The run that a first line describes; when it began is not taken over."""
@@ -70,6 +72,7 @@ class RunLine(msgspec.Struct):
             server=self.server,
             suppress=self.suppress,
             overrides=self.overrides,
+            servers=self.servers,
         )
 
 

@@ -36,6 +36,8 @@ def run_line(run: Run) -> bytes:
         line["run"]["suppress"] = [{"path": file.path, "entries": file.entries} for file in run.suppress]
     if run.overrides:
         line["run"]["overrides"] = dict(run.overrides)
+    if run.servers:
+        line["run"]["servers"] = run.servers
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
@@ -53,7 +55,7 @@ def end_line(run: str, *, ended: float, stopped: str | None, learned: Mapping[st
 
 
 def outcome_line(result: DeliveryResult) -> bytes:
-    """One outcome as a JSON object and a line feed; ``line`` only where there is one."""
+    """One outcome as a JSON object and a line feed; ``line`` and ``server`` only where there is one."""
     line: dict[str, Any] = {
         "record": result.record,
         "recipient": result.recipient,
@@ -71,6 +73,8 @@ def outcome_line(result: DeliveryResult) -> bytes:
     }
     if result.line is not None:
         line["line"] = result.line
+    if result.server is not None:
+        line["server"] = result.server
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 

@@ -54,6 +54,7 @@ class Run(Struct, frozen=True, kw_only=True):
         suppress: The files of addresses that were not written to.
         overrides: What the command line said in place of the campaign file about where and how to send, by the name of
             the option; it holds for whoever goes on with the run. Never a secret.
+        servers: The names of the relays, where there are several: outcomes say which of them.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Run(Struct, frozen=True, kw_only=True):
     server: str | None = None
     suppress: tuple[SuppressionFile, ...] = ()
     overrides: Mapping[str, str | int] = {}
+    servers: tuple[str, ...] = ()
 
 
 def new_id() -> str:

@@ -14,9 +14,10 @@ import anyio.lowlevel
 import anyio.to_thread
 from msgspec.structs import replace
 
-from batchsend.campaign import Campaign, check_objects, load, server_warnings
+from batchsend.campaign import Campaign, check_objects, load, most_in_doubt, places, server_warnings
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
+from batchsend.delivery.quota import Meters
 from batchsend.errors import RunError, UsageError
 from batchsend.loop import run
 from batchsend.message import Composer, Submission, Suppression
@@ -33,6 +34,7 @@ from batchsend.results.claim import refuse_used
 from batchsend.results.groupsync import GroupSync
 from batchsend.results.ledger import Ledger
 from batchsend.results.run import RecipientsFile, Run, SuppressionFile, new_id
+from batchsend.results.usage import read_usage
 from batchsend.run import recovery
 from batchsend.run.accounting import Accounting, PoolStoppedError
 from batchsend.run.producer import Producer
@@ -208,13 +210,15 @@ class Batch:
                 self._dispatch = dispatch = Accounting(
                     ledger, self.summary, self._retries(), self._resumption, disk, notice=self._notice
                 )
-                await self._write_what_was_in_flight(ledger)
+                meters = await self._meters()
+                await self._write_what_was_in_flight(ledger, meters)
                 self._pool = pool = Pool(
                     self._connectors,
                     self.campaign.delivery,
                     dispatch,
                     notice=self._notice,
                     learned={} if self._resumption is None else self._resumption.account.learned,
+                    meters=meters,
                 )
                 dispatch.on_failure = pool.stop
                 if disk is not None:
@@ -304,12 +308,11 @@ class Batch:
 
     def _ledger(self, line: Run) -> Ledger:
         delivery = self.campaign.delivery
-        # After a kill at most (max_connections + 1) times min(depth, max_messages) messages are in doubt: no more
-        # sessions than that are open or being opened (`Slots`, rule 4), and none has more transactions unanswered. Each
-        # transaction may have two places for a moment: its own, and that of the one before it, whose outcome is not
-        # written yet. Twice that again, so that the journal need not grow while messages go out.
-        relays = len(self.campaign.servers)
-        capacity = 4 * relays * (delivery.max_connections + 1) * min(delivery.depth, delivery.max_messages)
+        # After a kill at most (max_connections + 1) times min(depth, max_messages) messages of each relay are in doubt:
+        # no more sessions than that are open or being opened (`Slots`, rule 4), and none has more transactions
+        # unanswered. Each transaction may have two places for a moment: its own, and that of the one before it, whose
+        # outcome is not written yet. Twice that again, so that the journal need not grow while messages go out.
+        capacity = 4 * sum(most_in_doubt(server, delivery) for server in self.campaign.servers)
         return Ledger(
             self.campaign.results,
             line,
@@ -437,7 +440,20 @@ class Batch:
         while again.cut_short is None and (chosen := await dispatch.wait()) is not None:
             await again.run(chosen, pool, dispatch)
 
-    async def _write_what_was_in_flight(self, ledger: Ledger) -> None:
+    async def _meters(self) -> Meters:
+        """What counts towards the quotas, with what earlier runs have sent according to the log.
+
+        Raises:
+            RunError: The log cannot be read.
+        """
+        meters, past = Meters(self.campaign.servers, tuple(self.campaign.delivery.quota)), self._resumption
+        if meters and past is not None:
+            now = time.time()
+            note = partial(meters.note, now=now)
+            await anyio.to_thread.run_sync(read_usage, past.path, past.account.size, note)
+        return meters
+
+    async def _write_what_was_in_flight(self, ledger: Ledger, meters: Meters) -> None:
         """Give what was in flight when the earlier run was killed its lines in the log, before anything is sent.
 
         Raises:
@@ -449,6 +465,8 @@ class Batch:
         results = await anyio.to_thread.run_sync(recovery.outcomes, past.in_flight, self.campaign, self._composer)
         for result in results:
             ledger.append(result)
+            if result.status in (Outcome.ACCEPTED, Outcome.IN_DOUBT):
+                meters.note(None, result.time, result.time)  # the journal does not say through which relay
         ledger.flush()
         if (told := recovery.describe_in_doubt(results)) is not None:
             self._notice(told)
@@ -477,6 +495,7 @@ class Batch:
                 SuppressionFile(path=str(path.resolve()), entries=count) for path, count in self._suppression.files
             ),
             overrides=self._overrides,
+            servers=tuple(place.name for place in names) if len(names := places(self.campaign.servers)) > 1 else (),
         )
 
 

@@ -312,24 +312,20 @@ class Client(ClientState[Key]):
 
     def _on_shared_rcpt(self, reply: Reply, transaction: SharedTransaction[Key]) -> None:
         """Take the reply to one of several RCPT. Who is refused is out; the last reply says whether anybody is left."""
-        code = reply.code
         over = transaction.reply is not None  # MAIL was refused
-        if code in _DONE and not over:
-            transaction.answer(reply)
-            if self._chunked:
-                self._consider_text(reply, _TO_RCPT)
-        elif code >= 400:
+        if reply.code >= 400:
             self._refused_since = True
-            if not over:
-                transaction.answer(reply)
-        else:
+        elif reply.code not in _DONE or over:
             self._misplaced(reply, "RCPT")
             return
-        refusal = transaction.first_refusal
-        if refusal is not None:
-            self._refuse(transaction, _RCPT, refusal)
-        elif not over and transaction.asked == len(transaction.keys):
+        elif self._chunked:
+            self._consider_text(reply, _TO_RCPT)
+        if over or not transaction.answer(reply):
+            return
+        if transaction.taken:
             transaction.stage = _CONTENT if self._chunked else _DATA
+        else:
+            self._refuse(transaction, _RCPT, transaction.first_refusal)
 
     def _on_data(self, reply: Reply, transaction: Transaction[Key]) -> None:
         refused = transaction.reply is not None

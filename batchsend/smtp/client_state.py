@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias
 
 from batchsend.smtp.replies import Reply, ReplyParser
 from batchsend.smtp.telling_texts import TellingTexts
-from batchsend.smtp.transaction import Key, SharedTransaction, Transaction
+from batchsend.smtp.transaction import Key, Transaction
 
 if TYPE_CHECKING:
     from batchsend.outcome import Stage
@@ -139,11 +139,7 @@ class ClientState(Generic[Key]):
 
     def unanswered_keys(self) -> Iterable[Key]:
         """The callers' names of the transactions that are unanswered, in the order of their beginning."""
-        for transaction in self._unanswered:
-            if isinstance(transaction, SharedTransaction):
-                yield from transaction.keys
-            else:
-                yield transaction.key
+        return (key for transaction in self._unanswered for key in transaction.keys)
 
     def __repr__(self) -> str:
         trouble = f", {self.error}" if self.error else f", {self.closing_reply.code}" if self.closing_reply else ""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from batchsend.outcome import Stage
-from batchsend.smtp.replies import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from batchsend.smtp.replies import Reply
 
 
 Key = TypeVar("Key")
@@ -56,6 +57,11 @@ class Transaction(Generic[Key]):
         self.committed = False
 
     @property
+    def keys(self) -> tuple[Key, ...]:
+        """The caller's own names for its recipients, one for each."""
+        return (self.key,)
+
+    @property
     def disposition(self) -> Disposition:
         """What became of it, once its session has handed it back."""
         if self.reply is not None:
@@ -77,24 +83,6 @@ class Transaction(Generic[Key]):
         return f"<Transaction {self.key!r} at {self.stage}{', committed' if self.committed else ''}{answer}>"
 
 
-class Part(NamedTuple):
-    """What became of one recipient of a shared transaction.
-
-    Attributes:
-        key: The caller's own name for the recipient.
-        stage: As for a `Transaction`.
-        reply: The reply that decided it, or None.
-        disposition: What SMTP says about it.
-        shared: The reply is to a command that is about all recipients that were not refused before.
-    """
-
-    key: object
-    stage: Stage
-    reply: Reply | None
-    disposition: Disposition
-    shared: bool
-
-
 class SharedTransaction(Transaction[Key]):
     """One message for several recipients: one MAIL, a RCPT for each, the content once (RFC 5321 §3.3).
 
@@ -114,30 +102,36 @@ class SharedTransaction(Transaction[Key]):
         taken: How many of these were accepted.
     """
 
-    __slots__ = ("asked", "keys", "rcpts", "refusals", "taken")
+    __slots__ = ("_keys", "asked", "rcpts", "refusals", "taken")
 
     def __init__(self, keys: Sequence[Key], *, mail: bytes, rcpts: Sequence[bytes], content: bytes) -> None:
         if len(keys) != len(rcpts) or len(keys) < 2:
             raise ValueError("a shared transaction has several recipients, and a RCPT for each")
         super().__init__(keys[0], mail=mail, rcpt=rcpts[0], content=content)
-        self.keys = tuple(keys)
+        self._keys = tuple(keys)
         self.rcpts = tuple(rcpts)
         self.refusals: list[Reply | None] = [None] * len(keys)
         self.asked = 0
         self.taken = 0
 
-    def answer(self, reply: Reply) -> None:
-        """Take the reply to the next RCPT."""
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """The caller's own names for the recipients."""
+        return self._keys
+
+    def answer(self, reply: Reply) -> bool:
+        """Take the reply to the next RCPT; whether it was the last one."""
         if reply.code >= 400:
             self.refusals[self.asked] = reply
         else:
             self.taken += 1
         self.asked += 1
+        return self.asked == len(self._keys)
 
     @property
-    def first_refusal(self) -> Reply | None:
-        """The first reply to a RCPT, where all of them are here and nobody was accepted; otherwise None."""
-        return self.refusals[0] if self.asked == len(self.keys) and not self.taken else None
+    def first_refusal(self) -> Reply:
+        """The first reply to a RCPT that was a refusal; there must be one."""
+        return next(refusal for refusal in self.refusals if refusal is not None)
 
     @property
     def refused(self) -> int:
@@ -152,14 +146,14 @@ class SharedTransaction(Transaction[Key]):
     def forget_replies(self) -> None:
         """What was said of it, and of each recipient, cannot be believed any more."""
         self.reply = None
-        self.refusals = [None] * len(self.keys)
+        self.refusals = [None] * len(self._keys)
 
-    def parts(self) -> list[Part]:
-        """What became of each recipient, in their order, once the session has handed the transaction back."""
-        mine = self.disposition
-        return [
-            Part(key, self.stage, self.reply, mine, shared=True)
-            if refusal is None
-            else Part(key, Stage.RCPT, refusal, Disposition.ANSWERED, shared=False)
-            for key, refusal in zip(self.keys, self.refusals, strict=True)
-        ]
+    def parts(self) -> list[Transaction[Key]]:
+        """What became of each recipient, in their order, as if it had had a transaction of its own."""
+        parts = []
+        for key, rcpt, refusal in zip(self.keys, self.rcpts, self.refusals, strict=True):
+            part = Transaction(key, mail=self.mail, rcpt=rcpt, content=self.content)
+            part.stage, part.reply = (self.stage, self.reply) if refusal is None else (Stage.RCPT, refusal)
+            part.opened, part.committed = self.opened, self.committed
+            parts.append(part)
+        return parts

@@ -135,16 +135,16 @@ class Dialogue:
 
     def faultless(self) -> bool:
         """Whether a server that keeps all rules could have told this: then nobody can see what went wrong."""
-        refused = False
+        sender = refused = False
         for verb, code in zip(self.asked, self.told, strict=False):
             done = 200 <= code < 300 and code not in (220, 221, 235)
             match verb:
                 case b"MAIL":
-                    refused = not done
+                    sender, refused = done, True
                     fits = done or 400 <= code < 600
                 case b"RCPT":
-                    fits = (done and not refused) or 400 <= code < 600
-                    refused = refused or not done
+                    fits = (done and sender) or 400 <= code < 600
+                    refused = refused and not done
                 case b"DATA":
                     fits = code == 354 or 400 <= code < 600
                     refused = refused or code != 354

@@ -51,6 +51,8 @@ def test_nothing_is_called_accepted_that_was_not_taken() -> None:
         ("missing", "chunked", 1930549411),
         # or has ended the session first.
         ("missing, and an end", "chunked", 1007773001),
+        # Where recipients share a message, replies that are late by one fit; a farewell stood where one was due.
+        ("missing, and an end", "chunked", 1102646677),
     ],
 )
 def test_what_was_once_wrongly_accepted(kind: str, mode: str, seed: int) -> None:
@@ -65,6 +67,8 @@ def test_every_fault_shows_in_a_dialogue() -> None:
     """The judge of what could be seen sees it."""
     assert Dialogue([b"MAIL", b"RCPT", b"DATA", b".", b"QUIT"], [250, 250, 354, 250, 221]).faultless()
     assert Dialogue([b"MAIL", b"RCPT", b"DATA", b"QUIT"], [550, 503, 503, 221]).faultless()
+    assert Dialogue([b"MAIL", b"RCPT", b"RCPT", b".", b"QUIT"], [250, 550, 250, 250, 221]).faultless()
+    assert not Dialogue([b"MAIL", b"RCPT", b"RCPT", b".", b"QUIT"], [250, 550, 550, 250, 221]).faultless()
     assert not Dialogue([b"MAIL", b"RCPT", b"DATA"], [250, 250]).faultless()
     assert not Dialogue([b"MAIL", b"RCPT", b"DATA"], [250, 250, 250]).faultless()
     assert not Dialogue([b"MAIL", b"RCPT"], [550, 250]).faultless()

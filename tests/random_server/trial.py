@@ -12,6 +12,7 @@ from batchsend import Delivery, Envelope, Outcome, Server, Submission, Timeouts
 from batchsend.campaign.values import Duration
 from batchsend.delivery.connector import Connector, Opened
 from batchsend.delivery.pool import Pool
+from batchsend.message.submission import bundle
 from batchsend.smtp.extensions import Extensions
 from tests.delivery.harness import MODES, Account
 from tests.random_server.server import FAULTS, Decisions, Faulty, Wire
@@ -127,20 +128,26 @@ async def run_pool(kind: str, mode: str, choose: Random) -> tuple[Account, list[
     connector = ModelConnector(kind, mode, choose, options.timeouts)
     pool = Pool([connector], options, account, notice=account.notices.append)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_feed(pool, submissions(RECORDS), choose))
+        tasks.create_task(_feed(pool, submissions(RECORDS, choose), choose))
         tasks.create_task(pool.run())
     return account, connector.wires
 
 
-def submissions(count: int) -> list[Submission]:
-    """So many submissions, whose paths and contents say the record's number."""
+def submissions(count: int, choose: Random) -> list[Submission]:
+    """So many records, whose forward-paths say their numbers; in half of the runs some share a message."""
+    most = choose.choice((1, 8))
     made = []
-    for record in range(1, count + 1):
-        reverse_path, forward_path, content = envelope(record)
-        made.append(
-            Submission(record=record, envelope=Envelope(reverse_path.decode(), forward_path.decode()), content=content)
-        )
+    record = 1
+    while record <= count:
+        last = min(record + choose.randrange(most), count)
+        made.append(bundle([_submission(one, record) for one in range(record, last + 1)]))
+        record = last + 1
     return made
+
+
+def _submission(record: int, message: int) -> Submission:
+    reverse_path, forward_path, content = envelope(record, message)
+    return Submission(record=record, envelope=Envelope(reverse_path.decode(), forward_path.decode()), content=content)
 
 
 def one_run(kind: str, mode: str, seed: int) -> Findings:

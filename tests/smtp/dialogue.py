@@ -52,9 +52,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from batchsend.outcome import Stage
-    from batchsend.smtp.replies import Reply
-
 _LINE = re.compile(r"(?P<who>[CS])(?:\*(?P<times>\d+))?(?P<form>[:>])(?: (?P<what>.*))?")
 _DEED = re.compile(r"! (?:(?P<finish>finish)|unsent (?P<unsent>\d+)|quiet (?P<quiet>\d+))")
 _LENGTH = re.compile(r"<(?P<kind>content|octets) (?P<count>\d+)>")
@@ -300,20 +297,15 @@ class Player:
 
     def _note(self, transactions: Iterable[Transaction[str]]) -> None:
         for transaction in transactions:
-            if isinstance(transaction, SharedTransaction):
-                for part in transaction.parts():
-                    self._note_fate(str(part.key), part.disposition, part.reply, part.stage)
-            else:
-                self._note_fate(transaction.key, transaction.disposition, transaction.reply, transaction.stage)
-
-    def _note_fate(self, name: str, disposition: Disposition, reply: Reply | None, stage: Stage) -> None:
-        fate = f"{name} {disposition.value}"
-        if reply is not None:
-            fate += f" {reply.code}"
-            self.said[name] = reply.text
-        if disposition is not Disposition.UNSENT:
-            fate += f" at {stage}"
-        self.fates.append(fate)
+            parts = transaction.parts() if isinstance(transaction, SharedTransaction) else [transaction]
+            for part in parts:
+                fate = f"{part.key} {part.disposition.value}"
+                if part.reply is not None:
+                    fate += f" {part.reply.code}"
+                    self.said[part.key] = part.reply.text
+                if part.disposition is not Disposition.UNSENT:
+                    fate += f" at {part.stage}"
+                self.fates.append(fate)
 
 
 def message_of(name: str) -> int:

@@ -65,13 +65,8 @@ def fates(transactions: Iterable[Transaction[int]]) -> list[Fate]:
     """What became of each record of some transactions, in their order."""
     found = []
     for one in transactions:
-        if isinstance(one, SharedTransaction):
-            found += [
-                Fate(key, one.key, part.stage, part.reply, part.disposition, one.committed)
-                for key, part in zip(one.keys, one.parts(), strict=True)
-            ]
-        else:
-            found.append(Fate(one.key, one.key, one.stage, one.reply, one.disposition, one.committed))
+        parts = one.parts() if isinstance(one, SharedTransaction) else [one]
+        found += [Fate(part.key, one.key, part.stage, part.reply, part.disposition, part.committed) for part in parts]
     return found
 
 
