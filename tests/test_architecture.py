@@ -58,7 +58,7 @@ MAY_IMPORT["monitor"] = {"outcome", "errors", "version", "delivery", "run"}
 MAY_IMPORT["control"] = set(VOCABULARY)
 MAY_IMPORT["bench"] = {*VOCABULARY, "recipients", "message", "delivery", "smtp", "sink", "loop"}
 MAY_IMPORT["check"] = {*VOCABULARY, "recipients", "message", "delivery", "smtp", "results"}
-SEES_EVERYTHING = {"run", "cli", "__init__", "__main__"}
+SEES_EVERYTHING = {"run", "cluster", "cli", "__init__", "__main__"}
 
 INPUT_AND_OUTPUT = {"asyncio", "anyio", "socket", "ssl", "time", "os", "io", "pathlib", "threading", "selectors"}
 

@@ -55,6 +55,23 @@ def load(
     document = Document.read(path)
     if overrides is not None:
         overrides.lay_over(document)
+    return load_document(document, environ=environ, resolve_credentials=resolve_credentials)
+
+
+def load_document(
+    document: Document, *, environ: Mapping[str, str] = os.environ, resolve_credentials: bool = True
+) -> Campaign:
+    """A campaign from tables that are known already; otherwise as `load`.
+
+    Args:
+        document: The tables, and the path of the file that they are of: other paths are relative to its folder.
+        environ: As for `load`.
+        resolve_credentials: As for `load`.
+
+    Raises:
+        UsageError: As `load`.
+    """
+    path = document.path
     _refuse_unknown_keys(document)
     _apply_presets(document, is_used=resolve_credentials)
     directory = path.parent.resolve()

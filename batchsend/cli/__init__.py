@@ -32,6 +32,7 @@ _COMMANDS = (
     "feedback",
     "listen",
     "events",
+    "cluster",
     "bench",
     "sink",
     "explain",

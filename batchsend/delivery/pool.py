@@ -110,13 +110,13 @@ class Pool:
             now=now,
             meter=meters.campaign,
             pace=self._wait_to_send,
-            retire=self._retire_sessions,
+            retire=self.retire_sessions,
             again=self._distribute_soon,
         )
         self._counted = self._leave.counts
         self._asked = False  # to distribute what there is, in the loop's next turn
         self._consequences = Consequences(
-            options, self._relays, notice=notice, stop=self.stop, retire=self._retire_sessions
+            options, self._relays, notice=notice, stop=self.stop, retire=self.retire_sessions
         )
         self._replies: dict[int, int] = {250: 0}
         self._wake_ups: dict[Relay, asyncio.TimerHandle] = {}  # of relays that a rate or a pause holds back
@@ -130,6 +130,7 @@ class Pool:
         self._paused = False
         self._error: RunError | None = None
         self._losses: dict[int, int] = {}
+        self._forgotten: set[int] = set()
         self._together: Together | None = None
         # How often a record went back, and how many messages its relay had accepted by then.
         self._went_back: dict[int, tuple[int, int]] = {}
@@ -225,6 +226,22 @@ class Pool:
         self.add(submissions)
         return True
 
+    def forget(self, records: Iterable[int]) -> set[int]:
+        """Records are not to be offered any more, because they are somebody else's by now.
+
+        Returns:
+            Those that waited here, and are the account's again without a word. Any other one that is here is settled
+            when its session has done with it, also where it would have been offered again.
+        """
+        wanted = set(records)
+        waited = {record for record in wanted if self._backlog.withdraw(record) is not None}
+        for record in waited:
+            self._losses.pop(record, None)
+            self._went_back.pop(record, None)
+        self._forgotten |= {record for record in wanted - waited if self._under_way(record) is not None}
+        self._look_for_the_end()
+        return waited
+
     def close(self) -> None:
         """Nothing more comes: the pool ends when everything that was put in is settled."""
         self._closed = True
@@ -275,6 +292,11 @@ class Pool:
             timer.cancel()
         self._wake_ups.clear()
         self._distribute()
+
+    @property
+    def relays(self) -> tuple[Relay, ...]:
+        """What is known of each relay, in the order of the connectors."""
+        return tuple(self._relays)
 
     def set_connections(self, connections: int) -> None:
         """Change how many sessions there may be at once with each relay; those that are too many end in order.
@@ -388,6 +410,7 @@ class Pool:
         if self._losses or self._went_back:
             self._losses.pop(record, None)
             self._went_back.pop(record, None)
+        self._forgotten.discard(record)
         self._account.settle(offer.submission, result)
         if not self._out:
             self._look_for_the_end()
@@ -401,6 +424,10 @@ class Pool:
         self._account.withdraw(submission)
         if offer.doubt is not None:
             self._account.settle(submission, offer.doubt)
+        elif submission.record in self._forgotten:
+            self._forgotten.discard(submission.record)
+            reason = "its session ended before it was sent, and it is somebody else's by now"
+            self._account.settle(submission, never_offered(submission, reason, session.number))
         elif not self._stopping:
             losses = self._losses[submission.record] = self._losses.get(submission.record, 0) + (
                 not (session.full or session.left)
@@ -454,7 +481,7 @@ class Pool:
         if relay.accepted != accepted or times > 1:
             times += 1
         self._went_back[submission.record] = times, relay.accepted
-        if offer.doubt is not None or times > MAX_HELD_BACK:
+        if offer.doubt is not None or times > MAX_HELD_BACK or submission.record in self._forgotten:
             return False
         self._account.retry(submission, result)
         if self._counted:
@@ -544,7 +571,7 @@ class Pool:
     def _live(self, relay: Relay) -> tuple[Session, ...]:
         return next(slots.live for slots in self._slots if slots.relay is relay)
 
-    def _retire_sessions(self, relay: Relay) -> None:
+    def retire_sessions(self, relay: Relay) -> None:
         """Nothing more is to be sent to a relay for now: its sessions end in order."""
         for slots in self._slots:
             if slots.relay is relay:

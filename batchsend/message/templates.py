@@ -15,6 +15,7 @@ from batchsend.campaign.nearest import suggestion
 from batchsend.errors import RecordError, UsageError
 from batchsend.message.bounds import BoundedEnvironment
 from batchsend.message.field_use import FieldUse
+from batchsend.message.files_read import note
 from batchsend.message.images import FILTER, Images
 from batchsend.message.marks import with_sheets_that_are_no_comments
 from batchsend.message.plain_template import OF_BATCH, filling
@@ -283,6 +284,7 @@ def read_source(path: Path, where: str) -> str:
     Raises:
         UsageError: It cannot be read, is not UTF-8 or is too large; the message names it.
     """
+    note(path)
     try:
         with path.open("rb") as file:
             source = file.read(MAX_SOURCE + 1)

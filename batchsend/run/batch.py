@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import shlex
 import time
 from contextlib import nullcontext
@@ -26,7 +25,7 @@ from batchsend.recipients.fingerprint import FileWatch, describe
 from batchsend.results.claim import refuse_used
 from batchsend.results.groupsync import GroupSync
 from batchsend.results.ledger import Ledger
-from batchsend.results.run import RecipientsFile, Run, SuppressionFile
+from batchsend.results.run import RecipientsFile, Run, SuppressionFile, new_id
 from batchsend.results.usage import read_usage
 from batchsend.run import recovery
 from batchsend.run.accounting import Accounting, PoolStoppedError
@@ -100,7 +99,7 @@ class Batch:
         beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> None:
         self.campaign = campaign
-        self.id = _new_id() if resumption is None else resumption.account.run.id
+        self.id = new_id() if resumption is None else resumption.account.run.id
         self.summary = Summary(results=campaign.results)
         self._resumption = resumption
         self._claim = claim
@@ -489,8 +488,3 @@ async def _look_after(ledger: Ledger, pool: Pool) -> None:
             ledger.look()
     except RunError as error:
         pool.stop(error)
-
-
-def _new_id() -> str:
-    """A run's identity: sortable by time, and never the same twice."""
-    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.{secrets.token_hex(6)}"

@@ -181,7 +181,12 @@ def _contexts() -> Iterator[tuple[str, click.Context]]:
     for name in batchsend.list_commands(root):
         command = batchsend.get_command(root, name)
         assert command is not None
-        yield name, click.Context(command, info_name=name, parent=root)
+        context = click.Context(command, info_name=name, parent=root)
+        if isinstance(command, click.Group):
+            for inner, one in command.commands.items():
+                yield f"{name} {inner}", click.Context(one, info_name=inner, parent=context)
+        else:
+            yield name, context
 
 
 def _arguments(context: click.Context) -> list[str]:
