@@ -272,7 +272,7 @@ class Client(Generic[Key]):
         return True
 
     def ended_by_server(self, why: str, quiet: float) -> None:
-        """The server ended the session without a word, so many seconds after its last reply; ``why`` says what of it."""
+        """The server ended the session without a word, so many seconds after its last reply."""
         if self.state is not _CLOSED:
             self._consider_loss(why, quiet)
 
