@@ -44,6 +44,7 @@ are written, so that memory stays bounded. `sections` puts them together again.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
@@ -77,13 +78,39 @@ Side = Literal["client", "server"]
 
 
 def logged(notice: Callable[[str], None]) -> Callable[[str], None]:
-    """What calls ``notice``, and tells the logger ``batchsend`` the same line first."""
+    """What calls ``notice`` as `guarded` does, and tells the logger ``batchsend`` the same line first."""
+    notice = guarded(notice)
 
     def both(text: str) -> None:
         log.warning("%s", text)
         notice(text)
 
     return both
+
+
+def guarded(told: Callable[[str], None]) -> Callable[[str], None]:
+    """What calls ``told``, a function of the program that uses this one, and lets nothing that it raises out.
+
+    It is called in the middle of what keeps the account of the messages: an error there would leave some of them
+    neither settled nor waiting, and whoever awaits them would wait for ever.
+    """
+
+    def call(text: str) -> None:
+        try:
+            told(text)
+        except Exception as error:
+            report_failure(f"a notice could not be given: {text}", error)
+
+    return call
+
+
+def report_failure(message: str, error: Exception) -> None:
+    """Say that a function of the program that uses this one has failed, where a loop says that of its callbacks."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        raise error from None  # nothing is under way yet: it is the caller's
+    loop.call_exception_handler({"message": message, "exception": error})
 
 
 class Trace:

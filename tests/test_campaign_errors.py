@@ -97,8 +97,10 @@ def with_line(table: str, line: str) -> str:
             "[delivery]",
             'timezone = "Berlin"',
             None,
-            'expected a zone that this machine knows, by its IANA name: "Europe/Berlin"; pip install tzdata brings all of '
-            "them where it knows none",
+            (
+                'expected a zone that this machine knows, by its IANA name: "Europe/Berlin"; pip install tzdata brings '
+                "all of them where it knows none"
+            ),
         ),
         ("[delivery]", 'retry_after = "30"', None, DURATION),
         ("[delivery]", "retry_after = 30", None, DURATION),

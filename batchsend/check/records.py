@@ -139,9 +139,7 @@ class RecordsCheck:
             self._state_withheld(records)
         self._about_records.conclude(records)
         if not counted.ready:
-            found = "none of the records can be sent" if counted.records else "there are no records"
-            remedy = "fix what is said of them above" if counted.records else "put recipients into it"
-            records.error("nothing-to-send", found, where=self._file, remedy=remedy)
+            self._state_nothing(records)
         self._about_messages.conclude(messages)
         self.messages.conclude(messages, counted.ready)
         return records, messages
@@ -158,6 +156,17 @@ class RecordsCheck:
             section.facts["at large providers"] = ", ".join(
                 f"{name} {count:,}" for name, count in counted.at_providers.most_common()
             )
+
+    def _state_nothing(self, section: Section) -> None:
+        """Say why nothing would be sent. Where the campaign asks for that, `send` ends with 0, and so does `check`."""
+        counted = self.counted
+        if not counted.records:
+            section.error("nothing-to-send", "there are no records", where=self._file, remedy="put recipients into it")
+        elif counted.suppressed + counted.duplicates + counted.passed_over == counted.records:
+            section.note("nobody-to-write-to", "nobody would get a message: see the numbers above", where=self._file)
+        else:
+            remedy = "fix what is said of them above"
+            section.error("nothing-to-send", "none of the records can be sent", where=self._file, remedy=remedy)
 
     def _state_withheld(self, section: Section) -> None:
         counted = self.counted

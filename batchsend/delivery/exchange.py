@@ -7,7 +7,6 @@ place: it waits with its caller's `Call`, is under way in the pool, or has its r
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -17,6 +16,7 @@ from msgspec.structs import replace
 from batchsend.delivery.signal import Signal
 from batchsend.message.submission import bundle, members_of
 from batchsend.outcome import DeliveryResult, Outcome
+from batchsend.trace import report_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -129,9 +129,8 @@ class Exchange:
         """Say of a result that nobody waits for it. What the program's own function raises must not reach a session."""
         try:
             self._unclaimed(result)
-        except Exception as error:  # reported where a loop reports what its callbacks raise
-            context = {"message": f"unclaimed failed for the result {result!r}", "exception": error}
-            asyncio.get_running_loop().call_exception_handler(context)
+        except Exception as error:
+            report_failure(f"unclaimed failed for the result {result!r}", error)
 
     def leave(self, call: Call) -> None:
         """A caller goes: what waits is not sent, and what it has not heard is unclaimed."""

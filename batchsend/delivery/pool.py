@@ -33,6 +33,7 @@ from batchsend.delivery.statistics import PoolStatistics, Slowdown
 from batchsend.delivery.throttle import Goodput
 from batchsend.message.submission import bundle
 from batchsend.outcome import DeliveryResult, Outcome
+from batchsend.trace import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -83,7 +84,7 @@ class Pool:
         if not connectors:
             raise ValueError("a pool needs a relay to send to")
         self._account = account
-        self._notice = notice
+        self._notice = notice = guarded(notice)
         self._loop = asyncio.get_running_loop()
         self._options = options
         self._backlog = Backlog(low=max(64, 2 * options.max_connections * options.depth))

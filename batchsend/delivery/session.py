@@ -17,7 +17,8 @@ from batchsend.delivery.sharing import is_too_many_recipients, room_for_recipien
 from batchsend.message.submission import Bundle
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.smtp import commands
-from batchsend.smtp.client import Client, State
+from batchsend.smtp.client import Client
+from batchsend.smtp.client_state import State
 from batchsend.smtp.content import canonical
 from batchsend.smtp.parameters import ReportRequest, SessionParameters
 from batchsend.smtp.transaction import Disposition, SharedTransaction, Transaction
@@ -90,6 +91,12 @@ class SessionOwner(Protocol):
     def closed(self, session: Session) -> None:
         """The transport of a session that has ended is closed, too."""
 
+    def may_chunk(self, session: Session) -> bool:
+        """Whether a session that begins its first transaction may send it by BDAT."""
+
+    def chunking_proven(self) -> None:
+        """The server has taken a BDAT."""
+
 
 class Session(asyncio.Protocol):
     """A session after its opening: drives the transport until the server or `finish` ends it.
@@ -147,6 +154,8 @@ class Session(asyncio.Protocol):
         self.group_lost = False
         self.probed_in_vain = False
         self.chunked = depth > 1
+        # The first BDAT that the server takes is still to come, from this session's point of view.
+        self._unproven = self.chunked and not relay.chunking_works
         self._announce_at = announce_at
         self.extensions = opened.extensions
         self.trace = opened.trace
@@ -227,6 +236,16 @@ class Session(asyncio.Protocol):
         """The server offered CHUNKING, and refused it."""
         return self._client.chunking_refused
 
+    @property
+    def probing(self) -> bool:
+        """Its first BDAT is unanswered, and the server is not known to take any."""
+        return self._client.probing
+
+    @property
+    def says_twice(self) -> bool:
+        """The server seems to answer something twice."""
+        return self._client.says_twice
+
     def holds(self, record: int) -> Offer | None:
         """The offer of a record that is under way here, or None."""
         return next((offer for offer in self._client.unanswered_keys() if offer.submission.record == record), None)
@@ -282,6 +301,9 @@ class Session(asyncio.Protocol):
                 break
             transaction = self._transaction(submission)
             if transaction is not None:
+                if self._unproven and not client.begun and not self._owner.may_chunk(self):
+                    self.chunked = self._unproven = False
+                    client.without_chunking()
                 client.begin(transaction)
                 if client.begun == self._announce_at:
                     self._owner.retiring(self)
@@ -298,6 +320,9 @@ class Session(asyncio.Protocol):
             # Only whole replies count: a server that sends one octet now and then is as silent as one that sends none.
             self._last_progress = self._last_reply = now
         self._forget_confirmed()
+        if self._unproven and client.chunking_works:
+            self._unproven = False
+            self._owner.chunking_proven()
         if client.state is _CLOSED:
             said = client.closing_reply and f"the server said {client.closing_reply}"
             self._end(client.error or client.trouble or said)
@@ -547,7 +572,10 @@ class Session(asyncio.Protocol):
             self._write()
             self._watch(self._timeouts.quit)
         elif remaining <= 0:
-            self._end(f"no reply at {stage} within {limit:g} s")
+            trouble = f"no reply at {stage} within {limit:g} s"
+            client.ended_by_server(trouble, now - self._last_reply)
+            self._forget_confirmed()
+            self._end(trouble)
         else:
             # The next stage may begin at any time, and its limit be shorter than what is left of this one's.
             self._watch(min(remaining, *self._limits.values()))

@@ -10,7 +10,9 @@ The rules:
     the server refuses the spare, sessions are closed first and opened then, and a spare is tried again after a while.
 4.  Sessions that are open, being opened, or not closed yet are never more than ``max_connections`` + 1: whoever opens
     one waits for its place. The one is the spare, or a session that takes its leave while its successor sends.
-5.  How long to wait before another session is tried is the relay's to say (`Relay`, rule 2), for all slots together.
+5.  Whether a server that offers CHUNKING takes BDAT, one session finds out with one message. The others wait for that
+    a few seconds and send by DATA where it is not known then, so that one record at most is in doubt for it.
+6.  How long to wait before another session is tried is the relay's to say (`Relay`, rule 2), for all slots together.
 """
 
 from __future__ import annotations
@@ -48,6 +50,11 @@ _SPARE_PAUSE: Final = 60.0
 # Logins refused one after the other, after some that worked, from which they are refused for good.
 _REFUSED_LOGINS: Final = 3
 _LOGIN_PAUSE: Final = 120.0
+# For how long sessions wait to hear whether the server takes BDAT: many round trips, but no server thinks them idle.
+_PROBE_SECONDS: Final = 3.0
+# Sessions with BDAT whose replies could not be believed, from which the relay gets DATA: there the 354 tells which
+# reply is whose, and far less is in doubt.
+_BROKEN_CHUNKS: Final = 2
 
 
 class Slots:
@@ -117,6 +124,7 @@ class Slots:
         self._open_seconds = 0.0
         self._pace = 0.0  # messages a second of the session that retired last
         self._refused_logins = 0
+        self._broken_chunks = 0
         self._attempts: set[asyncio.Task[Opened]] = set()  # to open a session
 
     async def run(self) -> None:
@@ -236,17 +244,13 @@ class Slots:
         if session is self._spare:
             self._spare = None
         relay, now = self.relay, self._loop.time()
-        if session.chunking_refused or (session.probed_in_vain and session.trouble is not None):
-            relay.no_chunking = True
-            self._notice_once(f"{relay.name} offers CHUNKING, and does not take it: DATA from now on")
+        self._learn_of_chunking(session)
         if session.group_lost and not relay.accepted:
             relay.no_pipelining = True
             self._notice_once(
                 f"{relay.name} offers PIPELINING, and has answered the first of a group of commands only: one at a "
                 "time from now on; pipelining = false in [server] does so from the beginning"
             )
-        if session.took and session.chunked:
-            relay.chunking_works = True
         if session.answered:
             relay.answered()
         if session.trouble is not None or session.closing_reply is not None:
@@ -261,6 +265,36 @@ class Slots:
         """The transport of a session that has ended is closed."""
         self._unclosed.pop(session, None)
         self._changed.notify()
+
+    def may_chunk(self, session: Session) -> bool:
+        """Whether a session may send its first message by BDAT (rule 5)."""
+        relay = self.relay
+        if relay.no_chunking:
+            return False
+        return relay.chunking_works or not any(other.probing for other in self._live if other is not session)
+
+    def chunking_proven(self) -> None:
+        """The server has taken a BDAT."""
+        self.relay.chunking_works = True
+        self._changed.notify()
+
+    def _learn_of_chunking(self, session: Session) -> None:
+        """What the end of a session says of BDAT, and of a server that answers something twice."""
+        relay = self.relay
+        if session.chunking_refused or (session.probed_in_vain and session.trouble is not None):
+            relay.no_chunking = True
+            self._notice_once(f"{relay.name} offers CHUNKING, and does not take it: DATA from now on")
+        if session.says_twice and not session.chunked:
+            self._notice_once(f"{relay.name} says 250 twice to one command: the second one is passed over")
+        if not session.chunked or relay.no_chunking:
+            return
+        self._broken_chunks += session.broken
+        if session.says_twice or self._broken_chunks >= _BROKEN_CHUNKS:
+            relay.no_chunking = True
+            what = "says 250 twice to one command" if session.says_twice else "sends replies that do not fit"
+            self._notice_once(f"{relay.name} {what}: DATA from now on, one message after the other, as if depth were 1")
+            for other in [other for other in self._live if other.chunked and other.begun]:
+                other.finish()
 
     # --- a slot's life ----------------------------------------------------------------------------------------------
 
@@ -315,6 +349,7 @@ class Slots:
             return None
         if session is None:
             return None
+        await self._chunking_known(session)
         if not self._paused:
             session.begin()
         if self._over or self._paused:
@@ -326,6 +361,15 @@ class Slots:
         if successor is None and not session.answered and session.trouble is not None and not self._over:
             self._give_up_after_silence(f"sessions end before anything is answered: {session.trouble}", None)
         return successor
+
+    async def _chunking_known(self, session: Session) -> None:
+        """Wait a little, where another session finds out whether the server takes BDAT (rule 5)."""
+        until = self._loop.time() + _PROBE_SECONDS
+        while session.chunked and not session.retired.is_set() and not self.relay.no_chunking:
+            wait = until - self._loop.time()
+            if wait <= 0 or self.may_chunk(session):
+                break
+            await self._changed.wait(wait)
 
     async def _successor(self, session: Session) -> Session | None:
         """The spare, if there is one before a retired session has ended; None then, and it has."""

@@ -167,6 +167,25 @@ def make_key(log: Path) -> bytes:
     return key
 
 
+def kept_key(log: Path) -> bytes:
+    """The key as `load_key` has it, for a run that has signed messages with it already.
+
+    With another one nothing that comes back of those messages could be tied to them, and their unsubscribe links would
+    not be heard of: so there must be one.
+
+    Raises:
+        UsageError: It is lost, or cannot be read.
+    """
+    known = load_key(log)
+    if known is None:
+        raise UsageError(
+            f"{key_file(log)} is lost: return paths and unsubscribe links of what was sent are signed with it",
+            remedy=f"bring it back, or give that run's key in {VARIABLE}; a new one there goes on without it: what "
+            "comes back of the messages sent before is then not tied to them, nor their unsubscribe links known",
+        )
+    return known
+
+
 def throwaway_key() -> bytes:
     """A key for messages that are only looked at: no report will come back to their return path."""
     return secrets.token_bytes(_KEY_OCTETS)

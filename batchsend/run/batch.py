@@ -18,11 +18,11 @@ from msgspec.structs import replace
 from batchsend.campaign import Campaign, check_objects, load, server_warnings
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
-from batchsend.errors import RunError
+from batchsend.errors import RunError, UsageError
 from batchsend.loop import run
 from batchsend.message import Composer, Submission, Suppression
 from batchsend.message.condition import Condition
-from batchsend.message.verp import Verp, make_key
+from batchsend.message.verp import Verp, kept_key, make_key
 from batchsend.outcome import Outcome
 from batchsend.recipients import RecordReader, open_recipients
 from batchsend.recipients.addressees import Addressees
@@ -56,6 +56,9 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY = 1.0
 """Seconds between two looks at whether log and journal are still where they were."""
+
+_SIGNED = (Outcome.ACCEPTED, Outcome.REJECTED, Outcome.DEFERRED, Outcome.IN_DOUBT)
+"""Outcomes of records that were composed, and signed where the campaign signs."""
 
 
 class Batch:
@@ -279,12 +282,26 @@ class Batch:
             yield
 
     def _verp(self) -> Verp:
-        """What signs return paths and links; where the campaign has such, the key is made before anything is sent."""
-        verp = Verp(self.id, partial(make_key, self.campaign.results))
-        message = self.campaign.message
-        if message.unsubscribe is not None or "batch.verp" in (message.return_path or ""):
+        """What signs return paths and links; where the campaign has such, the key is there before anything is sent."""
+        message, log_file = self.campaign.message, self.campaign.results
+        signs = message.unsubscribe is not None or "batch.verp" in (message.return_path or "")
+        past = self._resumption
+        if past is None or not any(past.counts[outcome] for outcome in _SIGNED):
+            key = partial(make_key, log_file)
+        else:
+            key = partial(kept_key if signs else self._key_of_text, log_file)
+        verp = Verp(self.id, key)
+        if signs:
             verp.prepare()
         return verp
+
+    def _key_of_text(self, log_file: Path) -> bytes:
+        """The key of a run that is gone on with, and of which only the text of messages may have such tokens."""
+        try:
+            return kept_key(log_file)
+        except UsageError as error:
+            self._notice(f"{error.message}; what is sent from now on is signed with a new one")
+            return make_key(log_file)
 
     def _ledger(self, line: Run) -> Ledger:
         delivery = self.campaign.delivery

@@ -21,7 +21,7 @@ The rules that the client (`batchsend.smtp.client`) keeps, with the argument for
     RSET      2yz; 500, 502, 503         the server's transaction is gone; refused: this session begins nothing more
     dot       2yz, 4yz, 5yz              the lone dot's reply, whatever it is
     QUIT      221; 2yz                   the end; any other 2yz: the end of the connection is waited for
-    any       421                        the end: nothing from here on was taken (RFC 5321 §3.8)
+    any       421                        the end: nothing from here on was taken (RFC 5321 §3.8), but see rule 7
     ========  =========================  ======================================================================
 
     220, 221, 235 and 3yz are replies to other commands and in place nowhere else.
@@ -42,6 +42,10 @@ The rules that the client (`batchsend.smtp.client`) keeps, with the argument for
     data from client``), if it says so itself or the session has been idle for a second: a reply to anything that was
     sent would have come by then. It ends the session as 421 does, and takes nothing back. The same words in reply to
     MAIL or QUIT mean that the two have crossed.
+
+    With BDAT no 354 comes, so a surplus 2yz is passed over only while the session's first message is the only one, and
+    then the session says QUIT: its 221 is the proof. Later it would have to be taken on trust for a whole session. Who
+    owns the sessions uses DATA with this server from then on (``says_twice``).
 3.  A reply to something that was not handed out yet, or has not left, is not a reply. Where the head of ``_awaited`` is
     such a command, everything before it is answered, so a 2yz that comes then comes when nothing is awaited: it may be
     passed over as a surplus one, on the same terms, and the command still awaits a reply of its own. That is how a
@@ -54,13 +58,50 @@ The rules that the client (`batchsend.smtp.client`) keeps, with the argument for
     what transactions were told is *unconfirmed*, because an extra reply may have shifted it. Where no 354 comes,
     x.1.5 to RCPT ("destination address valid", RFC 3463 §3.2) and the word "reset" to RSET prove the same, as long as
     this server says them each time and nowhere else: replies that are four places late would be in place again.
-    *A reply that never comes* shifts the others the other way, and may show as nothing but silence at the end. A server
-    that hangs looks the same, and in doubt is then only what it has not answered. So at a time-out `ask_for_the_end`
-    sends QUIT: a server that answered everything, and lost some of it, says 221 in a place where it cannot stand.
-    A server that ends the session itself after such a silence cannot be asked: it may have waited for us, and its last
-    words, where they are a refusal, may have been a farewell and not the reply that was due. What was
-    handed back before the last moment at which nothing was awaited is out of question: by then as many replies had come
-    as commands had gone.
+    *A reply that never comes* shifts the others the other way, and may show as nothing but silence at the end. So at a
+    time-out `ask_for_the_end` sends QUIT: a server that answered everything, and lost some of it, says 221 in a place
+    where it cannot stand, and one that is only slow says what is due. A server that says nothing then either, or ends
+    the session itself, after half a minute in which it owed replies and may have waited for us: the last transactions
+    that were handed back may have been told a later reply, and are in doubt. Which ones those can be is bounded. What
+    was handed back before the last moment at which nothing was awaited is out of question: by then as many replies had
+    come as commands had gone. With DATA it is the last one, and only until the next 354; and not where its reply cannot
+    have been that of MAIL or RCPT, because the server says x.1.z to these, and something else to a content
+    (RFC 3463 §3.2). A connection that is lost sooner says nothing of the kind: replies on their way are lost with it.
 6.  Servers count what comes to nothing: Postfix slows down after 10 errors without a delivery, two of which a refused
     recipient makes, and Exim hangs up after 10 more RSETs than messages. A session ends before that.
+7.  421 where the reply to a content is due is believed: it is a refusal after the dot, after which a server must not
+    deliver (RFC 5321 §4.2.5), and Postfix and others send again after it, too. But it is a reply to the content only if
+    the server had not answered it already. Who has answered, and has lost the reply on the way, waits for a command,
+    and says sooner or later that it has waited. So the message is in doubt, with whatever else is committed behind it,
+
+    -   where a refusal, 421 or not, says that the server has waited for us, a second or more after its last reply:
+        everything was sent to it, so either that has not arrived, or an answer was lost;
+    -   where 421 comes after half a minute of silence, as in rule 5, and gives no reason for not taking the message.
+
+    A 421 with a reason ("too much mail", "try again later") answers the content, however long that took. A session with
+    nothing committed has no content's reply due: its farewell puts nothing in doubt (rule 2).
+8.  Whether a server that offers CHUNKING takes BDAT is found out with one message, before which nothing of it was sent
+    by BDAT. 500, 502, 503 or 504 to it means that it does not, unless that was one reply too many and the true one, 2yz
+    perhaps, is still to come. Replies come in order: so QUIT is sent, and up to its 221 all of them are seen. If none
+    of them is 2yz, nothing was taken, and the message goes to another session. More refusals may come before the 221: a
+    server that does not know BDAT takes the content for commands, and refuses it line by line. So many are awaited and
+    not more. 421 is a refusal like the others. With any other reply, or none, the message is in doubt: only this one,
+    for DATA is used from then on.
+
+The duties of whoever drives a client, which nothing here can see to:
+
+1.  `committing` is asked before every `data_to_send`, and what it names is written down before those octets are
+    written; `data_to_send` is called only when they are to be written at once. Octets whose names cannot be written
+    down are never handed out: `abandon` then says that they are unsent.
+2.  All that `data_to_send` returns goes to the transport, in order. How much of it has not left is ``unsent``.
+    Where that is not known, as under TLS, it is 0: then fewer replies are known to have come too early, and more of
+    what is abandoned is in doubt.
+3.  Reading goes on while writing is held back, or the two sides wait for each other.
+4.  When the connection is lost, or the caller gives it up (a time-out: `awaits` says which limit of RFC 5321
+    §4.5.3.2 counts), `abandon` is called once, and what it returns is settled like everything else. Then nothing
+    that the transport still holds may leave: where something was returned, it is aborted, not closed.
+5.  When ``error`` is set, the last ``unconfirmed`` of the transactions that were handed back may have been told
+    another one's reply: what they were settled as is taken back, before `abandon` is called, so that nothing that
+    is in doubt is offered again.
+6.  A `Transaction` is of one session. A message that came back unsent gets another one.
 """

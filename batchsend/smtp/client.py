@@ -10,42 +10,28 @@ unanswered (RFC 3030 §4.2), with RSET between them. Without PIPELINING the same
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable
-from enum import Enum
-from typing import Any, Final, Generic, TypeAlias
+from typing import Any, Final
 
 from batchsend.outcome import Stage
 from batchsend.smtp import commands
+from batchsend.smtp.bare_replies import BareReply, add_text
+from batchsend.smtp.client_state import ClientState, Handler, State
 from batchsend.smtp.content import END_OF_DATA, dot_stuffed
-from batchsend.smtp.replies import ABOUT_IDLENESS, Reply, ReplyParser
-from batchsend.smtp.telling_texts import TellingPlace, TellingTexts
+from batchsend.smtp.farewells import ABOUT_IDLENESS, IDLE_SECONDS, SILENCE_SECONDS, has_waited, is_told_apart
+from batchsend.smtp.replies import DONE as _DONE
+from batchsend.smtp.replies import Reply
+from batchsend.smtp.telling_texts import TellingPlace
 from batchsend.smtp.transaction import Key, SharedTransaction, Transaction
 
-_DONE: Final = frozenset(range(200, 300)) - {220, 221, 235}
 _OUT_OF_PLACE: Final = frozenset({500, 502, 503})
+_NOT_KNOWN: Final = _OUT_OF_PLACE | {504}  # how a server says that it does not do BDAT
 # Refused recipients, less accepted messages, after which a session begins nothing more (rule 6).
 _REFUSALS: Final = 5
 # Replies too many that are passed over in a row: a server may say a thing twice, one that goes on and on is broken.
 _MOST_SURPLUS: Final = 3
-# Seconds after the last reply from which a session counts as idle.
-_IDLE_SECONDS: Final = 1.0
-# Seconds from which a server that still owes a reply may be one that has lost it; time-outs of servers are longer.
-_SILENCE_SECONDS: Final = 30.0
 
 # What RSET, QUIT and the lone dot are for.
 _NO_TRANSACTION: Final[Transaction[Any]] = Transaction(None, mail=b"", rcpt=b"", content=b"")
-_Handler: TypeAlias = Callable[[Reply, Any], None]
-
-
-class State(Enum):
-    """Where a session is in its life."""
-
-    OPEN = "open"
-    QUITTING = "quitting"
-    CLOSED = "closed"
-
-
 # Python 3.11 takes 0.1 µs to look a member up in its enumeration, and a message needs some thirty of them.
 _OPEN: Final = State.OPEN
 _CLOSED: Final = State.CLOSED
@@ -58,7 +44,7 @@ _TO_RSET: Final = TellingPlace.RSET
 _ELSEWHERE: Final = TellingPlace.NONE
 
 
-class Client(Generic[Key]):
+class Client(ClientState[Key]):
     """Drives the transactions of one session.
 
     The caller owns the connection and the clock. Whenever octets come, and once at the beginning, it goes through this
@@ -77,128 +63,22 @@ class Client(Generic[Key]):
                 write_down(key)                         # from here on it may be delivered
             transport.write(client.data_to_send())
 
-    Its duties, which nothing here can see to:
-
-    1.  `committing` is asked before every `data_to_send`, and what it names is written down before those octets are
-        written; `data_to_send` is called only when they are to be written at once. Octets whose names cannot be written
-        down are never handed out: `abandon` then says that they are unsent.
-    2.  All that `data_to_send` returns goes to the transport, in order. How much of it has not left is ``unsent``.
-        Where that is not known, as under TLS, it is 0: then fewer replies are known to have come too early, and more of
-        what is abandoned is in doubt.
-    3.  Reading goes on while writing is held back, or the two sides wait for each other.
-    4.  When the connection is lost, or the caller gives it up (a time-out: `awaits` says which limit of RFC 5321
-        §4.5.3.2 counts), `abandon` is called once, and what it returns is settled like everything else. Then nothing
-        that the transport still holds may leave: where something was returned, it is aborted, not closed.
-    5.  When ``error`` is set, the last ``unconfirmed`` of the transactions that were handed back may have been told
-        another one's reply: what they were settled as is taken back, before `abandon` is called, so that nothing that
-        is in doubt is offered again.
-    6.  A `Transaction` is of one session. A message that came back unsent gets another one.
-
-    Args:
-        pipelining: The server offered PIPELINING.
-        depth: How many transactions may be unanswered at once. Above 1 the content goes by BDAT, which needs
-            PIPELINING and CHUNKING offered.
-        max_messages: How many transactions this session may begin; QUIT follows the last one.
-        chunking_works: BDAT is known to be taken by this server. Where it is not, the first one goes alone.
-
-    Attributes:
-        state: OPEN, QUITTING once QUIT is on its way, CLOSED when no more octets may be sent.
-        error: Why the replies cannot be believed any more, or None.
-        trouble: Why the session was ended although its replies can be believed, or None.
-        closing_reply: The reply that ended the session, or None: 421, or what was said to an idle session.
-        was_idle: It was ended because nothing was sent for a while: that says nothing of how much it may carry.
-        begun: How many transactions were begun.
-        replies: How many whole replies were taken.
-        chunking_refused: The server offered CHUNKING, and refused the first BDAT: it does not work there.
-        unconfirmed: How many of the transactions that were handed back last may have been told another one's reply
-            (rule 5). Counts when ``error`` is set.
+    Its duties, which nothing here can see to, stand in the docstring of `batchsend.smtp`, too.
     """
 
-    def __init__(
-        self, *, pipelining: bool, depth: int = 1, max_messages: int = 100, chunking_works: bool = True
-    ) -> None:
-        if depth > 1 and not pipelining:
-            raise ValueError("transactions that follow each other unanswered need PIPELINING")
-        self.state = _OPEN
-        self.error: str | None = None
-        self.trouble: str | None = None
-        self.closing_reply: Reply | None = None
-        self.was_idle = False
-        self.begun = 0
-        self.replies = 0
-        self.unconfirmed = 0
-        self._pipelining = pipelining
-        self._depth = depth
-        self._chunked = depth > 1
-        self._chunking_works = chunking_works
-        self.chunking_refused = False
-        self._max_messages = max_messages
-        self._parser = ReplyParser()
-        # Who takes the next replies, in order (rule 1): for which transaction, at which stage, and where in the stream
-        # of octets its command ends (rule 3).
-        self._awaited: deque[tuple[_Handler, Transaction[Key], Stage, int]] = deque()
-        # Without PIPELINING: the commands that wait for the reply before them.
-        self._held: deque[tuple[bytes, _Handler, Transaction[Key], Stage]] = deque()
-        self._out: list[bytes] = []
-        self._committing: list[Key] = []
-        self._queued = 0  # octets, since the beginning of the session
-        self._handed = 0  # of these, given to the caller
-        self._opening: Transaction[Key] | None = None  # DATA not answered yet
-        self._unanswered: dict[Transaction[Key], None] = {}  # in the order of their beginning
-        self._finished: list[Transaction[Key]] = []
-        self._reset_owed = False
-        self._since_idle = 0  # of the unconfirmed, those handed back since the last moment that nothing was awaited
-        self._refusals = 0
-        self._quit_wanted = False
-        self._asked_for_the_end = False
-        # Since the last reply that has one place only (rule 5): replies too many, and whether there was a refusal.
-        self._surplus = 0
-        self._refused_since = False
-        # The last refusal that came after a long silence: which reply it was, and how many were not suspect before it.
-        self._late_refusal = (-1, 0)
-        self._telling = TellingTexts()
-
     # --- what the caller does -------------------------------------------------------------------------------------
-
-    @property
-    def room(self) -> int:
-        """How many transactions may be begun now."""
-        if self.state is not _OPEN or self._quit_wanted:
-            return 0
-        left = self._max_messages - self.begun
-        if self._chunked:
-            depth = self._depth if self._chunking_works else 1
-            return min(depth - len(self._unanswered), left)
-        return min(1, left) if self._opening is None else 0
-
-    @property
-    def unanswered(self) -> int:
-        """How many transactions were begun and not handed back."""
-        return len(self._unanswered)
-
-    @property
-    def idle(self) -> bool:
-        """No reply is awaited."""
-        return not self._awaited
 
     @property
     def bound(self) -> bool:
         """The end of a message's content was handed out, and the reply to it is not here."""
         return any(handler == self._on_content and end <= self._handed for handler, _, _, end in self._awaited)
 
-    @property
-    def awaits(self) -> Stage | None:
-        """The stage of the reply awaited next, or None: what a time-out is counted against."""
-        return self._awaited[0][2] if self._awaited else None
-
-    @property
-    def probing(self) -> bool:
-        """The first BDAT to a server that is not known to take any is unanswered."""
-        return self._chunked and not self._chunking_works and bool(self._unanswered)
-
-    def unanswered_keys(self) -> Iterable[Key]:
-        """The callers' names of the transactions that are unanswered, in the order of their beginning."""
-        return (key for transaction in self._unanswered for key in transaction.keys)
+    def without_chunking(self) -> None:
+        """Send the content by DATA after all; nothing may have been begun."""
+        if self.begun:
+            raise RuntimeError(f"too late to send by DATA: {self!r}")
+        self._chunked = False
+        self._depth = 1
 
     def begin(self, transaction: Transaction[Key]) -> None:
         """Begin a transaction; there must be room."""
@@ -272,7 +152,12 @@ class Client(Generic[Key]):
         return True
 
     def ended_by_server(self, why: str, quiet: float) -> None:
-        """The server ended the session without a word, so many seconds after its last reply."""
+        """The server ended the session without a word, or has been silent for longer than is waited for.
+
+        Args:
+            why: What to say of it.
+            quiet: Seconds since its last reply.
+        """
         if self.state is not _CLOSED:
             self._consider_loss(why, quiet)
 
@@ -291,6 +176,8 @@ class Client(Generic[Key]):
     def abandon(self, *, unsent: int = 0) -> list[Transaction[Key]]:
         """The connection is gone, or to be closed: return what was begun and not handed back, in order.
 
+        Each one's ``disposition`` says what is known of it.
+
         Args:
             unsent: Octets handed out that have not left, and never will: what ends among them is not committed.
         """
@@ -304,7 +191,7 @@ class Client(Generic[Key]):
 
     # --- sending --------------------------------------------------------------------------------------------------
 
-    def _send(self, data: bytes, handler: _Handler, transaction: Transaction[Key], stage: Stage) -> None:
+    def _send(self, data: bytes, handler: Handler, transaction: Transaction[Key], stage: Stage) -> None:
         if self._pipelining or not self._awaited:
             self._out.append(data)
             self._queued = end = self._queued + len(data)
@@ -329,8 +216,9 @@ class Client(Generic[Key]):
             if handler in (self._on_mail, self._on_quit) and ABOUT_IDLENESS.search(reply.raw):
                 self._close_idle(reply, quiet)  # it was said before the command had arrived
                 return
-            if quiet >= _SILENCE_SECONDS:
-                self._late_refusal = (self.replies, self.unconfirmed - self._suspects)
+            if self._has_waited(reply, quiet):
+                self._close(reply, quiet)
+                return
         if end > arrived:
             self._take_early(reply, handler, transaction, end)
             return
@@ -344,16 +232,25 @@ class Client(Generic[Key]):
     def _take_unasked(self, reply: Reply, quiet: float) -> None:
         """Take a reply that nothing asked for: a farewell, a surplus 2yz, or the end of all trust."""
         code = reply.code
-        if (code >= 400 or code == 221) and (quiet >= _IDLE_SECONDS or ABOUT_IDLENESS.search(reply.raw)):
+        if (code >= 400 or code == 221) and (quiet >= IDLE_SECONDS or ABOUT_IDLENESS.search(reply.raw)):
             self._close_idle(reply, quiet)
-        elif not self._is_surplus(code):
+        elif self._is_surplus(code):
+            add_text(self._finished, reply)
+        else:
             self._break(f"a reply to nothing: {reply}")
 
     def _is_surplus(self, code: int) -> bool:
         """Whether a reply is one that may be passed over (rule 2 says why)."""
-        if code not in _DONE or self._refused_since or self._chunked or self._surplus >= _MOST_SURPLUS:
+        if code not in _DONE:
+            return False
+        self.says_twice = True
+        if self._refused_since or self._surplus >= _MOST_SURPLUS or self._bdat_refusal is not None:
+            return False
+        if self._chunked and self.begun > 1:
             return False
         self._surplus += 1
+        if self._chunked:
+            self.finish()
         return True
 
     def _anchor(self) -> None:
@@ -367,9 +264,13 @@ class Client(Generic[Key]):
         if self._telling.proves(reply.raw, place):
             self._anchor()
 
-    def _take_early(self, reply: Reply, handler: _Handler, transaction: Transaction[Any], end: int) -> None:
+    def _take_early(self, reply: Reply, handler: Handler, transaction: Transaction[Any], end: int) -> None:
         """Take a reply to what has not left whole: a surplus 2yz (rule 3), or a refusal of content under way."""
         if handler != self._on_content and self._is_surplus(reply.code):
+            add_text(self._finished, reply)
+            return
+        if self._bdat_refusal is not None and reply.code >= 400 and self._lines_refused > 0:
+            self._lines_refused -= 1
             return
         if end > self._handed or reply.code < 400 or handler != self._on_content:
             self._break(f"a reply before its command: {reply}")
@@ -384,9 +285,12 @@ class Client(Generic[Key]):
 
     def _on_mail(self, reply: Reply, transaction: Transaction[Key]) -> None:
         code = reply.code
+        if self._bare is not None:
+            self._bare.next = reply
         if code in _DONE:
             transaction.opened = True
             transaction.stage = _RCPT
+            self._mail_said = reply
             if self._chunked:
                 self._consider_text(reply, _ELSEWHERE)
         elif code >= 400 and (code not in _OUT_OF_PLACE or not self.unconfirmed or reply.is_about_policy):
@@ -425,6 +329,8 @@ class Client(Generic[Key]):
 
     def _on_data(self, reply: Reply, transaction: Transaction[Key]) -> None:
         refused = transaction.reply is not None
+        if self._bare is not None and reply.code not in _DONE:
+            self._release_bare(shifted=self._surplus > 0)
         if reply.code == 354:
             # As `_anchor`, without a call for each message.
             self.unconfirmed = self._surplus = 0
@@ -455,19 +361,23 @@ class Client(Generic[Key]):
         code = reply.code
         refused = transaction.reply is not None
         if code in _DONE and not refused:
-            transaction.reply = reply
-            self._chunking_works = True
+            transaction.reply = self._content_said = reply
+            self.chunking_works = True
             if self._chunked:
                 self._consider_text(reply, _ELSEWHERE)
+            elif not reply.raw and self._awaited:
+                self._bare = BareReply(transaction)
+                return
+        elif self._chunked and not self.chunking_works and code in _NOT_KNOWN and not refused:
+            # The first BDAT went alone, so this is about it, unless the server says one thing too many: rule 8.
+            self.chunking_refused = True
+            self._bdat_refusal = reply
+            self._lines_refused = transaction.content.count(b"\n") + _MOST_SURPLUS
+            self.finish()
+            return
         elif code >= 400 and (refused or not self._chunked or code not in _OUT_OF_PLACE):
             self._refused_since = True
             transaction.refuse(_CONTENT, reply)
-        elif self._chunked and not self._chunking_works and (code in _OUT_OF_PLACE or code == 504):
-            # The first BDAT went alone, so this is about it. Where the command is not known, its content was taken for
-            # commands: nothing can follow in this session.
-            self.chunking_refused = True
-            self._close(reply)
-            return
         else:
             self._misplaced(reply, "BDAT" if self._chunked else "the content")
             return
@@ -489,9 +399,17 @@ class Client(Generic[Key]):
             self._misplaced(reply, "the lone dot")
 
     def _on_quit(self, reply: Reply, _: Transaction[Key]) -> None:
+        if self._bare is not None:
+            self._bare.next = reply
+            self._release_bare(shifted=True)
         if reply.code == 221:
             self._anchor()
+            if self._bdat_refusal is not None:
+                self._close(self._bdat_refusal)
             self.state = _CLOSED
+        elif self._bdat_refusal is not None and reply.code >= 400 and self._lines_refused > 0:
+            self._lines_refused -= 1
+            self._awaited.append((self._on_quit, _NO_TRANSACTION, _MAIL, self._handed))
         elif self._is_surplus(reply.code):
             # Either how this server says goodbye, or a reply too many: the end of the connection, or 221, will follow.
             self._awaited.append((self._on_quit, _NO_TRANSACTION, _MAIL, self._handed))
@@ -523,6 +441,11 @@ class Client(Generic[Key]):
         self._reset_owed = transaction.opened
         self._hand_back(transaction)
 
+    def _release_bare(self, *, shifted: bool) -> None:
+        bare, self._bare = self._bare, None
+        if bare is not None:
+            self._hand_back(bare.completed(shifted=shifted))
+
     def _hand_back(self, transaction: Transaction[Key]) -> None:
         del self._unanswered[transaction]
         self._finished.append(transaction)
@@ -548,18 +471,16 @@ class Client(Generic[Key]):
     @property
     def _suspects(self) -> int:
         """How many of the transactions handed back last may have been told a later reply, if one was lost."""
-        if not self._awaited or not (self._chunked or self._refused_since):
-            return 0  # with DATA, a reply that is not an acceptance takes the place of one
+        if not self._awaited:
+            return 0
+        if not (self._chunked or self._refused_since) and is_told_apart(self._content_said, self._mail_said):
+            return 0
         return min(self.unconfirmed, self._since_idle)
 
     def _consider_loss(self, why: str, quiet: float) -> None:
         """The server ended the session, perhaps after a silence in which it waited for us: replies may be lost."""
-        suspects = self._suspects if quiet >= _SILENCE_SECONDS else 0
-        at, confirmed = self._late_refusal
-        if at == self.replies and quiet < _IDLE_SECONDS:
-            suspects = self.unconfirmed - confirmed  # a farewell that was taken for the reply that was due
-        if suspects:
-            self.unconfirmed = suspects
+        if quiet >= SILENCE_SECONDS and self._suspects:
+            self.unconfirmed = self._suspects
             self._break(f"a reply may be lost: {why}")
 
     def _close_idle(self, closing_reply: Reply, quiet: float) -> None:
@@ -574,12 +495,19 @@ class Client(Generic[Key]):
 
     def _close(self, closing_reply: Reply, quiet: float = 0.0) -> None:
         self._consider_loss(f"the server said {closing_reply}", quiet)
-        if self.state is not _CLOSED:
+        if self.state is _CLOSED:
+            return
+        self.closing_reply = closing_reply
+        self._end()
+        if not self._has_waited(closing_reply, quiet):
             # Replies come in order, so nothing behind the command that 421 answers was taken, committed or not.
-            self.closing_reply = closing_reply
-            self._end()
             for transaction in self._unanswered:
                 transaction.committed = False
+
+    def _has_waited(self, reply: Reply, quiet: float) -> bool:
+        """Whether a refusal in the place of a content's reply comes from a server that has waited for us (rule 7)."""
+        due = self._awaited[0][0] if self._awaited else None
+        return due == self._on_content and has_waited(reply, quiet)
 
     def _end(self) -> None:
         self.state = _CLOSED
@@ -591,8 +519,3 @@ class Client(Generic[Key]):
         for _, transaction, _, end in self._awaited:
             if end > position:
                 transaction.committed = False
-
-    def __repr__(self) -> str:
-        trouble = f", {self.error}" if self.error else f", {self.closing_reply.code}" if self.closing_reply else ""
-        counts = f"{self.begun} of {self._max_messages} begun, {len(self._unanswered)} unanswered"
-        return f"<Client {self.state.value}, {counts}{trouble}>"

@@ -27,8 +27,8 @@ _KNOWN: Final = 16
 _ENHANCED: Final = re.compile(rb"([245])\.[0-9]{1,3}\.[0-9]{1,3}(?![^ ])")
 _LONGEST_ENHANCED: Final = len(b"5.999.999 ")
 
-ABOUT_IDLENESS: Final = re.compile(rb"idle|inactiv|time[ -]?out|timed out|waiting for|clos(?:ing|ed?) ", re.IGNORECASE)
-"""How servers say that a session has been idle for too long, or that they are closing it."""
+DONE: Final = frozenset(range(200, 300)) - {220, 221, 235}
+"""Codes by which a server says that it has done what it was asked; the others are replies to certain commands only."""
 
 
 @lru_cache(maxsize=1024)

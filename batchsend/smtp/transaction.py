@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from batchsend.smtp.replies import Reply
 
+
 Key = TypeVar("Key")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchsend.campaign import load
-from batchsend.check import Severity
+from batchsend.check import Report, Severity
 from batchsend.check.records import RecordsCheck
 from batchsend.errors import UsageError
 from tests.check.harness import found, kinds, look_at, records_check
@@ -178,6 +178,21 @@ def test_nothing_that_could_be_sent_is_an_error(tmp_path: Path, rows: str, said:
     finding = found("nothing-to-send", *look_at(tmp_path, rows))
     assert finding.severity is Severity.ERROR
     assert said in finding.what
+
+
+@pytest.mark.parametrize("withheld", ["suppressed", "passed over"])
+def test_nobody_who_is_to_be_written_to_is_no_error(tmp_path: Path, withheld: str) -> None:
+    """`send` ends with 0 then, and what is suppressed is as the campaign asks for."""
+    (tmp_path / "stop.txt").write_text("@example.com\n")
+    where = "" if withheld == "suppressed" else """where = 'name == "Z"'"""
+    listed = 'suppress = ["stop.txt"]' if withheld == "suppressed" else ""
+    check = records_check(tmp_path, "email,name\na@example.com,A\na@example.com,A\n", top=where, delivery=listed)
+    records, _ = check.run()
+    assert found("nobody-to-write-to", records).severity is Severity.NOTE
+    assert Report("campaign.toml", [records]).exit_code == 0
+    # Somebody whose address is wrong is another matter.
+    records, _ = records_check(tmp_path, "email,name\na@example.com,A\nx,A\n", top=where, delivery=listed).run()
+    assert Report("campaign.toml", [records]).exit_code == (2 if withheld == "suppressed" else 0)
 
 
 @pytest.mark.parametrize(

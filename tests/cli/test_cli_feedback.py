@@ -155,3 +155,37 @@ def test_a_campaign_heeds_what_came_back_to_its_signed_return_paths(
     assert invoke(capsys, "send", "next.toml", "--sandbox", "--results", "next.jsonl").code == 0
     statuses = {line["recipient"]: line["status"] for line in lines_of(tmp_path / "next.jsonl") if "record" in line}
     assert statuses == {"anna@example.org": "accepted", "bert@example.org": "suppressed"}
+
+
+def test_a_run_whose_key_is_lost_does_not_go_on_with_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was sent is signed with the key that is lost; whoever goes on without it says so by giving one."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.csv").write_text("email\nanna@example.org\nbert@example.org\n")
+    (tmp_path / "campaign.toml").write_text(CAMPAIGN)
+    assert invoke(capsys, "send", "campaign.toml", "--sandbox", "--limit", "1").code == 0
+    key = tmp_path / "results.jsonl.key"
+    key.unlink()
+    ended = invoke(capsys, "resume", "results.jsonl", "--sandbox")
+    assert ended.code == 2
+    assert "results.jsonl.key is lost" in ended.errors
+    assert "BATCHSEND_VERP_KEY" in ended.errors
+    assert not key.exists()
+    monkeypatch.setenv("BATCHSEND_VERP_KEY", "k" * 64)
+    assert invoke(capsys, "resume", "results.jsonl", "--sandbox").code == 0
+    assert len({line["record"] for line in lines_of(tmp_path / "results.jsonl") if "record" in line}) == 2
+
+
+def test_a_lost_key_of_tokens_in_the_text_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.csv").write_text("email\nanna@example.org\nbert@example.org\n")
+    signed = CAMPAIGN.replace("bounce+{{ batch.verp }}@", "bounce@").replace('"News"', '"{{ batch.verp }}"')
+    (tmp_path / "campaign.toml").write_text(signed)
+    assert invoke(capsys, "send", "campaign.toml", "--sandbox", "--limit", "1").code == 0
+    (tmp_path / "results.jsonl.key").unlink()
+    ended = invoke(capsys, "resume", "results.jsonl", "--sandbox")
+    assert ended.code == 0
+    assert "results.jsonl.key is lost" in ended.errors + ended.output

@@ -371,3 +371,27 @@ async def test_callers_that_cancel_raise_and_reopen_lose_nothing_and_mix_nothing
     assert callers.told == Counter(one.recipients[0] for one in received)
     assert set(callers.told.values()) == {1}
     assert len(received) > 100
+
+
+BLOCKED = "5.7.1 Service unavailable; Client host [192.0.2.1] blocked using list.example.org"
+
+
+async def test_a_notice_that_raises_is_reported_and_stops_nothing() -> None:
+    """It is called while a refusal is settled: what the program's own function raises must not get into that."""
+    reported: list[BaseException] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        return refuse(554, BLOCKED) if str(asked) == "content" else ACCEPT
+
+    def notice(text: str) -> None:
+        raise BrokenPipeError(text)
+
+    async with CountingServer(decide) as suspended, CountingServer(well_behaved) as peer:
+        with anyio.fail_after(GUARD):
+            relays = server(suspended), server(peer)
+            async with Sender(*relays, delivery=options(), notice=notice) as sender:
+                results = await sender.send_all(submissions(20))
+    assert [result.status for result in results] == [Outcome.ACCEPTED] * 20
+    assert reported
+    assert {type(error) for error in reported} == {BrokenPipeError}

@@ -62,7 +62,7 @@ FAULTS: Final[dict[str, Spoil | None]] = {
 UNDECIDABLE: Final = frozenset({"two places changed", "all of these"})
 """What may add up to a dialogue without any fault: a reply too many and one too few. Nobody can see that."""
 
-LIES: Final = frozenset({"refused", "missing, and an end"})
+LIES: Final = frozenset({"refused"})
 """Where the server says of a message that it has not taken it, and has: nobody can see that either."""
 
 
@@ -186,7 +186,7 @@ class Wire(asyncio.Transport):
         self._protocol: asyncio.Protocol | None = None
         self._closing = False
         self._inbound = b""  # on its way to the client
-        # A server that has lost its reply to the content, and then says that nothing came, is believed (RFC 5321 §3.8).
+        # Both kinds that lose replies are tried: with a server that ends the session, and with one that waits for ever.
         self._impatient = faulty.kind != "missing" and random.random() < 0.5
         self._patience: asyncio.TimerHandle | None = None
         self._next = 0.0  # when what was sent last arrives: nothing overtakes anything

@@ -19,8 +19,10 @@ r"""Dialogues as files: what one session says and hears, and what becomes of its
     S*9: 250-more                         nine such lines
     ! finish                              the caller wants no more after what is begun
     ! unsent 5                            when the next segment arrives, the last 5 octets have not left yet
+    ! quiet 40                            the server has said nothing for so many seconds before the next segment
 
     fate: 1 answered 250 at content       in the order in which they are handed back; what the session still
+    said 1: Ok queued                     the text of its deciding reply, where that is what the file is about
     fate: 2/a unsent                      holds at the end is abandoned: the connection is lost there
     fate: 3 in doubt at content
     error: the reply to MAIL was          how it begins; none if there is none
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LINE = re.compile(r"(?P<who>[CS])(?:\*(?P<times>\d+))?(?P<form>[:>])(?: (?P<what>.*))?")
-_DEED = re.compile(r"! (?:(?P<finish>finish)|unsent (?P<unsent>\d+))")
+_DEED = re.compile(r"! (?:(?P<finish>finish)|unsent (?P<unsent>\d+)|quiet (?P<quiet>\d+))")
 _LENGTH = re.compile(r"<(?P<kind>content|octets) (?P<count>\d+)>")
 _HEADERS = {"mode", "depth", "first bdat", "max messages", "messages", "segments"}
 _ENDS = {"error", "unconfirmed", "state"}
@@ -64,6 +66,7 @@ class Turn:
     who: str
     octets: bytes
     unsent: int = 0
+    quiet: float = 0.0
 
 
 @dataclass(slots=True)
@@ -85,6 +88,7 @@ class Dialogue:
     envelopes: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     fates: list[str] = field(default_factory=list)
+    said: dict[str, str] = field(default_factory=dict)
     ends: dict[str, str] = field(default_factory=dict)
     traced: bool = False
 
@@ -107,7 +111,7 @@ def read(path: Path) -> Dialogue:
     dialogue = Dialogue()
     traced = _Traced(dialogue)
     together = False  # does the line continue the step before it?
-    unsent = 0
+    unsent, quiet = 0, 0.0
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if not line:
             together = False
@@ -115,11 +119,13 @@ def read(path: Path) -> Dialogue:
             dialogue.why.append(line[1:].strip())
         elif match := _LINE.fullmatch(line):
             said = traced.said(match) if match["who"] == "C" else _said(match)
-            _add_turn(dialogue, match["who"], said, unsent, together=together)
-            together, unsent = True, 0
+            _add_turn(dialogue, Turn(match["who"], said, unsent, quiet), together=together)
+            together, unsent, quiet = True, 0, 0.0
         elif match := _DEED.fullmatch(line):
             if match["finish"]:
                 dialogue.steps.append(Finish())
+            elif match["quiet"]:
+                quiet = float(match["quiet"])
             else:
                 unsent = int(match["unsent"])
             together = False
@@ -185,12 +191,12 @@ def _said(match: re.Match[str]) -> bytes:
     return octets * int(match["times"] or 1)
 
 
-def _add_turn(dialogue: Dialogue, who: str, said: bytes, unsent: int, *, together: bool) -> None:
+def _add_turn(dialogue: Dialogue, turn: Turn, *, together: bool) -> None:
     before = dialogue.steps[-1] if together else None
-    if isinstance(before, Turn) and before.who == who:
-        before.octets += said
+    if isinstance(before, Turn) and before.who == turn.who:
+        before.octets += turn.octets
     else:
-        dialogue.steps.append(Turn(who, said, unsent))
+        dialogue.steps.append(turn)
 
 
 def _told(dialogue: Dialogue, line: str) -> bool:
@@ -204,6 +210,8 @@ def _told(dialogue: Dialogue, line: str) -> bool:
         dialogue.options[name] = value
     elif name in _ENDS:
         dialogue.ends[name] = value
+    elif name.startswith("said "):
+        dialogue.said[name.split()[1]] = value
     elif name.startswith("recipients "):
         dialogue.recipients[int(name.split()[1])] = value.split()
     elif name.startswith("content "):
@@ -224,6 +232,7 @@ class Player:
         client: The client under test.
         written: Everything that the client handed out.
         fates: What became of the messages, in the words of the files, in the order in which they were handed back.
+        said: The texts of the replies that decided them.
         begun: The messages that were begun.
     """
 
@@ -238,6 +247,7 @@ class Player:
         )
         self.written = b""
         self.fates: list[str] = []
+        self.said: dict[str, str] = {}
         self.begun: list[int] = []
         self._contents = dialogue.contents
         self._recipients = dialogue.recipients
@@ -273,9 +283,9 @@ class Player:
             return commands.bdat(len(content)) + content
         return dot_stuffed(content)
 
-    def receive(self, octets: bytes, unsent: int = 0) -> bytes:
+    def receive(self, octets: bytes, unsent: int = 0, quiet: float = 0.0) -> bytes:
         """Hand octets to the client; return what it hands out then."""
-        self._note(self.client.receive(octets, unsent=unsent))
+        self._note(self.client.receive(octets, unsent=unsent, quiet=quiet))
         return self.turn()
 
     def lose(self) -> None:
@@ -292,6 +302,7 @@ class Player:
                 fate = f"{part.key} {part.disposition.value}"
                 if part.reply is not None:
                     fate += f" {part.reply.code}"
+                    self.said[part.key] = part.reply.text
                 if part.disposition is not Disposition.UNSENT:
                     fate += f" at {part.stage}"
                 self.fates.append(fate)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from batchsend.outcome import Stage
 from batchsend.smtp import commands
-from batchsend.smtp.client import State
+from batchsend.smtp.client_state import State
 from batchsend.smtp.replies import Reply
 from batchsend.smtp.transaction import Disposition, SharedTransaction, Transaction
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchsend.outcome import Stage
-from batchsend.smtp.client import Client, State
+from batchsend.smtp.client import Client
+from batchsend.smtp.client_state import State
 from batchsend.smtp.transaction import Disposition
 from tests.smtp.model_server import DROP, SILENT_ACCEPT, Decision, Habits, ModelServer
 from tests.smtp.session_driver import Drive, Fate, fates

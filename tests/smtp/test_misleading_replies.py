@@ -92,7 +92,9 @@ def test_one_anomaly_never_misleads_beyond_the_account(
     def differs(fate: Fate) -> bool:
         assert fate.reply is not None
         code, _ = decision(decided, fate).outcome(chunked=mode == "chunking")
-        return fate.reply.code != code or (fate.reply.code < 300) != (fate.envelope[1] in taken)
+        # Where all replies are 2yz, which of them was the content's makes no difference.
+        same = fate.reply.code == code or (fate.reply.code < 300 and code < 300)
+        return not same or (fate.reply.code < 300) != (fate.envelope[1] in taken)
 
     # Everything that was begun is handed back once.
     assert sorted(transaction.key for transaction in driven.ended) == [transaction.key for transaction in driven.begun]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batchsend.smtp.client import State
+from batchsend.smtp.client_state import State
 from tests.smtp.dialogue import Dialogue, Finish, Player, Turn, message_of, read
 
 TRANSCRIPTS = sorted((Path(__file__).parent.parent / "transcripts").glob("*.txt"))
@@ -29,11 +29,13 @@ def play(dialogue: Dialogue, *, octet_by_octet: bool) -> Player:
             case Finish():
                 player.client.finish()
                 written += player.turn()
-            case Turn("S", octets, unsent):
+            case Turn("S", octets, unsent, quiet):
                 assert written == b"", "the client wrote what does not stand here"
                 segments = [bytes([octet]) for octet in octets] if octet_by_octet else [octets]
+                before = player.client.replies
                 for segment in segments:
-                    written += player.receive(segment, unsent)
+                    first = player.client.replies == before
+                    written += player.receive(segment, unsent, quiet if first else 0.0)
     assert written == b"", "the client wrote what does not stand here"
     return player
 
@@ -44,6 +46,7 @@ def check_end(player: Player, dialogue: Dialogue) -> None:
     assert client.state.value == dialogue.ends["state"]
     player.lose()
     assert player.fates == dialogue.fates
+    assert {key: player.said[key] for key in dialogue.said} == dialogue.said
     assert (client.error or "none").startswith(dialogue.ends["error"])
     assert str(client.unconfirmed) == dialogue.ends["unconfirmed"]
     assert client.state is State.CLOSED

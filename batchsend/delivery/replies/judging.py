@@ -12,7 +12,8 @@ from batchsend.delivery.replies.policy import BEFORE_MAIL, GOES_BACK, IDLE, Effe
 from batchsend.delivery.replies.rules import Ruling, Said, plain, ruling
 from batchsend.delivery.replies.table import WordingEntry, entry_for, provider_of, usual_stage
 from batchsend.outcome import Outcome, Stage
-from batchsend.smtp.replies import ABOUT_IDLENESS, Reply
+from batchsend.smtp.farewells import ABOUT_IDLENESS
+from batchsend.smtp.replies import Reply
 from batchsend.verdict import Reason, Scope, Verdict
 
 _KINDS: Final = 4096

@@ -1,0 +1,147 @@
+"""What a client knows of its session, and what can be asked of it; what it does is `batchsend.smtp.client`'s."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias
+
+from batchsend.smtp.replies import Reply, ReplyParser
+from batchsend.smtp.telling_texts import TellingTexts
+from batchsend.smtp.transaction import Key, Transaction
+
+if TYPE_CHECKING:
+    from batchsend.outcome import Stage
+    from batchsend.smtp.bare_replies import BareReply
+
+Handler: TypeAlias = Callable[[Reply, Any], None]
+"""Takes a reply to a command of a transaction."""
+
+
+class State(Enum):
+    """Where a session is in its life."""
+
+    OPEN = "open"
+    QUITTING = "quitting"
+    CLOSED = "closed"
+
+
+# Python 3.11 takes 0.1 µs to look a member up in its enumeration.
+_OPEN: Final = State.OPEN
+
+
+class ClientState(Generic[Key]):
+    """The state of one session.
+
+    Args:
+        pipelining: The server offered PIPELINING.
+        depth: How many transactions may be unanswered at once. Above 1 the content goes by BDAT, which needs
+            PIPELINING and CHUNKING offered.
+        max_messages: How many transactions this session may begin; QUIT follows the last one.
+        chunking_works: BDAT is known to be taken by this server. Where it is not, the first one goes alone.
+
+    Attributes:
+        state: OPEN, QUITTING once QUIT is on its way, CLOSED when no more octets may be sent.
+        error: Why the replies cannot be believed any more, or None.
+        trouble: Why the session was ended although its replies can be believed, or None.
+        closing_reply: The reply that ended the session, or None: 421, or what was said to an idle session.
+        was_idle: It was ended because nothing was sent for a while: that says nothing of how much it may carry.
+        begun: How many transactions were begun.
+        replies: How many whole replies were taken.
+        chunking_refused: The server offered CHUNKING, and refused the first BDAT: it does not work there (rule 8).
+        chunking_works: BDAT is known to be taken by this server.
+        says_twice: A 2yz came that nothing was left for: the server seems to answer something twice.
+        unconfirmed: How many of the transactions that were handed back last may have been told another one's reply
+            (rule 5). Counts when ``error`` is set.
+    """
+
+    def __init__(
+        self, *, pipelining: bool, depth: int = 1, max_messages: int = 100, chunking_works: bool = True
+    ) -> None:
+        if depth > 1 and not pipelining:
+            raise ValueError("transactions that follow each other unanswered need PIPELINING")
+        self.state = State.OPEN
+        self.error: str | None = None
+        self.trouble: str | None = None
+        self.closing_reply: Reply | None = None
+        self.was_idle = False
+        self.begun = 0
+        self.replies = 0
+        self.unconfirmed = 0
+        self._pipelining = pipelining
+        self._depth = depth
+        self._chunked = depth > 1
+        self.chunking_works = chunking_works
+        self.chunking_refused = False
+        self.says_twice = False
+        self._max_messages = max_messages
+        self._parser = ReplyParser()
+        # Who takes the next replies, in order (rule 1): for which transaction, at which stage, and where in the stream
+        # of octets its command ends (rule 3).
+        self._awaited: deque[tuple[Handler, Transaction[Key], Stage, int]] = deque()
+        # Without PIPELINING: the commands that wait for the reply before them.
+        self._held: deque[tuple[bytes, Handler, Transaction[Key], Stage]] = deque()
+        self._out: list[bytes] = []
+        self._committing: list[Key] = []
+        self._queued = 0  # octets, since the beginning of the session
+        self._handed = 0  # of these, given to the caller
+        self._opening: Transaction[Key] | None = None  # DATA not answered yet
+        self._unanswered: dict[Transaction[Key], None] = {}  # in the order of their beginning
+        self._finished: list[Transaction[Key]] = []
+        self._reset_owed = False
+        self._since_idle = 0  # of the unconfirmed, those handed back since the last moment that nothing was awaited
+        self._refusals = 0
+        self._quit_wanted = False
+        self._asked_for_the_end = False
+        # Since the last reply that has one place only (rule 5): replies too many, and whether there was a refusal.
+        self._surplus = 0
+        self._refused_since = False
+        self._telling = TellingTexts()
+        # What the last content and the last MAIL were told, where that was 2yz.
+        self._content_said: Reply | None = None
+        self._mail_said: Reply | None = None
+        # The refusal of the first BDAT (rule 8), and how many more may come, one for each line of its content.
+        self._bdat_refusal: Reply | None = None
+        self._lines_refused = 0
+        self._bare: BareReply[Key] | None = None
+
+    @property
+    def room(self) -> int:
+        """How many transactions may be begun now."""
+        if self.state is not _OPEN or self._quit_wanted:
+            return 0
+        left = self._max_messages - self.begun
+        if self._chunked:
+            depth = self._depth if self.chunking_works else 1
+            return min(depth - len(self._unanswered), left)
+        return min(1, left) if self._opening is None else 0
+
+    @property
+    def unanswered(self) -> int:
+        """How many transactions were begun and not handed back."""
+        return len(self._unanswered)
+
+    @property
+    def idle(self) -> bool:
+        """No reply is awaited."""
+        return not self._awaited
+
+    @property
+    def awaits(self) -> Stage | None:
+        """The stage of the reply awaited next, or None: what a time-out is counted against."""
+        return self._awaited[0][2] if self._awaited else None
+
+    @property
+    def probing(self) -> bool:
+        """The first BDAT to a server that is not known to take any is unanswered."""
+        return self._chunked and not self.chunking_works and bool(self._unanswered)
+
+    def unanswered_keys(self) -> Iterable[Key]:
+        """The callers' names of the transactions that are unanswered, in the order of their beginning."""
+        return (key for transaction in self._unanswered for key in transaction.keys)
+
+    def __repr__(self) -> str:
+        trouble = f", {self.error}" if self.error else f", {self.closing_reply.code}" if self.closing_reply else ""
+        counts = f"{self.begun} of {self._max_messages} begun, {len(self._unanswered)} unanswered"
+        return f"<Client {self.state.value}, {counts}{trouble}>"

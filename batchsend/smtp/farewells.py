@@ -1,0 +1,53 @@
+"""How servers say that they end a session, and what that, or no word at all, says of the replies that are due."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from batchsend.smtp.replies import Reply
+
+IDLE_SECONDS: Final = 1.0
+"""Seconds after the last reply from which a session counts as idle."""
+
+SILENCE_SECONDS: Final = 30.0
+"""Seconds from which a server that still owes a reply may be one that has lost it; most time-outs are longer."""
+
+ABOUT_IDLENESS: Final = re.compile(rb"idle|inactiv|time[ -]?out|timed out|waiting for|clos(?:ing|ed?) ", re.IGNORECASE)
+"""How servers say that a session has been idle for too long, or that they are closing it."""
+
+_ABOUT_WAITING: Final = re.compile(
+    rb"[45]\.4\.2\b|\bidle\b|inactiv|(?:connection|session|command|input|data|read)\W+time[d -]*out"
+    rb"|time[d -]*out\W+(?:exceeded|waiting|reading)|waiting for (?:data|input|(?:your |a )?(?:next )?command|client)",
+    re.IGNORECASE,
+)
+"""How servers say that they have waited for us, and not for something of their own such as a scanner for viruses."""
+
+_WITHOUT_REASON: Final = re.compile(
+    rb"\b(?:bye|clos(?:e|ed|ing)\b|shut|terminat|not available|unavailable|restart)|\A(?:4\.\d+\.\d+)? ?\Z",
+    re.IGNORECASE,
+)
+"""A farewell that says of no message why it was not taken."""
+
+
+def has_waited(reply: Reply, quiet: float) -> bool:
+    """Whether a refusal, where a content's reply is due, comes from a server that has waited for us (rule 7).
+
+    Args:
+        reply: 4yz or 5yz.
+        quiet: Seconds since the server's last reply.
+    """
+    if quiet >= IDLE_SECONDS and _ABOUT_WAITING.search(reply.raw):
+        return True
+    return quiet >= SILENCE_SECONDS and reply.code == 421 and _WITHOUT_REASON.search(reply.raw) is not None
+
+
+def is_told_apart(content_said: Reply | None, mail_said: Reply | None) -> bool:
+    """Whether what a content was told cannot be the reply to the MAIL or RCPT behind it.
+
+    x.1.z is about addresses (RFC 3463 §3.2): what such servers say to MAIL and RCPT, and never to a content.
+    """
+    if content_said is None or mail_said is None or content_said.enhanced is None:
+        return False
+    return mail_said.raw.startswith(b"2.1.") and not content_said.raw.startswith(b"2.1.")
