@@ -15,7 +15,7 @@ from batchsend.delivery.pool import Pool
 from batchsend.message.submission import bundle
 from batchsend.smtp.extensions import Extensions
 from tests.delivery.harness import MODES, Account
-from tests.random_server.server import FAULTS, Decisions, Faulty, Wire
+from tests.random_server.server import FAULTS, UNDECIDABLE, Decisions, Faulty, Wire
 from tests.random_server.virtual_time import VirtualTimeLoop
 from tests.smtp.model_server import Habits
 from tests.smtp.session_driver import envelope
@@ -171,7 +171,9 @@ def one_run(kind: str, mode: str, seed: int) -> Findings:
         found.twice += times > 1
         if result.status is Outcome.ACCEPTED and not times:
             wire = by_session[result.session or 0]
-            if wire.dialogue.faultless():
+            # The replies to two RCPT of one message fit in each other's places, whatever shows later.
+            shared = wire.dialogue.asked.count(b"RCPT") > wire.dialogue.asked.count(b"MAIL")
+            if wire.dialogue.faultless() or (shared and kind in UNDECIDABLE):
                 found.unseen += 1
             else:
                 found.wrongly_accepted.append(f"record {record} in session {result.session}: {kind}, {mode}, {seed}")
