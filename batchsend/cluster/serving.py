@@ -19,7 +19,7 @@ from batchsend.cluster import lots
 from batchsend.cluster.account import ClusterAccount, HeldLot
 from batchsend.cluster.database import DatabaseGoneError
 from batchsend.cluster.definition import composer, unpack
-from batchsend.cluster.sharing import Sharing
+from batchsend.cluster.sharing import SharedLimits
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.errors import RecordError, RunError
@@ -162,7 +162,7 @@ class Serving:
         ]
         self.pool = self.account.pool = Pool(connectors, delivery, self.account, notice=notice)
         self._schedule = delivery.schedule
-        self._sharing = Sharing(loaded.row.id, loaded.row.relays, worker, self.pool, delivery)
+        self._sharing = SharedLimits(loaded.row.id, loaded.row.relays, worker, self.pool, delivery)
         self._may_send = asyncio.Event()  # it has a share, and may hold lots
 
     @property

@@ -70,7 +70,7 @@ ON CONFLICT (relay) DO UPDATE SET most_connections = excluded.most_connections, 
 """
 
 
-class Sharing:
+class SharedLimits:
     """One worker's part of a campaign.
 
     Args:

@@ -44,7 +44,7 @@ WITHIN: Final = 20.0
 _LOOK_EVERY: Final = 1.0
 
 
-class Taken(Enum):
+class Receipt(Enum):
     """What became of a request."""
 
     YES = auto()
@@ -77,7 +77,7 @@ class Endpoint:
         """End its connections."""
         await self._client.aclose()
 
-    async def post(self, identity: str, body: bytes) -> tuple[Taken, str, float]:
+    async def post(self, identity: str, body: bytes) -> tuple[Receipt, str, float]:
         """Make a request.
 
         Args:
@@ -101,7 +101,7 @@ class Endpoint:
                     # What it says beside the status does not matter, and may have no end.
                     return _judged(response)
         except self._failures as error:
-            return Taken.NOT_YET, f"{type(error).__name__}: {error}".rstrip(": "), 0.0
+            return Receipt.NOT_YET, f"{type(error).__name__}: {error}".rstrip(": "), 0.0
 
 
 HOW_TO_MAKE_ONE: Final = 'it begins with whsec_; to make one: echo "whsec_$(openssl rand -base64 32)"'
@@ -139,12 +139,13 @@ def _require_url(url: str) -> None:
         raise UsageError("events are posted over HTTPS only, except to loopback", remedy="it begins with https://")
 
 
-def _judged(response: httpx.Response) -> tuple[Taken, str, float]:
+def _judged(response: httpx.Response) -> tuple[Receipt, str, float]:
     status = response.status_code
     if status == 410:
-        return Taken.GONE, "410", 0.0
+        return Receipt.GONE, "410", 0.0
     said = f"{status} {response.reason_phrase}".strip()
-    return Taken.YES if 200 <= status < 300 else Taken.NOT_YET, said, _asked(response.headers.get("retry-after", ""))
+    receipt = Receipt.YES if 200 <= status < 300 else Receipt.NOT_YET
+    return receipt, said, _asked(response.headers.get("retry-after", ""))
 
 
 def _asked(value: str) -> float:
@@ -225,9 +226,9 @@ class Teller:
                     cursor.under_way = batch
                     write_cursor(self._path, cursor)
                 taken = await self._deliver(batch, closing)
-                if taken is Taken.NOT_YET:
+                if taken is Receipt.NOT_YET:
                     return False
-                if taken is Taken.GONE:
+                if taken is Receipt.GONE:
                     cursor.gone = timestamp(time.time())
                     write_cursor(self._path, cursor)
                     self._notice(f"{self._endpoint.url} answered 410 Gone: it is given up, and gets no more events")
@@ -237,11 +238,11 @@ class Teller:
                 cursor.under_way = self._source.next(cursor)
                 write_cursor(self._path, cursor)
 
-    async def _deliver(self, batch: EventBatch, closing: anyio.Event | None) -> Taken:
+    async def _deliver(self, batch: EventBatch, closing: anyio.Event | None) -> Receipt:
         """Post a batch until it is taken."""
         events = self._source.events(batch)
         if not events:
-            return Taken.YES
+            return Receipt.YES
         identity = f"msg_{self._source.run}-{batch.log[0]}{batch.begin}-{batch.end}"
         body = orjson.dumps(
             {
@@ -253,8 +254,8 @@ class Teller:
         pause, since = self._first_pause, time.monotonic()
         while True:
             taken, said, asked = await self._endpoint.post(identity, body)
-            if taken is not Taken.NOT_YET:
-                self.told += len(events) if taken is Taken.YES else 0
+            if taken is not Receipt.NOT_YET:
+                self.told += len(events) if taken is Receipt.YES else 0
                 return taken
             if closing is not None and closing.is_set():
                 return taken
