@@ -99,6 +99,12 @@ def with_line(table: str, line: str) -> str:
         ("[delivery]", 'window = ["Mon 08:00-08:00"]', '[delivery] window #1 = "Mon 08:00-08:00"', WINDOW),
         ("[delivery]", 'start = "tomorrow"', None, 'expected a date and a time such as "2026-12-01 09:00"'),
         ("[delivery]", 'timezone = "Berlin"', None, ZONE),
+        (
+            "[delivery]",
+            'timezone = "Europe/Berlin"',
+            "[delivery] timezone is there without window or start",
+            "it says whose time they are in",
+        ),
         ("[delivery]", 'retry_after = "30"', None, DURATION),
         ("[delivery]", "retry_after = 30", None, DURATION),
         ("[delivery]", 'give_up_after = "2 days"', None, DURATION),

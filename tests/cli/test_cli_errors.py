@@ -178,6 +178,23 @@ def test_a_record_that_a_template_cannot_render_is_a_line_and_not_an_error(tmp_p
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [["init"], ["publish", "{campaign}"], ["work"], ["list"], ["drop", "spring"], ["status"]],
+    ids=lambda given: given[0],
+)
+def test_a_cluster_without_a_database_is_told_how_to_name_one(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    """No command of a cluster falls back to some database of its own choice."""
+    monkeypatch.delenv("BATCHSEND_DATABASE", raising=False)
+    campaign = make_campaign(tmp_path)
+    given = [argument.format(campaign=campaign) for argument in arguments]
+    said = complaint(invoke(capsys, "cluster", *given))
+    assert "no database is named" in said
+    assert "--database postgresql://USER@HOST/NAME, or BATCHSEND_DATABASE" in said
+
+
+@pytest.mark.parametrize(
     "arguments", [["--help"], ["send", "--help"], ["preview", "-h"], ["sink", "-h"], ["--version"]]
 )
 def test_help_is_on_standard_output(capsys: Capture, arguments: list[str]) -> None:

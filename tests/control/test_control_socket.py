@@ -226,3 +226,26 @@ async def test_another_user_is_not_heard_even_where_the_file_would_let_him(open_
         said = await in_thread(subprocess.check_output, [sys.executable, "-I", "-c", program, str(path)])
         assert said.strip() in (b"b''", b"refused")
         assert run.told == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_socket_that_another_user_has_put_there_is_told_nothing(open_folder: Path) -> None:
+    """Who may write into the folder cannot pass for the run: the command ends before it says what it wants."""
+    program = (
+        "import os, socket, sys\nos.setgid(65534); os.setuid(65534)\nlistener = socket.socket(socket.AF_UNIX)\n"
+        "listener.bind(sys.argv[1])\nlistener.listen()\nprint('listening', flush=True)\n"
+        "print(listener.accept()[0].recv(100), flush=True)"
+    )
+    open_folder.chmod(0o777)
+    run = Run(open_folder)
+    command = [sys.executable, "-I", "-c", program, str(socket_path(run.log))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as stranger:
+        try:
+            assert stranger.stdout is not None
+            assert stranger.stdout.readline() == b"listening\n"
+            with pytest.raises(UsageError, match="what listens there is another user's") as refused:
+                ask(run.log, ControlRequest("stop"))
+            assert refused.value.remedy == "see what has made the socket"
+            assert stranger.stdout.readline() == b"b''\n"
+        finally:
+            stranger.kill()

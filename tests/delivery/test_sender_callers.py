@@ -41,6 +41,24 @@ async def test_each_recipient_of_a_message_has_a_result() -> None:
     assert [result.recipient for result in other] == ["c@example.com"]
 
 
+async def test_a_submission_with_several_recipients_is_not_sent_by_what_returns_one_result() -> None:
+    """Its other outcomes would be lost; `send_all` has them all."""
+    given = submissions(1)[0]
+    given.envelope = type(given.envelope)("from@example.com", "a@example.com", also=("b@example.com",))
+    async with CountingServer(well_behaved) as peer:
+        with anyio.fail_after(GUARD):
+            async with Sender(server(peer), delivery=options()) as sender:
+                with pytest.raises(
+                    UsageError, match="a Submission with several recipients has several results"
+                ) as error:
+                    await sender.send_message(given)
+                assert error.value.remedy == "Use send_all([submission])."
+                assert peer.accepted == []
+                results = await sender.send_all([given])
+    assert [result.recipient for result in results] == ["a@example.com", "b@example.com"]
+    assert {result.status for result in results} == {Outcome.ACCEPTED}
+
+
 async def test_hundreds_of_callers_each_hear_of_their_own() -> None:
     """They number their messages alike, and the pool has none mixed up."""
     async with (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 import pytest
 
+from batchsend.errors import RunError
 from batchsend.listen.bounces import bounce_host
 from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.results.line import outcome_line
@@ -97,7 +98,14 @@ async def test_what_cannot_be_kept_comes_again(signed: SignedRun) -> None:
 
     said = await with_host(signed, talk)
     assert [line["recipient"] for line in lines_of(signed.log)] == ["emil@example.org"]
-    assert len(said) == 1
+    assert said == [f"a bounce could not be kept, it will come again: {signed.results}: record 6 has no outcome yet"]
+
+
+def test_a_bounce_of_a_record_without_an_outcome_is_an_error_and_in_no_log(signed: SignedRun) -> None:
+    """A line that names nobody would suppress nobody: the bounce is refused until the log says whose it is."""
+    with pytest.raises(RunError, match=r"results\.jsonl: record 6 has no outcome yet"):
+        signed.listened().take_bounce(dsn("emil@example.org"), [signed.return_path(6)])
+    assert lines_of(signed.log) == []
 
 
 async def test_what_is_no_report_is_taken_and_not_logged(signed: SignedRun) -> None:

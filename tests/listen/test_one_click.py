@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 from typing import TYPE_CHECKING
 
 import httpx
@@ -165,6 +166,16 @@ async def test_the_log_is_followed_while_the_run_goes_on(signed: SignedRun) -> N
             file.flush()
             await http.post(signed.link(6), data=POSTED)
     assert [line["recipient"] for line in lines_of(signed.log)] == ["anna@example.org", "emil@example.org"]
+
+
+def test_without_the_libraries_it_says_what_to_install(signed: SignedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest of the package does without them, so who is without them hears the name of the extra."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "starlette"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "starlette", None)  # an import of it fails as where it is not there
+    with pytest.raises(UsageError, match="starlette and uvicorn, which are not installed") as error:
+        client(signed.listened())
+    assert error.value.remedy == "pip install 'batchsend-smtp[web]'"
 
 
 def test_without_a_key_nothing_can_be_told_from_a_forgery(signed: SignedRun) -> None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 import time
+import zoneinfo
 from datetime import datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -141,6 +143,41 @@ def test_a_wait_that_is_too_long_ends_the_run_and_says_when_to_go_on(
         set_clock("2026-11-30 08:00")
         assert commands.resume().code == 0
         assert relay.taken == dict.fromkeys(recipients(40), 1)
+
+
+@pytest.fixture
+def skipping_zone(tmp_path: Path) -> Iterator[str]:
+    """The name of a zone whose clock goes from two to three every Sunday of a winter, and back at one in the day.
+
+    It is a file of RFC 9636 with two kinds of local time, first of all those that the machine knows.
+    """
+    first = int(datetime.fromisoformat("2026-11-22T02:00:00+00:00").timestamp())
+    changes = [first + week * 7 * 86400 + hours * 3600 for week in range(12) for hours in (0, 10)]
+    kinds = struct.pack(">lBBlBB", 0, 0, 0, 3600, 1, 0) + b"A\0"  # each: seconds ahead of UTC, whether DST, its name
+    counts = struct.pack(">4sc15x6l", b"TZif", b"2", 0, 0, 0, len(changes), 2, 2)
+    body = struct.pack(f">{len(changes)}q", *changes) + bytes([1, 0] * (len(changes) // 2)) + kinds
+    nothing = struct.pack(">4sc15x6l", b"TZif", b"2", 0, 0, 0, 0, 1, 2) + kinds[:6] + b"A\0"
+    (tmp_path / "zones").mkdir()
+    (tmp_path / "zones" / "Skipping").write_bytes(nothing + counts + body + b"\nA0\n")
+    known = zoneinfo.TZPATH
+    zoneinfo.reset_tzpath([str(tmp_path / "zones"), *known])
+    try:
+        yield "Skipping"
+    finally:
+        zoneinfo.reset_tzpath(known)
+
+
+def test_windows_that_the_clock_always_skips_end_the_run_at_once(
+    commands: Commands, set_clock: Callable[[str], None], skipping_zone: str
+) -> None:
+    set_clock("2026-11-27 12:00")
+    with commands.serving(TimedRelay()) as relay:
+        delivery = f'timezone = "{skipping_zone}"\nwindow = ["Sun 02:00-03:00"]\nmax_wait = "1h"'
+        ended = commands.send(commands.campaign(relay, 5, delivery))
+        assert ended.code == 3, ended
+        assert "its windows never open" in ended.errors
+        assert "change window in [delivery]: the clock skips that hour" in ended.errors
+        assert relay.times == []
 
 
 def test_a_run_that_has_begun_everything_is_not_ended_by_its_window(
