@@ -9,11 +9,12 @@ WITH_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED)/lib:$(CURDIR)
 # Where `.ci/servers` puts what cannot be installed.
 UNPACKED := $(or $(BATCHSEND_SERVERS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/batchsend-tests)
 # Tests wait more than they compute, and share the machine's cores. They start the program some hundred times: where
-# nothing may be kept of a module that was read, each of them reads all of it again.
-PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n auto
+# nothing may be kept of a module that was read, each of them reads all of it again. Neighbours go to one process, for
+# they use the same things, such as a browser, until another process has nothing left to do.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n auto --dist worksteal
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-all test-compiled test-sniffio check dist bench bench-setup docs format clean
+.PHONY: help demo test test-all test-compiled test-sniffio servers check compiled dist bench bench-setup docs format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -25,22 +26,27 @@ test: $(INSTALLED)  ## what needs no server and little time, in under two minute
 	$(PYTEST) --quick $(TESTS)
 
 # With sniffio, for httpx and others bring it; `make test` runs without.
-test-all: $(SNIFFIO)/.installed  ## every tier, as root on Debian after `bash .ci/servers`; what is missing is a failure
+test-all: $(SNIFFIO)/.installed  ## every tier, as root on Debian after `make servers`; what is missing is a failure
 	PYTHONPATH=$(CURDIR)/$(SNIFFIO) BATCHSEND_TEST_EVERYTHING=1 BATCHSEND_RIVALS="$(UNPACKED)/npm" $(PYTEST) $(TESTS)
 
 test-compiled: $(COMPILED)/.built  ## every tier that this machine can run, or TESTS=…, against the compiled hot path
 	$(WITH_COMPILED) $(BIN)/python -c 'from batchsend.version import compiled; assert compiled()'
 	$(WITH_COMPILED) $(PYTEST) -o pythonpath= -m 'not interpreted' $(TESTS)
 
+compiled: $(COMPILED)/.built  ## the compiled hot path, in .venv/compiled, for the targets that use it
+
 test-sniffio: $(SNIFFIO)/.installed  ## what `make test` runs, or TESTS=…, with sniffio installed
 	PYTHONPATH=$(CURDIR)/$(SNIFFIO) $(PYTEST) --quick $(TESTS)
+
+servers:  ## what `make test-all` needs beside Python, as root on Debian; does nothing where it is there
+	bash .ci/servers
 
 check: $(INSTALLED)  ## format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-dist: $(INSTALLED)  ## dist/: the source archive, the wheel in plain Python, the compiled wheel; each tried in a clean place
+dist: $(COMPILED)/.built  ## dist/: the source archive, the wheel in plain Python, the compiled wheel; each tried in a clean place
 	$(BIN)/python -m tests.tools.dist
 
 bench: $(COMPILED)/.built  ## batchsend and its rivals in turns, about twenty minutes (as root, on Debian; a quiet machine)
@@ -64,9 +70,8 @@ $(INSTALLED): pyproject.toml
 	BATCHSEND_PURE=1 $(PIP_INSTALL) --editable '.[dev,bench]'
 	touch $@
 
-$(COMPILED)/.built: $(INSTALLED) $(shell find batchsend -name '*.py')
-	rm -rf $(COMPILED)
-	BATCHSEND_COMPILED=1 $(PIP_INSTALL) --no-deps --target $(COMPILED)/lib .
+$(COMPILED)/.built: $(INSTALLED) pyproject.toml $(shell find batchsend -name '*.py')
+	$(BIN)/python -m tests.tools.dist --compiled
 	touch $@
 
 # In a folder of its own: most programs have it, because httpx, openai or trio bring it, but nothing here needs it.

@@ -7,11 +7,19 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import datetime, timedelta
 from typing import Final
 
 _DURATION: Final = re.compile(r"(?P<count>\d+(?:\.\d+)?) ?(?P<unit>ms|s|m|h)?", re.ASCII)
 DURATION_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 """The units of a duration as it is written, in seconds."""
+
+# The names of the C locale, whichever one is set: everything else is in English, too.
+_DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_MONTHS: Final = (
+    *("January", "February", "March", "April", "May", "June", "July"),
+    *("August", "September", "October", "November", "December"),
+)
 
 
 def count(number: int, noun: str = "", plural: str | None = None) -> str:
@@ -40,6 +48,29 @@ def duration(seconds: float, *, whole: bool = False) -> str:
 def utc(seconds: float) -> str:
     """A time since the epoch as date and time of day in UTC, to the second."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))
+
+
+def local_time(moment: datetime, zone: str | None = None) -> str:
+    """A local time with its day and, where it has a name, its zone: ``Mon 30 Nov 08:00 (Europe/Berlin)``."""
+    named = f"{_DAYS[moment.weekday()][:3]} {moment.day:02d} {_MONTHS[moment.month - 1][:3]} {moment:%H:%M}"
+    return named if zone is None else f"{named} ({zone})"
+
+
+def about(moment: datetime, now: datetime) -> str:
+    """When something will be, as well as that can be known: ``about 14:00``, ``Thursday 3 December, about 14:00``.
+
+    Args:
+        moment: The local time.
+        now: The local time now; on its day, the day is not named.
+    """
+    step = 60 if moment - now < timedelta(hours=1) else 600
+    past = moment.minute * 60 + moment.second
+    rounded = moment.replace(microsecond=0) + timedelta(seconds=-past % step)
+    if moment.date() == now.date() == rounded.date():
+        return f"about {rounded:%H:%M}"
+    year = "" if rounded - now < timedelta(days=180) else f" {rounded.year}"
+    day = f"{_DAYS[rounded.weekday()]} {rounded.day} {_MONTHS[rounded.month - 1]}{year}"
+    return f"{day}, about {rounded:%H:%M}"
 
 
 def parse_duration(text: str, *, default_unit: str = "") -> float:

@@ -1,4 +1,8 @@
-"""What became of a record: the vocabulary that delivery writes and the results log keeps."""
+"""What became of a record: the vocabulary that delivery writes and the results log keeps.
+
+Python 3.11 takes 0.1 µs to look a member up in its enumeration, and a message needs some thirty of them: where every
+message passes through, a module looks its members up once, when it is imported.
+"""
 
 from __future__ import annotations
 
@@ -66,6 +70,7 @@ class DeliveryResult(Struct, kw_only=True):
         time: When the outcome was known, in seconds since the epoch.
         elapsed: Seconds from handing the transaction to the session until the outcome, or None.
         line: The line of the recipients file on which an invalid record starts, from 1; otherwise None.
+        server: The name of the relay that it was offered to, where the campaign has several; otherwise None.
     """
 
     record: int
@@ -82,3 +87,4 @@ class DeliveryResult(Struct, kw_only=True):
     time: float = 0.0
     elapsed: float | None = None
     line: int | None = None
+    server: str | None = None

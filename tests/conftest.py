@@ -9,16 +9,18 @@ import resource
 from collections import Counter
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
 
+from tests.report.browser import Browser, browsing
 from tests.servers.requirements import EVERYTHING_IS_HERE, ROOT_MAY_EVERYTHING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
 HERE = Path(__file__).parent
 
@@ -41,6 +43,13 @@ _KEY = "left out"
 _BEGAN = pytest.StashKey[float]()
 
 
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A browser without a window; each test has pages of its own in it."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as profile, browsing(Path(profile)) as opened:
+        yield opened
+
+
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -55,8 +64,9 @@ def pytest_asyncio_loop_factories(
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """Say how many processes ``-n auto`` starts: the tests of `make test` wait a third of their time."""
-    return len(os.sched_getaffinity(0)) * 3 // 2 if config.getoption("--quick") else None
+    """Say how many processes ``-n auto`` starts: tests of `make test` wait a third of their time, all together half."""
+    cores = len(os.sched_getaffinity(0))
+    return cores * 3 // 2 if config.getoption("--quick") else cores * 2
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -275,9 +276,27 @@ async def test_a_used_log_and_a_missing_file_are_refused_before_anything_is_done
         made = campaign(tmp_path, server)
         (tmp_path / "results.jsonl").write_text("something\n")
         with pytest.raises(UsageError, match="already holds"):
-            Batch(made)
+            await Batch(made).run()
         (tmp_path / "results.jsonl").unlink()
         (tmp_path / "recipients.csv").unlink()
         with pytest.raises(UsageError, match="no such file"):
-            Batch(made)
+            await Batch(made).run()
     assert server.connections == []
+
+
+async def test_what_a_run_reads_is_read_when_it_begins_and_off_the_event_loop(tmp_path: Path) -> None:
+    """Here the list is a pipe that says nothing until somebody on the same loop writes into it."""
+    async with CountingServer(well_behaved) as server:
+        made = campaign(tmp_path, server)
+        (tmp_path / "recipients.csv").unlink()
+        os.mkfifo(tmp_path / "recipients.csv")
+        batch = Batch(made)
+        assert batch.progress is None
+        with anyio.fail_after(GUARD):
+            async with asyncio.TaskGroup() as tasks:
+                running = tasks.create_task(batch.run())
+                # It opens the other end only when that is being opened for reading.
+                file = await asyncio.to_thread((tmp_path / "recipients.csv").open, "w")
+                await asyncio.to_thread(file.write, "email,name\n" + ROWS)
+                await asyncio.to_thread(file.close)
+    assert +running.result().counts == {Outcome.ACCEPTED: 10}

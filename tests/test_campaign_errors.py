@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchsend.campaign import Overrides, load
+from batchsend.campaign import Overrides, load, places
 from batchsend.errors import UsageError
 
 TEXT = """
@@ -22,7 +22,12 @@ text = "Hello"
 depth = 1
 """
 DURATION = 'expected a duration such as "500ms", "30s", "5m" or "1h", at most a day'
+ZONE = (
+    'expected a zone that this machine knows, by its IANA name: "Europe/Berlin"; pip install tzdata brings all of them '
+    "where it knows none"
+)
 WINDOW = 'expected an array of texts such as "Mon-Fri 08:00-18:00", "Sat,Sun 09:00-12:00", "22:00-02:00"'
+QUOTA = 'expected a quota such as "500/h" or "50000/day", or an array of such'
 RATE = 'expected a rate above 0 such as "100/s", "600/min" or "5000/h"'
 HOST = 'expected a host name (in its ASCII form, "xn--…") or an IP address'
 EHLO = 'expected a domain such as "mail.example.com", or "[192.0.2.1]" or "[IPv6:2001:db8::1]"'
@@ -93,15 +98,7 @@ def with_line(table: str, line: str) -> str:
         ("[delivery]", 'window = ["Mon 08:00-18:00", "Moon"]', '[delivery] window #2 = "Moon"', WINDOW),
         ("[delivery]", 'window = ["Mon 08:00-08:00"]', '[delivery] window #1 = "Mon 08:00-08:00"', WINDOW),
         ("[delivery]", 'start = "tomorrow"', None, 'expected a date and a time such as "2026-12-01 09:00"'),
-        (
-            "[delivery]",
-            'timezone = "Berlin"',
-            None,
-            (
-                'expected a zone that this machine knows, by its IANA name: "Europe/Berlin"; pip install tzdata brings '
-                "all of them where it knows none"
-            ),
-        ),
+        ("[delivery]", 'timezone = "Berlin"', None, ZONE),
         ("[delivery]", 'retry_after = "30"', None, DURATION),
         ("[delivery]", "retry_after = 30", None, DURATION),
         ("[delivery]", 'give_up_after = "2 days"', None, DURATION),
@@ -131,6 +128,24 @@ def with_line(table: str, line: str) -> str:
         ("[server]", 'host = "smtp..example.com"', None, HOST),
         ("[server]", 'host = "b\u00fccher.example.com"', None, HOST),
         ("[server]", 'host = "a\\r\\nb"', '[server] host = "a\\r\\nb"', HOST),
+        ("[server]", 'name = ""', None, 'expected a short name such as "ses"'),
+        ("[server]", "priority = -1", None, "expected a whole number from 0 to 65535"),
+        ("[server]", "weight = 0", None, "expected a whole number from 1 to 65535"),
+        ("[server]", 'rate = "fast"', None, RATE),
+        ("[server]", 'quota = "500"', None, QUOTA),
+        ("[server]", "quota = []", None, QUOTA),
+        ("[server]", 'quota = ["500/h", "0/day"]', '[server] quota #2 = "0/day"', QUOTA),
+        ("[server]", 'quota = "5.5/h"', None, QUOTA),
+        ("[delivery]", "quota = 20000", None, QUOTA),
+        (
+            "[server]",
+            'warm_up = ["50/day", "50/h"]',
+            '[server] warm_up #2 = "50/h"',
+            'expected quotas by the day, one for each of the first days: ["50/day", "100/day"]',
+        ),
+        ("[server]", "max_connections = 0", None, "expected a whole number from 1 to 1000"),
+        ("[server]", "max_messages = 0", None, COUNT),
+        ("[server]", "depth = 1025", None, "expected a whole number from 1 to 1024"),
         ("[server]", "port = 0", None, "expected a port number from 1 to 65535"),
         ("[server]", "port = 65536", None, "expected a port number from 1 to 65535"),
         ("[server]", 'tls = "ssl"', None, 'expected "starttls", "implicit" or "none"'),
@@ -369,7 +384,7 @@ CREDENTIALS = 'username = "${RELAY_USER}"\npassword = "${RELAY_KEY}"'
 
 def test_variable_that_is_not_set_is_named() -> None:
     text = with_line("[server]", CREDENTIALS)
-    assert refusal(text) == (
+    assert refusal(text, environ={"RELAY_KEY": "k"}) == (
         "campaign.toml: [server] username needs the environment variable RELAY_USER, which is not set\n"
         "export RELAY_USER=…"
     )
@@ -377,6 +392,32 @@ def test_variable_that_is_not_set_is_named() -> None:
         "campaign.toml: [server] password needs the environment variable RELAY_KEY, which is empty\nexport RELAY_KEY=…"
     )
     assert "has ${ without a variable's name" in refusal(with_line("[server]", 'ehlo_name = "${a-b}"'))
+
+
+def test_every_variable_that_is_not_set_is_named_at_once() -> None:
+    text = with_line("[server]", CREDENTIALS + '\nehlo_name = "${NAME}.example.com"')
+    assert refusal(text, environ={"NAME": ""}) == (
+        "campaign.toml: [server] username needs the environment variable RELAY_USER, which is not set; missing as "
+        "well: [server] password RELAY_KEY, [server] ehlo_name NAME (empty)\n"
+        "export RELAY_USER=… RELAY_KEY=… NAME=…"
+    )
+
+
+def test_a_password_is_given_in_one_way_and_its_file_is_there(tmp_path: Path) -> None:
+    both = 'username = "u"\npassword = "p"\npassword_file = "secret"'
+    assert refusal(with_line("[server]", both)).startswith(
+        "campaign.toml: [server] password_file is there besides pass"
+    )
+    absent = with_line("[server]", 'username = "u"\npassword_file = "${DIR}/secret"')
+    assert refusal(absent, environ={"DIR": "nowhere"}) == (
+        'campaign.toml: [server] password_file = "${DIR}/secret"\n'
+        "expected the path of a file that holds a password; /here/nowhere/secret is not there, or is none"
+    )
+    Path("campaign.toml").write_text(absent)
+    assert load(Path("campaign.toml"), environ={}, resolve_credentials=False).servers[0].password_file is None
+    (tmp_path / "secret").write_text("p")
+    (server,) = load(Path("campaign.toml"), environ={"DIR": str(tmp_path)}).servers
+    assert server.password_file == tmp_path / "secret"
 
 
 def test_what_a_variable_holds_is_not_shown() -> None:
@@ -430,3 +471,15 @@ def test_file_that_cannot_be_read_is_refused(folder: Path) -> None:
         load(Path("welcome.html/campaign.toml"))
     with pytest.raises(UsageError, match="cannot be read: embedded null byte"):
         load(Path("nul\0.toml"))
+
+
+def test_relays_with_one_name_are_told_to_have_two() -> None:
+    text = TEXT.replace("[server]", "[[server]]").replace(
+        "[message]", '[[server]]\nhost = "smtp.example.com"\n[message]'
+    )
+    assert "give each of them a name of its own" in refusal(text)
+    named = text.replace('host = "smtp.example.com"', 'name = "a"\nhost = "smtp.example.com"')
+    assert "give each of them a name of its own" in refusal(named)
+    other = text.replace("[[server]]\nhost", '[[server]]\nname = "b"\nhost', 1)
+    Path("campaign.toml").write_text(other)
+    assert [place.name for place in places(load(Path("campaign.toml")).servers)] == ["b", "smtp.example.com"]

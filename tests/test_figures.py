@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 import pytest
 from hypothesis import given
@@ -84,3 +85,17 @@ def test_durations_are_read(text: str, seconds: float) -> None:
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
         figures.parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("moment", "said"),
+    [
+        ("2026-11-27 09:31:20", "about 09:32"),
+        ("2026-11-27 13:51", "about 14:00"),
+        ("2026-11-27 23:58", "Saturday 28 November, about 00:00"),
+        ("2026-12-03 13:55", "Thursday 3 December, about 14:00"),
+        ("2027-12-03 13:55", "Friday 3 December 2027, about 14:00"),
+    ],
+)
+def test_when_something_will_be(moment: str, said: str) -> None:
+    assert figures.about(datetime.fromisoformat(moment), datetime.fromisoformat("2026-11-27 09:00")) == said

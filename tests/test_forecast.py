@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections import deque
 from datetime import datetime
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchsend.campaign.forecast import Allowance, finished_at
+from batchsend.campaign import load
+from batchsend.campaign.forecast import Allowance, Plan, finished_at
 from batchsend.campaign.windows import DAY, HOUR, Schedule, Start, Window, Zone
+from tests.cli.commandline import make_campaign
 from tests.tools.examples import examples
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BERLIN = ZoneInfo("Europe/Berlin")
 WORKDAYS = Schedule([Window.parse("Mon-Fri 08:00-18:00")], Zone("Europe/Berlin"))
@@ -106,3 +112,28 @@ def test_it_waits_for_the_start_and_does_not_know_the_end_of_what_never_opens() 
 def test_a_rate_alone_takes_its_time() -> None:
     assert finished_at(1000.0, 600, rate=10) == 1060.0
     assert finished_at(1000.0, 0, rate=10) == 1000.0
+
+
+def test_a_warm_up_holds_day_by_day_and_then_only_the_quota() -> None:
+    done = finished_at(0.0, 450, rate=None, quotas=[Allowance(200, DAY)], first_days=(50, 100))
+    # 50 and 100 at the beginning of the first two days, 200 on the third, and the rest on the fourth.
+    assert done == pytest.approx(3 * DAY, abs=HOUR)
+    sent = [(0.0, 50), (DAY + 10, 90)]
+    later = finished_at(DAY + 20, 20, rate=None, first_days=(50, 100), sent=sent, began=0.0)
+    assert later == 2 * DAY
+
+
+def test_a_plan_says_what_limits_a_campaign_and_relays_add_up(tmp_path: Path) -> None:
+    relay = 'host = "{}.example.com"\npriority = 1\nquota = ["500/h", "2000/day"]\nrate = "10/s"\n'
+    servers = "".join(f"[[server]]\n{relay.format(name)}" for name in ("one", "two"))
+    path = make_campaign(tmp_path, delivery='window = ["Mon-Fri 08:00-18:00"]\ntimezone = "Europe/Berlin"')
+    toml = path.read_text()
+    start, end = toml.index("[server]"), toml.index("[message]")
+    path.write_text(f"{toml[:start]}{servers}{toml[end:]}")
+    plan = Plan.of(load(path))
+    assert plan.rate == 20
+    assert plan.quotas == (Allowance(1000, HOUR), Allowance(4000, DAY))
+    assert plan.foretells(at("2026-11-27 09:00"), 8000) == (
+        "at 10/s, 500/h, 2000/day by one.example.com, 10/s, 500/h, 2000/day by two.example.com, "
+        "Mon-Fri 08:00-18:00 (Europe/Berlin): Monday 30 November, about 11:10"
+    )

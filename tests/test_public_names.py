@@ -73,6 +73,8 @@ def test_nor_is_what_a_program_is_given() -> None:
     server = Server(**SERVER, username="u", token_command=("print-token", "hunter2"))  # type: ignore[arg-type]
     assert "hunter2" not in repr(server)
     assert server.token_command == ("print-token", "hunter2")
+    server = Server(**SERVER, username="u", password_command=("print-password", "hunter2"))  # type: ignore[arg-type]
+    assert "hunter2" not in repr(server)
 
 
 @pytest.mark.parametrize(
@@ -131,6 +133,18 @@ def test_a_sender_holds_servers_to_the_rules_of_files(keys: dict[str, object], s
     assert caught.value.message.startswith(says)
 
 
+def campaign_of(folder: Path, message: dict[str, object]) -> Campaign:
+    """A campaign with this message, made in Python."""
+    return Campaign(
+        path=folder / "campaign.toml",
+        directory=folder,
+        recipients=folder / "list.csv",
+        results=folder / "results.jsonl",
+        servers=(Server(host="127.0.0.1", port=9, tls="none"),),
+        message=Message(**message),  # type: ignore[arg-type]
+    )
+
+
 @pytest.mark.parametrize(
     ("message", "says"),
     [
@@ -142,14 +156,7 @@ def test_a_sender_holds_servers_to_the_rules_of_files(keys: dict[str, object], s
     ],
 )
 def test_a_campaign_is_held_to_the_rules_of_files(tmp_path: Path, message: dict[str, object], says: str) -> None:
-    campaign = Campaign(
-        path=tmp_path / "campaign.toml",
-        directory=tmp_path,
-        recipients=tmp_path / "list.csv",
-        results=tmp_path / "results.jsonl",
-        servers=(Server(host="127.0.0.1", port=9, tls="none"),),
-        message=Message(**message),  # type: ignore[arg-type]
-    )
+    campaign = campaign_of(tmp_path, message)
     with pytest.raises(UsageError) as caught:
         batchsend.send(campaign)
     assert caught.value.message.startswith(says)
@@ -159,12 +166,5 @@ def test_a_campaign_is_held_to_the_rules_of_files(tmp_path: Path, message: dict[
 @pytest.mark.parametrize("name", ["Content-Language", "X-Any", "Sender"])
 def test_what_a_file_may_set_code_may_set_and_the_other_way_round(tmp_path: Path, name: str) -> None:
     (tmp_path / "list.csv").write_text("email\n")
-    campaign = Campaign(
-        path=tmp_path / "campaign.toml",
-        directory=tmp_path,
-        recipients=tmp_path / "list.csv",
-        results=tmp_path / "results.jsonl",
-        servers=(Server(host="127.0.0.1", port=9, tls="none"),),
-        message=Message(**MESSAGE, headers={name: "a@example.com"}),  # type: ignore[arg-type]
-    )
+    campaign = campaign_of(tmp_path, {**MESSAGE, "headers": {name: "a@example.com"}})
     check_objects(campaign)

@@ -15,9 +15,10 @@ from batchsend.campaign.model import (
     Timeouts,
     Tls,
 )
+from batchsend.campaign.order import Place, most_in_doubt, options_for, places
 from batchsend.campaign.overrides import Overrides, is_loopback, server_place
 from batchsend.campaign.rules import check_objects
-from batchsend.campaign.values import Duration, Rate, Secret
+from batchsend.campaign.values import Duration, Quota, Quotas, Rate, Secret
 from batchsend.campaign.warnings import server_warnings
 
 __all__ = [
@@ -30,6 +31,9 @@ __all__ = [
     "Duration",
     "Message",
     "Overrides",
+    "Place",
+    "Quota",
+    "Quotas",
     "Rate",
     "Secret",
     "Server",
@@ -40,6 +44,9 @@ __all__ = [
     "header_refusal",
     "is_loopback",
     "load",
+    "most_in_doubt",
+    "options_for",
+    "places",
     "server_place",
     "server_warnings",
 ]

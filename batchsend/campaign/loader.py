@@ -12,10 +12,10 @@ import msgspec
 
 from batchsend.campaign.document import Document, Key
 from batchsend.campaign.file import TABLES, File, expected
-from batchsend.campaign.model import Campaign, Delivery, SuppressionList
+from batchsend.campaign.model import PROOFS, Campaign, Delivery, SuppressionList
 from batchsend.campaign.overrides import Overrides  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.campaign.rules import check
-from batchsend.campaign.values import Duration, Rate, Secret, Wait
+from batchsend.campaign.values import Duration, Quotas, Rate, Secret, Wait
 from batchsend.campaign.windows import Start, Window
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _MISSING: Final = re.compile(r"missing required field `(\w+)`")
 _PLACE: Final = re.compile(r"`\$(?P<place>[^`]*)`$")
 _STEP: Final = re.compile(r"\.(?P<name>\w+)|\[(?P<index>\d+|\.\.\.)\]")
 _VARIABLE: Final = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
-_CREDENTIALS: Final = frozenset({"username", "password", "token"})
+_CREDENTIALS: Final = frozenset({"username", "password", "password_file", "token"})
 
 
 def load(
@@ -76,10 +76,19 @@ def load(
     )
     check(campaign, document)
     if resolve_credentials:
+        _require_password_files(campaign, document)
         return campaign
-    nobody = {"username": None, "password": None, "token": None, "token_command": None}
+    nobody = dict.fromkeys(("username", *PROOFS))
     servers = tuple(msgspec.structs.replace(server, **nobody) for server in campaign.servers)
     return msgspec.structs.replace(campaign, servers=servers)
+
+
+def _require_password_files(campaign: Campaign, document: Document) -> None:
+    for place, server in enumerate(campaign.servers):
+        path = server.password_file
+        if path is not None and not path.is_file():
+            key = ("server", place, "password_file")
+            raise document.wrong(key, f"expected {_expected(key)}; {path} is not there, or is none")
 
 
 def _apply_presets(document: Document, *, is_used: bool) -> None:
@@ -119,37 +128,59 @@ def _keys(struct: type[Struct]) -> list[str]:
 
 
 def _expand(document: Document, environ: Mapping[str, str], *, resolve_credentials: bool) -> dict[str, Any]:
-    """The tables with every ``${NAME}`` in ``[server]`` replaced; what was looked up is not looked at again."""
+    """The tables with every ``${NAME}`` in ``[server]`` replaced; what was looked up is not looked at again.
+
+    Raises:
+        UsageError: Variables are not set; all of them are named.
+    """
     servers = document.tables.get("server")
     if not isinstance(servers, list):
         return document.tables
     expanded = []
+    missing: list[tuple[Key, str]] = []
     for place, server in enumerate(servers):
         if not isinstance(server, dict):
             return document.tables
         values = dict(server)
         for name, value in server.items():
             if isinstance(value, str) and (resolve_credentials or name not in _CREDENTIALS):
-                values[name] = _expand_text(value, document, ("server", place, name), environ)
+                values[name] = _expand_text(value, document, ("server", place, name), environ, missing)
         expanded.append(values)
+    if missing:
+        raise _not_set(missing, document, environ)
     return document.tables | {"server": expanded}
 
 
-def _expand_text(text: str, document: Document, key: Key, environ: Mapping[str, str]) -> str:
+def _expand_text(
+    text: str, document: Document, key: Key, environ: Mapping[str, str], missing: list[tuple[Key, str]]
+) -> str:
     def look_up(match: re.Match[str]) -> str:
         name = match["name"]
         if name is None:
             raise document.about(key, "has ${ without a variable's name", "write ${NAME}: letters, digits, underscores")
         if not environ.get(name):
-            state = "empty" if name in environ else "not set"
-            raise document.about(key, f"needs the environment variable {name}, which is {state}", f"export {name}=…")
-        return environ[name]
+            missing.append((key, name))
+        return environ.get(name, "")
 
     return _VARIABLE.sub(look_up, text)
 
 
+def _not_set(missing: list[tuple[Key, str]], document: Document, environ: Mapping[str, str]) -> UsageError:
+    """The error for variables that are not set, all of them in one."""
+    key, name = missing[0]
+    names = dict.fromkeys(name for _, name in missing)
+    state = "empty" if name in environ else "not set"
+    what = f"needs the environment variable {name}, which is {state}"
+    if len(missing) > 1:
+        others = (f"{document.name(key)} {name}{' (empty)' if name in environ else ''}" for key, name in missing[1:])
+        what = f"{what}; missing as well: {', '.join(others)}"
+    return document.about(key, what, f"export {' '.join(f'{name}=…' for name in names)}")
+
+
 def _convert(document: Document, directory: Path, tables: dict[str, Any]) -> File:
     def decode(kind: type, value: object) -> object:
+        if kind is Quotas:
+            return Quotas.parse(value)
         if not isinstance(value, str):
             raise TypeError(kind)
         if kind is Path:
@@ -191,7 +222,18 @@ def _in_the_files_terms(error: str, document: Document) -> UsageError:
     if missing is not None:
         key = (*key, missing[1])
         return document.missing(key, f"expected {_expected(key)}")
-    return document.wrong(key, f"expected {_expected(key)}")
+    return document.wrong((*key, *_first_no_quota(key, document.value(key))), f"expected {_expected(key)}")
+
+
+def _first_no_quota(key: Key, value: object) -> list[int]:
+    """The place of the first text in an array of quotas that is none; nothing where the value is something else."""
+    if key[-1:] in (("quota",), ("warm_up",)) and isinstance(value, list):
+        for place, text in enumerate(value):
+            try:
+                Quotas.parse(text)
+            except (TypeError, ValueError):
+                return [place]
+    return []
 
 
 def _first_no_text(table: object) -> list[str]:

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
 
 from batchsend.campaign.objects import check_values
-from batchsend.campaign.values import Duration, Rate, Secret, Wait
+from batchsend.campaign.values import Duration, Quotas, Rate, Secret, Wait
 from batchsend.campaign.windows import Schedule, Start, Window, Zone
 
 Tls = Literal["starttls", "implicit", "none"]
@@ -21,6 +21,9 @@ Durability = Literal["process", "power"]
 Encoding = Literal["auto", "7bit"]
 Notify = Literal["success", "failure", "delay", "never"]
 Return = Literal["full", "headers"]
+
+PROOFS: Final = ("password", "password_file", "password_command", "token", "token_command")
+"""The keys of a server of which one says what to authenticate with."""
 
 _BY_PORT: Final = cast("Tls", "")
 _DURATION_TEXT: Final = 'a duration such as "500ms", "30s", "5m" or "1h", at most a day'
@@ -32,7 +35,20 @@ if TYPE_CHECKING:
     _APath: TypeAlias = str | Path
     _ATime: TypeAlias = str | float
     _ARate: TypeAlias = str | Rate
+    _SomeQuotas: TypeAlias = str | list[str] | tuple[str, ...] | Quotas
 
+_RATE_TEXT: Final = 'a rate above 0 such as "100/s", "600/min" or "5000/h"'
+_QUOTA_TEXT: Final = 'a quota such as "500/h" or "50000/day", or an array of such'
+
+_CONNECTIONS_TEXT: Final = "a whole number from 1 to 1000"
+_MESSAGES_TEXT: Final = "a whole number of at least 1"
+_DEPTH_TEXT: Final = "a whole number from 1 to 1024"
+
+_Connections = Annotated[int, Meta(ge=1, le=1000, description=_CONNECTIONS_TEXT)]
+_Messages = Annotated[int, Meta(ge=1, description=_MESSAGES_TEXT)]
+_Depth = Annotated[int, Meta(ge=1, le=1024, description=_DEPTH_TEXT)]
+_Priority = Annotated[int, Meta(ge=0, le=65535)]
+_Weight = Annotated[int, Meta(ge=1, le=65535)]
 _Time = Annotated[Duration, Meta(description=_DURATION_TEXT)]
 _Template = Annotated[str | None, Meta(description=_TEMPLATE_TEXT)]
 _Command = Annotated[tuple[str, ...], Meta(min_length=1)]
@@ -62,12 +78,29 @@ class Server(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ca_file: A PEM file of certificates to trust instead of the system's, or None.
         username: Who to authenticate as, or None for no authentication.
         password: What to authenticate with (RFC 4954), or None.
+        password_file: Instead, the path of a file that holds the password, such as a secret of a container; it is read
+            for each session.
+        password_command: Instead, a program and its arguments that prints the password, or None.
         token: Instead of the password, an OAuth 2.0 access token (XOAUTH2), or None.
         token_command: Instead of the token, a program and its arguments that prints one, or None.
         ehlo_name: What to call ourselves in EHLO: a domain or an address literal (RFC 5321 §4.1.1.1); None for the
             host's own name.
         pipelining: Whether to use PIPELINING (RFC 2920) where the relay offers it; false for a relay, or a firewall
             before it, that loses commands sent in groups: each then waits for the reply to the one before.
+        name: What the log, reports and messages call it, unique among the relays of a campaign; None for the host, or
+            host and port where several have the host.
+        priority: Of the relays that can send, those with the lowest share the work, the others wait. None for 1; where
+            no relay has a priority or a weight, each is used while those before it in the file cannot send.
+        weight: Its share of the work among those of the same priority that can send; None for 1.
+        rate: The most messages in a time through this relay, all its sessions together; None for no limit but that of
+            the whole campaign.
+        quota: How many messages this relay is given in any hour or day, whatever the run: what the results log says was
+            accepted counts.
+        warm_up: For a new account or address: how many messages it is given on the first day, the second …, counted
+            from the first message; after the last of them only ``quota`` holds.
+        max_connections: Sessions with this relay at once; None for what ``[delivery]`` says.
+        max_messages: Transactions of one session with it; None for what ``[delivery]`` says.
+        depth: Transactions of one session that may be unanswered at once; None for what ``[delivery]`` says.
     """
 
     preset: Annotated[str | None, Meta(description="the name of a preset: batchsend presets lists them")] = None
@@ -77,10 +110,23 @@ class Server(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ca_file: Annotated[Path | None, Meta(description="the path of a PEM file")] = None
     username: Annotated[Secret | None, Meta(description="a text without control characters")] = None
     password: Annotated[Secret | None, Meta(description="a text without control characters")] = None
+    password_file: Annotated[Path | None, Meta(description="the path of a file that holds a password")] = None
+    password_command: Annotated[_Command | None, Meta(description="an array of a program and its arguments")] = None
     token: Annotated[Secret | None, Meta(description="a text without control characters")] = None
     token_command: Annotated[_Command | None, Meta(description="an array of a program and its arguments")] = None
     ehlo_name: Annotated[str | None, Meta(description='a domain such as "mail.example.com", or "[192.0.2.1]"')] = None
     pipelining: Annotated[bool, Meta(description="true or false")] = True
+    name: Annotated[_NotEmpty | None, Meta(description='a short name such as "ses"')] = None
+    priority: Annotated[_Priority | None, Meta(description="a whole number from 0 to 65535")] = None
+    weight: Annotated[_Weight | None, Meta(description="a whole number from 1 to 65535")] = None
+    rate: Annotated[Rate | None, Meta(description=_RATE_TEXT)] = None
+    quota: Annotated[Quotas, Meta(description=_QUOTA_TEXT)] = Quotas()
+    warm_up: Annotated[Quotas, Meta(description='an array of quotas by the day such as ["50/day", "100/day"]')] = (
+        Quotas()
+    )
+    max_connections: Annotated[_Connections | None, Meta(description=_CONNECTIONS_TEXT)] = None
+    max_messages: Annotated[_Messages | None, Meta(description=_MESSAGES_TEXT)] = None
+    depth: Annotated[_Depth | None, Meta(description=_DEPTH_TEXT)] = None
 
     if TYPE_CHECKING:
 
@@ -94,18 +140,30 @@ class Server(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
             ca_file: _APath | None = None,
             username: str | None = None,
             password: str | None = None,
+            password_file: _APath | None = None,
+            password_command: list[str] | tuple[str, ...] | None = None,
             token: str | None = None,
             token_command: list[str] | tuple[str, ...] | None = None,
             ehlo_name: str | None = None,
             pipelining: bool = True,
+            name: str | None = None,
+            priority: int | None = None,
+            weight: int | None = None,
+            rate: _ARate | None = None,
+            quota: _SomeQuotas = ...,
+            warm_up: _SomeQuotas = ...,
+            max_connections: int | None = None,
+            max_messages: int | None = None,
+            depth: int | None = None,
         ) -> None: ...
 
     def __post_init__(self) -> None:
         if self.tls == _BY_PORT:
             force_setattr(self, "tls", "implicit" if self.port == 465 else "starttls")
         super().__post_init__()
-        if self.token_command is not None:  # a program's arguments may be secrets as well
-            force_setattr(self, "token_command", tuple(map(Secret, self.token_command)))
+        for name in ("password_command", "token_command"):
+            if (command := getattr(self, name)) is not None:  # a program's arguments may be secrets as well
+                force_setattr(self, name, tuple(map(Secret, command)))
 
 
 class Dkim(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -275,9 +333,11 @@ class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     True
 
     Attributes:
-        max_connections: Sessions open at once.
+        max_connections: Sessions open at once with each relay that says nothing else.
         max_messages: Transactions of one session, after which it is rotated.
-        rate: The most messages in a time, all sessions together; None for as fast as the server takes them.
+        rate: The most messages in a time, all sessions and relays together; None for as fast as they are taken.
+        quota: How many messages the whole campaign sends in any hour or day: what the results log says was accepted
+            counts, so that a run that is resumed does not forget.
         depth: Transactions of one session that may be unanswered at once; above 1 needs CHUNKING (RFC 3030).
         max_attempts: How often a record is offered within a run before it stays deferred.
         retry_after: Seconds until a deferred record is offered again, doubled each time.
@@ -298,10 +358,11 @@ class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
         timeouts: How long to wait for the server at each step.
     """
 
-    max_connections: Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")] = 5
-    max_messages: Annotated[int, Meta(ge=1, description="a whole number of at least 1")] = 100
-    rate: Annotated[Rate | None, Meta(description='a rate above 0 such as "100/s", "600/min" or "5000/h"')] = None
-    depth: Annotated[int, Meta(ge=1, le=1024, description="a whole number from 1 to 1024")] = 1
+    max_connections: _Connections = 5
+    max_messages: _Messages = 100
+    rate: Annotated[Rate | None, Meta(description=_RATE_TEXT)] = None
+    quota: Annotated[Quotas, Meta(description=_QUOTA_TEXT)] = Quotas()
+    depth: _Depth = 1
     max_attempts: Annotated[int, Meta(ge=1, le=100, description="a whole number from 1 to 100")] = 3
     retry_after: _Time = Duration(30)
     give_up_after: _Time = Duration(300)
@@ -332,6 +393,7 @@ class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
             max_connections: int = 5,
             max_messages: int = 100,
             rate: _ARate | None = None,
+            quota: _SomeQuotas = ...,
             depth: int = 1,
             max_attempts: int = 3,
             retry_after: _ATime = 30,

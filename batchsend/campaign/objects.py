@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
 
-from batchsend.campaign.values import Duration, Rate, Secret
+from batchsend.campaign.values import Duration, Quotas, Rate, Secret
 from batchsend.campaign.windows import Start, Window
 from batchsend.errors import UsageError
 
@@ -94,7 +94,9 @@ def _named(owner: Struct, name: str) -> str:
 
 
 def _wrong(owner: Struct, name: str, value: object, expected: str) -> UsageError:
-    shown = "'********'" if name in ("username", "password", "token", "token_command") else repr(value)
+    shown = (
+        "'********'" if name in ("username", "password", "password_command", "token", "token_command") else repr(value)
+    )
     shown = shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 1]}…"
     return UsageError(f"{_named(owner, name)} is {shown}", remedy=f"expected {expected}")
 
@@ -111,14 +113,14 @@ def _taken(kind: type, value: object) -> object:
     match value:
         case Rate() | Duration() | Window() | Start() if isinstance(value, kind):
             return value.checked()
+        case _ if kind is Quotas:
+            return Quotas.parse(value)
         case str() if issubclass(kind, Rate | Duration | Window | Start):
             return kind.parse(value)
         case int() | float() if issubclass(kind, Duration) and not isinstance(value, bool):
             return kind(value).checked()
         case str() if kind is Secret:
             return value if isinstance(value, Secret) else Secret(value)
-        case str() if kind is Path and value and "\0" not in value:
+        case str() | Path() if kind is Path and value and "\0" not in str(value):
             return Path(value)
-        case Path() if kind is Path:
-            return value
     raise TypeError(kind)

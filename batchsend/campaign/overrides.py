@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from batchsend.campaign.model import Tls
 
 _URL_REMEDY: Final = "expected smtp://HOST:PORT or smtps://HOST:PORT"
+_OF_EACH_RELAY: Final = frozenset({"max_connections", "max_messages", "depth"})
 _HELD: Final = ("server", "max_connections", "max_messages", "depth", "rate")
 
 
@@ -80,9 +81,19 @@ class Overrides:
             value = getattr(self, name)
             if value is not None:
                 document.put(("delivery", name), value, Option("--" + name.replace("_", "-"), str(value)))
+                _leave_out(document, name)
         if self.server is not None:
             host, port, tls = server_place(self.server)
             document.put_server({"host": host, "port": port, "tls": tls}, Option("--server", self.server))
+
+
+def _leave_out(document: Document, name: str) -> None:
+    """What is said for every relay holds for those, too, that have a limit of their own."""
+    servers = document.tables.get("server")
+    if name in _OF_EACH_RELAY and isinstance(servers, list):
+        for server in servers:
+            if isinstance(server, dict):
+                server.pop(name, None)
 
 
 def is_loopback(host: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from batchsend.campaign.model import PROOFS
 from batchsend.campaign.nearest import suggestion
 
 if TYPE_CHECKING:
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
 
     from batchsend.campaign.document import Document
 
-_PROOFS: Final = ("password", "token", "token_command")
-_CREDENTIALS: Final = ("username", *_PROOFS)
+_CREDENTIALS: Final = ("username", *PROOFS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class Preset:
     def complete(self, server: dict[str, Any]) -> dict[str, Any]:
         """The keys of a ``[server]`` table together with what the preset adds to them."""
         added: dict[str, Any] = {"host": self.host, "port": self.port}
-        if self.username is not None and any(name in server for name in _PROOFS):
+        if self.username is not None and any(name in server for name in PROOFS):
             added["username"] = self.username
         if self.same:
             given = server.get("password", server.get("username"))
@@ -212,7 +212,11 @@ def apply(document: Document, *, is_used: bool) -> None:
             key = ("server", place, "password")
             raise document.missing(key, f"{preset.title}: {preset.credentials}")
         document.tables["server"][place] = preset.complete(server)
-        if is_used and place == 0 and preset.rate is not None and server.get("host") is None:
+        if not is_used or preset.rate is None or server.get("host") is not None:
+            continue
+        if len(document.tables["server"]) > 1:
+            document.tables["server"][place].setdefault("rate", preset.rate)
+        else:
             delivery = document.tables.setdefault("delivery", {})
             if isinstance(delivery, dict):
                 delivery.setdefault("rate", preset.rate)

@@ -13,8 +13,9 @@ from msgspec import structs
 
 from batchsend.campaign.file import expected
 from batchsend.campaign.header_names import refusal
-from batchsend.campaign.model import Campaign, Server, SuppressionList
+from batchsend.campaign.model import PROOFS, Campaign, Server, SuppressionList
 from batchsend.campaign.objects import Objects
+from batchsend.campaign.order import places
 from batchsend.campaign.overrides import is_loopback
 from batchsend.campaign.windows import Zone
 
@@ -31,6 +32,7 @@ _HOST: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?"
 # RFC 8058 §3.1 wants HTTPS; a token is put behind the path.
 _WAY_OUT: Final = re.compile(r"https://[A-Za-z0-9.\[\]:-]+(?:/[!$%&'()*+,./0-9:;=@A-Z_a-z~-]*)?")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_DAY: Final = 86400.0
 _TEMPLATE_MARK: Final = re.compile(r"\{[{%#]")
 
 _NEEDED: Final = frozenset({"from", "subject"})  # of a message that is not a whole one
@@ -78,6 +80,7 @@ def check(campaign: Campaign, terms: Terms) -> None:
         raise terms.missing(("server",), "expected a server, or several in order of preference")
     for place, server in enumerate(campaign.servers):
         _check_server(server, terms, ("server", place))
+    _check_names(campaign.servers, terms)
     _check_message(campaign.message, campaign.directory, terms)
     _check_delivery(campaign.delivery, terms)
     _check_results(campaign, terms)
@@ -99,14 +102,35 @@ def _check_server(server: Server, terms: Terms, table: Key) -> None:
         if value is not None and (not value or _CONTROL.search(value)):
             raise terms.wrong((*table, name), "expected a text without control characters, not empty")
     _check_credentials(server, terms, table)
+    _check_warm_up(server, terms, table)
+    if server.name is not None and _CONTROL.search(server.name):
+        raise terms.wrong((*table, "name"), "expected a short name without control characters")
     if server.username is not None and server.tls == "none" and not is_loopback(server.host):
         raise terms.wrong(
             (*table, "tls"), "credentials are never sent in the clear, except to loopback: use starttls or implicit"
         )
 
 
+def _check_names(servers: tuple[Server, ...], terms: Terms) -> None:
+    """Each relay is known by its name: in the log, and to a run that goes on and counts what it has taken."""
+    seen: dict[str, int] = {}
+    for number, place in enumerate(places(servers)):
+        if place.name in seen:
+            other = f"is also what [[server]] number {seen[place.name] + 1} is called"
+            key: Key = ("server", number) if servers[number].name is None else ("server", number, "name")
+            raise terms.about(key, f"{place.name!r} {other}", "give each of them a name of its own")
+        seen[place.name] = number
+
+
+def _check_warm_up(server: Server, terms: Terms, table: Key) -> None:
+    for number, quota in enumerate(server.warm_up):
+        if quota.seconds != _DAY:
+            remedy = 'expected quotas by the day, one for each of the first days: ["50/day", "100/day"]'
+            raise terms.wrong((*table, "warm_up", number), remedy)
+
+
 def _check_credentials(server: Server, terms: Terms, table: Key) -> None:
-    proofs = [name for name in ("password", "token", "token_command") if getattr(server, name) is not None]
+    proofs = [name for name in PROOFS if getattr(server, name) is not None]
     if len(proofs) > 1:
         raise terms.about((*table, proofs[1]), f"is there besides {proofs[0]}", "give one of them")
     if (server.username is None) != (not proofs):

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from batchsend.figures import DURATION_UNITS, parse_duration
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
 _RATE: Final = re.compile(r"(?P<count>\d+(?:\.\d+)?) ?/ ?(?P<unit>s|min|h)", re.ASCII)
 _RATE_UNITS: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}
+
+_QUOTA: Final = re.compile(r"(?P<messages>\d+) ?/ ?(?P<unit>min|h|day)", re.ASCII)
+_QUOTA_UNITS: Final = {"min": 60.0, "h": 3600.0, "day": 86400.0}
+_MOST_MESSAGES: Final = 10**9
 
 _LONGEST: Final = 24 * 3600.0
 
@@ -76,6 +83,117 @@ class Rate:
 
     def __hash__(self) -> int:
         return hash((self.count, self.seconds))
+
+
+class Quota:
+    """How many messages in any stretch of time of a length: not a pace, but a number that is never exceeded.
+
+    >>> Quota.parse("500/h") == Quota(500, 3600)
+    True
+    >>> str(Quota(50000, 86400))
+    '50000/day'
+
+    Attributes:
+        messages: How many; above 0.
+        seconds: In how many seconds: 60, 3600 or 86400.
+    """
+
+    __slots__ = ("messages", "seconds")
+
+    def __init__(self, messages: int, seconds: float) -> None:
+        self.messages = messages
+        self.seconds = seconds
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``"30/min"``, ``"500/h"`` or ``"50000/day"``.
+
+        Raises:
+            ValueError: The text is not a quota, or is a quota of nothing.
+        """
+        match = _QUOTA.fullmatch(text.strip())
+        if match is None:
+            raise ValueError(text)
+        return cls(int(match["messages"]), _QUOTA_UNITS[match["unit"]]).checked()
+
+    def checked(self) -> Self:
+        """This quota, which may have been made in code.
+
+        Raises:
+            ValueError: It is a quota of nothing, or of no time that a quota has.
+        """
+        if not 0 < self.messages <= _MOST_MESSAGES or self.seconds not in _QUOTA_UNITS.values():
+            raise ValueError(repr(self))
+        return self
+
+    def __str__(self) -> str:
+        unit = next((unit for unit, seconds in _QUOTA_UNITS.items() if seconds == self.seconds), f"{self.seconds:g}s")
+        return f"{self.messages}/{unit}"
+
+    def __repr__(self) -> str:
+        return f"Quota({self.messages!r}, {self.seconds!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Quota):
+            return NotImplemented
+        return (self.messages, self.seconds) == (other.messages, other.seconds)
+
+    def __hash__(self) -> int:
+        return hash((self.messages, self.seconds))
+
+
+class Quotas:
+    """Any number of quotas that all hold, written as one text or as an array.
+
+    >>> [str(quota) for quota in Quotas.parse(["500/h", "50000/day"])]
+    ['500/h', '50000/day']
+
+    Args:
+        quotas: Them; none for no limit.
+    """
+
+    __slots__ = ("_quotas",)
+
+    def __init__(self, quotas: Iterable[Quota] = ()) -> None:
+        self._quotas = tuple(quotas)
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Read one text or a list of texts; a `Quota` stands for itself, and so do `Quotas`.
+
+        Raises:
+            ValueError: One of them is no quota, or there is none.
+            TypeError: It is something else.
+        """
+        if isinstance(value, cls):
+            return value
+        texts = value if isinstance(value, list | tuple) else [value]
+        quotas = []
+        for text in texts:
+            if not isinstance(text, str | Quota):
+                raise TypeError(text)
+            quotas.append(Quota.parse(text) if isinstance(text, str) else text.checked())
+        if not quotas:
+            raise ValueError(value)
+        return cls(quotas)
+
+    def __iter__(self) -> Iterator[Quota]:
+        return iter(self._quotas)
+
+    def __len__(self) -> int:
+        return len(self._quotas)
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self._quotas))
+
+    def __repr__(self) -> str:
+        return f"Quotas({list(self._quotas)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return self._quotas == other._quotas if isinstance(other, Quotas) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._quotas)
 
 
 class Duration(float):

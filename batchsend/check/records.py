@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from batchsend.campaign.forecast import Plan
 from batchsend.check.finding import Section, Severity
 from batchsend.check.gathering import Gathering
 from batchsend.check.message import MessageCheck
@@ -151,6 +152,8 @@ class RecordsCheck:
             "rendered": f"{counted.records:,} in {counted.seconds:.1f} s ({rate:,.0f}/s)",
             "ready to send": f"{counted.ready:,}",
         }
+        if (done := Plan.of(self._campaign).foretells(time.time(), counted.ready)) is not None:
+            section.facts["done"] = f"if it is begun now, {done}"
         self._state_withheld(section)
         if counted.at_providers:
             section.facts["at large providers"] = ", ".join(

@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from batchsend.campaign import Duration, is_loopback, server_warnings
+from batchsend.campaign import Duration, is_loopback, options_for, places, server_warnings
 from batchsend.check.certificate import Certificate
 from batchsend.check.finding import Section, Severity
 from batchsend.check.lookup import SECONDS
@@ -57,6 +57,7 @@ class ServerCheck:
         self._campaign = campaign
         self._credentials = credentials
         self._counted = counted
+        self._options = campaign.delivery  # of the server that is looked at
         self._opened = 0
         self._failures: list[tuple[Section, str, ConnectError]] = []
 
@@ -81,6 +82,9 @@ class ServerCheck:
     async def _look(self, server: Server) -> Section:
         where = f"{server.host}:{server.port}"
         section = Section(f"server: {where}")
+        servers = self._campaign.servers
+        self._options = options_for(server, self._campaign.delivery, alone=len(servers) == 1)
+        self._state_place(server, section)
         for caution in server_warnings([server]):
             section.warning("server-port", caution, where="[server] port", remedy="set port = 587, or 465")
         if server.tls == "none" and not is_loopback(server.host):
@@ -186,7 +190,7 @@ class ServerCheck:
     def _hold_against(self, extensions: Extensions, section: Section, where: str) -> None:
         """What there is to send against what the server takes."""
         size, record = self._counted.largest
-        delivery = self._campaign.delivery
+        delivery = self._options
         if extensions.size and size > extensions.size:
             what = f"the message of record {record:,} has {size:,} octets, and the server takes {extensions.size:,}"
             section.warning("server-size", what, where=where, remedy="link to what is large instead of attaching it")
@@ -200,10 +204,24 @@ class ServerCheck:
             what = f"the server ends sessions after {extensions.mail_max:,} messages, not {delivery.max_messages:,}"
             section.note("server-limit", what, where=where)
 
+    def _state_place(self, server: Server, section: Section) -> None:
+        """What the campaign file says of a relay among others, and of what it may be given."""
+        servers = self._campaign.servers
+        place = places(servers)[servers.index(server)]
+        if len(servers) > 1:
+            section.facts["name"] = place.name
+            section.facts["place"] = f"priority {place.priority}, weight {place.weight}"
+        if server.rate is not None:
+            section.facts["rate"] = str(server.rate)
+        if server.quota:
+            section.facts["quota"] = str(server.quota)
+        if server.warm_up:
+            section.facts["warm-up"] = str(server.warm_up)
+
     def _state_pace(self, extensions: Extensions, seconds: float, section: Section) -> None:
         """What the round trip makes of the sending, and what an extension buys: a reply is what a session waits for."""
         section.facts["round trip"] = f"{seconds * 1000:.1f} ms"
-        delivery, where = self._campaign.delivery, section.title.removeprefix("server: ")
+        delivery, where = self._options, section.title.removeprefix("server: ")
         is_far = seconds >= _FAR_SECONDS
         if is_far:
             trips = 1 if extensions.pipelining else 4

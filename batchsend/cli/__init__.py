@@ -12,6 +12,7 @@ import gc
 import os
 import sys
 from importlib import import_module
+from itertools import pairwise
 from typing import NoReturn
 
 import click
@@ -25,6 +26,7 @@ _COMMANDS = (
     "check",
     "send",
     "resume",
+    "control",
     "preview",
     "report",
     "feedback",
@@ -100,6 +102,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         atexit.register(gc.freeze)
     _occupy_closed_streams()
     console = Console()
+    console.as_json = _wants_json(sys.argv[1:] if arguments is None else arguments)
     try:
         code = batchsend.main(args=arguments, prog_name="batchsend", standalone_mode=False, obj=console)
     except click.ClickException as error:
@@ -120,7 +123,18 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         code = 3
     except (click.Abort, KeyboardInterrupt):
         code = 130
+    except Exception as error:
+        if not console.as_json:
+            raise
+        console.crash(error)
+        code = 1
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _wants_json(arguments: list[str]) -> bool:
+    """Whether errors are to be JSON, before the command line is understood: what is wrong with it is an error, too."""
+    forms = ("--log-format", "json")
+    return "--log-format=json" in arguments or any(pair == forms for pair in pairwise(arguments))
 
 
 def _occupy_closed_streams() -> None:

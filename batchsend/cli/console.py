@@ -23,10 +23,12 @@ class Console:
 
     Attributes:
         as_json: Say it as JSON objects with time, level, event and what the event has to tell.
+        is_quiet: Say nothing but errors.
     """
 
     def __init__(self) -> None:
         self.as_json = False
+        self.is_quiet = False
         self._print: Callable[[str], None] = say
 
     @contextmanager
@@ -59,7 +61,17 @@ class Console:
         lines = [f"batchsend: {message}", *([f"           {remedy}"] if remedy is not None else [])]
         self._say("error", "error", lines, message=message, remedy=remedy)
 
+    def crash(self, error: BaseException) -> None:
+        """Tell of an error that nobody has foreseen, to a program; people get Python's own account of it."""
+        import traceback  # noqa: PLC0415 - only here
+
+        what = f"internal error: {type(error).__name__}: {error}"
+        told = traceback.format_exception(error)
+        self._say("error", "error", [], message=what, remedy="report it, with the traceback", traceback="".join(told))
+
     def _say(self, level: Level, event: str, lines: Iterable[str], **fields: Any) -> None:
+        if self.is_quiet and level != "error":
+            return
         if self.as_json:
             # The standard library's escapes what is not ASCII, and so what a terminal might obey; and it takes the half
             # characters that stand for a file name's other bytes.

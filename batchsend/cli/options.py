@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, fields
 from functools import wraps
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
@@ -12,6 +13,8 @@ import click
 from batchsend.campaign import Overrides
 from batchsend.cli.campaigns import trace_option
 from batchsend.cli.console import Console
+
+_HIGHEST_PORT: Final = 65535
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,10 +34,12 @@ class SendingOptions:
         rate: The most messages in a time.
         limit: The most records that are taken.
         no_retry: Offer every record once.
-        wait: Wait for a relay's quota to be over, however long that is.
+        wait: Wait for a relay's quota to be over, for a window or the start, however long that is.
         dry_run: Render, and send nothing.
         progress: Say how far it has come.
         metrics_port: Serve metrics on this port of the loopback address; 0 for any free one.
+        metrics_place: Serve them on this address and port instead.
+        control: Let it be controlled by a socket beside the log, and by keys.
         trace: Write each session's dialogue to this file.
         as_json: Print the summary as one JSON object.
     """
@@ -51,8 +56,17 @@ class SendingOptions:
     dry_run: bool
     progress: bool
     metrics_port: int | None
+    metrics_place: tuple[str, int] | None
+    control: bool
     trace: Path | None
     as_json: bool
+
+    @property
+    def metrics(self) -> tuple[str, int] | None:
+        """The address and the port to serve metrics on, or None."""
+        if self.metrics_place is not None or self.metrics_port is None:
+            return self.metrics_place
+        return "127.0.0.1", self.metrics_port
 
     def overrides(self, *, recipients: str | None, results: str | None) -> Overrides:
         """What takes the place of the campaign file's values, these and those of the command itself."""
@@ -78,6 +92,25 @@ class SendingOptions:
         return shlex.join(["batchsend", "resume", str(results), *asked])
 
 
+class _Place(click.ParamType[tuple[str, int]]):
+    """An address and a port, as ``127.0.0.1:9464`` or ``[::1]:9464``."""
+
+    name = "address and port"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        """Take it apart; click shows what `fail` says."""
+        if isinstance(value, tuple):
+            return value
+        address, colon, port = str(value).rpartition(":")
+        try:
+            place = ip_address(address[1:-1] if address.startswith("[") and address.endswith("]") else address)
+        except ValueError:
+            place = None
+        if place is None or not colon or not (port.isascii() and port.isdecimal() and int(port) <= _HIGHEST_PORT):
+            self.fail(f"{value}: expected an IP address and a port, such as 127.0.0.1:9464 or [::1]:9464", param, ctx)
+        return str(place), int(port)
+
+
 _OPTIONS: Final = (
     click.option("--server", metavar="URL", help="Send through smtp://HOST:PORT or smtps://HOST:PORT."),
     click.option(
@@ -98,8 +131,8 @@ _OPTIONS: Final = (
     click.option(
         "--wait",
         is_flag=True,
-        help="Wait for the server's sending limit to be over, hours or days; without it the run ends where that is "
-        "longer than max_wait.",
+        help="Wait for the server's sending limit to be over, or for a window or the start, hours or days; without it "
+        "the run ends where that is longer than max_wait.",
     ),
     click.option("--dry-run", is_flag=True, help="Render every record and send nothing."),
     click.option(
@@ -112,6 +145,19 @@ _OPTIONS: Final = (
         type=click.IntRange(0, 65535),
         metavar="PORT",
         help="Serve Prometheus metrics on this port of 127.0.0.1 while it runs; 0 for any free one.",
+    ),
+    click.option(
+        "--metrics",
+        "metrics_place",
+        type=_Place(),
+        metavar="ADDR:PORT",
+        help="Serve them on this address instead, such as 0.0.0.0:9464 for all or [::1]:9464; whoever reaches it can "
+        "read them.",
+    ),
+    click.option(
+        "--control/--no-control",
+        default=True,
+        help="Let batchsend control change it while it runs, by a socket beside the log; and keys in the live view.",
     ),
     trace_option,
     click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on standard output."),
@@ -135,6 +181,20 @@ _LOG_FORMAT: Final = click.option(
 )
 
 
+def _be_quiet(context: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: ARG001 - click's signature
+    context.ensure_object(Console).is_quiet = value
+
+
+_QUIET: Final = click.option(
+    "--quiet",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_be_quiet,
+    help="Say nothing on standard error but why the command ends early; exit code and log tell the rest.",
+)
+
+
 def sending_options(command: Callable[..., int]) -> Callable[..., int]:
     """Add the options to a command that sends; it gets them as its keyword argument ``options``."""
     names = [field.name for field in fields(SendingOptions)]
@@ -145,6 +205,6 @@ def sending_options(command: Callable[..., int]) -> Callable[..., int]:
         return command(*arguments, options=options, **values)
 
     decorated: Callable[..., int] = gathered
-    for option in (_LOG_FORMAT, *reversed(_OPTIONS)):
+    for option in (_LOG_FORMAT, _QUIET, *reversed(_OPTIONS)):
         decorated = option(decorated)
     return decorated

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import click
@@ -18,8 +19,10 @@ from batchsend.results.choice import Choice
 from batchsend.results.resumption import Resumption
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from batchsend.campaign import Campaign, Overrides
-    from batchsend.results.run import Run
+    from batchsend.results.run import Change, Run
 
 _SANDBOX = "sandbox"
 
@@ -63,23 +66,63 @@ def resume(
     was killed may have been delivered: it is named, and in doubt.
     """
     with Resumption(results, Choice(retry), accept_duplicates=accept_duplicates) as past:
+        return _go_on(console, past, recipients, options, held=past.account.held)
+
+
+def go_on_as_service(
+    console: Console, campaign: Campaign, options: SendingOptions, *, recipients: str | None, only: tuple[str, ...]
+) -> int:
+    """Go on with a run by the command line that has begun it, as a service does that is started again.
+
+    What `batchsend control` has changed holds, a pause too, whatever that command line says.
+
+    Raises:
+        UsageError: It is another campaign's log, or the run cannot be gone on with.
+        RunError: The run stopped early.
+    """
+    results = campaign.results
+    with Resumption(results, Choice(())) as past:
         earlier = past.account.run
-        require_kept(earlier.recipients, results)
-        in_sandbox = _in_sandbox(results, earlier, sandboxed=options.sandboxed, server=options.server)
-        overrides = options.overrides(recipients=recipients or earlier.recipients.path, results=str(results))
-        overrides = overrides.upon(earlier.overrides)
-        resolve = not (in_sandbox or options.dry_run)
-        campaign = load(Path(earlier.campaign), overrides=overrides, resolve_credentials=resolve)
-        _say_where(console, earlier, campaign, overrides, in_sandbox=in_sandbox)
-        sending = Sending(
-            campaign,
-            options,
-            console,
-            again=options.resume_command(results),
-            resumption=past,
-            overrides=overrides.held,
-        )
-        return run(lambda: sending.send(sandboxed=in_sandbox))
+        if earlier.campaign != str(campaign.path.resolve()):
+            raise UsageError(
+                f"{results} holds the results of another campaign, {earlier.campaign}",
+                remedy="keep this one's elsewhere: --results FILE",
+            )
+        if only and only != earlier.recipients.only:
+            raise UsageError(
+                f"--only {' '.join(only)}: the run in {results} was begun with another choice",
+                remedy="keep this one's results elsewhere: --results FILE",
+            )
+        grown = None if recipients == "-" else recipients
+        return _go_on(console, past, grown, options, held=earlier.overrides, changes=past.account.changes)
+
+
+def _go_on(
+    console: Console,
+    past: Resumption,
+    recipients: str | None,
+    options: SendingOptions,
+    *,
+    held: Mapping[str, str | int],
+    changes: Mapping[str, Change] = MappingProxyType({}),
+) -> int:
+    results, earlier = past.path, past.account.run
+    require_kept(earlier.recipients, results)
+    in_sandbox = _in_sandbox(results, earlier, sandboxed=options.sandboxed, server=options.server)
+    overrides = options.overrides(recipients=recipients or earlier.recipients.path, results=str(results)).upon(held)
+    resolve = not (in_sandbox or options.dry_run)
+    campaign = load(Path(earlier.campaign), overrides=overrides, resolve_credentials=resolve)
+    _say_where(console, earlier, campaign, overrides, in_sandbox=in_sandbox)
+    sending = Sending(
+        campaign,
+        options,
+        console,
+        again=options.resume_command(results),
+        resumption=past,
+        overrides=overrides.held,
+        changes=changes,
+    )
+    return run(lambda: sending.send(sandboxed=in_sandbox))
 
 
 def _in_sandbox(results: Path, earlier: Run, *, sandboxed: bool, server: str | None) -> bool:
@@ -105,7 +148,9 @@ def _in_sandbox(results: Path, earlier: Run, *, sandboxed: bool, server: str | N
 def _say_where(console: Console, earlier: Run, campaign: Campaign, overrides: Overrides, *, in_sandbox: bool) -> None:
     """Say where the messages are going to be sent, and what of that is not the campaign file's."""
     places = [f"{server.host}:{server.port}" for server in campaign.servers]
-    where = "to the sandbox: nothing leaves this machine" if in_sandbox else f"through {', then '.join(places)}"
+    shared = any(server.priority is not None or server.weight is not None for server in campaign.servers)
+    through = f"through {(' and ' if shared else ', then ').join(places)}"
+    where = "to the sandbox: nothing leaves this machine" if in_sandbox else through
     held = overrides.held
     said = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in held.items())
     if said:

@@ -52,6 +52,13 @@ if TYPE_CHECKING:
     help="Do not keep a copy of standard input beside the log; the run cannot be resumed or retry records.",
 )
 @click.option("--results", metavar="FILE", help="Keep the results log in FILE.")
+@click.option(
+    "--resume",
+    "resumed",
+    is_flag=True,
+    help="If the results log is there, go on with its run, as batchsend resume does: one line for a service that may "
+    "be started again. What batchsend control has changed holds, a pause too.",
+)
 @sending_options
 @pass_console
 def send(
@@ -64,6 +71,7 @@ def send(
     records: tuple[int, ...],
     no_spool: bool,
     results: str | None,
+    resumed: bool,
     options: SendingOptions,
 ) -> int:
     """Send the campaign in the file CAMPAIGN; what became of each recipient is kept in its results log."""
@@ -71,12 +79,18 @@ def send(
         raise click.UsageError("--sandbox and --server exclude each other", click.get_current_context())
     if tester is None and records:
         raise click.UsageError("--record goes with --to", click.get_current_context())
+    if resumed and (tester is not None or options.limit is not None or no_spool):
+        raise click.UsageError("--resume excludes --to, --limit and --no-spool", click.get_current_context())
     overrides = options.overrides(recipients=recipients, results=results)
     loaded = load(campaign, overrides=overrides, resolve_credentials=not (options.sandboxed or options.dry_run))
     if tester is not None:
         from batchsend.cli.proof import send_to_tester  # noqa: PLC0415 - a test, which most invocations are not
 
         return run(lambda: send_to_tester(loaded, tester, records or (1,), options, console))
+    if resumed and _has_begun(loaded.results):
+        from batchsend.cli.resume import go_on_as_service  # noqa: PLC0415 - only where there is a run to go on with
+
+        return go_on_as_service(console, loaded, options, recipients=recipients, only=only)
     with ExitStack() as stack:
         claim = None
         if loaded.recipients == "-" and not (no_spool or options.dry_run):
@@ -87,3 +101,11 @@ def send(
         again = None if loaded.recipients == "-" else options.resume_command(loaded.results)
         sending = Sending(loaded, options, console, again=again, only=only, overrides=overrides.held, claim=claim)
         return run(lambda: sending.send(sandboxed=options.sandboxed))
+
+
+def _has_begun(log: Path) -> bool:
+    """Whether there is a log in which anything stands."""
+    try:
+        return log.stat().st_size > 0
+    except OSError:
+        return False

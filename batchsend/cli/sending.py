@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import anyio
@@ -12,10 +14,11 @@ import orjson
 
 from batchsend.cli.campaigns import tracing
 from batchsend.cli.progress import follow
+from batchsend.cli.service import service
 from batchsend.cli.signals import Signals
+from batchsend.cli.steer import obey
 from batchsend.delivery.consequences import RESUME
 from batchsend.errors import BatchsendError, RunError
-from batchsend.loop import in_abandoned_thread
 from batchsend.outcome import Outcome
 from batchsend.run.batch import Batch
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from batchsend.cli.options import SendingOptions
     from batchsend.results.claim import Claim
     from batchsend.results.resumption import Resumption
+    from batchsend.results.run import Change
     from batchsend.trace import Trace
 
 
@@ -45,6 +49,7 @@ class Sending:
         only: Where the recipients file is a results log: the outcomes and codes of the records to send to.
         overrides: What the command line has said about where and how to send, for the run line.
         claim: The results log, where it is locked already.
+        changes: What was changed in the earlier run while it went on, and is to hold.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class Sending:
         only: tuple[str, ...] = (),
         overrides: Mapping[str, str | int],
         claim: Claim | None = None,
+        changes: Mapping[str, Change] = MappingProxyType({}),
     ) -> None:
         self._campaign = campaign
         self._options = options
@@ -67,6 +73,7 @@ class Sending:
         self._only = only
         self._overrides = overrides
         self._claim = claim
+        self._changes = changes
         self._signals = Signals(console)
         self._batch: Batch | None = None
         self._trace: Trace | None = None
@@ -83,7 +90,7 @@ class Sending:
         async with AsyncExitStack() as stack:
             campaign, context = self._campaign, None
             if self._options.dry_run:
-                rehearsed = await self._made(campaign, None)
+                rehearsed = await self._prepared(campaign, None)
                 summary = await rehearsed.rehearse()
                 self._show(rehearsed, ["dry run: nothing was sent"])
                 return 0 if summary.complete else 1
@@ -108,6 +115,10 @@ class Sending:
             return 128 + self._signals.received
         if failure is not None:
             raise self._with_way_on(failure, batch)
+        if batch.summary.stopped is not None:  # by whoever has a hand on the wheel
+            if self._again is not None:
+                self._console.notice(f"{batch.summary.stopped}; to go on: {self._again}")
+            return 3
         return 0 if batch.complete else 1
 
     def _received(self, failure: RunError | None) -> int:
@@ -120,10 +131,9 @@ class Sending:
             raise failure or AssertionError("neither a signal nor an error has kept the run from beginning")
         return self._signals.received
 
-    async def _made(self, campaign: Campaign, context: ssl.SSLContext | None, server: str | None = None) -> Batch:
-        """Make the batch, in a thread: opening its recipients waits where they come by a pipe that is silent yet."""
-        make = partial(
-            Batch,
+    async def _prepared(self, campaign: Campaign, context: ssl.SSLContext | None, server: str | None = None) -> Batch:
+        """Make a batch that has read what it needs; where that comes by a pipe, it waits until something does."""
+        batch = Batch(
             campaign,
             context=context,
             limit=self._options.limit,
@@ -134,8 +144,10 @@ class Sending:
             overrides=self._overrides,
             claim=self._claim,
             trace=self._trace,
+            beside=self._beside,
         )
-        return await in_abandoned_thread(make)
+        await batch.prepare()
+        return batch
 
     def _with_way_on(self, failure: RunError, batch: Batch) -> RunError:
         if self._again is None:
@@ -163,10 +175,12 @@ class Sending:
 
             tasks.start_soon(self._signals.handle, stop, tasks.cancel_scope)
             try:
-                self._batch = batch = await self._made(campaign, context, server)
+                self._batch = batch = await self._prepared(campaign, context, server)
+                self._take_over(batch)
                 async with self._metrics(batch):
-                    if self._options.progress:
-                        tasks.start_soon(follow, batch, self._console)
+                    if self._options.progress and not self._console.is_quiet:
+                        keys = self._options.control and campaign.recipients != "-"
+                        tasks.start_soon(partial(follow, batch, self._console, heeds_keys=keys))
                     await batch.run()
             except (BatchsendError, OSError) as error:
                 failure = error
@@ -175,16 +189,37 @@ class Sending:
             raise failure
         return failure
 
+    def _take_over(self, batch: Batch) -> None:
+        """What was changed in the earlier run holds; that it is paused is said, for nothing else would tell."""
+        batch.steering.take_over(self._changes, "resume")
+        if batch.steering.paused:
+            command = shlex.join(["batchsend", "control", str(self._campaign.results), "continue"])
+            self._console.notice(f"the run was paused, and stays so; to go on: {command}")
+
     @asynccontextmanager
     async def _metrics(self, batch: Batch) -> AsyncIterator[None]:
         """Serve metrics while the context lasts, where they are wanted."""
-        if self._options.metrics_port is None:
+        place = self._options.metrics
+        if place is None:
             yield
             return
         from batchsend.monitor.metrics import serve_metrics  # noqa: PLC0415 - not on the path of every start
 
-        async with serve_metrics(batch, self._options.metrics_port) as url:
+        async with serve_metrics(batch, place) as url:
             self._console.notice(f"metrics: {url}")
+            yield
+
+    @asynccontextmanager
+    async def _beside(self) -> AsyncIterator[None]:
+        """What goes on beside the run from when its account is open until all is sent."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(service(self._batch, self._console))
+            if self._options.control and self._batch is not None:
+                from batchsend.control.server import control_socket  # noqa: PLC0415 - not for a rehearsal
+
+                steer = partial(obey, self._batch)
+                log = self._campaign.results
+                await stack.enter_async_context(control_socket(log, steer, self._console.notice))
             yield
 
     def _show(self, batch: Batch, afterwards: list[str]) -> None:
@@ -193,6 +228,8 @@ class Sending:
         if self._resumption is not None:
             described["campaign"] = {outcome.value: batch.counts[outcome] for outcome in Outcome}
             afterwards = [f"all runs together: {' · '.join(_named(batch.counts))}", *afterwards]
+        if summary.stopped is not None and (told := batch.outlook.told()) is not None:
+            afterwards = [*afterwards, told]
         if summary.left and self._again is not None and not self._options.dry_run:
             afterwards = [*afterwards, f"to send to those who are left: {self._again}"]
         if self._options.as_json:

@@ -9,6 +9,7 @@ import socket
 import ssl
 from contextlib import suppress
 from dataclasses import replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import anyio
@@ -252,6 +253,8 @@ class Connector:
             connection.close()
             raise self._no_connection(not_loopback())
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Those before it had a start of a moment at least, and have not answered: each session would wait for them.
+        self._avoid(*(address[4] for address in takewhile(lambda one: one[4][:2] != place[:2], addresses)))
         return connection, place
 
     def _avoid(self, *places: _Place) -> None:

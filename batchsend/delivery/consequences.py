@@ -89,6 +89,8 @@ class Consequences:
         self._shape: tuple[object, ...] = ()
         self._domains: set[str] = set()
         self._told: set[str] = set()
+        self._accepted = 0  # when a limit was spoken of last, and since when nothing more was accepted
+        self._in_vain_since: float | None = None
 
     def accepted(self) -> None:
         """A message was accepted: what was refused before it was about its own record."""
@@ -128,8 +130,10 @@ class Consequences:
         verdict = judgement.verdict
         if verdict is Verdict.PACE:
             self._slow_down(relay, said, now)
+            self._look_for_progress(said, now)
         elif verdict is Verdict.CONNECTIONS:
             self._fewer(relay, said, now, sessions)
+            self._look_for_progress(said, now)
         elif verdict is Verdict.QUOTA:
             self._sleep(relay, said, now)
         elif verdict is Verdict.RELAY:
@@ -141,7 +145,14 @@ class Consequences:
     def asleep(self, now: float) -> Asleep | None:
         """Until when nothing can be sent because the quotas are used up; None where something can, or never will."""
         first = self._first_to_wake(now)
-        return None if first is None else Asleep(time.time() + first.asleep_until - now, first.sleeps_because)
+        if first is None:
+            return None
+        return Asleep(time.time() + first.asleep_until - now, first.sleeps_because, is_ours=first.rests)
+
+    def seconds_asleep(self, now: float) -> float | None:
+        """How long nothing can be sent because the quotas are used up; None where something can, or never will."""
+        first = self._first_to_wake(now)
+        return None if first is None else first.asleep_until - now
 
     def look(self, now: float) -> None:
         """See whether the work that is left has a relay that it can wait for."""
@@ -149,26 +160,31 @@ class Consequences:
         if first is None:
             return
         seconds = first.asleep_until - now
+        words = first.sleeps_because
+        if first.rests:
+            why = words = f"the quota is {words}"
+        else:
+            why = f"{first.name} said {words}"
         longest = self._options.max_wait
         # Rounded up: who comes back at the minute that was said is not to be refused for being too early.
         back = time.strftime("%a %d %b %H:%M", time.localtime(time.time() + seconds + 60))
         if seconds > longest:
             self._stop(
                 RunError(
-                    f"{first.name}: its sending limit is used up until about {back}: {first.sleeps_because}",
+                    f"{first.name}: its sending limit is used up until about {back}: {words}",
                     remedy=f"go on at {back} or later: {RESUME}; to let it wait by itself: --wait",
                 )
             )
         else:
-            self._tell(f"sending limit until {back}: {first.name} said {first.sleeps_because}")
+            self.tell(f"sending limit until {back}: {why}")
 
     def _first_to_wake(self, now: float) -> Relay | None:
-        if any(relay.can_send(now) for relay in self._relays):
+        if any(relay.can_send(now) and relay.given_up is None for relay in self._relays):
             return None
-        sleeping = [relay for relay in self._relays if relay.out_of_service is None]
+        sleeping = [relay for relay in self._relays if relay.out_of_service is None and not relay.can_send(now)]
         return min(sleeping, key=lambda relay: relay.asleep_until, default=None)
 
-    def _tell(self, text: str) -> None:
+    def tell(self, text: str) -> None:
         """Give notice of something, once: what is said again in the same words is known."""
         if text not in self._told:
             if len(self._told) >= _TOLD:
@@ -181,15 +197,29 @@ class Consequences:
     def _slow_down(self, relay: Relay, said: str, now: float) -> None:
         if relay.throttle.slow_down(now, relay.goodput.rate(now, relay.accepted)):
             self.slowdown = time.time(), said
-            self._tell(f"slowed to {relay.throttle.rate:.3g}/s: the server said {said}")
+            self.tell(f"slowed to {relay.throttle.rate:.3g}/s: the server said {said}")
             if relay.throttle.cuts % CUTS_BEFORE_FEWER == 0:
                 relay.limits.fewer(now)
+
+    def _look_for_progress(self, said: str, now: float) -> None:
+        """End a run that a limit has kept from sending anything for as long as it may wait."""
+        accepted = sum(relay.accepted for relay in self._relays)
+        if self._in_vain_since is None or accepted != self._accepted:
+            self._accepted, self._in_vain_since = accepted, now
+        elif now - self._in_vain_since > self._options.max_wait:
+            minutes = round((now - self._in_vain_since) / 60)
+            self._stop(
+                RunError(
+                    f"nothing was accepted for {minutes} min, however slowly it was sent: the server said {said}",
+                    remedy=f"go on when the server takes mail again: {RESUME}; to let it try by itself: --wait",
+                )
+            )
 
     def _fewer(self, relay: Relay, said: str, now: float, sessions: int) -> None:
         if relay.back_off(now):
             relay.limits.too_many_connections(sessions, now)
             allowed = count(relay.limits.allowed, "connection")
-            self._tell(f"{allowed} at most from here on: the server said {said[:_NOTICED]}")
+            self.tell(f"{allowed} at most from here on: the server said {said[:_NOTICED]}")
 
     def _sleep(self, relay: Relay, said: str, now: float) -> None:
         if not relay.can_send(now):
@@ -209,7 +239,7 @@ class Consequences:
         if all(one.out_of_service is not None for one in self._relays):
             self._stop(error)
         else:
-            self._tell(f"{relay.name} is not used any more in this run: it said {said[:_NOTICED]}")
+            self.tell(f"{relay.name} is not used any more in this run: it said {said[:_NOTICED]}")
         self._retire(relay)
 
     def _count(self, result: DeliveryResult, judgement: Judgement, said: str) -> None:

@@ -8,12 +8,15 @@ import time
 from typing import TYPE_CHECKING, Final, Literal
 
 import anyio
+import anyio.to_thread
 from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException, SMTPServerDisconnected
 from aiosmtplib.typing import Default
 
 from batchsend.errors import RunError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from aiosmtplib import SMTPResponse
 
     from batchsend.campaign import Server
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 # Tokens live for an hour or so; a session that is opened later asks again.
 _FRESH_SECONDS = 300.0
 _COMMAND_SECONDS = 60.0
+_LONGEST_PASSWORD = 4096
+_NAMES = {"token": "an access token", "password": "a password"}
 
 _AUTHENTICATED: Final = 235
 _CONTINUE: Final = 334
@@ -42,12 +47,12 @@ class Credentials:
     refusal may be about the mechanism, each of them once, and the one that has worked is the first of later sessions.
 
     Args:
-        server: Where username, password, token or token command stand.
+        server: Where username and password or token stand, or what gives them.
     """
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._token = ""
+        self._printed = ""
         self._fetched = 0.0
         self._fetching = anyio.Lock()
         self._worked: str | None = None
@@ -63,15 +68,23 @@ class Credentials:
         Raises:
             MechanismRefusedError: The server refuses and closes the connection; a new one may go better.
             SMTPException: The server refuses, or offers no mechanism that is known.
-            RunError: The token command does not give a token.
+            RunError: The command or the file does not give a password or token.
         """
         server = self._server
         if server.username is None:
             return
-        if server.password is not None:
-            await self._log_in(client, server.username, server.password)
-        else:
+        if server.token is not None or server.token_command is not None:
             await client.auth_xoauth2(server.username, server.token or await self._fetch())
+        else:
+            await self._log_in(client, server.username, await self._password())
+
+    async def _password(self) -> str:
+        server = self._server
+        if server.password is not None:
+            return server.password
+        if server.password_file is not None:
+            return await anyio.to_thread.run_sync(read_password, server.password_file)
+        return await self._fetch()
 
     async def _log_in(self, client: SMTP, username: str, password: str) -> None:
         """Try the mechanisms that are left, one after the other for as long as the server keeps the connection."""
@@ -123,27 +136,58 @@ class Credentials:
 
     async def _fetch(self) -> str:
         async with self._fetching:
-            if not self._token or time.monotonic() - self._fetched > _FRESH_SECONDS:
-                self._token = await self._run_command()
+            if not self._printed or time.monotonic() - self._fetched > _FRESH_SECONDS:
+                self._printed = await self._run_command()
                 self._fetched = time.monotonic()
-            return self._token
+            return self._printed
 
     async def _run_command(self) -> str:
-        command = self._server.token_command or ()
-        remedy = "token_command in [server] is a program that prints an access token and ends with 0"
+        server = self._server
+        what, key, command = "token", "token_command", server.token_command
+        if command is None:
+            what, key, command = "password", "password_command", server.password_command or ()
+        remedy = f"{key} in [server] is a program that prints {_NAMES[what]} and ends with 0"
         try:
             with anyio.fail_after(_COMMAND_SECONDS):
                 done = await anyio.run_process(command, stderr=subprocess.PIPE, check=False)
         except OSError as error:
             raise RunError(f"{command[0]} cannot be run: {error.strerror}", remedy=remedy) from None
         except TimeoutError:
-            raise RunError(f"{command[0]} gave no token within {_COMMAND_SECONDS:g} s", remedy=remedy) from None
-        token = done.stdout.decode("ascii", "replace").strip()
-        if done.returncode != 0 or not token.isascii() or not token.isprintable() or not token:
+            raise RunError(f"{command[0]} gave no {what} within {_COMMAND_SECONDS:g} s", remedy=remedy) from None
+        printed = _secret_of(done.stdout)
+        # A token goes as ASCII (RFC 7628); a password may have any characters.
+        if done.returncode != 0 or printed is None or (what == "token" and not printed.isascii()):
             said = done.stderr.decode("utf-8", "replace").strip().splitlines()
             why = said[-1] if said and said[-1].isprintable() else f"it ended with {done.returncode}"
-            raise RunError(f"{command[0]} gave no token: {why}", remedy=remedy)
-        return token
+            raise RunError(f"{command[0]} gave no {what}: {why}", remedy=remedy)
+        return printed
+
+
+def read_password(path: Path) -> str:
+    """The password that a file holds; the line end behind it is none of it.
+
+    Raises:
+        RunError: It cannot be read, or holds none; what it holds is not shown.
+    """
+    remedy = "password_file in [server] is a file that holds a password and nothing else"
+    try:
+        with path.open("rb") as file:
+            octets = file.read(_LONGEST_PASSWORD + 1)
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}", remedy=remedy) from None
+    password = _secret_of(octets)
+    if password is None or len(octets) > _LONGEST_PASSWORD:
+        raise RunError(f"{path} holds no password: one line of text is expected", remedy=remedy)
+    return password
+
+
+def _secret_of(octets: bytes) -> str | None:
+    """The one line of printable text that octets are; None where they are not."""
+    try:
+        text = octets.decode().strip("\r\n \t")
+    except UnicodeDecodeError:
+        return None
+    return text if text and text.isprintable() else None
 
 
 class LoginClient(SMTP):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec.structs import replace
 
+from batchsend.delivery.account import NullAccount
 from batchsend.delivery.signal import Signal
 from batchsend.message.submission import bundle, members_of
 from batchsend.outcome import DeliveryResult, Outcome
@@ -82,8 +83,11 @@ class _Origin(NamedTuple):
     record: int
 
 
-class Exchange:
+class Exchange(NullAccount):
     """Numbers the messages of all callers, takes them in turns, and tells each caller what became of its own.
+
+    The account of a pool that keeps nothing on a disk: the octets may leave at once; of a message that goes back into
+    the pool, its caller is told when it has an outcome.
 
     Args:
         unclaimed: Told each result that no caller waits for any more.
@@ -176,17 +180,6 @@ class Exchange:
         self.idle.notify()
 
     # --- what the pool says -------------------------------------------------------------------------------------------
-
-    def commit(self, submission: Submission, release: Callable[[bool], None]) -> bool:
-        """Nothing is kept on disk: the octets may leave."""
-        del submission, release
-        return True
-
-    def withdraw(self, submission: Submission) -> None:
-        """A message goes back into the pool; its caller is told of its outcome."""
-
-    def retry(self, submission: Submission, result: DeliveryResult) -> None:
-        """A message goes back into the pool; its caller is told of its outcome."""
 
     def settle(self, submission: Submission, result: DeliveryResult) -> None:
         """Tell a caller of an outcome."""

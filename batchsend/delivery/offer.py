@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
+
+from batchsend.outcome import DeliveryResult, Outcome
 
 if TYPE_CHECKING:
     from batchsend.message.submission import Submission
-    from batchsend.outcome import DeliveryResult
 
 
 class Offer:
@@ -35,3 +37,17 @@ class Offer:
     def __repr__(self) -> str:
         back = ", went back" if self.went_back else ""
         return f"<Offer of record {self.submission.record}, attempt {self.submission.attempt}{back}>"
+
+
+def never_offered(submission: Submission, reason: str, session: int) -> DeliveryResult:
+    """The outcome of a record that was never offered, although it was given to sessions often enough."""
+    return DeliveryResult(
+        record=submission.record,
+        recipient=submission.envelope.forward_path,
+        status=Outcome.DEFERRED,
+        reason=reason,
+        attempt=submission.attempt,
+        session=session,
+        message_id=submission.message_id,
+        time=time.time(),
+    )

@@ -17,16 +17,20 @@ time when the first one's session breaks and takes everything back that it was t
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from contextlib import contextmanager
+from itertools import takewhile
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from batchsend.campaign import options_for
 from batchsend.delivery.backlog import Backlog
 from batchsend.delivery.consequences import Consequences
-from batchsend.delivery.relay import Relay
-from batchsend.delivery.sharing import Together
+from batchsend.delivery.leave import Leave
+from batchsend.delivery.offer import never_offered
+from batchsend.delivery.quota import Meters
+from batchsend.delivery.relay import relays_of
+from batchsend.delivery.several_recipients import Together
 from batchsend.delivery.signal import Signal
 from batchsend.delivery.slots import Slots
 from batchsend.delivery.statistics import PoolStatistics, Slowdown
@@ -42,18 +46,24 @@ if TYPE_CHECKING:
     from batchsend.delivery.account import Account
     from batchsend.delivery.connector import Connector
     from batchsend.delivery.offer import Offer
+    from batchsend.delivery.relay import Relay
     from batchsend.delivery.replies import Judgement
     from batchsend.delivery.session import Session
     from batchsend.errors import RunError
     from batchsend.message.submission import Bundle, Submission
 
+_LONGEST_SLEEP: Final = 600.0
+
 MAX_LOSSES: Final = 5
 """Sessions that one record may be lost with before it is deferred: it may be what ends them."""
 
 MAX_HELD_BACK: Final = 50
-"""How often one record goes back because of what the relay said, before that is its outcome."""
+"""How often one record goes back because of what the relay said, if others get through: then it is about the record.
 
-# Python 3.11 takes 0.1 µs to look a member up in its enumeration.
+While nothing gets through it is not: what goes back is neither an attempt nor an outcome, for as long as it takes.
+"""
+
+# Looked up once: see `batchsend.outcome`.
 _ACCEPTED: Final = Outcome.ACCEPTED
 _IN_DOUBT: Final = Outcome.IN_DOUBT
 
@@ -62,11 +72,12 @@ class Pool:
     """Sends submissions through at most ``max_connections`` sessions of each relay.
 
     Args:
-        connectors: One for each relay, in order of preference: a relay is used while no better one can send.
+        connectors: One for each relay, in the order of the campaign; their servers say what each may take.
         options: How fast, how often and how safely.
         account: Who keeps the account.
         notice: Called with what the user should know and no result says, one line each.
-        learned: What the relay has shown it allows in an earlier run, where there is one relay.
+        learned: What `learned` was at the end of an earlier run.
+        meters: What counts the messages, where an earlier run has sent some; None for new ones.
 
     Raises:
         ValueError: There is no relay.
@@ -80,35 +91,32 @@ class Pool:
         *,
         notice: Callable[[str], None] = lambda _: None,
         learned: Mapping[str, float] = MappingProxyType({}),
+        meters: Meters | None = None,
     ) -> None:
         if not connectors:
             raise ValueError("a pool needs a relay to send to")
         self._account = account
         self._notice = notice = guarded(notice)
         self._loop = asyncio.get_running_loop()
-        self._options = options
-        self._backlog = Backlog(low=max(64, 2 * options.max_connections * options.depth))
         now = self._loop.time()
         self._sessions = 0
-        self._slots = [
-            Slots(
-                connector,
-                Relay(connector.where, options, now),
-                options,
-                work=self,
-                backlog=self._backlog,
-                may_work=self._may_work,
-                lost=self._relay_lost,
-                unreached=self._relay_unreached,
-                ended=self._session_ended,
-                notice=notice,
-                number=self._next_number,
-            )
-            for connector in connectors
-        ]
-        self._relays = [slots.relay for slots in self._slots]
-        if len(self._relays) == 1 and "quota" in learned:
-            self._relays[0].expect_quota(int(learned["quota"]))
+        self._several = len(connectors) > 1
+        each = [options_for(one.server, options, alone=not self._several) for one in connectors]
+        meters = meters or Meters([one.server for one in connectors], tuple(options.quota))
+        self._relays = relays_of([one.server for one in connectors], each, learned, meters, now)
+        self._backlog = Backlog(low=max(64, 2 * sum(its.max_connections * its.depth for its in each)))
+        self._slots = [self._slots_of(*one) for one in zip(connectors, self._relays, each, strict=True)]
+        self._leave = Leave(
+            self._relays,
+            options,
+            now=now,
+            meter=meters.campaign,
+            pace=self._wait_to_send,
+            retire=self._retire_sessions,
+            again=self._distribute_soon,
+        )
+        self._counted = self._leave.counts
+        self._asked = False  # to distribute what there is, in the loop's next turn
         self._consequences = Consequences(
             options, self._relays, notice=notice, stop=self.stop, retire=self._retire_sessions
         )
@@ -118,18 +126,38 @@ class Pool:
         self._out = 0
         self._wanted = Signal()  # the backlog wants more, or the pool has stopped
         self._over = asyncio.Event()
+        self._look_again = Signal()  # the pool is over, or goes on after a pause
         self._closed = False
         self._stopping = False
         self._paused = False
         self._error: RunError | None = None
         self._losses: dict[int, int] = {}
-        self._went_back: dict[int, int] = {}
         self._together: Together | None = None
+        # How often a record went back, and how many messages its relay had accepted by then.
+        self._went_back: dict[int, tuple[int, int]] = {}
+
+    def _slots_of(self, connector: Connector, relay: Relay, options: Delivery) -> Slots:
+        return Slots(
+            connector,
+            relay,
+            options,
+            work=self,
+            backlog=self._backlog,
+            may_work=self._may_work,
+            lost=self._relay_lost,
+            gone=self._relay_gone,
+            unreached=self._relay_unreached,
+            ended=self._session_ended,
+            notice=self._notice,
+            number=self._next_number,
+        )
 
     @property
     def learned(self) -> dict[str, float]:
-        """What the relay in use has shown it allows, by the name of the option that would set it."""
-        return next((relay.learned for relay in self._relays if relay.learned), {})
+        """What the relay has shown it allows, by the name of the option; of several ``ses.rate`` is the rate of ses."""
+        if not self._several:
+            return self._relays[0].learned
+        return {f"{relay.name}.{key}": value for relay in self._relays for key, value in relay.learned.items()}
 
     @property
     def stopping(self) -> bool:
@@ -139,20 +167,22 @@ class Pool:
     def statistics(self) -> PoolStatistics:
         """The pool as it is now."""
         now = self._loop.time()
-        relay = next((relay for relay in self._relays if relay.can_send(now)), self._relays[0])
-        slowdown = self._consequences.slowdown
+        relay = self._relays[0]
+        slowdown = None if self._several else self._consequences.slowdown
         return PoolStatistics(
             sessions=tuple(statistics for slots in self._slots for statistics in slots.sessions()),
             opening=sum(slots.opening for slots in self._slots),
             opened=sum(slots.opened for slots in self._slots),
-            connections=relay.limits.allowed,
+            connections=sum(one.limits.allowed for one in self._relays),
             in_flight=self._out,
             backlog=len(self._backlog),
             goodput=sum(relay.goodput.rate(now, relay.accepted) for relay in self._relays),
-            rate=relay.throttle.rate,
+            rate=self._leave.rate if self._several else relay.throttle.rate,
             slowdown=Slowdown(*slowdown, relay.throttle.cuts) if slowdown and relay.throttle.cuts else None,
             replies=dict(self._replies),
             asleep=self._consequences.asleep(now),
+            relays=tuple(self._leave.statistics(slots.relay, len(slots), now) for slots in self._slots),
+            quotas=self._leave.quotas(now),
         )
 
     async def run(self) -> None:
@@ -231,6 +261,10 @@ class Pool:
             self._paused = False
             for slots in self._slots:
                 slots.resume()
+            now = self._loop.time()
+            for relay in self._relays:
+                relay.goodput.restart(now, relay.accepted)
+            self._look_again.notify()
 
     def set_rate(self, rate: float | None) -> None:
         """Change the most messages a second, all sessions together; None for as fast as the relays take them.
@@ -238,8 +272,7 @@ class Pool:
         What a relay was slowed down to stays until it has recovered from that.
         """
         now = self._loop.time()
-        for relay in self._relays:
-            relay.throttle.set_limit(rate, now)
+        self._leave.set_rate(rate, now)
         for timer in self._wake_ups.values():
             timer.cancel()
         self._wake_ups.clear()
@@ -259,13 +292,17 @@ class Pool:
     def supply(self, session: Session) -> Submission | None:
         """The next submission; None parks the session until there is one."""
         relay = session.relay
-        if not self._backlog or (len(self._relays) > 1 and not self._may_work(relay)):
+        if not self._backlog:
             self._parked[session] = None
             return None
-        if not relay.unlimited and (wait := self._wait_to_send(relay)):
+        if self._counted:
+            if wait := self._leave.take(relay, self._loop.time()):
+                self._parked[session] = None
+                self._wake_after(relay, wait)
+                return None
+        elif not relay.unlimited and (wait := self._wait_to_send(relay)):
             self._parked[session] = None
-            if relay not in self._wake_ups and wait < float("inf"):
-                self._wake_ups[relay] = self._loop.call_later(wait, self._may_send_again, relay)
+            self._wake_after(relay, wait)
             return None
         self._out += 1
         submission = self._backlog.take()
@@ -281,9 +318,14 @@ class Pool:
 
     def share(self, bundle_: Bundle, most: int, session: Session) -> tuple[Submission, ...]:
         """Of a bundle that was just supplied, those that go in one transaction; the rest waits as before."""
-        members, rest = bundle_.members[:most], bundle_.members[most:]
-        self._out += len(members) - 1
-        session.relay.throttle.charge(len(members) - 1)
+        count = min(most, len(bundle_.members))
+        if self._counted:
+            now, relay = self._loop.time(), session.relay
+            count = 1 + sum(1 for _ in takewhile(lambda _: not self._leave.take(relay, now), range(count - 1)))
+        else:
+            session.relay.throttle.charge(count - 1)
+        members, rest = bundle_.members[:count], bundle_.members[count:]
+        self._out += count - 1
         if rest:
             self._backlog.put_back(bundle(rest))
             self._loop.call_soon(self._distribute)
@@ -310,6 +352,17 @@ class Pool:
             if not self._out:
                 self._look_for_the_end()
 
+    def _wake_after(self, relay: Relay, seconds: float) -> None:
+        if relay not in self._wake_ups and seconds < float("inf"):
+            self._wake_ups[relay] = self._loop.call_later(seconds, self._may_send_again, relay)
+
+    def _distribute_soon(self) -> None:
+        if not self._asked:
+            self._asked = True
+            self._loop.call_soon(self._distribute)
+
+    # --- what sessions say of their offers ----------------------------------------------------------------------------
+
     def commit(self, offer: Offer, session: Session) -> bool:
         """Say that an offer is about to be committed; False holds its session back."""
         return self._account.commit(offer.submission, session.release)
@@ -317,6 +370,8 @@ class Pool:
     def settle(self, offer: Offer, result: DeliveryResult, judgement: Judgement | None, session: Session) -> None:
         """Take what became of an offer, and act on what it means beyond its record."""
         self._out -= 1
+        if self._several:
+            result.server = session.relay.name
         if result.code is not None:
             self._replies[result.code] += 1
         if result.status is _ACCEPTED:
@@ -326,13 +381,15 @@ class Pool:
                 self._consequences.accepted()
         elif judgement is not None and self._refused(offer, result, judgement, session):
             return
+        if self._counted:
+            status = result.status
+            self._leave.answered(session.relay, self._loop.time(), counts=status is _ACCEPTED or status is _IN_DOUBT)
         # The record has its outcome: what was kept of it is forgotten, and it goes back to the account.
         record = offer.submission.record
         if offer.doubt is not None:
             result = self._with_doubt(result, offer.doubt)
-        if self._losses:
+        if self._losses or self._went_back:
             self._losses.pop(record, None)
-        if self._went_back:
             self._went_back.pop(record, None)
         self._account.settle(offer.submission, result)
         if not self._out:
@@ -341,6 +398,8 @@ class Pool:
     def put_back(self, offer: Offer, session: Session) -> None:
         """Queue again what a session did not get to commit."""
         self._out -= 1
+        if self._counted:
+            self._leave.answered(session.relay, self._loop.time(), back=True)
         submission = offer.submission
         self._account.withdraw(submission)
         if offer.doubt is not None:
@@ -354,7 +413,10 @@ class Pool:
             else:
                 del self._losses[submission.record]
                 reason = f"{losses} sessions ended before it was sent, the last one because {session.why_ended}"
-                self._account.settle(submission, _never_offered(submission, reason, session.number))
+                result = never_offered(submission, reason, session.number)
+                if self._several:
+                    result.server = session.relay.name
+                self._account.settle(submission, result)
         if not self._out:
             self._look_for_the_end()
 
@@ -362,6 +424,7 @@ class Pool:
         """What was said of an offer cannot be believed; see the rules at the top of this file."""
         in_doubt = result.status is _IN_DOUBT
         record = result.record
+        result.server = earlier.server
         if in_doubt and (waiting := self._backlog.withdraw(record)) is not None:
             self._went_back.pop(record, None)
             self._losses.pop(record, None)
@@ -378,35 +441,40 @@ class Pool:
 
     def _refused(self, offer: Offer, result: DeliveryResult, judgement: Judgement, session: Session) -> bool:
         """Act on what a refusal means; True where its record goes back."""
-        together = self._together
+        relay, together = session.relay, self._together
         too_many = together is not None and offer in together.too_many
         if not too_many and (together is None or together.is_new(result)):
-            self._consequences.refused(
-                session, result, judgement, now=self._loop.time(), sessions=self._count(session.relay)
-            )
-        return (too_many or judgement.outcome is None) and self._go_back(offer, result)
+            self._consequences.refused(session, result, judgement, now=self._loop.time(), sessions=self._count(relay))
+        return (too_many or judgement.outcome is None) and self._go_back(offer, result, relay)
 
     # --- the run's own ----------------------------------------------------------------------------------------------
 
-    def _go_back(self, offer: Offer, result: DeliveryResult) -> bool:
+    def _go_back(self, offer: Offer, result: DeliveryResult, relay: Relay) -> bool:
         """Keep a record that was refused for the relay's reasons; False if that was often enough."""
         submission = offer.submission
         offer.went_back = True
-        times = self._went_back[submission.record] = self._went_back.get(submission.record, 0) + 1
+        times, accepted = self._went_back.get(submission.record, (0, -1))
+        if relay.accepted != accepted or times > 1:
+            times += 1
+        self._went_back[submission.record] = times, relay.accepted
         if offer.doubt is not None or times > MAX_HELD_BACK:
             return False
         self._account.retry(submission, result)
+        if self._counted:
+            self._leave.answered(relay, self._loop.time(), back=True)
         if not self._stopping:
-            self._queue_again(submission)
+            self._queue_again(submission, last=True)  # if it is about the record, the others get through first
         if not self._out:
             self._look_for_the_end()
         return True
 
-    def _queue_again(self, submission: Submission) -> None:
-        if self._together is None:
-            self._backlog.put_back(submission)
-        else:
+    def _queue_again(self, submission: Submission, *, last: bool = False) -> None:
+        if self._together is not None:
             self._together.back.append(submission)
+        elif last:
+            self._backlog.extend([submission])
+        else:
+            self._backlog.put_back(submission)
 
     def _with_doubt(self, result: DeliveryResult, doubt: DeliveryResult) -> DeliveryResult:
         if result.status is not _ACCEPTED:
@@ -419,23 +487,22 @@ class Pool:
         return next((offer for offer in found if offer is not None), None)
 
     def _may_work(self, relay: Relay) -> bool:
-        """Whether no relay that is preferred to this one can send now."""
-        now = self._loop.time()
-        for better in self._relays:
-            if better is relay:
-                return relay.can_send(now)
-            if better.can_send(now) and better.unreached is None:
-                return False
-        return False
+        """Whether a relay is to have another session: it can send, and there is work for it."""
+        return self._leave.may_work(relay, self._loop.time())
 
     def _distribute(self) -> None:
         """Give work to the sessions that wait for it, then wake slots for the rest."""
+        self._asked = False
+        full: set[Relay] = set()
         for session in list(self._parked):
             if not self._backlog:
                 break
-            if session.relay not in self._wake_ups:
+            relay = session.relay
+            if relay not in self._wake_ups and relay not in full:
                 del self._parked[session]
                 session.pump()
+                if session in self._parked and self._several:
+                    full.add(relay)  # whatever keeps this session from more keeps the relay's others
         if self._backlog:
             for slots in self._slots:
                 slots.wake()
@@ -450,19 +517,21 @@ class Pool:
             now = self._loop.time()
             for relay in self._relays:
                 relay.goodput.sample(now, relay.accepted)
+            if self._counted:
+                self._leave.look(now, {session.relay for session in self._parked})
             if self._backlog and not self._paused:
                 self._consequences.look(now)
                 self._distribute()
-            try:
-                async with asyncio.timeout(Goodput.INTERVAL):
-                    await self._over.wait()
-            except TimeoutError:
-                continue
+            # What sleeps until a quota is over is looked at then, and now and then for those who watch.
+            asleep = self._consequences.seconds_asleep(now) if self._backlog else None
+            seconds = Goodput.INTERVAL if asleep is None else min(asleep, _LONGEST_SLEEP)
+            await self._look_again.wait(None if self._paused else seconds)
 
     def _look_for_the_end(self) -> None:
         done = self._stopping or (self._closed and not self._backlog)
         if done and not self._out and not self._over.is_set():
             self._over.set()
+            self._look_again.notify()
             for slots in self._slots:
                 slots.finish()
 
@@ -485,21 +554,34 @@ class Pool:
                 slots.retire()
             else:
                 slots.wake()
+        self._leave.changed()
+        self._distribute_soon()
 
     def _relay_lost(self, relay: Relay, error: RunError) -> None:
         """A relay is out of service for this run, which ends where that is so of all of them."""
         relay.retire(error)
-        if all(one.out_of_service is not None for one in self._relays):
-            self.stop(self._relays[0].out_of_service)
+        self._go_on_without(relay, error)
+
+    def _relay_gone(self, relay: Relay, error: RunError) -> None:
+        """A relay does not answer, and nobody waits for it any more; while others do, it is tried now and then."""
+        relay.given_up = error
+        self._go_on_without(relay, error)
+
+    def _go_on_without(self, relay: Relay, error: RunError) -> None:
+        if all(one.out_of_service is not None or one.given_up is not None for one in self._relays):
+            first = self._relays[0]
+            self.stop(first.out_of_service or first.given_up)
         else:
-            self._notice(f"{error.message}; going on with the other relays")
+            self._consequences.tell(f"{error.message}; going on with the other relays")
             self._relay_unreached(relay)
 
     def _relay_unreached(self, relay: Relay) -> None:
         """Others may take over what this relay cannot take now."""
+        self._leave.changed()
         for slots in self._slots:
             if slots.relay is not relay:
                 slots.wake()
+        self._distribute_soon()
 
     def _session_ended(self, session: Session) -> None:
         """A session is gone; what it put back may be more than its own slot can take."""
@@ -518,16 +600,3 @@ class Pool:
     def __repr__(self) -> str:
         stopping = ", stopping" if self._stopping else ""
         return f"<Pool {self._out} out, {len(self._parked)} parked, {self._backlog!r}, {self._slots!r}{stopping}>"
-
-
-def _never_offered(submission: Submission, reason: str, session: int) -> DeliveryResult:
-    return DeliveryResult(
-        record=submission.record,
-        recipient=submission.envelope.forward_path,
-        status=Outcome.DEFERRED,
-        reason=reason,
-        attempt=submission.attempt,
-        session=session,
-        message_id=submission.message_id,
-        time=time.time(),
-    )

@@ -21,15 +21,21 @@ import random
 import sys
 from typing import TYPE_CHECKING, Final
 
+from batchsend.campaign import places
 from batchsend.delivery.limits import Limits
 from batchsend.delivery.throttle import Goodput, Throttle
 
 if TYPE_CHECKING:
-    from batchsend.campaign import Delivery
+    from collections.abc import Mapping, Sequence
+
+    from batchsend.campaign import Delivery, Server
+    from batchsend.delivery.quota import Meter, Meters
     from batchsend.errors import RunError
 
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 60.0
+# A relay that pauses for longer than this is not ready: others take over meanwhile.
+_SHORT_PAUSE: Final = 1.0
 
 
 class Relay:
@@ -39,39 +45,64 @@ class Relay:
         name: What logs and messages call it.
         options: The campaign's limits.
         now: The loop's time.
+        priority: Where several can send, those of the lowest share the work.
+        weight: Its share among equals.
+        meter: What counts the messages that it takes, or None where it has neither quota nor warm-up.
+        own_rate: The most messages a second that it may be sent, whatever the rate of the campaign; None for no limit.
 
     Attributes:
+        priority: As given.
+        weight: As given.
+        meter: As given.
         throttle: Its rate.
         limits: How many sessions, and how many messages in each.
         goodput: What it has accepted of late.
         accepted: How many messages it has accepted.
         asleep_until: When its quota is over, on the loop's clock; 0.0 where none is known to be used up.
-        sleeps_because: What it said when it was put to sleep.
+        sleeps_because: What it said when it was put to sleep; where it is our own quota, that.
+        rests: It is our own quota that it sleeps for.
         out_of_service: Why it is not used any more in this run, or None.
         proven: A session was opened.
         quota: How many messages it took before it spoke of its quota, or None.
         careful: It has taken nearly as many again: one message at a time.
         trying: After a sleep only one session with one message is tried, until it is accepted.
         unreached: Why no session can be opened at present, or None.
+        given_up: Why nobody waits for it any more, although it is still tried now and then; or None.
         no_pipelining: It offers PIPELINING, and answers the first command of a group only.
         no_chunking: It offers CHUNKING and refuses BDAT.
         chunking_works: A BDAT was accepted.
     """
 
-    def __init__(self, name: str, options: Delivery, now: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        options: Delivery,
+        now: float,
+        *,
+        priority: int = 1,
+        weight: int = 1,
+        meter: Meter | None = None,
+        own_rate: float | None = None,
+    ) -> None:
         self.name = name
+        self.priority = priority
+        self.weight = weight
+        self.meter = meter
+        self._own_rate = own_rate
         self.throttle = Throttle(options.rate.per_second if options.rate else None, now)
         self.limits = Limits(options.max_connections, options.max_messages)
         self.goodput = Goodput(now)
         self.accepted = 0
         self.asleep_until = 0.0
         self.sleeps_because = ""
+        self.rests = False
         self.out_of_service: RunError | None = None
         self.proven = False
         self.trying = False
         self.quota: int | None = None
         self.careful = False
         self.unreached: RunError | None = None
+        self.given_up: RunError | None = None
         self.no_pipelining = False
         self.no_chunking = False
         self.chunking_works = False
@@ -86,6 +117,15 @@ class Relay:
     def can_send(self, now: float) -> bool:
         """Whether it may be given work at all; a pause for backing off does not count, it is short."""
         return self.out_of_service is None and self.asleep_until <= now
+
+    def ready(self, now: float) -> bool:
+        """Whether it can be sent to now: others may take over while it cannot."""
+        return self.can_send(now) and self.unreached is None and self._paused_until - now <= _SHORT_PAUSE
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether others wait for it to take its share: not while it has yet to show that it takes anything."""
+        return self.proven and self._pause == _FIRST_PAUSE and not (self.trying or self.careful)
 
     def wait(self, now: float) -> float:
         """Seconds until a message or a session may be tried; 0.0 for now. For ever is ``inf``."""
@@ -104,6 +144,11 @@ class Relay:
         self.limits.set_most(connections)
         # So many messages may be on their way when the last one is taken that comes before the careful ones.
         self._margin = (connections + 1) * max(self._depth, 2)
+
+    def set_rate(self, rate: float | None, now: float) -> None:
+        """From now on the campaign has this rate; its own still holds."""
+        rates = [one for one in (rate, self._own_rate) if one is not None]
+        self.throttle.set_limit(min(rates, default=None), now)
 
     # --- what happened ------------------------------------------------------------------------------------------------
 
@@ -139,7 +184,7 @@ class Relay:
     def reached(self) -> None:
         """A session was opened."""
         self.proven = True
-        self.unreached = None
+        self.unreached = self.given_up = None
         self._failing_since = None
 
     def back_off(self, now: float) -> bool:
@@ -164,7 +209,15 @@ class Relay:
         """Its quota is used up for so many seconds (rule 3)."""
         self.asleep_until = max(self.asleep_until, now + seconds)
         self.sleeps_because = because
+        self.rests = False
         self.expect_quota(self.accepted - self._window_began or self.quota)
+
+    def rest(self, now: float, seconds: float, quota: str) -> None:
+        """Our own quota for it is used up for so many seconds: it has said nothing, and is not tried first."""
+        if now + seconds > self.asleep_until:
+            self.asleep_until = now + seconds
+            self.sleeps_because = quota
+            self.rests = True
 
     def expect_quota(self, messages: int | None) -> None:
         """A quota begins to be counted, of about so many messages; whether it does, one message is to try."""
@@ -202,3 +255,36 @@ class Relay:
     def __repr__(self) -> str:
         state = "out of service" if self.out_of_service else "asleep" if self.trying else "in service"
         return f"<Relay {self.name}, {state}, {self.limits!r}, {self.throttle!r}>"
+
+
+def relays_of(
+    servers: Sequence[Server],
+    options: Sequence[Delivery],
+    learned: Mapping[str, float],
+    meters: Meters,
+    now: float,
+) -> list[Relay]:
+    """What is known of each relay when a run begins.
+
+    Args:
+        servers: What the campaign says of them.
+        options: The limits of each.
+        learned: What an earlier run has learned of them.
+        meters: What counts the messages that they take.
+        now: The loop's time.
+    """
+    relays = []
+    for server, its_options, place in zip(servers, options, places(servers), strict=True):
+        relay = Relay(
+            place.name,
+            its_options,
+            now,
+            priority=place.priority,
+            weight=place.weight,
+            meter=meters.relays.get(place.name),
+            own_rate=None if server.rate is None else server.rate.per_second,
+        )
+        if quota := learned.get("quota" if len(servers) == 1 else f"{place.name}.quota"):
+            relay.expect_quota(int(quota))
+        relays.append(relay)
+    return relays

@@ -1,132 +1,227 @@
-"""One message for several recipients in one transaction (RFC 5321 §3.3): how it is put together, and how many fit.
+"""Which relay may take how many messages now: one decision, made from what is known of all of them.
 
-How many recipients one transaction may have: 100, which every server has to take (RFC 5321 §4.5.3.1.8); fewer where the
-server says so by LIMITS RCPTMAX (RFC 9422 §4.2), or by refusing those that are too many (RFC 5321 §4.5.3.1.10). Such a
-refusal is about the transaction: the recipient goes with the next one.
+The rules:
+
+1.  Of the relays that can send, those of the lowest ``priority`` share the work; the others get none.
+2.  Work is pulled. A relay takes what it has room for, as long as it is not ahead of its share: the messages that it
+    has taken, divided by its ``weight``, are its *turns*. The relay with the fewest turns may always take; none may be
+    further ahead of it than the *lead*: so many messages of them all together.
+3.  A relay that cannot send is not waited for: it sleeps, is blocked, gone, or has used its quota up. When it is back
+    it has the lead to catch up with at most.
+4.  Nor is a relay that is too slow for its share. It is, where another one would go less than half as fast with its
+    share of the work as alone with all of it: where it is idle for that reason for `SLOW_AFTER` seconds, for more than
+    ``1 - share / 2`` of the time, while the one behind asks for nothing. For `SLOW_FOR` seconds the slow one takes what
+    it can, and nobody waits for it.
 """
 
 from __future__ import annotations
 
-import re
-import time
-from typing import TYPE_CHECKING, Final
-
-from batchsend.delivery.offer import Offer
-from batchsend.delivery.replies import judge
-from batchsend.outcome import Stage
-from batchsend.smtp import commands
-from batchsend.smtp.content import canonical
-from batchsend.smtp.transaction import SharedTransaction, Transaction
-from batchsend.verdict import Verdict
+import sys
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Sequence
 
-    from batchsend.message.submission import Submission
-    from batchsend.outcome import DeliveryResult
-    from batchsend.smtp.extensions import Extensions
-    from batchsend.smtp.parameters import SessionParameters
-    from batchsend.smtp.replies import Reply
+    from batchsend.delivery.relay import Relay
 
-_TOO_MANY: Final = re.compile(
-    rb"too many recipients(?! (?:received|from|this|in the|per))|recipients? (?:count|limit|number) (?:has )?(?:been )?"
-    rb"(?:exceed|reached)|(?:exceed|maximum|limit)[^.]{0,30} (?:number of )?recipients",
-    re.IGNORECASE,
-)
-# Whatever else the words are about, they are not about the number of recipients of one message.
-_OTHERS: Final = frozenset({Verdict.PACE, Verdict.QUOTA, Verdict.CONNECTIONS, Verdict.SESSION_FULL, Verdict.RELAY})
+LEAD: Final = 64
+"""Messages of all relays together that one may be ahead of its share."""
+
+SLOW_AFTER: Final = 2.0
+SLOW_FOR: Final = 60.0
+
+# A decision holds for so many messages of a relay: nothing that matters changes meanwhile without being said.
+_AT_ONCE: Final = 8
 
 
-class Together:
-    """What a pool keeps in mind while it is told of the recipients of one transaction.
-
-    Args:
-        too_many: Those for whom there was no room.
+class Standing(NamedTuple):
+    """What the decision knows of one relay.
 
     Attributes:
-        too_many: Likewise.
-        back: Those that go back.
+        priority: Lower goes first.
+        weight: Its share among equals; above 0.
+        turns: The messages that it has taken, divided by its weight.
+        ready: It can send now.
+        awaited: Others wait for it to take its share.
+        room: How many messages its own limits leave.
     """
 
-    def __init__(self, too_many: Sequence[Offer]) -> None:
-        self.too_many = too_many
-        self.back: list[Submission] = []
-        self._heard: set[tuple[Stage | None, int | None, str | None]] = set()
-
-    def is_new(self, result: DeliveryResult) -> bool:
-        """Whether this reply has not been heard yet; it has now."""
-        reply = (result.stage, result.code, result.reply)
-        new = reply not in self._heard
-        self._heard.add(reply)
-        return new
+    priority: int
+    weight: int
+    turns: float
+    ready: bool
+    awaited: bool = True
+    room: int = sys.maxsize
 
 
-def share(
-    members: Sequence[Submission], extensions: Extensions, parameters: SessionParameters
-) -> tuple[Transaction[Offer] | None, list[tuple[Submission, str]]]:
-    """Submissions of one content as one transaction, for those whom this server can take.
+def decide(standings: Sequence[Standing], lead: float = LEAD) -> list[int]:
+    """How many messages each relay may take now, by the rules above; it depends on nothing else."""
+    best = min((one.priority for one in standings if one.ready and one.room > 0), default=None)
+    allowed = [0] * len(standings)
+    equals = [place for place, one in enumerate(standings) if one.ready and one.room > 0 and one.priority == best]
+    least = min((standings[place].turns for place in equals if standings[place].awaited), default=None)
+    weights = sum(standings[place].weight for place in equals)
+    for place in equals:
+        one = standings[place]
+        most = sys.maxsize
+        if least is not None and one.awaited:
+            ahead = least + lead / weights - one.turns
+            most = int(ahead * one.weight) + 1 if ahead >= 0 else 0
+        allowed[place] = min(most, one.room)
+    return allowed
+
+
+def returning(standings: Sequence[Standing], lead: float = LEAD) -> list[float]:
+    """The turns of each relay once those that nobody waits for have been taken along (rule 3)."""
+    awaited = [one for one in standings if one.ready and one.awaited and one.room > 0]
+    if not awaited:
+        return [one.turns for one in standings]
+    lowest = min(one.turns for one in awaited) - lead / sum(one.weight for one in awaited)
+    return [max(one.turns, lowest) for one in standings]
+
+
+class Sharing:
+    """Keeps what the decision needs of the relays of a run, and acts on it. Time is given, not asked for.
 
     Args:
-        members: The submissions: of one reverse-path and content, each with one recipient.
-        extensions: What the server offers.
-        parameters: The parameters of the session's commands.
+        relays: All of them.
+        room: How many messages the quotas leave a relay now.
 
-    Returns:
-        The transaction, or None where nobody is left; and those whom the server cannot take, and why.
+    Attributes:
+        lead: How many messages of all of them one may be ahead of its share.
+        held: Those that had room for work, and were not given it because they are ahead of their share.
     """
-    first = members[0]
-    content = first.content if first.canonical else canonical(first.content)
-    eight_bit = not content.isascii()
-    if eight_bit and not extensions.eight_bit_mime and first.seven_bit is not None:
-        content, eight_bit = first.seven_bit(), False
-    taken, obstacles = [], []
-    utf8 = False
-    for member in members:
-        envelope = member.envelope
-        beyond_ascii = not (envelope.forward_path.isascii() and envelope.reverse_path.isascii())
-        obstacle = extensions.obstacle(size=len(content), eight_bit=eight_bit, utf8=beyond_ascii)
-        if obstacle is None:
-            taken.append(member)
-            utf8 = utf8 or beyond_ascii
-        else:
-            obstacles.append((member, obstacle))
-    if not taken:
-        return None, obstacles
-    identity = first.message_id
-    mail = commands.mail(
-        first.envelope.reverse_path,
-        parameters.mail(
-            size=len(content),
-            eight_bit=eight_bit,
-            utf8=utf8,
-            envelope_id=None if identity is None else identity.strip("<>"),
-        ),
-    )
-    paths = [member.envelope.forward_path for member in taken]
-    rcpts = [commands.rcpt(path, parameters.rcpt(path, utf8=utf8)) for path in paths]
-    now = time.monotonic()
-    offers = [Offer(member, now) for member in taken]
-    if len(offers) == 1:
-        return Transaction(offers[0], mail=mail, rcpt=rcpts[0], content=content), obstacles
-    return SharedTransaction(offers, mail=mail, rcpts=rcpts, content=content), obstacles
 
+    def __init__(self, relays: Sequence[Relay], room: Callable[[Relay, float], int]) -> None:
+        self.lead: float = LEAD
+        self.held: dict[Relay, None] = {}
+        self._relays = relays
+        self._room = room
+        self._turns = dict.fromkeys(relays, 0.0)
+        self._allowed = dict.fromkeys(relays, 0)
+        self._out = dict.fromkeys(relays, 0)
+        self._slow_until = dict.fromkeys(relays, 0.0)
+        self._idle_since: dict[Relay, float] = {}  # of those that are held and have nothing under way
+        self._idle = dict.fromkeys(relays, 0.0)  # seconds since the last look
+        self._idle_for = dict.fromkeys(relays, 0.0)  # seconds in a row of looks at which it was idle for too long
+        self._looked = 0.0
 
-def is_too_many_recipients(reply: Reply | None) -> bool:
-    """Whether a reply says that the transaction has too many recipients."""
-    if reply is None or reply.code < 400:
-        return False
-    enhanced = reply.enhanced
-    said = (enhanced is not None and enhanced.endswith(".5.3")) or _TOO_MANY.search(reply.raw) is not None
-    return said and judge(Stage.RCPT, reply).verdict not in _OTHERS
+    def standings(self, now: float) -> list[Standing]:
+        """What is known of each relay now."""
+        return [
+            Standing(
+                relay.priority,
+                relay.weight,
+                self._turns[relay],
+                relay.ready(now),
+                relay.is_awaited and self._slow_until[relay] <= now,
+                self._room(relay, now),
+            )
+            for relay in self._relays
+        ]
 
+    def may_take(self, relay: Relay, now: float) -> bool:
+        """Whether a relay may take one message now; where it may not, it is held."""
+        if self._allowed[relay] <= 0 and not self._decide(relay, now):
+            if relay.ready(now) and self._room(relay, now) > 0:
+                self.held[relay] = None
+                if not self._out[relay]:
+                    self._idle_since.setdefault(relay, now)
+            return False
+        return True
 
-def room_for_recipients(transaction: SharedTransaction[Offer]) -> int | None:
-    """How many recipients the server takes in one transaction, where its replies to this one say so; otherwise None.
+    def may_work(self, relay: Relay, now: float) -> bool:
+        """Whether a session of a relay is of use now: there is work for it, or it has to be seen whether it is back."""
+        if not relay.can_send(now) or self._room(relay, now) <= 0:
+            return False
+        if relay.ready(now):
+            return self._allowed[relay] > 0 or self._decide(relay, now)
+        return all(one.priority >= relay.priority or not one.ready(now) for one in self._relays)
 
-    One of several is taken, whatever is said, so that each transaction brings all of them forward.
-    """
-    if is_too_many_recipients(transaction.reply):
-        return max(1, (transaction.taken or len(transaction.keys)) // 2)  # it says how many are too many, not how few
-    if transaction.taken and any(is_too_many_recipients(refusal) for refusal in transaction.refusals):
-        return transaction.taken
-    return None
+    def took(self, relay: Relay, now: float) -> bool:
+        """A relay has taken a message; true if one that was held may go on."""
+        self._allowed[relay] -= 1
+        self._out[relay] += 1
+        self._turns[relay] += 1 / relay.weight
+        self.held.pop(relay, None)
+        self._end_idleness(relay, now)
+        if not self.held:
+            return False
+        allowed = decide(self.standings(now), self.lead)
+        # Not one by one: a session that is woken takes what it has room for.
+        return any(
+            one in self.held and most >= min(_AT_ONCE, max(1, self.lead * one.weight // (2 * self._weights)))
+            for one, most in zip(self._relays, allowed, strict=True)
+        )
+
+    def answered(self, relay: Relay, now: float, *, back: bool = False) -> None:
+        """A message that a relay had taken was decided, or goes ``back`` to whoever takes it next."""
+        self._out[relay] -= 1
+        if back:
+            self._turns[relay] -= 1 / relay.weight
+        if relay in self.held and not self._out[relay]:
+            self._idle_since[relay] = now
+
+    def changed(self) -> None:
+        """Something was said of a relay: decide anew."""
+        for relay in self._relays:
+            self._allowed[relay] = 0
+
+    def look(self, now: float, asking: Collection[Relay]) -> None:
+        """See which relays are too slow for their shares (rule 4); to be called every half a second or so.
+
+        Args:
+            now: The time.
+            asking: The relays that have room for more than there is: they are not slow.
+        """
+        interval, self._looked = now - self._looked, now
+        standings = self.standings(now)
+        best = min((one.priority for one in standings if one.ready and one.room > 0), default=None)
+        equals = [one for one in standings if one.ready and one.awaited and one.room > 0 and one.priority == best]
+        weights = sum(one.weight for one in equals)
+        for relay, one in zip(self._relays, standings, strict=True):
+            if relay in self._idle_since:
+                self._end_idleness(relay, now)
+                self._idle_since[relay] = now
+            idle, self._idle[relay] = self._idle[relay], 0.0
+            least = min((other.turns for other in equals), default=0.0)
+            behind = [
+                other
+                for other, its in zip(self._relays, standings, strict=True)
+                if its in equals and its.turns == least and other is not relay
+            ]
+            is_idle = one in equals and idle >= (1 - one.weight / weights / 2) * interval
+            if not is_idle or any(other in asking for other in behind):
+                self._idle_for[relay] = 0.0
+                continue
+            self._idle_for[relay] += interval
+            if self._idle_for[relay] >= SLOW_AFTER:
+                self._slow_until.update(dict.fromkeys(behind, now + SLOW_FOR))
+                self._idle_for[relay] = 0.0
+                self.changed()
+
+    def is_slow(self, relay: Relay, now: float) -> bool:
+        """Whether a relay takes less than its share because it is slow."""
+        return self._slow_until[relay] > now
+
+    @property
+    def _weights(self) -> int:
+        return sum(relay.weight for relay in self._relays)
+
+    def _decide(self, relay: Relay, now: float) -> bool:
+        standings = self.standings(now)
+        for one, turns in zip(self._relays, returning(standings, self.lead), strict=True):
+            self._turns[one] = turns
+        standings = [one._replace(turns=self._turns[of]) for of, one in zip(self._relays, standings, strict=True)]
+        allowed = decide(standings, self.lead)[self._relays.index(relay)]
+        self._allowed[relay] = min(allowed, _AT_ONCE)
+        return allowed > 0
+
+    def _end_idleness(self, relay: Relay, now: float) -> None:
+        since = self._idle_since.pop(relay, None)
+        if since is not None:
+            self._idle[relay] += now - max(since, self._looked)
+
+    def __repr__(self) -> str:
+        shares = ", ".join(f"{relay.name}: {turns:.1f}" for relay, turns in self._turns.items())
+        return f"<Sharing {shares}; held: {[relay.name for relay in self.held]}>"

@@ -68,6 +68,7 @@ class Slots:
         backlog: What is to be done.
         may_work: Whether this relay is to be used now: no better one can send.
         lost: Called with the reason when the relay cannot be used any more in this run.
+        gone: Called with the reason when the relay does not answer, and is not waited for any more.
         unreached: Called when no session can be opened at present: others may take over meanwhile.
         ended: Called with a session of which nothing is left.
         notice: Called with what the user should know.
@@ -87,6 +88,7 @@ class Slots:
         backlog: Backlog,
         may_work: Callable[[Relay], bool],
         lost: Callable[[Relay, RunError], None],
+        gone: Callable[[Relay, RunError], None],
         unreached: Callable[[Relay], None],
         ended: Callable[[Session], None],
         notice: Callable[[str], None],
@@ -101,6 +103,7 @@ class Slots:
         self._backlog = backlog
         self._may_work = may_work
         self._lost = lost
+        self._gone = gone
         self._unreached = unreached
         self._ended = ended
         self._notice = notice
@@ -500,8 +503,13 @@ class Slots:
                 relay.back_off(now)
                 return
         others = len(self._live) + self.opening
-        if failure.lasting or (not relay.proven and not others and _is_final(failure)):
+        if failure.lasting:
             self._lost(relay, reason)
+            return
+        if not relay.proven and not others and _is_final(failure):
+            relay.back_off(now)
+            relay.unreached = reason
+            self._gone(relay, reason)
             return
         relay.back_off(now)
         # Where nobody is served, nobody is one too many.
@@ -516,7 +524,7 @@ class Slots:
     def _give_up_after_silence(self, message: str, remedy: str | None) -> None:
         silent = self.relay.failing(self._loop.time())
         if not self._live and silent > self._options.give_up_after:
-            self._lost(self.relay, RunError(f"{message}; given up after {silent:.0f} s", remedy=remedy))
+            self._gone(self.relay, RunError(f"{message}; given up after {silent:.0f} s", remedy=remedy))
 
     def _notice_once(self, text: str) -> None:
         if text not in self._noticed:

@@ -66,11 +66,63 @@ class Asleep:
 
     Attributes:
         until: When, in seconds since the epoch.
-        said: What that relay said, safe to print, on one line.
+        said: What that relay said, safe to print, on one line; or the quota of ours that is used up.
+        is_ours: It is a quota of ours: the relay has said nothing.
     """
 
     until: float
     said: str
+    is_ours: bool = False
+
+
+class RelayState(StrEnum):
+    """What is to be expected of a relay."""
+
+    READY = "ready"
+    """It can be sent to."""
+
+    SLOW = "slow"
+    """It can, and takes less than its share."""
+
+    ASLEEP = "asleep"
+    """A quota is used up, the relay's or ours for it."""
+
+    UNREACHED = "unreached"
+    """No session can be opened at present; it is tried again."""
+
+    OUT = "out"
+    """It is not used any more in this run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayStatistics:
+    """One relay at one moment.
+
+    Attributes:
+        name: What it is called.
+        state: What is to be expected of it.
+        why: What it said, or what is the matter, safe to print, on one line; ``""`` where it is ready.
+        until: Until when it sleeps, in seconds since the epoch, or None.
+        sessions: How many sessions are open with it.
+        connections: How many there may be at once, at present.
+        max_connections: How many the campaign allows it.
+        accepted: Messages that it has accepted in this run.
+        goodput: Of these, a second of late.
+        rate: The most messages a second at present, or None.
+        quotas: Of each quota: how it is written, how many messages count towards it, and how many it allows.
+    """
+
+    name: str
+    state: RelayState
+    why: str
+    until: float | None
+    sessions: int
+    connections: int
+    max_connections: int
+    accepted: int
+    goodput: float
+    rate: float | None
+    quotas: tuple[tuple[str, int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +141,8 @@ class PoolStatistics:
         slowdown: Why ``rate`` is below what the campaign allows, or None where it is not.
         replies: How many submissions were decided by each reply code.
         asleep: Until when nothing is sent because the quotas are used up, or None.
+        relays: Each relay, in the order of the campaign.
+        quotas: Of the whole campaign, as a relay's.
     """
 
     sessions: tuple[SessionStatistics, ...]
@@ -102,3 +156,5 @@ class PoolStatistics:
     slowdown: Slowdown | None
     replies: Mapping[int, int]
     asleep: Asleep | None = None
+    relays: tuple[RelayStatistics, ...] = ()
+    quotas: tuple[tuple[str, int, int], ...] = ()

@@ -45,6 +45,18 @@ class Throttle:
 
     def take(self, now: float) -> float:
         """Take leave to send one message: 0.0 if it is given, otherwise the seconds until it can be."""
+        wait = self.wait(now)
+        if not wait:
+            self.spend()
+        return wait
+
+    def spend(self) -> None:
+        """A message goes out, for which `wait` has just said 0.0."""
+        if self.rate is not None:
+            self._tokens -= 1.0
+
+    def wait(self, now: float) -> float:
+        """The seconds until leave to send one message can be taken; 0.0 for now."""
         rate = self._current(now)
         if rate is None:
             return 0.0
@@ -52,7 +64,6 @@ class Throttle:
         self._tokens = min(capacity, self._tokens + (now - self._updated) * rate)
         self._updated = now
         if self._tokens >= 1.0:
-            self._tokens -= 1.0
             return 0.0
         return (1.0 - self._tokens) / rate
 
@@ -122,6 +133,11 @@ class Goodput:
 
     def __init__(self, now: float) -> None:
         self._samples: deque[tuple[float, int]] = deque([(now, 0)], maxlen=1 + int(self.WINDOW / self.INTERVAL))
+
+    def restart(self, now: float, total: int) -> None:
+        """Forget what was before: nothing was sent for a while, and not because the server was slow."""
+        self._samples.clear()
+        self._samples.append((now, total))
 
     def sample(self, now: float, total: int) -> None:
         """Note the total; to be called every ``INTERVAL`` seconds."""

@@ -1,4 +1,4 @@
-"""Serves a run's metrics to Prometheus on the loopback address; nothing is counted until somebody asks."""
+"""Serves a run's metrics to Prometheus; nothing is counted until somebody asks."""
 
 from __future__ import annotations
 
@@ -23,26 +23,27 @@ if TYPE_CHECKING:
     from batchsend.delivery.statistics import PoolStatistics
     from batchsend.run.batch import Batch
 
-_HOST: Final = "127.0.0.1"
 _STATES: Final = ("opening", "open", "spare", "sending", "retiring")
 
 
 @asynccontextmanager
-async def serve_metrics(batch: Batch, port: int) -> AsyncIterator[str]:
+async def serve_metrics(batch: Batch, place: tuple[str, int]) -> AsyncIterator[str]:
     """Serve a run's metrics while the context lasts; yields their URL.
 
     Args:
         batch: The run.
-        port: The port on the loopback address; 0 for any free one.
+        place: The IP address and the port; 0 for any free one.
 
     Raises:
-        UsageError: The library is not installed, or the port cannot be had.
+        UsageError: The library is not installed, or address and port cannot be had.
     """
+    address, port = place
+    shown = f"[{address}]" if ":" in address else address
     try:
         from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server  # noqa: PLC0415 - an extra
     except ImportError:
         raise UsageError(
-            "--metrics-port needs the library prometheus_client, which is not installed",
+            "metrics need the library prometheus_client, which is not installed",
             remedy="pip install prometheus_client",
         ) from None
     loop = current_token()
@@ -50,13 +51,13 @@ async def serve_metrics(batch: Batch, port: int) -> AsyncIterator[str]:
     registry.register(_Collector(batch, lambda: anyio.from_thread.run_sync(Sample.take, batch, token=loop)))
     ProcessCollector(registry=registry)
     try:
-        server, thread = start_http_server(port, addr=_HOST, registry=registry)
+        server, thread = start_http_server(port, addr=address, registry=registry)
     except OSError as error:
         raise UsageError(
-            f"--metrics-port {port}: {error.strerror}", remedy="give another port, or 0 for any free one"
+            f"metrics on {shown}:{port}: {error.strerror}", remedy="give another port, or 0 for any free one"
         ) from None
     try:
-        yield f"http://{_HOST}:{server.server_port}/metrics"
+        yield f"http://{shown}:{server.server_port}/metrics"
     finally:
         # A request that is under way waits for this loop; so the loop must not wait for it.
         with anyio.CancelScope(shield=True):
@@ -119,5 +120,16 @@ def _pool(pool: PoolStatistics) -> Iterator[Metric]:
     yield GaugeMetricFamily("batchsend_in_flight", "Messages that sessions hold.", pool.in_flight)
     yield GaugeMetricFamily("batchsend_backlog", "Messages that wait for a session.", pool.backlog)
     yield GaugeMetricFamily("batchsend_rate", "Messages accepted a second, over three seconds.", pool.goodput)
+    accepted = CounterMetricFamily("batchsend_relay_accepted", "Messages a relay has accepted.", labels=["server"])
+    open_now = GaugeMetricFamily("batchsend_relay_sessions", "Sessions open with a relay.", labels=["server"])
+    states = GaugeMetricFamily("batchsend_relay_state", "1 for the state of a relay.", labels=["server", "state"])
+    quota = GaugeMetricFamily("batchsend_relay_quota_used", "Messages in a quota.", labels=["server", "quota"])
+    for relay in pool.relays:
+        accepted.add_metric([relay.name], relay.accepted)
+        open_now.add_metric([relay.name], relay.sessions)
+        states.add_metric([relay.name, relay.state.value], 1)
+        for written, used, _ in relay.quotas:
+            quota.add_metric([relay.name, written], used)
+    yield from (accepted, open_now, states, quota)
     if pool.rate is not None:
         yield GaugeMetricFamily("batchsend_rate_limit", "The most messages a second at present.", pool.rate)

@@ -27,6 +27,10 @@ class Sample:
         stopped: Why the run is ending early, or None.
         max_connections: How many sessions the campaign allows at once.
         pool: Sessions, pace and replies; None before anything is sent.
+        held: Why nothing is begun at present, on one line; None where that is the relays' business.
+        is_paused: Because somebody has paused it.
+        left: About how many records are left; None where that is not known.
+        done: When the last of them will have been sent, in seconds since the epoch; None where that is not known.
     """
 
     time: float
@@ -37,11 +41,15 @@ class Sample:
     stopped: str | None
     max_connections: int
     pool: PoolStatistics | None
+    held: str | None = None
+    is_paused: bool = False
+    left: int | None = None
+    done: float | None = None
 
     @classmethod
     def take(cls, batch: Batch) -> Sample:
         """Look at a run; only in the thread of its loop."""
-        summary = batch.summary
+        summary, pool = batch.summary, batch.statistics
         return cls(
             time=time.monotonic(),
             records=summary.records,
@@ -49,6 +57,12 @@ class Sample:
             waiting=summary.waiting,
             progress=batch.progress,
             stopped=summary.stopped,
-            max_connections=batch.campaign.delivery.max_connections,
-            pool=batch.statistics,
+            max_connections=sum(relay.max_connections for relay in pool.relays)
+            if pool is not None
+            else batch.steering.connections,
+            pool=pool,
+            held=batch.steering.why_held,
+            is_paused=batch.steering.paused,
+            left=batch.left,
+            done=batch.outlook.done(),
         )

@@ -27,13 +27,17 @@ _STATE_COLOURS: Final = {
 }
 _FAINT: Final = "dim"
 
+_KEYS: Final = {
+    False: "p pause · + - faster, slower · q stop",
+    True: "p to go on · + - faster, slower · q stop",
+}
 _COUNT_CELL: Final = 23
 _SESSION_CELL: Final = 25
 _SESSION_ROWS: Final = 4
 _LONGEST_BAR: Final = 100
 
 
-def view(sample: Sample, speed: Speed, *, width: int, height: int) -> list[Text]:
+def view(sample: Sample, speed: Speed, *, width: int, height: int, has_keys: bool = False) -> list[Text]:
     """The lines of the view, each at most ``width`` columns wide and all together at most ``height`` rows high.
 
     Args:
@@ -41,6 +45,7 @@ def view(sample: Sample, speed: Speed, *, width: int, height: int) -> list[Text]
         speed: How fast it goes.
         width: Columns that there are.
         height: Rows that there are; what matters least is left out first.
+        has_keys: Keys change the run; which ones do is said.
     """
     lines = [_bar(sample, speed, width), _speed(sample, speed), *_counts(sample, width)]
     if sample.stopped is not None:
@@ -50,8 +55,13 @@ def view(sample: Sample, speed: Speed, *, width: int, height: int) -> list[Text]
         lines.append(Text(wait, style="yellow"))
     elif pool is not None and (why := words.pressure(pool)) is not None:
         lines.append(Text(why, style="yellow" if pool.slowdown is not None else _FAINT))
+    if (done := words.done(sample)) is not None:
+        lines.append(Text(done))
     lines.append(Text(words.sessions(sample)))
+    if has_keys and sample.stopped is None:
+        lines.append(Text(_KEYS[sample.is_paused], style=_FAINT))
     if pool is not None:
+        lines += [Text(said, style=_FAINT) for said in words.relays(pool)]
         rows = min(_SESSION_ROWS, height - len(lines))
         lines += _sessions(pool, max(1, width // _SESSION_CELL), rows)
     for line in lines:
@@ -63,7 +73,7 @@ def view(sample: Sample, speed: Speed, *, width: int, height: int) -> list[Text]
 def _bar(sample: Sample, speed: Speed, width: int) -> Text:
     if sample.progress is None:
         return Text("it is not known how many records there are", style=_FAINT)
-    left = words.time_left(speed)
+    left = words.time_left(speed) if sample.done is None else None
     said = f" {words.percentage(sample.progress):>5}{f' · {left}' if left else ''}"
     # What is said gets longer and shorter; the bar is not to move with it.
     room = min(_LONGEST_BAR, max(10, width - len(" 100 % · 59 min 59 s left")))

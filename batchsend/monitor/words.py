@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from batchsend import figures
+from batchsend.delivery.statistics import RelayState
 from batchsend.outcome import Outcome
 
 if TYPE_CHECKING:
-    from batchsend.delivery.statistics import PoolStatistics
+    from collections.abc import Iterable
+
+    from batchsend.delivery.statistics import PoolStatistics, RelayStatistics
     from batchsend.monitor.pace import Speed
     from batchsend.monitor.sample import Sample
 
 _HALF_A_DAY: Final = 43_200
+_RELAY_STATES: Final = {
+    RelayState.OUT: "out of service",
+    RelayState.UNREACHED: "not reached, and tried again",
+    RelayState.SLOW: "slow",
+}
 _STATES: Final = ("sending", "open", "opening", "spare", "retiring")
 
 
@@ -40,10 +49,12 @@ def pressure(pool: PoolStatistics) -> str | None:
 
 
 def waiting(sample: Sample) -> str | None:
-    """Until when nothing is sent because a quota is used up, and how much is left; None where something is sent.
+    """Why nothing is sent, until when if that is known, and how much is left; None where something is sent.
 
     How much is left is told by the octets of the list that were read.
     """
+    if sample.held is not None:
+        return sample.held if sample.left is None else f"{sample.held}, about {sample.left:,} left"
     if sample.pool is None or (asleep := sample.pool.asleep) is None:
         return None
     end = time.localtime(asleep.until + 60)  # rounded up, as a minute to come back at has to be
@@ -51,7 +62,43 @@ def waiting(sample: Sample) -> str | None:
     left = ""
     if sample.progress and sample.records:
         left = f", about {round(sample.records * (1 - sample.progress) / sample.progress):,} left"
-    return f"quota until {time.strftime(when, end)}{left}: the server said {asleep.said}"
+    why = f"it is {asleep.said}" if asleep.is_ours else f"the server said {asleep.said}"
+    return f"quota until {time.strftime(when, end)}{left}: {why}"
+
+
+def relays(pool: PoolStatistics) -> list[str]:
+    """A line about each relay, where there are several or one has a quota of ours; and one about the campaign's."""
+    said = []
+    if len(pool.relays) > 1 or any(relay.quotas for relay in pool.relays):
+        said = [f"  {relay.name}: {_relay(relay)}" for relay in pool.relays]
+    if pool.quotas:
+        said.append(f"  campaign: {_quotas(pool.quotas)}")
+    return said
+
+
+def _relay(relay: RelayStatistics) -> str:
+    parts = [f"accepted {relay.accepted:,}", f"{relay.goodput:,.0f}/s", figures.count(relay.sessions, "session")]
+    if relay.quotas:
+        parts.append(_quotas(relay.quotas))
+    if relay.until is not None:
+        end = time.localtime(relay.until + 60)
+        when = "%H:%M" if relay.until - time.time() < _HALF_A_DAY else "%a %H:%M"
+        parts.append(f"asleep until {time.strftime(when, end)}: {relay.why}")
+    elif relay.why:
+        parts.append(f"{_RELAY_STATES[relay.state]}: {relay.why}")
+    return " · ".join(parts)
+
+
+def _quotas(quotas: Iterable[tuple[str, int, int]]) -> str:
+    return ", ".join(f"{used:,} of {written}" for written, used, _ in quotas)
+
+
+def done(sample: Sample) -> str | None:
+    """When the campaign will be done, as well as that can be known; None where it cannot."""
+    if sample.done is None:
+        return None
+    moment, now = datetime.fromtimestamp(sample.done), datetime.fromtimestamp(time.time())  # noqa: DTZ006 - as clocks show it here
+    return f"done {figures.about(moment, now)}"
 
 
 def sessions(sample: Sample) -> str:
@@ -75,9 +122,11 @@ def line(sample: Sample, speed: Speed) -> str:
     if sample.progress is not None:
         parts.insert(0, percentage(sample.progress))
     parts += [f"{speed.now:,.0f}/s", *_counted(sample)]
+    if (end := done(sample)) is not None:
+        parts.append(end)
     if (wait := waiting(sample)) is not None:
         return " · ".join([*parts, wait])
-    if (left := time_left(speed)) is not None:
+    if end is None and (left := time_left(speed)) is not None:
         parts.append(left)
     if sample.pool is not None and sample.pool.slowdown is not None and (why := pressure(sample.pool)) is not None:
         parts.append(why)

@@ -5,16 +5,22 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Final, Literal, Self
 
-from batchsend.errors import UsageError
+from batchsend.errors import RunError, UsageError
 from batchsend.recipients.kinds import is_results_log
+from batchsend.recipients.original import Original, continued, original_of
+from batchsend.recipients.reader import open_recipients
 from batchsend.results.choice import Choice
 from batchsend.results.format import opened
 from batchsend.results.reader import read_account
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from batchsend.campaign import Campaign
+    from batchsend.recipients.reader import RecordReader
     from batchsend.results.format import OutcomeLine
+    from batchsend.results.run import RecipientsFile, Run
 
 _START: Final = 4096
 
@@ -22,11 +28,18 @@ _START: Final = 4096
 class Selection:
     """The lines of a results log that are wanted: of each record the last one, if its outcome is among those asked for.
 
-    An octet a line.
+    An octet a line; and, where the list is known that the log is the account of, eight a record.
+
+    Attributes:
+        run: The log's run.
+        original: That list, in whose records' numbers the wanted ones are then known; None where it is not known.
     """
+
+    run: Run
 
     def __init__(self) -> None:
         self._wanted = bytearray()
+        self.original: Original | None = None
 
     @classmethod
     def of(cls, log: Path, choice: Choice) -> Self:
@@ -50,15 +63,63 @@ class Selection:
             wanted[number] = choice.wants(line)
 
         with opened(log) as file:
-            read_account(log, file, visit=visit)
+            selection.run = read_account(log, file, visit=visit).run
         return selection
 
-    def __contains__(self, line: int) -> bool:
+    def has_line(self, line: int) -> bool:
+        """Whether a line of the log is wanted."""
         return line < len(self._wanted) and bool(self._wanted[line])
 
-    def first_attempt(self, line: int) -> int:
-        """1 for a line that is wanted, 0 for any other."""
-        return int(line in self)
+    def __contains__(self, record: int) -> bool:
+        return self.has_line(record) if self.original is None else record in self.original
+
+    def first_attempt(self, record: int) -> int:
+        """1 for a record that is wanted, 0 for any other."""
+        return int(record in self)
+
+    def join(
+        self, campaign: Campaign, before: RecipientsFile | None, results: Path, notice: Callable[[str], None]
+    ) -> None:
+        """Take the records from the list that the log is the account of, where that is known and as it was.
+
+        Args:
+            campaign: How the list is to be read; its recipients file is the log.
+            before: What an earlier run that is gone on with says of the log; None for a new run.
+            results: That run's results log, for remedies.
+            notice: Told why the fields of the list are not carried along, where they are not.
+
+        Raises:
+            UsageError: The earlier run has begun with a list that is not what it was.
+        """
+        log = campaign.recipients
+        if log == "-":
+            return
+        if before is not None:
+            if before.of is not None:
+                self.original = continued(before.of, log, _Lines(self), results, campaign)
+            return
+        try:
+            self.original = original_of(self.run, log, _Lines(self), campaign)
+        except (UsageError, RunError) as error:
+            notice(f"{log}: records have the fields of the log alone, not those of its list: {error.message}")
+
+    def open(self, campaign: Campaign) -> RecordReader:
+        """Open what the records are read from.
+
+        Raises:
+            UsageError: It cannot be opened.
+        """
+        return open_recipients(campaign) if self.original is None else self.original.open(campaign)
+
+
+class _Lines:
+    """The lines of a log that are wanted, by their numbers."""
+
+    def __init__(self, selection: Selection) -> None:
+        self._selection = selection
+
+    def __contains__(self, line: object) -> bool:
+        return isinstance(line, int) and self._selection.has_line(line)
 
 
 def select(recipients: Path | Literal["-"], only: tuple[str, ...]) -> Selection | None:

@@ -73,6 +73,7 @@ class _Analysis:
         self._retries = 0
         self._in_session = array("I")
         self._sessions: Counter[int] = Counter()
+        self._servers: dict[str, Counter[Outcome]] = {}
 
     def take(self, lines: Sequence[Line]) -> None:
         """Take the next lines.
@@ -121,6 +122,7 @@ class _Analysis:
             timeline=self._timeline,
             pauses=self._pauses,
             torn=torn,
+            servers=self._servers,
         )
 
     def _break_down(self, records: Counter[int]) -> tuple[list[Domain], list[Failure]]:
@@ -150,6 +152,8 @@ class _Analysis:
         )
 
     def _take_run(self, run: RunLine) -> None:
+        if run.changed is not None:
+            return
         if run.ended is not None:
             if not self._runs or self._runs[-1].first.id != run.id:
                 raise self._not_a_log()
@@ -186,6 +190,8 @@ class _Analysis:
         if not attempt:
             return
         run.attempts += 1
+        if line.server is not None:
+            self._servers.setdefault(line.server, Counter())[outcome] += 1
         self._attempts[record] = min(attempt, _MOST_ATTEMPTS)
         self._offered += 1
         self._retries += attempt > 1

@@ -66,6 +66,7 @@ def render(report: CampaignReport, *, version: str) -> str:
         replies=report.replies[:_MOST_REPLIES],
         more_replies=len(report.replies[_MOST_REPLIES:]),
         learned=_learned(report.learned),
+        learned_keys=_learned_keys(report.learned),
         no_domain=NO_DOMAIN,
         figures=figures,
         utc=figures.utc,
@@ -84,9 +85,26 @@ def _title(report: CampaignReport) -> str:
 
 def _learned(learned: dict[str, float]) -> str:
     """What the server has shown, as one sentence without its full stop; empty where that is nothing."""
-    said = (_LIMITS.get(name, f"{name} = {{}}").replace("{}", f"{value:,g}") for name, value in learned.items())
-    told = "; ".join(said)
+    parts = []
+    for name, value in learned.items():
+        relay, _, key = name.rpartition(".")
+        said = _LIMITS.get(key, f"{key} = {{}}").replace("{}", f"{value:,g}")
+        parts.append(f"{relay}: {said}" if relay else said)
+    told = "; ".join(parts)
     return told[:1].upper() + told[1:]
+
+
+def _learned_keys(learned: dict[str, float]) -> str:
+    """The same as a campaign file has it; a quota is only mentioned, because it is not known how long it counts."""
+    tables: dict[str, list[str]] = {}
+    for name, value in learned.items():
+        relay, _, key = name.rpartition(".")
+        written = f'rate = "{value:g}/s"' if key == "rate" else f"{key} = {value:g}"
+        tables.setdefault(relay, []).append(f"# quota: about {value:g} messages" if key == "quota" else written)
+    return "\n\n".join(
+        "\n".join([f'[[server]]\nname = "{one_line(relay)}"' if relay else "[delivery]", *keys])
+        for relay, keys in tables.items()
+    )
 
 
 def _safe(value: Any) -> Any:

@@ -33,6 +33,7 @@ class Line(LogLine, gc=False):
     session: _Session | None = None
     time: str | None = None
     elapsed: _Seconds | None = None
+    server: str | None = None
 
 
 class WholeLine(Line, gc=False):

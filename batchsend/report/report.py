@@ -169,6 +169,7 @@ class CampaignReport:
         timeline: Outcomes of attempts by time.
         pauses: Where on the timeline a run begins after another.
         torn: Octets of a torn last line, which count for nothing.
+        servers: The outcomes of attempts by the name of the relay; empty where every run had one.
     """
 
     results: Path
@@ -185,6 +186,7 @@ class CampaignReport:
     timeline: Timeline
     pauses: list[float]
     torn: int
+    servers: dict[str, Counter[Outcome]] = field(default_factory=dict)
 
     @property
     def records(self) -> int:
@@ -251,6 +253,11 @@ class CampaignReport:
                 {"domain": domain.name, "records": domain.records, **_counts(domain.counts)} for domain in self.domains
             ],
             "torn": self.torn,
+            **(
+                {"servers": {name: _counts(self.servers[name]) for name in sorted(self.servers)}}
+                if self.servers
+                else {}
+            ),
         }
 
 

@@ -98,6 +98,9 @@ def facts(report: CampaignReport) -> Iterator[tuple[str, str]]:
         sessions = report.sessions
         span = f"{sessions.least:,}" if sessions.least == sessions.most else f"{sessions.least:,} to {sessions.most:,}"
         yield "sessions", f"{sessions.count:,}, {span} messages each, the median {sessions.median:,}"
+    for name, counts in sorted(report.servers.items()):
+        told = " · ".join(f"{outcome.label} {counts[outcome]:,}" for outcome in Outcome if counts[outcome])
+        yield f"through {one_line(name)}", told
     if report.learned:
         yield "learned", ", ".join(f"{one_line(name)} = {value:g}" for name, value in report.learned.items())
     if report.torn:

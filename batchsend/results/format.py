@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Generic, Literal, NamedTuple
 import msgspec
 
 from batchsend.errors import RunError, UsageError
-from batchsend.results.run import RecipientsFile, Run, SuppressionFile
+from batchsend.results.run import Change, RecipientsFile, Run, SuppressionFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ Status = Literal["accepted", "rejected", "deferred", "in_doubt", "invalid", "sup
 
 
 class RunLine(msgspec.Struct):
-    """A run's beginning (``started`` is there) or end (``ended`` is).
+    """A run's beginning (``started`` is there), its end (``ended`` is), or what was changed meanwhile (``changed`` is).
 
     Attributes:
         id: The run's identity.
@@ -45,6 +45,10 @@ class RunLine(msgspec.Struct):
         suppress: The files of addresses that were not written to.
         stopped: Why it ended before all records were done, or None.
         learned: What the server has shown it allows, by the name of the option that would set it.
+        changed: When something was changed while it went on.
+        change: What: an option by its name, or ``paused``.
+        by: By which way it was changed.
+        servers: The names of the relays, where there are several.
     """
 
     id: str
@@ -58,6 +62,10 @@ class RunLine(msgspec.Struct):
     suppress: tuple[SuppressionFile, ...] = ()
     stopped: str | None = None
     learned: dict[str, float] = msgspec.field(default_factory=dict)
+    changed: str | None = None
+    change: dict[str, Change] = msgspec.field(default_factory=dict)
+    by: str = ""
+    servers: tuple[str, ...] = ()
 
     def as_run(self) -> Run:
         """The run that a first line describes; when it began is not taken over."""
@@ -70,6 +78,7 @@ class RunLine(msgspec.Struct):
             server=self.server,
             suppress=self.suppress,
             overrides=self.overrides,
+            servers=self.servers,
         )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from batchsend.outcome import DeliveryResult
     from batchsend.results.resumption import Resumption
-    from batchsend.results.run import Run
+    from batchsend.results.run import Change, Run
 
 
 class Ledger:
@@ -173,6 +173,19 @@ class Ledger:
         else:
             self._journal.release(self._unwritten, self._log.size)
         self._unwritten.clear()
+
+    def change(self, change: Mapping[str, Change], by: str) -> None:
+        """Take down what somebody has changed while the run goes on, after the outcomes that came before it.
+
+        Args:
+            change: What, by the name of the option that would set it; or ``paused``.
+            by: By which way.
+
+        Raises:
+            RunError: It could not be written; the next flush tries again.
+        """
+        self.flush()
+        self._log.change(change, by)
 
     def begin_sync(self) -> SyncPoint:
         """What is to be brought to the disk now; `synced` is told when it is there.

@@ -1,4 +1,4 @@
-"""The lines of the results log, as octets: two run lines for each run, one outcome line for each attempt."""
+"""The lines of the results log, as octets: two for each run, one for each change of it, and one for each attempt."""
 
 from __future__ import annotations
 
@@ -11,17 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from batchsend.outcome import DeliveryResult
-    from batchsend.results.run import Run
+    from batchsend.results.run import Change, RecipientsFile, Run
 
 
 def run_line(run: Run) -> bytes:
     """``{"run": {…}}`` and a line feed; what most runs do not have is left out where there is none."""
-    file = run.recipients
-    recipients: dict[str, Any] = {"path": file.path, "size": file.size, "sha256": file.sha256}
-    if file.only:
-        recipients["only"] = file.only
-    if file.text_sha256 is not None:
-        recipients |= {"text_size": file.text_size, "text_sha256": file.text_sha256}
+    recipients = _described(run.recipients)
     line: dict[str, dict[str, Any]] = {
         "run": {
             "id": run.id,
@@ -36,7 +31,20 @@ def run_line(run: Run) -> bytes:
         line["run"]["suppress"] = [{"path": file.path, "entries": file.entries} for file in run.suppress]
     if run.overrides:
         line["run"]["overrides"] = dict(run.overrides)
+    if run.servers:
+        line["run"]["servers"] = run.servers
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _described(file: RecipientsFile) -> dict[str, Any]:
+    described: dict[str, Any] = {"path": file.path, "size": file.size, "sha256": file.sha256}
+    if file.only:
+        described["only"] = file.only
+    if file.text_sha256 is not None:
+        described |= {"text_size": file.text_size, "text_sha256": file.text_sha256}
+    if file.of is not None:
+        described["of"] = _described(file.of)
+    return described
 
 
 def end_line(run: str, *, ended: float, stopped: str | None, learned: Mapping[str, float]) -> bytes:
@@ -52,8 +60,21 @@ def end_line(run: str, *, ended: float, stopped: str | None, learned: Mapping[st
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
+def change_line(run: str, *, changed: float, change: Mapping[str, Change], by: str) -> bytes:
+    """What somebody has changed while the run goes on.
+
+    Args:
+        run: The run's identity.
+        changed: When, in seconds since the epoch.
+        change: What, by the name of the option that would set it; or ``paused``.
+        by: By which way: ``control``, ``key`` or another one.
+    """
+    line = {"run": {"id": run, "changed": timestamp(changed), "change": dict(change), "by": by}}
+    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+
+
 def outcome_line(result: DeliveryResult) -> bytes:
-    """One outcome as a JSON object and a line feed; ``line`` only where there is one."""
+    """One outcome as a JSON object and a line feed; ``line`` and ``server`` only where there is one."""
     line: dict[str, Any] = {
         "record": result.record,
         "recipient": result.recipient,
@@ -71,6 +92,8 @@ def outcome_line(result: DeliveryResult) -> bytes:
     }
     if result.line is not None:
         line["line"] = result.line
+    if result.server is not None:
+        line["server"] = result.server
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 

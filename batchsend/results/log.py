@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from batchsend.errors import RunError
 from batchsend.results.claim import Claim
-from batchsend.results.line import end_line, outcome_line, run_line
+from batchsend.results.line import change_line, end_line, outcome_line, run_line
 from batchsend.results.lock import not_openable
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from batchsend.outcome import DeliveryResult
-    from batchsend.results.run import Run
+    from batchsend.results.run import Change, Run
 
 
 _BLOCK: Final = 1024 * 1024
@@ -152,6 +152,15 @@ class ResultsLog:
         """Keep an outcome for the next `flush`; true if it is the first one since the last, so a flush is due."""
         self._lines.append(outcome_line(result))
         return len(self._lines) == 1
+
+    def change(self, change: Mapping[str, Change], by: str) -> None:
+        """Write what somebody has changed while the run goes on.
+
+        Raises:
+            RunError: It could not be written; the next flush tries again.
+        """
+        self._lines.append(change_line(self._run.id, changed=time.time(), change=change, by=by))
+        self.flush()
 
     def end(self, stopped: str | None, learned: Mapping[str, float]) -> None:
         """Write that the run is over, why if that was early, and what it learned: nothing of it is in flight.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from batchsend.errors import UsageError
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
 
-    from batchsend.results.run import Run
+    from batchsend.results.run import Change, Run
 
 
 @dataclass(slots=True)
@@ -29,6 +29,7 @@ class RunAccount:
         size: The octets of the whole lines: what comes after is a torn line.
         torn: The octets of a torn last line.
         outcomes: How many outcome lines there are.
+        changes: What was changed while the last run went on, by name; of several changes the last one.
         uncovered: A record that was found accepted or in doubt behind `since` without being among ``covered``; None
             where there is none. See `read_account`.
     """
@@ -41,7 +42,21 @@ class RunAccount:
     size: int
     torn: int
     outcomes: int
+    changes: dict[str, Change] = field(default_factory=dict)
     uncovered: int | None = None
+
+    @property
+    def held(self) -> dict[str, str | int]:
+        """What holds for whoever goes on with it: what its command line said, and then what was changed on the way."""
+        held = {**self.run.overrides}
+        for name, value in self.changes.items():
+            if isinstance(value, bool):
+                continue  # whether it is paused is not said on a command line
+            if value is None:
+                held.pop(name, None)
+            else:
+                held[name] = value
+        return held
 
 
 def read_account(
@@ -90,7 +105,16 @@ def read_account(
         if since is not None and uncovered is None and block.offset + len(block.octets) > since:
             uncovered = _first_uncovered(block, since, covered)
     return RunAccount(
-        runs.last.as_run(), runs.begun, runs.ended, runs.learned, tally, reader.size, reader.torn(), outcomes, uncovered
+        runs.last.as_run(),
+        runs.begun,
+        runs.ended,
+        runs.learned,
+        tally,
+        reader.size,
+        reader.torn(),
+        outcomes,
+        runs.changes,
+        uncovered,
     )
 
 
@@ -102,6 +126,7 @@ class _Runs:
         begun: Where in the file it begins.
         ended: Its run has an end, too.
         learned: What that end says the server allows.
+        changes: What was changed since its beginning.
     """
 
     last: RunLine
@@ -110,6 +135,7 @@ class _Runs:
         self.begun = 0
         self.ended = False
         self.learned: dict[str, float] = {}
+        self.changes: dict[str, Change] = {}
         self._path = path
         self._id: str | None = None
 
@@ -129,10 +155,14 @@ class _Runs:
                     remedy="a record is known by its number within its run: keep them in a log each",
                 )
             self._id = run.id
+            if run.changed is not None:
+                self.changes |= run.change
+                continue
             self.ended = run.started is None
             self.learned = run.learned
             if not self.ended:
                 self.last, self.begun = run, block.offset_of(place)
+                self.changes = {}
 
 
 def _first_uncovered(block: Block[OutcomeLine], since: int, covered: Collection[int]) -> int | None:

@@ -6,6 +6,9 @@ from collections.abc import Mapping  # noqa: TC003 - msgspec resolves the annota
 
 from msgspec import Struct
 
+Change = str | int | bool | None
+"""What something was changed to while a run went on: a rate (None for none), a number of sessions, paused or not."""
+
 
 class RecipientsFile(Struct, frozen=True, kw_only=True):
     """The recipients file as it was when the run began, so that a changed one is noticed.
@@ -17,6 +20,8 @@ class RecipientsFile(Struct, frozen=True, kw_only=True):
         only: Where it is a results log: the outcomes and codes of the records in it that are sent to.
         text_size: Where it is compressed: the octets of the text beneath, without a byte-order mark; or None.
         text_sha256: Of these octets, as ``sha256``; or None.
+        of: Where it is a results log, and the records are those of the list that it is the account of: that list; their
+            numbers are their places in it. None where they are the lines of the log.
     """
 
     path: str
@@ -25,6 +30,7 @@ class RecipientsFile(Struct, frozen=True, kw_only=True):
     only: tuple[str, ...] = ()
     text_size: int | None = None
     text_sha256: str | None = None
+    of: RecipientsFile | None = None
 
 
 class SuppressionFile(Struct, frozen=True, kw_only=True):
@@ -52,6 +58,7 @@ class Run(Struct, frozen=True, kw_only=True):
         suppress: The files of addresses that were not written to.
         overrides: What the command line said in place of the campaign file about where and how to send, by the name of
             the option; it holds for whoever goes on with the run. Never a secret.
+        servers: The names of the relays, where there are several: outcomes say which of them.
     """
 
     id: str
@@ -62,3 +69,4 @@ class Run(Struct, frozen=True, kw_only=True):
     server: str | None = None
     suppress: tuple[SuppressionFile, ...] = ()
     overrides: Mapping[str, str | int] = {}
+    servers: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import shlex
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,30 +15,27 @@ import anyio.lowlevel
 import anyio.to_thread
 from msgspec.structs import replace
 
-from batchsend.campaign import Campaign, check_objects, load, server_warnings
+from batchsend.campaign import Campaign, check_objects, load, most_in_doubt, places, server_warnings
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
-from batchsend.errors import RunError, UsageError
-from batchsend.loop import run
-from batchsend.message import Composer, Submission, Suppression
-from batchsend.message.condition import Condition
-from batchsend.message.verp import Verp, kept_key, make_key
+from batchsend.delivery.quota import Meters
+from batchsend.errors import RunError
+from batchsend.loop import in_abandoned_thread, run
 from batchsend.outcome import Outcome
-from batchsend.recipients import RecordReader, open_recipients
-from batchsend.recipients.addressees import Addressees
-from batchsend.recipients.admission import Admission, missing_fields, remember, require_address, taken_column
-from batchsend.recipients.exclusion import Exclusion
-from batchsend.recipients.fingerprint import FileWatch, describe, require_continued
-from batchsend.recipients.selection import select
+from batchsend.recipients.fingerprint import FileWatch, describe
 from batchsend.results.claim import refuse_used
 from batchsend.results.groupsync import GroupSync
 from batchsend.results.ledger import Ledger
 from batchsend.results.run import RecipientsFile, Run, SuppressionFile
+from batchsend.results.usage import read_usage
 from batchsend.run import recovery
 from batchsend.run.accounting import Accounting, PoolStoppedError
-from batchsend.run.producer import Producer
+from batchsend.run.first_pass import FirstPass
+from batchsend.run.hours import Hours
+from batchsend.run.outlook import Outlook
 from batchsend.run.retry import RetryQueue
 from batchsend.run.second_pass import SecondPass
+from batchsend.run.steering import Steering
 from batchsend.run.summary import MOST_LEFT, Summary
 from batchsend.trace import log, logged
 from batchsend.version import __version__
@@ -46,9 +43,11 @@ from batchsend.version import __version__
 if TYPE_CHECKING:
     import ssl
     from collections import Counter
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from batchsend.delivery.statistics import PoolStatistics
+    from batchsend.message import Submission
     from batchsend.outcome import DeliveryResult
     from batchsend.results.claim import Claim
     from batchsend.results.resumption import Resumption
@@ -56,9 +55,6 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY = 1.0
 """Seconds between two looks at whether log and journal are still where they were."""
-
-_SIGNED = (Outcome.ACCEPTED, Outcome.REJECTED, Outcome.DEFERRED, Outcome.IN_DOUBT)
-"""Outcomes of records that were composed, and signed where the campaign signs."""
 
 
 class Batch:
@@ -75,13 +71,16 @@ class Batch:
         overrides: What was said in place of the campaign file, for the run line; None: as the earlier run has it.
         claim: The results log of a new run, where it is locked already.
         trace: Where each session's dialogue is written; None for nowhere. It is the caller's to close.
+        beside: What is entered when the account is open and nothing is sent yet, and left when all is sent.
 
     Attributes:
         id: The run's identity: in the log's run line and in every Message-ID.
         summary: What it has come to so far.
+        steering: What can be changed while it goes on.
+        outlook: When it will be done.
+        meters: What counts towards the quotas.
 
-    Raises:
-        UsageError: The campaign cannot be sent as it is; nothing was sent, and no results log was made.
+    Making one reads no file and refuses nothing: `run` does.
     """
 
     def __init__(
@@ -97,54 +96,32 @@ class Batch:
         overrides: Mapping[str, str | int] | None = None,
         claim: Claim | None = None,
         trace: Trace | None = None,
+        beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> None:
-        check_objects(campaign)
-        if overrides is None:
-            overrides = {} if resumption is None else resumption.account.run.overrides
-        if resumption is None:
-            refuse_used(campaign.results)
-        else:
-            only = resumption.account.run.recipients.only
         self.campaign = campaign
         self.id = _new_id() if resumption is None else resumption.account.run.id
         self.summary = Summary(results=campaign.results)
         self._resumption = resumption
         self._claim = claim
-        self._server = server or f"{campaign.servers[0].host}:{campaign.servers[0].port}"
-        self._only = only
-        self._recipients = (
-            None
-            if resumption is None
-            else require_continued(
-                resumption.account.run.recipients, campaign.recipients, resumption.path, encoding=campaign.encoding
-            )
-        )
+        self._server = server
+        self._only = only if resumption is None else resumption.account.run.recipients.only
         self._watch: FileWatch | None = None
         self._overrides = overrides
-        self._selection = select(campaign.recipients, only)
         self._durable = campaign.delivery.durability == "power"
         self._started = time.time()
         self._limit = limit
         self._notice = logged(notice)
+        self._context = context
+        self._trace = trace
+        self._connectors: list[Connector] = []
+        self._first: FirstPass | None = None
         delivery = campaign.delivery
-        self._connectors = [
-            Connector(server, delivery.timeouts, context, require_tls=delivery.require_tls, trace=trace)
-            for server in campaign.servers
-        ]
-        self._composer = Composer(
-            campaign.message,
-            directory=campaign.directory,
-            batch_id=self.id,
-            recipient_field=campaign.recipient_field,
-            verp=self._verp(),
-        )
-        self._suppression = Suppression.read(campaign.delivery.suppress, recipient_field=campaign.recipient_field)
-        excluded = campaign.delivery.exclude
-        self._exclusion = Exclusion(excluded, campaign.results.parent) if excluded else None
-        self._where = None if campaign.where is None else Condition(campaign.where)
-        self._reader = self._open()
-        self._addressees = None if campaign.delivery.duplicates == "send" else Addressees(campaign.results.parent)
-        self._admission = self._admit()
+        self.steering = Steering(delivery, self.stop)
+        self.outlook = Outlook(self)
+        self.meters = Meters(campaign.servers, tuple(delivery.quota))
+        self._beside = beside
+        schedule = delivery.schedule
+        self._hours = None if schedule is None else Hours(schedule, delivery.max_wait, self.steering, self._notice)
         self._pool: Pool | None = None
         self._dispatch: Accounting | None = None
 
@@ -164,15 +141,29 @@ class Batch:
     def progress(self) -> float | None:
         """How much of the work is done, from 0 to 1; None where it is not known how much there is.
 
-        What was read and has no outcome yet is not done; all of this is told by the size of the recipients file.
+        What was read and has no outcome yet is not done; all of this is told by the size of the recipients file, which
+        `prepare` opens.
         """
-        read, given = self._reader.progress, self._reader.given
+        if self._first is None:
+            return None
+        read, given = self._first.reader.progress, self._first.reader.given
         if read is not None and given and self._dispatch is not None:
             read *= max(0, given - self._dispatch.under_way) / given
         if self._limit is None:
             return read
         done = self.summary.records - self.summary.waiting
         return max(read or 0.0, min(1.0, done / self._limit))
+
+    @property
+    def left(self) -> int | None:
+        """About how many records are left, by the octets of the list that were read; None where that is not known."""
+        if self._first is None:
+            return None
+        read, given = self._first.reader.progress, self._first.reader.given
+        if not read or not given or self._dispatch is None:
+            return None
+        left = round(given / read) - given + self._dispatch.under_way + self.summary.waiting
+        return left if self._limit is None else min(left, self._limit - self.summary.records + self.summary.waiting)
 
     @property
     def statistics(self) -> PoolStatistics | None:
@@ -186,6 +177,16 @@ class Batch:
             if self._pool is not None:
                 self._pool.stop()
 
+    async def prepare(self) -> None:
+        """Read what a run needs before it begins, in a thread; `run` does so if it was not done.
+
+        Cancelling it leaves the thread to itself: opening a pipe that is silent may take for ever.
+
+        Raises:
+            UsageError: The campaign cannot be sent as it is; nothing was sent, and no results log was made.
+        """
+        await self._prepared()
+
     async def run(self) -> Summary:
         """Send the campaign.
 
@@ -195,27 +196,30 @@ class Batch:
             The summary. Its ``stopped`` says why the run ended early, where it did; the log is complete either way.
 
         Raises:
-            UsageError: The results log cannot be opened; nothing was sent.
+            UsageError: The campaign cannot be sent as it is, or the results log cannot be opened; nothing was sent.
             RunError: The run stopped early: the server is gone or refuses the sender, or the log cannot be written.
         """
         began = time.monotonic()
         log.info("run %s of %s begins: results in %s", self.id, self.campaign.path, self.campaign.results)
-        for caution in server_warnings(self.campaign.servers):
-            self._notice(caution)
-        self._say_who()
+        first = await self._prepared()
+        for warning in server_warnings(self.campaign.servers):
+            self._notice(warning)
+        self._say_who(first)
         try:
-            with self._reader, self._closing(), self._ledger(await self._run_line()) as ledger:
+            with first, self._ledger(await self._run_line(first)) as ledger:
                 disk = GroupSync(ledger) if self._durable else None
                 self._dispatch = dispatch = Accounting(
-                    ledger, self.summary, self._retries(), self._resumption, disk, notice=self._notice
+                    ledger, self.summary, self._retries(first), self._resumption, disk, notice=self._notice
                 )
-                await self._write_what_was_in_flight(ledger)
+                await self._count_what_was_sent()
+                await self._write_what_was_in_flight(first, ledger)
                 self._pool = pool = Pool(
                     self._connectors,
                     self.campaign.delivery,
                     dispatch,
                     notice=self._notice,
                     learned={} if self._resumption is None else self._resumption.account.learned,
+                    meters=self.meters,
                 )
                 dispatch.on_failure = pool.stop
                 if disk is not None:
@@ -223,7 +227,7 @@ class Batch:
                 if self.summary.stopped is not None:
                     pool.stop()
                 try:
-                    await self._send(pool, dispatch, ledger, disk)
+                    await self._steered(first, pool, dispatch, ledger, disk)
                 except RunError as error:
                     self.summary.stopped = error.message
                     raise
@@ -249,68 +253,71 @@ class Batch:
             The summary: what would be sent counts as ``ready``.
 
         Raises:
+            UsageError: The campaign cannot be sent as it is.
             RunError: The recipients file cannot be read further.
         """
         began = time.monotonic()
         self.summary.results = None
-        self._say_who()
 
         async def count(batch: list[Submission]) -> None:
             self.summary.ready += len(batch)
             await anyio.lowlevel.checkpoint()  # where Ctrl-C is heeded
 
-        with self._reader, self._closing():
-            await self._first_pass(self.summary.count, count)
+        with await self._prepared() as first:
+            self._say_who(first)
+            await self._offer(first, self.summary.count, count)
         self.summary.elapsed = time.monotonic() - began
         return self.summary
 
-    def _say_who(self) -> None:
-        for _, count, note in self._suppression.notes():
-            self._notice(note if count else f"warning: {note}")
-        if (column := taken_column(self._reader, self.campaign.recipient_field)) is not None:
-            self._notice(f"addresses are taken from the column {column!r}")
+    def _read(self) -> tuple[FirstPass, list[Connector]]:
+        """Read what a run needs before it begins."""
+        campaign = self.campaign
+        check_objects(campaign)
+        if self._resumption is None:
+            refuse_used(campaign.results)
+        delivery = campaign.delivery
+        connectors = [
+            Connector(server, delivery.timeouts, self._context, require_tls=delivery.require_tls, trace=self._trace)
+            for server in campaign.servers
+        ]
+        return self._open(), connectors
 
-    @contextmanager
-    def _closing(self) -> Iterator[None]:
-        """Let go of the tables of addresses when the context ends, which may have files."""
-        with ExitStack() as stack:
-            if self._addressees is not None:
-                stack.enter_context(self._addressees)
-            if self._exclusion is not None:
-                for notice in stack.enter_context(self._exclusion).notices:
-                    self._notice(notice)
-            yield
+    def _open(self) -> FirstPass:
+        return FirstPass(
+            self.campaign, self.id, self._resumption, only=self._only, limit=self._limit, notice=self._notice
+        )
 
-    def _verp(self) -> Verp:
-        """What signs return paths and links; where the campaign has such, the key is there before anything is sent."""
-        message, log_file = self.campaign.message, self.campaign.results
-        signs = message.unsubscribe is not None or "batch.verp" in (message.return_path or "")
-        past = self._resumption
-        if past is None or not any(past.counts[outcome] for outcome in _SIGNED):
-            key = partial(make_key, log_file)
-        else:
-            key = partial(kept_key if signs else self._key_of_text, log_file)
-        verp = Verp(self.id, key)
-        if signs:
-            verp.prepare()
-        return verp
+    async def _prepared(self) -> FirstPass:
+        """What was read before, or is read now."""
+        if self._first is not None:
+            return self._first
+        first, self._connectors = await in_abandoned_thread(self._read)
+        self._first = first
+        return first
 
-    def _key_of_text(self, log_file: Path) -> bytes:
-        """The key of a run that is gone on with, and of which only the text of messages may have such tokens."""
+    def _say_who(self, first: FirstPass) -> None:
+        for note in first.notes():
+            self._notice(note)
+
+    async def _offer(
+        self,
+        first: FirstPass,
+        report: Callable[[DeliveryResult], None],
+        hand_over: Callable[[list[Submission]], Awaitable[None]],
+    ) -> None:
+        """Offer every record that is wanted once, and count those that are not."""
         try:
-            return kept_key(log_file)
-        except UsageError as error:
-            self._notice(f"{error.message}; what is sent from now on is signed with a new one")
-            return make_key(log_file)
+            await first.run(report, hand_over)
+        finally:
+            self.summary.passed_over = first.passed_over
 
     def _ledger(self, line: Run) -> Ledger:
         delivery = self.campaign.delivery
-        # After a kill at most (max_connections + 1) times min(depth, max_messages) messages are in doubt: no more
-        # sessions than that are open or being opened (`Slots`, rule 4), and none has more transactions unanswered. Each
-        # transaction may have two places for a moment: its own, and that of the one before it, whose outcome is not
-        # written yet. Twice that again, so that the journal need not grow while messages go out.
-        relays = len(self.campaign.servers)
-        capacity = 4 * relays * (delivery.max_connections + 1) * min(delivery.depth, delivery.max_messages)
+        # After a kill at most (max_connections + 1) times min(depth, max_messages) messages of each relay are in doubt:
+        # no more sessions than that are open or being opened (`Slots`, rule 4), and none has more transactions
+        # unanswered. Each transaction may have two places for a moment: its own, and that of the one before it, whose
+        # outcome is not written yet. Twice that again, so that the journal need not grow while messages go out.
+        capacity = 4 * sum(most_in_doubt(server, delivery) for server in self.campaign.servers)
         return Ledger(
             self.campaign.results,
             line,
@@ -320,91 +327,33 @@ class Batch:
             durable=self._durable,
         )
 
-    def _retries(self) -> RetryQueue:
+    def _retries(self, first: FirstPass) -> RetryQueue:
         delivery = self.campaign.delivery
-        if self._reader.blocking and delivery.max_attempts > 1:
-            self._notice(f"{self._reader.name} cannot be read twice: deferred records are not tried again in this run")
+        if first.reader.blocking and delivery.max_attempts > 1:
+            self._notice(f"{first.reader.name} cannot be read twice: deferred records are not tried again in this run")
             return RetryQueue(max_attempts=1, pause=delivery.retry_after)
         return RetryQueue(max_attempts=delivery.max_attempts, pause=delivery.retry_after)
 
-    def _open(self) -> RecordReader:
-        """The recipients file, of which it is certain that not all of its records are invalid for one reason.
-
-        Raises:
-            UsageError: Nothing in it can be an address, or a template uses a field that none of them has.
-        """
-        reader = open_recipients(self.campaign)
-        uses = [self._composer.field_use, *([] if self._where is None else [self._where.use])]
-        try:
-            require_address(reader, self.campaign.recipient_field)
-            for use in uses:
-                for error in missing_fields(reader, use.needed, use.always):
-                    raise error
-        except BaseException:
-            reader.close()
-            raise
-        return reader
-
-    def _admit(self) -> Admission:
-        """What says which records of the first pass are offered."""
-        next_attempt: Callable[[int], int] | None
-        past, selection = self._resumption, self._selection
-        if past is None:
-            next_attempt = None if selection is None else selection.first_attempt
-        elif selection is None:
-            next_attempt = past.next_attempt
-        else:
-
-            def next_attempt(record: int) -> int:
-                return past.next_attempt(record) if record in selection else 0
-
-        return Admission(
-            self._suppression,
-            exclusion=self._exclusion,
-            addressees=self._addressees,
-            where=self._where,
-            next_attempt=next_attempt,
-            limit=self._limit,
-        )
-
-    async def _first_pass(
-        self, report: Callable[[DeliveryResult], None], hand_over: Callable[[list[Submission]], Awaitable[None]]
+    async def _steered(
+        self, first: FirstPass, pool: Pool, dispatch: Accounting, ledger: Ledger, disk: GroupSync | None
     ) -> None:
-        """Offer every record that is wanted once.
+        """Send within the hours, with somebody at the wheel."""
+        self.steering.attach(pool, ledger)
+        if self._hours is not None:
+            self._hours.look(time.time())
+        async with self._beside():
+            await self._send(first, pool, dispatch, ledger, disk)
 
-        Raises:
-            RunError: The recipients file cannot be read further.
-        """
-        await self._remember()
-        try:
-            await Producer(self._reader, self._composer, self._admission, report=report).run(hand_over)
-        finally:
-            if self._where is not None:
-                self.summary.passed_over = self._admission.passed_over
-
-    async def _remember(self) -> None:
-        """Take down whom the earlier run has written to, where nobody is to be written to twice."""
-        past, addressees, admission = self._resumption, self._addressees, self._admission
-        if past is None or addressees is None:
-            return
-
-        def is_written_to(record: int) -> bool:
-            return past.was_offered(record) and not admission.attempt(record)
-
-        with open_recipients(self.campaign) as reader:
-            work = partial(
-                remember, reader, addressees, named=self._composer.named_recipient, is_written_to=is_written_to
-            )
-            await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
-
-    async def _send(self, pool: Pool, dispatch: Accounting, ledger: Ledger, disk: GroupSync | None) -> None:
+    async def _send(
+        self, first: FirstPass, pool: Pool, dispatch: Accounting, ledger: Ledger, disk: GroupSync | None
+    ) -> None:
         """Run producer and pool side by side until the pool is done, and what syncs the account and looks after it."""
-        again = SecondPass(self.campaign, self._composer, self._suppression, self._watch, self._notice)
+        again = SecondPass(first.records, first.composer, first.suppression, self._watch, self._notice)
         failure: RunError | None = None
 
         async def produce() -> None:
             try:
-                await self._produce(pool, dispatch, again)
+                await self._produce(first, pool, dispatch, again)
             except PoolStoppedError:
                 return
             except RunError as error:
@@ -414,6 +363,8 @@ class Batch:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(produce)
             tasks.start_soon(_look_after, ledger, pool)
+            if self._hours is not None:
+                tasks.start_soon(self._hours.run, pool)
             if disk is not None:
                 tasks.start_soon(disk.run)
             try:
@@ -423,9 +374,9 @@ class Batch:
             tasks.cancel_scope.cancel()
         if (failure := failure or again.cut_short) is not None:
             raise failure
-        self.summary.left = await anyio.to_thread.run_sync(self._admission.count_left, self._reader, MOST_LEFT)
+        self.summary.left = await first.count_left(MOST_LEFT)
 
-    async def _produce(self, pool: Pool, dispatch: Accounting, again: SecondPass) -> None:
+    async def _produce(self, first: FirstPass, pool: Pool, dispatch: Accounting, again: SecondPass) -> None:
         """All records once, and the deferred ones again: while the first pass goes on, and after it."""
 
         async def hand_over(batch: list[Submission]) -> None:
@@ -433,12 +384,23 @@ class Batch:
             if due := dispatch.due():
                 await again.run(due, pool, dispatch)
 
-        await self._first_pass(dispatch.withheld, hand_over)
+        await self._offer(first, dispatch.withheld, hand_over)
         await again.look()
         while again.cut_short is None and (chosen := await dispatch.wait()) is not None:
             await again.run(chosen, pool, dispatch)
 
-    async def _write_what_was_in_flight(self, ledger: Ledger) -> None:
+    async def _count_what_was_sent(self) -> None:
+        """What earlier runs have sent, according to the log, counts towards the quotas.
+
+        Raises:
+            RunError: The log cannot be read.
+        """
+        past = self._resumption
+        if self.meters and past is not None:
+            note = partial(self.meters.note, now=time.time())
+            await anyio.to_thread.run_sync(read_usage, past.path, past.account.size, note)
+
+    async def _write_what_was_in_flight(self, first: FirstPass, ledger: Ledger) -> None:
         """Give what was in flight when the earlier run was killed its lines in the log, before anything is sent.
 
         Raises:
@@ -447,9 +409,11 @@ class Batch:
         past = self._resumption
         if past is None or not past.in_flight:
             return
-        results = await anyio.to_thread.run_sync(recovery.outcomes, past.in_flight, self.campaign, self._composer)
+        results = await anyio.to_thread.run_sync(recovery.outcomes, past.in_flight, first.records, first.composer)
         for result in results:
             ledger.append(result)
+            if result.status in (Outcome.ACCEPTED, Outcome.IN_DOUBT):
+                self.meters.note(None, result.time, result.time)  # the journal does not say through which relay
         ledger.flush()
         if (told := recovery.describe_in_doubt(results)) is not None:
             self._notice(told)
@@ -457,27 +421,35 @@ class Batch:
                 command = f"batchsend resume {shlex.quote(str(past.path))} --retry in_doubt"
                 self._notice(f"they may have been delivered; to send them again all the same: {command}")
 
-    async def _run_line(self) -> Run:
-        recipients = self.campaign.recipients
+    async def _run_line(self, first: FirstPass) -> Run:
+        recipients, server, past = self.campaign.recipients, self.campaign.servers[0], self._resumption
         if recipients == "-":
             described = RecipientsFile(path="-")
-        elif self._recipients is not None:
-            described = replace(self._recipients, only=self._only)
+        elif first.recipients is not None:
+            described = replace(first.recipients, only=self._only)
         else:
             described = replace(await anyio.to_thread.run_sync(describe, recipients), only=self._only)
-        if recipients != "-" and described.sha256 is not None:
+        original = None if first.selection is None else first.selection.original
+        if original is not None:
+            described = replace(described, of=original.described)
+            self._watch = FileWatch(original.path, original.described, encoding=self.campaign.encoding)
+        elif recipients != "-" and described.sha256 is not None:
             self._watch = FileWatch(recipients, described, encoding=self.campaign.encoding)
+        overrides = self._overrides
+        if overrides is None:
+            overrides = {} if past is None else past.account.held
         return Run(
             id=self.id,
             started=self._started,
             campaign=str(self.campaign.path.resolve()),
             recipients=described,
             version=__version__,
-            server=self._server,
+            server=self._server or f"{server.host}:{server.port}",
             suppress=tuple(
-                SuppressionFile(path=str(path.resolve()), entries=count) for path, count in self._suppression.files
+                SuppressionFile(path=str(path.resolve()), entries=count) for path, count in first.suppression.files
             ),
-            overrides=self._overrides,
+            overrides=overrides,
+            servers=tuple(place.name for place in names) if len(names := places(self.campaign.servers)) > 1 else (),
         )
 
 

@@ -7,20 +7,25 @@ from typing import TYPE_CHECKING
 
 from batchsend.errors import RecordError, UsageError
 from batchsend.outcome import DeliveryResult, Outcome, Stage
-from batchsend.recipients import BadRecord, Record, open_recipients
+from batchsend.recipients import BadRecord, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-    from batchsend.campaign import Campaign
     from batchsend.message import Composer
+    from batchsend.recipients import RecordReader
     from batchsend.results.journal import Entry
 
 _NAMED = 20
 
 
-def outcomes(entries: Iterable[Entry], campaign: Campaign, composer: Composer) -> list[DeliveryResult]:
+def outcomes(entries: Iterable[Entry], records: Callable[[], RecordReader], composer: Composer) -> list[DeliveryResult]:
     """An outcome for each entry, in the order of the records. Reads the recipients file as far as they go.
+
+    Args:
+        entries: What the journal knows.
+        records: Opens the recipients file from its beginning.
+        composer: Finds out whose they are.
 
     Raises:
         UsageError: The file has no such record, or cannot be opened.
@@ -28,7 +33,7 @@ def outcomes(entries: Iterable[Entry], campaign: Campaign, composer: Composer) -
     """
     left = {entry.record: entry for entry in entries}
     found: list[DeliveryResult] = []
-    with open_recipients(campaign) as reader:
+    with records() as reader:
         while left and (rows := reader.read(1000)):
             found += [_outcome(left.pop(row.number), row, composer) for row in rows if row.number in left]
     if left:

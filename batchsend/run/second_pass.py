@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 
 from batchsend.errors import RunError, UsageError
-from batchsend.recipients import open_recipients
 from batchsend.recipients.admission import Admission
 from batchsend.run.producer import Producer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from batchsend.campaign import Campaign
     from batchsend.delivery.pool import Pool
     from batchsend.message import Composer, Submission, Suppression
+    from batchsend.recipients import RecordReader
     from batchsend.recipients.fingerprint import FileWatch
     from batchsend.run.accounting import Accounting
 
@@ -28,7 +27,7 @@ class SecondPass:
     Nothing more is read of the file once it has changed: whoever stands in a record's place by then is somebody else.
 
     Args:
-        campaign: Whose recipients file is read.
+        records: Opens the recipients file from its beginning.
         composer: What makes a message of each record.
         suppression: Whom not to write to.
         watch: Notices whether the file changes; None for a pipe, which is not read again.
@@ -40,14 +39,14 @@ class SecondPass:
 
     def __init__(
         self,
-        campaign: Campaign,
+        records: Callable[[], RecordReader],
         composer: Composer,
         suppression: Suppression,
         watch: FileWatch | None,
         notice: Callable[[str], None],
     ) -> None:
         self.cut_short: RunError | None = None
-        self._campaign = campaign
+        self._records = records
         self._composer = composer
         self._suppression = suppression
         self._watch = watch
@@ -84,7 +83,7 @@ class SecondPass:
             handing_over += time.monotonic() - found
 
         try:
-            with open_recipients(self._campaign) as reader:
+            with self._records() as reader:
                 admission = Admission(self._suppression, next_attempt=lambda record: chosen.get(record, 0))
                 report = dispatch.withheld_again
                 await Producer(reader, self._composer, admission, report=report, last=max(chosen)).run(hand_over)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator  # noqa: TC003 - public: its hints are resolved at run time
+from collections.abc import Iterator, Mapping  # noqa: TC003 - public: its hints are resolved at run time
 from dataclasses import dataclass, field
 from pathlib import Path  # noqa: TC003 - public: its hints are resolved at run time
 from typing import Any
@@ -38,6 +38,7 @@ class Summary:
         elapsed: Seconds the run has taken.
         stopped: Why the run ended before all records were done, or None.
         learned: What the server has shown it allows, by the name of the option that would set it.
+        servers: Records by outcome, by the name of the relay that decided them; empty where there is one relay.
         left: Records that the run was not to take, because it was given a limit; of more than `MOST_LEFT` so many; None
             where that cannot be known.
     """
@@ -53,6 +54,7 @@ class Summary:
     stopped: str | None = None
     learned: dict[str, float] = field(default_factory=dict)
     left: int | None = 0
+    servers: dict[str, Counter[Outcome]] = field(default_factory=dict)
     _examples: dict[tuple[Outcome, str], str] = field(default_factory=dict, repr=False)
 
     def count(self, result: DeliveryResult, earlier: DeliveryResult | None = None) -> None:
@@ -62,7 +64,11 @@ class Summary:
             result: The outcome.
             earlier: The record's earlier outcome, whose place this one takes.
         """
+        if result.server is not None:
+            self.servers.setdefault(result.server, Counter())[result.status] += 1
         if earlier is not None:
+            if earlier.server is not None:
+                self.servers.setdefault(earlier.server, Counter())[earlier.status] -= 1
             self.counts[earlier.status] -= 1
             self._take_back(earlier)
         self.counts[result.status] += 1
@@ -126,6 +132,7 @@ class Summary:
             "stopped": self.stopped,
             "learned": self.learned,
             "left": self.left,
+            **({} if not self.servers else {"servers": by_server(self.servers)}),
             **({} if self.passed_over is None else {"passed_over": self.passed_over}),
         }
 
@@ -134,6 +141,9 @@ class Summary:
         sessions = f" over {self.sessions:,} session{'' if self.sessions == 1 else 's'}" if self.sessions else ""
         yield f"{self.records:,} records in {duration(self.elapsed)} ({self.rate:,.0f}/s){sessions}"
         yield "  " + " · ".join(f"{name} {count:,}" for name, count in self._named_counts())
+        for name, counts in sorted(self.servers.items()):
+            told = " · ".join(f"{outcome.label} {counts[outcome]:,}" for outcome in Outcome if counts[outcome])
+            yield f"  through {name}: {told}"
         if self.passed_over is not None:
             yield f"  {self.passed_over:>7,} passed over: where does not hold for them"
         order = list(Outcome)
@@ -159,6 +169,14 @@ class Summary:
         for outcome in Outcome:
             if self.counts[outcome] or (outcome is Outcome.ACCEPTED and not self.ready):
                 yield outcome.value.replace("_", " "), self.counts[outcome]
+
+
+def by_server(servers: Mapping[str, Counter[Outcome]]) -> dict[str, dict[str, int]]:
+    """Counts by relay and outcome, as JSON has them."""
+    return {
+        name: {outcome.value: counts[outcome] for outcome in Outcome if counts[outcome]}
+        for name, counts in sorted(servers.items())
+    }
 
 
 def _said(result: DeliveryResult) -> tuple[str, str]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import time
+from datetime import datetime
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -26,6 +29,17 @@ def test_a_list_with_nothing_wrong(tmp_path: Path) -> None:
     assert records.facts["rendered"].startswith("2 in ")
     assert records.facts["rendered"].endswith("/s)")
     assert records.facts["ready to send"] == "2"
+
+
+def test_it_says_when_the_campaign_will_be_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    friday = datetime(2026, 11, 27, 17, 30, tzinfo=ZoneInfo("Europe/Berlin")).timestamp()
+    monkeypatch.setattr(time, "time", lambda: friday)
+    rows = "email,name\n" + "".join(f"r{number}@example.com,N\n" for number in range(90))
+    delivery = 'rate = "60/h"\nwindow = ["Mon-Fri 08:00-18:00"]\ntimezone = "Europe/Berlin"'
+    records, _ = look_at(tmp_path, rows, delivery=delivery)
+    assert records.facts["done"] == (
+        "if it is begun now, at 60/h, Mon-Fri 08:00-18:00 (Europe/Berlin): Monday 30 November, about 09:00"
+    )
 
 
 def test_addresses_that_are_none_by_line(tmp_path: Path) -> None:

@@ -15,11 +15,12 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from batchsend.cli import main
+from batchsend.sink import Sink, SinkOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from batchsend.sink import Sink
+    from batchsend.sink import Received, Rule
     from tests.tools.listener import Listener
 
 Server = TypeVar("Server", bound="Sink | Listener")
@@ -106,6 +107,27 @@ def outcomes(log: Path) -> list[dict[str, Any]]:
 def statuses(log: Path) -> dict[int, str]:
     """Each record's last status."""
     return {line["record"]: line["status"] for line in outcomes(log)}
+
+
+class SinkServer:
+    """A sink on a port of its own, and what it has taken."""
+
+    def __init__(self, *rules: Rule) -> None:
+        self.received: list[Received] = []
+        self.sink = Sink(SinkOptions(rules=rules), on_message=self.received.append)
+
+    @property
+    def url(self) -> str:
+        return f"smtp://{self.sink.hosts[0]}:{self.sink.port}"
+
+    @property
+    def options(self) -> tuple[str, str]:
+        """What sends to it."""
+        return "--server", self.url
+
+    @property
+    def recipients(self) -> list[str]:
+        return sorted(recipient for message in self.received for recipient in message.recipients)
 
 
 @contextmanager

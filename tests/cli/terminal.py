@@ -22,6 +22,19 @@ if TYPE_CHECKING:
     from typing import Self
 
 
+def shown_on(terminal: int) -> bytes:
+    """All that is written to a terminal until no process has its other side open; closes it."""
+    shown = bytearray()
+    try:
+        while octets := os.read(terminal, 65536):
+            shown += octets
+    except OSError:
+        pass  # Linux says EIO where the other side has closed.
+    finally:
+        os.close(terminal)
+    return bytes(shown)
+
+
 class Terminal:
     """Starts a command on a pseudo-terminal and shows what an emulator makes of its output.
 

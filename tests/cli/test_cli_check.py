@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import os
 import pty
@@ -16,7 +15,6 @@ from batchsend.sink import Sink, SinkOptions
 from tests.check.name_server import NameServer, Zone
 from tests.cli.commandline import (
     SAMPLES,
-    WITHIN,
     Ended,
     complaint,
     ended,
@@ -26,6 +24,7 @@ from tests.cli.commandline import (
     process,
     serving,
 )
+from tests.cli.terminal import shown_on
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -227,25 +226,13 @@ def test_no_line_is_wider_than_the_terminal(columns: int) -> None:
 @pytest.mark.parametrize(("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
 def test_colour_on_a_terminal_where_it_is_wanted(variables: dict[str, str], *, coloured: bool) -> None:
     leader, follower = pty.openpty()
-    try:
-        campaign = SAMPLES / "statuses" / "campaign.toml"
-        running = process("check", campaign, "--offline", stdout=follower, env=environment(TERM="xterm", **variables))
-        os.close(follower)
-        shown = io.BytesIO()
-        while True:
-            try:
-                shown.write(chunk := os.read(leader, 65536))
-            except OSError:  # how a terminal says that nobody writes to it any more
-                break
-            if not chunk:
-                break
-        assert running.wait(WITHIN) == 1
-    finally:
-        os.close(leader)
-        assert running.stderr is not None
-        running.stderr.close()
-    assert (b"\x1b[33m" in shown.getvalue()) is coloured
-    assert b"5 warnings" in shown.getvalue()
+    campaign = SAMPLES / "statuses" / "campaign.toml"
+    running = process("check", campaign, "--offline", stdout=follower, env=environment(TERM="xterm", **variables))
+    os.close(follower)
+    shown = shown_on(leader)
+    assert ended(running).code == 1
+    assert (b"\x1b[33m" in shown) is coloured
+    assert b"5 warnings" in shown
 
 
 def test_what_records_and_servers_say_is_not_obeyed_by_the_terminal(tmp_path: Path, capsys: Capture) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from batchsend.campaign.presets import PRESETS
 from tests.cli.commandline import complaint, environment, invoke, process, statuses
+from tests.cli.terminal import shown_on
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -143,14 +144,7 @@ def test_on_a_terminal_it_asks_and_asks_again(here: Path) -> None:
     os.close(theirs)
     os.write(ours, b"sendgird\nnexuspromail\nApp <hello@mail.example.com>\n\n")
     output, _ = running.communicate(timeout=30)
-    shown = b""
-    try:
-        while octets := os.read(ours, 65536):
-            shown += octets
-    except OSError:
-        pass  # Linux says EIO where the other side has closed.
-    finally:
-        os.close(ours)
+    shown = shown_on(ours)
     assert running.returncode == 0, shown
     assert b"did you mean sendgrid?" in shown
     assert shown.count(b"Relay, as a preset") == 2

@@ -29,6 +29,7 @@ from tests.cli.commandline import (
     serving,
     statuses,
 )
+from tests.cli.terminal import shown_on
 from tests.delivery.harness import CountingServer, well_behaved
 from tests.tools.faulty import ACCEPT, Action, Then, drop
 
@@ -211,14 +212,7 @@ def on_a_terminal(*arguments: str | Path, **variables: str) -> Ended:
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
     running = process(*arguments, stderr=theirs, env=environment(TERM="xterm-256color", **variables))
     os.close(theirs)
-    shown = bytearray()
-    try:
-        while octets := os.read(ours, 65536):
-            shown += octets
-    except OSError:
-        pass  # Linux says EIO where the other side has closed.
-    finally:
-        os.close(ours)
+    shown = shown_on(ours)
     output, _ = running.communicate(timeout=WITHIN)
     return Ended(running.returncode, output, shown.decode())
 

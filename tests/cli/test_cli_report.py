@@ -16,6 +16,7 @@ import pytest
 
 from batchsend.outcome import Outcome
 from tests.cli.commandline import SAMPLES, Ended, complaint, ended, environment, invoke, process, statuses
+from tests.cli.terminal import shown_on
 from tests.report.logs import begin, end, everything, outcome, rejected, write
 
 if TYPE_CHECKING:
@@ -72,14 +73,7 @@ def on_terminal(columns: int, *arguments: str | Path, **variables: str) -> str:
     env = environment(COLUMNS=str(columns), TERM="xterm-256color", **variables)
     running = subprocess.Popen([sys.executable, "-m", "batchsend", *map(str, arguments)], stdout=theirs, env=env)
     os.close(theirs)
-    shown = b""
-    try:
-        while piece := os.read(ours, 65536):
-            shown += piece
-    except OSError:
-        pass  # the other end is closed: Linux says so by EIO
-    finally:
-        os.close(ours)
+    shown = shown_on(ours)
     assert running.wait() == 0
     return shown.decode().replace("\r\n", "\n")
 

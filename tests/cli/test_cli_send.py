@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batchsend.sink import Received, Sink, SinkOptions, parse_rule
-from tests.cli.commandline import THREE, complaint, invoke, make_campaign, outcomes, serving, statuses
+from batchsend.sink import Received, Sink, parse_rule
+from tests.cli.commandline import THREE, SinkServer, complaint, invoke, make_campaign, outcomes, serving, statuses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,25 +20,9 @@ Capture = pytest.CaptureFixture[str]
 RULES = tuple(parse_rule(action, f"*@{action}.example.com") for action in ("reject", "defer", "drop"))
 
 
-class _Server:
-    """A sink, and what it has received."""
-
-    def __init__(self) -> None:
-        self.received: list[Received] = []
-        self.sink = Sink(SinkOptions(rules=RULES), on_message=self.received.append)
-
-    @property
-    def url(self) -> str:
-        return f"smtp://{self.sink.hosts[0]}:{self.sink.port}"
-
-    @property
-    def recipients(self) -> list[str]:
-        return sorted(recipient for message in self.received for recipient in message.recipients)
-
-
 @pytest.fixture
-def server() -> Iterator[_Server]:
-    here = _Server()
+def server() -> Iterator[SinkServer]:
+    here = SinkServer(*RULES)
     with serving(here.sink):
         yield here
 
@@ -47,7 +31,7 @@ def rows(count: int) -> str:
     return "email,name\n" + "".join(f"r{number}@example.com,N{number}\n" for number in range(1, count + 1))
 
 
-def test_a_campaign_is_sent_and_its_log_is_beside_it(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+def test_a_campaign_is_sent_and_its_log_is_beside_it(tmp_path: Path, server: SinkServer, capsys: Capture) -> None:
     ended = invoke(capsys, "send", make_campaign(tmp_path), "--server", server.url)
     assert (ended.code, ended.output) == (0, "")
     assert "accepted 3" in ended.errors
@@ -69,7 +53,7 @@ def test_the_sandbox_speaks_the_campaigns_tls(tmp_path: Path, capsys: Capture, t
     assert json.loads(ended.output)["accepted"] == 3
 
 
-def test_json_is_one_object_on_standard_output(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+def test_json_is_one_object_on_standard_output(tmp_path: Path, server: SinkServer, capsys: Capture) -> None:
     recipients = THREE + "d@reject.example.com,D\ne@defer.example.com,E\nnobody,F\n"
     campaign = make_campaign(tmp_path, recipients, delivery="max_attempts = 1")
     ended = invoke(capsys, "send", campaign, "--server", server.url, "--json")
@@ -83,7 +67,7 @@ def test_json_is_one_object_on_standard_output(tmp_path: Path, server: _Server, 
 
 
 def test_a_record_that_costs_session_after_session_stays_deferred_and_the_others_go_out(
-    tmp_path: Path, server: _Server, capsys: Capture
+    tmp_path: Path, server: SinkServer, capsys: Capture
 ) -> None:
     campaign = make_campaign(tmp_path, THREE + "d@drop.example.com,D\n", delivery="max_attempts = 1")
     ended = invoke(capsys, "send", campaign, "--server", server.url)
@@ -105,7 +89,7 @@ def test_dry_run_finds_what_is_invalid(tmp_path: Path, capsys: Capture) -> None:
     assert json.loads(ended.output)["invalid"] == 1
 
 
-def test_limit(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+def test_limit(tmp_path: Path, server: SinkServer, capsys: Capture) -> None:
     ended = invoke(capsys, "send", make_campaign(tmp_path), "--server", server.url, "--limit", "2")
     assert ended.code == 0
     assert server.recipients == ["a@example.com", "b@example.com"]
@@ -113,7 +97,7 @@ def test_limit(tmp_path: Path, server: _Server, capsys: Capture) -> None:
 
 
 def test_results_and_recipients_may_be_elsewhere(
-    tmp_path: Path, server: _Server, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, server: SinkServer, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Relative to where the command is called, not to the campaign."""
     campaign = make_campaign(tmp_path)
@@ -129,7 +113,7 @@ def test_results_and_recipients_may_be_elsewhere(
     assert not (tmp_path / "results.jsonl").exists()
 
 
-def test_a_compressed_recipients_file(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+def test_a_compressed_recipients_file(tmp_path: Path, server: SinkServer, capsys: Capture) -> None:
     (tmp_path / "more.csv.gz").write_bytes(gzip.compress(THREE.encode()))
     ended = invoke(
         capsys, "send", make_campaign(tmp_path), "--server", server.url, "--recipients", tmp_path / "more.csv.gz"
@@ -138,7 +122,7 @@ def test_a_compressed_recipients_file(tmp_path: Path, server: _Server, capsys: C
     assert len(server.recipients) == 3
 
 
-def test_max_messages_and_max_connections(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+def test_max_messages_and_max_connections(tmp_path: Path, server: SinkServer, capsys: Capture) -> None:
     options = ("--max-connections", "1", "--max-messages", "4", "--server", server.url)
     assert invoke(capsys, "send", make_campaign(tmp_path, rows(10)), *options).code == 0
     by_session = [line["session"] for line in sorted(outcomes(tmp_path / "results.jsonl"), key=lambda o: o["record"])]
@@ -146,12 +130,12 @@ def test_max_messages_and_max_connections(tmp_path: Path, server: _Server, capsy
     assert len(set(by_session)) == 3
 
 
-def test_depth_sends_in_chunks(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+def test_depth_sends_in_chunks(tmp_path: Path, server: SinkServer, capsys: Capture) -> None:
     assert invoke(capsys, "send", make_campaign(tmp_path, rows(50)), "--server", server.url, "--depth", "8").code == 0
     assert len(server.recipients) == 50
 
 
-def test_rate_is_taken_from_the_command_line(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+def test_rate_is_taken_from_the_command_line(tmp_path: Path, server: SinkServer, capsys: Capture) -> None:
     options = ("--server", server.url, "--rate", "100/s", "--json")
     summary = json.loads(invoke(capsys, "send", make_campaign(tmp_path, rows(21)), *options).output)
     assert summary["accepted"] == 21
@@ -179,7 +163,7 @@ def test_deferred_records_come_back_within_the_run(tmp_path: Path, capsys: Captu
     assert "  accepted 3\n" in ended.errors
 
 
-def test_no_retry_and_the_last_attempt(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+def test_no_retry_and_the_last_attempt(tmp_path: Path, server: SinkServer, capsys: Capture) -> None:
     campaign = make_campaign(
         tmp_path, "email,name\nx@defer.example.com,X\n", delivery='max_attempts = 2\nretry_after = "50ms"'
     )
@@ -191,7 +175,7 @@ def test_no_retry_and_the_last_attempt(tmp_path: Path, server: _Server, capsys: 
 
 
 def test_suppressed_recipients_are_not_sent_to_and_are_no_failure(
-    tmp_path: Path, server: _Server, capsys: Capture
+    tmp_path: Path, server: SinkServer, capsys: Capture
 ) -> None:
     (tmp_path / "gone.txt").write_text("B@Example.com\n")
     campaign = make_campaign(tmp_path, delivery='suppress = ["gone.txt"]')
@@ -204,7 +188,7 @@ def test_suppressed_recipients_are_not_sent_to_and_are_no_failure(
     assert run["suppress"] == [{"path": str(tmp_path / "gone.txt"), "entries": 1}]
 
 
-def test_a_suppression_list_without_entries_is_a_warning(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+def test_a_suppression_list_without_entries_is_a_warning(tmp_path: Path, server: SinkServer, capsys: Capture) -> None:
     (tmp_path / "gone.txt").write_text("# nobody\n")
     ended = invoke(capsys, "send", make_campaign(tmp_path, delivery='suppress = ["gone.txt"]'), "--server", server.url)
     assert ended.code == 0
@@ -212,14 +196,14 @@ def test_a_suppression_list_without_entries_is_a_warning(tmp_path: Path, server:
     assert "gone.txt has no entries" in ended.errors
 
 
-def test_an_empty_recipients_file_is_sent_at_once(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+def test_an_empty_recipients_file_is_sent_at_once(tmp_path: Path, server: SinkServer, capsys: Capture) -> None:
     ended = invoke(capsys, "send", make_campaign(tmp_path, "email,name\n"), "--server", server.url, "--json")
     assert ended.code == 0
     assert json.loads(ended.output)["records"] == 0
     assert server.sink.counts.connections == 0
 
 
-def test_a_used_log_is_refused_with_both_ways_on(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+def test_a_used_log_is_refused_with_both_ways_on(tmp_path: Path, server: SinkServer, capsys: Capture) -> None:
     campaign = make_campaign(tmp_path)
     assert invoke(capsys, "send", campaign, "--server", server.url).code == 0
     before = (tmp_path / "results.jsonl").read_bytes()
@@ -230,7 +214,7 @@ def test_a_used_log_is_refused_with_both_ways_on(tmp_path: Path, server: _Server
     assert len(server.recipients) == 3
 
 
-def test_progress_is_not_shown_in_a_pipe_unless_asked_for(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+def test_progress_is_not_shown_in_a_pipe_unless_asked_for(tmp_path: Path, server: SinkServer, capsys: Capture) -> None:
     campaign = make_campaign(tmp_path, rows(30))
     options = ("--server", server.url, "--rate", "80/s")
     quiet = invoke(capsys, "send", campaign, *options, "--results", tmp_path / "1.jsonl")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batchsend.sink import Received, Sink, SinkOptions, parse_rule
-from tests.cli.commandline import complaint, invoke, make_campaign, outcomes, serving, statuses
+from batchsend.sink import parse_rule
+from tests.cli.commandline import SinkServer, complaint, invoke, make_campaign, outcomes, serving, statuses
 from tests.recipients.sheets import ods, xlsx
 
 if TYPE_CHECKING:
@@ -18,26 +18,12 @@ if TYPE_CHECKING:
 Capture = pytest.CaptureFixture[str]
 
 
-class _Server:
-    """A sink, and what it has received."""
-
-    def __init__(self) -> None:
-        self.received: list[Received] = []
-        rules = (parse_rule("defer", "*@defer.example.com"), parse_rule("drop", "*@drop.example.com"))
-        self.sink = Sink(SinkOptions(rules=rules), on_message=self.received.append)
-
-    @property
-    def options(self) -> tuple[str, str]:
-        return "--server", f"smtp://{self.sink.hosts[0]}:{self.sink.port}"
-
-    @property
-    def recipients(self) -> list[str]:
-        return sorted(recipient for message in self.received for recipient in message.recipients)
+RULES = tuple(parse_rule(action, f"*@{action}.example.com") for action in ("defer", "drop"))
 
 
 @pytest.fixture
-def server() -> Iterator[_Server]:
-    here = _Server()
+def server() -> Iterator[SinkServer]:
+    here = SinkServer(*RULES)
     with serving(here.sink):
         yield here
 
@@ -54,7 +40,7 @@ def run_line(folder: Path) -> dict[str, Any]:
     return line
 
 
-def test_addresses_are_cleaned_and_check_says_so(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+def test_addresses_are_cleaned_and_check_says_so(tmp_path: Path, server: SinkServer, capsys: Capture) -> None:
     written = [" a@example.com", "b@example.com\xa0", "\u200bc@example.com", "'d@example.com", "mailto:e@example.com"]
     rows = "".join(f'"{address}",N\n' for address in written)
     campaign = make_campaign(tmp_path, f"email,name\n{rows}", message='to = "{{ name }} <{{ email }}>"')
@@ -65,7 +51,7 @@ def test_addresses_are_cleaned_and_check_says_so(tmp_path: Path, server: _Server
     assert all(f"<{message.recipients[0]}>".encode() in message.content for message in server.received)
 
 
-def test_what_servers_take_apart_differently_is_invalid(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+def test_what_servers_take_apart_differently_is_invalid(tmp_path: Path, server: SinkServer, capsys: Capture) -> None:
     written = ['"bob> ORCPT=x@y"@example.org', '"a b"@example.org', '"a@b"@example.org', '""@example.org']
     written += ["u@[127.0.0.1]", "v%o@example.org"]
     rows = "".join(json.dumps({"email": address, "name": "N"}) + "\n" for address in written)
@@ -79,7 +65,9 @@ def test_what_servers_take_apart_differently_is_invalid(tmp_path: Path, server: 
     assert all("is not an address" in line["reason"] for line in lines)
 
 
-def test_one_person_written_in_several_ways_gets_one_message(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+def test_one_person_written_in_several_ways_gets_one_message(
+    tmp_path: Path, server: SinkServer, capsys: Capture
+) -> None:
     rows = [
         r'"r\1"@example.com',
         "r1@example.com",
@@ -97,7 +85,7 @@ def test_one_person_written_in_several_ways_gets_one_message(tmp_path: Path, ser
     assert list(statuses(tmp_path / "results.jsonl").values()).count("suppressed") == 4
 
 
-def test_check_and_send_count_the_same(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+def test_check_and_send_count_the_same(tmp_path: Path, server: SinkServer, capsys: Capture) -> None:
     """An invalid record takes nothing from a later one of its address; whoever is held back is no duplicate."""
     rows = ["a@example.com,A", "A@example.com,A", "b@example.com,b b", "b@example.com,B", "gone@example.com,G"]
     rows += ["gone@example.com,G", "had@example.com,H", "had@example.com,H", "nobody,N"]
@@ -137,7 +125,7 @@ def test_check_and_send_count_the_same(tmp_path: Path, server: _Server, capsys: 
 
 
 def test_whoever_was_written_to_is_known_before_the_first_record_is_offered_again(
-    tmp_path: Path, server: _Server, capsys: Capture
+    tmp_path: Path, server: SinkServer, capsys: Capture
 ) -> None:
     """The first record was invalid and is mended by the template; the last one, far behind it, has the same address."""
     rows = "".join(f"r{n}@example.com,N\n" for n in range(2, 300))
@@ -160,13 +148,13 @@ def test_whoever_was_written_to_is_known_before_the_first_record_is_offered_agai
     ],
 )
 def test_columns_that_do_not_say_who_is_meant_are_one_error(
-    tmp_path: Path, rows: str, said: str, server: _Server, capsys: Capture
+    tmp_path: Path, rows: str, said: str, server: SinkServer, capsys: Capture
 ) -> None:
     assert said in complaint(invoke(capsys, "send", make_campaign(tmp_path, rows), *server.options))
     assert server.received == []
 
 
-def test_records_without_any_address_are_one_error(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+def test_records_without_any_address_are_one_error(tmp_path: Path, server: SinkServer, capsys: Capture) -> None:
     campaign = make_campaign(tmp_path)
     (tmp_path / "list.jsonl").write_text('{"phone":1}\n{"phone":2}\n')
     said = complaint(invoke(capsys, "send", campaign, "--recipients", tmp_path / "list.jsonl", *server.options))
@@ -186,7 +174,7 @@ def test_records_without_any_address_are_one_error(tmp_path: Path, server: _Serv
     ],
 )
 def test_a_field_that_no_record_can_have_is_one_error(
-    text: str, said: str, tmp_path: Path, server: _Server, capsys: Capture
+    text: str, said: str, tmp_path: Path, server: SinkServer, capsys: Capture
 ) -> None:
     (tmp_path / "greeting.txt").write_text("Hello {{ nmae }}")
     campaign = make_campaign(tmp_path, "email,name,Plan,First Name\na@example.com,N,gold,Ann\n", text=text)
@@ -210,7 +198,7 @@ def test_a_field_that_no_record_can_have_is_one_error(
     ],
 )
 def test_what_a_template_asks_for_or_sets_need_not_be_a_column(
-    text: str, tmp_path: Path, server: _Server, capsys: Capture
+    text: str, tmp_path: Path, server: SinkServer, capsys: Capture
 ) -> None:
     (tmp_path / "set.txt").write_text("{% set gone = 'x' %}{{ gone }}")
     (tmp_path / "base.txt").write_text("{{ name }}{% block end %}{{ gone }}{% endblock %}")
@@ -218,7 +206,7 @@ def test_what_a_template_asks_for_or_sets_need_not_be_a_column(
     assert len(server.received) == 3
 
 
-def test_every_column_can_be_shown(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+def test_every_column_can_be_shown(tmp_path: Path, server: SinkServer, capsys: Capture) -> None:
     text = "{{ First_Name }}, {{ row['Plan (new)'] }}, {{ row['batch'] }}, {{ batch.record }}"
     campaign = make_campaign(
         tmp_path, "Email Address,First Name,Plan (new),batch,name\na@example.com,Ann,gold,x,N\n", text=text
@@ -264,7 +252,7 @@ EXPORTS = {
 
 @pytest.mark.parametrize("tool", EXPORTS)
 def test_what_other_programs_export_is_a_campaign_at_once(
-    tool: str, tmp_path: Path, server: _Server, capsys: Capture
+    tool: str, tmp_path: Path, server: SinkServer, capsys: Capture
 ) -> None:
     """Headers as their documentation has them; Ann is one contact."""
     (tmp_path / f"{tool}.csv").write_text(EXPORTS[tool], newline="")
@@ -281,7 +269,7 @@ def test_what_other_programs_export_is_a_campaign_at_once(
     assert b"To: Ann <a@example.com>\r\n" in message.content
 
 
-def test_init_takes_the_column_that_is_named(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+def test_init_takes_the_column_that_is_named(tmp_path: Path, server: SinkServer, capsys: Capture) -> None:
     path = tmp_path / "list.csv"
     path.write_text("Work Email,Home Email,Name\na@example.com,b@example.com,Ann\n")
     assert "--recipient-field" in complaint(invoke(capsys, "init", tmp_path / "c", "--recipients", path))
@@ -294,7 +282,7 @@ def test_init_takes_the_column_that_is_named(tmp_path: Path, server: _Server, ca
 
 
 def test_a_field_that_no_record_of_json_lines_has_is_one_error(
-    tmp_path: Path, server: _Server, capsys: Capture
+    tmp_path: Path, server: SinkServer, capsys: Capture
 ) -> None:
     """What stands in a branch may be there just where it is used."""
     rows = [{"email": f"r{n}@example.com", "name": "N", "Plan": "gold"} for n in range(3)]
@@ -309,7 +297,7 @@ def test_a_field_that_no_record_of_json_lines_has_is_one_error(
 
 
 def test_where_holds_for_the_same_records_when_a_run_is_resumed(
-    tmp_path: Path, server: _Server, capsys: Capture
+    tmp_path: Path, server: SinkServer, capsys: Capture
 ) -> None:
     rows = "".join(f"r{n}@example.com,N,{n}\n" for n in range(1, 11))
     campaign = make_campaign(tmp_path, f"email,name,Years Old\n{rows}", top='where = "Years_Old | int > 4"')
@@ -344,7 +332,7 @@ def test_a_condition_that_cannot_hold_is_one_error(tmp_path: Path, where: str, s
     assert not (tmp_path / "results.jsonl").exists()
 
 
-def test_a_record_that_a_condition_fails_with_is_not_sent(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+def test_a_record_that_a_condition_fails_with_is_not_sent(tmp_path: Path, server: SinkServer, capsys: Capture) -> None:
     records: list[dict[str, Any]] = [{"vip": True}, {"vip": False}, {}, {"vip": "yes"}]
     (tmp_path / "list.jsonl").write_text(
         "".join(
@@ -361,7 +349,7 @@ def test_a_record_that_a_condition_fails_with_is_not_sent(tmp_path: Path, server
 
 @pytest.mark.parametrize(("suffix", "made"), [("xlsx", xlsx), ("ods", ods)])
 def test_a_workbook_is_sent_and_resumed(
-    suffix: str, made: Any, tmp_path: Path, server: _Server, capsys: Capture
+    suffix: str, made: Any, tmp_path: Path, server: SinkServer, capsys: Capture
 ) -> None:
     rows = [["Name", "Email Address", "Seats"], *([f"N{n}", f"r{n}@example.com", n] for n in range(1, 7))]
     campaign = make_campaign(tmp_path, text="{{ Name }} has {{ Seats }}", top='sheet = "Guests"')
@@ -375,7 +363,7 @@ def test_a_workbook_is_sent_and_resumed(
     assert texts == [f"N{n} has {n}" for n in range(1, 7)]
 
 
-def test_another_encoding_is_sent_as_it_is_read(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+def test_another_encoding_is_sent_as_it_is_read(tmp_path: Path, server: SinkServer, capsys: Capture) -> None:
     rows = "email;name\na@example.com;Zoë\n".encode("cp1252")
     campaign = make_campaign(tmp_path)
     (tmp_path / "recipients.csv").write_bytes(rows)
@@ -389,7 +377,7 @@ def test_another_encoding_is_sent_as_it_is_read(tmp_path: Path, server: _Server,
         assert "expected an encoding" in complaint(invoke(capsys, "send", campaign, *server.options))
 
 
-def test_lists_that_suppress_have_encodings_and_sheets_too(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+def test_lists_that_suppress_have_encodings_and_sheets_too(tmp_path: Path, server: SinkServer, capsys: Capture) -> None:
     rows = "email,name\nzoë@example.com,N\nb@example.com,N\nc@example.com,N\n"
     (tmp_path / "gone.csv").write_bytes("Email;Why\nzoë@example.com;é\n".encode("cp1252"))
     (tmp_path / "left.xlsx").write_bytes(xlsx(Notes=[["x"], ["y"]], Left=[["E-Mail"], ["b@example.com"]]))
@@ -403,7 +391,7 @@ def test_lists_that_suppress_have_encodings_and_sheets_too(tmp_path: Path, serve
     assert server.recipients == ["c@example.com"]
 
 
-def test_a_list_in_another_encoding_may_grow(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+def test_a_list_in_another_encoding_may_grow(tmp_path: Path, server: SinkServer, capsys: Capture) -> None:
     """A record more, and nothing else: octets are counted as they stand in the file, whatever its encoding."""
     campaign = make_campaign(tmp_path, top='encoding = "utf-16-le"')
     text = "email,name\na@example.com,Zoë\nb@example.com,東京\n"
@@ -419,7 +407,7 @@ def test_a_list_in_another_encoding_may_grow(tmp_path: Path, server: _Server, ca
     assert "has changed" in ended.errors
 
 
-def test_init_takes_a_list_in_another_encoding(tmp_path: Path, server: _Server, capsys: Capture) -> None:
+def test_init_takes_a_list_in_another_encoding(tmp_path: Path, server: SinkServer, capsys: Capture) -> None:
     path = tmp_path / "list.csv"
     path.write_bytes("E-mail Address;First Name\na@example.com;Zoë\n".encode("cp1252"))
     options = ("--recipients", path, "--relay", f"127.0.0.1:{server.sink.port}")

@@ -117,7 +117,7 @@ def test_a_port_that_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = complaint(invoke(capsys, "send", make_campaign(tmp_path), "--sandbox", "--metrics-port", str(port)))
-    assert f"--metrics-port {port}: Address already in use" in said
+    assert f"metrics on 127.0.0.1:{port}: Address already in use" in said
     assert "another port" in said
     assert not (tmp_path / "results.jsonl").exists()
 
@@ -129,6 +129,6 @@ def test_without_the_library_it_says_what_to_install(tmp_path: Path) -> None:
     env["PYTHONPATH"] = f"{tmp_path / 'hidden'}:{env['PYTHONPATH']}"
     result = ended(process("send", make_campaign(tmp_path), "--sandbox", "--metrics-port", "0", env=env))
     said = complaint(result)
-    assert "--metrics-port needs the library prometheus_client, which is not installed" in said
+    assert "metrics need the library prometheus_client, which is not installed" in said
     assert "pip install prometheus_client" in said
     assert not (tmp_path / "results.jsonl").exists()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     from batchsend import Stage
     from tests.tools.faulty import Action, Decide
 
-_TOML = """\
+_LIMITED = 'ulimit -n "$1" || exit 99; shift; exec "$@"'
+
+CAMPAIGN = """\
 recipients = "recipients.csv"
 server = {{ host = "127.0.0.1", port = {port}, tls = "none" }}
 [message]
@@ -82,6 +86,22 @@ class House:
         """``batchsend resume``."""
         return await self.run("resume", self.results, *arguments)
 
+    async def send_with_open_files(self, files: int) -> tuple[int, str]:
+        """``batchsend send`` with so many files that may be open at once: its exit code, and what it said.
+
+        It has ended in order, whatever it came to.
+        """
+        process = await asyncio.create_subprocess_exec(
+            *("sh", "-c", _LIMITED, "sh", str(files), sys.executable, "-m", "batchsend", "send", str(self.campaign)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said = (await process.communicate())[0].decode()
+        assert process.returncode in (0, 2, 3), said
+        assert "Traceback" not in said
+        return process.returncode, said
+
     @property
     def lines(self) -> list[dict[str, Any]]:
         """The outcome lines of the log."""
@@ -125,5 +145,5 @@ async def house(
         built = House(directory, server, launched)
         rows = "".join(f"{address(record)}\n" for record in range(1, records + 1))
         built.recipients.write_text(f"email\n{rows}")
-        built.campaign.write_text(_TOML.format(port=server.port, delivery=delivery))
+        built.campaign.write_text(CAMPAIGN.format(port=server.port, delivery=delivery))
         yield built

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from batchsend import Outcome, Stage
 from batchsend.results.journal import read_journal
 from tests.crash.disk import Disk
+from tests.crash.house import CAMPAIGN
 from tests.crash.processes import STRACE, Launcher, launcher, run_traced
 from tests.tools.faulty import ACCEPT, Action, FaultyServer, Then, drop, refuse
 
@@ -50,14 +51,7 @@ _RUN_LINE = re.compile(rb'\{"run":[^\n\0]*\}\n')
 _UNANSWERED = "the run was killed before the server answered"
 _ANSWERED = "the run was killed before it could write"
 
-_TOML = """\
-recipients = "recipients.csv"
-server = {{ host = "127.0.0.1", port = {port}, tls = "none" }}
-[message]
-from = "from@example.com"
-subject = "Record {{{{ batch.record }}}}"
-text = "Hello {{{{ email }}}}"
-[delivery]
+_DELIVERY = """\
 max_connections = {connections}
 max_messages = {max_messages}
 depth = {depth}
@@ -231,12 +225,14 @@ async def run_trial(setting: Setting, directory: Path, launched: Launcher, findi
     mode = MODES[setting.mode]
     async with _RotationServer(decide, pipelining=mode.pipelining, chunking=mode.chunking) as server:
         (directory / "campaign.toml").write_text(
-            _TOML.format(
+            CAMPAIGN.format(
                 port=server.port,
-                connections=setting.connections,
-                max_messages=setting.max_messages,
-                depth=setting.depth,
-                durability="power" if setting.power else "process",
+                delivery=_DELIVERY.format(
+                    connections=setting.connections,
+                    max_messages=setting.max_messages,
+                    depth=setting.depth,
+                    durability="power" if setting.power else "process",
+                ),
             )
         )
         traced = setting.traced if STRACE else 0

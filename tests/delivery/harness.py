@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
+from email.message import EmailMessage
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -60,6 +61,14 @@ def submissions(count: int, *, content: bytes = b"Subject: x\r\n\r\nText\r\n") -
         Submission(record=number, envelope=Envelope("from@example.com", address(number)), content=content)
         for number in range(1, count + 1)
     ]
+
+
+def message(*recipients: str) -> EmailMessage:
+    """A message as a program sends it."""
+    made = EmailMessage()
+    made["From"], made["To"], made["Subject"] = "shop@example.com", ", ".join(recipients), "Your order"
+    made.set_content("It is on its way.\n")
+    return made
 
 
 def address(record: int) -> str:

@@ -177,3 +177,52 @@ async def test_a_program_that_is_not_there_stops_the_run(tmp_path: Path) -> None
         account = await deliver(xoauth2(peer, command=(absent,)), submissions(1), options())
     assert account.error is not None
     assert account.error.message == f"{absent} cannot be run: No such file or directory"
+
+
+def logged_in(peer: ScriptedServer) -> list[bytes]:
+    """What was said as AUTH PLAIN in each session that came so far (RFC 4616)."""
+    said = [connection.commands[1] for connection in peer.connections if len(connection.commands) > 1]
+    return [base64.b64decode(command.split()[2]) for command in said]
+
+
+async def test_a_password_comes_from_a_file_that_is_read_for_each_session(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("first wörd\n")
+    async with ScriptedServer([*offer("PLAIN"), Expect("AUTH"), *WELCOME, ReadToEnd()]) as peer:
+        server = Server(host=peer.host, port=peer.port, tls="none", username="u", password_file=file)
+        await open_session(server)
+        file.write_text("second\n")
+        await open_session(server)
+        assert logged_in(peer) == ["\0u\0first wörd".encode(), b"\0u\0second"]
+
+
+async def test_a_password_comes_from_a_program(tmp_path: Path) -> None:
+    command = program(tmp_path, "print('pass word')")
+    async with ScriptedServer([*offer("PLAIN"), Expect("AUTH"), *WELCOME, ReadToEnd()]) as peer:
+        await open_session(Server(host=peer.host, port=peer.port, tls="none", username="u", password_command=command))
+        assert logged_in(peer) == [b"\0u\0pass word"]
+
+
+async def test_a_program_that_gives_no_password_stops_the_run(tmp_path: Path) -> None:
+    command = program(tmp_path, "import sys; sys.exit('the vault is locked')")
+    async with ScriptedServer([*offer("PLAIN"), ReadToEnd()]) as peer:
+        server = Server(host=peer.host, port=peer.port, tls="none", username="u", password_command=command)
+        account = await deliver(server, submissions(1), options())
+    assert account.error is not None
+    assert account.error.message == f"{sys.executable} gave no password: the vault is locked"
+    assert account.error.remedy is not None
+    assert account.error.remedy.startswith("password_command in [server]")
+
+
+@pytest.mark.parametrize("octets", [None, b"", b"\n", b"hunter2\nhunter3\n", b"hunter\x00", b"hunter\xff", b"h" * 5000])
+async def test_a_file_without_a_password_stops_the_run_and_is_not_shown(tmp_path: Path, octets: bytes | None) -> None:
+    file = tmp_path / "secret"
+    if octets is not None:
+        file.write_bytes(octets)
+    async with ScriptedServer([*offer("PLAIN"), ReadToEnd()]) as peer:
+        server = Server(host=peer.host, port=peer.port, tls="none", username="u", password_file=file)
+        account = await deliver(server, submissions(1), options())
+    assert account.error is not None
+    assert account.error.message.startswith(f"{file} ")
+    assert "hunt" not in f"{account.error}"
+    assert not any(b"AUTH" in connection.received for connection in peer.connections)

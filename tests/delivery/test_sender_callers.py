@@ -6,7 +6,6 @@ import asyncio
 import random
 from collections import Counter
 from contextlib import aclosing
-from email.message import EmailMessage, Message
 from typing import TYPE_CHECKING
 
 import anyio
@@ -14,21 +13,15 @@ import pytest
 
 from batchsend import Outcome, RecordError, RunError, Sender, Server, Submission, UnfinishedError, UsageError
 from batchsend.sink import Sink, SinkOptions
-from tests.delivery.harness import GUARD, CountingServer, options, server, submissions, well_behaved
+from tests.delivery.harness import GUARD, CountingServer, message, options, server, submissions, well_behaved
 from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse, say
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from email.message import EmailMessage, Message
 
     from batchsend import DeliveryResult, Stage
     from batchsend.sink import Received
-
-
-def message(*recipients: str) -> EmailMessage:
-    made = EmailMessage()
-    made["From"], made["To"], made["Subject"] = "shop@example.com", ", ".join(recipients), "Your order"
-    made.set_content("It is on its way.\n")
-    return made
 
 
 async def test_each_recipient_of_a_message_has_a_result() -> None:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from email.message import EmailMessage
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,20 +23,13 @@ from batchsend import (
     UsageError,
 )
 from batchsend.sink import SinkOptions, parse_rule
-from tests.delivery.harness import submissions
+from tests.delivery.harness import message, submissions
 from tests.tools.sink_thread import SinkThread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from batchsend import DeliveryResult, Submission
-
-
-def message(*recipients: str) -> EmailMessage:
-    made = EmailMessage()
-    made["From"], made["To"], made["Subject"] = "shop@example.com", ", ".join(recipients), "Your order"
-    made.set_content("It is on its way.\n")
-    return made
 
 
 def test_each_call_returns_what_became_of_its_messages() -> None:

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import pytest
 
 from batchsend.message.css import inlined
 from tests.message.newsletters import NEWSLETTERS
-from tests.report.browser import Browser, Page, Scheme, browsing
+from tests.report.browser import Browser, Page, Scheme
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
 WIDE, NARROW = 900, 500
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, browsing(Path(profile)) as opened:
-        yield opened
 
 
 def picture(page: Page, html: str, folder: Path, width: int, scheme: Scheme) -> bytes:

@@ -59,7 +59,8 @@ def halts(connection: int, transaction: int, stage: Stage, recipient: str | None
 async def test_what_is_under_way_or_waits_is_not_done(tmp_path: Path, limit: int | None, progress: float) -> None:
     async with CountingServer(halts) as server:
         running = batch(tmp_path, server, 40, limit)
-        assert running.statistics is None
+        assert (running.statistics, running.progress) == (None, None), "nothing has been looked at"
+        await running.prepare()
         assert running.progress == 0.0
         with anyio.fail_after(GUARD):
             async with anyio.create_task_group() as tasks:

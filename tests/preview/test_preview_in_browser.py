@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import pytest
 
 from batchsend.preview.page import page
 from tests.preview.test_letter import letter, message, with_picture
-from tests.report.browser import DESKTOP, PHONE, Browser, Scheme, browsing
+from tests.report.browser import DESKTOP, PHONE, Browser, Scheme
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
     from batchsend.message.parsed import ParsedMessage
 
@@ -26,12 +24,6 @@ BREAKS_OUT = (
     "'\"></iframe><svg onload=\"document.title='ran'\"></svg>",
     "<meta http-equiv=refresh content='0;url=javascript:alert(1)'>",
 )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, browsing(Path(profile)) as opened:
-        yield opened
 
 
 def written(folder: Path, of: ParsedMessage) -> str:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 import pytest
 
 from batchsend.report.html import render
-from tests.report.browser import DESKTOP, PHONE, Browser, Scheme, browsing
+from tests.report.browser import DESKTOP, PHONE, Browser, Scheme
 from tests.report.logs import begin, end, everything, invalid, outcome, rejected, report_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 pytestmark = pytest.mark.slow
 
@@ -25,12 +21,6 @@ BREAKS_OUT = (
     "<meta http-equiv=refresh content='0;url=http://192.0.2.1/'>",
     "<iframe src='http://192.0.2.1/'></iframe>",
 )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, browsing(Path(profile)) as opened:
-        yield opened
 
 
 def written(folder: Path, *lines: bytes) -> str:

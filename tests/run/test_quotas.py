@@ -14,12 +14,8 @@ from batchsend import Stage
 from tests.cli.commandline import outcomes, statuses
 from tests.run.limited import Commands, LimitedRelay, recipients
 from tests.tools.faulty import ACCEPT, Action, refuse
-from tests.tools.virtual import virtual_loop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from tests.cli.commandline import Ended
     from tests.tools.virtual import VirtualLoop
 
@@ -68,25 +64,13 @@ class RationedRelay(LimitedRelay):
         return refuse(int(code), text)
 
 
-@pytest.fixture
-def loop() -> Iterator[VirtualLoop]:
-    yield from virtual_loop()
-
-
-@pytest.fixture
-def commands(
-    loop: VirtualLoop, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Commands:
-    return Commands(loop, tmp_path, capsys, monkeypatch)
-
-
 def come_back(loop: VirtualLoop, ended: Ended) -> None:
     """Let the time go by that the run has said."""
     loop.advance(DAY if "Daily" in ended.errors else HOUR)
 
 
 @pytest.mark.parametrize("connections", [1, 5])
-@pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [1_000, pytest.param(4_000, marks=pytest.mark.slow)])
 def test_a_list_arrives_whole_over_days_of_resumes(
     count: int, connections: int, commands: Commands, loop: VirtualLoop
 ) -> None:

@@ -16,10 +16,9 @@ from batchsend import Stage
 from batchsend.verdict import Verdict
 from tests.cli.commandline import outcomes, statuses
 from tests.run.limited import Commands, LimitedRelay, recipients
-from tests.tools.virtual import virtual_loop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.cli.commandline import Ended
     from tests.tools.virtual import VirtualLoop
@@ -50,18 +49,6 @@ def wordings(*verdicts: Verdict) -> list[Wording]:
 
 def named(one: Wording) -> str:
     return f"{one.stage}-{one.reply[:30]}"
-
-
-@pytest.fixture
-def loop() -> Iterator[VirtualLoop]:
-    yield from virtual_loop()
-
-
-@pytest.fixture
-def commands(
-    loop: VirtualLoop, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Commands:
-    return Commands(loop, tmp_path, capsys, monkeypatch)
 
 
 def from_the(stage: Stage, first: int, last: int = 10**9) -> Callable[[int, int, Stage], bool]:

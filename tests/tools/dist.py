@@ -1,6 +1,8 @@
 """Makes what is published, in ``dist/``, and tries each in a clean environment: ``python -m tests.tools.dist``.
 
-The source archive is built from the checkout; both wheels are built from the source archive, so that it is complete.
+The source archive is built from the checkout; both wheels are built from the source archive, as ``pip install`` does
+with it, so that it is complete. ``python -m tests.tools.dist --compiled`` makes only the compiled wheel, in
+``.venv/compiled``, and installs it there for tests and measurements.
 """
 
 from __future__ import annotations
@@ -12,9 +14,11 @@ import sys
 import venv
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from zipfile import ZipFile
 
 ROOT = Path(__file__).parents[2]
 DIST = ROOT / "dist"
+COMPILED = ROOT / ".venv" / "compiled"
 
 
 def run(*command: str | Path, cwd: Path, **variables: str) -> str:
@@ -31,20 +35,62 @@ def run(*command: str | Path, cwd: Path, **variables: str) -> str:
     return ran.stdout
 
 
-def pip(python: Path, *arguments: str | Path, cwd: Path, **variables: str) -> None:
+def pip(python: str | Path, *arguments: str | Path, cwd: Path, **variables: str) -> None:
     run(python, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments, cwd=cwd, **variables)
 
 
-def build(folder: Path) -> list[tuple[Path, str]]:
-    """Build all three into `folder`; each with the kind of installation that it must give."""
-    python = Path(sys.executable)
-    run(python, "-m", "hatchling", "build", "--target", "sdist", "--directory", folder, cwd=ROOT)
+def build_archive(folder: Path) -> Path:
+    """Build the source archive from the checkout."""
+    run(sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", folder, cwd=ROOT)
     (archive,) = folder.glob("*.tar.gz")
-    pip(python, "wheel", "--no-deps", "--wheel-dir", folder, archive, cwd=folder, BATCHSEND_PURE="1")
-    (pure,) = folder.glob("*-none-any.whl")
-    pip(python, "wheel", "--no-deps", "--wheel-dir", folder, archive, cwd=folder, BATCHSEND_COMPILED="1")
-    (compiled,) = set(folder.glob("*.whl")) - {pure}
-    return [(archive, "compiled"), (pure, "pure Python"), (compiled, "compiled")]
+    return archive
+
+
+def build_wheel(archive: Path, folder: Path, **variables: str) -> Path:
+    """Build the wheel that installing the archive gives, where these variables are set."""
+    with TemporaryDirectory(dir=folder) as alone:
+        pip(sys.executable, "wheel", "--no-deps", "--wheel-dir", alone, archive, cwd=folder, **variables)
+        (wheel,) = Path(alone).iterdir()
+        return wheel.rename(folder / wheel.name)
+
+
+def build_compiled(archive: Path, folder: Path) -> Path:
+    """Build the wheel that installing the archive gives where nothing is asked for and there is a C compiler.
+
+    Raises:
+        subprocess.CalledProcessError: It cannot be compiled; the reason is on standard error.
+    """
+    wheel = build_wheel(archive, folder)
+    if is_pure(wheel):
+        wheel.unlink()
+        wheel = build_wheel(archive, folder, BATCHSEND_COMPILED="1")
+    return wheel
+
+
+def is_pure(wheel: Path) -> bool:
+    return wheel.name.endswith("-none-any.whl")
+
+
+def files_of(wheel: Path) -> dict[str, int]:
+    """Everything in a wheel but what was compiled and what says so, each with its checksum."""
+    with ZipFile(wheel) as opened:
+        return {
+            file.filename: file.CRC
+            for file in opened.infolist()
+            if not file.filename.endswith((".so", "/RECORD", "/WHEEL"))
+        }
+
+
+def build(folder: Path) -> list[tuple[Path, str]]:
+    """Build all three into `folder`; the wheels with the kind of installation that each must give.
+
+    Compiling takes a minute: a compiled wheel that `make` has built and that has the same files is taken as it is.
+    """
+    archive = build_archive(folder)
+    pure = build_wheel(archive, folder, BATCHSEND_PURE="1")
+    built = [wheel for wheel in COMPILED.glob("*.whl") if files_of(wheel) == files_of(pure)]
+    compiled = shutil.copy(built[0], folder) if built else build_compiled(archive, folder)
+    return [(pure, "pure Python"), (Path(compiled), "compiled")]
 
 
 def attempt(artifact: Path, kind: str, folder: Path) -> None:
@@ -66,13 +112,13 @@ def attempt(artifact: Path, kind: str, folder: Path) -> None:
     print(f"{artifact.name}: {version}")
 
 
-def main() -> None:
-    """Build into a new folder, try all three, and only then put them into ``dist/``."""
+def make_all() -> None:
+    """Build into a new folder, try both wheels, and only then put all into ``dist/``."""
     with TemporaryDirectory(prefix="batchsend-dist-") as temporary:
         made = Path(temporary, "dist")
         made.mkdir()
-        for place, (artifact, kind) in enumerate(build(made)):
-            tried = Path(temporary, f"tried-{place}")
+        for artifact, kind in build(made):
+            tried = Path(temporary, f"tried-{kind}")
             tried.mkdir()
             attempt(artifact, kind, tried)
         shutil.rmtree(DIST, ignore_errors=True)
@@ -80,5 +126,14 @@ def main() -> None:
     print(f"in {DIST.name}/: {', '.join(sorted(path.name for path in DIST.iterdir()))}")
 
 
+def make_compiled() -> None:
+    """Build only the compiled wheel, and install it into a folder beside it."""
+    shutil.rmtree(COMPILED, ignore_errors=True)
+    COMPILED.mkdir(parents=True)
+    with TemporaryDirectory(prefix="batchsend-dist-") as temporary:
+        wheel = build_compiled(build_archive(Path(temporary)), COMPILED)
+    pip(sys.executable, "install", "--no-deps", "--target", COMPILED / "lib", wheel, cwd=COMPILED)
+
+
 if __name__ == "__main__":
-    main()
+    make_compiled() if sys.argv[1:] == ["--compiled"] else make_all()

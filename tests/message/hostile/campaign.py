@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import idna
@@ -109,8 +110,10 @@ class Asked(NamedTuple):
     attachments: tuple[bytes, ...]
 
 
-# Every character of the category Cf: zero-width, joiners, byte-order marks, marks of writing direction.
-_INVISIBLE = "".join(chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) == "Cf")
+@cache
+def _invisible() -> str:
+    """Every character of the category Cf: zero-width, joiners, byte-order marks, marks of writing direction."""
+    return "".join(chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) == "Cf")
 
 
 def asked(fields: dict[str, Any]) -> Asked:
@@ -148,7 +151,7 @@ def _header_text(value: object) -> str:
 
 def _without_what_is_around(address: str) -> str:
     """White space and invisible characters around an address are not part of it; nor is ``mailto:``."""
-    bare = address.strip().strip(_INVISIBLE).strip()
+    bare = address.strip().strip(_invisible()).strip()
     return bare[len("mailto:") :].strip() if bare.lower().startswith("mailto:") else bare
 
 

@@ -1,0 +1,82 @@
+"""``batchsend control``: the hand on the wheel of a run under way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import orjson
+
+from batchsend.campaign.nearest import suggestion
+from batchsend.cli.console import Console, pass_console
+from batchsend.control.client import ask
+from batchsend.control.protocol import Command, ControlRequest
+from batchsend.errors import UsageError
+from batchsend.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from batchsend.control.protocol import ControlAnswer
+
+_VALUED = (Command.RATE, Command.CONNECTIONS)
+
+
+@click.command()
+@click.argument("results", type=click.Path(path_type=Path))
+@click.argument("command", metavar="{status|pause|continue|rate R|connections N|stop}")
+@click.argument("value", required=False, metavar="")
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object on standard output.")
+@pass_console
+def control(console: Console, results: Path, *, command: str, value: str | None, as_json: bool) -> int:
+    """Change the run under way whose results log is RESULTS: by its socket beside the log, as the user whose run it is.
+
+    status says where it stands; pause begins nothing more until continue; rate 50/s (or 600/min, 5000/h, none) and
+    connections 3 hold from now on, also when the run is resumed; stop ends it in order, to be resumed. Each change is
+    in the results log.
+    """
+    del console
+    answer = ask(results, _request(command, value))
+    if as_json:
+        click.echo(orjson.dumps({"ok": answer.ok, "message": answer.message, **answer.status}).decode())
+    if not answer.ok:
+        raise UsageError(answer.message, remedy=answer.remedy)
+    if not as_json:
+        for line in _lines(answer):
+            click.echo(line)
+    return 0
+
+
+def _request(command: str, value: str | None) -> ControlRequest:
+    """The request that a command line means.
+
+    Raises:
+        UsageError: It means none.
+    """
+    if command not in list(Command):
+        remedy = suggestion(command, list(Command), otherwise=f"there are {', '.join(Command)}")
+        raise UsageError(f"{command} is nothing that a run can be told", remedy=remedy)
+    given: str | int | None = value
+    if command == Command.CONNECTIONS and value is not None and value.isascii() and value.isdecimal():
+        given = int(value)
+    try:
+        return ControlRequest(Command(command).value, given)
+    except ValueError as error:
+        example = {Command.RATE: "rate 50/s", Command.CONNECTIONS: "connections 3"}.get(Command(command), command)
+        raise UsageError(str(error), remedy=f"such as: batchsend control RESULTS {example}") from None
+
+
+def _lines(answer: ControlAnswer) -> Iterator[str]:
+    status: dict[str, Any] = answer.status
+    yield f"{status['state']}: {answer.message}"
+    counts = [f"{outcome.label} {status[outcome.value]:,}" for outcome in Outcome if status.get(outcome.value)]
+    done = "" if status["progress"] is None else f" ({status['progress']:.0%})"
+    yield f"  {status['records']:,} records{done}{''.join(f' · {text}' for text in counts)}"
+    limit = "no limit" if status["rate"] is None else f"{status['rate']} at most"
+    yield (
+        f"  {status['accepted_per_second']:g}/s accepted, {limit}; {status['sessions']} of {status['max_connections']} "
+        "sessions"
+    )
+    if status["closed_until"] is not None:
+        yield f"  nothing is begun until {status['closed_until']}"

@@ -1,0 +1,245 @@
+"""What a run reads before it begins, and its first pass over the recipients: each that is wanted is offered once."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+import anyio.to_thread
+
+from batchsend.errors import UsageError
+from batchsend.message import Composer, Suppression
+from batchsend.message.condition import Condition
+from batchsend.message.verp import Verp, kept_key, make_key
+from batchsend.outcome import Outcome
+from batchsend.recipients import open_recipients
+from batchsend.recipients.addressees import Addressees
+from batchsend.recipients.admission import Admission, missing_fields, remember, require_address, taken_column
+from batchsend.recipients.exclusion import Exclusion
+from batchsend.recipients.fingerprint import require_continued
+from batchsend.recipients.original import RECIPIENT
+from batchsend.recipients.selection import select
+from batchsend.run.producer import Producer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+    from batchsend.campaign import Campaign
+    from batchsend.message import Submission
+    from batchsend.outcome import DeliveryResult
+    from batchsend.recipients import RecordReader
+    from batchsend.recipients.selection import Selection
+    from batchsend.results.resumption import Resumption
+    from batchsend.results.run import RecipientsFile
+
+_SIGNED = (Outcome.ACCEPTED, Outcome.REJECTED, Outcome.DEFERRED, Outcome.IN_DOUBT)
+"""Outcomes of records that were composed, and signed where the campaign signs."""
+
+
+class FirstPass:
+    """The recipients of a run, what decides which of them are written to, and what makes their messages.
+
+    Making one reads files, some of them whole, and waits for a pipe that is silent: not on the event loop. A context
+    manager: it is left when the recipients file and the tables of addresses are needed no more.
+
+    Args:
+        campaign: Whose recipients they are.
+        batch_id: The run's identity.
+        resumption: The run to go on with, or None.
+        only: Where the recipients file is a results log: the outcomes and codes of the records to send to.
+        limit: Offer at most this many records; None for all.
+        notice: Called with what the user should know, one line each, in the thread that makes it.
+
+    Attributes:
+        reader: The recipients file, open.
+        composer: What makes a message of a record.
+        suppression: Who asked not to be written to.
+        records: Opens the recipients again.
+        selection: Which records of a results log are meant; None where the recipients file is none.
+        recipients: The recipients file as the run to go on with has it; None for a new run.
+
+    Raises:
+        UsageError: The campaign cannot be sent as it is.
+    """
+
+    def __init__(
+        self,
+        campaign: Campaign,
+        batch_id: str,
+        resumption: Resumption | None,
+        *,
+        only: tuple[str, ...],
+        limit: int | None,
+        notice: Callable[[str], None],
+    ) -> None:
+        self._notice = notice
+        self._campaign = campaign
+        self._resumption = resumption
+        self.recipients = self._continued()
+        self.selection = self._select(only)
+        self.records = partial(open_recipients if self.selection is None else self.selection.open, campaign)
+        self.composer = Composer(
+            campaign.message,
+            directory=campaign.directory,
+            batch_id=batch_id,
+            recipient_field=self._recipient_field,
+            verp=self._verp(batch_id),
+        )
+        self.suppression = Suppression.read(campaign.delivery.suppress, recipient_field=campaign.recipient_field)
+        self._where = None if campaign.where is None else Condition(campaign.where)
+        folder = campaign.results.parent
+        with ExitStack() as stack:
+            excluded = campaign.delivery.exclude
+            self._exclusion = stack.enter_context(Exclusion(excluded, folder)) if excluded else None
+            self.reader = stack.enter_context(self._open())
+            unique = campaign.delivery.duplicates != "send"
+            self._addressees = stack.enter_context(Addressees(folder)) if unique else None
+            self._open_files = stack.pop_all()
+        self._admission = Admission(
+            self.suppression,
+            exclusion=self._exclusion,
+            addressees=self._addressees,
+            where=self._where,
+            next_attempt=self._next_attempt(),
+            limit=limit,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._open_files.close()
+
+    def notes(self) -> Iterator[str]:
+        """What the user should know of who is written to and who is not; one line each."""
+        for _, count, note in self.suppression.notes():
+            yield note if count else f"warning: {note}"
+        if (column := taken_column(self.reader, self._recipient_field)) is not None:
+            yield f"addresses are taken from the column {column!r}"
+        if self._exclusion is not None:
+            yield from self._exclusion.notices
+
+    async def run(
+        self, report: Callable[[DeliveryResult], None], hand_over: Callable[[list[Submission]], Awaitable[None]]
+    ) -> None:
+        """Offer every record that is wanted once.
+
+        Args:
+            report: Called with the result of each record that is not offered and has an outcome.
+            hand_over: Takes the submissions of the others.
+
+        Raises:
+            RunError: The recipients file cannot be read further.
+        """
+        await self._remember()
+        await Producer(self.reader, self.composer, self._admission, report=report).run(hand_over)
+
+    @property
+    def passed_over(self) -> int | None:
+        """How many records the campaign's ``where`` did not choose; None where it has none."""
+        return None if self._where is None else self._admission.passed_over
+
+    async def count_left(self, most: int) -> int | None:
+        """How many records are left that a limit kept from being offered, as `Admission.count_left` has it.
+
+        Raises:
+            RunError: The recipients file cannot be read further.
+        """
+        return await anyio.to_thread.run_sync(self._admission.count_left, self.reader, most)
+
+    async def _remember(self) -> None:
+        """Take down whom the earlier run has written to, where nobody is to be written to twice."""
+        past, addressees, admission = self._resumption, self._addressees, self._admission
+        if past is None or addressees is None:
+            return
+
+        def is_written_to(record: int) -> bool:
+            return past.was_offered(record) and not admission.attempt(record)
+
+        with self.records() as reader:
+            work = partial(
+                remember, reader, addressees, named=self.composer.named_recipient, is_written_to=is_written_to
+            )
+            await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+
+    def _continued(self) -> RecipientsFile | None:
+        """The recipients file of the run to go on with, if it is what it was or has only grown."""
+        past, campaign = self._resumption, self._campaign
+        if past is None:
+            return None
+        return require_continued(
+            past.account.run.recipients, campaign.recipients, past.path, encoding=campaign.encoding
+        )
+
+    def _select(self, only: tuple[str, ...]) -> Selection | None:
+        """Which records of a results log are meant; None where the recipients file is none.
+
+        Raises:
+            UsageError: As `select`; or the list that the log is the account of has changed since an earlier run.
+        """
+        campaign = self._campaign
+        selection = select(campaign.recipients, only)
+        if selection is not None:
+            before = None if self._resumption is None else self._resumption.account.run.recipients
+            selection.join(campaign, before, campaign.results, self._notice)
+        return selection
+
+    @property
+    def _recipient_field(self) -> str | None:
+        """The field of the address: where a log tells whom was written to, it is the log's, unless one is named."""
+        is_joined = self.selection is not None and self.selection.original is not None
+        return self._campaign.recipient_field or (RECIPIENT if is_joined else None)
+
+    def _verp(self, batch_id: str) -> Verp:
+        """What signs return paths and links; where the campaign has such, the key is there before anything is sent."""
+        message, log_file = self._campaign.message, self._campaign.results
+        signs = message.unsubscribe is not None or "batch.verp" in (message.return_path or "")
+        past = self._resumption
+        if past is None or not any(past.counts[outcome] for outcome in _SIGNED):
+            key = partial(make_key, log_file)
+        else:
+            key = partial(kept_key if signs else self._key_of_text, log_file)
+        verp = Verp(batch_id, key)
+        if signs:
+            verp.prepare()
+        return verp
+
+    def _key_of_text(self, log_file: Path) -> bytes:
+        """The key of a run that is gone on with, and of which only the text of messages may have such tokens."""
+        try:
+            return kept_key(log_file)
+        except UsageError as error:
+            self._notice(f"{error.message}; what is sent from now on is signed with a new one")
+            return make_key(log_file)
+
+    def _open(self) -> RecordReader:
+        """The recipients file, of which it is certain that not all of its records are invalid for one reason.
+
+        Raises:
+            UsageError: Nothing in it can be an address, or a template uses a field that none of them has.
+        """
+        reader = self.records()
+        uses = [self.composer.field_use, *([] if self._where is None else [self._where.use])]
+        try:
+            require_address(reader, self._recipient_field)
+            for use in uses:
+                for error in missing_fields(reader, use.needed, use.always):
+                    raise error
+        except BaseException:
+            reader.close()
+            raise
+        return reader
+
+    def _next_attempt(self) -> Callable[[int], int] | None:
+        """What says which attempt of a record is next, and 0 if there is none; None where all are offered."""
+        past, selection = self._resumption, self.selection
+        if past is None:
+            return None if selection is None else selection.first_attempt
+        if selection is None:
+            return past.next_attempt
+        return lambda record: past.next_attempt(record) if record in selection else 0

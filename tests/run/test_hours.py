@@ -1,0 +1,214 @@
+"""A campaign that keeps to its hours, over nights, weekends and a change of the clock; the relay's own account counts.
+
+The loop's clock is the relay's, the run's and the machine's: a weekend takes no longer than what happens in it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from batchsend import Stage
+from batchsend.campaign.windows import Schedule, Window, Zone
+from tests.cli.commandline import statuses
+from tests.run.limited import Commands, LimitedRelay, recipients
+from tests.tools.faulty import ACCEPT, Action
+from tests.tools.virtual import virtual_loop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.tools.virtual import VirtualLoop
+
+BERLIN = ZoneInfo("Europe/Berlin")
+WORKDAYS = 'timezone = "Europe/Berlin"\nwindow = ["Mon-Fri 08:00-18:00"]\nmax_connections = 2'
+
+
+def at(text: str) -> float:
+    return datetime.fromisoformat(text).replace(tzinfo=BERLIN).timestamp()
+
+
+class TimedRelay(LimitedRelay):
+    """Takes everything.
+
+    Attributes:
+        times: When each message was begun: the moment at which its MAIL came.
+        latest: The number of the newest connection.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(lambda *_: False, "")
+        self.times: list[float] = []
+        self.latest = 0
+
+    def _decide(self, connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        del transaction, recipient
+        self.latest = max(self.latest, connection)
+        if stage is Stage.MAIL:
+            self.times.append(time.time())
+        return ACCEPT
+
+
+@pytest.fixture
+def loop() -> Iterator[VirtualLoop]:
+    yield from virtual_loop()
+
+
+@pytest.fixture
+def commands(
+    loop: VirtualLoop, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Commands:
+    # Each look is a step of the loop, and there would be a hundred thousand in a weekend.
+    monkeypatch.setattr("batchsend.run.batch._LOOK_EVERY", 3600.0)
+    monkeypatch.setattr("batchsend.run.hours._LONGEST_LOOK", 3600.0)
+    return Commands(loop, tmp_path, capsys, monkeypatch)
+
+
+@pytest.fixture
+def set_clock(loop: VirtualLoop, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Sets the machine's clock, which goes on with the loop's."""
+
+    def set_to(text: str) -> None:
+        ahead = at(text) - loop.time()
+        monkeypatch.setattr(time, "time", lambda: loop.time() + ahead)
+
+    return set_to
+
+
+def test_nothing_is_begun_outside_the_windows_and_all_of_it_arrives(
+    commands: Commands, set_clock: Callable[[str], None]
+) -> None:
+    set_clock("2026-11-27 17:58")  # a Friday
+    with commands.serving(TimedRelay()) as relay:
+        ended = commands.send(commands.campaign(relay, 40, f'{WORKDAYS}\nrate = "600/h"'), "--wait")
+        assert ended.code == 0, ended
+        assert relay.taken == dict.fromkeys(recipients(40), 1)
+        schedule = Schedule([Window.parse("Mon-Fri 08:00-18:00")], Zone("Europe/Berlin"))
+        assert [moment for moment in relay.times if not schedule.is_open(moment)] == []
+        before = [moment for moment in relay.times if moment < at("2026-11-27 18:00")]
+        assert 18 <= len(before) <= 22, "two minutes' worth"
+        assert min(set(relay.times) - set(before)) == pytest.approx(at("2026-11-30 08:00"), abs=5)
+        assert "nothing is begun until Mon 30 Nov 08:00 (Europe/Berlin): it is outside its windows" in ended.errors
+        assert relay.latest >= 2, "the sessions of Friday have ended"
+
+
+@pytest.mark.parametrize(
+    ("clock", "window", "opens"),
+    [
+        ("2026-03-28 12:00", "Sun 02:30-05:00", "2026-03-29 03:00"),  # that morning goes from two to three at once
+        ("2026-10-24 12:00", "Sun 03:00-05:00", "2026-10-25 03:00"),
+        ("2026-11-27 12:00", "Fri 22:00-02:00", "2026-11-27 22:00"),
+        ("2026-11-28 02:00", "Fri 22:00-02:00", "2026-12-04 22:00"),
+    ],
+)
+def test_it_goes_on_when_the_window_opens(
+    clock: str, window: str, opens: str, commands: Commands, set_clock: Callable[[str], None]
+) -> None:
+    set_clock(clock)
+    delivery = f'timezone = "Europe/Berlin"\nwindow = ["{window}"]\nmax_wait = "forever"'
+    with commands.serving(TimedRelay()) as relay:
+        ended = commands.send(commands.campaign(relay, 5, delivery))
+        assert ended.code == 0, ended
+        assert relay.taken == dict.fromkeys(recipients(5), 1)
+        assert min(relay.times) == pytest.approx(at(opens), abs=5)
+        assert min(relay.times) >= at(opens)
+
+
+def test_a_wait_that_is_too_long_ends_the_run_and_says_when_to_go_on(
+    commands: Commands, set_clock: Callable[[str], None]
+) -> None:
+    set_clock("2026-11-27 17:59")
+    with commands.serving(TimedRelay()) as relay:
+        ended = commands.send(commands.campaign(relay, 40, f'{WORKDAYS}\nrate = "600/h"'))
+        assert ended.code == 3, ended
+        assert "nothing may be begun until Mon 30 Nov 08:00 (Europe/Berlin)" in ended.errors
+        assert "go on at Mon 30 Nov 08:00 (Europe/Berlin) or later: batchsend resume" in ended.errors
+        assert "to let it wait by itself: --wait" in ended.errors
+        assert 8 <= len(relay.times) <= 12
+        assert re.search(
+            r"about 3\d left; gone on with, done at 600/h, Mon-Fri 08:00-18:00 \(Europe/Berlin\): "
+            r"Monday 30 November, about 08:10",
+            ended.errors,
+        ), ended.errors
+        assert set(statuses(commands.log).values()) == {"accepted"}
+        set_clock("2026-11-30 08:00")
+        assert commands.resume().code == 0
+        assert relay.taken == dict.fromkeys(recipients(40), 1)
+
+
+def test_a_run_that_has_begun_everything_is_not_ended_by_its_window(
+    commands: Commands, set_clock: Callable[[str], None]
+) -> None:
+    set_clock("2026-11-27 17:59:30")
+    with commands.serving(TimedRelay()) as relay:
+        ended = commands.send(commands.campaign(relay, 5, f'{WORKDAYS}\nrate = "10/min"'))
+        assert ended.code == 0, ended
+
+
+def test_nothing_is_sent_before_the_start(commands: Commands, set_clock: Callable[[str], None]) -> None:
+    set_clock("2026-12-01 08:50")
+    start = 'timezone = "Europe/Berlin"\nstart = "2026-12-01 09:00"'
+    with commands.serving(TimedRelay()) as relay:
+        ended = commands.send(commands.campaign(relay, 5, f'{start}\nmax_wait = "5m"'))
+        assert ended.code == 3, ended
+        assert relay.times == []
+        assert "nothing may be begun until Tue 01 Dec 09:00 (Europe/Berlin): that is its start" in ended.errors
+        assert commands.resume("--wait").code == 0
+        assert min(relay.times) >= at("2026-12-01 09:00")
+        assert min(relay.times) == pytest.approx(at("2026-12-01 09:00"), abs=5)
+        assert relay.taken == dict.fromkeys(recipients(5), 1)
+
+
+def test_what_is_changed_holds_for_whoever_goes_on(commands: Commands, set_clock: Callable[[str], None]) -> None:
+    set_clock("2026-11-27 17:59")
+    with commands.serving(TimedRelay()) as relay:
+        assert commands.send(commands.campaign(relay, 40, f'{WORKDAYS}\nrate = "20/min"')).code == 3
+        run = json.loads(commands.log.read_text().splitlines()[0])["run"]["id"]
+        change = {
+            "run": {"id": run, "changed": "2026-11-27T17:59:30.000Z", "change": {"rate": "6/min"}, "by": "control"}
+        }
+        first, _, rest = commands.log.read_text().partition("\n")
+        commands.log.write_text(f"{first}\n{json.dumps(change)}\n{rest}")
+        set_clock("2026-11-30 08:00")
+        relay.times.clear()
+        ended = commands.resume()
+        assert ended.code == 0, ended
+        assert "with --rate 6/min" in ended.errors
+        pauses = [later - earlier for earlier, later in zip(relay.times, relay.times[1:], strict=False)]
+        assert min(pauses[1:]) > 9.9
+
+
+@pytest.mark.parametrize(("count", "max_wait"), [(60, "forever"), pytest.param(2_000, "1h", marks=pytest.mark.slow)])
+def test_days_of_quotas_warm_up_and_windows_with_not_one_message_too_many(
+    count: int, max_wait: str, commands: Commands, loop: VirtualLoop, set_clock: Callable[[str], None]
+) -> None:
+    hourly, daily = count // 30, count // 6
+    limits = f'{WORKDAYS}\nquota = ["{hourly}/h", "{daily}/day"]\nmax_wait = "{max_wait}"'
+    schedule = Schedule([Window.parse("Mon-Fri 08:00-18:00")], Zone("Europe/Berlin"))
+    set_clock("2026-11-26 15:30")  # a Thursday
+    with commands.serving(TimedRelay()) as relay:
+        campaign = commands.campaign(relay, count, limits)
+        toml = campaign.read_text().replace("[message]", f'warm_up = ["{daily // 2}/day"]\n[message]')
+        campaign.write_text(toml)
+        ended = commands.send(campaign)
+        for _ in range(200):
+            if ended.code != 3:
+                break
+            loop.advance(3600)
+            ended = commands.resume()
+        assert ended.code == 0, ended
+        assert relay.taken == dict.fromkeys(recipients(count), 1)
+        assert [moment for moment in relay.times if not schedule.is_open(moment)] == []
+        for most, seconds in ((hourly, 3600), (daily, 86400)):
+            spans = [later - earlier for earlier, later in zip(relay.times, relay.times[most:], strict=False)]
+            assert min(spans) >= seconds - 1, f"more than {most} messages in {seconds} s"
+        first_day = [moment for moment in relay.times if moment < relay.times[0] + 86400]
+        assert len(first_day) <= daily // 2
+        assert relay.times[-1] > at("2026-12-02 08:00"), "it has taken days"
