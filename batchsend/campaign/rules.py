@@ -72,6 +72,19 @@ def check_objects(*objects: Campaign | Server | Delivery | Dkim) -> None:
             _check_delivery(built, terms)
 
 
+def check_message(message: Message, directory: Path) -> None:
+    """Check a message that was made in code and belongs to no campaign, by the rules that hold for files.
+
+    Args:
+        message: The message.
+        directory: The folder that its files are in.
+
+    Raises:
+        UsageError: As `check`; the message names class and attribute.
+    """
+    _check_message(message, directory, Objects(message, above=1))
+
+
 def check(campaign: Campaign, terms: Terms) -> None:
     """Check everything that types do not.
 

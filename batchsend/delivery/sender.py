@@ -15,6 +15,7 @@ from batchsend.campaign import Delivery, Server, check_objects
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.exchange import Call, Exchange, Told, invalid
 from batchsend.delivery.pool import Pool
+from batchsend.delivery.statistics import PoolStatistics  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.errors import BatchsendError, RecordError, RunError, UsageError
 from batchsend.message.outgoing import outgoing
 from batchsend.message.submission import Bundle, Envelope, Submission, bundles, each_recipient, members_of
@@ -104,6 +105,15 @@ class Sender:
         self._serving: asyncio.Task[None] | None = None
         self._feeds: set[asyncio.Task[None]] = set()
         self._closing = False
+
+    @property
+    def statistics(self) -> PoolStatistics | None:
+        """Sessions, pace and replies of the pool as they are now; None while there is none.
+
+        A pool is there from the first message until the sender is closed or its server is given up; each begins its
+        counts anew. To be asked on the sender's event loop.
+        """
+        return None if self._pool is None else self._pool.statistics()
 
     def _say(self, result: DeliveryResult) -> None:
         """Tell the user of a result that nobody waits for."""
