@@ -5,10 +5,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from batchsend.campaign import Message, check_message
-from batchsend.errors import UsageError
+from batchsend.errors import UsageError, require
 from batchsend.message.composer import Composer
 from batchsend.message.submission import Submission  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.recipients import Record
@@ -37,12 +38,9 @@ class MessageTemplate:
     def __init__(
         self, message: Message, *, directory: Path | str | None = None, recipient_field: str | None = None
     ) -> None:
-        if not isinstance(message, Message):
-            raise TypeError(f"message must be a batchsend.Message, not {type(message).__name__}")
-        if not isinstance(directory, Path | str | None):
-            raise TypeError(f"directory must be a path, not {type(directory).__name__}")
-        if not isinstance(recipient_field, str | None):
-            raise TypeError(f"recipient_field must be a str, not {type(recipient_field).__name__}")
+        require(message, "message", Message)
+        require(directory, "directory", Path, str, NoneType)
+        require(recipient_field, "recipient_field", str, NoneType)
         folder = Path.cwd() if directory is None else Path(directory).absolute()
         check_message(message, folder)
         if message.unsubscribe is not None:
@@ -71,13 +69,11 @@ class MessageTemplate:
             UsageError: ``number`` is below 1.
             TypeError: An argument is of a wrong type.
         """
-        if not isinstance(record, Mapping):
-            raise TypeError(f"record must be a mapping of fields, not {type(record).__name__}")
+        require(record, "record", Mapping)
         names: list[object] = list(record)
-        if wrong := [name for name in names if not isinstance(name, str)]:
-            raise TypeError(f"a field's name must be a str, not {type(wrong[0]).__name__}")
-        if number is not None and type(number) is not int:  # True is none
-            raise TypeError(f"number must be an int, not {type(number).__name__}")
+        for name in names:
+            require(name, "a field's name", str)
+        require(number, "number", int, NoneType)
         if number is not None and number < 1:
             raise UsageError(f"number is {number}", remedy="expected a number from 1")
         self._rendered = self._rendered + 1 if number is None else number
