@@ -67,6 +67,10 @@ class RunError(BatchsendError):
     """The run stops early and can be resumed (exit code 3): server gone, credentials refused, disk full."""
 
 
+class RefusalError(RunError):
+    """What servers have said stops the run, and would stop it wherever it is sent from."""
+
+
 class UsageError(BatchsendError):
     """The command, the campaign file or what it names is wrong; nothing was sent (exit code 2).
 

@@ -45,6 +45,7 @@ def blocks(language: str) -> list[str]:
 def options() -> set[str]:
     root = click.Context(batchsend, info_name="batchsend")
     commands = [batchsend.get_command(root, name) for name in batchsend.list_commands(root)]
+    commands += [inner for group in commands if isinstance(group, click.Group) for inner in group.commands.values()]
     return {
         option
         for command in commands

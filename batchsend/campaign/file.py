@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
 import msgspec
 from msgspec import Meta, Struct
 
-from batchsend.campaign.model import Delivery, Message, Server
+from batchsend.campaign.model import Delivery, Events, Message, Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +31,7 @@ class File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         server: The relay; or several, in order of preference.
         message: What is sent.
         delivery: How it is sent.
+        events: Who is told what becomes of each message.
     """
 
     recipients: Annotated[str, Meta(min_length=1, description='the path of the recipients file, or "-"')]
@@ -49,6 +50,7 @@ class File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     server: Annotated[tuple[Server, ...], Meta(min_length=1, description="a table [server], or several [[server]]")]
     message: Annotated[Message, Meta(description="a table [message]")]
     delivery: Annotated[Delivery, Meta(description="a table [delivery]")] = Delivery()
+    events: Annotated[Events | None, Meta(description="a table [events] of url and secret")] = None
 
 
 Table = tuple[str, ...]

@@ -60,6 +60,23 @@ def load(
     document = Document.read(path)
     if overrides is not None:
         overrides.lay_over(document)
+    return load_document(document, environ=environ, resolve_credentials=resolve_credentials)
+
+
+def load_document(
+    document: Document, *, environ: Mapping[str, str] = os.environ, resolve_credentials: bool = True
+) -> Campaign:
+    """A campaign from tables that are known already; otherwise as `load`.
+
+    Args:
+        document: The tables, and the path of the file that they are of: other paths are relative to its folder.
+        environ: As for `load`.
+        resolve_credentials: As for `load`.
+
+    Raises:
+        UsageError: As `load`.
+    """
+    path = document.path
     _refuse_unknown_keys(document)
     _apply_presets(document, is_used=resolve_credentials)
     directory = path.parent.resolve()
@@ -78,6 +95,7 @@ def load(
         servers=file.server,
         message=file.message,
         delivery=_with_suppression_lists(file.delivery, directory, document),
+        events=file.events,
     )
     check(campaign, document)
     if resolve_credentials:
@@ -85,7 +103,7 @@ def load(
         return campaign
     nobody = dict.fromkeys(("username", *PROOFS))
     servers = tuple(msgspec.structs.replace(server, **nobody) for server in campaign.servers)
-    return msgspec.structs.replace(campaign, servers=servers)
+    return msgspec.structs.replace(campaign, servers=servers, events=None)
 
 
 def _require_password_files(campaign: Campaign, document: Document) -> None:
@@ -133,19 +151,27 @@ def _keys(struct: type[Struct]) -> list[str]:
 
 
 def _expand(document: Document, environ: Mapping[str, str], *, resolve_credentials: bool) -> dict[str, Any]:
-    """The tables with every ``${NAME}`` in ``[server]`` replaced; what was looked up is not looked at again.
+    """The tables with every ``${NAME}`` in ``[server]`` and ``[events]`` replaced, once.
 
     Raises:
         UsageError: Variables are not set; all of them are named.
     """
-    servers = document.tables.get("server")
-    if not isinstance(servers, list):
-        return document.tables
-    expanded = []
+    tables = document.tables
     missing: list[tuple[Key, str]] = []
+    events = tables.get("events")
+    if isinstance(events, dict) and resolve_credentials:
+        expanded_events = {
+            name: _expand_text(value, document, ("events", name), environ, missing) if isinstance(value, str) else value
+            for name, value in events.items()
+        }
+        tables = tables | {"events": expanded_events}
+    servers = tables.get("server")
+    if not isinstance(servers, list):
+        return tables
+    expanded = []
     for place, server in enumerate(servers):
         if not isinstance(server, dict):
-            return document.tables
+            return tables
         values = dict(server)
         for name, value in server.items():
             if isinstance(value, str) and (resolve_credentials or name not in _CREDENTIALS):
@@ -153,7 +179,7 @@ def _expand(document: Document, environ: Mapping[str, str], *, resolve_credentia
         expanded.append(values)
     if missing:
         raise _not_set(missing, document, environ)
-    return document.tables | {"server": expanded}
+    return tables | {"server": expanded}
 
 
 def _expand_text(

@@ -349,6 +349,8 @@ class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
         start: Nothing is begun before this local time; None for at once.
         stop_after: Records in a row, of three domains or more, that are refused alike, after which the run stops.
         durability: What the account survives: the end of the ``process``, or of the ``power``.
+        processes: How many processes compose messages beside the one that sends; 1: that one does. ``auto``: one for
+            each core, where a message takes long to compose.
         suppress: Files of addresses not to write to, by their paths or with the column that holds the addresses:
             ``{ file = "unsubscribed.csv", field = "Email Address" }``.
         exclude: Results logs: who was accepted or is in doubt there has had the message and does not get it again.
@@ -375,6 +377,9 @@ class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     start: Annotated[Start | None, Meta(description='a date and a time such as "2026-12-01 09:00"')] = None
     stop_after: Annotated[int, Meta(ge=1, description="a whole number of at least 1")] = 100
     durability: Annotated[Durability, Meta(description='"process" or "power"')] = "process"
+    processes: Annotated[
+        Annotated[int, Meta(ge=1, le=64)] | Literal["auto"], Meta(description='a whole number from 1 to 64, or "auto"')
+    ] = "auto"
     suppress: Annotated[
         tuple[_NotEmpty | SuppressionList, ...],
         Meta(description="an array of paths, or of tables of file, field, encoding and sheet"),
@@ -404,6 +409,7 @@ class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
             start: str | Start | None = None,
             stop_after: int = 100,
             durability: Durability = "process",
+            processes: int | Literal["auto"] = "auto",
             suppress: list[_APath | SuppressionList] | list[str] | tuple[_APath | SuppressionList, ...] = (),
             exclude: list[str] | list[Path] | tuple[_APath, ...] = (),
             duplicates: Literal["suppress", "send"] = "suppress",
@@ -424,6 +430,27 @@ class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return Schedule(self.window, Zone(self.timezone), self.start)
 
 
+class Events(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who is told what becomes of each message, while the campaign is sent: see ``batchsend events``.
+
+    Attributes:
+        url: Where signed webhooks are posted to.
+        secret: What they are signed with, ``whsec_…`` (Standard Webhooks).
+    """
+
+    url: Annotated[str, Meta(min_length=1, description='a URL such as "https://app.example.com/hooks/mail"')]
+    secret: Annotated[Secret, Meta(description='a secret, "${NAME}" for what an environment variable holds')]
+
+
+FEEDBACK_SUFFIX: Final = ".feedback.jsonl"
+"""What the name of a feedback log ends with."""
+
+
+def feedback_path(results: Path) -> Path:
+    """Where the feedback log of a results log stands: ``results.feedback.jsonl`` beside ``results.jsonl``."""
+    return results.with_name(results.name.removesuffix(".jsonl") + FEEDBACK_SUFFIX)
+
+
 class Campaign(Struct, frozen=True, kw_only=True):
     """A campaign file, checked, with everything it names by an absolute path.
 
@@ -440,6 +467,7 @@ class Campaign(Struct, frozen=True, kw_only=True):
         servers: The relays, in order of preference; at least one.
         message: What is sent.
         delivery: How it is sent.
+        events: Who is told what becomes of each message; None for nobody.
     """
 
     path: Path
@@ -453,3 +481,4 @@ class Campaign(Struct, frozen=True, kw_only=True):
     servers: tuple[Server, ...]
     message: Message
     delivery: Delivery = Delivery()
+    events: Events | None = None

@@ -13,7 +13,7 @@ from msgspec import structs
 
 from batchsend.campaign.file import expected
 from batchsend.campaign.header_names import refusal
-from batchsend.campaign.model import PROOFS, Campaign, Dkim, Server, SuppressionList
+from batchsend.campaign.model import PROOFS, Campaign, Dkim, Server, SuppressionList, feedback_path
 from batchsend.campaign.objects import Objects
 from batchsend.campaign.order import places
 from batchsend.campaign.overrides import is_loopback
@@ -97,7 +97,7 @@ def check(campaign: Campaign, terms: Terms) -> None:
         _check_server(server, terms, ("server", place))
     _check_names(campaign.servers, terms)
     _check_message(campaign.message, campaign.directory, terms)
-    _check_delivery(campaign.delivery, terms)
+    _check_delivery(campaign.delivery, terms, own=feedback_path(campaign.results))
     _check_results(campaign, terms)
     _check_encoding(campaign.encoding, terms, ("encoding",))
 
@@ -252,11 +252,12 @@ def _check_inside(path: Path, directory: Path, terms: Terms, key: Key, expected:
         raise terms.wrong(key, _no_file(f"{expected} inside the campaign's folder", path))
 
 
-def _check_delivery(delivery: Delivery, terms: Terms) -> None:
+def _check_delivery(delivery: Delivery, terms: Terms, *, own: Path | None = None) -> None:
     _check_times(delivery, terms)
     for place, listed in enumerate(delivery.suppress):
         path = listed.file if isinstance(listed, SuppressionList) else Path(listed)
-        if not path.is_file():
+        # Nothing has come back of a run that has not begun: its own feedback log is a list of nobody.
+        if not path.is_file() and (path != own or path.exists()):
             raise terms.wrong(("delivery", "suppress", place), _no_file("the path of a file of addresses", path))
         if isinstance(listed, SuppressionList):
             _check_encoding(listed.encoding, terms, ("delivery", "suppress", place, "encoding"))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from batchsend.campaign.forecast import Plan
+from batchsend.campaign.model import feedback_path
 from batchsend.check.finding import Section, Severity
 from batchsend.check.gathering import Gathering
 from batchsend.check.message import MessageCheck
@@ -88,7 +89,11 @@ class RecordsCheck:
         self._composer = Composer(
             campaign.message, directory=campaign.directory, batch_id="check", recipient_field=campaign.recipient_field
         )
-        self._suppression = Suppression.read(campaign.delivery.suppress, recipient_field=campaign.recipient_field)
+        self._suppression = Suppression.read(
+            campaign.delivery.suppress,
+            recipient_field=campaign.recipient_field,
+            own=feedback_path(campaign.results),
+        )
         self._where = None if campaign.where is None else Condition(campaign.where)
         self._shown = sorted(self._composer.field_use.shown)
         scratch = Path(tempfile.gettempdir())

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 import click
 import orjson
 
+from batchsend.campaign.model import feedback_path
 from batchsend.display import one_line
-from batchsend.feedback.log import FeedbackLog, feedback_path
+from batchsend.feedback.log import FeedbackLog
 from batchsend.feedback.reading import CameBack, come_back, grow_list, require_results
 from batchsend.feedback.report import FeedbackKind
 from batchsend.feedback.tying import require_results_log
@@ -76,19 +76,25 @@ def feedback(
     counts = _Counts()
     if results is not None:
         require_results_log(results)
-    with ExitStack() as stack:
-        log = None if results is None else stack.enter_context(FeedbackLog(feedback_path(results)))
-        for found in come_back(sources, results=results, keep=keep, move=move):
-            for one in found:
-                counts.note(one)
-                if as_json:
-                    click.echo(orjson.dumps(one.to_json()).decode())
-            if log is not None:
+    log = None if results is None else _made(results)
+    for found in come_back(sources, results=results, keep=keep, move=move):
+        for one in found:
+            counts.note(one)
+            if as_json:
+                click.echo(orjson.dumps(one.to_json()).decode())
+        if log is not None:
+            with log:
                 counts.added += log.add([one.fields() for one in found if one.is_logged])
-        if suppress is not None and log is not None:
-            counts.suppressed = grow_list(suppress, log.path)
+    if suppress is not None and log is not None:
+        counts.suppressed = grow_list(suppress, log.path)
     if not as_json:
         counts.show(None if results is None else feedback_path(results), suppress)
+
+
+def _made(results: Path) -> FeedbackLog:
+    """The feedback log, there even if nothing came back; what is wrong with it is known before mail is read."""
+    with FeedbackLog(feedback_path(results)) as log:
+        return log
 
 
 class _Counts:

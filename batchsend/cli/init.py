@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from batchsend.errors import UsageError
+from batchsend.errors import RecordError, UsageError
+from batchsend.recipients.addresses import forward_path
 from batchsend.recipients.columns import listed
 from batchsend.scaffold import Draft, Recipients, RelayAnswers, write
 from batchsend.scaffold.django import read_settings
 from batchsend.scaffold.draft import CAMPAIGN
+from batchsend.scaffold.toml import TomlEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +42,11 @@ _SENDER = "App <hello@example.com>"
 @click.option("--recipient-field", metavar="NAME", help="The column of addresses, where its name does not say so.")
 @click.option("--encoding", metavar="NAME", help="The encoding of the list, such as cp1252; by default UTF-8.")
 @click.option(
+    "--bounces",
+    metavar="DOMAIN",
+    help="Bounces can be received at this domain: write a signed return path there, which ties each to its record.",
+)
+@click.option(
     "--from-mailmerge",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
@@ -58,6 +66,7 @@ def init(
     recipients: Path | None,
     recipient_field: str | None,
     encoding: str | None,
+    bounces: str | None,
     from_mailmerge: Path | None,
     from_django: Path | None,
 ) -> None:
@@ -76,10 +85,26 @@ def init(
     else:
         folder = _FOLDER if directory is None else directory
         draft, notes = _of_answers(folder, relay, sender, (recipients, recipient_field, encoding), from_django)
+    if bounces is not None:
+        draft = _with_bounces(draft, bounces)
     draft.check(folder)
     written = write(folder, draft.files())
     for line in _farewell(folder, written, draft, notes):
         click.echo(line)
+
+
+def _with_bounces(draft: Draft, domain: str) -> Draft:
+    """The draft with a signed return path at a domain where bounces can be received."""
+    try:
+        forward_path(f"bounce@{domain}")
+    except RecordError as error:
+        raise UsageError(
+            f"--bounces {domain}: {error.message}", remedy="expected a domain such as bounces.example.com"
+        ) from None
+    if any(entry.key == "return_path" for entry in draft.more):
+        raise UsageError("--bounces: there is a return path already", remedy="leave the one or the other out")
+    entry = TomlEntry("return_path", f"bounce+{{{{ batch.verp }}}}@{domain}", "batchsend listen --smtp, or feedback")
+    return replace(draft, more=(*draft.more, entry))
 
 
 def _of_mailmerge(folder: Path) -> tuple[Draft, list[str]]:

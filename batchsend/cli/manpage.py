@@ -72,8 +72,14 @@ def _commands(root: click.Context) -> Iterator[tuple[str, click.Context]]:
     assert isinstance(group, click.Group)  # noqa: S101 - the program is one
     for name in group.list_commands(root):
         command = group.get_command(root, name)
-        if command is not None and not command.hidden:
-            yield name, click.Context(command, info_name=name, parent=root)
+        if command is None or command.hidden:
+            continue
+        context = click.Context(command, info_name=name, parent=root)
+        if isinstance(command, click.Group):
+            for inner, one in command.commands.items():
+                yield f"{name} {inner}", click.Context(one, info_name=f"{name} {inner}", parent=context)
+        else:
+            yield name, context
 
 
 def _usage(context: click.Context) -> str:

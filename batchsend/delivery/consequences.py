@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 from batchsend.delivery.replies import Period, advice, judge, period_named, wait_named
 from batchsend.delivery.replies.kinds import kind_of
 from batchsend.delivery.statistics import Asleep
-from batchsend.errors import RunError
+from batchsend.errors import RefusalError, RunError
 from batchsend.figures import count
 from batchsend.outcome import Outcome, Stage
 from batchsend.verdict import Verdict
@@ -234,7 +234,7 @@ class Consequences:
         if relay.out_of_service is not None:
             return
         where = f" at {stage}" if stage is not None else ""
-        error = RunError(f"{relay.name} refuses to send for us{where}: {said}", remedy=remedy)
+        error = RefusalError(f"{relay.name} refuses to send for us{where}: {said}", remedy=remedy)
         relay.retire(error)
         if all(one.out_of_service is not None for one in self._relays):
             self._stop(error)
@@ -257,7 +257,7 @@ class Consequences:
             remedy += f" Then send to those who were refused, too: {RESUME} --retry {again}"
         if judgement.verdict is Verdict.SENDER:
             if self.refusals >= MAX_SENDER_REFUSALS:
-                self._stop(RunError(f"the sender is refused at {result.stage}: {said}", remedy=remedy))
+                self._stop(RefusalError(f"the sender is refused at {result.stage}: {said}", remedy=remedy))
         elif self.refusals >= self._options.stop_after and len(self._domains) >= LEAST_DOMAINS:
             what = f"{self.refusals} records in a row were refused alike at {result.stage}: {said}"
-            self._stop(RunError(what, remedy=remedy))
+            self._stop(RefusalError(what, remedy=remedy))

@@ -14,9 +14,9 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from batchsend.delivery.sharing import LEAD, Sharing
 from batchsend.delivery.statistics import RelayState, RelayStatistics
 from batchsend.delivery.throttle import Throttle
+from batchsend.delivery.turns import LEAD, Sharing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -100,6 +100,18 @@ class Leave:
         if self.several and self._sharing.took(relay, now):
             self._again()
         return 0.0
+
+    def take_more(self, relay: Relay, messages: int, now: float) -> int:
+        """Take leave for further recipients of a message that has leave; for as many as the quotas leave room for."""
+        messages = min(messages, self._room(relay, now))
+        for _ in range(messages):
+            for meter in self._meters(relay):
+                meter.take()
+            if self._throttle is not None:
+                self._throttle.spend()
+            if self.several and self._sharing.took(relay, now):
+                self._again()
+        return messages
 
     def answered(self, relay: Relay, now: float, *, counts: bool = False, back: bool = False) -> None:
         """A message has its outcome, or goes back to whoever can take it next.

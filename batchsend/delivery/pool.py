@@ -17,9 +17,7 @@ time when the first one's session breaks and takes everything back that it was t
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from contextlib import contextmanager
-from itertools import takewhile
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -112,15 +110,15 @@ class Pool:
             now=now,
             meter=meters.campaign,
             pace=self._wait_to_send,
-            retire=self._retire_sessions,
+            retire=self.retire_sessions,
             again=self._distribute_soon,
         )
         self._counted = self._leave.counts
         self._asked = False  # to distribute what there is, in the loop's next turn
         self._consequences = Consequences(
-            options, self._relays, notice=notice, stop=self.stop, retire=self._retire_sessions
+            options, self._relays, notice=notice, stop=self.stop, retire=self.retire_sessions
         )
-        self._replies: Counter[int] = Counter({250: 0})
+        self._replies: dict[int, int] = {250: 0}
         self._wake_ups: dict[Relay, asyncio.TimerHandle] = {}  # of relays that a rate or a pause holds back
         self._parked: dict[Session, None] = {}  # in the order of parking
         self._out = 0
@@ -132,6 +130,7 @@ class Pool:
         self._paused = False
         self._error: RunError | None = None
         self._losses: dict[int, int] = {}
+        self._forgotten: set[int] = set()
         self._together: Together | None = None
         # How often a record went back, and how many messages its relay had accepted by then.
         self._went_back: dict[int, tuple[int, int]] = {}
@@ -179,7 +178,7 @@ class Pool:
             goodput=sum(relay.goodput.rate(now, relay.accepted) for relay in self._relays),
             rate=self._leave.rate if self._several else relay.throttle.rate,
             slowdown=Slowdown(*slowdown, relay.throttle.cuts) if slowdown and relay.throttle.cuts else None,
-            replies=dict(self._replies),
+            replies=self._replies.copy(),
             asleep=self._consequences.asleep(now),
             relays=tuple(self._leave.statistics(slots.relay, len(slots), now) for slots in self._slots),
             quotas=self._leave.quotas(now),
@@ -226,6 +225,22 @@ class Pool:
             return False
         self.add(submissions)
         return True
+
+    def forget(self, records: Iterable[int]) -> set[int]:
+        """Records are not to be offered any more, because they are somebody else's by now.
+
+        Returns:
+            Those that waited here, and are the account's again without a word. Any other one that is here is settled
+            when its session has done with it, also where it would have been offered again.
+        """
+        wanted = set(records)
+        waited = {record for record in wanted if self._backlog.withdraw(record) is not None}
+        for record in waited:
+            self._losses.pop(record, None)
+            self._went_back.pop(record, None)
+        self._forgotten |= {record for record in wanted - waited if self._under_way(record) is not None}
+        self._look_for_the_end()
+        return waited
 
     def close(self) -> None:
         """Nothing more comes: the pool ends when everything that was put in is settled."""
@@ -278,6 +293,11 @@ class Pool:
         self._wake_ups.clear()
         self._distribute()
 
+    @property
+    def relays(self) -> tuple[Relay, ...]:
+        """What is known of each relay, in the order of the connectors."""
+        return tuple(self._relays)
+
     def set_connections(self, connections: int) -> None:
         """Change how many sessions there may be at once with each relay; those that are too many end in order.
 
@@ -320,12 +340,10 @@ class Pool:
         """Of a bundle that was just supplied, those that go in one transaction; the rest waits as before."""
         count = min(most, len(bundle_.members))
         if self._counted:
-            now, relay = self._loop.time(), session.relay
-            count = 1 + sum(1 for _ in takewhile(lambda _: not self._leave.take(relay, now), range(count - 1)))
-        else:
-            session.relay.throttle.charge(count - 1)
+            count = 1 + self._leave.take_more(session.relay, count - 1, self._loop.time())
         members, rest = bundle_.members[:count], bundle_.members[count:]
         self._out += count - 1
+        session.relay.throttle.charge(count - 1)
         if rest:
             self._backlog.put_back(bundle(rest))
             self._loop.call_soon(self._distribute)
@@ -372,8 +390,9 @@ class Pool:
         self._out -= 1
         if self._several:
             result.server = session.relay.name
-        if result.code is not None:
-            self._replies[result.code] += 1
+        if (code := result.code) is not None:
+            # A `Counter` is no dictionary to the compiler, and takes four times as long.
+            self._replies[code] = self._replies.get(code, 0) + 1
         if result.status is _ACCEPTED:
             session.took += 1
             session.relay.took()
@@ -391,6 +410,7 @@ class Pool:
         if self._losses or self._went_back:
             self._losses.pop(record, None)
             self._went_back.pop(record, None)
+        self._forgotten.discard(record)
         self._account.settle(offer.submission, result)
         if not self._out:
             self._look_for_the_end()
@@ -404,6 +424,10 @@ class Pool:
         self._account.withdraw(submission)
         if offer.doubt is not None:
             self._account.settle(submission, offer.doubt)
+        elif submission.record in self._forgotten:
+            self._forgotten.discard(submission.record)
+            reason = "its session ended before it was sent, and it is somebody else's by now"
+            self._account.settle(submission, never_offered(submission, reason, session.number))
         elif not self._stopping:
             losses = self._losses[submission.record] = self._losses.get(submission.record, 0) + (
                 not (session.full or session.left)
@@ -457,7 +481,7 @@ class Pool:
         if relay.accepted != accepted or times > 1:
             times += 1
         self._went_back[submission.record] = times, relay.accepted
-        if offer.doubt is not None or times > MAX_HELD_BACK:
+        if offer.doubt is not None or times > MAX_HELD_BACK or submission.record in self._forgotten:
             return False
         self._account.retry(submission, result)
         if self._counted:
@@ -547,7 +571,7 @@ class Pool:
     def _live(self, relay: Relay) -> tuple[Session, ...]:
         return next(slots.live for slots in self._slots if slots.relay is relay)
 
-    def _retire_sessions(self, relay: Relay) -> None:
+    def retire_sessions(self, relay: Relay) -> None:
         """Nothing more is to be sent to a relay for now: its sessions end in order."""
         for slots in self._slots:
             if slots.relay is relay:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import orjson
 
 from batchsend.errors import RunError, UsageError
-from batchsend.recipients.feedback import SUFFIX, feedback_lines
+from batchsend.feedback.report import FeedbackKind
+from batchsend.recipients.feedback import feedback_lines
 from batchsend.results.line import timestamp
 
 if TYPE_CHECKING:
@@ -35,11 +36,6 @@ _IDENTIFYING: Final = (
     "time",
 )
 """What two lines of one report have in common; where it was read is not among them."""
-
-
-def feedback_path(results: Path) -> Path:
-    """Where the feedback log of a results log stands: ``results.feedback.jsonl`` beside ``results.jsonl``."""
-    return results.with_name(results.name.removesuffix(".jsonl") + SUFFIX)
 
 
 def as_fields(report: FeedbackReport, *, record: int | None, recipient: str | None, source: str) -> dict[str, Any]:
@@ -71,6 +67,7 @@ class FeedbackLog:
     """A feedback log that is added to, locked while the context lasts.
 
     A line is whole or it is none: what a killed process has left of one at the end is cut off when the log is opened.
+    The context may be entered again and again; then only what others have added in between is read.
 
     Args:
         path: Its path; it is made where there is none.
@@ -85,6 +82,8 @@ class FeedbackLog:
         self.path = path
         self._wait = wait
         self._known: set[bytes] = set()
+        self._read = 0  # octets of the file whose lines are known
+        self._inode = -1
         self._file = -1
 
     def __enter__(self) -> Self:
@@ -92,8 +91,7 @@ class FeedbackLog:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             self._lock()
         except OSError as error:
-            if self._file >= 0:
-                os.close(self._file)
+            self._close()
             if error.errno == errno.EWOULDBLOCK:
                 raise RunError(
                     f"{self.path}: another process is adding to the feedback log", remedy="wait for its end"
@@ -102,17 +100,21 @@ class FeedbackLog:
                 f"{self.path}: the feedback log cannot be opened: {error.strerror}", remedy="see who may write there"
             ) from None
         try:
-            self._known = {_identity(fields) for fields in feedback_lines(self.path)}
-            self._cut_torn_line()
+            self._learn()
         except BaseException:
-            os.close(self._file)
+            self._close()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        os.close(self._file)
+        self._close()
+
+    def _close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
     def add(self, lines: list[dict[str, Any]]) -> int:
         """Add what is not there yet, and wait until it is on the disk.
@@ -134,7 +136,9 @@ class FeedbackLog:
         try:
             _write(self._file, b"".join(new))
             os.fsync(self._file)
+            self._read += sum(map(len, new))
         except OSError as error:
+            self._inode = -1  # what is known to be there is read anew
             raise RunError(
                 f"{self.path}: the feedback log cannot be written: {error.strerror}",
                 remedy="make room and read the same sources again: nothing is counted twice",
@@ -151,7 +155,15 @@ class FeedbackLog:
                     raise
             time.sleep(_POLL)
 
-    def _cut_torn_line(self) -> None:
+    def _learn(self) -> None:
+        """Read what is in the file and not known yet; all of it where another one has taken its place."""
+        found = os.fstat(self._file)
+        if found.st_ino != self._inode or found.st_size < self._read:
+            self._known, self._read, self._inode = set(), 0, found.st_ino
+        self._known.update(_identity(fields) for fields in feedback_lines(self.path, self._read))
+        self._read = self._cut_torn_line()
+
+    def _cut_torn_line(self) -> int:
         size = os.fstat(self._file).st_size
         end = size
         while end:
@@ -163,9 +175,15 @@ class FeedbackLog:
             end = begin
         if end < size:
             os.ftruncate(self._file, end)
+        return end
 
 
 def _identity(fields: dict[str, Any]) -> bytes:
+    if fields.get("kind") == FeedbackKind.UNSUBSCRIBED and fields.get("record") is not None:
+        # Whoever wants no more may say so again and again: by a link, by mail, by his provider's button.
+        return blake2b(
+            orjson.dumps(["unsubscribed", fields["record"], fields.get("recipient")]), digest_size=16
+        ).digest()
     return blake2b(orjson.dumps([fields.get(name) for name in _IDENTIFYING]), digest_size=16).digest()
 
 

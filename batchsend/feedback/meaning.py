@@ -6,7 +6,7 @@ import re
 from typing import Final, NamedTuple
 
 from batchsend.delivery.replies import judge
-from batchsend.feedback.wordings import CODES, IN_REPORTS, SUMMARIES
+from batchsend.feedback.wordings import IN_REPORTS, SUMMARIES
 from batchsend.outcome import Stage
 from batchsend.recipients.bounces import is_hard_bounce
 from batchsend.smtp.replies import Reply
@@ -130,8 +130,6 @@ def _judged(stage: Stage, code: int, enhanced: str | None, words: str) -> tuple[
         if pattern.search(words):
             reason = known
             break
-    else:
-        reason = CODES.get(code)
     if reason is None:
         text = f"{enhanced} {words}" if enhanced is not None else words
         reason = judge(stage, Reply(code, text.encode("utf-8", "replace"))).reason

@@ -63,6 +63,7 @@ class FeedbackReport(Struct, kw_only=True):
         reported_by: Who reports: the Reporting-MTA, or whoever the report is from; None where neither is given.
         message_id: The Message-ID of the message that came back, with its angle brackets, or None.
         envelope_id: The ENVID that the message was sent with (RFC 3461 §4.4), or None.
+        relay_id: What the relay calls the message that came back, as it may have said when it took it, or None.
         addresses: The addresses that the report was sent to: one of them may be a signed return path.
         time: When the report was written, in seconds since the epoch, or None.
     """
@@ -77,5 +78,6 @@ class FeedbackReport(Struct, kw_only=True):
     reported_by: str | None = None
     message_id: str | None = None
     envelope_id: str | None = None
+    relay_id: str | None = None
     addresses: tuple[str, ...] = ()
     time: float | None = None

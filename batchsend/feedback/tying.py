@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
     from batchsend.feedback.report import FeedbackReport
 
-_SENT: Final = ("accepted", "in_doubt")
+SENT: Final = ("accepted", "in_doubt")
+"""The outcomes of messages that may come back."""
+
+# The identities that relays give messages: letters, digits and what stands between them, a mail address's form too.
+_WORD: Final = re.compile(r"[0-9a-z][0-9a-z_.@+=-]*[0-9a-z]")
+_SHORTEST_ID: Final = 8
 _XTEXT: Final = re.compile(r"\+([0-9A-F]{2})")
 
 
@@ -26,9 +31,11 @@ class SentLine(AddressedLine, gc=False):
 
     Attributes:
         message_id: The Message-ID with its angle brackets, or None.
+        reply: The reply's text, in which a relay says what it calls the message; or None.
     """
 
     message_id: str | None = None
+    reply: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +45,8 @@ class Tie:
     Attributes:
         record: Its number, or None where the report is tied to none.
         recipient: Whom the record was for; None where the report is tied to none.
-        by: What tied it: ``verp``, ``message_id``, ``envid`` or ``address``; ``forged`` where a signed return path was
-            not genuine; ``""`` where there was nothing to tie it by.
+        by: What tied it: ``verp``, ``message_id``, ``envid``, ``relay_id`` or ``address``; ``forged`` where a signed
+            return path was not genuine; ``""`` where there was nothing to tie it by.
     """
 
     record: int | None
@@ -92,7 +99,9 @@ class _Index:
         self._wanted = {address for report in reports if (address := _comparable(report.recipient)) is not None}
         # What a token says of its record can only be believed once the log has said which runs it is of.
         self._claimed = {number for report in reports for number in _claimed(report)}
+        self._relay_ids = {one for report in reports if len(one := (report.relay_id or "").lower()) >= _SHORTEST_ID}
         self._runs: set[str] = set()
+        self._by_relay_id: dict[str, int] = {}
         self._by_id: dict[str, int] = {}
         self._by_address: dict[str, int] = {}
         self._recipients: dict[int, str] = {}
@@ -102,12 +111,18 @@ class _Index:
         if line.run is not None:
             self._runs.add(line.run.id)
             return
-        if line.status not in _SENT or line.recipient is None:
+        if line.status not in SENT or line.recipient is None:
             return
         found = line.record in self._claimed
         if line.message_id is not None and line.message_id in self._wanted_ids:
             self._by_id[line.message_id] = line.record
             found = True
+        if self._relay_ids and line.reply is not None:
+            for word in self._relay_ids.intersection(_WORD.findall(line.reply.lower())):
+                # One word in the replies to several messages names none of them.
+                if self._by_relay_id.setdefault(word, line.record) != line.record:
+                    self._by_relay_id[word] = 0
+                found = True
         address = _comparable(line.recipient) if self._wanted else None
         if address is not None and address in self._wanted:
             # An address that several records were for ties to none of them: 0 stands for that.
@@ -128,6 +143,8 @@ class _Index:
         for by, name in (("message_id", report.message_id), ("envid", _id_of_envelope(report))):
             if name is not None and (number := self._by_id.get(name)) is not None:
                 return Tie(number, self._recipients[number], by)
+        if number := self._by_relay_id.get((report.relay_id or "").lower(), 0):
+            return Tie(number, self._recipients[number], "relay_id")
         number = self._by_address.get(_comparable(report.recipient) or "", 0)
         return Tie(number, self._recipients[number], "address") if number else Tie(None, None, "")
 

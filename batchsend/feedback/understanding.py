@@ -27,16 +27,20 @@ _REPLIED: Final = re.compile(r"auto-replied", re.IGNORECASE)
 _AUTO_PRECEDENCE: Final = re.compile(r"auto[-_]?reply", re.IGNORECASE)
 
 
-def understand(octets: bytes) -> list[FeedbackReport]:
+def understand(octets: bytes, *, sent_to: tuple[str, ...] = ()) -> list[FeedbackReport]:
     """The reports that a message holds, one a recipient; one of the kind ``other`` where it is none.
 
     It takes time in proportion to the message's size, and never fails for what is in it.
+
+    Args:
+        octets: The message.
+        sent_to: Whom its envelope was for, where that is known; otherwise its header says it.
 
     Raises:
         UsageError: The extra ``feedback`` is not installed.
     """
     message = read(octets)
-    source = _ReportText(message)
+    source = _ReportText(message, sent_to)
     reports = _in_fields(message, source) or notified(_first_text(message)) or _in_words(message, source)
     for report in reports:
         source.complete(report)
@@ -48,13 +52,22 @@ class _ReportText:
 
     Args:
         message: The message.
+        sent_to: Whom its envelope was for.
     """
 
-    def __init__(self, message: Incoming) -> None:
+    def __init__(self, message: Incoming, sent_to: tuple[str, ...]) -> None:
         self.sender = _address(message.field("from"))
         self.sent_to = tuple(
             dict.fromkeys(
-                one for name, value in message.fields if name in _SENT_TO for one in ADDRESS.findall(value[:2000])
+                [
+                    *sent_to,
+                    *(
+                        one
+                        for name, value in message.fields
+                        if name in _SENT_TO
+                        for one in ADDRESS.findall(value[:2000])
+                    ),
+                ]
             )
         )
         self.returned = header(returned(message).partition(b"\n\n")[0].replace(b"\r\n", b"\n"))
@@ -66,8 +79,8 @@ class _ReportText:
         report.message_id = report.message_id or _first_id(first(self.returned, "message-id")) or self.replies_to
         report.reported_by = report.reported_by or self.sender
         return_path = _address(first(self.returned, "return-path"))
-        report.addresses = (*self.sent_to, *((return_path,) if return_path else ()))
-        report.time = self.time
+        report.addresses = (*self.sent_to, *((return_path,) if return_path else ()), *report.addresses)
+        report.time = self.time if report.time is None else report.time
         if report.said is not None:
             report.said = one_line(_SPACE.sub(" ", report.said).strip())[:_MOST_KEPT] or None
 

@@ -68,9 +68,6 @@ IN_REPORTS: Final[tuple[tuple[re.Pattern[str], Reason], ...]] = (
 )
 """What a report says in its own words, where they are not a server's reply; the first that fits counts."""
 
-CODES: Final = {542: Reason.UNKNOWN_MAILBOX}
-"""Codes of one provider's own: Symantec.cloud (MessageLabs) has 542 for an address that its customer has not named."""
-
 SUMMARIES: Final = re.compile(
     r"^[ \t]*554 (?:5\.0\.0 )?(?:<[^>\n]{1,320}>\.\.\. )?Service unavailable[ \t]*$", re.IGNORECASE | re.MULTILINE
 )

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from batchsend.errors import RecordError
 from batchsend.message.calendars import request
 from batchsend.message.encoding import BASE64, encode_base64
+from batchsend.message.files_read import note
 from batchsend.message.words import clean
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class AttachmentFiles:
         """
         where = f"{what} {name!r}"
         path = self._find(name, where, folder or self._directory)
+        note(path)
         try:
             with FileIO(path, opener=_open) as file:
                 status = os.fstat(file.fileno())

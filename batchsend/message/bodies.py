@@ -118,7 +118,7 @@ class CampaignBody:
             text = self._derived_text.text.render(variables)[1]
         else:
             text = self._derived or self._derive(html[0] if html else "")
-        files = self._files("" if html is None else html[0], variables)
+        files = _NO_FILES if html is None and not self._attachments else self._files(html[0] if html else "", variables)
         pieces = self._skeleton.assemble(text, encoded, files)
         if text[0] is EIGHT_BIT or (encoded is not None and encoded[0] is EIGHT_BIT):
             return Entity(pieces, True, partial(self._in_seven_bits, text, encoded, files))

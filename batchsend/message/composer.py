@@ -122,8 +122,12 @@ class Composer:
         """Which of a record's fields the message is made of."""
         return self._templates.use
 
-    def compose(self, record: Record) -> Submission:
+    def compose(self, record: Record, *, at: int | None = None) -> Submission:
         """Fill in everything for one record.
+
+        Args:
+            record: The record.
+            at: What its Date says, in seconds since the epoch; None for now.
 
         Raises:
             RecordError: The record cannot be sent; the message names the field, header or template, and why.
@@ -132,7 +136,9 @@ class Composer:
         recipient = cleaned(given)
         # A template that shows the address, as To does, shows the one that is written to.
         fields = record.fields if recipient == given else {**record.fields, name: recipient}
-        variables = self._templates.variables(fields, self._batch(record.number))
+        variables = fields
+        if not self._templates.are_variables(fields):
+            variables = self._templates.variables(fields, self._batch(record.number))
         from_field, sender = self._from.with_address(variables)
         if self._signer is not None:
             self._signer.require_alignment(sender)
@@ -142,7 +148,8 @@ class Composer:
         to = envelope.forward_path
         to_field = f"To: {to}\r\n" if self._to is None else self._to.with_address(variables, known=to)[0]
         rest = "".join([field.render(variables) for field in self._fields])
-        block = f"Date: {date(int(time.time()))}\r\nMessage-ID: {message_id}\r\n{from_field}{to_field}{rest}"
+        now = date(int(time.time()) if at is None else at)
+        block = f"Date: {now}\r\nMessage-ID: {message_id}\r\n{from_field}{to_field}{rest}"
         self._block_check.require(block)
         plain = block.isascii()
         if not plain and envelope.forward_path.isascii() and envelope.reverse_path.isascii():

@@ -15,6 +15,7 @@ from batchsend.message.attachments import MAX_SIZE
 from batchsend.message.encoded_words import decode, read_words, unfolded
 from batchsend.message.encoding import BASE64, EIGHT_BIT, Encoded, encode_base64, has_short_lines, seven_bit
 from batchsend.message.entity import Entity
+from batchsend.message.files_read import note
 from batchsend.message.headers import ADDRESS_FIELDS, URL_FIELDS, Head
 from batchsend.message.marks import has_marks, marks
 from batchsend.message.mime import Boundary
@@ -174,6 +175,7 @@ def _flat(pieces: list[bytes | Encoded]) -> list[bytes]:
 
 
 def _read(path: Path) -> bytes:
+    note(path)
     try:
         with path.open("rb") as file:
             octets = file.read(MAX_SIZE + 1)

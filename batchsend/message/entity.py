@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable  # noqa: TC003 - a Struct resolves its hints
+from typing import Any, Protocol
+
+from msgspec import Struct
 
 
-class Entity(NamedTuple):
+class Entity(Struct):
     """A message without the fields that the campaign asks for: from MIME-Version to its end.
 
     Attributes:

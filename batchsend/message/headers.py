@@ -203,21 +203,23 @@ class BlockCheck:
 
     def _is_sound(self, block: str) -> bool:
         lines = block.split("\r\n")
-        if lines.pop() or not block.count("\r") == block.count("\n") == len(lines) or "\0" in block:
+        together = "".join(lines)
+        if lines.pop() or "\r" in together or "\n" in together or "\0" in together:
             return False
+        longest = HARD_LINE
+        beginnings = self._beginnings
+        fields = len(beginnings)
         begun = 0
         for line in lines:
-            if len(line) > HARD_LINE:
+            if len(line) > longest:
                 return False
-            if line.startswith(" "):
-                # A blank continuation line would be obs-FWS (RFC 5322 §4.2).
-                if not begun or line.isspace():
-                    return False
-            elif begun < len(self._beginnings) and line.startswith(self._beginnings[begun]):
+            # A field's name begins with no space, so most lines need one look only.
+            if begun < fields and line.startswith(beginnings[begun]):
                 begun += 1
-            else:
+            elif not begun or not line.startswith(" ") or line.isspace():
+                # A blank continuation line would be obs-FWS (RFC 5322 §4.2).
                 return False
-        return begun == len(self._beginnings)
+        return begun == fields
 
 
 @lru_cache(maxsize=1)

@@ -121,7 +121,10 @@ def _getter(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Sequence[An
         return lambda variables: [_look_up(name, variables) for name in names]
     if len(names) > 1:
         return itemgetter(*names)
-    return lambda variables: [variables[name] for name in names]  # itemgetter would give one value, not a sequence
+    if not names:
+        return lambda _: ()
+    name = names[0]
+    return lambda variables: (variables[name],)  # itemgetter would give one value, not a sequence
 
 
 def _look_up(name: str, variables: Mapping[str, Any]) -> Any:

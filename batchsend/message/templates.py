@@ -15,6 +15,7 @@ from batchsend.campaign.nearest import suggestion
 from batchsend.errors import RecordError, UsageError
 from batchsend.message.bounds import BoundedEnvironment
 from batchsend.message.field_use import FieldUse
+from batchsend.message.files_read import note
 from batchsend.message.images import FILTER, Images
 from batchsend.message.marks import with_sheets_that_are_no_comments
 from batchsend.message.plain_template import OF_BATCH, filling
@@ -156,13 +157,16 @@ class Templates:
             filtered.name not in _ESCAPED_FILTERS for filtered in tree.find_all(nodes.Filter)
         )
 
+    def are_variables(self, fields: Mapping[str, Any]) -> bool:
+        """Whether the fields of a record are all that its templates use, by the names that they have."""
+        return not self._beyond_fields and isinstance(fields, dict) and self._names <= fields.keys()
+
     def variables(self, fields: Mapping[str, Any], batch: TemplateBatch) -> dict[str, Any]:
         """What the templates of one record see: its fields, and ``batch``, which wins over a field of that name.
 
         A field whose name is no variable's has another one, and ``row`` is all of them: `template_variables`.
+        Where `are_variables` says so, there is no need of it.
         """
-        if not self._beyond_fields and isinstance(fields, dict) and self._names <= fields.keys():
-            return fields
         return {**self._globals, **template_variables(fields), "batch": batch}
 
     def _compile(self, environment: BoundedEnvironment, source: str, where: str) -> Template:
@@ -280,6 +284,7 @@ def read_source(path: Path, where: str) -> str:
     Raises:
         UsageError: It cannot be read, is not UTF-8 or is too large; the message names it.
     """
+    note(path)
     try:
         with path.open("rb") as file:
             source = file.read(MAX_SOURCE + 1)

@@ -26,13 +26,12 @@ MAX_LABEL = 63
 _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9\-]{0,61}[A-Za-z0-9])?"
 
-# Nearly every address there is: pure ASCII, a dot-string and a domain. Lengths are looked ahead at: one match says all.
-_PLAIN = re.compile(
-    rf"(?=[^@]{{1,{MAX_LOCAL_PART}}}@)(?=.{{1,{MAX_PATH}}}\Z)"
-    rf"[{_ATEXT}]++(?:\.[{_ATEXT}]++)*+@{_LABEL}(?:\.{_LABEL})*"
-)
+# Nearly every address there is: pure ASCII, a dot-string and a domain. How long it may be is
+# looked at beside: to look ahead at every character for that takes as long again.
+_PLAIN = re.compile(rf"[{_ATEXT}]++(?:\.[{_ATEXT}]++)*+@{_LABEL}(?:\.{_LABEL})*")
 # Of those, the ones that every server takes as what they are: see _check_recipient.
-_PLAIN_RECIPIENT = re.compile(rf"(?=[^@%!]{{1,{MAX_LOCAL_PART}}}@){_PLAIN.pattern}")
+_SAFE = _ATEXT.translate({ord(character): None for character in "%!"})
+_PLAIN_RECIPIENT = re.compile(rf"[{_SAFE}]++(?:\.[{_SAFE}]++)*+@{_LABEL}(?:\.{_LABEL})*")
 # RFC 6531 §3.3 adds every non-ASCII character to atext and qtextSMTP; _check_characters refuses those that are none.
 _DOT_STRING = rf"[{_ATEXT}\x80-\U0010ffff]++(?:\.[{_ATEXT}\x80-\U0010ffff]++)*+"
 _NOT_ATEXT = rf"[^{_ATEXT}.\x80-\U0010ffff]"
@@ -97,7 +96,9 @@ def forward_path(text: str) -> str:
         RecordError: It is not a Mailbox (RFC 5321 §4.1.2), or one that servers are known to read as the address of
             somebody else; the message says why.
     """
-    return text if _PLAIN_RECIPIENT.fullmatch(text) else _mailbox(text, "recipient", is_recipient=True)
+    if _PLAIN_RECIPIENT.fullmatch(text) and len(text) <= MAX_PATH and text.find("@") <= MAX_LOCAL_PART:
+        return text
+    return _mailbox(text, "recipient", is_recipient=True)
 
 
 @lru_cache(maxsize=16)  # most campaigns have one
@@ -107,7 +108,7 @@ def reverse_path(text: str) -> str:
     Raises:
         RecordError: It is neither; the message says why.
     """
-    return text if not text or _PLAIN.fullmatch(text) else mailbox(text, "return path")
+    return mailbox(text, "return path") if text else text
 
 
 def mailbox(text: str, role: str) -> str:
@@ -120,7 +121,9 @@ def mailbox(text: str, role: str) -> str:
     Raises:
         RecordError: It is not a Mailbox; the message says whose and why.
     """
-    return text if _PLAIN.fullmatch(text) else _mailbox(text, role, is_recipient=False)
+    if _PLAIN.fullmatch(text) and len(text) <= MAX_PATH and text.find("@") <= MAX_LOCAL_PART:
+        return text
+    return _mailbox(text, role, is_recipient=False)
 
 
 def _mailbox(text: str, role: str, *, is_recipient: bool) -> str:

@@ -83,7 +83,12 @@ class Admission:
         self._next_attempt = next_attempt
 
     def wanted(self, rows: list[Record | BadRecord]) -> list[Record | BadRecord]:
-        """Those of the next rows that are taken. A row that cannot be told of is a bad one."""
+        """Those of the next rows that are taken. A row that cannot be told of is a bad one.
+
+        Raises:
+            RunError: A feedback log cannot be read any more.
+        """
+        self._suppression.follow()  # who has unsubscribed since the last rows is not written to
         if self._next_attempt is not None:
             rows = [row for row in rows if self._next_attempt(row.number)]
         if self._where is None:

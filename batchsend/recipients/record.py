@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, final
 
 from msgspec import Struct
 
@@ -21,6 +21,7 @@ class Record(Struct):
     fields: dict[str, Any]
 
 
+@final
 class BadRecord(Struct):
     """A row that cannot be read: a value, not an exception, so that the rows after it go on.
 

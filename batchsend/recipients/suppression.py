@@ -11,7 +11,7 @@ from batchsend.errors import RecordError, RunError, UsageError
 from batchsend.recipients.bounces import is_hard_bounce
 from batchsend.recipients.columns import AmbiguousColumnsError, find_address_column, listed, means_address
 from batchsend.recipients.entries import DOMAIN, comparable, entries
-from batchsend.recipients.feedback import feedback_lines, is_feedback, suppressed
+from batchsend.recipients.feedback import FedBack, FollowedLog, is_feedback
 from batchsend.recipients.kinds import WORKBOOKS, is_results_log, refuse_other_kinds
 from batchsend.recipients.lines import Lines, TooLong
 from batchsend.recipients.reader import open_records
@@ -29,6 +29,7 @@ _DELIMITERS: Final = re.compile(r"[,;\t|]")
 _SEP: Final = re.compile(r'"?sep=', re.IGNORECASE)
 _LINE_ENDS: Final = re.compile(r"\r\n?|\n")
 _BLOCK: Final = 1000
+_START: Final = 4096
 _REMEDY: Final = "fix the line, or take it out: whoever is missed in it would be written to"
 
 
@@ -51,17 +52,27 @@ class Suppression:
         self.files: tuple[tuple[Path, int], ...] = ()
         self._hashes: set[int] = set()
         self._domains: set[str] = set()
+        self._fed_back = FedBack()
+        self._followed: list[FollowedLog] = []
         for address in addresses:
             for entry in entries(address):
                 self._add(entry)
 
     @classmethod
-    def read(cls, files: Iterable[str | Path | SuppressionList], *, recipient_field: str | None = None) -> Suppression:
-        """Read CSV, JSONL (a results log too: its hard bounces) and plain lists.
+    def read(
+        cls,
+        files: Iterable[str | Path | SuppressionList],
+        *,
+        recipient_field: str | None = None,
+        own: Path | None = None,
+    ) -> Suppression:
+        """Read CSV, JSONL (a results log too: its hard bounces), feedback logs and plain lists.
 
         Args:
             files: The files; of a table also the column.
             recipient_field: The column that is taken where a table has it and no other was named.
+            own: The feedback log of the run itself, which counts whether or not it is among the files, and need not be
+                there yet.
 
         Raises:
             UsageError: One cannot be read whole, or something in it is no address: who was missed would be written to.
@@ -72,14 +83,42 @@ class Suppression:
             given = one if isinstance(one, SuppressionList) else SuppressionList(file=Path(one))
             count = 0
             try:
-                for entry in _entries(given, recipient_field):
+                for entry in suppression._entries(given, recipient_field, own):
                     count += 1
                     suppression._add(entry)
             except RunError as error:
                 raise UsageError(error.message, remedy="bring the suppression list whole again") from error
             counts.append((given.file, count))
         suppression.files = tuple(counts)
+        if own is not None and all(log.path != own for log in suppression._followed):
+            suppression._followed.append(FollowedLog(own))
+            suppression._take_followed()
         return suppression
+
+    def follow(self) -> None:
+        """Take in what was added to the feedback logs since; a look at the size of each, where nothing was.
+
+        Raises:
+            RunError: One of them cannot be read any more: who stands in it would be written to.
+        """
+        try:
+            self._take_followed()
+        except UsageError as error:
+            raise RunError(error.message, remedy=error.remedy) from None
+
+    def _take_followed(self) -> None:
+        for log in self._followed:
+            for address, _ in self._fed_back.take(log.lines()):
+                self._add(address)
+
+    def _entries(self, given: SuppressionList, recipient_field: str | None, own: Path | None) -> Iterable[str]:
+        """The entries of a file; a feedback log is followed from then on."""
+        file = given.file
+        if file == own or _is_feedback_log(file):
+            log = FollowedLog(file)
+            self._followed.append(log)
+            return (address for address, _ in self._fed_back.take(log.lines()))
+        return _entries(given, recipient_field)
 
     def notes(self) -> list[tuple[Path, int, str]]:
         """Of each file its path, how many entries it has, and a sentence that says so.
@@ -110,6 +149,16 @@ class Suppression:
             self._hashes.add(hash(entry))
 
 
+def _is_feedback_log(file: Path) -> bool:
+    """Whether a file is a feedback log; one that is compressed was put away, and is none that grows."""
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(_START)
+    except OSError:
+        return False  # what reads it says what is wrong with it
+    return is_feedback(file.name, start)
+
+
 def _entries(given: SuppressionList, recipient_field: str | None) -> Iterator[str]:
     """The entries of a file of any kind. The kind is told by the content; by the name only what is a table."""
     file = given.file
@@ -123,9 +172,6 @@ def _entries(given: SuppressionList, recipient_field: str | None) -> Iterator[st
     if is_results_log(start):
         source.close()
         return _hard_bounces(file)
-    if is_feedback(file.name, start):
-        source.close()
-        return _fed_back(file)
     if suffix == ".jsonl" or start.lstrip()[:1] in (b"{", b"["):
         source.close()
         return _table(given, "jsonl", recipient_field)
@@ -243,11 +289,6 @@ def _parsed(text: str, place: str) -> list[str]:
         return entries(text)
     except RecordError as error:
         raise UsageError(f"{place}: {error.message}", remedy=_REMEDY) from None
-
-
-def _fed_back(file: Path) -> Iterator[str]:
-    """Whom a feedback log suppresses."""
-    return (address for address, _ in suppressed(feedback_lines(file)))
 
 
 def _hard_bounces(file: Path) -> Iterator[str]:

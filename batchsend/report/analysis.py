@@ -14,12 +14,14 @@ from batchsend.report.histogram import Histogram
 from batchsend.report.kinds import Kinds
 from batchsend.report.lines import Line, Lines
 from batchsend.report.report import CampaignReport, Domain, Failure, KindCount, RunSpan, Sessions
+from batchsend.report.returns import read_returns
 from batchsend.report.timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from batchsend.report.returns import Returns
     from batchsend.results.format import RunLine
 
 _OUTCOMES: Final = {outcome.value: outcome for outcome in Outcome}
@@ -49,7 +51,7 @@ def analyse(path: Path) -> CampaignReport:
     analysis = _Analysis(path)
     for block in lines.read(Line):
         analysis.take(block)
-    return analysis.report(torn=lines.torn)
+    return analysis.report(torn=lines.torn, returns=read_returns(path))
 
 
 class _Analysis:
@@ -89,7 +91,7 @@ class _Analysis:
                 self._take_outcome(line)
         self._latency.update([line.elapsed for line in lines if line.elapsed is not None and line.code is not None])
 
-    def report(self, *, torn: int) -> CampaignReport:
+    def report(self, *, torn: int, returns: Returns | None) -> CampaignReport:
         """What it comes to."""
         self._close_sessions()
         counts: Counter[Outcome] = Counter()
@@ -123,7 +125,14 @@ class _Analysis:
             pauses=self._pauses,
             torn=torn,
             servers=self._servers,
+            returns=returns,
+            delivered=counts[Outcome.ACCEPTED]
+            - sum(map(self._is_accepted, () if returns is None else returns.bounced)),
         )
+
+    def _is_accepted(self, record: int) -> bool:
+        place = self._last[record] if record < len(self._last) else 0
+        return bool(place) and self._kinds[place & _KIND_MASK].outcome is Outcome.ACCEPTED
 
     def _break_down(self, records: Counter[int]) -> tuple[list[Domain], list[Failure]]:
         """Records by domain, and those that were not accepted by cause."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from batchsend.report.causes import Cause
     from batchsend.report.histogram import Histogram
     from batchsend.report.kinds import Kind
+    from batchsend.report.returns import Returns
     from batchsend.report.timeline import Timeline
     from batchsend.results.format import RunLine
 
@@ -170,6 +171,8 @@ class CampaignReport:
         pauses: Where on the timeline a run begins after another.
         torn: Octets of a torn last line, which count for nothing.
         servers: The outcomes of attempts by the name of the relay; empty where every run had one.
+        returns: What came back; None where there is no feedback log.
+        delivered: Records that were accepted and have not bounced, as far as that is known.
     """
 
     results: Path
@@ -187,6 +190,13 @@ class CampaignReport:
     pauses: list[float]
     torn: int
     servers: dict[str, Counter[Outcome]] = field(default_factory=dict)
+    returns: Returns | None = None
+    delivered: int = 0
+
+    @property
+    def accepted_by_domain(self) -> dict[str, int]:
+        """Accepted records by domain."""
+        return {domain.name: domain.counts[Outcome.ACCEPTED] for domain in self.domains}
 
     @property
     def records(self) -> int:
@@ -258,6 +268,7 @@ class CampaignReport:
                 if self.servers
                 else {}
             ),
+            "feedback": None if self.returns is None else self.returns.to_json(self.delivered, self.accepted_by_domain),
         }
 
 

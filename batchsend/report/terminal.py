@@ -12,6 +12,7 @@ from batchsend import figures
 from batchsend.display import OUTCOME_COLOURS, one_line
 from batchsend.outcome import Outcome
 from batchsend.report.report import QUANTILES
+from batchsend.report.returns import REFUSED, TOLERATED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,6 +37,7 @@ def show(report: CampaignReport, console: Console) -> None:
     _head(report, console)
     _outcomes(report, console)
     _facts(report, console)
+    _returns(report, console)
     _failures(report.failures, console)
     _domains(report, console)
     _replies(report.replies, console)
@@ -69,6 +71,36 @@ def _outcomes(report: CampaignReport, console: Console) -> None:
             Text(_bar(count, report.records, widest), style=style, no_wrap=True),
         )
     console.print(Padding(table, (0, 0, 1, 2)))
+
+
+def _returns(report: CampaignReport, console: Console) -> None:
+    """What came back after messages were accepted."""
+    returns = report.returns
+    if returns is None:
+        return
+    accepted = report.counts[Outcome.ACCEPTED]
+    console.print(Text("What came back", style="bold"))
+    table = _table("left", "right", "right")
+    table.add_row("delivered", f"{report.delivered:,}", figures.share(report.delivered, accepted))
+    table.add_row("bounced", f"{len(returns.bounced):,}", f"{returns.hard:,} for good")
+    table.add_row("complained", f"{returns.complaints:,}", figures.share(returns.complaints, accepted))
+    table.add_row("unsubscribed", f"{len(returns.unsubscribed):,}", figures.share(len(returns.unsubscribed), accepted))
+    console.print(Padding(table, (0, 0, 1, 2)))
+    for cause, count in returns.causes.most_common():
+        console.print(Text(f"  {figures.count(count, 'bounce')}: {cause.name}"))
+        console.print(Padding(Text(cause.advice), (0, 0, 0, 4)))
+    for domain, count, of in returns.shares(report.accepted_by_domain)[:_MOST_DOMAINS]:
+        share = count / max(of, 1)
+        said = (
+            "above 0.3 %: Gmail and Yahoo refuse such senders; stop, and ask who wants this mail"
+            if share >= REFUSED
+            else "above 0.1 %, which Gmail and Yahoo ask senders to stay below"
+            if share >= TOLERATED
+            else "tolerated"
+        )
+        complaints = figures.count(count, "complaint")
+        console.print(Text(one_line(f"  {domain}: {complaints} of {of:,} accepted ({share:.2%}), {said}")))
+    console.print()
 
 
 def _facts(report: CampaignReport, console: Console) -> None:

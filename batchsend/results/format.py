@@ -159,16 +159,18 @@ class LogReader(Generic[_L]):
         kind: What is read of each line.
         sound: So many octets are as they were written; behind them may be holes, and the first line that is none ends
             the log: what follows counts as torn. None where nothing has holes.
+        begin: Where the first line begins that is wanted: what was read of it before stays as it was.
 
     Attributes:
-        size: The octets of the whole lines that were read so far.
+        size: The octets of the whole lines that were read so far, with those before ``begin``.
     """
 
-    def __init__(self, path: Path, file: int, kind: type[_L], *, sound: int | None = None) -> None:
-        self.size = 0
+    def __init__(self, path: Path, file: int, kind: type[_L], *, sound: int | None = None, begin: int = 0) -> None:
+        self.size = begin
         self._path = path
         self._file = file
         self._sound = sound
+        self._begin = begin
         self._decoder = msgspec.json.Decoder(kind)
 
     def __iter__(self) -> Iterator[Block[_L]]:
@@ -178,10 +180,11 @@ class LogReader(Generic[_L]):
             UsageError: It is not the results log of a run.
             RunError: It cannot be read further.
         """
-        self.size = before = 0
+        self.size = self._begin
+        before = 0
         for octets in self._blocks():
             block = self._decoded(octets, before)
-            if before == 0 and block.lines and not self._begins_run(block.lines[0]):
+            if self.size == 0 and block.lines and not self._begins_run(block.lines[0]):
                 break
             self.size += len(block.octets)
             before += len(block.lines)
@@ -189,7 +192,7 @@ class LogReader(Generic[_L]):
                 yield block
             if len(block.octets) < len(octets):
                 break
-        if before == 0:
+        if self.size == 0:
             raise self._begins_with_no_run()
 
     def torn(self) -> int:
@@ -233,7 +236,7 @@ class LogReader(Generic[_L]):
         # Two objects on a line, or none, are passed by the decoder.
         if len(lines) != octets.count(b"\n"):
             first = self._first_undecodable(octets)
-            if before + first == 1:
+            if self.size + before + first == 1:
                 raise self._begins_with_no_run()
             octets = b"".join(line + b"\n" for line in octets.split(b"\n")[: first - 1])
             if self._sound is None or self.size + len(octets) < self._sound:
@@ -253,7 +256,7 @@ class LogReader(Generic[_L]):
     def _blocks(self) -> Iterator[bytes]:
         """Whole lines, about a megabyte at a time; a torn last line is left out."""
         begun = b""
-        offset = 0
+        offset = self._begin
         while True:
             try:
                 block = os.pread(self._file, _BLOCK, offset)

@@ -47,6 +47,12 @@ _ATTEMPT: Final = 1 << 13
 _CODE: Final = 1 << 10
 _OUTCOME: Final = 1 << 3
 _CHECK: Final = 1 << 5
+# The same as shifts, for what is done for each message: compiled, they stay within a machine word, and a product of
+# such numbers does not.
+_RECORD_BITS: Final = 26  # of an entry without its check, below the record
+_ATTEMPT_BITS: Final = 13
+_CODE_BITS: Final = 3
+_CHECK_BITS: Final = 5
 _MODULUS: Final = 31
 """A prime below the check's range, and not a factor of any shift: every flipped bit shows."""
 
@@ -183,8 +189,8 @@ class Journal:
             if not self._free:
                 self._grow()
             place = self._places[record] = self._free.pop()
-        word = (record * _ATTEMPT + attempt) * (_CODE * _OUTCOME)
-        self._words[place] = word * _CHECK + word % _MODULUS
+        word = (record << _RECORD_BITS) | (attempt << _ATTEMPT_BITS)
+        self._words[place] = (word << _CHECK_BITS) | (word % _MODULUS)
         self._attempts[place] = attempt
 
     def mark_again(self, record: int, attempt: int) -> None:
@@ -203,8 +209,8 @@ class Journal:
         """
         place = self._places.get(record)
         if place is not None and self._attempts[place] <= attempt:
-            word = ((record * _ATTEMPT + attempt) * _CODE + (code or 0)) * _OUTCOME + CODES[status]
-            self._words[place] = word * _CHECK + word % _MODULUS
+            word = (record << _RECORD_BITS) | (attempt << _ATTEMPT_BITS) | ((code or 0) << _CODE_BITS) | CODES[status]
+            self._words[place] = (word << _CHECK_BITS) | (word % _MODULUS)
             self._attempts[place] = attempt
 
     def release(self, records: Iterable[int], log_size: int) -> None:
@@ -217,7 +223,7 @@ class Journal:
         words[_LOG_SIZE] = log_size
         for record in records:
             place = places.get(record)
-            if place is not None and words[place] // _CHECK % _OUTCOME:
+            if place is not None and (words[place] >> _CHECK_BITS) & (_OUTCOME - 1):
                 del places[record]
                 words[place] = 0
                 self._free.append(place)
@@ -230,8 +236,8 @@ class Journal:
         place = self._places.get(record)
         if place is None:
             return
-        word = (record * _ATTEMPT + attempt) * (_CODE * _OUTCOME)
-        if self._words[place] == word * _CHECK + word % _MODULUS:
+        word = (record << _RECORD_BITS) | (attempt << _ATTEMPT_BITS)
+        if self._words[place] == (word << _CHECK_BITS) | (word % _MODULUS):
             del self._places[record]
             self._words[place] = 0
             self._free.append(place)

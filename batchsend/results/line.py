@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -100,6 +100,7 @@ def outcome_line(result: DeliveryResult) -> bytes:
 # Formatting a date costs more than the rest of a line; thousands of outcomes share a second, and some a millisecond.
 _second = _millisecond = 0
 _prefix = _text = ""
+_THOUSANDTHS: Final = tuple(f".{thousandth:03d}Z" for thousandth in range(1000))
 
 
 def timestamp(seconds: float) -> str:
@@ -107,10 +108,10 @@ def timestamp(seconds: float) -> str:
     global _second, _prefix, _millisecond, _text  # noqa: PLW0603 - caches of one entry
     millisecond = int(seconds * 1000)
     if millisecond != _millisecond or not _text:
-        whole, rest = divmod(millisecond, 1000)
+        whole = millisecond // 1000
         if whole != _second or not _prefix:
             _prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
             _second = whole
-        _text = f"{_prefix}.{rest:03d}Z"
+        _text = _prefix + _THOUSANDTHS[millisecond % 1000]
         _millisecond = millisecond
     return _text

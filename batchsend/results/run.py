@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from collections.abc import Mapping  # noqa: TC003 - msgspec resolves the annotations at run time
 
 from msgspec import Struct
@@ -70,3 +72,8 @@ class Run(Struct, frozen=True, kw_only=True):
     suppress: tuple[SuppressionFile, ...] = ()
     overrides: Mapping[str, str | int] = {}
     servers: tuple[str, ...] = ()
+
+
+def new_id() -> str:
+    """A run's identity: sortable by time, and never the same twice."""
+    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.{secrets.token_hex(6)}"

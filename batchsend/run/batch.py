@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import shlex
 import ssl
 import time
@@ -29,7 +28,7 @@ from batchsend.results.claim import refuse_used
 from batchsend.results.groupsync import GroupSync
 from batchsend.results.ledger import Ledger
 from batchsend.results.resumption import Resumption
-from batchsend.results.run import RecipientsFile, Run, SuppressionFile
+from batchsend.results.run import RecipientsFile, Run, SuppressionFile, new_id
 from batchsend.results.usage import read_usage
 from batchsend.run import recovery
 from batchsend.run.accounting import Accounting, PoolStoppedError
@@ -40,6 +39,7 @@ from batchsend.run.retry import RetryQueue
 from batchsend.run.second_pass import SecondPass
 from batchsend.run.steering import Steering
 from batchsend.run.summary import MOST_LEFT, Summary
+from batchsend.run.telling import EventsProcess
 from batchsend.trace import Trace, log, logged
 from batchsend.version import __version__
 
@@ -102,7 +102,7 @@ class Batch:
         if not callable(notice):
             raise TypeError(f"notice must be callable, not {type(notice).__name__}")
         self.campaign = campaign
-        self.id = _new_id() if resumption is None else resumption.account.run.id
+        self.id = new_id() if resumption is None else resumption.account.run.id
         self.summary = Summary(results=campaign.results)
         self._resumption = resumption
         self._claim = claim
@@ -125,6 +125,7 @@ class Batch:
         self._beside = beside
         schedule = delivery.schedule
         self._hours = None if schedule is None else Hours(schedule, delivery.max_wait, self.steering, self._notice)
+        self._events = EventsProcess(campaign, self._notice)
         self._pool: Pool | None = None
         self._dispatch: Accounting | None = None
 
@@ -202,6 +203,12 @@ class Batch:
             UsageError: The campaign cannot be sent as it is, or the results log cannot be opened; nothing was sent.
             RunError: The run stopped early: the server is gone or refuses the sender, or the log cannot be written.
         """
+        try:
+            return await self._run()
+        finally:
+            await self._events.finish()
+
+    async def _run(self) -> Summary:
         began = time.monotonic()
         log.info("run %s of %s begins: results in %s", self.id, self.campaign.path, self.campaign.results)
         first = await self._prepared()
@@ -351,6 +358,7 @@ class Batch:
         self, first: FirstPass, pool: Pool, dispatch: Accounting, ledger: Ledger, disk: GroupSync | None
     ) -> None:
         """Run producer and pool side by side until the pool is done, and what syncs the account and looks after it."""
+        self._events.start()
         again = SecondPass(first.records, first.composer, first.suppression, self._watch, self._notice)
         failure: RunError | None = None
 
@@ -495,8 +503,3 @@ async def _look_after(ledger: Ledger, pool: Pool) -> None:
             ledger.look()
     except RunError as error:
         pool.stop(error)
-
-
-def _new_id() -> str:
-    """A run's identity: sortable by time, and never the same twice."""
-    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.{secrets.token_hex(6)}"

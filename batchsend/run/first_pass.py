@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import anyio.to_thread
 
+from batchsend.campaign.model import feedback_path
 from batchsend.errors import UsageError
 from batchsend.message import Composer, Suppression
 from batchsend.message.condition import Condition
@@ -20,7 +21,10 @@ from batchsend.recipients.exclusion import Exclusion
 from batchsend.recipients.fingerprint import require_continued
 from batchsend.recipients.original import RECIPIENT
 from batchsend.recipients.selection import select
+from batchsend.run.composer_process import Recipe
+from batchsend.run.composing import Composing, processes_for
 from batchsend.run.producer import Producer
+from batchsend.trace import log
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -77,6 +81,7 @@ class FirstPass:
     ) -> None:
         self._notice = notice
         self._campaign = campaign
+        self._batch_id = batch_id
         self._resumption = resumption
         self.recipients = self._continued()
         self.selection = self._select(only)
@@ -88,7 +93,9 @@ class FirstPass:
             recipient_field=self._recipient_field,
             verp=self._verp(batch_id),
         )
-        self.suppression = Suppression.read(campaign.delivery.suppress, recipient_field=campaign.recipient_field)
+        self.suppression = Suppression.read(
+            campaign.delivery.suppress, recipient_field=campaign.recipient_field, own=feedback_path(campaign.results)
+        )
         self._where = None if campaign.where is None else Condition(campaign.where)
         folder = campaign.results.parent
         with ExitStack() as stack:
@@ -137,7 +144,25 @@ class FirstPass:
             RunError: The recipients file cannot be read further.
         """
         await self._remember()
-        await Producer(self.reader, self.composer, self._admission, report=report).run(hand_over)
+        await Producer(self.reader, self.composer, self._admission, report=report, beside=self._composing).run(
+            hand_over
+        )
+
+    def _composing(self, seconds: float) -> Composing | None:
+        """What composes the rest of the messages beside this process, where one takes so many seconds to compose."""
+        campaign = self._campaign
+        count = processes_for(campaign.delivery.processes, seconds)
+        if count == 0:
+            return None
+        log.info("%d processes compose messages, each of which takes %.2f ms", count, seconds * 1000)
+        recipe = Recipe(
+            message=campaign.message,
+            directory=campaign.directory,
+            batch_id=self._batch_id,
+            recipient_field=self._recipient_field,
+            results=campaign.results,
+        )
+        return Composing(recipe, self.composer, count)
 
     @property
     def passed_over(self) -> int | None:

@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from batchsend.campaign.forecast import Plan
 
 if TYPE_CHECKING:
-    from batchsend.run.batch import Batch
+    from batchsend.campaign import Campaign
+    from batchsend.delivery.quota import Meters
+    from batchsend.delivery.statistics import PoolStatistics
+    from batchsend.run.steering import Steering
+    from batchsend.run.summary import Summary
 
 _EVERY: Final = 5.0
 """Seconds for which a forecast holds: a long one takes some milliseconds."""
 
 _LEAST: Final = 2.0
 """Seconds of sending before the pace so far says anything."""
+
+
+class UnderWay(Protocol):
+    """What is asked of a run: a `Batch` is one."""
+
+    campaign: Campaign
+    summary: Summary
+    steering: Steering
+    meters: Meters
+
+    @property
+    def statistics(self) -> PoolStatistics | None:
+        """The pool as it is now; None before anything is sent."""
+
+    @property
+    def left(self) -> int | None:
+        """About how many records are left; None where that is not known."""
 
 
 class Outlook:
@@ -26,7 +47,7 @@ class Outlook:
         batch: The run.
     """
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: UnderWay) -> None:
         self._batch = batch
         self._plan = Plan.of(batch.campaign)
         self._done: float | None = None

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import time
+from itertools import starmap
 from typing import TYPE_CHECKING
 
+import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
-from batchsend.errors import RecordError
+from batchsend.errors import RecordError, RunError
 from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.recipients import BadRecord, Record
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
 
+    from anyio.abc import TaskGroup
+    from anyio.streams.memory import MemoryObjectSendStream
+
     from batchsend.message import Composer, Submission
     from batchsend.recipients import RecordReader
     from batchsend.recipients.admission import Admission
+    from batchsend.run.composing import Composing
 
 # Records rendered in one go: the loop does nothing else meanwhile, so this bounds how long a reply waits.
 _RECORDS = 64
@@ -34,6 +40,8 @@ class Producer:
         admission: Which of them are offered.
         report: Called with the outcome of each record that is not to be offered.
         last: Nothing after this record is wanted; None for all of the file.
+        beside: Gives what composes messages in processes beside this one, by how many seconds one has taken so far, or
+            None; asked once, when the first records are composed. None: all of them are composed here.
     """
 
     def __init__(
@@ -44,12 +52,14 @@ class Producer:
         *,
         report: Callable[[DeliveryResult], None],
         last: int | None = None,
+        beside: Callable[[float], Composing | None] | None = None,
     ) -> None:
         self._reader = reader
         self._composer = composer
         self._admission = admission
         self._report = report
         self._last = last
+        self._beside = beside
 
     async def run(self, hand_over: Callable[[list[Submission]], Awaitable[None]]) -> None:
         """Hand over submissions in the order of the file, in batches of a bounded number and size.
@@ -57,28 +67,80 @@ class Producer:
         Raises:
             RunError: The file cannot be read further.
         """
-        while self._admission.left != 0 and (rows := await self._rows()):
+        while rows := await self._rows():
             handed_over = False
-            for batch in self._compose(self._admission.wanted(rows)):
+            composed, seconds, began = 0, 0.0, time.perf_counter()
+            for batch in self._batches(map(self._offer, self._admission.wanted(rows))):
+                composed += len(batch)
+                seconds += time.perf_counter() - began
                 handed_over = True
                 await hand_over(batch)
-            if self._last is not None and rows[-1].number >= self._last:
+                began = time.perf_counter()
+            if self._is_last(rows):
                 return
             if not handed_over:
                 # Nothing was waited for: without this, a long row of records that are not sent would stop the loop.
                 await anyio.lowlevel.checkpoint()
+            elif self._beside is not None:
+                composing, self._beside = self._beside(seconds / composed), None
+                if composing is not None:
+                    await self._run_beside(composing, hand_over)
+                    return
+
+    async def _run_beside(self, composing: Composing, hand_over: Callable[[list[Submission]], Awaitable[None]]) -> None:
+        """Go on with processes that compose: the file is read a few blocks ahead of what is handed over.
+
+        Raises:
+            RunError: The file cannot be read further, or the processes end.
+        """
+        failure: Exception | None = None
+        # One block for each process, and one that waits for the next that is free.
+        send, receive = anyio.create_memory_object_stream["_Block"](composing.count)
+        async with composing.open(), anyio.create_task_group() as tasks, receive:
+            tasks.start_soon(self._read_ahead, composing, tasks, send)
+            try:
+                async for block in receive:
+                    while (offered := await block.next(composing)) is not None:
+                        for batch in self._batches(starmap(self._offer, offered)):
+                            await hand_over(batch)
+            except Exception as error:  # raised again below: a task group would wrap it
+                failure = error
+            tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    async def _read_ahead(self, composing: Composing, tasks: TaskGroup, blocks: MemoryObjectSendStream[_Block]) -> None:
+        async with blocks:
+            rows: list[Record | BadRecord] = []
+            while not rows or not self._is_last(rows):
+                try:
+                    rows = await self._rows()
+                except RunError as error:
+                    await blocks.send(_Block([], error))
+                    return
+                if not rows:
+                    return
+                block = _Block(self._admission.wanted(rows))
+                tasks.start_soon(block.compose, composing)
+                await blocks.send(block)
+
+    def _is_last(self, rows: list[Record | BadRecord]) -> bool:
+        return self._last is not None and rows[-1].number >= self._last
 
     async def _rows(self) -> list[Record | BadRecord]:
+        """The next rows; none at the file's end, or where no more are to be taken."""
+        if self._admission.left == 0:
+            return []
         most = self._admission.most(_RECORDS)
         if self._reader.blocking:
             return await anyio.to_thread.run_sync(self._reader.read, most, abandon_on_cancel=True)
         return self._reader.read(most)
 
-    def _compose(self, rows: Iterable[Record | BadRecord]) -> Iterator[list[Submission]]:
+    @staticmethod
+    def _batches(offered: Iterable[Submission | None]) -> Iterator[list[Submission]]:
         batch: list[Submission] = []
         octets = 0
-        for row in rows:
-            submission = self._submission(row)
+        for submission in offered:
             if submission is not None:
                 batch.append(submission)
                 octets += len(submission.content)
@@ -88,21 +150,30 @@ class Producer:
         if batch:
             yield batch
 
-    def _submission(self, row: Record | BadRecord) -> Submission | None:
-        if isinstance(row, BadRecord):
+    def _offer(self, row: Record | BadRecord, composed: Submission | str | None = None) -> Submission | None:
+        """The submission of a row, as far as it is to be offered; otherwise its outcome is told.
+
+        Args:
+            row: The row.
+            composed: Its submission, or why it has none, where that is known already.
+        """
+        if type(row) is BadRecord:  # `isinstance` asks the class's own class, which takes six times as long
             self._withhold(row, None, Outcome.INVALID, row.reason)
             return None
-        try:
-            submission = self._composer.compose(row)
-        except RecordError as error:
-            self._withhold(row, self._composer.named_recipient(row), Outcome.INVALID, error.message)
+        if composed is None:
+            try:
+                composed = self._composer.compose(row)
+            except RecordError as error:
+                composed = error.message
+        if isinstance(composed, str):
+            self._withhold(row, self._composer.named_recipient(row), Outcome.INVALID, composed)
             return None
-        recipient = submission.envelope.forward_path
+        recipient = composed.envelope.forward_path
         if (reason := self._admission.refusal(recipient)) is not None:
             self._withhold(row, recipient, Outcome.SUPPRESSED, reason)
             return None
-        submission.attempt = self._admission.attempt(row.number)
-        return submission
+        composed.attempt = self._admission.attempt(row.number)
+        return composed
 
     def _withhold(self, row: Record | BadRecord, recipient: str | None, status: Outcome, reason: str) -> None:
         self._report(
@@ -115,3 +186,57 @@ class Producer:
                 line=row.line if status is Outcome.INVALID else None,
             )
         )
+
+
+class _Block:
+    """Rows that are composed beside the run, and what has come of them.
+
+    Args:
+        rows: The rows.
+        failure: Why there are none.
+    """
+
+    def __init__(self, rows: list[Record | BadRecord], failure: RunError | None = None) -> None:
+        self._left = rows
+        self._offered: list[tuple[Record | BadRecord, Submission | str | None]] = []
+        self._failure = failure
+        self._ready = anyio.Event()
+        if failure is not None:
+            self._ready.set()
+
+    async def compose(self, composing: Composing) -> None:
+        """Have the messages composed, as many as one answer holds: the rest when these have been handed over.
+
+        So no more is held of a campaign with large messages than a little for each process.
+        """
+        records = [row for row in self._left if isinstance(row, Record)]
+        try:
+            answer = iter(await composing.compose(records) if records else [])
+        except RunError as error:
+            self._failure = error
+        else:
+            for place, row in enumerate(self._left):
+                composed = next(answer, None) if isinstance(row, Record) else None
+                if composed is None and isinstance(row, Record):
+                    self._left = self._left[place:]
+                    break
+                self._offered.append((row, composed))
+            else:
+                self._left = []
+        self._ready.set()
+
+    async def next(self, composing: Composing) -> list[tuple[Record | BadRecord, Submission | str | None]] | None:
+        """The next rows with what has come of them; None after the last.
+
+        Raises:
+            RunError: As `Composing.compose`, or why there are no rows.
+        """
+        if self._ready.is_set() and not self._offered and self._failure is None:
+            if not self._left:
+                return None
+            await self.compose(composing)
+        await self._ready.wait()
+        if self._failure is not None:
+            raise self._failure
+        offered, self._offered = self._offered, []
+        return offered

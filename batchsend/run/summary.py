@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping  # noqa: TC003 - public: its hints are resolved at run time
 from dataclasses import dataclass, field
 from pathlib import Path  # noqa: TC003 - public: its hints are resolved at run time
-from typing import Any
+from typing import Any, Final
 
 from batchsend.figures import duration
 from batchsend.outcome import DeliveryResult, Outcome
@@ -18,6 +18,7 @@ MOST_LEFT = 100_000
 _KINDS_SHOWN = 8
 _KINDS_KEPT = 1000
 _SHOWN = 100
+_ACCEPTED: Final = Outcome.ACCEPTED  # Python 3.11 takes 0.1 µs to look a member up in its enumeration
 
 
 @dataclass(slots=True)
@@ -74,7 +75,7 @@ class Summary:
         self.counts[result.status] += 1
         if result.session is not None and result.session > self.sessions:
             self.sessions = result.session
-        if result.status is not Outcome.ACCEPTED:
+        if result.status is not _ACCEPTED:
             self._count_kind(result)
 
     def _take_back(self, earlier: DeliveryResult) -> None:

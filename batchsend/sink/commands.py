@@ -104,7 +104,7 @@ def _ehlo(state: ServerState, argument: bytes) -> None:
         lines.append("CHUNKING")
     if options.tls == "starttls" and not state.encrypted:
         lines.append("STARTTLS")
-    else:
+    elif options.authentication:
         lines.append(f"AUTH {b' '.join(MECHANISMS).decode()}")
     lines.append("ENHANCEDSTATUSCODES")
     state.reply("\r\n".join(f"250-{line}" for line in lines[:-1]).encode() + b"\r\n250 " + lines[-1].encode())
@@ -128,6 +128,8 @@ def _starttls(state: ServerState, argument: bytes) -> None:
 
 def _auth(state: ServerState, argument: bytes) -> None:
     name, _, initial = argument.partition(b" ")
+    if not state.options.authentication:
+        raise CommandError(b"502 5.5.1 AUTH is not offered")
     if not state.extended:
         raise CommandError(b"503 5.5.1 Send EHLO first")
     if state.options.tls == "starttls" and not state.encrypted:
@@ -232,6 +234,8 @@ def _rcpt(state: ServerState, argument: bytes) -> None:
             raise CommandError(_NON_ASCII_PATH)
         if len(transaction.recipients) >= RECIPIENTS_LIMIT:
             raise CommandError(b"452 4.5.3 Too many recipients")
+        if state.options.recipients is not None and not state.options.recipients(forward_path.decode()):
+            raise CommandError(b"550 5.1.1 No such mailbox here")
     except CommandError:
         transaction.refused = True
         raise

@@ -28,6 +28,7 @@ class ServerConnection(asyncio.Protocol):
         context: For STARTTLS; None where it is not offered.
         idle_timeout: Seconds of silence after which the session is ended.
         connections: Where the connection keeps itself while it exists.
+        most: So many of them may exist at once; None for no limit.
         begin_trace: Begins the trace of the session that was just made, with the client's address; returns None where
             nobody wants one.
 
@@ -42,7 +43,10 @@ class ServerConnection(asyncio.Protocol):
         idle_timeout: float,
         connections: set[ServerConnection],
         begin_trace: Callable[[str], SessionTrace | None],
+        *,
+        most: int | None = None,
     ) -> None:
+        self._most = most
         self._open_session = open_session
         self._context = context
         self._idle_timeout = idle_timeout
@@ -71,6 +75,9 @@ class ServerConnection(asyncio.Protocol):
         if self._trace is not None and transport.get_extra_info("sslcontext") is not None:
             self._trace.tls_started()
         self._timer = self._loop.call_later(self._idle_timeout, self._check_idle)
+        if self._most is not None and len(self._connections) > self._most:
+            self.end(b"421 4.3.2 Too many connections")
+            return
         self._perform(self._session.greet())
 
     def data_received(self, data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable  # noqa: TC003 - a dataclass's annotations are part of its interface
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - a dataclass's annotations are part of its interface
 from typing import Literal, get_args
@@ -32,6 +33,9 @@ class SinkOptions:
         eight_bit_mime: Offer 8BITMIME (RFC 6152).
         smtputf8: Offer SMTPUTF8 (RFC 6531).
         rules: What happens to which recipients; the first rule that matches a recipient wins.
+        recipients: Whether there is such a mailbox, asked at each RCPT; 550 where it says no. None takes all.
+        authentication: Offer AUTH (RFC 4954).
+        max_sessions: Sessions at once; further ones are answered 421. None for no limit.
         maildir: Store accepted messages in this maildir, which is made where it does not exist; None stores nothing.
         idle_timeout: Seconds of silence after which a session is ended (RFC 5321 §4.5.3.2.7 asks for 300 at least).
 
@@ -54,6 +58,9 @@ class SinkOptions:
     eight_bit_mime: bool = True
     smtputf8: bool = True
     rules: tuple[Rule, ...] = ()
+    recipients: Callable[[str], bool] | None = None
+    authentication: bool = True
+    max_sessions: int | None = None
     maildir: Path | None = None
     idle_timeout: float = 300.0
 

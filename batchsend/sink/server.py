@@ -110,7 +110,9 @@ class Sink:
             return None if self._trace is None else self._trace.session(self.counts.connections, peer)
 
         def accept() -> ServerConnection:
-            return ServerConnection(open_session, context, options.idle_timeout, self._connections, begin_trace)
+            return ServerConnection(
+                open_session, context, options.idle_timeout, self._connections, begin_trace, most=options.max_sessions
+            )
 
         loop = asyncio.get_running_loop()
         for listener in listeners:

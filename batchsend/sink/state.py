@@ -298,6 +298,7 @@ class ServerState:
         self.takes_groups = (
             self.extended
             and options.eight_bit_mime
+            and options.recipients is None
             and (self.encrypted or not options.require_tls)
             and (self.user is not None or not options.require_auth)
             and (options.max_messages is None or self.accepted < options.max_messages)

@@ -38,6 +38,8 @@ def rcpt(forward_path: str, parameters: RcptParameters = NO_RCPT_PARAMETERS) -> 
     Raises:
         ValueError: As for `mail`.
     """
+    if not parameters:
+        return f"RCPT TO:<{_path(forward_path)}>\r\n".encode()
     return f"RCPT TO:<{_path(forward_path)}>{_line(parameters)}\r\n".encode()
 
 
@@ -54,6 +56,8 @@ def _mail_from(reverse_path: str) -> str:
 def _path(path: str) -> str:
     # Addresses were validated when the envelope was made. This is the last place before the wire, and where a command
     # injection would happen, so it does not rely on that. A quoted local part may hold a ">" (RFC 5321 §4.1.2).
+    if path.isprintable() and not (" " in path or '"' in path or "<" in path or ">" in path):
+        return path  # nearly all: a quarter of what the expression costs
     if not _PATH.fullmatch(path):
         raise ValueError(f"not a path: {path!r}")
     return path

@@ -160,3 +160,10 @@ def test_presets_are_listed(capsys: Capture) -> None:
     assert "apikey" in one
     assert '"smtp.resend.com"' in invoke(capsys, "presets", "--json").output
     assert "no such preset: sendgird; did you mean sendgrid?" in complaint(invoke(capsys, "presets", "sendgird"))
+
+
+def test_a_signed_return_path_where_bounces_can_be_received(here: Path, capsys: Capture) -> None:
+    assert invoke(capsys, "init", "c", "--bounces", "bounces.example.com").code == 0
+    assert tables(here / "c")["message"]["return_path"] == "bounce+{{ batch.verp }}@bounces.example.com"
+    assert invoke(capsys, "send", "c/campaign.toml", "--sandbox").code == 0
+    assert "--bounces no domain: " in complaint(invoke(capsys, "init", "d", "--bounces", "no domain"))

@@ -103,7 +103,7 @@ def test_a_relay_that_refuses_at_its_greeting_hands_over_to_the_next(loop: Virtu
     for one in where:
         loop.run_until_complete(one.__aexit__(None, None, None))
     account.check(second, 20)
-    assert len(first.connections) == 1
+    assert len(first.connections) <= 3, "it is tried again now and then, and not for each session"
     assert loop.time() - began < 30
     assert any("554 5.3.2 no service here" in notice for notice in account.notices)
 

@@ -67,7 +67,7 @@ async def test_a_stray_refusal_sends_nothing_twice() -> None:
 async def test_a_bdat_without_an_answer_leaves_one_record_in_doubt(silence: Action) -> None:
     async with ChunkedServer(silence) as peer:
         account = await deliver(
-            peer, submissions(40), options(max_connections=4, max_messages=9, depth=4, content=0.2, quit=0.2)
+            peer, submissions(40), options(max_connections=4, max_messages=9, depth=4, content=0.8, quit=0.2)
         )
     account.check(peer, 40)
     assert list(account.outcomes.values()).count(Outcome.IN_DOUBT) == 1

@@ -190,3 +190,31 @@ async def test_replies_are_read_while_content_is_being_written() -> None:
         account = await deliver(peer, submissions(12, content=content), options(depth=6))
         assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
         assert [message.content for message in peer.messages] == [content] * 12
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """A server that does nothing until something has happened."""
+
+    happened: asyncio.Event
+
+    async def play(self, dialogue: Dialogue) -> None:
+        await self.happened.wait()
+
+
+async def test_the_time_in_which_the_process_did_not_run_is_not_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A timer fires long after it was due, as if nothing had run in between: what has come by then is read first."""
+    look, looked = session.Session._look, asyncio.Event()
+
+    def late(self: session.Session) -> None:
+        if self.unanswered and self._client.bound and not looked.is_set() and self._left_before:
+            self._due -= 10.0
+            self._last_progress -= 10.0
+            looked.set()
+        look(self)
+
+    monkeypatch.setattr(session.Session, "_look", late)
+    taken = [*OFFERED, reply("250 ok", "250 ok", "354 go"), ReadContent(), Until(looked), reply("250 taken"), *GONE]
+    async with ScriptedServer([*GREETED, *taken]) as peer:
+        account = await deliver(peer, submissions(1), options(mail=0.15, rcpt=5, data=5, content=5))
+    assert account.outcomes == {1: Outcome.ACCEPTED}

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batchsend.campaign.model import feedback_path
 from batchsend.errors import RunError, UsageError
-from batchsend.feedback.log import FeedbackLog, as_fields, feedback_path
+from batchsend.feedback.log import FeedbackLog, as_fields
 from batchsend.feedback.reading import come_back, grow_list
 from batchsend.feedback.understanding import understand
 from batchsend.message import Suppression

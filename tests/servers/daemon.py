@@ -101,7 +101,7 @@ class Daemon:
         """
         deadline = time.monotonic() + _READY_WITHIN
         for port in ports:
-            while not _greets(port, greeting):
+            while not greets(port, greeting):
                 self._tick(deadline, f"port {port} does not answer")
 
     def _tick(self, deadline: float, complaint: str) -> None:
@@ -128,7 +128,8 @@ class Daemon:
         self._process.wait()
 
 
-def _greets(port: int, greeting: bytes) -> bool:
+def greets(port: int, greeting: bytes) -> bool:
+    """Return whether something on loopback answers at a port, and with these octets."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=_READY_WITHIN) as connection:
             return not greeting or connection.recv(1000).startswith(greeting)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _CONFIGURATION = """\
 primary_hostname = mail.example.org
 exim_user = {user}
+# What it starts to hand over its bounces.
+exim_path = {program}
 spool_directory = {directory}/spool
 log_file_path = {directory}/log/%slog
 pid_file_path = {directory}/spool/exim.pid
@@ -61,7 +63,7 @@ check_data:
   accept
 
 begin routers
-catch:
+{routers}catch:
   driver = manualroute
   route_list = * 127.0.0.1
   self = send
@@ -75,6 +77,12 @@ catcher:
   connection_max_messages = 1
   message_linelength_limit = 1000000
   hosts_avoid_tls = *
+
+routed:
+  driver = smtp
+  tls_tempfail_tryclear = true
+  hosts_try_chunking =
+  allow_localhost = true
 
 begin retry
 * * F,1h,1s
@@ -94,8 +102,8 @@ class Exim(Relay):
         starttls_port: STARTTLS, required before RCPT.
     """
 
-    def __init__(self, *, settings: Mapping[str, str] | None = None) -> None:
-        super().__init__("exim")
+    def __init__(self, *, settings: Mapping[str, str] | None = None, routes: Mapping[str, int] | None = None) -> None:
+        super().__init__("exim", routes)
         self.plain_port, self.starttls_port = free_ports(2)
         self._settings = dict(settings or {})
 
@@ -107,24 +115,38 @@ class Exim(Relay):
         # A message is gone from here once all its deliveries are done and logged.
         return next((self.directory / "spool" / "input").glob("*-H"), None) is None
 
+    def _routers(self) -> str:
+        routes = "; ".join(f"{domain} 127.0.0.1::{port}" for domain, port in self._routes.items())
+        if not routes:
+            return ""
+        return (
+            f"routed:\n  driver = manualroute\n  route_list = {routes}\n  self = send\n  transport = routed\n"
+            "  host_find_failed = defer\n\n"
+        )
+
     def _start(self) -> Daemon:
         for name in ("log", "spool", "spool/input", "spool/db", "spool/msglog"):
             (self.directory / name).mkdir()
             shutil.chown(self.directory / name, ACCOUNTS["Debian-exim"], ACCOUNTS["Debian-exim"])
         shutil.chown(self.certificates.key_file, ACCOUNTS["Debian-exim"])
         configuration = self.directory / "exim.conf"
+        # Its own user must be able to start it, wherever it was unpacked.
+        program = self.directory / "exim4"
+        shutil.copy(requirements.program("exim4"), program)
         configuration.write_text(
             _CONFIGURATION.format(
                 user=ACCOUNTS["Debian-exim"],
+                program=program,
                 directory=self.directory,
                 plain=self.plain_port,
                 starttls=self.starttls_port,
                 catcher=self.catcher.port,
+                routers=self._routers(),
                 settings="".join(f"{name} = {value}\n" for name, value in self._settings.items()),
             )
         )
         # -bdf: a daemon in the foreground.
-        command: list[str | Path] = [requirements.program("exim4"), "-C", configuration, "-bdf", "-q1s"]
+        command: list[str | Path] = [program, "-C", configuration, "-bdf", "-q1s"]
         daemon = Daemon(command, output=self.directory / "output", shows=accounts(self.directory))
         daemon.wait_ready(self.plain_port, self.starttls_port)
         return daemon

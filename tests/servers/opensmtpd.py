@@ -9,16 +9,17 @@ from tests.servers.daemon import Daemon, accounts, free_ports
 from tests.servers.relay import Relay
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 _CONFIGURATION = """\
 smtp max-message-size 50M
 action "catch" relay host "lmtp://127.0.0.1:{catcher}"
-
+{actions}
 listen on 127.0.0.1 port {plain} hostname "mail.example.org"
 
 match from any for domain "unknown.example.com" reject
-match from any for any action "catch"
+{matches}match from any for any action "catch"
 """
 
 
@@ -33,8 +34,8 @@ class OpenSmtpd(Relay):
         plain_port: Its listener.
     """
 
-    def __init__(self) -> None:
-        super().__init__("opensmtpd")
+    def __init__(self, *, routes: Mapping[str, int] | None = None) -> None:
+        super().__init__("opensmtpd", routes)
         (self.plain_port,) = free_ports(1)
 
     def log_text(self) -> str:
@@ -52,8 +53,17 @@ class OpenSmtpd(Relay):
 
     def _start(self) -> Daemon:
         configuration = self.directory / "smtpd.conf"
+        names = {domain: f"to{number}" for number, domain in enumerate(self._routes)}
         configuration.write_text(
             _CONFIGURATION.format(
+                actions="".join(
+                    f'action "{names[domain]}" relay host "smtp://127.0.0.1:{port}"\n'
+                    for domain, port in self._routes.items()
+                ),
+                matches="".join(
+                    f'match from any for {"any" if domain == "*" else f"""domain "{domain}" """} action "{name}"\n'
+                    for domain, name in names.items()
+                ),
                 plain=self.plain_port,
                 catcher=self.catcher.port,
             )

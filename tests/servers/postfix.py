@@ -97,6 +97,7 @@ verify unix - - n - 1 verify
 flush unix n - n 1000? 0 flush
 proxymap unix - - n - - proxymap
 lmtp unix - - n - - lmtp
+smtp unix - - n - - smtp
 discard unix - - n - - discard
 error unix - - n - - error
 retry unix - - n - - error
@@ -132,8 +133,14 @@ class Postfix(Relay):
     username = "campaign@example.org"
     password = "correct horse, battery = staple"
 
-    def __init__(self, *, discard: bool = False, settings: Mapping[str, str] | None = None) -> None:
-        super().__init__("postfix")
+    def __init__(
+        self,
+        *,
+        discard: bool = False,
+        settings: Mapping[str, str] | None = None,
+        routes: Mapping[str, int] | None = None,
+    ) -> None:
+        super().__init__("postfix", routes)
         self.plain_port, self.submission_port, self.smtps_port = free_ports(3)
         self._discard = discard
         self._settings = dict(settings or {})
@@ -183,6 +190,18 @@ class Postfix(Relay):
 
     def _write_configuration(self) -> None:
         transport = "discard:" if self._discard else f"lmtp:inet:127.0.0.1:{self.catcher.port}"
+        if self._routes:
+            transport = f"smtp:[127.0.0.1]:{self._routes['*']}"
+            tables = ", ".join(
+                f"{{ {domain} = smtp:[127.0.0.1]:{port} }}" for domain, port in self._routes.items() if domain != "*"
+            )
+            self._settings |= {
+                "transport_maps": f"inline:{{ {tables} }}",
+                "smtp_tls_security_level": "may",
+                "queue_run_delay": "1s",
+                "minimal_backoff_time": "1s",
+                "maximal_backoff_time": "2s",
+            }
         main = _MAIN.format(directory=self.directory, certificates=self.certificates, transport=transport)
         main += "".join(f"{name} = {value}\n" for name, value in self._settings.items())
         (self.directory / "main.cf").write_text(main)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
@@ -11,7 +12,7 @@ from tests.servers.daemon import private_directory
 from tests.tools import certificates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tests.tools.certificates import Certificates
 
 _DELIVERED_WITHIN = 30.0
+_LOOK_EVERY = 0.1
 
 
 class Relay(ABC):
@@ -27,6 +29,8 @@ class Relay(ABC):
 
     Args:
         name: The server's name, for its directory.
+        routes: Where mail is relayed to by SMTP instead of being caught: ports on loopback, by domain; ``*`` for all
+            other domains.
 
     Attributes:
         host: The address of all its listeners.
@@ -40,8 +44,9 @@ class Relay(ABC):
     certificates: Certificates
     catcher: Catcher
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, routes: Mapping[str, int] | None = None) -> None:
         self._name = name
+        self._routes = dict(routes or {})
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -71,6 +76,18 @@ class Relay(ABC):
         """
         self.catcher.wait(self._idle, within=_DELIVERED_WITHIN)
         yield from self.catcher.received()
+
+    def wait_idle(self, *, within: float) -> None:
+        """Wait until its queue is empty.
+
+        Raises:
+            TimeoutError: It is not for so many seconds.
+        """
+        deadline = time.monotonic() + within
+        while not self._idle():
+            if time.monotonic() >= deadline:
+                raise TimeoutError(f"the queue is not empty after {within} s:\n{self.log_text()[-4000:]}")
+            time.sleep(_LOOK_EVERY)
 
     @abstractmethod
     def log_text(self) -> str:

@@ -97,6 +97,7 @@ def sections() -> dict[str, Callable[[], str]]:
     """What makes each generated section."""
     return {
         "commands": commands,
+        "overview": command_names,
         "options": options,
         "keys": keys,
         "presets": presets,
@@ -104,6 +105,15 @@ def sections() -> dict[str, Callable[[], str]]:
         "headline": lambda: headline(Figures.load(RESULTS)),
         "figures": lambda: section(Figures.load(RESULTS)),
     }
+
+
+def command_names() -> str:
+    """The commands of the first level, and what each is for."""
+    root = click.Context(batchsend, info_name="batchsend")
+    found = [(name, batchsend.get_command(root, name)) for name in batchsend.list_commands(root)]
+    rows = [(f"batchsend {name}", command.get_short_help_str(200)) for name, command in found if command is not None]
+    width = max(len(usage) for usage, _ in rows) + 2
+    return "```text\n" + "".join(f"{usage:<{width}}{help_}\n" for usage, help_ in rows) + "```\n"
 
 
 def commands() -> str:
@@ -181,7 +191,12 @@ def _contexts() -> Iterator[tuple[str, click.Context]]:
     for name in batchsend.list_commands(root):
         command = batchsend.get_command(root, name)
         assert command is not None
-        yield name, click.Context(command, info_name=name, parent=root)
+        context = click.Context(command, info_name=name, parent=root)
+        if isinstance(command, click.Group):
+            for inner, one in command.commands.items():
+                yield f"{name} {inner}", click.Context(one, info_name=inner, parent=context)
+        else:
+            yield name, context
 
 
 def _arguments(context: click.Context) -> list[str]:

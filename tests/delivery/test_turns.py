@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsend.delivery.sharing import LEAD, Standing, decide, returning
+from batchsend.delivery.turns import LEAD, Standing, decide, returning
 
 TURNS = st.floats(0, 1000)
 STANDINGS = st.lists(

@@ -1,0 +1,216 @@
+"""What the workers of a campaign share: its rate, its connections, and what each of them learns of its relays.
+
+Once a second each worker renews its share, in a transaction that locks the campaign's row, so that the shares together
+are never more than the whole: who comes gets what others have given up, and who takes more waits until it is free. A
+worker that is not heard of has no share after some seconds; it cannot send by then, because it cannot commit either.
+
+A relay's quota sleep or refusal that one worker meets holds for all of them; a cut of the pace is every worker's cut; a
+number of sessions that was found to be too high is divided like the campaign's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from batchsend.errors import RefusalError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from batchsend.campaign import Delivery
+    from batchsend.cluster.database import Connection
+    from batchsend.delivery.pool import Pool
+    from batchsend.delivery.relay import Relay
+
+SECONDS: Final = 4.0
+"""How long a share holds that is not renewed."""
+
+_KEEP_LIMIT: Final = 600.0  # a number of sessions that a relay was found to allow
+_LEAST_RATE: Final = 0.001
+_OWN_CUT: Final = 3.0  # a cut by another worker within so many seconds of an own one is the same cut
+_SAME_SLEEP: Final = 5.0
+
+_OTHERS: Final = """
+SELECT worker, rate, connections FROM batchsend.shares
+WHERE campaign = $1 AND worker <> $2 AND until > clock_timestamp() ORDER BY worker
+"""
+_KEEP: Final = """
+INSERT INTO batchsend.shares (campaign, worker, rate, connections, until)
+VALUES ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 second')
+ON CONFLICT (campaign, worker) DO UPDATE
+SET rate = excluded.rate, connections = excluded.connections, until = excluded.until
+"""
+_GIVE_UP: Final = "DELETE FROM batchsend.shares WHERE campaign = $1 AND worker = $2"
+
+_RELAYS: Final = """
+SELECT relay, extract(epoch FROM asleep_until - clock_timestamp())::float8 AS asleep, because, refuses, slower,
+    CASE WHEN most_until > clock_timestamp() THEN most_connections END AS most
+FROM batchsend.relays WHERE relay = ANY($1::text[])
+"""
+_SLEEP: Final = """
+INSERT INTO batchsend.relays (relay, asleep_until, because)
+VALUES ($1, clock_timestamp() + $2 * interval '1 second', $3)
+ON CONFLICT (relay) DO UPDATE SET asleep_until = greatest(relays.asleep_until, excluded.asleep_until),
+    because = excluded.because
+"""
+_REFUSES: Final = """
+INSERT INTO batchsend.relays (relay, refuses) VALUES ($1, $2)
+ON CONFLICT (relay) DO UPDATE SET refuses = excluded.refuses
+"""
+_SLOWER: Final = """
+INSERT INTO batchsend.relays AS r (relay, slower, slowed_by) VALUES ($1, 1, $2)
+ON CONFLICT (relay) DO UPDATE SET slower = r.slower + 1, slowed_by = excluded.slowed_by
+RETURNING slower
+"""
+_MOST: Final = """
+INSERT INTO batchsend.relays (relay, most_connections, most_until)
+VALUES ($1, $2, clock_timestamp() + $3 * interval '1 second')
+ON CONFLICT (relay) DO UPDATE SET most_connections = excluded.most_connections, most_until = excluded.most_until
+"""
+
+
+class SharedLimits:
+    """One worker's part of a campaign.
+
+    Args:
+        campaign: The campaign's number.
+        relays: What its relays are called by all workers, in the order of the pool's.
+        worker: This worker's number.
+        pool: The pool that sends it here.
+        delivery: The campaign's limits.
+    """
+
+    def __init__(self, campaign: int, relays: Sequence[str], worker: int, pool: Pool, delivery: Delivery) -> None:
+        self._campaign = campaign
+        self._relays = list(zip(relays, pool.relays, strict=True))
+        self._worker = worker
+        self._pool = pool
+        self._rate = delivery.rate.per_second if delivery.rate is not None else None
+        self._connections = delivery.max_connections
+        self._share: tuple[float | None, int] | None = None
+        self._known = {name: _Known() for name in relays}
+        self._loop = asyncio.get_running_loop()
+
+    async def update(self, connection: Connection) -> bool:
+        """Tell what was learned, heed what others have, and renew the share.
+
+        Args:
+            connection: To the database.
+
+        Returns:
+            False where there is no share for this worker now, because there are as many as may be connected.
+        """
+        most = self._connections
+        found = await connection.fetch(_RELAYS, [name for name, _ in self._relays])
+        said: dict[str, dict[str, Any]] = {row["relay"]: dict(row) for row in found}
+        for name, relay in self._relays:
+            row = said.get(name) or {}
+            await self._tell(connection, name, relay, row)
+            self._heed(name, relay, row)
+            if row.get("most") is not None:
+                most = min(most, max(row["most"], 1))
+        async with connection.transaction():
+            await connection.execute("SELECT FROM batchsend.campaigns WHERE id = $1 FOR UPDATE", self._campaign)
+            others = [dict(row) for row in await connection.fetch(_OTHERS, self._campaign, self._worker)]
+            share = self._fair(others, most)
+            if share is None:
+                await connection.execute(_GIVE_UP, self._campaign, self._worker)
+                self._share = None
+                return False
+            rate, connections = share
+            # Sessions that are too many end when they are answered: until then they are counted.
+            open_now = len(self._pool.statistics().sessions)
+            await connection.execute(_KEEP, self._campaign, self._worker, rate, max(connections, open_now), SECONDS)
+        self._apply(rate, connections)
+        return True
+
+    async def give_up(self, connection: Connection) -> None:
+        """This worker sends nothing of the campaign for now."""
+        if self._share is not None:
+            await connection.execute(_GIVE_UP, self._campaign, self._worker)
+            self._share = None
+
+    def _fair(self, others: Sequence[Mapping[str, Any]], most: int) -> tuple[float | None, int] | None:
+        """This worker's share, which is never more than what the others leave; None where they leave no connection."""
+        count = len(others) + 1
+        place = sum(row["worker"] < self._worker for row in others)
+        left = most - sum(row["connections"] for row in others)
+        due = most // count + (place < most % count)
+        connections = min(due, left)
+        # Who has a share already waits for the others to end what they have too many.
+        if due < 1 or (connections < 1 and self._share is None):
+            return None
+        rate = None
+        if self._rate is not None:
+            taken = sum(row["rate"] for row in others if row["rate"] is not None)
+            rate = max(0.0, min(self._rate / count, self._rate - taken))
+        return rate, max(connections, 1)
+
+    def _apply(self, rate: float | None, connections: int) -> None:
+        before, self._share = self._share, (rate, connections)
+        if before == self._share:
+            return
+        if rate is not None:
+            self._pool.set_rate(max(rate, _LEAST_RATE))
+        if before is None or before[1] != connections:
+            self._pool.set_connections(connections)
+
+    # --- what is learned ----------------------------------------------------------------------------------------------
+
+    async def _tell(self, connection: Connection, name: str, relay: Relay, row: Mapping[str, Any]) -> None:
+        """Say what this worker has met."""
+        known, now = self._known[name], self._loop.time()
+        if relay.asleep_until > now and relay.asleep_until > known.asleep_until + _SAME_SLEEP:
+            known.asleep_until = relay.asleep_until
+            await connection.execute(_SLEEP, name, relay.asleep_until - now, relay.sleeps_because)
+        if isinstance(relay.out_of_service, RefusalError) and row.get("refuses") is None:
+            await connection.execute(_REFUSES, name, relay.out_of_service.message)
+        if relay.throttle.cuts > known.cuts:
+            known.cut_at = now
+            known.slower = await connection.fetchval(_SLOWER, name, self._worker)
+        known.cuts = relay.throttle.cuts
+        learned = relay.limits.learned.get("max_connections")
+        if learned is not None and learned != known.most:
+            known.most = learned
+            others = await connection.fetch(_OTHERS, self._campaign, self._worker)
+            total = int(learned) + sum(other["connections"] for other in others)
+            await connection.execute(_MOST, name, total, _KEEP_LIMIT)
+
+    def _heed(self, name: str, relay: Relay, row: Mapping[str, Any]) -> None:
+        """Do what another worker has been told."""
+        known, now = self._known[name], self._loop.time()
+        asleep = row.get("asleep") or 0.0
+        if asleep > 0 and now + asleep > relay.asleep_until + _SAME_SLEEP:
+            relay.sleep(now, asleep, str(row["because"]))
+            self._pool.retire_sessions(relay)
+            known.asleep_until = relay.asleep_until
+        if row.get("refuses") is not None and relay.out_of_service is None:
+            relay.retire(RefusalError(str(row["refuses"])))
+            self._pool.retire_sessions(relay)
+            if all(one.out_of_service is not None for _, one in self._relays):
+                self._pool.stop(relay.out_of_service)
+        slower = row.get("slower") or 0
+        if known.slower is not None and slower > known.slower and now - known.cut_at > _OWN_CUT:
+            relay.throttle.slow_down(now, relay.goodput.rate(now, relay.accepted))
+            known.cuts, known.cut_at = relay.throttle.cuts, now
+        known.slower = max(slower, known.slower or 0)
+
+
+class _Known:
+    """What a worker has told or heeded of a relay.
+
+    Attributes:
+        asleep_until: Until when it sleeps, on the loop's clock.
+        cuts: Of its throttle, so far.
+        cut_at: When that was cut last.
+        slower: How often any worker has told of a cut; None before the first look.
+        most: How many sessions it was found to allow.
+    """
+
+    def __init__(self) -> None:
+        self.asleep_until = 0.0
+        self.cuts = 0
+        self.cut_at = float("-inf")
+        self.slower: int | None = None
+        self.most: float | None = None

@@ -1,0 +1,292 @@
+"""What is going on: campaigns, lots, workers, relays; and the hand on them: pause, continue, stop, drop."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from msgspec import Struct, field
+
+from batchsend.cluster.collect import name_left_behind, unknown
+from batchsend.cluster.database import ClusterError
+from batchsend.figures import count, duration
+from batchsend.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from batchsend.cluster.database import Connection, Database
+
+_ROWS_AT_ONCE: Final = 20_000
+
+_CAMPAIGNS: Final = """
+SELECT c.id, c.name, c.run, c.state, c.why, c.server, c.created, l.offered, l.lots, l.done, l.leased, l.workers
+FROM batchsend.campaigns AS c LEFT JOIN LATERAL (
+    SELECT coalesce(sum(count), 0)::bigint AS offered, count(*) AS lots, count(*) FILTER (WHERE done) AS done,
+        count(*) FILTER (WHERE lease_until >= now()) AS leased,
+        count(DISTINCT worker) FILTER (WHERE lease_until >= now()) AS workers
+    FROM batchsend.lots WHERE campaign = c.id
+) AS l ON true
+WHERE $1::text IS NULL OR c.name = $1 ORDER BY c.id
+"""
+_COUNTS: Final = "SELECT status, count(*) AS count FROM batchsend.account WHERE campaign = $1 GROUP BY status"
+_WORKERS: Final = """
+SELECT id, name, version, extract(epoch FROM now() - started)::float8 AS up, accepted, pace, lacks,
+    extract(epoch FROM now() - seen)::float8 AS silent
+FROM batchsend.workers WHERE seen + lease >= now() ORDER BY id
+"""
+_RELAYS: Final = """
+SELECT relay, because, refuses, most_connections, extract(epoch FROM asleep_until - now())::float8 AS asleep
+FROM batchsend.relays WHERE asleep_until > now() OR refuses IS NOT NULL OR most_until > now() ORDER BY relay
+"""
+
+
+class CampaignStatus(Struct):
+    """One campaign.
+
+    Attributes:
+        name: Its name.
+        run: Its run's identity.
+        state: ``publishing``, ``active``, ``paused``, ``stopped`` or ``done``.
+        why: Why it was stopped, or None.
+        server: Where its messages go.
+        offered: How many of its records are offered at all.
+        outcomes: Its records by status; ``under_way`` and ``waiting`` beside the outcomes.
+        lots: How many lots it has.
+        done: How many of them are done.
+        leased: How many are being worked on.
+        workers: By how many workers.
+    """
+
+    name: str
+    run: str
+    state: str
+    why: str | None
+    server: str
+    offered: int
+    outcomes: dict[str, int]
+    lots: int
+    done: int
+    leased: int
+    workers: int
+
+    @property
+    def left(self) -> int:
+        """How many of its records have no outcome yet."""
+        decided = Counter(self.outcomes)
+        return max(0, self.offered - sum(decided[outcome] for outcome in Outcome) + self._withheld)
+
+    @property
+    def _withheld(self) -> int:
+        return self.outcomes.get(Outcome.INVALID, 0) + self.outcomes.get(Outcome.SUPPRESSED, 0)
+
+
+class WorkerStatus(Struct):
+    """One worker that was heard of lately.
+
+    Attributes:
+        id: Its number.
+        name: Its machine and process.
+        version: Its version of batchsend.
+        up: For how many seconds it works.
+        silent: Seconds since it was heard of.
+        accepted: Messages that were accepted through it.
+        pace: Messages a second at present.
+        lacks: Why it does not send a campaign, by the campaign's number.
+    """
+
+    id: int
+    name: str
+    version: str
+    up: float
+    silent: float
+    accepted: int
+    pace: float
+    lacks: dict[str, str]
+
+
+class RelayStatus(Struct):
+    """One relay that all leave alone, or use with care.
+
+    Attributes:
+        relay: Host and port.
+        asleep: Seconds that its quota is still used up, or None.
+        because: What it said then.
+        refuses: Why it is out of service, or None.
+        most_connections: How many sessions it was found to allow, or None.
+    """
+
+    relay: str
+    asleep: float | None
+    because: str | None
+    refuses: str | None
+    most_connections: int | None
+
+
+class ClusterStatus(Struct):
+    """All of it."""
+
+    campaigns: list[CampaignStatus]
+    workers: list[WorkerStatus] = field(default_factory=list)
+    relays: list[RelayStatus] = field(default_factory=list)
+
+    @property
+    def pace(self) -> float:
+        """Messages a second, all workers together."""
+        return sum(worker.pace for worker in self.workers)
+
+    def lines(self) -> Iterator[str]:
+        """It for people."""
+        for one in self.campaigns:
+            yield from self._of_campaign(one)
+        if not self.campaigns:
+            yield "no campaigns"
+        for worker in self.workers:
+            lacks = "".join(f"; {why}" for why in worker.lacks.values())
+            yield (
+                f"worker {worker.id}  {worker.name}  {worker.accepted:,} accepted, {worker.pace:,.0f}/s, "
+                f"for {duration(worker.up)}{lacks}"
+            )
+        if not self.workers:
+            yield "no worker was heard of lately"
+        for relay in self.relays:
+            if relay.refuses is not None:
+                yield f"relay {relay.relay}  out of service: {relay.refuses}"
+            if relay.asleep is not None and relay.asleep > 0:
+                yield f"relay {relay.relay}  sending limit for {duration(relay.asleep)} more: {relay.because}"
+            if relay.most_connections is not None:
+                yield f"relay {relay.relay}  {count(relay.most_connections, 'connection')} at most"
+
+    def _of_campaign(self, one: CampaignStatus) -> Iterator[str]:
+        why = f": {one.why}" if one.why else ""
+        yield f"{one.name}  {one.state}{why}"
+        counts = ", ".join(f"{number:,} {status.replace('_', ' ')}" for status, number in sorted(one.outcomes.items()))
+        yield f"  {one.left:,} of {one.offered:,} left; {counts or 'nothing sent yet'}"
+        rest = f"; {duration(one.left / self.pace)} left" if one.state == "active" and one.left and self.pace else ""
+        yield (
+            f"  lots: {one.done:,} of {one.lots:,} done, {one.leased:,} leased by {count(one.workers, 'worker')}"
+            f"{rest}; run {one.run} to {one.server}"
+        )
+
+
+async def status(database: Database, name: str | None = None, *, brief: bool = False) -> ClusterStatus:
+    """Look at everything, or at one campaign.
+
+    Args:
+        database: Where.
+        name: The campaign; None for all.
+        brief: Without the outcomes, whose counting takes time where there are millions.
+
+    Raises:
+        ClusterError: There is no such campaign.
+    """
+
+    async def work(connection: Connection) -> ClusterStatus:
+        campaigns = []
+        for row in await connection.fetch(_CAMPAIGNS, name):
+            counts = [] if brief else await connection.fetch(_COUNTS, row["id"])
+            outcomes = {found["status"]: found["count"] for found in counts}
+            campaigns.append(_made(CampaignStatus, dict(row) | {"outcomes": outcomes}))
+        if name is not None and not campaigns:
+            raise unknown(name)
+        workers = [
+            _made(WorkerStatus, dict(row) | {"lacks": orjson.loads(row["lacks"])})
+            for row in await connection.fetch(_WORKERS)
+        ]
+        relays = [_made(RelayStatus, dict(row)) for row in await connection.fetch(_RELAYS)]
+        return ClusterStatus(campaigns, workers, relays)
+
+    return await database.call(work, seconds=60.0)
+
+
+def _made(kind: type[Any], row: dict[str, Any]) -> Any:
+    return kind(**{name: row[name] for name in kind.__struct_fields__})
+
+
+async def set_state(database: Database, name: str, state: str, *, only_from: tuple[str, ...], why: str | None) -> bool:
+    """Pause a campaign, let it go on, or stop it; workers see it within seconds.
+
+    Returns:
+        False where it was in that state already.
+
+    Raises:
+        ClusterError: There is no such campaign, or it cannot get there from where it is.
+    """
+
+    async def work(connection: Connection) -> bool:
+        async with connection.transaction():
+            row = await connection.fetchrow(
+                "SELECT id, state, relays FROM batchsend.campaigns WHERE name = $1 FOR UPDATE", name
+            )
+            if row is None:
+                raise unknown(name)
+            if row["state"] == state:
+                return False
+            if row["state"] not in only_from:
+                raise ClusterError(f"campaign {name} is {row['state']}", remedy="see: batchsend cluster status")
+            await connection.execute(
+                "UPDATE batchsend.campaigns SET state = $2, why = $3, "
+                "ended = CASE WHEN $2 = 'stopped' THEN now() END WHERE id = $1",
+                row["id"],
+                state,
+                why,
+            )
+            if state == "active":
+                # Whoever lets it go on has seen to what its relays said.
+                await connection.execute(
+                    "UPDATE batchsend.relays SET refuses = NULL, asleep_until = NULL WHERE relay = ANY($1::text[])",
+                    row["relays"],
+                )
+            return True
+
+    return await database.call(work)
+
+
+async def drop(database: Database, name: str) -> int:
+    """Take a campaign and its account out of the database, a part at a time.
+
+    Returns:
+        How many records its account had.
+
+    Raises:
+        ClusterError: There is no such campaign, or it is being sent.
+    """
+
+    async def begin(connection: Connection) -> int:
+        row = await connection.fetchrow(
+            "SELECT c.id, c.state, c.lot_size, EXISTS (SELECT FROM batchsend.lots AS l WHERE l.campaign = c.id "
+            "AND l.lease_until >= now()) AS leased FROM batchsend.campaigns AS c WHERE c.name = $1",
+            name,
+        )
+        if row is None:
+            raise unknown(name)
+        if row["state"] in ("active", "paused") or row["leased"]:
+            raise ClusterError(f"campaign {name} is being sent", remedy=f"batchsend cluster stop {name}")
+        await name_left_behind(connection, row["id"], row["lot_size"])
+        number: int = row["id"]
+        return number
+
+    campaign = await database.call(begin, seconds=60.0)
+
+    async def part(connection: Connection) -> int:
+        deleted = await connection.execute(
+            "DELETE FROM batchsend.account WHERE campaign = $1 AND record IN "
+            "(SELECT record FROM batchsend.account WHERE campaign = $1 ORDER BY record LIMIT $2)",
+            campaign,
+            _ROWS_AT_ONCE,
+        )
+        return int(deleted.rpartition(" ")[2])
+
+    total = 0
+    while deleted := await database.call(part, seconds=60.0):
+        total += deleted
+
+    async def end(connection: Connection) -> None:
+        async with connection.transaction():
+            for table in ("lots", "files", "shares"):
+                await connection.execute(f"DELETE FROM batchsend.{table} WHERE campaign = $1", campaign)  # noqa: S608 - fixed names
+            await connection.execute("DELETE FROM batchsend.campaigns WHERE id = $1", campaign)
+
+    await database.call(end, seconds=60.0)
+    return total

@@ -1,0 +1,125 @@
+"""The command `batchsend events`, as a process of its own: killed at any moment, it tells everything in order."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batchsend.events.cursor import cursor_path
+from batchsend.sink import Sink
+from tests.cli.commandline import complaint, ended, environment, invoke, make_campaign, process, serving, statuses
+from tests.events.receiver import SECRET, Receiver
+from tests.feedback.letters import results_log
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MANY = tuple(f"r{number}@example.org" for number in range(1, 2001))
+ENVIRONMENT = environment(BATCHSEND_EVENTS_SECRET=SECRET)
+
+
+def test_it_tells_what_is_there_and_ends(tmp_path: Path) -> None:
+    results = results_log(tmp_path, MANY[:5])
+    with Receiver() as receiver:
+        said = ended(process("events", results, "--url", receiver.url, env=ENVIRONMENT))
+    assert (said.code, said.errors) == (0, f"5 events taken by {receiver.url}\n")
+    assert [event["data"]["record"] for event in receiver.events] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_it_tells_everything_in_order(tmp_path: Path) -> None:
+    results = results_log(tmp_path, MANY)
+    with Receiver() as receiver:
+        for kill_after in (1, 3, 2, 5, 4):
+            running = process("events", results, "--url", receiver.url, "--follow", env=ENVIRONMENT)
+            for _ in range(kill_after):
+                assert receiver.arrived.acquire(timeout=30)
+            running.kill()
+            running.communicate()
+            while receiver.arrived.acquire(blocking=False):
+                pass
+        assert ended(process("events", results, "--url", receiver.url, env=ENVIRONMENT)).code == 0
+        assert receiver.wrong == []
+        first = list(dict.fromkeys(event["data"]["record"] for event in receiver.events))
+        assert first == list(range(1, 2001))
+        # What came twice came as the same request: a receiver that knows identities has each event once.
+        by_request: dict[str, list[str]] = {}
+        for identity, events in zip(receiver.requests, receiver.batches, strict=True):
+            assert by_request.setdefault(identity, events) == events
+        assert sum(map(len, by_request.values())) == 2000
+
+
+def test_interrupted_it_ends_at_once_though_nobody_answers(tmp_path: Path) -> None:
+    results = results_log(tmp_path, MANY[:5])
+    with Receiver() as receiver:
+        receiver.answers = [500] * 1000
+        running = process("events", results, "--url", receiver.url, "--follow", env=ENVIRONMENT)
+        assert receiver.arrived.acquire(timeout=30)
+        running.send_signal(signal.SIGTERM)
+        assert ended(running).code == 143
+
+
+def test_who_is_gone_is_said_and_the_exit_code_tells(tmp_path: Path) -> None:
+    results = results_log(tmp_path, MANY[:5])
+    with Receiver() as receiver:
+        receiver.answers = [410]
+        said = ended(process("events", results, "--url", receiver.url, env=ENVIRONMENT))
+        assert said.code == 1
+        assert "answered 410 Gone: it is given up" in said.errors
+        assert cursor_path(results, receiver.url).exists()
+
+
+def test_without_a_secret_nothing_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BATCHSEND_EVENTS_SECRET", raising=False)
+    said = complaint(invoke(capsys, "events", results_log(tmp_path), "--url", "https://example.com/"))
+    assert "BATCHSEND_EVENTS_SECRET is not set" in said
+
+
+def campaign_with_events(folder: Path, url: str, port: int) -> Path:
+    events = f'[events]\nurl = "{url}"\nsecret = "${{THEIR_SECRET}}"'
+    path = make_campaign(folder, server=f'tls = "none"\nport = {port}', delivery=events)
+    path.write_text(path.read_text().replace("smtp.example.com", "127.0.0.1"))
+    return path
+
+
+def test_a_campaign_tells_while_it_is_sent(tmp_path: Path) -> None:
+    with Receiver() as receiver, serving(Sink()) as sink:
+        path = campaign_with_events(tmp_path, receiver.url, sink.port)
+        said = ended(process("send", path, env=environment(THEIR_SECRET=SECRET)))
+        assert said.code == 0, said
+        assert "not all events" not in said.errors
+        assert [event["type"] for event in receiver.events] == ["message.accepted"] * 3
+
+
+def test_a_receiver_that_is_not_there_costs_the_campaign_nothing_and_can_be_told_later(tmp_path: Path) -> None:
+    with Receiver() as receiver:
+        port = receiver.port
+    with serving(Sink()) as sink:
+        path = campaign_with_events(tmp_path, receiver.url, sink.port)
+        said = ended(process("send", path, env=environment(THEIR_SECRET=SECRET)))
+    assert said.code == 0
+    assert "not all events are told: " in said.errors
+    assert set(statuses(tmp_path / "results.jsonl").values()) == {"accepted"}
+    with Receiver(port) as receiver:
+        command = ("events", tmp_path / "results.jsonl", "--url", receiver.url)
+        assert ended(process(*command, env=ENVIRONMENT)).code == 0
+        assert len(receiver.events) == 3
+
+
+def test_a_campaign_whose_events_cannot_be_told_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    path = campaign_with_events(tmp_path, "https://app.example.com/", 2525)
+    said = ended(process("send", path, env=environment(THEIR_SECRET="whsec_x")))
+    assert "the secret of the events is none" in complaint(said)
+    assert "needs the environment variable THEIR_SECRET" in complaint(ended(process("send", path)))
+    assert not (tmp_path / "results.jsonl").exists()
+
+
+def test_nobody_is_told_of_what_is_only_tried(tmp_path: Path) -> None:
+    with Receiver() as receiver:
+        path = campaign_with_events(tmp_path, receiver.url, 2525)
+        assert ended(process("send", path, "--sandbox")).code == 0
+        assert receiver.seen == []

@@ -1,0 +1,34 @@
+"""One PostgreSQL for the tests of a process; each test has campaigns of its own in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cluster.house import House
+from tests.cluster.postgres import Postgres
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def shared_postgres() -> Iterator[Postgres]:
+    """Return a server that nobody kills."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture
+async def house(shared_postgres: Postgres, tmp_path: Path) -> AsyncIterator[House]:
+    """Return a database with tables and no campaigns, and what runs commands against it."""
+    house = House(shared_postgres, tmp_path)
+    await house.command("init")
+    yield house
+    await house.end()
+    for line in (await house.command("list")).splitlines():
+        name = line.split()[0]
+        await house.command("stop", name, code=None)
+        await house.command("drop", name)

@@ -1,0 +1,95 @@
+"""A TCP proxy before the database that can hold back what goes one way, as a network does that is cut.
+
+What is held back arrives when the network is whole again, also where its sender has gone meanwhile: a statement may be
+done long after whoever sent it has given it up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Gate:
+    """The proxy. A context manager.
+
+    Args:
+        port: Where the database listens.
+
+    Attributes:
+        port: Where the proxy listens.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.port = 0
+        self._database = port
+        self._to_database = asyncio.Event()
+        self._from_database = asyncio.Event()
+        self.heal()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    def cut(self, *, to_database: bool = False, from_database: bool = False) -> None:
+        """Hold back what goes this way from now on."""
+        if to_database:
+            self._to_database.clear()
+        if from_database:
+            self._from_database.clear()
+
+    def heal(self) -> None:
+        """Let everything through."""
+        self._to_database.set()
+        self._from_database.set()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await self._to_database.wait()
+            try:
+                there, back = await asyncio.open_connection("127.0.0.1", self._database)
+            except OSError:
+                return
+            ways = [
+                asyncio.create_task(self._carry(reader, back, self._to_database.wait)),
+                asyncio.create_task(self._carry(there, writer, self._from_database.wait)),
+            ]
+            try:
+                await asyncio.wait(ways)
+            finally:
+                for way in ways:
+                    way.cancel()
+                await asyncio.gather(*ways, return_exceptions=True)
+                back.close()
+        except asyncio.CancelledError:
+            return  # the gate is taken away; asyncio's streams would report it
+        finally:
+            writer.close()
+            self._tasks.discard(task)
+
+    @staticmethod
+    async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, whole: Callable[[], object]) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                await whole()  # type: ignore[misc]
+                writer.write(data)
+                await writer.drain()
+            await whole()  # type: ignore[misc]
+            if writer.can_write_eof():
+                writer.write_eof()

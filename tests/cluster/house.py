@@ -1,0 +1,194 @@
+"""A campaign in a folder, a database, an SMTP server with an account of its own, and workers in processes beside."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections import Counter
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from tests.cluster.gate import Gate
+from tests.cluster.postgres import Postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.tools.faulty import FaultyServer
+
+GUARD = 240.0
+"""Seconds after which something hangs."""
+
+_POLL = 0.02
+
+_TOML = """\
+recipients = "recipients.csv"
+server = {{ host = "127.0.0.1", port = {port}, tls = "none" }}
+[message]
+from = "from@example.com"
+subject = "Record {{{{ batch.record }}}}"
+text = "Hello {{{{ email }}}}"
+[delivery]
+max_attempts = 3
+retry_after = "200ms"
+{delivery}
+"""
+
+
+def address(record: int) -> str:
+    """The recipient of a record."""
+    return f"r{record}@example.com"
+
+
+def write_campaign(directory: Path, port: int, records: int, delivery: str = "") -> Path:
+    """Write a campaign of so many records; return its file."""
+    directory.mkdir(parents=True, exist_ok=True)
+    rows = "".join(f"{address(record)}\n" for record in range(1, records + 1))
+    (directory / "recipients.csv").write_text(f"email\n{rows}")
+    campaign = directory / "campaign.toml"
+    campaign.write_text(_TOML.format(port=port, delivery=delivery))
+    return campaign
+
+
+class Worker:
+    """A worker's process, and its own way to the database."""
+
+    def __init__(self, process: asyncio.subprocess.Process, gate: Gate, output: Path) -> None:
+        self.gate = gate
+        self.output = output
+        self._process = process
+
+    @property
+    def running(self) -> bool:
+        return self._process.returncode is None
+
+    def send(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            self._process.send_signal(number)
+
+    async def wait(self) -> int:
+        async with asyncio.timeout(GUARD):
+            return await self._process.wait()
+
+    async def end(self) -> None:
+        if self.running:
+            self.send(signal.SIGKILL)
+            await self._process.wait()
+        await self.gate.__aexit__()
+
+
+class House:
+    """Runs the commands of a cluster against one database.
+
+    Args:
+        postgres: The database.
+        directory: Where output goes.
+    """
+
+    def __init__(self, postgres: Postgres, directory: Path) -> None:
+        self.postgres = postgres
+        self.workers: list[Worker] = []
+        self._directory = directory
+
+    async def command(self, *arguments: str | Path, url: str | None = None, code: int | None = 0) -> str:
+        """Run ``batchsend cluster …``; return what it said on standard output and error."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "batchsend",
+            "cluster",
+            *map(str, arguments),
+            env=self._environment(url or self.postgres.url),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        async with asyncio.timeout(GUARD):
+            said, _ = await process.communicate()
+        assert code is None or process.returncode == code, said.decode()
+        return said.decode()
+
+    async def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        """Ask the database itself."""
+        connection = await asyncpg.connect(self.postgres.url)
+        try:
+            if not statement.startswith("SELECT"):
+                await connection.execute(statement)
+                return []
+            return [tuple(row) for row in await connection.fetch(statement)]
+        finally:
+            await connection.close()
+
+    async def work(self, *options: str, user: str = "postgres") -> Worker:
+        """Start a worker, as this user of the database."""
+        gate = await Gate(self.postgres.port).__aenter__()
+        output = self._directory / f"worker{len(self.workers)}.txt"
+        with output.open("wb") as file:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "batchsend",
+                "cluster",
+                "work",
+                *options,
+                env=self._environment(Postgres.url_at(gate.port).replace("postgres@", f"{user}@")),
+                stdout=file,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+        worker = Worker(process, gate, output)
+        self.workers.append(worker)
+        return worker
+
+    async def end(self) -> None:
+        """End the workers that are left."""
+        for worker in self.workers:
+            await worker.end()
+
+    async def status(self, name: str) -> dict[str, Any]:
+        """What is said of a campaign."""
+        found: dict[str, Any] = json.loads(await self.command("status", name, "--json"))
+        return found
+
+    @staticmethod
+    def _environment(url: str) -> dict[str, str]:
+        return dict(os.environ, BATCHSEND_DATABASE=url, PYTHONPATH=os.pathsep.join(path for path in sys.path if path))
+
+
+async def until(reached: Callable[[], bool], still: Callable[[], bool] = lambda: True) -> None:
+    """Wait until something is reached that another process brings about, or nobody is left to do so."""
+    async with asyncio.timeout(GUARD):
+        while not reached() and still():  # noqa: ASYNC110 - nothing tells of other processes
+            await asyncio.sleep(_POLL)
+
+
+def last_lines(log: Path) -> dict[int, dict[str, Any]]:
+    """The line of each record in a collected log."""
+    lines = [json.loads(text) for text in log.read_text().splitlines()]
+    return {line["record"]: line for line in lines if "record" in line}
+
+
+def check(log: Path, server: FaultyServer, records: int) -> tuple[Counter[str], list[str]]:
+    """Hold a log against what the server has taken.
+
+    Returns:
+        How many records there are of each outcome, and what must not be, one line each.
+    """
+    lines = last_lines(log)
+    taken = Counter(recipient for message in server.accepted for recipient in message.recipients)
+    counts: Counter[str] = Counter()
+    wrong = []
+    for record in range(1, records + 1):
+        status = lines.get(record, {}).get("status")
+        counts[str(status)] += 1
+        times = taken[address(record)]
+        allowed = {"accepted": (1,), "in_doubt": (0, 1)}.get(str(status), (0,))
+        if status is None:
+            wrong.append(f"record {record} is lost; the server took it {times} times")
+        elif times not in allowed:
+            wrong.append(f"record {record} is {status}, and was delivered {times} times")
+    return counts, wrong

@@ -1,0 +1,296 @@
+"""A campaign sent by workers over a real PostgreSQL: everybody once, whoever sends; and what commands do with it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import batchsend as batchsend_package
+from tests.cluster.house import House, address, check, last_lines, until, write_campaign
+from tests.tools.faulty import ACCEPT, FaultyServer, refuse
+
+if TYPE_CHECKING:
+    from batchsend import Stage
+    from tests.tools.faulty import Action
+
+pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_factories=["asyncio"])]
+
+
+def accept(*_: object) -> Action:
+    """Decide: every command is taken."""
+    return ACCEPT
+
+
+def batchsend(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a command that needs no database."""
+    command = [sys.executable, "-m", "batchsend", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+async def test_everybody_gets_the_message_once_whoever_sends(house: House, tmp_path: Path, workers: int) -> None:
+    records, results = 2000, tmp_path / "results.jsonl"
+    async with FaultyServer(accept) as server:
+        campaign = write_campaign(tmp_path / "campaign", server.port, records)
+        await house.command("publish", campaign, "--lot", "50")
+        for worker in [await house.work("--until-done") for _ in range(workers)]:
+            assert await worker.wait() == 0, worker.output.read_text()
+        assert "outcomes in" in await house.command("collect", "campaign", "--results", results)
+        counts, wrong = check(results, server, records)
+    assert wrong == []
+    assert counts == {"accepted": records}
+    assert json.loads(results.read_text().splitlines()[-1])["run"]["stopped"] is None
+    assert f"{records:,} records" in batchsend("report", results).stdout
+
+
+async def test_who_is_not_written_to_is_decided_when_it_is_published(house: House, tmp_path: Path) -> None:
+    async with FaultyServer(accept) as server:
+        campaign = write_campaign(tmp_path / "campaign", server.port, 5, 'suppress = ["stop.csv"]')
+        (campaign.parent / "stop.csv").write_text(f"email\n{address(3)}\n")
+        with (campaign.parent / "recipients.csv").open("a") as file:
+            file.write(f"no address\n{address(1)}\n")
+        said = await house.command("publish", campaign, "--lot", "2")
+        assert "4 records to send, 3 invalid or suppressed" in said
+        assert await (await house.work("--until-done")).wait() == 0
+        await house.command("collect", "campaign", "--results", tmp_path / "results.jsonl")
+        taken = Counter(recipient for message in server.accepted for recipient in message.recipients)
+    lines = last_lines(tmp_path / "results.jsonl")
+    assert {number: (line["status"], line["reason"]) for number, line in lines.items() if number in (3, 7)} == {
+        3: ("suppressed", "on a suppression list"),
+        7: ("suppressed", "duplicate"),
+    }
+    assert lines[6]["status"] == "invalid"
+    assert taken == {address(number): 1 for number in (1, 2, 4, 5)}
+
+
+async def test_publishing_that_was_killed_is_gone_on_with_and_adds_nothing_twice(house: House, tmp_path: Path) -> None:
+    records = 3000
+    async with FaultyServer(accept) as server:
+        campaign = write_campaign(tmp_path / "campaign", server.port, records)
+        publishing = ("publish", campaign, "--lot", "20")
+        task = asyncio.create_task(house.command(*publishing))
+        while "publishing" not in await house.command("list"):
+            assert not task.done(), await task
+        task.cancel()  # kills nothing: the process goes on beside the second one
+        said = await house.command(*publishing)
+        assert f"{records:,} records to send" in said or "published already" in said
+        assert "published already" in await house.command(*publishing)
+        for worker in [await house.work("--until-done") for _ in range(2)]:
+            assert await worker.wait() == 0
+        await house.command("collect", "campaign", "--results", tmp_path / "results.jsonl")
+        counts, wrong = check(tmp_path / "results.jsonl", server, records)
+    assert wrong == []
+    assert counts == {"accepted": records}
+
+
+async def test_another_campaign_of_the_same_name_is_refused(house: House, tmp_path: Path) -> None:
+    campaign = write_campaign(tmp_path / "campaign", 25, 3)
+    await house.command("publish", campaign)
+    (campaign.parent / "recipients.csv").write_text(f"email\n{address(9)}\n")
+    assert "another campaign called campaign" in await house.command("publish", campaign, code=2)
+
+
+async def test_deferred_records_come_back_after_their_pause_with_the_same_message_id(
+    house: House, tmp_path: Path
+) -> None:
+    offered: Counter[str] = Counter()
+
+    def defer_once(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        if recipient is None or stage != "content":
+            return ACCEPT
+        offered[recipient] += 1
+        return refuse(451, "4.3.0 later") if offered[recipient] == 1 else ACCEPT
+
+    async with FaultyServer(defer_once) as server:
+        campaign = write_campaign(tmp_path / "campaign", server.port, 60)
+        await house.command("publish", campaign, "--lot", "10")
+        for worker in [await house.work("--until-done") for _ in range(2)]:
+            assert await worker.wait() == 0
+        await house.command("collect", "campaign", "--results", tmp_path / "results.jsonl")
+        counts, wrong = check(tmp_path / "results.jsonl", server, 60)
+    assert (counts, wrong) == ({"accepted": 60}, [])
+    lines = last_lines(tmp_path / "results.jsonl")
+    assert {line["attempt"] for line in lines.values()} == {2}
+    assert set(offered.values()) == {2}
+    assert len({line["message_id"] for line in lines.values()}) == 60
+    assert all(
+        lines[1]["message_id"].startswith("<") and f".{number}@" in line["message_id"] for number, line in lines.items()
+    )
+
+
+async def test_sigterm_ends_a_worker_in_order_and_another_one_goes_on_at_once(house: House, tmp_path: Path) -> None:
+    records = 1500
+    async with FaultyServer(accept) as server:
+        campaign = write_campaign(tmp_path / "campaign", server.port, records, 'rate = "200/s"')
+        await house.command("publish", campaign, "--lot", "100")
+        first = await house.work("--lease", "1h")
+        await until(lambda: len(server.accepted) >= 300)
+        first.send(signal.SIGTERM)
+        assert await first.wait() == 0
+        # Its lots are free although their leases would hold for an hour.
+        assert await (await house.work("--until-done")).wait() == 0
+        await house.command("collect", "campaign", "--results", tmp_path / "results.jsonl")
+        counts, wrong = check(tmp_path / "results.jsonl", server, records)
+    assert (counts, wrong) == ({"accepted": records}, [])
+
+
+async def test_what_a_stopped_campaign_has_left_is_sent_from_one_machine(house: House, tmp_path: Path) -> None:
+    records, results = 1500, tmp_path / "results.jsonl"
+    async with FaultyServer(accept) as server:
+        campaign = write_campaign(tmp_path / "campaign", server.port, records, 'rate = "200/s"')
+        await house.command("publish", campaign, "--lot", "100")
+        worker = await house.work()
+        await until(lambda: len(server.accepted) >= 300)
+        assert "not over" in await house.command("collect", "campaign", "--results", results)
+        refused = batchsend("resume", results)
+        assert refused.returncode == 2, "the cluster is still sending it"
+        await house.command("pause", "campaign")
+        await house.command("stop", "campaign")
+        worker.send(signal.SIGTERM)
+        assert await worker.wait() == 0
+        before = len(server.accepted)
+        assert before < records
+        await house.command("collect", "campaign", "--results", results)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "batchsend", "resume", str(results), "--no-progress"
+        )
+        assert await process.wait() == 0
+        counts, wrong = check(results, server, records)
+    assert (counts, wrong) == ({"accepted": records}, [])
+
+
+async def test_several_campaigns_are_sent_side_by_side(house: House, tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def note(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        if stage == "content":
+            order.append(str(recipient))
+        return ACCEPT
+
+    async with FaultyServer(note) as server:
+        for name in ("first", "second"):
+            campaign = write_campaign(tmp_path / name, server.port, 800)
+            rows = "".join(f"{name}{number}@example.com\n" for number in range(800))
+            (campaign.parent / "recipients.csv").write_text(f"email\n{rows}")
+            await house.command("publish", campaign, "--lot", "50")
+        assert await (await house.work("--until-done")).wait() == 0
+    assert Counter(order).total() == len(set(order)) == 1600
+    half = Counter(address.startswith("first") for address in order[:800])
+    assert min(half.values()) > 100, "one campaign waits for the other"
+
+
+async def test_a_worker_that_lacks_a_credential_says_so_and_leaves_the_lots_to_others(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = write_campaign(tmp_path / "campaign", 25, 3)
+    text = campaign.read_text().replace(
+        'tls = "none" }', 'tls = "none", username = "me", password = "${CLUSTER_TEST_PASSWORD}" }'
+    )
+    campaign.write_text(text)
+    await house.command("publish", campaign)
+    worker = await house.work()
+    while "CLUSTER_TEST_PASSWORD" not in await house.command("status"):
+        assert worker.running, worker.output.read_text()
+    status = await house.status("campaign")
+    assert status["campaigns"][0]["leased"] == 0
+    assert "needs the environment variable CLUSTER_TEST_PASSWORD" in next(iter(status["workers"][0]["lacks"].values()))
+
+
+async def test_a_password_in_the_file_is_not_published(house: House, tmp_path: Path) -> None:
+    campaign = write_campaign(tmp_path / "campaign", 25, 3)
+    campaign.write_text(
+        campaign.read_text().replace('tls = "none" }', 'tls = "none", username = "me", password = "x1" }')
+    )
+    said = await house.command("publish", campaign, code=2)
+    assert "would stand in the database" in said
+    assert "x1" not in said
+
+
+async def test_templates_and_attachments_go_along(house: House, tmp_path: Path) -> None:
+    async with FaultyServer(accept) as server:
+        campaign = write_campaign(tmp_path / "campaign", server.port, 2)
+        folder = campaign.parent
+        text = campaign.read_text().replace(
+            'text = "Hello {{ email }}"', 'html_file = "mail/body.html"\nattachments = ["{{ email }}.txt"]'
+        )
+        campaign.write_text(text)
+        (folder / "mail").mkdir()
+        (folder / "mail" / "body.html").write_text("<p>{% include 'mail/greeting.html' %}</p>")
+        (folder / "mail" / "greeting.html").write_text("Good day {{ email }}")
+        for number in (1, 2):
+            (folder / f"{address(number)}.txt").write_text(f"contract {number}")
+        await house.command("publish", campaign)
+        folder.rename(tmp_path / "gone")
+        assert await (await house.work("--until-done")).wait() == 0
+    assert len(server.accepted) == 2
+    assert all(b"Good day r" in message.content and b".txt" in message.content for message in server.accepted)
+
+
+async def test_a_content_that_everybody_refuses_stops_the_campaign_for_all_workers(
+    house: House, tmp_path: Path
+) -> None:
+    def refuse_all(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        return refuse(554, "5.7.1 this looks like spam") if stage == "content" else ACCEPT
+
+    async with FaultyServer(refuse_all) as server:
+        campaign = write_campaign(tmp_path / "campaign", server.port, 600, "stop_after = 20")
+        rows = "".join(f"a{number}@d{number % 7}.example\n" for number in range(600))
+        (campaign.parent / "recipients.csv").write_text(f"email\n{rows}")
+        await house.command("publish", campaign, "--lot", "50")
+        for worker in [await house.work("--until-done") for _ in range(2)]:
+            assert await worker.wait() == 0
+    status = await house.status("campaign")
+    assert status["campaigns"][0]["state"] == "stopped"
+    assert "refused alike" in status["campaigns"][0]["why"]
+    assert status["campaigns"][0]["outcomes"]["rejected"] < 300
+    assert await house.command("continue", "campaign") == "campaign is active\n"
+
+
+async def test_a_worker_needs_no_right_to_make_tables(house: House, tmp_path: Path) -> None:
+    """With the rights that the manual's page gives it."""
+    page = (Path(batchsend_package.__file__).parent / "manual" / "cluster.md").read_text()
+    grants = re.findall(r"^GRANT .* TO worker;$", page, re.MULTILINE)
+    assert grants
+    await house.sql("CREATE ROLE worker LOGIN;" + "".join(grants))
+    try:
+        async with FaultyServer(accept) as server:
+            await house.command("publish", write_campaign(tmp_path / "campaign", server.port, 10))
+            assert await (await house.work("--until-done", user="worker")).wait() == 0
+        assert len(server.accepted) == 10
+        refused = await house.command("init", url=house.postgres.url.replace("postgres@", "worker@"), code=2)
+        assert "the database refuses us" in refused
+    finally:
+        await house.sql("DROP OWNED BY worker; DROP ROLE worker")
+
+
+async def test_outcomes_can_be_asked_for_in_sql(house: House, tmp_path: Path) -> None:
+    async with FaultyServer(accept) as server:
+        await house.command("publish", write_campaign(tmp_path / "campaign", server.port, 3))
+        assert await (await house.work("--until-done")).wait() == 0
+    found = await house.sql(
+        "SELECT campaign, record, status, code FROM batchsend.outcomes WHERE recipient = 'r2@example.com'"
+    )
+    assert found == [("campaign", 2, "accepted", 250)]
+
+
+async def test_a_window_needs_a_time_zone_that_all_workers_agree_on(house: House, tmp_path: Path) -> None:
+    campaign = write_campaign(tmp_path / "campaign", 25, 3, 'window = ["Mon-Sun 08:00-18:00"]')
+    assert "without a time zone" in await house.command("publish", campaign, code=2)
+
+
+async def test_two_databases_versions_are_told_apart(house: House, tmp_path: Path) -> None:
+    await house.sql("INSERT INTO batchsend.version VALUES (9999)")
+    try:
+        said = await house.command("list", code=2)
+    finally:
+        await house.sql("DELETE FROM batchsend.version WHERE version = 9999")
+    assert "version 9999, and this batchsend knows version" in said

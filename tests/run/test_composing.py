@@ -1,0 +1,213 @@
+"""Messages composed in processes beside the run's own: the same messages, in order, whatever becomes of a process."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+
+from batchsend import Batch, Outcome, RunError, Stage, load
+from batchsend.errors import RecordError
+from batchsend.message import Submission
+from batchsend.recipients import Record
+from batchsend.run.composer_process import MOST_OCTETS, Recipe
+from batchsend.run.composing import Composing, processes_for
+from tests.delivery.harness import GUARD, CountingServer, well_behaved
+from tests.test_batch import campaign, log
+from tests.tools.faulty import ACCEPT, Action
+
+if TYPE_CHECKING:
+    from batchsend import Campaign
+    from batchsend.message import Composer
+
+pytestmark = pytest.mark.slow  # each of them starts processes
+
+ROWS = "".join(f"r{number}@example.com,Nämé {number}\n" for number in range(1, 301))
+# Among the rows: one that is cut off, one without an address, one that comes again.
+MIXED = ROWS[: len(ROWS) // 2].rpartition("\n")[0] + "\nbad,row,here\nnobody,X\nr1@example.com,again\n" + ROWS
+
+
+def recipe(sent: Campaign) -> Recipe:
+    return Recipe(sent.message, sent.directory, "b1", sent.recipient_field, sent.results)
+
+
+def children() -> list[int]:
+    """The processes that this one has started and that compose messages."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            command = (entry / "cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if parent == os.getpid() and b"composer_process" in command:
+            found.append(int(entry.name))
+    return found
+
+
+def records(count: int) -> list[Record]:
+    return [
+        Record(number, number + 1, {"email": f"r{number}@example.com", "name": "Ö" * number})
+        for number in range(1, count + 1)
+    ]
+
+
+async def outcomes_with(folder: Path, processes: int) -> tuple[list[tuple[Any, ...]], dict[str, bytes]]:
+    """What became of each record in a run, and what the server received for each recipient."""
+    async with CountingServer(well_behaved) as server:
+        with anyio.fail_after(GUARD):
+            await Batch(campaign(folder, server, MIXED, processes=processes)).run()
+    told = sorted((line["record"], line["recipient"], line["status"], line.get("reason")) for line in log(folder)[1])
+    return told, {message.recipients[0]: message.content for message in server.accepted}
+
+
+async def test_it_makes_no_difference_who_composes(tmp_path: Path) -> None:
+    for name in ("alone", "beside"):
+        (tmp_path / name).mkdir()
+    alone, received_alone = await outcomes_with(tmp_path / "alone", 1)
+    beside, received_beside = await outcomes_with(tmp_path / "beside", 2)
+    assert alone == beside
+    assert received_alone.keys() == received_beside.keys()
+    for recipient, content in received_alone.items():
+        one, other = (
+            re.sub(rb"(?m)^(Date|Message-ID): .*\r\n", b"", text) for text in (content, received_beside[recipient])
+        )
+        assert one == other
+    assert children() == []
+
+
+async def test_a_process_that_is_killed_costs_nobody_anything(tmp_path: Path) -> None:
+    killed: list[int] = []
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        if len(killed) < 3 and (found := [one for one in children() if one not in killed]):
+            os.kill(found[0], signal.SIGKILL)
+            killed.append(found[0])
+        return ACCEPT
+
+    async with CountingServer(decide) as server:
+        with anyio.fail_after(GUARD):
+            summary = await Batch(campaign(tmp_path, server, ROWS * 4, processes=2, duplicates="send")).run()
+    assert len(killed) == 3
+    assert +summary.counts == {Outcome.ACCEPTED: 1200}
+    assert len(server.accepted) == 1200
+
+
+async def test_a_signal_to_all_processes_is_the_runs_to_heed(tmp_path: Path) -> None:
+    async with CountingServer(well_behaved) as server:
+        sent = campaign(tmp_path, server)
+        async with Composing(recipe(sent), recipe(sent).composer(), 1).open() as composing:
+            await composing.compose(records(1))
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                os.kill(children()[0], number)
+            assert len(await composing.compose(records(5))) == 5
+
+
+class Deadly:
+    """A recipe whose composer ends its process at some records."""
+
+    def __init__(self, recipe: Recipe, *fatal: int) -> None:
+        self.recipe = recipe
+        self.fatal = fatal
+
+    def composer(self) -> Deadly:
+        self.inner = self.recipe.composer()
+        return self
+
+    def compose(self, record: Record, *, at: int) -> Submission:
+        if record.number in self.fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.inner.compose(record, at=at)
+
+
+async def test_a_record_that_ends_its_process_costs_itself(tmp_path: Path) -> None:
+    async with CountingServer(well_behaved) as server:
+        sent = campaign(tmp_path, server)
+        composer: Composer = recipe(sent).composer()
+        async with Composing(Deadly(recipe(sent), 3, 7, 8), composer, 2).open() as composing:  # type: ignore[arg-type]
+            with anyio.fail_after(GUARD):
+                answer = await composing.compose(records(9))
+    died = [number for number, one in enumerate(answer, 1) if isinstance(one, str)]
+    assert died == [3, 7, 8]
+    assert [one.record for one in answer if isinstance(one, Submission)] == [1, 2, 4, 5, 6, 9]
+
+
+async def test_where_every_record_ends_a_process_the_run_stops(tmp_path: Path) -> None:
+    async with CountingServer(well_behaved) as server:
+        sent = campaign(tmp_path, server)
+        deadly: Any = Deadly(recipe(sent), *range(1, 10))
+        async with Composing(deadly, recipe(sent).composer(), 1).open() as composing:
+            with anyio.fail_after(GUARD), pytest.raises(RunError, match="end again and again"):
+                await composing.compose(records(9))
+
+
+async def test_a_file_that_has_gone_ends_the_run_in_order(tmp_path: Path) -> None:
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        (tmp_path / "hello.txt").unlink(missing_ok=True)
+        return ACCEPT
+
+    async with CountingServer(decide) as server:
+        campaign(tmp_path, server, ROWS, processes=2)
+        (tmp_path / "hello.txt").write_text("Hello {{ name }}")
+        text = (tmp_path / "campaign.toml").read_text().replace('text = "Hello"', 'text_file = "hello.txt"')
+        (tmp_path / "campaign.toml").write_text(text)
+        sent = load(tmp_path / "campaign.toml")
+        with anyio.fail_after(GUARD), pytest.raises(RunError, match=r"hello\.txt"):
+            await Batch(sent).run()
+    accepted = [line for line in log(tmp_path)[1] if line["status"] == "accepted"]
+    assert len(accepted) == len(server.accepted)
+
+
+async def test_what_is_large_comes_in_parts_and_in_order(tmp_path: Path) -> None:
+    async with CountingServer(well_behaved) as server:
+        sent = campaign(tmp_path, server)
+        big = [
+            Record(number, number, {"email": f"r{number}@example.com", "name": "x" * MOST_OCTETS}) for number in (1, 2)
+        ]
+        async with Composing(recipe(sent), recipe(sent).composer(), 1).open() as composing:
+            first = await composing.compose(big)
+        assert [one.record for one in first if isinstance(one, Submission)] == [1]
+
+
+async def test_the_form_in_ascii_has_the_same_date_and_message_id(tmp_path: Path) -> None:
+    async with CountingServer(well_behaved) as server:
+        sent = campaign(tmp_path, server)
+        text = (tmp_path / "campaign.toml").read_text().replace('text = "Hello"', 'text = "Grüße {{ name }}"')
+        (tmp_path / "campaign.toml").write_text(text)
+        sent = load(tmp_path / "campaign.toml")
+        async with Composing(recipe(sent), recipe(sent).composer(), 1).open() as composing:
+            (made,) = await composing.compose(records(1))
+    assert isinstance(made, Submission)
+    assert made.seven_bit is not None
+    ascii_form = made.seven_bit()
+    assert ascii_form.isascii()
+    assert not made.content.isascii()
+    for name in (b"Date", b"Message-ID"):
+        (one,), (other,) = (re.findall(rb"(?m)^" + name + rb": .*$", text) for text in (made.content, ascii_form))
+        assert one == other
+
+
+async def test_a_record_without_a_message_says_why(tmp_path: Path) -> None:
+    async with CountingServer(well_behaved) as server:
+        sent = campaign(tmp_path, server)
+        async with Composing(recipe(sent), recipe(sent).composer(), 1).open() as composing:
+            (said,) = await composing.compose([Record(1, 1, {"email": "nobody", "name": "x"})])
+        with pytest.raises(RecordError) as error:
+            recipe(sent).composer().compose(Record(1, 1, {"email": "nobody", "name": "x"}))
+    assert said == error.value.message
+
+
+@pytest.mark.parametrize(
+    ("wanted", "seconds", "cores", "count"),
+    [(1, 1.0, 4, 0), (3, 0.0, 4, 3), ("auto", 30e-6, 4, 0), ("auto", 400e-6, 4, 4), ("auto", 1.0, 1, 0)],
+)
+def test_how_many_processes_there_are(
+    monkeypatch: pytest.MonkeyPatch, wanted: Any, seconds: float, cores: int, count: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    assert processes_for(wanted, seconds) == count
