@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from batchsend.delivery.sender import Sender, UnfinishedError
     from batchsend.errors import BatchsendError, RecordError, RecordErrorKind, RunError, SessionError, UsageError
     from batchsend.message import Envelope, Submission
+    from batchsend.message.single import Template
     from batchsend.outcome import DeliveryResult, Outcome, Stage
     from batchsend.results.choice import Choice
     from batchsend.results.resumption import Resumption
@@ -41,6 +42,7 @@ __all__ = [
     "Submission",
     "Summary",
     "SyncSender",
+    "Template",
     "Timeouts",
     "UnfinishedError",
     "UsageError",
@@ -57,6 +59,7 @@ _HOMES = {
     "batchsend.delivery.blocking": ("SyncSender",),
     "batchsend.delivery.sender": ("Sender", "UnfinishedError"),
     "batchsend.errors": ("BatchsendError", "RecordError", "RecordErrorKind", "RunError", "SessionError", "UsageError"),
+    "batchsend.message.single": ("Template",),
     "batchsend.message": ("Envelope", "Submission"),
     "batchsend.outcome": ("DeliveryResult", "Outcome", "Stage"),
     "batchsend.run.summary": ("Summary",),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 # What a message quotes, as repr() writes it, unless it is the name of a variable, which is the campaign's own. A
 # quotation mark behind a backslash opens nothing, so each part of a text is looked at once.
@@ -89,3 +89,20 @@ def without_values(message: str, stand_in: str) -> str:
         stand_in: What takes the place of each value.
     """
     return _QUOTED.sub(stand_in, message)
+
+
+def require(value: Any, what: str, *kinds: type) -> Any:
+    """The value of a program's argument, if it is of one of these kinds; True and False are no numbers.
+
+    Args:
+        value: The value.
+        what: The argument, as the error names it.
+        kinds: What it may be; ``NoneType`` among them where it may be None.
+
+    Raises:
+        TypeError: It is of another kind: a mistake of the program, said where it was made.
+    """
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        names = " or ".join("None" if kind is type(None) else f"a {kind.__name__}" for kind in kinds)
+        raise TypeError(f"{what} must be {names}, not {type(value).__name__}")
+    return value

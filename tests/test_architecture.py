@@ -45,7 +45,8 @@ MAY_IMPORT = {
     **{stage: {*VOCABULARY, *STAGES[:place]} for place, stage in enumerate(STAGES)},
 }
 MAY_IMPORT["delivery"] |= {"smtp", "loop"}
-MAY_IMPORT["django"] = {*VOCABULARY, "message", "delivery"}
+# Its management command is the command line's.
+MAY_IMPORT["django"] = {*VOCABULARY, "message", "delivery", "cli"}
 # A list may come as a results log: recipients/ reads it as everything else does, and results/ knows nobody.
 MAY_IMPORT["results"] = set(VOCABULARY)
 MAY_IMPORT["recipients"].add("results")
@@ -68,7 +69,8 @@ MIN_FILE = 25
 
 SMALL_BY_NATURE = {"__init__.py", "__main__.py", "version.py"}
 # Lines of a log in blocks (report/) and lines of a source in chunks (recipients/): neither sees the other.
-NAMED_TWICE = {"Lines"}
+# Django wants a management command to be called Command; in control/ it is what a run is told.
+NAMED_TWICE = {"Lines", "Command"}
 
 
 def named(file: Path) -> str:

@@ -7,6 +7,7 @@ import smtplib
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from email import message_from_bytes
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,16 @@ django = pytest.importorskip("django", minversion="4.2")
 from django.conf import settings  # noqa: E402
 from django.core.exceptions import ImproperlyConfigured  # noqa: E402
 from django.core.mail import EmailMessage, get_connection, send_mass_mail  # noqa: E402
+from django.core.management import CommandError, call_command  # noqa: E402
 from django.test.utils import override_settings  # noqa: E402
 
 if not settings.configured:
     settings.configure(EMAIL_BACKEND="batchsend.django.EmailBackend", USE_I18N=False)
 
 from batchsend.django import EmailBackend  # noqa: E402
+from batchsend.django.management.commands.send_campaign import Command  # noqa: E402
 from batchsend.sink import SinkOptions, parse_rule  # noqa: E402
+from tests.tools.dkim_verifier import by_ed25519, by_rsa, published, verdicts, write_keys  # noqa: E402
 from tests.tools.sink_thread import SinkThread  # noqa: E402
 
 if TYPE_CHECKING:
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "batchsend-tests"
 SOURCE = Path(os.environ.get("BATCHSEND_SERVERS") or CACHE) / "django" / "tests" / "mail" / "tests.py"
+KEY = {"domain": "mail.example.com", "selector": "rsa", "key_file": __file__}
 
 
 @pytest.fixture
@@ -130,6 +135,12 @@ def test_it_is_opened_and_closed_as_djangos_own(sink: SinkThread) -> None:
         ({"BATCHSEND": {"rate": "fast"}}, "Delivery.rate is 'fast'"),
         ({"BATCHSEND": {"timeouts": {"connect": "soon"}}}, "Timeouts.connect is 'soon'"),
         ({"BATCHSEND": {"ehlo_name": 3}}, "Server.ehlo_name is 3"),
+        ({"BATCHSEND": {"dkim": []}}, "is empty"),
+        ({"BATCHSEND": {"dkim": 3}}, "'dkim'] cannot be used"),
+        ({"BATCHSEND": {"dkim": {"domain": "example.com"}}}, "'dkim'] cannot be used"),
+        ({"BATCHSEND": {"dkim": {**KEY, "key_file": "none.pem"}}}, "Dkim.key_file is"),
+        ({"BATCHSEND": {"dkim": {**KEY, "domain": "example.com; x=1"}}}, "Dkim.domain is"),
+        ({"BATCHSEND": {"dkim": {**KEY, "colour": "red"}}}, "'dkim'] cannot be used"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_said_when_it_is_opened(given: dict[str, Any], says: str) -> None:
@@ -148,6 +159,55 @@ def test_further_settings_are_those_of_the_campaign_file(sink: SinkThread) -> No
     with override_settings(BATCHSEND=options, EMAIL_TIMEOUT=9):
         assert get_connection().send_messages([message(f"a{n}@example.com") for n in range(30)]) == 30
     assert sink.connections == 1
+
+
+def test_messages_are_signed_where_the_domain_may_speak_for_the_author(sink: SinkThread, tmp_path: Path) -> None:
+    identities = [by_rsa(), by_ed25519()]
+    write_keys(tmp_path, identities)
+    keys = [
+        {"domain": one.domain, "selector": one.selector, "key_file": str(tmp_path / one.selector)} for one in identities
+    ]
+    body = "Grüße,\n.\nvon hier\n"
+    with override_settings(BATCHSEND={"dkim": keys}):
+        ours = EmailMessage(
+            "Grüße", body, "shop@mail.example.com", ["a@example.com", "b@example.com"], bcc=["c@example.com"]
+        )
+        others = EmailMessage("Subject", body, "shop@example.net", ["d@example.com"])
+        assert get_connection().send_messages([ours, others]) == 2
+    found = {tuple(sorted(one.recipients)): verdicts(one.content, published(identities)) for one in sink.received}
+    assert found == {("a@example.com", "b@example.com", "c@example.com"): [True, True], ("d@example.com",): []}
+    assert all(one.content.isascii() for one in sink.received if len(one.recipients) > 1), "as a relay may rewrite it"
+
+
+def test_a_text_with_umlauts_reaches_a_server_that_takes_ascii_only() -> None:
+    """Django's own classes write octets above 127 whatever they are asked for."""
+    with SinkThread(SinkOptions(eight_bit_mime=False)) as sink, override_settings(EMAIL_HOST="127.0.0.1"):
+        words = EmailMessage("Grüße", "Grüße\n", "shop@example.com", ["a@example.com"])
+        assert get_connection(port=sink.port).send_messages([words]) == 1
+        (received,) = sink.received
+    assert received.content.isascii()
+    assert message_from_bytes(received.content).get_payload(decode=True) in {
+        b"Gr\xc3\xbc\xc3\x9fe\n",
+        b"Gr\xc3\xbc\xc3\x9fe\r\n",
+    }
+
+
+def test_the_command_sends_a_campaign_through_the_server_of_the_settings(sink: SinkThread, tmp_path: Path) -> None:
+    campaign = tmp_path / "campaign.toml"
+    campaign.write_text(
+        f'recipients = "list.csv"\n[server]\nhost = "${{EMAIL_HOST}}"\nport = {sink.port}\ntls = "none"\n'
+        '[message]\nfrom = "shop@example.com"\nsubject = "x"\ntext = "x"\n'
+    )
+    (tmp_path / "list.csv").write_text("email\na@example.com\nrefused@example.com\n")
+    call_command(Command(), str(campaign), "--dry-run")
+    assert sink.received == []
+    with pytest.raises(CommandError, match="exit code 1") as caught:
+        call_command(Command(), str(campaign), "--no-progress")
+    assert caught.value.returncode == 1
+    assert recipients(sink) == ["a@example.com"]
+    assert "EMAIL_HOST" not in os.environ
+    with pytest.raises(CommandError, match="exit code 2"):
+        call_command(Command(), str(tmp_path / "none.toml"))
 
 
 @pytest.mark.slow

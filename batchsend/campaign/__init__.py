@@ -18,7 +18,7 @@ from batchsend.campaign.model import (
 )
 from batchsend.campaign.order import Place, most_in_doubt, options_for, places
 from batchsend.campaign.overrides import Overrides, is_loopback, server_place
-from batchsend.campaign.rules import check_objects
+from batchsend.campaign.rules import check_message, check_objects
 from batchsend.campaign.values import Duration, Quota, Quotas, Rate, Secret
 from batchsend.campaign.warnings import server_warnings
 
@@ -42,6 +42,7 @@ __all__ = [
     "SuppressionList",
     "Timeouts",
     "Tls",
+    "check_message",
     "check_objects",
     "header_refusal",
     "is_loopback",

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping  # noqa: TC003 - public: its hints are resolved at run time
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -13,10 +14,11 @@ import msgspec
 from batchsend.campaign.document import Document, Key
 from batchsend.campaign.file import TABLES, File, expected
 from batchsend.campaign.model import PROOFS, Campaign, Delivery, SuppressionList
-from batchsend.campaign.overrides import Overrides  # noqa: TC001 - public: its hints are resolved at run time
+from batchsend.campaign.overrides import Overrides
 from batchsend.campaign.rules import check
 from batchsend.campaign.values import Duration, Quotas, Rate, Secret, Wait
 from batchsend.campaign.windows import Start, Window
+from batchsend.errors import require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +35,7 @@ _CREDENTIALS: Final = frozenset({"username", "password", "password_file", "token
 
 
 def load(
-    path: Path,
+    path: Path | str,
     *,
     overrides: Overrides | None = None,
     environ: Mapping[str, str] = os.environ,
@@ -51,7 +53,10 @@ def load(
     Raises:
         UsageError: Something in it is wrong; the message names file and key, or the option, and what was found there;
             the remedy says what is expected.
+        TypeError: An argument is of a wrong type.
     """
+    path = Path(require(path, "path", Path, str))
+    require(overrides, "overrides", Overrides, NoneType)
     document = Document.read(path)
     if overrides is not None:
         overrides.lay_over(document)

@@ -43,10 +43,12 @@ class Objects:
 
     Args:
         root: What has them; a key leads from it to a value, by the names that files have for them.
+        above: How many steps of a key lead to the root, as "message" does where that is the root itself.
     """
 
-    def __init__(self, root: Struct) -> None:
+    def __init__(self, root: Struct, *, above: int = 0) -> None:
         self._root = root
+        self._above = above
 
     def wrong(self, key: Key, remedy: str) -> UsageError:
         """The error for an impossible value."""
@@ -72,7 +74,7 @@ class Objects:
         """The innermost object on the way, and the name of its attribute; none where the key is the object's own."""
         owner, name = self._root, ""
         value: Any = self._root
-        for step in key:
+        for step in key[self._above :]:
             if isinstance(step, int):
                 value = value[step] if isinstance(value, list | tuple) and step < len(value) else None
             elif isinstance(value, Struct):

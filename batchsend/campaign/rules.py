@@ -13,7 +13,7 @@ from msgspec import structs
 
 from batchsend.campaign.file import expected
 from batchsend.campaign.header_names import refusal
-from batchsend.campaign.model import PROOFS, Campaign, Server, SuppressionList, feedback_path
+from batchsend.campaign.model import PROOFS, Campaign, Dkim, Server, SuppressionList, feedback_path
 from batchsend.campaign.objects import Objects
 from batchsend.campaign.order import places
 from batchsend.campaign.overrides import is_loopback
@@ -21,7 +21,7 @@ from batchsend.campaign.windows import Zone
 
 if TYPE_CHECKING:
     from batchsend.campaign.document import Key
-    from batchsend.campaign.model import Delivery, Dkim, Message
+    from batchsend.campaign.model import Delivery, Message
     from batchsend.errors import UsageError
 
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -54,7 +54,7 @@ class Terms(Protocol):
         """An error about a table or about several of its keys."""
 
 
-def check_objects(*objects: Campaign | Server | Delivery) -> None:
+def check_objects(*objects: Campaign | Server | Delivery | Dkim) -> None:
     """Check objects that were built in code by the rules that hold for files.
 
     Raises:
@@ -66,8 +66,23 @@ def check_objects(*objects: Campaign | Server | Delivery) -> None:
             check(built, terms)
         elif isinstance(built, Server):
             _check_server(built, terms, ())
+        elif isinstance(built, Dkim):
+            _check_signature(built, terms, ())
         else:
             _check_delivery(built, terms)
+
+
+def check_message(message: Message, directory: Path) -> None:
+    """Check a message that was made in code and belongs to no campaign, by the rules that hold for files.
+
+    Args:
+        message: The message.
+        directory: The folder that its files are in.
+
+    Raises:
+        UsageError: As `check`; the message names class and attribute.
+    """
+    _check_message(message, directory, Objects(message, above=1))
 
 
 def check(campaign: Campaign, terms: Terms) -> None:
@@ -202,18 +217,23 @@ def _check_dkim(dkim: tuple[Dkim, ...], terms: Terms) -> None:
     seen: set[tuple[str, str]] = set()
     for place, signature in enumerate(dkim):
         table: Key = ("message", "dkim", place)
-        domain, selector = signature.domain, signature.selector
-        if "." not in domain or not _DOMAIN.fullmatch(domain):
-            raise terms.wrong(
-                (*table, "domain"), 'expected a domain in its ASCII form ("xn--…"), such as "mail.example.com"'
-            )
-        if not _DOMAIN.fullmatch(selector) or len(f"{selector}._domainkey.{domain}") > _LONGEST_NAME:
-            raise terms.wrong((*table, "selector"), 'expected a name such as "s2026": letters, digits and hyphens')
-        if (selector.lower(), domain.lower()) in seen:
+        _check_signature(signature, terms, table)
+        known = (signature.selector.lower(), signature.domain.lower())
+        if known in seen:
             raise terms.about(table, "has the domain and selector of another signature", "leave one of them out")
-        seen.add((selector.lower(), domain.lower()))
-        if not signature.key_file.is_file():
-            raise terms.wrong((*table, "key_file"), _no_file("the path of a private key", signature.key_file))
+        seen.add(known)
+
+
+def _check_signature(signature: Dkim, terms: Terms, table: Key) -> None:
+    domain, selector = signature.domain, signature.selector
+    if "." not in domain or not _DOMAIN.fullmatch(domain):
+        raise terms.wrong(
+            (*table, "domain"), 'expected a domain in its ASCII form ("xn--…"), such as "mail.example.com"'
+        )
+    if not _DOMAIN.fullmatch(selector) or len(f"{selector}._domainkey.{domain}") > _LONGEST_NAME:
+        raise terms.wrong((*table, "selector"), 'expected a name such as "s2026": letters, digits and hyphens')
+    if not signature.key_file.is_file():
+        raise terms.wrong((*table, "key_file"), _no_file("the path of a private key", signature.key_file))
 
 
 def _check_headers(message: Message, terms: Terms) -> None:

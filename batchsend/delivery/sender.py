@@ -6,8 +6,8 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from email.message import Message
-from types import TracebackType  # noqa: TC003 - public: its hints are resolved at run time
-from typing import Any, Final, Self, TypeAlias, overload
+from types import NoneType, TracebackType
+from typing import Final, Self, TypeAlias, overload
 
 import anyio
 
@@ -15,7 +15,8 @@ from batchsend.campaign import Delivery, Server, check_objects
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.exchange import Call, Exchange, Told, invalid
 from batchsend.delivery.pool import Pool
-from batchsend.errors import BatchsendError, RecordError, RunError, UsageError
+from batchsend.delivery.statistics import PoolStatistics  # noqa: TC001 - public: its hints are resolved at run time
+from batchsend.errors import BatchsendError, RecordError, RunError, UsageError, require
 from batchsend.message.outgoing import outgoing
 from batchsend.message.submission import Bundle, Envelope, Submission, bundles, each_recipient, members_of
 from batchsend.outcome import DeliveryResult  # noqa: TC001 - public: its hints are resolved at run time
@@ -83,10 +84,10 @@ class Sender:
         trace: Trace | None = None,
     ) -> None:
         for server in servers:
-            require(server, Server, "a server")
-        self._delivery = Delivery() if delivery is None else require(delivery, Delivery, "delivery")
-        if context is not None:
-            require(context, ssl.SSLContext, "context")
+            require(server, "a server", Server)
+        self._delivery = Delivery() if delivery is None else require(delivery, "delivery", Delivery)
+        require(context, "context", ssl.SSLContext, NoneType)
+        require(trace, "trace", Trace, NoneType)
         for name, called in (("notice", notice), ("unclaimed", unclaimed)):
             if called is not None and not callable(called):
                 raise TypeError(f"{name} must be callable, not {type(called).__name__}")
@@ -104,6 +105,15 @@ class Sender:
         self._serving: asyncio.Task[None] | None = None
         self._feeds: set[asyncio.Task[None]] = set()
         self._closing = False
+
+    @property
+    def statistics(self) -> PoolStatistics | None:
+        """Sessions, pace and replies of the pool as they are now; None while there is none.
+
+        A pool is there from the first message until the sender is closed or its server is given up; each begins its
+        counts anew. To be asked on the sender's event loop.
+        """
+        return None if self._pool is None else self._pool.statistics()
 
     def _say(self, result: DeliveryResult) -> None:
         """Tell the user of a result that nobody waits for."""
@@ -431,17 +441,6 @@ class Sender:
                 return
         self._exchange.offer(call, submissions)
         self._work()
-
-
-def require(value: Any, kind: type, what: str) -> Any:
-    """The value, if it is of a kind.
-
-    Raises:
-        TypeError: It is not; a wrong type is a mistake of the program.
-    """
-    if not isinstance(value, kind):
-        raise TypeError(f"{what} must be a {kind.__name__}, not {type(value).__name__}")
-    return value
 
 
 def _sound(submission: Submission) -> Submission:

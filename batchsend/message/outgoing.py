@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from email import message_from_bytes
 from email.errors import InvalidHeaderDefect, MessageError
 from email.generator import BytesGenerator
 from email.header import Header
@@ -20,6 +21,8 @@ from batchsend.recipients.addresses import mailbox
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from batchsend.message.dkim import Signer
+
 _ORIGINATORS: Final = ("From", "Sender", "Reply-To")
 _RECIPIENTS: Final = ("To", "Cc", "Bcc")
 _RESENT: Final = "Resent-"
@@ -31,6 +34,7 @@ def outgoing(
     record: int = 1,
     sender: str | None = None,
     recipients: str | Iterable[str] | None = None,
+    signer: Signer | None = None,
 ) -> list[Submission]:
     """One submission for each recipient of a message, which itself stays as it is.
 
@@ -44,6 +48,8 @@ def outgoing(
             resent (RFC 5322 §3.6.6), for that in Resent-Sender or Resent-From. ``""`` is the null reverse-path.
         recipients: The forward-paths: addresses without names; one, or several; None for those in To, Cc and Bcc, or in
             Resent-To, Resent-Cc and Resent-Bcc. Who is there twice gets it once.
+        signer: What signs it by DKIM, where it may speak for the first address in From and the message has no
+            signature yet; None for nothing.
 
     Raises:
         RecordError: It has no sender or no recipient; one of them is not an address; it was resent more than once, so
@@ -61,11 +67,17 @@ def outgoing(
     utf8 = not all(f"{envelope.reverse_path}{path}".isascii() for path, envelope in envelopes.items())
     sent = _as_sent(message, reverse, utf8=utf8)
     content = _octets(sent, utf8=utf8)
+    signed = signer is not None and _is_to_sign(sent, signer)
+    if signer is not None and signed:
+        # A relay may rewrite octets above 127, which breaks a signature (RFC 6376 §5.3): it is sent without them.
+        if not utf8 and not content.isascii() and (seven_bit := _seven_bit(sent)) is not None:
+            content = seven_bit()
+        content = signer.sign(content) + content
     message_id = sent["Message-ID"]
     shared: dict[str, Any] = {
         "content": content,
         "message_id": None if message_id is None else str(message_id).strip(),
-        "seven_bit": _seven_bit(sent) if not utf8 and not content.isascii() else None,
+        "seven_bit": None if utf8 or signed or content.isascii() else _seven_bit(sent),
     }
     return [Submission(record=record, envelope=envelope, **shared) for envelope in envelopes.values()]
 
@@ -177,6 +189,19 @@ def _ascii(address: Address, name: str) -> Address:
     return Address(address.display_name, address.username, path.rpartition("@")[2])
 
 
+def _is_to_sign(sent: Message[Any, Any], signer: Signer) -> bool:
+    """Whether a signature is missing, and DMARC could take the signer's for that of the author."""
+    if "DKIM-Signature" in sent:
+        return False
+    try:
+        author = next(_addresses(sent, "From"), None)
+        if author is not None:
+            signer.require_alignment(mailbox(author, "header From:"))
+    except RecordError:
+        return False
+    return author is not None
+
+
 def _octets(sent: Message[Any, Any], **policy: Any) -> bytes:
     """The message written out, each line ended by CRLF.
 
@@ -201,4 +226,7 @@ def _seven_bit(sent: Message[Any, Any]) -> Callable[[], bytes] | None:
     """Writes the message without octets above 127; None where that would break a signature."""
     if "DKIM-Signature" in sent or any(part.get_content_type() == "multipart/signed" for part in sent.walk()):
         return None
-    return lambda: _octets(sent, cte_type="7bit")
+    if isinstance(sent.policy, EmailPolicy):
+        return lambda: _octets(sent, cte_type="7bit")
+    # Classes derived from an older Message, such as Django's, write their text as they like; a parsed one obeys.
+    return lambda: _octets(message_from_bytes(_octets(sent)), cte_type="7bit")

@@ -8,6 +8,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import asdict, force_setattr, replace
 
+from batchsend.errors import require
 from batchsend.recipients.addresses import forward_path, reverse_path
 
 
@@ -36,6 +37,17 @@ class Envelope(Struct, frozen=True):
     also: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        try:
+            self._check()
+        except TypeError:  # looked into only then: this is made for each message
+            for name in ("reverse_path", "forward_path"):
+                require(getattr(self, name), name, str)
+            require(self.also, "also", tuple, list)
+            for one in self.also:
+                require(one, "a recipient in also", str)
+            raise
+
+    def _check(self) -> None:
         if (path := reverse_path(self.reverse_path)) is not self.reverse_path:
             force_setattr(self, "reverse_path", path)
         if (path := forward_path(self.forward_path)) is not self.forward_path:

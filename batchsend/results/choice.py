@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable  # noqa: TC003 - public: its hints are resolved at run time
+from collections.abc import Iterable
 from typing import Final
 
-from batchsend.errors import UsageError
+from batchsend.errors import UsageError, require
 from batchsend.outcome import Outcome
 from batchsend.results.format import OutcomeLine  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.verdict import Reason
@@ -31,6 +31,7 @@ class Choice:
 
     Raises:
         UsageError: One of them is none of these.
+        TypeError: An argument is of a wrong type.
     """
 
     def __init__(
@@ -41,7 +42,14 @@ class Choice:
         always: Iterable[Outcome] = (Outcome.DEFERRED,),
         never: Iterable[Outcome] = (Outcome.ACCEPTED,),
     ) -> None:
-        statuses = set(always)
+        for name, given in (("wanted", wanted), ("always", always), ("never", never)):
+            if isinstance(given, str):  # it could be gone through, letter by letter
+                raise TypeError(f"{name} must be an iterable of texts, not a text")
+            require(given, name, Iterable)
+        require(option, "option", str)
+        wanted = [require(word, "a word in wanted", str) for word in wanted]
+        statuses = {require(one, "an outcome in always", Outcome) for one in always}
+        never = {require(one, "an outcome in never", Outcome) for one in never}
         allowed = [outcome.value for outcome in Outcome if outcome not in never]
         self._codes: set[int] = set()
         self._enhanced: list[str] = []

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
+from batchsend.errors import require
 from batchsend.outcome import Outcome
+from batchsend.results.choice import Choice
 from batchsend.results.journal import Entry, JournalError, journal_path, read_journal
 from batchsend.results.lock import open_locked
 from batchsend.results.reader import RunAccount, read_account
@@ -15,10 +18,8 @@ from batchsend.results.tally import MAX_ATTEMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
     from types import TracebackType
 
-    from batchsend.results.choice import Choice
     from batchsend.results.format import OutcomeLine
     from batchsend.results.journal import LeftBehind
     from batchsend.results.tally import Tally
@@ -43,12 +44,15 @@ class Resumption:
         distrusted: There is a journal, and what it says was not believed.
 
     Raises:
+        TypeError: An argument is of a wrong type.
         UsageError: On entry: the log cannot be read or another run is at work on it; or what was in flight cannot be
             known, and duplicates are not accepted.
     """
 
     def __init__(self, path: Path, choice: Choice, *, accept_duplicates: bool = False) -> None:
-        self.path = path
+        self.path = require(path, "path", Path)
+        require(choice, "choice", Choice)
+        require(accept_duplicates, "accept_duplicates", bool)
         self.in_flight: list[Entry] = []
         self.counts: Counter[Outcome] = Counter()
         self.distrusted = False

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+import ssl
 import time
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING
 
 import anyio
@@ -18,13 +20,14 @@ from batchsend.campaign import Campaign, check_objects, load, most_in_doubt, pla
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.delivery.quota import Meters
-from batchsend.errors import RunError
+from batchsend.errors import RunError, require
 from batchsend.loop import in_abandoned_thread, run
 from batchsend.outcome import Outcome
 from batchsend.recipients.fingerprint import FileWatch, describe
 from batchsend.results.claim import refuse_used
 from batchsend.results.groupsync import GroupSync
 from batchsend.results.ledger import Ledger
+from batchsend.results.resumption import Resumption
 from batchsend.results.run import RecipientsFile, Run, SuppressionFile, new_id
 from batchsend.results.usage import read_usage
 from batchsend.run import recovery
@@ -37,11 +40,10 @@ from batchsend.run.second_pass import SecondPass
 from batchsend.run.steering import Steering
 from batchsend.run.summary import MOST_LEFT, Summary
 from batchsend.run.telling import EventsProcess
-from batchsend.trace import log, logged
+from batchsend.trace import Trace, log, logged
 from batchsend.version import __version__
 
 if TYPE_CHECKING:
-    import ssl
     from collections import Counter
     from collections.abc import Awaitable, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
@@ -50,8 +52,6 @@ if TYPE_CHECKING:
     from batchsend.message import Submission
     from batchsend.outcome import DeliveryResult
     from batchsend.results.claim import Claim
-    from batchsend.results.resumption import Resumption
-    from batchsend.trace import Trace
 
 _LOOK_EVERY = 1.0
 """Seconds between two looks at whether log and journal are still where they were."""
@@ -80,7 +80,7 @@ class Batch:
         outlook: When it will be done.
         meters: What counts towards the quotas.
 
-    Making one reads no file and refuses nothing: `run` does.
+    Making one reads no file and refuses nothing but arguments of a wrong type, by a `TypeError`: `run` does.
     """
 
     def __init__(
@@ -98,6 +98,9 @@ class Batch:
         trace: Trace | None = None,
         beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> None:
+        _require_types(campaign, context, limit, resumption, trace)
+        if not callable(notice):
+            raise TypeError(f"notice must be callable, not {type(notice).__name__}")
         self.campaign = campaign
         self.id = new_id() if resumption is None else resumption.account.run.id
         self.summary = Summary(results=campaign.results)
@@ -475,9 +478,21 @@ def send(campaign: Campaign | Path | str, *, limit: int | None = None) -> Summar
         UsageError: The campaign cannot be sent as it is; nothing was sent.
         RunError: The run stopped early; what became of each record until then is in the results log.
         RuntimeError: A loop is running in this thread already.
+        TypeError: An argument is of a wrong type.
     """
+    require(campaign, "campaign", Campaign, Path, str)
+    require(limit, "limit", int, NoneType)
     loaded = campaign if isinstance(campaign, Campaign) else load(Path(campaign))
     return run(lambda: Batch(loaded, limit=limit).run())
+
+
+def _require_types(campaign: object, context: object, limit: object, resumption: object, trace: object) -> None:
+    """Refuse what a run would stumble over later, where the caller is."""
+    require(campaign, "campaign", Campaign)
+    require(context, "context", ssl.SSLContext, NoneType)
+    require(limit, "limit", int, NoneType)
+    require(resumption, "resumption", Resumption, NoneType)
+    require(trace, "trace", Trace, NoneType)
 
 
 async def _look_after(ledger: Ledger, pool: Pool) -> None:

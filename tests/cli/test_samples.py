@@ -139,3 +139,27 @@ def test_the_sample_for_a_framework_runs(framework: str, program: str, prints: s
         )
         assert (ran.stdout, ran.returncode) == (prints, 0), ran.stderr
         assert sink.counts.messages == 1
+
+
+@pytest.mark.slow
+def test_the_django_project_sends_mail_and_a_campaign(tmp_path: Path) -> None:
+    pytest.importorskip("django", minversion="4.2")
+    project = tmp_path / "project"
+    shutil.copytree(SAMPLES / "django_project", project)
+    with serving(Sink()) as sink:
+        campaign = project / "campaign.toml"
+        campaign.write_text(campaign.read_text().replace("2525", str(sink.port)))
+        codes = []
+        for command in (("sendtestemail", "eve@example.com"), ("send_campaign", "campaign.toml", "--no-progress")):
+            ran = subprocess.run(
+                [sys.executable, "manage.py", *command],
+                cwd=project,
+                capture_output=True,
+                text=True,
+                env={**environment(), "SMTP_PORT": str(sink.port), "PYTHONPATH": str(SAMPLES.parent)},
+                timeout=WITHIN,
+                check=False,
+            )
+            codes.append((ran.returncode, ran.stderr if ran.returncode else ""))
+        assert codes == [(0, ""), (0, "")]
+        assert sink.counts.messages == 3

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from batchsend import Outcome, RecordError, RunError, Sender, Server, Submission, UnfinishedError, UsageError
+from batchsend import Outcome, RecordError, RunError, Sender, Server, Stage, Submission, UnfinishedError, UsageError
 from batchsend.sink import Sink, SinkOptions
 from tests.delivery.harness import GUARD, CountingServer, message, options, server, submissions, well_behaved
 from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse, say
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from email.message import EmailMessage, Message
 
-    from batchsend import DeliveryResult, Stage
+    from batchsend import DeliveryResult
     from batchsend.sink import Received
 
 
@@ -57,6 +57,19 @@ async def test_a_submission_with_several_recipients_is_not_sent_by_what_returns_
                 results = await sender.send_all([given])
     assert [result.recipient for result in results] == ["a@example.com", "b@example.com"]
     assert {result.status for result in results} == {Outcome.ACCEPTED}
+
+
+async def test_a_sender_says_how_its_pool_is_doing() -> None:
+    async with CountingServer(well_behaved) as peer:
+        with anyio.fail_after(GUARD):
+            async with Sender(server(peer), delivery=options(max_connections=2)) as sender:
+                before = sender.statistics
+                await sender.send_all(submissions(20))
+                statistics = sender.statistics
+                assert statistics is not None
+                assert (statistics.replies, statistics.backlog, statistics.in_flight) == ({250: 20}, 0, 0)
+                assert 1 <= statistics.opened <= 2
+            assert before is sender.statistics is None, "nothing was to be sent yet, and is any more"
 
 
 async def test_hundreds_of_callers_each_hear_of_their_own() -> None:
@@ -310,11 +323,11 @@ class Callers:
     """Callers of one sender that do what a seed makes them do.
 
     Attributes:
-        told: How often each recipient's acceptance was told to whom it belongs.
+        told: The outcomes of each recipient that were told to whom they belong.
     """
 
     def __init__(self, seed: int) -> None:
-        self.told = Counter[str]()
+        self.told: dict[str, list[Outcome]] = {}
         self._choose = random.Random(seed)
 
     def unclaimed(self, result: DeliveryResult) -> None:
@@ -325,8 +338,7 @@ class Callers:
         for result in results:
             assert result.recipient is not None
             assert result.recipient.startswith(name), "of somebody else's message"
-            assert result.status is Outcome.ACCEPTED
-            self.told[result.recipient] += 1
+            self.told.setdefault(result.recipient, []).append(result.status)
 
     def _messages(self, name: str, count: int) -> Iterator[EmailMessage]:
         for place in range(1, count + 1):
@@ -379,9 +391,41 @@ async def test_callers_that_cancel_raise_and_reopen_lose_nothing_and_mix_nothing
         with anyio.fail_after(3 * GUARD):
             for number in range(4):
                 await callers.session(number, sender)
-    assert callers.told == Counter(one.recipients[0] for one in received)
-    assert set(callers.told.values()) == {1}
-    assert len(received) > 100
+    assert callers.told == {one.recipients[0]: [Outcome.ACCEPTED] for one in received}
+    assert len(callers.told) == len(received) > 100
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))])
+async def test_nor_do_they_where_the_server_refuses_and_loses_connections(seed: int) -> None:
+    """Each outcome is told once, to its own caller or to `unclaimed`, and is what became of the message."""
+    choose = random.Random(f"server {seed}")
+
+    def decide(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        drawn = choose.random()
+        if stage is Stage.RCPT and drawn < 0.05:
+            return refuse(550)
+        if stage is Stage.CONTENT and drawn < 0.05:
+            return refuse(554) if drawn < 0.03 else drop(succeeds=drawn < 0.04)
+        return ACCEPT
+
+    callers = Callers(seed)
+    async with CountingServer(decide) as peer:
+        sender = Sender(server(peer), delivery=options(max_connections=3, max_messages=15), unclaimed=callers.unclaimed)
+        with anyio.fail_after(3 * GUARD):
+            for number in range(4):
+                await callers.session(number, sender)
+    taken = Counter(one.recipients[0] for one in peer.accepted)
+    possible = {
+        Outcome.ACCEPTED: {1},
+        Outcome.REJECTED: {0},
+        Outcome.DEFERRED: {0},
+        Outcome.IN_DOUBT: {0, 1},
+    }
+    for recipient, [outcome] in callers.told.items():
+        assert taken[recipient] in possible[outcome], (recipient, outcome)
+    assert taken.keys() <= callers.told.keys()
+    assert {Outcome.ACCEPTED, Outcome.REJECTED} <= {outcome for [outcome] in callers.told.values()}
+    assert len(callers.told) > 50
 
 
 BLOCKED = "5.7.1 Service unavailable; Client host [192.0.2.1] blocked using list.example.org"

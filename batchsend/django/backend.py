@@ -9,16 +9,18 @@ import smtplib
 import ssl
 import threading
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.mail.backends.base import BaseEmailBackend
 
-from batchsend.campaign import Delivery, Dsn, Server, Timeouts, check_objects
+from batchsend.campaign import Delivery, Dkim, Dsn, Server, Timeouts, check_objects
 from batchsend.delivery.blocking import SyncSender
 from batchsend.delivery.sender import UnfinishedError
 from batchsend.errors import RecordError, UsageError
+from batchsend.message.dkim import Signer
 from batchsend.message.outgoing import addresses, outgoing
 from batchsend.message.submission import bundles
 from batchsend.outcome import DeliveryResult, Outcome, Stage
@@ -33,7 +35,16 @@ _DELIVERY_KEYS: Final = frozenset(
     {"max_connections", "max_messages", "rate", "depth", "give_up_after", "max_wait", "stop_after", "dsn"}
     | {"require_tls", "timeouts"}
 )
-_SENDERS: Final[dict[Any, SyncSender]] = {}
+
+
+class _Shared(NamedTuple):
+    """What all backends of the same settings share."""
+
+    sender: SyncSender
+    signer: Signer | None
+
+
+_SHARED: Final[dict[Any, _Shared]] = {}
 _lock = threading.Lock()
 
 
@@ -43,7 +54,8 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
     All backends with the same settings share one `SyncSender` of the process. ``settings.BATCHSEND`` may hold what
     Django has no setting for, by the names of the campaign file: ``max_connections``, ``max_messages``, ``rate``,
     ``depth``, ``give_up_after``, ``max_wait``, ``stop_after``, ``dsn``, ``require_tls`` and ``timeouts`` of
-    ``[delivery]``, ``ca_file``, ``token``, ``token_command`` and ``ehlo_name`` of ``[[server]]``::
+    ``[delivery]``, ``ca_file``, ``token``, ``token_command`` and ``ehlo_name`` of ``[[server]]``, ``dkim`` of
+    ``[message]``, a dict or a list of them. A message is signed where one of these domains may speak for its From::
 
         EMAIL_BACKEND = "batchsend.django.EmailBackend"
         EMAIL_HOST, EMAIL_PORT, EMAIL_USE_TLS = "smtp.example.com", 587, True
@@ -95,6 +107,7 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
                 "EMAIL_USE_TLS/EMAIL_USE_SSL are mutually exclusive, so only set one of those settings to True."
             )
         self.connection: SyncSender | None = None
+        self._signer: Signer | None = None
 
     def open(self) -> bool | None:
         """Take the process's sender; nothing is connected before there is something to send.
@@ -107,7 +120,7 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
         """
         if self.connection is not None:
             return False
-        self.connection = self._shared()
+        self.connection, self._signer = self._shared()
         return True
 
     def close(self) -> None:
@@ -145,7 +158,9 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
                 self.close()
 
     def _send(self, connection: SyncSender, messages: list[Any]) -> int:
-        submissions = [one for place, message in enumerate(messages, 1) for one in _submissions(message, place)]
+        submissions = [
+            one for place, message in enumerate(messages, 1) for one in _submissions(message, place, self._signer)
+        ]
         if not submissions:
             return 0
         unreached: UnfinishedError | None = None
@@ -172,24 +187,24 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
                 raise ConnectionError(str(unreached)) from unreached
         return sent
 
-    def _shared(self) -> SyncSender:
-        """The sender of the process for these settings."""
+    def _shared(self) -> _Shared:
+        """The sender of the process for these settings, and what signs its messages."""
         options = dict(getattr(settings, "BATCHSEND", {}))
         given = (self.host, self.port, self.username, self.password, bool(self.use_tls), bool(self.use_ssl))
         key = (*given, self.timeout, self.ssl_keyfile, self.ssl_certfile, repr(sorted(options.items())))
         with _lock:
-            if key not in _SENDERS:
+            if key not in _SHARED:
                 try:
-                    _SENDERS[key] = self._made(options)
+                    _SHARED[key] = self._made(options)
                 except UsageError as error:
                     raise ImproperlyConfigured(f"batchsend: {error}") from error
-            return _SENDERS[key]
+            return _SHARED[key]
 
-    def _made(self, options: Mapping[str, Any]) -> SyncSender:
-        if unknown := options.keys() - _SERVER_KEYS - _DELIVERY_KEYS:
+    def _made(self, options: Mapping[str, Any]) -> _Shared:
+        if unknown := options.keys() - _SERVER_KEYS - _DELIVERY_KEYS - {"dkim"}:
             raise UsageError(
                 f"settings.BATCHSEND has {', '.join(sorted(map(repr, unknown)))}",
-                remedy=f"It may have {', '.join(sorted(_SERVER_KEYS | _DELIVERY_KEYS))}.",
+                remedy=f"It may have {', '.join(sorted(_SERVER_KEYS | _DELIVERY_KEYS | {'dkim'}))}.",
             )
         of_server = {name: value for name, value in options.items() if name in _SERVER_KEYS}
         if self.username and (self.password or of_server):
@@ -208,7 +223,8 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
         if self.ssl_certfile or self.ssl_keyfile:
             context = ssl.create_default_context(cafile=server.ca_file)
             context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile)
-        return SyncSender(server, delivery=delivery, context=context, notice=_LOG.warning)
+        signer = _signer(options["dkim"]) if "dkim" in options else None
+        return _Shared(SyncSender(server, delivery=delivery, context=context, notice=_LOG.warning), signer)
 
 
 def _delivery(options: dict[str, Any], timeout: float | None) -> Delivery:
@@ -220,8 +236,28 @@ def _delivery(options: dict[str, Any], timeout: float | None) -> Delivery:
     return Delivery(**options)
 
 
-def _submissions(message: Any, place: int) -> list[Submission]:
-    """The message for all its recipients; nothing where there is none.
+def _signer(dkim: Any) -> Signer:
+    """What signs as ``BATCHSEND["dkim"]`` says.
+
+    Raises:
+        UsageError: That cannot be used, or a key cannot.
+    """
+    listed = [dkim] if isinstance(dkim, Mapping) else dkim
+    try:
+        identities = [Dkim(**{**one, "key_file": Path(one["key_file"])}) for one in listed]
+    except (TypeError, KeyError) as error:
+        raise UsageError(
+            f"settings.BATCHSEND['dkim'] cannot be used: {error}",
+            remedy='It is a dict, or a list of them: {"domain": …, "selector": …, "key_file": …}.',
+        ) from error
+    if not identities:
+        raise UsageError("settings.BATCHSEND['dkim'] is empty", remedy="Leave it out, and nothing is signed.")
+    check_objects(*identities)
+    return Signer.from_campaign(identities)
+
+
+def _submissions(message: Any, place: int, signer: Signer | None) -> list[Submission]:
+    """The message for all its recipients, signed; nothing where there is none.
 
     Raises:
         ValueError: An address is none.
@@ -231,7 +267,7 @@ def _submissions(message: Any, place: int) -> list[Submission]:
         return []
     try:
         sender = _address(message.from_email)
-        return bundles(outgoing(message.message(), record=place, sender=sender, recipients=recipients))
+        return bundles(outgoing(message.message(), record=place, sender=sender, recipients=recipients, signer=signer))
     except RecordError as error:
         raise ValueError(f"Invalid address or message; {error.message}") from error
 
@@ -270,8 +306,8 @@ def _exception(refused: list[DeliveryResult]) -> OSError:
 def _close_all() -> None:
     """Take leave of the servers when the process ends."""
     with _lock:
-        senders = list(_SENDERS.values())
-        _SENDERS.clear()
+        senders = [shared.sender for shared in _SHARED.values()]
+        _SHARED.clear()
     for sender in senders:
         sender.close()
 

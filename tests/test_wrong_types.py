@@ -1,0 +1,105 @@
+"""Every public callable says at once which argument is of a wrong type: a TypeError, or a UsageError with the key."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import batchsend
+from batchsend import BatchsendError, Campaign, Choice, Message, Server, Submission
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WRONG = (object(), 7.5, [3], True, b"octets")
+MESSAGE: dict[str, Any] = {"from_": "a@example.com", "subject": "x", "text": "x"}
+SERVER = Server(host="127.0.0.1", port=9, tls="none")
+# Made by batchsend for the program, or enumerations and errors.
+NOT_CALLED = {"DeliveryResult", "Summary", "Outcome", "Stage", "RecordErrorKind", "Campaign", "__version__"}
+# Looked at where they are used: by Delivery, or by a session.
+LOOKED_AT_LATER = {"Rate", "Submission"}
+# Texts and numbers of a kind: what is none is refused as by str and float.
+OF_A_KIND = {"Secret", "Duration"}
+# What the command line alone gives.
+INTERNAL = {"environ", "resolve_credentials", "server", "only", "overrides", "claim", "beside"}
+# What a value of a strange type is allowed for.
+ALLOWED: set[tuple[str, str, type]] = {
+    ("Delivery", "retry_after", float),
+    ("Delivery", "give_up_after", float),
+    ("Delivery", "max_wait", float),
+    ("Delivery", "require_tls", bool),
+    ("Server", "pipelining", bool),
+    ("Message", "inline_css", bool),
+    ("Resumption", "accept_duplicates", bool),
+    *(("Timeouts", name, float) for name in inspect.signature(batchsend.Timeouts).parameters),
+}
+
+
+def calls(folder: Path) -> dict[str, tuple[Callable[..., object], dict[str, Any]]]:
+    """Each public callable, with the arguments that it needs."""
+    campaign = Campaign(
+        path=folder / "campaign.toml",
+        directory=folder,
+        recipients=folder / "list.csv",
+        results=folder / "results.jsonl",
+        servers=(SERVER,),
+        message=Message(**MESSAGE),
+    )
+    return {
+        "Batch": (batchsend.Batch, {"campaign": campaign}),
+        "Choice": (Choice, {}),
+        "Delivery": (batchsend.Delivery, {}),
+        "Envelope": (batchsend.Envelope, {"reverse_path": "a@example.com", "forward_path": "b@example.com"}),
+        "Message": (Message, MESSAGE),
+        "Resumption": (batchsend.Resumption, {"path": folder / "results.jsonl", "choice": Choice()}),
+        "Sender": (batchsend.Sender, {"servers": SERVER}),
+        "Server": (Server, {"host": "relay.example.net"}),
+        "SyncSender": (batchsend.SyncSender, {"servers": SERVER}),
+        "Template": (batchsend.Template, {"message": Message(**MESSAGE)}),
+        "Timeouts": (batchsend.Timeouts, {}),
+        "load": (batchsend.load, {"path": folder / "campaign.toml"}),
+        "send": (batchsend.send, {"campaign": campaign}),
+    }
+
+
+def test_every_public_callable_is_tried() -> None:
+    errors = {
+        name
+        for name in batchsend.__all__
+        if inspect.isclass(found := getattr(batchsend, name)) and issubclass(found, BatchsendError)
+    }
+    tried = calls(Path()).keys() | NOT_CALLED | LOOKED_AT_LATER | OF_A_KIND | errors
+    assert set(batchsend.__all__) == tried
+
+
+@pytest.mark.parametrize("name", calls(Path()))
+def test_a_wrong_type_is_said_at_once_and_of_which_argument(name: str, tmp_path: Path) -> None:
+    called, needed = calls(tmp_path)[name]
+    wrongly_taken = []
+    for parameter in inspect.signature(called).parameters.values():
+        for wrong in WRONG:
+            key = (name, parameter.name, type(wrong))
+            if (parameter.name in INTERNAL and name in {"Batch", "load"}) or key in ALLOWED:
+                continue
+            given = {**needed, parameter.name: wrong}
+            servers = [given.pop("servers")] if "servers" in given else []
+            try:
+                called(*servers, **given)
+            except (TypeError, BatchsendError) as error:
+                said = error.message if isinstance(error, BatchsendError) else str(error)
+                if parameter.name.rstrip("s_") in said:
+                    continue
+            wrongly_taken.append(key)
+    assert wrongly_taken == []
+
+
+@pytest.mark.parametrize("wrong", [3, "text", None, object()])
+def test_so_does_a_submission_where_it_is_sent(wrong: Any) -> None:
+    with batchsend.SyncSender(SERVER) as sender:
+        for fields in ({"content": wrong}, {"envelope": wrong}):
+            sound = {"content": b"Subject: x\r\n\r\n", "envelope": batchsend.Envelope("a@example.com", "b@example.com")}
+            with pytest.raises(TypeError, match=next(iter(fields))):
+                sender.send_message(Submission(record=1, **{**sound, **fields}))
