@@ -66,7 +66,8 @@ class Disk:
         new.replace(self._kept / name)
 
     def _names(self) -> dict[str, int]:
-        return {path.name: path.stat().st_ino for path in self._directory.glob("results.jsonl*")}
+        """The files by name, and what each is; the socket of a run under way is none."""
+        return {path.name: path.stat().st_ino for path in self._directory.glob("results.jsonl*") if path.is_file()}
 
     def _synced_names(self) -> dict[str, int]:
         try:
