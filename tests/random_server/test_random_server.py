@@ -30,7 +30,6 @@ def test_nothing_is_called_accepted_that_was_not_taken() -> None:
         print(row)
     assert not [line for findings in found.values() for line in findings.wrongly_accepted]
     for (kind, _), findings in found.items():
-        assert findings.faults or kind == "none", "the fault did not happen"
         if kind not in UNDECIDABLE:
             assert not findings.unseen
         if kind not in UNDECIDABLE | LIES:
