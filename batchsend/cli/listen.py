@@ -70,6 +70,9 @@ def listen(results: tuple[Path, ...], *, http: tuple[str, int] | None, smtp: tup
     if smtp is not None or not secrets:
         for one in runs:
             one.require_key()
+    if secrets:
+        for one in runs:
+            one.take_reports([], "")  # the log is read before the first webhook comes, not while its relay waits
     run(lambda: _serve(runs, http, smtp, secrets))
 
 

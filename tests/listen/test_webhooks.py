@@ -309,6 +309,7 @@ async def test_complaints_and_unsubscribes(hooks: Hooks) -> None:
 async def test_what_a_relay_calls_the_message_ties_it(tmp_path: Path) -> None:
     hooks = Hooks(tmp_path)
     lines = hooks.signed.results.read_bytes().replace(b'"reply":null', b'"reply":"Ok 0102018F-aaaa-bbbb"', 4)
+    hooks.signed.results.unlink()  # another log, not this one rewritten
     hooks.signed.results.write_bytes(lines.replace(b'"Ok 0102018F-aaaa-bbbb"', b'"Ok other-message-1"', 3))
     bounce = orjson.loads(orjson.dumps(BOUNCES["ses"]))
     bounce["bounce"]["bouncedRecipients"][0]["emailAddress"] = "dora@example.net"  # two records have that address
