@@ -42,6 +42,12 @@ _LDH_LABEL = re.compile(_LABEL)
 _NOT_LDH = re.compile(r"[^A-Za-z0-9\-]")
 _FOREIGN_DOTS = re.compile("[\u3002\uff0e\uff61]")
 _JOINERS = "\u200c\u200d"
+# Letters and marks that show nothing, beside the format characters: Unicode's Default_Ignorable_Code_Point (Hangul
+# fillers, variation selectors and others) and the blank pattern of Braille.
+_SHOWS_NOTHING = (
+    "[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
+    "\U000e0000-\U000e0fff]"
+)
 _SCHEME = "mailto:"
 _ESCAPED = r"\\(.)"
 _NOT_IN_QUOTES = r"[<>@\s\x00-\x1f\x7f-\x9f]"
@@ -79,7 +85,21 @@ def without_invisible_ends(text: str) -> str:
 
 def is_invisible(character: str) -> bool:
     """Whether a character is a blank of any kind, or shows nothing (Unicode's separators and format characters)."""
-    return character.isspace() or unicodedata.category(character) in ("Cf", "Zs", "Zl", "Zp")
+    if character.isspace() or unicodedata.category(character) in ("Cf", "Zs", "Zl", "Zp"):
+        return True
+    return not character.isascii() and _rare(_SHOWS_NOTHING).match(character) is not None
+
+
+def without_invisible(text: str, *, keeps: str = "") -> str:
+    """A text without the characters that show nothing, wherever they stand; blanks stay.
+
+    Args:
+        text: The text.
+        keeps: Such characters that stay all the same.
+    """
+    if text.isascii():
+        return text
+    return "".join(c for c in text if c in keeps or not is_invisible(c) or c.isspace())
 
 
 def forward_path(text: str) -> str:

@@ -39,7 +39,10 @@ _BRACKET_ALONE: Final = re.compile(rb"^[ \t]*+(?:\[|\{|[\]}],?)[ \t\r]*+$", re.M
 _COMPACT: Final = "make one line of each object: jq -c . FILE > NEW_FILE.jsonl"
 _UNCOMMA: Final = "take the commas off the line ends: sed 's/,[[:space:]]*$//' FILE > NEW_FILE.jsonl"
 _ARRAY_REMEDY: Final = "make one line of each of its objects: jq -c '.[]' FILE > NEW_FILE.jsonl"
-_RUN_LINE: Final = re.compile(rb'\s*+\{\s*+"run"\s*+:\s*+\{\s*+"id"\s*+:')
+# The fields of the line by which a run begins: an object called "run" with an identity may be anybody's.
+_RUN_LINE: Final = re.compile(
+    rb'\s*+\{\s*+"run"\s*+:\s*+\{\s*+"id"\s*+:\s*+"[^"\\]*+"\s*+,\s*+"(?:started|campaign)"\s*+:'
+)
 _MULTIBYTE: Final = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _CUT_SEQUENCE: Final = re.compile(rb"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]{0,1}|[\xf0-\xf4][\x80-\xbf]{0,2})\Z")
 _WORD: Final = re.compile(r"[^\W\d_]*[^\x00-\x7f][^\W\d_]*")
