@@ -69,7 +69,8 @@ def cleaned(text: str) -> str:
     if text.startswith("'"):
         text = without_invisible_ends(text.removeprefix("'").removesuffix("'"))
     if text[: len(_SCHEME)].lower() == _SCHEME:
-        text = without_invisible_ends(unquote(text[len(_SCHEME) :].partition("?")[0]))
+        path = text[len(_SCHEME) :].partition("?")[0]
+        text = without_invisible_ends(unquote(path.removeprefix("//")))  # RFC 6068 has none; people and programs do
     return text
 
 
@@ -116,7 +117,12 @@ def forward_path(text: str) -> str:
         RecordError: It is not a Mailbox (RFC 5321 §4.1.2), or one that servers are known to read as the address of
             somebody else; the message says why.
     """
-    if _PLAIN_RECIPIENT.fullmatch(text) and len(text) <= MAX_PATH and text.find("@") <= MAX_LOCAL_PART:
+    if (
+        _PLAIN_RECIPIENT.fullmatch(text)
+        and len(text) <= MAX_PATH
+        and text.find("@") <= MAX_LOCAL_PART
+        and text[-1] > "9"  # a number may be a machine's: see _check_recipient
+    ):
         return text
     return _mailbox(text, "recipient", is_recipient=True)
 
@@ -260,7 +266,8 @@ def _check_recipient(local: str, domain: str, refusal: _Refusal) -> None:
     """Refuse a Mailbox that a relay may take for another one than it is here.
 
     - ``u@[127.0.0.1]``: an address literal makes the relay open a connection to a machine that the record chooses, of
-      the relay's own network or the relay itself. Nobody's address on a list is one.
+      the relay's own network or the relay itself. Nobody's address on a list is one. Some servers take a domain of
+      numbers, ``u@127.0.0.1``, for the same, and no domain in the DNS ends in a number (RFC 1123 §2.1).
     - ``v%o@relay`` and ``o!v@relay``: with the percent hack (RFC 1123 §5.2.16) and with bang paths a relay delivers to
       ``v@o``; Postfix does both for its own domains unless it is told not to. ``v@o`` may be on the suppression list.
 
@@ -270,6 +277,8 @@ def _check_recipient(local: str, domain: str, refusal: _Refusal) -> None:
     """
     if domain.startswith("["):
         refusal.because("its domain is an address literal, which would let a record choose the machine to connect to")
+    if domain.rpartition(".")[2].isdigit():
+        refusal.because("its domain ends in a number, which servers take for the number of a machine")
     for character in "%!":
         if character in local:
             refusal.because(f"its local part contains {character!r}, by which some servers find another address in it")
