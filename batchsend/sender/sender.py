@@ -249,12 +249,16 @@ class Sender:
                 "the sender was opened in another event loop", remedy="Threads share a batchsend.SyncSender."
             )
 
-    def _require_kept(self) -> None:
-        """Look whether the account can be kept.
+    async def _ready(self) -> None:
+        """Wait for the end of a pool that takes nothing more, and look whether the account can be kept.
 
         Raises:
-            RunError: It cannot.
+            RunError: It cannot; or the sender was closed meanwhile.
         """
+        while self._serving is not None and self._pool is not None and self._pool.stopping:
+            await asyncio.wait([self._serving])
+            if self._closing:
+                raise _closed()
         if self._kept is not None:
             self._kept.require_kept()
 
@@ -387,7 +391,7 @@ class Sender:
         call = Call()
         results: dict[int, DeliveryResult] = {}
         try:
-            self._require_kept()
+            await self._ready()
         except RunError as error:
             raise _unfinished(error, ()) from error
         self._exchange.offer(call, submissions, key)
@@ -531,6 +535,7 @@ class Sender:
         Raises:
             Exception: The iterable's.
         """
+        await self._ready()
         if isinstance(messages, AsyncIterable):
             place = 0
             async for message in messages:
@@ -549,9 +554,9 @@ class Sender:
             await call.changed.wait()
         if call.error is not None:
             raise _again(call.error)
+        await self._ready()
 
     def _offer(self, call: Call, message: Sendable, place: int, key: Key | None) -> None:
-        self._require_kept()
         if isinstance(message, Submission):
             submissions = bundles(each_recipient(_sound(message)))
             name = self._key(message, None if key is None else key(message))
