@@ -103,6 +103,7 @@ def kill(running: subprocess.Popen[str]) -> None:
     running.communicate()
 
 
+@pytest.mark.slow
 def test_interrupted_it_ends_at_once_though_nobody_answers(tmp_path: Path) -> None:
     results = results_log(tmp_path, MANY[:5])
     with Receiver() as receiver:
@@ -113,6 +114,7 @@ def test_interrupted_it_ends_at_once_though_nobody_answers(tmp_path: Path) -> No
         assert ended(running).code == 143
 
 
+@pytest.mark.slow
 def test_who_is_gone_is_said_and_the_exit_code_tells(tmp_path: Path) -> None:
     results = results_log(tmp_path, MANY[:5])
     with Receiver() as receiver:
@@ -147,6 +149,7 @@ def test_a_campaign_tells_while_it_is_sent(tmp_path: Path) -> None:
         assert [event["type"] for event in receiver.events] == ["message.accepted"] * 3
 
 
+@pytest.mark.slow
 def test_a_receiver_that_is_not_there_costs_the_campaign_nothing_and_can_be_told_later(tmp_path: Path) -> None:
     with Receiver() as receiver:
         port = receiver.port
