@@ -109,7 +109,7 @@ def _when(text: str | None) -> float | None:
 def _of_event(
     event: dict[str, Any], kinds: dict[str, FeedbackKind], time: str | None, **details: Any
 ) -> Iterator[FeedbackReport]:
-    """The report in an event that names itself in ``event`` and the recipient in ``email``, as those of three relays do.
+    """The report in an event that names itself in ``event`` and the recipient in ``email``, as three relays do.
 
     Args:
         event: The event.
