@@ -28,6 +28,7 @@ def test_an_address_is_new_once(numbers: list[int]) -> None:
             seen.add(number)
 
 
+@pytest.mark.slow
 def test_nothing_is_forgotten_as_tables_are_added(tmp_path: Path) -> None:
     with SMALL(tmp_path) as addressees:
         assert all(addressees.add(f"r{number}@example.com") for number in range(20_000))
