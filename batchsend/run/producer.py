@@ -40,6 +40,7 @@ class Producer:
         admission: Which of them are offered.
         report: Called with the outcome of each record that is not to be offered.
         last: Nothing after this record is wanted; None for all of the file.
+        look: Looks at the file after each reading and before what was read counts, and may raise; None: nobody looks.
         beside: Gives what composes messages in processes beside this one, by how many seconds one has taken so far, or
             None; asked once, when the first records are composed. None: all of them are composed here.
     """
@@ -53,6 +54,7 @@ class Producer:
         report: Callable[[DeliveryResult], None],
         last: int | None = None,
         beside: Callable[[float], Composing | None] | None = None,
+        look: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._reader = reader
         self._composer = composer
@@ -60,6 +62,7 @@ class Producer:
         self._report = report
         self._last = last
         self._beside = beside
+        self._look = look
 
     async def run(self, hand_over: Callable[[list[Submission]], Awaitable[None]]) -> None:
         """Hand over submissions in the order of the file, in batches of a bounded number and size.
@@ -134,7 +137,15 @@ class Producer:
         most = self._admission.most(_RECORDS)
         if self._reader.blocking:
             return await anyio.to_thread.run_sync(self._reader.read, most, abandon_on_cancel=True)
-        return self._reader.read(most)
+        try:
+            rows = self._reader.read(most)
+        except RunError:
+            if self._look is not None:
+                await self._look()  # what was written to while it was read says so
+            raise
+        if self._look is not None:
+            await self._look()
+        return rows
 
     @staticmethod
     def _batches(offered: Iterable[Submission | None]) -> Iterator[list[Submission]]:
