@@ -132,21 +132,25 @@ class FirstPass:
             yield from self._exclusion.notices
 
     async def run(
-        self, report: Callable[[DeliveryResult], None], hand_over: Callable[[list[Submission]], Awaitable[None]]
+        self,
+        report: Callable[[DeliveryResult], None],
+        hand_over: Callable[[list[Submission]], Awaitable[None]],
+        breathe: Callable[[], Awaitable[None]],
     ) -> None:
         """Offer every record that is wanted once.
 
         Args:
             report: Called with the result of each record that is not offered and has an outcome.
             hand_over: Takes the submissions of the others.
+            breathe: Awaited after records none of which is offered.
 
         Raises:
             RunError: The recipients file cannot be read further.
         """
         await self._remember()
-        await Producer(self.reader, self.composer, self._admission, report=report, beside=self._composing).run(
-            hand_over
-        )
+        await Producer(
+            self.reader, self.composer, self._admission, report=report, beside=self._composing, breathe=breathe
+        ).run(hand_over)
 
     def _composing(self, seconds: float) -> Composing | None:
         """What composes the rest of the messages beside this process, where one takes so many seconds to compose."""
