@@ -163,6 +163,7 @@ def test_one_dies_comes_back_and_uses_its_quota_up(loop: VirtualLoop, count: int
     assert {result.attempt for result in account.lines} == {1}
 
 
+@pytest.mark.slow
 def test_a_slow_relay_takes_less_and_holds_nobody_up(loop: VirtualLoop) -> None:
     slow, quick = Relay(), Relay()
     began = loop.time()
@@ -196,6 +197,7 @@ def test_priorities_go_before_weights(loop: VirtualLoop) -> None:
     assert abs(len(one.times) - len(two.times)) < 80
 
 
+@pytest.mark.slow
 def test_a_relay_that_is_not_there_at_first_is_used_once_it_is(loop: VirtualLoop) -> None:
     there, later = Relay(), Relay()
     later.alive = False
@@ -264,6 +266,7 @@ def most_within(times: list[float], seconds: float) -> int:
 PACE = refuse(450, "4.7.1 Maximum sending rate exceeded")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("relays", [1, 2])
 def test_a_pace_refused_for_ten_minutes_is_neither_an_attempt_nor_an_outcome(loop: VirtualLoop, relays: int) -> None:
     all_of_them = [Relay() for _ in range(relays)]
