@@ -113,9 +113,8 @@ def test_a_limit_in_the_relays_words_is_told_once() -> None:
     for one in (first, second):
         one.limits[Verdict.QUOTA] = OwnLimit(Verdict.QUOTA, "Gmail", f"550 5.4.5 enough: {one.point}")
     told = advice(first, second)
-    assert [sentence for sentence in told.sentences if "own limit" in sentence] == [
-        (
-            "at 5 connections at depth 1 the server told of its own limit, quota (as Gmail words it): 550 5.4.5 enough: 5 "
-            "connections at depth 1"
-        )
+    told_of = [sentence for sentence in told.sentences if "own limit" in sentence]
+    where = "5 connections at depth 1"
+    assert told_of == [
+        f"at {where} the server told of its own limit, quota (as Gmail words it): 550 5.4.5 enough: {where}"
     ]
