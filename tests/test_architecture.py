@@ -44,9 +44,11 @@ MAY_IMPORT = {
     "scaffold": {*VOCABULARY, "recipients", "message"},
     **{stage: {*VOCABULARY, *STAGES[:place]} for place, stage in enumerate(STAGES)},
 }
-MAY_IMPORT["delivery"] |= {"smtp", "loop"}
+MAY_IMPORT["delivery"] |= {"smtp"}
+# What a run is to campaigns, this is to the messages of other programs.
+MAY_IMPORT["sender"] = {*VOCABULARY, "recipients", "message", "delivery", "results", "loop", "version"}
 # Its management command is the command line's.
-MAY_IMPORT["django"] = {*VOCABULARY, "message", "delivery", "cli"}
+MAY_IMPORT["django"] = {*VOCABULARY, "message", "sender", "results", "cli"}
 # A list may come as a results log: recipients/ reads it as everything else does, and results/ knows nobody.
 MAY_IMPORT["results"] = set(VOCABULARY)
 MAY_IMPORT["recipients"].add("results")

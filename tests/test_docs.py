@@ -158,7 +158,7 @@ def test_every_toml_block_has_keys_that_there_are(block: str) -> None:
 
 def test_every_field_of_the_log_is_in_the_table() -> None:
     table = (MANUAL / "results.md").read_text()
-    result = DeliveryResult(record=1, recipient="a@example.com", status=Outcome.INVALID, line=2)
+    result = DeliveryResult(record=1, recipient="a@example.com", status=Outcome.INVALID, line=2, key="k")
     for field in orjson.loads(outcome_line(result)):
         assert f"`{field}`" in table
     for outcome in Outcome:

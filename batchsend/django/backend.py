@@ -17,13 +17,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.mail.backends.base import BaseEmailBackend
 
 from batchsend.campaign import Delivery, Dkim, Dsn, Server, Timeouts, check_objects
-from batchsend.delivery.blocking import SyncSender
-from batchsend.delivery.sender import UnfinishedError
 from batchsend.errors import RecordError, UsageError
 from batchsend.message.dkim import Signer
 from batchsend.message.outgoing import addresses, outgoing
 from batchsend.message.submission import bundles
 from batchsend.outcome import DeliveryResult, Outcome, Stage
+from batchsend.sender.blocking import SyncSender
+from batchsend.sender.sender import UnfinishedError
 
 if TYPE_CHECKING:
     from batchsend.message.submission import Submission

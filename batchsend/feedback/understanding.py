@@ -144,15 +144,17 @@ def _of_status(one: StatusFields, text: str, around: str) -> FeedbackReport:
     if len(_LETTER.findall(said)) < _FEWEST_LETTERS:
         comment = one.status.partition("(")[2].rstrip(") ")
         said = f"{said} {comment}" if comment else text
-    succeeded = one.kind is FeedbackKind.DELIVERED
-    means = meaning(said, one.status, for_good=one.kind is FeedbackKind.BOUNCED, around=around)
+    kind = one.kind
+    if kind is FeedbackKind.DELAYED and wordings.GIVEN_UP.search(said):
+        kind = FeedbackKind.BOUNCED
+    means = meaning(said, one.status, for_good=kind is FeedbackKind.BOUNCED, around=around)
     return FeedbackReport(
         recipient=one.recipient,
-        kind=one.kind,
+        kind=kind,
         hard=means.hard,
         enhanced=means.enhanced,
         code=means.code,
-        reason=None if succeeded else means.reason,
+        reason=None if kind is FeedbackKind.DELIVERED else means.reason,
         said=said or None,
         reported_by=one.reported_by or None,
         envelope_id=one.envelope_id or None,
@@ -223,7 +225,7 @@ def _bounces(message: Incoming, source: _ReportText, all_words: str, text: str) 
         people = {_returned_to(source): text}
     reports = []
     for one, said in people.items():
-        means = meaning(said, for_good=kind is FeedbackKind.BOUNCED)
+        means = meaning(said, for_good=kind is FeedbackKind.BOUNCED, around=text, free_form=True)
         reports.append(
             FeedbackReport(
                 recipient=one,

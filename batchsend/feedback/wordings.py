@@ -21,7 +21,7 @@ IN_REPORTS: Final[tuple[tuple[re.Pattern[str], Reason], ...]] = (
             r"message will be retried",
             r"hosts have been failing for a long time",
             r"not delivered within \d+ days?",
-            r"(?:message|delivery time|queue) expired|timed out|timeout",
+            r"(?:message|envelope|delivery time|queue) expired|timed out|timeout",
             r"wasn't able to establish an SMTP connection",
             r"did not accept our requests to connect|host not reachable|no route to host|socket error",
         ),
@@ -69,9 +69,11 @@ IN_REPORTS: Final[tuple[tuple[re.Pattern[str], Reason], ...]] = (
 """What a report says in its own words, where they are not a server's reply; the first that fits counts."""
 
 SUMMARIES: Final = re.compile(
-    r"^[ \t]*554 (?:5\.0\.0 )?(?:<[^>\n]{1,320}>\.\.\. )?Service unavailable[ \t]*$", re.IGNORECASE | re.MULTILINE
+    r"^[ \t]*554 (?:5\.0\.0 )?(?:<[^>\n]{1,320}>\.\.\. )?Service unavailable[ \t]*$"
+    r"|^[ \t]*554 <[^>\n]{1,320}>\.\.\. (?=[45]\d\d[ -])",
+    re.IGNORECASE | re.MULTILINE,
 )
-"""What sendmail says at the end of a transcript, whatever the cause was."""
+"""What sendmail says at the end of a transcript, whatever the cause was, and what it puts before the cause itself."""
 
 BEGINS_RETURNED: Final = re.compile(
     r"^[ \t]*(?:"
@@ -125,6 +127,10 @@ DELAYED_WORDS: Final = _words(
     r"delivery status notification \(delay\)|delayed mail",
 )
 """What reports say of messages that are still being tried."""
+
+GIVEN_UP: Final = _words(r"envelope expired", r"retry timeout exceeded", r"multiple retries, giving up")
+"""With these words nobody tries any more, whatever the report calls itself: older releases of OpenSMTPD call the end of
+a message's time a delay of 0 seconds."""
 
 AUTO_REPLY_SUBJECTS: Final = _words(
     r"^\W*auto(?:matic|matische|matisch)?[- :]*(?:repl(?:y|ies)|response|responder|antwort|svar|risposta)",

@@ -60,11 +60,50 @@ def test_the_action_says_what_it_is(action: str, status: str, kind: FeedbackKind
         ("550 User unknown (in reply to end of DATA command)", "5.0.0", False, Reason.UNKNOWN_MAILBOX),
         ("550 5.1.1 User unknown (in reply to end of DATA command)", "5.1.1", True, Reason.UNKNOWN_MAILBOX),
         ("550 5.7.1 User unknown", "5.7.1", False, Reason.UNKNOWN_MAILBOX),
+        ("550 User unknown", "5.0.0", True, Reason.UNKNOWN_MAILBOX),
+        (
+            "554 delivery error: dd This user doesn't have a example.org account (x) (in reply to end of DATA command)",
+            "5.0.0",
+            True,
+            Reason.UNKNOWN_MAILBOX,
+        ),
     ],
 )
 def test_hard_is_what_holds_for_the_next_campaign(said: str, status: str, hard: bool, reason: Reason) -> None:
     report = only(dsn(said=said, status=status))
     assert (report.hard, report.reason) == (hard, reason)
+
+
+@pytest.mark.parametrize(
+    ("words", "hard"),
+    [
+        ("Remote host said: 550 unknown user", False),
+        ("Remote host said: 550 5.1.1 unknown user", True),
+        ("192.0.2.1 does not like recipient.\nRemote host said: 550 unknown user", True),
+        ("In answer to RCPT TO the remote host said: 550 unknown user", True),
+        ("User unknown", True),
+        ("Remote host said: 550 Host unknown", True),
+    ],
+)
+def test_a_free_form_that_quotes_a_reply_says_to_what_it_was_said_or_the_bounce_is_soft(words: str, hard: bool) -> None:
+    (report,) = free_form(f"I wasn't able to deliver your message.\n\n<anna@example.org>:\n{words}\n")
+    assert report.kind is FeedbackKind.BOUNCED
+    assert report.hard is hard
+
+
+def test_a_summary_of_sendmail_is_not_taken_for_the_cause() -> None:
+    (report,) = free_form(
+        "   ----- Transcript of session follows -----\n"
+        "554 <anna@example.org>... 550 Host unknown (Authoritative answer from name server)\n",
+        subject="Returned mail: Host unknown",
+    )
+    assert (report.code, report.hard, report.reason) == (550, True, Reason.UNKNOWN_DOMAIN)
+
+
+def test_a_delay_of_which_the_time_is_over_is_a_bounce() -> None:
+    report = only(dsn(action="delayed", status="4.4.7", said="Envelope expired"))
+    assert (report.kind, report.hard, report.reason) == (FeedbackKind.BOUNCED, False, Reason.NETWORK)
+    assert only(dsn(action="delayed", status="4.4.7", said="Delivery delayed")).kind is FeedbackKind.DELAYED
 
 
 def test_the_servers_own_code_says_more_than_a_stand_in() -> None:
