@@ -121,7 +121,9 @@ def run(
     return account
 
 
-@pytest.mark.parametrize("weights", [(3, 1), (1, 1), (5, 3, 2)])
+@pytest.mark.parametrize(
+    "weights", [(5, 3, 2), *(pytest.param(two, marks=pytest.mark.slow) for two in ((3, 1), (1, 1)))]
+)
 def test_shares_follow_the_weights(loop: VirtualLoop, weights: tuple[int, ...]) -> None:
     relays: dict[Relay, dict[str, Any]] = {Relay(): {"weight": weight} for weight in weights}
     count = 1500
@@ -134,7 +136,7 @@ def test_shares_follow_the_weights(loop: VirtualLoop, weights: tuple[int, ...]) 
 QUOTA = refuse(450, "4.7.1 Message limit exceeded, try again in 30 seconds")
 
 
-@pytest.mark.parametrize("count", [1500, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [pytest.param(count, marks=pytest.mark.slow) for count in (1500, 20_000)])
 def test_one_dies_comes_back_and_uses_its_quota_up(loop: VirtualLoop, count: int) -> None:
     heavy, light = Relay(), Relay()
     rate = count / 60  # the clock jumps: a minute, and what the relays cannot do together
