@@ -142,6 +142,7 @@ class FirstPass:
         self,
         report: Callable[[DeliveryResult], None],
         hand_over: Callable[[list[Submission]], Awaitable[None]],
+        breathe: Callable[[], Awaitable[None]],
         watch: FileWatch | None = None,
     ) -> None:
         """Offer every record that is wanted once.
@@ -149,6 +150,7 @@ class FirstPass:
         Args:
             report: Called with the result of each record that is not offered and has an outcome.
             hand_over: Takes the submissions of the others.
+            breathe: Awaited after records none of which is offered.
             watch: Tells what has become of the recipients file when something has; None where nobody asks.
 
         Raises:
@@ -157,7 +159,13 @@ class FirstPass:
         await self._remember()
         look = None if watch is None else _Look(self.reader, watch).look
         producer = Producer(
-            self.reader, self.composer, self._admission, report=report, beside=self._composing, look=look
+            self.reader,
+            self.composer,
+            self._admission,
+            report=report,
+            beside=self._composing,
+            look=look,
+            breathe=breathe,
         )
         await producer.run(hand_over)
 

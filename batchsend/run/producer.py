@@ -43,6 +43,7 @@ class Producer:
         look: Looks at the file after each reading and before what was read counts, and may raise; None: nobody looks.
         beside: Gives what composes messages in processes beside this one, by how many seconds one has taken so far, or
             None; asked once, when the first records are composed. None: all of them are composed here.
+        breathe: Awaited after records none of which is offered.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Producer:
         last: int | None = None,
         beside: Callable[[float], Composing | None] | None = None,
         look: Callable[[], Awaitable[None]] | None = None,
+        breathe: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint,
     ) -> None:
         self._reader = reader
         self._composer = composer
@@ -63,6 +65,7 @@ class Producer:
         self._last = last
         self._beside = beside
         self._look = look
+        self._breathe = breathe
 
     async def run(self, hand_over: Callable[[list[Submission]], Awaitable[None]]) -> None:
         """Hand over submissions in the order of the file, in batches of a bounded number and size.
@@ -83,7 +86,7 @@ class Producer:
                 return
             if not handed_over:
                 # Nothing was waited for: without this, a long row of records that are not sent would stop the loop.
-                await anyio.lowlevel.checkpoint()
+                await self._breathe()
             elif self._beside is not None:
                 composing, self._beside = self._beside(seconds / composed), None
                 if composing is not None:
@@ -103,6 +106,7 @@ class Producer:
             tasks.start_soon(self._read_ahead, composing, tasks, send)
             try:
                 async for block in receive:
+                    await self._breathe()
                     while (offered := await block.next(composing)) is not None:
                         for batch in self._batches(starmap(self._offer, offered)):
                             await hand_over(batch)
