@@ -66,7 +66,7 @@ SEES_EVERYTHING = {"run", "cluster", "cli", "__init__", "__main__"}
 
 INPUT_AND_OUTPUT = {"asyncio", "anyio", "socket", "ssl", "time", "os", "io", "pathlib", "threading", "selectors"}
 
-MAX_FILE = 640
+MAX_FILE = 600
 MAX_FUNCTION = 50
 MIN_FILE = 25
 
