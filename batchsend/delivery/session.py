@@ -244,6 +244,11 @@ class Session(asyncio.Protocol):
         return self._client.probing
 
     @property
+    def texts_differ(self) -> bool:
+        """What had told which command it answers came elsewhere, or not where it was due."""
+        return self._client.texts_differ
+
+    @property
     def says_twice(self) -> bool:
         """The server seems to answer something twice."""
         return self._client.says_twice

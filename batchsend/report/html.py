@@ -12,10 +12,12 @@ import jinja2
 from markupsafe import Markup
 
 from batchsend import figures
+from batchsend.campaign.model import feedback_path
 from batchsend.display import called, one_line
 from batchsend.outcome import Outcome
 from batchsend.report import charts
 from batchsend.report.analysis import NO_DOMAIN
+from batchsend.report.returns import said_of_share
 
 if TYPE_CHECKING:
     from batchsend.report.report import CampaignReport
@@ -51,6 +53,7 @@ def render(report: CampaignReport, *, version: str) -> str:
     )
     began, ended = figures.utc(report.runs[0].started), figures.utc(max(run.ended for run in report.runs))
     failed = [domain for domain in report.domains if domain.failed]
+    complaints = [] if report.returns is None else report.returns.shares(report.accepted_by_domain)
     return environment.get_template("page.html").render(
         report=report,
         outcomes=[outcome for outcome in Outcome if report.counts[outcome] or outcome is Outcome.ACCEPTED],
@@ -63,6 +66,11 @@ def render(report: CampaignReport, *, version: str) -> str:
         sessions=charts.sessions(report.sessions),
         domains=failed[:_MOST_DOMAINS],
         more_domains=len(failed[_MOST_DOMAINS:]),
+        accepted=report.counts[Outcome.ACCEPTED],
+        complaints=complaints[:_MOST_DOMAINS],
+        more_complaints=len(complaints[_MOST_DOMAINS:]),
+        said_of_share=said_of_share,
+        feedback_log=feedback_path(report.results).name,
         replies=report.replies[:_MOST_REPLIES],
         more_replies=len(report.replies[_MOST_REPLIES:]),
         learned=_learned(report.learned),

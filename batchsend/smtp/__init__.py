@@ -58,6 +58,9 @@ The rules that the client (`batchsend.smtp.client`) keeps, with the argument for
     what transactions were told is *unconfirmed*, because an extra reply may have shifted it. Where no 354 comes,
     x.1.5 to RCPT ("destination address valid", RFC 3463 §3.2) and the word "reset" to RSET prove the same, as long as
     this server says them each time and nowhere else: replies that are four places late would be in place again.
+    Where one comes elsewhere, or not where it was due, the replies have been shifted, or this server says them as it
+    likes. Either way nothing would be proved any more until the 221, and whatever went wrong by then would put all that
+    was sent meanwhile in doubt: so the session begins nothing more, and says QUIT.
     *A reply that never comes* shifts the others the other way, and may show as nothing but silence at the end. So at a
     time-out `ask_for_the_end` sends QUIT: a server that answered everything, and lost some of it, says 221 in a place
     where it cannot stand, and one that is only slow says what is due. A server that says nothing then either, or ends

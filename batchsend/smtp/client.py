@@ -263,6 +263,8 @@ class Client(ClientState[Key]):
         """Where no 354 comes, the text of a 2yz may prove that it is in its place (rule 5)."""
         if self._telling.proves(reply.raw, place):
             self._anchor()
+        elif self._telling.contradicted:
+            self.finish()  # nothing would be proved any more until the 221
 
     def _take_early(self, reply: Reply, handler: Handler, transaction: Transaction[Any], end: int) -> None:
         """Take a reply to what has not left whole: a surplus 2yz (rule 3), or a refusal of content under way."""

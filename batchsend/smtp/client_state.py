@@ -123,6 +123,11 @@ class ClientState(Generic[Key]):
         return len(self._unanswered)
 
     @property
+    def texts_differ(self) -> bool:
+        """A text that had told which command it answers came elsewhere, or not where it was due (rule 5)."""
+        return self._telling.contradicted
+
+    @property
     def idle(self) -> bool:
         """No reply is awaited."""
         return not self._awaited

@@ -18,11 +18,16 @@ class TellingTexts:
 
     They do as long as this server says them each time and nowhere else. Once one was missing or out of place they prove
     nothing any more in this session: replies that are four places late would be in place again.
+
+    Attributes:
+        contradicted: One was missing or out of place after they had proved something: either the replies are not in
+            their places any more, or this server says them as it likes.
     """
 
     def __init__(self) -> None:
         # For each of the two whether the server says it; None before the first reply that could.
         self._says: dict[TellingPlace, bool | None] = {TellingPlace.RCPT: None, TellingPlace.RSET: None}
+        self.contradicted = False
 
     def proves(self, raw: bytes, place: TellingPlace) -> bool:
         """Take the text of a 2yz reply; say whether it proves that it is in its place.
@@ -44,4 +49,5 @@ class TellingTexts:
         return found and bool(says[place])
 
     def _distrust(self) -> None:
+        self.contradicted = self.contradicted or True in self._says.values()
         self._says = dict.fromkeys(self._says, False)

@@ -121,7 +121,9 @@ def run(
     return account
 
 
-@pytest.mark.parametrize("weights", [(3, 1), (1, 1), (5, 3, 2)])
+@pytest.mark.parametrize(
+    "weights", [(5, 3, 2), *(pytest.param(two, marks=pytest.mark.slow) for two in ((3, 1), (1, 1)))]
+)
 @pytest.mark.parametrize("count", [1500, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_shares_follow_the_weights(loop: VirtualLoop, weights: tuple[int, ...], count: int) -> None:
     relays: dict[Relay, dict[str, Any]] = {Relay(): {"weight": weight} for weight in weights}
@@ -135,7 +137,7 @@ def test_shares_follow_the_weights(loop: VirtualLoop, weights: tuple[int, ...], 
 QUOTA = refuse(450, "4.7.1 Message limit exceeded, try again in 30 seconds")
 
 
-@pytest.mark.parametrize("count", [1500, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [pytest.param(count, marks=pytest.mark.slow) for count in (1500, 20_000)])
 def test_one_dies_comes_back_and_uses_its_quota_up(loop: VirtualLoop, count: int) -> None:
     heavy, light = Relay(), Relay()
     rate = count / 60  # the clock jumps: a minute, and what the relays cannot do together
@@ -165,6 +167,7 @@ def test_one_dies_comes_back_and_uses_its_quota_up(loop: VirtualLoop, count: int
     assert {result.attempt for result in account.lines} == {1}
 
 
+@pytest.mark.slow
 def test_a_slow_relay_takes_less_and_holds_nobody_up(loop: VirtualLoop) -> None:
     slow, quick = Relay(), Relay()
     began = loop.time()
@@ -198,6 +201,7 @@ def test_priorities_go_before_weights(loop: VirtualLoop) -> None:
     assert abs(len(one.times) - len(two.times)) < 80
 
 
+@pytest.mark.slow
 def test_a_relay_that_is_not_there_at_first_is_used_once_it_is(loop: VirtualLoop) -> None:
     there, later = Relay(), Relay()
     later.alive = False
@@ -275,6 +279,7 @@ def most_within(times: list[float], seconds: float) -> int:
 PACE = refuse(450, "4.7.1 Maximum sending rate exceeded")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("relays", [1, 2])
 def test_a_pace_refused_for_ten_minutes_is_neither_an_attempt_nor_an_outcome(loop: VirtualLoop, relays: int) -> None:
     all_of_them = [Relay() for _ in range(relays)]
