@@ -243,9 +243,9 @@ class Session(asyncio.Protocol):
         return self._client.probing
 
     @property
-    def texts_differ(self) -> bool:
-        """What had told which command it answers came elsewhere, or not where it was due."""
-        return self._client.texts_differ
+    def out_of_step(self) -> bool:
+        """Replies came that did not fit."""
+        return self._client.out_of_step
 
     @property
     def says_twice(self) -> bool:
@@ -358,7 +358,7 @@ class Session(asyncio.Protocol):
             self._transport.write(data)
         if client.state is _QUITTING:
             self.retired.set()
-            if not client.unanswered:
+            if not client.unanswered or client.awaits_end:
                 self._watch(self._timeouts.quit)
 
     def release(self, safe: bool) -> None:
@@ -482,7 +482,7 @@ class Session(asyncio.Protocol):
         if not self.ended.is_set():
             self._client.ended_by_server(trouble, self._loop.time() - self._last_reply)
             self._forget_confirmed()
-        self._end(trouble)
+        self._end(self._client.error or trouble)
         if self._timer is not None:
             self._timer.cancel()
         self._owner.closed(self)
@@ -553,7 +553,7 @@ class Session(asyncio.Protocol):
             self._last_progress = now
         self._left_before, self._looked = left, now
         stage = client.awaits
-        if client.state is State.QUITTING and not client.unanswered:
+        if client.state is _QUITTING and (not client.unanswered or client.awaits_end):
             limit = float(self._timeouts.quit)
         else:
             limit = self._limits.get(stage, self._timeouts.mail) if stage is not None else self._timeouts.mail
@@ -575,7 +575,7 @@ class Session(asyncio.Protocol):
             trouble = f"no reply at {stage} within {limit:g} s"
             client.ended_by_server(trouble, now - self._last_reply)
             self._forget_confirmed()
-            self._end(trouble)
+            self._end(client.error or trouble)
         else:
             # The next stage may begin at any time, and its limit be shorter than what is left of this one's.
             self._watch(min(remaining, *self._limits.values()))
