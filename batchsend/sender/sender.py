@@ -17,6 +17,7 @@ from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.delivery.quota import Meters
 from batchsend.delivery.statistics import PoolStatistics  # noqa: TC001 - public: its hints are resolved at run time
+from batchsend.delivery.telemetry import Telemetry, telemetry
 from batchsend.errors import BatchsendError, RecordError, RunError, UsageError, require
 from batchsend.message.outgoing import outgoing
 from batchsend.message.submission import Bundle, Envelope, Submission, bundles, each_recipient, members_of
@@ -126,6 +127,7 @@ class Sender:
         self._kept: KeptExchange | None = None  # the same, while there is a log
         self._meters = Meters(servers, tuple(self._delivery.quota))
         self._looking: asyncio.Task[None] | None = None
+        self._telemetry: Telemetry | None = None
         self._loop: asyncio.AbstractEventLoop | None = None  # while it is open
         self._pool: Pool | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -170,6 +172,9 @@ class Sender:
             except BaseException:
                 self._loop = None
                 raise
+        self._telemetry = telemetry()
+        if self._telemetry is not None:
+            self._telemetry.watch(self, self._servers[0])
         return self
 
     async def _open_log(self, loop: asyncio.AbstractEventLoop, path: Path) -> None:
@@ -212,6 +217,8 @@ class Sender:
             with anyio.CancelScope(shield=True):
                 await self._end()
             self._loop = None
+            if self._telemetry is not None:
+                self._telemetry.ended(self)
             if self._kept is not None:
                 log, self._kept = self._kept.log, None
                 self._exchange = Exchange(self._unclaimed)
@@ -285,6 +292,8 @@ class Sender:
             error = failure
         finally:
             filling.cancel()
+            if self._telemetry is not None:
+                self._telemetry.pool_ended(self, pool.statistics())
             if self._kept is not None:
                 self._kept.log.learned = pool.learned
             self._pool = self._serving = None
@@ -388,6 +397,23 @@ class Sender:
         return str(own).strip()[:_LONGEST_KEY] or None if own is not None else None
 
     async def _send_these(self, submissions: list[Submission], key: str | None) -> list[DeliveryResult]:
+        if self._telemetry is None:
+            return await self._outcomes_of(submissions, key)
+        span = self._telemetry.sending(self._servers[0], submissions[0].message_id)
+        known: list[DeliveryResult] = []
+        error: BaseException | None = None
+        try:
+            known = await self._outcomes_of(submissions, key)
+        except BaseException as failure:
+            error, known = failure, failure.results if isinstance(failure, UnfinishedError) else []
+            raise
+        finally:
+            for result in known:
+                span.note(result.status, result.code)
+            span.end(error)
+        return known
+
+    async def _outcomes_of(self, submissions: list[Submission], key: str | None) -> list[DeliveryResult]:
         call = Call()
         results: dict[int, DeliveryResult] = {}
         try:
@@ -477,7 +503,7 @@ class Sender:
         call, feed = self._begin(iterable(messages), self._named_by(key))
         known: dict[int, DeliveryResult] = {}
         try:
-            while (told := await self._hear(call, feed)) is not None:
+            while (told := await self._heard(call, feed)) is not None:
                 known[told.number] = told.result  # a second one takes the place of the first
         except RunError as error:
             raise _unfinished(error, [known[number] for number in sorted(known)]) from error
@@ -493,13 +519,15 @@ class Sender:
         self._require_open()  # it may have been closed since the call
         call, feed = self._begin(messages, key)
         try:
-            while (told := await self._hear(call, feed)) is not None:
+            while (told := await self._heard(call, feed)) is not None:
                 yield told.result
         finally:
             self._leave(call, feed)
 
     def _begin(self, messages: _Messages, key: Key | None) -> tuple[Call, asyncio.Task[None]]:
         call = Call()
+        if self._telemetry is not None:
+            call.span = self._telemetry.sending(self._servers[0])
         feed = asyncio.create_task(self._feed(messages, call, key))
         self._feeds.add(feed)
         feed.add_done_callback(self._feeds.discard)
@@ -509,6 +537,22 @@ class Sender:
     def _leave(self, call: Call, feed: asyncio.Task[None]) -> None:
         feed.cancel()
         self._exchange.leave(call)
+        if call.span is not None:
+            call.span.end()
+
+    async def _heard(self, call: Call, feed: asyncio.Task[None]) -> Told | None:
+        """As `_hear`, and the call's span takes note."""
+        if call.span is None:
+            return await self._hear(call, feed)
+        try:
+            told = await self._hear(call, feed)
+        except BaseException as error:
+            call.span.end(error)
+            call.span = None
+            raise
+        if told is not None:
+            call.span.note(told.result.status, told.result.code)
+        return told
 
     async def _hear(self, call: Call, feed: asyncio.Task[None]) -> Told | None:
         """The next result; None where there is no more to come.
