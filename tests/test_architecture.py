@@ -27,10 +27,11 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 VOCABULARY = {"outcome", "verdict", "errors", "campaign"}
 STAGES = ["recipients", "message", "delivery", "results", "feedback", "report"]
 # What every room may use; these know nothing but each other.
-TOOLS = {"display", "figures", "trace"}
+TOOLS = {"display", "figures", "histogram", "trace"}
 MAY_IMPORT = {
     "display": {"outcome"},
     "figures": set[str](),
+    "histogram": set[str](),
     "trace": {"errors"},
     "outcome": set[str](),
     "verdict": set[str](),
@@ -59,7 +60,7 @@ MAY_IMPORT["events"] = {*VOCABULARY, "recipients", "message", "results", "feedba
 MAY_IMPORT["preview"] = {"errors", "recipients", "message"}
 MAY_IMPORT["monitor"] = {"outcome", "errors", "version", "delivery", "run"}
 MAY_IMPORT["control"] = set(VOCABULARY)
-MAY_IMPORT["bench"] = {*VOCABULARY, "recipients", "message", "delivery", "smtp", "sink", "loop"}
+MAY_IMPORT["bench"] = {*VOCABULARY, "recipients", "message", "delivery", "smtp", "sink", "loop", "report", "version"}
 MAY_IMPORT["check"] = {*VOCABULARY, "recipients", "message", "delivery", "smtp", "results"}
 SEES_EVERYTHING = {"run", "cluster", "cli", "__init__", "__main__"}
 

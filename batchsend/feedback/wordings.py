@@ -46,10 +46,12 @@ IN_REPORTS: Final[tuple[tuple[re.Pattern[str], Reason], ...]] = (
         ),
         Reason.NO_MAIL_DOMAIN,
     ),
+    (_words(r"sender verify failed|verification failed for <"), Reason.SENDER),  # Exim asks the sender's host
     (
         _words(
             r"find any host named|host unknown|host not found|account or domain may not exist",
             r"name or service not known|illegal host",
+            r"MX records point to non-existent hosts|host address lookups failed permanently",  # Exim
         ),
         Reason.UNKNOWN_DOMAIN,
     ),
@@ -62,6 +64,7 @@ IN_REPORTS: Final[tuple[tuple[re.Pattern[str], Reason], ...]] = (
             r"this user doesn't have a ",  # Yahoo
             r"no valid recipients for this MM",  # Verizon
             r"check if address is correct",  # InterScan
+            r"unknown local part",  # Exim
         ),
         Reason.UNKNOWN_MAILBOX,
     ),
@@ -119,6 +122,15 @@ BOUNCE_WORDS: Final = _words(
     r"automatically generated delivery status notification|postmaster notify",
 )
 """What reports say."""
+
+SUCCESS_SUBJECTS: Final = _words(r"success(?:ful(?:ly)?)?\b.{0,40}deliver|deliver.{0,40}\bsuccess")
+"""What notices of success are called, which look like bounces otherwise."""
+
+ANSWER_SUBJECTS: Final = _words(r"^\s*(?:re|aw|sv|antw|fwd?|wg|tr)(?:\[\d+\])?\s*:")
+"""What people write before the subject of what they answer or pass on; programs that report do not."""
+
+NOT_A_MEMBER: Final = _words(r"are not member")
+"""What mailing lists call their refusals, which have nothing of a report besides."""
 
 DELAYED_WORDS: Final = _words(
     r"warning message only|warning only",

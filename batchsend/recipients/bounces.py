@@ -22,6 +22,8 @@ _NOT_ABOUT_THE_MAILBOX: Final = re.compile(
 # Before RCPT no reply is about a recipient.
 _STAGES: Final = (None, "rcpt", "data", "content")
 _AFTER_RCPT: Final = ("data", "content")
+# No filter says so of a message that it does not like.
+_OF_NO_FILTER: Final = frozenset({"no_mail_domain", "unknown_domain", "mailbox_moved"})
 # Who says so knows the account, whenever he says it: Yahoo looks it up after the content.
 _NAMES_THE_ACCOUNT: Final = re.compile(r"this user doesn't have a \S+ account", re.IGNORECASE)
 
@@ -63,7 +65,7 @@ def _holds_at_second_hand(reason: object, stage: object, detail: str, words: str
         return False  # a mailbox that was closed may be opened again
     if reason == "bad_address":
         return subject == "1"  # or else the reporter did not understand a header
-    if reason in ("no_mail_domain", "unknown_domain") or subject == "1" or _NAMES_THE_ACCOUNT.search(words):
+    if reason in _OF_NO_FILTER or subject == "1" or _NAMES_THE_ACCOUNT.search(words):
         return True
     # A server that took the recipient and refuses him after the content speaks for a filter; and where the code says
     # policy and the words say unknown, one of them is wrong.

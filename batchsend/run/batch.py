@@ -36,7 +36,7 @@ from batchsend.results.run import RecipientsFile, Run, SuppressionFile, new_id
 from batchsend.results.usage import read_usage
 from batchsend.run import recovery
 from batchsend.run.accounting import Accounting, PoolStoppedError
-from batchsend.run.first_pass import FirstPass
+from batchsend.run.first_pass import FirstPass, changed_at_start
 from batchsend.run.hours import Hours
 from batchsend.run.outlook import Outlook
 from batchsend.run.retry import RetryQueue
@@ -414,7 +414,7 @@ class Batch:
     ) -> None:
         """Offer every record that is wanted once, and count those that are not."""
         try:
-            await first.run(report, hand_over, self._breathe)
+            await first.run(report, hand_over, self._breathe, self._watch)
         finally:
             self.summary.passed_over = first.passed_over
 
@@ -556,6 +556,8 @@ class Batch:
             self._watch = FileWatch(original.path, original.described, encoding=self.campaign.encoding)
         elif recipients != "-" and described.sha256 is not None:
             self._watch = FileWatch(recipients, described, encoding=self.campaign.encoding)
+        if self._watch is not None and first.reader.opened not in (None, self._watch.mark):
+            raise changed_at_start(first.reader)
         overrides = self._overrides
         if overrides is None:
             overrides = {} if past is None else past.account.held

@@ -40,6 +40,7 @@ class Producer:
         admission: Which of them are offered.
         report: Called with the outcome of each record that is not to be offered.
         last: Nothing after this record is wanted; None for all of the file.
+        look: Looks at the file after each reading and before what was read counts, and may raise; None: nobody looks.
         beside: Gives what composes messages in processes beside this one, by how many seconds one has taken so far, or
             None; asked once, when the first records are composed. None: all of them are composed here.
         breathe: Awaited after records none of which is offered.
@@ -54,6 +55,7 @@ class Producer:
         report: Callable[[DeliveryResult], None],
         last: int | None = None,
         beside: Callable[[float], Composing | None] | None = None,
+        look: Callable[[], Awaitable[None]] | None = None,
         breathe: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint,
     ) -> None:
         self._reader = reader
@@ -62,6 +64,7 @@ class Producer:
         self._report = report
         self._last = last
         self._beside = beside
+        self._look = look
         self._breathe = breathe
 
     async def run(self, hand_over: Callable[[list[Submission]], Awaitable[None]]) -> None:
@@ -138,7 +141,15 @@ class Producer:
         most = self._admission.most(_RECORDS)
         if self._reader.blocking:
             return await anyio.to_thread.run_sync(self._reader.read, most, abandon_on_cancel=True)
-        return self._reader.read(most)
+        try:
+            rows = self._reader.read(most)
+        except RunError:
+            if self._look is not None:
+                await self._look()  # what was written to while it was read says so
+            raise
+        if self._look is not None:
+            await self._look()
+        return rows
 
     @staticmethod
     def _batches(offered: Iterable[Submission | None]) -> Iterator[list[Submission]]:

@@ -155,6 +155,65 @@ def test_a_form_that_the_library_does_not_know_is_read_all_the_same() -> None:
     assert report.message_id == "<run.8@mail.example.com>"
 
 
+NOBODY = "Return-Path: <>\n"
+
+
+@pytest.mark.parametrize(
+    ("subject", "sender", "text", "more"),
+    [
+        ("Delivery failed: your parcel could not be delivered", "Parcels <noreply@p.example>", "We come again.", ""),
+        ("Your parcel: delivery failed", "Parcels <noreply@p.example>", "It could not be delivered. Tel. 555 0100", ""),
+        ("Failure notice: payment", "Bank <bank@example.org>", "The payment failed. An error occurred.", ""),
+        ("Returned mail", "Post Office <post@o.example>", "We have your letter. It was not delivered.", ""),
+        (
+            "Re: Delivery Status Notification (Failure)",
+            "Anna <anna@example.org>",
+            "What is this?\n\nThe message could not be delivered to bert@example.org: 550 5.1.1 User unknown",
+            "",
+        ),
+        (
+            "[list] undeliverable mail",
+            "Anna <anna@example.org>",
+            "Mail to bert@example.org could not be delivered: 550 User unknown. Who knows why?",
+            "List-Id: <list.example.org>\n",
+        ),
+        ("Weekly report: mail delivery", "postmaster@example.org", "Five messages could not be delivered.", NOBODY),
+        ("Quarantine", "postmaster@example.org", "3 messages were held for you.", NOBODY),
+    ],
+)
+def test_what_is_worded_as_a_bounce_and_has_nothing_of_a_report_is_none(
+    subject: str, sender: str, text: str, more: str
+) -> None:
+    assert only(letter(text, subject=subject, sender=sender, more=more)).kind is FeedbackKind.OTHER
+
+
+def test_a_notice_of_success_in_free_form_is_one() -> None:
+    (report,) = free_form(
+        "Your message was successfully delivered to the destination(s) listed below. If the message was delivered to\n"
+        "a mailbox you will receive no further notifications. Otherwise it could not be delivered.\n\n"
+        "<anna@example.org>: delivery via mx.example.org: 250 2.0.0 Ok\n",
+        subject="Successful Mail Delivery Report",
+    )
+    assert (report.kind, report.recipient, report.hard, report.reason) == (
+        FeedbackKind.DELIVERED,
+        "anna@example.org",
+        False,
+        None,
+    )
+
+
+def test_a_receipt_of_who_has_read_it_is_an_automatic_reply() -> None:
+    report = only(
+        b"From: Anna <anna@example.org>\nTo: bounce@mail.example.com\nSubject: Not read: News\nReturn-Path: <>\n"
+        b"Content-Type: multipart/report; report-type=disposition-notification; boundary=x\n\n"
+        b"--x\n\nYour message was not delivered to a reader: it was deleted.\n"
+        b"--x\nContent-Type: message/disposition-notification\n\n"
+        b"Final-Recipient: rfc822; anna@example.org\nDisposition: automatic-action/MDN-sent-automatically; deleted\n"
+        b"--x--\n"
+    )
+    assert (report.kind, report.recipient) == (FeedbackKind.AUTO_REPLY, "anna@example.org")
+
+
 def test_a_warning_is_a_delay() -> None:
     (report,) = free_form(
         "THIS IS A WARNING MESSAGE ONLY.\nDelivery to the following recipient has been delayed:\n\n"
