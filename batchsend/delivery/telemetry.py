@@ -125,23 +125,23 @@ class Telemetry:
 
     # --- spans --------------------------------------------------------------------------------------------------------
 
-    def sending(self, server: Server, message_id: str | None = None) -> Sending:
+    def sending(self, server: Server, message_id: str | None = None) -> CallSpan:
         """Begin the span of a call that sends."""
         about = {"messaging.system": "smtp", "messaging.operation.name": "send", "messaging.operation.type": "send"}
         attributes = {**about, **place(server)}
         if message_id is not None:
             attributes["messaging.message.id"] = message_id
-        return Sending(self._begin("send", attributes), self._trace)
+        return CallSpan(self._begin("send", attributes), self._trace)
 
-    def running(self, server: Server, run: str) -> Sending:
+    def running(self, server: Server, run: str) -> CallSpan:
         """Begin the span of a run."""
-        return Sending(self._begin("batchsend run", {"batchsend.run": run, **place(server)}), self._trace)
+        return CallSpan(self._begin("batchsend run", {"batchsend.run": run, **place(server)}), self._trace)
 
     def _begin(self, name: str, attributes: Mapping[str, str | int]) -> Span:
         return self._tracer.start_span(name, kind=self._trace.SpanKind.CLIENT, attributes=dict(attributes))
 
 
-class Sending:
+class CallSpan:
     """A span that is under way, and what has come of its messages so far.
 
     Args:

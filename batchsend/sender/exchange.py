@@ -22,7 +22,7 @@ from batchsend.trace import report_failure
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from batchsend.delivery.telemetry import Sending
+    from batchsend.delivery.telemetry import CallSpan
     from batchsend.message.submission import Submission
 
 _AT_A_TIME: Final = 32
@@ -66,7 +66,7 @@ class Call:
         self.changed = Signal()
         self.left = False
         self.error: Exception | None = None
-        self.span: Sending | None = None
+        self.span: CallSpan | None = None
 
     @property
     def outstanding(self) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
-from email.message import Message
+from email.message import Message  # noqa: TC003 - public: its hints are resolved at run time
 from pathlib import Path
 from types import NoneType, TracebackType
-from typing import Any, Final, Self, TypeAlias, overload
+from typing import Final, Self, overload
 
 import anyio
 
@@ -20,25 +20,17 @@ from batchsend.delivery.statistics import PoolStatistics  # noqa: TC001 - public
 from batchsend.delivery.telemetry import Telemetry, telemetry
 from batchsend.errors import BatchsendError, RecordError, RunError, UsageError, require
 from batchsend.message.outgoing import outgoing
-from batchsend.message.submission import Bundle, Envelope, Submission, bundles, each_recipient, members_of
+from batchsend.message.submission import Bundle, Submission, bundles, each_recipient, members_of
 from batchsend.outcome import DeliveryResult  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.results.choice import Choice
 from batchsend.sender.exchange import Call, Exchange, Told, invalid
+from batchsend.sender.given import Key, Messages, Sendable, iterable, own_key, require_key, sound
 from batchsend.sender.keeping import KeptExchange, KeptLog
 from batchsend.trace import Trace, logged
 
 # Messages of one call of `send` that are neither with the pool nor done with by the loop over it.
 _WINDOW: Final = 1000
 _BATCH: Final = 32
-_LONGEST_KEY: Final = 1000
-
-Sendable: TypeAlias = Submission | Message
-"""What a sender takes: a `Submission`, or a message of the standard library such as `email.message.EmailMessage`."""
-
-Key: TypeAlias = Callable[[Any], str | None]
-"""Says of a message what it is called in the sender's results log; None leaves that to its Message-ID."""
-
-_Messages: TypeAlias = Iterable[Sendable] | AsyncIterable[Sendable]
 
 
 class UnfinishedError(RunError):
@@ -370,7 +362,7 @@ class Sender:
         if isinstance(message, Submission):
             if sender is not None or recipients is not None:
                 raise TypeError("a Submission has an envelope of its own: sender and recipients go with other messages")
-            if _sound(message).envelope.also or isinstance(message, Bundle):
+            if sound(message).envelope.also or isinstance(message, Bundle):
                 raise UsageError(
                     "a Submission with several recipients has several results", remedy="Use send_all([submission])."
                 )
@@ -385,16 +377,14 @@ class Sender:
             UsageError: There is a key and no log, or it cannot be one.
             TypeError: It is no text.
         """
-        if key is not None and (not require(key, "key", str) or len(key) > _LONGEST_KEY or not _is_unicode(key)):
-            raise UsageError(f"key is {key[:80]!r}", remedy=f"expected a text of 1 to {_LONGEST_KEY} characters")
+        require_key(key)
         if self._kept is None:
             if key is not None:
                 raise UsageError("a key needs a results log", remedy="Sender(…, results=…)")
             return None
         if key is not None:
             return key
-        own = message.message_id if isinstance(message, Submission) else message["Message-ID"]
-        return str(own).strip()[:_LONGEST_KEY] or None if own is not None else None
+        return own_key(message)
 
     async def _send_these(self, submissions: list[Submission], key: str | None) -> list[DeliveryResult]:
         if self._telemetry is None:
@@ -515,7 +505,7 @@ class Sender:
             self._leave(call, feed)
         return [known[number] for number in sorted(known)]
 
-    async def _stream(self, messages: _Messages, key: Key | None) -> AsyncGenerator[DeliveryResult, None]:
+    async def _stream(self, messages: Messages, key: Key | None) -> AsyncGenerator[DeliveryResult, None]:
         self._require_open()  # it may have been closed since the call
         call, feed = self._begin(messages, key)
         try:
@@ -524,7 +514,7 @@ class Sender:
         finally:
             self._leave(call, feed)
 
-    def _begin(self, messages: _Messages, key: Key | None) -> tuple[Call, asyncio.Task[None]]:
+    def _begin(self, messages: Messages, key: Key | None) -> tuple[Call, asyncio.Task[None]]:
         call = Call()
         if self._telemetry is not None:
             call.span = self._telemetry.sending(self._servers[0])
@@ -573,7 +563,7 @@ class Sender:
             call.changed.notify()  # there is room for the next message
         return call.told.popleft()
 
-    async def _feed(self, messages: _Messages, call: Call, key: Key | None) -> None:
+    async def _feed(self, messages: Messages, call: Call, key: Key | None) -> None:
         """Offer a caller's messages as long as it takes results. Cancelled where there may be more.
 
         Raises:
@@ -602,7 +592,7 @@ class Sender:
 
     def _offer(self, call: Call, message: Sendable, place: int, key: Key | None) -> None:
         if isinstance(message, Submission):
-            submissions = bundles(each_recipient(_sound(message)))
+            submissions = bundles(each_recipient(sound(message)))
             name = self._key(message, None if key is None else key(message))
         else:
             try:
@@ -623,30 +613,6 @@ def _close_unused(opening: asyncio.Future[KeptLog]) -> None:
         opening.result().close()
 
 
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _sound(submission: Submission) -> Submission:
-    """Refuse what a session would stumble over later, where the caller is.
-
-    Raises:
-        TypeError: Its content or envelope is not one.
-    """
-    if not isinstance(submission.content, bytes):
-        raise TypeError(f"record {submission.record}: content must be bytes, not {type(submission.content).__name__}")
-    if not isinstance(submission.envelope, Envelope):
-        raise TypeError(
-            f"record {submission.record}: envelope must be a batchsend.Envelope, "
-            f"not {type(submission.envelope).__name__}"
-        )
-    return submission
-
-
 def _closed() -> RunError:
     return RunError("the sender was closed before everything was sent", remedy="What has no result can be sent again.")
 
@@ -660,15 +626,3 @@ def _unfinished(error: Exception | None, known: Iterable[DeliveryResult]) -> Exc
     if isinstance(error, BatchsendError):
         return UnfinishedError(error.message, known, remedy=error.remedy)
     return error or _closed()
-
-
-def iterable(messages: _Messages) -> _Messages:
-    """Refuse what cannot be a number of messages; a message itself could be gone through, by its headers.
-
-    Raises:
-        TypeError: It is one message, a text, or nothing to go through.
-    """
-    single = isinstance(messages, Message | Submission | str | bytes)
-    if single or not isinstance(messages, Iterable | AsyncIterable):
-        raise TypeError(f"expected an iterable of messages, not {type(messages).__name__}")
-    return messages
