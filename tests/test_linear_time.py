@@ -64,7 +64,7 @@ SHORTEST = 4096
 LONGEST = 32_768
 """Characters. What is done with so many in no measurable time is fast enough, whatever its growth."""
 QUICK = 4
-"""In `make test` both are shorter by so much: what shows only in longer texts is left to `make test-all`."""
+"""In `make test` both are shorter by so much, and one of so many texts is tried: `make test-all` has the rest."""
 MEASURABLE = 0.004
 """Seconds: below this a clock's own steps show."""
 LOOKS_AT_ONCE = 3
@@ -363,7 +363,7 @@ def test_time_grows_with_the_length_and_not_with_its_square(place: str, request:
     work, units = FOREIGN[place]
     shorter = 1
     if request.config.getoption("--quick"):
-        units = units[sorted(FOREIGN).index(place) % 2 :: 2]  # every second one; `make test-all` tries all
+        units = units[sorted(FOREIGN).index(place) % QUICK :: QUICK]  # `make test-all` tries all
         shorter = QUICK
     lengths = SHORTEST // shorter, LONGEST // shorter
     assert {unit: ratio for unit in units if (ratio := growth(work, unit, *lengths)) > MOST} == {}

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from batchsend.errors import UsageError
+from batchsend.histogram import Histogram
 from batchsend.outcome import Outcome
 from batchsend.report.causes import Cause, cause_of
-from batchsend.report.histogram import Histogram
 from batchsend.report.kinds import Kinds
 from batchsend.report.lines import Line, Lines
 from batchsend.report.report import CampaignReport, Domain, Failure, KindCount, RunSpan, Sessions

@@ -74,7 +74,7 @@ def change_line(run: str, *, changed: float, change: Mapping[str, Change], by: s
 
 
 def outcome_line(result: DeliveryResult) -> bytes:
-    """One outcome as a JSON object and a line feed; ``line`` and ``server`` only where there is one."""
+    """One outcome as a JSON object and a line feed; ``line``, ``server``, ``key`` only where there is one."""
     line: dict[str, Any] = {
         "record": result.record,
         "recipient": result.recipient,
@@ -94,6 +94,8 @@ def outcome_line(result: DeliveryResult) -> bytes:
         line["line"] = result.line
     if result.server is not None:
         line["server"] = result.server
+    if result.key is not None:
+        line["key"] = result.key
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 

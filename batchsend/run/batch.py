@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 import ssl
 import time
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -20,11 +22,12 @@ from batchsend.campaign import Campaign, check_objects, load, most_in_doubt, pla
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.delivery.quota import Meters
-from batchsend.errors import RunError, require
+from batchsend.errors import RunError, UsageError, require
 from batchsend.loop import in_abandoned_thread, run
-from batchsend.outcome import Outcome
+from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.recipients.fingerprint import FileWatch, describe
-from batchsend.results.claim import refuse_used
+from batchsend.recipients.spool import spool_records
+from batchsend.results.claim import Claim, refuse_used
 from batchsend.results.groupsync import GroupSync
 from batchsend.results.ledger import Ledger
 from batchsend.results.resumption import Resumption
@@ -32,12 +35,13 @@ from batchsend.results.run import RecipientsFile, Run, SuppressionFile, new_id
 from batchsend.results.usage import read_usage
 from batchsend.run import recovery
 from batchsend.run.accounting import Accounting, PoolStoppedError
-from batchsend.run.first_pass import FirstPass
+from batchsend.run.first_pass import FirstPass, changed_at_start
 from batchsend.run.hours import Hours
 from batchsend.run.outlook import Outlook
 from batchsend.run.retry import RetryQueue
 from batchsend.run.second_pass import SecondPass
 from batchsend.run.steering import Steering
+from batchsend.run.streaming import ResultStream
 from batchsend.run.summary import MOST_LEFT, Summary
 from batchsend.run.telling import EventsProcess
 from batchsend.trace import Trace, log, logged
@@ -45,13 +49,12 @@ from batchsend.version import __version__
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
     from batchsend.delivery.statistics import PoolStatistics
     from batchsend.message import Submission
-    from batchsend.outcome import DeliveryResult
-    from batchsend.results.claim import Claim
+    from batchsend.recipients.spool import Rows
 
 _LOOK_EVERY = 1.0
 """Seconds between two looks at whether log and journal are still where they were."""
@@ -72,6 +75,9 @@ class Batch:
         claim: The results log of a new run, where it is locked already.
         trace: Where each session's dialogue is written; None for nowhere. It is the caller's to close.
         beside: What is entered when the account is open and nothing is sent yet, and left when all is sent.
+        recipients: The records of a new run instead of the campaign's file: any iterable or asynchronous iterable of
+            mappings, such as rows of a database. They are taken to the end before anything is sent, and kept beside the
+            results log, so that the run can be gone on with. None for the campaign's file.
 
     Attributes:
         id: The run's identity: in the log's run line and in every Message-ID.
@@ -97,15 +103,19 @@ class Batch:
         claim: Claim | None = None,
         trace: Trace | None = None,
         beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+        recipients: Rows | None = None,
     ) -> None:
         _require_types(campaign, context, limit, resumption, trace)
         if not callable(notice):
             raise TypeError(f"notice must be callable, not {type(notice).__name__}")
+        _require_rows(recipients, resumption)
         self.campaign = campaign
         self.id = new_id() if resumption is None else resumption.account.run.id
         self.summary = Summary(results=campaign.results)
         self._resumption = resumption
         self._claim = claim
+        self._rows = recipients
+        self._stream: ResultStream | None = None
         self._server = server
         self._only = only if resumption is None else resumption.account.run.recipients.only
         self._watch: FileWatch | None = None
@@ -206,7 +216,52 @@ class Batch:
         try:
             return await self._run()
         finally:
+            if self._claim is not None:
+                self._claim.__exit__(None, None, None)  # where it was not handed over
             await self._events.finish()
+
+    async def results(self) -> AsyncGenerator[DeliveryResult, None]:
+        """Send the campaign as `run` does, and yield each outcome as it is known, in no particular order.
+
+        A record that was deferred, or whose outcome proves unbelievable, has more than one: its last one counts, as in
+        the results log. The run takes records no faster than the results are taken: some 1000 may wait, and as many
+        as the pool has under way.
+
+        Where the loop over it is left early, nothing more is begun, what is under way is awaited and written to the
+        log, and the run can be gone on with: use ``contextlib.aclosing`` to wait for that. Where its task is cancelled,
+        sessions end at once, as with `run`.
+
+        ::
+
+            batch = Batch(load("campaign.toml"))
+            async for result in batch.results():
+                print(result.record, result.recipient, result.status)
+            print(batch.summary.stopped)
+
+        Yields:
+            The outcomes; those that the results log has at its end, and no others.
+
+        Raises:
+            UsageError: As `run`.
+            RunError: As `run`, once what is known was yielded.
+        """
+        self._stream = stream = ResultStream()
+        running = asyncio.ensure_future(self.run())
+        running.add_done_callback(lambda _: stream.end())
+        try:
+            while (result := await stream.next()) is not None:
+                yield result
+            await running
+        except GeneratorExit:
+            self.stop("its results were not taken to the end")
+            stream.leave()
+            await running
+            raise
+        finally:
+            if not running.done():
+                stream.leave()
+                running.cancel()
+                await asyncio.wait([running])
 
     async def _run(self) -> Summary:
         began = time.monotonic()
@@ -218,9 +273,7 @@ class Batch:
         try:
             with first, self._ledger(await self._run_line(first)) as ledger:
                 disk = GroupSync(ledger) if self._durable else None
-                self._dispatch = dispatch = Accounting(
-                    ledger, self.summary, self._retries(first), self._resumption, disk, notice=self._notice
-                )
+                self._dispatch = dispatch = self._accounting(first, ledger, disk)
                 await self._count_what_was_sent()
                 await self._write_what_was_in_flight(first, ledger)
                 self._pool = pool = Pool(
@@ -268,6 +321,8 @@ class Batch:
         """
         began = time.monotonic()
         self.summary.results = None
+        if self._rows is not None:
+            raise UsageError("what would be sent to a program's own records cannot be rehearsed", remedy="use a file")
 
         async def count(batch: list[Submission]) -> None:
             self.summary.ready += len(batch)
@@ -301,9 +356,36 @@ class Batch:
         """What was read before, or is read now."""
         if self._first is not None:
             return self._first
+        if self._rows is not None:
+            await self._keep(self._rows)
         first, self._connectors = await in_abandoned_thread(self._read)
         self._first = first
         return first
+
+    async def _keep(self, rows: Rows) -> None:
+        """Make a recipients file of a program's records, beside the log, which is this run's from now on.
+
+        Raises:
+            UsageError: The log is in use, or the file cannot be written.
+            Exception: What the iterable raises.
+        """
+        results = self.campaign.results
+        if self._claim is None:
+            self._claim = Claim(results).__enter__()
+        try:
+            kept = await spool_records(results, rows)
+        except BaseException:
+            self._claim.__exit__(None, None, None)
+            self._claim = None
+            raise
+        self._rows = None
+        self.campaign = replace(self.campaign, recipients=kept, encoding=None, sheet=None)
+
+    async def _breathe(self) -> None:
+        """Let others have their turn, and whoever takes the results catch up."""
+        await anyio.lowlevel.checkpoint()
+        if self._stream is not None:
+            await self._stream.room()
 
     def _say_who(self, first: FirstPass) -> None:
         for note in first.notes():
@@ -317,7 +399,7 @@ class Batch:
     ) -> None:
         """Offer every record that is wanted once, and count those that are not."""
         try:
-            await first.run(report, hand_over)
+            await first.run(report, hand_over, self._breathe, self._watch)
         finally:
             self.summary.passed_over = first.passed_over
 
@@ -335,6 +417,17 @@ class Batch:
             resumption=self._resumption,
             claim=self._claim,
             durable=self._durable,
+        )
+
+    def _accounting(self, first: FirstPass, ledger: Ledger, disk: GroupSync | None) -> Accounting:
+        return Accounting(
+            ledger,
+            self.summary,
+            self._retries(first),
+            self._resumption,
+            disk,
+            notice=self._notice,
+            stream=self._stream,
         )
 
     def _retries(self, first: FirstPass) -> RetryQueue:
@@ -422,6 +515,8 @@ class Batch:
             return
         results = await anyio.to_thread.run_sync(recovery.outcomes, past.in_flight, first.records, first.composer)
         for result in results:
+            if self._stream is not None:
+                self._stream.tell(result)
             ledger.append(result)
             if result.status in (Outcome.ACCEPTED, Outcome.IN_DOUBT):
                 self.meters.note(None, result.time, result.time)  # the journal does not say through which relay
@@ -446,6 +541,8 @@ class Batch:
             self._watch = FileWatch(original.path, original.described, encoding=self.campaign.encoding)
         elif recipients != "-" and described.sha256 is not None:
             self._watch = FileWatch(recipients, described, encoding=self.campaign.encoding)
+        if self._watch is not None and first.reader.opened not in (None, self._watch.mark):
+            raise changed_at_start(first.reader)
         overrides = self._overrides
         if overrides is None:
             overrides = {} if past is None else past.account.held
@@ -484,6 +581,18 @@ def send(campaign: Campaign | Path | str, *, limit: int | None = None) -> Summar
     require(limit, "limit", int, NoneType)
     loaded = campaign if isinstance(campaign, Campaign) else load(Path(campaign))
     return run(lambda: Batch(loaded, limit=limit).run())
+
+
+def _require_rows(rows: object, resumption: Resumption | None) -> None:
+    """Refuse what cannot be the records of a run, where the caller is."""
+    if rows is None:
+        return
+    if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable | AsyncIterable):
+        raise TypeError(f"recipients must be an iterable of mappings, not {type(rows).__name__}")
+    if resumption is not None:
+        raise UsageError(
+            "recipients are those of the run that is gone on with", remedy="leave recipients out: they were kept"
+        )
 
 
 def _require_types(campaign: object, context: object, limit: object, resumption: object, trace: object) -> None:

@@ -9,6 +9,7 @@ import anyio.to_thread
 
 from batchsend.errors import RunError, UsageError
 from batchsend.recipients.admission import Admission
+from batchsend.run.first_pass import BRING_BACK
 from batchsend.run.producer import Producer
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class SecondPass:
 
     def _end(self, why: str) -> None:
         self._notice(f"{why}: deferred records are not tried again in this run")
-        self.cut_short = RunError(why, remedy="bring the recipients file back as it was when the run began")
+        self.cut_short = RunError(why, remedy=BRING_BACK)
 
 
 class _ChangedWhileReadError(Exception):

@@ -122,6 +122,7 @@ def test_pause_continue_and_stop(tmp_path: Path, relay: Relay, control: Callable
         assert "no run is under way on it" in control("status").errors
 
 
+@pytest.mark.slow
 def test_rate_and_connections_at_the_server_and_in_the_log(
     tmp_path: Path, relay: Relay, control: Callable[..., Ended]
 ) -> None:
@@ -159,12 +160,14 @@ def test_what_a_run_cannot_be_told(tmp_path: Path, control: Callable[..., Ended]
     assert "no run is under way on it, or it runs with --no-control" in refused.errors
 
 
+@pytest.mark.slow
 def test_without_control_there_is_no_socket(tmp_path: Path, relay: Relay, control: Callable[..., Ended]) -> None:
     with started(tmp_path, relay, "--no-control") as run:
         assert not socket_path(run.log).exists()
         assert control("status").code == 2
 
 
+@pytest.mark.slow
 def test_the_keys_of_the_live_view_do_the_same(tmp_path: Path, relay: Relay) -> None:
     path = campaign(tmp_path, relay, 400, 'rate = "40/s"\nmax_connections = 2')
     log = tmp_path / "results.jsonl"
@@ -190,6 +193,7 @@ def test_the_keys_of_the_live_view_do_the_same(tmp_path: Path, relay: Relay) -> 
     ]
 
 
+@pytest.mark.slow
 def test_a_terminal_is_as_it_was_after_a_signal(tmp_path: Path, relay: Relay) -> None:
     path = campaign(tmp_path, relay, 400, 'rate = "40/s"')
     with Terminal("send", path, columns=140) as terminal:

@@ -159,6 +159,7 @@ def test_what_is_for_small_screens_is_for_no_other(tmp_path: Path) -> None:
     assert sheet in body(parsed, "html")
 
 
+@pytest.mark.slow
 def test_html_within_html_without_end_is_refused_and_ends_no_process() -> None:
     with pytest.raises(RecordError, match="more than 2,000 elements within each other"):
         inlined("<style>b { color: red }</style>" + "<div>" * 100_000)
