@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "scaffold": {*VOCABULARY, "recipients", "message"},
     **{stage: {*VOCABULARY, *STAGES[:place]} for place, stage in enumerate(STAGES)},
 }
-MAY_IMPORT["delivery"] |= {"smtp"}
+MAY_IMPORT["delivery"] |= {"smtp", "version"}
 # What a run is to campaigns, this is to the messages of other programs.
 MAY_IMPORT["sender"] = {*VOCABULARY, "recipients", "message", "delivery", "results", "loop", "version"}
 # Its management command is the command line's.
