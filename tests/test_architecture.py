@@ -73,9 +73,6 @@ MAX_FUNCTION = 50
 MIN_FILE = 25
 
 SMALL_BY_NATURE = {"__init__.py", "__main__.py", "version.py"}
-# Lines of a log in blocks (report/) and lines of a source in chunks (recipients/): neither sees the other.
-# Django wants a management command to be called Command; in control/ it is what a run is told.
-NAMED_TWICE = {"Lines", "Command"}
 
 
 def named(file: Path) -> str:
@@ -197,7 +194,7 @@ def test_there_is_no_circle_of_imports() -> None:
 def test_no_class_name_is_used_twice() -> None:
     """Who reads a class's name knows which one is meant, without looking at the imports."""
     names = Counter(node.name for file in FILES for node in ast.walk(tree(file)) if isinstance(node, ast.ClassDef))
-    assert {name for name, count in names.items() if count > 1} == NAMED_TWICE
+    assert {name for name, count in names.items() if count > 1} == set()
 
 
 def test_each_module_says_what_is_in_it() -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
-import ssl
+import ssl  # noqa: TC003 - public: its hints are resolved at run time
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Mapping  # noqa: TC003 - likewise
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -31,11 +30,12 @@ from batchsend.recipients.spool import spool_records
 from batchsend.results.claim import Claim, refuse_used
 from batchsend.results.groupsync import GroupSync
 from batchsend.results.ledger import Ledger
-from batchsend.results.resumption import Resumption
+from batchsend.results.resumption import Resumption  # noqa: TC001 - likewise
 from batchsend.results.run import RecipientsFile, Run, SuppressionFile, new_id
 from batchsend.results.usage import read_usage
 from batchsend.run import recovery
 from batchsend.run.accounting import Accounting, PoolStoppedError
+from batchsend.run.arguments import require_rows, require_types
 from batchsend.run.first_pass import FirstPass, changed_at_start
 from batchsend.run.hours import Hours
 from batchsend.run.outlook import Outlook
@@ -106,10 +106,10 @@ class Batch:
         beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
         recipients: Rows | None = None,
     ) -> None:
-        _require_types(campaign, context, limit, resumption, trace)
+        require_types(campaign, context, limit, resumption, trace)
         if not callable(notice):
             raise TypeError(f"notice must be callable, not {type(notice).__name__}")
-        _require_rows(recipients, resumption)
+        require_rows(recipients, resumption)
         self.campaign = campaign
         self.id = new_id() if resumption is None else resumption.account.run.id
         self.summary = Summary(results=campaign.results)
@@ -282,9 +282,8 @@ class Batch:
         began = time.monotonic()
         log.info("run %s of %s begins: results in %s", self.id, self.campaign.path, self.campaign.results)
         first = await self._prepared()
-        for warning in server_warnings(self.campaign.servers):
-            self._notice(warning)
-        self._say_who(first)
+        for note in (*server_warnings(self.campaign.servers), *first.notes()):
+            self._notice(note)
         try:
             with first, self._ledger(await self._run_line(first)) as ledger:
                 disk = GroupSync(ledger) if self._durable else None
@@ -344,7 +343,8 @@ class Batch:
             await anyio.lowlevel.checkpoint()  # where Ctrl-C is heeded
 
         with await self._prepared() as first:
-            self._say_who(first)
+            for note in first.notes():
+                self._notice(note)
             await self._offer(first, self.summary.count, count)
         self.summary.elapsed = time.monotonic() - began
         return self.summary
@@ -401,10 +401,6 @@ class Batch:
         await anyio.lowlevel.checkpoint()
         if self._stream is not None:
             await self._stream.room()
-
-    def _say_who(self, first: FirstPass) -> None:
-        for note in first.notes():
-            self._notice(note)
 
     async def _offer(
         self,
@@ -526,21 +522,16 @@ class Batch:
             RunError: They cannot be written.
         """
         past = self._resumption
-        if past is None or not past.in_flight:
-            return
-        results = await anyio.to_thread.run_sync(recovery.outcomes, past.in_flight, first.records, first.composer)
-        for result in results:
-            if self._stream is not None:
-                self._stream.tell(result)
-            ledger.append(result)
-            if result.status in (Outcome.ACCEPTED, Outcome.IN_DOUBT):
-                self.meters.note(None, result.time, result.time)  # the journal does not say through which relay
-        ledger.flush()
-        if (told := recovery.describe_in_doubt(results)) is not None:
-            self._notice(told)
-            if not past.sends(Outcome.IN_DOUBT):
-                command = f"batchsend resume {shlex.quote(str(past.path))} --retry in_doubt"
-                self._notice(f"they may have been delivered; to send them again all the same: {command}")
+        if past is not None and past.in_flight:
+            await recovery.recover(
+                past,
+                first.records,
+                first.composer,
+                ledger,
+                meters=self.meters,
+                stream=self._stream,
+                notice=self._notice,
+            )
 
     async def _run_line(self, first: FirstPass) -> Run:
         recipients, server, past = self.campaign.recipients, self.campaign.servers[0], self._resumption
@@ -596,27 +587,6 @@ def send(campaign: Campaign | Path | str, *, limit: int | None = None) -> Summar
     require(limit, "limit", int, NoneType)
     loaded = campaign if isinstance(campaign, Campaign) else load(Path(campaign))
     return run(lambda: Batch(loaded, limit=limit).run())
-
-
-def _require_rows(rows: object, resumption: Resumption | None) -> None:
-    """Refuse what cannot be the records of a run, where the caller is."""
-    if rows is None:
-        return
-    if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable | AsyncIterable):
-        raise TypeError(f"recipients must be an iterable of mappings, not {type(rows).__name__}")
-    if resumption is not None:
-        raise UsageError(
-            "recipients are those of the run that is gone on with", remedy="leave recipients out: they were kept"
-        )
-
-
-def _require_types(campaign: object, context: object, limit: object, resumption: object, trace: object) -> None:
-    """Refuse what a run would stumble over later, where the caller is."""
-    require(campaign, "campaign", Campaign)
-    require(context, "context", ssl.SSLContext, NoneType)
-    require(limit, "limit", int, NoneType)
-    require(resumption, "resumption", Resumption, NoneType)
-    require(trace, "trace", Trace, NoneType)
 
 
 async def _look_after(ledger: Ledger, pool: Pool) -> None:

@@ -586,8 +586,7 @@ class Client(ClientState[Key]):
 
     def _has_waited(self, reply: Reply, quiet: float) -> bool:
         """Whether a refusal in the place of a content's reply comes from a server that has waited for us (rule 7)."""
-        due = self._awaited[0][0] if self._awaited else None
-        return due == self._on_content and has_waited(reply, quiet)
+        return bool(self._awaited) and self._awaited[0][0] == self._on_content and has_waited(reply, quiet)
 
     def _end(self) -> None:
         self.state = _CLOSED
