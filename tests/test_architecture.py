@@ -21,7 +21,8 @@ import batchsend
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PACKAGE = Path(__file__).parent.parent / "batchsend"
+TESTS = Path(__file__).parent
+PACKAGE = TESTS.parent / "batchsend"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 VOCABULARY = {"outcome", "verdict", "errors", "campaign"}
@@ -247,3 +248,16 @@ def test_what_is_to_be_compiled_is_there() -> None:
     hook = project["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]
     for pattern in hook["include"]:
         assert list(PACKAGE.parent.glob(pattern)), pattern
+
+
+def test_no_test_imports_a_private_name() -> None:
+    """What a test leans on is a promise: it has a name for everybody, and its place can be found by it."""
+    private = [
+        f"{file.relative_to(TESTS)}: {node.module}.{alias.name}"
+        for file in sorted(TESTS.rglob("*.py"))
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("batchsend")
+        for alias in node.names
+        if alias.name.startswith("_") and not alias.name.startswith("__")
+    ]
+    assert private == []

@@ -54,13 +54,3 @@ def has_waited(reply: Reply, quiet: float) -> bool:
     """
     # Most refusals come at once, and need no look at their words.
     return quiet >= IDLE_SECONDS and (seconds := waits_from(reply)) is not None and quiet >= seconds
-
-
-def is_told_apart(content_said: Reply | None, mail_said: Reply | None) -> bool:
-    """Whether what a content was told cannot be the reply to the MAIL or RCPT behind it.
-
-    x.1.z is about addresses (RFC 3463 §3.2): what such servers say to MAIL and RCPT, and never to a content.
-    """
-    if content_said is None or mail_said is None or content_said.enhanced is None:
-        return False
-    return mail_said.raw.startswith(b"2.1.") and not content_said.raw.startswith(b"2.1.")
