@@ -22,6 +22,7 @@ from batchsend.campaign import Campaign, check_objects, load, most_in_doubt, pla
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.delivery.quota import Meters
+from batchsend.delivery.telemetry import telemetry
 from batchsend.errors import RunError, UsageError, require
 from batchsend.loop import in_abandoned_thread, run
 from batchsend.outcome import DeliveryResult, Outcome
@@ -213,9 +214,23 @@ class Batch:
             UsageError: The campaign cannot be sent as it is, or the results log cannot be opened; nothing was sent.
             RunError: The run stopped early: the server is gone or refuses the sender, or the log cannot be written.
         """
+        told = telemetry()
+        span = None if told is None else told.running(self.campaign.servers[0], self.id)
+        if told is not None:
+            told.watch(self, self.campaign.servers[0])
+        error: BaseException | None = None
         try:
             return await self._run()
+        except BaseException as failure:
+            error = failure
+            raise
         finally:
+            if told is not None and span is not None:
+                if self._pool is not None:
+                    told.pool_ended(self, self._pool.statistics())
+                told.ended(self)
+                span.counts.update(+self.summary.counts)
+                span.end(error)
             if self._claim is not None:
                 self._claim.__exit__(None, None, None)  # where it was not handed over
             await self._events.finish()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
-from email.message import Message
+from email.message import Message  # noqa: TC003 - public: its hints are resolved at run time
 from pathlib import Path
 from types import NoneType, TracebackType
-from typing import Any, Final, Self, TypeAlias, overload
+from typing import Final, Self, overload
 
 import anyio
 
@@ -17,41 +17,21 @@ from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.delivery.quota import Meters
 from batchsend.delivery.statistics import PoolStatistics  # noqa: TC001 - public: its hints are resolved at run time
-from batchsend.errors import BatchsendError, RecordError, RunError, UsageError, require
+from batchsend.delivery.telemetry import Telemetry, telemetry
+from batchsend.errors import RecordError, RunError, UsageError, require
 from batchsend.message.outgoing import outgoing
-from batchsend.message.submission import Bundle, Envelope, Submission, bundles, each_recipient, members_of
+from batchsend.message.submission import Bundle, Submission, bundles, each_recipient, members_of
 from batchsend.outcome import DeliveryResult  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.results.choice import Choice
 from batchsend.sender.exchange import Call, Exchange, Told, invalid
-from batchsend.sender.keeping import KeptExchange, KeptLog
+from batchsend.sender.given import Key, Messages, Sendable, iterable, own_key, require_key, sound
+from batchsend.sender.keeping import KeptExchange, KeptLog, close_unused
+from batchsend.sender.unfinished import UnfinishedError, again, closed, unfinished
 from batchsend.trace import Trace, logged
 
 # Messages of one call of `send` that are neither with the pool nor done with by the loop over it.
 _WINDOW: Final = 1000
 _BATCH: Final = 32
-_LONGEST_KEY: Final = 1000
-
-Sendable: TypeAlias = Submission | Message
-"""What a sender takes: a `Submission`, or a message of the standard library such as `email.message.EmailMessage`."""
-
-Key: TypeAlias = Callable[[Any], str | None]
-"""Says of a message what it is called in the sender's results log; None leaves that to its Message-ID."""
-
-_Messages: TypeAlias = Iterable[Sendable] | AsyncIterable[Sendable]
-
-
-class UnfinishedError(RunError):
-    """A call ended before all of its messages were begun.
-
-    Args:
-        message: As for every `BatchsendError`.
-        results: The outcomes that are known; what has none was not begun, and can be sent again.
-        remedy: As for every `BatchsendError`.
-    """
-
-    def __init__(self, message: str, results: Iterable[DeliveryResult] = (), *, remedy: str | None = None) -> None:
-        super().__init__(message, remedy=remedy)
-        self.results = list(results)
 
 
 class Sender:
@@ -126,6 +106,7 @@ class Sender:
         self._kept: KeptExchange | None = None  # the same, while there is a log
         self._meters = Meters(servers, tuple(self._delivery.quota))
         self._looking: asyncio.Task[None] | None = None
+        self._telemetry: Telemetry | None = None
         self._loop: asyncio.AbstractEventLoop | None = None  # while it is open
         self._pool: Pool | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -170,6 +151,9 @@ class Sender:
             except BaseException:
                 self._loop = None
                 raise
+        self._telemetry = telemetry()
+        if self._telemetry is not None:
+            self._telemetry.watch(self, self._servers[0])
         return self
 
     async def _open_log(self, loop: asyncio.AbstractEventLoop, path: Path) -> None:
@@ -178,7 +162,7 @@ class Sender:
         try:
             log = await asyncio.shield(opening)
         except asyncio.CancelledError:
-            opening.add_done_callback(_close_unused)
+            opening.add_done_callback(close_unused)
             raise
         self._exchange = self._kept = KeptExchange(self._unclaimed, log, self._notice)
         self._kept.on_failure = self._stop_sending
@@ -212,6 +196,8 @@ class Sender:
             with anyio.CancelScope(shield=True):
                 await self._end()
             self._loop = None
+            if self._telemetry is not None:
+                self._telemetry.ended(self)
             if self._kept is not None:
                 log, self._kept = self._kept.log, None
                 self._exchange = Exchange(self._unclaimed)
@@ -235,7 +221,7 @@ class Sender:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._exchange.stopped(_closed())
+        self._exchange.stopped(closed())
 
     def _require_open(self) -> None:
         if self._loop is None or self._closing:
@@ -258,7 +244,7 @@ class Sender:
         while self._serving is not None and self._pool is not None and self._pool.stopping:
             await asyncio.wait([self._serving])
             if self._closing:
-                raise _closed()
+                raise closed()
         if self._kept is not None:
             self._kept.require_kept()
 
@@ -278,13 +264,15 @@ class Sender:
     async def _serve(self, pool: Pool) -> None:
         """Run a pool, fill it, and tell the callers when it is over."""
         filling = asyncio.create_task(self._fill(pool))
-        error: Exception = _closed()
+        error: Exception = closed()
         try:
             await pool.run()
         except Exception as failure:  # whatever it is, those who wait are told
             error = failure
         finally:
             filling.cancel()
+            if self._telemetry is not None:
+                self._telemetry.pool_ended(self, pool.statistics())
             if self._kept is not None:
                 self._kept.log.learned = pool.learned
             self._pool = self._serving = None
@@ -361,7 +349,7 @@ class Sender:
         if isinstance(message, Submission):
             if sender is not None or recipients is not None:
                 raise TypeError("a Submission has an envelope of its own: sender and recipients go with other messages")
-            if _sound(message).envelope.also or isinstance(message, Bundle):
+            if sound(message).envelope.also or isinstance(message, Bundle):
                 raise UsageError(
                     "a Submission with several recipients has several results", remedy="Use send_all([submission])."
                 )
@@ -376,24 +364,39 @@ class Sender:
             UsageError: There is a key and no log, or it cannot be one.
             TypeError: It is no text.
         """
-        if key is not None and (not require(key, "key", str) or len(key) > _LONGEST_KEY or not _is_unicode(key)):
-            raise UsageError(f"key is {key[:80]!r}", remedy=f"expected a text of 1 to {_LONGEST_KEY} characters")
+        require_key(key)
         if self._kept is None:
             if key is not None:
                 raise UsageError("a key needs a results log", remedy="Sender(…, results=…)")
             return None
         if key is not None:
             return key
-        own = message.message_id if isinstance(message, Submission) else message["Message-ID"]
-        return str(own).strip()[:_LONGEST_KEY] or None if own is not None else None
+        return own_key(message)
 
     async def _send_these(self, submissions: list[Submission], key: str | None) -> list[DeliveryResult]:
+        if self._telemetry is None:
+            return await self._outcomes_of(submissions, key)
+        span = self._telemetry.sending(self._servers[0], submissions[0].message_id)
+        known: list[DeliveryResult] = []
+        error: BaseException | None = None
+        try:
+            known = await self._outcomes_of(submissions, key)
+        except BaseException as failure:
+            error, known = failure, failure.results if isinstance(failure, UnfinishedError) else []
+            raise
+        finally:
+            for result in known:
+                span.note(result.status, result.code)
+            span.end(error)
+        return known
+
+    async def _outcomes_of(self, submissions: list[Submission], key: str | None) -> list[DeliveryResult]:
         call = Call()
         results: dict[int, DeliveryResult] = {}
         try:
             await self._ready()
         except RunError as error:
-            raise _unfinished(error, ()) from error
+            raise unfinished(error, ()) from error
         self._exchange.offer(call, submissions, key)
         self._work()
         try:
@@ -406,7 +409,7 @@ class Sender:
             self._exchange.leave(call)
         known = [results[number] for number in sorted(results)]
         if len(known) < sum(len(members_of(submission)) for submission in submissions):
-            raise _unfinished(call.error, known)
+            raise unfinished(call.error, known)
         return known
 
     def send(
@@ -477,10 +480,10 @@ class Sender:
         call, feed = self._begin(iterable(messages), self._named_by(key))
         known: dict[int, DeliveryResult] = {}
         try:
-            while (told := await self._hear(call, feed)) is not None:
+            while (told := await self._heard(call, feed)) is not None:
                 known[told.number] = told.result  # a second one takes the place of the first
         except RunError as error:
-            raise _unfinished(error, [known[number] for number in sorted(known)]) from error
+            raise unfinished(error, [known[number] for number in sorted(known)]) from error
         except BaseException:
             for result in known.values():
                 self.unclaimed(result)
@@ -489,17 +492,19 @@ class Sender:
             self._leave(call, feed)
         return [known[number] for number in sorted(known)]
 
-    async def _stream(self, messages: _Messages, key: Key | None) -> AsyncGenerator[DeliveryResult, None]:
+    async def _stream(self, messages: Messages, key: Key | None) -> AsyncGenerator[DeliveryResult, None]:
         self._require_open()  # it may have been closed since the call
         call, feed = self._begin(messages, key)
         try:
-            while (told := await self._hear(call, feed)) is not None:
+            while (told := await self._heard(call, feed)) is not None:
                 yield told.result
         finally:
             self._leave(call, feed)
 
-    def _begin(self, messages: _Messages, key: Key | None) -> tuple[Call, asyncio.Task[None]]:
+    def _begin(self, messages: Messages, key: Key | None) -> tuple[Call, asyncio.Task[None]]:
         call = Call()
+        if self._telemetry is not None:
+            call.span = self._telemetry.sending(self._servers[0])
         feed = asyncio.create_task(self._feed(messages, call, key))
         self._feeds.add(feed)
         feed.add_done_callback(self._feeds.discard)
@@ -509,6 +514,22 @@ class Sender:
     def _leave(self, call: Call, feed: asyncio.Task[None]) -> None:
         feed.cancel()
         self._exchange.leave(call)
+        if call.span is not None:
+            call.span.end()
+
+    async def _heard(self, call: Call, feed: asyncio.Task[None]) -> Told | None:
+        """As `_hear`, and the call's span takes note."""
+        if call.span is None:
+            return await self._hear(call, feed)
+        try:
+            told = await self._hear(call, feed)
+        except BaseException as error:
+            call.span.end(error)
+            call.span = None
+            raise
+        if told is not None:
+            call.span.note(told.result.status, told.result.code)
+        return told
 
     async def _hear(self, call: Call, feed: asyncio.Task[None]) -> Told | None:
         """The next result; None where there is no more to come.
@@ -518,10 +539,10 @@ class Sender:
         """
         while not call.told:
             if call.error is not None:
-                raise _again(call.error)
+                raise again(call.error)
             if feed.done() and call.settled:
                 if feed.cancelled():
-                    raise _closed()
+                    raise closed()
                 feed.result()
                 return None
             await call.changed.wait()
@@ -529,7 +550,7 @@ class Sender:
             call.changed.notify()  # there is room for the next message
         return call.told.popleft()
 
-    async def _feed(self, messages: _Messages, call: Call, key: Key | None) -> None:
+    async def _feed(self, messages: Messages, call: Call, key: Key | None) -> None:
         """Offer a caller's messages as long as it takes results. Cancelled where there may be more.
 
         Raises:
@@ -553,12 +574,12 @@ class Sender:
         while call.error is None and (call.waiting or call.outstanding >= _WINDOW):
             await call.changed.wait()
         if call.error is not None:
-            raise _again(call.error)
+            raise again(call.error)
         await self._ready()
 
     def _offer(self, call: Call, message: Sendable, place: int, key: Key | None) -> None:
         if isinstance(message, Submission):
-            submissions = bundles(each_recipient(_sound(message)))
+            submissions = bundles(each_recipient(sound(message)))
             name = self._key(message, None if key is None else key(message))
         else:
             try:
@@ -571,60 +592,3 @@ class Sender:
             name = self._key(message, None if key is None else key(message))
         self._exchange.offer(call, submissions, name)
         self._work()
-
-
-def _close_unused(opening: asyncio.Future[KeptLog]) -> None:
-    """Close a log that nobody waits for any more."""
-    if opening.exception() is None:
-        opening.result().close()
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _sound(submission: Submission) -> Submission:
-    """Refuse what a session would stumble over later, where the caller is.
-
-    Raises:
-        TypeError: Its content or envelope is not one.
-    """
-    if not isinstance(submission.content, bytes):
-        raise TypeError(f"record {submission.record}: content must be bytes, not {type(submission.content).__name__}")
-    if not isinstance(submission.envelope, Envelope):
-        raise TypeError(
-            f"record {submission.record}: envelope must be a batchsend.Envelope, "
-            f"not {type(submission.envelope).__name__}"
-        )
-    return submission
-
-
-def _closed() -> RunError:
-    return RunError("the sender was closed before everything was sent", remedy="What has no result can be sent again.")
-
-
-def _again(error: Exception) -> Exception:
-    """An error for one of several callers, each of whom adds its own traceback."""
-    return RunError(error.message, remedy=error.remedy) if isinstance(error, RunError) else error
-
-
-def _unfinished(error: Exception | None, known: Iterable[DeliveryResult]) -> Exception:
-    if isinstance(error, BatchsendError):
-        return UnfinishedError(error.message, known, remedy=error.remedy)
-    return error or _closed()
-
-
-def iterable(messages: _Messages) -> _Messages:
-    """Refuse what cannot be a number of messages; a message itself could be gone through, by its headers.
-
-    Raises:
-        TypeError: It is one message, a text, or nothing to go through.
-    """
-    single = isinstance(messages, Message | Submission | str | bytes)
-    if single or not isinstance(messages, Iterable | AsyncIterable):
-        raise TypeError(f"expected an iterable of messages, not {type(messages).__name__}")
-    return messages
