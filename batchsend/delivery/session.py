@@ -11,9 +11,10 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
-from batchsend.delivery.offer import Offer
+from batchsend.delivery.offer import Offer, in_ascii
 from batchsend.delivery.replies import judge
 from batchsend.delivery.several_recipients import is_too_many_recipients, room_for_recipients, share
+from batchsend.errors import RecordError
 from batchsend.message.submission import Bundle
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.smtp import commands
@@ -22,6 +23,7 @@ from batchsend.smtp.client_state import State
 from batchsend.smtp.content import canonical
 from batchsend.smtp.parameters import ReportRequest, SessionParameters
 from batchsend.smtp.transaction import Disposition, SharedTransaction, Transaction
+from batchsend.trace import report_failure
 from batchsend.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -380,21 +382,41 @@ class Session(asyncio.Protocol):
         return self._transport.get_write_buffer_size() if self._in_clear else 0
 
     def _transaction(self, submission: Submission) -> Transaction[Offer] | None:
-        """The submission as commands and content; None if this server cannot take it, which settles it."""
+        """The submission as commands and content; None if it cannot be sent to this server, which settles it.
+
+        What goes wrong with one submission costs that one: an error that left here would end the session, or whatever
+        has put the submission in, and the messages of others would have no outcome.
+        """
         if submission.__class__ is Bundle:
             return self._shared_transaction(submission)
+        try:
+            return self._own_transaction(submission)
+        except RecordError as error:
+            obstacle = error.message
+        except Exception as error:
+            report_failure(f"record {submission.record} cannot be made a transaction", error)
+            obstacle = f"it cannot be sent: {error}"
+        self._cannot_take(submission, obstacle)
+        return None
+
+    def _own_transaction(self, submission: Submission) -> Transaction[Offer]:
+        """A submission with one recipient as commands and content.
+
+        Raises:
+            RecordError: This server cannot take it, or it cannot be composed for this server.
+        """
         extensions = self.extensions
         envelope = submission.envelope
-        content = submission.content if submission.canonical else canonical(submission.content)
+        content = submission.content
         eight_bit = submission.eight_bit if submission.eight_bit is not None else not content.isascii()
         if eight_bit and not extensions.eight_bit_mime and submission.seven_bit is not None:
-            content, eight_bit = submission.seven_bit(), False
+            content, eight_bit = in_ascii(submission), False
+        elif not submission.canonical:
+            content = canonical(content)
         utf8 = not (envelope.forward_path.isascii() and envelope.reverse_path.isascii())
         obstacle = extensions.obstacle(size=len(content), eight_bit=eight_bit, utf8=utf8)
         if obstacle is not None:
-            result = self._not_offered(submission, obstacle)
-            self._work.settle(Offer(submission, time.monotonic()), result, None, self)
-            return None
+            raise RecordError(obstacle)
         identity = submission.message_id
         mail = self._parameters.mail(
             size=len(content),
@@ -410,14 +432,18 @@ class Session(asyncio.Protocol):
             content=content,
         )
 
+    def _cannot_take(self, submission: Submission, obstacle: str) -> None:
+        """Settle a submission that this server cannot be given."""
+        result = self._not_offered(submission, obstacle)
+        self._work.settle(Offer(submission, time.monotonic()), result, None, self)
+
     def _shared_transaction(self, bundle: Bundle) -> Transaction[Offer] | None:
         """Several recipients as one transaction; those that this server cannot take are settled."""
         limits = (self.relay.limits.recipients, self.extensions.rcpt_max)
         members = self._work.share(bundle, min(limit for limit in limits if limit is not None), self)
         transaction, obstacles = share(members, self.extensions, self._parameters)
         for member, obstacle in obstacles:
-            result = self._not_offered(member, obstacle)
-            self._work.settle(Offer(member, time.monotonic()), result, None, self)
+            self._cannot_take(member, obstacle)
         return transaction
 
     def _settle_each(self, transaction: SharedTransaction[Offer], trouble: str | None) -> None:

@@ -11,8 +11,9 @@ import re
 import time
 from typing import TYPE_CHECKING, Final
 
-from batchsend.delivery.offer import Offer
+from batchsend.delivery.offer import Offer, in_ascii
 from batchsend.delivery.replies import judge
+from batchsend.errors import RecordError
 from batchsend.outcome import Stage
 from batchsend.smtp import commands
 from batchsend.smtp.content import canonical
@@ -78,7 +79,10 @@ def share(
     content = first.content if first.canonical else canonical(first.content)
     eight_bit = not content.isascii()
     if eight_bit and not extensions.eight_bit_mime and first.seven_bit is not None:
-        content, eight_bit = first.seven_bit(), False
+        try:
+            content, eight_bit = in_ascii(first), False
+        except RecordError as error:
+            return None, [(member, error.message) for member in members]
     taken, obstacles = [], []
     utf8 = False
     for member in members:

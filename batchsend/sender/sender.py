@@ -277,14 +277,19 @@ class Sender:
 
     async def _serve(self, pool: Pool) -> None:
         """Run a pool, fill it, and tell the callers when it is over."""
-        filling = asyncio.create_task(self._fill(pool))
+        running, filling = asyncio.create_task(pool.run()), asyncio.create_task(self._fill(pool))
         error: Exception = _closed()
         try:
-            await pool.run()
+            await asyncio.wait([running, filling], return_when=asyncio.FIRST_COMPLETED)
+            if filling.done() and not filling.cancelled() and (failure := filling.exception()) is not None:
+                raise failure  # where nothing more is put in, nothing more comes out
+            await running
         except Exception as failure:  # whatever it is, those who wait are told
             error = failure
         finally:
-            filling.cancel()
+            for task in (running, filling):
+                task.cancel()
+            await asyncio.gather(running, filling, return_exceptions=True)
             if self._kept is not None:
                 self._kept.log.learned = pool.learned
             self._pool = self._serving = None
@@ -591,7 +596,7 @@ def _sound(submission: Submission) -> Submission:
     """Refuse what a session would stumble over later, where the caller is.
 
     Raises:
-        TypeError: Its content or envelope is not one.
+        TypeError: One of its values is of a wrong type.
     """
     if not isinstance(submission.content, bytes):
         raise TypeError(f"record {submission.record}: content must be bytes, not {type(submission.content).__name__}")
@@ -600,6 +605,15 @@ def _sound(submission: Submission) -> Submission:
             f"record {submission.record}: envelope must be a batchsend.Envelope, "
             f"not {type(submission.envelope).__name__}"
         )
+    record = require(submission.record, "record", int)
+    require(submission.attempt, f"record {record}: attempt", int)
+    message_id = require(submission.message_id, f"record {record}: message_id", str, NoneType)
+    if message_id is not None and not _is_unicode(message_id):
+        raise TypeError(f"record {record}: message_id has half of a character")
+    require(submission.canonical, f"record {record}: canonical", bool)
+    require(submission.eight_bit, f"record {record}: eight_bit", bool, NoneType)
+    if submission.seven_bit is not None and not callable(submission.seven_bit):
+        raise TypeError(f"record {record}: seven_bit must be callable, not {type(submission.seven_bit).__name__}")
     return submission
 
 
