@@ -55,7 +55,9 @@ def options() -> set[str]:
     }
 
 
-@each_document
+@pytest.mark.parametrize(
+    "name", [name if name == "README.md" else pytest.param(name, marks=pytest.mark.slow) for name in TEXTS]
+)
 def test_the_examples_print_what_stands_there(name: str) -> None:
     for was, now in zip(checked(TEXTS[name]), run_again(TEXTS[name]), strict=True):
         assert steady(was) == steady(now), AGAIN

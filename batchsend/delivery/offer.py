@@ -5,10 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from batchsend.errors import RecordError, require
 from batchsend.outcome import DeliveryResult, Outcome
-from batchsend.smtp.content import canonical
-from batchsend.trace import report_failure
 
 if TYPE_CHECKING:
     from batchsend.message.submission import Submission
@@ -54,22 +51,3 @@ def never_offered(submission: Submission, reason: str, session: int) -> Delivery
         message_id=submission.message_id,
         time=time.time(),
     )
-
-
-def in_ascii(submission: Submission) -> bytes:
-    """The content as pure ASCII, for a server that takes nothing else (RFC 6152); there is such a form.
-
-    Raises:
-        RecordError: It cannot be composed: a program's own function makes it, or it is made of files that have changed.
-            A session that met the error itself would end, and the messages of others with it.
-    """
-    try:
-        made = require(submission.seven_bit and submission.seven_bit(), "its form in ASCII", bytes)
-    except RecordError:
-        raise
-    except Exception as error:
-        report_failure(f"seven_bit failed for record {submission.record}", error)
-        raise RecordError(f"its form in ASCII cannot be composed: {error}") from None
-    if not made.isascii():
-        raise RecordError("its form in ASCII has other octets")
-    return made if submission.canonical else canonical(made)

@@ -6,7 +6,7 @@ import asyncio
 import shlex
 import ssl
 import time
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from batchsend.delivery.pool import Pool
 from batchsend.delivery.quota import Meters
 from batchsend.errors import RunError, UsageError, require
 from batchsend.loop import in_abandoned_thread, run
-from batchsend.outcome import Outcome
+from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.recipients.fingerprint import FileWatch, describe
 from batchsend.recipients.spool import spool_records
 from batchsend.results.claim import Claim, refuse_used
@@ -49,12 +49,11 @@ from batchsend.version import __version__
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
     from batchsend.delivery.statistics import PoolStatistics
     from batchsend.message import Submission
-    from batchsend.outcome import DeliveryResult
     from batchsend.recipients.spool import Rows
 
 _LOOK_EVERY = 1.0
@@ -274,15 +273,7 @@ class Batch:
         try:
             with first, self._ledger(await self._run_line(first)) as ledger:
                 disk = GroupSync(ledger) if self._durable else None
-                self._dispatch = dispatch = Accounting(
-                    ledger,
-                    self.summary,
-                    self._retries(first),
-                    self._resumption,
-                    disk,
-                    notice=self._notice,
-                    stream=self._stream,
-                )
+                self._dispatch = dispatch = self._accounting(first, ledger, disk)
                 await self._count_what_was_sent()
                 await self._write_what_was_in_flight(first, ledger)
                 self._pool = pool = Pool(
@@ -426,6 +417,17 @@ class Batch:
             resumption=self._resumption,
             claim=self._claim,
             durable=self._durable,
+        )
+
+    def _accounting(self, first: FirstPass, ledger: Ledger, disk: GroupSync | None) -> Accounting:
+        return Accounting(
+            ledger,
+            self.summary,
+            self._retries(first),
+            self._resumption,
+            disk,
+            notice=self._notice,
+            stream=self._stream,
         )
 
     def _retries(self, first: FirstPass) -> RetryQueue:

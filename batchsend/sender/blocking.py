@@ -10,24 +10,27 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from concurrent.futures import Future
 from contextlib import aclosing
 from email.message import Message  # noqa: TC003 - public: its hints are resolved at run time
-from pathlib import Path  # noqa: TC003 - public: its hints are resolved at run time
+from pathlib import Path
 from queue import SimpleQueue
-from types import TracebackType  # noqa: TC003 - public: its hints are resolved at run time
+from types import NoneType, TracebackType
 from typing import Any, Final, Self, TypeVar, overload
 from weakref import WeakSet
 
 from batchsend.campaign import Delivery, Server  # noqa: TC001 - public: its hints are resolved at run time
-from batchsend.errors import UsageError
+from batchsend.errors import UsageError, require
 from batchsend.loop import run
 from batchsend.message.submission import Submission
 from batchsend.outcome import DeliveryResult
 from batchsend.results.choice import Choice  # noqa: TC001 - public: its hints are resolved at run time
-from batchsend.sender.sender import Key, Sendable, Sender, iterable
+from batchsend.results.lock import InUseError
+from batchsend.sender.messages import Key, Sendable, iterable
+from batchsend.sender.sender import Sender
 
 Result = TypeVar("Result")
 
 # Messages that were taken from a thread's iterable and not yet by the sender.
 _AHEAD: Final = 64
+_MOST_LOGS: Final = 1000
 
 
 class SyncSender:
@@ -70,6 +73,9 @@ class SyncSender:
         results: Path | str | None = None,
         retry: Choice | None = None,
     ) -> None:
+        require(results, "results", Path, str, NoneType)
+        self._results = None if results is None else Path(results).absolute()
+
         def make() -> Sender:
             return Sender(
                 *servers,
@@ -77,7 +83,7 @@ class SyncSender:
                 context=context,
                 notice=notice,
                 unclaimed=unclaimed,
-                results=results,
+                results=self._results,
                 retry=retry,
             )
 
@@ -262,6 +268,37 @@ class SyncSender:
             _INHERITED.append(self._background)
         self._background = None
         self._lock = threading.Lock()
+
+
+class NumberedSyncSender(SyncSender):
+    """A sender with a results log for each process: ``mail.jsonl``, ``mail-2.jsonl`` … the first that nobody is at.
+
+    So the processes of a server that share their settings write down what they send, and whoever is started after one
+    that was killed takes up its log, and says what is in doubt there.
+
+    Args:
+        servers: As for `SyncSender`.
+        results: The first of the logs.
+        more: As for `SyncSender`.
+    """
+
+    def __init__(self, *servers: Server, results: Path, **more: Any) -> None:
+        super().__init__(*servers, results=results, **more)
+        self._first = results.absolute()
+
+    def _submit(
+        self, make: Callable[[Sender], Coroutine[Any, Any, Result]]
+    ) -> tuple[Future[Result], asyncio.AbstractEventLoop]:
+        for number in range(2, _MOST_LOGS):
+            try:
+                return super()._submit(make)
+            except InUseError:
+                self._results = self._first.with_stem(f"{self._first.stem}-{number}")
+        return super()._submit(make)
+
+    def _forked(self) -> None:
+        super()._forked()
+        self._results = self._first
 
 
 class _Background:

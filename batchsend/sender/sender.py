@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
-from email.message import Message
+from email.message import Message  # noqa: TC003 - public: its hints are resolved at run time
 from pathlib import Path
 from types import NoneType, TracebackType
-from typing import Any, Final, Self, TypeAlias, overload
+from typing import Final, Self, overload
 
 import anyio
 
@@ -19,25 +19,17 @@ from batchsend.delivery.quota import Meters
 from batchsend.delivery.statistics import PoolStatistics  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.errors import BatchsendError, RecordError, RunError, UsageError, require
 from batchsend.message.outgoing import outgoing
-from batchsend.message.submission import Bundle, Envelope, Submission, bundles, each_recipient, members_of
+from batchsend.message.submission import Bundle, Submission, bundles, each_recipient, members_of
 from batchsend.outcome import DeliveryResult  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.results.choice import Choice
 from batchsend.sender.exchange import Call, Exchange, Told, invalid
 from batchsend.sender.keeping import KeptExchange, KeptLog
+from batchsend.sender.messages import Key, Messages, Sendable, iterable, key_of, sound
 from batchsend.trace import Trace, logged
 
 # Messages of one call of `send` that are neither with the pool nor done with by the loop over it.
 _WINDOW: Final = 1000
 _BATCH: Final = 32
-_LONGEST_KEY: Final = 1000
-
-Sendable: TypeAlias = Submission | Message
-"""What a sender takes: a `Submission`, or a message of the standard library such as `email.message.EmailMessage`."""
-
-Key: TypeAlias = Callable[[Any], str | None]
-"""Says of a message what it is called in the sender's results log; None leaves that to its Message-ID."""
-
-_Messages: TypeAlias = Iterable[Sendable] | AsyncIterable[Sendable]
 
 
 class UnfinishedError(RunError):
@@ -281,7 +273,7 @@ class Sender:
         error: Exception = _closed()
         try:
             await asyncio.wait([running, filling], return_when=asyncio.FIRST_COMPLETED)
-            if filling.done() and not filling.cancelled() and (failure := filling.exception()) is not None:
+            if filling.done() and (failure := filling.exception()) is not None:
                 raise failure  # where nothing more is put in, nothing more comes out
             await running
         except Exception as failure:  # whatever it is, those who wait are told
@@ -366,7 +358,7 @@ class Sender:
         if isinstance(message, Submission):
             if sender is not None or recipients is not None:
                 raise TypeError("a Submission has an envelope of its own: sender and recipients go with other messages")
-            if _sound(message).envelope.also or isinstance(message, Bundle):
+            if sound(message).envelope.also or isinstance(message, Bundle):
                 raise UsageError(
                     "a Submission with several recipients has several results", remedy="Use send_all([submission])."
                 )
@@ -375,22 +367,7 @@ class Sender:
         return await self._send_these(submissions, self._key(message, key))
 
     def _key(self, message: Sendable, key: str | None) -> str | None:
-        """What a message is known by in the results log; None where there is no log, or it is known by nothing.
-
-        Raises:
-            UsageError: There is a key and no log, or it cannot be one.
-            TypeError: It is no text.
-        """
-        if key is not None and (not require(key, "key", str) or len(key) > _LONGEST_KEY or not _is_unicode(key)):
-            raise UsageError(f"key is {key[:80]!r}", remedy=f"expected a text of 1 to {_LONGEST_KEY} characters")
-        if self._kept is None:
-            if key is not None:
-                raise UsageError("a key needs a results log", remedy="Sender(…, results=…)")
-            return None
-        if key is not None:
-            return key
-        own = message.message_id if isinstance(message, Submission) else message["Message-ID"]
-        return str(own).strip()[:_LONGEST_KEY] or None if own is not None else None
+        return key_of(message, key, has_log=self._kept is not None)
 
     async def _send_these(self, submissions: list[Submission], key: str | None) -> list[DeliveryResult]:
         call = Call()
@@ -494,7 +471,7 @@ class Sender:
             self._leave(call, feed)
         return [known[number] for number in sorted(known)]
 
-    async def _stream(self, messages: _Messages, key: Key | None) -> AsyncGenerator[DeliveryResult, None]:
+    async def _stream(self, messages: Messages, key: Key | None) -> AsyncGenerator[DeliveryResult, None]:
         self._require_open()  # it may have been closed since the call
         call, feed = self._begin(messages, key)
         try:
@@ -503,7 +480,7 @@ class Sender:
         finally:
             self._leave(call, feed)
 
-    def _begin(self, messages: _Messages, key: Key | None) -> tuple[Call, asyncio.Task[None]]:
+    def _begin(self, messages: Messages, key: Key | None) -> tuple[Call, asyncio.Task[None]]:
         call = Call()
         feed = asyncio.create_task(self._feed(messages, call, key))
         self._feeds.add(feed)
@@ -534,7 +511,7 @@ class Sender:
             call.changed.notify()  # there is room for the next message
         return call.told.popleft()
 
-    async def _feed(self, messages: _Messages, call: Call, key: Key | None) -> None:
+    async def _feed(self, messages: Messages, call: Call, key: Key | None) -> None:
         """Offer a caller's messages as long as it takes results. Cancelled where there may be more.
 
         Raises:
@@ -563,7 +540,7 @@ class Sender:
 
     def _offer(self, call: Call, message: Sendable, place: int, key: Key | None) -> None:
         if isinstance(message, Submission):
-            submissions = bundles(each_recipient(_sound(message)))
+            submissions = bundles(each_recipient(sound(message)))
             name = self._key(message, None if key is None else key(message))
         else:
             try:
@@ -584,39 +561,6 @@ def _close_unused(opening: asyncio.Future[KeptLog]) -> None:
         opening.result().close()
 
 
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _sound(submission: Submission) -> Submission:
-    """Refuse what a session would stumble over later, where the caller is.
-
-    Raises:
-        TypeError: One of its values is of a wrong type.
-    """
-    if not isinstance(submission.content, bytes):
-        raise TypeError(f"record {submission.record}: content must be bytes, not {type(submission.content).__name__}")
-    if not isinstance(submission.envelope, Envelope):
-        raise TypeError(
-            f"record {submission.record}: envelope must be a batchsend.Envelope, "
-            f"not {type(submission.envelope).__name__}"
-        )
-    record = require(submission.record, "record", int)
-    require(submission.attempt, f"record {record}: attempt", int)
-    message_id = require(submission.message_id, f"record {record}: message_id", str, NoneType)
-    if message_id is not None and not _is_unicode(message_id):
-        raise TypeError(f"record {record}: message_id has half of a character")
-    require(submission.canonical, f"record {record}: canonical", bool)
-    require(submission.eight_bit, f"record {record}: eight_bit", bool, NoneType)
-    if submission.seven_bit is not None and not callable(submission.seven_bit):
-        raise TypeError(f"record {record}: seven_bit must be callable, not {type(submission.seven_bit).__name__}")
-    return submission
-
-
 def _closed() -> RunError:
     return RunError("the sender was closed before everything was sent", remedy="What has no result can be sent again.")
 
@@ -630,15 +574,3 @@ def _unfinished(error: Exception | None, known: Iterable[DeliveryResult]) -> Exc
     if isinstance(error, BatchsendError):
         return UnfinishedError(error.message, known, remedy=error.remedy)
     return error or _closed()
-
-
-def iterable(messages: _Messages) -> _Messages:
-    """Refuse what cannot be a number of messages; a message itself could be gone through, by its headers.
-
-    Raises:
-        TypeError: It is one message, a text, or nothing to go through.
-    """
-    single = isinstance(messages, Message | Submission | str | bytes)
-    if single or not isinstance(messages, Iterable | AsyncIterable):
-        raise TypeError(f"expected an iterable of messages, not {type(messages).__name__}")
-    return messages

@@ -10,6 +10,7 @@ unanswered (RFC 3030 §4.2), with RSET between them. Without PIPELINING the same
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, Final
 
 from batchsend.outcome import Stage
@@ -18,6 +19,7 @@ from batchsend.smtp.bare_replies import BareReply, add_text
 from batchsend.smtp.client_state import ClientState, Handler, State
 from batchsend.smtp.content import END_OF_DATA, dot_stuffed
 from batchsend.smtp.farewells import ABOUT_IDLENESS, IDLE_SECONDS, SILENCE_SECONDS, has_waited, is_told_apart
+from batchsend.smtp.from_the_end import Command, Place, apply, proven_from_the_end, whole_transactions
 from batchsend.smtp.replies import DONE as _DONE
 from batchsend.smtp.replies import Reply
 from batchsend.smtp.telling_texts import TellingPlace
@@ -185,6 +187,7 @@ class Client(ClientState[Key]):
         self._end()
         self._held.clear()
         self._awaited.clear()
+        self._set_aside.clear()
         self._opening = None
         unanswered, self._unanswered = list(self._unanswered), {}
         return unanswered
@@ -237,7 +240,7 @@ class Client(ClientState[Key]):
         elif self._is_surplus(code):
             add_text(self._finished, reply)
         else:
-            self._break(f"a reply to nothing: {reply}")
+            self._lose_step(f"a reply to nothing: {reply}", reply)
 
     def _is_surplus(self, code: int) -> bool:
         """Whether a reply is one that may be passed over (rule 2 says why)."""
@@ -246,7 +249,7 @@ class Client(ClientState[Key]):
         self.says_twice = True
         if self._refused_since or self._surplus >= _MOST_SURPLUS or self._bdat_refusal is not None:
             return False
-        if self._chunked and self.begun > 1:
+        if self._chunked and self.begun > 1 and self.state is not State.QUITTING:
             return False
         self._surplus += 1
         if self._chunked:
@@ -259,12 +262,16 @@ class Client(ClientState[Key]):
         self._surplus = 0
         self._refused_since = False
 
-    def _consider_text(self, reply: Reply, place: TellingPlace) -> None:
-        """Where no 354 comes, the text of a 2yz may prove that it is in its place (rule 5)."""
+    def _tells_otherwise(self, reply: Reply, place: TellingPlace) -> bool:
+        """Where no 354 comes, the text of a 2yz may prove that it is in its place, or that it is not (rule 5)."""
         if self._telling.proves(reply.raw, place):
             self._anchor()
         elif self._telling.contradicted:
-            self.finish()  # nothing would be proved any more until the 221
+            if self._telling.told:
+                return True
+            self.out_of_step = True
+            self.finish()  # only the 221 will prove something
+        return False
 
     def _take_early(self, reply: Reply, handler: Handler, transaction: Transaction[Any], end: int) -> None:
         """Take a reply to what has not left whole: a surplus 2yz (rule 3), or a refusal of content under way."""
@@ -290,27 +297,29 @@ class Client(ClientState[Key]):
         if self._bare is not None:
             self._bare.next = reply
         if code in _DONE:
+            if self._chunked and self._tells_otherwise(reply, _ELSEWHERE):
+                self._misplaced(reply, "MAIL", self._on_mail, transaction, _MAIL)
+                return
             transaction.opened = True
             transaction.stage = _RCPT
             self._mail_said = reply
-            if self._chunked:
-                self._consider_text(reply, _ELSEWHERE)
         elif code >= 400 and (code not in _OUT_OF_PLACE or not self.unconfirmed or reply.is_about_policy):
             self._refuse(transaction, _MAIL, reply)
         else:
-            self._misplaced(reply, "MAIL")
+            self._misplaced(reply, "MAIL", self._on_mail, transaction, _MAIL)
 
     def _on_rcpt(self, reply: Reply, transaction: Transaction[Key]) -> None:
         code = reply.code
         refused = transaction.reply is not None
         if code in _DONE and not refused:
+            if self._chunked and self._tells_otherwise(reply, _TO_RCPT):
+                self._misplaced(reply, "RCPT", self._on_rcpt, transaction, _RCPT)
+                return
             transaction.stage = _CONTENT if self._chunked else _DATA
-            if self._chunked:
-                self._consider_text(reply, _TO_RCPT)
         elif code >= 400:
             self._refuse(transaction, _RCPT, reply)
         else:
-            self._misplaced(reply, "RCPT")
+            self._misplaced(reply, "RCPT", self._on_rcpt, transaction, _RCPT)
 
     def _on_shared_rcpt(self, reply: Reply, transaction: SharedTransaction[Key]) -> None:
         """Take the reply to one of several RCPT. Who is refused is out; the last reply says whether anybody is left."""
@@ -318,10 +327,14 @@ class Client(ClientState[Key]):
         if reply.code >= 400:
             self._refused_since = True
         elif reply.code not in _DONE or over:
-            self._misplaced(reply, "RCPT")
+            self._misplaced(reply, "RCPT", self._on_shared_rcpt, transaction, _RCPT)
             return
         elif self._chunked:
-            self._consider_text(reply, _TO_RCPT)
+            if self._tells_otherwise(reply, _TO_RCPT):
+                self._misplaced(reply, "RCPT", self._on_shared_rcpt, transaction, _RCPT)
+                return
+            # It proves that this is a RCPT's reply, and not which one's.
+            self._refused_since = self._refused_since or transaction.asked > transaction.taken
         if over or not transaction.answer(reply):
             return
         if transaction.taken:
@@ -356,18 +369,19 @@ class Client(ClientState[Key]):
             # Of these commands the answers are still to come: the content's was there already.
             self._awaited.appendleft((self._on_data, transaction, _DATA, self._handed))
         else:
-            self._misplaced(reply, "DATA")
+            self._misplaced(reply, "DATA", self._on_data, transaction, _DATA)
         self._quit_when_possible()
 
     def _on_content(self, reply: Reply, transaction: Transaction[Key]) -> None:
         code = reply.code
         refused = transaction.reply is not None
         if code in _DONE and not refused:
-            transaction.reply = self._content_said = reply
             self.chunking_works = True
-            if self._chunked:
-                self._consider_text(reply, _ELSEWHERE)
-            elif not reply.raw and self._awaited:
+            if self._chunked and self._tells_otherwise(reply, _ELSEWHERE):
+                self._misplaced(reply, "BDAT", self._on_content, transaction, _CONTENT)
+                return
+            transaction.reply = self._content_said = reply
+            if not self._chunked and not reply.raw and self._awaited:
                 self._bare = BareReply(transaction)
                 return
         elif self._chunked and not self.chunking_works and code in _NOT_KNOWN and not refused:
@@ -381,7 +395,8 @@ class Client(ClientState[Key]):
             self._refused_since = True
             transaction.refuse(_CONTENT, reply)
         else:
-            self._misplaced(reply, "BDAT" if self._chunked else "the content")
+            command = "BDAT" if self._chunked else "the content"
+            self._misplaced(reply, command, self._on_content, transaction, _CONTENT)
             return
         self._hand_back(transaction)
 
@@ -391,14 +406,12 @@ class Client(ClientState[Key]):
             # is another command's reply, the one to QUIT will not be in its place.
             self._refused_since = True
             self.finish()
-        elif reply.code not in _DONE:
-            self._misplaced(reply, "RSET")
-        elif self._chunked:
-            self._consider_text(reply, _TO_RSET)
+        elif reply.code not in _DONE or (self._chunked and self._tells_otherwise(reply, _TO_RSET)):
+            self._misplaced(reply, "RSET", self._on_reset, _NO_TRANSACTION, _MAIL)
 
     def _on_lone_dot(self, reply: Reply, _: Transaction[Key]) -> None:
         if reply.code < 400 and reply.code not in _DONE:
-            self._misplaced(reply, "the lone dot")
+            self._misplaced(reply, "the lone dot", self._on_lone_dot, _NO_TRANSACTION, _CONTENT)
 
     def _on_quit(self, reply: Reply, _: Transaction[Key]) -> None:
         if self._bare is not None:
@@ -416,7 +429,7 @@ class Client(ClientState[Key]):
             # Either how this server says goodbye, or a reply too many: the end of the connection, or 221, will follow.
             self._awaited.append((self._on_quit, _NO_TRANSACTION, _MAIL, self._handed))
         else:
-            self._misplaced(reply, "QUIT")
+            self._misplaced(reply, "QUIT", self._on_quit, _NO_TRANSACTION, _MAIL)
 
     # --- transitions ----------------------------------------------------------------------------------------------
 
@@ -460,8 +473,67 @@ class Client(ClientState[Key]):
             if self._refusals >= _REFUSALS:
                 self.finish()
 
-    def _misplaced(self, reply: Reply, command: str) -> None:
-        self._break(f"the reply to {command} was {reply}")
+    def _misplaced(
+        self, reply: Reply, command: str, handler: Handler, transaction: Transaction[Any], stage: Stage
+    ) -> None:
+        """A reply cannot be that to the command at the head, which awaits its own still."""
+        self._awaited.appendleft((handler, transaction, stage, 0))
+        self._lose_step(f"the reply to {command} was {reply}", reply)
+
+    def _lose_step(self, error: str, reply: Reply | None = None) -> None:
+        """From here on it is not known which reply is whose: read all of them, if that will show it (rule 9)."""
+        if not self._telling.told:
+            self._break(error)
+            return
+        self.error = error
+        self.out_of_step = True
+        self.finish()
+        self._set_aside, self._awaited = self._awaited, deque()
+        self._await_end(reply)
+
+    def _await_end(self, reply: Reply | None) -> None:
+        """Keep a reply of which it is not known whose it is, and wait for the next one, or for the end."""
+        if reply is not None:
+            self._kept.append(reply)
+        self._awaited.append((self._on_unplaced, _NO_TRANSACTION, _CONTENT, 0))
+
+    def _on_unplaced(self, reply: Reply, _: Transaction[Key]) -> None:
+        if len(self._kept) > 2 * len(self._set_aside) + _MOST_SURPLUS:
+            self._break(f"replies without end: {self.error}")
+        else:
+            self._await_end(reply)
+
+    def _weigh(self) -> None:
+        """The connection is closed: see what the replies that were kept prove (rule 9)."""
+        commands, kept = (
+            [self._command(handler, transaction) for handler, transaction, _, _ in self._set_aside],
+            self._kept,
+        )
+        if not self.awaits_end or commands[-1][0] is not Place.QUIT or self._handed != self._queued:
+            self._break(self.error or "")
+            return
+        start, first = proven_from_the_end(commands, kept, self._telling)
+        if first >= start and not self._refused_since and all(reply.code in _DONE for reply in kept[:first]):
+            # Before those that are in their places all are 2yz, and none is missing: they are a surplus, as in rule 2.
+            apply(commands[:start], kept)
+            apply(commands[start:], kept[first:])
+            self.error = None
+            self.unconfirmed = 0
+        else:
+            for transaction in self._unanswered:
+                transaction.forget_replies()
+            whole = whole_transactions(commands[start:])
+            proven = list(zip(commands[start:], kept[first:], strict=True))
+            proven = [(command, reply) for command, reply in proven if command[1] in whole]
+            apply([command for command, _ in proven], [reply for _, reply in proven])
+        self._end()
+
+    def _command(self, handler: Handler, transaction: Transaction[Any]) -> Command:
+        """A command that was set aside."""
+        if transaction is not _NO_TRANSACTION:
+            place = Place.CONTENT if handler == self._on_content else Place.RCPT
+            return (Place.MAIL if handler == self._on_mail else place), transaction
+        return (Place.QUIT if handler == self._on_quit else Place.RESET), transaction
 
     def _break(self, error: str) -> None:
         if self.state is not _CLOSED:
@@ -481,6 +553,9 @@ class Client(ClientState[Key]):
 
     def _consider_loss(self, why: str, quiet: float) -> None:
         """The server ended the session, perhaps after a silence in which it waited for us: replies may be lost."""
+        if self._set_aside:
+            self._weigh()
+            return
         if quiet >= SILENCE_SECONDS and self._suspects:
             self.unconfirmed = self._suspects
             self._break(f"a reply may be lost: {why}")
@@ -496,6 +571,9 @@ class Client(ClientState[Key]):
             self._end()
 
     def _close(self, closing_reply: Reply, quiet: float = 0.0) -> None:
+        if self._set_aside:
+            self._break(self.error or "")
+            return
         self._consider_loss(f"the server said {closing_reply}", quiet)
         if self.state is _CLOSED:
             return
@@ -518,6 +596,6 @@ class Client(ClientState[Key]):
         self._out.clear()
 
     def _uncommit(self, position: int) -> None:
-        for _, transaction, _, end in self._awaited:
+        for _, transaction, _, end in (*self._awaited, *self._set_aside):
             if end > position:
                 transaction.committed = False

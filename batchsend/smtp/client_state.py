@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Handler: TypeAlias = Callable[[Reply, Any], None]
 """Takes a reply to a command of a transaction."""
 
+Awaited: TypeAlias = "tuple[Handler, Transaction[Any], Stage, int]"
+"""Who takes a reply, for which transaction, at which stage, and where in the stream its command ends."""
+
 
 class State(Enum):
     """Where a session is in its life."""
@@ -52,6 +55,8 @@ class ClientState(Generic[Key]):
         chunking_refused: The server offered CHUNKING, and refused the first BDAT: it does not work there (rule 8).
         chunking_works: BDAT is known to be taken by this server.
         says_twice: A 2yz came that nothing was left for: the server seems to answer something twice.
+        out_of_step: Replies came that did not fit, or texts out of place: the server is to be sent nothing by BDAT any
+            more, whatever became of it.
         unconfirmed: How many of the transactions that were handed back last may have been told another one's reply
             (rule 5). Counts when ``error`` is set.
     """
@@ -75,11 +80,12 @@ class ClientState(Generic[Key]):
         self.chunking_works = chunking_works
         self.chunking_refused = False
         self.says_twice = False
+        self.out_of_step = False
         self._max_messages = max_messages
         self._parser = ReplyParser()
         # Who takes the next replies, in order (rule 1): for which transaction, at which stage, and where in the stream
         # of octets its command ends (rule 3).
-        self._awaited: deque[tuple[Handler, Transaction[Key], Stage, int]] = deque()
+        self._awaited: deque[Awaited] = deque()
         # Without PIPELINING: the commands that wait for the reply before them.
         self._held: deque[tuple[bytes, Handler, Transaction[Key], Stage]] = deque()
         self._out: list[bytes] = []
@@ -105,6 +111,9 @@ class ClientState(Generic[Key]):
         self._bdat_refusal: Reply | None = None
         self._lines_refused = 0
         self._bare: BareReply[Key] | None = None
+        # Once replies did not fit (rule 9): the commands that were unanswered, and all that came since.
+        self._set_aside: deque[Awaited] = deque()
+        self._kept: list[Reply] = []
 
     @property
     def room(self) -> int:
@@ -123,9 +132,9 @@ class ClientState(Generic[Key]):
         return len(self._unanswered)
 
     @property
-    def texts_differ(self) -> bool:
-        """A text that had told which command it answers came elsewhere, or not where it was due (rule 5)."""
-        return self._telling.contradicted
+    def awaits_end(self) -> bool:
+        """Replies did not fit, 221 was the last one, and only the end of the connection is still to come (rule 9)."""
+        return bool(self._kept) and self._kept[-1].code == 221
 
     @property
     def idle(self) -> bool:

@@ -20,13 +20,15 @@ class TellingTexts:
     nothing any more in this session: replies that are four places late would be in place again.
 
     Attributes:
-        contradicted: One was missing or out of place after they had proved something: either the replies are not in
+        told: The places whose texts have proved something. It is kept when they do not any more.
+        contradicted: One came elsewhere, or was missing where one had proved something before: the replies are not in
             their places any more, or this server says them as it likes.
     """
 
     def __init__(self) -> None:
         # For each of the two whether the server says it; None before the first reply that could.
         self._says: dict[TellingPlace, bool | None] = {TellingPlace.RCPT: None, TellingPlace.RSET: None}
+        self.told: frozenset[TellingPlace] = frozenset()
         self.contradicted = False
 
     def proves(self, raw: bytes, place: TellingPlace) -> bool:
@@ -44,10 +46,25 @@ class TellingTexts:
         found = raw.startswith(b"2.1.5") if place is TellingPlace.RCPT else b"reset" in raw.lower()
         if says[place] is None:
             says[place] = found
+            if found:
+                self.told |= {place}
         if not found and says[place]:
             self._distrust()
         return found and bool(says[place])
 
+    def fits(self, raw: bytes, place: TellingPlace) -> bool:
+        """Whether the text of a 2yz reply is what is to be expected in a place, after what was told before.
+
+        Args:
+            raw: The text, without codes.
+            place: The place.
+        """
+        about_recipient = TellingPlace.RCPT in self.told and raw.startswith(b"2.1.5")
+        about_reset = TellingPlace.RSET in self.told and b"reset" in raw.lower()
+        if place in self.told:
+            return about_recipient if place is TellingPlace.RCPT else about_reset
+        return not (about_recipient or about_reset)
+
     def _distrust(self) -> None:
-        self.contradicted = self.contradicted or True in self._says.values()
+        self.contradicted = True
         self._says = dict.fromkeys(self._says, False)

@@ -160,6 +160,7 @@ def test_what_a_run_cannot_be_told(tmp_path: Path, control: Callable[..., Ended]
     assert "no run is under way on it, or it runs with --no-control" in refused.errors
 
 
+@pytest.mark.slow
 def test_without_control_there_is_no_socket(tmp_path: Path, relay: Relay, control: Callable[..., Ended]) -> None:
     with started(tmp_path, relay, "--no-control") as run:
         assert not socket_path(run.log).exists()

@@ -165,16 +165,19 @@ def test_a_receiver_that_is_not_there_costs_the_campaign_nothing_and_can_be_told
         assert len(receiver.events) == 3
 
 
-def test_a_campaign_whose_events_cannot_be_told_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+def test_a_campaign_whose_events_cannot_be_told_is_refused_before_anything_is_sent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = campaign_with_events(tmp_path, "https://app.example.com/", 2525)
-    said = ended(process("send", path, env=environment(THEIR_SECRET="whsec_x")))
-    assert "the secret of the events is none" in complaint(said)
-    assert "needs the environment variable THEIR_SECRET" in complaint(ended(process("send", path)))
+    monkeypatch.setenv("THEIR_SECRET", "whsec_x")
+    assert "the secret of the events is none" in complaint(invoke(capsys, "send", path))
+    monkeypatch.delenv("THEIR_SECRET")
+    assert "needs the environment variable THEIR_SECRET" in complaint(invoke(capsys, "send", path))
     assert not (tmp_path / "results.jsonl").exists()
 
 
-def test_nobody_is_told_of_what_is_only_tried(tmp_path: Path) -> None:
+def test_nobody_is_told_of_what_is_only_tried(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Receiver() as receiver:
         path = campaign_with_events(tmp_path, receiver.url, 2525)
-        assert ended(process("send", path, "--sandbox")).code == 0
+        assert invoke(capsys, "send", path, "--sandbox").code == 0
         assert receiver.seen == []

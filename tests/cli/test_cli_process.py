@@ -121,11 +121,11 @@ def test_a_signal_while_standard_input_is_silent(tmp_path: Path) -> None:
     ("number", "code", "options"),
     [
         (signal.SIGINT, 130, ("--no-spool",)),
-        (signal.SIGTERM, 143, ("--no-spool", "--dry-run")),
-        (signal.SIGHUP, 129, ()),
         *(
             pytest.param(number, code, options, marks=pytest.mark.slow)
             for number, code, options in (
+                (signal.SIGTERM, 143, ("--no-spool", "--dry-run")),
+                (signal.SIGHUP, 129, ()),
                 (signal.SIGTERM, 143, ("--no-spool",)),
                 (signal.SIGHUP, 129, ("--no-spool",)),
                 (signal.SIGINT, 130, ("--no-spool", "--dry-run")),
@@ -204,7 +204,16 @@ def test_nobody_who_goes_away_stops_a_run(tmp_path: Path) -> None:
     assert len(outcomes(tmp_path / "results.jsonl")) == len(server.accepted)
 
 
-@pytest.mark.parametrize("arguments", [["preview", "{campaign}"], ["preview", "{campaign}", "--eml", "-"], ["--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["preview", "{campaign}"],
+        *(
+            pytest.param(other, marks=pytest.mark.slow)
+            for other in (["preview", "{campaign}", "--eml", "-"], ["--help"])
+        ),
+    ],
+)
 def test_output_into_a_pipe_that_is_closed_is_no_traceback(tmp_path: Path, arguments: list[str]) -> None:
     campaign = make_campaign(tmp_path, text="x" * 500_000)
     reading, writing = os.pipe()
