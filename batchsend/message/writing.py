@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from email.errors import MessageError
 from email.generator import BytesGenerator
-from email.policy import EmailPolicy
+from email.policy import Compat32, EmailPolicy
 from functools import lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
@@ -48,14 +48,15 @@ class _Writer(BytesGenerator):
     """The generator that knows what becomes of a plain header, and writes a body at once."""
 
     def _write_headers(self, msg: Message[Any, Any]) -> None:
-        policy: Policy[Any] = self.policy  # type: ignore[attr-defined]
-        if not isinstance(policy, EmailPolicy) or policy.refold_source == "all":
+        policy: Any = self.policy
+        is_newer = isinstance(policy, EmailPolicy)
+        if not (is_newer and policy.refold_source != "all") and type(policy) is not Compat32:
             super()._write_headers(msg)  # type: ignore[misc]
             return
         room = policy.max_line_length or 0
         lines = []
         for name, value in msg.raw_items():
-            text = _plain(value)
+            text = _plain(value) if is_newer else _plain_word(value)
             if text is None or len(name) + 2 + len(text) > room:
                 folded = policy.fold_binary(name, value)
                 if not folded.endswith(b"\r\n") or _BEGINS_A_LINE.search(folded[:-2]):
@@ -77,6 +78,10 @@ def _plain(value: Any) -> str | None:
         text = None if tree is None else str(tree)
     else:
         text = value if isinstance(value, str) else None
-    if text and text.isascii() and text.isprintable() and "=?" not in text and not text[0].isspace():
-        return text
-    return None
+    return _plain_word(text)
+
+
+def _plain_word(text: Any) -> str | None:
+    if not isinstance(text, str) or not text or not text.isascii() or not text.isprintable() or "=?" in text:
+        return None
+    return None if text[0] == " " or text[-1] == " " else text
