@@ -55,7 +55,9 @@ MAY_IMPORT["results"] = set(VOCABULARY)
 MAY_IMPORT["recipients"].add("results")
 # A report quotes the replies of servers.
 MAY_IMPORT["feedback"].add("smtp")
-MAY_IMPORT["listen"] = {*VOCABULARY, "recipients", "message", "results", "feedback", "sink", "events"}
+MAY_IMPORT["web"] = {"errors"}
+MAY_IMPORT["listen"] = {*VOCABULARY, "recipients", "message", "results", "feedback", "sink", "events", "web"}
+MAY_IMPORT["page"] = {*VOCABULARY, "delivery", "report", "monitor", "control", "run", "version", "web"}
 MAY_IMPORT["events"] = {*VOCABULARY, "recipients", "message", "results", "feedback", "version"}
 MAY_IMPORT["preview"] = {"errors", "recipients", "message"}
 MAY_IMPORT["monitor"] = {"outcome", "errors", "version", "delivery", "run"}
@@ -66,7 +68,7 @@ SEES_EVERYTHING = {"run", "cluster", "cli", "__init__", "__main__"}
 
 INPUT_AND_OUTPUT = {"asyncio", "anyio", "socket", "ssl", "time", "os", "io", "pathlib", "threading", "selectors"}
 
-MAX_FILE = 640
+MAX_FILE = 600
 MAX_FUNCTION = 50
 MIN_FILE = 25
 

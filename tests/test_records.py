@@ -421,8 +421,11 @@ def test_json_of_another_form_is_refused_whole(
     assert remedy in (error.value.remedy or "")
 
 
-# Of a pipe only the first line is sure to be there at opening.
-@pytest.mark.parametrize("content", [content for content, *_ in OTHER_KINDS if not content.startswith(f"{FIRST}\n")])
+# Of a pipe only the first line is sure to be there at opening; these say nothing by it.
+UNDECIDED = tuple(f"{first}\n" for first in (FIRST, '{"email":', '{"email":"a@example.com",'))
+
+
+@pytest.mark.parametrize("content", [content for content, *_ in OTHER_KINDS if not content.startswith(UNDECIDED)])
 def test_json_of_another_form_on_standard_input_is_refused_whole(
     standard_input: Callable[[bytes], None], content: str
 ) -> None:
@@ -480,7 +483,7 @@ def zipped(*names: str) -> bytes:
         (zipped("Index/Document.iwa"), "is a Numbers document", "save the sheet as CSV UTF-8"),
         (zipped(), "is a zip file with nothing in it", "name the list"),
         (b"\x89PNG\r\n\x1a\n" + bytes(50), "is a picture", "name the list"),
-        (gzip.compress(gzip.compress(b"email\na@example.com\n")), "is compressed twice", "gunzip"),
+        (gzip.compress(gzip.compress(b"email\na@example.com\n", mtime=0), mtime=0), "is compressed twice", "gunzip"),
         ("email,name\na@example.com,José\n".encode("cp1252"), "in Windows-1252, such as in 'José' on line 2", CP1252),
         ("email,name\na@example.com,José".encode("cp1252"), "in Windows-1252, such as in 'José' on line 2", CP1252),
         ("email,name\nb@example.com,1\na@example.com,caf\xe9".encode("cp1252"), "'café' on line 3", CP1252),
@@ -519,12 +522,12 @@ CSV = b"a,b\n" + b"".join(b"%d,%s\n" % (number, text.encode()) for number, text 
     ("suffix", "content"),
     [
         (".csv", CSV),
-        (".csv.gz", gzip.compress(CSV)),
-        (".csv.gz", gzip.compress(CSV[:500_001]) + gzip.compress(CSV[500_001:])),
-        (".CSV.GZ", gzip.compress(CSV)),
+        (".csv.gz", gzip.compress(CSV, mtime=0)),
+        (".csv.gz", gzip.compress(CSV[:500_001], mtime=0) + gzip.compress(CSV[500_001:], mtime=0)),
+        (".CSV.GZ", gzip.compress(CSV, mtime=0)),
         (".csv.zst", zstd.compress(CSV)),
         (".csv.zst", zstd.compress(CSV[:500_001]) + zstd.compress(CSV[500_001:])),
-        (".csv", gzip.compress(CSV)),
+        (".csv", gzip.compress(CSV, mtime=0)),
     ],
 )
 def test_compression_makes_no_difference(tmp_path: Path, suffix: str, content: bytes) -> None:
@@ -648,7 +651,7 @@ def standard_input() -> Iterator[Callable[[bytes], None]]:
     "content",
     [
         b"a,b\n1,2\n3,4\n",
-        gzip.compress(b"a,b\n1,2\n3,4\n"),
+        gzip.compress(b"a,b\n1,2\n3,4\n", mtime=0),
         zstd.compress(b"a,b\n1,2\n3,4\n"),
         b"\xef\xbb\xbfa;b\r\n1;2\r\n3;4",
     ],

@@ -18,8 +18,9 @@ from batchsend.errors import BatchsendError, UsageError
 from batchsend.listen.bounces import bounce_host
 from batchsend.listen.run import ListenedRun
 from batchsend.listen.signatures import SECRETS, HookVerifier, configured
-from batchsend.listen.web import application, fetched, serving
+from batchsend.listen.web import MOST_CONNECTIONS, application, fetched
 from batchsend.loop import run
+from batchsend.web import serving
 
 _LOOK_EVERY: Final = 10.0
 _BACKLOG: Final = 512
@@ -85,7 +86,7 @@ async def _serve(
             if http is not None:
                 app = application(runs, HookVerifier(secrets, fetched), notice=_say, visit=fetched)
                 listener = _listening(*http)
-                await stack.enter_async_context(serving(app, listener))
+                await stack.enter_async_context(serving(app, listener, most=MOST_CONNECTIONS))
                 _say(f"HTTP: listening on {http[0]} port {listener.getsockname()[1]}; Ctrl-C ends it")
                 for relay in secrets:
                     _say(f"webhooks of {relay}: /hooks/{relay}, known by {SECRETS[relay].what}")

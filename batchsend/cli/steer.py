@@ -14,17 +14,25 @@ if TYPE_CHECKING:
     from batchsend.control.protocol import ControlRequest
     from batchsend.run.batch import Batch
 
+_STOPS: Final = {"control": "batchsend control", "page": "the page"}
+"""Who has stopped a run, in words, by who asked."""
+
 _STEP: Final = 1.25
 """What one press of + or - makes of the rate, or takes of it."""
 
 
-def obey(batch: Batch, request: ControlRequest) -> ControlAnswer:
+def obey(batch: Batch, request: ControlRequest, *, by: str = "control") -> ControlAnswer:
     """Do what a request asks for, and say where the run stands then. Only in the thread of its loop.
+
+    Args:
+        batch: The run.
+        request: What is asked for.
+        by: Who asks, for the log.
 
     Raises:
         RunError: The log cannot be written; the run stops.
     """
-    steering, by = batch.steering, "control"
+    steering = batch.steering
     match request.command:
         case Command.PAUSE:
             message = steering.pause(by)
@@ -35,7 +43,7 @@ def obey(batch: Batch, request: ControlRequest) -> ControlAnswer:
         case Command.CONNECTIONS:
             message = steering.set_connections(int(request.value or 1), by)
         case Command.STOP:
-            message = steering.stop("batchsend control")
+            message = steering.stop(_STOPS.get(by, by))
         case _:
             message = "the run is under way"
     return ControlAnswer(ok=True, message=message, status=standing(batch))

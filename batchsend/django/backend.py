@@ -23,7 +23,7 @@ from batchsend.message.outgoing import addresses, outgoing
 from batchsend.message.submission import bundles
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.sender.blocking import NumberedSyncSender, SyncSender
-from batchsend.sender.sender import UnfinishedError
+from batchsend.sender.unfinished import UnfinishedError
 
 if TYPE_CHECKING:
     from batchsend.message.submission import Submission

@@ -11,10 +11,11 @@ from batchsend.outcome import Outcome
 from batchsend.report.report import QUANTILES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from batchsend.histogram import Histogram
     from batchsend.report.report import CampaignReport, Sessions
+    from batchsend.report.timeline import Timeline
 
 # On a telephone a bar is still three pixels wide.
 _MOST_STEPS: Final = 100
@@ -88,9 +89,16 @@ class Row:
     width: float
 
 
-def throughput(report: CampaignReport) -> Chart:
-    """Attempts a second over the time of all runs, pauses left out, by outcome."""
-    timeline = report.timeline.of_at_most(_MOST_STEPS)
+def throughput(timeline: Timeline, *, attempts: int, elapsed: float, pauses: Sequence[float] = ()) -> Chart:
+    """Attempts a second over time, by outcome.
+
+    Args:
+        timeline: The attempts.
+        attempts: How many there are.
+        elapsed: Seconds that they took.
+        pauses: Where in the timeline pauses between runs were left out, in seconds from its beginning.
+    """
+    timeline = timeline.of_at_most(_MOST_STEPS)
     steps, width = list(timeline), timeline.width
     top, rows = vertical_axis(max((step.total for step in steps), default=0) / width, "/s")
     columns = []
@@ -106,12 +114,12 @@ def throughput(report: CampaignReport) -> Chart:
     whole = len(steps) * width
     return Chart(
         title="Attempts a second over time",
-        description=f"{figures.count(report.attempts, 'attempt')} in {figures.duration(report.elapsed)}, at most "
+        description=f"{figures.count(attempts, 'attempt')} in {figures.duration(elapsed)}, at most "
         f"{figures.rate(timeline.fastest())}; each column is {_moment(width)}.",
         columns=columns,
         rows=rows,
         ticks=apart(moments(whole)),
-        marks=[tick_at(100 * pause / whole, f"run {number}") for number, pause in enumerate(report.pauses, 2) if whole],
+        marks=[tick_at(100 * pause / whole, f"run {number}") for number, pause in enumerate(pauses, 2) if whole],
     )
 
 

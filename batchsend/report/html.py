@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from batchsend import figures
 from batchsend.campaign.model import feedback_path
-from batchsend.display import one_line
+from batchsend.display import called, one_line
 from batchsend.outcome import Outcome
 from batchsend.report import charts
 from batchsend.report.analysis import NO_DOMAIN
@@ -57,10 +57,10 @@ def render(report: CampaignReport, *, version: str) -> str:
     return environment.get_template("page.html").render(
         report=report,
         outcomes=[outcome for outcome in Outcome if report.counts[outcome] or outcome is Outcome.ACCEPTED],
-        title=_title(report),
+        title=called(PurePath(report.runs[0].first.campaign or report.results)),
         began=began,
         ended=ended.removeprefix(began[:11]),
-        throughput=charts.throughput(report) if report.attempts else None,
+        throughput=_throughput(report) if report.attempts else None,
         latency=charts.latency(report.latency) if report.latency.count else None,
         attempts=charts.attempts(report),
         sessions=charts.sessions(report.sessions),
@@ -85,10 +85,8 @@ def render(report: CampaignReport, *, version: str) -> str:
     )
 
 
-def _title(report: CampaignReport) -> str:
-    """What to call the campaign: its file, or the folder of a file that is called what they all are."""
-    path = PurePath(report.runs[0].first.campaign or report.results)
-    return path.parent.name if path.stem == "campaign" and path.parent.name else path.stem
+def _throughput(report: CampaignReport) -> charts.Chart:
+    return charts.throughput(report.timeline, attempts=report.attempts, elapsed=report.elapsed, pauses=report.pauses)
 
 
 def _learned(learned: dict[str, float]) -> str:

@@ -18,36 +18,20 @@ from batchsend.delivery.pool import Pool
 from batchsend.delivery.quota import Meters
 from batchsend.delivery.statistics import PoolStatistics  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.delivery.telemetry import Telemetry, telemetry
-from batchsend.errors import BatchsendError, RecordError, RunError, UsageError, require
+from batchsend.errors import RecordError, RunError, UsageError, require
 from batchsend.message.outgoing import outgoing
 from batchsend.message.submission import Bundle, Submission, bundles, each_recipient, members_of
 from batchsend.outcome import DeliveryResult  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.results.choice import Choice
 from batchsend.sender.exchange import Call, Exchange, Told, invalid
 from batchsend.sender.given import Key, Messages, Sendable, iterable, own_key, require_key, sound
-from batchsend.sender.keeping import KeptExchange, KeptLog
+from batchsend.sender.keeping import KeptExchange, KeptLog, close_unused
+from batchsend.sender.unfinished import UnfinishedError, again, closed, unfinished
 from batchsend.trace import Trace, logged
 
 # Messages of one call of `send` that are neither with the pool nor done with by the loop over it.
 _WINDOW: Final = 1000
 _BATCH: Final = 32
-
-
-class UnfinishedError(RunError):
-    """A call ended before all of its messages were begun.
-
-    >>> UnfinishedError("the server is gone", remedy="Try again later.").results
-    []
-
-    Args:
-        message: As for every `BatchsendError`.
-        results: The outcomes that are known; what has none was not begun, and can be sent again.
-        remedy: As for every `BatchsendError`.
-    """
-
-    def __init__(self, message: str, results: Iterable[DeliveryResult] = (), *, remedy: str | None = None) -> None:
-        super().__init__(message, remedy=remedy)
-        self.results = list(results)
 
 
 class Sender:
@@ -178,7 +162,7 @@ class Sender:
         try:
             log = await asyncio.shield(opening)
         except asyncio.CancelledError:
-            opening.add_done_callback(_close_unused)
+            opening.add_done_callback(close_unused)
             raise
         self._exchange = self._kept = KeptExchange(self._unclaimed, log, self._notice)
         self._kept.on_failure = self._stop_sending
@@ -237,7 +221,7 @@ class Sender:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._exchange.stopped(_closed())
+        self._exchange.stopped(closed())
 
     def _require_open(self) -> None:
         if self._loop is None or self._closing:
@@ -260,7 +244,7 @@ class Sender:
         while self._serving is not None and self._pool is not None and self._pool.stopping:
             await asyncio.wait([self._serving])
             if self._closing:
-                raise _closed()
+                raise closed()
         if self._kept is not None:
             self._kept.require_kept()
 
@@ -280,7 +264,7 @@ class Sender:
     async def _serve(self, pool: Pool) -> None:
         """Run a pool, fill it, and tell the callers when it is over."""
         filling = asyncio.create_task(self._fill(pool))
-        error: Exception = _closed()
+        error: Exception = closed()
         try:
             await pool.run()
         except Exception as failure:  # whatever it is, those who wait are told
@@ -412,7 +396,7 @@ class Sender:
         try:
             await self._ready()
         except RunError as error:
-            raise _unfinished(error, ()) from error
+            raise unfinished(error, ()) from error
         self._exchange.offer(call, submissions, key)
         self._work()
         try:
@@ -425,7 +409,7 @@ class Sender:
             self._exchange.leave(call)
         known = [results[number] for number in sorted(results)]
         if len(known) < sum(len(members_of(submission)) for submission in submissions):
-            raise _unfinished(call.error, known)
+            raise unfinished(call.error, known)
         return known
 
     def send(
@@ -499,7 +483,7 @@ class Sender:
             while (told := await self._heard(call, feed)) is not None:
                 known[told.number] = told.result  # a second one takes the place of the first
         except RunError as error:
-            raise _unfinished(error, [known[number] for number in sorted(known)]) from error
+            raise unfinished(error, [known[number] for number in sorted(known)]) from error
         except BaseException:
             for result in known.values():
                 self.unclaimed(result)
@@ -555,10 +539,10 @@ class Sender:
         """
         while not call.told:
             if call.error is not None:
-                raise _again(call.error)
+                raise again(call.error)
             if feed.done() and call.settled:
                 if feed.cancelled():
-                    raise _closed()
+                    raise closed()
                 feed.result()
                 return None
             await call.changed.wait()
@@ -590,7 +574,7 @@ class Sender:
         while call.error is None and (call.waiting or call.outstanding >= _WINDOW):
             await call.changed.wait()
         if call.error is not None:
-            raise _again(call.error)
+            raise again(call.error)
         await self._ready()
 
     def _offer(self, call: Call, message: Sendable, place: int, key: Key | None) -> None:
@@ -608,24 +592,3 @@ class Sender:
             name = self._key(message, None if key is None else key(message))
         self._exchange.offer(call, submissions, name)
         self._work()
-
-
-def _close_unused(opening: asyncio.Future[KeptLog]) -> None:
-    """Close a log that nobody waits for any more."""
-    if opening.exception() is None:
-        opening.result().close()
-
-
-def _closed() -> RunError:
-    return RunError("the sender was closed before everything was sent", remedy="What has no result can be sent again.")
-
-
-def _again(error: Exception) -> Exception:
-    """An error for one of several callers, each of whom adds its own traceback."""
-    return RunError(error.message, remedy=error.remedy) if isinstance(error, RunError) else error
-
-
-def _unfinished(error: Exception | None, known: Iterable[DeliveryResult]) -> Exception:
-    if isinstance(error, BatchsendError):
-        return UnfinishedError(error.message, known, remedy=error.remedy)
-    return error or _closed()

@@ -14,7 +14,8 @@ import pytest
 from batchsend import Delivery, Outcome, RunError, Server, Stage
 from batchsend.campaign import most_in_doubt
 from batchsend.delivery.connector import Connector
-from batchsend.delivery.pool import MAX_HELD_BACK, Pool
+from batchsend.delivery.offered_again import MAX_HELD_BACK
+from batchsend.delivery.pool import Pool
 from batchsend.delivery.statistics import RelayState
 from batchsend.monitor import words
 from tests.delivery.harness import Account, CountingServer, feed, submissions

@@ -52,6 +52,10 @@ def test_nothing_is_called_accepted_that_was_not_taken() -> None:
         ("missing, and an end", "chunked", 1007773001),
         # Where recipients share a message, replies that are late by one fit; a farewell stood where one was due.
         ("missing, and an end", "chunked", 1102646677),
+        # What tells that a reply is to a RCPT does not tell to which one of several: neither from the beginning,
+        ("said twice", "chunked", 3935133054),
+        # nor counted from the end.
+        ("250 too many", "chunked", 2884292011),
     ],
 )
 def test_what_was_once_wrongly_accepted(kind: str, mode: str, seed: int) -> None:
