@@ -64,6 +64,10 @@ _LOOK_EVERY = 1.0
 class Batch:
     """A run of a campaign, from its recipients file to its results log.
 
+    >>> batch = Batch(load("campaign.toml"))
+    >>> asyncio.run(batch.run()).counts[Outcome.ACCEPTED]
+    2
+
     Args:
         campaign: What is sent, to whom, through which server.
         context: What to verify the server's certificate with, instead of what the campaign says.
@@ -569,6 +573,9 @@ class Batch:
 
 def send(campaign: Campaign | Path | str, *, limit: int | None = None) -> Summary:
     """Send a campaign and wait until it is done, on a loop of its own; from a running loop await `Batch.run` instead.
+
+    >>> send("campaign.toml").counts[Outcome.ACCEPTED]
+    2
 
     Args:
         campaign: A campaign, or the path of a campaign file.
