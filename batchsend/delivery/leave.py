@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from batchsend.delivery.quota import Meter
     from batchsend.delivery.relay import Relay
 
-_CLOSE_AFTER: Final = 30.0
+CLOSE_AFTER: Final = 30.0
 """Seconds of sleep for a quota of ours beyond which sessions are closed: servers end those that are idle for long."""
 
 _LEAD_SECONDS: Final = 0.1
@@ -229,7 +229,7 @@ class Leave:
                 relay.rest(now, wait, str(quota))
                 self._sharing.changed()
                 self._again()
-                if wait > _CLOSE_AFTER:
+                if wait > CLOSE_AFTER:
                     self._retire(relay)
 
     def _wall(self, now: float) -> float:

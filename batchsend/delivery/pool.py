@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 from batchsend.campaign import options_for
 from batchsend.delivery.backlog import Backlog
 from batchsend.delivery.consequences import Consequences
-from batchsend.delivery.leave import Leave
+from batchsend.delivery.leave import CLOSE_AFTER, Leave
 from batchsend.delivery.offer import never_offered
 from batchsend.delivery.quota import Meters
 from batchsend.delivery.relay import relays_of
@@ -64,6 +64,7 @@ While nothing gets through it is not: what goes back is neither an attempt nor a
 # Looked up once: see `batchsend.outcome`.
 _ACCEPTED: Final = Outcome.ACCEPTED
 _IN_DOUBT: Final = Outcome.IN_DOUBT
+_SENT: Final = (_ACCEPTED, _IN_DOUBT)
 
 
 class Pool:
@@ -332,18 +333,27 @@ class Pool:
 
     def _wait_to_send(self, relay: Relay) -> float:
         """Seconds until a relay with a limit may be sent a message; for ever where whoever is at work sees to it."""
-        if relay.careful and any(session.unanswered for session in self._live(relay)):
-            return float("inf")
-        return relay.wait_to_send(self._loop.time())
+        now = self._loop.time()
+        if not relay.careful:
+            return relay.wait_to_send(now)
+        wait = relay.wait_to_send(now, sum(session.under_way for session in self._live(relay)))
+        if wait > CLOSE_AFTER and not relay.can_send(now):
+            self._loop.call_soon(self.retire_sessions, relay)
+        return wait
 
     def share(self, bundle_: Bundle, most: int, session: Session) -> tuple[Submission, ...]:
         """Of a bundle that was just supplied, those that go in one transaction; the rest waits as before."""
+        relay, now = session.relay, self._loop.time()
+        relay.shares(most)
         count = min(most, len(bundle_.members))
+        if relay.careful:
+            under_way = sum(session.under_way for session in self._live(relay))
+            count = min(count, relay.foresight.room(relay.accepted, under_way, now))
         if self._counted:
-            count = 1 + self._leave.take_more(session.relay, count - 1, self._loop.time())
+            count = 1 + self._leave.take_more(relay, count - 1, now)
         members, rest = bundle_.members[:count], bundle_.members[count:]
         self._out += count - 1
-        session.relay.throttle.charge(count - 1)
+        relay.throttle.charge(count - 1)
         if rest:
             self._backlog.put_back(bundle(rest))
             self._loop.call_soon(self._distribute)
@@ -394,15 +404,11 @@ class Pool:
             # A `Counter` is no dictionary to the compiler, and takes four times as long.
             self._replies[code] = self._replies.get(code, 0) + 1
         if result.status is _ACCEPTED:
-            session.took += 1
-            session.relay.took()
-            if self._consequences.refusals:
-                self._consequences.accepted()
+            self._accepted(session)
         elif judgement is not None and self._refused(offer, result, judgement, session):
             return
         if self._counted:
-            status = result.status
-            self._leave.answered(session.relay, self._loop.time(), counts=status is _ACCEPTED or status is _IN_DOUBT)
+            self._leave.answered(session.relay, self._loop.time(), counts=result.status in _SENT)
         # The record has its outcome: what was kept of it is forgotten, and it goes back to the account.
         record = offer.submission.record
         if offer.doubt is not None:
@@ -414,6 +420,13 @@ class Pool:
         self._account.settle(offer.submission, result)
         if not self._out:
             self._look_for_the_end()
+
+    def _accepted(self, session: Session) -> None:
+        session.took += 1
+        if session.relay.took():
+            self._distribute_soon()
+        if self._consequences.refusals:
+            self._consequences.accepted()
 
     def put_back(self, offer: Offer, session: Session) -> None:
         """Queue again what a session did not get to commit."""
@@ -540,7 +553,7 @@ class Pool:
         while not self._over.is_set():
             now = self._loop.time()
             for relay in self._relays:
-                relay.goodput.sample(now, relay.accepted)
+                relay.sample(now)
             if self._counted:
                 self._leave.look(now, {session.relay for session in self._parked})
             if self._backlog and not self._paused:

@@ -223,6 +223,7 @@ class Meters:
         self.campaign = Meter.of(quotas)
         self.relays: dict[str, Meter] = {}
         self._names: dict[str, str] = {}
+        self._watched: dict[str, RollingWindow] = {}
         for server, place in zip(servers, places(servers), strict=True):
             self._names[f"{server.host}:{server.port}"] = place.name
             meter = Meter.of(tuple(server.quota), tuple(server.warm_up))
@@ -232,6 +233,20 @@ class Meters:
     def __bool__(self) -> bool:
         """Whether anything is to be counted."""
         return self.campaign is not None or bool(self.relays)
+
+    def watch(self, name: str, quota: Quota) -> None:
+        """Keep what `note` says of a relay, which was found to have a quota that no campaign file names."""
+        self._watched[name] = RollingWindow(quota.seconds, quota.messages)
+
+    def watched(self, name: str) -> list[tuple[float, int]]:
+        """When messages were sent through a relay that is watched, and how many at once, in the order of time."""
+        window = self._watched.get(name)
+        return [] if window is None else window.stretches()
+
+    @property
+    def to_be_told(self) -> bool:
+        """Whether there is anything that `note` is needed for."""
+        return bool(self) or bool(self._watched)
 
     def sent(self) -> list[tuple[float, int]]:
         """What counts for the whole campaign or, where it has no quota, for all relays: when, and how many at once."""
@@ -257,8 +272,9 @@ class Meters:
         when = min(when, now)
         if self.campaign is not None:
             self.campaign.note(when)
-        if relay is None:
-            for meter in self.relays.values():
-                meter.note(when)
-        elif (found := self.relays.get(relay) or self.relays.get(self._names.get(relay, ""))) is not None:
-            found.note(when)
+        for counts in (self.relays, self._watched):
+            if relay is None:
+                for one in counts.values():
+                    one.note(when)
+            elif (found := counts.get(relay) or counts.get(self._names.get(relay, ""))) is not None:
+                found.note(when)
