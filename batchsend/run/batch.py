@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import shlex
-import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
-from contextlib import nullcontext
+from collections.abc import AsyncGenerator, Mapping  # noqa: TC003 - public: its hints are resolved at run time
+from contextlib import aclosing, nullcontext
 from functools import partial
 from pathlib import Path
 from types import NoneType
@@ -22,7 +20,7 @@ from batchsend.campaign import Campaign, check_objects, load, most_in_doubt, pla
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.delivery.quota import Meters
-from batchsend.delivery.telemetry import telemetry
+from batchsend.delivery.telemetry import observed
 from batchsend.errors import RunError, UsageError, require
 from batchsend.loop import in_abandoned_thread, run
 from batchsend.outcome import DeliveryResult, Outcome
@@ -31,11 +29,11 @@ from batchsend.recipients.spool import spool_records
 from batchsend.results.claim import Claim, refuse_used
 from batchsend.results.groupsync import GroupSync
 from batchsend.results.ledger import Ledger
-from batchsend.results.resumption import Resumption
 from batchsend.results.run import RecipientsFile, Run, SuppressionFile, new_id
 from batchsend.results.usage import read_usage
 from batchsend.run import recovery
 from batchsend.run.accounting import Accounting, PoolStoppedError
+from batchsend.run.arguments import require_rows, require_types
 from batchsend.run.first_pass import FirstPass, changed_at_start
 from batchsend.run.hours import Hours
 from batchsend.run.outlook import Outlook
@@ -49,6 +47,7 @@ from batchsend.trace import Trace, log, logged
 from batchsend.version import __version__
 
 if TYPE_CHECKING:
+    import ssl
     from collections import Counter
     from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
@@ -56,6 +55,7 @@ if TYPE_CHECKING:
     from batchsend.delivery.statistics import PoolStatistics
     from batchsend.message import Submission
     from batchsend.recipients.spool import Rows
+    from batchsend.results.resumption import Resumption
 
 _LOOK_EVERY = 1.0
 """Seconds between two looks at whether log and journal are still where they were."""
@@ -110,10 +110,10 @@ class Batch:
         beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
         recipients: Rows | None = None,
     ) -> None:
-        _require_types(campaign, context, limit, resumption, trace)
+        require_types(campaign, context, limit, resumption, trace)
         if not callable(notice):
             raise TypeError(f"notice must be callable, not {type(notice).__name__}")
-        _require_rows(recipients, resumption)
+        require_rows(recipients, resumption)
         self.campaign = campaign
         self.id = new_id() if resumption is None else resumption.account.run.id
         self.summary = Summary(results=campaign.results)
@@ -218,23 +218,10 @@ class Batch:
             UsageError: The campaign cannot be sent as it is, or the results log cannot be opened; nothing was sent.
             RunError: The run stopped early: the server is gone or refuses the sender, or the log cannot be written.
         """
-        told = telemetry()
-        span = None if told is None else told.running(self.campaign.servers[0], self.id)
-        if told is not None:
-            told.watch(self, self.campaign.servers[0])
-        error: BaseException | None = None
         try:
-            return await self._run()
-        except BaseException as failure:
-            error = failure
-            raise
+            with observed(self, self.campaign.servers[0], self.id, self.summary.counts):
+                return await self._run()
         finally:
-            if told is not None and span is not None:
-                if self._pool is not None:
-                    told.pool_ended(self, self._pool.statistics())
-                told.ended(self)
-                span.counts.update(+self.summary.counts)
-                span.end(error)
             if self._claim is not None:
                 self._claim.__exit__(None, None, None)  # where it was not handed over
             await self._events.finish()
@@ -264,23 +251,10 @@ class Batch:
             UsageError: As `run`.
             RunError: As `run`, once what is known was yielded.
         """
-        self._stream = stream = ResultStream()
-        running = asyncio.ensure_future(self.run())
-        running.add_done_callback(lambda _: stream.end())
-        try:
-            while (result := await stream.next()) is not None:
+        self._stream = ResultStream()
+        async with aclosing(self._stream.of(self.run, self.stop)) as results:
+            async for result in results:
                 yield result
-            await running
-        except GeneratorExit:
-            self.stop("its results were not taken to the end")
-            stream.leave()
-            await running
-            raise
-        finally:
-            if not running.done():
-                stream.leave()
-                running.cancel()
-                await asyncio.wait([running])
 
     async def _run(self) -> Summary:
         began = time.monotonic()
@@ -603,27 +577,6 @@ def send(campaign: Campaign | Path | str, *, limit: int | None = None) -> Summar
     require(limit, "limit", int, NoneType)
     loaded = campaign if isinstance(campaign, Campaign) else load(Path(campaign))
     return run(lambda: Batch(loaded, limit=limit).run())
-
-
-def _require_rows(rows: object, resumption: Resumption | None) -> None:
-    """Refuse what cannot be the records of a run, where the caller is."""
-    if rows is None:
-        return
-    if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable | AsyncIterable):
-        raise TypeError(f"recipients must be an iterable of mappings, not {type(rows).__name__}")
-    if resumption is not None:
-        raise UsageError(
-            "recipients are those of the run that is gone on with", remedy="leave recipients out: they were kept"
-        )
-
-
-def _require_types(campaign: object, context: object, limit: object, resumption: object, trace: object) -> None:
-    """Refuse what a run would stumble over later, where the caller is."""
-    require(campaign, "campaign", Campaign)
-    require(context, "context", ssl.SSLContext, NoneType)
-    require(limit, "limit", int, NoneType)
-    require(resumption, "resumption", Resumption, NoneType)
-    require(trace, "trace", Trace, NoneType)
 
 
 async def _look_after(ledger: Ledger, pool: Pool) -> None:
