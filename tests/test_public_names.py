@@ -113,7 +113,7 @@ def test_a_value_that_no_file_could_have_is_refused(kind: type, keys: dict[str, 
 
 @pytest.mark.parametrize("kind", [Delivery, Server, Timeouts, Message], ids=lambda kind: kind.__name__)
 def test_every_option_refuses_what_it_cannot_be_by_its_name(kind: type) -> None:
-    given: dict[str, object] = {"Server": dict[str, object](SERVER), "Message": MESSAGE}.get(kind.__name__, {})
+    given: dict[str, object] = {**SERVER} if kind is Server else {**MESSAGE} if kind is Message else {}
     for field in msgspec.structs.fields(kind):
         with pytest.raises(UsageError) as caught:
             kind(**{**given, field.name: object()})

@@ -1,4 +1,4 @@
-"""What a program gives a batch, refused where the caller is if it is of a wrong type."""
+"""What a program gives a run, refused where it is called and not where the run would stumble over it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from batchsend.trace import Trace
 
 
 def require_rows(rows: object, resumption: Resumption | None) -> None:
-    """Refuse what cannot be the records of a run, where the caller is."""
+    """Refuse what cannot be the records of a run.
+
+    Raises:
+        TypeError: They are no mappings, one after the other.
+        UsageError: The run is one that is gone on with, which has its records.
+    """
     if rows is None:
         return
     if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable | AsyncIterable):
@@ -25,7 +30,11 @@ def require_rows(rows: object, resumption: Resumption | None) -> None:
 
 
 def require_types(campaign: object, context: object, limit: object, resumption: object, trace: object) -> None:
-    """Refuse what a run would stumble over later, where the caller is."""
+    """Refuse what cannot be the other arguments of a run.
+
+    Raises:
+        TypeError: One of them is of a wrong type.
+    """
     require(campaign, "campaign", Campaign)
     require(context, "context", ssl.SSLContext, NoneType)
     require(limit, "limit", int, NoneType)
