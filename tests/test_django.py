@@ -36,6 +36,8 @@ from tests.tools.sink_thread import SinkThread  # noqa: E402
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from batchsend import SyncSender
+
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "batchsend-tests"
 SOURCE = Path(os.environ.get("BATCHSEND_SERVERS") or CACHE) / "django" / "tests" / "mail" / "tests.py"
 KEY = {"domain": "mail.example.com", "selector": "rsa", "key_file": __file__}
@@ -62,6 +64,14 @@ def wait_for(path: Path) -> None:
     """Wait until a child has opened its log; bounded by the test run's own patience."""
     while not path.exists() or not path.stat().st_size:
         time.sleep(0.01)
+
+
+def sender_of_the_process() -> SyncSender:
+    """What all backends of the present settings send by."""
+    backend = EmailBackend()
+    backend.open()
+    assert backend.connection is not None
+    return backend.connection
 
 
 def recipients(sink: SinkThread) -> list[str]:

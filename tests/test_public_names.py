@@ -111,6 +111,37 @@ def test_a_value_that_no_file_could_have_is_refused(kind: type, keys: dict[str, 
     assert (caught.value.remedy or "").startswith("expected ")
 
 
+@pytest.mark.parametrize("kind", [Delivery, Server, Timeouts, Message], ids=lambda kind: kind.__name__)
+def test_every_option_refuses_what_it_cannot_be_by_its_name(kind: type) -> None:
+    given: dict[str, object] = {**SERVER} if kind is Server else {**MESSAGE} if kind is Message else {}
+    for field in msgspec.structs.fields(kind):
+        with pytest.raises(UsageError) as caught:
+            kind(**{**given, field.name: object()})
+        assert caught.value.message.startswith(f"{kind.__name__}.{field.name} is "), field.name
+        assert caught.value.remedy, field.name
+
+
+TEXTS = {
+    "rate": "5/s",
+    "retry_after": "30s",
+    "give_up_after": "2m",
+    "quota": "20000/day",
+    "max_wait": "15m",
+    "start": "2026-12-01 09:00",
+    "timezone": "Europe/Berlin",
+    "processes": "auto",
+    "durability": "power",
+    "duplicates": "send",
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_texts_are_taken_where_a_file_takes_them(name: str) -> None:
+    """And an option that was given what it is made of is the same."""
+    taken = getattr(Delivery(**{name: TEXTS[name]}), name)  # type: ignore[arg-type]
+    assert getattr(Delivery(**{name: taken}), name) == taken
+
+
 def test_values_are_taken_as_a_file_has_them() -> None:
     delivery = Delivery(rate="100/s", retry_after=5, suppress=["a.txt"], timeouts=Timeouts(connect="2s"))
     assert (delivery.rate, delivery.retry_after, delivery.timeouts.connect) == (Rate(100, 1), Duration(5), Duration(2))

@@ -15,6 +15,7 @@ import asyncio
 import sys
 from collections import Counter
 from concurrent.futures import Future, TimeoutError  # noqa: A004 - of 3.10 and before; the same since
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
@@ -196,6 +197,36 @@ def _of_the_process() -> Telemetry | None:
         return Telemetry()
     except ImportError:  # another package of that name space is there, and the API is not
         return None
+
+
+@contextmanager
+def observed(source: Watched, server: Server, run: str, counts: Mapping[Outcome, int]) -> Iterator[None]:
+    """Tell OpenTelemetry of a run while the context lasts.
+
+    Args:
+        source: What has its figures.
+        server: The first relay.
+        run: The run's identity.
+        counts: What its records have come to, when it is over.
+    """
+    told = telemetry()
+    if told is None:
+        yield
+        return
+    span = told.running(server, run)
+    told.watch(source, server)
+    error: BaseException | None = None
+    try:
+        yield
+    except BaseException as failure:
+        error = failure
+        raise
+    finally:
+        if (last := source.statistics) is not None:
+            told.pool_ended(source, last)
+        told.ended(source)
+        span.counts.update({outcome: count for outcome, count in counts.items() if count > 0})
+        span.end(error)
 
 
 def place(server: Server) -> dict[str, str | int]:

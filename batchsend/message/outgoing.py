@@ -116,6 +116,12 @@ def _addresses(message: Message[Any, Any], name: str) -> Iterator[str]:
         yield from addresses(value, f"header {name}")
 
 
+def simple_address(text: str) -> str | None:
+    """The one address in a text that is so plain that it need not be parsed; None where it is not."""
+    found = _SIMPLE.fullmatch(text)
+    return None if found is None else found[1] or found[2]
+
+
 def addresses(value: object, where: str) -> list[str]:
     """The addresses in a header's value (RFC 5322 §3.4), without their names.
 
@@ -127,8 +133,8 @@ def addresses(value: object, where: str) -> list[str]:
         RecordError: It is not a list of addresses: what it was meant to be is not guessed.
     """
     field: Any = value
-    if type(value) is str and (simple := _SIMPLE.fullmatch(value)) is not None:
-        return [simple[1] or simple[2]]
+    if type(value) is str and (simple := simple_address(value)) is not None:
+        return [simple]
     if not hasattr(value, "addresses"):
         # An older header is parsed before its encoded words are decoded: a comma in a name stays there.
         text = value.encode() if isinstance(value, Header) else str(value)

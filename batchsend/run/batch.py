@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import ssl  # noqa: TC003 - public: its hints are resolved at run time
+import ssl
 import time
 from collections.abc import AsyncGenerator, Mapping  # noqa: TC003 - likewise
-from contextlib import nullcontext
+from contextlib import aclosing, nullcontext
 from functools import partial
 from pathlib import Path
 from types import NoneType
@@ -22,7 +21,7 @@ from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.delivery.quota import Meters
 from batchsend.delivery.relay import found_before
-from batchsend.delivery.telemetry import telemetry
+from batchsend.delivery.telemetry import observed
 from batchsend.errors import RunError, UsageError, require
 from batchsend.loop import in_abandoned_thread, run
 from batchsend.outcome import DeliveryResult, Outcome
@@ -31,7 +30,7 @@ from batchsend.recipients.spool import spool_records
 from batchsend.results.claim import Claim, refuse_used
 from batchsend.results.groupsync import GroupSync
 from batchsend.results.ledger import Ledger
-from batchsend.results.resumption import Resumption  # noqa: TC001 - likewise
+from batchsend.results.resumption import Resumption
 from batchsend.results.run import RecipientsFile, Run, SuppressionFile, new_id
 from batchsend.results.usage import read_usage
 from batchsend.run import recovery
@@ -50,6 +49,7 @@ from batchsend.trace import Trace, log, logged
 from batchsend.version import __version__
 
 if TYPE_CHECKING:
+    import ssl
     from collections import Counter
     from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from batchsend.delivery.statistics import PoolStatistics
     from batchsend.message import Submission
     from batchsend.recipients.spool import Rows
+    from batchsend.results.resumption import Resumption
 
 _LOOK_EVERY = 1.0
 """Seconds between two looks at whether log and journal are still where they were."""
@@ -219,23 +220,10 @@ class Batch:
             UsageError: The campaign cannot be sent as it is, or the results log cannot be opened; nothing was sent.
             RunError: The run stopped early: the server is gone or refuses the sender, or the log cannot be written.
         """
-        told = telemetry()
-        span = None if told is None else told.running(self.campaign.servers[0], self.id)
-        if told is not None:
-            told.watch(self, self.campaign.servers[0])
-        error: BaseException | None = None
         try:
-            return await self._run()
-        except BaseException as failure:
-            error = failure
-            raise
+            with observed(self, self.campaign.servers[0], self.id, self.summary.counts):
+                return await self._run()
         finally:
-            if told is not None and span is not None:
-                if self._pool is not None:
-                    told.pool_ended(self, self._pool.statistics())
-                told.ended(self)
-                span.counts.update(+self.summary.counts)
-                span.end(error)
             if self._claim is not None:
                 self._claim.__exit__(None, None, None)  # where it was not handed over
             await self._events.finish()
@@ -265,23 +253,10 @@ class Batch:
             UsageError: As `run`.
             RunError: As `run`, once what is known was yielded.
         """
-        self._stream = stream = ResultStream()
-        running = asyncio.ensure_future(self.run())
-        running.add_done_callback(lambda _: stream.end())
-        try:
-            while (result := await stream.next()) is not None:
+        self._stream = ResultStream()
+        async with aclosing(self._stream.of(self.run, self.stop)) as results:
+            async for result in results:
                 yield result
-            await running
-        except GeneratorExit:
-            self.stop("its results were not taken to the end")
-            stream.leave()
-            await running
-            raise
-        finally:
-            if not running.done():
-                stream.leave()
-                running.cancel()
-                await asyncio.wait([running])
 
     async def _run(self) -> Summary:
         began = time.monotonic()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from batchsend.delivery.signal import Signal
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Coroutine
+
     from batchsend.outcome import DeliveryResult
 
 _WINDOW: Final = 1000
@@ -55,6 +58,32 @@ class ResultStream:
         if len(self._results) == _WINDOW:
             self._taken.notify()
         return self._results.popleft()
+
+    async def of(
+        self, run: Callable[[], Coroutine[Any, Any, object]], stop: Callable[[str], None]
+    ) -> AsyncGenerator[DeliveryResult, None]:
+        """Have a run tell its results here, and yield them; whoever leaves the loop early stops it in order.
+
+        Args:
+            run: The run.
+            stop: Ends it in order, for a reason.
+        """
+        running = asyncio.ensure_future(run())
+        running.add_done_callback(lambda _: self.end())
+        try:
+            while (result := await self.next()) is not None:
+                yield result
+            await running
+        except GeneratorExit:
+            stop("its results were not taken to the end")
+            self.leave()
+            await running
+            raise
+        finally:
+            if not running.done():
+                self.leave()
+                running.cancel()
+                await asyncio.wait([running])
 
     def __repr__(self) -> str:
         return f"<ResultStream, {len(self._results)} waiting>"
