@@ -142,15 +142,15 @@ def test_csv_file_full_of_stray_quotes_is_read_in_a_bounded_number_of_steps(
     """Every line opens a quote that no line closes, and that makes no line ill-formed."""
     count = 20_000
     fed = 0
-    feed = csv_records._Feed.__next__
+    feed = csv_records.Feed.__next__
 
-    def counting(self: csv_records._Feed) -> str:
+    def counting(self: csv_records.Feed) -> str:
         nonlocal fed
         fed += 1
         assert fed < 20 * count
         return feed(self)
 
-    monkeypatch.setattr(csv_records._Feed, "__next__", counting)
+    monkeypatch.setattr(csv_records.Feed, "__next__", counting)
     line = b'x",y,"' + b"z" * 93 + b"\n"
     rows = rows_of("r.csv", b"a,b\n" + line * count)
     assert len(rows) == count

@@ -6,9 +6,11 @@ import time
 from typing import TYPE_CHECKING
 
 from batchsend.delivery.offer import Offer
+from batchsend.errors import RecordError, require
 from batchsend.smtp import commands
 from batchsend.smtp.content import canonical
 from batchsend.smtp.transaction import SharedTransaction, Transaction
+from batchsend.trace import report_failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,16 +23,29 @@ if TYPE_CHECKING:
 def single(submission: Submission, extensions: Extensions, parameters: SessionParameters) -> Transaction[Offer] | str:
     """A submission with one recipient as a transaction of its own; or why this server cannot take it.
 
+    What goes wrong with one submission costs that one: an error that left here would end the session, or whatever has
+    put the submission in, and the messages of others would have no outcome.
+
     Args:
         submission: The submission.
         extensions: What the server offers.
         parameters: The parameters of the session's commands.
     """
+    try:
+        return _single(submission, extensions, parameters)
+    except RecordError as error:
+        return error.message
+    except Exception as error:
+        report_failure(f"record {submission.record} cannot be made a transaction", error)
+        return f"it cannot be sent: {error}"
+
+
+def _single(submission: Submission, extensions: Extensions, parameters: SessionParameters) -> Transaction[Offer] | str:
     envelope = submission.envelope
     content = submission.content if submission.canonical else canonical(submission.content)
     eight_bit = submission.eight_bit if submission.eight_bit is not None else not content.isascii()
     if eight_bit and not extensions.eight_bit_mime and submission.seven_bit is not None:
-        content, eight_bit = submission.seven_bit(), False
+        content, eight_bit = _in_ascii(submission), False
     utf8 = not (envelope.forward_path.isascii() and envelope.reverse_path.isascii())
     obstacle = extensions.obstacle(size=len(content), eight_bit=eight_bit, utf8=utf8)
     if obstacle is not None:
@@ -68,7 +83,10 @@ def share(
     content = first.content if first.canonical else canonical(first.content)
     eight_bit = not content.isascii()
     if eight_bit and not extensions.eight_bit_mime and first.seven_bit is not None:
-        content, eight_bit = first.seven_bit(), False
+        try:
+            content, eight_bit = _in_ascii(first), False
+        except RecordError as error:
+            return None, [(member, error.message) for member in members]
     taken, obstacles = [], []
     utf8 = False
     for member in members:
@@ -99,3 +117,22 @@ def share(
     if len(offers) == 1:
         return Transaction(offers[0], mail=mail, rcpt=rcpts[0], content=content), obstacles
     return SharedTransaction(offers, mail=mail, rcpts=rcpts, content=content), obstacles
+
+
+def _in_ascii(submission: Submission) -> bytes:
+    """The content as pure ASCII, for a server that takes nothing else (RFC 6152); there is such a form.
+
+    Raises:
+        RecordError: It cannot be composed: a program's own function makes it, or it is made of files that have changed.
+            A session that met the error itself would end, and the messages of others with it.
+    """
+    try:
+        made = require(submission.seven_bit and submission.seven_bit(), "its form in ASCII", bytes)
+    except RecordError:
+        raise
+    except Exception as error:
+        report_failure(f"seven_bit failed for record {submission.record}", error)
+        raise RecordError(f"its form in ASCII cannot be composed: {error}") from None
+    if not made.isascii():
+        raise RecordError("its form in ASCII has other octets")
+    return made if submission.canonical else canonical(made)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable
 from email.message import Message
+from types import NoneType
 from typing import Any, Final, TypeAlias
 
 from batchsend.errors import UsageError, require
@@ -37,7 +38,7 @@ def sound(submission: Submission) -> Submission:
     """Refuse what a session would stumble over later, where the caller is.
 
     Raises:
-        TypeError: Its content or envelope is not one.
+        TypeError: One of its values is of a wrong type.
     """
     if not isinstance(submission.content, bytes):
         raise TypeError(f"record {submission.record}: content must be bytes, not {type(submission.content).__name__}")
@@ -46,6 +47,15 @@ def sound(submission: Submission) -> Submission:
             f"record {submission.record}: envelope must be a batchsend.Envelope, "
             f"not {type(submission.envelope).__name__}"
         )
+    record = require(submission.record, "record", int)
+    require(submission.attempt, f"record {record}: attempt", int)
+    message_id = require(submission.message_id, f"record {record}: message_id", str, NoneType)
+    if message_id is not None and not _is_unicode(message_id):
+        raise TypeError(f"record {record}: message_id has half of a character")
+    require(submission.canonical, f"record {record}: canonical", bool)
+    require(submission.eight_bit, f"record {record}: eight_bit", bool, NoneType)
+    if submission.seven_bit is not None and not callable(submission.seven_bit):
+        raise TypeError(f"record {record}: seven_bit must be callable, not {type(submission.seven_bit).__name__}")
     return submission
 
 

@@ -263,14 +263,19 @@ class Sender:
 
     async def _serve(self, pool: Pool) -> None:
         """Run a pool, fill it, and tell the callers when it is over."""
-        filling = asyncio.create_task(self._fill(pool))
+        running, filling = asyncio.create_task(pool.run()), asyncio.create_task(self._fill(pool))
         error: Exception = closed()
         try:
-            await pool.run()
+            await asyncio.wait([running, filling], return_when=asyncio.FIRST_COMPLETED)
+            if filling.done() and (failure := filling.exception()) is not None:
+                raise failure  # where nothing more is put in, nothing more comes out
+            await running
         except Exception as failure:  # whatever it is, those who wait are told
             error = failure
         finally:
-            filling.cancel()
+            for task in (running, filling):
+                task.cancel()
+            await asyncio.gather(running, filling, return_exceptions=True)
             if self._telemetry is not None:
                 self._telemetry.pool_ended(self, pool.statistics())
             if self._kept is not None:

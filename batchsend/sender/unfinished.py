@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 class UnfinishedError(RunError):
     """A call ended before all of its messages were begun.
 
+    >>> UnfinishedError("the server is gone", remedy="Try again later.").results
+    []
+
     Args:
         message: As for every `BatchsendError`.
         results: The outcomes that are known; what has none was not begun, and can be sent again.

@@ -91,7 +91,7 @@ The rules that the client (`batchsend.smtp.client`) keeps, with the argument for
     -   where 421 comes after half a minute of silence, as in rule 5, and gives no reason for not taking the message.
 
     A 421 with a reason ("too much mail", "try again later") answers the content, however long that took. A session with
-    nothing committed has no content's reply due: its farewell puts nothing in doubt (rule 2).
+    nothing committed has no content's reply due: its closing reply puts nothing in doubt (rule 2).
 8.  Whether a server that offers CHUNKING takes BDAT is found out with one message, before which nothing of it was sent
     by BDAT. 500, 502, 503 or 504 to it means that it does not, unless that was one reply too many and the true one, 2yz
     perhaps, is still to come. Replies come in order: so QUIT is sent, and up to its 221 all of them are seen. If none

@@ -17,8 +17,8 @@ from batchsend.outcome import Stage
 from batchsend.smtp import commands
 from batchsend.smtp.bare_replies import BareReply, add_text
 from batchsend.smtp.client_state import ClientState, Handler, State
+from batchsend.smtp.closing_replies import ABOUT_IDLENESS, IDLE_SECONDS, SILENCE_SECONDS, has_waited
 from batchsend.smtp.content import END_OF_DATA, dot_stuffed
-from batchsend.smtp.farewells import ABOUT_IDLENESS, IDLE_SECONDS, SILENCE_SECONDS, has_waited
 from batchsend.smtp.from_the_end import Asked, Command, settle_from_the_end
 from batchsend.smtp.replies import DONE as _DONE
 from batchsend.smtp.replies import Reply
@@ -235,7 +235,7 @@ class Client(ClientState[Key]):
             self._send(*self._held.popleft())
 
     def _take_unasked(self, reply: Reply, quiet: float) -> None:
-        """Take a reply that nothing asked for: a farewell, a surplus 2yz, or the end of all trust."""
+        """Take a reply that nothing asked for: a closing reply, a surplus 2yz, or the end of all trust."""
         code = reply.code
         if quiet >= IDLE_SECONDS:
             self._anchor()
@@ -581,8 +581,7 @@ class Client(ClientState[Key]):
 
     def _has_waited(self, reply: Reply, quiet: float) -> bool:
         """Whether a refusal in the place of a content's reply comes from a server that has waited for us (rule 7)."""
-        due = self._awaited[0][0] if self._awaited else None
-        return due == self._on_content and has_waited(reply, quiet)
+        return bool(self._awaited) and self._awaited[0][0] == self._on_content and has_waited(reply, quiet)
 
     def _end(self) -> None:
         self.state = _CLOSED

@@ -28,7 +28,7 @@ _WITHOUT_REASON: Final = re.compile(
     rb"\b(?:bye|clos(?:e|ed|ing)\b|shut|terminat|not available|unavailable|restart)|\A(?:4\.\d+\.\d+)? ?\Z",
     re.IGNORECASE,
 )
-"""A farewell that says of no message why it was not taken."""
+"""A closing reply that says of no message why it was not taken."""
 
 
 def waits_from(reply: Reply) -> float | None:
