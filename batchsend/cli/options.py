@@ -181,7 +181,8 @@ _OPTIONS: Final = (
     click.option(
         "--control/--no-control",
         default=True,
-        help="Let batchsend control change it while it runs, by a socket beside the log; and keys in the live view.",
+        help="Let batchsend control change it while it runs, by a socket beside the log; and keys in the live view, "
+        "and the page.",
     ),
     trace_option,
     click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on standard output."),

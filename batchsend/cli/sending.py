@@ -224,7 +224,8 @@ class Sending:
             )
         from batchsend.page.server import live_page  # noqa: PLC0415 - an extra, and not on the path of every start
 
-        async with live_page(batch, port, partial(obey, batch, by="page"), called(self._campaign.path)) as url:
+        steer = partial(obey, batch, by="page") if self._options.control else None
+        async with live_page(batch, port, steer, called(self._campaign.path)) as url:
             self._console.notice(f"page: {url}")
             yield
 

@@ -63,14 +63,14 @@ _HEADERS: Final = {
 
 @asynccontextmanager
 async def live_page(
-    batch: Batch, port: int, obey: Callable[[ControlRequest], ControlAnswer], title: str
+    batch: Batch, port: int, obey: Callable[[ControlRequest], ControlAnswer] | None, title: str
 ) -> AsyncIterator[str]:
     """Serve the page of a run while the context lasts; yields its address.
 
     Args:
         batch: The run.
         port: The port; 0 for any free one.
-        obey: Does what a request asks for, at once.
+        obey: Does what a request asks for, at once; None where nothing is to be changed from outside.
         title: What the campaign is called.
 
     Raises:
@@ -102,20 +102,20 @@ class LivePage:
 
     Args:
         live: What is shown.
-        obey: Does what a request asks for.
+        obey: Does what a request asks for; None where the page only shows.
         token: What the address has to have.
         port: Where it is served.
         title: What the campaign is called.
     """
 
     def __init__(
-        self, live: Live, obey: Callable[[ControlRequest], ControlAnswer], *, token: str, port: int, title: str
+        self, live: Live, obey: Callable[[ControlRequest], ControlAnswer] | None, *, token: str, port: int, title: str
     ) -> None:
         self._live = live
         self._obey = obey
         self._token = token.encode()
         self._hosts = {f"{name}:{port}" for name in (_HOST, "localhost")}
-        self._page, self._policy = _rendered(title)
+        self._page, self._policy = _rendered(title, may_change=obey is not None)
 
     def application(self) -> Starlette:
         """The page, what it shows and what it changes."""
@@ -146,8 +146,8 @@ class LivePage:
         """Do what is asked for; the answer is that of the control socket."""
         if not self._may_ask(request):
             return _answer(b"there is nothing here\n", status=404)
-        if not _is_from_the_page(request):
-            return _answer(b"only the page itself may ask for that\n", status=403)
+        if self._obey is None or not _is_from_the_page(request):
+            return _answer(b"only the page itself may ask for that, and nobody with --no-control\n", status=403)
         try:
             with anyio.fail_after(_WITHIN):
                 body = await _body(request)
@@ -198,7 +198,7 @@ def _answer(
     return Response(body, status, headers=headers, media_type=kind)
 
 
-def _rendered(title: str) -> tuple[str, str]:
+def _rendered(title: str, *, may_change: bool) -> tuple[str, str]:
     """The page, and the policy that lets it run what is in it (CSP Level 3 §2.3.1) and ask for what it shows."""
     parts = files("batchsend.page").joinpath("parts")
     style = files("batchsend.report").joinpath("page", "page.css").read_text(encoding="utf-8")
@@ -207,6 +207,7 @@ def _rendered(title: str) -> tuple[str, str]:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     page = environment.from_string(parts.joinpath("live.html").read_text(encoding="utf-8")).render(
         title=title,
+        may_change=may_change,
         style=Markup(style),  # noqa: S704 - a file of this package
         script=Markup(script),  # noqa: S704 - likewise
         version=__version__,

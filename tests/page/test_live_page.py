@@ -198,6 +198,20 @@ def test_what_it_changes_is_in_the_log_and_at_the_server(served: Served, relay: 
     ]
 
 
+def test_without_control_it_only_shows(tmp_path: Path, relay: Relay) -> None:
+    path = campaign(tmp_path, relay, 4000, 'rate = "40/s"')
+    running = process("send", path, "--no-progress", "--no-control", "--page")
+    try:
+        served = started(running, tmp_path)
+        assert b"<section hidden>\n  <h2>Change it</h2>" in served.ask("GET", served.path).body
+        assert served.state()["state"] == "sending"
+        assert served.change("pause").status == 403
+        assert changes(served.log) == []
+    finally:
+        running.kill()
+        running.communicate()
+
+
 def test_a_run_that_cannot_go_on_says_so_as_without_the_page(tmp_path: Path, relay: Relay) -> None:
     path = campaign(tmp_path, relay, 40, 'quota = "10/h"')
     result = ended(process("send", path, "--no-progress", "--page=0"))
