@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from batchsend.run.batch import Batch, send
     from batchsend.run.summary import Summary
     from batchsend.sender.blocking import SyncSender
-    from batchsend.sender.sender import Sender, UnfinishedError
+    from batchsend.sender.sender import Sender
+    from batchsend.sender.unfinished import UnfinishedError
 
 __all__ = [
     "Batch",
@@ -57,7 +58,8 @@ _HOMES = {
         *("Campaign", "Delivery", "Duration", "Message", "Rate", "Secret", "Server", "Timeouts", "load"),
     ),
     "batchsend.sender.blocking": ("SyncSender",),
-    "batchsend.sender.sender": ("Sender", "UnfinishedError"),
+    "batchsend.sender.sender": ("Sender",),
+    "batchsend.sender.unfinished": ("UnfinishedError",),
     "batchsend.errors": ("BatchsendError", "RecordError", "RecordErrorKind", "RunError", "SessionError", "UsageError"),
     "batchsend.message.single": ("Template",),
     "batchsend.message": ("Envelope", "Submission"),

@@ -181,3 +181,26 @@ def test_every_public_name_in_an_example_exists(block: str) -> None:
     compile(block, "example", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     for name in re.findall(r"\bbatchsend\.([A-Za-z]\w*)", block):
         assert name in {*batchsend_package.__all__, "sink", "campaign", "django"}, name
+
+
+@pytest.mark.parametrize(
+    ("change", "file"),
+    [
+        ("an outcome", "outcome.py"),
+        ("an input format", "recipients/reader.py"),
+        ("a quota", "delivery/quota.py"),
+        ("a wording of replies", "delivery/replies/table.tsv"),
+        ("another engine for the cluster", "cluster/database.py"),
+        ("a header field", "message/headers.py"),
+        ("a type of event", "events/source.py"),
+        ("a form of bounce", "feedback/freeform.py"),
+        ("a key of the live view", "cli/steer.py"),
+        ("an option of another command", "cli/bench.py"),
+    ],
+)
+def test_who_knows_the_readme_finds_where_a_change_is_made(change: str, file: str) -> None:
+    page, heading = "batchsend/manual/contributing.md", "Where typical changes are made"
+    assert f"({page}#{heading.lower().replace(' ', '-')})" in TEXTS["README.md"]
+    table = TEXTS[page].partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    [row] = [line for line in table.splitlines() if line.startswith(f"| {change}")]
+    assert f"`{file}`" in row

@@ -30,7 +30,7 @@ from batchsend.feedback.understanding import understand
 from batchsend.message.attachments import AttachmentFiles, check_media_type
 from batchsend.message.calendars import request
 from batchsend.message.css import inlined
-from batchsend.message.dkim import _canonical_body, _canonical_fields
+from batchsend.message.dkim import canonical_body, canonical_fields
 from batchsend.message.eml import WholeMessage
 from batchsend.message.encoding import encode_text
 from batchsend.message.html_tokens import text_of, tokens
@@ -285,8 +285,8 @@ FOREIGN: dict[str, tuple[Callable[[str], object], list[str]]] = {
     "media type": (check_media_type, WORDS),
     "calendar": (lambda text: request(OCTETS(f"METHOD:{text}\nBEGIN:")), WORDS),
     "encode_text": (lambda text: encode_text(text, "=_x", "text"), WORDS),
-    "DKIM, header": (lambda text: _canonical_fields(OCTETS(text)), WORDS),
-    "DKIM, body": (lambda text: _canonical_body(OCTETS(text)), WORDS),
+    "DKIM, header": (lambda text: canonical_fields(OCTETS(text)), WORDS),
+    "DKIM, body": (lambda text: canonical_body(OCTETS(text)), WORDS),
     "marks": (covered, MARKS),
     "template, images": (lambda text: TEMPLATES_WITH_IMAGES.html(text, "html"), HTML),
     "HTML tokens": (lambda text: [text_of(text, token) for token in tokens(text) if token.kind == "text"], HTML),

@@ -142,15 +142,15 @@ def test_csv_file_full_of_stray_quotes_is_read_in_a_bounded_number_of_steps(
     """Every line opens a quote that no line closes, and that makes no line ill-formed."""
     count = 20_000
     fed = 0
-    feed = csv_records._Feed.__next__
+    feed = csv_records.Feed.__next__
 
-    def counting(self: csv_records._Feed) -> str:
+    def counting(self: csv_records.Feed) -> str:
         nonlocal fed
         fed += 1
         assert fed < 20 * count
         return feed(self)
 
-    monkeypatch.setattr(csv_records._Feed, "__next__", counting)
+    monkeypatch.setattr(csv_records.Feed, "__next__", counting)
     line = b'x",y,"' + b"z" * 93 + b"\n"
     rows = rows_of("r.csv", b"a,b\n" + line * count)
     assert len(rows) == count
@@ -421,8 +421,11 @@ def test_json_of_another_form_is_refused_whole(
     assert remedy in (error.value.remedy or "")
 
 
-# Of a pipe only the first line is sure to be there at opening.
-@pytest.mark.parametrize("content", [content for content, *_ in OTHER_KINDS if not content.startswith(f"{FIRST}\n")])
+# Of a pipe only the first line is sure to be there at opening; these say nothing by it.
+UNDECIDED = tuple(f"{first}\n" for first in (FIRST, '{"email":', '{"email":"a@example.com",'))
+
+
+@pytest.mark.parametrize("content", [content for content, *_ in OTHER_KINDS if not content.startswith(UNDECIDED)])
 def test_json_of_another_form_on_standard_input_is_refused_whole(
     standard_input: Callable[[bytes], None], content: str
 ) -> None:

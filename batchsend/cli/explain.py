@@ -25,7 +25,7 @@ from batchsend.display import printable
 from batchsend.errors import UsageError
 from batchsend.outcome import Stage
 from batchsend.results.line import timestamp
-from batchsend.smtp.farewells import SILENCE_SECONDS, waits_from
+from batchsend.smtp.closing_replies import SILENCE_SECONDS, waits_from
 from batchsend.verdict import Scope, Verdict
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from batchsend.campaign import Rate
-from batchsend.control.protocol import MAX_CONNECTIONS, Command, ControlAnswer, rate_of
+from batchsend.control.protocol import MAX_CONNECTIONS, ControlAnswer, ControlCommand, rate_of
 from batchsend.monitor.sample import Sample
 from batchsend.outcome import Outcome
 from batchsend.results.line import timestamp
@@ -34,15 +34,15 @@ def obey(batch: Batch, request: ControlRequest, *, by: str = "control") -> Contr
     """
     steering = batch.steering
     match request.command:
-        case Command.PAUSE:
+        case ControlCommand.PAUSE:
             message = steering.pause(by)
-        case Command.CONTINUE:
+        case ControlCommand.CONTINUE:
             message = steering.go_on(by)
-        case Command.RATE:
+        case ControlCommand.RATE:
             message = steering.set_rate(rate_of(str(request.value)), by)
-        case Command.CONNECTIONS:
+        case ControlCommand.CONNECTIONS:
             message = steering.set_connections(int(request.value or 1), by)
-        case Command.STOP:
+        case ControlCommand.STOP:
             message = steering.stop(_STOPS.get(by, by))
         case _:
             message = "the run is under way"

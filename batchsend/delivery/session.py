@@ -220,7 +220,7 @@ class Session(asyncio.Protocol):
     @property
     def broken(self) -> bool:
         """It was ended because its replies could not be believed: by us, so nothing follows for the server's limits."""
-        return self._client.error is not None
+        return self._client.error is not None or self._client.out_of_step
 
     @property
     def why_ended(self) -> str:
@@ -241,11 +241,6 @@ class Session(asyncio.Protocol):
     def probing(self) -> bool:
         """Its first BDAT is unanswered, and the server is not known to take any."""
         return self._client.probing
-
-    @property
-    def out_of_step(self) -> bool:
-        """Replies came that did not fit."""
-        return self._client.out_of_step
 
     @property
     def says_twice(self) -> bool:

@@ -292,7 +292,7 @@ class Slots:
             self._notice_once(f"{relay.name} says 250 twice to one command: the second one is passed over")
         if not session.chunked or relay.no_chunking:
             return
-        self._broken_chunks += session.broken or session.out_of_step
+        self._broken_chunks += session.broken
         if session.says_twice or self._broken_chunks >= _BROKEN_CHUNKS:
             relay.no_chunking = True
             what = "says 250 twice to one command" if session.says_twice else "sends replies that do not fit"

@@ -23,7 +23,7 @@ from batchsend.message.outgoing import addresses, outgoing
 from batchsend.message.submission import bundles
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.sender.blocking import NumberedSyncSender, SyncSender
-from batchsend.sender.sender import UnfinishedError
+from batchsend.sender.unfinished import UnfinishedError
 
 if TYPE_CHECKING:
     from batchsend.message.submission import Submission
@@ -45,7 +45,7 @@ class _Shared(NamedTuple):
     signer: Signer | None
 
 
-_SHARED: Final[dict[Any, _Shared]] = {}
+SHARED: Final[dict[Any, _Shared]] = {}
 _lock = threading.Lock()
 
 
@@ -194,12 +194,12 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
         given = (self.host, self.port, self.username, self.password, bool(self.use_tls), bool(self.use_ssl))
         key = (*given, self.timeout, self.ssl_keyfile, self.ssl_certfile, repr(sorted(options.items())))
         with _lock:
-            if key not in _SHARED:
+            if key not in SHARED:
                 try:
-                    _SHARED[key] = self._made(options)
+                    SHARED[key] = self._made(options)
                 except UsageError as error:
                     raise ImproperlyConfigured(f"batchsend: {error}") from error
-            return _SHARED[key]
+            return SHARED[key]
 
     def _made(self, options: Mapping[str, Any]) -> _Shared:
         if unknown := options.keys() - _SERVER_KEYS - _DELIVERY_KEYS - _OTHERS:
@@ -329,8 +329,8 @@ def _exception(refused: list[DeliveryResult]) -> OSError:
 def _close_all() -> None:
     """Take leave of the servers when the process ends."""
     with _lock:
-        senders = [shared.sender for shared in _SHARED.values()]
-        _SHARED.clear()
+        senders = [shared.sender for shared in SHARED.values()]
+        SHARED.clear()
     for sender in senders:
         sender.close()
 

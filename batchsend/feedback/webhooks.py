@@ -22,7 +22,7 @@ _MOST_SAID: Final = 500
 _MOST_TEXT: Final = 4000
 
 
-def told(relay: str, document: object) -> list[FeedbackReport]:
+def reports_of(relay: str, document: object) -> list[FeedbackReport]:
     """The reports in what a relay has posted.
 
     Args:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # by reading them: of ten million names one lookup meets less than one.
 _PLACE_BITS: Final = 40
 _HASH_MASK: Final = (1 << 24) - 1
-_RECENT: Final = 256 * 1024  # entries that wait in memory, about ten megabytes, until they are a sorted run
+MOST_RECENT: Final = 256 * 1024  # entries that wait in memory, about ten megabytes, until they are a sorted run
 _COMMON: Final = 2 * 1024  # octets that most outcome lines have room in
 _LONGEST: Final = 64 * 1024  # octets of any outcome line
 _MOST_WORDS: Final = 10_000  # words of replies that are known to be no names
@@ -56,7 +56,7 @@ class SentIndex:
 
     def _forget(self) -> None:
         self._read = 0
-        self._recent: list[int] = []
+        self.recent: list[int] = []
         self._seen: dict[str, int] = {}
         self._stored: list[memoryview] = []
 
@@ -116,7 +116,7 @@ class SentIndex:
         """The lines whose names have the hash of a name: those that have it, and a few others."""
         low = (hash((kind, name)) & _HASH_MASK) << _PLACE_BITS
         high = low + (1 << _PLACE_BITS)
-        for run in (*self._stored, self._recent):
+        for run in (*self._stored, self.recent):
             at = bisect_left(run, low)
             while at < len(run) and run[at] < high:
                 yield self._line(run[at] - low)
@@ -142,7 +142,7 @@ class SentIndex:
                     self._note(line, place)
                 place += len(octets) + 1
             self._read = place
-        self._recent.sort()
+        self.recent.sort()
 
     def _note(self, line: SentLine, place: int) -> None:
         if line.message_id is not None:
@@ -158,18 +158,18 @@ class SentIndex:
                 if first != line.record:
                     self._seen[word] = 0
             self._add("word", word, place)
-        if len(self._recent) >= _RECENT:
+        if len(self.recent) >= MOST_RECENT:
             self._store()
 
     def _add(self, kind: str, name: str, place: int) -> None:
-        self._recent.append((hash((kind, name)) & _HASH_MASK) << _PLACE_BITS | place)
+        self.recent.append((hash((kind, name)) & _HASH_MASK) << _PLACE_BITS | place)
 
     def _store(self) -> None:
         """Move what waits in memory to a file without a name, as a sorted run."""
-        self._recent.sort()
+        self.recent.sort()
         try:
             with tempfile.TemporaryFile(dir=self._path.parent) as file:
-                array("Q", self._recent).tofile(file)
+                array("Q", self.recent).tofile(file)
                 file.flush()
                 self._stored.append(memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)).cast("Q"))
         except OSError as error:
@@ -177,4 +177,4 @@ class SentIndex:
                 f"{self._path.parent}: there is no room for the index of the webhooks: {error.strerror}",
                 remedy="make room",
             ) from None
-        self._recent = []
+        self.recent = []

@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 
 from batchsend.errors import BatchsendError
-from batchsend.feedback.webhooks import told
+from batchsend.feedback.webhooks import reports_of
 from batchsend.listen import page
 from batchsend.listen.signatures import RefusedError, is_of_sns
 from batchsend.web import require_web
@@ -190,7 +190,7 @@ class _Hooks:
         document = self._verifier.verify(relay, headers, body)
         if relay == "ses" and document.get("Type") == "SubscriptionConfirmation":
             return self._confirm(document.get("SubscribeURL", ""))
-        left = told(relay, document)
+        left = reports_of(relay, document)
         for run in self._runs:
             if left:
                 left = run.take_reports(left, relay)

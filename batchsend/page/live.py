@@ -6,7 +6,6 @@ page on the way of a message. All texts are made here: the page's script only pu
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -116,12 +115,12 @@ class Live:
             shown.append(("Deferred", f"{sample.waiting:,}", "wait for another attempt"))
         return shown
 
-    def _chart(self) -> dict[str, Any] | None:
+    def _chart(self) -> charts.Chart | None:
         attempts = sum(self._counts.values())
         if not attempts:
             return None
         elapsed = self._speed.elapsed
-        return asdict(charts.throughput(self._timeline, attempts=attempts, elapsed=elapsed))
+        return charts.throughput(self._timeline, attempts=attempts, elapsed=elapsed)
 
 
 def _state(sample: Sample) -> str:

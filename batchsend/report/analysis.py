@@ -12,7 +12,7 @@ from batchsend.histogram import Histogram
 from batchsend.outcome import Outcome
 from batchsend.report.causes import Cause, cause_of
 from batchsend.report.kinds import Kinds
-from batchsend.report.lines import Line, Lines
+from batchsend.report.lines import Line, LogLines
 from batchsend.report.report import CampaignReport, Domain, Failure, KindCount, RunSpan, Sessions
 from batchsend.report.returns import read_returns
 from batchsend.report.timeline import Timeline
@@ -47,7 +47,7 @@ def analyse(path: Path) -> CampaignReport:
         UsageError: It cannot be opened, or is not the results log of a run.
         RunError: It cannot be read further.
     """
-    lines = Lines(path)
+    lines = LogLines(path)
     analysis = _Analysis(path)
     for block in lines.read(Line):
         analysis.take(block)

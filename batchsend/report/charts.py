@@ -123,9 +123,9 @@ def throughput(timeline: Timeline, *, attempts: int, elapsed: float, pauses: Seq
     )
 
 
-def latency(spread: Histogram) -> Chart:
+def latency(latencies: Histogram) -> Chart:
     """How many replies took how long, on a logarithmic scale."""
-    classes = list(spread.histogram(_MOST_CLASSES))
+    classes = list(latencies.histogram(_MOST_CLASSES))
     low, high = math.log10(classes[0][0]), math.log10(classes[-1][1])
     top, rows = vertical_axis(max(count for _, _, count in classes), "")
     columns = []
@@ -133,7 +133,7 @@ def latency(spread: Histogram) -> Chart:
         part = 100 * count / top
         title = f"{figures.latency(start)} to {figures.latency(end)}: {figures.count(count, 'reply', 'replies')}"
         columns.append(Column(title, [_rect(place, len(classes), 100 - part, part, "reply")]))
-    quantiles = {name: spread.quantile(part) for name, part in QUANTILES.items()}
+    quantiles = {name: latencies.quantile(part) for name, part in QUANTILES.items()}
 
     def tick(value: float, label: str) -> Tick:
         return tick_at(100 * (math.log10(max(value, classes[0][0])) - low) / (high - low), label)
@@ -141,7 +141,7 @@ def latency(spread: Histogram) -> Chart:
     return Chart(
         title="Time to the reply",
         description="; ".join(f"{name} within {figures.latency(value)}" for name, value in quantiles.items())
-        + f"; the longest took {figures.latency(spread.longest)}.",
+        + f"; the longest took {figures.latency(latencies.longest)}.",
         columns=columns,
         rows=rows,
         ticks=apart(tick(value, figures.latency(value)) for value in powers(low, high)),

@@ -19,6 +19,9 @@ _ENHANCED: Final = re.compile(r"[45](?:\.[0-9]{1,3}){1,2}", re.ASCII)
 class Choice:
     """Outcomes, reasons and codes.
 
+    >>> sorted(Choice(["in_doubt", "5.7"]).statuses)
+    [<Outcome.DEFERRED: 'deferred'>, <Outcome.IN_DOUBT: 'in_doubt'>]
+
     Args:
         wanted: Outcomes, reasons that a refusal was understood by (``sender``), reply codes (``550``), and enhanced
             codes whole (``5.7.1``) or by their beginning (``5.7``).

@@ -67,7 +67,7 @@ def change_line(run: str, *, changed: float, change: Mapping[str, Change], by: s
         run: The run's identity.
         changed: When, in seconds since the epoch.
         change: What, by the name of the option that would set it; or ``paused``.
-        by: By which way: ``control``, ``key`` or another one.
+        by: By which way: ``control``, ``key``, ``page`` or another one.
     """
     line = {"run": {"id": run, "changed": timestamp(changed), "change": dict(change), "by": by}}
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)

@@ -31,6 +31,14 @@ _TORN_STATUS: Final = re.compile(rb'"status":"([a-z_]+)"')
 class Resumption:
     """A run that ended before its work was done, locked for the one that goes on with it. A context manager.
 
+    >>> campaign = load("campaign.toml")
+    >>> send(campaign, limit=1).counts[Outcome.ACCEPTED]
+    1
+    >>> with Resumption(campaign.results, Choice()) as past:
+    ...     summary = asyncio.run(Batch(campaign, resumption=past).run())
+    >>> summary.counts[Outcome.ACCEPTED], summary.complete
+    (1, True)
+
     Args:
         path: The results log.
         choice: Which records to send again.

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
-import ssl
+import ssl  # noqa: TC003 - public: its hints are resolved at run time
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Mapping  # noqa: TC003 - likewise
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from batchsend.campaign import Campaign, check_objects, load, most_in_doubt, pla
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.delivery.quota import Meters
+from batchsend.delivery.telemetry import telemetry
 from batchsend.errors import RunError, UsageError, require
 from batchsend.loop import in_abandoned_thread, run
 from batchsend.outcome import DeliveryResult, Outcome
@@ -30,11 +30,12 @@ from batchsend.recipients.spool import spool_records
 from batchsend.results.claim import Claim, refuse_used
 from batchsend.results.groupsync import GroupSync
 from batchsend.results.ledger import Ledger
-from batchsend.results.resumption import Resumption
+from batchsend.results.resumption import Resumption  # noqa: TC001 - likewise
 from batchsend.results.run import RecipientsFile, Run, SuppressionFile, new_id
 from batchsend.results.usage import read_usage
 from batchsend.run import recovery
 from batchsend.run.accounting import Accounting, PoolStoppedError
+from batchsend.run.arguments import require_rows, require_types
 from batchsend.run.first_pass import FirstPass, changed_at_start
 from batchsend.run.hours import Hours
 from batchsend.run.outlook import Outlook
@@ -62,6 +63,10 @@ _LOOK_EVERY = 1.0
 
 class Batch:
     """A run of a campaign, from its recipients file to its results log.
+
+    >>> batch = Batch(load("campaign.toml"))
+    >>> asyncio.run(batch.run()).counts[Outcome.ACCEPTED]
+    2
 
     Args:
         campaign: What is sent, to whom, through which server.
@@ -105,10 +110,10 @@ class Batch:
         beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
         recipients: Rows | None = None,
     ) -> None:
-        _require_types(campaign, context, limit, resumption, trace)
+        require_types(campaign, context, limit, resumption, trace)
         if not callable(notice):
             raise TypeError(f"notice must be callable, not {type(notice).__name__}")
-        _require_rows(recipients, resumption)
+        require_rows(recipients, resumption)
         self.campaign = campaign
         self.id = new_id() if resumption is None else resumption.account.run.id
         self.summary = Summary(results=campaign.results)
@@ -137,13 +142,13 @@ class Batch:
         self._hours = None if schedule is None else Hours(schedule, delivery.max_wait, self.steering, self._notice)
         self._events = EventsProcess(campaign, self._notice)
         self._pool: Pool | None = None
-        self._dispatch: Accounting | None = None
+        self._account: Accounting | None = None
 
     @property
     def counts(self) -> Counter[Outcome]:
         """All records by outcome: those of this run, and those that it left as an earlier one had them."""
-        if self._dispatch is not None:
-            return self.summary.counts + self._dispatch.untouched
+        if self._account is not None:
+            return self.summary.counts + self._account.untouched
         return self.summary.counts.copy() if self._resumption is None else self._resumption.counts.copy()
 
     @property
@@ -161,8 +166,8 @@ class Batch:
         if self._first is None:
             return None
         read, given = self._first.reader.progress, self._first.reader.given
-        if read is not None and given and self._dispatch is not None:
-            read *= max(0, given - self._dispatch.under_way) / given
+        if read is not None and given and self._account is not None:
+            read *= max(0, given - self._account.under_way) / given
         if self._limit is None:
             return read
         done = self.summary.records - self.summary.waiting
@@ -174,9 +179,9 @@ class Batch:
         if self._first is None:
             return None
         read, given = self._first.reader.progress, self._first.reader.given
-        if not read or not given or self._dispatch is None:
+        if not read or not given or self._account is None:
             return None
-        left = round(given / read) - given + self._dispatch.under_way + self.summary.waiting
+        left = round(given / read) - given + self._account.under_way + self.summary.waiting
         return left if self._limit is None else min(left, self._limit - self.summary.records + self.summary.waiting)
 
     @property
@@ -213,9 +218,23 @@ class Batch:
             UsageError: The campaign cannot be sent as it is, or the results log cannot be opened; nothing was sent.
             RunError: The run stopped early: the server is gone or refuses the sender, or the log cannot be written.
         """
+        told = telemetry()
+        span = None if told is None else told.running(self.campaign.servers[0], self.id)
+        if told is not None:
+            told.watch(self, self.campaign.servers[0])
+        error: BaseException | None = None
         try:
             return await self._run()
+        except BaseException as failure:
+            error = failure
+            raise
         finally:
+            if told is not None and span is not None:
+                if self._pool is not None:
+                    told.pool_ended(self, self._pool.statistics())
+                told.ended(self)
+                span.counts.update(+self.summary.counts)
+                span.end(error)
             if self._claim is not None:
                 self._claim.__exit__(None, None, None)  # where it was not handed over
             await self._events.finish()
@@ -267,30 +286,29 @@ class Batch:
         began = time.monotonic()
         log.info("run %s of %s begins: results in %s", self.id, self.campaign.path, self.campaign.results)
         first = await self._prepared()
-        for warning in server_warnings(self.campaign.servers):
-            self._notice(warning)
-        self._say_who(first)
+        for note in (*server_warnings(self.campaign.servers), *first.notes()):
+            self._notice(note)
         try:
             with first, self._ledger(await self._run_line(first)) as ledger:
                 disk = GroupSync(ledger) if self._durable else None
-                self._dispatch = dispatch = self._accounting(first, ledger, disk)
+                self._account = accounting = self._accounting(first, ledger, disk)
                 await self._count_what_was_sent()
                 await self._write_what_was_in_flight(first, ledger)
                 self._pool = pool = Pool(
                     self._connectors,
                     self.campaign.delivery,
-                    dispatch,
+                    accounting,
                     notice=self._notice,
                     learned={} if self._resumption is None else self._resumption.account.learned,
                     meters=self.meters,
                 )
-                dispatch.on_failure = pool.stop
+                accounting.on_failure = pool.stop
                 if disk is not None:
                     disk.on_failure = pool.stop
                 if self.summary.stopped is not None:
                     pool.stop()
                 try:
-                    await self._steered(first, pool, dispatch, ledger, disk)
+                    await self._steered(first, pool, accounting, ledger, disk)
                 except RunError as error:
                     self.summary.stopped = error.message
                     raise
@@ -329,7 +347,8 @@ class Batch:
             await anyio.lowlevel.checkpoint()  # where Ctrl-C is heeded
 
         with await self._prepared() as first:
-            self._say_who(first)
+            for note in first.notes():
+                self._notice(note)
             await self._offer(first, self.summary.count, count)
         self.summary.elapsed = time.monotonic() - began
         return self.summary
@@ -387,10 +406,6 @@ class Batch:
         if self._stream is not None:
             await self._stream.room()
 
-    def _say_who(self, first: FirstPass) -> None:
-        for note in first.notes():
-            self._notice(note)
-
     async def _offer(
         self,
         first: FirstPass,
@@ -438,17 +453,17 @@ class Batch:
         return RetryQueue(max_attempts=delivery.max_attempts, pause=delivery.retry_after)
 
     async def _steered(
-        self, first: FirstPass, pool: Pool, dispatch: Accounting, ledger: Ledger, disk: GroupSync | None
+        self, first: FirstPass, pool: Pool, accounting: Accounting, ledger: Ledger, disk: GroupSync | None
     ) -> None:
         """Send within the hours, with somebody at the wheel."""
         self.steering.attach(pool, ledger)
         if self._hours is not None:
             self._hours.look(time.time())
         async with self._beside():
-            await self._send(first, pool, dispatch, ledger, disk)
+            await self._send(first, pool, accounting, ledger, disk)
 
     async def _send(
-        self, first: FirstPass, pool: Pool, dispatch: Accounting, ledger: Ledger, disk: GroupSync | None
+        self, first: FirstPass, pool: Pool, accounting: Accounting, ledger: Ledger, disk: GroupSync | None
     ) -> None:
         """Run producer and pool side by side until the pool is done, and what syncs the account and looks after it."""
         self._events.start()
@@ -457,7 +472,7 @@ class Batch:
 
         async def produce() -> None:
             try:
-                await self._produce(first, pool, dispatch, again)
+                await self._produce(first, pool, accounting, again)
             except PoolStoppedError:
                 return
             except RunError as error:
@@ -480,18 +495,18 @@ class Batch:
             raise failure
         self.summary.left = await first.count_left(MOST_LEFT)
 
-    async def _produce(self, first: FirstPass, pool: Pool, dispatch: Accounting, again: SecondPass) -> None:
+    async def _produce(self, first: FirstPass, pool: Pool, accounting: Accounting, again: SecondPass) -> None:
         """All records once, and the deferred ones again: while the first pass goes on, and after it."""
 
         async def hand_over(batch: list[Submission]) -> None:
-            await dispatch.hand_over(batch, pool)
-            if due := dispatch.due():
-                await again.run(due, pool, dispatch)
+            await accounting.hand_over(batch, pool)
+            if due := accounting.due():
+                await again.run(due, pool, accounting)
 
-        await self._offer(first, dispatch.withheld, hand_over)
+        await self._offer(first, accounting.withheld, hand_over)
         await again.look()
-        while again.cut_short is None and (chosen := await dispatch.wait()) is not None:
-            await again.run(chosen, pool, dispatch)
+        while again.cut_short is None and (chosen := await accounting.wait()) is not None:
+            await again.run(chosen, pool, accounting)
 
     async def _count_what_was_sent(self) -> None:
         """What earlier runs have sent, according to the log, counts towards the quotas.
@@ -511,21 +526,16 @@ class Batch:
             RunError: They cannot be written.
         """
         past = self._resumption
-        if past is None or not past.in_flight:
-            return
-        results = await anyio.to_thread.run_sync(recovery.outcomes, past.in_flight, first.records, first.composer)
-        for result in results:
-            if self._stream is not None:
-                self._stream.tell(result)
-            ledger.append(result)
-            if result.status in (Outcome.ACCEPTED, Outcome.IN_DOUBT):
-                self.meters.note(None, result.time, result.time)  # the journal does not say through which relay
-        ledger.flush()
-        if (told := recovery.describe_in_doubt(results)) is not None:
-            self._notice(told)
-            if not past.sends(Outcome.IN_DOUBT):
-                command = f"batchsend resume {shlex.quote(str(past.path))} --retry in_doubt"
-                self._notice(f"they may have been delivered; to send them again all the same: {command}")
+        if past is not None and past.in_flight:
+            await recovery.recover(
+                past,
+                first.records,
+                first.composer,
+                ledger,
+                meters=self.meters,
+                stream=self._stream,
+                notice=self._notice,
+            )
 
     async def _run_line(self, first: FirstPass) -> Run:
         recipients, server, past = self.campaign.recipients, self.campaign.servers[0], self._resumption
@@ -564,6 +574,9 @@ class Batch:
 def send(campaign: Campaign | Path | str, *, limit: int | None = None) -> Summary:
     """Send a campaign and wait until it is done, on a loop of its own; from a running loop await `Batch.run` instead.
 
+    >>> send("campaign.toml").counts[Outcome.ACCEPTED]
+    2
+
     Args:
         campaign: A campaign, or the path of a campaign file.
         limit: Send at most the first ``limit`` records; None for all.
@@ -581,27 +594,6 @@ def send(campaign: Campaign | Path | str, *, limit: int | None = None) -> Summar
     require(limit, "limit", int, NoneType)
     loaded = campaign if isinstance(campaign, Campaign) else load(Path(campaign))
     return run(lambda: Batch(loaded, limit=limit).run())
-
-
-def _require_rows(rows: object, resumption: Resumption | None) -> None:
-    """Refuse what cannot be the records of a run, where the caller is."""
-    if rows is None:
-        return
-    if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable | AsyncIterable):
-        raise TypeError(f"recipients must be an iterable of mappings, not {type(rows).__name__}")
-    if resumption is not None:
-        raise UsageError(
-            "recipients are those of the run that is gone on with", remedy="leave recipients out: they were kept"
-        )
-
-
-def _require_types(campaign: object, context: object, limit: object, resumption: object, trace: object) -> None:
-    """Refuse what a run would stumble over later, where the caller is."""
-    require(campaign, "campaign", Campaign)
-    require(context, "context", ssl.SSLContext, NoneType)
-    require(limit, "limit", int, NoneType)
-    require(resumption, "resumption", Resumption, NoneType)
-    require(trace, "trace", Trace, NoneType)
 
 
 async def _look_after(ledger: Ledger, pool: Pool) -> None:

@@ -23,7 +23,7 @@ from batchsend.message.submission import Submission
 from batchsend.outcome import DeliveryResult
 from batchsend.results.choice import Choice  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.results.lock import InUseError
-from batchsend.sender.messages import Key, Sendable, iterable
+from batchsend.sender.given import Key, Sendable, iterable
 from batchsend.sender.sender import Sender
 
 Result = TypeVar("Result")

@@ -22,6 +22,7 @@ from batchsend.trace import report_failure
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from batchsend.delivery.telemetry import CallSpan
     from batchsend.message.submission import Submission
 
 _AT_A_TIME: Final = 32
@@ -53,9 +54,10 @@ class Call:
         changed: Signalled when any of these has changed.
         left: The caller hears nothing any more.
         error: Why nothing more will come, or None.
+        span: What tells OpenTelemetry of it, or None.
     """
 
-    __slots__ = ("changed", "error", "left", "told", "under_way", "waiting")
+    __slots__ = ("changed", "error", "left", "span", "told", "under_way", "waiting")
 
     def __init__(self) -> None:
         self.waiting: deque[tuple[int, Submission, str | None]] = deque()
@@ -64,6 +66,7 @@ class Call:
         self.changed = Signal()
         self.left = False
         self.error: Exception | None = None
+        self.span: CallSpan | None = None
 
     @property
     def outstanding(self) -> int:

@@ -451,3 +451,9 @@ class KeptExchange(Exchange):
         self._is_disk_bad = True
         self._failure = error
         self.on_failure(error)
+
+
+def close_unused(opening: asyncio.Future[KeptLog]) -> None:
+    """Close a log that nobody waits for any more."""
+    if opening.exception() is None:
+        opening.result().close()

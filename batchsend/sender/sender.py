@@ -17,33 +17,21 @@ from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.delivery.quota import Meters
 from batchsend.delivery.statistics import PoolStatistics  # noqa: TC001 - public: its hints are resolved at run time
-from batchsend.errors import BatchsendError, RecordError, RunError, UsageError, require
+from batchsend.delivery.telemetry import Telemetry, telemetry
+from batchsend.errors import RecordError, RunError, UsageError, require
 from batchsend.message.outgoing import outgoing
 from batchsend.message.submission import Bundle, Submission, bundles, each_recipient, members_of
 from batchsend.outcome import DeliveryResult  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.results.choice import Choice
 from batchsend.sender.exchange import Call, Exchange, Told, invalid
-from batchsend.sender.keeping import KeptExchange, KeptLog
-from batchsend.sender.messages import Key, Messages, Sendable, iterable, key_of, sound
+from batchsend.sender.given import Key, Messages, Sendable, iterable, own_key, require_key, sound
+from batchsend.sender.keeping import KeptExchange, KeptLog, close_unused
+from batchsend.sender.unfinished import UnfinishedError, again, closed, unfinished
 from batchsend.trace import Trace, logged
 
 # Messages of one call of `send` that are neither with the pool nor done with by the loop over it.
 _WINDOW: Final = 1000
 _BATCH: Final = 32
-
-
-class UnfinishedError(RunError):
-    """A call ended before all of its messages were begun.
-
-    Args:
-        message: As for every `BatchsendError`.
-        results: The outcomes that are known; what has none was not begun, and can be sent again.
-        remedy: As for every `BatchsendError`.
-    """
-
-    def __init__(self, message: str, results: Iterable[DeliveryResult] = (), *, remedy: str | None = None) -> None:
-        super().__init__(message, remedy=remedy)
-        self.results = list(results)
 
 
 class Sender:
@@ -118,6 +106,7 @@ class Sender:
         self._kept: KeptExchange | None = None  # the same, while there is a log
         self._meters = Meters(servers, tuple(self._delivery.quota))
         self._looking: asyncio.Task[None] | None = None
+        self._telemetry: Telemetry | None = None
         self._loop: asyncio.AbstractEventLoop | None = None  # while it is open
         self._pool: Pool | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -162,6 +151,9 @@ class Sender:
             except BaseException:
                 self._loop = None
                 raise
+        self._telemetry = telemetry()
+        if self._telemetry is not None:
+            self._telemetry.watch(self, self._servers[0])
         return self
 
     async def _open_log(self, loop: asyncio.AbstractEventLoop, path: Path) -> None:
@@ -170,7 +162,7 @@ class Sender:
         try:
             log = await asyncio.shield(opening)
         except asyncio.CancelledError:
-            opening.add_done_callback(_close_unused)
+            opening.add_done_callback(close_unused)
             raise
         self._exchange = self._kept = KeptExchange(self._unclaimed, log, self._notice)
         self._kept.on_failure = self._stop_sending
@@ -204,6 +196,8 @@ class Sender:
             with anyio.CancelScope(shield=True):
                 await self._end()
             self._loop = None
+            if self._telemetry is not None:
+                self._telemetry.ended(self)
             if self._kept is not None:
                 log, self._kept = self._kept.log, None
                 self._exchange = Exchange(self._unclaimed)
@@ -227,7 +221,7 @@ class Sender:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._exchange.stopped(_closed())
+        self._exchange.stopped(closed())
 
     def _require_open(self) -> None:
         if self._loop is None or self._closing:
@@ -250,7 +244,7 @@ class Sender:
         while self._serving is not None and self._pool is not None and self._pool.stopping:
             await asyncio.wait([self._serving])
             if self._closing:
-                raise _closed()
+                raise closed()
         if self._kept is not None:
             self._kept.require_kept()
 
@@ -270,7 +264,7 @@ class Sender:
     async def _serve(self, pool: Pool) -> None:
         """Run a pool, fill it, and tell the callers when it is over."""
         running, filling = asyncio.create_task(pool.run()), asyncio.create_task(self._fill(pool))
-        error: Exception = _closed()
+        error: Exception = closed()
         try:
             await asyncio.wait([running, filling], return_when=asyncio.FIRST_COMPLETED)
             if filling.done() and (failure := filling.exception()) is not None:
@@ -282,6 +276,8 @@ class Sender:
             for task in (running, filling):
                 task.cancel()
             await asyncio.gather(running, filling, return_exceptions=True)
+            if self._telemetry is not None:
+                self._telemetry.pool_ended(self, pool.statistics())
             if self._kept is not None:
                 self._kept.log.learned = pool.learned
             self._pool = self._serving = None
@@ -367,15 +363,45 @@ class Sender:
         return await self._send_these(submissions, self._key(message, key))
 
     def _key(self, message: Sendable, key: str | None) -> str | None:
-        return key_of(message, key, has_log=self._kept is not None)
+        """What a message is known by in the results log; None where there is no log, or it is known by nothing.
+
+        Raises:
+            UsageError: There is a key and no log, or it cannot be one.
+            TypeError: It is no text.
+        """
+        require_key(key)
+        if self._kept is None:
+            if key is not None:
+                raise UsageError("a key needs a results log", remedy="Sender(…, results=…)")
+            return None
+        if key is not None:
+            return key
+        return own_key(message)
 
     async def _send_these(self, submissions: list[Submission], key: str | None) -> list[DeliveryResult]:
+        if self._telemetry is None:
+            return await self._outcomes_of(submissions, key)
+        span = self._telemetry.sending(self._servers[0], submissions[0].message_id)
+        known: list[DeliveryResult] = []
+        error: BaseException | None = None
+        try:
+            known = await self._outcomes_of(submissions, key)
+        except BaseException as failure:
+            error, known = failure, failure.results if isinstance(failure, UnfinishedError) else []
+            raise
+        finally:
+            for result in known:
+                span.note(result.status, result.code)
+            span.end(error)
+        return known
+
+    async def _outcomes_of(self, submissions: list[Submission], key: str | None) -> list[DeliveryResult]:
         call = Call()
         results: dict[int, DeliveryResult] = {}
         try:
             await self._ready()
         except RunError as error:
-            raise _unfinished(error, ()) from error
+            raise unfinished(error, ()) from error
         self._exchange.offer(call, submissions, key)
         self._work()
         try:
@@ -388,7 +414,7 @@ class Sender:
             self._exchange.leave(call)
         known = [results[number] for number in sorted(results)]
         if len(known) < sum(len(members_of(submission)) for submission in submissions):
-            raise _unfinished(call.error, known)
+            raise unfinished(call.error, known)
         return known
 
     def send(
@@ -459,10 +485,10 @@ class Sender:
         call, feed = self._begin(iterable(messages), self._named_by(key))
         known: dict[int, DeliveryResult] = {}
         try:
-            while (told := await self._hear(call, feed)) is not None:
+            while (told := await self._heard(call, feed)) is not None:
                 known[told.number] = told.result  # a second one takes the place of the first
         except RunError as error:
-            raise _unfinished(error, [known[number] for number in sorted(known)]) from error
+            raise unfinished(error, [known[number] for number in sorted(known)]) from error
         except BaseException:
             for result in known.values():
                 self.unclaimed(result)
@@ -475,13 +501,15 @@ class Sender:
         self._require_open()  # it may have been closed since the call
         call, feed = self._begin(messages, key)
         try:
-            while (told := await self._hear(call, feed)) is not None:
+            while (told := await self._heard(call, feed)) is not None:
                 yield told.result
         finally:
             self._leave(call, feed)
 
     def _begin(self, messages: Messages, key: Key | None) -> tuple[Call, asyncio.Task[None]]:
         call = Call()
+        if self._telemetry is not None:
+            call.span = self._telemetry.sending(self._servers[0])
         feed = asyncio.create_task(self._feed(messages, call, key))
         self._feeds.add(feed)
         feed.add_done_callback(self._feeds.discard)
@@ -491,6 +519,22 @@ class Sender:
     def _leave(self, call: Call, feed: asyncio.Task[None]) -> None:
         feed.cancel()
         self._exchange.leave(call)
+        if call.span is not None:
+            call.span.end()
+
+    async def _heard(self, call: Call, feed: asyncio.Task[None]) -> Told | None:
+        """As `_hear`, and the call's span takes note."""
+        if call.span is None:
+            return await self._hear(call, feed)
+        try:
+            told = await self._hear(call, feed)
+        except BaseException as error:
+            call.span.end(error)
+            call.span = None
+            raise
+        if told is not None:
+            call.span.note(told.result.status, told.result.code)
+        return told
 
     async def _hear(self, call: Call, feed: asyncio.Task[None]) -> Told | None:
         """The next result; None where there is no more to come.
@@ -500,10 +544,10 @@ class Sender:
         """
         while not call.told:
             if call.error is not None:
-                raise _again(call.error)
+                raise again(call.error)
             if feed.done() and call.settled:
                 if feed.cancelled():
-                    raise _closed()
+                    raise closed()
                 feed.result()
                 return None
             await call.changed.wait()
@@ -535,7 +579,7 @@ class Sender:
         while call.error is None and (call.waiting or call.outstanding >= _WINDOW):
             await call.changed.wait()
         if call.error is not None:
-            raise _again(call.error)
+            raise again(call.error)
         await self._ready()
 
     def _offer(self, call: Call, message: Sendable, place: int, key: Key | None) -> None:
@@ -553,24 +597,3 @@ class Sender:
             name = self._key(message, None if key is None else key(message))
         self._exchange.offer(call, submissions, name)
         self._work()
-
-
-def _close_unused(opening: asyncio.Future[KeptLog]) -> None:
-    """Close a log that nobody waits for any more."""
-    if opening.exception() is None:
-        opening.result().close()
-
-
-def _closed() -> RunError:
-    return RunError("the sender was closed before everything was sent", remedy="What has no result can be sent again.")
-
-
-def _again(error: Exception) -> Exception:
-    """An error for one of several callers, each of whom adds its own traceback."""
-    return RunError(error.message, remedy=error.remedy) if isinstance(error, RunError) else error
-
-
-def _unfinished(error: Exception | None, known: Iterable[DeliveryResult]) -> Exception:
-    if isinstance(error, BatchsendError):
-        return UnfinishedError(error.message, known, remedy=error.remedy)
-    return error or _closed()

@@ -71,8 +71,14 @@ The rules that the client (`batchsend.smtp.client`) keeps, with the argument for
     that were handed back may have been told a later reply, and are in doubt. Which ones those can be is bounded. What
     was handed back before the last moment at which nothing was awaited is out of question: by then as many replies had
     come as commands had gone. With DATA it is the last one, and only until the next 354; and not where its reply cannot
-    have been that of MAIL or RCPT, because the server says x.1.z to these, and something else to a content
-    (RFC 3463 §3.2). A connection that is lost sooner says nothing of the kind: replies on their way are lost with it.
+    have been that of MAIL or RCPT: because it begins with the words, without what differs from message to message,
+    that this server has said to another content, and to neither MAIL nor RCPT, where a 354 proved it; or because the
+    server says x.1.z to these, and something else to a content (RFC 3463 §3.2). The same shows at a 354 that comes
+    where MAIL's or RCPT's reply was awaited: one before it was lost, and if that was not the content's, what this was
+    told is its own. A connection that is lost sooner says nothing of the kind: replies on their way are lost with it.
+    *A session that has been idle for a second* has had as many replies as it has sent commands, and if one of them had
+    been too many, the one that it displaced would have come by then. So whatever comes next, that nothing asked for,
+    takes nothing back of what was said before.
 6.  Servers count what comes to nothing: Postfix slows down after 10 errors without a delivery, two of which a refused
     recipient makes, and Exim hangs up after 10 more RSETs than messages. A session ends before that.
 7.  421 where the reply to a content is due is believed: it is a refusal after the dot, after which a server must not
@@ -85,7 +91,7 @@ The rules that the client (`batchsend.smtp.client`) keeps, with the argument for
     -   where 421 comes after half a minute of silence, as in rule 5, and gives no reason for not taking the message.
 
     A 421 with a reason ("too much mail", "try again later") answers the content, however long that took. A session with
-    nothing committed has no content's reply due: its farewell puts nothing in doubt (rule 2).
+    nothing committed has no content's reply due: its closing reply puts nothing in doubt (rule 2).
 8.  Whether a server that offers CHUNKING takes BDAT is found out with one message, before which nothing of it was sent
     by BDAT. 500, 502, 503 or 504 to it means that it does not, unless that was one reply too many and the true one, 2yz
     perhaps, is still to come. Replies come in order: so QUIT is sent, and up to its 221 all of them are seen. If none

@@ -17,12 +17,12 @@ from batchsend.outcome import Stage
 from batchsend.smtp import commands
 from batchsend.smtp.bare_replies import BareReply, add_text
 from batchsend.smtp.client_state import ClientState, Handler, State
+from batchsend.smtp.closing_replies import ABOUT_IDLENESS, IDLE_SECONDS, SILENCE_SECONDS, has_waited
 from batchsend.smtp.content import END_OF_DATA, dot_stuffed
-from batchsend.smtp.farewells import ABOUT_IDLENESS, IDLE_SECONDS, SILENCE_SECONDS, has_waited, is_told_apart
-from batchsend.smtp.from_the_end import Command, Place, apply, proven_from_the_end, whole_transactions
+from batchsend.smtp.from_the_end import Asked, Command, settle_from_the_end
 from batchsend.smtp.replies import DONE as _DONE
 from batchsend.smtp.replies import Reply
-from batchsend.smtp.telling_texts import TellingPlace
+from batchsend.smtp.telling_texts import Habits, TellingPlace
 from batchsend.smtp.transaction import Key, SharedTransaction, Transaction
 
 _OUT_OF_PLACE: Final = frozenset({500, 502, 503})
@@ -135,6 +135,8 @@ class Client(ClientState[Key]):
         if self._parser.too_long:
             self._cut(self._parser.error)
         elif self._parser.error is not None:
+            if not self._awaited and quiet >= IDLE_SECONDS:
+                self._anchor()
             self._break(self._parser.error)
         finished, self._finished = self._finished, []
         return finished
@@ -233,8 +235,10 @@ class Client(ClientState[Key]):
             self._send(*self._held.popleft())
 
     def _take_unasked(self, reply: Reply, quiet: float) -> None:
-        """Take a reply that nothing asked for: a farewell, a surplus 2yz, or the end of all trust."""
+        """Take a reply that nothing asked for: a closing reply, a surplus 2yz, or the end of all trust."""
         code = reply.code
+        if quiet >= IDLE_SECONDS:
+            self._anchor()
         if (code >= 400 or code == 221) and (quiet >= IDLE_SECONDS or ABOUT_IDLENESS.search(reply.raw)):
             self._close_idle(reply, quiet)
         elif self._is_surplus(code):
@@ -315,6 +319,7 @@ class Client(ClientState[Key]):
             if self._chunked and self._tells_otherwise(reply, _TO_RCPT):
                 self._misplaced(reply, "RCPT", self._on_rcpt, transaction, _RCPT)
                 return
+            self._rcpt_said = reply
             transaction.stage = _CONTENT if self._chunked else _DATA
         elif code >= 400:
             self._refuse(transaction, _RCPT, reply)
@@ -329,7 +334,9 @@ class Client(ClientState[Key]):
         elif reply.code not in _DONE or over:
             self._misplaced(reply, "RCPT", self._on_shared_rcpt, transaction, _RCPT)
             return
-        elif self._chunked:
+        elif not self._chunked:
+            self._rcpt_said = reply
+        else:
             if self._tells_otherwise(reply, _TO_RCPT):
                 self._misplaced(reply, "RCPT", self._on_shared_rcpt, transaction, _RCPT)
                 return
@@ -347,6 +354,8 @@ class Client(ClientState[Key]):
         if self._bare is not None and reply.code not in _DONE:
             self._release_bare(shifted=self._surplus > 0)
         if reply.code == 354:
+            if self._habits is None and not refused:
+                self._learn_habits()
             # As `_anchor`, without a call for each message.
             self.unconfirmed = self._surplus = 0
             self._refused_since = refused
@@ -371,6 +380,12 @@ class Client(ClientState[Key]):
         else:
             self._misplaced(reply, "DATA", self._on_data, transaction, _DATA)
         self._quit_when_possible()
+
+    def _learn_habits(self) -> None:
+        """The 354 proves that MAIL, RCPT and the content before them were told what was said to them."""
+        said = (self._mail_said, self._rcpt_said, self._content_said)
+        if not self._surplus and said[0] is not None and said[1] is not None and said[2] is not None:
+            self._habits = Habits(said[0], said[1], said[2])
 
     def _on_content(self, reply: Reply, transaction: Transaction[Key]) -> None:
         code = reply.code
@@ -477,6 +492,8 @@ class Client(ClientState[Key]):
         self, reply: Reply, command: str, handler: Handler, transaction: Transaction[Any], stage: Stage
     ) -> None:
         """A reply cannot be that to the command at the head, which awaits its own still."""
+        if reply.code == 354 and stage in (_MAIL, _RCPT) and self._is_told_apart:
+            self.unconfirmed = 0  # a reply was lost, but not the content's
         self._awaited.appendleft((handler, transaction, stage, 0))
         self._lose_step(f"the reply to {command} was {reply}", reply)
 
@@ -505,35 +522,22 @@ class Client(ClientState[Key]):
 
     def _weigh(self) -> None:
         """The connection is closed: see what the replies that were kept prove (rule 9)."""
-        commands, kept = (
-            [self._command(handler, transaction) for handler, transaction, _, _ in self._set_aside],
-            self._kept,
-        )
-        if not self.awaits_end or commands[-1][0] is not Place.QUIT or self._handed != self._queued:
+        places: dict[Any, Asked] = {
+            self._on_reset: Asked.RESET,
+            self._on_mail: Asked.MAIL,
+            self._on_rcpt: Asked.RCPT,
+            self._on_shared_rcpt: Asked.RCPT,
+            self._on_content: Asked.CONTENT,
+            self._on_quit: Asked.QUIT,
+        }
+        commands: list[Command] = [(places[handler], transaction) for handler, transaction, _, _ in self._set_aside]
+        if not self.awaits_end or commands[-1][0] is not Asked.QUIT or self._handed != self._queued:
             self._break(self.error or "")
             return
-        start, first = proven_from_the_end(commands, kept, self._telling)
-        if first >= start and not self._refused_since and all(reply.code in _DONE for reply in kept[:first]):
-            # Before those that are in their places all are 2yz, and none is missing: they are a surplus, as in rule 2.
-            apply(commands[:start], kept)
-            apply(commands[start:], kept[first:])
+        if settle_from_the_end(commands, self._kept, self._telling, refused_before=self._refused_since):
             self.error = None
             self.unconfirmed = 0
-        else:
-            for transaction in self._unanswered:
-                transaction.forget_replies()
-            whole = whole_transactions(commands[start:])
-            proven = list(zip(commands[start:], kept[first:], strict=True))
-            proven = [(command, reply) for command, reply in proven if command[1] in whole]
-            apply([command for command, _ in proven], [reply for _, reply in proven])
         self._end()
-
-    def _command(self, handler: Handler, transaction: Transaction[Any]) -> Command:
-        """A command that was set aside."""
-        if transaction is not _NO_TRANSACTION:
-            place = Place.CONTENT if handler == self._on_content else Place.RCPT
-            return (Place.MAIL if handler == self._on_mail else place), transaction
-        return (Place.QUIT if handler == self._on_quit else Place.RESET), transaction
 
     def _break(self, error: str) -> None:
         if self.state is not _CLOSED:
@@ -541,15 +545,6 @@ class Client(ClientState[Key]):
             for transaction in self._unanswered:
                 transaction.forget_replies()  # a refusal that other replies were still to follow: perhaps another's
             self._end()
-
-    @property
-    def _suspects(self) -> int:
-        """How many of the transactions handed back last may have been told a later reply, if one was lost."""
-        if not self._awaited:
-            return 0
-        if not (self._chunked or self._refused_since) and is_told_apart(self._content_said, self._mail_said):
-            return 0
-        return min(self.unconfirmed, self._since_idle)
 
     def _consider_loss(self, why: str, quiet: float) -> None:
         """The server ended the session, perhaps after a silence in which it waited for us: replies may be lost."""
@@ -586,8 +581,7 @@ class Client(ClientState[Key]):
 
     def _has_waited(self, reply: Reply, quiet: float) -> bool:
         """Whether a refusal in the place of a content's reply comes from a server that has waited for us (rule 7)."""
-        due = self._awaited[0][0] if self._awaited else None
-        return due == self._on_content and has_waited(reply, quiet)
+        return bool(self._awaited) and self._awaited[0][0] == self._on_content and has_waited(reply, quiet)
 
     def _end(self) -> None:
         self.state = _CLOSED

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, cast
 
 from batchsend.smtp.replies import Reply, ReplyParser
-from batchsend.smtp.telling_texts import TellingTexts
+from batchsend.smtp.telling_texts import Habits, TellingTexts
 from batchsend.smtp.transaction import Key, Transaction
 
 if TYPE_CHECKING:
@@ -104,9 +104,9 @@ class ClientState(Generic[Key]):
         self._surplus = 0
         self._refused_since = False
         self._telling = TellingTexts()
-        # What the last content and the last MAIL were told, where that was 2yz.
-        self._content_said: Reply | None = None
-        self._mail_said: Reply | None = None
+        # What the last MAIL, RCPT and content were told, where that was 2yz; and what this server says to them.
+        self._mail_said = self._rcpt_said = self._content_said = cast("Reply | None", None)
+        self._habits: Habits | None = None
         # The refusal of the first BDAT (rule 8), and how many more may come, one for each line of its content.
         self._bdat_refusal: Reply | None = None
         self._lines_refused = 0
@@ -150,6 +150,24 @@ class ClientState(Generic[Key]):
     def probing(self) -> bool:
         """The first BDAT to a server that is not known to take any is unanswered."""
         return self._chunked and not self.chunking_works and bool(self._unanswered)
+
+    @property
+    def _suspects(self) -> int:
+        """How many of the transactions handed back last may have been told a later reply, if one was lost."""
+        if not self._awaited:
+            return 0
+        return 0 if self._is_told_apart else min(self.unconfirmed, self._since_idle)
+
+    @property
+    def _is_told_apart(self) -> bool:
+        """Whether what the last content was told cannot be the reply to the MAIL or RCPT behind it (rule 5)."""
+        said = self._content_said
+        if self._chunked or self._refused_since or said is None:
+            return False
+        if self._habits is not None and self._habits.tell_apart(said):
+            return True
+        about_address = self._mail_said is not None and self._mail_said.raw.startswith(b"2.1.")
+        return about_address and said.enhanced is not None and not said.raw.startswith(b"2.1.")
 
     def unanswered_keys(self) -> Iterable[Key]:
         """The callers' names of the transactions that are unanswered, in the order of their beginning."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from batchsend.smtp.telling_texts import TellingTexts
 
 
-class Place(Enum):
+class Asked(Enum):
     """The commands of a session in which no DATA is sent."""
 
     RESET = "RSET"
@@ -27,13 +27,13 @@ class Place(Enum):
     QUIT = "QUIT"
 
 
-Command: TypeAlias = tuple[Place, Transaction[Any]]
+Command: TypeAlias = tuple[Asked, Transaction[Any]]
 """A command, and the transaction that it is of."""
 
-_TELLING: Final = {Place.RCPT: TellingPlace.RCPT, Place.RESET: TellingPlace.RSET}
+_TELLING: Final = {Asked.RCPT: TellingPlace.RCPT, Asked.RESET: TellingPlace.RSET}
 
 
-class Proven(NamedTuple):
+class _Proven(NamedTuple):
     """From where on commands and replies are known to belong together, up to the last one of each.
 
     Attributes:
@@ -52,29 +52,60 @@ class _Fit:
         self._texts = texts
         self._content_taken = self._recipient_taken = False
 
-    def fits(self, place: Place, reply: Reply) -> bool:
+    def fits(self, place: Asked, reply: Reply) -> bool:
         """Whether a reply can be that to a command, after what the commands behind it were told."""
         done = reply.code in DONE
         if done and not self._texts.fits(reply.raw, _TELLING.get(place, TellingPlace.NONE)):
             return False
         match place:
-            case Place.CONTENT:
+            case Asked.CONTENT:
                 self._content_taken, self._recipient_taken = done, False
-            case Place.RCPT:
+            case Asked.RCPT:
                 self._recipient_taken = self._recipient_taken or done
-            case Place.MAIL:
+            case Asked.MAIL:
                 # A content is taken for recipients that were, and these where MAIL was.
                 return self._recipient_taken >= self._content_taken and (
                     done or (reply.code >= 400 and not self._recipient_taken)
                 )
-            case Place.RESET:
+            case Asked.RESET:
                 return done
-            case Place.QUIT:
+            case Asked.QUIT:
                 return reply.code == 221
         return done or reply.code >= 400
 
 
-def proven_from_the_end(commands: Sequence[Command], replies: Sequence[Reply], texts: TellingTexts) -> Proven:
+def settle_from_the_end(
+    commands: Sequence[Command], replies: Sequence[Reply], texts: TellingTexts, *, refused_before: bool
+) -> bool:
+    """Let the last replies of a session decide its last transactions, as far as they prove to be theirs.
+
+    Args:
+        commands: In order. The last one is QUIT.
+        replies: In order. The last one is 221, and the server has closed the connection after it.
+        texts: What the server's texts tell.
+        refused_before: One of the replies before these, and since the last one that was in its place for certain, was a
+            refusal.
+
+    Returns:
+        Whether all of these transactions are decided, and what was said before these replies holds, too. Otherwise
+        those that are not decided, and those before, are in doubt.
+    """
+    start, first = _proven(commands, replies, texts)
+    if first >= start and not refused_before and all(reply.code in DONE for reply in replies[:first]):
+        # Before those that are in their places all are 2yz, and none is missing: they are a surplus, as in rule 2.
+        _apply(commands[:start], replies)
+        _apply(commands[start:], replies[first:])
+        return True
+    for _, transaction in commands:
+        transaction.forget_replies()
+    whole = _whole(commands[start:])
+    for command, reply in zip(commands[start:], replies[first:], strict=True):
+        if command[1] in whole:
+            _apply([command], [reply])
+    return False
+
+
+def _proven(commands: Sequence[Command], replies: Sequence[Reply], texts: TellingTexts) -> _Proven:
     """Count commands and replies from the end for as long as they fit.
 
     Args:
@@ -85,7 +116,7 @@ def proven_from_the_end(commands: Sequence[Command], replies: Sequence[Reply], t
     Returns:
         Where the earliest of those stand that a text proves to belong together; the QUIT and the 221 if there is none.
     """
-    found = Proven(len(commands) - 1, len(replies) - 1)
+    found = _Proven(len(commands) - 1, len(replies) - 1)
     fit = _Fit(texts)
     told_to_several = False
     for back in range(1, min(len(commands), len(replies)) + 1):
@@ -93,30 +124,30 @@ def proven_from_the_end(commands: Sequence[Command], replies: Sequence[Reply], t
         if not fit.fits(place, reply):
             break
         telling = reply.code in DONE and _TELLING.get(place) in texts.told
-        if place is Place.RCPT and isinstance(transaction, SharedTransaction):
+        if place is Asked.RCPT and isinstance(transaction, SharedTransaction):
             # The text does not tell to which RCPT: up to MAIL there must be as many replies as commands.
             told_to_several = told_to_several or telling
-        elif telling or (place is Place.MAIL and told_to_several):
-            found = Proven(len(commands) - back, len(replies) - back)
+        elif telling or (place is Asked.MAIL and told_to_several):
+            found = _Proven(len(commands) - back, len(replies) - back)
             told_to_several = False
     return found
 
 
-def whole_transactions(commands: Sequence[Command]) -> set[Transaction[Any]]:
+def _whole(commands: Sequence[Command]) -> set[Transaction[Any]]:
     """The transactions of which all RCPT and the content are among these commands, the last ones of a session."""
     found = set()
     recipients = 0
     for place, transaction in commands:
-        if place is Place.RCPT:
+        if place is Asked.RCPT:
             recipients += 1
-        elif place is Place.CONTENT:
+        elif place is Asked.CONTENT:
             if recipients == len(transaction.keys):
                 found.add(transaction)
             recipients = 0
     return found
 
 
-def apply(commands: Sequence[Command], replies: Sequence[Reply]) -> None:
+def _apply(commands: Sequence[Command], replies: Sequence[Reply]) -> None:
     """Let replies decide transactions, each one the command in the same position.
 
     Args:
@@ -125,14 +156,14 @@ def apply(commands: Sequence[Command], replies: Sequence[Reply]) -> None:
     """
     for (place, transaction), reply in zip(commands, replies, strict=False):
         match place:
-            case Place.MAIL if reply.code >= 400:
+            case Asked.MAIL if reply.code >= 400:
                 transaction.refuse(Stage.MAIL, reply)
-            case Place.MAIL:
+            case Asked.MAIL:
                 transaction.opened = True
                 transaction.stage = Stage.RCPT
-            case Place.RCPT:
+            case Asked.RCPT:
                 _apply_to_recipient(transaction, reply)
-            case Place.CONTENT if transaction.reply is None:
+            case Asked.CONTENT if transaction.reply is None:
                 transaction.stage = Stage.CONTENT
                 transaction.reply = reply
 

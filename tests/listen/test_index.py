@@ -54,10 +54,10 @@ def reports(verp: Verp, record: int) -> list[FeedbackReport]:
     ]
 
 
-@pytest.fixture(params=[97, index._RECENT])
+@pytest.fixture(params=[97, index.MOST_RECENT])
 def listened(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, SentIndex]:
     """A log of a few lines and its index, which keeps few entries in memory or all of them."""
-    monkeypatch.setattr(index, "_RECENT", request.param)
+    monkeypatch.setattr(index, "MOST_RECENT", request.param)
     results = results_log(tmp_path, ())
     make_key(results)
     return results, SentIndex(SentRecords(results))
@@ -82,7 +82,7 @@ def test_it_ties_as_a_reading_of_the_whole_log_does_while_the_log_grows(listened
         Tie(None, None, "forged"),
         Tie(1, "R1@example.org", "message_id"),
     ]
-    assert len(own._recent) < index._RECENT
+    assert len(own.recent) < index.MOST_RECENT
 
 
 def test_of_the_log_only_what_is_new_is_read(listened: tuple[Path, SentIndex]) -> None:

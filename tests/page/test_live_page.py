@@ -189,6 +189,7 @@ def test_what_it_changes_is_in_the_log_and_at_the_server(served: Served, relay: 
     result = ended(served.process)
     assert result.code == 3, result
     assert "stopped by the page; to go on: batchsend resume" in result.errors
+    assert "gone on with, done at 400/s, 5000/day: " in result.errors, "by the rate that holds then"
     assert changes(served.log) == [
         {"paused": True, "by": "page"},
         {"paused": False, "by": "page"},

@@ -50,7 +50,7 @@ def test_nothing_is_called_accepted_that_was_not_taken() -> None:
         ("missing", "chunked", 1930549411),
         # or has ended the session first.
         ("missing, and an end", "chunked", 1007773001),
-        # Where recipients share a message, replies that are late by one fit; a farewell stood where one was due.
+        # Where recipients share a message, replies that are late by one fit; a closing reply stood where one was due.
         ("missing, and an end", "chunked", 1102646677),
         # What tells that a reply is to a RCPT does not tell to which one of several: neither from the beginning,
         ("said twice", "chunked", 3935133054),

@@ -339,7 +339,7 @@ def test_where_a_sync_at_the_beginning_fails_resume_and_send_both_go_on(
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(os, "fsync", fails_once)
-    monkeypatch.setattr(syncpoint, "_sync", fails_once)
+    monkeypatch.setattr(syncpoint, "sync", fails_once)
     with (
         pytest.raises(RunError, match="Input/output error"),
         Ledger(log, RUN, capacity=2, durable=True),

@@ -37,7 +37,6 @@ class OpenSmtpd(Relay):
     def __init__(self, *, routes: Mapping[str, int] | None = None) -> None:
         super().__init__("opensmtpd", routes)
         (self.plain_port,) = free_ports(1)
-        self._daemon: Daemon
 
     def try_again(self) -> None:
         """Try what was deferred at once; by itself it waits for minutes, which no configuration changes."""
@@ -83,5 +82,4 @@ class OpenSmtpd(Relay):
         command: list[str | Path] = [requirements.program("smtpd"), "-d", "-f", configuration]
         daemon = Daemon(command, output=self._output, shows=shows)
         daemon.wait_ready(self.plain_port)
-        self._daemon = daemon
         return daemon

@@ -49,13 +49,15 @@ class Relay(ABC):
         self._name = name
         self._routes = dict(routes or {})
         self._stack = ExitStack()
+        self._daemon: Daemon
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self.directory = stack.enter_context(private_directory(self._name))
             self.certificates = certificates.issue(self.directory)
             self.catcher = stack.enter_context(Catcher())
-            stack.callback(self._start().stop)
+            self._daemon = self._start()
+            stack.callback(self._daemon.stop)
             self._stack = stack.pop_all()
         return self
 

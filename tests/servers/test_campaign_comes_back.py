@@ -157,7 +157,7 @@ def test_through_imap(
     with Dovecot() as dovecot, serving(destination.sink) as sink:
         inbox = Sink(SinkOptions(maildir=dovecot.directory / "mail"))
         with serving(inbox) as host, RELAYS[name](routes={BOUNCES: host.port, "*": sink.port}) as relay:
-            assert ended(process("send", written(tmp_path, relay))).code == 0
+            assert ended(process("send", written(tmp_path, relay)), within=WITHIN).code == 0
             relay.wait_idle(within=WITHIN)
             destination.require_delivered()
             destination.answer(host.port)
@@ -189,7 +189,7 @@ def test_by_smtp(tmp_path: Path, name: str) -> None:
         try:
             while not greets(port, b"220"):
                 assert listener.poll() is None
-            assert ended(process("resume", results)).code == 0
+            assert ended(process("resume", results), within=WITHIN).code == 0
             relay.wait_idle(within=WITHIN)
             destination.require_delivered()
             destination.answer(port)

@@ -1,4 +1,4 @@
-"""What callers give a sender: messages of several kinds, one or many, and what each is called in the results log."""
+"""What callers give a sender: messages of two kinds, any number of them, and what they are called in its log."""
 
 from __future__ import annotations
 
@@ -19,38 +19,19 @@ Key: TypeAlias = Callable[[Any], str | None]
 """Says of a message what it is called in the sender's results log; None leaves that to its Message-ID."""
 
 Messages: TypeAlias = Iterable[Sendable] | AsyncIterable[Sendable]
+"""What `send` takes."""
 
 
-def key_of(message: Sendable, key: str | None, *, has_log: bool) -> str | None:
-    """What a message is known by in the results log; None where there is no log, or it is known by nothing.
-
-    Args:
-        message: The message; without a key it is known by its Message-ID.
-        key: What its sender calls it.
-        has_log: There is a results log.
+def iterable(messages: Messages) -> Messages:
+    """Refuse what cannot be a number of messages; a message itself could be gone through, by its headers.
 
     Raises:
-        UsageError: There is a key and no log, or it cannot be one.
-        TypeError: It is no text.
+        TypeError: It is one message, a text, or nothing to go through.
     """
-    if key is not None and (not require(key, "key", str) or len(key) > _LONGEST_KEY or not _is_unicode(key)):
-        raise UsageError(f"key is {key[:80]!r}", remedy=f"expected a text of 1 to {_LONGEST_KEY} characters")
-    if not has_log:
-        if key is not None:
-            raise UsageError("a key needs a results log", remedy="Sender(…, results=…)")
-        return None
-    if key is not None:
-        return key
-    own = message.message_id if isinstance(message, Submission) else message["Message-ID"]
-    return str(own).strip()[:_LONGEST_KEY] or None if own is not None else None
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    single = isinstance(messages, Message | Submission | str | bytes)
+    if single or not isinstance(messages, Iterable | AsyncIterable):
+        raise TypeError(f"expected an iterable of messages, not {type(messages).__name__}")
+    return messages
 
 
 def sound(submission: Submission) -> Submission:
@@ -78,13 +59,26 @@ def sound(submission: Submission) -> Submission:
     return submission
 
 
-def iterable(messages: Messages) -> Messages:
-    """Refuse what cannot be a number of messages; a message itself could be gone through, by its headers.
+def require_key(key: object) -> None:
+    """Refuse what cannot be a key; None is none.
 
     Raises:
-        TypeError: It is one message, a text, or nothing to go through.
+        UsageError: It is empty, too long, or cannot be written as UTF-8.
+        TypeError: It is no text.
     """
-    single = isinstance(messages, Message | Submission | str | bytes)
-    if single or not isinstance(messages, Iterable | AsyncIterable):
-        raise TypeError(f"expected an iterable of messages, not {type(messages).__name__}")
-    return messages
+    if key is not None and (not require(key, "key", str) or len(str(key)) > _LONGEST_KEY or not _is_unicode(str(key))):
+        raise UsageError(f"key is {str(key)[:80]!r}", remedy=f"expected a text of 1 to {_LONGEST_KEY} characters")
+
+
+def own_key(message: Sendable) -> str | None:
+    """What a message is known by that was given no key: the Message-ID that it came with, or nothing."""
+    own = message.message_id if isinstance(message, Submission) else message["Message-ID"]
+    return (str(own).strip()[:_LONGEST_KEY] or None) if own is not None else None
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
