@@ -8,7 +8,10 @@ from __future__ import annotations
 import re
 import time
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _DURATION: Final = re.compile(r"(?P<count>\d+(?:\.\d+)?) ?(?P<unit>ms|s|m|h)?", re.ASCII)
 DURATION_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -27,6 +30,24 @@ def count(number: int, noun: str = "", plural: str | None = None) -> str:
     if not noun:
         return f"{number:,}"
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def learned(found: Mapping[str, float]) -> dict[str, str]:
+    """What a server has shown it allows, as a campaign file has it: ``max_messages = 20``, ``quota = "100/h"``.
+
+    >>> learned({"rate": 40.5, "quota": 100, "quota_hours": 1, "quota_sure": 5})
+    {'rate': '40.5', 'quota': '100/h'}
+
+    Args:
+        found: As the results log has it; of several relays the keys begin with a relay's name and a full stop.
+    """
+    written = {}
+    for name, value in found.items():
+        if name.rpartition(".")[2] in ("quota_hours", "quota_sure"):
+            continue
+        hours = found.get(f"{name}_hours") if name.rpartition(".")[2] == "quota" else None
+        written[name] = f"{value:g}" if hours is None else f"{value:.0f}/{'day' if hours >= 24 else 'h'}"
+    return written
 
 
 def duration(seconds: float, *, whole: bool = False) -> str:

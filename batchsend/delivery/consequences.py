@@ -47,7 +47,9 @@ CUTS_BEFORE_FEWER: Final = 5
 """Cuts of the rate in a row after which there are fewer sessions, too."""
 
 # A day, not a month: a quota of a month may be raised meanwhile, and asking once a day costs one refusal.
-_PERIODS: Final = {Period.HOUR: 3600.0, Period.DAY: 86400.0, Period.MONTH: 86400.0}
+_HOUR: Final = 3600.0
+_DAY: Final = 86400.0
+_PERIODS: Final = {Period.HOUR: _HOUR, Period.DAY: _DAY, Period.MONTH: _DAY}
 RESUME: Final = "batchsend resume RESULTS"
 """What remedies call the command that goes on with the run: where its log is, is not known here."""
 
@@ -224,10 +226,13 @@ class Consequences:
     def _sleep(self, relay: Relay, said: str, now: float) -> None:
         if not relay.can_send(now):
             return  # what was on the way when it was said the first time
-        seconds = wait_named(said, time.time())
-        if seconds is None:
-            seconds = _PERIODS[period_named(said) or Period.HOUR]
-        relay.sleep(now, seconds, said[:_NOTICED])
+        seconds, named = wait_named(said, time.time()), period_named(said)
+        if named is not None:
+            period = _PERIODS[named]
+        else:
+            # It may be an hour's or a day's: what is refused again after an hour is asked less and less often.
+            period = min(_HOUR * 2**relay.tried_in_vain, _DAY) if seconds is None else seconds
+        relay.sleep(now, seconds or period, said[:_NOTICED], period=_HOUR if period <= _HOUR else _DAY)
         self._retire(relay)
 
     def _out_of_service(self, relay: Relay, stage: Stage | None, said: str, remedy: str) -> None:

@@ -20,7 +20,7 @@ from batchsend.delivery.leave import Leave
 from batchsend.delivery.offer import never_offered
 from batchsend.delivery.offered_again import MAX_LOSSES, OfferedAgain
 from batchsend.delivery.quota import Meters
-from batchsend.delivery.relay import relays_of
+from batchsend.delivery.relay import CLOSE_AFTER, relays_of
 from batchsend.delivery.several_recipients import Together
 from batchsend.delivery.signal import Signal
 from batchsend.delivery.slots import Slots
@@ -48,6 +48,7 @@ _LONGEST_SLEEP: Final = 600.0
 # Looked up once: see `batchsend.outcome`.
 _ACCEPTED: Final = Outcome.ACCEPTED
 _IN_DOUBT: Final = Outcome.IN_DOUBT
+_SENT: Final = (_ACCEPTED, _IN_DOUBT)
 
 
 class Pool:
@@ -312,18 +313,27 @@ class Pool:
 
     def _wait_to_send(self, relay: Relay) -> float:
         """Seconds until a relay with a limit may be sent a message; for ever where whoever is at work sees to it."""
-        if relay.careful and any(session.unanswered for session in self._live(relay)):
-            return float("inf")
-        return relay.wait_to_send(self._loop.time())
+        now = self._loop.time()
+        if not relay.careful:
+            return relay.wait_to_send(now)
+        wait = relay.wait_to_send(now, sum(session.under_way for session in self._live(relay)))
+        if wait > CLOSE_AFTER and not relay.can_send(now):
+            self._loop.call_soon(self.retire_sessions, relay)
+        return wait
 
     def share(self, bundle_: Bundle, most: int, session: Session) -> tuple[Submission, ...]:
         """Of a bundle that was just supplied, those that go in one transaction; the rest waits as before."""
+        relay, now = session.relay, self._loop.time()
+        relay.shares(most)
         count = min(most, len(bundle_.members))
+        if relay.careful:
+            under_way = sum(session.under_way for session in self._live(relay))
+            count = min(count, relay.foresight.room(relay.accepted, under_way, now))
         if self._counted:
-            count = 1 + self._leave.take_more(session.relay, count - 1, self._loop.time())
+            count = 1 + self._leave.take_more(relay, count - 1, now)
         members, rest = bundle_.members[:count], bundle_.members[count:]
         self._out += count - 1
-        session.relay.throttle.charge(count - 1)
+        relay.throttle.charge(count - 1)
         if rest:
             self._backlog.put_back(bundle(rest))
             self._loop.call_soon(self._distribute)
@@ -374,15 +384,11 @@ class Pool:
             # A `Counter` is no dictionary to the compiler, and takes four times as long.
             self._replies[code] = self._replies.get(code, 0) + 1
         if result.status is _ACCEPTED:
-            session.took += 1
-            session.relay.took()
-            if self._consequences.refusals:
-                self._consequences.accepted()
+            self._accepted(session)
         elif judgement is not None and self._refused(offer, result, judgement, session):
             return
         if self._counted:
-            status = result.status
-            self._leave.answered(session.relay, self._loop.time(), counts=status is _ACCEPTED or status is _IN_DOUBT)
+            self._leave.answered(session.relay, self._loop.time(), counts=result.status in _SENT)
         # The record has its outcome: what was kept of it is forgotten, and it goes back to the account.
         record = offer.submission.record
         if offer.doubt is not None:
@@ -391,6 +397,13 @@ class Pool:
         self._account.settle(offer.submission, result)
         if not self._out:
             self._look_for_the_end()
+
+    def _accepted(self, session: Session) -> None:
+        session.took += 1
+        if session.relay.took():
+            self._distribute_soon()
+        if self._consequences.refusals:
+            self._consequences.accepted()
 
     def put_back(self, offer: Offer, session: Session) -> None:
         """Queue again what a session did not get to commit."""
@@ -489,7 +502,7 @@ class Pool:
         while not self._over.is_set():
             now = self._loop.time()
             for relay in self._relays:
-                relay.goodput.sample(now, relay.accepted)
+                relay.sample(now)
             if self._counted:
                 self._leave.look(now, {session.relay for session in self._parked})
             if self._backlog and not self._paused:

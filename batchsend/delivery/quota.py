@@ -228,6 +228,7 @@ class Meters:
         self.campaign = Meter.of(quotas)
         self.relays: dict[str, Meter] = {}
         self._names: dict[str, str] = {}
+        self._watched: dict[str, RollingWindow] = {}
         for server, place in zip(servers, places(servers), strict=True):
             self._names[f"{server.host}:{server.port}"] = place.name
             meter = Meter.of(tuple(server.quota), tuple(server.warm_up))
@@ -237,6 +238,20 @@ class Meters:
     def __bool__(self) -> bool:
         """Whether anything is to be counted."""
         return self.campaign is not None or bool(self.relays)
+
+    def watch(self, name: str, quota: Quota) -> None:
+        """Keep what `note` says of a relay, which was found to have a quota that no campaign file names."""
+        self._watched[name] = RollingWindow(quota.seconds, quota.messages)
+
+    def watched(self, name: str) -> list[tuple[float, int]]:
+        """When messages were sent through a relay that is watched, and how many at once, in the order of time."""
+        window = self._watched.get(name)
+        return [] if window is None else window.stretches()
+
+    @property
+    def to_be_told(self) -> bool:
+        """Whether there is anything that `note` is needed for."""
+        return bool(self) or bool(self._watched)
 
     def sent(self) -> list[tuple[float, int]]:
         """What counts for the whole campaign or, where it has no quota, for all relays: when, and how many at once."""
@@ -266,5 +281,11 @@ class Meters:
         if relay is None:
             for meter in self.relays.values():
                 meter.note(when, begins=False)
-        elif (found := self.relays.get(relay) or self.relays.get(self._names.get(relay, ""))) is not None:
+            for watched in self._watched.values():
+                watched.note(when)
+            return
+        other = self._names.get(relay, "")
+        if (found := self.relays.get(relay) or self.relays.get(other)) is not None:
             found.note(when)
+        if (seen := self._watched.get(relay) or self._watched.get(other)) is not None:
+            seen.note(when)

@@ -9,8 +9,7 @@ or does. Time is given, not asked for. The rules:
     full jitter above the half. A message that is accepted ends that. So at most about
     ``max_connections + 1`` sessions, logins and refused messages come of each pause.
 3.  A *quota* puts the relay to sleep until it is over. Afterwards one session with one message tries it first. How
-    many messages it took before that is remembered: near as many, the next time, one message is under way at once, so
-    that one is refused and not one of each session.
+    many messages it took before that is remembered, and foreseen the next time (`Foresight`).
 4.  A relay that *refuses us* is out of service for this run.
 5.  Until a first session was opened, only one is being opened: a login that is refused is not tried five times.
 """
@@ -18,15 +17,16 @@ or does. Time is given, not asked for. The rules:
 from __future__ import annotations
 
 import random
-import sys
+import time
 from typing import TYPE_CHECKING, Final
 
-from batchsend.campaign import places
+from batchsend.campaign import Quota, places
+from batchsend.delivery.foresight import Foresight
 from batchsend.delivery.limits import Limits
 from batchsend.delivery.throttle import Goodput, Throttle
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from batchsend.campaign import Delivery, Server
     from batchsend.delivery.quota import Meter, Meters
@@ -66,9 +66,10 @@ class Relay:
         rests: It is our own quota that it sleeps for.
         out_of_service: Why it is not used any more in this run, or None.
         proven: A session was opened.
-        quota: How many messages it took before it spoke of its quota, or None.
-        careful: It has taken nearly as many again: one message at a time.
+        foresight: What its refusals have shown of its quota.
+        careful: It has taken nearly as many as that, or a round number: each message counts.
         trying: After a sleep only one session with one message is tried, until it is accepted.
+        tried_in_vain: How often in a row that message was refused because of a quota.
         unreached: Why no session can be opened at present, or None.
         given_up: Why nobody waits for it any more, although it is still tried now and then; or None.
         no_pipelining: It offers PIPELINING, and answers the first command of a group only.
@@ -102,7 +103,7 @@ class Relay:
         self.out_of_service: RunError | None = None
         self.proven = False
         self.trying = False
-        self.quota: int | None = None
+        self.tried_in_vain = 0
         self.careful = False
         self.unreached: RunError | None = None
         self.given_up: RunError | None = None
@@ -110,9 +111,10 @@ class Relay:
         self.no_chunking = False
         self.chunking_works = False
         self._depth = options.depth
-        self.set_connections(options.max_connections)
-        self._window_began = 0  # how many were accepted when the quota began to be counted
-        self._careful_from = sys.maxsize  # so many accepted
+        self._recipients = 1  # of a transaction, at most so far
+        self._most_sessions = options.max_connections
+        self.foresight = Foresight(self._most_under_way, now)
+        self._dormant = False  # the sleep that it was put to is not over, and something may still be under way
         self._paused_until = 0.0
         self._pause = _FIRST_PAUSE
         self._failing_since: float | None = None
@@ -145,8 +147,19 @@ class Relay:
     def set_connections(self, connections: int) -> None:
         """From now on so many sessions are allowed by whoever sends."""
         self.limits.set_most(connections)
-        # So many messages may be on their way when the last one is taken that comes before the careful ones.
-        self._margin = (connections + 1) * max(self._depth, 2)
+        self._most_sessions = connections
+        self.foresight.set_margin(self._most_under_way)
+
+    def shares(self, recipients: int) -> None:
+        """A transaction may have so many recipients."""
+        if recipients > self._recipients:
+            self._recipients = recipients
+            self.foresight.set_margin(self._most_under_way)
+
+    @property
+    def _most_under_way(self) -> int:
+        # The one: a session that takes its leave. The two: a transaction is begun with the content of the one before.
+        return (self._most_sessions + 1) * max(self._depth, 2) * self._recipients
 
     def set_rate(self, rate: float | None, now: float) -> None:
         """From now on the campaign has this rate; its own still holds."""
@@ -155,16 +168,23 @@ class Relay:
 
     # --- what happened ------------------------------------------------------------------------------------------------
 
-    def took(self) -> None:
-        """A message was accepted: whatever the relay was paused for is over."""
+    def took(self) -> bool:
+        """A message was accepted: whatever the relay was paused for is over.
+
+        Returns:
+            Whether others wait for this answer, because each message counts.
+        """
         self.accepted += 1
-        if self.accepted >= self._careful_from:
-            self._come_near_quota()
+        if self.accepted >= self.foresight.careful_from:
+            self.careful = True
         if self._failing_since is not None or self._pause > _FIRST_PAUSE or self.trying:
             self._failing_since = None
             self._pause = _FIRST_PAUSE
             self._paused_until = 0.0
-            self.trying = False
+            if not self._dormant:
+                self.trying = False
+                self.tried_in_vain = 0
+        return self.careful
 
     def answered(self) -> None:
         """The server decided a message: it is there."""
@@ -175,14 +195,38 @@ class Relay:
         """Nothing holds a message back: there is no need to ask `wait_to_send`."""
         return self.throttle.rate is None and not (self._paused_until or self.trying or self.careful)
 
-    def wait_to_send(self, now: float) -> float:
-        """Take leave to send one message: 0.0 if it is given, otherwise the seconds until it may be asked for again."""
+    def wait_to_send(self, now: float, under_way: int = 0) -> float:
+        """Take leave to send one message.
+
+        Args:
+            now: The time.
+            under_way: How many messages are on their way to it; only needed where it is `careful`.
+
+        Returns:
+            0.0 if it is given, otherwise the seconds until it may be asked for again; for ever (``inf``) where that
+            depends on the answers to what is under way.
+        """
         if self._paused_until or self.trying:
             wait = self.wait(now)
             if wait:
                 return wait
             self._paused_until = 0.0  # the pause is over; the rate counts as before
+            if self._dormant:
+                self._dormant = False
+                self.foresight.woken(self.accepted, now)
+        if self.careful and (wait := self._wait_for_quota(now, under_way)):
+            return wait
         return self.throttle.take(now)
+
+    def _wait_for_quota(self, now: float, under_way: int) -> float:
+        """Seconds until the quota that it was found to have leaves room for one more; it rests for so long."""
+        wait = self.foresight.wait(self.accepted, under_way, now)
+        self.careful = self.accepted >= self.foresight.careful_from
+        if 0 < wait < float("inf"):
+            self.rest(now, wait, f"{self.foresight.quota}, as its refusals have shown")
+            self.foresight.rests()
+            self.trying = True  # its clock need not be ours
+        return wait
 
     def reached(self) -> None:
         """A session was opened."""
@@ -208,12 +252,24 @@ class Relay:
             self._failing_since = now
         return now - self._failing_since
 
-    def sleep(self, now: float, seconds: float, because: str) -> None:
-        """Its quota is used up for so many seconds (rule 3)."""
+    def sleep(self, now: float, seconds: float, because: str, *, period: float | None = None) -> None:
+        """Its quota is used up for so many seconds (rule 3).
+
+        Args:
+            now: The time.
+            seconds: How long.
+            because: What it said.
+            period: How long the quota counts, in seconds; None where it was somebody else who was refused.
+        """
+        first = self.trying and not self._dormant
+        self.tried_in_vain += first
         self.asleep_until = max(self.asleep_until, now + seconds)
         self.sleeps_because = because
         self.rests = False
-        self.expect_quota(self.accepted - self._window_began or self.quota)
+        self.trying = self._dormant = True
+        self.careful = False
+        if period is not None:
+            self.foresight.refused(self.accepted, now, period, first=first)
 
     def rest(self, now: float, seconds: float, quota: str) -> None:
         """Our own quota for it is used up for so many seconds: it has said nothing, and is not tried first."""
@@ -222,23 +278,24 @@ class Relay:
             self.sleeps_because = quota
             self.rests = True
 
-    def expect_quota(self, messages: int | None) -> None:
-        """A quota begins to be counted, of about so many messages; whether it does, one message is to try."""
-        self.trying = True
-        self.quota = messages
-        self._window_began = self.accepted
-        self.careful = False
-        self._careful_from = sys.maxsize
-        if messages is not None:
-            self._careful_from = self.accepted + messages - self._margin
-            self.careful = self._careful_from <= self.accepted
+    def sample(self, now: float) -> None:
+        """Count what was accepted up to now; to be called twice a second."""
+        self.goodput.sample(now, self.accepted)
+        self.foresight.sample(self.accepted, now)
+        self.careful = self.accepted >= self.foresight.careful_from
 
-    def _come_near_quota(self) -> None:
-        """As many were accepted as before the quota was spoken of, but for a few; or more, and it is another now."""
-        self.careful = self.quota is not None and self.accepted - self._window_began <= self.quota + self._margin
-        if not self.careful:
-            self.quota = None
-            self._careful_from = sys.maxsize
+    def remember_quota(self, quota: Quota, believed: int, sent: Iterable[tuple[float, int]], now: float) -> None:
+        """An earlier run has found its quota: whether that has room again, one message is to try.
+
+        Args:
+            quota: It.
+            believed: How often its end is believed.
+            sent: When messages were accepted, and how many at once.
+            now: The time.
+        """
+        self.trying = True
+        self.foresight.remember(quota, believed, sent, now)
+        self.careful = self.foresight.careful_from <= 0
 
     def retire(self, error: RunError) -> None:
         """It refuses us: out of service for this run (rule 4)."""
@@ -251,9 +308,7 @@ class Relay:
         learned = dict(self.limits.learned)
         if self.throttle.slowest is not None:
             learned["rate"] = round(self.throttle.slowest, 1)
-        if self.quota is not None:
-            learned["quota"] = self.quota
-        return learned
+        return learned | self.foresight.learned
 
     def __repr__(self) -> str:
         state = "out of service" if self.out_of_service else "asleep" if self.trying else "in service"
@@ -287,7 +342,27 @@ def relays_of(
             meter=meters.relays.get(place.name),
             own_rate=None if server.rate is None else server.rate.per_second,
         )
-        if quota := learned.get("quota" if len(servers) == 1 else f"{place.name}.quota"):
-            relay.expect_quota(int(quota))
+        if (found := found_before(learned, None if len(servers) == 1 else place.name)) is not None:
+            quota, believed = found
+            # The log has the time of the day, and the loop has its own.
+            ago = time.time() - now
+            relay.remember_quota(
+                quota, believed, [(when - ago, many) for when, many in meters.watched(place.name)], now
+            )
         relays.append(relay)
     return relays
+
+
+def found_before(learned: Mapping[str, float], name: str | None) -> tuple[Quota, int] | None:
+    """The quota that an earlier run has found a relay to have, and how often its end is believed; None for none.
+
+    Args:
+        learned: What that run has learned.
+        name: The relay's name; None where it is the only one.
+    """
+    prefix = "" if name is None else f"{name}."
+    messages = int(learned.get(f"{prefix}quota", 0))
+    if messages < 1:
+        return None
+    hours = learned.get(f"{prefix}quota_hours", 1.0)
+    return Quota(messages, hours * 3600), int(learned.get(f"{prefix}quota_sure", 0))

@@ -203,6 +203,11 @@ class Session(asyncio.Protocol):
         return self._client.unanswered
 
     @property
+    def under_way(self) -> int:
+        """How many of its offers await their last reply."""
+        return sum(1 for _ in self._client.unanswered_keys())
+
+    @property
     def closing_reply(self) -> Reply | None:
         """The 421 that ended it, or what the server said when it ended an idle session; or None."""
         return self._client.closing_reply

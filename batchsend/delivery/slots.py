@@ -258,6 +258,7 @@ class Slots:
         if session.answered:
             relay.answered()
         if session.trouble is not None or session.closing_reply is not None:
+            relay.foresight.lost(relay.accepted, now)
             if not session.was_idle and not session.broken:
                 relay.limits.session_closed(session.closing_reply, session.answered, session.opened_at, now)
             if not session.took and session.unfinished:

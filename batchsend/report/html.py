@@ -30,7 +30,7 @@ _LIMITS: Final = {
     "max_messages": "it ends a session after {} messages",
     "max_connections": "it takes {} sessions at once",
     "rate": "it takes {} messages a second",
-    "quota": "it speaks of its quota after {} messages",
+    "quota": "its quota is {}",
 }
 
 
@@ -92,21 +92,24 @@ def _throughput(report: CampaignReport) -> charts.Chart:
 def _learned(learned: dict[str, float]) -> str:
     """What the server has shown, as one sentence without its full stop; empty where that is nothing."""
     parts = []
-    for name, value in learned.items():
+    for name, value in figures.learned(learned).items():
         relay, _, key = name.rpartition(".")
-        said = _LIMITS.get(key, f"{key} = {{}}").replace("{}", f"{value:,g}")
+        said = _LIMITS.get(key, f"{key} = {{}}").replace("{}", value)
         parts.append(f"{relay}: {said}" if relay else said)
     told = "; ".join(parts)
     return told[:1].upper() + told[1:]
 
 
 def _learned_keys(learned: dict[str, float]) -> str:
-    """The same as a campaign file has it; a quota is only mentioned, because it is not known how long it counts."""
+    """The same as a campaign file has it; a quota by a log that does not say how long it counts is only mentioned."""
     tables: dict[str, list[str]] = {}
-    for name, value in learned.items():
+    for name, value in figures.learned(learned).items():
         relay, _, key = name.rpartition(".")
-        written = f'rate = "{value:g}/s"' if key == "rate" else f"{key} = {value:g}"
-        tables.setdefault(relay, []).append(f"# quota: about {value:g} messages" if key == "quota" else written)
+        if key == "quota":
+            written = f'quota = "{value}"' if "/" in value else f"# quota: about {value} messages"
+        else:
+            written = f'rate = "{value}/s"' if key == "rate" else f"{key} = {value}"
+        tables.setdefault(relay, []).append(written)
     return "\n\n".join(
         "\n".join([f'[[server]]\nname = "{one_line(relay)}"' if relay else "[delivery]", *keys])
         for relay, keys in tables.items()

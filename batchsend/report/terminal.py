@@ -128,7 +128,10 @@ def facts(report: CampaignReport) -> Iterator[tuple[str, str]]:
         told = " · ".join(f"{outcome.label} {counts[outcome]:,}" for outcome in Outcome if counts[outcome])
         yield f"through {one_line(name)}", told
     if report.learned:
-        yield "learned", ", ".join(f"{one_line(name)} = {value:g}" for name, value in report.learned.items())
+        yield (
+            "learned",
+            ", ".join(f"{one_line(name)} = {value}" for name, value in figures.learned(report.learned).items()),
+        )
     if report.torn:
         yield (
             "torn line",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path  # noqa: TC003 - public: its hints are resolved at run time
 from typing import Any, Final
 
-from batchsend.figures import duration
+from batchsend.figures import duration, learned
 from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.report.kinds import kind_of
 
@@ -163,7 +163,7 @@ class Summary:
             number = f"more than {MOST_LEFT:,}" if self.left >= MOST_LEFT else f"{self.left:,}"
             yield f"left by --limit: {number} record{'' if self.left == 1 else 's'}"
         if self.learned:
-            found = ", ".join(f"{name} = {value:g}" for name, value in self.learned.items())
+            found = ", ".join(f"{name} = {value}" for name, value in learned(self.learned).items())
             yield f"learned from the server: {found}"
         if self.results is not None:
             yield f"results: {self.results}"

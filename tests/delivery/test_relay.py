@@ -55,7 +55,9 @@ def test_pauses_grow_to_a_minute_and_an_accepted_message_ends_them() -> None:
 def test_after_a_sleep_one_session_tries_and_the_others_wait_for_it() -> None:
     relay = Relay("relay", Delivery(max_connections=5), 0.0)
     relay.sleep(0.0, 5.0, "550 Daily limit")
-    assert relay.connections(6.0) == 1
+    relay.took()
+    assert relay.connections(6.0) == 1, "what was under way before the sleep says nothing of its end"
+    assert not relay.wait_to_send(6.0)
     relay.took()
     assert relay.connections(6.0) == 5
 

@@ -14,6 +14,7 @@ import pytest
 from batchsend import Delivery, Outcome, RunError, Server, Stage
 from batchsend.campaign import most_in_doubt
 from batchsend.delivery.connector import Connector
+from batchsend.delivery.foresight import BELIEVED
 from batchsend.delivery.offered_again import MAX_HELD_BACK
 from batchsend.delivery.pool import Pool
 from batchsend.delivery.statistics import RelayState
@@ -337,7 +338,7 @@ def test_a_quota_that_a_relay_was_found_to_have_costs_one_refused_offer(loop: Vi
     account = run(loop, 200, {known: {"weight": 1}, free: {"weight": 1}}, delivery=delivery, learned={"a.quota": 40.0})
     assert [result.server for result in account.went_back] == ["a"]
     assert (len(known.times), len(free.times)) == (40, 160)
-    assert pools[-1].learned == {"a.quota": 40}
+    assert pools[-1].learned == {"a.quota": 40, "a.quota_hours": 1, "a.quota_sure": BELIEVED}
 
 
 def test_each_relay_says_how_it_is(loop: VirtualLoop) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HOUR, DAY = 3600.0, 86400.0
 PER_HOUR, PER_DAY = 100, 500
 REFUSED_A_DAY = 5
-"""Refused offers a day, at most: one at the end of each hour's and of the day's quota."""
+"""Refused offers a day, at most, the first day's too: there are five quotas of an hour in it, and its own."""
 
 
 class RationedRelay(LimitedRelay):
@@ -38,6 +38,10 @@ class RationedRelay(LimitedRelay):
         self._loop = loop
         self._began = loop.time()
         self._taken: deque[float] = deque(maxlen=PER_DAY)
+
+    def forget(self) -> None:
+        """Its hour and its day are over."""
+        self._taken.clear()
 
     def day(self, moment: float) -> int:
         """The number of the day in which a moment is."""
@@ -69,25 +73,54 @@ def come_back(loop: VirtualLoop, ended: Ended) -> None:
     loop.advance(DAY if "Daily" in ended.errors else HOUR)
 
 
-@pytest.mark.parametrize("connections", [pytest.param(1, marks=pytest.mark.slow), 5])
-@pytest.mark.parametrize("count", [1_000, pytest.param(4_000, marks=pytest.mark.slow)])
+def check_everybody_has_it_once(relay: RationedRelay, count: int, commands: Commands) -> None:
+    assert relay.taken == dict.fromkeys(recipients(count), 1)
+    assert set(statuses(commands.log).values()) == {"accepted"}
+    assert {line["attempt"] for line in outcomes(commands.log)} == {1}
+    refused = Counter(relay.day(moment) for moment in relay.refused_at)
+    assert max(refused.values()) <= REFUSED_A_DAY, refused
+
+
+@pytest.mark.parametrize(
+    ("count", "connections"),
+    [pytest.param(1_000, 1, marks=pytest.mark.slow), (1_000, 5), pytest.param(10_000, 5, marks=pytest.mark.slow)],
+)
 def test_a_list_arrives_whole_over_days_of_resumes(
     count: int, connections: int, commands: Commands, loop: VirtualLoop
 ) -> None:
     with commands.serving(RationedRelay(loop)) as relay:
         ended = commands.send(commands.campaign(relay, count, f"max_connections = {connections}"))
         runs = 1
-        while ended.code == 3 and runs <= count // PER_HOUR + 5:
+        while ended.code == 3 and runs <= count // PER_HOUR + count // PER_DAY + 5:
             come_back(loop, ended)
             ended = commands.resume()
             runs += 1
         assert ended.code == 0, ended
-        assert relay.taken == dict.fromkeys(recipients(count), 1)
-        assert set(statuses(commands.log).values()) == {"accepted"}
-        assert {line["attempt"] for line in outcomes(commands.log)} == {1}
-        refused = Counter(relay.day(moment) for moment in relay.refused_at)
-        refused[0] -= connections - 1  # when the quota is not known yet, each session has a message under way
-        assert max(refused.values()) <= REFUSED_A_DAY
+        check_everybody_has_it_once(relay, count, commands)
+
+
+@pytest.mark.slow
+def test_it_arrives_whole_where_one_run_waits_for_hours(commands: Commands, loop: VirtualLoop) -> None:
+    with commands.serving(RationedRelay(loop)) as relay:
+        ended = commands.send(commands.campaign(relay, 350, 'max_wait = "forever"'))
+        assert ended.code == 0, ended
+        assert "the quota is 100/h, as its refusals have shown" in ended.errors
+        assert len(relay.refused_at) == 2, "to find it, and to be sure of it"
+        check_everybody_has_it_once(relay, 350, commands)
+
+
+def test_who_comes_back_at_once_is_let_in_as_soon_as_the_relay_takes_mail_again(
+    commands: Commands, loop: VirtualLoop
+) -> None:
+    """The relay's hour is over before ours is: the log says that its quota is used up, and one message asks."""
+    with commands.serving(RationedRelay(loop)) as relay:
+        ended = commands.send(commands.campaign(relay, 350, ""))
+        for _ in range(4):
+            if ended.code == 3:
+                relay.forget()
+                ended = commands.resume()
+        assert ended.code == 0, ended
+        check_everybody_has_it_once(relay, 350, commands)
 
 
 SLEEPS = "450 4.7.1 Message limit exceeded, try again in 2 minutes"

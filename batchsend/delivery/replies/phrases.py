@@ -35,7 +35,7 @@ _PERIOD: Final = (
     r"|previous )?(?:0 |one |24 )?"
     r"(?:hours?|hr|h|days?|months?|weeks?|24-?h(?:ours?|rs?)?|d)\b"
     r"|\b(?:hourly|daily|monthly|weekly|today|24-?h(?:ours?|rs?)?|0-hours?|0-days?|per-(?:hour|day|month))\b"
-    r"|/(?:h|hr|hour|day|d|month)\b)"
+    r"|/(?:h|hr|hour|day|d|month)\b|\b(?:last|past|previous) 0 min(?:ute)?s\b|\w_(?:hour(?:ly)?|day|daily)\b)"
 )
 
 AGAIN: Final = WordFamily(
@@ -95,7 +95,7 @@ OURS: Final = WordFamily(
     rf"\b(?:you|you've|you have|we've|your account|your domain|your ip|your server"
     rf"|your host) {_gap(3)}(?:exceeded|reached|sent|sending|used) {_gap(3)}"
     r"(?:limit|quota|allowance|too many (?:e-?mails|mails|messages|recipients))",
-    r"(?:relay|sending|outgoing|outbound|submission|smtp|send) (?:quota|limits?)\b",
+    r"(?:relay|sending|outgoing|outbound|submission|smtp|send) (?:quota|limits?|rates?)\b",
     rf"(?:quota|limits?) {_gap(1)}(?:of|for) (?:this )?(?:sender|account|client|your|sending)",
     r"\bratelimit|defers and failures|\b(?:hourly|daily|monthly|weekly|24-?hour|0-hour) (?:\S+ )?(?:quota"
     r"|limits?|allowance|cap)\b",
@@ -140,6 +140,7 @@ CONNECTIONS: Final = WordFamily(
     r"(?:close|drop|reduce|lower|fewer) (?:some |the |your |number of ){0,3}(?:of )?(?:the "
     r"|your )?(?:other )?(?:connections|sessions)",
     rf"already {_gap(3)}(?:connections|sessions)",
+    r"all (?:\w+ )?(?:connections|sessions|slots) (?:are )?(?:in use|busy|taken)",
     r"connections? slots?|no (?:more |free )?(?:connections|sessions|slots)",
     r"trop de (?:connexions|sessions)|zu viele (?:gleichzeitige )?verbindungen|demasiadas conexiones|troppe connessioni"
     r"|te veel verbindingen|muitas conex|zbyt wiele po",
@@ -147,14 +148,14 @@ CONNECTIONS: Final = WordFamily(
 )
 
 TOO_MANY_LOGINS: Final = WordFamily(
-    rf"too many {_gap(2)}(?:log-?ins?|auth\w*)(?: attempts?)?(?! fail)|(?:login|auth\w*) (?:rate|frequency"
-    rf"|attempts?) {_gap(2)}(?:limit|exceed)",
+    rf"too many (?!concurrent|simultaneous|parallel){_gap(2)}(?:log-?ins?|auth\w*)(?: attempts?)?(?! fail)",
+    rf"(?:login|auth\w*) (?:rate|frequency|attempts?) {_gap(2)}(?:limit|exceed)",
     r"too much fail authentication",
 )
 
 PACE: Final = WordFamily(
     r"throttl"
-    r"|slow(?:ing|er)?(?:-| )?down|\bslower\b|\bslow (?:your|the)\b|too (?:fast|quick|quickly|frequent"
+    r"|slow(?:ing|er)?(?:-| )?down|\bslower\b|\bslow (?:your|the)\b|\bfaster than\b|too (?:fast|quick|quickly|frequent"
     r"|frequently|rapid|rapidly"
     r"|often)\b",
     r"\brates?[- ]?limit|limits? (?:on )?(?:the )?rate|\bratelimit",
@@ -170,7 +171,9 @@ PACE: Final = WordFamily(
     r"too many requests|too many (?:\S+ )?(?:in|within) (?:a |too )?short",
     rf"(?:unusual|unexpected|high|excessive|large|heavy|increased|abnormal) {_gap(1)}(?:amount|volume|number"
     rf"|traffic|rate|level|load) ?{_gap(1)}(?:of )?{_gap(1)}",
+    r"temporarily deferred due to (?:unexpected|excessive|user|volume|complaints?)|\btss0[1-8]\b",
     r"\bburst\b|\bpeak\b|back(?:ing)? off|reduce (?:your |the )?(?:sending |message |mail )?(?:rate|speed|volume)",
+    rf"(?:volume|speed|rate|traffic) {_gap(4)}too (?:high|great)",
     r"wait (?:before|to) send|sending (?:mail |e-?mails? |messages? )?too|spacing|pacing",
     r"server (?:is )?(?:too )?busy . (?:please )?(?:try|retry) again later from",
     r"zu schnell|trop vite|trop rapide|demasiado r|troppo veloc|te snel",
@@ -188,13 +191,15 @@ QUOTA: Final = WordFamily(
     r"submissionquota|sendquota|send quota|messagequota|maximum credits|credits? exceeded|credit limit",
     rf"(?:sent|sending|send|sends) {_gap(1)}too (?:many|much) {_MAIL}",
     r"\btoo many (?:out-?going |out-?bound |sent )?(?:e-?mails|mails|messages)\b",
+    rf"maximum number of {_MAIL} {_gap(3)}period|quota (?:will )?resets?\b",
     r"too many recipients for #",
     rf"too many {_gap(1)}recipients {_gap(2)}(?:this|per|in an|in the|today|within)",
     r"rate_msg|(?:limit|quota) (?:of|on|for) (?:your )?(?:out-?going|sent|sending|out-?bound)",
     r"(?:cannot|can't|may not|not allowed to|unable to|can not) send (?:any )?more (?:e-?mails|mails|messages|than)",
     r"(?:sende|versand)(?:limit|kontingent|quota)|tageslimit|stundenlimit|kontingent|zu viele (?:e-?mails|mails"
     r"|nachrichten|empf)",
-    r"quota d'envoi|limite d'envoi|trop d(?:e |')(?:messages|e-?mails|mails|envois|destinataires)|nombre maxim",
+    r"quota d'envoi|limite (?:\S+ )?d'envoi",
+    r"trop d(?:e |')(?:messages|e-?mails|mails|envois|destinataires)|nombre maxim",
     r"l.{1,2}mites? (?:de env|diari|por hora|de corre|di invi|orari|giornalier)|demasiados (?:mensajes|correos)"
     r"|troppi (?:messaggi|invii|destinatari)"
     r"|superato il limite|cuota de env",
@@ -218,7 +223,7 @@ LIMITING: Final = WordFamily(
 COUNTED_IN: Final = WordFamily(_PERIOD)
 OF_MAIL: Final = WordFamily(
     rf"\b{_MAIL}\b|\bsen[dt](?:ing|er|s)?\b|\brelay\b|\bsmtp\b|\bquota\b|\brate\b|\baccount\b|\bcredits?\b"
-    rf"|\bper\b|hourly|daily|monthly|24-?h"
+    rf"|\bper\b|hourly|daily|monthly|24-?h|ratelimit"
 )
 OF_SENDING: Final = WordFamily(
     r"\b(?:send(?:ing|er)?|sent|relay|outgoing|outbound|submission|submissionquota|smtp|daily|hourly|monthly"

@@ -36,7 +36,7 @@ AUTHENTICATION: Final = WordFamily(
 
 CONTENT: Final = WordFamily(
     r"\bspam(?: \.)?$",
-    r"\bvirus|malware|phish|infected|trojan|worm\b|\beicar|ransom",
+    r"\bvirus|malware|phish|infected|gtube|trojan|worm\b|\beicar|ransom",
     rf"(?:message|mail|e-?mail|content|letter|body|it) {_gap(8)}(?:spam|ube|unsolicited|bulk|junk|unwanted|scam)\b",
     rf"\bspam {_gap(3)}(?:message|mail|e-?mail|content|detected|score|refused|rejected|not accepted|filter|check"
     rf"|pattern|suspect\w*|words|url|is embedded)",
@@ -107,7 +107,7 @@ ACCOUNT: Final = WordFamily(
     r"|compromised|revoked|not active|stopped|approved|ready)".format("{0,3}", _gap(5)),
     rf"(?:smtp|sending|mailing|relay|outgoing|outbound|submission|customer|api|sub|reseller|tenant|authenticated"
     rf"|user's) ?(?:account|user|access|service|server|privileges?|mail|e-?mail|capabilit\w+"
-    rf"|function)? {_gap(3)}(?:suspended|disabled|blocked|locked|restricted|not (?:yet )?(?:been )?activated"
+    rf"|function)? {_gap(4)}(?:suspended|disabled|blocked|locked|restricted|not (?:yet )?(?:been )?activated"
     rf"|deactivated|frozen|on hold|terminated|paused|revoked|banned|stopped|under review|compromised|turned off)",
     r"(?:activate|reactivate|verify|upgrade|confirm|unblock|unlock) (?:your|the|this) (?:\w+ ){}(?:account"
     r"|subscription|plan|service)|account {}not (?:yet )?(?:been )?(?:activated|approved|allowed to send"
@@ -118,7 +118,7 @@ ACCOUNT: Final = WordFamily(
     r"(?:payment|billing|invoice|unpaid|overdue|trial (?:has )?(?:expired|ended)|subscription|balance|prepaid|funds)\b",
     r"tenant has exceeded threshold|spam abuse detected|bad outbound sender|banned sender"
     r"|not (?:currently )?(?:allowed|permitted|authori[sz]ed|enabled|able) to (?:send|use"
-    r"|submit)(?: (?:any )?(?:e-?mails?|mails?|messages?|smtp|this service|through|via|out))?(?: .|$| please"
+    r"|submit)(?: (?:any )?(?:e-?mails?|mails?|messages?|smtp|this service|through|via|out))?(?: \.|$| please"
     r"| until| because)",
     r"this account (?:has been |is |was )?(?:\w+ )?(?:suspended|blocked|disabled|locked) (?:from|for|to) send"
     r"|(?:suspended|blocked|disabled|locked|restricted|prevented|barred) (?:from|for) (?:sending|outgoing"
@@ -143,7 +143,7 @@ CREDENTIALS: Final = WordFamily(
     r"|client was not auth|no auth|auth first|authentication (?:and|or) (?:encryption|tls) required",
 )
 CREDENTIALS_OF_GROUP: Final = WordFamily(
-    r"resolver\.rst\.(?:auth|notauth|sender)|not authenticated for|sender (?:was|is) not authenticated"
+    r"resolver\.rst\.(?:auth|notauth|sender|restricted)|not authenticated for|sender (?:was|is) not authenticated"
     r"|not allowed to send to this (?:group|list)"
 )
 
@@ -289,6 +289,11 @@ MAILBOX_FULL_HARD: Final = WordFamily(
     r"(?:mailbox|mail ?box|inbox|maildir) (?:\w+ )?(?:is )?(?:full|over)|over ?quota|(?:disk|storage"
     r"|mailbox) quota|mailbox size limit|storage space|overquota|mailbox is full|boite \S+ \S+ pleine"
 )
+TOO_MANY_UNKNOWN: Final = WordFamily(
+    r"too many (?:invalid|unknown|bad|wrong|nonexistent|undeliverable|bounced|failed) (?:recipients|users|rcpts"
+    r"|addresses)"
+)
+"""It is about those before this one: whether this one is known is not said."""
 UNKNOWN_MAILBOX_HARD: Final = WordFamily(
     r"user unknown|unknown user|no such (?:user|mailbox|recipient)|does not exist|not found|unknown recipient"
     r"|recipient unknown"
@@ -327,10 +332,11 @@ SENDER_SAID: Final = WordFamily(
     r"|address is not verified".format("{0,2}")
 )
 SENDER_HARD: Final = WordFamily(
-    r"send ?as ?denied|sendas|not owned by|authori[sz]ed to use (?:this|the|that) (?:from|sender|address)"
+    r"send ?as ?denied|sendas|not owned by",
+    r"(?:authori[sz]ed|allowed|permitted|able) to use (?:this|the|that) (?:from|sender|address)"
     r"|(?:allowed|permissions?|right|authori[sz]ed|permitted"
     r"|able) to send (?:mail |e-?mails? |messages? )?(?:as|from this|from @|on behalf)\b|relaying (?:disallowed"
-    r"|denied|not allowed) as"
+    r"|denied|not allowed) as",
 )
 RELAYING_AS: Final = WordFamily(r"relaying (?:disallowed|denied|not allowed) as|as @")
 RELAYED_TROUBLE: Final = WordFamily(

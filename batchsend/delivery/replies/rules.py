@@ -237,7 +237,7 @@ def _of_content(said: Said) -> Ruling | None:
     if words.TOO_LARGE.search(text) or said.detail in ("3.4", "2.3"):
         full = words.MAILBOX_FULL_HARD.search(text)
         return None if full else Ruling(Verdict.CONTENT, Reason.TOO_LARGE, "words about the message's size")
-    about_form = said.detail.startswith("6.") and said.stage in (Stage.DATA, Stage.CONTENT)
+    about_form = said.detail.startswith("6.") and said.for_good and said.stage in (Stage.DATA, Stage.CONTENT)
     about_content = words.CONTENT.search(text) and not (
         said.detail in ("1.1", "2.1", "2.2") or words.ACCOUNT.search(text)
     )
@@ -263,7 +263,7 @@ def _of_mailbox(said: Said) -> Ruling | None:
 
 def _mailbox_reason(said: Said) -> Reason | None:
     text, detail = said.text, said.detail
-    if words.SENDER_SAID.search(text):
+    if words.SENDER_SAID.search(text) or words.TOO_MANY_UNKNOWN.search(text):
         return None
     if detail == "2.2" or (
         words.MAILBOX_FULL.search(text)
