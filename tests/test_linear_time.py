@@ -45,7 +45,9 @@ from batchsend.message.tokens import tokens as header_tokens
 from batchsend.message.words import clean, encoded_words, phrase, unstructured
 from batchsend.outcome import Outcome
 from batchsend.preview.page import page
-from batchsend.recipients import Record
+from batchsend.recipients import Record, open_records
+from batchsend.recipients.entries import entries
+from batchsend.recipients.kinds import refuse_other_kinds
 from batchsend.report.causes import cause_of
 from batchsend.report.kinds import Kind
 from batchsend.report.spreadsheet import defused
@@ -221,6 +223,14 @@ def whole(before: str, text: str) -> None:
         WholeMessage(Path(file.name), TEMPLATES, eight_bit=True)
 
 
+def listed(text: str) -> None:
+    """A list that begins with the text."""
+    with NamedTemporaryFile("wb", suffix=".csv") as file:
+        file.write(OCTETS(f"{text}\nemail\n"))
+        file.flush()
+        open_records(Path(file.name)).close()
+
+
 def report(before: str, text: str) -> None:
     """What came back."""
     understand(OCTETS(f"From: MAILER-DAEMON@mx.example.org\n{before}{text}"))
@@ -252,6 +262,12 @@ NUMBERS = count()
 """Make a document another one than the last, so that what was remembered of that is of no use."""
 OCTETS = partial(str.encode, errors="surrogatepass")
 FOREIGN: dict[str, tuple[Callable[[str], object], list[str]]] = {
+    "suppression, an entry": (entries, [*WORDS, "(a) ", '"a" ', "a@b.example ", "a@b.example#", "mailto:", "-="]),
+    "list, its kind": (
+        lambda text: refuse_other_kinds("x", OCTETS(text), "jsonl"),
+        ['{"a":\n', "a\n", '{"a":1},', "[{"],
+    ),
+    "list, its header": (listed, ["\r", "\n", "a\n", "a,", '"a']),
     "clean": (lambda text: clean(text, "x"), WORDS),
     "unstructured": (lambda text: unstructured("X-Name", text), WORDS),
     "unstructured, long words kept": (lambda text: unstructured("X-Name", text, longest=900), WORDS),

@@ -19,6 +19,12 @@ _MAILBOX_CODES: Final = frozenset({"1.1", "1.2", "1.3", "1.6", "1.10", "2.1"})
 _NOT_ABOUT_THE_MAILBOX: Final = re.compile(
     r"\b(?:daily|hourly|limit\w*|quota\w*|rates?|too many|exceed\w*|block\w*|spam\w*|polic(?:y|ies))\b", re.IGNORECASE
 )
+# With these it speaks of the sender even where its code says the opposite and no phrase is known that says so.
+_ABOUT_THE_SENDER: Final = re.compile(
+    r"\b(?:reputation|credits?|thresholds?|allowance|sandbox|trial|free accounts?|maximum (?:number of )?recipients"
+    r"|your (?:ip|host|plan|limits?|server|subscription))\b",
+    re.IGNORECASE,
+)
 # Before RCPT no reply is about a recipient.
 _STAGES: Final = (None, "rcpt", "data", "content")
 _AFTER_RCPT: Final = ("data", "content")
@@ -47,7 +53,8 @@ def is_hard_bounce(fields: dict[str, Any], *, reported: bool = False, sure_of_st
     reason = fields.get("reason")
     words = str(fields.get("reply") or "")
     detail = str(fields.get("enhanced") or "").partition(".")[2]
-    if reported and not _holds_at_second_hand(reason, fields.get("stage"), detail, words, sure_of_stage):
+    doubted = reported and not _holds_at_second_hand(reason, fields.get("stage"), detail, words, sure_of_stage)
+    if doubted or _ABOUT_THE_SENDER.search(words):
         return False
     if reason in _MAILBOX_REASONS:
         return True

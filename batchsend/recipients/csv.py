@@ -120,11 +120,15 @@ class CsvParser:
 
     def _skip_to_header(self) -> None:
         """Leave out blank lines, and a line ``sep=;``, which says what separates the fields."""
-        while self._held and (not self._held[0].strip() or (self._is_sep_line(self._held[0]) and self._sep is None)):
-            self._sep = named_delimiter(self._held[0].strip("\r\n")) or self._sep
-            self._held_size -= len(self._held[0])
-            del self._held[0]
-            self._line += 1
+        skipped = 0
+        for line in self._held:
+            if line.strip() and not (self._is_sep_line(line) and self._sep is None):
+                break
+            self._sep = named_delimiter(line.strip("\r\n")) or self._sep
+            self._held_size -= len(line)
+            skipped += 1
+        del self._held[:skipped]
+        self._line += skipped
 
     def _is_sep_line(self, line: str) -> bool:
         return named_delimiter(line.strip("\r\n")) is not None

@@ -30,7 +30,7 @@ _JOINERS: Final = "\u200c\u200d"  # Domains in some scripts need them; everythin
 _WILDCARDS: Final = re.compile(r"[*?]")
 # What people and programs put before an address and what belongs to a local part only now and then: a bullet, a quote
 # that is not closed, a formula's mark, "email=".
-_MARKS: Final = re.compile(r'(?:[a-z-]*=|[^\w"])++(?=[\w"])')
+_MARKS: Final = re.compile(r'(?:[a-z-]{0,20}=|[^\w"])++(?=[\w"])')
 _SHOWN: Final = 60
 
 

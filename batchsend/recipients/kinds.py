@@ -52,6 +52,8 @@ _UNSEMICOLON: Final = "take the semicolons off the line ends: sed 's/;[[:space:]
 _UNCOMMA_BEGIN: Final = "take the commas off the lines' beginnings: sed 's/^[[:space:]]*,//' FILE > NEW_FILE.jsonl"
 _SEPARATOR: Final = b"\x1e"  # RFC 7464
 _OBJECT_REACH: Final = 4096
+_BAD_LINES: Final = 50
+"""So many lines that are not JSON are looked at for what they are: a file that is of another kind shows it soon."""
 _LINES_SHOWN: Final = 60
 _ARRAY_REMEDY: Final = "make one line of each of its objects: jq -c '.[]' FILE > NEW_FILE.jsonl"
 # The fields of the line by which a run begins: an object called "run" with an identity may be anybody's.
@@ -163,10 +165,13 @@ def _refuse_other_json(name: str, start: bytes) -> None:
         raise UsageError(f"{name} is JSON with objects over several lines, not JSON Lines", remedy=_COMPACT)
     lines = start.split(b"\n")
     whole = lines if len(lines) == 1 else lines[:-1] + ([lines[-1]] if _is_json(lines[-1]) else [])
-    place = 0
+    place = bad = 0
     for number, line in enumerate(whole, 1):
         text = line.strip()
         if text and not _is_json(text):
+            bad += 1
+            if bad > _BAD_LINES:
+                break
             _refuse_bad_line(f"{name}:{number}", text)
             if text.startswith(b"{") and _is_over_lines(start[place : place + _OBJECT_REACH]):
                 raise UsageError(f"{name} is JSON with objects over several lines, not JSON Lines", remedy=_COMPACT)
