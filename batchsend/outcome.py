@@ -71,6 +71,7 @@ class DeliveryResult(Struct, kw_only=True):
         elapsed: Seconds from handing the transaction to the session until the outcome, or None.
         line: The line of the recipients file on which an invalid record starts, from 1; otherwise None.
         server: The name of the relay that it was offered to, where the campaign has several; otherwise None.
+        key: What a program calls the message in the log of its `Sender`; None in a campaign.
     """
 
     record: int
@@ -88,3 +89,4 @@ class DeliveryResult(Struct, kw_only=True):
     elapsed: float | None = None
     line: int | None = None
     server: str | None = None
+    key: str | None = None

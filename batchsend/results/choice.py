@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from batchsend.errors import UsageError, require
-from batchsend.outcome import Outcome
+from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.results.format import OutcomeLine  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.verdict import Reason
 
@@ -76,7 +76,7 @@ class Choice:
         """Whether the outcomes alone do not say which records are wanted."""
         return bool(self._codes or self._enhanced or self._reasons)
 
-    def has_code(self, line: OutcomeLine) -> bool:
+    def has_code(self, line: OutcomeLine | DeliveryResult) -> bool:
         """Whether a line's codes or its reason are among those that are wanted."""
         if line.code in self._codes or line.reason in self._reasons:
             return True

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 from batchsend.errors import require
 from batchsend.outcome import Outcome
 from batchsend.results.choice import Choice
-from batchsend.results.journal import Entry, JournalError, journal_path, read_journal
+from batchsend.results.journal import NOT_KNOWN, Entry, JournalError, journal_path, read_journal
 from batchsend.results.lock import open_locked
 from batchsend.results.reader import RunAccount, read_account
 from batchsend.results.tally import MAX_ATTEMPTS
@@ -195,7 +195,4 @@ def sound_octets(left: LeftBehind | JournalError | None) -> int | None:
 
 
 def _unknown(what: str) -> JournalError:
-    return JournalError(
-        f"{what}: which messages were in flight cannot be known",
-        remedy="bring it back as it was; or go on, and some may get the message twice: --accept-duplicates",
-    )
+    return JournalError(f"{what}: which messages were in flight cannot be known", remedy=NOT_KNOWN)

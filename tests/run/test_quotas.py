@@ -82,7 +82,8 @@ def check_everybody_has_it_once(relay: RationedRelay, count: int, commands: Comm
 
 
 @pytest.mark.parametrize(
-    ("count", "connections"), [(1_000, 1), (1_000, 5), pytest.param(10_000, 5, marks=pytest.mark.slow)]
+    ("count", "connections"),
+    [pytest.param(1_000, 1, marks=pytest.mark.slow), (1_000, 5), pytest.param(10_000, 5, marks=pytest.mark.slow)],
 )
 def test_a_list_arrives_whole_over_days_of_resumes(
     count: int, connections: int, commands: Commands, loop: VirtualLoop
