@@ -23,12 +23,12 @@ import sys
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from batchsend.campaign import places
+from batchsend.campaign import Quota, places
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from batchsend.campaign import Quota, Server
+    from batchsend.campaign import Server
 
 EXACT: Final = 4096
 """Messages of a quota that are remembered one by one, and stretches of a window where there are more."""
@@ -239,19 +239,25 @@ class Meters:
         """Whether anything is to be counted."""
         return self.campaign is not None or bool(self.relays)
 
-    def watch(self, name: str, quota: Quota) -> None:
-        """Keep what `note` says of a relay, which was found to have a quota that no campaign file names."""
-        self._watched[name] = RollingWindow(quota.seconds, quota.messages)
+    def watch(self, learned: Mapping[str, float]) -> bool:
+        """Keep what `note` says of the relays that were found to have a quota that no campaign file names.
+
+        Args:
+            learned: What an earlier run has learned of them.
+
+        Returns:
+            Whether there is anything that `note` is needed for.
+        """
+        names = set(self._names.values())
+        for name in names:
+            if (found := found_before(learned, name if len(names) > 1 else None)) is not None:
+                self._watched[name] = RollingWindow(found[0].seconds, found[0].messages)
+        return bool(self) or bool(self._watched)
 
     def watched(self, name: str) -> list[tuple[float, int]]:
         """When messages were sent through a relay that is watched, and how many at once, in the order of time."""
         window = self._watched.get(name)
         return [] if window is None else window.stretches()
-
-    @property
-    def to_be_told(self) -> bool:
-        """Whether there is anything that `note` is needed for."""
-        return bool(self) or bool(self._watched)
 
     def sent(self) -> list[tuple[float, int]]:
         """What counts for the whole campaign or, where it has no quota, for all relays: when, and how many at once."""
@@ -281,11 +287,24 @@ class Meters:
         if relay is None:
             for meter in self.relays.values():
                 meter.note(when, begins=False)
-            for watched in self._watched.values():
-                watched.note(when)
+            for window in self._watched.values():
+                window.note(when)
             return
-        other = self._names.get(relay, "")
-        if (found := self.relays.get(relay) or self.relays.get(other)) is not None:
-            found.note(when)
-        if (seen := self._watched.get(relay) or self._watched.get(other)) is not None:
-            seen.note(when)
+        for counts in (self.relays, self._watched):
+            if (found := counts.get(relay) or counts.get(self._names.get(relay, ""))) is not None:
+                found.note(when)
+
+
+def found_before(learned: Mapping[str, float], name: str | None) -> tuple[Quota, int] | None:
+    """The quota that an earlier run has found a relay to have, and how often its end is believed; None for none.
+
+    Args:
+        learned: What that run has learned.
+        name: The relay's name; None where it is the only one.
+    """
+    prefix = "" if name is None else f"{name}."
+    messages = int(learned.get(f"{prefix}quota", 0))
+    if messages < 1:
+        return None
+    hours = learned.get(f"{prefix}quota_hours", 1.0)
+    return Quota(messages, hours * 3600), int(learned.get(f"{prefix}quota_sure", 0))

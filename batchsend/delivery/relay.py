@@ -20,15 +20,16 @@ import random
 import time
 from typing import TYPE_CHECKING, Final
 
-from batchsend.campaign import Quota, places
+from batchsend.campaign import places
 from batchsend.delivery.foresight import Foresight
 from batchsend.delivery.limits import Limits
+from batchsend.delivery.quota import found_before
 from batchsend.delivery.throttle import Goodput, Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from batchsend.campaign import Delivery, Server
+    from batchsend.campaign import Delivery, Quota, Server
     from batchsend.delivery.quota import Meter, Meters
     from batchsend.errors import RunError
 
@@ -351,18 +352,3 @@ def relays_of(
             )
         relays.append(relay)
     return relays
-
-
-def found_before(learned: Mapping[str, float], name: str | None) -> tuple[Quota, int] | None:
-    """The quota that an earlier run has found a relay to have, and how often its end is believed; None for none.
-
-    Args:
-        learned: What that run has learned.
-        name: The relay's name; None where it is the only one.
-    """
-    prefix = "" if name is None else f"{name}."
-    messages = int(learned.get(f"{prefix}quota", 0))
-    if messages < 1:
-        return None
-    hours = learned.get(f"{prefix}quota_hours", 1.0)
-    return Quota(messages, hours * 3600), int(learned.get(f"{prefix}quota_sure", 0))

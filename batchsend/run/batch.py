@@ -20,7 +20,6 @@ from batchsend.campaign import Campaign, check_objects, load, most_in_doubt, pla
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.delivery.quota import Meters
-from batchsend.delivery.relay import found_before
 from batchsend.delivery.telemetry import observed
 from batchsend.errors import RunError, UsageError, require
 from batchsend.loop import in_abandoned_thread, run
@@ -491,13 +490,7 @@ class Batch:
             RunError: The log cannot be read.
         """
         past = self._resumption
-        if past is None:
-            return
-        for place in places(self.campaign.servers):
-            found = found_before(past.account.learned, place.name if len(self.campaign.servers) > 1 else None)
-            if found is not None:
-                self.meters.watch(place.name, found[0])
-        if self.meters.to_be_told:
+        if past is not None and self.meters.watch(past.account.learned):
             note = partial(self.meters.note, now=time.time())
             await anyio.to_thread.run_sync(read_usage, past.path, past.account.size, note)
 

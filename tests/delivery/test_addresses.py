@@ -12,6 +12,8 @@ import pytest
 from batchsend import Server
 from batchsend.delivery.connector import ConnectError, Connector
 from tests.delivery.harness import CountingServer, options, well_behaved
+from tests.tools.scripted import ScriptedServer
+from tests.tools.steps import Close, reply
 from tests.tools.virtual import virtual_loop
 
 if TYPE_CHECKING:
@@ -31,15 +33,16 @@ def loop() -> Iterator[VirtualLoop]:
 
 
 @contextmanager
-def black_hole(port: int = 0) -> Iterator[tuple[str, int]]:
+def black_hole(host: str = "127.0.0.2") -> Iterator[tuple[str, int]]:
     """An address at which SYNs are dropped: its queue of connections is full, and nobody takes one out."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.2", port))
+        listener = stack.enter_context(socket.socket(family))
+        listener.bind((host, 0))
         listener.listen(0)
-        place = listener.getsockname()
+        place = listener.getsockname()[:2]
         for _ in range(3):
-            waiting = stack.enter_context(socket.socket())
+            waiting = stack.enter_context(socket.socket(family))
             waiting.setblocking(False)
             waiting.connect_ex(place)
         yield place
@@ -99,3 +102,66 @@ def test_where_all_are_dead_it_costs_one_time_out(loop: VirtualLoop) -> None:
             return loop.time() - before
 
     assert 29 < loop.run(main) < 32
+
+
+def has_ipv6() -> bool:
+    """Whether this machine has an IPv6 loopback address."""
+    try:
+        with socket.socket(socket.AF_INET6) as tried:
+            tried.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+
+
+@ipv6
+def test_ipv6_is_used_where_it_answers_and_ipv4_is_not_even_tried(loop: VirtualLoop) -> None:
+    async def main() -> None:
+        six, four = CountingServer(well_behaved), CountingServer(well_behaved)
+        six.host = "::1"
+        async with six, four:
+            loop.names[NAME] = [(six.host, six.port), (four.host, four.port)]
+            connector = Connector(Server(host=NAME, port=six.port, tls="none"), options().timeouts)
+            for _ in range(3):
+                assert await open_and_close(connector) == "::1"
+            assert (len(six.connections), len(four.connections)) == (3, 0)
+
+    loop.run(main)
+
+
+@ipv6
+def test_ipv4_is_tried_beside_an_ipv6_that_does_not_answer_after_a_moment(loop: VirtualLoop) -> None:
+    """Of two IPv6 addresses and one IPv4 address the second to be tried is the other family's (RFC 8305 §4)."""
+
+    async def main() -> None:
+        async with CountingServer(well_behaved) as four:
+            with black_hole("::1") as dead, black_hole("::1") as dead_too:
+                loop.names[NAME] = [dead, dead_too, (four.host, four.port)]
+                connector = Connector(Server(host=NAME, port=four.port, tls="none"), options().timeouts)
+                before = loop.jumped
+                assert await open_and_close(connector) == four.host
+                assert HEAD_START * 0.9 < loop.jumped - before < 1.9 * HEAD_START, "one head start, not two"
+                before = loop.jumped
+                assert await open_and_close(connector) == four.host
+                assert loop.jumped - before < HEAD_START / 2, "the dead one is remembered"
+
+    loop.run(main)
+
+
+@ipv6
+@pytest.mark.parametrize("says", ["421 4.3.2 not now", "554 5.3.2 no service here"])
+def test_ipv4_is_used_where_ipv6_is_not_served(says: str, loop: VirtualLoop) -> None:
+    async def main() -> None:
+        six, four = ScriptedServer([reply(says), Close()]), CountingServer(well_behaved)
+        six.host = "::1"
+        async with six, four:
+            loop.names[NAME] = [(six.host, six.port), (four.host, four.port)]
+            connector = Connector(Server(host=NAME, port=six.port, tls="none"), options().timeouts)
+            for _ in range(3):
+                assert await open_and_close(connector) == four.host
+            assert len(six.connections) == 1, "it is left alone for some minutes"
+
+    loop.run(main)

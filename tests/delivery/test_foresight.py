@@ -146,11 +146,11 @@ def test_where_a_session_is_lost_the_others_do_not_stop_for_the_same_number() ->
 def remembered(sent: int, ago: float, now: float = 50.0) -> Relay:
     """A relay of which an earlier run has found that it takes 100 an hour, and what the log says was sent."""
     servers = [Server(host="smtp.example.com")]
+    learned = {"quota": 100.0, "quota_hours": 1.0, "quota_sure": 3.0}
     meters = Meters(servers, ())
-    meters.watch("smtp.example.com", Quota(100, HOUR))
+    meters.watch(learned)
     for _ in range(sent):
         meters.note("smtp.example.com:587", time.time() - ago, time.time())
-    learned = {"quota": 100.0, "quota_hours": 1.0, "quota_sure": 3.0}
     return relays_of(servers, [Delivery()], learned, meters, now)[0]
 
 

@@ -74,7 +74,16 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     async def getaddrinfo(self, host: Any, port: Any, **hints: Any) -> list[Any]:
         """As any loop does, but for the names of this one."""
         if (places := self.names.get(host)) is not None:
-            return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", place) for place in places]
+            return [
+                (
+                    socket.AF_INET6 if ":" in place[0] else socket.AF_INET,
+                    socket.SOCK_STREAM,
+                    socket.IPPROTO_TCP,
+                    "",
+                    place,
+                )
+                for place in places
+            ]
         return await super().getaddrinfo(host, port, **hints)
 
     def run(self, main: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
