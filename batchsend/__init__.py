@@ -7,8 +7,6 @@ from batchsend.version import __version__
 
 if TYPE_CHECKING:
     from batchsend.campaign import Campaign, Delivery, Duration, Message, Rate, Secret, Server, Timeouts, load
-    from batchsend.delivery.blocking import SyncSender
-    from batchsend.delivery.sender import Sender, UnfinishedError
     from batchsend.errors import BatchsendError, RecordError, RecordErrorKind, RunError, SessionError, UsageError
     from batchsend.message import Envelope, Submission
     from batchsend.message.single import Template
@@ -17,6 +15,9 @@ if TYPE_CHECKING:
     from batchsend.results.resumption import Resumption
     from batchsend.run.batch import Batch, send
     from batchsend.run.summary import Summary
+    from batchsend.sender.blocking import SyncSender
+    from batchsend.sender.sender import Sender
+    from batchsend.sender.unfinished import UnfinishedError
 
 __all__ = [
     "Batch",
@@ -56,8 +57,9 @@ _HOMES = {
     "batchsend.campaign": (
         *("Campaign", "Delivery", "Duration", "Message", "Rate", "Secret", "Server", "Timeouts", "load"),
     ),
-    "batchsend.delivery.blocking": ("SyncSender",),
-    "batchsend.delivery.sender": ("Sender", "UnfinishedError"),
+    "batchsend.sender.blocking": ("SyncSender",),
+    "batchsend.sender.sender": ("Sender",),
+    "batchsend.sender.unfinished": ("UnfinishedError",),
     "batchsend.errors": ("BatchsendError", "RecordError", "RecordErrorKind", "RunError", "SessionError", "UsageError"),
     "batchsend.message.single": ("Template",),
     "batchsend.message": ("Envelope", "Submission"),

@@ -7,15 +7,19 @@ these functions changes text that has nothing of the kind in it.
 - `printable`: one line; everything that is not printed as itself is escaped.
 - `one_line`: the same, of a text that may have several lines, which are joined by spaces.
 - `visible`: text of several lines that stays as it looks; only what is dangerous is escaped.
+- `called`: the name of a campaign.
 - `html`: text as it stands in HTML, in an attribute's value too.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from batchsend.outcome import Outcome
+
+if TYPE_CHECKING:
+    from pathlib import PurePath
 
 # Control characters but tab and line feed, line and paragraph separators, bidirectional overrides and isolates, halves
 # of characters.
@@ -58,6 +62,11 @@ def visible(text: str) -> str:
     Unlike `printable` it leaves tabs and every kind of space as they are.
     """
     return _DANGEROUS.sub(lambda found: _escape(found[0]), text.replace("\r\n", "\n"))
+
+
+def called(path: PurePath) -> str:
+    """What to call a campaign: its file, or the folder of a file that is called what they all are."""
+    return path.parent.name if path.stem == "campaign" and path.parent.name else path.stem
 
 
 def html(text: str) -> str:

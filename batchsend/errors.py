@@ -19,6 +19,10 @@ _QUOTED: Final = re.compile(
 class BatchsendError(Exception):
     """The root of everything batchsend raises on purpose.
 
+    >>> error = UsageError("there is no server", remedy="Give one.")
+    >>> error.message, error.remedy
+    ('there is no server', 'Give one.')
+
     Args:
         message: What happened, and where; one line, no final stop.
         remedy: What to do about it; one line, or None where the message says it.
@@ -34,7 +38,14 @@ class BatchsendError(Exception):
 
 
 class RecordErrorKind(StrEnum):
-    """What is wrong with a record, for a program; the error's message says it to people."""
+    """What is wrong with a record, for a program; the error's message says it to people.
+
+    >>> try:
+    ...     Template(Message(from_="a@example.com", subject="{{ name }}", text="x")).render({"email": "b@example.com"})
+    ... except RecordError as error:
+    ...     error.kind is RecordErrorKind.MISSING_FIELD
+    True
+    """
 
     MISSING_FIELD = "missing_field"
     """A template asks for a field, or for a part of one, that the record does not have."""
@@ -45,6 +56,12 @@ class RecordErrorKind(StrEnum):
 
 class RecordError(BatchsendError):
     """One record cannot be sent: its outcome is ``invalid`` with this message as the reason, and the run goes on.
+
+    >>> try:
+    ...     Envelope("shop@example.com", "ada")
+    ... except RecordError as error:
+    ...     print(error.kind)
+    other
 
     Args:
         message: As for every `BatchsendError`.
@@ -60,11 +77,21 @@ class RecordError(BatchsendError):
 
 
 class SessionError(BatchsendError):
-    """One session could not be opened or had to be ended; the pool decides what that means for the run."""
+    """One session could not be opened or had to be ended; the pool decides what that means for the run.
+
+    >>> isinstance(SessionError("the server has hung up"), BatchsendError)
+    True
+    """
 
 
 class RunError(BatchsendError):
-    """The run stops early and can be resumed (exit code 3): server gone, credentials refused, disk full."""
+    """The run stops early and can be resumed (exit code 3): server gone, credentials refused, disk full.
+
+    >>> try:
+    ...     summary = send("campaign.toml")
+    ... except RunError as error:
+    ...     print(f"stopped, and can be resumed: {error.message}")
+    """
 
 
 class RefusalError(RunError):

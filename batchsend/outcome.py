@@ -12,7 +12,11 @@ from msgspec import Struct
 
 
 class Outcome(StrEnum):
-    """What became of one record. Every record of a campaign ends as exactly one of these."""
+    """What became of one record. Every record of a campaign ends as exactly one of these.
+
+    >>> Outcome("in_doubt").label
+    'in doubt'
+    """
 
     ACCEPTED = "accepted"
     """The server answered 2yz to the end of the content: it has taken responsibility (RFC 5321 §4.2.5)."""
@@ -39,7 +43,11 @@ class Outcome(StrEnum):
 
 
 class Stage(StrEnum):
-    """Where in the dialogue a reply belongs, or was missed."""
+    """Where in the dialogue a reply belongs, or was missed.
+
+    >>> Stage("content") is Stage.CONTENT
+    True
+    """
 
     CONNECT = "connect"
     GREETING = "greeting"
@@ -54,6 +62,10 @@ class Stage(StrEnum):
 
 class DeliveryResult(Struct, kw_only=True):
     """One attempt's outcome: one line of the results log, its fields in the order of the line.
+
+    >>> result = DeliveryResult(record=1, recipient="ada@example.com", status=Outcome.ACCEPTED, code=250)
+    >>> result.recipient, result.status.label, result.code
+    ('ada@example.com', 'accepted', 250)
 
     Attributes:
         record: The record's number, from 1.
@@ -71,6 +83,7 @@ class DeliveryResult(Struct, kw_only=True):
         elapsed: Seconds from handing the transaction to the session until the outcome, or None.
         line: The line of the recipients file on which an invalid record starts, from 1; otherwise None.
         server: The name of the relay that it was offered to, where the campaign has several; otherwise None.
+        key: What a program calls the message in the log of its `Sender`; None in a campaign.
     """
 
     record: int
@@ -88,3 +101,4 @@ class DeliveryResult(Struct, kw_only=True):
     elapsed: float | None = None
     line: int | None = None
     server: str | None = None
+    key: str | None = None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.contestants import Batchsend, Contestant, Imports, Nodemailer, PhpMailer, Program, SmtpSource
 from benchmarks.job import NEVER
-from benchmarks.settings import embedded_sinks, postfix_at, smtp_sink_and_rest
+from benchmarks.settings import embedded_sinks, postfix_at, smtp_sink_and_rest, smtp_sink_at
 from benchmarks.work import CATALOGUE, NEWSLETTER, NOTICE, STATEMENT, Work
 
 if TYPE_CHECKING:
@@ -93,6 +93,10 @@ TLS = "batchsend, TLS"
 FEW = "batchsend, 10,000 records"
 MANY = "batchsend, 1,000,000 records"
 ONE = "batchsend, one record"
+SERVICE = "batchsend, one Sender for 200 callers"
+SERVICE_AIOSMTPLIB = "aiosmtplib, a connection for each of 200 callers"
+DJANGO = "batchsend.django"
+DJANGO_SMTP = "Django's SMTP backend"
 IMPORTS = "python -c 'import aiosmtplib, jinja2, orjson'"
 
 _JOB = Entry(JOB, Batchsend())
@@ -127,6 +131,21 @@ def _size(name: str, work: Work, octets: int, messages: int) -> Scenario:
             Entry(AIOSMTPLIB_EMAIL, Program("aiosmtplib_email"), share=0.1),
         ),
         work=work,
+        rounds=3,
+    )
+
+
+def _django(milliseconds: int) -> Scenario:
+    return Scenario(
+        f"django-{milliseconds}",
+        f"Django's send_mass_mail of 2,000, to smtp-sink {milliseconds} ms away",
+        smtp_sink_at(milliseconds / 1000),
+        2_000,
+        5,
+        (
+            Entry(DJANGO, Program("django_batchsend", "django")),
+            Entry(DJANGO_SMTP, Program("django_smtp", "django"), share=max(0.1, 1 / milliseconds)),
+        ),
         rounds=3,
     )
 
@@ -246,6 +265,20 @@ SCENARIOS = (
         ),
         rounds=9,
     ),
+    Scenario(
+        "service",
+        "10,000 single messages from 200 concurrent callers, to smtp-sink on loopback",
+        smtp_sink_and_rest,
+        10_000,
+        20,
+        (
+            Entry(SERVICE, Program("service_sender")),
+            Entry(SERVICE_AIOSMTPLIB, Program("service_aiosmtplib"), connections=200),
+        ),
+        rounds=3,
+    ),
+    _django(1),
+    _django(20),
     Scenario(
         "start",
         "one record, to smtp-sink on loopback",

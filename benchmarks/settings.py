@@ -60,6 +60,20 @@ def smtp_sink_and_rest() -> Iterator[Places]:
         yield places
 
 
+def smtp_sink_at(round_trip: float) -> Callable[[], AbstractContextManager[Places]]:
+    """``server``: Postfix's smtp-sink, so many seconds away by way of the proxy."""
+
+    @contextmanager
+    def setting() -> Iterator[Places]:
+        with ExitStack() as stack:
+            with _or_unavailable():
+                sink = stack.enter_context(SmtpSink())
+            port = stack.enter_context(far_away(sink.host, sink.port, round_trip))
+            yield {"server": Place(sink.host, port, sink.message_count)}
+
+    return setting
+
+
 @contextmanager
 def embedded_sinks() -> Iterator[Places]:
     """``server`` and ``tls``: the embedded sink in the clear and with implicit TLS; smtp-sink has no TLS."""

@@ -110,6 +110,9 @@ TARGETS = (
     Target(f"{_AWAY}: PIPELINING against 5 / 0.05 s", _of("distance-50", names.JOB, 5 / 0.05), 0.9),
     Target(f"{_AWAY}: depth 32 against no distance", _times("distance-50", names.DEEP, names.DEEP_NEAR), 0.9),
     Target(f"{_AWAY}: depth 32 against Nodemailer's pool", _times("distance-50", names.DEEP, names.NODEMAILER), 15),
+    Target("200 callers against aiosmtplib", _times("service", names.SERVICE, names.SERVICE_AIOSMTPLIB), 5),
+    Target("Django, 1 ms: send_mass_mail", _times("django-1", names.DJANGO, names.DJANGO_SMTP), 10),
+    Target("Django, 20 ms: send_mass_mail", _times("django-20", names.DJANGO, names.DJANGO_SMTP), 10),
     Target("TLS against plain", _times("tls", names.TLS, names.JOB), 0.6),
     Target(
         f"{_AWAY}, TLS and AUTH: rotation at 100 against never",

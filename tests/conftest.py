@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import pytest
 import uvloop
@@ -26,7 +27,7 @@ HERE = Path(__file__).parent
 
 # How long an example takes says how busy the machine is: it is no test's business.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("quick", settings.get_profile("untimed"), max_examples=40)
+settings.register_profile("quick", settings.get_profile("untimed"), max_examples=25)
 settings.load_profile("untimed")
 
 # The tiers that `--quick` leaves out, each with the folder all of whose tests belong to it; any other test joins a tier
@@ -53,14 +54,21 @@ def browser() -> Iterator[Browser]:
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Name the event loops on which every asynchronous test runs.
+    """Name the event loops on which every asynchronous test runs: both, or one of them where there is little time.
 
+    Which one that is goes by the test's name, so that it is always the same, and each loop has about half of the tests.
     A test that gains nothing from the second loop names the one that it wants:
-    ``@pytest.mark.asyncio(loop_factories=["asyncio"])``. One that ``waits`` has both only where there is time for it.
+    ``@pytest.mark.asyncio(loop_factories=["asyncio"])``.
     """
-    if config.getoption("--quick") and item.get_closest_marker("waits"):
-        return {"uvloop": uvloop.new_event_loop}
-    return {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
+    loops: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+        "asyncio": asyncio.SelectorEventLoop,
+        "uvloop": uvloop.new_event_loop,
+    }
+    marker = item.get_closest_marker("asyncio")
+    if config.getoption("--quick") and not (marker and marker.kwargs.get("loop_factories")):
+        name = sorted(loops)[crc32(item.nodeid.encode()) % len(loops)]
+        return {name: loops[name]}
+    return loops
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import smtplib
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from email import message_from_bytes
 from pathlib import Path
@@ -25,6 +27,7 @@ if not settings.configured:
     settings.configure(EMAIL_BACKEND="batchsend.django.EmailBackend", USE_I18N=False)
 
 from batchsend.django import EmailBackend  # noqa: E402
+from batchsend.django.backend import SHARED  # noqa: E402
 from batchsend.django.management.commands.send_campaign import Command  # noqa: E402
 from batchsend.sink import SinkOptions, parse_rule  # noqa: E402
 from tests.tools.dkim_verifier import by_ed25519, by_rsa, published, verdicts, write_keys  # noqa: E402
@@ -53,6 +56,12 @@ def sink() -> Iterator[SinkThread]:
 
 def message(*recipients: str, **more: Any) -> EmailMessage:
     return EmailMessage("Subject", "Text", "shop@example.com", recipients, **more)
+
+
+def wait_for(path: Path) -> None:
+    """Wait until a child has opened its log; bounded by the test run's own patience."""
+    while not path.exists() or not path.stat().st_size:
+        time.sleep(0.01)
 
 
 def recipients(sink: SinkThread) -> list[str]:
@@ -211,6 +220,60 @@ def test_the_command_sends_a_campaign_through_the_server_of_the_settings(sink: S
 
 
 @pytest.mark.slow
+def test_each_outcome_is_in_the_results_log(sink: SinkThread, tmp_path: Path) -> None:
+    with override_settings(BATCHSEND={"results": tmp_path / "mail.jsonl"}):
+        get_connection(fail_silently=True).send_messages([message("a@example.com"), message("refused@example.com")])
+        [(shared, _)] = [found for found in SHARED.values() if found.sender._results is not None]
+        shared.close()
+        shared.open()
+        assert get_connection().send_messages([message("b@example.com", headers={"Message-ID": "<17@example.com>"})])
+        assert get_connection().send_messages([message("b@example.com", headers={"Message-ID": "<17@example.com>"})])
+        shared.close()
+    said = [json.loads(line) for line in (tmp_path / "mail.jsonl").read_text().splitlines()]
+    outcomes = [(line["recipient"], line["status"]) for line in said if "record" in line]
+    assert sorted(outcomes) == [
+        ("a@example.com", "accepted"),
+        ("b@example.com", "accepted"),
+        ("refused@example.com", "rejected"),
+    ]
+    assert recipients(sink) == ["a@example.com", "b@example.com"]
+
+
+def test_each_process_has_a_results_log_of_its_own(sink: SinkThread, tmp_path: Path) -> None:
+    """As the workers of gunicorn and Celery do, which are forked and share their settings."""
+    with override_settings(BATCHSEND={"results": str(tmp_path / "mail.jsonl")}):
+        assert get_connection().send_messages([message("parent@example.com")]) == 1
+        children = []
+        for name in ("first", "second"):
+            go_on, stop = os.pipe()
+            if (child := os.fork()) == 0:
+                sent = get_connection().send_messages([message(f"{name}@example.com")])
+                os.close(stop)
+                os.read(go_on, 1)  # until the parent has looked: whoever has ended has no log
+                os._exit(0 if sent == 1 else 1)
+            os.close(go_on)
+            children.append((child, stop))
+            wait_for(tmp_path / f"mail-{len(children) + 1}.jsonl")
+        for _, stop in children:
+            os.close(stop)
+        for child, _ in children:
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        for found in list(SHARED.values()):
+            found.sender.close()
+    logs = sorted(path.name for path in tmp_path.glob("mail*.jsonl") if "messages" not in path.name)
+    assert logs == ["mail-2.jsonl", "mail-3.jsonl", "mail.jsonl"]
+    assert recipients(sink) == ["first@example.com", "parent@example.com", "second@example.com"]
+
+
+def test_a_results_log_that_cannot_be_opened_is_said(sink: SinkThread, tmp_path: Path) -> None:
+    with override_settings(BATCHSEND={"results": 7}), pytest.raises(ImproperlyConfigured, match="results"):
+        get_connection().open()
+    missing = {"results": tmp_path / "no folder" / "mail.jsonl"}
+    with override_settings(BATCHSEND=missing), pytest.raises(ImproperlyConfigured, match="cannot be opened"):
+        get_connection().send_messages([message("a@example.com")])
+    assert sink.received == []
+
+
 def test_djangos_own_tests_pass() -> None:
     if not SOURCE.exists():
         pytest.skip("Django's source distribution is not there: bash .ci/servers")

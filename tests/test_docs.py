@@ -55,7 +55,9 @@ def options() -> set[str]:
     }
 
 
-@each_document
+@pytest.mark.parametrize(
+    "name", [name if name == "README.md" else pytest.param(name, marks=pytest.mark.slow) for name in TEXTS]
+)
 def test_the_examples_print_what_stands_there(name: str) -> None:
     for was, now in zip(checked(TEXTS[name]), run_again(TEXTS[name]), strict=True):
         assert steady(was) == steady(now), AGAIN
@@ -156,7 +158,7 @@ def test_every_toml_block_has_keys_that_there_are(block: str) -> None:
 
 def test_every_field_of_the_log_is_in_the_table() -> None:
     table = (MANUAL / "results.md").read_text()
-    result = DeliveryResult(record=1, recipient="a@example.com", status=Outcome.INVALID, line=2)
+    result = DeliveryResult(record=1, recipient="a@example.com", status=Outcome.INVALID, line=2, key="k")
     for field in orjson.loads(outcome_line(result)):
         assert f"`{field}`" in table
     for outcome in Outcome:
@@ -179,3 +181,26 @@ def test_every_public_name_in_an_example_exists(block: str) -> None:
     compile(block, "example", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     for name in re.findall(r"\bbatchsend\.([A-Za-z]\w*)", block):
         assert name in {*batchsend_package.__all__, "sink", "campaign", "django"}, name
+
+
+@pytest.mark.parametrize(
+    ("change", "file"),
+    [
+        ("an outcome", "outcome.py"),
+        ("an input format", "recipients/reader.py"),
+        ("a quota", "delivery/quota.py"),
+        ("a wording of replies", "delivery/replies/table.tsv"),
+        ("another engine for the cluster", "cluster/database.py"),
+        ("a header field", "message/headers.py"),
+        ("a type of event", "events/source.py"),
+        ("a form of bounce", "feedback/freeform.py"),
+        ("a key of the live view", "cli/steer.py"),
+        ("an option of another command", "cli/bench.py"),
+    ],
+)
+def test_who_knows_the_readme_finds_where_a_change_is_made(change: str, file: str) -> None:
+    page, heading = "batchsend/manual/contributing.md", "Where typical changes are made"
+    assert f"({page}#{heading.lower().replace(' ', '-')})" in TEXTS["README.md"]
+    table = TEXTS[page].partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    [row] = [line for line in table.splitlines() if line.startswith(f"| {change}")]
+    assert f"`{file}`" in row

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import doctest
 import inspect
 import re
 import textwrap
 from email.message import EmailMessage
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,7 +26,19 @@ WITH_LOOP = [batchsend.Sender, batchsend.Sender.send_message, batchsend.Sender.s
 WITHOUT = [
     *(batchsend.SyncSender, batchsend.SyncSender.send_message, batchsend.SyncSender.send, batchsend.SyncSender.send_all)
 ]
-VALUES = ["Delivery", "Duration", "Envelope", "Rate", "Secret", "Server", "Submission", "Timeouts", "UsageError"]
+BY_CODE = {of.__name__ for of in (*WITH_LOOP, *WITHOUT) if inspect.isclass(of)}
+VALUES = [name for name in batchsend.__all__ if name not in {"__version__", *BY_CODE}]
+CAMPAIGN = """\
+recipients = "recipients.csv"
+[server]
+host = "127.0.0.1"
+port = {port}
+tls = "none"
+[message]
+from = "shop@example.com"
+subject = "Hello, {{{{ name }}}}"
+text = "Your order is on its way."
+"""
 
 
 def example(of: Any, port: int) -> str:
@@ -66,11 +80,25 @@ def test_an_example_without_a_loop_runs(of: Any) -> None:
     assert sink.received
 
 
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    with SinkThread() as sink:
+        yield sink.port
+
+
 @pytest.mark.parametrize("name", VALUES)
-def test_an_example_of_a_value_says_what_it_is(name: str) -> None:
+def test_an_example_says_what_it_comes_to(
+    name: str, port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every public name has one, here or above; beside a campaign file, for those that are of campaigns."""
+    monkeypatch.chdir(tmp_path)
+    Path("campaign.toml").write_text(CAMPAIGN.format(port=port))
+    Path("recipients.csv").write_text("email,name\nada@example.com,Ada\ngrace@example.com,Grace\n")
     found = getattr(batchsend, name)
     module = import_module(found.__module__)
-    tests = doctest.DocTestParser().get_doctest(inspect.getdoc(found) or "", names(), name, module.__file__, 0)
+    tests = doctest.DocTestParser().get_doctest(
+        inspect.getdoc(found) or "", names(asyncio=asyncio), name, module.__file__, 0
+    )
     assert tests.examples, "it has an example"
     failed: list[str] = []
     doctest.DocTestRunner().run(tests, out=failed.append)

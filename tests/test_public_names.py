@@ -16,7 +16,7 @@ import pytest
 import batchsend
 from batchsend import Delivery, Message, RunError, Server, Timeouts, UsageError
 from batchsend.campaign import Attachment, Campaign, Dkim, Dsn, Duration, Rate, check_objects
-from batchsend.delivery.sender import Sender
+from batchsend.sender.sender import Sender
 
 NAMES = [name for name in batchsend.__all__ if name != "__version__"]
 PUBLIC = [*NAMES, *(("Attachment", "Dkim", "Dsn"))]

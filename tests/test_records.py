@@ -142,15 +142,15 @@ def test_csv_file_full_of_stray_quotes_is_read_in_a_bounded_number_of_steps(
     """Every line opens a quote that no line closes, and that makes no line ill-formed."""
     count = 20_000
     fed = 0
-    feed = csv_records._Feed.__next__
+    feed = csv_records.Feed.__next__
 
-    def counting(self: csv_records._Feed) -> str:
+    def counting(self: csv_records.Feed) -> str:
         nonlocal fed
         fed += 1
         assert fed < 20 * count
         return feed(self)
 
-    monkeypatch.setattr(csv_records._Feed, "__next__", counting)
+    monkeypatch.setattr(csv_records.Feed, "__next__", counting)
     line = b'x",y,"' + b"z" * 93 + b"\n"
     rows = rows_of("r.csv", b"a,b\n" + line * count)
     assert len(rows) == count
@@ -403,6 +403,11 @@ OTHER_KINDS = [
     ('{"email":"a@example.com"}, {"email":"b@example.com"}', "more than one JSON object on a line", COMPACT),
     ('{"email":"a@example.com"},\n{"email":"b@example.com"}\n', "ends in a comma", "sed 's/,"),
     ('{"email":"a@example.com"}\n{"email":"b@example.com"},\n', "ends in a comma", "sed 's/,"),
+    ('{"email":"a@example.com"};\n{"email":"b@example.com"};\n', "ends in a semicolon", "sed 's/;"),
+    ('{"email":"a@example.com"}\n,{"email":"b@example.com"}\n', "begins with a comma", "sed 's/^"),
+    ('{"email":"a@example.com"}\n{"n":"Zoë"}{"email":"b@example.com"}\n', "more than one JSON object", COMPACT),
+    ('{"email":\n"a@example.com"}\n{"email":"b@example.com"}\n', "objects over several lines", COMPACT),
+    ('{"email":"a@example.com"}\n{"email":\n"b@example.com"}\n', "objects over several lines", COMPACT),
 ]
 
 
@@ -416,14 +421,32 @@ def test_json_of_another_form_is_refused_whole(
     assert remedy in (error.value.remedy or "")
 
 
-# Of a pipe only the first line is sure to be there at opening.
-@pytest.mark.parametrize("content", [content for content, *_ in OTHER_KINDS if not content.startswith(f"{FIRST}\n")])
+# Of a pipe only the first line is sure to be there at opening; these say nothing by it.
+UNDECIDED = tuple(f"{first}\n" for first in (FIRST, '{"email":', '{"email":"a@example.com",'))
+
+
+@pytest.mark.parametrize("content", [content for content, *_ in OTHER_KINDS if not content.startswith(UNDECIDED)])
 def test_json_of_another_form_on_standard_input_is_refused_whole(
     standard_input: Callable[[bytes], None], content: str
 ) -> None:
     standard_input(content.encode())
     with pytest.raises(UsageError, match="JSON"):
         open_records("-")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("email,name\na@example.com,A\n", r"it begins with 'email,name', where a JSON object belongs"),
+        ('"a@example.com"\n"b@example.com"\n', "where a JSON object belongs"),
+        ('\x1e{"email":"a@example.com"}\n\x1e{"email":"b@example.com"}\n', "is a JSON text sequence"),
+    ],
+)
+def test_what_has_no_json_object_is_refused_whole(
+    rows_of: Callable[[str, bytes], Rows], content: str, said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        rows_of("r.jsonl", content.encode())
 
 
 def test_json_lines_under_the_name_of_csv_are_told_what_they_are(rows_of: Callable[[str, bytes], Rows]) -> None:
@@ -457,6 +480,10 @@ def zipped(*names: str) -> bytes:
         (b"<!DOCTYPE html>\n<html><table><tr><td>a@example.com</table>", "is HTML", "export"),
         (b"<?xml version='1.0'?><Workbook/>", "is HTML or XML", "export"),
         (b"%PDF-1.7\n", "is a PDF file", "CSV"),
+        (zipped("Index/Document.iwa"), "is a Numbers document", "save the sheet as CSV UTF-8"),
+        (zipped(), "is a zip file with nothing in it", "name the list"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(50), "is a picture", "name the list"),
+        (gzip.compress(gzip.compress(b"email\na@example.com\n", mtime=0), mtime=0), "is compressed twice", "gunzip"),
         ("email,name\na@example.com,José\n".encode("cp1252"), "in Windows-1252, such as in 'José' on line 2", CP1252),
         ("email,name\na@example.com,José".encode("cp1252"), "in Windows-1252, such as in 'José' on line 2", CP1252),
         ("email,name\nb@example.com,1\na@example.com,caf\xe9".encode("cp1252"), "'café' on line 3", CP1252),
@@ -495,12 +522,12 @@ CSV = b"a,b\n" + b"".join(b"%d,%s\n" % (number, text.encode()) for number, text 
     ("suffix", "content"),
     [
         (".csv", CSV),
-        (".csv.gz", gzip.compress(CSV)),
-        (".csv.gz", gzip.compress(CSV[:500_001]) + gzip.compress(CSV[500_001:])),
-        (".CSV.GZ", gzip.compress(CSV)),
+        (".csv.gz", gzip.compress(CSV, mtime=0)),
+        (".csv.gz", gzip.compress(CSV[:500_001], mtime=0) + gzip.compress(CSV[500_001:], mtime=0)),
+        (".CSV.GZ", gzip.compress(CSV, mtime=0)),
         (".csv.zst", zstd.compress(CSV)),
         (".csv.zst", zstd.compress(CSV[:500_001]) + zstd.compress(CSV[500_001:])),
-        (".csv", gzip.compress(CSV)),
+        (".csv", gzip.compress(CSV, mtime=0)),
     ],
 )
 def test_compression_makes_no_difference(tmp_path: Path, suffix: str, content: bytes) -> None:
@@ -624,7 +651,7 @@ def standard_input() -> Iterator[Callable[[bytes], None]]:
     "content",
     [
         b"a,b\n1,2\n3,4\n",
-        gzip.compress(b"a,b\n1,2\n3,4\n"),
+        gzip.compress(b"a,b\n1,2\n3,4\n", mtime=0),
         zstd.compress(b"a,b\n1,2\n3,4\n"),
         b"\xef\xbb\xbfa;b\r\n1;2\r\n3;4",
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from batchsend import figures
 
@@ -14,8 +14,13 @@ if TYPE_CHECKING:
     from batchsend.bench.measurement import Measurement
     from batchsend.bench.probe import Probe
 
-_GOOD_ENOUGH = 0.9
+_GOOD_ENOUGH: Final = 0.95
 """What a point must reach of the fastest one's rate to be preferred for having less in flight."""
+
+_SURE_ENOUGH: Final = 0.1
+"""How far an interval may reach to each side, as a part of the rate, for the rate to be called known."""
+
+_CAMPAIGN: Final = 10_000
 
 _NO_DISTANCE = 0.001
 """A round trip, in seconds, below which a server is no distance away."""
@@ -26,15 +31,18 @@ class Advice:
     """A recommendation.
 
     Attributes:
-        point: What to set ``max_connections`` and ``depth`` to, or None where nothing was accepted.
+        point: What to set ``max_connections`` and ``depth`` to; None where nothing was accepted, or the measurements do
+            not tell the points apart from what is set now.
         times: How many times as fast that is as what is set now; None where that was not measured.
         rate: The rate to stay within, in messages a second, where the server asked for less; otherwise None.
+        expected: The rate to expect of a campaign that is sent as advised, or as it is where nothing is advised.
         sentences: Why, and what it costs; for people.
     """
 
     point: GridPoint | None
     times: float | None
     rate: float | None
+    expected: float | None
     sentences: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -44,48 +52,90 @@ class Advice:
             "depth": self.point.depth if self.point else None,
             "times": round(self.times, 2) if self.times is not None else None,
             "rate": self.rate,
+            "expected": round(self.expected, 1) if self.expected is not None else None,
             "sentences": list(self.sentences),
         }
 
 
-def advise(measurements: Sequence[Measurement], probe: Probe, now: GridPoint) -> Advice:
-    """Choose the point that asks least of the server among those that are about as fast as the fastest.
+def advise(measurements: Sequence[Measurement], probe: Probe, now: GridPoint, records: int = _CAMPAIGN) -> Advice:
+    """Choose the point that asks least of the server among those that are as fast as the fastest.
+
+    A change is only advised where the confidence intervals of what is set now and of what is advised do not overlap:
+    otherwise the next measurement might say the opposite.
 
     Args:
         measurements: What was measured.
         probe: What one session told of the server.
         now: How a campaign is sent if nothing is changed.
+        records: How many messages the campaign has whose time is told.
     """
     useful = [one for one in measurements if one.rate > 0]
     if not useful:
-        return Advice(None, None, None, (f"{_distance(probe)}: nothing was accepted, so there is nothing to advise",))
-    best = max(one.rate for one in useful)
-    chosen = min(
-        (one for one in useful if one.rate >= _GOOD_ENOUGH * best), key=lambda one: (one.point.in_flight, one.point)
-    )
+        return Advice(None, None, None, None, (f"{_distance(probe)}: nothing was accepted, so nothing is advised",))
+    # What the server did not allow was measured with fewer sessions than it says.
+    useful = [one for one in useful if "max_connections" not in one.learned] or useful
+    chosen = _choose(useful)
     present = next((one for one in useful if one.point == now), None)
-    times = chosen.rate / present.rate if present is not None else None
+    different = present is None or (chosen is not present and _differ(chosen, present))
     slowed = [one.learned["rate"] for one in measurements if "rate" in one.learned]
     rate = min(slowed) if slowed else None
-    sentences = (*_comparison(chosen, present, now, times, probe), *_price(chosen.point, probe), *_limits(measurements))
-    return Advice(chosen.point, times, rate, sentences)
+    shown = chosen if different or present is None else present
+    times = shown.rate / present.rate if present is not None else None
+    sentences = (
+        *_comparison(chosen, present, now, probe, different=different),
+        *_expectation(shown, records),
+        *_price(shown.point, probe),
+        *_limits(measurements),
+    )
+    return Advice(shown.point, times, rate, shown.rate, sentences)
+
+
+def _choose(useful: Sequence[Measurement]) -> Measurement:
+    """The gentlest of those that are about as fast as the fastest."""
+    best = max(one.rate for one in useful)
+    return min(
+        (one for one in useful if one.rate >= _GOOD_ENOUGH * best), key=lambda one: (one.point.in_flight, one.point)
+    )
+
+
+def _differ(one: Measurement, other: Measurement) -> bool:
+    """Whether two rates are surely not the same."""
+    first, second = one.interval, other.interval
+    return first is not None and second is not None and not first.overlaps(second)
 
 
 def _comparison(
-    chosen: Measurement, present: Measurement | None, now: GridPoint, times: float | None, probe: Probe
+    chosen: Measurement, present: Measurement | None, now: GridPoint, probe: Probe, *, different: bool
 ) -> Iterator[str]:
     away = _distance(probe)
-    if present is None or times is None:
-        yield f"{away}; {chosen.point} sent {chosen.rate:,.0f}/s, and nothing measured was clearly faster"
-    elif chosen is present:
-        yield f"{away}; {now}, as it is now, sent {chosen.rate:,.0f}/s, and nothing measured was clearly faster"
-    elif times < 1:
+    if present is None:
+        yield f"{away}; {chosen.point} sent {chosen.rate:,.0f}/s, and nothing measured was surely faster"
+    elif not different:
+        yield f"{away}; {now}, as it is now, sent {present.rate:,.0f}/s, and nothing measured was surely faster"
+        return
+    elif chosen.rate < present.rate:
         yield f"{away}; {chosen.point} sent {chosen.rate:,.0f}/s: nearly as fast as now, {now}, with less in flight"
     else:
+        times = chosen.rate / present.rate
         shown = f"{times:.0f}" if times >= 10 else f"{times:.1f}"
         yield f"{away}; {chosen.point} would send {shown} times as fast as now, {now}: {chosen.rate:,.0f}/s"
-    if chosen is not present:
-        yield f"in [delivery]: max_connections = {chosen.point.connections}, depth = {chosen.point.depth}"
+    yield f"in [delivery]: max_connections = {chosen.point.connections}, depth = {chosen.point.depth}"
+
+
+def _expectation(one: Measurement, records: int) -> Iterator[str]:
+    """How long a campaign would take, and how sure that is."""
+    sure = one.interval
+    told = f"so {records:,} messages would take about {figures.duration(records / one.rate)}"
+    if sure is None:
+        yield f"{told}, but it was measured too few times to say how sure that is: give more --messages"
+    elif sure.within > _SURE_ENOUGH:
+        yield (
+            f"{told}, but that is only sure to {sure.within:.0%}: for a better figure give more --messages or --time, "
+            f"or measure where less else is going on"
+        )
+    else:
+        fast, slow = (figures.duration(records / rate) for rate in (sure.high, sure.low))
+        yield f"{told} ({fast} to {slow}, 95 times of a hundred)" if fast != slow else told
 
 
 def _price(point: GridPoint, probe: Probe) -> Iterator[str]:
@@ -98,15 +148,21 @@ def _price(point: GridPoint, probe: Probe) -> Iterator[str]:
 
 
 def _limits(measurements: Sequence[Measurement]) -> Iterator[str]:
-    for one in measurements:
-        learned = one.learned
-        if "rate" in learned:
-            yield f'at {one.point} the server asked for a slower pace: rate = "{learned["rate"]:g}/s" stays within it'
-        if "max_connections" in learned:
-            yield f"at {one.point} the server allowed {learned['max_connections']:g} connections"
-        if "max_messages" in learned:
-            yield f"the server ends a session after {learned['max_messages']:g} messages: set max_messages to that"
-            return
+    said = {limit.verdict: (one, limit) for one in reversed(measurements) for limit in one.limits.values()}
+    for one, limit in said.values():
+        yield f"at {one.point} the server told of {limit}"
+    for name, sentence in _LEARNED.items():
+        found = next((one for one in measurements if name in one.learned), None)
+        if found is not None:
+            value = found.learned[name] if name != "rate" else min(one.learned.get(name, 1e9) for one in measurements)
+            yield sentence.format(point=found.point, value=value)
+
+
+_LEARNED: Final = {
+    "rate": 'at {point} the server asked for a slower pace: rate = "{value:g}/s" stays within it',
+    "max_connections": "at {point} the server allowed {value:g} connections",
+    "max_messages": "the server ends a session after {value:g} messages: set max_messages to that",
+}
 
 
 def _distance(probe: Probe) -> str:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from batchsend import figures
+from batchsend.bench.load import LATENCIES
 from batchsend.bench.measurement import PERCENTILES, Measurement
 from batchsend.smtp.extensions import KEYWORDS
 
@@ -13,8 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from batchsend.bench.advice import Advice
+    from batchsend.bench.load import Load, Slice
     from batchsend.bench.probe import Probe
     from batchsend.bench.runner import Bench
+    from batchsend.campaign import Server
     from batchsend.smtp.extensions import Extensions
 
 _REPLIES_SHOWN = 3
@@ -31,7 +34,7 @@ def beginning(probe: Probe, octets: int) -> Iterator[str]:
     yield f"messages of {octets:,} octets"
     yield ""
     columns = "".join(f"{f'p{percent}':>11}" for percent in PERCENTILES)
-    yield f"connections  depth  messages/s{columns}  replies"
+    yield f"connections  depth  messages/s   sure{columns}  replies"
 
 
 def row(measurement: Measurement) -> str:
@@ -41,14 +44,54 @@ def row(measurement: Measurement) -> str:
     replies = [(said, count) for said, count in measurement.replies.most_common() if count > 0]
     told = ", ".join(f"{said[:_SAID_SHOWN]}: {count:,}" for said, count in replies[:_REPLIES_SHOWN])
     more = f", … {len(replies) - _REPLIES_SHOWN} other kinds" if len(replies) > _REPLIES_SHOWN else ""
-    cut = f" ({measurement.cut_short})" if measurement.cut_short else ""
-    return f"{point.connections:>11}  {point.depth:>5}  {measurement.rate:>10,.0f}{latencies}  {told}{more}{cut}"
+    sure = measurement.interval
+    within = f"±{sure.within:.0%}" if sure else "?"
+    return (
+        f"{point.connections:>11}  {point.depth:>5}  {measurement.rate:>10,.0f}  {within:>5}{latencies}  {told}{more}"
+    )
+
+
+def load_head(load: Load) -> Iterator[str]:
+    """The head of the table of a bench that goes on for some time."""
+    due = f"{load.rate:g} messages due a second" if load.rate else "as fast as they are taken"
+    yield f"{load.point}, {due}, for {figures.duration(load.seconds)}"
+    yield ""
+    columns = "".join(f"{f'p{percent:g}':>11}" for percent in LATENCIES)
+    yield f"       from  messages/s{columns}      behind     memory"
+
+
+def load_row(one: Slice) -> str:
+    """A part of the time as a line of the table."""
+    latencies = "".join(f"{_milliseconds(latency or None):>11}" for latency in one.percentiles.values())
+    memory = f"{one.memory / 1_000_000:,.0f} MB" if one.memory else "-"
+    return (
+        f"{figures.duration(one.start, whole=True):>11}  {one.rate:>10,.0f}{latencies}  {one.behind:>10,}  {memory:>9}"
+    )
+
+
+def load_sentences(load: Load) -> Iterator[str]:
+    """What a bench that went on for some time has found."""
+    whole = ", ".join(f"p{percent:g} {_milliseconds(load.percentile(percent))}" for percent in LATENCIES)
+    since = "since they were due" if load.rate else "since hand-over"
+    yield f"all in all: {load.accepted:,} of {load.outcomes.total():,} accepted; time to the reply, {since}: {whole}"
+    if not load.kept_up:
+        behind = load.slices[-1].behind
+        yield f"it did not keep up with {load.rate:g} messages a second: {behind:,} were waiting at the end"
+    drift = load.drift()
+    if drift is None:
+        yield "it was too short to tell whether latency or memory drift"
+    else:
+        yield (
+            f"from the first quarter to the last: latency (median) {drift['latency'] - 1:+.0%}, "
+            f"rate {drift['rate'] - 1:+.0%}, memory {drift['memory'] / 1_000_000:+,.1f} MB an hour"
+        )
 
 
 def to_json(bench: Bench, advice: Advice | None, octets: int) -> dict[str, Any]:
     """Everything as one JSON object; times in seconds."""
     probe = bench.probe
     return {
+        "kind": "ladder",
         "server": probe.where if probe else None,
         "round_trip": probe.round_trip if probe else None,
         "opening": probe.opening if probe else None,
@@ -57,8 +100,14 @@ def to_json(bench: Bench, advice: Advice | None, octets: int) -> dict[str, Any]:
         "octets": octets,
         "grid": [one.to_json() for one in bench.measurements],
         "stopped": bench.stopped,
+        "limited": bench.limited,
         "advice": advice.to_json() if advice else None,
     }
+
+
+def load_to_json(load: Load, server: Server, octets: int) -> dict[str, Any]:
+    """Everything that a bench for some time has found, as one JSON object."""
+    return {"kind": "load", "server": f"{server.host}:{server.port}", "octets": octets, **load.to_json()}
 
 
 def _offered(extensions: Extensions) -> Iterator[str]:

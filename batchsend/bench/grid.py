@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batchsend import figures
+from batchsend.bench.interval import FEWEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+ROUNDS: Final = 5
+"""How often a point is visited, where there are messages enough."""
+
+_A_FEW: Final = 5
 
 
 class GridPoint(NamedTuple):
@@ -42,14 +48,44 @@ def fewest(grid: Sequence[GridPoint]) -> int:
     return sum(point.connections + 1 for point in grid)
 
 
+class VisitPlan(NamedTuple):
+    """How a bench goes about its grid.
+
+    Attributes:
+        rounds: How many times each point is visited.
+        messages: How many each of its visits may send, by point; None where there is no bound.
+    """
+
+    rounds: int
+    messages: list[int] | None
+
+
+def plan(messages: int | None, grid: Sequence[GridPoint]) -> VisitPlan:
+    """Divide the messages among visits of the points.
+
+    Each point is visited several times, and between two visits are those of the others: what the machine or the server
+    is busy with meanwhile then meets all of them alike, and how the visits differ says how sure the figure is. Where
+    there are few messages, fewer visits: in each, every session sends one to open and one to be timed, and a few more.
+
+    Args:
+        messages: How many there may be in all, at least `fewest`; None: as many as there is time for.
+        grid: The points.
+    """
+    if messages is None:
+        return VisitPlan(ROUNDS, None)
+    useful = sum(2 * point.connections + _A_FEW for point in grid)
+    rounds = next((rounds for rounds in range(ROUNDS, FEWEST - 1, -1) if messages >= rounds * useful), 1)
+    return VisitPlan(rounds, allot(messages // rounds, grid))
+
+
 def allot(messages: int, grid: Sequence[GridPoint]) -> list[int]:
-    """Divide messages among the points: what opens each one's sessions first, the rest by how much each can take.
+    """Divide a round's messages among the points: what opens their sessions first, the rest by what each can take.
 
     A point's part of the rest grows with the square root of what it has in flight: in proportion to that, the first
     point would have nothing to measure; in equal parts, the last one would be over before all its sessions are at work.
 
     Args:
-        messages: How many there are in all; at least `fewest`.
+        messages: How many there are in the round; at least `fewest`.
         grid: The points.
 
     Returns:

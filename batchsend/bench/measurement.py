@@ -1,18 +1,65 @@
-"""What was measured at one point of a bench, and the figures that follow from it."""
+"""What was measured at one point of a bench, visit by visit, and the figures that follow from it."""
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from batchsend.bench.interval import Interval, interval_of
+from batchsend.delivery.replies.judging import judge_said
+from batchsend.delivery.replies.policy import advice
+from batchsend.histogram import Histogram
 from batchsend.outcome import DeliveryResult, Outcome
+from batchsend.verdict import Verdict
 
 if TYPE_CHECKING:
     from batchsend.bench.grid import GridPoint
 
 PERCENTILES = (50, 95, 99)
+
+# What a relay says of its own limits, by what the reply means.
+_OWN_LIMITS = frozenset({Verdict.PACE, Verdict.CONNECTIONS, Verdict.QUOTA, Verdict.SESSION_FULL, Verdict.RELAY})
+
+
+class VisitRate(NamedTuple):
+    """The pace of one visit, while all sessions were at work.
+
+    Attributes:
+        accepted: Messages taken.
+        seconds: In so long.
+    """
+
+    accepted: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Messages a second."""
+        return self.accepted / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class OwnLimit:
+    """A limit that the relay has told of in words.
+
+    Attributes:
+        verdict: What its reply means, by the table that campaigns are sent by.
+        provider: Whose wording it is, or None.
+        said: The reply.
+    """
+
+    verdict: Verdict
+    provider: str | None
+    said: str
+
+    def __str__(self) -> str:
+        whose = f" (as {self.provider} words it)" if self.provider else ""
+        return f"its own limit, {self.verdict.value.replace('_', ' ')}{whose}: {self.said}"
+
+    def to_json(self) -> dict[str, str | None]:
+        """The limit as a JSON object."""
+        return {"verdict": self.verdict.value, "provider": self.provider, "said": self.said}
 
 
 @dataclass(slots=True)
@@ -21,47 +68,53 @@ class Measurement:
 
     Attributes:
         point: How was sent.
-        messages: Messages with a result, those that opened the sessions included.
+        messages: Messages with a result, those that opened the sessions and warmed them up included.
         outcomes: The same by outcome.
         replies: The same by what was said: the reply's code and enhanced code, or why there was none.
-        timed: Messages accepted once the sessions were open.
-        seconds: From the first message handed over then to the last result.
-        latencies: Seconds from hand-over to reply, of each message answered then.
+        visits: The pace of each visit, its warm-up left out.
+        latencies: Seconds from hand-over to reply, of each message answered after the warm-up.
         learned: What the server has shown it allows, by the name of the option that would set it.
+        limits: What it has said of its own limits, the first reply of each kind.
         notices: What it did that no result tells, one line each.
-        cut_short: Why not all messages were sent, or None.
+        sender_refused: What it said if it does not take messages from this sender, and what to do about it.
     """
 
     point: GridPoint
     messages: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     replies: Counter[str] = field(default_factory=Counter)
-    timed: int = 0
-    seconds: float = 0.0
-    latencies: array[float] = field(default_factory=lambda: array("d"))
+    visits: list[VisitRate] = field(default_factory=list)
+    latencies: Histogram = field(default_factory=Histogram)
     learned: dict[str, float] = field(default_factory=dict)
+    limits: dict[Verdict, OwnLimit] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
-    cut_short: str | None = None
+    sender_refused: tuple[str, str] | None = None
 
-    def count(self, result: DeliveryResult, earlier: DeliveryResult | None, *, timed: bool) -> None:
+    def count(self, result: DeliveryResult, earlier: DeliveryResult | None) -> None:
         """Count a result.
 
         Args:
             result: What became of a message.
             earlier: The result whose place it takes, or None.
-            timed: Whether the sessions are open: the opening's messages say nothing about the pace.
         """
         if earlier is not None:
             self.outcomes[earlier.status] -= 1
             self.replies[_reply_kind(earlier)] -= 1
-            self.timed -= timed and earlier.status is Outcome.ACCEPTED
         else:
             self.messages += 1
-            if timed and result.elapsed is not None and result.code is not None:
-                self.latencies.append(result.elapsed)
-        self.timed += timed and result.status is Outcome.ACCEPTED
         self.outcomes[result.status] += 1
         self.replies[_reply_kind(result)] += 1
+
+    def hear(self, result: DeliveryResult) -> None:
+        """Keep what a refusal says of the relay's own limits, or of the sender."""
+        if result.code is None or result.status is Outcome.ACCEPTED:
+            return
+        text = " ".join(filter(None, (result.enhanced, result.reply)))
+        judgement = judge_said(result.stage, result.code, text)
+        if judgement.verdict is Verdict.SENDER:
+            self.sender_refused = f"{result.code} {text}", advice(judgement.verdict, judgement.reason)
+        elif judgement.verdict in _OWN_LIMITS and judgement.verdict not in self.limits:
+            self.limits[judgement.verdict] = OwnLimit(judgement.verdict, judgement.provider, f"{result.code} {text}")
 
     @property
     def accepted(self) -> int:
@@ -69,9 +122,24 @@ class Measurement:
         return self.outcomes[Outcome.ACCEPTED]
 
     @property
+    def timed(self) -> int:
+        """Messages that it has taken after the warm-up."""
+        return sum(visit.accepted for visit in self.visits)
+
+    @property
+    def seconds(self) -> float:
+        """How long was measured, all visits together."""
+        return sum(visit.seconds for visit in self.visits)
+
+    @property
     def rate(self) -> float:
-        """Messages accepted a second, once the sessions were open."""
+        """Messages accepted a second, the warm-up left out."""
         return self.timed / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def interval(self) -> Interval | None:
+        """Where the rate lies, by how its visits differ; None where there were too few to tell."""
+        return interval_of([visit.rate for visit in self.visits])
 
     @property
     def throttled(self) -> bool:
@@ -79,18 +147,16 @@ class Measurement:
         return "rate" in self.learned or "max_connections" in self.learned
 
     def percentile(self, percent: int) -> float | None:
-        """The latency, in seconds, that so many of a hundred stay within (nearest rank); None where nothing was timed.
+        """The latency, in seconds, that so many of a hundred stay within; None where nothing was timed.
 
         Args:
             percent: From 1 to 100.
         """
-        if not self.latencies:
-            return None
-        ordered = sorted(self.latencies)
-        return ordered[-(-len(ordered) * percent // 100) - 1]
+        return self.latencies.quantile(percent / 100) if self.latencies.count else None
 
     def to_json(self) -> dict[str, Any]:
         """The measurement as a JSON object; times in seconds."""
+        sure = self.interval
         return {
             "connections": self.point.connections,
             "depth": self.point.depth,
@@ -99,11 +165,14 @@ class Measurement:
             "timed": self.timed,
             "seconds": round(self.seconds, 6),
             "rate": round(self.rate, 1),
+            "low": round(sure.low, 1) if sure else None,
+            "high": round(sure.high, 1) if sure else None,
+            "visits": [round(visit.rate, 1) for visit in self.visits],
             **{f"p{percent}": self.percentile(percent) for percent in PERCENTILES},
             "replies": {said: count for said, count in self.replies.most_common() if count > 0},
             "learned": self.learned,
+            "limits": [limit.to_json() for limit in self.limits.values()],
             "notices": self.notices,
-            "cut_short": self.cut_short,
         }
 
 

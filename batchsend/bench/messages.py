@@ -1,25 +1,50 @@
-"""Test messages: marked as such, of a given size, each with a Message-ID of its own."""
+"""What a bench sends: test messages, marked as such, or a campaign's own, each to the one who measures."""
 
 from __future__ import annotations
 
 import secrets
+from itertools import count as counting
+from itertools import cycle, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
 
 from batchsend.campaign import Message
 from batchsend.errors import RecordError, UsageError
-from batchsend.message import Composer
-from batchsend.recipients import Record
+from batchsend.message import Composer, Envelope
+from batchsend.message.proof import Proof
+from batchsend.recipients import BadRecord, Record, open_recipients
+from batchsend.recipients.addresses import forward_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from batchsend.campaign import Campaign
     from batchsend.message import Submission
 
 _SUBJECT = "[test] batchsend bench: message {{ batch.record }}"
 _TEXT = "This is a test message: `batchsend bench` measures how fast a server\ntakes mail. Nobody has to read it.\n"
 _LINE = "x" * 70 + "\n"
 _CRLF_GROWS = 1
+
+MOST_RECORDS: Final = 1000
+"""So many of a campaign's records are used, the first, in turns: they are kept in memory."""
+
+
+class MessageSource(Protocol):
+    """Makes messages, numbered from 1.
+
+    Attributes:
+        made: How many were made so far.
+        octets: The size of the first one, header and all.
+    """
+
+    made: int
+    octets: int
+
+    def make(self, count: int | None) -> Iterator[Submission]:
+        """The next messages, each made when it is asked for; None: without end."""
 
 
 class Messages:
@@ -52,9 +77,9 @@ class Messages:
             self._composer = self._composing(_TEXT + _LINE * lines + last)
         self.octets = len(self._compose(1).content)
 
-    def make(self, count: int) -> Iterator[Submission]:
-        """The next messages, each made when it is asked for."""
-        for _ in range(count):
+    def make(self, count: int | None) -> Iterator[Submission]:
+        """The next messages, each made when it is asked for; None: without end."""
+        for _ in _turns(count):
             self.made += 1
             yield self._compose(self.made)
 
@@ -72,3 +97,72 @@ class Messages:
             return self._composer.compose(Record(number, number, self._fields))
         except RecordError as error:
             raise UsageError(f"no test message can be made: {error.message}") from None
+
+
+class CampaignMessages:
+    """Makes a campaign's own messages as tests: for its first records in turns, all of them to one tester.
+
+    They are composed as the campaign composes them, each anew. As with ``send --to``, envelope and To name the tester,
+    and what would unsubscribe a recipient leads nowhere.
+
+    Args:
+        campaign: The campaign.
+        to: The tester's address.
+
+    Attributes:
+        made: How many were made so far.
+        octets: The size of the first one, header and all.
+        skipped: Records among those read that no message can be made for.
+
+    Raises:
+        UsageError: The address is none, or the campaign has no record that a message can be made for.
+    """
+
+    def __init__(self, campaign: Campaign, to: str) -> None:
+        try:
+            self._to = forward_path(to)
+        except RecordError as error:
+            raise UsageError(f"--to: {error.message}", remedy="expected an address such as you@example.com") from None
+        self._composer = Composer(
+            campaign.message,
+            directory=campaign.directory,
+            batch_id=f"bench.{secrets.token_hex(8)}",
+            recipient_field=campaign.recipient_field,
+            proof=Proof(self._to),
+        )
+        self.made = 0
+        self.skipped = 0
+        self.octets = 0
+        self._records: list[Record] = []
+        with open_recipients(campaign) as reader:
+            for row in reader.read(MOST_RECORDS):
+                if isinstance(row, BadRecord) or not self._can_be_made(row):
+                    self.skipped += 1
+                else:
+                    self._records.append(row)
+            name = reader.name
+        if not self._records:
+            raise UsageError(f"{name}: no message can be made for any of its first {MOST_RECORDS:,} records")
+        self._endless = cycle(self._records)
+        self._numbers = counting(1)
+
+    def make(self, count: int | None) -> Iterator[Submission]:
+        """The next messages, each made when it is asked for; None: without end."""
+        for _ in _turns(count):
+            # A number of its own, for a record that comes round again is another message.
+            number, row = next(self._numbers), next(self._endless)
+            composed = self._composer.compose(Record(number, row.line, row.fields))
+            self.made += 1
+            yield msgspec.structs.replace(composed, envelope=Envelope(composed.envelope.reverse_path, self._to))
+
+    def _can_be_made(self, row: Record) -> bool:
+        try:
+            composed = self._composer.compose(row)
+        except RecordError:
+            return False
+        self.octets = self.octets or len(composed.content)
+        return True
+
+
+def _turns(count: int | None) -> Iterator[None]:
+    return repeat(None) if count is None else repeat(None, count)

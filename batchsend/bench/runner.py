@@ -1,4 +1,4 @@
-"""A whole bench of one server: asks what it offers, then measures point after point until it has had enough."""
+"""A whole bench of one server: asks what it offers, then visits the points in turns until it has had enough."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 import anyio
 
 from batchsend import figures
-from batchsend.bench.grid import GridPoint, allot, fewest
-from batchsend.bench.measure import PointRun
+from batchsend.bench.grid import GridPoint, fewest, plan
+from batchsend.bench.measurement import Measurement
 from batchsend.bench.probe import Probe, probe
-from batchsend.errors import UsageError
+from batchsend.bench.visit import Visit
+from batchsend.errors import RunError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from batchsend.bench.gathering import GatheringConnector
-    from batchsend.bench.measurement import Measurement
-    from batchsend.bench.messages import Messages
+    from batchsend.bench.messages import MessageSource
     from batchsend.campaign import Delivery
     from batchsend.smtp.extensions import Extensions
 
@@ -28,17 +28,19 @@ class Bench:
     Args:
         connector: Opens its sessions.
         delivery: What holds at every point: rotation, rate, time-outs.
-        grid: The points to measure, in this order; where the server offers no CHUNKING, those of depth 1 only.
+        grid: The points to measure, the gentlest first; where the server offers no CHUNKING, those of depth 1 only.
         messages: Makes the messages.
-        total: How many there may be in all.
+        total: How many there may be in all; None: as many as there is time for.
+        seconds: How long each point is timed, all its visits together.
         notice: Called with what the server does that no figure tells, one line each.
         on_probe: Called with what one session tells of the server, before the first point.
-        on_measurement: Called with each point's measurement once it is complete.
+        on_round: Called before each round, with its number from 1, and how many there are.
 
     Attributes:
         probe: What one session told of the server, or None before it was asked.
         measurements: What was measured, point by point.
-        stopped: Why not every point was measured, or None.
+        stopped: Why it ended before its time, or None.
+        limited: Why the points that ask more of the server were not measured, or None.
 
     Raises:
         UsageError: There are not enough messages for all points.
@@ -49,14 +51,15 @@ class Bench:
         connector: GatheringConnector,
         delivery: Delivery,
         grid: Sequence[GridPoint],
-        messages: Messages,
-        total: int,
+        messages: MessageSource,
+        total: int | None,
         *,
+        seconds: float,
         notice: Callable[[str], None] = lambda _: None,
         on_probe: Callable[[Probe], None] = lambda _: None,
-        on_measurement: Callable[[Measurement], None] = lambda _: None,
+        on_round: Callable[[int, int], None] = lambda _number, _rounds: None,
     ) -> None:
-        if total < fewest(grid):
+        if total is not None and total < fewest(grid):
             raise UsageError(
                 f"{total:,} messages are too few for {figures.count(len(grid), 'point')} with up to "
                 f"{max(point.connections for point in grid)} connections",
@@ -65,16 +68,18 @@ class Bench:
         self.probe: Probe | None = None
         self.measurements: list[Measurement] = []
         self.stopped: str | None = None
+        self.limited: str | None = None
         self._connector = connector
         self._delivery = delivery
-        self._grid = grid
+        self._grid = list(grid)
         self._messages = messages
         self._total = total
+        self._seconds = seconds
         self._notice = notice
         self._on_probe = on_probe
-        self._on_measurement = on_measurement
+        self._on_round = on_round
         self._asking = anyio.CancelScope()
-        self._running: PointRun | None = None
+        self._running: Visit | None = None
 
     @property
     def complete(self) -> bool:
@@ -105,17 +110,36 @@ class Bench:
         grid = self._grid
         if not (offered.chunking and offered.pipelining):
             grid = list(dict.fromkeys(GridPoint(point.connections, 1) for point in grid))
-        for point, count in zip(grid, allot(self._total, grid), strict=True):
-            if self.stopped is not None:
-                return
-            self._running = running = PointRun(point, self._connector, self._delivery, notice=self._notice)
-            self.measurements.append(measurement := running.measurement)
-            try:
-                await running.run(self._messages, count)
-            finally:
-                self._running = None
-                self._on_measurement(measurement)
-            if not measurement.accepted:
-                self.stop(f"at {point} nothing was accepted")
-            elif measurement.throttled:
-                self.stop(f"at {point} the server asked for less")
+        rounds, messages = plan(self._total, grid)
+        counts: list[int | None] = [None] * len(grid) if messages is None else [*messages]
+        places = list(range(len(grid)))
+        for number in range(1, rounds + 1):
+            self._on_round(number, rounds)
+            # The first round goes from the gentlest to where the server has had enough; the later ones to and fro.
+            for place in places if number % 2 else places[::-1]:
+                if place not in places:
+                    continue
+                if number == 1:
+                    self.measurements.append(Measurement(grid[place]))
+                measurement = self.measurements[place]
+                await self._visit(measurement, counts[place], self._seconds / rounds)
+                if self.stopped is not None:
+                    return
+                if not measurement.accepted and measurement.sender_refused is not None:
+                    said, remedy = measurement.sender_refused
+                    raise RunError(f"the sender is refused: {said}", remedy=remedy)
+                if not measurement.accepted:
+                    self.stop(f"at {measurement.point} nothing was accepted")
+                    return
+                if measurement.throttled and self.limited is None:
+                    self.limited = f"at {measurement.point} the server asked for less: nothing beyond that was tried"
+                    # With fewer sessions than the point has, it is not measured: another point has as many.
+                    beyond = place if "max_connections" in measurement.learned and place else place + 1
+                    places = [other for other in places if other < beyond]
+
+    async def _visit(self, measurement: Measurement, count: int | None, seconds: float) -> None:
+        self._running = visit = Visit(measurement, self._connector, self._delivery, notice=self._notice)
+        try:
+            await visit.run(self._messages, count, seconds)
+        finally:
+            self._running = None

@@ -16,7 +16,7 @@ from batchsend.campaign.model import (
     Timeouts,
     Tls,
 )
-from batchsend.campaign.order import Place, most_in_doubt, options_for, places
+from batchsend.campaign.order import Preference, most_in_doubt, options_for, places
 from batchsend.campaign.overrides import Overrides, is_loopback, server_place
 from batchsend.campaign.rules import check_message, check_objects
 from batchsend.campaign.values import Duration, Quota, Quotas, Rate, Secret
@@ -33,7 +33,7 @@ __all__ = [
     "Events",
     "Message",
     "Overrides",
-    "Place",
+    "Preference",
     "Quota",
     "Quotas",
     "Rate",

@@ -200,7 +200,13 @@ class Plan(NamedTuple):
         return self.schedule is not None or bool(self.quotas or self.first_days)
 
     def foretells(
-        self, now: float, left: int, *, pace: float | None = None, sent: Iterable[tuple[float, int]] = ()
+        self,
+        now: float,
+        left: int,
+        *,
+        pace: float | None = None,
+        sent: Iterable[tuple[float, int]] = (),
+        began: float | None = None,
     ) -> str | None:
         """When so many messages will have been sent, in words; None where nothing tells how fast that goes.
 
@@ -209,8 +215,9 @@ class Plan(NamedTuple):
             left: How many there are.
             pace: Messages a second as it has gone so far, or None.
             sent: What counts towards the quotas already, as for `finished_at`.
+            began: When the warm-up began, in seconds since the epoch; None: it has not.
         """
-        end = self.ends(now, left, rates=(self.rate, pace), sent=sent)
+        end = self.ends(now, left, rates=(self.rate, pace), sent=sent, began=began)
         if end is None:
             return None
         zone = Zone(None) if self.schedule is None else self.schedule.zone

@@ -43,6 +43,9 @@ def load(
 ) -> Campaign:
     """Read a campaign file and check all of it, the files it names included; the recipients file is left to its reader.
 
+    >>> load("campaign.toml").servers[0].host
+    '127.0.0.1'
+
     Args:
         path: The campaign file.
         overrides: What the command line says in its place.

@@ -199,6 +199,10 @@ class Attachment(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Message(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"from_": "from"}):
     """The message as templates: what the composer compiles once and fills in for every record.
 
+    >>> message = Message(from_="shop@example.com", subject="Hello, {{ name }}", text="Your order is on its way.")
+    >>> Template(message).render({"email": "ada@example.com", "name": "Ada"}).envelope.forward_path
+    'ada@example.com'
+
     Attributes:
         from_: The From header: one mailbox (RFC 5322 §3.4), with or without a display name. The key is ``from``. None
             only with ``eml_file``.
@@ -453,6 +457,10 @@ def feedback_path(results: Path) -> Path:
 
 class Campaign(Struct, frozen=True, kw_only=True):
     """A campaign file, checked, with everything it names by an absolute path.
+
+    >>> campaign = load("campaign.toml")
+    >>> campaign.message.subject, campaign.delivery.max_connections
+    ('Hello, {{ name }}', 5)
 
     Attributes:
         path: The campaign file, as it was given.

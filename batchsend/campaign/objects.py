@@ -5,6 +5,7 @@ A file's errors name file and key; an object's name its class and attribute.
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,7 +29,7 @@ def check_values(built: Struct) -> None:
     Raises:
         UsageError: One of them is impossible; the message names it, the remedy says what is expected.
     """
-    for field in msgspec.structs.fields(built):
+    for field in _fields(type(built)):
         value = getattr(built, field.name)
         try:
             taken = msgspec.convert(value, field.type, dec_hook=_taken)
@@ -36,6 +37,12 @@ def check_values(built: Struct) -> None:
             raise _wrong(built, field.name, value, _description(field.type)) from None
         if taken is not value:
             force_setattr(built, field.name, taken)
+
+
+@cache
+def _fields(made: type[Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """The attributes of a class with their types, which msgspec finds anew whenever it is asked for them."""
+    return msgspec.structs.fields(made)
 
 
 class Objects:

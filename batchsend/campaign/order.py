@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from batchsend.campaign.model import Delivery, Server
 
 
-class Place(NamedTuple):
+class Preference(NamedTuple):
     """A relay's place among the others.
 
     Attributes:
@@ -27,7 +27,7 @@ class Place(NamedTuple):
     weight: int
 
 
-def places(servers: Sequence[Server]) -> list[Place]:
+def places(servers: Sequence[Server]) -> list[Preference]:
     """The place of each relay, in the order of the file.
 
     Where none of them has a priority or a weight, the order of the file is the order of preference.
@@ -38,7 +38,7 @@ def places(servers: Sequence[Server]) -> list[Place]:
     for number, server in enumerate(servers, 1):
         name = server.name or (server.host if hosts[server.host] == 1 else f"{server.host}:{server.port}")
         priority = 1 if server.priority is None else server.priority
-        found.append(Place(name, number if in_file_order else priority, server.weight or 1))
+        found.append(Preference(name, number if in_file_order else priority, server.weight or 1))
     return found
 
 

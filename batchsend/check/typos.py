@@ -6,14 +6,14 @@ from functools import lru_cache
 from typing import Final
 
 # Long enough that one slip away from them there is hardly anybody but those who live on slips.
-_BIG: Final = (
+BIG_PROVIDERS: Final = (
     *("gmail.com", "googlemail.com", "yahoo.com", "yahoo.co.uk", "yahoo.fr", "yahoo.de", "yahoo.co.in", "yahoo.com.br"),
     *("hotmail.com", "hotmail.co.uk", "hotmail.fr", "hotmail.de", "hotmail.it", "outlook.com", "outlook.de"),
     *("outlook.fr", "icloud.com", "comcast.net", "verizon.net", "protonmail.com", "btinternet.com", "t-online.de"),
     *("freenet.de", "wanadoo.fr", "orange.fr", "laposte.net", "libero.it", "rediffmail.com"),
 )
 # One slip away from one of them, and domains of their own.
-_REAL: Final = frozenset({"mail.com", "email.com", "ymail.com"})
+ALSO_REAL: Final = frozenset({"mail.com", "email.com", "ymail.com"})
 # These are there in many countries, each under its two letters, ...
 _INTERNATIONAL: Final = frozenset({"yahoo", "hotmail", "outlook", "orange", "wanadoo"})
 # ... of which these are sooner a slip of .com.
@@ -27,13 +27,13 @@ def likely_meant(domain: str) -> str | None:
     Args:
         domain: A domain in lower case.
     """
-    if domain in _BIG or domain in _REAL:
+    if domain in BIG_PROVIDERS or domain in ALSO_REAL:
         return None
     name, _, suffix = domain.partition(".")
     country = suffix.rpartition(".")[2]
     if name in _INTERNATIONAL and len(country) == 2 and suffix not in _NO_COUNTRY:
         return None
-    return next((big for big in _BIG if _is_one_slip(domain, big)), None)
+    return next((big for big in BIG_PROVIDERS if _is_one_slip(domain, big)), None)
 
 
 def _is_one_slip(one: str, other: str) -> bool:

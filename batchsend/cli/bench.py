@@ -3,46 +3,57 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 import click
 import msgspec
 import orjson
 
-from batchsend.bench import Bench, GridPoint, Messages, findings
+from batchsend.bench import Bench, CampaignMessages, GridPoint, Messages, findings
 from batchsend.bench.advice import advise
+from batchsend.bench.comparison import compare as compare_found
+from batchsend.bench.comparison import read as read_found
 from batchsend.bench.embedded import EmbeddedSink
 from batchsend.bench.gathering import GatheringConnector
 from batchsend.bench.grid import all_points
-from batchsend.campaign import Delivery, Duration, Overrides, Secret, Server, load, server_place, server_warnings
+from batchsend.bench.load import Load, new_histogram
+from batchsend.bench.messages import MessageSource
+from batchsend.campaign import Delivery, Duration, Overrides, Rate, Secret, Server, load, server_place, server_warnings
 from batchsend.cli.campaigns import trace_option, tracing
 from batchsend.cli.console import Console, pass_console
 from batchsend.cli.signals import Signals
 from batchsend.display import printable
 from batchsend.errors import RunError, UsageError
 from batchsend.loop import run
+from batchsend.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
-    from batchsend.bench.measurement import Measurement
     from batchsend.bench.probe import Probe
     from batchsend.trace import Trace
 
 _TO_A_RELAY = 1_000
-_TO_THE_SINK = 60_000
+_SIZE = 2000
+_SECONDS = 10.0
+_EMBEDDED_SECONDS = 3.0
+_LOAD_SECONDS = 30.0
 _GIVE_UP_AFTER = Duration(30)
 _SENDER = "bench@example.org"
 _RECIPIENT = "reader@example.com"
 
 
-def _numbers(most: int) -> Callable[[click.Context, click.Parameter, str], tuple[int, ...]]:
+def _numbers(most: int) -> Callable[[click.Context, click.Parameter, str | None], tuple[int, ...] | None]:
     """What reads whole numbers from 1 to ``most``, separated by commas."""
 
-    def read(context: click.Context, parameter: click.Parameter, text: str) -> tuple[int, ...]:
+    def read(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, ...] | None:
+        if text is None:
+            return None
         words = [word.strip() for word in text.split(",")]
         numbers = tuple(int(word) for word in words if word.isascii() and word.isdigit() and len(word) < 10)
         if len(numbers) < len(words) or not all(1 <= number <= most for number in numbers):
@@ -52,18 +63,37 @@ def _numbers(most: int) -> Callable[[click.Context, click.Parameter, str], tuple
     return read
 
 
+def _seconds(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+    """A length of time as a campaign file has it: 30s, 10m, 2h."""
+    try:
+        return None if text is None else float(Duration.parse(text))
+    except ValueError:
+        raise click.BadParameter("expected a time such as 30s, 10m or 2h, at most a day", context, parameter) from None
+
+
+def _per_second(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+    """A rate as a campaign file has it, in messages a second: 50/s, 600/min."""
+    try:
+        return None if text is None else Rate.parse(text).per_second
+    except ValueError:
+        raise click.BadParameter("expected a rate such as 50/s or 600/min", context, parameter) from None
+
+
 class _Target(NamedTuple):
     """Where test messages go, and how."""
 
     server: Server
     delivery: Delivery
-    sender: str
-    recipient: str
+    messages: MessageSource
     embedded: bool = False
 
 
 @click.command()
-@click.option("--server", metavar="URL", help="Measure smtp://HOST:PORT or smtps://HOST:PORT; needs --to.")
+@click.option(
+    "--server",
+    metavar="URL",
+    help="Measure smtp://HOST:PORT or smtps://HOST:PORT; needs --to. With --campaign: its first server, unless given.",
+)
 @click.option("--to", metavar="ADDRESS", help="Who gets the test messages. They are really sent.")
 @click.option(
     "--from", "sender", metavar="ADDRESS", help="Who the test messages are from; by default the campaign's, or --to."
@@ -72,38 +102,66 @@ class _Target(NamedTuple):
     "--campaign",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Take credentials, ca_file, limits and time-outs from this campaign. Without it, credentials are those in "
-    "BATCHSEND_USERNAME and BATCHSEND_PASSWORD.",
+    help="Send this campaign's own messages, with its credentials, ca_file, TLS, limits and time-outs. Without it, "
+    "credentials are those in BATCHSEND_USERNAME and BATCHSEND_PASSWORD.",
 )
 @click.option(
     "--messages",
     type=click.IntRange(min=1),
     metavar="N",
-    help=f"Send at most N test messages in all: {_TO_A_RELAY:,} to a server, {_TO_THE_SINK:,} to the embedded one.",
+    help=f"Send at most N test messages in all: {_TO_A_RELAY:,} to a server, to the embedded one as many as there is "
+    "time for.",
+)
+@click.option(
+    "--time",
+    "seconds",
+    callback=_seconds,
+    metavar="TIME",
+    help="Measure each setting for so long in all: by default 10s, with the embedded server 3s.",
 )
 @click.option(
     "--max-connections",
     callback=_numbers(1000),
-    default="1,5,20",
-    show_default=True,
     metavar="N,…",
-    help="Sessions open at once; each of these numbers is tried with each depth.",
+    help="Sessions open at once; each of these numbers is tried with each depth.  [default: 1,5,20]",
 )
 @click.option(
     "--depth",
     callback=_numbers(1024),
-    default="1,16",
-    show_default=True,
     metavar="N,…",
-    help="Messages under way at once in one session; above 1 only where the server offers CHUNKING.",
+    help="Messages under way at once in one session; above 1 only where the server offers CHUNKING.  [default: 1,16]",
 )
 @click.option(
     "--size",
     type=click.IntRange(1, 50_000_000),
-    default=2000,
-    show_default=True,
     metavar="OCTETS",
-    help="Size of each test message.",
+    help="Size of each test message.  [default: 2000]",
+)
+@click.option(
+    "--rate",
+    callback=_per_second,
+    metavar="RATE",
+    help="Let so many messages come due a second, such as 50/s, whatever the server does, and count each one's latency "
+    "from when it was due.",
+)
+@click.option(
+    "--duration",
+    callback=_seconds,
+    metavar="TIME",
+    help="Send for so long with one setting, and watch latency and memory; with --rate by default 30s.",
+)
+@click.option(
+    "--compare",
+    type=click.Path(path_type=Path),
+    nargs=2,
+    metavar="A.json B.json",
+    help="Measure nothing: say how two files that --json has written differ.",
+)
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the curves to FILE, as a page; - is the output.",
 )
 @trace_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as one JSON object.")
@@ -116,37 +174,84 @@ def bench(
     sender: str | None,
     campaign: Path | None,
     messages: int | None,
-    max_connections: tuple[int, ...],
-    depth: tuple[int, ...],
-    size: int,
+    seconds: float | None,
+    max_connections: tuple[int, ...] | None,
+    depth: tuple[int, ...] | None,
+    size: int | None,
+    rate: float | None,
+    duration: float | None,
+    compare: tuple[Path, Path] | None,
+    html: Path | None,
     trace: Path | None,
     as_json: bool,
 ) -> int:
     """Measure how fast a server takes messages, and suggest the settings to send with.
 
     By default it measures a server inside batchsend, which shows what this machine can do. Messages go to a real server
-    only with both --server and --to.
+    only with --to, and --server or --campaign.
+
+    Settings are measured in turns, several times each: "sure" says how far the next measurement may be from this one. A
+    change is only suggested where the measurements tell the settings apart.
     """
-    if server is None:
-        _refuse_without_server(to=to, sender=sender, campaign=campaign)
+    if compare is not None:
+        return _compare(*compare)
+    if html is not None and str(html) == "-" and as_json:
+        raise UsageError("both --html and --json would be printed", remedy="name a file for --html")
+    if campaign is not None and size is not None:
+        raise UsageError("--size with --campaign", remedy="its own messages are sent, and are as long as they are")
+    if server is None and campaign is None:
+        _refuse_without_server(to=to, sender=sender)
     elif to is None:
         raise UsageError(
-            "--server without --to", remedy="test messages are really sent: say to whom, --to ADDRESS; best to yourself"
+            f"{'--server' if server is not None else '--campaign'} without --to",
+            remedy="test messages are really sent: say to whom, --to ADDRESS; best to yourself",
         )
     with ExitStack() as stack:
-        if server is None or to is None:
+        if to is None:
             sink = stack.enter_context(EmbeddedSink())
             here = Server(host=sink.host, port=sink.port, tls="none")
-            target = _Target(here, Delivery(), _SENDER, _RECIPIENT, embedded=True)
-            messages = messages or _TO_THE_SINK
+            target = _Target(here, Delivery(), _made(_SENDER, _RECIPIENT, size), embedded=True)
         else:
-            target = _target(server, to, sender, campaign)
+            target = _target(server, to, sender, campaign, size)
             for warning in server_warnings([target.server]):
                 console.notice(warning)
-            messages = messages or _TO_A_RELAY
         traced = stack.enter_context(tracing(trace, console.notice))
-        grid, total = all_points(max_connections, depth), messages
-        return run(lambda: _BenchCommand(target, grid, total, size, console, trace=traced, as_json=as_json).run())
+        command: Callable[[], _LadderCommand | _LoadCommand]
+        if rate is not None or duration is not None:
+            point = _one_point(target.delivery, max_connections, depth)
+            command = partial(
+                _LoadCommand,
+                target,
+                point,
+                rate,
+                duration or _LOAD_SECONDS,
+                console,
+                trace=traced,
+                as_json=as_json,
+                html=html,
+            )
+        else:
+            grid = all_points(max_connections or (1, 5, 20), depth or (1, 16))
+            command = partial(
+                _LadderCommand, target, grid, messages, seconds, console, trace=traced, as_json=as_json, html=html
+            )
+        return run(lambda: command().run())  # made in the loop
+
+
+def _compare(first: Path, second: Path) -> int:
+    for line in compare_found(read_found(first), read_found(second)):
+        click.echo(printable(line))
+    return 0
+
+
+def _one_point(delivery: Delivery, connections: tuple[int, ...] | None, depths: tuple[int, ...] | None) -> GridPoint:
+    """The one setting that is measured for some time: what is set now, but for what is given."""
+    connections, depths = connections or (delivery.max_connections,), depths or (delivery.depth,)
+    if len(connections) > 1 or len(depths) > 1:
+        raise UsageError(
+            "--rate and --duration measure one setting", remedy="give one number each: --max-connections 5 --depth 1"
+        )
+    return GridPoint(connections[0], depths[0])
 
 
 def _refuse_without_server(**options: object) -> None:
@@ -155,23 +260,41 @@ def _refuse_without_server(**options: object) -> None:
             option = "--from" if name == "sender" else f"--{name}"
             raise UsageError(
                 f"{option} without --server",
-                remedy="give --server URL to measure a real server; without it, an embedded one is measured",
+                remedy="give --server URL or --campaign FILE to measure a real server; without, an embedded one is "
+                "measured",
             )
 
 
-def _target(url: str, recipient: str, sender: str | None, campaign: Path | None) -> _Target:
-    """The server, as the campaign or the environment says it is to be talked to."""
+def _target(url: str | None, recipient: str, sender: str | None, campaign: Path | None, size: int | None) -> _Target:
+    """The server, as the campaign or the environment says it is to be talked to, and what is sent to it."""
+    messages: MessageSource
     if campaign is not None:
         loaded = load(campaign, overrides=Overrides(server=url))
         server, delivery = loaded.servers[0], loaded.delivery
-        sender = sender or _plain_address(loaded.message.from_ or "")
+        if url is not None:
+            server = _with_its_tls(server, load(campaign).servers[0])
+        if sender is not None:
+            loaded = msgspec.structs.replace(loaded, message=msgspec.structs.replace(loaded.message, from_=sender))
+        messages = CampaignMessages(loaded, recipient)
     else:
-        host, port, tls = server_place(url)
+        host, port, tls = server_place(url or "")
         username, password = _from_environment()
         server = Server(host=host, port=port, tls=tls, username=username, password=password)
         delivery = Delivery()
+        messages = _made(sender or recipient, recipient, size)
     delivery = msgspec.structs.replace(delivery, give_up_after=min(delivery.give_up_after, _GIVE_UP_AFTER))
-    return _Target(server, delivery, sender or recipient, recipient)
+    return _Target(server, delivery, messages)
+
+
+def _with_its_tls(server: Server, own: Server) -> Server:
+    """A server given by its URL speaks TLS where the campaign's own does: what is measured is what will be sent."""
+    if server.tls == "none" and own.tls != "none":
+        return msgspec.structs.replace(server, tls=own.tls)
+    return server
+
+
+def _made(sender: str, recipient: str, size: int | None) -> Messages:
+    return Messages(sender=sender, recipient=recipient, size=size or _SIZE)
 
 
 def _from_environment() -> tuple[Secret | None, Secret | None]:
@@ -182,44 +305,103 @@ def _from_environment() -> tuple[Secret | None, Secret | None]:
     return (Secret(name), Secret(word)) if name and word else (None, None)
 
 
-def _plain_address(mailbox: str) -> str | None:
-    """The address of a campaign's sender; None where each record makes its own."""
-    from email.utils import parseaddr  # noqa: PLC0415 - only with a campaign
-
-    return None if "{" in mailbox else parseaddr(mailbox)[1] or None
-
-
 class _BenchCommand:
-    """One invocation: a bench run to its end, shown, heeding signals, with its exit code."""
+    """One invocation: what is common to its kinds. It heeds signals, and shows what was found.
+
+    Args:
+        target: What is measured.
+        console: For notices.
+        as_json: Whether only one JSON object is printed.
+        html: Where a page is written to, or None.
+    """
+
+    def __init__(self, target: _Target, console: Console, *, as_json: bool, html: Path | None) -> None:
+        self._target = target
+        self._as_json = as_json
+        self._html = html
+        self._console = console
+        self._signals = Signals(console)
+
+    async def _until_over(self, measure: Callable[[], Awaitable[None]], stop: Callable[[str], None]) -> RunError | None:
+        """Measure, stopped by a signal if one comes."""
+        failure: RunError | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._signals.handle, stop, tasks.cancel_scope)
+            try:
+                await measure()
+            except RunError as error:
+                failure = error
+            tasks.cancel_scope.cancel()
+        return failure
+
+    def _connector(self, trace: Trace | None) -> GatheringConnector:
+        delivery = self._target.delivery
+        return GatheringConnector(self._target.server, delivery.timeouts, require_tls=delivery.require_tls, trace=trace)
+
+    def _show(self, found: dict[str, Any], sentences: Iterable[str]) -> None:
+        """Print what was found, and write the page."""
+        if self._html is not None:
+            from batchsend.bench.page import render  # noqa: PLC0415 - Jinja2's loaders are only for the page
+
+            page = render(found, version=__version__)
+            if str(self._html) == "-":
+                click.echo(page, nl=False)
+            else:
+                try:
+                    self._html.write_text(page, encoding="utf-8")
+                except OSError as error:
+                    raise UsageError(f"--html {self._html}: {error.strerror or error}") from None
+        if self._as_json:
+            click.echo(orjson.dumps(found).decode())
+            return
+        if found["messages"]:
+            self._print("")
+        for sentence in sentences:
+            self._print(sentence)
+        if self._target.embedded:
+            self._print("this was the embedded server: nothing left this machine")
+
+    def _exit_code(self, failure: RunError | None, *, complete: bool) -> int:
+        if self._signals.received is not None:
+            return 128 + self._signals.received
+        if failure is not None:
+            raise failure
+        return 0 if complete else 1
+
+    def _print(self, line: str) -> None:
+        if not self._as_json and str(self._html) != "-":
+            click.echo(printable(line))
+
+
+class _LadderCommand(_BenchCommand):
+    """Measures every point of a grid."""
 
     def __init__(
         self,
         target: _Target,
         grid: list[GridPoint],
-        total: int,
-        size: int,
+        total: int | None,
+        seconds: float | None,
         console: Console,
         *,
         trace: Trace | None,
         as_json: bool,
+        html: Path | None,
     ) -> None:
+        super().__init__(target, console, as_json=as_json, html=html)
         delivery = target.delivery
-        self._embedded = target.embedded
-        self._messages = Messages(sender=target.sender, recipient=target.recipient, size=size)
         self._now = GridPoint(delivery.max_connections, delivery.depth)
         self._bench = Bench(
-            GatheringConnector(target.server, delivery.timeouts, require_tls=delivery.require_tls, trace=trace),
+            self._connector(trace),
             delivery,
             grid,
-            self._messages,
-            total,
+            target.messages,
+            total or (None if target.embedded else _TO_A_RELAY),
+            seconds=seconds or (_EMBEDDED_SECONDS if target.embedded else _SECONDS),
             notice=console.notice,
             on_probe=self._show_probe,
-            on_measurement=self._show_measurement,
+            on_round=self._show_round,
         )
-        self._as_json = as_json
-        self._console = console
-        self._signals = Signals(console)
 
     async def run(self) -> int:
         """Measure; returns the exit code.
@@ -227,40 +409,63 @@ class _BenchCommand:
         Raises:
             RunError: The server is gone, or refuses the sender; what was measured has been shown.
         """
-        failure: RunError | None = None
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._signals.handle, self._bench.stop, tasks.cancel_scope)
-            try:
-                await self._bench.run()
-            except RunError as error:
-                failure = error
-            tasks.cancel_scope.cancel()
-        self._conclude()
-        if self._signals.received is not None:
-            return 128 + self._signals.received
-        if failure is not None:
-            raise failure
-        return 0 if self._bench.complete else 1
+        bench = self._bench
+        failure = await self._until_over(bench.run, bench.stop)
+        advice = None if bench.probe is None else advise(bench.measurements, bench.probe, self._now)
+        for measurement in bench.measurements:
+            self._print(findings.row(measurement))
+        why = [said for said in (bench.stopped, bench.limited) if said is not None]
+        sentences = (*why, *(advice.sentences if advice else ()))
+        self._show(findings.to_json(bench, advice, self._target.messages.octets), sentences)
+        return self._exit_code(failure, complete=bench.complete)
 
     def _show_probe(self, probe: Probe) -> None:
-        for line in findings.beginning(probe, self._messages.octets):
+        for line in findings.beginning(probe, self._target.messages.octets):
             self._print(line)
 
-    def _show_measurement(self, measurement: Measurement) -> None:
-        self._print(findings.row(measurement))
+    def _show_round(self, number: int, rounds: int) -> None:
+        if sys.stderr.isatty():
+            self._console.notice(f"round {number} of {rounds}")
 
-    def _conclude(self) -> None:
-        bench = self._bench
-        advice = None if bench.probe is None else advise(bench.measurements, bench.probe, self._now)
-        if self._as_json:
-            click.echo(orjson.dumps(findings.to_json(bench, advice, self._messages.octets)).decode())
-        elif advice is not None:
-            self._print("")
-            for sentence in (*([bench.stopped] if bench.stopped else []), *advice.sentences):
-                self._print(sentence)
-            if self._embedded:
-                self._print("this was the embedded server: nothing left this machine")
 
-    def _print(self, line: str) -> None:
-        if not self._as_json:
-            click.echo(printable(line))
+class _LoadCommand(_BenchCommand):
+    """Sends at one point for some time."""
+
+    def __init__(
+        self,
+        target: _Target,
+        point: GridPoint,
+        rate: float | None,
+        seconds: float,
+        console: Console,
+        *,
+        trace: Trace | None,
+        as_json: bool,
+        html: Path | None,
+    ) -> None:
+        super().__init__(target, console, as_json=as_json, html=html)
+        new_histogram()  # what is missing is said before anything is sent
+        self._trace = trace
+        self._point, self._rate, self._seconds = point, rate, seconds
+
+    async def run(self) -> int:
+        """Send until the time is over; returns the exit code.
+
+        Raises:
+            RunError: The server is gone, or refuses the sender; what was measured has been shown.
+        """
+        load = Load(
+            self._point,
+            self._connector(self._trace),
+            self._target.delivery,
+            rate=self._rate,
+            seconds=self._seconds,
+            notice=self._console.notice,
+            on_slice=lambda one: self._print(findings.load_row(one)),
+        )
+        for line in findings.load_head(load):
+            self._print(line)
+        failure = await self._until_over(lambda: load.run(self._target.messages), load.stop)
+        found = findings.load_to_json(load, self._target.server, self._target.messages.octets)
+        self._show(found, findings.load_sentences(load))
+        return self._exit_code(failure, complete=0 < load.accepted == load.outcomes.total())

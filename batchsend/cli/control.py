@@ -11,7 +11,7 @@ import orjson
 from batchsend.campaign.nearest import suggestion
 from batchsend.cli.console import Console, pass_console
 from batchsend.control.client import ask
-from batchsend.control.protocol import Command, ControlRequest
+from batchsend.control.protocol import ControlCommand, ControlRequest
 from batchsend.errors import UsageError
 from batchsend.outcome import Outcome
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from batchsend.control.protocol import ControlAnswer
 
-_VALUED = (Command.RATE, Command.CONNECTIONS)
+_VALUED = (ControlCommand.RATE, ControlCommand.CONNECTIONS)
 
 
 @click.command()
@@ -54,16 +54,18 @@ def _request(command: str, value: str | None) -> ControlRequest:
     Raises:
         UsageError: It means none.
     """
-    if command not in list(Command):
-        remedy = suggestion(command, list(Command), otherwise=f"there are {', '.join(Command)}")
+    if command not in list(ControlCommand):
+        remedy = suggestion(command, list(ControlCommand), otherwise=f"there are {', '.join(ControlCommand)}")
         raise UsageError(f"{command} is nothing that a run can be told", remedy=remedy)
     given: str | int | None = value
-    if command == Command.CONNECTIONS and value is not None and value.isascii() and value.isdecimal():
+    if command == ControlCommand.CONNECTIONS and value is not None and value.isascii() and value.isdecimal():
         given = int(value)
     try:
-        return ControlRequest(Command(command).value, given)
+        return ControlRequest(ControlCommand(command).value, given)
     except ValueError as error:
-        example = {Command.RATE: "rate 50/s", Command.CONNECTIONS: "connections 3"}.get(Command(command), command)
+        example = {ControlCommand.RATE: "rate 50/s", ControlCommand.CONNECTIONS: "connections 3"}.get(
+            ControlCommand(command), command
+        )
         raise UsageError(str(error), remedy=f"such as: batchsend control RESULTS {example}") from None
 
 

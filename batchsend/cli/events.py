@@ -65,7 +65,7 @@ async def _tell(results: Path, url: str, secret: str, *, follow: bool, again: bo
                 failure = error
             tasks.cancel_scope.cancel()
 
-        async def heed_signals(*, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        async def stop_at_a_signal(*, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
             nonlocal code
             with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
                 task_status.started()
@@ -73,14 +73,14 @@ async def _tell(results: Path, url: str, secret: str, *, follow: bool, again: bo
                     code = 128 + number
                     tasks.cancel_scope.cancel()
 
-        async def heed_end() -> None:
+        async def stop_at_the_end() -> None:
             await in_abandoned_thread(sys.stdin.buffer.read)
             if closing is not None:
                 closing.set()
 
-        await tasks.start(heed_signals)
+        await tasks.start(stop_at_a_signal)
         if closing is not None:
-            tasks.start_soon(heed_end)
+            tasks.start_soon(stop_at_the_end)
         tasks.start_soon(tell)
     await endpoint.aclose()
     click.echo(f"{teller.told:,} events taken by {one_line(url)}", err=True)

@@ -25,6 +25,7 @@ from batchsend.display import printable
 from batchsend.errors import UsageError
 from batchsend.outcome import Stage
 from batchsend.results.line import timestamp
+from batchsend.smtp.closing_replies import SILENCE_SECONDS, waits_from
 from batchsend.verdict import Scope, Verdict
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ _ABOUT: Final = {
 # A relay counts back from now or from the beginning of its hour or day: this is the longer of the two.
 _LATEST: Final[dict[Period | None, float]] = {Period.HOUR: 3600.0, Period.DAY: 86400.0}
 _LONGEST: Final = 64 * 1024  # characters read from standard input: no reply is longer
+_BEFORE_CONTENT: Final = (Stage.MAIL, Stage.RCPT, Stage.DATA)
 _NARROWEST: Final = 40
 _WIDEST: Final = 100
 _TIMED: Final = (Verdict.QUOTA, Verdict.GREYLISTED, Verdict.PACE, Verdict.LATER, Verdict.CONNECTIONS, Verdict.RELAY)
@@ -108,7 +110,28 @@ def _object(said: Reply, stage: Stage, found: Judgement, until: float | None) ->
         "session": effects.session,
         "relay": effects.relay,
         "run": effects.run,
+        "in_doubt_from": _in_doubt_from(said, stage),
     }
+
+
+def _in_doubt_from(said: Reply, stage: Stage) -> float | None:
+    """From how many seconds of silence before this reply its record is in doubt, or None: it never is."""
+    return waits_from(said) if stage is Stage.CONTENT and said.code >= 400 else None
+
+
+def _doubt(said: Reply, stage: Stage) -> str | None:
+    """When a message is in doubt after this reply, as the sessions decide it."""
+    if (seconds := _in_doubt_from(said, stage)) is not None:
+        return (
+            f"the record, and what is committed behind it, if the server had said nothing for {seconds:g} s or more: "
+            "everything was sent to it, so either that has not arrived, or an answer was lost; the session is over then"
+        )
+    if said.code == 421 and stage in _BEFORE_CONTENT:
+        return (
+            f"not this record; but the message before it, if the server had said nothing for {SILENCE_SECONDS:g} s or "
+            "more, and what that message was told may have been the answer to a later command"
+        )
+    return None
 
 
 def _record(found: Judgement) -> str | None:
@@ -124,6 +147,7 @@ def _lines(said: Reply, stage: Stage, found: Judgement, until: float | None) -> 
         "verdict": found.verdict.value + (f" ({found.reason})" if found.reason is not None else ""),
         "about": _ABOUT[found.scope],
         "record": _record(found) or effects.record,
+        "in doubt": _doubt(said, stage),
         "session": effects.session,
         "relay": effects.relay,
         "run": effects.run,

@@ -89,7 +89,7 @@ def init(
         draft = _with_bounces(draft, bounces)
     draft.check(folder)
     written = write(folder, draft.files())
-    for line in _farewell(folder, written, draft, notes):
+    for line in _next_steps(folder, written, draft, notes):
         click.echo(line)
 
 
@@ -195,7 +195,7 @@ def _as_options(remedy: str | None) -> str | None:
     return None if remedy is None else re.sub(r'encoding = "([\w-]+)"', r"--encoding \1", remedy)
 
 
-def _farewell(folder: Path, written: list[str], draft: Draft, notes: list[str]) -> list[str]:
+def _next_steps(folder: Path, written: list[str], draft: Draft, notes: list[str]) -> list[str]:
     campaign = shlex.quote(str(folder / CAMPAIGN))
     sandboxed = shlex.quote(str(folder / "sandbox.jsonl"))
     lines = [f"{folder}: {', '.join(written)}", "", "Try it; nothing leaves this machine:"]

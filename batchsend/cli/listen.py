@@ -18,8 +18,9 @@ from batchsend.errors import BatchsendError, UsageError
 from batchsend.listen.bounces import bounce_host
 from batchsend.listen.run import ListenedRun
 from batchsend.listen.signatures import SECRETS, HookVerifier, configured
-from batchsend.listen.web import application, fetched, serving
+from batchsend.listen.web import MOST_CONNECTIONS, application, fetched
 from batchsend.loop import run
+from batchsend.web import serving
 
 _LOOK_EVERY: Final = 10.0
 _BACKLOG: Final = 512
@@ -70,32 +71,35 @@ def listen(results: tuple[Path, ...], *, http: tuple[str, int] | None, smtp: tup
     if smtp is not None or not secrets:
         for one in runs:
             one.require_key()
+    if secrets:
+        for one in runs:
+            one.take_reports([], "")  # the log is read before the first webhook comes, not while its relay waits
     run(lambda: _serve(runs, http, smtp, secrets))
 
 
 async def _serve(
     runs: list[ListenedRun], http: tuple[str, int] | None, smtp: tuple[str, int] | None, secrets: dict[str, str]
 ) -> None:
-    """Serve until a signal comes."""
-    async with AsyncExitStack() as stack:
-        if http is not None:
-            app = application(runs, HookVerifier(secrets, fetched), notice=_say, visit=fetched)
-            listener = _listening(*http)
-            await stack.enter_async_context(serving(app, listener))
-            _say(f"HTTP: listening on {http[0]} port {listener.getsockname()[1]}; Ctrl-C ends it")
-            for relay in secrets:
-                _say(f"webhooks of {relay}: /hooks/{relay}, known by {SECRETS[relay].what}")
-        if smtp is not None:
-            server = await stack.enter_async_context(bounce_host(runs, *smtp, notice=_say))
-            _say(f"SMTP: listening on {', '.join(server.hosts)} port {server.port}; Ctrl-C ends it")
-        for one in runs:
-            _say(f"what comes in goes to {feedback_path(one.results)}")
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_complete, runs)
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    """Serve until a signal comes; one that comes before all is open is heeded, too."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with AsyncExitStack() as stack:
+            if http is not None:
+                app = application(runs, HookVerifier(secrets, fetched), notice=_say, visit=fetched)
+                listener = _listening(*http)
+                await stack.enter_async_context(serving(app, listener, most=MOST_CONNECTIONS))
+                _say(f"HTTP: listening on {http[0]} port {listener.getsockname()[1]}; Ctrl-C ends it")
+                for relay in secrets:
+                    _say(f"webhooks of {relay}: /hooks/{relay}, known by {SECRETS[relay].what}")
+            if smtp is not None:
+                server = await stack.enter_async_context(bounce_host(runs, *smtp, notice=_say))
+                _say(f"SMTP: listening on {', '.join(server.hosts)} port {server.port}; Ctrl-C ends it")
+            for one in runs:
+                _say(f"what comes in goes to {feedback_path(one.results)}")
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_complete, runs)
                 async for _ in signals:
                     break
-            tasks.cancel_scope.cancel()
+                tasks.cancel_scope.cancel()
 
 
 async def _complete(runs: list[ListenedRun]) -> None:

@@ -39,6 +39,7 @@ class SendingOptions:
         progress: Say how far it has come.
         metrics_port: Serve metrics on this port of the loopback address; 0 for any free one.
         metrics_place: Serve them on this address and port instead.
+        page: Serve the page of the run on this port of the loopback address; 0 for any free one.
         control: Let it be controlled by a socket beside the log, and by keys.
         trace: Write each session's dialogue to this file.
         as_json: Print the summary as one JSON object.
@@ -57,6 +58,7 @@ class SendingOptions:
     progress: bool
     metrics_port: int | None
     metrics_place: tuple[str, int] | None
+    page: int | None
     control: bool
     trace: Path | None
     as_json: bool
@@ -111,6 +113,19 @@ class _Place(click.ParamType[tuple[str, int]]):
         return str(place), int(port)
 
 
+class _Port(click.ParamType[int]):
+    """A port that may be left out, so that what follows the option is easily taken for one."""
+
+    name = "port"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Take it as a number; click shows what `fail` says."""
+        text = str(value)
+        if not (text.isascii() and text.isdecimal() and int(text) <= _HIGHEST_PORT):
+            self.fail(f"{text} is no port; without one, say --page after everything else, or --page=0", param, ctx)
+        return int(text)
+
+
 _OPTIONS: Final = (
     click.option("--server", metavar="URL", help="Send through smtp://HOST:PORT or smtps://HOST:PORT."),
     click.option(
@@ -153,6 +168,15 @@ _OPTIONS: Final = (
         metavar="ADDR:PORT",
         help="Serve them on this address instead, such as 0.0.0.0:9464 for all or [::1]:9464; whoever reaches it can "
         "read them.",
+    ),
+    click.option(
+        "--page",
+        type=_Port(),
+        is_flag=False,
+        flag_value="0",
+        metavar="[PORT]",
+        help="Serve a live page of the run on this port of 127.0.0.1, any free one by default; its address, which is "
+        "said as it begins, lets whoever has it pause, change and stop the run.",
     ),
     click.option(
         "--control/--no-control",

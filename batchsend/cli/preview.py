@@ -48,21 +48,21 @@ def preview(
     """
     loaded = load(campaign, overrides=Overrides(recipients=recipients), resolve_credentials=False)
     with Rows(partial(open_recipients, loaded)) as rows:
-        desk = _Desk(loaded, rows, raw=raw)
+        shown = _RecordPreview(loaded, rows, raw=raw)
         if eml is not None:
-            _write(desk.compose(record).content, eml)
+            _write(shown.compose(record).content, eml)
         elif in_browser:
-            click.echo(f"opened {_open(desk.letter(record))}")
+            click.echo(f"opened {_open(shown.parsed(record))}")
         elif sys.stdin.isatty() and sys.stdout.isatty():
-            desk.browse(record)
+            shown.browse(record)
         else:
             from batchsend.preview.shown import plain  # noqa: PLC0415 - slow to import, as is all that reads a message
 
-            for line in plain(desk.letter(record), raw=raw):
+            for line in plain(shown.parsed(record), raw=raw):
                 click.echo(line)
 
 
-class _Desk:
+class _RecordPreview:
     """Where records are composed and laid out.
 
     Args:
@@ -97,7 +97,7 @@ class _Desk:
                 remedy="fix the record or the template, or look at another: --record N",
             ) from None
 
-    def letter(self, number: int) -> ParsedMessage:
+    def parsed(self, number: int) -> ParsedMessage:
         """The message of a record, taken apart; it raises what `compose` does."""
         from batchsend.message.parsed import ParsedMessage  # noqa: PLC0415 - email is slow to import
 
@@ -120,9 +120,9 @@ class _Desk:
                     if isinstance(wanted, int):
                         if self._rows.find(wanted) is not None:
                             number = wanted
-                        show(self.letter(wanted), console, raw=self._raw)
+                        show(self.parsed(wanted), console, raw=self._raw)
                     else:
-                        console.print(Text(f"opened {_open(self.letter(number))}"))
+                        console.print(Text(f"opened {_open(self.parsed(number))}"))
                 except UsageError as error:
                     console.print(Text(visible(error.message), style="red"))
                 console.print(Text(f"record {number:,}: {HELP} ", style="dim"), end="")
@@ -140,8 +140,8 @@ def _write(content: bytes, file: Path) -> None:
         raise UsageError(f"{file} cannot be written: {error.strerror}") from None
 
 
-def _open(letter: ParsedMessage) -> Path:
-    """Show a letter in the browser; the page's file, which stays: a browser may read it later."""
+def _open(message: ParsedMessage) -> Path:
+    """Show a message in the browser; the page's file, which stays: a browser may read it later."""
     import webbrowser  # noqa: PLC0415 - only here
     from tempfile import NamedTemporaryFile  # noqa: PLC0415
 
@@ -149,7 +149,7 @@ def _open(letter: ParsedMessage) -> Path:
 
     try:
         with NamedTemporaryFile("wb", prefix="batchsend-preview-", suffix=".html", delete=False) as file:
-            file.write(page(letter).encode("utf-8", "replace"))
+            file.write(page(message).encode("utf-8", "replace"))
     except OSError as error:
         raise UsageError(f"the page cannot be written: {error.strerror}", remedy="set TMPDIR to a folder") from None
     path = Path(file.name)

@@ -72,7 +72,7 @@ async def _show(batch: Batch, console: Console, *, heeds_keys: bool) -> None:
 
     wanted = anyio.Event()
 
-    def heed(key: str) -> None:
+    def act_on(key: str) -> None:
         nonlocal wanted
         with suppress(RunError):  # the log cannot be written: the run says so itself as it ends
             press(batch, key)
@@ -82,7 +82,7 @@ async def _show(batch: Batch, console: Console, *, heeds_keys: bool) -> None:
     with (
         closing(Screen(sys.stderr)) as screen,
         console.through(screen.print),
-        pressed_keys(heed) if heeds_keys else nullcontext(enter_result=False) as has_keys,
+        pressed_keys(act_on) if heeds_keys else nullcontext(enter_result=False) as has_keys,
     ):
         while True:
             began = time.perf_counter()

@@ -107,6 +107,11 @@ def _go_on(
     changes: Mapping[str, Change] = MappingProxyType({}),
 ) -> int:
     results, earlier = past.path, past.account.run
+    if not earlier.campaign:
+        raise UsageError(
+            f"{results} is the log of a program's Sender, and of no campaign",
+            remedy=f"the program goes on with it: batchsend.Sender(…, results={str(results)!r})",
+        )
     require_kept(earlier.recipients, results)
     in_sandbox = _in_sandbox(results, earlier, sandboxed=options.sandboxed, server=options.server)
     overrides = options.overrides(recipients=recipients or earlier.recipients.path, results=str(results)).upon(held)

@@ -18,7 +18,8 @@ from batchsend.cli.service import service
 from batchsend.cli.signals import Signals
 from batchsend.cli.steer import obey
 from batchsend.delivery.consequences import RESUME
-from batchsend.errors import BatchsendError, RunError
+from batchsend.display import called
+from batchsend.errors import BatchsendError, RunError, UsageError
 from batchsend.outcome import Outcome
 from batchsend.run.batch import Batch
 
@@ -177,7 +178,7 @@ class Sending:
             try:
                 self._batch = batch = await self._prepared(campaign, context, server)
                 self._take_over(batch)
-                async with self._metrics(batch):
+                async with self._metrics(batch), self._page(batch):
                     if self._options.progress and not self._console.is_quiet:
                         keys = self._options.control and campaign.recipients != "-"
                         tasks.start_soon(partial(follow, batch, self._console, heeds_keys=keys))
@@ -207,6 +208,24 @@ class Sending:
 
         async with serve_metrics(batch, place) as url:
             self._console.notice(f"metrics: {url}")
+            yield
+
+    @asynccontextmanager
+    async def _page(self, batch: Batch) -> AsyncIterator[None]:
+        """Serve the page of the run while the context lasts, where it is wanted."""
+        port = self._options.page
+        if port is None:
+            yield
+            return
+        if self._console.is_quiet:
+            raise UsageError(
+                "--page says its address on standard error, where --quiet lets nothing be said",
+                remedy="leave one of them out",
+            )
+        from batchsend.page.server import live_page  # noqa: PLC0415 - an extra, and not on the path of every start
+
+        async with live_page(batch, port, partial(obey, batch, by="page"), called(self._campaign.path)) as url:
+            self._console.notice(f"page: {url}")
             yield
 
     @asynccontextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from batchsend.campaign import Rate
-from batchsend.control.protocol import MAX_CONNECTIONS, Command, ControlAnswer, rate_of
+from batchsend.control.protocol import MAX_CONNECTIONS, ControlAnswer, ControlCommand, rate_of
 from batchsend.monitor.sample import Sample
 from batchsend.outcome import Outcome
 from batchsend.results.line import timestamp
@@ -14,28 +14,36 @@ if TYPE_CHECKING:
     from batchsend.control.protocol import ControlRequest
     from batchsend.run.batch import Batch
 
+_STOPS: Final = {"control": "batchsend control", "page": "the page"}
+"""Who has stopped a run, in words, by who asked."""
+
 _STEP: Final = 1.25
 """What one press of + or - makes of the rate, or takes of it."""
 
 
-def obey(batch: Batch, request: ControlRequest) -> ControlAnswer:
+def obey(batch: Batch, request: ControlRequest, *, by: str = "control") -> ControlAnswer:
     """Do what a request asks for, and say where the run stands then. Only in the thread of its loop.
+
+    Args:
+        batch: The run.
+        request: What is asked for.
+        by: Who asks, for the log.
 
     Raises:
         RunError: The log cannot be written; the run stops.
     """
-    steering, by = batch.steering, "control"
+    steering = batch.steering
     match request.command:
-        case Command.PAUSE:
+        case ControlCommand.PAUSE:
             message = steering.pause(by)
-        case Command.CONTINUE:
+        case ControlCommand.CONTINUE:
             message = steering.go_on(by)
-        case Command.RATE:
+        case ControlCommand.RATE:
             message = steering.set_rate(rate_of(str(request.value)), by)
-        case Command.CONNECTIONS:
+        case ControlCommand.CONNECTIONS:
             message = steering.set_connections(int(request.value or 1), by)
-        case Command.STOP:
-            message = steering.stop("batchsend control")
+        case ControlCommand.STOP:
+            message = steering.stop(_STOPS.get(by, by))
         case _:
             message = "the run is under way"
     return ControlAnswer(ok=True, message=message, status=standing(batch))

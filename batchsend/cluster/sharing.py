@@ -107,7 +107,7 @@ class SharedLimits:
         for name, relay in self._relays:
             row = said.get(name) or {}
             await self._tell(connection, name, relay, row)
-            self._heed(name, relay, row)
+            self._adopt(name, relay, row)
             if row.get("most") is not None:
                 most = min(most, max(row["most"], 1))
         async with connection.transaction():
@@ -177,7 +177,7 @@ class SharedLimits:
             total = int(learned) + sum(other["connections"] for other in others)
             await connection.execute(_MOST, name, total, _KEEP_LIMIT)
 
-    def _heed(self, name: str, relay: Relay, row: Mapping[str, Any]) -> None:
+    def _adopt(self, name: str, relay: Relay, row: Mapping[str, Any]) -> None:
         """Do what another worker has been told."""
         known, now = self._known[name], self._loop.time()
         asleep = row.get("asleep") or 0.0

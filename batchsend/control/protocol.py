@@ -28,7 +28,7 @@ NO_RATE: Final = "none"
 """How a rate without a limit is written."""
 
 
-class Command(StrEnum):
+class ControlCommand(StrEnum):
     """What a run can be told."""
 
     STATUS = "status"
@@ -120,7 +120,9 @@ def request_of(line: bytes) -> ControlRequest:
     try:
         return _request_decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"the request is not understood: {error}", remedy=f"there are {', '.join(Command)}") from None
+        raise UsageError(
+            f"the request is not understood: {error}", remedy=f"there are {', '.join(ControlCommand)}"
+        ) from None
 
 
 def answer_of(line: bytes) -> ControlAnswer:

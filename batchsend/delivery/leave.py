@@ -14,6 +14,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
+from batchsend.delivery.relay import CLOSE_AFTER
 from batchsend.delivery.statistics import RelayState, RelayStatistics
 from batchsend.delivery.throttle import Throttle
 from batchsend.delivery.turns import LEAD, Sharing
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from batchsend.campaign import Delivery
     from batchsend.delivery.quota import Meter
     from batchsend.delivery.relay import Relay
-
-_CLOSE_AFTER: Final = 30.0
-"""Seconds of sleep for a quota of ours beyond which sessions are closed: servers end those that are idle for long."""
 
 _LEAD_SECONDS: Final = 0.1
 """Of the campaign's rate, so many seconds' messages may a relay be ahead of its share."""
@@ -73,7 +71,9 @@ class Leave:
         self._sharing = Sharing(relays, self._room)
         self._set_lead()
         self._at_its_pace: set[Relay] = set()  # those that were held back by their own rates or pauses when last asked
-        self._epoch = time.time() - now  # what the loop's clock is behind that of the log
+        # What the loop's clock is behind the log's. Were it too much, what an earlier run has sent would leave the
+        # quotas too soon; and ``now`` may be some milliseconds ago, in which a fast relay takes several messages.
+        self._epoch = time.time() - max(now, time.monotonic())
 
     def take(self, relay: Relay, now: float) -> float:
         """Take leave for one message: 0.0 if it is given, otherwise the seconds until it may be asked for again.
@@ -229,7 +229,7 @@ class Leave:
                 relay.rest(now, wait, str(quota))
                 self._sharing.changed()
                 self._again()
-                if wait > _CLOSE_AFTER:
+                if wait > CLOSE_AFTER:
                     self._retire(relay)
 
     def _wall(self, now: float) -> float:

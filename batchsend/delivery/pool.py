@@ -4,14 +4,6 @@ A submission is at exactly one place: in the backlog, in a session, or settled; 
 session that finds the backlog empty, the rate used up or a better relay at work is parked; whoever changes that pumps
 the parked ones first and wakes slots for the rest. The pool is over when nothing more comes, the backlog is empty and
 nothing is out, or when it was stopped and nothing is out.
-
-**What an older offer may still say.** A record whose first offer went back or was deferred may be under way a second
-time when the first one's session breaks and takes everything back that it was told. The rules, in `supersede`:
-
-1.  If the record waits in the backlog, it is taken out of it, and is in doubt: it is not sent again.
-2.  If it is under way in another session, that goes on. Accepted, it is accepted, and the user is told that it may
-    have been delivered twice; in any other case it is in doubt.
-3.  Otherwise it is the account's, and the account decides by the attempt.
 """
 
 from __future__ import annotations
@@ -26,6 +18,7 @@ from batchsend.delivery.backlog import Backlog
 from batchsend.delivery.consequences import Consequences
 from batchsend.delivery.leave import Leave
 from batchsend.delivery.offer import never_offered
+from batchsend.delivery.offered_again import MAX_LOSSES, OfferedAgain
 from batchsend.delivery.quota import Meters
 from batchsend.delivery.relay import relays_of
 from batchsend.delivery.several_recipients import Together
@@ -51,15 +44,6 @@ if TYPE_CHECKING:
     from batchsend.message.submission import Bundle, Submission
 
 _LONGEST_SLEEP: Final = 600.0
-
-MAX_LOSSES: Final = 5
-"""Sessions that one record may be lost with before it is deferred: it may be what ends them."""
-
-MAX_HELD_BACK: Final = 50
-"""How often one record goes back because of what the relay said, if others get through: then it is about the record.
-
-While nothing gets through it is not: what goes back is neither an attempt nor an outcome, for as long as it takes.
-"""
 
 # Looked up once: see `batchsend.outcome`.
 _ACCEPTED: Final = Outcome.ACCEPTED
@@ -129,11 +113,8 @@ class Pool:
         self._stopping = False
         self._paused = False
         self._error: RunError | None = None
-        self._losses: dict[int, int] = {}
-        self._forgotten: set[int] = set()
+        self._offered_again = OfferedAgain(account, self._backlog, self._under_way, notice)
         self._together: Together | None = None
-        # How often a record went back, and how many messages its relay had accepted by then.
-        self._went_back: dict[int, tuple[int, int]] = {}
 
     def _slots_of(self, connector: Connector, relay: Relay, options: Delivery) -> Slots:
         return Slots(
@@ -236,9 +217,8 @@ class Pool:
         wanted = set(records)
         waited = {record for record in wanted if self._backlog.withdraw(record) is not None}
         for record in waited:
-            self._losses.pop(record, None)
-            self._went_back.pop(record, None)
-        self._forgotten |= {record for record in wanted - waited if self._under_way(record) is not None}
+            self._offered_again.settled(record)
+        self._offered_again.forgotten |= {record for record in wanted - waited if self._under_way(record) is not None}
         self._look_for_the_end()
         return waited
 
@@ -406,11 +386,8 @@ class Pool:
         # The record has its outcome: what was kept of it is forgotten, and it goes back to the account.
         record = offer.submission.record
         if offer.doubt is not None:
-            result = self._with_doubt(result, offer.doubt)
-        if self._losses or self._went_back:
-            self._losses.pop(record, None)
-            self._went_back.pop(record, None)
-        self._forgotten.discard(record)
+            result = self._offered_again.with_doubt(result, offer.doubt)
+        self._offered_again.settled(record)
         self._account.settle(offer.submission, result)
         if not self._out:
             self._look_for_the_end()
@@ -420,22 +397,19 @@ class Pool:
         self._out -= 1
         if self._counted:
             self._leave.answered(session.relay, self._loop.time(), back=True)
-        submission = offer.submission
+        submission, again = offer.submission, self._offered_again
         self._account.withdraw(submission)
         if offer.doubt is not None:
             self._account.settle(submission, offer.doubt)
-        elif submission.record in self._forgotten:
-            self._forgotten.discard(submission.record)
+        elif submission.record in again.forgotten:
+            again.forgotten.discard(submission.record)
             reason = "its session ended before it was sent, and it is somebody else's by now"
             self._account.settle(submission, never_offered(submission, reason, session.number))
         elif not self._stopping:
-            losses = self._losses[submission.record] = self._losses.get(submission.record, 0) + (
-                not (session.full or session.left)
-            )
+            losses = again.lost(submission.record, by_its_fault=not (session.full or session.left))
             if losses < MAX_LOSSES:
                 self._queue_again(submission)
             else:
-                del self._losses[submission.record]
                 reason = f"{losses} sessions ended before it was sent, the last one because {session.why_ended}"
                 result = never_offered(submission, reason, session.number)
                 if self._several:
@@ -445,23 +419,8 @@ class Pool:
             self._look_for_the_end()
 
     def supersede(self, offer: Offer, earlier: DeliveryResult, result: DeliveryResult) -> None:
-        """What was said of an offer cannot be believed; see the rules at the top of this file."""
-        in_doubt = result.status is _IN_DOUBT
-        record = result.record
-        result.server = earlier.server
-        if in_doubt and (waiting := self._backlog.withdraw(record)) is not None:
-            self._went_back.pop(record, None)
-            self._losses.pop(record, None)
-            self._account.settle(waiting, result)
-        elif (current := self._under_way(record)) is not None and current is not offer:
-            if in_doubt:
-                current.doubt = result
-                self._account.retry(current.submission, result)
-        elif not offer.went_back:
-            self._account.supersede(earlier, result)
-        elif in_doubt:
-            # It has an outcome of a later offer, with the same attempt: that one counts, but not another attempt.
-            self._account.supersede(None, result)
+        """What was said of an offer cannot be believed; `OfferedAgain` has the rules."""
+        self._offered_again.supersede(offer, earlier, result)
 
     def _refused(self, offer: Offer, result: DeliveryResult, judgement: Judgement, session: Session) -> bool:
         """Act on what a refusal means; True where its record goes back."""
@@ -477,11 +436,7 @@ class Pool:
         """Keep a record that was refused for the relay's reasons; False if that was often enough."""
         submission = offer.submission
         offer.went_back = True
-        times, accepted = self._went_back.get(submission.record, (0, -1))
-        if relay.accepted != accepted or times > 1:
-            times += 1
-        self._went_back[submission.record] = times, relay.accepted
-        if offer.doubt is not None or times > MAX_HELD_BACK or submission.record in self._forgotten:
+        if not self._offered_again.held_back(submission.record, relay.accepted) or offer.doubt is not None:
             return False
         self._account.retry(submission, result)
         if self._counted:
@@ -499,12 +454,6 @@ class Pool:
             self._backlog.extend([submission])
         else:
             self._backlog.put_back(submission)
-
-    def _with_doubt(self, result: DeliveryResult, doubt: DeliveryResult) -> DeliveryResult:
-        if result.status is not _ACCEPTED:
-            return doubt
-        self._notice(f"record {result.record:,} may have been delivered twice: {doubt.reason}")
-        return result
 
     def _under_way(self, record: int) -> Offer | None:
         found = (session.holds(record) for slots in self._slots for session in slots.live)

@@ -125,9 +125,14 @@ class Meter:
         """A meter, or None where nothing is to be counted."""
         return cls(quotas, warm_up) if quotas or warm_up else None
 
-    def note(self, when: float) -> None:
-        """A message was accepted, or may have been."""
-        if self._first is None:
+    def note(self, when: float, *, begins: bool = True) -> None:
+        """A message was accepted, or may have been.
+
+        Args:
+            when: When, in seconds since the epoch; no earlier than the one before it.
+            begins: The warm-up's first day begins with it, if it is the first.
+        """
+        if self._first is None and begins:
             self._first = when
         for _, window in self._quotas:
             window.note(when)
@@ -250,7 +255,8 @@ class Meters:
 
         Args:
             relay: Through which relay, by its name, or its host and port; None where it is not known: then it counts
-                for each of them, because it may have been any.
+                for each of them, because it may have been any. No warm-up begins with it: were it another relay's,
+                each day's quota would hold before its day.
             when: When; what is dated later than now counts as of now.
             now: The time.
         """
@@ -259,6 +265,6 @@ class Meters:
             self.campaign.note(when)
         if relay is None:
             for meter in self.relays.values():
-                meter.note(when)
+                meter.note(when, begins=False)
         elif (found := self.relays.get(relay) or self.relays.get(self._names.get(relay, ""))) is not None:
             found.note(when)

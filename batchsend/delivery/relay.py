@@ -37,6 +37,9 @@ _LONGEST_PAUSE: Final = 60.0
 # A relay that pauses for longer than this is not ready: others take over meanwhile.
 _SHORT_PAUSE: Final = 1.0
 
+CLOSE_AFTER: Final = 30.0
+"""Seconds of sleep for a quota of ours beyond which sessions are closed: servers end those that are idle for long."""
+
 
 class Relay:
     """What is known of one relay in a run.

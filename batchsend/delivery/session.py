@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from batchsend.delivery.offer import Offer
 from batchsend.delivery.replies import judge
-from batchsend.delivery.several_recipients import is_too_many_recipients, room_for_recipients, share
+from batchsend.delivery.several_recipients import is_too_many_recipients, room_for_recipients
+from batchsend.delivery.transactions import share, single
 from batchsend.message.submission import Bundle
 from batchsend.outcome import DeliveryResult, Outcome, Stage
-from batchsend.smtp import commands
 from batchsend.smtp.client import Client
 from batchsend.smtp.client_state import State
-from batchsend.smtp.content import canonical
 from batchsend.smtp.parameters import ReportRequest, SessionParameters
 from batchsend.smtp.transaction import Disposition, SharedTransaction, Transaction
 from batchsend.verdict import Verdict
@@ -221,7 +220,7 @@ class Session(asyncio.Protocol):
     @property
     def broken(self) -> bool:
         """It was ended because its replies could not be believed: by us, so nothing follows for the server's limits."""
-        return self._client.error is not None
+        return self._client.error is not None or self._client.out_of_step
 
     @property
     def why_ended(self) -> str:
@@ -354,7 +353,7 @@ class Session(asyncio.Protocol):
             self._transport.write(data)
         if client.state is _QUITTING:
             self.retired.set()
-            if not client.unanswered:
+            if not client.unanswered or client.awaits_end:
                 self._watch(self._timeouts.quit)
 
     def release(self, safe: bool) -> None:
@@ -378,32 +377,11 @@ class Session(asyncio.Protocol):
         """The submission as commands and content; None if this server cannot take it, which settles it."""
         if submission.__class__ is Bundle:
             return self._shared_transaction(submission)
-        extensions = self.extensions
-        envelope = submission.envelope
-        content = submission.content if submission.canonical else canonical(submission.content)
-        eight_bit = submission.eight_bit if submission.eight_bit is not None else not content.isascii()
-        if eight_bit and not extensions.eight_bit_mime and submission.seven_bit is not None:
-            content, eight_bit = submission.seven_bit(), False
-        utf8 = not (envelope.forward_path.isascii() and envelope.reverse_path.isascii())
-        obstacle = extensions.obstacle(size=len(content), eight_bit=eight_bit, utf8=utf8)
-        if obstacle is not None:
-            result = self._not_offered(submission, obstacle)
-            self._work.settle(Offer(submission, time.monotonic()), result, None, self)
+        made = single(submission, self.extensions, self._parameters)
+        if isinstance(made, str):
+            self._settle_unoffered(submission, made)
             return None
-        identity = submission.message_id
-        mail = self._parameters.mail(
-            size=len(content),
-            eight_bit=eight_bit,
-            utf8=utf8,
-            envelope_id=None if identity is None else identity.strip("<>"),
-        )
-        rcpt = self._parameters.rcpt(envelope.forward_path, utf8=utf8)
-        return Transaction(
-            Offer(submission, time.monotonic()),
-            mail=commands.mail(envelope.reverse_path, mail),
-            rcpt=commands.rcpt(envelope.forward_path, rcpt),
-            content=content,
-        )
+        return made
 
     def _shared_transaction(self, bundle: Bundle) -> Transaction[Offer] | None:
         """Several recipients as one transaction; those that this server cannot take are settled."""
@@ -411,8 +389,7 @@ class Session(asyncio.Protocol):
         members = self._work.share(bundle, min(limit for limit in limits if limit is not None), self)
         transaction, obstacles = share(members, self.extensions, self._parameters)
         for member, obstacle in obstacles:
-            result = self._not_offered(member, obstacle)
-            self._work.settle(Offer(member, time.monotonic()), result, None, self)
+            self._settle_unoffered(member, obstacle)
         return transaction
 
     def _settle_each(self, transaction: SharedTransaction[Offer], trouble: str | None) -> None:
@@ -469,8 +446,9 @@ class Session(asyncio.Protocol):
             self._unconfirmed.append((offer, result, transaction.committed))
         self._work.settle(offer, result, judgement, self)
 
-    def _not_offered(self, submission: Submission, obstacle: str) -> DeliveryResult:
-        return DeliveryResult(
+    def _settle_unoffered(self, submission: Submission, obstacle: str) -> None:
+        """Settle what this server cannot take."""
+        result = DeliveryResult(
             record=submission.record,
             recipient=submission.envelope.forward_path,
             status=Outcome.INVALID,
@@ -479,6 +457,7 @@ class Session(asyncio.Protocol):
             message_id=submission.message_id,
             time=time.time(),
         )
+        self._work.settle(Offer(submission, time.monotonic()), result, None, self)
 
     # --- the transport's other callbacks --------------------------------------------------------------------------
 
@@ -498,7 +477,7 @@ class Session(asyncio.Protocol):
         if not self.ended.is_set():
             self._client.ended_by_server(trouble, self._loop.time() - self._last_reply)
             self._forget_confirmed()
-        self._end(trouble)
+        self._end(self._client.error or trouble)
         if self._timer is not None:
             self._timer.cancel()
         self._owner.closed(self)
@@ -569,7 +548,7 @@ class Session(asyncio.Protocol):
             self._last_progress = now
         self._left_before, self._looked = left, now
         stage = client.awaits
-        if client.state is State.QUITTING and not client.unanswered:
+        if client.state is _QUITTING and (not client.unanswered or client.awaits_end):
             limit = float(self._timeouts.quit)
         else:
             limit = self._limits.get(stage, self._timeouts.mail) if stage is not None else self._timeouts.mail
@@ -591,7 +570,7 @@ class Session(asyncio.Protocol):
             trouble = f"no reply at {stage} within {limit:g} s"
             client.ended_by_server(trouble, now - self._last_reply)
             self._forget_confirmed()
-            self._end(trouble)
+            self._end(client.error or trouble)
         else:
             # The next stage may begin at any time, and its limit be shorter than what is left of this one's.
             self._watch(min(remaining, *self._limits.values()))

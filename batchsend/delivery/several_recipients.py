@@ -1,4 +1,4 @@
-"""One message for several recipients in one transaction (RFC 5321 §3.3): how it is put together, and how many fit.
+"""One message for several recipients in one transaction (RFC 5321 §3.3): how many fit, and what is said of them.
 
 How many recipients one transaction may have: 100, which every server has to take (RFC 5321 §4.5.3.1.8); fewer where the
 server says so by LIMITS RCPTMAX (RFC 9422 §4.2), or by refusing those that are too many (RFC 5321 §4.5.3.1.10). Such a
@@ -8,25 +8,20 @@ refusal is about the transaction: the recipient goes with the next one.
 from __future__ import annotations
 
 import re
-import time
 from typing import TYPE_CHECKING, Final
 
-from batchsend.delivery.offer import Offer
 from batchsend.delivery.replies import judge
 from batchsend.outcome import Stage
-from batchsend.smtp import commands
-from batchsend.smtp.content import canonical
-from batchsend.smtp.transaction import SharedTransaction, Transaction
 from batchsend.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from batchsend.delivery.offer import Offer
     from batchsend.message.submission import Submission
     from batchsend.outcome import DeliveryResult
-    from batchsend.smtp.extensions import Extensions
-    from batchsend.smtp.parameters import SessionParameters
     from batchsend.smtp.replies import Reply
+    from batchsend.smtp.transaction import SharedTransaction
 
 _TOO_MANY: Final = re.compile(
     rb"too many recipients(?! (?:received|from|this|in the|per))|recipients? (?:count|limit|number) (?:has )?(?:been )?"
@@ -59,56 +54,6 @@ class Together:
         new = reply not in self._heard
         self._heard.add(reply)
         return new
-
-
-def share(
-    members: Sequence[Submission], extensions: Extensions, parameters: SessionParameters
-) -> tuple[Transaction[Offer] | None, list[tuple[Submission, str]]]:
-    """Submissions of one content as one transaction, for those whom this server can take.
-
-    Args:
-        members: The submissions: of one reverse-path and content, each with one recipient.
-        extensions: What the server offers.
-        parameters: The parameters of the session's commands.
-
-    Returns:
-        The transaction, or None where nobody is left; and those whom the server cannot take, and why.
-    """
-    first = members[0]
-    content = first.content if first.canonical else canonical(first.content)
-    eight_bit = not content.isascii()
-    if eight_bit and not extensions.eight_bit_mime and first.seven_bit is not None:
-        content, eight_bit = first.seven_bit(), False
-    taken, obstacles = [], []
-    utf8 = False
-    for member in members:
-        envelope = member.envelope
-        beyond_ascii = not (envelope.forward_path.isascii() and envelope.reverse_path.isascii())
-        obstacle = extensions.obstacle(size=len(content), eight_bit=eight_bit, utf8=beyond_ascii)
-        if obstacle is None:
-            taken.append(member)
-            utf8 = utf8 or beyond_ascii
-        else:
-            obstacles.append((member, obstacle))
-    if not taken:
-        return None, obstacles
-    identity = first.message_id
-    mail = commands.mail(
-        first.envelope.reverse_path,
-        parameters.mail(
-            size=len(content),
-            eight_bit=eight_bit,
-            utf8=utf8,
-            envelope_id=None if identity is None else identity.strip("<>"),
-        ),
-    )
-    paths = [member.envelope.forward_path for member in taken]
-    rcpts = [commands.rcpt(path, parameters.rcpt(path, utf8=utf8)) for path in paths]
-    now = time.monotonic()
-    offers = [Offer(member, now) for member in taken]
-    if len(offers) == 1:
-        return Transaction(offers[0], mail=mail, rcpt=rcpts[0], content=content), obstacles
-    return SharedTransaction(offers, mail=mail, rcpts=rcpts, content=content), obstacles
 
 
 def is_too_many_recipients(reply: Reply | None) -> bool:

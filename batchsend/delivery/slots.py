@@ -23,6 +23,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from batchsend.delivery.connector import ConnectError, Opened
+from batchsend.delivery.relay import CLOSE_AFTER
 from batchsend.delivery.replies import judge
 from batchsend.delivery.replies.policy import GOES_ON
 from batchsend.delivery.session import Session
@@ -355,7 +356,7 @@ class Slots:
         await self._chunking_known(session)
         if not self._paused:
             session.begin()
-        if self._over or self._paused:
+        if self._is_not_wanted():
             session.finish()
         await session.retired.wait()
         if session.begun:
@@ -404,8 +405,13 @@ class Slots:
         finally:
             self._spare_under_way = False
             self._changed.notify()
-        if (self._over or self._paused) and self._spare is not None:
+        if self._is_not_wanted() and self._spare is not None:
             self._spare.finish()
+
+    def _is_not_wanted(self) -> bool:
+        """Whether a session that has just been opened is to end at once: what is to be said to all was said before."""
+        now = self._loop.time()
+        return self._over or self._paused or self.relay.asleep_until - now > CLOSE_AFTER
 
     async def _place(self) -> bool:
         """Wait for a place for one more session (rule 4); False if it is not needed any more."""

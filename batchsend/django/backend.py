@@ -17,13 +17,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.mail.backends.base import BaseEmailBackend
 
 from batchsend.campaign import Delivery, Dkim, Dsn, Server, Timeouts, check_objects
-from batchsend.delivery.blocking import SyncSender
-from batchsend.delivery.sender import UnfinishedError
-from batchsend.errors import RecordError, UsageError
+from batchsend.errors import RecordError, RunError, UsageError
 from batchsend.message.dkim import Signer
 from batchsend.message.outgoing import addresses, outgoing
 from batchsend.message.submission import bundles
 from batchsend.outcome import DeliveryResult, Outcome, Stage
+from batchsend.sender.blocking import NumberedSyncSender, SyncSender
+from batchsend.sender.unfinished import UnfinishedError
 
 if TYPE_CHECKING:
     from batchsend.message.submission import Submission
@@ -33,8 +33,9 @@ _LOG: Final = logging.getLogger("batchsend.django")
 _SERVER_KEYS: Final = frozenset({"ca_file", "token", "token_command", "ehlo_name"})
 _DELIVERY_KEYS: Final = frozenset(
     {"max_connections", "max_messages", "rate", "depth", "give_up_after", "max_wait", "stop_after", "dsn"}
-    | {"require_tls", "timeouts"}
+    | {"require_tls", "timeouts", "durability"}
 )
+_OTHERS: Final = frozenset({"dkim", "results"})
 
 
 class _Shared(NamedTuple):
@@ -44,7 +45,7 @@ class _Shared(NamedTuple):
     signer: Signer | None
 
 
-_SHARED: Final[dict[Any, _Shared]] = {}
+SHARED: Final[dict[Any, _Shared]] = {}
 _lock = threading.Lock()
 
 
@@ -55,7 +56,9 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
     Django has no setting for, by the names of the campaign file: ``max_connections``, ``max_messages``, ``rate``,
     ``depth``, ``give_up_after``, ``max_wait``, ``stop_after``, ``dsn``, ``require_tls`` and ``timeouts`` of
     ``[delivery]``, ``ca_file``, ``token``, ``token_command`` and ``ehlo_name`` of ``[[server]]``, ``dkim`` of
-    ``[message]``, a dict or a list of them. A message is signed where one of these domains may speak for its From::
+    ``[message]``, a dict or a list of them. A message is signed where one of these domains may speak for its From.
+    ``results`` is the results log, in which each outcome is written down; each process has one of its own, the second
+    one ``mail-2.jsonl`` beside ``mail.jsonl``::
 
         EMAIL_BACKEND = "batchsend.django.EmailBackend"
         EMAIL_HOST, EMAIL_PORT, EMAIL_USE_TLS = "smtp.example.com", 587, True
@@ -144,7 +147,9 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
             SMTPException: A message was refused for everybody (`smtplib.SMTPRecipientsRefused`, ``SMTPSenderRefused``
                 or ``SMTPDataError``), or the connection was lost so that it may have been delivered or not
                 (``SMTPServerDisconnected``). The first one, once all are sent. Not with ``fail_silently``.
-            ConnectionError: The server cannot be reached, or refuses the sender. Not with ``fail_silently``.
+            ConnectionError: The server cannot be reached, or refuses the sender; or the results log cannot be written.
+                Not with ``fail_silently``.
+            ImproperlyConfigured: The results log cannot be opened.
         """
         if not email_messages:
             return 0
@@ -163,11 +168,7 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
         ]
         if not submissions:
             return 0
-        unreached: UnfinishedError | None = None
-        try:
-            results = connection.send_all(submissions)
-        except UnfinishedError as error:
-            unreached, results = error, error.results
+        results, unreached = _results(connection, submissions)
         by_message: dict[int, list[DeliveryResult]] = {}
         for result in results:
             by_message.setdefault(result.record, []).append(result)
@@ -193,18 +194,18 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
         given = (self.host, self.port, self.username, self.password, bool(self.use_tls), bool(self.use_ssl))
         key = (*given, self.timeout, self.ssl_keyfile, self.ssl_certfile, repr(sorted(options.items())))
         with _lock:
-            if key not in _SHARED:
+            if key not in SHARED:
                 try:
-                    _SHARED[key] = self._made(options)
+                    SHARED[key] = self._made(options)
                 except UsageError as error:
                     raise ImproperlyConfigured(f"batchsend: {error}") from error
-            return _SHARED[key]
+            return SHARED[key]
 
     def _made(self, options: Mapping[str, Any]) -> _Shared:
-        if unknown := options.keys() - _SERVER_KEYS - _DELIVERY_KEYS - {"dkim"}:
+        if unknown := options.keys() - _SERVER_KEYS - _DELIVERY_KEYS - _OTHERS:
             raise UsageError(
                 f"settings.BATCHSEND has {', '.join(sorted(map(repr, unknown)))}",
-                remedy=f"It may have {', '.join(sorted(_SERVER_KEYS | _DELIVERY_KEYS | {'dkim'}))}.",
+                remedy=f"It may have {', '.join(sorted(_SERVER_KEYS | _DELIVERY_KEYS | _OTHERS))}.",
             )
         of_server = {name: value for name, value in options.items() if name in _SERVER_KEYS}
         if self.username and (self.password or of_server):
@@ -224,7 +225,29 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
             context = ssl.create_default_context(cafile=server.ca_file)
             context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile)
         signer = _signer(options["dkim"]) if "dkim" in options else None
-        return _Shared(SyncSender(server, delivery=delivery, context=context, notice=_LOG.warning), signer)
+        given: dict[str, Any] = {"delivery": delivery, "context": context, "notice": _LOG.warning}
+        results = options.get("results")
+        if results is None:
+            return _Shared(SyncSender(server, **given), signer)
+        if not isinstance(results, str | Path):
+            raise UsageError(f"settings.BATCHSEND['results'] is {results!r}", remedy="It is the path of a results log.")
+        return _Shared(NumberedSyncSender(server, results=Path(results), **given), signer)
+
+
+def _results(connection: SyncSender, submissions: list[Submission]) -> tuple[list[DeliveryResult], RunError | None]:
+    """What became of the messages, and why others have no outcome.
+
+    Raises:
+        ImproperlyConfigured: The results log cannot be opened.
+    """
+    try:
+        return connection.send_all(submissions), None
+    except UnfinishedError as error:
+        return error.results, error
+    except RunError as error:
+        return [], error
+    except UsageError as error:
+        raise ImproperlyConfigured(f"batchsend: {error}") from error
 
 
 def _delivery(options: dict[str, Any], timeout: float | None) -> Delivery:
@@ -306,8 +329,8 @@ def _exception(refused: list[DeliveryResult]) -> OSError:
 def _close_all() -> None:
     """Take leave of the servers when the process ends."""
     with _lock:
-        senders = [shared.sender for shared in _SHARED.values()]
-        _SHARED.clear()
+        senders = [shared.sender for shared in SHARED.values()]
+        SHARED.clear()
     for sender in senders:
         sender.close()
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from batchsend.errors import RunError, UsageError
+from batchsend.results.beside import sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,15 +95,11 @@ def write_cursor(path: Path, cursor: Cursor) -> None:
         finally:
             os.close(file)
         beside.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
     except OSError as error:
         raise RunError(
             f"{path}: the cursor of the events cannot be written: {error.strerror}", remedy="make room, and start again"
         ) from None
+    sync_directory(path.parent)
 
 
 @contextmanager

@@ -59,19 +59,21 @@ class Endpoint:
         url: Its URL.
         secret: What requests are signed with, as Standard Webhooks has it: ``whsec_…``; several, separated by blanks,
             while one takes the place of another.
+        within: Seconds that it has for the status of its answer, whatever it does meanwhile.
 
     Raises:
         UsageError: The URL or the secret is none, or the extra ``events`` is not installed.
     """
 
-    def __init__(self, url: str, secret: str) -> None:
+    def __init__(self, url: str, secret: str, *, within: float = WITHIN) -> None:
         self._keys = require_endpoint(url, secret)
         import httpx  # noqa: PLC0415 - an extra
 
         self.url = url
+        self._within = within
         self._failures = (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError)
         # What the environment says of proxies holds, as for every other program; redirects are not followed.
-        self._client = httpx.AsyncClient(timeout=WITHIN, follow_redirects=False)
+        self._client = httpx.AsyncClient(timeout=within, follow_redirects=False)
 
     async def aclose(self) -> None:
         """End its connections."""
@@ -96,7 +98,7 @@ class Endpoint:
             "webhook-signature": " ".join(signature(key, identity, now, body) for key in self._keys),
         }
         try:
-            with anyio.fail_after(WITHIN):
+            with anyio.fail_after(self._within):
                 async with self._client.stream("POST", self.url, content=body, headers=headers) as response:
                     # What it says beside the status does not matter, and may have no end.
                     return _judged(response)

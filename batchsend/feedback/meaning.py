@@ -39,6 +39,7 @@ _STAGES: Final = (
     ),
     (re.compile(r"\b(?:EHLO|HELO) command|after (?:EHLO|HELO)", re.IGNORECASE), Stage.EHLO),
 )
+_RCPT: Final = re.compile(r"RCPT\b|does not like recipient", re.IGNORECASE)
 _SPACE: Final = re.compile(r"\s+")
 
 
@@ -58,14 +59,17 @@ class Meaning(NamedTuple):
     hard: bool
 
 
-def meaning(said: str, status: str | None = None, *, for_good: bool = True, around: str = "") -> Meaning:
+def meaning(
+    said: str, status: str | None = None, *, for_good: bool = True, around: str = "", free_form: bool = False
+) -> Meaning:
     """What words of a report mean.
 
     Args:
         said: The words: a server's reply, or a program's own sentence, with what stands around it.
         status: The enhanced status code that the report has in a field of its own, or None.
         for_good: Whether nobody tries any more.
-        around: Where else the report may say at which command the reply came.
+        around: Where else the report may say at which command the reply came; in a free form it may say so of others'.
+        free_form: Whether they stand in a report that has no fields (RFC 3464).
     """
     said = SUMMARIES.sub("", said[:MOST_SAID])
     code, enhanced, words = _reply(said)
@@ -73,8 +77,11 @@ def meaning(said: str, status: str | None = None, *, for_good: bool = True, arou
     judged = code
     if judged is None:
         judged = 450 if (enhanced or "5")[0] == "4" or not for_good else 550
-    stage = _stage(said) or _stage(around) or Stage.RCPT
-    reason, hard = _judged(stage, judged, enhanced, words)
+    stage = _stage(said) or (None if free_form else _stage(around))
+    # A gateway that quotes a reply without saying to what may have had it after the content, from a filter. Its own
+    # words are about the recipient, and so is an enhanced code.
+    sure = not free_form or stage is not None or code is None or enhanced is not None or _says_rcpt(said, around)
+    reason, hard = _judged(stage or Stage.RCPT, judged, enhanced, words, sure_of_stage=sure)
     return Meaning(code, enhanced, reason, hard and for_good)
 
 
@@ -123,7 +130,13 @@ def _stage(said: str) -> Stage | None:
     return next((stage for pattern, stage in _STAGES if pattern.search(said)), None)
 
 
-def _judged(stage: Stage, code: int, enhanced: str | None, words: str) -> tuple[Reason | None, bool]:
+def _says_rcpt(said: str, around: str) -> bool:
+    return _RCPT.search(said) is not None or _RCPT.search(around) is not None
+
+
+def _judged(
+    stage: Stage, code: int, enhanced: str | None, words: str, *, sure_of_stage: bool
+) -> tuple[Reason | None, bool]:
     words = _SPACE.sub(" ", _CONTINUED.sub(" ", words)).strip()
     reason: Reason | None = None
     for pattern, known in IN_REPORTS:
@@ -133,21 +146,6 @@ def _judged(stage: Stage, code: int, enhanced: str | None, words: str) -> tuple[
     if reason is None:
         text = f"{enhanced} {words}" if enhanced is not None else words
         reason = judge(stage, Reply(code, text.encode("utf-8", "replace"))).reason
-    if not _speaks_of_mailbox(stage, enhanced, reason):
-        return reason, False
-    fields = {"status": "rejected" if code >= 500 else "deferred", "stage": "rcpt", "code": code, "reason": reason}
-    return reason, is_hard_bounce({**fields, "enhanced": enhanced, "reply": words})
-
-
-def _speaks_of_mailbox(stage: Stage, enhanced: str | None, reason: Reason | None) -> bool:
-    """Whether a refusal holds for the next campaign too. What is not sure is soft: the third one counts."""
-    subject = (enhanced or "").partition(".")[2].partition(".")[0]
-    if reason is Reason.MAILBOX_DISABLED:
-        return False  # a mailbox that was closed may be opened again
-    if reason is Reason.BAD_ADDRESS:
-        return subject == "1"  # or else the reporter did not understand a header
-    if reason is Reason.NO_MAIL_DOMAIN:
-        return True
-    # A server that took the recipient and refuses him after the content speaks for a filter, unless its code names the
-    # address; and where the code says policy and the words say unknown, one of them is wrong.
-    return subject == "1" or (stage is not Stage.CONTENT and subject != "7")
+    fields = {"status": "rejected" if code >= 500 else "deferred", "stage": stage.value, "code": code, "reason": reason}
+    line = {**fields, "enhanced": enhanced, "reply": words}
+    return reason, is_hard_bounce(line, reported=True, sure_of_stage=sure_of_stage)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from batchsend.errors import RecordError
 from batchsend.message.verp import TOKEN, load_key, record_of
@@ -12,7 +12,7 @@ from batchsend.recipients.entries import comparable
 from batchsend.results.format import AddressedLine, LogReader, opened
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from batchsend.feedback.report import FeedbackReport
@@ -73,7 +73,7 @@ def tie(reports: Sequence[FeedbackReport], results: Path) -> list[Tie]:
             for line in block.lines:
                 index.note(line)
     key = load_key(results)
-    return [index.tie(report, key) for report in reports]
+    return [tied(report, index, key) for report in reports]
 
 
 def require_results_log(results: Path) -> None:
@@ -87,6 +87,34 @@ def require_results_log(results: Path) -> None:
         next(iter(LogReader(results, file, SentLine)), None)
 
 
+def words_of_reply(reply: str | None) -> set[str]:
+    """The words of a reply that may be what the relay calls the message, in lower case."""
+    return {word for word in _WORD.findall((reply or "").lower()) if len(word) >= _SHORTEST_ID}
+
+
+class SentMessages(Protocol):
+    """What a results log says of the messages that reports may be about.
+
+    Each way to find one gives its record and whom it was for, or None.
+    """
+
+    @property
+    def runs(self) -> Collection[str]:
+        """The identities of the runs in the log."""
+
+    def recipient(self, record: int) -> str | None:
+        """Whom a record was for; None where it was not sent."""
+
+    def by_message_id(self, name: str) -> tuple[int, str] | None:
+        """The record whose message had a Message-ID."""
+
+    def by_relay_id(self, name: str) -> tuple[int, str] | None:
+        """The only record in the reply to whose message a word stands, in lower case."""
+
+    def by_address(self, address: str) -> tuple[int, str] | None:
+        """The only record that was for an address, which is in the form in which addresses are compared."""
+
+
 class _Index:
     """What a results log says of the records that reports may be about.
 
@@ -96,7 +124,7 @@ class _Index:
 
     def __init__(self, reports: Sequence[FeedbackReport]) -> None:
         self._wanted_ids = {one for report in reports for one in _ids(report)}
-        self._wanted = {address for report in reports if (address := _comparable(report.recipient)) is not None}
+        self._wanted = {address for report in reports if (address := comparable_or_none(report.recipient)) is not None}
         # What a token says of its record can only be believed once the log has said which runs it is of.
         self._claimed = {number for report in reports for number in _claimed(report)}
         self._relay_ids = {one for report in reports if len(one := (report.relay_id or "").lower()) >= _SHORTEST_ID}
@@ -118,12 +146,12 @@ class _Index:
             self._by_id[line.message_id] = line.record
             found = True
         if self._relay_ids and line.reply is not None:
-            for word in self._relay_ids.intersection(_WORD.findall(line.reply.lower())):
+            for word in self._relay_ids.intersection(words_of_reply(line.reply)):
                 # One word in the replies to several messages names none of them.
                 if self._by_relay_id.setdefault(word, line.record) != line.record:
                     self._by_relay_id[word] = 0
                 found = True
-        address = _comparable(line.recipient) if self._wanted else None
+        address = comparable_or_none(line.recipient) if self._wanted else None
         if address is not None and address in self._wanted:
             # An address that several records were for ties to none of them: 0 stands for that.
             if self._by_address.setdefault(address, line.record) != line.record:
@@ -132,21 +160,55 @@ class _Index:
         if found:
             self._recipients[line.record] = line.recipient
 
-    def tie(self, report: FeedbackReport, key: bytes | None) -> Tie:
-        """The record that a report is about."""
-        signed, record = record_of(report.addresses, self._runs, key)
-        if signed:
-            # A return path that somebody has made up says that the rest of the report is made up, too.
-            if record is None or record not in self._recipients:
-                return Tie(None, None, "forged")
-            return Tie(record, self._recipients[record], "verp")
-        for by, name in (("message_id", report.message_id), ("envid", _id_of_envelope(report))):
-            if name is not None and (number := self._by_id.get(name)) is not None:
-                return Tie(number, self._recipients[number], by)
-        if number := self._by_relay_id.get((report.relay_id or "").lower(), 0):
-            return Tie(number, self._recipients[number], "relay_id")
-        number = self._by_address.get(_comparable(report.recipient) or "", 0)
-        return Tie(number, self._recipients[number], "address") if number else Tie(None, None, "")
+    @property
+    def runs(self) -> Collection[str]:
+        """The identities of the runs in the log."""
+        return self._runs
+
+    def recipient(self, record: int) -> str | None:
+        """Whom a record was for that a report may be about; None where it was not sent."""
+        return self._recipients.get(record)
+
+    def by_message_id(self, name: str) -> tuple[int, str] | None:
+        """See `SentMessages`."""
+        return self._found(self._by_id.get(name, 0))
+
+    def by_relay_id(self, name: str) -> tuple[int, str] | None:
+        """See `SentMessages`."""
+        return self._found(self._by_relay_id.get(name, 0))
+
+    def by_address(self, address: str) -> tuple[int, str] | None:
+        """See `SentMessages`."""
+        return self._found(self._by_address.get(address, 0))
+
+    def _found(self, record: int) -> tuple[int, str] | None:
+        return (record, self._recipients[record]) if record else None
+
+
+def tied(report: FeedbackReport, sent: SentMessages, key: bytes | None) -> Tie:
+    """The record that a report is about, by the first that fits of what was signed and what is said.
+
+    Args:
+        report: The report.
+        sent: The messages that it may be about.
+        key: What return paths are signed with, or None.
+    """
+    signed, record = record_of(report.addresses, sent.runs, key)
+    if signed:
+        # A return path that somebody has made up says that the rest of the report is made up, too.
+        recipient = None if record is None else sent.recipient(record)
+        return Tie(None, None, "forged") if recipient is None else Tie(record, recipient, "verp")
+    relay_id, address = (report.relay_id or "").lower(), comparable_or_none(report.recipient)
+    ways = (
+        ("message_id", report.message_id, sent.by_message_id),
+        ("envid", _id_of_envelope(report), sent.by_message_id),
+        ("relay_id", relay_id if len(relay_id) >= _SHORTEST_ID else None, sent.by_relay_id),
+        ("address", address, sent.by_address),
+    )
+    for by, name, find in ways:
+        if name is not None and (found := find(name)) is not None:
+            return Tie(*found, by)
+    return Tie(None, None, "")
 
 
 def _claimed(report: FeedbackReport) -> list[int]:
@@ -164,7 +226,8 @@ def _id_of_envelope(report: FeedbackReport) -> str | None:
     return f"<{_XTEXT.sub(lambda found: chr(int(found[1], 16)), report.envelope_id.strip('<> '))}>"
 
 
-def _comparable(address: str | None) -> str | None:
+def comparable_or_none(address: str | None) -> str | None:
+    """An address in the form in which addresses are compared; None where it is none."""
     if address is None:
         return None
     try:

@@ -23,6 +23,7 @@ _MOST_KEPT: Final = 500
 _SHORT: Final = 400
 _LETTER: Final = re.compile(r"[^\W\d_]")
 _FEWEST_LETTERS: Final = 4  # of a diagnosis; fewer are a number with a name
+_REPLY: Final = re.compile(r"(?<![\d.])(?:[45]\d\d|[45]\.\d{1,3}\.\d{1,3})(?![\d.]*\d)")
 _REPLIED: Final = re.compile(r"auto-replied", re.IGNORECASE)
 _AUTO_PRECEDENCE: Final = re.compile(r"auto[-_]?reply", re.IGNORECASE)
 
@@ -53,6 +54,11 @@ class _ReportText:
     Args:
         message: The message.
         sent_to: Whom its envelope was for.
+
+    Attributes:
+        sender: Whom it is from, or None.
+        others: Addresses that it cannot be about: whom it was sent to, and who sent it.
+        returned: The header of the message that it returns.
     """
 
     def __init__(self, message: Incoming, sent_to: tuple[str, ...]) -> None:
@@ -70,6 +76,7 @@ class _ReportText:
                 ]
             )
         )
+        self.others = frozenset(one.lower() for one in (*self.sent_to, self.sender or ""))
         self.returned = header(returned(message).partition(b"\n\n")[0].replace(b"\r\n", b"\n"))
         self.time = _time(message.field("date"))
         self.replies_to = _first_id(message.field("in-reply-to")) or _last_id(message.field("references"))
@@ -144,15 +151,17 @@ def _of_status(one: StatusFields, text: str, around: str) -> FeedbackReport:
     if len(_LETTER.findall(said)) < _FEWEST_LETTERS:
         comment = one.status.partition("(")[2].rstrip(") ")
         said = f"{said} {comment}" if comment else text
-    succeeded = one.kind is FeedbackKind.DELIVERED
-    means = meaning(said, one.status, for_good=one.kind is FeedbackKind.BOUNCED, around=around)
+    kind = one.kind
+    if kind is FeedbackKind.DELAYED and wordings.GIVEN_UP.search(said):
+        kind = FeedbackKind.BOUNCED
+    means = meaning(said, one.status, for_good=kind is FeedbackKind.BOUNCED, around=around)
     return FeedbackReport(
         recipient=one.recipient,
-        kind=one.kind,
+        kind=kind,
         hard=means.hard,
         enhanced=means.enhanced,
         code=means.code,
-        reason=None if succeeded else means.reason,
+        reason=None if kind is FeedbackKind.DELIVERED else means.reason,
         said=said or None,
         reported_by=one.reported_by or None,
         envelope_id=one.envelope_id or None,
@@ -171,7 +180,7 @@ def _returned_to(source: _ReportText) -> str | None:
 def _in_words(message: Incoming, source: _ReportText) -> list[FeedbackReport]:
     text = own_text(message)
     subject = message.field("subject")
-    if _is_bounce(message, subject, text):
+    if _is_bounce(message, source, subject, text):
         return _bounces(message, source, f"{subject}\n{text}", text)
     if wordings.UNSUBSCRIBES.fullmatch(subject.strip()) or _asks_to_be_left_out(text):
         return [FeedbackReport(recipient=source.sender, kind=FeedbackKind.UNSUBSCRIBED, said=subject or text[:_SHORT])]
@@ -189,10 +198,15 @@ def _asks_to_be_left_out(text: str) -> bool:
     return len(words) <= 40 and wordings.UNSUBSCRIBES.fullmatch(words) is not None
 
 
+def _report_type(message: Incoming) -> str:
+    return message.parameters.get("report-type", "").lower()
+
+
 def _is_auto_reply(message: Incoming, subject: str) -> bool:
-    """RFC 3834 §5, and what programs wrote before it."""
+    """RFC 3834 §5, and what programs wrote before it; and that somebody has read the message (RFC 8098)."""
     return (
-        _REPLIED.search(message.field("auto-submitted")) is not None
+        _report_type(message) == "disposition-notification"
+        or _REPLIED.search(message.field("auto-submitted")) is not None
         or message.has("x-autoreply")
         or message.has("x-autorespond")
         or message.has("x-auto-response-from")
@@ -201,29 +215,40 @@ def _is_auto_reply(message: Incoming, subject: str) -> bool:
     )
 
 
-def _is_bounce(message: Incoming, subject: str, text: str) -> bool:
-    if message.has("x-failed-recipients") or message.parameters.get("report-type", "").lower() == "delivery-status":
+def _is_bounce(message: Incoming, source: _ReportText, subject: str, text: str) -> bool:
+    """Whether it is called or worded as a report is, and has what only a report has.
+
+    The less sure it is that a program wrote it, the more of that: people and shops write of failed deliveries, too.
+    """
+    if message.has("x-failed-recipients") or _report_type(message) == "delivery-status":
         return True
+    if _report_type(message) == "disposition-notification":
+        return False
     called = wordings.BOUNCE_SUBJECTS.search(subject) is not None
     says = wordings.BOUNCE_WORDS.search(text) is not None
     by_program = wordings.BOUNCE_SENDERS.search(message.field("from")) is not None
-    if by_program and (called or says):
-        return True
-    if _is_auto_reply(message, subject):
-        return False
     from_nobody = message.field("return-path").strip() in ("<>", "<MAILER-DAEMON>")
-    return (from_nobody and (called or says)) or (called and says)
+    if not (called or says) or (not by_program and _is_auto_reply(message, subject)):
+        return False
+    replied = _REPLY.search(text) is not None
+    names = any(one.lower() not in source.others for one in ADDRESS.findall(text))
+    if by_program or from_nobody:
+        return names or replied or bool(source.returned)
+    if not (called and says) or message.has("list-id") or wordings.ANSWER_SUBJECTS.search(subject):
+        return False
+    return bool(source.returned) or (names and replied) or wordings.NOT_A_MEMBER.search(subject) is not None
 
 
 def _bounces(message: Incoming, source: _ReportText, all_words: str, text: str) -> list[FeedbackReport]:
-    others = frozenset(one.lower() for one in (*source.sent_to, source.sender or ""))
     kind = FeedbackKind.DELAYED if wordings.DELAYED_WORDS.search(all_words) else FeedbackKind.BOUNCED
-    people: dict[str | None, str] = dict(recipients(message, text, others).items())
+    if wordings.SUCCESS_SUBJECTS.search(message.field("subject")):
+        kind = FeedbackKind.DELIVERED
+    people: dict[str | None, str] = dict(recipients(message, text, source.others).items())
     if not people:
         people = {_returned_to(source): text}
     reports = []
     for one, said in people.items():
-        means = meaning(said, for_good=kind is FeedbackKind.BOUNCED)
+        means = meaning(said, for_good=kind is FeedbackKind.BOUNCED, around=text, free_form=True)
         reports.append(
             FeedbackReport(
                 recipient=one,
@@ -231,7 +256,7 @@ def _bounces(message: Incoming, source: _ReportText, all_words: str, text: str) 
                 hard=means.hard,
                 enhanced=means.enhanced,
                 code=means.code,
-                reason=means.reason,
+                reason=None if kind is FeedbackKind.DELIVERED else means.reason,
                 said=said or None,
             )
         )

@@ -22,7 +22,7 @@ _MOST_SAID: Final = 500
 _MOST_TEXT: Final = 4000
 
 
-def told(relay: str, document: object) -> list[FeedbackReport]:
+def reports_of(relay: str, document: object) -> list[FeedbackReport]:
     """The reports in what a relay has posted.
 
     Args:
@@ -106,28 +106,45 @@ def _when(text: str | None) -> float | None:
         return None
 
 
+def _of_event(
+    event: dict[str, Any], kinds: dict[str, FeedbackKind], time: str | None, **details: Any
+) -> Iterator[FeedbackReport]:
+    """The report in an event that names itself in ``event`` and the recipient in ``email``, as three relays do.
+
+    Args:
+        event: The event.
+        kinds: What the events of that relay are.
+        time: When it happened, as the relay has it.
+        details: See `_report`.
+    """
+    kind = kinds.get(_text(event, "event") or "")
+    if kind is not None:
+        yield _report(kind, _text(event, "email"), time=_when(time), **details)
+
+
+_SENDGRID: Final = {
+    "bounce": FeedbackKind.BOUNCED,
+    "dropped": FeedbackKind.BOUNCED,
+    "deferred": FeedbackKind.DELAYED,
+    "spamreport": FeedbackKind.COMPLAINED,
+    "unsubscribe": FeedbackKind.UNSUBSCRIBED,
+    "group_unsubscribe": FeedbackKind.UNSUBSCRIBED,
+}
+
+
 def _sendgrid(event: dict[str, Any]) -> Iterator[FeedbackReport]:
     """https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event ."""
-    kind = {
-        "bounce": FeedbackKind.BOUNCED,
-        "dropped": FeedbackKind.BOUNCED,
-        "deferred": FeedbackKind.DELAYED,
-        "spamreport": FeedbackKind.COMPLAINED,
-        "unsubscribe": FeedbackKind.UNSUBSCRIBED,
-        "group_unsubscribe": FeedbackKind.UNSUBSCRIBED,
-    }.get(_text(event, "event") or "")
-    if kind is not None:
-        # What is queued as ABC has the identities ABC.recvd-…, one a recipient.
-        relay_id = (_text(event, "sg_message_id") or "").partition(".")[0]
-        yield _report(
-            kind,
-            _text(event, "email"),
-            said=_text(event, "reason") or _text(event, "response"),
-            status=_text(event, "status"),
-            message_id=_text(event, "smtp-id"),
-            relay_id=relay_id or None,
-            time=_when(_text(event, "timestamp")),
-        )
+    # What is queued as ABC has the identities ABC.recvd-…, one a recipient.
+    relay_id = (_text(event, "sg_message_id") or "").partition(".")[0]
+    yield from _of_event(
+        event,
+        _SENDGRID,
+        _text(event, "timestamp"),
+        said=_text(event, "reason") or _text(event, "response"),
+        status=_text(event, "status"),
+        message_id=_text(event, "smtp-id"),
+        relay_id=relay_id or None,
+    )
 
 
 def _mailgun(event: dict[str, Any]) -> Iterator[FeedbackReport]:
@@ -196,51 +213,52 @@ def _postmark(event: dict[str, Any]) -> Iterator[FeedbackReport]:
         )
 
 
+_BREVO: Final = {
+    "hard_bounce": FeedbackKind.BOUNCED,
+    "soft_bounce": FeedbackKind.BOUNCED,
+    "blocked": FeedbackKind.BOUNCED,
+    "invalid_email": FeedbackKind.BOUNCED,
+    "error": FeedbackKind.BOUNCED,
+    "deferred": FeedbackKind.DELAYED,
+    "spam": FeedbackKind.COMPLAINED,
+    "complaint": FeedbackKind.COMPLAINED,
+    "unsubscribed": FeedbackKind.UNSUBSCRIBED,
+}
+
+
 def _brevo(event: dict[str, Any]) -> Iterator[FeedbackReport]:
     """https://developers.brevo.com/docs/transactional-webhooks ."""
-    name = _text(event, "event") or ""
-    kind = {
-        "hard_bounce": FeedbackKind.BOUNCED,
-        "soft_bounce": FeedbackKind.BOUNCED,
-        "blocked": FeedbackKind.BOUNCED,
-        "invalid_email": FeedbackKind.BOUNCED,
-        "error": FeedbackKind.BOUNCED,
-        "deferred": FeedbackKind.DELAYED,
-        "spam": FeedbackKind.COMPLAINED,
-        "complaint": FeedbackKind.COMPLAINED,
-        "unsubscribed": FeedbackKind.UNSUBSCRIBED,
-    }.get(name)
-    if kind is not None:
-        yield _report(
-            kind,
-            _text(event, "email"),
-            said=_text(event, "reason"),
-            hard=name in ("hard_bounce", "invalid_email"),
-            message_id=_text(event, "message-id"),
-            relay_id=(_text(event, "message-id") or "").strip("<> ") or None,
-            time=_when(_text(event, "ts_event") or _text(event, "ts")),
-        )
+    yield from _of_event(
+        event,
+        _BREVO,
+        _text(event, "ts_event") or _text(event, "ts"),
+        said=_text(event, "reason"),
+        hard=_text(event, "event") in ("hard_bounce", "invalid_email"),
+        message_id=_text(event, "message-id"),
+        relay_id=(_text(event, "message-id") or "").strip("<> ") or None,
+    )
+
+
+_MAILJET: Final = {
+    "bounce": FeedbackKind.BOUNCED,
+    "blocked": FeedbackKind.BOUNCED,
+    "spam": FeedbackKind.COMPLAINED,
+    "unsub": FeedbackKind.UNSUBSCRIBED,
+}
 
 
 def _mailjet(event: dict[str, Any]) -> Iterator[FeedbackReport]:
     """https://dev.mailjet.com/email/guides/webhooks/ ."""
-    kind = {
-        "bounce": FeedbackKind.BOUNCED,
-        "blocked": FeedbackKind.BOUNCED,
-        "spam": FeedbackKind.COMPLAINED,
-        "unsub": FeedbackKind.UNSUBSCRIBED,
-    }.get(_text(event, "event") or "")
-    if kind is not None:
-        words = [text for name in ("comment", "error") if (text := _text(event, name)) is not None]
-        yield _report(
-            kind,
-            _text(event, "email"),
-            said=": ".join(words),
-            hard=event.get("hard_bounce") is True,
-            relay_id=_text(event, "Message_GUID"),
-            by=_text(event, "source"),
-            time=_when(_text(event, "time")),
-        )
+    words = [text for name in ("comment", "error") if (text := _text(event, name)) is not None]
+    yield from _of_event(
+        event,
+        _MAILJET,
+        _text(event, "time"),
+        said=": ".join(words),
+        hard=event.get("hard_bounce") is True,
+        relay_id=_text(event, "Message_GUID"),
+        by=_text(event, "source"),
+    )
 
 
 def _sparkpost(event: dict[str, Any]) -> Iterator[FeedbackReport]:

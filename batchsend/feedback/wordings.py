@@ -21,7 +21,7 @@ IN_REPORTS: Final[tuple[tuple[re.Pattern[str], Reason], ...]] = (
             r"message will be retried",
             r"hosts have been failing for a long time",
             r"not delivered within \d+ days?",
-            r"(?:message|delivery time|queue) expired|timed out|timeout",
+            r"(?:message|envelope|delivery time|queue) expired|timed out|timeout",
             r"wasn't able to establish an SMTP connection",
             r"did not accept our requests to connect|host not reachable|no route to host|socket error",
         ),
@@ -46,10 +46,12 @@ IN_REPORTS: Final[tuple[tuple[re.Pattern[str], Reason], ...]] = (
         ),
         Reason.NO_MAIL_DOMAIN,
     ),
+    (_words(r"sender verify failed|verification failed for <"), Reason.SENDER),  # Exim asks the sender's host
     (
         _words(
             r"find any host named|host unknown|host not found|account or domain may not exist",
             r"name or service not known|illegal host",
+            r"MX records point to non-existent hosts|host address lookups failed permanently",  # Exim
         ),
         Reason.UNKNOWN_DOMAIN,
     ),
@@ -62,6 +64,7 @@ IN_REPORTS: Final[tuple[tuple[re.Pattern[str], Reason], ...]] = (
             r"this user doesn't have a ",  # Yahoo
             r"no valid recipients for this MM",  # Verizon
             r"check if address is correct",  # InterScan
+            r"unknown local part",  # Exim
         ),
         Reason.UNKNOWN_MAILBOX,
     ),
@@ -69,9 +72,11 @@ IN_REPORTS: Final[tuple[tuple[re.Pattern[str], Reason], ...]] = (
 """What a report says in its own words, where they are not a server's reply; the first that fits counts."""
 
 SUMMARIES: Final = re.compile(
-    r"^[ \t]*554 (?:5\.0\.0 )?(?:<[^>\n]{1,320}>\.\.\. )?Service unavailable[ \t]*$", re.IGNORECASE | re.MULTILINE
+    r"^[ \t]*554 (?:5\.0\.0 )?(?:<[^>\n]{1,320}>\.\.\. )?Service unavailable[ \t]*$"
+    r"|^[ \t]*554 <[^>\n]{1,320}>\.\.\. (?=[45]\d\d[ -])",
+    re.IGNORECASE | re.MULTILINE,
 )
-"""What sendmail says at the end of a transcript, whatever the cause was."""
+"""What sendmail says at the end of a transcript, whatever the cause was, and what it puts before the cause itself."""
 
 BEGINS_RETURNED: Final = re.compile(
     r"^[ \t]*(?:"
@@ -118,6 +123,15 @@ BOUNCE_WORDS: Final = _words(
 )
 """What reports say."""
 
+SUCCESS_SUBJECTS: Final = _words(r"success(?:ful(?:ly)?)?\b.{0,40}deliver|deliver.{0,40}\bsuccess")
+"""What notices of success are called, which look like bounces otherwise."""
+
+ANSWER_SUBJECTS: Final = _words(r"^\s*(?:re|aw|sv|antw|fwd?|wg|tr)(?:\[\d+\])?\s*:")
+"""What people write before the subject of what they answer or pass on; programs that report do not."""
+
+NOT_A_MEMBER: Final = _words(r"are not member")
+"""What mailing lists call their refusals, which have nothing of a report besides."""
+
 DELAYED_WORDS: Final = _words(
     r"warning message only|warning only",
     r"do not need to resend",
@@ -125,6 +139,10 @@ DELAYED_WORDS: Final = _words(
     r"delivery status notification \(delay\)|delayed mail",
 )
 """What reports say of messages that are still being tried."""
+
+GIVEN_UP: Final = _words(r"envelope expired", r"retry timeout exceeded", r"multiple retries, giving up")
+"""With these words nobody tries any more, whatever the report calls itself: older releases of OpenSMTPD call the end of
+a message's time a delay of 0 seconds."""
 
 AUTO_REPLY_SUBJECTS: Final = _words(
     r"^\W*auto(?:matic|matische|matisch)?[- :]*(?:repl(?:y|ies)|response|responder|antwort|svar|risposta)",

@@ -10,8 +10,8 @@ from batchsend.campaign.model import feedback_path
 from batchsend.errors import RunError, UsageError
 from batchsend.feedback.log import FeedbackLog, as_fields
 from batchsend.feedback.report import LOGGED, FeedbackKind, FeedbackReport
-from batchsend.feedback.tying import tie
 from batchsend.feedback.understanding import understand
+from batchsend.listen.index import SentIndex
 from batchsend.listen.records import SentRecords
 from batchsend.message.verp import key_file, load_key, record_of, record_of_link
 from batchsend.recipients.feedback import feedback_lines
@@ -48,6 +48,7 @@ class ListenedRun:
         self._key = load_key(results)
         self._log = FeedbackLog(feedback_path(results), wait=_PATIENCE)
         self._lock = threading.Lock()
+        self._index = SentIndex(self.records)
         with self._log:
             # Of whom the log did not say yet whom their message was for.
             self._nameless = _nameless(feedback_path(results))
@@ -162,14 +163,15 @@ class ListenedRun:
             UsageError: The results log cannot be read any more.
             RunError: The feedback log does not take them.
         """
-        ties = tie(reports, self.results)
-        lines = [
-            as_fields(report, record=tied.record, recipient=tied.recipient, source=source)
-            for report, tied in zip(reports, ties, strict=True)
-            if tied.record is not None and report.kind in LOGGED
-        ]
-        with self._lock, self._log:
-            self._log.add(lines)
+        with self._lock:
+            ties = self._index.tie(reports, self._key)
+            lines = [
+                as_fields(report, record=tied.record, recipient=tied.recipient, source=source)
+                for report, tied in zip(reports, ties, strict=True)
+                if tied.record is not None and report.kind in LOGGED
+            ]
+            with self._log:
+                self._log.add(lines)
         return [report for report, tied in zip(reports, ties, strict=True) if tied.record is None]
 
 

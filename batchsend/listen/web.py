@@ -5,21 +5,19 @@ from __future__ import annotations
 import logging
 import ssl
 import urllib.request
-from contextlib import asynccontextmanager, contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.to_thread
 
-from batchsend.errors import BatchsendError, UsageError
-from batchsend.feedback.webhooks import told
+from batchsend.errors import BatchsendError
+from batchsend.feedback.webhooks import reports_of
 from batchsend.listen import page
 from batchsend.listen.signatures import RefusedError, is_of_sns
+from batchsend.web import require_web
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from starlette.applications import Starlette
     from starlette.requests import Request
@@ -40,7 +38,9 @@ HOOKS: Final = "hooks"
 WITHIN: Final = 15.0
 """Seconds that a client has for its request."""
 
-_MOST_CONNECTIONS: Final = 200
+MOST_CONNECTIONS: Final = 200
+"""Connections at once."""
+
 _FETCHED: Final = 64 * 1024
 
 log = logging.getLogger("batchsend.listen")
@@ -107,14 +107,10 @@ def application(
     Raises:
         UsageError: The extra ``web`` is not installed.
     """
-    try:
-        from starlette.applications import Starlette  # noqa: PLC0415 - an extra
-        from starlette.routing import Route  # noqa: PLC0415
-    except ImportError:
-        raise UsageError(
-            "HTTP is spoken by starlette and uvicorn, which are not installed",
-            remedy="pip install 'batchsend-smtp[web]'",
-        ) from None
+    require_web("HTTP is spoken")
+    from starlette.applications import Starlette  # noqa: PLC0415 - an extra
+    from starlette.routing import Route  # noqa: PLC0415
+
     unsubscribes = Unsubscribes(runs)
     hooks = _Hooks(runs, verifier, notice, visit)
 
@@ -194,7 +190,7 @@ class _Hooks:
         document = self._verifier.verify(relay, headers, body)
         if relay == "ses" and document.get("Type") == "SubscriptionConfirmation":
             return self._confirm(document.get("SubscribeURL", ""))
-        left = told(relay, document)
+        left = reports_of(relay, document)
         for run in self._runs:
             if left:
                 left = run.take_reports(left, relay)
@@ -255,38 +251,3 @@ def fetched(url: str) -> bytes:
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
         """Follow none."""
-
-
-@asynccontextmanager
-async def serving(app: Starlette, listener: socket.socket) -> AsyncIterator[None]:
-    """Serve an application at a listening socket while the context lasts; requests under way are finished."""
-    import uvicorn  # noqa: PLC0415 - an extra
-
-    class WebServer(uvicorn.Server):
-        """One that leaves signals to the command."""
-
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            """Nothing."""
-            yield
-
-    config = uvicorn.Config(
-        app,
-        http="h11",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,  # links are secrets of their recipients
-        server_header=False,
-        proxy_headers=False,
-        limit_concurrency=_MOST_CONNECTIONS,
-        timeout_keep_alive=5,
-        timeout_graceful_shutdown=5,
-    )
-    server = WebServer(config)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(partial(server.serve, sockets=[listener]))
-        try:
-            yield
-        finally:
-            server.should_exit = True

@@ -56,12 +56,15 @@ class AttachmentFiles:
     Args:
         directory: The folder that names are relative to.
         inside: The folder outside which no file is taken, wherever symbolic links and ``..`` lead; None for anywhere.
+
+    Attributes:
+        kept: The files that are in memory, the one used last at the end.
     """
 
     def __init__(self, directory: Path, *, inside: Path | None) -> None:
         self._directory = directory.resolve()
         self._inside = None if inside is None else inside.resolve()
-        self._files: OrderedDict[_Version, AttachedFile] = OrderedDict()
+        self.kept: OrderedDict[_Version, AttachedFile] = OrderedDict()
         self._cached = 0
 
     def read(self, name: str, what: str = "attachment", *, folder: Path | None = None) -> AttachedFile:
@@ -88,8 +91,8 @@ class AttachmentFiles:
                 version = _Version(
                     PurePath(name).name, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
                 )
-                if found := self._files.get(version):
-                    self._files.move_to_end(version)
+                if found := self.kept.get(version):
+                    self.kept.move_to_end(version)
                     return found
                 content = file.read(MAX_SIZE)
         except OSError as error:
@@ -111,10 +114,10 @@ class AttachmentFiles:
         return path
 
     def _keep(self, version: _Version, file: AttachedFile) -> None:
-        self._files[version] = file
+        self.kept[version] = file
         self._cached += len(file.content)
         while self._cached > MAX_CACHED:
-            self._cached -= len(self._files.popitem(last=False)[1].content)
+            self._cached -= len(self.kept.popitem(last=False)[1].content)
 
 
 def file_part(

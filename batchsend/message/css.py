@@ -48,7 +48,7 @@ _NESTED: Final = re.compile(
 )
 
 
-_KNOWN: Final = SkeletonCache()
+KNOWN: Final = SkeletonCache()
 
 
 def inlined(html: str) -> str:
@@ -64,15 +64,15 @@ def inlined(html: str) -> str:
     """
     skeleton = DocumentSkeleton.of(html)
     if skeleton is None:
-        cascade = _cascade(html, html)
+        cascade = cascade_of(html, html)
         return html if cascade is None else cascade.written()
-    changes = _KNOWN.get(skeleton.key)
+    changes = KNOWN.get(skeleton.key)
     if changes is None:
-        cascade = _cascade(html, html)
+        cascade = cascade_of(html, html)
         if cascade is None:
             return html
         if not cascade.looks_at_values:
-            _KNOWN.put(skeleton, cascade)
+            KNOWN.put(skeleton, cascade)
         return cascade.written()
     return skeleton.with_changes(changes)
 
@@ -99,7 +99,7 @@ def inlined_source(source: str, is_plain: Callable[[str], bool]) -> str | None:
     hidden = covered(source)
     if source.count(COVER) or not is_plain(source) or _decides(hidden) or not _is_balanced(source, hidden):
         return None
-    cascade = _cascade(source, hidden)
+    cascade = cascade_of(source, hidden)
     if cascade is None:
         return source
     # Rules that look at values, and at neighbours where there are conditions or loops, are for each record.
@@ -174,7 +174,7 @@ class _Sheet(NamedTuple):
     conditional: bool
 
 
-def _cascade(source: str, hidden: str) -> Cascade | None:
+def cascade_of(source: str, hidden: str) -> Cascade | None:
     """What decides about the style attributes; None where there is no style sheet."""
     found = list(tokens(hidden))
     sheets = list(_sheets(hidden, found))

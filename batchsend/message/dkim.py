@@ -118,16 +118,16 @@ class Signer:
             The fields, folded at 78 characters where a domain is not longer than that, each with its CRLF.
         """
         head, _, body = content.partition(b"\r\n\r\n")
-        fields = _canonical_fields(head)
+        fields = canonical_fields(head)
         names, places = _coverage(tuple([field.partition(b":")[0] for field in fields]))
         signed = b"".join([fields[place] + b"\r\n" for place in places])
-        body_hash = b64encode(hashlib.sha256(_canonical_body(body)).digest())
+        body_hash = b64encode(hashlib.sha256(canonical_body(body)).digest())
         # t= and bh= fit on one line, until the year 2286 and beyond.
         closing = b"%b t=%d; bh=%b;\r\n b=" % (names, time.time(), body_hash)
         signatures = []
         for identity, opening in zip(self._identities, self._openings, strict=True):
             field = opening + closing
-            (canonical,) = _canonical_fields(field)
+            (canonical,) = canonical_fields(field)
             signature = b64encode(identity.key.sign(signed + canonical))
             lines = [signature[at : at + _ENCODED_LINE] for at in range(0, len(signature), _ENCODED_LINE)]
             signatures += [field, b"\r\n ".join(lines), b"\r\n"]
@@ -166,7 +166,7 @@ def _coverage(names: tuple[bytes, ...]) -> tuple[bytes, tuple[int, ...]]:
     return ("\r\n".join(lines) + ";\r\n").encode("ascii"), tuple(places)
 
 
-def _canonical_fields(head: bytes) -> list[bytes]:
+def canonical_fields(head: bytes) -> list[bytes]:
     """The fields of a header in the relaxed form (RFC 6376 §3.4.2), without their CRLF."""
     head = _relaxed(head.replace(b"\r\n ", b" ").replace(b"\r\n\t", b" "))
     fields = []
@@ -176,7 +176,7 @@ def _canonical_fields(head: bytes) -> list[bytes]:
     return fields
 
 
-def _canonical_body(body: bytes) -> bytes:
+def canonical_body(body: bytes) -> bytes:
     """A body in the relaxed form (RFC 6376 §3.4.4)."""
     body = _relaxed(body if body.endswith(b"\r\n") else body + b"\r\n")
     if body.endswith(b"\r\n\r\n"):

@@ -1,4 +1,4 @@
-"""A letter: a composed message taken apart again, as the reader of a mail program has it before them."""
+"""A composed message taken apart again, as the reader of a mail program has it before them."""
 
 from __future__ import annotations
 

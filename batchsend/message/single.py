@@ -19,7 +19,7 @@ class MessageTemplate:
     """A message whose templates are compiled once; ``batchsend.Template``.
 
     >>> message = Message(from_="shop@example.com", subject="Hello, {{ name }}", text="Your order is on its way.")
-    >>> submission = MessageTemplate(message).render({"email": "ada@example.com", "name": "Ada"})
+    >>> submission = Template(message).render({"email": "ada@example.com", "name": "Ada"})
     >>> submission.envelope.forward_path, b"Subject: Hello, Ada" in submission.content
     ('ada@example.com', True)
 

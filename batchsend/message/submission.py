@@ -48,6 +48,8 @@ class Envelope(Struct, frozen=True):
             raise
 
     def _check(self) -> None:
+        if not isinstance(self.reverse_path, str):
+            raise TypeError
         if (path := reverse_path(self.reverse_path)) is not self.reverse_path:
             force_setattr(self, "reverse_path", path)
         if (path := forward_path(self.forward_path)) is not self.forward_path:

@@ -41,15 +41,18 @@ class Pace:
 
     Args:
         first: The first sample, taken when the run began.
+
+    Attributes:
+        samples: Those of the last minute, and the newest before it.
     """
 
     def __init__(self, first: Sample) -> None:
         self._first = first
-        self._samples = deque([first])
+        self.samples = deque([first])
 
     def add(self, sample: Sample) -> Speed:
         """Take the next sample in; the speed as of now."""
-        samples = self._samples
+        samples = self.samples
         samples.append(sample)
         # One sample older than needed stays: it is where the time looked back to begins.
         while sample.time - samples[1].time >= _OF_LATE:

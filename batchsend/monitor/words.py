@@ -80,13 +80,18 @@ def _relay(relay: RelayStatistics) -> str:
     parts = [f"accepted {relay.accepted:,}", f"{relay.goodput:,.0f}/s", figures.count(relay.sessions, "session")]
     if relay.quotas:
         parts.append(_quotas(relay.quotas))
+    if why := standing(relay):
+        parts.append(why)
+    return " · ".join(parts)
+
+
+def standing(relay: RelayStatistics) -> str:
+    """Why a relay is not sent to, or less than it could be; ``""`` where it is ready."""
     if relay.until is not None:
         end = time.localtime(relay.until + 60)
         when = "%H:%M" if relay.until - time.time() < _HALF_A_DAY else "%a %H:%M"
-        parts.append(f"asleep until {time.strftime(when, end)}: {relay.why}")
-    elif relay.why:
-        parts.append(f"{_RELAY_STATES[relay.state]}: {relay.why}")
-    return " · ".join(parts)
+        return f"asleep until {time.strftime(when, end)}: {relay.why}"
+    return f"{_RELAY_STATES[relay.state]}: {relay.why}" if relay.why else ""
 
 
 def _quotas(quotas: Iterable[tuple[str, int, int]]) -> str:

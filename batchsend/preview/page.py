@@ -1,4 +1,4 @@
-"""A letter as one HTML page that needs nothing else: what `preview --open` shows in a browser."""
+"""A message as one HTML page that needs nothing else: what `preview --open` shows in a browser."""
 
 from __future__ import annotations
 
@@ -47,26 +47,26 @@ _POLICY: Final = "script-src 'none'; object-src 'none'; form-action 'none'"
 _SANDBOX: Final = "allow-popups allow-popups-to-escape-sandbox"
 
 
-def page(letter: ParsedMessage) -> str:
-    """The letter with its headers above it and its inline images in it."""
-    shown = [(name, value) for name, value in letter.headers if name.lower() in _SHOWN_HEADERS]
-    attached = [part for part in letter.attachments if part.content_id is None]
+def page(message: ParsedMessage) -> str:
+    """The message with its headers above it and its inline images in it."""
+    shown = [(name, value) for name, value in message.headers if name.lower() in _SHOWN_HEADERS]
+    attached = [part for part in message.attachments if part.content_id is None]
     shown += [("Attached", _described(part)) for part in attached]
     listed = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in shown)
-    title = escape(f"Record {letter.record}")
+    title = escape(f"Record {message.record}")
     return (
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{title}</title>\n<style>{_STYLE}</style>\n"
-        f"<header><dl>{listed}</dl></header>\n{_body(letter)}\n</html>\n"
+        f"<header><dl>{listed}</dl></header>\n{_body(message)}\n</html>\n"
     )
 
 
-def _body(letter: ParsedMessage) -> str:
-    if letter.html is None:
-        return f"<pre>{escape(letter.text or '')}</pre>"
-    html = _with_images(letter, letter.html)
+def _body(message: ParsedMessage) -> str:
+    if message.html is None:
+        return f"<pre>{escape(message.text or '')}</pre>"
+    html = _with_images(message, message.html)
     return f"<main>{''.join([_view(html, *view) for view in _VIEWS])}</main>"
 
 
@@ -88,8 +88,8 @@ def _view(html: str, title: str, classes: str, scheme: str) -> str:
     )
 
 
-def _with_images(letter: ParsedMessage, html: str) -> str:
-    inline = letter.inline
+def _with_images(message: ParsedMessage, html: str) -> str:
+    inline = message.inline
 
     def data(reference: re.Match[str]) -> str:
         part = inline.get(unquote(reference[1])) or inline.get(reference[1])

@@ -6,6 +6,7 @@ import mmap
 import os
 import struct
 import tempfile
+import unicodedata
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from batchsend.errors import RunError
@@ -63,7 +64,8 @@ class Addressees:
         Raises:
             RunError: There is no room on the disk.
         """
-        bits = hash(address.casefold()) & _MASK or 1  # as `_bits`, without a call for each record
+        # As `_bits`, without a call for each record.
+        bits = hash(address.lower()) & _MASK or 1 if address.isascii() else _bits(address)
         try:
             for table in self._older:
                 if bits in table:
@@ -93,8 +95,8 @@ class Addressees:
 
 
 def _bits(address: str) -> int:
-    # Nought is for an empty place.
-    return hash(address.casefold()) & _MASK or 1
+    # The forms that Unicode has of one text are one name (RFC 6532 §3.1). Nought is for an empty place.
+    return hash(unicodedata.normalize("NFC", address).casefold()) & _MASK or 1
 
 
 class _Table(Protocol):

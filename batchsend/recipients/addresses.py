@@ -42,6 +42,12 @@ _LDH_LABEL = re.compile(_LABEL)
 _NOT_LDH = re.compile(r"[^A-Za-z0-9\-]")
 _FOREIGN_DOTS = re.compile("[\u3002\uff0e\uff61]")
 _JOINERS = "\u200c\u200d"
+# Letters and marks that show nothing, beside the format characters: Unicode's Default_Ignorable_Code_Point (Hangul
+# fillers, variation selectors and others) and the blank pattern of Braille.
+_SHOWS_NOTHING = (
+    "[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
+    "\U000e0000-\U000e0fff]"
+)
 _SCHEME = "mailto:"
 _ESCAPED = r"\\(.)"
 _NOT_IN_QUOTES = r"[<>@\s\x00-\x1f\x7f-\x9f]"
@@ -63,7 +69,8 @@ def cleaned(text: str) -> str:
     if text.startswith("'"):
         text = without_invisible_ends(text.removeprefix("'").removesuffix("'"))
     if text[: len(_SCHEME)].lower() == _SCHEME:
-        text = without_invisible_ends(unquote(text[len(_SCHEME) :].partition("?")[0]))
+        path = text[len(_SCHEME) :].partition("?")[0]
+        text = without_invisible_ends(unquote(path.removeprefix("//")))  # RFC 6068 has none; people and programs do
     return text
 
 
@@ -79,7 +86,21 @@ def without_invisible_ends(text: str) -> str:
 
 def is_invisible(character: str) -> bool:
     """Whether a character is a blank of any kind, or shows nothing (Unicode's separators and format characters)."""
-    return character.isspace() or unicodedata.category(character) in ("Cf", "Zs", "Zl", "Zp")
+    if character.isspace() or unicodedata.category(character) in ("Cf", "Zs", "Zl", "Zp"):
+        return True
+    return not character.isascii() and _rare(_SHOWS_NOTHING).match(character) is not None
+
+
+def without_invisible(text: str, *, keeps: str = "") -> str:
+    """A text without the characters that show nothing, wherever they stand; blanks stay.
+
+    Args:
+        text: The text.
+        keeps: Such characters that stay all the same.
+    """
+    if text.isascii():
+        return text
+    return "".join(c for c in text if c in keeps or not is_invisible(c) or c.isspace())
 
 
 def forward_path(text: str) -> str:
@@ -96,7 +117,12 @@ def forward_path(text: str) -> str:
         RecordError: It is not a Mailbox (RFC 5321 §4.1.2), or one that servers are known to read as the address of
             somebody else; the message says why.
     """
-    if _PLAIN_RECIPIENT.fullmatch(text) and len(text) <= MAX_PATH and text.find("@") <= MAX_LOCAL_PART:
+    if (
+        _PLAIN_RECIPIENT.fullmatch(text)
+        and len(text) <= MAX_PATH
+        and text.find("@") <= MAX_LOCAL_PART
+        and text[-1] > "9"  # a number may be a machine's: see _check_recipient
+    ):
         return text
     return _mailbox(text, "recipient", is_recipient=True)
 
@@ -240,7 +266,8 @@ def _check_recipient(local: str, domain: str, refusal: _Refusal) -> None:
     """Refuse a Mailbox that a relay may take for another one than it is here.
 
     - ``u@[127.0.0.1]``: an address literal makes the relay open a connection to a machine that the record chooses, of
-      the relay's own network or the relay itself. Nobody's address on a list is one.
+      the relay's own network or the relay itself. Nobody's address on a list is one. Some servers take a domain of
+      numbers, ``u@127.0.0.1``, for the same, and no domain in the DNS ends in a number (RFC 1123 §2.1).
     - ``v%o@relay`` and ``o!v@relay``: with the percent hack (RFC 1123 §5.2.16) and with bang paths a relay delivers to
       ``v@o``; Postfix does both for its own domains unless it is told not to. ``v@o`` may be on the suppression list.
 
@@ -250,6 +277,8 @@ def _check_recipient(local: str, domain: str, refusal: _Refusal) -> None:
     """
     if domain.startswith("["):
         refusal.because("its domain is an address literal, which would let a record choose the machine to connect to")
+    if domain.rpartition(".")[2].isdigit():
+        refusal.because("its domain ends in a number, which servers take for the number of a machine")
     for character in "%!":
         if character in local:
             refusal.because(f"its local part contains {character!r}, by which some servers find another address in it")

@@ -1,4 +1,4 @@
-"""Which outcomes in a results log say that there is nobody at an address."""
+"""Which refusals say that there is nobody at an address: the one rule for results logs and for what comes back."""
 
 from __future__ import annotations
 
@@ -21,24 +21,52 @@ _NOT_ABOUT_THE_MAILBOX: Final = re.compile(
 )
 # Before RCPT no reply is about a recipient.
 _STAGES: Final = (None, "rcpt", "data", "content")
+_AFTER_RCPT: Final = ("data", "content")
+# No filter says so of a message that it does not like.
+_OF_NO_FILTER: Final = frozenset({"no_mail_domain", "unknown_domain", "mailbox_moved"})
+# Who says so knows the account, whenever he says it: Yahoo looks it up after the content.
+_NAMES_THE_ACCOUNT: Final = re.compile(r"this user doesn't have a \S+ account", re.IGNORECASE)
 
 
-def is_hard_bounce(fields: dict[str, Any]) -> bool:
-    """Whether an outcome line is a verdict about the mailbox, which holds for the next campaign as well.
+def is_hard_bounce(fields: dict[str, Any], *, reported: bool = False, sure_of_stage: bool = True) -> bool:
+    """Whether a refusal is a verdict about the mailbox, which holds for the next campaign as well.
 
     A full mailbox, a policy, a quota or a block says no such thing: those who were refused for the relay's or the
     sender's reasons are good recipients.
 
+    What a report says at second hand is believed less than a reply to batchsend itself. A bounce that is called soft is
+    not lost: the third one in a feedback log suppresses, while a results log counts nothing.
+
     Args:
-        fields: The line as a JSON object.
+        fields: An outcome line of a results log as a JSON object, or what a report says in the same fields.
+        reported: Whether a report says it.
+        sure_of_stage: Whether the report says at which command the refusal came, or from whom.
     """
     if fields.get("status") != "rejected" or fields.get("stage") not in _STAGES:
         return False
     reason = fields.get("reason")
+    words = str(fields.get("reply") or "")
+    detail = str(fields.get("enhanced") or "").partition(".")[2]
+    if reported and not _holds_at_second_hand(reason, fields.get("stage"), detail, words, sure_of_stage):
+        return False
     if reason in _MAILBOX_REASONS:
         return True
-    if _NOT_ABOUT_THE_MAILBOX.search(str(fields.get("reply") or "")):
+    if _NOT_ABOUT_THE_MAILBOX.search(words):
         return False
     if reason in _OLDER_WITHOUT_VERDICT:
-        return str(fields.get("enhanced") or "").partition(".")[2] in _MAILBOX_CODES
+        return detail in _MAILBOX_CODES
     return reason in _OLDER_REASONS
+
+
+def _holds_at_second_hand(reason: object, stage: object, detail: str, words: str, sure_of_stage: bool) -> bool:
+    """Whether a report is clear enough: its enhanced code (without the class), words and stage do not contradict."""
+    subject = detail.partition(".")[0]
+    if reason == "mailbox_disabled":
+        return False  # a mailbox that was closed may be opened again
+    if reason == "bad_address":
+        return subject == "1"  # or else the reporter did not understand a header
+    if reason in _OF_NO_FILTER or subject == "1" or _NAMES_THE_ACCOUNT.search(words):
+        return True
+    # A server that took the recipient and refuses him after the content speaks for a filter; and where the code says
+    # policy and the words say unknown, one of them is wrong.
+    return sure_of_stage and stage not in _AFTER_RCPT and subject != "7"

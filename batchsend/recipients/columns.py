@@ -142,6 +142,11 @@ def means_address(names: Iterable[str]) -> bool:
     return any(name.casefold() in RECIPIENT_FIELDS or _mail_words(name) is not None for name in names)
 
 
+def may_hold_address(name: str) -> bool:
+    """Whether a column of that name may hold an e-mail address beside the one that `find_address_column` finds."""
+    return name.casefold() in ("to", "recipient") or _mail_words(name) is not None
+
+
 def _mail_words(name: str) -> frozenset[str] | None:
     """The words of a name for e-mail addresses; None of any other name."""
     words = split_words(name)

@@ -166,7 +166,7 @@ class CsvParser:
             self._held_size = self._parse_at = 0
             return records
         rows: list[Record | BadRecord] = []
-        feed = _Feed(lines, self._reach())
+        feed = Feed(lines, self._reach())
         reader = self._reader(feed)
         while feed.begin < len(lines):
             try:
@@ -194,7 +194,7 @@ class CsvParser:
         self._is_suspect = self._is_suspect and bool(self._held)
         return rows
 
-    def _long_record(self, error: str, feed: _Feed, rows: list[Record | BadRecord]) -> str | None:
+    def _long_record(self, error: str, feed: Feed, rows: list[Record | BadRecord]) -> str | None:
         """Read a record again that the csv module refused for the length of a field; None if it is good."""
         if not error.startswith(_LIMITED):
             return error
@@ -229,7 +229,7 @@ class CsvParser:
         """REACH as it is at this place of the file."""
         return min(REACH, self._last_reach << min(_DOUBLINGS, self._number - self._last_failure))
 
-    def _add(self, row: list[str], feed: _Feed, rows: list[Record | BadRecord]) -> None:
+    def _add(self, row: list[str], feed: Feed, rows: list[Record | BadRecord]) -> None:
         """Add a row, unless it is a blank line or has delimiters only, as spreadsheets write below the last row."""
         if not row or (len(row) == 1 < self._width and not row[0].strip()) or (len(row) > 1 and not any(row)):
             return
@@ -270,7 +270,7 @@ class CsvParser:
         return f"not CSV: {error}"
 
 
-class _Feed:
+class Feed:
     """Lines for the csv module, of one record no more than the reach and the line that goes beyond it.
 
     Attributes:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from typing import Final
+from urllib.parse import unquote
 
 from batchsend.errors import RecordError
-from batchsend.recipients.addresses import cleaned, forward_path
+from batchsend.recipients.addresses import cleaned, forward_path, without_invisible
 
 DOMAIN: Final = "@"
 """What a whole domain begins with, in what :func:`entries` returns."""
@@ -15,7 +16,7 @@ DOMAIN: Final = "@"
 _TOKEN: Final = re.compile(
     r"""(?P<blank>\s+)
     |(?P<end>[,;])
-    |(?P<comment>\#.*)
+    |(?P<comment>\#[^\r\n]*)
     |<(?P<angle>[^<>]*)>
     |\((?P<remark>[^()]*)\)
     |"(?P<quoted>(?:[^"\\]|\\.)*+)"(?![^\s,;<>()"])
@@ -23,8 +24,13 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_AFTER_ADDRESS: Final = re.compile(r"(@[^#@]*)#.*", re.DOTALL)
-_JOINERS: Final = "\u200c\u200d"  # Letters of some scripts need them; everything else that is invisible is left out.
+_AFTER_ADDRESS: Final = re.compile(r"@[^#@]*(?P<comment>#)")
+_LINE_END: Final = re.compile(r"[\r\n]")
+_JOINERS: Final = "\u200c\u200d"  # Domains in some scripts need them; everything else that is invisible is left out.
+_WILDCARDS: Final = re.compile(r"[*?]")
+# What people and programs put before an address and what belongs to a local part only now and then: a bullet, a quote
+# that is not closed, a formula's mark, "email=".
+_MARKS: Final = re.compile(r'(?:[a-z-]*=|[^\w"])++(?=[\w"])')
 _SHOWN: Final = 60
 
 
@@ -40,7 +46,7 @@ def entries(text: str) -> list[str]:
     """
     found: list[str] = []
     names: list[str] = []  # Words that are no addresses: part of a name, if an address in angle brackets follows.
-    text = "".join(c for c in text if unicodedata.category(c) != "Cf" or c in _JOINERS)
+    text = without_invisible(text, keeps=_JOINERS)
     place = 0
     while place < len(text):
         token = _TOKEN.match(text, place)
@@ -48,8 +54,6 @@ def entries(text: str) -> list[str]:
             raise RecordError(f"{_shown(text[place:])} is no address: {text[place]!r} is never closed")
         place = token.end()
         kind, value = token.lastgroup or "", token[token.lastgroup or 0]
-        if kind == "comment":
-            break
         if kind == "angle":
             found += _name_with_addresses(names)
             names = []
@@ -57,9 +61,10 @@ def entries(text: str) -> list[str]:
         elif kind == "quoted" or (kind == "word" and "@" not in value):
             names.append(value)
         elif kind == "word":
-            found.append(_normalised(_AFTER_ADDRESS.sub(r"\1", value)))
-            if _AFTER_ADDRESS.search(value):
-                break
+            if comment := _AFTER_ADDRESS.search(value):
+                place = _end_of_line(text, token.start())
+                value = value[: comment.start("comment")]
+            found.append(_normalised(value))
         elif kind == "remark" and "@" in value:
             raise RecordError(f"{_shown(value)} stands in parentheses: is it to be suppressed, too?")
         elif value == ";":
@@ -68,21 +73,47 @@ def entries(text: str) -> list[str]:
     return found + _addresses_only(names)
 
 
+def without_marks(entry: str) -> str:
+    """An entry without what may be a mark of a list and no part of the address: ``bob@…`` of ``-bob@…``.
+
+    Such a character is allowed in a local part (RFC 5321 §4.1.2), so both addresses may be meant. Where there is none,
+    it is the entry itself.
+    """
+    marks = None if entry.startswith(DOMAIN) else _MARKS.match(entry.partition("@")[0])
+    return entry if marks is None else entry[marks.end() :]
+
+
+def _end_of_line(text: str, place: int) -> int:
+    end = _LINE_END.search(text, place)
+    return len(text) if end is None else end.start()
+
+
 def comparable(address: str) -> str:
-    """An address as suppression compares it: one name for each mailbox, without regard to case.
+    """An address as suppression compares it: one name for each mailbox, however its letters are written.
 
     A local part is case-sensitive by RFC 5321 §2.4, and nowhere in practice: who unsubscribed as Bob@ is bob@, too.
+    Letters of other scripts have several forms (RFC 6532 §3.1), and characters that show nothing are none of a name:
+    by their forms under Unicode's compatibility mapping, and without the latter, they are one mailbox as well.
 
     Raises:
         RecordError: It is no address that could be written to.
     """
-    return forward_path(cleaned(address)).casefold()
+    path = forward_path(cleaned(address))
+    if path.isascii():
+        return path.lower()
+    local, _, domain = path.rpartition("@")
+    local = unicodedata.normalize("NFKC", without_invisible(unicodedata.normalize("NFKC", local)).casefold())
+    return f"{local}@{domain.lower()}"
 
 
 def _normalised(text: str) -> str:
     address = cleaned(text)
     if address.startswith(("@", "*@")):
         return DOMAIN + comparable(f"x{address.removeprefix('*')}").partition("@")[2]
+    if not address.startswith('"') and _WILDCARDS.search(address.rpartition("@")[0]):
+        raise RecordError(f"{_shown(text)} is a pattern, and only whole domains are understood, as in @example.org")
+    if "?" not in address and "@" in unquote(text.partition("?")[2]):
+        raise RecordError(f"{_shown(text)} has another address behind the '?': is it to be suppressed, too?")
     return comparable(address)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from batchsend.errors import RunError, UsageError
 from batchsend.recipients.kinds import WORKBOOKS
 from batchsend.recipients.reader import open_records
-from batchsend.recipients.source import Source
+from batchsend.recipients.source import Mark, Source
 from batchsend.results.run import RecipientsFile
 
 if TYPE_CHECKING:
@@ -106,56 +106,49 @@ class FileWatch:
         path: The file.
         described: What it was when the run began.
         encoding: Its encoding, as `open_records` takes it.
+
+    Attributes:
+        mark: The file's mark when it was last seen to be what it was; None where there was none.
     """
 
     def __init__(self, path: Path, described: RecipientsFile, *, encoding: str | None = None) -> None:
         self._encoding = encoding
         self._path = path
         self._described = described
-        self._mark = _mark(path)
+        self.mark = file_mark(path)
 
     @property
     def is_untouched(self) -> bool:
         """Whether nothing has happened to the file, by what the system says of it: no more than a look."""
-        return self._mark is not None and _mark(self._path) == self._mark
+        return self.mark is not None and file_mark(self._path) == self.mark
 
     @property
     def is_same_file(self) -> bool:
         """Whether the name still leads to the file that it led to, whatever has become of its content."""
-        now = _mark(self._path)
-        return now is not None and self._mark is not None and now[:2] == self._mark[:2]
+        now = file_mark(self._path)
+        return now is not None and self.mark is not None and now[:2] == self.mark[:2]
 
     def change(self) -> str | None:
         """What has changed; None where its records are still there in their places. May read it whole."""
-        mark = _mark(self._path)
+        mark = file_mark(self._path)
         if mark is None:
             return f"{self._path} is gone"
-        if mark == self._mark:
+        if mark == self.mark:
             return None
         try:
             require_continued(self._described, self._path, Path(), encoding=self._encoding)
         except (UsageError, RunError) as error:
             return error.message
-        self._mark = mark
+        self.mark = mark
         return None
 
 
-class _Mark(NamedTuple):
-    """What the system says of a file, cheaply: it is another after every change."""
-
-    device: int
-    inode: int
-    size: int
-    modified: int
-    changed: int
-
-
-def _mark(path: Path) -> _Mark | None:
+def file_mark(path: Path) -> Mark | None:
+    """The mark of the file that a name leads to; None where there is none."""
     try:
-        found = path.stat()
+        return Mark.of(path.stat())
     except OSError:
         return None
-    return _Mark(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def _is_regular(path: Path) -> bool:

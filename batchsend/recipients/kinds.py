@@ -29,6 +29,16 @@ _BINARY: Final[tuple[tuple[bytes, str, str], ...]] = (
     (b"BZh", "is compressed by bzip2", "decompress it: bunzip2 FILE"),
     (b"\xfd7zXZ\0", "is compressed by xz", "decompress it: unxz FILE"),
     (b"PAR1", "is a Parquet file", "export it as CSV or JSON Lines"),
+    (b"\x1f\x8b", "is compressed twice", "decompress it once: gunzip FILE"),
+    (b"\x28\xb5\x2f\xfd", "is compressed twice", "decompress it once: unzstd FILE"),
+    (b"\x1f\x9d", "is compressed by compress", "decompress it: uncompress FILE"),
+    (b"\x04\x22\x4d\x18", "is compressed by lz4", "decompress it: unlz4 FILE"),
+    (b"LZIP", "is compressed by lzip", "decompress it: lzip -d FILE"),
+    (b"PK\x05\x06", "is a zip file with nothing in it", "name the list"),
+    (b"\x89PNG\r\n", "is a picture", "name the list"),
+    (b"\xff\xd8\xff", "is a picture", "name the list"),
+    (b"GIF8", "is a picture", "name the list"),
+    (b"\x7fELF", "is a program", "name the list"),
 )
 _ZIP: Final = b"PK\x03\x04"
 _MARKUP: Final = re.compile(rb"\s*+<(?:!doctype|html|head|body|table|\?xml|!--|meta|style)\b", re.IGNORECASE)
@@ -44,8 +54,16 @@ _ARRAY: Final = "is a JSON array, not one JSON object a line"
 _BRACKET_ALONE: Final = re.compile(rb"^[ \t]*+(?:\[|\{|[\]}],?)[ \t\r]*+$", re.MULTILINE)
 _COMPACT: Final = "make one line of each object: jq -c . FILE > NEW_FILE.jsonl"
 _UNCOMMA: Final = "take the commas off the line ends: sed 's/,[[:space:]]*$//' FILE > NEW_FILE.jsonl"
+_UNSEMICOLON: Final = "take the semicolons off the line ends: sed 's/;[[:space:]]*$//' FILE > NEW_FILE.jsonl"
+_UNCOMMA_BEGIN: Final = "take the commas off the lines' beginnings: sed 's/^[[:space:]]*,//' FILE > NEW_FILE.jsonl"
+_SEPARATOR: Final = b"\x1e"  # RFC 7464
+_OBJECT_REACH: Final = 4096
+_LINES_SHOWN: Final = 60
 _ARRAY_REMEDY: Final = "make one line of each of its objects: jq -c '.[]' FILE > NEW_FILE.jsonl"
-_RUN_LINE: Final = re.compile(rb'\s*+\{\s*+"run"\s*+:\s*+\{\s*+"id"\s*+:')
+# The fields of the line by which a run begins: an object called "run" with an identity may be anybody's.
+_RUN_LINE: Final = re.compile(
+    rb'\s*+\{\s*+"run"\s*+:\s*+\{\s*+"id"\s*+:\s*+"[^"\\]*+"\s*+,\s*+"(?:started|campaign)"\s*+:'
+)
 _MULTIBYTE: Final = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _CUT_SEQUENCE: Final = re.compile(rb"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]{0,1}|[\xf0-\xf4][\x80-\xbf]{0,2})\Z")
 _WORD: Final = re.compile(r"[^\W\d_]*[^\x00-\x7f][^\W\d_]*")
@@ -133,6 +151,8 @@ def encoding_remedy(encoding: str) -> str:
 def _zip(name: str, start: bytes) -> UsageError:
     if b"opendocument.spreadsheet" in start:
         return UsageError(f"{name} is a workbook (.ods)", remedy=_workbook_remedy(".ods"))
+    if b"Index/Document.iwa" in start or b".iwa" in start[:200]:
+        return UsageError(f"{name} is a Numbers document", remedy=_AS_CSV)
     if b"xl/" in start or b"[Content_Types].xml" in start:
         return UsageError(f"{name} is a workbook (.xlsx)", remedy=_workbook_remedy(".xlsx"))
     return UsageError(f"{name} is a zip file", remedy="unpack it: unzip FILE, and name the list in it")
@@ -146,23 +166,42 @@ def _refuse_other_json(name: str, start: bytes) -> None:
     """Refuse JSON that is not one object a line, as far as the first block shows it."""
     if start.lstrip().startswith(b"["):
         raise UsageError(f"{name} {_ARRAY}", remedy=_ARRAY_REMEDY)
-    if not start.lstrip().startswith(b"{"):
-        return
+    if start.lstrip().startswith(_SEPARATOR):
+        raise UsageError(
+            f"{name} is a JSON text sequence, not JSON Lines", remedy="tr -d '\\036' < FILE > NEW_FILE.jsonl"
+        )
     # Where the block ends is no line's end.
-    if _BRACKET_ALONE.search(start[: start.rfind(b"\n") + 1] or start):
+    if start.lstrip().startswith(b"{") and _BRACKET_ALONE.search(start[: start.rfind(b"\n") + 1] or start):
         raise UsageError(f"{name} is JSON with objects over several lines, not JSON Lines", remedy=_COMPACT)
     lines = start.split(b"\n")
     whole = lines if len(lines) == 1 else lines[:-1] + ([lines[-1]] if _is_json(lines[-1]) else [])
+    place = 0
     for number, line in enumerate(whole, 1):
         text = line.strip()
-        if not text or _is_json(text):
-            continue
-        if text.endswith(b",") and _is_json(text[:-1]):
-            raise UsageError(f"{name}:{number}: the line ends in a comma; this is not JSON Lines", remedy=_UNCOMMA)
-        if (end := _end_of_object(text)) and text[end:].lstrip(b" \t,").startswith(b"{"):
-            raise UsageError(f"{name}:{number}: more than one JSON object on a line", remedy=_COMPACT)
-        if not any(map(_is_json, whole)) and _is_over_lines(start):
-            raise UsageError(f"{name} is JSON with objects over several lines, not JSON Lines", remedy=_COMPACT)
+        if text and not _is_json(text):
+            _refuse_bad_line(f"{name}:{number}", text)
+            if text.startswith(b"{") and _is_over_lines(start[place : place + _OBJECT_REACH]):
+                raise UsageError(f"{name} is JSON with objects over several lines, not JSON Lines", remedy=_COMPACT)
+        place += len(line) + 1
+    texts = [text for line in whole if (text := line.strip())]
+    if len(texts) > 1 and not any(text.startswith(b"{") for text in texts) and _is_utf8(start):
+        shown = texts[0].decode(errors="replace")[:_LINES_SHOWN]
+        raise UsageError(
+            f"{name} is not JSON Lines: it begins with {shown!r}, where a JSON object belongs",
+            remedy="one JSON object a line; CSV has a name that ends in .csv",
+        )
+
+
+def _refuse_bad_line(place: str, text: bytes) -> None:
+    """Refuse a file for a line as other ways to write many objects have them."""
+    if text.endswith(b",") and _is_json(text[:-1]):
+        raise UsageError(f"{place}: the line ends in a comma; this is not JSON Lines", remedy=_UNCOMMA)
+    if text.endswith(b";") and _is_json(text[:-1]):
+        raise UsageError(f"{place}: the line ends in a semicolon; this is not JSON Lines", remedy=_UNSEMICOLON)
+    if text.startswith(b",") and _is_json(text[1:]):
+        raise UsageError(f"{place}: the line begins with a comma; this is not JSON Lines", remedy=_UNCOMMA_BEGIN)
+    if _behind_object(text).lstrip(" \t,;").startswith("{"):
+        raise UsageError(f"{place}: more than one JSON object on a line", remedy=_COMPACT)
 
 
 def _is_json(text: bytes) -> bool:
@@ -173,12 +212,21 @@ def _is_json(text: bytes) -> bool:
     return True
 
 
-def _end_of_object(text: bytes) -> int:
-    """Where the object that a text begins with ends; 0 if it is none."""
+def _is_utf8(text: bytes) -> bool:
     try:
-        return json.JSONDecoder().raw_decode(text.decode(errors="replace"))[1]
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _behind_object(text: bytes) -> str:
+    """What follows the object that a text begins with; nothing if it begins with none."""
+    decoded = text.decode(errors="replace")
+    try:
+        return decoded[json.JSONDecoder().raw_decode(decoded)[1] :]
     except (json.JSONDecodeError, RecursionError):
-        return 0
+        return ""
 
 
 def _is_over_lines(start: bytes) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from batchsend.errors import UsageError
 from batchsend.recipients.kinds import WORKBOOKS, refuse_other_kinds
-from batchsend.recipients.source import Compression, Source
+from batchsend.recipients.source import Compression, Mark, Source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +76,16 @@ class RecordReader:
         """Whether :meth:`read` may wait for another process, as it does on a pipe: then it belongs in a thread."""
         return self._source.blocking
 
+    @property
+    def opened(self) -> Mark | None:
+        """The file's mark before anything was read of it; None for a pipe, and for what was read whole."""
+        return self._source.opened
+
+    @property
+    def mark(self) -> Mark | None:
+        """The mark of the file that is read, as it is now; None as for `opened`."""
+        return self._source.mark
+
     def read(self, n: int) -> list[Record | BadRecord]:
         """The next records, up to ``n`` and perhaps fewer; none at the end.
 
@@ -136,6 +146,12 @@ class _Source(Protocol):
 
     @property
     def blocking(self) -> bool: ...
+
+    @property
+    def opened(self) -> Mark | None: ...
+
+    @property
+    def mark(self) -> Mark | None: ...
 
     def close(self) -> None: ...
 

@@ -9,7 +9,7 @@ import re
 import select
 import stat
 import sys
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, Self
 
 from batchsend.errors import RunError, UsageError
 from batchsend.recipients.kinds import encoding_remedy, refuse_eight_bit
@@ -23,6 +23,23 @@ STANDARD_INPUT: Final = "standard input"
 """What the file is called that has no name."""
 
 Compression = Literal["gzip", "zstd"]
+
+
+class Mark(NamedTuple):
+    """What the system says of a file, cheaply: it is another after every change."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+    changed: int
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> Self:
+        """The mark of what was found."""
+        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
 _Broken = tuple[type[Exception], ...]
 
 _BLOCK: Final = 256 * 1024
@@ -46,7 +63,8 @@ _WHOLE: Final = "bring the file whole again, and resume"
 class Source:
     """A file, a pipe or standard input, read once from its beginning to its end in blocks.
 
-    Opening it reads the first block, and so waits where reading does.
+    Opening it reads the first block, and so waits where reading does. Of a file as much is read as it had then: what is
+    appended meanwhile may be half of a record.
 
     Args:
         path: The file, or ``-`` for standard input.
@@ -63,6 +81,7 @@ class Source:
         size: Its bytes as they are stored, or None for a pipe.
         blocking: Whether reading may wait for another process.
         start: The first bytes of the text, which the first :meth:`read` returns.
+        opened: The file's mark before anything was read of it; None for a pipe.
 
     Raises:
         UsageError: It cannot be opened or read, is not compressed as it should be, or is in another encoding.
@@ -83,6 +102,8 @@ class Source:
             status = os.fstat(self._counted.fileno())
             self.blocking = not stat.S_ISREG(status.st_mode)
             self.size = None if self.blocking else status.st_size
+            self.opened = None if self.blocking else Mark.of(status)
+            self._counted.most = self.size or None  # a size of 0 is also that of what the kernel makes up
             self._file, self._broken = self._decompressed(expect)
             start = self._first_octets()[:end]
             self._left = None if end is None else end - len(start)  # octets that may still be read
@@ -98,6 +119,11 @@ class Source:
     def position(self) -> int:
         """How many of the stored bytes have been read."""
         return self._counted.position
+
+    @property
+    def mark(self) -> Mark | None:
+        """The mark of the file that is read, as it is now, wherever its name leads; None for a pipe."""
+        return None if self.blocking else Mark.of(os.fstat(self._counted.fileno()))
 
     def read(self) -> bytes:
         """The next bytes of the text, at most about 256 KiB; empty at the end.
@@ -258,7 +284,12 @@ class _Readable(Protocol):
 
 
 class _Counted(io.RawIOBase):
-    """A descriptor that counts what is read from it and lets its first bytes be looked at."""
+    """A descriptor that counts what is read from it and lets its first bytes be looked at.
+
+    Attributes:
+        position: How many bytes were read.
+        most: How many are read at most; None for all that there are.
+    """
 
     def __init__(self, descriptor: int, *, closes: bool) -> None:
         self._file = io.FileIO(descriptor, "rb", closefd=closes)
@@ -266,6 +297,7 @@ class _Counted(io.RawIOBase):
         self._interrupted = False
         self._ahead = b""
         self.position = 0
+        self.most: int | None = None
 
     def interrupt(self) -> None:
         """Take the file as ended; whoever waits for its next bytes is told so within `_GLANCE`."""
@@ -289,6 +321,8 @@ class _Counted(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         view = memoryview(buffer).cast("B")
+        if self.most is not None:
+            view = view[: max(0, self.most - self.position)]
         if self._ahead:
             count = min(len(view), len(self._ahead))
             view[:count] = self._ahead[:count]

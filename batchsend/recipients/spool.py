@@ -1,4 +1,4 @@
-"""Keeping what comes by standard input, so that a run of it can be gone on with."""
+"""Keeping what comes by standard input or from a program, so that a run of it can be gone on with."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import errno
 import os
 import shutil
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import anyio.lowlevel
+import orjson
 
 from batchsend.errors import RunError, UsageError
 from batchsend.recipients.reader import open_records
@@ -14,8 +18,16 @@ from batchsend.recipients.source import STANDARD_INPUT, Source
 from batchsend.results.beside import make_anew
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
     from typing import BinaryIO
+
+_OCTETS: Final = 256 * 1024
+_ROWS: Final = 500
+"""Records of a program's iterable that are taken before other tasks have their turn."""
+
+Rows: TypeAlias = Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]]
+"""Records as a program has them: each a mapping of its fields."""
 
 
 def spool(results: Path, source: BinaryIO | None = None, *, encoding: str | None = None) -> Path:
@@ -35,7 +47,7 @@ def spool(results: Path, source: BinaryIO | None = None, *, encoding: str | None
         UsageError: It cannot be written, or what came is no text that records can be in.
         RunError: There is no room for it.
     """
-    begun = results.with_name(f"{results.name}.recipients")
+    begun = _begun(results)
     try:
         with os.fdopen(make_anew(begun), "wb") as copy:
             shutil.copyfileobj(source or sys.stdin.buffer, copy, 1024 * 1024)
@@ -49,13 +61,82 @@ def spool(results: Path, source: BinaryIO | None = None, *, encoding: str | None
         return begun.rename(begun.with_name(f"{begun.name}.{kind}"))
     except OSError as error:
         begun.unlink(missing_ok=True)
-        what = f"{begun}: what comes by standard input cannot be kept: {error.strerror}"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-            raise RunError(what, remedy="make room, or see what is wrong with the disk") from None
-        raise UsageError(what, remedy="name another --results, or do without resuming: --no-spool") from None
+        raise _not_kept(begun, "what comes by standard input", error) from None
     except UsageError as error:
         begun.unlink(missing_ok=True)
         raise UsageError(error.message.replace(str(begun), STANDARD_INPUT), remedy=error.remedy) from None
     except BaseException:
         begun.unlink(missing_ok=True)
         raise
+
+
+async def spool_records(results: Path, rows: Rows) -> Path:
+    """Write a program's records into a file beside a results log: from then on it is a recipients file.
+
+    All of it is there before anything is sent, as with `spool`. Values are what JSON has; of others their text is kept.
+
+    Args:
+        results: The log of the run, which is locked.
+        rows: The records, in their order.
+
+    Returns:
+        The file, JSON Lines.
+
+    Raises:
+        UsageError: It cannot be written.
+        RunError: There is no room for it.
+        TypeError: Something in ``rows`` is no mapping of texts to values; nothing was sent.
+        Exception: What ``rows`` raises; nothing was sent.
+    """
+    begun = _begun(results)
+    count, held, size = 0, [], 0
+    try:
+        with os.fdopen(make_anew(begun), "wb") as file:
+            async for row in _each(rows):
+                count += 1
+                held.append(line := _line(row, count))
+                size += len(line)
+                if size > _OCTETS:
+                    file.write(b"".join(held))
+                    held, size = [], 0
+            file.write(b"".join(held))
+            file.flush()
+            os.fsync(file.fileno())
+        return begun.rename(begun.with_name(f"{begun.name}.jsonl"))
+    except OSError as error:
+        begun.unlink(missing_ok=True)
+        raise _not_kept(begun, "the recipients", error) from None
+    except BaseException:
+        begun.unlink(missing_ok=True)
+        raise
+
+
+async def _each(rows: Rows) -> AsyncIterator[object]:
+    if isinstance(rows, AsyncIterable):
+        async for row in rows:
+            yield row
+        return
+    for place, row in enumerate(rows):
+        if place % _ROWS == 0:
+            await anyio.lowlevel.checkpoint()
+        yield row
+
+
+def _line(row: object, place: int) -> bytes:
+    if not isinstance(row, Mapping):
+        raise TypeError(f"recipient {place} must be a Mapping, not {type(row).__name__}")
+    try:
+        return orjson.dumps(dict(row), default=str, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError as error:
+        raise TypeError(f"recipient {place} cannot be written as JSON: {error}") from None
+
+
+def _begun(results: Path) -> Path:
+    return results.with_name(f"{results.name}.recipients")
+
+
+def _not_kept(file: Path, what: str, error: OSError) -> RunError | UsageError:
+    text = f"{file}: {what} cannot be kept: {error.strerror}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        return RunError(text, remedy="make room, or see what is wrong with the disk")
+    return UsageError(text, remedy="name another --results, or do without resuming: --no-spool")

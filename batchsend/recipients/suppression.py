@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
+import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from batchsend.campaign.model import SuppressionList
 from batchsend.errors import RecordError, RunError, UsageError
+from batchsend.recipients.addresses import without_invisible_ends
 from batchsend.recipients.bounces import is_hard_bounce
-from batchsend.recipients.columns import AmbiguousColumnsError, find_address_column, listed, means_address
-from batchsend.recipients.entries import DOMAIN, comparable, entries
+from batchsend.recipients.columns import (
+    AmbiguousColumnsError,
+    find_address_column,
+    listed,
+    may_hold_address,
+    means_address,
+)
+from batchsend.recipients.entries import DOMAIN, comparable, entries, without_marks
 from batchsend.recipients.feedback import FedBack, FollowedLog, is_feedback
 from batchsend.recipients.kinds import WORKBOOKS, is_results_log, refuse_other_kinds
 from batchsend.recipients.lines import Lines, TooLong
@@ -30,6 +38,7 @@ _SEP: Final = re.compile(r'"?sep=', re.IGNORECASE)
 _LINE_ENDS: Final = re.compile(r"\r\n?|\n")
 _BLOCK: Final = 1000
 _START: Final = 4096
+_LOG_REMEDY: Final = "take the log from a backup; one whose run was killed is repaired by batchsend resume"
 _REMEDY: Final = "fix the line, or take it out: whoever is missed in it would be written to"
 
 
@@ -82,6 +91,7 @@ class Suppression:
         for one in files:
             given = one if isinstance(one, SuppressionList) else SuppressionList(file=Path(one))
             count = 0
+            _require_regular(given.file)
             try:
                 for entry in suppression._entries(given, recipient_field, own):
                     count += 1
@@ -118,7 +128,14 @@ class Suppression:
             log = FollowedLog(file)
             self._followed.append(log)
             return (address for address, _ in self._fed_back.take(log.lines()))
-        return _entries(given, recipient_field)
+        return self._with_unmarked(_entries(given, recipient_field))
+
+    def _with_unmarked(self, found: Iterable[str]) -> Iterator[str]:
+        """The entries; of those that somebody may have written by hand, what stands behind marks is added as well."""
+        for entry in found:
+            if not isinstance(entry, _Recorded):
+                self._add(without_marks(entry))
+            yield entry
 
     def notes(self) -> list[tuple[Path, int, str]]:
         """Of each file its path, how many entries it has, and a sentence that says so.
@@ -147,6 +164,29 @@ class Suppression:
             self._domains.add(entry.removeprefix(DOMAIN))
         else:
             self._hashes.add(hash(entry))
+
+
+class _Recorded(str):
+    """An address as a program wrote it down: there is nothing before it that is none of it."""
+
+    __slots__ = ()
+
+
+def _require_regular(file: Path) -> None:
+    """Refuse what can be read only once: what a list is must be seen before its first entry is taken.
+
+    Raises:
+        UsageError: It is a pipe, or the like.
+    """
+    try:
+        is_read_once = not (stat.S_ISREG(mode := file.stat().st_mode) or stat.S_ISDIR(mode))
+    except OSError:
+        return  # what reads it says what is wrong with it
+    if is_read_once:
+        raise UsageError(
+            f"{file} is not a regular file; a suppression list must be one, as it is read more than once",
+            remedy="put what the pipe gives into a file, and name that",
+        )
 
 
 def _is_feedback_log(file: Path) -> bool:
@@ -226,17 +266,37 @@ def _plain_list(source: Source) -> Iterator[str]:
 
 def _table(given: SuppressionList, kind: str | None, recipient_field: str | None) -> Iterator[str]:
     with open_records(given.file, format=kind, encoding=given.encoding, sheet=given.sheet) as reader:
-        column: str | None = None
+        columns: _Columns | None = None
         names: tuple[str, ...] = ()
         while rows := reader.read(_BLOCK):
             for row in rows:
                 place = f"{given.file}:{row.line}"
                 if isinstance(row, BadRecord):
                     raise UsageError(f"{place}: {row.reason}", remedy=_REMEDY)
-                if column is None or (column not in row.fields and tuple(row.fields) != names):
+                if columns is None or (reader.fields is None and tuple(row.fields) != names):
                     names = tuple(row.fields)
-                    column = _column(names, wanted=given.field, preferred=recipient_field, place=place)
-                yield from _cell(row, column, place)
+                    columns = _columns(names, wanted=given.field, preferred=recipient_field, place=place)
+                yield from _in_row(row, columns, place)
+
+
+class _Columns(NamedTuple):
+    """Where in a table addresses are.
+
+    Attributes:
+        first: The column that must have one in each row, unless another has.
+        others: Those that may have further ones: somebody's second address is to be spared like the first.
+    """
+
+    first: str
+    others: tuple[str, ...] = ()
+
+
+def _columns(names: tuple[str, ...], *, wanted: str | None, preferred: str | None, place: str) -> _Columns:
+    """The columns of a table that hold addresses: the one that is named, or all."""
+    first = _column(names, wanted=wanted, preferred=preferred, place=place)
+    if wanted is not None:
+        return _Columns(first)
+    return _Columns(first, tuple(name for name in names if name != first and may_hold_address(name)))
 
 
 def _column(names: tuple[str, ...], *, wanted: str | None, preferred: str | None, place: str) -> str:
@@ -274,12 +334,24 @@ def _called(wanted: str, names: tuple[str, ...]) -> str | None:
     return wanted if wanted in names else next(iter(same), None)
 
 
-def _cell(row: Record, column: str, place: str) -> list[str]:
-    value: Any = row.fields.get(column)
+def _in_row(row: Record, columns: _Columns, place: str) -> list[str]:
+    """The entries of a row. Who has none in the first column must have one in another."""
+    others: list[str] = []
+    for name in columns.others:
+        value: Any = row.fields.get(name)
+        if "@" in (value if isinstance(value, str) else str(value)):
+            others += _cell(value, name, place)
+    first = row.fields.get(columns.first)
+    if others and (first is None or (isinstance(first, str) and not without_invisible_ends(first))):
+        return others
+    return _cell(first, columns.first, place) + others
+
+
+def _cell(value: object, column: str, place: str) -> list[str]:
     if not isinstance(value, str):
         raise UsageError(f"{place}: no address in the field {column!r}", remedy=_REMEDY)
     found = _parsed(value, place)
-    if not found and not str(value).lstrip().startswith("#"):
+    if not found and not value.lstrip().startswith("#"):
         raise UsageError(f"{place}: no address in the field {column!r}", remedy=_REMEDY)
     return found
 
@@ -293,19 +365,43 @@ def _parsed(text: str, place: str) -> list[str]:
 
 def _hard_bounces(file: Path) -> Iterator[str]:
     """Who hard-bounced in a results log: of each record the last outcome counts."""
-    bounced: dict[object, object] = {}
+    bounced: dict[int, str] = {}
+    run: str | None = None
     with open_records(file, format="jsonl") as reader:
         while rows := reader.read(_BLOCK):
             for row in rows:
+                place = f"{file}:{row.line}"
                 if isinstance(row, BadRecord):
-                    raise UsageError(f"{file}:{row.line}: {row.reason}", remedy="take the log from a backup")
-                if is_hard_bounce(row.fields):
-                    bounced[row.fields.get("record")] = row.fields.get("recipient")
+                    raise UsageError(f"{place}: {row.reason}", remedy=_LOG_REMEDY)
+                if "run" in row.fields:
+                    run = _same_run(row.fields["run"], run, place)
+                    continue
+                record, recipient = row.fields.get("record"), row.fields.get("recipient")
+                if not isinstance(record, int) or not isinstance(row.fields.get("status"), str):
+                    raise UsageError(f"{place}: not a line of a results log", remedy=_LOG_REMEDY)
+                if isinstance(recipient, str) and is_hard_bounce(row.fields):
+                    bounced[record] = recipient
                 else:
-                    bounced.pop(row.fields.get("record"), None)
+                    bounced.pop(record, None)
     for recipient in bounced.values():
         try:
-            yield comparable(str(recipient))
+            yield _Recorded(comparable(recipient))
         except RecordError:
             # An older version wrote to addresses that this one does not: there is nobody to be kept from.
             continue
+
+
+def _same_run(line: object, run: str | None, place: str) -> str:
+    """The identity of the run whose line it is. A record is known by its number within its run.
+
+    Raises:
+        UsageError: It is another run than the one before.
+    """
+    found = line.get("id") if isinstance(line, dict) else None
+    if not isinstance(found, str):
+        raise UsageError(f"{place}: not a line of a results log", remedy=_LOG_REMEDY)
+    if run not in (None, found):
+        raise UsageError(
+            f"{place}: the account of another run begins here", remedy="keep each run in a file of its own"
+        )
+    return found

@@ -11,6 +11,7 @@ from batchsend.errors import UsageError
 from batchsend.recipients.addresses import without_invisible_ends
 from batchsend.recipients.columns import listed
 from batchsend.recipients.record import BadRecord, Record
+from batchsend.recipients.source import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +45,7 @@ class Workbook:
         size: Its octets.
         position: As many, once the sheet is read.
         blocking: False.
+        opened, mark: The file's mark before it was read.
 
     Raises:
         UsageError: It cannot be read; it has no such sheet, or no header; or the extra ``sheets`` is not installed.
@@ -53,6 +55,7 @@ class Workbook:
         self.name = str(path)
         self.blocking = False
         self.size = self.position = 0
+        self.opened = self.mark = _mark(path)  # what was read stays as it was
         self._rows = _rows(path, sheet)
         self.size = self.position = path.stat().st_size
         self._number = 0
@@ -100,6 +103,13 @@ class Workbook:
                 raise UsageError(f"{place}: an address where the header belongs", remedy=remedy)
             return tuple(names)
         raise UsageError(f"{self.name}: the sheet is empty", remedy=remedy)
+
+
+def _mark(path: Path) -> Mark | None:
+    try:
+        return Mark.of(path.stat())
+    except OSError:
+        return None  # what reads it says so
 
 
 def _rows(path: Path, sheet: str | None) -> Iterator[list[Any]]:

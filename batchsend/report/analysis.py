@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from batchsend.errors import UsageError
+from batchsend.histogram import Histogram
 from batchsend.outcome import Outcome
 from batchsend.report.causes import Cause, cause_of
-from batchsend.report.histogram import Histogram
 from batchsend.report.kinds import Kinds
-from batchsend.report.lines import Line, Lines
+from batchsend.report.lines import Line, LogLines
 from batchsend.report.report import CampaignReport, Domain, Failure, KindCount, RunSpan, Sessions
 from batchsend.report.returns import read_returns
 from batchsend.report.timeline import Timeline
@@ -47,7 +47,7 @@ def analyse(path: Path) -> CampaignReport:
         UsageError: It cannot be opened, or is not the results log of a run.
         RunError: It cannot be read further.
     """
-    lines = Lines(path)
+    lines = LogLines(path)
     analysis = _Analysis(path)
     for block in lines.read(Line):
         analysis.take(block)

@@ -11,10 +11,11 @@ from batchsend.outcome import Outcome
 from batchsend.report.report import QUANTILES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from batchsend.report.histogram import Histogram
+    from batchsend.histogram import Histogram
     from batchsend.report.report import CampaignReport, Sessions
+    from batchsend.report.timeline import Timeline
 
 # On a telephone a bar is still three pixels wide.
 _MOST_STEPS: Final = 100
@@ -88,11 +89,18 @@ class Row:
     width: float
 
 
-def throughput(report: CampaignReport) -> Chart:
-    """Attempts a second over the time of all runs, pauses left out, by outcome."""
-    timeline = report.timeline.of_at_most(_MOST_STEPS)
+def throughput(timeline: Timeline, *, attempts: int, elapsed: float, pauses: Sequence[float] = ()) -> Chart:
+    """Attempts a second over time, by outcome.
+
+    Args:
+        timeline: The attempts.
+        attempts: How many there are.
+        elapsed: Seconds that they took.
+        pauses: Where in the timeline pauses between runs were left out, in seconds from its beginning.
+    """
+    timeline = timeline.of_at_most(_MOST_STEPS)
     steps, width = list(timeline), timeline.width
-    top, rows = _vertical(max((step.total for step in steps), default=0) / width, "/s")
+    top, rows = vertical_axis(max((step.total for step in steps), default=0) / width, "/s")
     columns = []
     for place, step in enumerate(steps):
         rects, height = [], 0.0
@@ -106,37 +114,37 @@ def throughput(report: CampaignReport) -> Chart:
     whole = len(steps) * width
     return Chart(
         title="Attempts a second over time",
-        description=f"{figures.count(report.attempts, 'attempt')} in {figures.duration(report.elapsed)}, at most "
+        description=f"{figures.count(attempts, 'attempt')} in {figures.duration(elapsed)}, at most "
         f"{figures.rate(timeline.fastest())}; each column is {_moment(width)}.",
         columns=columns,
         rows=rows,
-        ticks=_apart(_moments(whole)),
-        marks=[_tick(100 * pause / whole, f"run {number}") for number, pause in enumerate(report.pauses, 2) if whole],
+        ticks=apart(moments(whole)),
+        marks=[tick_at(100 * pause / whole, f"run {number}") for number, pause in enumerate(pauses, 2) if whole],
     )
 
 
-def latency(spread: Histogram) -> Chart:
+def latency(latencies: Histogram) -> Chart:
     """How many replies took how long, on a logarithmic scale."""
-    classes = list(spread.histogram(_MOST_CLASSES))
+    classes = list(latencies.histogram(_MOST_CLASSES))
     low, high = math.log10(classes[0][0]), math.log10(classes[-1][1])
-    top, rows = _vertical(max(count for _, _, count in classes), "")
+    top, rows = vertical_axis(max(count for _, _, count in classes), "")
     columns = []
     for place, (start, end, count) in enumerate(classes):
         part = 100 * count / top
         title = f"{figures.latency(start)} to {figures.latency(end)}: {figures.count(count, 'reply', 'replies')}"
         columns.append(Column(title, [_rect(place, len(classes), 100 - part, part, "reply")]))
-    quantiles = {name: spread.quantile(part) for name, part in QUANTILES.items()}
+    quantiles = {name: latencies.quantile(part) for name, part in QUANTILES.items()}
 
     def tick(value: float, label: str) -> Tick:
-        return _tick(100 * (math.log10(max(value, classes[0][0])) - low) / (high - low), label)
+        return tick_at(100 * (math.log10(max(value, classes[0][0])) - low) / (high - low), label)
 
     return Chart(
         title="Time to the reply",
         description="; ".join(f"{name} within {figures.latency(value)}" for name, value in quantiles.items())
-        + f"; the longest took {figures.latency(spread.longest)}.",
+        + f"; the longest took {figures.latency(latencies.longest)}.",
         columns=columns,
         rows=rows,
-        ticks=_apart(tick(value, figures.latency(value)) for value in _powers(low, high)),
+        ticks=apart(tick(value, figures.latency(value)) for value in powers(low, high)),
         marks=[tick(value, f"{name}: {figures.latency(value)}") for name, value in quantiles.items()],
     )
 
@@ -166,20 +174,20 @@ def sessions(found: Sessions) -> list[Row]:
 def _rows(counted: Iterable[tuple[str, int]]) -> list[Row]:
     found = list(counted)
     most = max((count for _, count in found), default=0)
-    return [Row(label, count, _rounded(100 * count / most)) for label, count in found]
+    return [Row(label, count, rounded(100 * count / most)) for label, count in found]
 
 
 def _rect(place: int, places: int, y: float, height: float, kind: str) -> Rect:
     width = 100 / places
-    return Rect(_rounded((place + _GAP / 2) * width), _rounded(y), _rounded((1 - _GAP) * width), _rounded(height), kind)
+    return Rect(rounded((place + _GAP / 2) * width), rounded(y), rounded((1 - _GAP) * width), rounded(height), kind)
 
 
-def _vertical(most: float, unit: str) -> tuple[float, list[Tick]]:
+def vertical_axis(most: float, unit: str) -> tuple[float, list[Tick]]:
     """The top of a vertical axis, and its labels."""
     step = _step(most / 3)
     lines = max(1, math.ceil(most / step - 1e-9))
     return lines * step, [
-        Tick(_rounded(100 - 100 * line / lines), f"{line * step:,g}{unit}", "start") for line in range(1, lines + 1)
+        Tick(rounded(100 - 100 * line / lines), f"{line * step:,g}{unit}", "start") for line in range(1, lines + 1)
     ]
 
 
@@ -195,7 +203,7 @@ def _nice(least: float) -> int:
     return max(1, round(_step(least)))
 
 
-def _powers(low: float, high: float) -> Iterable[float]:
+def powers(low: float, high: float) -> Iterable[float]:
     """Times between two, of which these are the logarithms: powers of ten, or what else there is few of."""
     digits = (1,) if high - low > 2 else (1, 2, 5) if high - low > 1 else (1, 2, 3, 4, 6, 8)
     for power in range(math.floor(low), math.ceil(high) + 1):
@@ -205,7 +213,7 @@ def _powers(low: float, high: float) -> Iterable[float]:
                 yield value
 
 
-def _moments(whole: float) -> Iterable[Tick]:
+def moments(whole: float) -> Iterable[Tick]:
     """The labels of an axis of time: at most six, the first at the beginning."""
     if whole < 2:
         step = _step(whole / 4)
@@ -213,7 +221,7 @@ def _moments(whole: float) -> Iterable[Tick]:
         step = next((float(step) for step in _SECONDS if whole / step <= 5), math.ceil(whole / 5 / 86400) * 86400.0)
     moment = 0.0
     while moment <= whole and whole > 0:
-        yield _tick(100 * moment / whole, _moment(moment).removesuffix(" min"))
+        yield tick_at(100 * moment / whole, _moment(moment).removesuffix(" min"))
         moment += step
 
 
@@ -228,13 +236,13 @@ def _moment(seconds: float) -> str:
     return f"{hours}:{minutes:02d} h" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
-def _tick(place: float, label: str) -> Tick:
+def tick_at(place: float, label: str) -> Tick:
     """A label that stays within the chart."""
-    place = _rounded(place)
+    place = rounded(place)
     return Tick(place, label, "start" if place < 8 else "end" if place > 88 else "middle")
 
 
-def _apart(ticks: Iterable[Tick]) -> list[Tick]:
+def apart(ticks: Iterable[Tick]) -> list[Tick]:
     """Those labels that have room beside each other on a telephone."""
     kept: list[Tick] = []
     for tick in ticks:
@@ -244,5 +252,6 @@ def _apart(ticks: Iterable[Tick]) -> list[Tick]:
     return kept
 
 
-def _rounded(number: float) -> float:
+def rounded(number: float) -> float:
+    """A place in per cent, to a hundredth."""
     return round(number, 2)

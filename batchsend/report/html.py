@@ -12,10 +12,12 @@ import jinja2
 from markupsafe import Markup
 
 from batchsend import figures
-from batchsend.display import one_line
+from batchsend.campaign.model import feedback_path
+from batchsend.display import called, one_line
 from batchsend.outcome import Outcome
 from batchsend.report import charts
 from batchsend.report.analysis import NO_DOMAIN
+from batchsend.report.returns import said_of_share
 
 if TYPE_CHECKING:
     from batchsend.report.report import CampaignReport
@@ -51,18 +53,24 @@ def render(report: CampaignReport, *, version: str) -> str:
     )
     began, ended = figures.utc(report.runs[0].started), figures.utc(max(run.ended for run in report.runs))
     failed = [domain for domain in report.domains if domain.failed]
+    complaints = [] if report.returns is None else report.returns.shares(report.accepted_by_domain)
     return environment.get_template("page.html").render(
         report=report,
         outcomes=[outcome for outcome in Outcome if report.counts[outcome] or outcome is Outcome.ACCEPTED],
-        title=_title(report),
+        title=called(PurePath(report.runs[0].first.campaign or report.results)),
         began=began,
         ended=ended.removeprefix(began[:11]),
-        throughput=charts.throughput(report) if report.attempts else None,
+        throughput=_throughput(report) if report.attempts else None,
         latency=charts.latency(report.latency) if report.latency.count else None,
         attempts=charts.attempts(report),
         sessions=charts.sessions(report.sessions),
         domains=failed[:_MOST_DOMAINS],
         more_domains=len(failed[_MOST_DOMAINS:]),
+        accepted=report.counts[Outcome.ACCEPTED],
+        complaints=complaints[:_MOST_DOMAINS],
+        more_complaints=len(complaints[_MOST_DOMAINS:]),
+        said_of_share=said_of_share,
+        feedback_log=feedback_path(report.results).name,
         replies=report.replies[:_MOST_REPLIES],
         more_replies=len(report.replies[_MOST_REPLIES:]),
         learned=_learned(report.learned),
@@ -77,10 +85,8 @@ def render(report: CampaignReport, *, version: str) -> str:
     )
 
 
-def _title(report: CampaignReport) -> str:
-    """What to call the campaign: its file, or the folder of a file that is called what they all are."""
-    path = PurePath(report.runs[0].first.campaign or report.results)
-    return path.parent.name if path.stem == "campaign" and path.parent.name else path.stem
+def _throughput(report: CampaignReport) -> charts.Chart:
+    return charts.throughput(report.timeline, attempts=report.attempts, elapsed=report.elapsed, pauses=report.pauses)
 
 
 def _learned(learned: dict[str, float]) -> str:

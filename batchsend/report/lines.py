@@ -46,7 +46,7 @@ class WholeLine(Line, gc=False):
 _L = TypeVar("_L", bound=Line)
 
 
-class Lines:
+class LogLines:
     """The lines of a results log, in blocks of about a megabyte.
 
     Args:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from batchsend.histogram import Histogram
     from batchsend.report.causes import Cause
-    from batchsend.report.histogram import Histogram
     from batchsend.report.kinds import Kind
     from batchsend.report.returns import Returns
     from batchsend.report.timeline import Timeline

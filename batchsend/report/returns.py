@@ -24,6 +24,13 @@ REFUSED: Final = 0.003
 """The share of complaints from which on they refuse or sort out what a sender sends."""
 
 
+def said_of_share(share: float) -> str:
+    """What a share of complaints at a domain means to the sender."""
+    if share >= REFUSED:
+        return "above 0.3 %: Gmail and Yahoo refuse such senders; stop, and ask who wants this mail"
+    return "above 0.1 %, which Gmail and Yahoo ask senders to stay below" if share >= TOLERATED else "tolerated"
+
+
 @dataclass(slots=True)
 class Returns:
     """What the feedback log of a run says; what is tied to no record counts as untied only.

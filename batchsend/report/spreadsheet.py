@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from batchsend.display import visible
-from batchsend.report.lines import Line, Lines, WholeLine
+from batchsend.report.lines import Line, LogLines, WholeLine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ def rows(path: Path) -> Iterator[bytes]:
     buffer.write(_BYTE_ORDER_MARK)
     table.writerow(_COLUMNS)
     number = 0
-    for lines in Lines(path).read(WholeLine):
+    for lines in LogLines(path).read(WholeLine):
         for line in lines:
             number += 1
             if line.run is None and line.record < len(last) and last[line.record] == number:
@@ -99,7 +99,7 @@ def _last_lines(path: Path) -> array[int]:
     """The number of each record's last line, from 1; eight octets a record."""
     last = array("Q")
     number = 0
-    for lines in Lines(path).read(Line):
+    for lines in LogLines(path).read(Line):
         for line in lines:
             number += 1
             if line.record >= len(last):

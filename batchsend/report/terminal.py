@@ -12,7 +12,7 @@ from batchsend import figures
 from batchsend.display import OUTCOME_COLOURS, one_line
 from batchsend.outcome import Outcome
 from batchsend.report.report import QUANTILES
-from batchsend.report.returns import REFUSED, TOLERATED
+from batchsend.report.returns import said_of_share
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -91,13 +91,7 @@ def _returns(report: CampaignReport, console: Console) -> None:
         console.print(Padding(Text(cause.advice), (0, 0, 0, 4)))
     for domain, count, of in returns.shares(report.accepted_by_domain)[:_MOST_DOMAINS]:
         share = count / max(of, 1)
-        said = (
-            "above 0.3 %: Gmail and Yahoo refuse such senders; stop, and ask who wants this mail"
-            if share >= REFUSED
-            else "above 0.1 %, which Gmail and Yahoo ask senders to stay below"
-            if share >= TOLERATED
-            else "tolerated"
-        )
+        said = said_of_share(share)
         complaints = figures.count(count, "complaint")
         console.print(Text(one_line(f"  {domain}: {complaints} of {of:,} accepted ({share:.2%}), {said}")))
     console.print()

@@ -37,10 +37,14 @@ class TimelineStep:
 
 
 class Timeline:
-    """Counts outcomes by time, in steps of one width, which grows with the time there is to tell of."""
+    """Counts outcomes by time, in steps of one width, which grows with the time there is to tell of.
 
-    def __init__(self) -> None:
-        self._width = _WIDTHS[0]
+    Args:
+        finest: The width to begin with, in seconds: one of those that there are.
+    """
+
+    def __init__(self, finest: float = _WIDTHS[0] / _SECOND) -> None:
+        self._width = round(finest * _SECOND)
         self._steps: dict[tuple[int, Outcome], int] = {}
         self._end = 0
 
@@ -49,20 +53,21 @@ class Timeline:
         """Seconds of a step."""
         return self._width / _SECOND
 
-    def add(self, time: float, outcome: Outcome) -> None:
+    def add(self, time: float, outcome: Outcome, count: int = 1) -> None:
         """Count an outcome.
 
         Args:
             time: Seconds from the beginning.
             outcome: What became of the attempt.
+            count: How many had it.
         """
         milliseconds = round(time * _SECOND)
         key = milliseconds // self._width, outcome
         steps = self._steps
         if key in steps:
-            steps[key] += 1
+            steps[key] += count
             return
-        steps[key] = 1
+        steps[key] = count
         self._end = max(self._end, milliseconds)
         if len(steps) > _MOST_STEPS:
             self._widen()

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from batchsend.errors import UsageError, require
-from batchsend.outcome import Outcome
+from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.results.format import OutcomeLine  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.verdict import Reason
 
@@ -18,6 +18,9 @@ _ENHANCED: Final = re.compile(r"[45](?:\.[0-9]{1,3}){1,2}", re.ASCII)
 
 class Choice:
     """Outcomes, reasons and codes.
+
+    >>> sorted(Choice(["in_doubt", "5.7"]).statuses)
+    [<Outcome.DEFERRED: 'deferred'>, <Outcome.IN_DOUBT: 'in_doubt'>]
 
     Args:
         wanted: Outcomes, reasons that a refusal was understood by (``sender``), reply codes (``550``), and enhanced
@@ -76,7 +79,7 @@ class Choice:
         """Whether the outcomes alone do not say which records are wanted."""
         return bool(self._codes or self._enhanced or self._reasons)
 
-    def has_code(self, line: OutcomeLine) -> bool:
+    def has_code(self, line: OutcomeLine | DeliveryResult) -> bool:
         """Whether a line's codes or its reason are among those that are wanted."""
         if line.code in self._codes or line.reason in self._reasons:
             return True

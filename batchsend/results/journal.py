@@ -112,6 +112,10 @@ class LeftBehind(NamedTuple):
     begun: int | None = None
 
 
+NOT_KNOWN: Final = "bring it back as it was; or go on, and some may get the message twice: --accept-duplicates"
+"""What to do where a journal does not say what was in flight."""
+
+
 class JournalError(UsageError):
     """A journal cannot be read, or is not one."""
 
@@ -337,8 +341,8 @@ def read_journal(log: Path) -> LeftBehind | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise JournalError(f"{path}: the journal cannot be read: {error.strerror}") from None
-    damaged = JournalError(f"{path} is damaged: what was in flight cannot be known")
+        raise JournalError(f"{path}: the journal cannot be read: {error.strerror}", remedy=NOT_KNOWN) from None
+    damaged = JournalError(f"{path} is damaged: what was in flight cannot be known", remedy=NOT_KNOWN)
     if len(data) < _HEADER * 8 or len(data) % 8:
         raise damaged
     magic, version, capacity, durable, run, boot = _STATIC.unpack_from(data)

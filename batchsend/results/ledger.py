@@ -17,7 +17,7 @@ from batchsend.results.log import ResultsLog
 from batchsend.results.syncpoint import SyncPoint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -41,6 +41,7 @@ class Ledger:
         claim: The log of a new run, where it is locked already.
         durable: The disk is waited for, too: a message leaves the journal when its line is on the disk, which
             `begin_sync` and `synced` bring about; entry and `end` wait for it themselves.
+        also: Gives another descriptor of a further file that is brought to the disk with it; None for none.
 
     Raises:
         UsageError: On entry: log or journal cannot be made, or another run is at work on them.
@@ -56,6 +57,7 @@ class Ledger:
         resumption: Resumption | None = None,
         claim: Claim | None = None,
         durable: bool = False,
+        also: Callable[[], int] | None = None,
     ) -> None:
         self._path = path
         self._run = run
@@ -63,6 +65,7 @@ class Ledger:
         self._resumption = resumption
         self._claim = claim
         self._durable = durable
+        self._also = also
         self._unwritten: list[int] = []
         self._unsynced: list[int] = []
         self._point: SyncPoint | None = None
@@ -195,19 +198,20 @@ class Ledger:
         """
         if self._point is not None:
             self._unsynced += self._point.records  # it was given up
+        files: list[int] = []
         try:
-            log = os.dup(self._log.file)
-            try:
-                files = (log, self._journal.duplicate())
-            except OSError:
-                os.close(log)
-                raise
+            files.append(os.dup(self._log.file))
+            files.append(self._journal.duplicate())
+            if self._also is not None:
+                files.append(self._also())
         except OSError as error:
+            for file in files:
+                os.close(file)
             raise RunError(
                 f"{self._path}: the account cannot be brought to the disk: {error.strerror}",
                 remedy="let it have more open files: ulimit -n 1024",
             ) from None
-        self._point = SyncPoint(self._path, files, self._unsynced, self._log.size)
+        self._point = SyncPoint(self._path, tuple(files), self._unsynced, self._log.size)
         self._unsynced = []
         return self._point
 

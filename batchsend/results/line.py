@@ -67,14 +67,14 @@ def change_line(run: str, *, changed: float, change: Mapping[str, Change], by: s
         run: The run's identity.
         changed: When, in seconds since the epoch.
         change: What, by the name of the option that would set it; or ``paused``.
-        by: By which way: ``control``, ``key`` or another one.
+        by: By which way: ``control``, ``key``, ``page`` or another one.
     """
     line = {"run": {"id": run, "changed": timestamp(changed), "change": dict(change), "by": by}}
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def outcome_line(result: DeliveryResult) -> bytes:
-    """One outcome as a JSON object and a line feed; ``line`` and ``server`` only where there is one."""
+    """One outcome as a JSON object and a line feed; ``line``, ``server``, ``key`` only where there is one."""
     line: dict[str, Any] = {
         "record": result.record,
         "recipient": result.recipient,
@@ -94,6 +94,8 @@ def outcome_line(result: DeliveryResult) -> bytes:
         line["line"] = result.line
     if result.server is not None:
         line["server"] = result.server
+    if result.key is not None:
+        line["key"] = result.key
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 

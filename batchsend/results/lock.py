@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+class InUseError(UsageError):
+    """Another run, or another program, is at work on a results log."""
+
+
 def open_locked(path: Path, *, make: bool) -> int:
     """Open a results log for reading and appending, for this process alone.
 
@@ -90,7 +94,7 @@ def _lock(
             ) from None
         holder = _holder(file)
         who = "another run" if holder is None else f"the run of process {holder}"
-        raise UsageError(f"{path}: {who} is at work on it", remedy=remedy) from None
+        raise InUseError(f"{path}: {who} is at work on it", remedy=remedy) from None
 
 
 def _is_at(file: int, path: Path) -> bool:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 
 _BLOCK: Final = 1024 * 1024
+_MOVE_BACK: Final = "move it back, and have nothing rotate it"
+_MAKE_WAY: Final = (
+    "another file has its name now: move that one elsewhere and this one back, and have nothing rotate it"
+)
 
 
 class ResultsLog:
@@ -99,7 +103,7 @@ class ResultsLog:
         if there is None or not os.path.samestat(now, there):
             raise RunError(
                 f"{self.path}: the results log was moved or replaced while the run went on",
-                remedy=f"{self._name_now()}: move it back, and have nothing rotate it",
+                remedy=f"{self._name_now()}: {_MOVE_BACK if there is None or not there.st_size else _MAKE_WAY}",
             )
         if now.st_size < self._size:
             raise RunError(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 from batchsend.errors import require
 from batchsend.outcome import Outcome
 from batchsend.results.choice import Choice
-from batchsend.results.journal import Entry, JournalError, journal_path, read_journal
+from batchsend.results.journal import NOT_KNOWN, Entry, JournalError, journal_path, read_journal
 from batchsend.results.lock import open_locked
 from batchsend.results.reader import RunAccount, read_account
 from batchsend.results.tally import MAX_ATTEMPTS
@@ -30,6 +30,14 @@ _TORN_STATUS: Final = re.compile(rb'"status":"([a-z_]+)"')
 
 class Resumption:
     """A run that ended before its work was done, locked for the one that goes on with it. A context manager.
+
+    >>> campaign = load("campaign.toml")
+    >>> send(campaign, limit=1).counts[Outcome.ACCEPTED]
+    1
+    >>> with Resumption(campaign.results, Choice()) as past:
+    ...     summary = asyncio.run(Batch(campaign, resumption=past).run())
+    >>> summary.counts[Outcome.ACCEPTED], summary.complete
+    (1, True)
 
     Args:
         path: The results log.
@@ -195,7 +203,4 @@ def sound_octets(left: LeftBehind | JournalError | None) -> int | None:
 
 
 def _unknown(what: str) -> JournalError:
-    return JournalError(
-        f"{what}: which messages were in flight cannot be known",
-        remedy="bring it back as it was; or go on, and some may get the message twice: --accept-duplicates",
-    )
+    return JournalError(f"{what}: which messages were in flight cannot be known", remedy=NOT_KNOWN)

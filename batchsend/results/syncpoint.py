@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 # On its way to the disk a file's data is enough, where the system tells it from the rest of a file.
-_sync = getattr(os, "fdatasync", os.fsync)
+sync = getattr(os, "fdatasync", os.fsync)
 
 
 class SyncPoint:
@@ -53,7 +53,7 @@ class SyncPoint:
         """
         try:
             for file in self._files:
-                _sync(file)
+                sync(file)
         except OSError as error:
             self.error = RunError(
                 f"{self._path}: the disk does not keep the account: {error.strerror}",

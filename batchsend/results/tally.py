@@ -97,6 +97,11 @@ class Tally:
         """No record above this number has an outcome."""
         return max(0, len(self._octets) - 1)
 
+    @property
+    def last(self) -> int:
+        """The highest record with an outcome; 0 where there is none."""
+        return max(0, len(self._octets.rstrip(b"\0")) - 1)
+
     def counts(self) -> Counter[Outcome]:
         """How many records have each outcome."""
         counts: Counter[Outcome] = Counter()

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from batchsend.results.ledger import Ledger
     from batchsend.results.resumption import Resumption
     from batchsend.run.retry import RetryQueue
+    from batchsend.run.streaming import ResultStream
     from batchsend.run.summary import Summary
 
 # Looking for the deferred records means reading the recipients file again: at most a twentieth of the time goes there.
@@ -88,6 +89,7 @@ class Accounting:
         past: The run that this one goes on with, or None.
         disk: What brings the account to the disk before a message is committed, or None where the kernel is enough.
         notice: Called with what the user should know and no outcome says.
+        stream: Who is told each outcome, and may hold back what is handed over; None for nobody.
 
     Attributes:
         on_failure: Called when the account cannot be kept.
@@ -103,6 +105,7 @@ class Accounting:
         disk: GroupSync | None = None,
         *,
         notice: Callable[[str], None] = lambda _: None,
+        stream: ResultStream | None = None,
     ) -> None:
         self.on_failure: Callable[[RunError], None] = _raise
         self.untouched: Counter[Outcome] = Counter() if past is None else Counter(past.counts)
@@ -111,6 +114,7 @@ class Accounting:
         self._waiting = waiting
         self._disk = disk
         self._notice = notice
+        self._stream = stream
         self._tally = None if past is None else past.account.tally
         self._loop = asyncio.get_running_loop()
         self._out = 0
@@ -127,6 +131,8 @@ class Accounting:
 
     async def hand_over(self, batch: list[Submission], pool: Pool) -> None:
         """Give submissions to the pool, as soon as it takes them."""
+        if self._stream is not None:
+            await self._stream.room()
         if not await pool.room():
             raise PoolStoppedError
         if self._preparing or (batch and batch[0].attempt > 1):
@@ -299,6 +305,8 @@ class Accounting:
             self.untouched[status] -= 1
 
     def _write(self, result: DeliveryResult) -> None:
+        if self._stream is not None:
+            self._stream.tell(result)
         try:
             due = self._ledger.append(result)
         except RunError as error:

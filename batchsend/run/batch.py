@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
-import ssl
+import asyncio
+import ssl  # noqa: TC003 - public: its hints are resolved at run time
 import time
+from collections.abc import AsyncGenerator, Mapping  # noqa: TC003 - likewise
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -20,24 +21,28 @@ from batchsend.campaign import Campaign, check_objects, load, most_in_doubt, pla
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.delivery.quota import Meters
-from batchsend.errors import RunError, require
+from batchsend.delivery.telemetry import telemetry
+from batchsend.errors import RunError, UsageError, require
 from batchsend.loop import in_abandoned_thread, run
-from batchsend.outcome import Outcome
+from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.recipients.fingerprint import FileWatch, describe
-from batchsend.results.claim import refuse_used
+from batchsend.recipients.spool import spool_records
+from batchsend.results.claim import Claim, refuse_used
 from batchsend.results.groupsync import GroupSync
 from batchsend.results.ledger import Ledger
-from batchsend.results.resumption import Resumption
+from batchsend.results.resumption import Resumption  # noqa: TC001 - likewise
 from batchsend.results.run import RecipientsFile, Run, SuppressionFile, new_id
 from batchsend.results.usage import read_usage
 from batchsend.run import recovery
 from batchsend.run.accounting import Accounting, PoolStoppedError
-from batchsend.run.first_pass import FirstPass
+from batchsend.run.arguments import require_rows, require_types
+from batchsend.run.first_pass import FirstPass, changed_at_start
 from batchsend.run.hours import Hours
 from batchsend.run.outlook import Outlook
 from batchsend.run.retry import RetryQueue
 from batchsend.run.second_pass import SecondPass
 from batchsend.run.steering import Steering
+from batchsend.run.streaming import ResultStream
 from batchsend.run.summary import MOST_LEFT, Summary
 from batchsend.run.telling import EventsProcess
 from batchsend.trace import Trace, log, logged
@@ -45,13 +50,12 @@ from batchsend.version import __version__
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
     from batchsend.delivery.statistics import PoolStatistics
     from batchsend.message import Submission
-    from batchsend.outcome import DeliveryResult
-    from batchsend.results.claim import Claim
+    from batchsend.recipients.spool import Rows
 
 _LOOK_EVERY = 1.0
 """Seconds between two looks at whether log and journal are still where they were."""
@@ -59,6 +63,10 @@ _LOOK_EVERY = 1.0
 
 class Batch:
     """A run of a campaign, from its recipients file to its results log.
+
+    >>> batch = Batch(load("campaign.toml"))
+    >>> asyncio.run(batch.run()).counts[Outcome.ACCEPTED]
+    2
 
     Args:
         campaign: What is sent, to whom, through which server.
@@ -72,6 +80,9 @@ class Batch:
         claim: The results log of a new run, where it is locked already.
         trace: Where each session's dialogue is written; None for nowhere. It is the caller's to close.
         beside: What is entered when the account is open and nothing is sent yet, and left when all is sent.
+        recipients: The records of a new run instead of the campaign's file: any iterable or asynchronous iterable of
+            mappings, such as rows of a database. They are taken to the end before anything is sent, and kept beside the
+            results log, so that the run can be gone on with. None for the campaign's file.
 
     Attributes:
         id: The run's identity: in the log's run line and in every Message-ID.
@@ -97,15 +108,19 @@ class Batch:
         claim: Claim | None = None,
         trace: Trace | None = None,
         beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+        recipients: Rows | None = None,
     ) -> None:
-        _require_types(campaign, context, limit, resumption, trace)
+        require_types(campaign, context, limit, resumption, trace)
         if not callable(notice):
             raise TypeError(f"notice must be callable, not {type(notice).__name__}")
+        require_rows(recipients, resumption)
         self.campaign = campaign
         self.id = new_id() if resumption is None else resumption.account.run.id
         self.summary = Summary(results=campaign.results)
         self._resumption = resumption
         self._claim = claim
+        self._rows = recipients
+        self._stream: ResultStream | None = None
         self._server = server
         self._only = only if resumption is None else resumption.account.run.recipients.only
         self._watch: FileWatch | None = None
@@ -127,13 +142,13 @@ class Batch:
         self._hours = None if schedule is None else Hours(schedule, delivery.max_wait, self.steering, self._notice)
         self._events = EventsProcess(campaign, self._notice)
         self._pool: Pool | None = None
-        self._dispatch: Accounting | None = None
+        self._account: Accounting | None = None
 
     @property
     def counts(self) -> Counter[Outcome]:
         """All records by outcome: those of this run, and those that it left as an earlier one had them."""
-        if self._dispatch is not None:
-            return self.summary.counts + self._dispatch.untouched
+        if self._account is not None:
+            return self.summary.counts + self._account.untouched
         return self.summary.counts.copy() if self._resumption is None else self._resumption.counts.copy()
 
     @property
@@ -151,8 +166,8 @@ class Batch:
         if self._first is None:
             return None
         read, given = self._first.reader.progress, self._first.reader.given
-        if read is not None and given and self._dispatch is not None:
-            read *= max(0, given - self._dispatch.under_way) / given
+        if read is not None and given and self._account is not None:
+            read *= max(0, given - self._account.under_way) / given
         if self._limit is None:
             return read
         done = self.summary.records - self.summary.waiting
@@ -164,9 +179,9 @@ class Batch:
         if self._first is None:
             return None
         read, given = self._first.reader.progress, self._first.reader.given
-        if not read or not given or self._dispatch is None:
+        if not read or not given or self._account is None:
             return None
-        left = round(given / read) - given + self._dispatch.under_way + self.summary.waiting
+        left = round(given / read) - given + self._account.under_way + self.summary.waiting
         return left if self._limit is None else min(left, self._limit - self.summary.records + self.summary.waiting)
 
     @property
@@ -203,41 +218,97 @@ class Batch:
             UsageError: The campaign cannot be sent as it is, or the results log cannot be opened; nothing was sent.
             RunError: The run stopped early: the server is gone or refuses the sender, or the log cannot be written.
         """
+        told = telemetry()
+        span = None if told is None else told.running(self.campaign.servers[0], self.id)
+        if told is not None:
+            told.watch(self, self.campaign.servers[0])
+        error: BaseException | None = None
         try:
             return await self._run()
+        except BaseException as failure:
+            error = failure
+            raise
         finally:
+            if told is not None and span is not None:
+                if self._pool is not None:
+                    told.pool_ended(self, self._pool.statistics())
+                told.ended(self)
+                span.counts.update(+self.summary.counts)
+                span.end(error)
+            if self._claim is not None:
+                self._claim.__exit__(None, None, None)  # where it was not handed over
             await self._events.finish()
+
+    async def results(self) -> AsyncGenerator[DeliveryResult, None]:
+        """Send the campaign as `run` does, and yield each outcome as it is known, in no particular order.
+
+        A record that was deferred, or whose outcome proves unbelievable, has more than one: its last one counts, as in
+        the results log. The run takes records no faster than the results are taken: some 1000 may wait, and as many
+        as the pool has under way.
+
+        Where the loop over it is left early, nothing more is begun, what is under way is awaited and written to the
+        log, and the run can be gone on with: use ``contextlib.aclosing`` to wait for that. Where its task is cancelled,
+        sessions end at once, as with `run`.
+
+        ::
+
+            batch = Batch(load("campaign.toml"))
+            async for result in batch.results():
+                print(result.record, result.recipient, result.status)
+            print(batch.summary.stopped)
+
+        Yields:
+            The outcomes; those that the results log has at its end, and no others.
+
+        Raises:
+            UsageError: As `run`.
+            RunError: As `run`, once what is known was yielded.
+        """
+        self._stream = stream = ResultStream()
+        running = asyncio.ensure_future(self.run())
+        running.add_done_callback(lambda _: stream.end())
+        try:
+            while (result := await stream.next()) is not None:
+                yield result
+            await running
+        except GeneratorExit:
+            self.stop("its results were not taken to the end")
+            stream.leave()
+            await running
+            raise
+        finally:
+            if not running.done():
+                stream.leave()
+                running.cancel()
+                await asyncio.wait([running])
 
     async def _run(self) -> Summary:
         began = time.monotonic()
         log.info("run %s of %s begins: results in %s", self.id, self.campaign.path, self.campaign.results)
         first = await self._prepared()
-        for warning in server_warnings(self.campaign.servers):
-            self._notice(warning)
-        self._say_who(first)
+        for note in (*server_warnings(self.campaign.servers), *first.notes()):
+            self._notice(note)
         try:
             with first, self._ledger(await self._run_line(first)) as ledger:
                 disk = GroupSync(ledger) if self._durable else None
-                self._dispatch = dispatch = Accounting(
-                    ledger, self.summary, self._retries(first), self._resumption, disk, notice=self._notice
-                )
+                self._account = accounting = self._accounting(first, ledger, disk)
                 await self._count_what_was_sent()
                 await self._write_what_was_in_flight(first, ledger)
                 self._pool = pool = Pool(
                     self._connectors,
                     self.campaign.delivery,
-                    dispatch,
+                    accounting,
                     notice=self._notice,
                     learned={} if self._resumption is None else self._resumption.account.learned,
                     meters=self.meters,
                 )
-                dispatch.on_failure = pool.stop
+                accounting.on_failure = pool.stop
                 if disk is not None:
                     disk.on_failure = pool.stop
                 if self.summary.stopped is not None:
                     pool.stop()
                 try:
-                    await self._steered(first, pool, dispatch, ledger, disk)
+                    await self._steered(first, pool, accounting, ledger, disk)
                 except RunError as error:
                     self.summary.stopped = error.message
                     raise
@@ -268,13 +339,16 @@ class Batch:
         """
         began = time.monotonic()
         self.summary.results = None
+        if self._rows is not None:
+            raise UsageError("what would be sent to a program's own records cannot be rehearsed", remedy="use a file")
 
         async def count(batch: list[Submission]) -> None:
             self.summary.ready += len(batch)
             await anyio.lowlevel.checkpoint()  # where Ctrl-C is heeded
 
         with await self._prepared() as first:
-            self._say_who(first)
+            for note in first.notes():
+                self._notice(note)
             await self._offer(first, self.summary.count, count)
         self.summary.elapsed = time.monotonic() - began
         return self.summary
@@ -301,13 +375,36 @@ class Batch:
         """What was read before, or is read now."""
         if self._first is not None:
             return self._first
+        if self._rows is not None:
+            await self._keep(self._rows)
         first, self._connectors = await in_abandoned_thread(self._read)
         self._first = first
         return first
 
-    def _say_who(self, first: FirstPass) -> None:
-        for note in first.notes():
-            self._notice(note)
+    async def _keep(self, rows: Rows) -> None:
+        """Make a recipients file of a program's records, beside the log, which is this run's from now on.
+
+        Raises:
+            UsageError: The log is in use, or the file cannot be written.
+            Exception: What the iterable raises.
+        """
+        results = self.campaign.results
+        if self._claim is None:
+            self._claim = Claim(results).__enter__()
+        try:
+            kept = await spool_records(results, rows)
+        except BaseException:
+            self._claim.__exit__(None, None, None)
+            self._claim = None
+            raise
+        self._rows = None
+        self.campaign = replace(self.campaign, recipients=kept, encoding=None, sheet=None)
+
+    async def _breathe(self) -> None:
+        """Let others have their turn, and whoever takes the results catch up."""
+        await anyio.lowlevel.checkpoint()
+        if self._stream is not None:
+            await self._stream.room()
 
     async def _offer(
         self,
@@ -317,7 +414,7 @@ class Batch:
     ) -> None:
         """Offer every record that is wanted once, and count those that are not."""
         try:
-            await first.run(report, hand_over)
+            await first.run(report, hand_over, self._breathe, self._watch)
         finally:
             self.summary.passed_over = first.passed_over
 
@@ -337,6 +434,17 @@ class Batch:
             durable=self._durable,
         )
 
+    def _accounting(self, first: FirstPass, ledger: Ledger, disk: GroupSync | None) -> Accounting:
+        return Accounting(
+            ledger,
+            self.summary,
+            self._retries(first),
+            self._resumption,
+            disk,
+            notice=self._notice,
+            stream=self._stream,
+        )
+
     def _retries(self, first: FirstPass) -> RetryQueue:
         delivery = self.campaign.delivery
         if first.reader.blocking and delivery.max_attempts > 1:
@@ -345,17 +453,17 @@ class Batch:
         return RetryQueue(max_attempts=delivery.max_attempts, pause=delivery.retry_after)
 
     async def _steered(
-        self, first: FirstPass, pool: Pool, dispatch: Accounting, ledger: Ledger, disk: GroupSync | None
+        self, first: FirstPass, pool: Pool, accounting: Accounting, ledger: Ledger, disk: GroupSync | None
     ) -> None:
         """Send within the hours, with somebody at the wheel."""
         self.steering.attach(pool, ledger)
         if self._hours is not None:
             self._hours.look(time.time())
         async with self._beside():
-            await self._send(first, pool, dispatch, ledger, disk)
+            await self._send(first, pool, accounting, ledger, disk)
 
     async def _send(
-        self, first: FirstPass, pool: Pool, dispatch: Accounting, ledger: Ledger, disk: GroupSync | None
+        self, first: FirstPass, pool: Pool, accounting: Accounting, ledger: Ledger, disk: GroupSync | None
     ) -> None:
         """Run producer and pool side by side until the pool is done, and what syncs the account and looks after it."""
         self._events.start()
@@ -364,7 +472,7 @@ class Batch:
 
         async def produce() -> None:
             try:
-                await self._produce(first, pool, dispatch, again)
+                await self._produce(first, pool, accounting, again)
             except PoolStoppedError:
                 return
             except RunError as error:
@@ -387,18 +495,18 @@ class Batch:
             raise failure
         self.summary.left = await first.count_left(MOST_LEFT)
 
-    async def _produce(self, first: FirstPass, pool: Pool, dispatch: Accounting, again: SecondPass) -> None:
+    async def _produce(self, first: FirstPass, pool: Pool, accounting: Accounting, again: SecondPass) -> None:
         """All records once, and the deferred ones again: while the first pass goes on, and after it."""
 
         async def hand_over(batch: list[Submission]) -> None:
-            await dispatch.hand_over(batch, pool)
-            if due := dispatch.due():
-                await again.run(due, pool, dispatch)
+            await accounting.hand_over(batch, pool)
+            if due := accounting.due():
+                await again.run(due, pool, accounting)
 
-        await self._offer(first, dispatch.withheld, hand_over)
+        await self._offer(first, accounting.withheld, hand_over)
         await again.look()
-        while again.cut_short is None and (chosen := await dispatch.wait()) is not None:
-            await again.run(chosen, pool, dispatch)
+        while again.cut_short is None and (chosen := await accounting.wait()) is not None:
+            await again.run(chosen, pool, accounting)
 
     async def _count_what_was_sent(self) -> None:
         """What earlier runs have sent, according to the log, counts towards the quotas.
@@ -418,19 +526,16 @@ class Batch:
             RunError: They cannot be written.
         """
         past = self._resumption
-        if past is None or not past.in_flight:
-            return
-        results = await anyio.to_thread.run_sync(recovery.outcomes, past.in_flight, first.records, first.composer)
-        for result in results:
-            ledger.append(result)
-            if result.status in (Outcome.ACCEPTED, Outcome.IN_DOUBT):
-                self.meters.note(None, result.time, result.time)  # the journal does not say through which relay
-        ledger.flush()
-        if (told := recovery.describe_in_doubt(results)) is not None:
-            self._notice(told)
-            if not past.sends(Outcome.IN_DOUBT):
-                command = f"batchsend resume {shlex.quote(str(past.path))} --retry in_doubt"
-                self._notice(f"they may have been delivered; to send them again all the same: {command}")
+        if past is not None and past.in_flight:
+            await recovery.recover(
+                past,
+                first.records,
+                first.composer,
+                ledger,
+                meters=self.meters,
+                stream=self._stream,
+                notice=self._notice,
+            )
 
     async def _run_line(self, first: FirstPass) -> Run:
         recipients, server, past = self.campaign.recipients, self.campaign.servers[0], self._resumption
@@ -446,6 +551,8 @@ class Batch:
             self._watch = FileWatch(original.path, original.described, encoding=self.campaign.encoding)
         elif recipients != "-" and described.sha256 is not None:
             self._watch = FileWatch(recipients, described, encoding=self.campaign.encoding)
+        if self._watch is not None and first.reader.opened not in (None, self._watch.mark):
+            raise changed_at_start(first.reader)
         overrides = self._overrides
         if overrides is None:
             overrides = {} if past is None else past.account.held
@@ -467,6 +574,9 @@ class Batch:
 def send(campaign: Campaign | Path | str, *, limit: int | None = None) -> Summary:
     """Send a campaign and wait until it is done, on a loop of its own; from a running loop await `Batch.run` instead.
 
+    >>> send("campaign.toml").counts[Outcome.ACCEPTED]
+    2
+
     Args:
         campaign: A campaign, or the path of a campaign file.
         limit: Send at most the first ``limit`` records; None for all.
@@ -484,15 +594,6 @@ def send(campaign: Campaign | Path | str, *, limit: int | None = None) -> Summar
     require(limit, "limit", int, NoneType)
     loaded = campaign if isinstance(campaign, Campaign) else load(Path(campaign))
     return run(lambda: Batch(loaded, limit=limit).run())
-
-
-def _require_types(campaign: object, context: object, limit: object, resumption: object, trace: object) -> None:
-    """Refuse what a run would stumble over later, where the caller is."""
-    require(campaign, "campaign", Campaign)
-    require(context, "context", ssl.SSLContext, NoneType)
-    require(limit, "limit", int, NoneType)
-    require(resumption, "resumption", Resumption, NoneType)
-    require(trace, "trace", Trace, NoneType)
 
 
 async def _look_after(ledger: Ledger, pool: Pool) -> None:

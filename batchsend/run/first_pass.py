@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 import anyio.to_thread
 
 from batchsend.campaign.model import feedback_path
-from batchsend.errors import UsageError
+from batchsend.errors import RunError, UsageError
 from batchsend.message import Composer, Suppression
 from batchsend.message.condition import Condition
 from batchsend.message.verp import Verp, kept_key, make_key
@@ -18,7 +18,7 @@ from batchsend.recipients import open_recipients
 from batchsend.recipients.addressees import Addressees
 from batchsend.recipients.admission import Admission, missing_fields, remember, require_address, taken_column
 from batchsend.recipients.exclusion import Exclusion
-from batchsend.recipients.fingerprint import require_continued
+from batchsend.recipients.fingerprint import file_mark, require_continued
 from batchsend.recipients.original import RECIPIENT
 from batchsend.recipients.selection import select
 from batchsend.run.composer_process import Recipe
@@ -35,12 +35,16 @@ if TYPE_CHECKING:
     from batchsend.message import Submission
     from batchsend.outcome import DeliveryResult
     from batchsend.recipients import RecordReader
+    from batchsend.recipients.fingerprint import FileWatch
     from batchsend.recipients.selection import Selection
     from batchsend.results.resumption import Resumption
     from batchsend.results.run import RecipientsFile
 
 _SIGNED = (Outcome.ACCEPTED, Outcome.REJECTED, Outcome.DEFERRED, Outcome.IN_DOUBT)
 """Outcomes of records that were composed, and signed where the campaign signs."""
+
+BRING_BACK = "bring the recipients file back as it was when the run began"
+"""What to do about a list that is not what it was."""
 
 
 class FirstPass:
@@ -83,6 +87,7 @@ class FirstPass:
         self._campaign = campaign
         self._batch_id = batch_id
         self._resumption = resumption
+        seen = None if campaign.recipients == "-" else file_mark(campaign.recipients)
         self.recipients = self._continued()
         self.selection = self._select(only)
         self.records = partial(open_recipients if self.selection is None else self.selection.open, campaign)
@@ -102,6 +107,8 @@ class FirstPass:
             excluded = campaign.delivery.exclude
             self._exclusion = stack.enter_context(Exclusion(excluded, folder)) if excluded else None
             self.reader = stack.enter_context(self._open())
+            if self.recipients is not None and not self._is_joined and self.reader.opened not in (None, seen):
+                raise changed_at_start(self.reader)
             unique = campaign.delivery.duplicates != "send"
             self._addressees = stack.enter_context(Addressees(folder)) if unique else None
             self._open_files = stack.pop_all()
@@ -132,21 +139,35 @@ class FirstPass:
             yield from self._exclusion.notices
 
     async def run(
-        self, report: Callable[[DeliveryResult], None], hand_over: Callable[[list[Submission]], Awaitable[None]]
+        self,
+        report: Callable[[DeliveryResult], None],
+        hand_over: Callable[[list[Submission]], Awaitable[None]],
+        breathe: Callable[[], Awaitable[None]],
+        watch: FileWatch | None = None,
     ) -> None:
         """Offer every record that is wanted once.
 
         Args:
             report: Called with the result of each record that is not offered and has an outcome.
             hand_over: Takes the submissions of the others.
+            breathe: Awaited after records none of which is offered.
+            watch: Tells what has become of the recipients file when something has; None where nobody asks.
 
         Raises:
-            RunError: The recipients file cannot be read further.
+            RunError: The recipients file cannot be read further, or is written to while it is read.
         """
         await self._remember()
-        await Producer(self.reader, self.composer, self._admission, report=report, beside=self._composing).run(
-            hand_over
+        look = None if watch is None else _Look(self.reader, watch).look
+        producer = Producer(
+            self.reader,
+            self.composer,
+            self._admission,
+            report=report,
+            beside=self._composing,
+            look=look,
+            breathe=breathe,
         )
+        await producer.run(hand_over)
 
     def _composing(self, seconds: float) -> Composing | None:
         """What composes the rest of the messages beside this process, where one takes so many seconds to compose."""
@@ -217,8 +238,12 @@ class FirstPass:
     @property
     def _recipient_field(self) -> str | None:
         """The field of the address: where a log tells whom was written to, it is the log's, unless one is named."""
-        is_joined = self.selection is not None and self.selection.original is not None
-        return self._campaign.recipient_field or (RECIPIENT if is_joined else None)
+        return self._campaign.recipient_field or (RECIPIENT if self._is_joined else None)
+
+    @property
+    def _is_joined(self) -> bool:
+        """Whether the records are those of the list that the recipients file is the account of."""
+        return self.selection is not None and self.selection.original is not None
 
     def _verp(self, batch_id: str) -> Verp:
         """What signs return paths and links; where the campaign has such, the key is there before anything is sent."""
@@ -268,3 +293,46 @@ class FirstPass:
         if selection is None:
             return past.next_attempt
         return lambda record: past.next_attempt(record) if record in selection else 0
+
+
+def changed_at_start(reader: RecordReader) -> UsageError:
+    """The error for a list that is written to before it is known what it is."""
+    return UsageError(
+        f"{reader.name} was written to as the run began",
+        remedy="wait until the list is complete, and begin again: nothing was sent",
+    )
+
+
+class _Look:
+    """Notices that a list is written to in its place while it is read: whoever stands there by then is somebody else.
+
+    A file that has taken its place does not matter: what is read is the one that was there. One that has only grown is
+    read to where it ended.
+
+    Args:
+        reader: The list, of which nothing has been given.
+        watch: What tells of a change whether it matters.
+    """
+
+    def __init__(self, reader: RecordReader, watch: FileWatch) -> None:
+        self._reader = reader
+        self._watch = watch
+        self._mark = reader.opened
+
+    async def look(self) -> None:
+        """Look at the file, after records were read of it and before they count.
+
+        Raises:
+            RunError: It is not what it was.
+        """
+        mark = self._reader.mark
+        if mark is None or self._mark is None or mark == self._mark:
+            return
+        change: str | None = None
+        if self._watch.is_same_file:
+            change = await anyio.to_thread.run_sync(self._watch.change)
+        elif (mark.size, mark.modified) != (self._mark.size, self._mark.modified):
+            change = f"{self._reader.name} was written to while it was read"
+        if change is not None:
+            raise RunError(change, remedy=BRING_BACK)
+        self._mark = mark

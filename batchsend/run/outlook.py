@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
+from msgspec.structs import replace
+
 from batchsend.campaign.forecast import Plan
 
 if TYPE_CHECKING:
@@ -75,10 +77,13 @@ class Outlook:
 
     def told(self) -> str | None:
         """About how many are left when it ends early, and when they will have been sent if it is gone on with."""
-        left, now = self._batch.left, time.time()
-        if not left:
+        batch, now = self._batch, time.time()
+        if not (left := batch.left):
             return None
-        when = self._plan.foretells(now, left, pace=self._pace(), sent=self._batch.meters.sent())
+        # A rate that was changed in mid-run holds for whoever goes on.
+        delivery = replace(batch.campaign.delivery, rate=batch.steering.rate)
+        plan, meters = Plan.of(replace(batch.campaign, delivery=delivery)), batch.meters
+        when = plan.foretells(now, left, pace=self._pace(), sent=meters.sent(), began=meters.began)
         return f"about {left:,} left" if when is None else f"about {left:,} left; gone on with, done {when}"
 
     def _pace(self) -> float | None:

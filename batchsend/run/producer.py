@@ -40,8 +40,10 @@ class Producer:
         admission: Which of them are offered.
         report: Called with the outcome of each record that is not to be offered.
         last: Nothing after this record is wanted; None for all of the file.
+        look: Looks at the file after each reading and before what was read counts, and may raise; None: nobody looks.
         beside: Gives what composes messages in processes beside this one, by how many seconds one has taken so far, or
             None; asked once, when the first records are composed. None: all of them are composed here.
+        breathe: Awaited after records none of which is offered.
     """
 
     def __init__(
@@ -53,6 +55,8 @@ class Producer:
         report: Callable[[DeliveryResult], None],
         last: int | None = None,
         beside: Callable[[float], Composing | None] | None = None,
+        look: Callable[[], Awaitable[None]] | None = None,
+        breathe: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint,
     ) -> None:
         self._reader = reader
         self._composer = composer
@@ -60,6 +64,8 @@ class Producer:
         self._report = report
         self._last = last
         self._beside = beside
+        self._look = look
+        self._breathe = breathe
 
     async def run(self, hand_over: Callable[[list[Submission]], Awaitable[None]]) -> None:
         """Hand over submissions in the order of the file, in batches of a bounded number and size.
@@ -80,7 +86,7 @@ class Producer:
                 return
             if not handed_over:
                 # Nothing was waited for: without this, a long row of records that are not sent would stop the loop.
-                await anyio.lowlevel.checkpoint()
+                await self._breathe()
             elif self._beside is not None:
                 composing, self._beside = self._beside(seconds / composed), None
                 if composing is not None:
@@ -100,6 +106,7 @@ class Producer:
             tasks.start_soon(self._read_ahead, composing, tasks, send)
             try:
                 async for block in receive:
+                    await self._breathe()
                     while (offered := await block.next(composing)) is not None:
                         for batch in self._batches(starmap(self._offer, offered)):
                             await hand_over(batch)
@@ -134,7 +141,15 @@ class Producer:
         most = self._admission.most(_RECORDS)
         if self._reader.blocking:
             return await anyio.to_thread.run_sync(self._reader.read, most, abandon_on_cancel=True)
-        return self._reader.read(most)
+        try:
+            rows = self._reader.read(most)
+        except RunError:
+            if self._look is not None:
+                await self._look()  # what was written to while it was read says so
+            raise
+        if self._look is not None:
+            await self._look()
+        return rows
 
     @staticmethod
     def _batches(offered: Iterable[Submission | None]) -> Iterator[list[Submission]]:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from batchsend.delivery.sender import Sender
 from batchsend.errors import RecordError, UsageError
 from batchsend.message import Composer, Envelope, Submission
 from batchsend.message.proof import Proof
 from batchsend.recipients import BadRecord, open_recipients
 from batchsend.recipients.addresses import forward_path
+from batchsend.sender.sender import Sender
 
 if TYPE_CHECKING:
     import ssl

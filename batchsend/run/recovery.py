@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import TYPE_CHECKING
+
+import anyio.to_thread
 
 from batchsend.errors import RecordError, UsageError
 from batchsend.outcome import DeliveryResult, Outcome, Stage
@@ -12,11 +15,55 @@ from batchsend.recipients import BadRecord, Record
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from batchsend.delivery.quota import Meters
     from batchsend.message import Composer
     from batchsend.recipients import RecordReader
     from batchsend.results.journal import Entry
+    from batchsend.results.ledger import Ledger
+    from batchsend.results.resumption import Resumption
+    from batchsend.run.streaming import ResultStream
 
 _NAMED = 20
+
+
+async def recover(
+    past: Resumption,
+    records: Callable[[], RecordReader],
+    composer: Composer,
+    ledger: Ledger,
+    *,
+    meters: Meters,
+    stream: ResultStream | None,
+    notice: Callable[[str], None],
+) -> None:
+    """Give what was in flight when an earlier run was killed its outcomes, and say what is in doubt.
+
+    Args:
+        past: The earlier run.
+        records: Opens the recipients file from its beginning.
+        composer: Finds out whose they are.
+        ledger: Where the outcomes go.
+        meters: What counts messages towards the quotas.
+        stream: The loop over the run's outcomes, or None.
+        notice: Called with what the user should know, one line each.
+
+    Raises:
+        UsageError: The recipients file has no such record, or cannot be opened.
+        RunError: They cannot be read or written.
+    """
+    results = await anyio.to_thread.run_sync(outcomes, past.in_flight, records, composer)
+    for result in results:
+        if stream is not None:
+            stream.tell(result)
+        ledger.append(result)
+        if result.status in (Outcome.ACCEPTED, Outcome.IN_DOUBT):
+            meters.note(None, result.time, result.time)  # the journal does not say through which relay
+    ledger.flush()
+    if (told := describe_in_doubt(results)) is not None:
+        notice(told)
+        if not past.sends(Outcome.IN_DOUBT):
+            command = f"batchsend resume {shlex.quote(str(past.path))} --retry in_doubt"
+            notice(f"they may have been delivered; to send them again all the same: {command}")
 
 
 def outcomes(entries: Iterable[Entry], records: Callable[[], RecordReader], composer: Composer) -> list[DeliveryResult]:

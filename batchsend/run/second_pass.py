@@ -9,6 +9,7 @@ import anyio.to_thread
 
 from batchsend.errors import RunError, UsageError
 from batchsend.recipients.admission import Admission
+from batchsend.run.first_pass import BRING_BACK
 from batchsend.run.producer import Producer
 
 if TYPE_CHECKING:
@@ -60,17 +61,17 @@ class SecondPass:
         if self._watch is not None and self._watch.is_same_file:
             await self._may_go_on(self._watch)
 
-    async def run(self, chosen: dict[int, int], pool: Pool, dispatch: Accounting) -> None:
+    async def run(self, chosen: dict[int, int], pool: Pool, accounting: Accounting) -> None:
         """Read the recipients file from its beginning for the records that are due.
 
         Args:
             chosen: The numbers of their next attempts, by record.
             pool: Where their submissions go.
-            dispatch: What is told of them.
+            accounting: What is told of them.
         """
         watch = self._watch
         if watch is None or not await self._may_go_on(watch):
-            dispatch.not_found_again()
+            accounting.not_found_again()
             return
         began, handing_over = time.monotonic(), 0.0
 
@@ -79,20 +80,20 @@ class SecondPass:
             if not watch.is_untouched:
                 raise _ChangedWhileReadError
             found = time.monotonic()
-            await dispatch.hand_over(batch, pool)
+            await accounting.hand_over(batch, pool)
             handing_over += time.monotonic() - found
 
         try:
             with self._records() as reader:
                 admission = Admission(self._suppression, next_attempt=lambda record: chosen.get(record, 0))
-                report = dispatch.withheld_again
+                report = accounting.withheld_again
                 await Producer(reader, self._composer, admission, report=report, last=max(chosen)).run(hand_over)
         except _ChangedWhileReadError:
             self._end(f"{reader.name} was written to while it was read")
         except (UsageError, RunError) as error:
             self._end(error.message)
-        dispatch.not_found_again()
-        dispatch.pause_between_passes(time.monotonic() - began - handing_over)
+        accounting.not_found_again()
+        accounting.pause_between_passes(time.monotonic() - began - handing_over)
 
     async def _may_go_on(self, watch: FileWatch) -> bool:
         if self.cut_short is None and not watch.is_untouched:
@@ -103,7 +104,7 @@ class SecondPass:
 
     def _end(self, why: str) -> None:
         self._notice(f"{why}: deferred records are not tried again in this run")
-        self.cut_short = RunError(why, remedy="bring the recipients file back as it was when the run began")
+        self.cut_short = RunError(why, remedy=BRING_BACK)
 
 
 class _ChangedWhileReadError(Exception):

@@ -27,6 +27,10 @@ class Summary:
 
     A record counts by its last outcome: one that was deferred and then accepted is accepted.
 
+    >>> summary = send("campaign.toml")
+    >>> summary.records, summary.complete, summary.stopped
+    (2, True, None)
+
     Attributes:
         results: The results log, or None where none is kept.
         counts: Records by outcome.

@@ -34,6 +34,7 @@ class ServerConnection(asyncio.Protocol):
 
     Attributes:
         lost: Done when the connection is gone.
+        blocked: The client does not read: its commands are not read either.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class ServerConnection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._handshake: asyncio.Task[None] | None = None
         self._early = b""
-        self._blocked = False
+        self.blocked = False
         self._session: ServerSession
         self._transport: asyncio.Transport
 
@@ -92,12 +93,12 @@ class ServerConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Stop reading while the client does not read: what it is owed must not grow without bound."""
-        self._blocked = True
+        self.blocked = True
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """Go on reading, unless the session is paused."""
-        self._blocked = False
+        self.blocked = False
         self._read_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -118,7 +119,7 @@ class ServerConnection(asyncio.Protocol):
         Args:
             reply: A 421 reply without its CRLF.
         """
-        if self._handshake is not None or self._blocked:
+        if self._handshake is not None or self.blocked:
             # Nothing can be said in the middle of a handshake, nor to a client that does not read.
             self.abort()
         else:
@@ -158,7 +159,7 @@ class ServerConnection(asyncio.Protocol):
         self._read_on()
 
     def _read_on(self) -> None:
-        if not (self._blocked or self._pause or self._handshake or self._transport.is_closing()):
+        if not (self.blocked or self._pause or self._handshake or self._transport.is_closing()):
             self._transport.resume_reading()
 
     async def _start_tls(self) -> None:

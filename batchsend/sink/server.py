@@ -78,6 +78,11 @@ class Sink:
         """The addresses it listens on."""
         return [host for host, _ in self._addresses]
 
+    @property
+    def blocked(self) -> int:
+        """How many clients do not read their replies, and so are not read from."""
+        return sum(connection.blocked for connection in self._connections)
+
     def client_context(self) -> ssl.SSLContext:
         """Return a client's TLS context that trusts this sink's authority, and only that."""
         return ssl.create_default_context(cadata=self.ca_pem.decode("ascii"))

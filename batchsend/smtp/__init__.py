@@ -44,8 +44,9 @@ The rules that the client (`batchsend.smtp.client`) keeps, with the argument for
     MAIL or QUIT mean that the two have crossed.
 
     With BDAT no 354 comes, so a surplus 2yz is passed over only while the session's first message is the only one, and
-    then the session says QUIT: its 221 is the proof. Later it would have to be taken on trust for a whole session. Who
-    owns the sessions uses DATA with this server from then on (``says_twice``).
+    then the session says QUIT: its 221 is the proof. In between it would have to be taken on trust for a whole session.
+    In reply to QUIT, at the end of one, it is passed over too: the 221 follows. Who owns the sessions uses DATA with
+    this server from then on (``says_twice``).
 3.  A reply to something that was not handed out yet, or has not left, is not a reply. Where the head of ``_awaited`` is
     such a command, everything before it is answered, so a 2yz that comes then comes when nothing is awaited: it may be
     passed over as a surplus one, on the same terms, and the command still awaits a reply of its own. That is how a
@@ -58,6 +59,11 @@ The rules that the client (`batchsend.smtp.client`) keeps, with the argument for
     what transactions were told is *unconfirmed*, because an extra reply may have shifted it. Where no 354 comes,
     x.1.5 to RCPT ("destination address valid", RFC 3463 §3.2) and the word "reset" to RSET prove the same, as long as
     this server says them each time and nowhere else: replies that are four places late would be in place again.
+    Where one comes elsewhere, or not where it was due, the replies have been shifted, or this server says them as it
+    likes. Either way nothing would be proved any more until the 221, and whatever went wrong by then would put all that
+    was sent meanwhile in doubt: so the session begins nothing more, and says QUIT. Where such a text had proved
+    something before, rule 9 follows. To several RCPT of one message x.1.5 proves less: that a reply is to one of them,
+    and so that all before the first of them were in their places.
     *A reply that never comes* shifts the others the other way, and may show as nothing but silence at the end. So at a
     time-out `ask_for_the_end` sends QUIT: a server that answered everything, and lost some of it, says 221 in a place
     where it cannot stand, and one that is only slow says what is due. A server that says nothing then either, or ends
@@ -65,8 +71,14 @@ The rules that the client (`batchsend.smtp.client`) keeps, with the argument for
     that were handed back may have been told a later reply, and are in doubt. Which ones those can be is bounded. What
     was handed back before the last moment at which nothing was awaited is out of question: by then as many replies had
     come as commands had gone. With DATA it is the last one, and only until the next 354; and not where its reply cannot
-    have been that of MAIL or RCPT, because the server says x.1.z to these, and something else to a content
-    (RFC 3463 §3.2). A connection that is lost sooner says nothing of the kind: replies on their way are lost with it.
+    have been that of MAIL or RCPT: because it begins with the words, without what differs from message to message,
+    that this server has said to another content, and to neither MAIL nor RCPT, where a 354 proved it; or because the
+    server says x.1.z to these, and something else to a content (RFC 3463 §3.2). The same shows at a 354 that comes
+    where MAIL's or RCPT's reply was awaited: one before it was lost, and if that was not the content's, what this was
+    told is its own. A connection that is lost sooner says nothing of the kind: replies on their way are lost with it.
+    *A session that has been idle for a second* has had as many replies as it has sent commands, and if one of them had
+    been too many, the one that it displaced would have come by then. So whatever comes next, that nothing asked for,
+    takes nothing back of what was said before.
 6.  Servers count what comes to nothing: Postfix slows down after 10 errors without a delivery, two of which a refused
     recipient makes, and Exim hangs up after 10 more RSETs than messages. A session ends before that.
 7.  421 where the reply to a content is due is believed: it is a refusal after the dot, after which a server must not
@@ -79,7 +91,7 @@ The rules that the client (`batchsend.smtp.client`) keeps, with the argument for
     -   where 421 comes after half a minute of silence, as in rule 5, and gives no reason for not taking the message.
 
     A 421 with a reason ("too much mail", "try again later") answers the content, however long that took. A session with
-    nothing committed has no content's reply due: its farewell puts nothing in doubt (rule 2).
+    nothing committed has no content's reply due: its closing reply puts nothing in doubt (rule 2).
 8.  Whether a server that offers CHUNKING takes BDAT is found out with one message, before which nothing of it was sent
     by BDAT. 500, 502, 503 or 504 to it means that it does not, unless that was one reply too many and the true one, 2yz
     perhaps, is still to come. Replies come in order: so QUIT is sent, and up to its 221 all of them are seen. If none
@@ -87,6 +99,22 @@ The rules that the client (`batchsend.smtp.client`) keeps, with the argument for
     server that does not know BDAT takes the content for commands, and refuses it line by line. So many are awaited and
     not more. 421 is a refusal like the others. With any other reply, or none, the message is in doubt: only this one,
     for DATA is used from then on.
+
+9.  *Counting from the end.* Where replies do not fit in a session with BDAT, several messages are under way, and most
+    of what went wrong is about one of them. So the session says QUIT, and reads on without taking any reply for
+    somebody's, until 221 was the last one and the server has closed the connection: a 221 that is followed by anything
+    was not the one to QUIT. That last 221 is in its place, and replies come in order. So the reply before it is that to
+    the command before QUIT, and so on backwards, up to the first place at which one was lost, or one too many came.
+    There everything before is shifted, and within one transaction the texts of rule 5 show it: x.1.5 or "reset" stands
+    where it cannot, or is missing where this server has always said it. So what is counted from the end is believed
+    from the earliest such text on that is in its place, with none out of place behind it. It proves as much as it does
+    forwards: with several RCPT, whose texts are all the same, only if the reply before them fits MAIL. What a
+    transaction was told there is its own, whatever the session's ``error`` is: `abandon` hands it back as answered. For
+    nothing to be shifted by whole transactions, as many replies would have to be lost or added within one of them.
+    What lies before is in doubt, unless it is a surplus as in rule 2: as many replies are left for it as there were
+    commands, or more, all are 2yz, and so were those since the last proof. Then the true ones are among them. Without a
+    221, or with 421, or where no text has proved anything, the messages under way are in doubt. Who owns the sessions
+    uses DATA after the second such session (``out_of_step``).
 
 The duties of whoever drives a client, which nothing here can see to:
 

@@ -10,17 +10,19 @@ unanswered (RFC 3030 §4.2), with RSET between them. Without PIPELINING the same
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, Final
 
 from batchsend.outcome import Stage
 from batchsend.smtp import commands
 from batchsend.smtp.bare_replies import BareReply, add_text
 from batchsend.smtp.client_state import ClientState, Handler, State
+from batchsend.smtp.closing_replies import ABOUT_IDLENESS, IDLE_SECONDS, SILENCE_SECONDS, has_waited
 from batchsend.smtp.content import END_OF_DATA, dot_stuffed
-from batchsend.smtp.farewells import ABOUT_IDLENESS, IDLE_SECONDS, SILENCE_SECONDS, has_waited, is_told_apart
+from batchsend.smtp.from_the_end import Asked, Command, settle_from_the_end
 from batchsend.smtp.replies import DONE as _DONE
 from batchsend.smtp.replies import Reply
-from batchsend.smtp.telling_texts import TellingPlace
+from batchsend.smtp.telling_texts import Habits, TellingPlace
 from batchsend.smtp.transaction import Key, SharedTransaction, Transaction
 
 _OUT_OF_PLACE: Final = frozenset({500, 502, 503})
@@ -133,6 +135,8 @@ class Client(ClientState[Key]):
         if self._parser.too_long:
             self._cut(self._parser.error)
         elif self._parser.error is not None:
+            if not self._awaited and quiet >= IDLE_SECONDS:
+                self._anchor()
             self._break(self._parser.error)
         finished, self._finished = self._finished, []
         return finished
@@ -185,6 +189,7 @@ class Client(ClientState[Key]):
         self._end()
         self._held.clear()
         self._awaited.clear()
+        self._set_aside.clear()
         self._opening = None
         unanswered, self._unanswered = list(self._unanswered), {}
         return unanswered
@@ -230,14 +235,16 @@ class Client(ClientState[Key]):
             self._send(*self._held.popleft())
 
     def _take_unasked(self, reply: Reply, quiet: float) -> None:
-        """Take a reply that nothing asked for: a farewell, a surplus 2yz, or the end of all trust."""
+        """Take a reply that nothing asked for: a closing reply, a surplus 2yz, or the end of all trust."""
         code = reply.code
+        if quiet >= IDLE_SECONDS:
+            self._anchor()
         if (code >= 400 or code == 221) and (quiet >= IDLE_SECONDS or ABOUT_IDLENESS.search(reply.raw)):
             self._close_idle(reply, quiet)
         elif self._is_surplus(code):
             add_text(self._finished, reply)
         else:
-            self._break(f"a reply to nothing: {reply}")
+            self._lose_step(f"a reply to nothing: {reply}", reply)
 
     def _is_surplus(self, code: int) -> bool:
         """Whether a reply is one that may be passed over (rule 2 says why)."""
@@ -246,7 +253,7 @@ class Client(ClientState[Key]):
         self.says_twice = True
         if self._refused_since or self._surplus >= _MOST_SURPLUS or self._bdat_refusal is not None:
             return False
-        if self._chunked and self.begun > 1:
+        if self._chunked and self.begun > 1 and self.state is not State.QUITTING:
             return False
         self._surplus += 1
         if self._chunked:
@@ -259,10 +266,16 @@ class Client(ClientState[Key]):
         self._surplus = 0
         self._refused_since = False
 
-    def _consider_text(self, reply: Reply, place: TellingPlace) -> None:
-        """Where no 354 comes, the text of a 2yz may prove that it is in its place (rule 5)."""
+    def _tells_otherwise(self, reply: Reply, place: TellingPlace) -> bool:
+        """Where no 354 comes, the text of a 2yz may prove that it is in its place, or that it is not (rule 5)."""
         if self._telling.proves(reply.raw, place):
             self._anchor()
+        elif self._telling.contradicted:
+            if self._telling.told:
+                return True
+            self.out_of_step = True
+            self.finish()  # only the 221 will prove something
+        return False
 
     def _take_early(self, reply: Reply, handler: Handler, transaction: Transaction[Any], end: int) -> None:
         """Take a reply to what has not left whole: a surplus 2yz (rule 3), or a refusal of content under way."""
@@ -288,27 +301,30 @@ class Client(ClientState[Key]):
         if self._bare is not None:
             self._bare.next = reply
         if code in _DONE:
+            if self._chunked and self._tells_otherwise(reply, _ELSEWHERE):
+                self._misplaced(reply, "MAIL", self._on_mail, transaction, _MAIL)
+                return
             transaction.opened = True
             transaction.stage = _RCPT
             self._mail_said = reply
-            if self._chunked:
-                self._consider_text(reply, _ELSEWHERE)
         elif code >= 400 and (code not in _OUT_OF_PLACE or not self.unconfirmed or reply.is_about_policy):
             self._refuse(transaction, _MAIL, reply)
         else:
-            self._misplaced(reply, "MAIL")
+            self._misplaced(reply, "MAIL", self._on_mail, transaction, _MAIL)
 
     def _on_rcpt(self, reply: Reply, transaction: Transaction[Key]) -> None:
         code = reply.code
         refused = transaction.reply is not None
         if code in _DONE and not refused:
+            if self._chunked and self._tells_otherwise(reply, _TO_RCPT):
+                self._misplaced(reply, "RCPT", self._on_rcpt, transaction, _RCPT)
+                return
+            self._rcpt_said = reply
             transaction.stage = _CONTENT if self._chunked else _DATA
-            if self._chunked:
-                self._consider_text(reply, _TO_RCPT)
         elif code >= 400:
             self._refuse(transaction, _RCPT, reply)
         else:
-            self._misplaced(reply, "RCPT")
+            self._misplaced(reply, "RCPT", self._on_rcpt, transaction, _RCPT)
 
     def _on_shared_rcpt(self, reply: Reply, transaction: SharedTransaction[Key]) -> None:
         """Take the reply to one of several RCPT. Who is refused is out; the last reply says whether anybody is left."""
@@ -316,10 +332,16 @@ class Client(ClientState[Key]):
         if reply.code >= 400:
             self._refused_since = True
         elif reply.code not in _DONE or over:
-            self._misplaced(reply, "RCPT")
+            self._misplaced(reply, "RCPT", self._on_shared_rcpt, transaction, _RCPT)
             return
-        elif self._chunked:
-            self._consider_text(reply, _TO_RCPT)
+        elif not self._chunked:
+            self._rcpt_said = reply
+        else:
+            if self._tells_otherwise(reply, _TO_RCPT):
+                self._misplaced(reply, "RCPT", self._on_shared_rcpt, transaction, _RCPT)
+                return
+            # It proves that this is a RCPT's reply, and not which one's.
+            self._refused_since = self._refused_since or transaction.asked > transaction.taken
         if over or not transaction.answer(reply):
             return
         if transaction.taken:
@@ -332,6 +354,8 @@ class Client(ClientState[Key]):
         if self._bare is not None and reply.code not in _DONE:
             self._release_bare(shifted=self._surplus > 0)
         if reply.code == 354:
+            if self._habits is None and not refused:
+                self._learn_habits()
             # As `_anchor`, without a call for each message.
             self.unconfirmed = self._surplus = 0
             self._refused_since = refused
@@ -354,18 +378,25 @@ class Client(ClientState[Key]):
             # Of these commands the answers are still to come: the content's was there already.
             self._awaited.appendleft((self._on_data, transaction, _DATA, self._handed))
         else:
-            self._misplaced(reply, "DATA")
+            self._misplaced(reply, "DATA", self._on_data, transaction, _DATA)
         self._quit_when_possible()
+
+    def _learn_habits(self) -> None:
+        """The 354 proves that MAIL, RCPT and the content before them were told what was said to them."""
+        said = (self._mail_said, self._rcpt_said, self._content_said)
+        if not self._surplus and said[0] is not None and said[1] is not None and said[2] is not None:
+            self._habits = Habits(said[0], said[1], said[2])
 
     def _on_content(self, reply: Reply, transaction: Transaction[Key]) -> None:
         code = reply.code
         refused = transaction.reply is not None
         if code in _DONE and not refused:
-            transaction.reply = self._content_said = reply
             self.chunking_works = True
-            if self._chunked:
-                self._consider_text(reply, _ELSEWHERE)
-            elif not reply.raw and self._awaited:
+            if self._chunked and self._tells_otherwise(reply, _ELSEWHERE):
+                self._misplaced(reply, "BDAT", self._on_content, transaction, _CONTENT)
+                return
+            transaction.reply = self._content_said = reply
+            if not self._chunked and not reply.raw and self._awaited:
                 self._bare = BareReply(transaction)
                 return
         elif self._chunked and not self.chunking_works and code in _NOT_KNOWN and not refused:
@@ -379,7 +410,8 @@ class Client(ClientState[Key]):
             self._refused_since = True
             transaction.refuse(_CONTENT, reply)
         else:
-            self._misplaced(reply, "BDAT" if self._chunked else "the content")
+            command = "BDAT" if self._chunked else "the content"
+            self._misplaced(reply, command, self._on_content, transaction, _CONTENT)
             return
         self._hand_back(transaction)
 
@@ -389,14 +421,12 @@ class Client(ClientState[Key]):
             # is another command's reply, the one to QUIT will not be in its place.
             self._refused_since = True
             self.finish()
-        elif reply.code not in _DONE:
-            self._misplaced(reply, "RSET")
-        elif self._chunked:
-            self._consider_text(reply, _TO_RSET)
+        elif reply.code not in _DONE or (self._chunked and self._tells_otherwise(reply, _TO_RSET)):
+            self._misplaced(reply, "RSET", self._on_reset, _NO_TRANSACTION, _MAIL)
 
     def _on_lone_dot(self, reply: Reply, _: Transaction[Key]) -> None:
         if reply.code < 400 and reply.code not in _DONE:
-            self._misplaced(reply, "the lone dot")
+            self._misplaced(reply, "the lone dot", self._on_lone_dot, _NO_TRANSACTION, _CONTENT)
 
     def _on_quit(self, reply: Reply, _: Transaction[Key]) -> None:
         if self._bare is not None:
@@ -414,7 +444,7 @@ class Client(ClientState[Key]):
             # Either how this server says goodbye, or a reply too many: the end of the connection, or 221, will follow.
             self._awaited.append((self._on_quit, _NO_TRANSACTION, _MAIL, self._handed))
         else:
-            self._misplaced(reply, "QUIT")
+            self._misplaced(reply, "QUIT", self._on_quit, _NO_TRANSACTION, _MAIL)
 
     # --- transitions ----------------------------------------------------------------------------------------------
 
@@ -458,8 +488,56 @@ class Client(ClientState[Key]):
             if self._refusals >= _REFUSALS:
                 self.finish()
 
-    def _misplaced(self, reply: Reply, command: str) -> None:
-        self._break(f"the reply to {command} was {reply}")
+    def _misplaced(
+        self, reply: Reply, command: str, handler: Handler, transaction: Transaction[Any], stage: Stage
+    ) -> None:
+        """A reply cannot be that to the command at the head, which awaits its own still."""
+        if reply.code == 354 and stage in (_MAIL, _RCPT) and self._is_told_apart:
+            self.unconfirmed = 0  # a reply was lost, but not the content's
+        self._awaited.appendleft((handler, transaction, stage, 0))
+        self._lose_step(f"the reply to {command} was {reply}", reply)
+
+    def _lose_step(self, error: str, reply: Reply | None = None) -> None:
+        """From here on it is not known which reply is whose: read all of them, if that will show it (rule 9)."""
+        if not self._telling.told:
+            self._break(error)
+            return
+        self.error = error
+        self.out_of_step = True
+        self.finish()
+        self._set_aside, self._awaited = self._awaited, deque()
+        self._await_end(reply)
+
+    def _await_end(self, reply: Reply | None) -> None:
+        """Keep a reply of which it is not known whose it is, and wait for the next one, or for the end."""
+        if reply is not None:
+            self._kept.append(reply)
+        self._awaited.append((self._on_unplaced, _NO_TRANSACTION, _CONTENT, 0))
+
+    def _on_unplaced(self, reply: Reply, _: Transaction[Key]) -> None:
+        if len(self._kept) > 2 * len(self._set_aside) + _MOST_SURPLUS:
+            self._break(f"replies without end: {self.error}")
+        else:
+            self._await_end(reply)
+
+    def _weigh(self) -> None:
+        """The connection is closed: see what the replies that were kept prove (rule 9)."""
+        places: dict[Any, Asked] = {
+            self._on_reset: Asked.RESET,
+            self._on_mail: Asked.MAIL,
+            self._on_rcpt: Asked.RCPT,
+            self._on_shared_rcpt: Asked.RCPT,
+            self._on_content: Asked.CONTENT,
+            self._on_quit: Asked.QUIT,
+        }
+        commands: list[Command] = [(places[handler], transaction) for handler, transaction, _, _ in self._set_aside]
+        if not self.awaits_end or commands[-1][0] is not Asked.QUIT or self._handed != self._queued:
+            self._break(self.error or "")
+            return
+        if settle_from_the_end(commands, self._kept, self._telling, refused_before=self._refused_since):
+            self.error = None
+            self.unconfirmed = 0
+        self._end()
 
     def _break(self, error: str) -> None:
         if self.state is not _CLOSED:
@@ -468,17 +546,11 @@ class Client(ClientState[Key]):
                 transaction.forget_replies()  # a refusal that other replies were still to follow: perhaps another's
             self._end()
 
-    @property
-    def _suspects(self) -> int:
-        """How many of the transactions handed back last may have been told a later reply, if one was lost."""
-        if not self._awaited:
-            return 0
-        if not (self._chunked or self._refused_since) and is_told_apart(self._content_said, self._mail_said):
-            return 0
-        return min(self.unconfirmed, self._since_idle)
-
     def _consider_loss(self, why: str, quiet: float) -> None:
         """The server ended the session, perhaps after a silence in which it waited for us: replies may be lost."""
+        if self._set_aside:
+            self._weigh()
+            return
         if quiet >= SILENCE_SECONDS and self._suspects:
             self.unconfirmed = self._suspects
             self._break(f"a reply may be lost: {why}")
@@ -494,6 +566,9 @@ class Client(ClientState[Key]):
             self._end()
 
     def _close(self, closing_reply: Reply, quiet: float = 0.0) -> None:
+        if self._set_aside:
+            self._break(self.error or "")
+            return
         self._consider_loss(f"the server said {closing_reply}", quiet)
         if self.state is _CLOSED:
             return
@@ -506,8 +581,7 @@ class Client(ClientState[Key]):
 
     def _has_waited(self, reply: Reply, quiet: float) -> bool:
         """Whether a refusal in the place of a content's reply comes from a server that has waited for us (rule 7)."""
-        due = self._awaited[0][0] if self._awaited else None
-        return due == self._on_content and has_waited(reply, quiet)
+        return bool(self._awaited) and self._awaited[0][0] == self._on_content and has_waited(reply, quiet)
 
     def _end(self) -> None:
         self.state = _CLOSED
@@ -516,6 +590,6 @@ class Client(ClientState[Key]):
         self._out.clear()
 
     def _uncommit(self, position: int) -> None:
-        for _, transaction, _, end in self._awaited:
+        for _, transaction, _, end in (*self._awaited, *self._set_aside):
             if end > position:
                 transaction.committed = False

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, cast
 
 from batchsend.smtp.replies import Reply, ReplyParser
-from batchsend.smtp.telling_texts import TellingTexts
+from batchsend.smtp.telling_texts import Habits, TellingTexts
 from batchsend.smtp.transaction import Key, Transaction
 
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Handler: TypeAlias = Callable[[Reply, Any], None]
 """Takes a reply to a command of a transaction."""
+
+Awaited: TypeAlias = "tuple[Handler, Transaction[Any], Stage, int]"
+"""Who takes a reply, for which transaction, at which stage, and where in the stream its command ends."""
 
 
 class State(Enum):
@@ -52,6 +55,8 @@ class ClientState(Generic[Key]):
         chunking_refused: The server offered CHUNKING, and refused the first BDAT: it does not work there (rule 8).
         chunking_works: BDAT is known to be taken by this server.
         says_twice: A 2yz came that nothing was left for: the server seems to answer something twice.
+        out_of_step: Replies came that did not fit, or texts out of place: the server is to be sent nothing by BDAT any
+            more, whatever became of it.
         unconfirmed: How many of the transactions that were handed back last may have been told another one's reply
             (rule 5). Counts when ``error`` is set.
     """
@@ -75,11 +80,12 @@ class ClientState(Generic[Key]):
         self.chunking_works = chunking_works
         self.chunking_refused = False
         self.says_twice = False
+        self.out_of_step = False
         self._max_messages = max_messages
         self._parser = ReplyParser()
         # Who takes the next replies, in order (rule 1): for which transaction, at which stage, and where in the stream
         # of octets its command ends (rule 3).
-        self._awaited: deque[tuple[Handler, Transaction[Key], Stage, int]] = deque()
+        self._awaited: deque[Awaited] = deque()
         # Without PIPELINING: the commands that wait for the reply before them.
         self._held: deque[tuple[bytes, Handler, Transaction[Key], Stage]] = deque()
         self._out: list[bytes] = []
@@ -98,13 +104,16 @@ class ClientState(Generic[Key]):
         self._surplus = 0
         self._refused_since = False
         self._telling = TellingTexts()
-        # What the last content and the last MAIL were told, where that was 2yz.
-        self._content_said: Reply | None = None
-        self._mail_said: Reply | None = None
+        # What the last MAIL, RCPT and content were told, where that was 2yz; and what this server says to them.
+        self._mail_said = self._rcpt_said = self._content_said = cast("Reply | None", None)
+        self._habits: Habits | None = None
         # The refusal of the first BDAT (rule 8), and how many more may come, one for each line of its content.
         self._bdat_refusal: Reply | None = None
         self._lines_refused = 0
         self._bare: BareReply[Key] | None = None
+        # Once replies did not fit (rule 9): the commands that were unanswered, and all that came since.
+        self._set_aside: deque[Awaited] = deque()
+        self._kept: list[Reply] = []
 
     @property
     def room(self) -> int:
@@ -123,6 +132,11 @@ class ClientState(Generic[Key]):
         return len(self._unanswered)
 
     @property
+    def awaits_end(self) -> bool:
+        """Replies did not fit, 221 was the last one, and only the end of the connection is still to come (rule 9)."""
+        return bool(self._kept) and self._kept[-1].code == 221
+
+    @property
     def idle(self) -> bool:
         """No reply is awaited."""
         return not self._awaited
@@ -136,6 +150,24 @@ class ClientState(Generic[Key]):
     def probing(self) -> bool:
         """The first BDAT to a server that is not known to take any is unanswered."""
         return self._chunked and not self.chunking_works and bool(self._unanswered)
+
+    @property
+    def _suspects(self) -> int:
+        """How many of the transactions handed back last may have been told a later reply, if one was lost."""
+        if not self._awaited:
+            return 0
+        return 0 if self._is_told_apart else min(self.unconfirmed, self._since_idle)
+
+    @property
+    def _is_told_apart(self) -> bool:
+        """Whether what the last content was told cannot be the reply to the MAIL or RCPT behind it (rule 5)."""
+        said = self._content_said
+        if self._chunked or self._refused_since or said is None:
+            return False
+        if self._habits is not None and self._habits.tell_apart(said):
+            return True
+        about_address = self._mail_said is not None and self._mail_said.raw.startswith(b"2.1.")
+        return about_address and said.enhanced is not None and not said.raw.startswith(b"2.1.")
 
     def unanswered_keys(self) -> Iterable[Key]:
         """The callers' names of the transactions that are unanswered, in the order of their beginning."""

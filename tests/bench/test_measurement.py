@@ -1,65 +1,69 @@
-"""What is counted at a point, and what the percentiles are."""
+"""What is counted at a point, and what the figures are."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from batchsend.bench.findings import row
 from batchsend.bench.grid import GridPoint
-from batchsend.bench.measurement import Measurement
-from batchsend.outcome import DeliveryResult, Outcome
+from batchsend.bench.measurement import Measurement, VisitRate
+from batchsend.outcome import DeliveryResult, Outcome, Stage
+from batchsend.verdict import Verdict
 
 
 def result(
-    status: Outcome = Outcome.ACCEPTED, code: int | None = 250, elapsed: float = 0.1, **more: str
+    status: Outcome = Outcome.ACCEPTED, code: int | None = 250, elapsed: float = 0.1, **more: object
 ) -> DeliveryResult:
-    return DeliveryResult(record=1, recipient="a@example.com", status=status, code=code, elapsed=elapsed, **more)  # type: ignore[arg-type]  # texts only
-
-
-@given(st.lists(st.floats(0, 100), min_size=1, max_size=300), st.integers(1, 100))
-def test_so_many_of_a_hundred_stay_within(latencies: list[float], percent: int) -> None:
-    measurement = Measurement(GridPoint(1, 1))
-    measurement.latencies.extend(latencies)
-    limit = measurement.percentile(percent)
-    assert limit in latencies
-    within = sum(latency <= limit for latency in latencies)
-    below = sum(latency < limit for latency in latencies)
-    assert within * 100 >= percent * len(latencies) > below * 100
+    return DeliveryResult(record=1, recipient="a@example.com", status=status, code=code, elapsed=elapsed, **more)  # type: ignore[arg-type]  # as the tests give them
 
 
 def test_nothing_measured_is_not_zero() -> None:
     measurement = Measurement(GridPoint(1, 1))
     assert measurement.percentile(50) is None
     assert measurement.rate == 0.0
+    assert measurement.interval is None
     assert " - " in row(measurement)
+    assert " ? " in row(measurement)
 
 
-def test_what_opens_the_sessions_is_counted_and_not_timed() -> None:
+def test_the_pace_is_that_of_all_visits_and_two_do_not_say_how_sure_it_is() -> None:
+    measurement = Measurement(GridPoint(1, 1), visits=[VisitRate(10, 1.0), VisitRate(40, 2.0)])
+    assert (measurement.timed, measurement.seconds, measurement.rate) == (50, 3.0, 50 / 3)
+    assert measurement.interval is None, "two figures that agree would look sure"
+
+
+def test_how_sure_three_visits_are() -> None:
+    measurement = Measurement(GridPoint(1, 1), visits=[VisitRate(rate, 1.0) for rate in (9, 10, 11)])
+    sure = measurement.interval
+    assert sure is not None
+    # Student's t with two degrees of freedom, 4.303, by a standard deviation of 1 and the root of 3.
+    assert (sure.low, sure.high) == pytest.approx((10 - 2.484, 10 + 2.484), abs=0.001)
+    assert "±25%" in row(measurement)
+
+
+def test_refusals_are_counted_by_what_was_said() -> None:
     measurement = Measurement(GridPoint(1, 1))
-    measurement.count(result(elapsed=5), None, timed=False)
-    for _ in range(4):
-        measurement.count(result(), None, timed=True)
-    measurement.seconds = 2.0
-    assert (measurement.messages, measurement.timed, measurement.rate) == (5, 4, 2.0)
-    assert measurement.percentile(99) == pytest.approx(0.1)
-
-
-def test_refusals_are_no_pace() -> None:
-    measurement = Measurement(GridPoint(1, 1), seconds=1.0)
-    measurement.count(result(), None, timed=True)
-    measurement.count(result(Outcome.REJECTED, 550, enhanced="5.1.1"), None, timed=True)
-    measurement.count(result(Outcome.DEFERRED, None, reason="gone"), None, timed=True)
-    assert measurement.rate == 1.0
+    measurement.count(result(), None)
+    measurement.count(result(Outcome.REJECTED, 550, enhanced="5.1.1"), None)
+    measurement.count(result(Outcome.DEFERRED, None, reason="gone"), None)
     assert measurement.replies == {"250": 1, "550 5.1.1": 1, "gone": 1}
-    assert len(measurement.latencies) == 2, "what was never answered took no time"
 
 
 def test_a_result_that_is_taken_back_counts_once() -> None:
-    measurement = Measurement(GridPoint(1, 1), seconds=1.0)
+    measurement = Measurement(GridPoint(1, 1))
     accepted, doubted = result(), result(Outcome.IN_DOUBT, None, reason="shifted")
-    measurement.count(accepted, None, timed=True)
-    measurement.count(doubted, accepted, timed=True)
-    assert (measurement.messages, measurement.accepted, measurement.rate) == (1, 0, 0.0)
+    measurement.count(accepted, None)
+    measurement.count(doubted, accepted)
+    assert (measurement.messages, measurement.accepted) == (1, 0)
     assert measurement.to_json()["replies"] == {"shifted": 1}
+
+
+def test_the_relays_own_limits_are_told_by_what_its_replies_mean() -> None:
+    measurement = Measurement(GridPoint(1, 1))
+    said = "Daily user sending limit exceeded."
+    for number in range(2):
+        measurement.hear(result(Outcome.REJECTED, 550, stage=Stage.CONTENT, enhanced="5.4.5", reply=f"{said} {number}"))
+    measurement.hear(result(Outcome.REJECTED, 550, stage=Stage.RCPT, enhanced="5.1.1", reply="No such user"))
+    measurement.hear(result())
+    [limit] = measurement.limits.values()
+    assert (limit.verdict, limit.said) == (Verdict.QUOTA, f"550 5.4.5 {said} 0")

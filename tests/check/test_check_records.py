@@ -219,6 +219,7 @@ def test_what_keeps_all_from_being_sent_stands_above(tmp_path: Path, rows: str, 
     assert found("nothing-to-send", records).remedy == "fix what is said of them above"
 
 
+@pytest.mark.slow
 def test_a_file_that_is_cut_off(tmp_path: Path) -> None:
     rows = "".join(f"r{number}@example.com,{number * 7919 % 65_536}\n" for number in range(40_000))
     whole = gzip.compress(f"email,name\n{rows}".encode())

@@ -67,9 +67,9 @@ def process(*arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(command, text=True, env=given.pop("env", environment()), **given)
 
 
-def ended(running: subprocess.Popen[str], given: str | None = None) -> Ended:
-    """Wait for a process."""
-    output, errors = running.communicate(given, timeout=WITHIN)
+def ended(running: subprocess.Popen[str], given: str | None = None, *, within: float = WITHIN) -> Ended:
+    """Wait for a process, no longer than so many seconds."""
+    output, errors = running.communicate(given, timeout=within)
     return Ended(running.returncode, output, errors)
 
 

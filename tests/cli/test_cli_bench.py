@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
 from email import message_from_bytes
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hdrh.histogram import HdrHistogram
 
 from batchsend.outcome import Stage
 from batchsend.sink import Received, Sink, SinkOptions, parse_rule
@@ -149,7 +151,7 @@ def test_a_server_that_limits_connections_ends_the_bench(capsys: Capture) -> Non
     assert result.code == 0
     assert grid(told)[-1][0] == 5
     assert told["grid"][-1]["learned"]["max_connections"] <= 2
-    assert "the server asked for less" in told["stopped"]
+    assert "the server asked for less" in told["limited"]
     assert any("allowed 2 connections" in sentence for sentence in told["advice"]["sentences"])
 
 
@@ -169,7 +171,7 @@ def test_a_server_that_throttles_ends_the_bench_with_a_rate(capsys: Capture) -> 
         assert told["messages"] == len(server.accepted)
     assert result.code == 0, "every message was taken in the end"
     assert "slowed to" in result.errors
-    assert "the server asked for less" in told["stopped"]
+    assert "the server asked for less" in told["limited"]
     assert told["advice"]["rate"] == told["grid"][-1]["learned"]["rate"] > 0
 
 
@@ -222,12 +224,13 @@ def test_or_from_a_campaign_with_its_limits_and_sender(
     monkeypatch.setenv("KEY", "s3cr3t-k3y")
     campaign = make_campaign(
         tmp_path,
-        server='username = "app"\npassword = "${KEY}"',
+        server='username = "app"\npassword = "${KEY}"\nca_file = "ca.pem"',
         delivery="max_messages = 4\nmax_connections = 2\ndepth = 2",
     )
     received: list[Received] = []
-    options = SinkOptions(require_auth=True, username="app", password="s3cr3t-k3y", max_messages=4)
+    options = SinkOptions(tls="starttls", require_auth=True, username="app", password="s3cr3t-k3y", max_messages=4)
     with serving(Sink(options, on_message=received.append)) as sink:
+        (tmp_path / "ca.pem").write_bytes(sink.ca_pem)
         points = ("--max-connections", "1,2", "--depth", "1,2", "--messages", "60", "--json")
         result = bench(capsys, sink, "--campaign", campaign, *points)
     assert result.code == 0
@@ -235,3 +238,126 @@ def test_or_from_a_campaign_with_its_limits_and_sender(
     assert {message.user for message in received} == {"app"}
     assert found(result)["grid"][0]["learned"] == {}, "rotated before the server had to say so"
     assert "s3cr3t" not in result.output + result.errors
+
+
+def test_a_campaigns_own_messages_are_measured_and_all_go_to_the_tester(tmp_path: Path, capsys: Capture) -> None:
+    """Composed for its records in turns, with the test's mark, each with a Message-ID of its own."""
+    campaign = make_campaign(tmp_path, text="Hello {{ name }}, this is yours", server='tls = "none"')
+    received: list[Received] = []
+    with serving(Sink(on_message=received.append)) as sink:
+        points = ("--max-connections", "1,2", "--depth", "1", "--messages", "30")
+        result = bench(capsys, sink, "--campaign", campaign, *points)
+    assert (result.code, result.errors) == (0, "")
+    assert {recipient for message in received for recipient in message.recipients} == {ME}
+    parsed = [message_from_bytes(message.content) for message in received]
+    assert {message["To"] for message in parsed} == {ME}
+    names = {row.split(",")[1] for row in (tmp_path / "recipients.csv").read_text().splitlines()[1:]}
+    assert {message["Subject"] for message in parsed} == {f"[Test] For {name}" for name in names}
+    assert len({message["Message-ID"] for message in parsed}) == len(received) > 3 * 2
+    assert "--size with --campaign" in complaint(bench(capsys, sink, "--campaign", campaign, "--size", "900"))
+
+
+def test_a_campaign_is_measured_at_its_own_server_and_never_with_its_tls_off(tmp_path: Path, capsys: Capture) -> None:
+    with serving(Sink()) as sink:
+        own = f'port = {sink.port}\ntls = "none"'
+        plain = make_campaign(tmp_path, server=own)
+        plain.write_text(plain.read_text().replace("smtp.example.com", sink.hosts[0]))
+        points = ("--max-connections", "1", "--depth", "1", "--messages", "5")
+        assert "--campaign without --to" in complaint(invoke(capsys, "bench", "--campaign", plain, *points))
+        assert invoke(capsys, "bench", "--campaign", plain, "--to", ME, *points).code == 0
+        assert sink.counts.messages == 5
+        # Its relay is to be talked to by STARTTLS; the URL of a server on loopback says no TLS.
+        encrypted = make_campaign(tmp_path)
+        said = complaint(bench(capsys, sink, "--campaign", encrypted, *points), code=3)
+        assert "STARTTLS" in said
+        assert sink.counts.messages == 5
+
+
+def test_at_a_given_rate_latency_counts_from_when_a_message_was_due(capsys: Capture) -> None:
+    """The server answers nothing for a while: all that came due meanwhile waited, and the figures say so."""
+    stopped, never = threading.Event(), threading.Event()
+
+    def stops(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        if stage is Stage.CONTENT and len(server.accepted) == 20 and not stopped.is_set():
+            stopped.set()
+            never.wait(0.6)  # which stops the server's loop
+        return ACCEPT
+
+    with serving(CountingServer(stops)) as server:
+        options = ("--rate", "100/s", "--duration", "1.5s", "--max-connections", "1", "--depth", "1", "--json")
+        told = found(bench(capsys, server, *options))
+    assert told["kind"] == "load"
+    assert told["accepted"] == told["messages"] == len(server.accepted)
+    assert told["due"] == 150
+    assert told["messages"] == told["due"] + 1, "one message has opened the session"
+    # Some sixty messages came due while the server was silent: more than a third of all.
+    assert told["p90"] > 0.3
+    decoded = HdrHistogram.decode(told["histogram"])
+    assert decoded.get_total_count() == told["due"]
+    assert decoded.get_value_at_percentile(90) / 1e6 == pytest.approx(told["p90"])
+
+
+def test_what_a_server_does_not_take_at_that_rate_is_said(capsys: Capture) -> None:
+    rules = (parse_rule("delay", f"{ME}=50ms"),)
+    with serving(Sink(SinkOptions(rules=rules))) as server:
+        options = ("--rate", "200/s", "--duration", "1s", "--max-connections", "1", "--depth", "1")
+        result = bench(capsys, server, *options)
+    assert "did not keep up with 200 messages a second" in result.output
+
+
+def test_for_a_given_time_with_one_setting(capsys: Capture) -> None:
+    with serving(Sink()) as sink:
+        told = found(bench(capsys, sink, "--duration", "1s", "--json"))
+        assert told["accepted"] == sink.counts.messages == told["messages"]
+    assert (told["connections"], told["depth"], told["wanted_rate"], told["kept_up"]) == (5, 1, None, True)
+    assert told["slices"][0]["memory"] > 10_000_000
+    said = complaint(invoke(capsys, "bench", "--duration", "1s", "--max-connections", "1,5"))
+    assert "--rate and --duration measure one setting" in said
+
+
+@pytest.mark.parametrize(("option", "value"), [("--rate", "fast"), ("--duration", "0s"), ("--time", "3 weeks")])
+def test_times_and_rates_as_a_campaign_file_has_them(capsys: Capture, option: str, value: str) -> None:
+    assert "expected a" in complaint(invoke(capsys, "bench", option, value))
+
+
+def test_the_page_has_the_curves_and_what_a_server_says_is_text_in_it(tmp_path: Path, capsys: Capture) -> None:
+    rules = (parse_rule("defer", f"{ME}=450 4.2.1 <script>alert(1)</script>"),)
+    page, broken, whole = (tmp_path / name for name in ("ladder.html", "refused.html", "load.html"))
+    with serving(Sink()) as sink:
+        points = ("--max-connections", "1,2", "--depth", "1,4", "--messages", "120")
+        assert bench(capsys, sink, *points, "--html", page).code == 0
+        assert bench(capsys, sink, "--duration", "1s", "--html", whole).code == 0
+    with serving(Sink(SinkOptions(rules=rules))) as sink:
+        assert bench(capsys, sink, *points, "--html", broken).code == 1
+    for path, titles in ((page, ("Messages a second", "p50", "p99")), (whole, ("Messages a second", "Memory"))):
+        text = path.read_text()
+        assert "<circle" in text
+        assert "<script" not in text
+        for title in titles:
+            assert title in text
+    assert "<script" not in broken.read_text()
+
+
+def test_two_benches_are_compared_by_what_is_sure(tmp_path: Path, capsys: Capture) -> None:
+    paths = [tmp_path / name for name in ("a.json", "b.json", "c.json")]
+    with serving(Sink()) as sink:
+        points = ("--max-connections", "1,2", "--depth", "1", "--messages", "200")
+        for path in paths[:2]:
+            path.write_text(bench(capsys, sink, *points, "--json").output)
+        paths[2].write_text(bench(capsys, sink, "--duration", "1s", "--json").output)
+    told = json.loads(paths[0].read_text())
+    for point, (low, high) in zip(told["grid"], ((90, 110), (90, 110)), strict=True):
+        point.update(rate=100, low=low, high=high)
+    paths[0].write_text(json.dumps(told))
+    told["grid"][0].update(rate=150, low=140, high=160)
+    told["grid"][1].update(rate=105, low=95, high=115)
+    paths[1].write_text(json.dumps(told))
+    lines = invoke(capsys, "bench", "--compare", *paths[:2]).output.splitlines()
+    assert lines[1].endswith("50% faster (between +27% and +78%)")
+    assert lines[2].endswith("none that is sure")
+    assert "cannot be compared" in complaint(invoke(capsys, "bench", "--compare", paths[0], paths[2]))
+    assert "p99.9" in invoke(capsys, "bench", "--compare", paths[2], paths[2]).output
+    paths[1].write_text('{"kind": "ladder"}')
+    assert "is not complete" in complaint(invoke(capsys, "bench", "--compare", *paths[:2]))
+    paths[1].write_text("[]")
+    assert "is not what `batchsend bench --json` writes" in complaint(invoke(capsys, "bench", "--compare", *paths[:2]))

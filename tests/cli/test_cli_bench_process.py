@@ -9,6 +9,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from batchsend.bench.embedded import EmbeddedSink
 from tests.cli.commandline import ROOT, WITHIN, ended, process, serving
 from tests.delivery.harness import CountingServer, well_behaved
@@ -39,6 +41,7 @@ def test_an_interrupt_ends_it_in_order_with_what_was_measured() -> None:
     assert sum(point.get("accepted", 0) for point in told["grid"]) == told["messages"] == len(server.accepted)
 
 
+@pytest.mark.slow
 def test_an_interrupt_at_the_embedded_server_ends_both() -> None:
     running = process("bench", "--messages", "1000000", start_new_session=True)
     assert running.stdout is not None
@@ -50,6 +53,7 @@ def test_an_interrupt_at_the_embedded_server_ends_both() -> None:
     assert "Traceback" not in result.errors
 
 
+@pytest.mark.slow
 def test_the_embedded_server_ends_with_whoever_started_it() -> None:
     """Its standard input is the bond: it holds also when the other side is killed."""
     command = [sys.executable, "-m", "batchsend.bench.serve"]
@@ -61,6 +65,7 @@ def test_the_embedded_server_ends_with_whoever_started_it() -> None:
         assert serving_one.wait(WITHIN) == 0
 
 
+@pytest.mark.slow
 def test_the_embedded_server_counts_and_speaks_tls() -> None:
     with EmbeddedSink("implicit") as sink:
         assert sink.message_count() == 0

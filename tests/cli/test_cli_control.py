@@ -122,6 +122,7 @@ def test_pause_continue_and_stop(tmp_path: Path, relay: Relay, control: Callable
         assert "no run is under way on it" in control("status").errors
 
 
+@pytest.mark.slow
 def test_rate_and_connections_at_the_server_and_in_the_log(
     tmp_path: Path, relay: Relay, control: Callable[..., Ended]
 ) -> None:
@@ -131,8 +132,10 @@ def test_rate_and_connections_at_the_server_and_in_the_log(
         until(lambda: len(relay.times) > before + 500, "it is faster")
         assert control("connections", "5").code == 0
         until(lambda: json.loads(control("status", "--json").output)["sessions"] >= 4, "more sessions")
+        until(lambda: relay.open_now >= 4, "the server has them, too")
         assert control("connections", "1").code == 0
         until(lambda: json.loads(control("status", "--json").output)["sessions"] == 1, "one session")
+        until(lambda: relay.open_now == 1, "of which the server has one")
         assert control("rate", "6/min").code == 0
         assert "6/min at most; 1 of 1 sessions" in control("status").output
         assert changes(run.log) == [
@@ -159,12 +162,14 @@ def test_what_a_run_cannot_be_told(tmp_path: Path, control: Callable[..., Ended]
     assert "no run is under way on it, or it runs with --no-control" in refused.errors
 
 
+@pytest.mark.slow
 def test_without_control_there_is_no_socket(tmp_path: Path, relay: Relay, control: Callable[..., Ended]) -> None:
     with started(tmp_path, relay, "--no-control") as run:
         assert not socket_path(run.log).exists()
         assert control("status").code == 2
 
 
+@pytest.mark.slow
 def test_the_keys_of_the_live_view_do_the_same(tmp_path: Path, relay: Relay) -> None:
     path = campaign(tmp_path, relay, 400, 'rate = "40/s"\nmax_connections = 2')
     log = tmp_path / "results.jsonl"
@@ -173,8 +178,12 @@ def test_the_keys_of_the_live_view_do_the_same(tmp_path: Path, relay: Relay) -> 
         echoes = [terminal.echoes]
         terminal.press("p")
         terminal.until(lambda shown: "paused" in shown and "p to go on" in shown)
+        until(lambda: relay.open_now == 0, "the sessions are closed")
+        taken = len(relay.times)
+        assert taken == len(relay.accepted)
         terminal.press("p")
         terminal.until(lambda shown: "p pause" in shown)
+        until(lambda: len(relay.times) > taken, "it goes on")
         terminal.press("+")
         terminal.until(lambda shown: "limited to 50/s" in shown)
         terminal.press("-")
@@ -188,6 +197,23 @@ def test_the_keys_of_the_live_view_do_the_same(tmp_path: Path, relay: Relay) -> 
         {"rate": "50/s", "by": "key"},
         {"rate": "40/s", "by": "key"},
     ]
+
+
+@pytest.mark.slow
+def test_keys_change_the_sessions_where_there_is_no_rate(tmp_path: Path, relay: Relay) -> None:
+    path = campaign(tmp_path, relay, 40_000, "max_connections = 2\nprocesses = 1")
+    with Terminal("send", path, columns=140) as terminal:
+        terminal.until(lambda shown: "q stop" in shown)
+        until(lambda: relay.open_now >= 2, "two sessions")
+        terminal.press("-")
+        until(lambda: relay.open_now == 1, "one session")
+        for _ in range(4):
+            terminal.press("+")
+        until(lambda: relay.open_now >= 4, "more sessions")
+        terminal.press("q")
+        assert terminal.end() == 3
+    assert [change["max_connections"] for change in changes(tmp_path / "results.jsonl")] == [1, 2, 3, 4, 5]
+    assert {change["by"] for change in changes(tmp_path / "results.jsonl")} == {"key"}
 
 
 def test_a_terminal_is_as_it_was_after_a_signal(tmp_path: Path, relay: Relay) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batchsend.campaign.model import feedback_path
 from batchsend.events.cursor import cursor_path
+from batchsend.feedback.log import FeedbackLog, as_fields
+from batchsend.feedback.report import FeedbackKind, FeedbackReport
 from batchsend.sink import Sink
 from tests.cli.commandline import complaint, ended, environment, invoke, make_campaign, process, serving, statuses
-from tests.events.receiver import SECRET, Receiver
+from tests.events.receiver import SECRET, Receiver, ReceiverProcess
 from tests.feedback.letters import results_log
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
 MANY = tuple(f"r{number}@example.org" for number in range(1, 2001))
@@ -51,6 +55,55 @@ def test_killed_again_and_again_it_tells_everything_in_order(tmp_path: Path) -> 
         assert sum(map(len, by_request.values())) == 2000
 
 
+@pytest.mark.slow
+def test_a_receiver_that_is_down_slow_wrong_and_killed_gets_everything_in_order_though_the_sender_is_killed(
+    tmp_path: Path,
+) -> None:
+    """The sender is killed in each of these; then the receiver is killed while it has a request, and comes back."""
+    results = results_log(tmp_path, MANY)
+    told = ReceiverProcess()
+
+    def sender() -> subprocess.Popen[str]:
+        return process("events", results, "--url", told.url, "--follow", env=ENVIRONMENT)
+
+    running = sender()
+    assert running.stderr is not None
+    assert "ConnectError" in running.stderr.readline()
+    kill(running)
+    for behaviour, requests in (("slow", 2), ("wrong", 1), ("slow", 3), ("silent", 1)):
+        with told.behaving(behaviour):
+            running = sender()
+            for _ in range(requests):
+                told.hear()
+            kill(running)  # while it waits for the answer
+    with told.behaving("silent"):
+        running = sender()
+        told.hear()
+    with told.behaving("right"):  # the same sender goes on after its pause
+        told.hear()
+        kill(running)
+        with FeedbackLog(feedback_path(results)) as log:
+            report = FeedbackReport(recipient=MANY[0], kind=FeedbackKind.BOUNCED)
+            log.add([as_fields(report, record=1, recipient=MANY[0], source="x")])
+        running = process("events", results, "--url", told.url, env=ENVIRONMENT)
+        while told.hear()[-1]["type"] != "message.bounced":
+            pass
+        assert ended(running).code == 0
+    by_request: dict[str, list[dict[str, Any]]] = {}
+    for identity, events in told.taken:
+        assert by_request.setdefault(identity, events) == events
+    assert len(told.taken) > len(by_request)  # some were taken twice: their answers came to a sender that was killed
+    once = [(event["type"], event["data"]["record"]) for events in by_request.values() for event in events]
+    assert once == [*(("message.accepted", record) for record in range(1, 2001)), ("message.bounced", 1)]
+
+
+def kill(running: subprocess.Popen[str]) -> None:
+    """Kill -9, and wait for the end."""
+    running.kill()
+    running.communicate()
+
+
+@pytest.mark.slow
 def test_interrupted_it_ends_at_once_though_nobody_answers(tmp_path: Path) -> None:
     results = results_log(tmp_path, MANY[:5])
     with Receiver() as receiver:
@@ -61,6 +114,7 @@ def test_interrupted_it_ends_at_once_though_nobody_answers(tmp_path: Path) -> No
         assert ended(running).code == 143
 
 
+@pytest.mark.slow
 def test_who_is_gone_is_said_and_the_exit_code_tells(tmp_path: Path) -> None:
     results = results_log(tmp_path, MANY[:5])
     with Receiver() as receiver:
@@ -95,6 +149,7 @@ def test_a_campaign_tells_while_it_is_sent(tmp_path: Path) -> None:
         assert [event["type"] for event in receiver.events] == ["message.accepted"] * 3
 
 
+@pytest.mark.slow
 def test_a_receiver_that_is_not_there_costs_the_campaign_nothing_and_can_be_told_later(tmp_path: Path) -> None:
     with Receiver() as receiver:
         port = receiver.port
@@ -110,16 +165,19 @@ def test_a_receiver_that_is_not_there_costs_the_campaign_nothing_and_can_be_told
         assert len(receiver.events) == 3
 
 
-def test_a_campaign_whose_events_cannot_be_told_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+def test_a_campaign_whose_events_cannot_be_told_is_refused_before_anything_is_sent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = campaign_with_events(tmp_path, "https://app.example.com/", 2525)
-    said = ended(process("send", path, env=environment(THEIR_SECRET="whsec_x")))
-    assert "the secret of the events is none" in complaint(said)
-    assert "needs the environment variable THEIR_SECRET" in complaint(ended(process("send", path)))
+    monkeypatch.setenv("THEIR_SECRET", "whsec_x")
+    assert "the secret of the events is none" in complaint(invoke(capsys, "send", path))
+    monkeypatch.delenv("THEIR_SECRET")
+    assert "needs the environment variable THEIR_SECRET" in complaint(invoke(capsys, "send", path))
     assert not (tmp_path / "results.jsonl").exists()
 
 
-def test_nobody_is_told_of_what_is_only_tried(tmp_path: Path) -> None:
+def test_nobody_is_told_of_what_is_only_tried(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Receiver() as receiver:
         path = campaign_with_events(tmp_path, receiver.url, 2525)
-        assert ended(process("send", path, "--sandbox")).code == 0
+        assert invoke(capsys, "send", path, "--sandbox").code == 0
         assert receiver.seen == []

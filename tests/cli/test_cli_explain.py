@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batchsend.smtp import commands
+from batchsend.smtp.client import Client
+from batchsend.smtp.transaction import Disposition, Transaction
 from tests.cli.commandline import complaint, ended, invoke, process
 
 if TYPE_CHECKING:
@@ -99,6 +102,62 @@ def test_what_is_said_is_what_is_done(
     assert told["session"].startswith(session)
     assert told["relay"].startswith(relay)
     assert "attempt" in told["record"]
+
+
+def became_of_two(stage: str, reply: str, quiet: float) -> list[Disposition]:
+    """What a session says of two messages, of which the first one is accepted.
+
+    The reply comes at a stage of the second one, after so many seconds of silence.
+    """
+    client: Client[int] = Client(pipelining=True)
+    messages = [Transaction(number, mail=commands.mail(""), rcpt=b"RCPT", content=b"") for number in (1, 2)]
+    client.begin(messages[0])
+    client.data_to_send()
+    client.receive(b"250 Ok\r\n250 Ok\r\n354 Go\r\n")
+    client.begin(messages[1])
+    client.data_to_send()
+    client.receive(b"250 Ok\r\n250 Ok\r\n250 Ok\r\n" + (b"354 Go\r\n" if stage == "content" else b""))
+    client.data_to_send()
+    client.receive(f"{reply}\r\n".encode(), quiet=quiet)
+    confirmed = client.error is None or not client.unconfirmed
+    client.abandon()
+    return [messages[0].disposition if confirmed else Disposition.IN_DOUBT, messages[1].disposition]
+
+
+@pytest.mark.parametrize(
+    ("reply", "seconds"),
+    [
+        ("421 4.4.2 mx.example.net Error: timeout exceeded", 1),
+        ("451 4.4.2 Timeout waiting for data from client", 1),
+        ("421 4.3.2 Service shutting down", 30),
+        ("421 bye", 30),
+        ("421", 30),
+        ("421 4.7.0 Too much mail, try again later", None),
+        ("451 4.3.0 The scanner for viruses has timed out", None),
+        ("550 5.7.1 No", None),
+    ],
+)
+def test_it_says_when_a_message_is_in_doubt_and_a_session_has_it_so(
+    reply: str, seconds: float | None, capsys: Capture
+) -> None:
+    """What refuses a content may come from a server that has answered it, and has waited for the next command since."""
+    told = explained(capsys, "--stage", "content", reply)
+    assert told["in_doubt_from"] == seconds
+    assert ("in doubt " in invoke(capsys, "explain", "--stage", "content", reply).output) == (seconds is not None)
+    for quiet in (0.0, 0.9, 1.0, 29.0, 30.0, 500.0):
+        doubtful = seconds is not None and quiet >= seconds
+        _, disposition = became_of_two("content", reply, quiet)
+        assert (disposition is Disposition.IN_DOUBT) == doubtful, quiet
+
+
+@pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
+def test_before_its_content_is_sent_no_message_is_in_doubt(stage: str, capsys: Capture) -> None:
+    """But the one before it may have been told what was said to a later command, if the server had waited for long."""
+    told = explained(capsys, "--stage", stage, "421 bye")
+    assert told["in_doubt_from"] is None
+    assert "message before it" in invoke(capsys, "explain", "--stage", stage, "421 bye").output
+    assert became_of_two("data", "421 bye", 29.0) == [Disposition.ANSWERED, Disposition.UNSENT]
+    assert became_of_two("data", "421 bye", 30.0) == [Disposition.IN_DOUBT, Disposition.UNSENT]
 
 
 def test_the_stage_is_taken_from_the_table_or_from_what_postfix_adds(capsys: Capture) -> None:

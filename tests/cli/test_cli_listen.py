@@ -50,6 +50,7 @@ def test_it_takes_both_ways_until_it_is_interrupted(tmp_path: Path) -> None:
         running.communicate()
 
 
+@pytest.mark.slow
 def test_webhooks_alone_need_no_key(tmp_path: Path) -> None:
     results = results_log(tmp_path)
     env = environment(BATCHSEND_HOOK_POSTMARK="user:a-password")

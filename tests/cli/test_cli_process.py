@@ -55,7 +55,14 @@ def silent_at_the_end(connection: int, transaction: int, stage: Stage, recipient
     return drop(Then.SILENCE, succeeds=True) if transaction == 5 and stage is Stage.CONTENT else ACCEPT
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow),
+    ],
+)
 def test_one_signal_ends_the_run_in_order(tmp_path: Path, number: signal.Signals, code: int) -> None:
     """Nothing new is sent, replies are awaited, nothing is in doubt; the log says what the server says."""
     with serving(CountingServer(well_behaved)) as server:
@@ -89,6 +96,7 @@ def test_a_second_signal_ends_it_at_once_and_names_what_is_in_doubt(tmp_path: Pa
     assert (counted.count("accepted"), counted.count("in_doubt")) == (8, 2)
 
 
+@pytest.mark.slow
 def test_a_signal_while_standard_input_is_silent(tmp_path: Path) -> None:
     """Who waits for more recipients can still be stopped."""
     with serving(CountingServer(well_behaved)) as server:
@@ -113,11 +121,11 @@ def test_a_signal_while_standard_input_is_silent(tmp_path: Path) -> None:
     ("number", "code", "options"),
     [
         (signal.SIGINT, 130, ("--no-spool",)),
-        (signal.SIGTERM, 143, ("--no-spool", "--dry-run")),
-        (signal.SIGHUP, 129, ()),
         *(
             pytest.param(number, code, options, marks=pytest.mark.slow)
             for number, code, options in (
+                (signal.SIGTERM, 143, ("--no-spool", "--dry-run")),
+                (signal.SIGHUP, 129, ()),
                 (signal.SIGTERM, 143, ("--no-spool",)),
                 (signal.SIGHUP, 129, ("--no-spool",)),
                 (signal.SIGINT, 130, ("--no-spool", "--dry-run")),
@@ -155,6 +163,7 @@ def reads_standard_input(pid: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_who_has_hangups_ignored_is_not_stopped_by_one(tmp_path: Path) -> None:
     """As under nohup(1)."""
     with serving(CountingServer(well_behaved)) as server:
@@ -179,6 +188,7 @@ def test_recipients_from_standard_input(tmp_path: Path) -> None:
     assert [message.recipients for message in server.accepted] == [("x@example.com",), ("y@example.com",)]
 
 
+@pytest.mark.slow
 def test_nobody_who_goes_away_stops_a_run(tmp_path: Path) -> None:
     """`2>&1 | head -1`, or a `tee` that the same Ctrl-C ended: what cannot be said is no reason to leave doubts."""
     with serving(CountingServer(well_behaved)) as server:
@@ -194,7 +204,16 @@ def test_nobody_who_goes_away_stops_a_run(tmp_path: Path) -> None:
     assert len(outcomes(tmp_path / "results.jsonl")) == len(server.accepted)
 
 
-@pytest.mark.parametrize("arguments", [["preview", "{campaign}"], ["preview", "{campaign}", "--eml", "-"], ["--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["preview", "{campaign}"],
+        *(
+            pytest.param(other, marks=pytest.mark.slow)
+            for other in (["preview", "{campaign}", "--eml", "-"], ["--help"])
+        ),
+    ],
+)
 def test_output_into_a_pipe_that_is_closed_is_no_traceback(tmp_path: Path, arguments: list[str]) -> None:
     campaign = make_campaign(tmp_path, text="x" * 500_000)
     reading, writing = os.pipe()
@@ -217,6 +236,7 @@ def on_a_terminal(*arguments: str | Path, **variables: str) -> Ended:
     return Ended(running.returncode, output, shown.decode())
 
 
+@pytest.mark.slow
 def test_progress_is_shown_on_a_terminal_and_leaves_the_summary(tmp_path: Path) -> None:
     rows = "email,name\n" + "".join(f"r{number}@example.com,N\n" for number in range(1, 51))
     with serving(CountingServer(well_behaved)) as server:

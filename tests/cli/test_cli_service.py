@@ -48,6 +48,7 @@ def killed(relay: Relay, *arguments: str | Path) -> None:
         started.kill()
 
 
+@pytest.mark.slow
 def test_the_same_line_begins_a_run_and_goes_on_with_it_after_each_kill(tmp_path: Path, relay: Relay) -> None:
     line = ("send", campaign(tmp_path, relay, 120, 'rate = "150/s"\nmax_connections = 2'), "--resume", "--no-progress")
     killed(relay, *line)
@@ -64,6 +65,7 @@ def test_the_same_line_begins_a_run_and_goes_on_with_it_after_each_kill(tmp_path
     assert len(relay.accepted) == sum(taken.values())
 
 
+@pytest.mark.slow
 def test_a_pause_outlives_a_kill_and_so_does_a_rate(
     tmp_path: Path, relay: Relay, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -109,7 +111,7 @@ def test_it_does_not_go_on_with_what_is_not_its_own(
     assert len(relay.accepted) == 3
 
 
-@pytest.mark.parametrize("kind", ["path", "abstract"])
+@pytest.mark.parametrize("kind", ["path", pytest.param("abstract", marks=pytest.mark.slow)])
 def test_the_manager_is_told_that_it_is_ready_alive_and_stopping(kind: str, tmp_path: Path, relay: Relay) -> None:
     name = str(tmp_path / "notify") if kind == "path" else f"\0batchsend-test-{tmp_path.name}-{time.monotonic_ns()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
@@ -138,11 +140,13 @@ def test_whoever_is_no_manager_is_told_nothing() -> None:
     manager.tell("READY=1")
 
 
+@pytest.mark.slow
 def test_a_manager_that_has_gone_ends_no_run(tmp_path: Path, relay: Relay) -> None:
     env = environment(NOTIFY_SOCKET=str(tmp_path / "gone"), WATCHDOG_USEC="1000000")
     assert ended(process("send", campaign(tmp_path, relay, 3, ""), "--quiet", env=env)).code == 0
 
 
+@pytest.mark.slow
 def test_quiet_says_nothing_but_errors(tmp_path: Path, relay: Relay, capsys: pytest.CaptureFixture[str]) -> None:
     path = campaign(tmp_path, relay, 3, "")
     assert ended(process("send", path, "--quiet")) == Ended(0, "", "")
@@ -186,7 +190,7 @@ def test_even_one_that_nobody_has_foreseen(
         invoke(capsys, "send", make_campaign(tmp_path))
 
 
-@pytest.mark.parametrize("address", ["127.0.0.2", "[::1]"])
+@pytest.mark.parametrize("address", ["127.0.0.2", pytest.param("[::1]", marks=pytest.mark.slow)])
 def test_metrics_are_served_where_that_is_asked_for(address: str, tmp_path: Path, relay: Relay) -> None:
     line = ("send", campaign(tmp_path, relay, 4000, 'rate = "50/s"'), "--metrics", f"{address}:0")
     with running(*line) as started:

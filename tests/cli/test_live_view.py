@@ -57,7 +57,7 @@ def stop(terminal: Terminal) -> int:
     return terminal.end()
 
 
-@pytest.mark.parametrize("columns", [80, 140])
+@pytest.mark.parametrize("columns", [80, pytest.param(140, marks=pytest.mark.slow)])
 def test_it_shows_where_the_run_stands(tmp_path: Path, columns: int) -> None:
     recipients = rows(30, "gone1", "gone2", "later1", "not an address")
     with (
@@ -80,6 +80,7 @@ def test_it_shows_where_the_run_stands(tmp_path: Path, columns: int) -> None:
     assert "results:" in "\n".join(terminal.rows)
 
 
+@pytest.mark.slow
 def test_what_the_server_says_about_the_pace_stays_readable_above(tmp_path: Path) -> None:
     with (
         serving(CountingServer(held)) as server,
@@ -95,6 +96,7 @@ def test_what_the_server_says_about_the_pace_stays_readable_above(tmp_path: Path
         terminal.running.kill()
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_leaves_its_summary_and_nothing_else(tmp_path: Path) -> None:
     with (
         serving(CountingServer(well_behaved)) as server,
@@ -120,6 +122,7 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
         assert not any(BAR in row for row in shown)
 
 
+@pytest.mark.slow
 def test_an_error_stands_at_the_end_and_not_in_the_view(tmp_path: Path) -> None:
     def refuses(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
         return refuse(535, "5.7.8 no") if stage is Stage.MAIL and transaction == 30 else ACCEPT
@@ -136,6 +139,7 @@ def test_an_error_stands_at_the_end_and_not_in_the_view(tmp_path: Path) -> None:
         assert "`username` and `password`" in shown[-1]
 
 
+@pytest.mark.slow
 def test_it_follows_the_terminals_width(tmp_path: Path) -> None:
     with serving(CountingServer(held)) as server, started(tmp_path, server, columns=140) as terminal:
         terminal.until(lambda shown: "invalid            0   suppressed         0" in shown and "in doubt" in shown)
@@ -152,6 +156,7 @@ def test_it_follows_the_terminals_width(tmp_path: Path) -> None:
         terminal.running.kill()
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_held_does_not_hold_the_run(tmp_path: Path) -> None:
     """Ctrl-S: who reads at leisure must not cost the sessions their time-outs."""
     with (
@@ -169,6 +174,7 @@ def test_a_terminal_that_is_held_does_not_hold_the_run(tmp_path: Path) -> None:
         assert terminal.rows[0].startswith("50 records in")
 
 
+@pytest.mark.slow
 def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(tmp_path: Path) -> None:
     campaign = make_campaign(tmp_path)
     with (
@@ -181,6 +187,7 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(tmp_path: Path)
         assert b"\x1b" not in terminal.octets
 
 
+@pytest.mark.slow
 def test_json_on_a_terminal_is_not_disturbed(tmp_path: Path) -> None:
     campaign = make_campaign(tmp_path)
     with serving(CountingServer(well_behaved)) as server:

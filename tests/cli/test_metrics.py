@@ -95,6 +95,7 @@ def test_a_run_can_be_scraped_from_this_machine_while_it_goes_on(tmp_path: Path)
     assert found["process_resident_memory_bytes", ""] > 0
 
 
+@pytest.mark.slow
 def test_it_ends_with_the_run_and_costs_it_nothing(tmp_path: Path) -> None:
     """A run that is over does not wait for whoever scrapes."""
     with serving(CountingServer(well_behaved)) as server:
@@ -122,6 +123,7 @@ def test_a_port_that_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert not (tmp_path / "results.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_without_the_library_it_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "hidden" / "prometheus_client").mkdir(parents=True)
     (tmp_path / "hidden" / "prometheus_client" / "__init__.py").write_text("raise ImportError")

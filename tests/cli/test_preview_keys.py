@@ -48,6 +48,7 @@ def test_keys_go_from_record_to_record(tmp_path: Path) -> None:
         assert terminal.end() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["\x04", "\x1b"])
 def test_there_is_a_way_out(tmp_path: Path, key: str) -> None:
     with Terminal("preview", make_campaign(tmp_path)) as terminal:
@@ -57,6 +58,7 @@ def test_there_is_a_way_out(tmp_path: Path, key: str) -> None:
         assert terminal.echoes
 
 
+@pytest.mark.slow
 def test_an_interrupt_is_one_and_leaves_the_terminal_as_it_was(tmp_path: Path) -> None:
     with Terminal("preview", make_campaign(tmp_path)) as terminal:
         terminal.until(lambda shown: asked(1) in shown)
@@ -67,6 +69,7 @@ def test_an_interrupt_is_one_and_leaves_the_terminal_as_it_was(tmp_path: Path) -
         assert terminal.echoes
 
 
+@pytest.mark.slow
 def test_no_colour_where_none_is_wanted(tmp_path: Path) -> None:
     with Terminal("preview", make_campaign(tmp_path, message=HTML), NO_COLOR="1") as terminal:
         terminal.until(lambda shown: asked(1) in shown)
@@ -75,6 +78,7 @@ def test_no_colour_where_none_is_wanted(tmp_path: Path) -> None:
         assert not re.search(rb"\x1b\[[0-9;]*3[0-7]m", terminal.octets)
 
 
+@pytest.mark.slow
 def test_a_key_shows_the_record_in_the_browser(tmp_path: Path, browser: Path) -> None:
     campaign = make_campaign(tmp_path, ROWS, message=HTML)
     with Terminal("preview", campaign, columns=200, BROWSER=str(browser), TMPDIR=str(tmp_path)) as terminal:

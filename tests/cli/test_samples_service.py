@@ -55,6 +55,7 @@ def try_line(words: list[str], folder: Path) -> None:
     assert last["campaign"][Outcome.ACCEPTED] == 8
 
 
+@pytest.mark.slow
 def test_the_unit_starts_a_line_that_begins_and_goes_on(folder: Path) -> None:
     program, *words = shlex.split(settings()["ExecStart"])
     assert program.endswith("/bin/batchsend")
@@ -90,6 +91,7 @@ def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
     assert (done.returncode, about) == (0, []), done.stderr
 
 
+@pytest.mark.slow
 def test_what_the_dockerfile_copies_is_there_and_its_command_works(folder: Path) -> None:
     said = list(instructions())
     sources = [rest.split()[:-1] for name, rest in said if name == "COPY" and not rest.startswith("--from")]

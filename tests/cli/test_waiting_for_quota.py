@@ -54,6 +54,7 @@ def until_it_waits(running: subprocess.Popen[str]) -> None:
     pytest.fail("it ended instead of waiting")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code"),
     [

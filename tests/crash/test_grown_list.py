@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -308,3 +309,83 @@ async def test_a_list_that_changes_while_it_is_read_again_is_read_no_further(tmp
         built.recipients.write_bytes(list_)
         assert await built.resume() == 0
         assert built.taken == everybody_once(1000)
+
+
+# --- while it is read for the first time ------------------------------------------------------------------------------
+
+MANY = 700
+LONG = "x" * 1000
+"""A list is read by blocks of 256 KiB: so long records make it several of them."""
+
+
+def long_rows(records: range) -> str:
+    return "".join(f"{address(record)},{LONG}\n" for record in records)
+
+
+def shuffle(file: Path) -> None:
+    header, *others = file.read_text().splitlines(keepends=True)
+    file.write_text(header + "".join(reversed(others)))
+
+
+def remove_a_long_row(file: Path) -> None:
+    file.write_text("email,note\n" + long_rows(range(2, MANY + 1)))
+
+
+def shorten(file: Path) -> None:
+    os.truncate(file, file.stat().st_size // 2)
+
+
+def shuffle_and_take_away(file: Path) -> None:
+    shuffle(file)
+    file.unlink()
+
+
+def changing(list_: Callable[[], Path], change: Callable[[Path], None]) -> Decide:
+    """Accepts everything; the list changes as its fifth record is offered."""
+
+    def decide(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        if stage is Stage.CONTENT and recipient == address(5) and list_().exists():
+            change(list_())
+        return ACCEPT
+
+    return decide
+
+
+@pytest.mark.parametrize("change", [remove_a_long_row, shuffle, shorten, empty, shuffle_and_take_away])
+async def test_a_list_that_is_written_to_in_its_place_is_read_no_further(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    """Whoever stands in a record's place by then is not taken for it, neither sent to nor held for a duplicate."""
+    built: House
+    async with house(tmp_path, records=1, decide=changing(lambda: built.recipients, change)) as built:
+        built.recipients.write_text("email,note\n" + long_rows(range(1, MANY + 1)))
+        list_ = built.recipients.read_bytes()
+        assert await built.send() == 3
+        assert "bring the recipients file back as it was when the run began; then, to go on: batchsend" in built.output
+        assert "Traceback" not in built.output
+        assert 5 <= len(built.taken) < MANY
+        assert set(built.last.values()) == {"accepted"}
+        assert built.taken == everybody_once(len(built.last))
+        built.recipients.write_bytes(list_)
+        assert await built.resume() == 0
+        assert built.taken == everybody_once(MANY)
+
+
+async def test_what_is_appended_while_a_list_is_read_is_for_the_next_run(tmp_path: Path) -> None:
+    """It may be half of a record."""
+
+    def append(file: Path) -> None:
+        if len(file.read_bytes()) == len(list_):
+            with file.open("a") as opened:
+                opened.write(address(MANY + 1)[:-1])
+
+    built: House
+    async with house(tmp_path, records=1, decide=changing(lambda: built.recipients, append)) as built:
+        built.recipients.write_text("email,note\n" + long_rows(range(1, MANY + 1)))
+        list_ = built.recipients.read_bytes()
+        assert await built.send() == 0
+        assert built.taken == everybody_once(MANY)
+        with built.recipients.open("a") as opened:
+            opened.write(f"m,{LONG}\n")
+        assert await built.resume() == 0
+        assert built.taken == everybody_once(MANY + 1)

@@ -38,7 +38,7 @@ def jsonl(count: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("recipients", "kind"), [(csv(30), "csv"), (jsonl(30), "jsonl"), (gzip.compress(csv(30)), "csv")]
+    ("recipients", "kind"), [(csv(30), "csv"), (jsonl(30), "jsonl"), (gzip.compress(csv(30), mtime=0), "csv")]
 )
 async def test_what_came_by_standard_input_can_be_gone_on_with(tmp_path: Path, recipients: bytes, kind: str) -> None:
     async with house(tmp_path, records=1) as built:

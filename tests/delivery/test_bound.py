@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from tests.tools.faulty import Decide
     from tests.tools.wire import Wire
 
-pytestmark = pytest.mark.waits
 modes = pytest.mark.parametrize("mode", MODES)
-messages_of_a_session = pytest.mark.parametrize("max_messages", [1, 2, 10])
+messages_of_a_session = pytest.mark.parametrize(
+    "max_messages", [2, *(pytest.param(count, marks=pytest.mark.slow) for count in (1, 10))]
+)
 
 
 class SlowServer(CountingServer):
@@ -110,7 +111,6 @@ async def test_at_the_start_and_at_each_rotation(mode: str, max_messages: int, c
     check_bound(account, peer, how)
 
 
-@pytest.mark.asyncio(loop_factories=["uvloop"])  # it is long
 @modes
 @messages_of_a_session
 async def test_where_sessions_are_lost_and_refused(mode: str, max_messages: int) -> None:

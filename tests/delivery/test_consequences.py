@@ -29,8 +29,6 @@ from tests.tools.faulty import ACCEPT, Action, Decide, refuse
 from tests.tools.scripted import ScriptedServer
 from tests.tools.steps import Close, Expect, ReadContent, ReadToEnd, Step, reply
 
-pytestmark = pytest.mark.waits
-
 LIMITS = [
     "550 5.4.5 Daily user sending limit exceeded",
     "454 Throttling failure: Daily message quota exceeded.",

@@ -39,6 +39,8 @@ def fault(name: str, stage: Stage) -> Action:
     """What the server does, by its name in the table."""
     right = REPLIES[stage]
     code = right[:3]
+    if name == "10 MB line":  # which takes longer to make than all others together
+        return say(code + b" " + b"x" * 10_000_000 + b"\r\n", succeeds=TAKEN)
     faults = {
         "4yz": refuse(451, "4.3.0 later"),
         "5yz": refuse(554, "5.7.1 no"),
@@ -53,7 +55,6 @@ def fault(name: str, stage: Stage) -> Action:
         "reply and RST": say(right, then=Then.RESET, succeeds=TAKEN),
         "mixed codes": say(code + b"-one\r\n451 two\r\n", succeeds=TAKEN),
         "endless": say((code + b"-more\r\n") * 8000, succeeds=TAKEN),
-        "10 MB line": say(code + b" " + b"x" * 10_000_000 + b"\r\n", succeeds=TAKEN),
         "bare LF": say(code + b" Ok\n", succeeds=TAKEN),
         "no code": say(b"Ok then\r\n", succeeds=TAKEN),
         "code out of range": say(b"650 Ok\r\n", succeeds=TAKEN),

@@ -28,8 +28,6 @@ from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse, say
 from tests.tools.scripted import ScriptedServer
 from tests.tools.steps import ReadContent, ReadToEnd, Step, reply
 
-pytestmark = pytest.mark.waits
-
 NOTHING: list[Step] = [*GREETED, *GONE]
 
 

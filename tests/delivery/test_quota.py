@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsend import Server
+from batchsend import Delivery, Server
 from batchsend.campaign import Quota
+from batchsend.delivery.leave import Leave
 from batchsend.delivery.quota import DAY, EXACT, Meter, Meters, RollingWindow
+from batchsend.delivery.relay import relays_of
 
 START = 1_780_000_000.0
 
@@ -34,8 +37,8 @@ def sent(meter: Meter, seconds: float, *, now: float = START, most: int = 100_00
 def most_within(times: list[float], seconds: float) -> int:
     """The most of these times that any window of so many seconds holds."""
     most = first = 0
-    for last, time in enumerate(times):
-        while time - times[first] >= seconds:
+    for last, moment in enumerate(times):
+        while moment - times[first] >= seconds:
             first += 1
         most = max(most, last - first + 1)
     return most
@@ -129,6 +132,28 @@ def test_what_an_earlier_run_has_sent_counts_for_its_relay_and_where_that_is_unk
     assert rooms == {"one.example.com": 8, "two": 8}
     assert meters.campaign is not None
     assert meters.campaign.room(START + 5) == 95
+
+
+def test_a_message_of_which_nobody_knows_the_relay_begins_no_warm_up() -> None:
+    """It counts, but were the first day another relay's, the second would begin before its time."""
+    meters = Meters([Server(host="old.example.com"), Server(host="new.example.com", warm_up=["2/day", "4/day"])], [])
+    meters.note(None, START, START)
+    meter = meters.relays["new.example.com"]
+    assert meter.room(START + 1) == 1
+    meters.note("new.example.com", START + DAY / 2, START + DAY / 2)
+    assert meter.room(START + DAY + 1) == 1, "still its first day"
+    assert meter.room(START + 1.5 * DAY + 1) == 4
+
+
+def test_what_an_earlier_run_has_sent_does_not_count_shorter_because_a_pool_takes_time_to_make() -> None:
+    servers, how = [Server(host="one.example.com", quota="1/h")], Delivery()
+    meters = Meters(servers, [])
+    began = time.monotonic() - 0.5
+    relays = relays_of(servers, [how], {}, meters, began)
+    leave = Leave(relays, how, now=began, meter=None, pace=lambda _: 0.0, retire=lambda _: None, again=lambda: None)
+    now = time.time()
+    meters.note("one.example.com", now - 3599.8, now)
+    assert leave.take(relays[0], time.monotonic()) > 0
 
 
 def test_where_there_is_no_quota_nothing_is_counted() -> None:

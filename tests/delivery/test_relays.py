@@ -14,7 +14,8 @@ import pytest
 from batchsend import Delivery, Outcome, RunError, Server, Stage
 from batchsend.campaign import most_in_doubt
 from batchsend.delivery.connector import Connector
-from batchsend.delivery.pool import MAX_HELD_BACK, Pool
+from batchsend.delivery.offered_again import MAX_HELD_BACK
+from batchsend.delivery.pool import Pool
 from batchsend.delivery.statistics import RelayState
 from batchsend.monitor import words
 from tests.delivery.harness import Account, CountingServer, feed, submissions
@@ -121,20 +122,23 @@ def run(
     return account
 
 
-@pytest.mark.parametrize("weights", [(3, 1), (1, 1), (5, 3, 2)])
-def test_shares_follow_the_weights(loop: VirtualLoop, weights: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    "weights", [(5, 3, 2), *(pytest.param(two, marks=pytest.mark.slow) for two in ((3, 1), (1, 1)))]
+)
+@pytest.mark.parametrize("count", [1500, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_shares_follow_the_weights(loop: VirtualLoop, weights: tuple[int, ...], count: int) -> None:
     relays: dict[Relay, dict[str, Any]] = {Relay(): {"weight": weight} for weight in weights}
-    count = 1500
     run(loop, count, relays)
     for relay, weight in zip(relays, weights, strict=True):
-        share = count * weight / sum(weights)
-        assert abs(len(relay.times) - share) <= 0.02 * 10_000 * weight / sum(weights), [len(r.times) for r in relays]
+        whole = weight / sum(weights)
+        # What one may be ahead of its share does not grow with the number: 2 % of 10,000 messages, or of fewer.
+        assert abs(len(relay.accepted) - count * whole) <= 0.02 * 10_000 * whole, [len(r.accepted) for r in relays]
 
 
 QUOTA = refuse(450, "4.7.1 Message limit exceeded, try again in 30 seconds")
 
 
-@pytest.mark.parametrize("count", [1500, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [pytest.param(count, marks=pytest.mark.slow) for count in (1500, 20_000)])
 def test_one_dies_comes_back_and_uses_its_quota_up(loop: VirtualLoop, count: int) -> None:
     heavy, light = Relay(), Relay()
     rate = count / 60  # the clock jumps: a minute, and what the relays cannot do together
@@ -155,14 +159,16 @@ def test_one_dies_comes_back_and_uses_its_quota_up(loop: VirtualLoop, count: int
         took = heavy.taken(began + since, began + until)
         return took / (took + light.taken(began + since, began + until))
 
-    assert share(1, 15) == pytest.approx(0.75, abs=0.04)
+    within = 0.02 if count == 20_000 else 0.04
+    assert share(1, 15) == pytest.approx(0.75, rel=within)
     assert share(16, 20) == 0
     assert light.taken(began + 16, began + 20) == pytest.approx(4 * rate, rel=0.1)
-    assert share(29, 40) == pytest.approx(0.75, abs=0.04)
+    assert share(29, 40) == pytest.approx(0.75, rel=within)
     assert share(41, 65) == 0
     assert {result.attempt for result in account.lines} == {1}
 
 
+@pytest.mark.slow
 def test_a_slow_relay_takes_less_and_holds_nobody_up(loop: VirtualLoop) -> None:
     slow, quick = Relay(), Relay()
     began = loop.time()
@@ -196,6 +202,7 @@ def test_priorities_go_before_weights(loop: VirtualLoop) -> None:
     assert abs(len(one.times) - len(two.times)) < 80
 
 
+@pytest.mark.slow
 def test_a_relay_that_is_not_there_at_first_is_used_once_it_is(loop: VirtualLoop) -> None:
     there, later = Relay(), Relay()
     later.alive = False
@@ -243,6 +250,15 @@ def test_a_quota_alone_is_waited_for_and_no_offer_is_refused(loop: VirtualLoop) 
     assert 240 <= only.times[-1] - only.times[0] < 250
 
 
+def test_a_session_that_is_open_too_late_does_not_stay_for_the_sleep(loop: VirtualLoop) -> None:
+    only = Relay()
+    seen: list[int] = []
+    loop.call_at(loop.time() + 600, lambda: seen.append(only.open_now))
+    run(loop, 6, {only: {"quota": "3/h"}}, delivery=Delivery(max_wait="forever", max_connections=5))
+    assert len(only.connections) > 2
+    assert seen == [0]
+
+
 def test_warm_up_gives_each_day_its_own_quota(loop: VirtualLoop) -> None:
     only = Relay()
     keys = {"warm_up": ["10/day", "20/day", "40/day"], "quota": "60/day"}
@@ -264,6 +280,7 @@ def most_within(times: list[float], seconds: float) -> int:
 PACE = refuse(450, "4.7.1 Maximum sending rate exceeded")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("relays", [1, 2])
 def test_a_pace_refused_for_ten_minutes_is_neither_an_attempt_nor_an_outcome(loop: VirtualLoop, relays: int) -> None:
     all_of_them = [Relay() for _ in range(relays)]

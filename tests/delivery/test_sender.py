@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from batchsend import Outcome, RunError, Sender, Server, Stage
+from batchsend.sender.exchange import Exchange
 from tests.delivery.harness import GUARD, CountingServer, address, options, server, submissions, well_behaved
 from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse, say
 
@@ -156,11 +157,28 @@ async def test_an_error_in_the_callers_own_submissions_is_the_callers() -> None:
     assert len(peer.accepted) == 100
 
 
-@pytest.mark.parametrize("content", ["Subject: x\r\n\r\nText\r\n", EmailMessage(), None])
-async def test_a_bad_submission_is_an_error_at_once_and_the_sender_goes_on(content: object) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("content", "Subject: x\r\n\r\nText\r\n"),
+        ("content", EmailMessage()),
+        ("content", None),
+        ("content", bytearray(b"x")),
+        ("envelope", ("from@example.com", "to@example.com")),
+        ("record", "6"),
+        ("attempt", None),
+        ("message_id", 6),
+        ("message_id", b"<6@example.com>"),
+        ("message_id", "<\ud800@example.com>"),
+        ("canonical", "yes"),
+        ("eight_bit", 1),
+        ("seven_bit", b"x"),
+    ],
+)
+async def test_a_bad_submission_is_an_error_at_once_and_the_sender_goes_on(name: str, value: object) -> None:
     """What was given before it has its results, and a later send is as if nothing had happened."""
     work = submissions(9)
-    work[5].content = content  # type: ignore[assignment]
+    setattr(work[5], name, value)
     results: list[int] = []
     async with CountingServer(well_behaved) as peer:
         with anyio.fail_after(GUARD):
@@ -170,11 +188,30 @@ async def test_a_bad_submission_is_an_error_at_once_and_the_sender_goes_on(conte
                     async for result in sender.send(work):
                         results.append(result.record)  # noqa: PERF401 - it ends with an error
 
-                with pytest.raises(TypeError, match="bytes"):
+                with pytest.raises(TypeError, match=name):
                     await send()
                 assert sorted(results) == [1, 2, 3, 4, 5]
                 assert len(await collect(sender.send(submissions(4)))) == 4
     assert len(peer.accepted) == 9
+
+
+async def test_an_error_of_what_fills_the_pool_is_everybodys_and_the_sender_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It must not be that nothing more is put in, and whoever waits is never told."""
+
+    def fail(exchange: Exchange) -> list[Submission]:
+        monkeypatch.undo()
+        raise LookupError("a fault of the program")
+
+    async with CountingServer(well_behaved) as peer:
+        with anyio.fail_after(GUARD):
+            async with Sender(server(peer), delivery=options()) as sender:
+                monkeypatch.setattr(Exchange, "take", fail)
+                with pytest.raises(LookupError, match="a fault of the program"):
+                    await sender.send_message(submissions(1)[0])
+                assert (await sender.send_message(submissions(1)[0])).status is Outcome.ACCEPTED
+    assert len(peer.accepted) == 1
 
 
 async def test_a_sender_can_be_used_again_once_the_server_is_back() -> None:

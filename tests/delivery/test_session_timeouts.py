@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from batchsend.delivery import session
-from batchsend.delivery.pool import MAX_LOSSES
+from batchsend.delivery.offered_again import MAX_LOSSES
 from batchsend.outcome import Outcome, Stage
 from tests.delivery.harness import (
     GONE,

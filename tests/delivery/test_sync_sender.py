@@ -135,6 +135,7 @@ def test_it_is_open_until_it_is_closed_and_can_be_opened_again() -> None:
     assert threading.active_count() == 1
 
 
+@pytest.mark.slow
 def test_a_child_process_has_sessions_of_its_own() -> None:
     """In a process of its own: a fork of the process that runs the tests would run them on."""
     program = """

@@ -65,6 +65,7 @@ def test_who_comes_back_has_little_to_catch_up_with(standings: list[Standing]) -
             assert turns == one.turns or turns == least - LEAD / weights
 
 
+@pytest.mark.slow
 @given(
     weights=st.lists(st.integers(1, 10), min_size=2, max_size=4),
     seed=st.integers(0, 2**32),

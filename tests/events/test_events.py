@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +12,7 @@ from batchsend.campaign.model import feedback_path
 from batchsend.errors import RunError, UsageError
 from batchsend.events.cursor import Cursor, EventBatch, cursor_path, locked, read_cursor, write_cursor
 from batchsend.events.source import MOST_EVENTS, MOST_OCTETS, EventSource
-from batchsend.events.telling import Endpoint, Teller, require_endpoint
+from batchsend.events.telling import WITHIN, Endpoint, Teller, require_endpoint
 from batchsend.feedback.log import FeedbackLog, as_fields
 from batchsend.feedback.report import FeedbackKind, FeedbackReport
 from batchsend.outcome import DeliveryResult, Outcome
@@ -47,10 +49,12 @@ def accepted(results: Path, *records: int) -> None:
             file.write(outcome_line(DeliveryResult(record=record, recipient="x@example.org", status=Outcome.ACCEPTED)))
 
 
-async def tell(results: Path, url: str, *, again: bool = False, give_up_after: float = 60.0) -> tuple[bool, list[str]]:
+async def tell(
+    results: Path, url: str, *, again: bool = False, give_up_after: float = 60.0, within: float = WITHIN
+) -> tuple[bool, list[str]]:
     """Whether the endpoint has taken everything, and what was said."""
     said: list[str] = []
-    endpoint = Endpoint(url, SECRET)
+    endpoint = Endpoint(url, SECRET, within=within)
     teller = Teller(results, endpoint, notice=said.append, first_pause=0.001, give_up_after=give_up_after)
     try:
         return await teller.run(follow=False, again=again), said
@@ -100,6 +104,28 @@ async def test_a_receiver_that_is_down_loses_nothing(tmp_path: Path) -> None:
     with Receiver(port) as receiver:
         assert (await tell(results, url))[0]
         assert len(receiver.events) == 5
+
+
+async def test_a_slow_receiver_is_waited_for(tmp_path: Path) -> None:
+    results = results_log(tmp_path, MANY)
+    with Receiver() as receiver:
+        receiver.before_answer = partial(time.sleep, 0.05)
+        assert await tell(results, receiver.url) == (True, [])
+        assert receiver.seen == receiver.requests
+        assert [event["data"]["record"] for event in receiver.events] == list(range(1, 251))
+
+
+async def test_a_receiver_whose_answer_has_no_end_is_asked_again_and_holds_nobody_up(tmp_path: Path) -> None:
+    results = results_log(tmp_path, MANY[:5])
+    with Receiver() as receiver:
+        receiver.trickles.set()
+        with pytest.raises(RunError, match=r"has taken no events for days: (?:TimeoutError|RemoteProtocolError)"):
+            await tell(results, receiver.url, give_up_after=0.0, within=0.1)
+        receiver.trickles.clear()
+        assert await tell(results, receiver.url) == (True, [])
+        first, second = receiver.seen
+        assert first == second
+        assert [event["data"]["record"] for event in receiver.events[-5:]] == [1, 2, 3, 4, 5]
 
 
 async def test_who_answers_410_is_given_up_until_somebody_says_otherwise(tmp_path: Path) -> None:

@@ -60,11 +60,50 @@ def test_the_action_says_what_it_is(action: str, status: str, kind: FeedbackKind
         ("550 User unknown (in reply to end of DATA command)", "5.0.0", False, Reason.UNKNOWN_MAILBOX),
         ("550 5.1.1 User unknown (in reply to end of DATA command)", "5.1.1", True, Reason.UNKNOWN_MAILBOX),
         ("550 5.7.1 User unknown", "5.7.1", False, Reason.UNKNOWN_MAILBOX),
+        ("550 User unknown", "5.0.0", True, Reason.UNKNOWN_MAILBOX),
+        (
+            "554 delivery error: dd This user doesn't have a example.org account (x) (in reply to end of DATA command)",
+            "5.0.0",
+            True,
+            Reason.UNKNOWN_MAILBOX,
+        ),
     ],
 )
 def test_hard_is_what_holds_for_the_next_campaign(said: str, status: str, hard: bool, reason: Reason) -> None:
     report = only(dsn(said=said, status=status))
     assert (report.hard, report.reason) == (hard, reason)
+
+
+@pytest.mark.parametrize(
+    ("words", "hard"),
+    [
+        ("Remote host said: 550 unknown user", False),
+        ("Remote host said: 550 5.1.1 unknown user", True),
+        ("192.0.2.1 does not like recipient.\nRemote host said: 550 unknown user", True),
+        ("In answer to RCPT TO the remote host said: 550 unknown user", True),
+        ("User unknown", True),
+        ("Remote host said: 550 Host unknown", True),
+    ],
+)
+def test_a_free_form_that_quotes_a_reply_says_to_what_it_was_said_or_the_bounce_is_soft(words: str, hard: bool) -> None:
+    (report,) = free_form(f"I wasn't able to deliver your message.\n\n<anna@example.org>:\n{words}\n")
+    assert report.kind is FeedbackKind.BOUNCED
+    assert report.hard is hard
+
+
+def test_a_summary_of_sendmail_is_not_taken_for_the_cause() -> None:
+    (report,) = free_form(
+        "   ----- Transcript of session follows -----\n"
+        "554 <anna@example.org>... 550 Host unknown (Authoritative answer from name server)\n",
+        subject="Returned mail: Host unknown",
+    )
+    assert (report.code, report.hard, report.reason) == (550, True, Reason.UNKNOWN_DOMAIN)
+
+
+def test_a_delay_of_which_the_time_is_over_is_a_bounce() -> None:
+    report = only(dsn(action="delayed", status="4.4.7", said="Envelope expired"))
+    assert (report.kind, report.hard, report.reason) == (FeedbackKind.BOUNCED, False, Reason.NETWORK)
+    assert only(dsn(action="delayed", status="4.4.7", said="Delivery delayed")).kind is FeedbackKind.DELAYED
 
 
 def test_the_servers_own_code_says_more_than_a_stand_in() -> None:
@@ -114,6 +153,65 @@ def test_a_form_that_the_library_does_not_know_is_read_all_the_same() -> None:
     )
     assert (report.recipient, report.hard, report.enhanced) == ("anna@example.org", True, "5.1.1")
     assert report.message_id == "<run.8@mail.example.com>"
+
+
+NOBODY = "Return-Path: <>\n"
+
+
+@pytest.mark.parametrize(
+    ("subject", "sender", "text", "more"),
+    [
+        ("Delivery failed: your parcel could not be delivered", "Parcels <noreply@p.example>", "We come again.", ""),
+        ("Your parcel: delivery failed", "Parcels <noreply@p.example>", "It could not be delivered. Tel. 555 0100", ""),
+        ("Failure notice: payment", "Bank <bank@example.org>", "The payment failed. An error occurred.", ""),
+        ("Returned mail", "Post Office <post@o.example>", "We have your letter. It was not delivered.", ""),
+        (
+            "Re: Delivery Status Notification (Failure)",
+            "Anna <anna@example.org>",
+            "What is this?\n\nThe message could not be delivered to bert@example.org: 550 5.1.1 User unknown",
+            "",
+        ),
+        (
+            "[list] undeliverable mail",
+            "Anna <anna@example.org>",
+            "Mail to bert@example.org could not be delivered: 550 User unknown. Who knows why?",
+            "List-Id: <list.example.org>\n",
+        ),
+        ("Weekly report: mail delivery", "postmaster@example.org", "Five messages could not be delivered.", NOBODY),
+        ("Quarantine", "postmaster@example.org", "3 messages were held for you.", NOBODY),
+    ],
+)
+def test_what_is_worded_as_a_bounce_and_has_nothing_of_a_report_is_none(
+    subject: str, sender: str, text: str, more: str
+) -> None:
+    assert only(letter(text, subject=subject, sender=sender, more=more)).kind is FeedbackKind.OTHER
+
+
+def test_a_notice_of_success_in_free_form_is_one() -> None:
+    (report,) = free_form(
+        "Your message was successfully delivered to the destination(s) listed below. If the message was delivered to\n"
+        "a mailbox you will receive no further notifications. Otherwise it could not be delivered.\n\n"
+        "<anna@example.org>: delivery via mx.example.org: 250 2.0.0 Ok\n",
+        subject="Successful Mail Delivery Report",
+    )
+    assert (report.kind, report.recipient, report.hard, report.reason) == (
+        FeedbackKind.DELIVERED,
+        "anna@example.org",
+        False,
+        None,
+    )
+
+
+def test_a_receipt_of_who_has_read_it_is_an_automatic_reply() -> None:
+    report = only(
+        b"From: Anna <anna@example.org>\nTo: bounce@mail.example.com\nSubject: Not read: News\nReturn-Path: <>\n"
+        b"Content-Type: multipart/report; report-type=disposition-notification; boundary=x\n\n"
+        b"--x\n\nYour message was not delivered to a reader: it was deleted.\n"
+        b"--x\nContent-Type: message/disposition-notification\n\n"
+        b"Final-Recipient: rfc822; anna@example.org\nDisposition: automatic-action/MDN-sent-automatically; deleted\n"
+        b"--x--\n"
+    )
+    assert (report.kind, report.recipient) == (FeedbackKind.AUTO_REPLY, "anna@example.org")
 
 
 def test_a_warning_is_a_delay() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import structs
 
 from batchsend.errors import UsageError
 from batchsend.feedback.tying import Tie, tie
@@ -79,3 +81,19 @@ def test_what_is_no_results_log_is_refused(tmp_path: Path) -> None:
     other.write_text('{"email":"anna@example.org"}\n')
     with pytest.raises(UsageError):
         tied(other, dsn())
+
+
+def test_ten_thousand_forged_return_paths_tie_to_none(tmp_path: Path) -> None:
+    """Each in a report that has the Message-ID and the address of the record besides."""
+    results = results_log(tmp_path)
+    genuine = signed(results, 1).partition("@")[0]
+    reports = understand(dsn("anna@example.org", message_id=f"<{RUN}.1@mail.example.com>"))
+    generator = random.Random(18)
+    forged = ("".join(generator.choices("abcdefghijklmnopqrstuvwxyz234567", k=16)) for _ in range(10_000))
+    many = [
+        structs.replace(report, addresses=(f"{genuine[:-16]}{mac}@mail.example.com",))
+        for mac in forged
+        for report in reports
+    ]
+    assert set(tie(many, results)) == {Tie(None, None, "forged")}
+    assert tie([structs.replace(reports[0], addresses=(f"{genuine}@x.example",))], results)[0].record == 1

@@ -309,7 +309,9 @@ async def test_complaints_and_unsubscribes(hooks: Hooks) -> None:
 async def test_what_a_relay_calls_the_message_ties_it(tmp_path: Path) -> None:
     hooks = Hooks(tmp_path)
     lines = hooks.signed.results.read_bytes().replace(b'"reply":null', b'"reply":"Ok 0102018F-aaaa-bbbb"', 4)
-    hooks.signed.results.write_bytes(lines.replace(b'"Ok 0102018F-aaaa-bbbb"', b'"Ok other-message-1"', 3))
+    other = tmp_path / "other.jsonl"  # a log is only added to: what is changed is another one
+    other.write_bytes(lines.replace(b'"Ok 0102018F-aaaa-bbbb"', b'"Ok other-message-1"', 3))
+    other.replace(hooks.signed.results)
     bounce = orjson.loads(orjson.dumps(BOUNCES["ses"]))
     bounce["bounce"]["bouncedRecipients"][0]["emailAddress"] = "dora@example.net"  # two records have that address
     assert await hooks.post("ses", bounce) == 200

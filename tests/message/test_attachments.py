@@ -118,7 +118,7 @@ def test_what_is_kept_in_memory_is_bounded(folder: Path, monkeypatch: pytest.Mon
     assert files.read("3.bin") is last
     assert (
         files.read("0.bin") is not files.read("0.bin")
-        or sum(len(file.content) for file in files._files.values()) <= 3_000
+        or sum(len(file.content) for file in files.kept.values()) <= 3_000
     )
 
 

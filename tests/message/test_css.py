@@ -159,6 +159,7 @@ def test_what_is_for_small_screens_is_for_no_other(tmp_path: Path) -> None:
     assert sheet in body(parsed, "html")
 
 
+@pytest.mark.slow
 def test_html_within_html_without_end_is_refused_and_ends_no_process() -> None:
     with pytest.raises(RecordError, match="more than 2,000 elements within each other"):
         inlined("<style>b { color: red }</style>" + "<div>" * 100_000)
@@ -174,16 +175,16 @@ def test_what_is_known_of_one_record_is_right_for_the_next(name: str, monkeypatc
     titled = varied.replace("<p>", "<p title='t'>")
     expected = []
     for html in (source, varied, titled):
-        monkeypatch.setattr(css, "_KNOWN", css_skeleton.SkeletonCache())
+        monkeypatch.setattr(css, "KNOWN", css_skeleton.SkeletonCache())
         expected.append(inlined(html))
-    monkeypatch.setattr(css, "_KNOWN", css_skeleton.SkeletonCache())
+    monkeypatch.setattr(css, "KNOWN", css_skeleton.SkeletonCache())
     assert [inlined(html) for html in (source, varied, titled, varied, source)] == [*expected, *expected[1::-1]]
 
 
 def test_another_record_with_the_same_skeleton_costs_no_look_at_its_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     sheet = "<style>p { color: red } a { color: blue } @media print { p { color: black } }</style>"
     inlined(f"{sheet}<p>one <a href='1'>x</a></p>")
-    monkeypatch.setattr(css, "_cascade", lambda *_: pytest.fail("looked at again"))
+    monkeypatch.setattr(css, "cascade_of", lambda *_: pytest.fail("looked at again"))
     assert "<a href='2' style=\"color: blue\">y</a>" in inlined(f"{sheet}<p>two <a href='2'>y</a></p>")
 
 

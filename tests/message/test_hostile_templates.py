@@ -170,6 +170,7 @@ def test_a_file_that_is_no_template_is_a_mistake_of_the_campaign(
     assert not (tmp_path / "results.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_a_pipe_in_the_place_of_an_included_file_is_not_waited_for(tmp_path: Path) -> None:
     """A file whose name is worked out for each record is opened when it is first met, in the middle of the run."""
     os.mkfifo(tmp_path / "part.txt")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import email
+from email.errors import InvalidHeaderDefect
 from email.header import Header
 from email.message import EmailMessage
 from email.mime.text import MIMEText
-from email.policy import SMTP
+from email.policy import SMTP, default
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from batchsend import RecordError
-from batchsend.message.outgoing import outgoing
+from batchsend.message.outgoing import _SIMPLE, addresses, outgoing
 
 if TYPE_CHECKING:
     from batchsend import Submission
@@ -177,3 +180,15 @@ def test_anything_else_is_a_mistake_of_the_program(wrong: object) -> None:
         outgoing(wrong)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="must be a str"):
         outgoing(message(), recipients=[wrong if wrong != "text" else 1])  # type: ignore[list-item]
+
+
+@given(
+    st.text(st.sampled_from('ab1 .-_@<>"(),;:'), max_size=30)
+    | st.from_regex(r"[a-z0-9 .]{0,9}<?[a-z.-]{1,9}@[a-z0-9.-]{1,9}>?", fullmatch=True)
+)
+def test_a_simple_address_is_what_parsing_finds(text: str) -> None:
+    """Those that are taken without parsing: nobody is written to who is not meant."""
+    if _SIMPLE.fullmatch(text) is not None:
+        header = default.header_factory("To", text)
+        assert addresses(text, "it") == [address.addr_spec for address in header.addresses]
+        assert not any(isinstance(defect, InvalidHeaderDefect) for defect in header.defects)

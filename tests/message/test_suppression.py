@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -134,6 +135,18 @@ ENTRIES = [
     "bob@exam\u00adple.org",
     "\u00a0bob@example.org\u00a0",
     "\ufeffbob@example.org",
+    "bob\u200d@example.org",
+    "b\u034fob@example.org",
+    "bob\ufe0f@example.org",
+    "\u2800bob@example.org",
+    "bob\u3164@example.org",
+    "\uff42\uff4f\uff42@example.org",
+    "\u2022bob@example.org",
+    "\u201cbob@example.org",
+    "-bob@example.org",
+    "=bob@example.org",
+    "email=bob@example.org",
+    "mailto://bob@example.org",
     "bob@example.org,",
     "bob@example.org ;",
     "  BOB@Example.Org  ",
@@ -169,6 +182,7 @@ def test_an_entry_counts_however_it_is_written(tmp_path: Path, entry: str) -> No
         "Bob <bob@example.org> Ann <ann@example.org>",
         '"bob@example.org" <ann@example.org>',
         '"bob@example.org"; "ann@example.org"',
+        "bob@example.org\u2028ann@example.org",
     ],
 )
 def test_two_people_on_a_line_are_two_entries(tmp_path: Path, line: str) -> None:
@@ -193,6 +207,11 @@ def test_two_people_on_a_line_are_two_entries(tmp_path: Path, line: str) -> None
         ("hello; Bob <bob@example.org>", "'hello' is no address"),
         ("*@*.example.org", "'\\*'"),
         ("bob@example.org (and ann@example.org)", "stands in parentheses"),
+        ("b*@example.org", "is a pattern, and only whole domains are understood"),
+        ("*bob@example.org", "is a pattern"),
+        ("bob+?@example.org", "is a pattern"),
+        ("mailto:bob@example.org?cc=ann@example.org", "has another address behind the '\\?'"),
+        ("mailto:bob@example.org?cc=ann%40example.org", "has another address behind the '\\?'"),
     ],
 )
 def test_what_is_no_entry_stops_the_run_with_its_line(tmp_path: Path, line: str, said: str) -> None:
@@ -219,6 +238,8 @@ def test_what_is_no_entry_stops_the_run_with_its_line(tmp_path: Path, line: str,
         ("gone.CSV", "E-Mail-Adresse;Grund\nbob@example.org;weg\n"),
         ("gone.csv", "email,why,\nbob@example.org,left,\n,,\n"),
         ("gone.txt.gz", gzip.compress(b"bob@example.org\n", mtime=0)),
+        ("gone.jsonl", '{"run": {"id": "a7", "name": "import"}, "email": "bob@example.org"}\n'),
+        ("gone.jsonl", '{"run": {"id": "a7"}, "record": 1, "status": "accepted", "email": "bob@example.org"}\n'),
     ],
 )
 def test_a_table_is_read_by_what_its_columns_mean(tmp_path: Path, name: str, content: str | bytes) -> None:
@@ -226,6 +247,43 @@ def test_a_table_is_read_by_what_its_columns_mean(tmp_path: Path, name: str, con
     assert BOB in listed
     assert ANN not in listed
     assert listed.files == ((tmp_path / name, 1),)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("gone.csv", "Name,E-mail 1 - Value,E-mail 2 - Value\nBob,bob@example.org,ann@example.org\n"),
+        ("gone.csv", "email,secondary_email,note\nbob@example.org,ann@example.org,x@example.net\n"),
+        ("gone.csv", "email,recipient\nbob@example.org,Ann <ann@example.org>\n"),
+        ("gone.csv", "email,Email\nbob@example.org,n/a\nbob@example.org,ann@example.org\n"),
+        ("gone.csv", "email,other_email\nbob@example.org,\n,ann@example.org\n"),
+        ("gone.csv", 'email,why\n"bob@example.org # phoned\nann@example.org",left\n'),
+        ("gone.jsonl", '{"email": "bob@example.org"}\n{"email": null, "to": "ann@example.org"}\n'),
+        ("gone.jsonl", '{"email": "bob@example.org"}\n{"to": "ann@example.org", "mail": 0}\n'),
+    ],
+)
+def test_every_address_of_a_row_counts(tmp_path: Path, name: str, content: str) -> None:
+    """Of somebody with two addresses, the campaign's list may have either."""
+    listed = read(tmp_path / name, content)
+    assert BOB in listed
+    assert ANN in listed
+    assert "x@example.net" not in listed
+
+
+def test_another_form_of_the_same_letters_is_the_same_address(tmp_path: Path) -> None:
+    composed, decomposed = "zo\u00eb@example.org", "zoe\u0308@example.org"
+    for written in (composed, decomposed):
+        listed = read(tmp_path / "gone.txt", f"{written}\n")
+        assert composed in listed
+        assert decomposed in listed
+        assert "zoe@example.org" not in listed
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    """What is read to tell what a list is would be missing from it."""
+    os.mkfifo(tmp_path / "gone.txt")
+    with pytest.raises(UsageError, match=r"gone\.txt is not a regular file.*\nput what the pipe gives into a file"):
+        Suppression.read([tmp_path / "gone.txt"])
 
 
 def test_the_column_may_be_named(tmp_path: Path) -> None:
@@ -251,6 +309,10 @@ def test_the_column_may_be_named(tmp_path: Path) -> None:
         ("gone.jsonl", '{"email": null}\n', r"gone\.jsonl:1: no address in the field 'email'"),
         ("gone.csv", "email\nhello\n", r"gone\.csv:2: 'hello' is no address"),
         ("gone.csv", "name,phone\nBob,1\n", "no column for addresses"),
+        ("gone.csv", "email,to\nhello,ann@example.org\n", r"gone\.csv:2: 'hello' is no address"),
+        ("gone.csv", "email,to\n,Ann\n", r"gone\.csv:2: no address in the field 'email'"),
+        ("gone.csv", "email,to\nbob@example.org,ann@\n", r"gone\.csv:2: .*its domain is empty"),
+        ("gone.jsonl", '{"email":"bob@example.org","to":["ann@example.org"]}\n', "no address in the field 'to'"),
     ],
 )
 def test_a_row_without_an_entry_stops_the_run(tmp_path: Path, name: str, content: str, said: str) -> None:
@@ -300,6 +362,29 @@ def test_of_a_record_that_was_tried_again_the_last_outcome_counts(tmp_path: Path
 
 
 OUTCOMES = ("rejected", "accepted")
+
+
+def test_an_address_in_a_log_is_taken_as_it_is(tmp_path: Path) -> None:
+    """A typing error that bounced says nothing about the address that was meant."""
+    row = {"record": 1, "recipient": "-bob@example.org", "status": "rejected", "reason": "unknown_mailbox"}
+    listed = read(tmp_path / "r.log", f"{RUN}{json.dumps(row)}\n")
+    assert "-bob@example.org" in listed
+    assert BOB not in listed
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (RUN.replace('"x"', '"y"'), "r.jsonl:3: the account of another run begins here"),
+        ('{"email": "ann@example.org"}\n', "r.jsonl:3: not a line of a results log"),
+        ('{"record": 1}\n', "r.jsonl:3: not a line of a results log"),
+    ],
+)
+def test_what_is_not_the_log_of_one_run_is_refused(tmp_path: Path, lines: str, said: str) -> None:
+    """Of two logs in one file, a record of the second would take the place of another person's in the first."""
+    row = {"record": 1, "recipient": BOB, "status": "rejected", "reason": "unknown_mailbox"}
+    with pytest.raises(UsageError, match=said):
+        read(tmp_path / "r.jsonl", f"{RUN}{json.dumps(row)}\n{lines}")
 
 
 def test_a_cut_off_list_is_refused(tmp_path: Path) -> None:

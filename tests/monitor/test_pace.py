@@ -52,4 +52,4 @@ def test_a_run_of_days_is_remembered_by_its_last_minute_only() -> None:
     pace = Pace(sample(0.0))
     for quarter in range(1, 4000):
         pace.add(sample(quarter / 4, quarter))
-    assert len(pace._samples) <= 4 * 60 + 2
+    assert len(pace.samples) <= 4 * 60 + 2

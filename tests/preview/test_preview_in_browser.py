@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 
 from batchsend.preview.page import page
-from tests.preview.test_letter import letter, message, with_picture
+from tests.preview.test_shown import letter, message, with_picture
 from tests.report.browser import DESKTOP, PHONE, Browser, Scheme
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
-"""``python -m tests.random_server [TRANSACTIONS [SEED]]``: the long version, with its table."""
+"""``python -m tests.random_server [--single] [TRANSACTIONS [SEED]]``: the long version, with its table."""
 
 from __future__ import annotations
 
+import argparse
 import random
 import sys
 
@@ -9,10 +10,10 @@ from tests.random_server.table import rows
 from tests.random_server.trial import run_trials
 
 
-def main(transactions: int, seed: int) -> int:
+def main(transactions: int, seed: int, *, single: bool) -> int:
     """Begin so many transactions; returns the exit code."""
-    found = run_trials(transactions, seed)
-    print(f"seed {seed}")
+    found = run_trials(transactions, seed, single=single)
+    print(f"seed {seed}{', one recipient a message' if single else ''}")
     for row in rows(found):
         print(row)
     wrong = [line for findings in found.values() for line in findings.wrongly_accepted]
@@ -22,5 +23,10 @@ def main(transactions: int, seed: int) -> int:
 
 
 if __name__ == "__main__":
-    wanted = [int(argument) for argument in sys.argv[1:]]
-    sys.exit(main(wanted[0] if wanted else 200_000, wanted[1] if len(wanted) > 1 else random.randrange(2**32)))
+    parser = argparse.ArgumentParser(prog="python -m tests.random_server")
+    parser.add_argument("transactions", type=int, nargs="?", default=200_000)
+    parser.add_argument("seed", type=int, nargs="?", default=None)
+    parser.add_argument("--single", action="store_true", help="every message has one recipient")
+    given = parser.parse_args()
+    seed = random.randrange(2**32) if given.seed is None else given.seed
+    sys.exit(main(given.transactions, seed, single=given.single))

@@ -13,14 +13,15 @@ if TYPE_CHECKING:
 
 _HEADER = (
     f"{'fault':20} {'mode':9} {'transactions':>12} {'sessions':>8} {'spoiled':>7} {'accepted':>8} {'in doubt':>8} "
-    f"{'a session':>9} {'wrong':>5} {'unseen':>6} {'taken':>5} {'twice':>5}"
+    f"{'a session':>9} {'messages':>8} {'a session':>9} {'wrong':>5} {'unseen':>6} {'taken':>5} {'twice':>5}"
 )
 
 
 def rows(found: Mapping[tuple[str, str], Findings]) -> Iterator[str]:
     """A line for each fault in each mode.
 
-    "A session" is how many records one spoiled session leaves in doubt; "unseen" are those wrongly accepted in a
+    "In doubt" counts recipients, and "messages" the messages that have one in doubt; "a session" behind each is how
+    many one spoiled session leaves; "unseen" are those wrongly accepted in a
     dialogue that shows no fault; "taken" were called refused and were taken; "twice" were taken twice.
     """
     yield _HEADER
@@ -29,9 +30,14 @@ def rows(found: Mapping[tuple[str, str], Findings]) -> Iterator[str]:
         yield (
             f"{kind:20} {mode:9} {one.transactions:12,} {one.sessions:8,} {one.spoiled:7,} "
             f"{one.outcomes[Outcome.ACCEPTED]:8,} {in_doubt:8,} {in_doubt / max(one.spoiled, 1):9.2f} "
+            f"{one.doubtful_messages:8,} {one.doubtful_messages / max(one.spoiled, 1):9.2f} "
             f"{len(one.wrongly_accepted):5} {one.unseen:6} {one.taken:5} {one.twice:5}"
         )
     total = sum(one.transactions for one in found.values())
     doubtful = sum(one.outcomes[Outcome.IN_DOUBT] for one in found.values())
     wrong = sum(len(one.wrongly_accepted) for one in found.values())
-    yield f"together: {total:,} transactions, {doubtful:,} in doubt, {wrong} wrongly accepted"
+    messages = sum(one.doubtful_messages for one in found.values())
+    yield (
+        f"together: {total:,} transactions, {doubtful:,} recipients of {messages:,} messages in doubt, "
+        f"{wrong} wrongly accepted"
+    )

@@ -37,6 +37,8 @@ class Findings:
         faults: How many replies were spoiled.
         spoiled: In how many sessions.
         outcomes: The last outcome of every record.
+        doubtful_messages: How many messages have a recipient that is in doubt. One that was tried in two sessions,
+            and is in doubt in both, counts twice.
         wrongly_accepted: Records called accepted that were not taken, although the replies showed a fault.
         unseen: The same where the replies showed none.
         taken: Records that were called refused or deferred, and were taken.
@@ -48,6 +50,7 @@ class Findings:
     faults: int = 0
     spoiled: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
+    doubtful_messages: int = 0
     wrongly_accepted: list[str] = field(default_factory=list)
     unseen: int = 0
     taken: int = 0
@@ -60,6 +63,7 @@ class Findings:
         self.faults += other.faults
         self.spoiled += other.spoiled
         self.outcomes += other.outcomes
+        self.doubtful_messages += other.doubtful_messages
         self.wrongly_accepted += other.wrongly_accepted
         self.unseen += other.unseen
         self.taken += other.taken
@@ -115,34 +119,45 @@ async def _feed(pool: Pool, work: list[Submission], choose: Random) -> None:
     pool.close()
 
 
-async def run_pool(kind: str, mode: str, choose: Random) -> tuple[Account, list[Wire]]:
-    """Send so many records through a pool of four sessions."""
-    options = Delivery(
+def _options(mode: str, choose: Random) -> Delivery:
+    """Of a pool of four sessions."""
+    return Delivery(
         max_connections=4,
         max_messages=choose.choice((1, 7, 25, 100)),
         depth=MODES[mode].depth,
         stop_after=1_000_000,
         give_up_after=Duration(86_400.0),
     )
+
+
+async def run_pool(
+    kind: str, mode: str, choose: Random, options: Delivery, work: list[Submission]
+) -> tuple[Account, list[Wire]]:
+    """Send some messages through a pool of four sessions."""
     account = Account()
     connector = ModelConnector(kind, mode, choose, options.timeouts)
     pool = Pool([connector], options, account, notice=account.notices.append)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_feed(pool, submissions(RECORDS, choose), choose))
+        tasks.create_task(_feed(pool, work, choose))
         tasks.create_task(pool.run())
     return account, connector.wires
 
 
-def submissions(count: int, choose: Random) -> list[Submission]:
-    """So many records, whose forward-paths say their numbers; in half of the runs some share a message."""
+def shared_messages(count: int, choose: Random) -> list[list[int]]:
+    """The records of each message, so many records together; in half of the runs some share a message."""
     most = choose.choice((1, 8))
-    made = []
+    messages = []
     record = 1
     while record <= count:
         last = min(record + choose.randrange(most), count)
-        made.append(bundle([_submission(one, record) for one in range(record, last + 1)]))
+        messages.append(list(range(record, last + 1)))
         record = last + 1
-    return made
+    return messages
+
+
+def _submissions(messages: list[list[int]]) -> list[Submission]:
+    """What is sent: each forward-path says the record's number."""
+    return [bundle([_submission(record, records[0]) for record in records]) for records in messages]
 
 
 def _submission(record: int, message: int) -> Submission:
@@ -150,12 +165,22 @@ def _submission(record: int, message: int) -> Submission:
     return Submission(record=record, envelope=Envelope(reverse_path.decode(), forward_path.decode()), content=content)
 
 
-def one_run(kind: str, mode: str, seed: int) -> Findings:
-    """One run, judged."""
+def one_run(kind: str, mode: str, seed: int, *, single: bool = False) -> Findings:
+    """One run, judged.
+
+    Args:
+        kind: What goes wrong.
+        mode: What the servers offer.
+        seed: Where everything comes from.
+        single: Every message has one recipient. The same seed is then the same run as before messages could be shared.
+    """
     random.seed(seed)  # the jitter of the pauses
     choose = random.Random(seed)
+    # Which options there are is chosen before who shares a message, in the order in which it always was.
+    options = _options(mode, choose)
+    messages = [[record] for record in range(1, RECORDS + 1)] if single else shared_messages(RECORDS, choose)
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        account, wires = runner.run(run_pool(kind, mode, choose))
+        account, wires = runner.run(run_pool(kind, mode, choose, options, _submissions(messages)))
     found = Findings(sessions=len(wires))
     taken: Counter[int] = Counter()
     by_session: dict[int, Wire] = {}
@@ -165,6 +190,14 @@ def one_run(kind: str, mode: str, seed: int) -> Findings:
         found.faults += wire.faulty.happened
         found.spoiled += bool(wire.faulty.happened)
         taken.update(int(path.partition(b"@")[0]) for _, path, _ in wire.server.accepted)
+    message_of = {record: records[0] for records in messages for record in records}
+    found.doubtful_messages = len(
+        {
+            (result.session, message_of[record])
+            for record, result in account.last.items()
+            if result.status is Outcome.IN_DOUBT
+        }
+    )
     for record, result in account.last.items():
         found.outcomes[result.status] += 1
         times = taken[record]
@@ -184,8 +217,13 @@ def one_run(kind: str, mode: str, seed: int) -> Findings:
     return found
 
 
-def run_trials(transactions: int, seed: int) -> dict[tuple[str, str], Findings]:
+def run_trials(transactions: int, seed: int, *, single: bool = False) -> dict[tuple[str, str], Findings]:
     """Runs of every kind in every mode until so many transactions were begun and each fault has happened.
+
+    Args:
+        transactions: How many.
+        seed: Where everything comes from.
+        single: Every message has one recipient.
 
     Raises:
         AssertionError: A fault does not happen, in however many runs.
@@ -195,19 +233,19 @@ def run_trials(transactions: int, seed: int) -> dict[tuple[str, str], Findings]:
     begun = 0
     while begun < transactions:
         for (kind, mode), findings in found.items():
-            begun += _add_run(findings, kind, mode, choose)
+            begun += _add_run(findings, kind, mode, choose, single=single)
     for (kind, mode), findings in found.items():
         more = 0
         while kind != "none" and not findings.faults:
             # A run may be over before its server has come to its fault.
             assert more < 50, f"{kind}, {mode}: the fault does not happen"
-            _add_run(findings, kind, mode, choose)
+            _add_run(findings, kind, mode, choose, single=single)
             more += 1
     return found
 
 
-def _add_run(findings: Findings, kind: str, mode: str, choose: Random) -> int:
+def _add_run(findings: Findings, kind: str, mode: str, choose: Random, *, single: bool) -> int:
     """Add one more run; returns how many transactions it began."""
-    one = one_run(kind, mode, choose.randrange(2**32))
+    one = one_run(kind, mode, choose.randrange(2**32), single=single)
     findings.add(one)
     return one.transactions

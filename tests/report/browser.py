@@ -32,7 +32,12 @@ DESKTOP = 1280
 _FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"),
     *("--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    *("--disable-extensions", "--disable-default-apps", "--mute-audio", "--host-resolver-rules=MAP * ~NOTFOUND"),
+    *(
+        "--disable-extensions",
+        "--disable-default-apps",
+        "--mute-audio",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    ),
     *("--remote-debugging-address=127.0.0.1", "--remote-debugging-port=0", "about:blank"),
 )
 

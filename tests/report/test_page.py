@@ -149,6 +149,7 @@ def test_whatever_there_is_to_tell_there_is_a_page(tmp_path: Path, lines: list[b
     assert "inf" not in re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
 
 
+@pytest.mark.slow
 def test_it_stays_small(tmp_path: Path) -> None:
     """Of many domains and replies the most frequent are shown; how many there are besides is said."""
     lines = [

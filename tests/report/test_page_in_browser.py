@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import get_args
 
@@ -25,9 +26,20 @@ BREAKS_OUT = (
 
 def written(folder: Path, *lines: bytes) -> str:
     """The address of the page of a log of these lines."""
+    came_back(folder)
     path = folder / "report.html"
     path.write_text(render(report_of(folder, *lines), version="0.1.0"))
     return path.as_uri()
+
+
+def came_back(folder: Path) -> None:
+    """A feedback log beside the log, with domains as long as they can be, and all that breaks out."""
+    domain = ".".join(["e" * 63] * 3 + ["example.com"])
+    complaint = {"record": 5, "recipient": f"a@{domain}", "kind": "complained"}
+    bounce = {"record": 6, "recipient": f"a@{domain}", "kind": "bounced", "hard": True, "code": 550, "said": "x" * 500}
+    breaking = [{"record": 7 + n, "recipient": f"a@{text}", "kind": "complained"} for n, text in enumerate(BREAKS_OUT)]
+    lines = [complaint, bounce, *breaking]
+    (folder / "results.feedback.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def long_names() -> list[bytes]:

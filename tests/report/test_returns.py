@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 import orjson
 
 from batchsend.report.analysis import analyse
+from batchsend.report.causes import MAILBOX_FULL, UNKNOWN_MAILBOX
+from batchsend.report.html import render
 from tests.cli.commandline import invoke
 from tests.feedback.letters import results_log
+from tests.report.test_page import Structure, text_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +56,37 @@ def test_delivered_is_accepted_less_bounced(tmp_path: Path) -> None:
         {"domain": "b.example", "complained": 2, "accepted": 500},
         {"domain": "gmail.example", "complained": 1, "accepted": 1000},
     ]
+
+
+def test_the_page_shows_it_with_advice_and_what_is_tolerated(tmp_path: Path) -> None:
+    results = written(tmp_path)
+    text = text_of(render(analyse(results), version="0.1.0"))
+    for said in (
+        "Delivered is what was accepted and has not bounced; 1 report could not be tied to a record.",
+        "Who bounced for good, complained or unsubscribed is kept from being written to by results.feedback.jsonl",
+        "Delivered 1,497 99.8 % of what was accepted",
+        "Bounced 4 3 for good",
+        "Complained 3 0.2 %",
+        "Unsubscribed 1 ",
+        "b. example 2 500 0.40% above 0.3 %: Gmail and Yahoo refuse such senders",
+        "gmail. example 1 1,000 0.10% above 0.1 %, which Gmail and Yahoo ask senders to stay below",
+        f"Unknown mailbox {UNKNOWN_MAILBOX.advice.partition('`')[0]}",
+        f"Mailbox full {MAILBOX_FULL.advice.partition('`')[0]}",
+    ):
+        assert said in text, (said, text)
+    (tmp_path / "results.feedback.jsonl").unlink()
+    assert "What came back" not in text_of(render(analyse(results), version="0.1.0"))
+
+
+def test_what_strangers_wrote_is_text_in_the_page(tmp_path: Path) -> None:
+    results = written(tmp_path)
+    hostile = "a@<script>alert(1)</script>"
+    line = {"record": 7, "recipient": hostile, "kind": "complained", "said": hostile}
+    bounce = {"record": 8, "recipient": hostile, "kind": "bounced", "reason": hostile, "said": hostile}
+    (tmp_path / "results.feedback.jsonl").write_bytes(orjson.dumps(line) + b"\n" + orjson.dumps(bounce) + b"\n")
+    page = render(analyse(results), version="0.1.0")
+    assert "script" not in {tag for tag, _ in Structure(page).elements}
+    assert "<script>alert(1)</script>" in text_of(page)
 
 
 def test_it_is_said_and_without_a_feedback_log_nothing_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,6 +28,7 @@ def test_an_address_is_new_once(numbers: list[int]) -> None:
             seen.add(number)
 
 
+@pytest.mark.slow
 def test_nothing_is_forgotten_as_tables_are_added(tmp_path: Path) -> None:
     with SMALL(tmp_path) as addressees:
         assert all(addressees.add(f"r{number}@example.com") for number in range(20_000))
@@ -70,3 +71,11 @@ def _is_in(directory: Path, descriptor: Path) -> bool:
         return descriptor.readlink().is_relative_to(directory)
     except FileNotFoundError:
         return False  # the one that the listing itself was read from
+
+
+def test_the_forms_of_one_letter_are_one_address(tmp_path: Path) -> None:
+    with SMALL(tmp_path) as addressees:
+        assert addressees.add("zo\u00eb@example.com")
+        assert not addressees.add("ZOE\u0308@example.com")
+        assert "zoe\u0308@example.com" in addressees
+        assert addressees.add("zoe@example.com")

@@ -125,7 +125,7 @@ async def test_a_disk_that_fails_once_is_not_believed_again(log: Path, monkeypat
         async with kept(log) as (ledger, disk):
             disk.on_failure = errors.append
             with monkeypatch.context() as failing:
-                failing.setattr(syncpoint, "_sync", _fail)
+                failing.setattr(syncpoint, "sync", _fail)
                 ledger.commit(1, 1)
                 disk.wait(waiter.release)
                 await waiter.heard.wait()
@@ -146,12 +146,12 @@ def _fail(_: int) -> None:
 def _slow_disk(monkeypatch: pytest.MonkeyPatch) -> tuple[Event, Event]:
     """A disk that is at work until it is let go on: the events for the one and the other."""
     at_work, go_on = Event(), Event()
-    sync = syncpoint._sync
+    sync = syncpoint.sync
 
     def wait(file: int) -> None:
         at_work.set()
         go_on.wait()
         sync(file)
 
-    monkeypatch.setattr(syncpoint, "_sync", wait)
+    monkeypatch.setattr(syncpoint, "sync", wait)
     return at_work, go_on

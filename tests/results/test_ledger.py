@@ -339,7 +339,7 @@ def test_where_a_sync_at_the_beginning_fails_resume_and_send_both_go_on(
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(os, "fsync", fails_once)
-    monkeypatch.setattr(syncpoint, "_sync", fails_once)
+    monkeypatch.setattr(syncpoint, "sync", fails_once)
     with (
         pytest.raises(RunError, match="Input/output error"),
         Ledger(log, RUN, capacity=2, durable=True),
@@ -403,6 +403,11 @@ def rotate(log: Path) -> None:
     log.touch()
 
 
+def replace_by_another(log: Path) -> None:
+    log.rename(log.with_name("results.jsonl.1"))
+    log.write_text("the account of another run\n")
+
+
 def copytruncate(log: Path) -> None:
     shutil.copy(log, log.with_name("results.jsonl.1"))
     os.truncate(log, 0)
@@ -422,6 +427,10 @@ def add(log: Path) -> None:
     [
         (move, "was moved or replaced while the run went on\nthe account goes on in .*results.jsonl.1: move it back"),
         (rotate, "was moved or replaced while the run went on\nthe account goes on in .*results.jsonl.1: move it"),
+        (
+            replace_by_another,
+            "results.jsonl.1: another file has its name now: move that one elsewhere and this one back",
+        ),
         (
             copytruncate,
             r"was cut short while the run went on: it had [0-9]+ octets, and has [0-9]+\nput what was there",

@@ -204,7 +204,7 @@ with ResultsLog(path, RUN) as log:
 """
 
 
-@pytest.mark.parametrize("limit", [0, 1, 100, 1000])
+@pytest.mark.parametrize("limit", [100, *(pytest.param(limit, marks=pytest.mark.slow) for limit in (0, 1, 1000))])
 def test_a_write_that_was_cut_short_goes_on_where_it_stopped(tmp_path: Path, limit: int) -> None:
     """The disk takes a part of a line and then nothing; with room again every line is there once, and whole."""
     ran = subprocess.run(

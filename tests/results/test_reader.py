@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from batchsend.errors import UsageError
 from batchsend.outcome import DeliveryResult, Outcome, Stage
-from batchsend.report.lines import Line, Lines
+from batchsend.report.lines import Line, LogLines
 from batchsend.results import format as log_format
 from batchsend.results.line import end_line, outcome_line, run_line
 from batchsend.results.reader import RunAccount, read_account
@@ -97,7 +97,7 @@ def test_a_report_refuses_what_resuming_refuses_in_the_same_words(tmp_path: Path
         with pytest.raises(UsageError) as by_resuming:
             read(log, data)
         with pytest.raises(UsageError) as by_report:
-            list(Lines(log).read(Line))
+            list(LogLines(log).read(Line))
         assert str(by_report.value) == str(by_resuming.value)
 
 

@@ -59,6 +59,7 @@ def commands(
     return Commands(loop, tmp_path, capsys, monkeypatch)
 
 
+@pytest.mark.slow
 def test_a_campaigns_quota_holds_over_runs(commands: Commands, loop: VirtualLoop) -> None:
     with commands.serving(CountingRelay(loop)) as relay:
         ended = commands.send(commands.campaign(relay, 130, 'quota = ["20/h", "50/day"]'))

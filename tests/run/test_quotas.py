@@ -69,7 +69,7 @@ def come_back(loop: VirtualLoop, ended: Ended) -> None:
     loop.advance(DAY if "Daily" in ended.errors else HOUR)
 
 
-@pytest.mark.parametrize("connections", [1, 5])
+@pytest.mark.parametrize("connections", [pytest.param(1, marks=pytest.mark.slow), 5])
 @pytest.mark.parametrize("count", [1_000, pytest.param(4_000, marks=pytest.mark.slow)])
 def test_a_list_arrives_whole_over_days_of_resumes(
     count: int, connections: int, commands: Commands, loop: VirtualLoop

@@ -116,6 +116,22 @@ class Daemon:
         self.stop()
         raise DaemonError(f"{complaint}; it said:\n{said}")
 
+    def run(self, *command: str | Path, group: int = 0) -> None:
+        """Run a program where the server runs, so that both see the same files, and wait for its end.
+
+        Args:
+            command: The program and its arguments.
+            group: The number of the group that it runs as.
+
+        Raises:
+            DaemonError: It failed; with what it had to say.
+        """
+        inner = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        entered = ["nsenter", "--target", inner[0], "--mount", "--pid", f"--setgid={group}", "--", *map(str, command)]
+        ended = subprocess.run(entered, check=False, capture_output=True, text=True, timeout=_READY_WITHIN)
+        if ended.returncode != 0:
+            raise DaemonError(f"{command} ended with {ended.returncode}: {ended.stdout}{ended.stderr}")
+
     def stop(self) -> None:
         """Kill the server and everything it has started, and wait until all of it is gone."""
         if self._process.poll() is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.servers import requirements
-from tests.servers.daemon import Daemon, accounts, free_ports
+from tests.servers.daemon import ACCOUNTS, Daemon, accounts, free_ports
 from tests.servers.relay import Relay
 
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ class OpenSmtpd(Relay):
     def __init__(self, *, routes: Mapping[str, int] | None = None) -> None:
         super().__init__("opensmtpd", routes)
         (self.plain_port,) = free_ports(1)
+
+    def try_again(self) -> None:
+        """Try what was deferred at once; by itself it waits for minutes, which no configuration changes."""
+        self._daemon.run(requirements.program("smtpctl"), "schedule", "all", group=ACCOUNTS["opensmtpq"])
 
     def log_text(self) -> str:
         """Return what OpenSMTPD has logged so far."""

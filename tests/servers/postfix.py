@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,6 +113,11 @@ mech_list: PLAIN LOGIN CRAM-MD5
 """
 
 
+# What `postqueue -f` asks of the queue manager: all of both queues, whenever it would be their time; it would ask the
+# pickup service, too, which is not here.
+_TRY_ALL = b"FADI"
+
+
 class Postfix(Relay):
     """An instance of Postfix in a directory of its own, apart from the machine's.
 
@@ -148,6 +154,12 @@ class Postfix(Relay):
     def queue_count(self) -> int:
         """Return how many messages have been taken and not yet been delivered."""
         return sum(1 for _ in self._queued())
+
+    def try_again(self) -> None:
+        """Try what was deferred at once; what it found still being delivered when its time came waits for minutes."""
+        with socket.socket(socket.AF_UNIX) as manager:
+            manager.connect(str(self.directory / "queue" / "public" / "qmgr"))
+            manager.sendall(_TRY_ALL)
 
     def log_text(self) -> str:
         """Return what Postfix has logged so far."""

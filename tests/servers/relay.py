@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _DELIVERED_WITHIN = 30.0
 _LOOK_EVERY = 0.1
+_TRY_AGAIN_EVERY = 2.0  # seconds; more than a destination that greylists asks for
 
 
 class Relay(ABC):
@@ -48,13 +49,15 @@ class Relay(ABC):
         self._name = name
         self._routes = dict(routes or {})
         self._stack = ExitStack()
+        self._daemon: Daemon
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self.directory = stack.enter_context(private_directory(self._name))
             self.certificates = certificates.issue(self.directory)
             self.catcher = stack.enter_context(Catcher())
-            stack.callback(self._start().stop)
+            self._daemon = self._start()
+            stack.callback(self._daemon.stop)
             self._stack = stack.pop_all()
         return self
 
@@ -83,11 +86,18 @@ class Relay(ABC):
         Raises:
             TimeoutError: It is not for so many seconds.
         """
-        deadline = time.monotonic() + within
+        started = again = time.monotonic()
         while not self._idle():
-            if time.monotonic() >= deadline:
+            now = time.monotonic()
+            if now >= started + within:
                 raise TimeoutError(f"the queue is not empty after {within} s:\n{self.log_text()[-4000:]}")
+            if now >= again + _TRY_AGAIN_EVERY:
+                self.try_again()
+                again = time.monotonic()
             time.sleep(_LOOK_EVERY)
+
+    def try_again(self) -> None:  # noqa: B027 - most need not be told
+        """Try what was deferred at once, where the server would wait for long by itself."""
 
     @abstractmethod
     def log_text(self) -> str:

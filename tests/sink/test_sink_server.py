@@ -164,7 +164,7 @@ async def test_a_client_that_does_not_read_is_not_read_from() -> None:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
             loop = asyncio.get_running_loop()
             sending = asyncio.ensure_future(loop.sock_sendall(client, flood * times))
-            while not any(each._blocked for each in sink._connections):  # noqa: ASYNC110 - nobody else needs an event of it
+            while not sink.blocked:  # noqa: ASYNC110 - nobody else needs an event of it
                 await asyncio.sleep(0)
             for _ in range(10 * times):
                 # Ten times the turns that reading all of it would take.

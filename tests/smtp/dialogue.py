@@ -290,6 +290,7 @@ class Player:
 
     def lose(self) -> None:
         """Lose the connection."""
+        self.client.ended_by_server("the connection is lost", 0.0)
         self._note(self.client.abandon())
 
     def _content(self, key: int) -> bytes:

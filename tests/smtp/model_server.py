@@ -93,6 +93,11 @@ class ModelServer:
             self._buffer += octets
 
     @property
+    def left(self) -> bool:
+        """QUIT was answered."""
+        return self._reading is Reading.NOTHING
+
+    @property
     def ready(self) -> bool:
         """There is something to answer."""
         if self.closed or self._reading is Reading.NOTHING:

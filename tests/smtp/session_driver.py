@@ -78,7 +78,7 @@ class Drive:
         begun: The transactions that were begun, in order.
         received: Those that `receive` handed back, in order.
         abandoned: Those that `abandon` handed back, in order.
-        stalled: The client awaited a reply, and the server a command.
+        stalled: The client awaited a reply, and the server a command, or nothing at all.
     """
 
     client: Client[int]
@@ -115,9 +115,10 @@ class Drive:
                 inbound = inbound[length:]
             elif self.server.closed or (not waiting and self.client.idle and self.client.state is State.QUITTING):
                 break
-            elif not (self.client.room and waiting) and not self._finish(waiting):
+            elif self.server.left or (not (self.client.room and waiting) and not self._finish(waiting)):
                 self.stalled = True
                 break
+        self.client.ended_by_server("the server closed the connection", 0.0)
         self.abandoned = self.client.abandon()
         # What was written is on its way, whatever the client does now.
         while self.server.ready:

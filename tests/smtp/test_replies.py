@@ -224,7 +224,9 @@ def test_octet_by_octet_makes_no_difference(stream: bytes) -> None:
 def test_octet_by_octet_makes_no_difference_at_the_border(start: bytes, length: int, end: bytes) -> None:
     """Which of two errors is found first does not depend on the segments either."""
     stream = start.ljust(length, b"z") + end
-    assert parsed(*octets(stream)) == parsed(stream)
+    # Far from the border the octets are all alike.
+    far = MAX_LINE - 100
+    assert parsed(stream[:far], *octets(stream[far:])) == parsed(stream)
 
 
 @given(st.lists(st.binary()))

@@ -12,7 +12,7 @@ from batchsend.delivery.replies.policy import BEFORE_MAIL, GOES_BACK, IDLE, Effe
 from batchsend.delivery.replies.rules import Ruling, Said, plain, ruling
 from batchsend.delivery.replies.table import WordingEntry, entry_for, provider_of, usual_stage
 from batchsend.outcome import Outcome, Stage
-from batchsend.smtp.farewells import ABOUT_IDLENESS
+from batchsend.smtp.closing_replies import ABOUT_IDLENESS
 from batchsend.smtp.replies import Reply
 from batchsend.verdict import Reason, Scope, Verdict
 
@@ -88,7 +88,7 @@ def judge_by_rules(stage: Stage, reply: Reply) -> Judgement:
 
 
 def _is_idle(stage: Stage, reply: Reply) -> bool:
-    """Whether a session takes this for a farewell, and not for the answer to MAIL: it asks the same."""
+    """Whether a session takes this for a closing reply, and not for the answer to MAIL: it asks the same."""
     return stage is Stage.MAIL and ABOUT_IDLENESS.search(reply.raw) is not None
 
 
@@ -110,7 +110,7 @@ def _ruled(stage: Stage, code: int, words: tuple[str, ...], enhanced: str | None
     found = ruling(Said(stage, code, detail, text))
     if not idle or found.verdict in GOES_BACK or ends_session_only(found.verdict, code, found.reason):
         return found
-    return Ruling(Verdict.LATER, Reason.NETWORK, "words of a farewell, before MAIL was read", IDLE)
+    return Ruling(Verdict.LATER, Reason.NETWORK, "words of a closing reply, before MAIL was read", IDLE)
 
 
 def _split(code: int, kind: tuple[str, ...]) -> tuple[tuple[str, ...], str | None]:

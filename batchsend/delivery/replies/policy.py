@@ -109,7 +109,7 @@ IDLE: Final = Effects(
     _ON,
     "Nothing is to be done: the server ended a session that it took for idle, and another one goes on.",
 )
-"""A farewell to a session that was idle for too long, read where the reply to MAIL was awaited."""
+"""A closing reply to a session that was idle for too long, read where the reply to MAIL was awaited."""
 
 NO_BDAT: Final = Effects(
     Scope.SESSION,

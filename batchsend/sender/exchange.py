@@ -20,8 +20,9 @@ from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.trace import report_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
+    from batchsend.delivery.telemetry import CallSpan
     from batchsend.message.submission import Submission
 
 _AT_A_TIME: Final = 32
@@ -47,23 +48,25 @@ class Call:
     """One caller's messages, and what became of them.
 
     Attributes:
-        waiting: What is to go into the pool, each with the first number of its recipients.
+        waiting: What is to go into the pool, each with the first number of its recipients, and its key.
         under_way: How many messages the pool has, one for each recipient.
         told: What the caller has not heard yet.
         changed: Signalled when any of these has changed.
         left: The caller hears nothing any more.
         error: Why nothing more will come, or None.
+        span: What tells OpenTelemetry of it, or None.
     """
 
-    __slots__ = ("changed", "error", "left", "told", "under_way", "waiting")
+    __slots__ = ("changed", "error", "left", "span", "told", "under_way", "waiting")
 
     def __init__(self) -> None:
-        self.waiting: deque[tuple[int, Submission]] = deque()
+        self.waiting: deque[tuple[int, Submission, str | None]] = deque()
         self.under_way = 0
         self.told: deque[Told] = deque()
         self.changed = Signal()
         self.left = False
         self.error: Exception | None = None
+        self.span: CallSpan | None = None
 
     @property
     def outstanding(self) -> int:
@@ -76,11 +79,20 @@ class Call:
         return not self.waiting and not self.under_way
 
 
-class _Origin(NamedTuple):
-    """Whose a message is, and its number there."""
+class Origin(NamedTuple):
+    """Whose a message is, and how it is called there.
+
+    Attributes:
+        call: The caller's.
+        record: The caller's number.
+        number: The exchange's own, in the order in which the call gave its messages.
+        key: What the caller calls it, or None.
+    """
 
     call: Call
     record: int
+    number: int
+    key: str | None = None
 
 
 class Exchange(NullAccount):
@@ -103,9 +115,9 @@ class Exchange(NullAccount):
         self._unclaimed = unclaimed
         self._numbers = 0
         self._turns: deque[Call] = deque()  # callers with something waiting
-        self._under_way: dict[int, _Origin] = {}
+        self._under_way: dict[int, Origin] = {}
         # Whose the latest results of each session were; they may be corrected until the session ends.
-        self._settled: dict[int | None, deque[tuple[int, _Origin]]] = {}
+        self._settled: dict[int | None, deque[tuple[int, Origin]]] = {}
 
     @property
     def is_idle(self) -> bool:
@@ -114,18 +126,25 @@ class Exchange(NullAccount):
 
     # --- what callers ask for -----------------------------------------------------------------------------------------
 
-    def offer(self, call: Call, submissions: Iterable[Submission]) -> None:
-        """Take messages in; they wait for their caller's turn."""
+    def offer(self, call: Call, submissions: Sequence[Submission], key: str | None = None) -> None:
+        """Take messages in, of one content; they wait for their caller's turn.
+
+        Args:
+            call: Whose they are.
+            submissions: The messages.
+            key: What the caller calls them, for an exchange that keeps an account; otherwise None.
+        """
         empty = not call.waiting
         for submission in submissions:
-            call.waiting.append((self._numbers + 1, submission))
+            call.waiting.append((self._numbers + 1, submission, key))
             self._numbers += len(members_of(submission))
         if call.waiting and empty:
             self._turns.append(call)
             self.work.notify()
 
-    def tell(self, call: Call, result: DeliveryResult) -> None:
+    def tell(self, call: Call, result: DeliveryResult, key: str | None = None) -> None:
         """Tell a caller of a message that was never offered."""
+        del key
         self._numbers += 1
         self._tell(call, Told(self._numbers, result))
 
@@ -150,25 +169,34 @@ class Exchange(NullAccount):
 
     def take(self) -> list[Submission]:
         """The next messages, of the caller whose turn it is; an empty list where nothing waits."""
-        if not self._turns:
-            return []
-        call = self._turns.popleft()
         taken: list[Submission] = []
-        for first, submission in list(islice(call.waiting, _AT_A_TIME)):
-            call.waiting.popleft()
-            members = members_of(submission)
-            for number, member in enumerate(members, first):
-                self._under_way[number] = _Origin(call, member.record)
-            taken.append(bundle([replace(member, record=number) for number, member in enumerate(members, first)]))
-            call.under_way += len(members)
-        if call.waiting:
-            self._turns.append(call)
-        call.changed.notify()
+        while self._turns and not taken:
+            call = self._turns.popleft()
+            for first, submission, key in list(islice(call.waiting, _AT_A_TIME)):
+                call.waiting.popleft()
+                entered = [
+                    one
+                    for number, member in enumerate(members_of(submission), first)
+                    if (one := self._enter(Origin(call, member.record, number, key), member)) is not None
+                ]
+                if entered:
+                    taken.append(bundle(entered))
+            if call.waiting:
+                self._turns.append(call)
+            call.changed.notify()
+        if not taken:
+            self._look_for_idleness()
         return taken
+
+    def _enter(self, origin: Origin, member: Submission) -> Submission | None:
+        """Let a message into the pool; None where it does not go there."""
+        self._under_way[origin.number] = origin
+        origin.call.under_way += 1
+        return replace(member, record=origin.number)
 
     def stopped(self, error: Exception) -> None:
         """The pool is over: what has no result was not begun, and will not be. Its callers hear why."""
-        calls = {id(call): call for call in (*self._turns, *(origin.call for origin in self._under_way.values()))}
+        calls = {id(call): call for call in (*self._turns, *(origin.call for origin in self._origins()))}
         self._turns.clear()
         self._under_way.clear()
         self._settled.clear()
@@ -179,29 +207,33 @@ class Exchange(NullAccount):
             call.changed.notify()
         self.idle.notify()
 
+    def _origins(self) -> Iterable[Origin]:
+        """Whose the messages are that the pool has."""
+        return self._under_way.values()
+
     # --- what the pool says -------------------------------------------------------------------------------------------
 
     def settle(self, submission: Submission, result: DeliveryResult) -> None:
         """Tell a caller of an outcome."""
-        number = submission.record
-        origin = self._under_way.pop(number)
-        self._remember(result.session, number, origin)
-        origin.call.under_way -= 1
-        self._tell(origin.call, Told(number, replace(result, record=origin.record)))
+        self._settle(submission.record, self._under_way.pop(submission.record), result)
         self._look_for_idleness()
 
     def supersede(self, earlier: DeliveryResult | None, result: DeliveryResult) -> None:
         """Tell a caller that an outcome cannot be believed; where a later offer has settled the record, that stands."""
         if earlier is None:
             return
-        number = result.record
-        for known, origin in self._settled.get(earlier.session, ()):
-            if known == number:
-                self._tell(origin.call, Told(number, replace(result, record=origin.record)))
+        for known, origin in reversed(self._settled.get(earlier.session, ())):
+            if known == result.record:
+                self._tell(origin.call, Told(origin.number, replace(result, record=origin.record)))
                 return
         self.unclaimed(replace(result, record=0))
 
     # ------------------------------------------------------------------------------------------------------------------
+
+    def _settle(self, record: int, origin: Origin, result: DeliveryResult) -> None:
+        self._remember(result.session, record, origin)
+        origin.call.under_way -= 1
+        self._tell(origin.call, Told(origin.number, replace(result, record=origin.record)))
 
     def _tell(self, call: Call, told: Told) -> None:
         if call.left:
@@ -210,13 +242,13 @@ class Exchange(NullAccount):
             call.told.append(told)
             call.changed.notify()
 
-    def _remember(self, session: int | None, number: int, origin: _Origin) -> None:
+    def _remember(self, session: int | None, record: int, origin: Origin) -> None:
         results = self._settled.pop(session, None)
         if results is None:
             results = deque(maxlen=_REMEMBERED)
             if len(self._settled) >= _REMEMBERED:
                 del self._settled[next(iter(self._settled))]  # the one that was heard of least lately
-        results.append((number, origin))
+        results.append((record, origin))
         self._settled[session] = results
 
     def _look_for_idleness(self) -> None:

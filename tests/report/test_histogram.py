@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsend.report.histogram import Histogram
+from batchsend.histogram import Histogram
 
 seconds = st.floats(1e-5, 3600)
 

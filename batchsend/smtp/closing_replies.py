@@ -28,7 +28,21 @@ _WITHOUT_REASON: Final = re.compile(
     rb"\b(?:bye|clos(?:e|ed|ing)\b|shut|terminat|not available|unavailable|restart)|\A(?:4\.\d+\.\d+)? ?\Z",
     re.IGNORECASE,
 )
-"""A farewell that says of no message why it was not taken."""
+"""A closing reply that says of no message why it was not taken."""
+
+
+def waits_from(reply: Reply) -> float | None:
+    """Seconds of silence from which a refusal, where a content's reply is due, shows that the server waited (rule 7).
+
+    Args:
+        reply: 4yz or 5yz.
+
+    Returns:
+        None where it answers the content, however long that took.
+    """
+    if _ABOUT_WAITING.search(reply.raw):
+        return IDLE_SECONDS
+    return SILENCE_SECONDS if reply.code == 421 and _WITHOUT_REASON.search(reply.raw) else None
 
 
 def has_waited(reply: Reply, quiet: float) -> bool:
@@ -38,16 +52,5 @@ def has_waited(reply: Reply, quiet: float) -> bool:
         reply: 4yz or 5yz.
         quiet: Seconds since the server's last reply.
     """
-    if quiet >= IDLE_SECONDS and _ABOUT_WAITING.search(reply.raw):
-        return True
-    return quiet >= SILENCE_SECONDS and reply.code == 421 and _WITHOUT_REASON.search(reply.raw) is not None
-
-
-def is_told_apart(content_said: Reply | None, mail_said: Reply | None) -> bool:
-    """Whether what a content was told cannot be the reply to the MAIL or RCPT behind it.
-
-    x.1.z is about addresses (RFC 3463 §3.2): what such servers say to MAIL and RCPT, and never to a content.
-    """
-    if content_said is None or mail_said is None or content_said.enhanced is None:
-        return False
-    return mail_said.raw.startswith(b"2.1.") and not content_said.raw.startswith(b"2.1.")
+    # Most refusals come at once, and need no look at their words.
+    return quiet >= IDLE_SECONDS and (seconds := waits_from(reply)) is not None and quiet >= seconds

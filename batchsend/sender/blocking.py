@@ -10,22 +10,27 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from concurrent.futures import Future
 from contextlib import aclosing
 from email.message import Message  # noqa: TC003 - public: its hints are resolved at run time
+from pathlib import Path
 from queue import SimpleQueue
-from types import TracebackType  # noqa: TC003 - public: its hints are resolved at run time
+from types import NoneType, TracebackType
 from typing import Any, Final, Self, TypeVar, overload
 from weakref import WeakSet
 
 from batchsend.campaign import Delivery, Server  # noqa: TC001 - public: its hints are resolved at run time
-from batchsend.delivery.sender import Sendable, Sender, iterable
-from batchsend.errors import UsageError
+from batchsend.errors import UsageError, require
 from batchsend.loop import run
 from batchsend.message.submission import Submission
 from batchsend.outcome import DeliveryResult
+from batchsend.results.choice import Choice  # noqa: TC001 - public: its hints are resolved at run time
+from batchsend.results.lock import InUseError
+from batchsend.sender.given import Key, Sendable, iterable
+from batchsend.sender.sender import Sender
 
 Result = TypeVar("Result")
 
 # Messages that were taken from a thread's iterable and not yet by the sender.
 _AHEAD: Final = 64
+_MOST_LOGS: Final = 1000
 
 
 class SyncSender:
@@ -49,6 +54,9 @@ class SyncSender:
         context: As for `Sender`.
         notice: As for `Sender`; called in the thread of the loop.
         unclaimed: As for `Sender`; called in the thread of the loop.
+        results: As for `Sender`. The log is opened with the first message, and one process at a time has it: processes
+            that were forked need one each.
+        retry: As for `Sender`.
 
     Raises:
         UsageError: A server's settings cannot be used.
@@ -62,9 +70,22 @@ class SyncSender:
         context: ssl.SSLContext | None = None,
         notice: Callable[[str], None] = lambda _: None,
         unclaimed: Callable[[DeliveryResult], None] | None = None,
+        results: Path | str | None = None,
+        retry: Choice | None = None,
     ) -> None:
+        require(results, "results", Path, str, NoneType)
+        self._results = None if results is None else Path(results).absolute()
+
         def make() -> Sender:
-            return Sender(*servers, delivery=delivery, context=context, notice=notice, unclaimed=unclaimed)
+            return Sender(
+                *servers,
+                delivery=delivery,
+                context=context,
+                notice=notice,
+                unclaimed=unclaimed,
+                results=self._results,
+                retry=retry,
+            )
 
         make()  # what is wrong with the arguments is said here
         self._make = make
@@ -103,15 +124,25 @@ class SyncSender:
         self.close()
 
     @overload
-    def send_message(self, message: Submission) -> DeliveryResult: ...
+    def send_message(self, message: Submission, *, key: str | None = None) -> DeliveryResult: ...
 
     @overload
     def send_message(
-        self, message: Message, *, sender: str | None = None, recipients: str | Iterable[str] | None = None
+        self,
+        message: Message,
+        *,
+        sender: str | None = None,
+        recipients: str | Iterable[str] | None = None,
+        key: str | None = None,
     ) -> list[DeliveryResult]: ...
 
     def send_message(
-        self, message: Sendable, *, sender: str | None = None, recipients: str | Iterable[str] | None = None
+        self,
+        message: Sendable,
+        *,
+        sender: str | None = None,
+        recipients: str | Iterable[str] | None = None,
+        key: str | None = None,
     ) -> DeliveryResult | list[DeliveryResult]:
         """Send one message, and wait for what becomes of it, as `Sender.send_message` does.
 
@@ -124,6 +155,7 @@ class SyncSender:
             message: An `email.message.EmailMessage`, or a `Submission`.
             sender: The reverse-path; None for the address in Sender or From.
             recipients: The forward-paths; None for To, Cc and Bcc.
+            key: As for `Sender.send_message`.
 
         Returns:
             The outcome of a submission; of another message a list of outcomes, one a recipient.
@@ -137,12 +169,12 @@ class SyncSender:
 
         async def send(to: Sender) -> DeliveryResult | list[DeliveryResult]:
             if isinstance(message, Submission) and sender is None and recipients is None:
-                return await to.send_message(message)
-            return await to.send_message(message, sender=sender, recipients=recipients)  # type: ignore[arg-type]  # it says
+                return await to.send_message(message, key=key)
+            return await to.send_message(message, sender=sender, recipients=recipients, key=key)  # type: ignore[arg-type]  # it says
 
         return _wait(self._submit(send)[0])
 
-    def send_all(self, messages: Iterable[Sendable]) -> list[DeliveryResult]:
+    def send_all(self, messages: Iterable[Sendable], *, key: Key | None = None) -> list[DeliveryResult]:
         """Send, and return all outcomes at once, in the order of the messages, as `Sender.send_all` does.
 
         ::
@@ -152,6 +184,7 @@ class SyncSender:
 
         Args:
             messages: What to send; gone through in the caller's thread before the first one is sent.
+            key: As for `Sender.send`; called in the thread of the loop.
 
         Raises:
             UnfinishedError: As `Sender.send_all`.
@@ -159,9 +192,9 @@ class SyncSender:
             TypeError: As `Sender.send`.
         """
         given = list(_plain(messages))
-        return _wait(self._submit(lambda to: to.send_all(given))[0])
+        return _wait(self._submit(lambda to: to.send_all(given, key=key))[0])
 
-    def send(self, messages: Iterable[Sendable]) -> Iterator[DeliveryResult]:
+    def send(self, messages: Iterable[Sendable], *, key: Key | None = None) -> Iterator[DeliveryResult]:
         """Send, and yield each outcome as it is known, as `Sender.send` does; in no particular order.
 
         ::
@@ -171,6 +204,7 @@ class SyncSender:
 
         Args:
             messages: What to send; gone through in the caller's thread, no faster than the results are taken.
+            key: As for `Sender.send`; called in the thread of the loop.
 
         Yields:
             The outcomes.
@@ -181,10 +215,10 @@ class SyncSender:
             TypeError: As `Sender.send`.
             Exception: What the iterable of messages raises, once what it gave before has its results.
         """
-        return self._stream(_plain(messages))
+        return self._stream(_plain(messages), key)
 
-    def _stream(self, messages: Iterable[Sendable]) -> Iterator[DeliveryResult]:
-        channel = _Channel()
+    def _stream(self, messages: Iterable[Sendable], key: Key | None) -> Iterator[DeliveryResult]:
+        channel = _Channel(key)
         future, loop = self._submit(channel.send)
         failure: Exception | None = None
         source = iter(messages)
@@ -234,6 +268,37 @@ class SyncSender:
             _INHERITED.append(self._background)
         self._background = None
         self._lock = threading.Lock()
+
+
+class NumberedSyncSender(SyncSender):
+    """A sender with a results log for each process: ``mail.jsonl``, ``mail-2.jsonl`` … the first that nobody is at.
+
+    So the processes of a server that share their settings write down what they send, and whoever is started after one
+    that was killed takes up its log, and says what is in doubt there.
+
+    Args:
+        servers: As for `SyncSender`.
+        results: The first of the logs.
+        more: As for `SyncSender`.
+    """
+
+    def __init__(self, *servers: Server, results: Path, **more: Any) -> None:
+        super().__init__(*servers, results=results, **more)
+        self._first = results.absolute()
+
+    def _submit(
+        self, make: Callable[[Sender], Coroutine[Any, Any, Result]]
+    ) -> tuple[Future[Result], asyncio.AbstractEventLoop]:
+        for number in range(2, _MOST_LOGS):
+            try:
+                return super()._submit(make)
+            except InUseError:
+                self._results = self._first.with_stem(f"{self._first.stem}-{number}")
+        return super()._submit(make)
+
+    def _forked(self) -> None:
+        super()._forked()
+        self._results = self._first
 
 
 class _Background:
@@ -303,11 +368,15 @@ class _Background:
 class _Channel:
     """Messages from a thread to the loop, and results back.
 
+    Args:
+        key: As for `Sender.send`.
+
     Attributes:
         heard: Results for the thread; ``_TAKEN`` for each message that was taken, ``_END`` after the last.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, key: Key | None) -> None:
+        self._key = key
         self.heard: SimpleQueue[Any] = SimpleQueue()
         self._messages: asyncio.Queue[Sendable | None] = asyncio.Queue()
 
@@ -323,7 +392,7 @@ class _Channel:
     async def send(self, sender: Sender) -> None:
         """Send what is given, and pass the results on."""
         try:
-            async with aclosing(sender.send(self._taken())) as results:
+            async with aclosing(sender.send(self._taken(), key=self._key)) as results:
                 async for result in results:
                     self.heard.put(result)
         except asyncio.CancelledError:

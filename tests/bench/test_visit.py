@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import anyio
 import pytest
 
 from batchsend import Delivery
 from batchsend.bench.gathering import GatheringConnector
 from batchsend.bench.grid import GridPoint
-from batchsend.bench.measure import PointRun
+from batchsend.bench.measurement import Measurement
 from batchsend.bench.messages import Messages
+from batchsend.bench.visit import Visit
 from batchsend.outcome import Stage
-from tests.delivery.harness import GUARD, CountingServer, server
+from batchsend.verdict import Verdict
+from tests.delivery.harness import GUARD, CountingServer, server, well_behaved
 from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse
 
-if TYPE_CHECKING:
-    from batchsend.bench.measurement import Measurement
 
-
-def a_run(peer: CountingServer, point: GridPoint) -> PointRun:
+def a_visit(peer: CountingServer, measurement: Measurement) -> Visit:
     delivery = Delivery()
-    return PointRun(point, GatheringConnector(server(peer), delivery.timeouts), delivery)
+    return Visit(measurement, GatheringConnector(server(peer), delivery.timeouts), delivery)
 
 
 def messages() -> Messages:
     return Messages(sender="a@example.com", recipient="b@example.com", size=700)
 
 
-async def measure(peer: CountingServer, point: GridPoint, count: int) -> Measurement:
-    point_run = a_run(peer, point)
+async def measure(peer: CountingServer, point: GridPoint, count: int | None, seconds: float = GUARD) -> Measurement:
+    measurement = Measurement(point)
     with anyio.fail_after(GUARD):
-        await point_run.run(messages(), count)
-    return point_run.measurement
+        await a_visit(peer, measurement).run(messages(), count, seconds)
+    return measurement
 
 
 @pytest.mark.parametrize("depth", [1, 8])
@@ -79,13 +76,14 @@ async def test_a_server_that_falls_silent_is_left_by_cancelling() -> None:
         return drop(Then.SILENCE)
 
     async with CountingServer(third_is_silent) as peer:
-        point_run = a_run(peer, GridPoint(3, 1))
+        measurement = Measurement(GridPoint(3, 1))
+        visit = a_visit(peer, measurement)
         with anyio.fail_after(GUARD):
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(point_run.run, messages(), 10)
+                tasks.start_soon(visit.run, messages(), 10, GUARD)
                 await silent.wait()
                 tasks.cancel_scope.cancel()
-    assert point_run.measurement.messages == 0
+    assert measurement.messages == 0
     assert peer.accepted == []
 
 
@@ -98,11 +96,43 @@ async def test_stopping_awaits_what_is_under_way_and_sends_nothing_new() -> None
         return ACCEPT
 
     async with CountingServer(watch) as peer:
-        point_run = a_run(peer, GridPoint(2, 1))
+        measurement = Measurement(GridPoint(2, 1))
+        visit = a_visit(peer, measurement)
         with anyio.fail_after(GUARD):
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(point_run.run, messages(), 100_000)
+                tasks.start_soon(visit.run, messages(), 100_000, GUARD)
                 await well_on_its_way.wait()
-                point_run.stop()
-    measurement = point_run.measurement
+                visit.stop()
     assert measurement.accepted == measurement.messages == len(peer.accepted) < 100_000
+
+
+async def test_the_time_ends_it_and_only_what_was_taken_in_it_is_the_pace() -> None:
+    """The messages that open the sessions and those of the warm-up are sent, and are no pace."""
+    async with CountingServer(well_behaved) as peer:
+        measurement = await measure(peer, GridPoint(2, 1), None, 0.1)
+    assert measurement.accepted == measurement.messages == len(peer.accepted)
+    [visit] = measurement.visits
+    assert 0 < visit.accepted <= measurement.accepted - 2
+    assert visit.seconds >= 0.1
+    assert measurement.latencies.count >= visit.accepted
+
+
+async def test_where_the_server_asks_for_a_slower_pace_the_time_begins_anew() -> None:
+    """What it took before it said so is not what it takes."""
+    refused = False
+
+    def once(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        nonlocal refused
+        if stage is Stage.CONTENT and not refused and len(peer.accepted) >= 40:
+            refused = True
+            return refuse(454, "4.7.0 Throttling failure: maximum sending rate exceeded")
+        return ACCEPT
+
+    async with CountingServer(once) as peer:
+        measurement = await measure(peer, GridPoint(1, 1), 44)
+    assert measurement.accepted == len(peer.accepted) == 44
+    assert measurement.timed < 10
+    [limit] = measurement.limits.values()
+    assert limit.verdict is Verdict.PACE
+    assert str(limit).startswith("its own limit, pace")
+    assert "maximum sending rate exceeded" in limit.said

@@ -43,7 +43,7 @@ def campaign(folder: Path, port: int, *suppress: str) -> Campaign:
     )
 
 
-@pytest.mark.parametrize("of_its_own", [True, False])
+@pytest.mark.parametrize("of_its_own", [True, pytest.param(False, marks=pytest.mark.slow)])
 async def test_who_unsubscribes_during_the_run_is_not_written_to(tmp_path: Path, of_its_own: bool) -> None:
     """By its own feedback log, which was not there at the start, and by another campaign's."""
     log = feedback_path(tmp_path / "results.jsonl") if of_its_own else tmp_path / "october.feedback.jsonl"

@@ -5,45 +5,33 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
-from email.message import Message
+from email.message import Message  # noqa: TC003 - public: its hints are resolved at run time
+from pathlib import Path
 from types import NoneType, TracebackType
-from typing import Final, Self, TypeAlias, overload
+from typing import Final, Self, overload
 
 import anyio
 
 from batchsend.campaign import Delivery, Server, check_objects
 from batchsend.delivery.connector import Connector
-from batchsend.delivery.exchange import Call, Exchange, Told, invalid
 from batchsend.delivery.pool import Pool
+from batchsend.delivery.quota import Meters
 from batchsend.delivery.statistics import PoolStatistics  # noqa: TC001 - public: its hints are resolved at run time
-from batchsend.errors import BatchsendError, RecordError, RunError, UsageError, require
+from batchsend.delivery.telemetry import Telemetry, telemetry
+from batchsend.errors import RecordError, RunError, UsageError, require
 from batchsend.message.outgoing import outgoing
-from batchsend.message.submission import Bundle, Envelope, Submission, bundles, each_recipient, members_of
+from batchsend.message.submission import Bundle, Submission, bundles, each_recipient, members_of
 from batchsend.outcome import DeliveryResult  # noqa: TC001 - public: its hints are resolved at run time
+from batchsend.results.choice import Choice
+from batchsend.sender.exchange import Call, Exchange, Told, invalid
+from batchsend.sender.given import Key, Messages, Sendable, iterable, own_key, require_key, sound
+from batchsend.sender.keeping import KeptExchange, KeptLog, close_unused
+from batchsend.sender.unfinished import UnfinishedError, again, closed, unfinished
 from batchsend.trace import Trace, logged
 
 # Messages of one call of `send` that are neither with the pool nor done with by the loop over it.
 _WINDOW: Final = 1000
 _BATCH: Final = 32
-
-Sendable: TypeAlias = Submission | Message
-"""What a sender takes: a `Submission`, or a message of the standard library such as `email.message.EmailMessage`."""
-
-_Messages: TypeAlias = Iterable[Sendable] | AsyncIterable[Sendable]
-
-
-class UnfinishedError(RunError):
-    """A call ended before all of its messages were begun.
-
-    Args:
-        message: As for every `BatchsendError`.
-        results: The outcomes that are known; what has none was not begun, and can be sent again.
-        remedy: As for every `BatchsendError`.
-    """
-
-    def __init__(self, message: str, results: Iterable[DeliveryResult] = (), *, remedy: str | None = None) -> None:
-        super().__init__(message, remedy=remedy)
-        self.results = list(results)
 
 
 class Sender:
@@ -68,6 +56,11 @@ class Sender:
             the message had gone into the pool; or its call was over when an outcome proved unbelievable, which is
             ``in_doubt`` now. None for a line to ``notice``. It is called on the loop and must be quick.
         trace: Where each session's dialogue is written; None for nowhere. It is the caller's to close.
+        results: Where a results log is kept, with its journal and its list of messages beside it; None for nowhere. One
+            that is there is gone on with: a message that it calls accepted, rejected or in doubt is not sent again, by
+            whichever process, and its caller hears that outcome. A message is known by its ``key`` and its recipient;
+            without a key, by the Message-ID that it came with; without either it is sent.
+        retry: With ``results``: what is sent again all the same; None for what was deferred.
 
     Raises:
         UsageError: A server's settings cannot be used.
@@ -82,9 +75,13 @@ class Sender:
         notice: Callable[[str], None] = lambda _: None,
         unclaimed: Callable[[DeliveryResult], None] | None = None,
         trace: Trace | None = None,
+        results: Path | str | None = None,
+        retry: Choice | None = None,
     ) -> None:
         for server in servers:
             require(server, "a server", Server)
+        require(results, "results", Path, str, NoneType)
+        require(retry, "retry", Choice, NoneType)
         self._delivery = Delivery() if delivery is None else require(delivery, "delivery", Delivery)
         require(context, "context", ssl.SSLContext, NoneType)
         require(trace, "trace", Trace, NoneType)
@@ -98,8 +95,18 @@ class Sender:
             Connector(server, self._delivery.timeouts, context, require_tls=self._delivery.require_tls, trace=trace)
             for server in servers
         ]
+        self._servers = servers
+        self._results = None if results is None else Path(results).absolute()
+        self._retry = retry or Choice()
+        if retry is not None and results is None:
+            raise UsageError("retry needs results", remedy="Sender(…, results=…, retry=…)")
         self._notice = logged(notice)
-        self._exchange = Exchange(unclaimed or self._say)
+        self._unclaimed = unclaimed or self._say
+        self._exchange = Exchange(self._unclaimed)
+        self._kept: KeptExchange | None = None  # the same, while there is a log
+        self._meters = Meters(servers, tuple(self._delivery.quota))
+        self._looking: asyncio.Task[None] | None = None
+        self._telemetry: Telemetry | None = None
         self._loop: asyncio.AbstractEventLoop | None = None  # while it is open
         self._pool: Pool | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -130,13 +137,44 @@ class Sender:
         """Open it; no connection is made before there is something to send.
 
         Raises:
-            UsageError: It is open already.
+            UsageError: It is open already; or the results log cannot be opened, another process is at work on it, it
+                is a campaign's, or what was in flight when an earlier process was killed cannot be known.
+            RunError: The results log cannot be written, or not be read further.
         """
         if self._loop is not None:
             raise UsageError("the sender is open already", remedy="Share it: any number of tasks may use it at once.")
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         self._closing = False
+        if self._results is not None:
+            try:
+                await self._open_log(loop, self._results)
+            except BaseException:
+                self._loop = None
+                raise
+        self._telemetry = telemetry()
+        if self._telemetry is not None:
+            self._telemetry.watch(self, self._servers[0])
         return self
+
+    async def _open_log(self, loop: asyncio.AbstractEventLoop, path: Path) -> None:
+        """Read the log in a thread, and go on with it."""
+        opening = loop.run_in_executor(None, lambda: KeptLog(path, self._retry, self._servers, self._delivery))
+        try:
+            log = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(close_unused)
+            raise
+        self._exchange = self._kept = KeptExchange(self._unclaimed, log, self._notice)
+        self._kept.on_failure = self._stop_sending
+        self._meters = log.meters
+        self._looking = loop.create_task(self._kept.look_after())
+        if log.in_doubt is not None:
+            self._notice(log.in_doubt)
+            self._notice("they may have been delivered, and are not sent again unless retry says so")
+
+    def _stop_sending(self, error: RunError) -> None:
+        if self._pool is not None:
+            self._pool.stop(error)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -146,6 +184,9 @@ class Sender:
         Calls that are under way get the results of what was taken from them. A loop over `send` whose iterable had more
         to give ends with a `RunError`. After an error, or where this is cancelled, sessions end at once: what was
         committed and not answered is ``in_doubt``, what was not begun has no result.
+
+        Raises:
+            RunError: The results log cannot be written; the journal beside it names what it does not.
         """
         self._closing = True
         try:
@@ -155,6 +196,12 @@ class Sender:
             with anyio.CancelScope(shield=True):
                 await self._end()
             self._loop = None
+            if self._telemetry is not None:
+                self._telemetry.ended(self)
+            if self._kept is not None:
+                log, self._kept = self._kept.log, None
+                self._exchange = Exchange(self._unclaimed)
+                log.close()
 
     async def _drain(self) -> None:
         """Wait until everything that was taken has its result."""
@@ -170,11 +217,11 @@ class Sender:
 
     async def _end(self) -> None:
         """End what is still there."""
-        tasks = [*self._feeds, *([] if self._serving is None else [self._serving])]
+        tasks = [*self._feeds, *(task for task in (self._serving, self._looking) if task is not None)]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._exchange.stopped(_closed())
+        self._exchange.stopped(closed())
 
     def _require_open(self) -> None:
         if self._loop is None or self._closing:
@@ -188,22 +235,51 @@ class Sender:
                 "the sender was opened in another event loop", remedy="Threads share a batchsend.SyncSender."
             )
 
+    async def _ready(self) -> None:
+        """Wait for the end of a pool that takes nothing more, and look whether the account can be kept.
+
+        Raises:
+            RunError: It cannot; or the sender was closed meanwhile.
+        """
+        while self._serving is not None and self._pool is not None and self._pool.stopping:
+            await asyncio.wait([self._serving])
+            if self._closing:
+                raise closed()
+        if self._kept is not None:
+            self._kept.require_kept()
+
     def _work(self) -> None:
         """See to it that there is a pool that takes what callers offer."""
         if self._serving is None:
-            self._pool = pool = Pool(self._connectors, self._delivery, self._exchange, notice=self._notice)
+            self._pool = pool = Pool(
+                self._connectors,
+                self._delivery,
+                self._exchange,
+                notice=self._notice,
+                learned={} if self._kept is None else self._kept.log.learned,
+                meters=self._meters,
+            )
             self._serving = asyncio.create_task(self._serve(pool))
 
     async def _serve(self, pool: Pool) -> None:
         """Run a pool, fill it, and tell the callers when it is over."""
-        filling = asyncio.create_task(self._fill(pool))
-        error: Exception = _closed()
+        running, filling = asyncio.create_task(pool.run()), asyncio.create_task(self._fill(pool))
+        error: Exception = closed()
         try:
-            await pool.run()
+            await asyncio.wait([running, filling], return_when=asyncio.FIRST_COMPLETED)
+            if filling.done() and (failure := filling.exception()) is not None:
+                raise failure  # where nothing more is put in, nothing more comes out
+            await running
         except Exception as failure:  # whatever it is, those who wait are told
             error = failure
         finally:
-            filling.cancel()
+            for task in (running, filling):
+                task.cancel()
+            await asyncio.gather(running, filling, return_exceptions=True)
+            if self._telemetry is not None:
+                self._telemetry.pool_ended(self, pool.statistics())
+            if self._kept is not None:
+                self._kept.log.learned = pool.learned
             self._pool = self._serving = None
             self._exchange.stopped(error)
 
@@ -217,7 +293,7 @@ class Sender:
     # --- sending ------------------------------------------------------------------------------------------------------
 
     @overload
-    async def send_message(self, message: Submission) -> DeliveryResult: ...
+    async def send_message(self, message: Submission, *, key: str | None = None) -> DeliveryResult: ...
 
     @overload
     async def send_message(
@@ -226,6 +302,7 @@ class Sender:
         *,
         sender: str | None = None,
         recipients: str | Iterable[str] | None = None,
+        key: str | None = None,
     ) -> list[DeliveryResult]: ...
 
     async def send_message(
@@ -234,6 +311,7 @@ class Sender:
         *,
         sender: str | None = None,
         recipients: str | Iterable[str] | None = None,
+        key: str | None = None,
     ) -> DeliveryResult | list[DeliveryResult]:
         """Send one message, and wait for what becomes of it. A refusal is a result, not an exception.
 
@@ -257,6 +335,8 @@ class Sender:
             message: An `email.message.EmailMessage`, or a `Submission` with one recipient.
             sender: The reverse-path; None for the address in Sender or From (RFC 5322 §3.6.2; Resent-* in §3.6.6).
             recipients: The forward-paths, addresses without names; None for To, Cc and Bcc. A `Submission` has its own.
+            key: What the message is called in the results log, such as ``"order 17"``; None for its Message-ID, where
+                it has one. A recipient who got a message with this key does not get it again.
 
         Returns:
             The outcome of a submission; of another message a list of outcomes, one a recipient, each recipient once.
@@ -265,25 +345,64 @@ class Sender:
             RecordError: The message has no sender or no recipient, one of them is not an address, or it cannot be
                 written out. Nothing was sent.
             UnfinishedError: The server is gone or refuses the sender, or the sender was closed; ``results`` are those
-                that are known. What has none was not begun.
-            UsageError: The sender is not open, or open in another event loop; or a `Submission` has several recipients.
+                that are known. What has none was not begun. Or the results log cannot be written.
+            UsageError: The sender is not open, or open in another event loop; a `Submission` has several recipients; or
+                there is a ``key`` and no results log.
             TypeError: An argument is of a wrong type.
         """
         self._require_open()
         if isinstance(message, Submission):
             if sender is not None or recipients is not None:
                 raise TypeError("a Submission has an envelope of its own: sender and recipients go with other messages")
-            if _sound(message).envelope.also or isinstance(message, Bundle):
+            if sound(message).envelope.also or isinstance(message, Bundle):
                 raise UsageError(
                     "a Submission with several recipients has several results", remedy="Use send_all([submission])."
                 )
-            return (await self._send_these([message]))[0]
-        return await self._send_these(bundles(outgoing(message, sender=sender, recipients=recipients)))
+            return (await self._send_these([message], self._key(message, key)))[0]
+        submissions = bundles(outgoing(message, sender=sender, recipients=recipients))
+        return await self._send_these(submissions, self._key(message, key))
 
-    async def _send_these(self, submissions: list[Submission]) -> list[DeliveryResult]:
+    def _key(self, message: Sendable, key: str | None) -> str | None:
+        """What a message is known by in the results log; None where there is no log, or it is known by nothing.
+
+        Raises:
+            UsageError: There is a key and no log, or it cannot be one.
+            TypeError: It is no text.
+        """
+        require_key(key)
+        if self._kept is None:
+            if key is not None:
+                raise UsageError("a key needs a results log", remedy="Sender(…, results=…)")
+            return None
+        if key is not None:
+            return key
+        return own_key(message)
+
+    async def _send_these(self, submissions: list[Submission], key: str | None) -> list[DeliveryResult]:
+        if self._telemetry is None:
+            return await self._outcomes_of(submissions, key)
+        span = self._telemetry.sending(self._servers[0], submissions[0].message_id)
+        known: list[DeliveryResult] = []
+        error: BaseException | None = None
+        try:
+            known = await self._outcomes_of(submissions, key)
+        except BaseException as failure:
+            error, known = failure, failure.results if isinstance(failure, UnfinishedError) else []
+            raise
+        finally:
+            for result in known:
+                span.note(result.status, result.code)
+            span.end(error)
+        return known
+
+    async def _outcomes_of(self, submissions: list[Submission], key: str | None) -> list[DeliveryResult]:
         call = Call()
         results: dict[int, DeliveryResult] = {}
-        self._exchange.offer(call, submissions)
+        try:
+            await self._ready()
+        except RunError as error:
+            raise unfinished(error, ()) from error
+        self._exchange.offer(call, submissions, key)
         self._work()
         try:
             while not call.settled:
@@ -295,10 +414,12 @@ class Sender:
             self._exchange.leave(call)
         known = [results[number] for number in sorted(results)]
         if len(known) < sum(len(members_of(submission)) for submission in submissions):
-            raise _unfinished(call.error, known)
+            raise unfinished(call.error, known)
         return known
 
-    def send(self, messages: Iterable[Sendable] | AsyncIterable[Sendable]) -> AsyncGenerator[DeliveryResult, None]:
+    def send(
+        self, messages: Iterable[Sendable] | AsyncIterable[Sendable], *, key: Key | None = None
+    ) -> AsyncGenerator[DeliveryResult, None]:
         """Send, and yield each outcome as it is known; in no particular order.
 
         A `Submission` brings its number, any other message has its place in the iterable, from 1: it is ``record`` in
@@ -314,6 +435,7 @@ class Sender:
 
         Args:
             messages: What to send; taken no faster than the results are.
+            key: Called with each message, and returns what it is called in the results log, as for `send_message`.
 
         Yields:
             The outcomes, one for each submission and for each recipient of another message. One that proves
@@ -328,9 +450,20 @@ class Sender:
             Exception: What the iterable of messages raises, once what it gave before has its results.
         """
         self._require_open()
-        return self._stream(iterable(messages))
+        return self._stream(iterable(messages), self._named_by(key))
 
-    async def send_all(self, messages: Iterable[Sendable] | AsyncIterable[Sendable]) -> list[DeliveryResult]:
+    def _named_by(self, key: Key | None) -> Key | None:
+        if key is None:
+            return None
+        if not callable(key):
+            raise TypeError(f"key must be callable, not {type(key).__name__}")
+        if self._results is None:
+            raise UsageError("a key needs a results log", remedy="Sender(…, results=…)")
+        return key
+
+    async def send_all(
+        self, messages: Iterable[Sendable] | AsyncIterable[Sendable], *, key: Key | None = None
+    ) -> list[DeliveryResult]:
         """Send, and return all outcomes at once, in the order of the messages.
 
         Where the caller is cancelled, or the iterable raises, ``unclaimed`` hears of the outcomes that are known.
@@ -342,19 +475,20 @@ class Sender:
 
         Args:
             messages: As for `send`. There is no bound to what is kept: for a large number there is `send`.
+            key: As for `send`.
 
         Raises:
             UnfinishedError: As `send` raises a `RunError`; ``results`` are those that are known.
             Exception: As `send`.
         """
         self._require_open()
-        call, feed = self._begin(iterable(messages))
+        call, feed = self._begin(iterable(messages), self._named_by(key))
         known: dict[int, DeliveryResult] = {}
         try:
-            while (told := await self._hear(call, feed)) is not None:
+            while (told := await self._heard(call, feed)) is not None:
                 known[told.number] = told.result  # a second one takes the place of the first
         except RunError as error:
-            raise _unfinished(error, [known[number] for number in sorted(known)]) from error
+            raise unfinished(error, [known[number] for number in sorted(known)]) from error
         except BaseException:
             for result in known.values():
                 self.unclaimed(result)
@@ -363,18 +497,20 @@ class Sender:
             self._leave(call, feed)
         return [known[number] for number in sorted(known)]
 
-    async def _stream(self, messages: _Messages) -> AsyncGenerator[DeliveryResult, None]:
+    async def _stream(self, messages: Messages, key: Key | None) -> AsyncGenerator[DeliveryResult, None]:
         self._require_open()  # it may have been closed since the call
-        call, feed = self._begin(messages)
+        call, feed = self._begin(messages, key)
         try:
-            while (told := await self._hear(call, feed)) is not None:
+            while (told := await self._heard(call, feed)) is not None:
                 yield told.result
         finally:
             self._leave(call, feed)
 
-    def _begin(self, messages: _Messages) -> tuple[Call, asyncio.Task[None]]:
+    def _begin(self, messages: Messages, key: Key | None) -> tuple[Call, asyncio.Task[None]]:
         call = Call()
-        feed = asyncio.create_task(self._feed(messages, call))
+        if self._telemetry is not None:
+            call.span = self._telemetry.sending(self._servers[0])
+        feed = asyncio.create_task(self._feed(messages, call, key))
         self._feeds.add(feed)
         feed.add_done_callback(self._feeds.discard)
         feed.add_done_callback(lambda _: call.changed.notify())
@@ -383,6 +519,22 @@ class Sender:
     def _leave(self, call: Call, feed: asyncio.Task[None]) -> None:
         feed.cancel()
         self._exchange.leave(call)
+        if call.span is not None:
+            call.span.end()
+
+    async def _heard(self, call: Call, feed: asyncio.Task[None]) -> Told | None:
+        """As `_hear`, and the call's span takes note."""
+        if call.span is None:
+            return await self._hear(call, feed)
+        try:
+            told = await self._hear(call, feed)
+        except BaseException as error:
+            call.span.end(error)
+            call.span = None
+            raise
+        if told is not None:
+            call.span.note(told.result.status, told.result.code)
+        return told
 
     async def _hear(self, call: Call, feed: asyncio.Task[None]) -> Told | None:
         """The next result; None where there is no more to come.
@@ -392,10 +544,10 @@ class Sender:
         """
         while not call.told:
             if call.error is not None:
-                raise _again(call.error)
+                raise again(call.error)
             if feed.done() and call.settled:
                 if feed.cancelled():
-                    raise _closed()
+                    raise closed()
                 feed.result()
                 return None
             await call.changed.wait()
@@ -403,84 +555,45 @@ class Sender:
             call.changed.notify()  # there is room for the next message
         return call.told.popleft()
 
-    async def _feed(self, messages: _Messages, call: Call) -> None:
+    async def _feed(self, messages: Messages, call: Call, key: Key | None) -> None:
         """Offer a caller's messages as long as it takes results. Cancelled where there may be more.
 
         Raises:
             Exception: The iterable's.
         """
+        await self._ready()
         if isinstance(messages, AsyncIterable):
             place = 0
             async for message in messages:
                 place += 1
                 await self._room(call)
-                self._offer(call, message, place)
+                self._offer(call, message, place, key)
             return
         for place, message in enumerate(messages, 1):
             if place > 1 and place % _BATCH == 1:
                 await self._room(call)
-            self._offer(call, message, place)
+            self._offer(call, message, place, key)
 
     async def _room(self, call: Call) -> None:
         """Wait until a caller's next message may come."""
         while call.error is None and (call.waiting or call.outstanding >= _WINDOW):
             await call.changed.wait()
         if call.error is not None:
-            raise _again(call.error)
+            raise again(call.error)
+        await self._ready()
 
-    def _offer(self, call: Call, message: Sendable, place: int) -> None:
+    def _offer(self, call: Call, message: Sendable, place: int, key: Key | None) -> None:
         if isinstance(message, Submission):
-            submissions = bundles(each_recipient(_sound(message)))
+            submissions = bundles(each_recipient(sound(message)))
+            name = self._key(message, None if key is None else key(message))
         else:
             try:
                 submissions = bundles(outgoing(message, record=place))
             except RecordError as error:
                 message_id = message["Message-ID"]
-                reason = error.message
-                self._exchange.tell(call, invalid(place, None if message_id is None else str(message_id), reason))
+                result = invalid(place, None if message_id is None else str(message_id), error.message)
+                self._exchange.tell(call, result, self._key(message, None if key is None else key(message)))
                 return
-        self._exchange.offer(call, submissions)
+            name = self._key(message, None if key is None else key(message))
+        self._exchange.offer(call, submissions, name)
         self._work()
-
-
-def _sound(submission: Submission) -> Submission:
-    """Refuse what a session would stumble over later, where the caller is.
-
-    Raises:
-        TypeError: Its content or envelope is not one.
-    """
-    if not isinstance(submission.content, bytes):
-        raise TypeError(f"record {submission.record}: content must be bytes, not {type(submission.content).__name__}")
-    if not isinstance(submission.envelope, Envelope):
-        raise TypeError(
-            f"record {submission.record}: envelope must be a batchsend.Envelope, "
-            f"not {type(submission.envelope).__name__}"
-        )
-    return submission
-
-
-def _closed() -> RunError:
-    return RunError("the sender was closed before everything was sent", remedy="What has no result can be sent again.")
-
-
-def _again(error: Exception) -> Exception:
-    """An error for one of several callers, each of whom adds its own traceback."""
-    return RunError(error.message, remedy=error.remedy) if isinstance(error, RunError) else error
-
-
-def _unfinished(error: Exception | None, known: Iterable[DeliveryResult]) -> Exception:
-    if isinstance(error, BatchsendError):
-        return UnfinishedError(error.message, known, remedy=error.remedy)
-    return error or _closed()
-
-
-def iterable(messages: _Messages) -> _Messages:
-    """Refuse what cannot be a number of messages; a message itself could be gone through, by its headers.
-
-    Raises:
-        TypeError: It is one message, a text, or nothing to go through.
-    """
-    single = isinstance(messages, Message | Submission | str | bytes)
-    if single or not isinstance(messages, Iterable | AsyncIterable):
-        raise TypeError(f"expected an iterable of messages, not {type(messages).__name__}")
-    return messages

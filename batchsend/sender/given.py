@@ -1,0 +1,84 @@
+"""What callers give a sender: messages of two kinds, any number of them, and what they are called in its log."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable, Iterable
+from email.message import Message
+from types import NoneType
+from typing import Any, Final, TypeAlias
+
+from batchsend.errors import UsageError, require
+from batchsend.message.submission import Envelope, Submission
+
+_LONGEST_KEY: Final = 1000
+
+Sendable: TypeAlias = Submission | Message
+"""What a sender takes: a `Submission`, or a message of the standard library such as `email.message.EmailMessage`."""
+
+Key: TypeAlias = Callable[[Any], str | None]
+"""Says of a message what it is called in the sender's results log; None leaves that to its Message-ID."""
+
+Messages: TypeAlias = Iterable[Sendable] | AsyncIterable[Sendable]
+"""What `send` takes."""
+
+
+def iterable(messages: Messages) -> Messages:
+    """Refuse what cannot be a number of messages; a message itself could be gone through, by its headers.
+
+    Raises:
+        TypeError: It is one message, a text, or nothing to go through.
+    """
+    single = isinstance(messages, Message | Submission | str | bytes)
+    if single or not isinstance(messages, Iterable | AsyncIterable):
+        raise TypeError(f"expected an iterable of messages, not {type(messages).__name__}")
+    return messages
+
+
+def sound(submission: Submission) -> Submission:
+    """Refuse what a session would stumble over later, where the caller is.
+
+    Raises:
+        TypeError: One of its values is of a wrong type.
+    """
+    if not isinstance(submission.content, bytes):
+        raise TypeError(f"record {submission.record}: content must be bytes, not {type(submission.content).__name__}")
+    if not isinstance(submission.envelope, Envelope):
+        raise TypeError(
+            f"record {submission.record}: envelope must be a batchsend.Envelope, "
+            f"not {type(submission.envelope).__name__}"
+        )
+    record = require(submission.record, "record", int)
+    require(submission.attempt, f"record {record}: attempt", int)
+    message_id = require(submission.message_id, f"record {record}: message_id", str, NoneType)
+    if message_id is not None and not _is_unicode(message_id):
+        raise TypeError(f"record {record}: message_id has half of a character")
+    require(submission.canonical, f"record {record}: canonical", bool)
+    require(submission.eight_bit, f"record {record}: eight_bit", bool, NoneType)
+    if submission.seven_bit is not None and not callable(submission.seven_bit):
+        raise TypeError(f"record {record}: seven_bit must be callable, not {type(submission.seven_bit).__name__}")
+    return submission
+
+
+def require_key(key: object) -> None:
+    """Refuse what cannot be a key; None is none.
+
+    Raises:
+        UsageError: It is empty, too long, or cannot be written as UTF-8.
+        TypeError: It is no text.
+    """
+    if key is not None and (not require(key, "key", str) or len(str(key)) > _LONGEST_KEY or not _is_unicode(str(key))):
+        raise UsageError(f"key is {str(key)[:80]!r}", remedy=f"expected a text of 1 to {_LONGEST_KEY} characters")
+
+
+def own_key(message: Sendable) -> str | None:
+    """What a message is known by that was given no key: the Message-ID that it came with, or nothing."""
+    own = message.message_id if isinstance(message, Submission) else message["Message-ID"]
+    return (str(own).strip()[:_LONGEST_KEY] or None) if own is not None else None
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

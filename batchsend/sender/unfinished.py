@@ -1,0 +1,51 @@
+"""What a caller of a sender is told where its call ends before all of its messages were begun."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from batchsend.errors import BatchsendError, RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from batchsend.outcome import DeliveryResult
+
+
+class UnfinishedError(RunError):
+    """A call ended before all of its messages were begun.
+
+    >>> UnfinishedError("the server is gone", remedy="Try again later.").results
+    []
+
+    Args:
+        message: As for every `BatchsendError`.
+        results: The outcomes that are known; what has none was not begun, and can be sent again.
+        remedy: As for every `BatchsendError`.
+    """
+
+    def __init__(self, message: str, results: Iterable[DeliveryResult] = (), *, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.results = list(results)
+
+
+def closed() -> RunError:
+    """The error for whoever waits when a sender is closed."""
+    return RunError("the sender was closed before everything was sent", remedy="What has no result can be sent again.")
+
+
+def again(error: Exception) -> Exception:
+    """An error for one of several callers, each of whom adds its own traceback."""
+    return RunError(error.message, remedy=error.remedy) if isinstance(error, RunError) else error
+
+
+def unfinished(error: Exception | None, known: Iterable[DeliveryResult]) -> Exception:
+    """The error for a call that ends with some of its outcomes known.
+
+    Args:
+        error: Why it ends; None where the sender was closed.
+        known: The outcomes.
+    """
+    if isinstance(error, BatchsendError):
+        return UnfinishedError(error.message, known, remedy=error.remedy)
+    return error or closed()

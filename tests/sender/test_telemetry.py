@@ -1,0 +1,173 @@
+"""Spans and metrics by OpenTelemetry's own in-memory exporters; and that nothing is done where it is not wanted."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+pytest.importorskip("opentelemetry.sdk")
+
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from batchsend import Batch, Sender, SyncSender, UnfinishedError
+from batchsend.delivery.telemetry import telemetry
+from tests.cli.commandline import environment
+from tests.delivery.harness import GUARD, CountingServer, message, options, server, well_behaved
+from tests.test_batch import campaign
+from tests.tools.faulty import ACCEPT, Action, refuse
+from tests.tools.sink_thread import SinkThread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from batchsend import Stage
+
+SPANS = InMemorySpanExporter()
+READER = InMemoryMetricReader()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _providers() -> None:
+    """Set once for the process, as OpenTelemetry has it."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(SPANS))
+    trace.set_tracer_provider(provider)
+    metrics.set_meter_provider(MeterProvider([READER], shutdown_on_exit=False))
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    SPANS.clear()
+    yield
+    SPANS.clear()
+
+
+def figures(port: int) -> dict[str, dict[str, float]]:
+    """What is observed of a server: by instrument, by state or code."""
+    collected = READER.get_metrics_data()
+    found: dict[str, dict[str, float]] = {}
+    for resource in [] if collected is None else collected.resource_metrics:
+        for scope in resource.scope_metrics:
+            for metric in scope.metrics:
+                for point in metric.data.data_points:
+                    attributes: dict[str, Any] = dict(point.attributes or {})
+                    if attributes.pop("server.port") == port:
+                        assert attributes.pop("server.address") == "127.0.0.1"
+                        named = " ".join(str(value) for value in attributes.values())
+                        found.setdefault(metric.name.removeprefix("batchsend."), {})[named] = point.value  # type: ignore[union-attr]
+    return found
+
+
+def refusing(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+    return refuse(550) if recipient == "no@example.com" else ACCEPT
+
+
+async def test_a_call_is_a_span_with_its_outcomes_and_no_address() -> None:
+    tracer = trace.get_tracer("a program")
+    async with CountingServer(refusing) as peer, asyncio.timeout(GUARD), Sender(server(peer)) as sender:
+        with tracer.start_as_current_span("an order"):
+            [result] = await sender.send_message(message("a@example.com"))
+        await sender.send_message(message("a@example.com", "no@example.com"))
+        await sender.send_all([message("b@example.com"), message("c@example.com")])
+        async for _ in sender.send([message("d@example.com")]):
+            pass
+    one, order, partly, listed, streamed = SPANS.get_finished_spans()
+    assert (one.name, one.kind) == ("send", SpanKind.CLIENT)
+    assert one.attributes == {
+        "messaging.system": "smtp",
+        "messaging.operation.name": "send",
+        "messaging.operation.type": "send",
+        "messaging.message.id": result.message_id,
+        "messaging.batch.message_count": 1,
+        "batchsend.accepted": 1,
+        "server.address": "127.0.0.1",
+        "server.port": peer.port,
+    }
+    assert one.parent is not None
+    assert one.parent.span_id == order.context.span_id
+    assert one.status.status_code is StatusCode.UNSET
+    assert partly.attributes is not None
+    assert (partly.attributes["batchsend.accepted"], partly.attributes["batchsend.rejected"]) == (1, 1)
+    assert (partly.attributes["error.type"], partly.attributes["batchsend.reply_code"]) == ("rejected", 550)
+    assert partly.status.status_code is StatusCode.ERROR
+    assert [(span.attributes or {})["batchsend.accepted"] for span in (listed, streamed)] == [2, 1]
+    assert "@example.com" not in str(
+        [{**(span.attributes or {}), "messaging.message.id": ""} for span in (one, partly)]
+    )
+
+
+async def test_what_ends_a_call_is_in_its_span() -> None:
+    async with CountingServer(well_behaved) as peer:
+        gone = server(peer)
+    async with asyncio.timeout(GUARD), Sender(gone, delivery=options(give_up_after=0.05)) as sender:
+        with pytest.raises(UnfinishedError):
+            await sender.send_message(message("a@example.com"))
+        with pytest.raises(UnfinishedError):
+            await sender.send_all([message("a@example.com")])
+    for span in SPANS.get_finished_spans():
+        assert span.status.status_code is StatusCode.ERROR
+        assert [event.name for event in span.events] == ["exception"]
+    assert len(SPANS.get_finished_spans()) == 2
+
+
+async def test_figures_are_the_pools_and_go_on_counting() -> None:
+    async with CountingServer(refusing) as peer, asyncio.timeout(GUARD):
+        for turn in (1, 2):
+            async with Sender(server(peer), delivery=options()) as sender:
+                await sender.send_all([message("a@example.com"), message("no@example.com"), message("b@example.com")])
+                now = figures(peer.port)
+                assert now["replies"] == {"250": 2 * turn, "550": turn}
+                assert now["opened"] == {"": turn}
+                assert now["sessions"] == {"open": 1, "opening": 0}
+                assert (now["in_flight"], now["backlog"]) == ({"": 0}, {"": 0})
+        assert figures(peer.port) == {"replies": {"250": 4, "550": 2}, "opened": {"": 2}}
+
+
+def test_figures_are_collected_from_another_thread() -> None:
+    with SinkThread() as sink, SyncSender(sink.server) as sender:
+        sender.send_message(message("a@example.com"))
+        found: list[dict[str, dict[str, float]]] = []
+        thread = threading.Thread(target=lambda: found.append(figures(sink.port)))
+        thread.start()
+        thread.join()
+        assert found[0]["replies"] == {"250": 1}
+
+
+async def test_a_run_is_a_span(tmp_path: Path) -> None:
+    async with CountingServer(well_behaved) as peer, asyncio.timeout(GUARD):
+        batch = Batch(campaign(tmp_path, peer))
+        await batch.run()
+        assert figures(peer.port)["replies"] == {"250": 10}
+    [span] = SPANS.get_finished_spans()
+    assert (span.name, (span.attributes or {})["batchsend.accepted"]) == ("batchsend run", 10)
+    assert (span.attributes or {})["batchsend.run"] == batch.id
+
+
+def test_nothing_is_imported_where_the_program_has_not(tmp_path: Path) -> None:
+    program = """
+import asyncio, sys
+from batchsend import Sender, Server
+from batchsend.delivery.telemetry import telemetry
+async def main():
+    async with Sender(Server(host="127.0.0.1", port=1, tls="none")) as sender:
+        return sender._telemetry
+print(asyncio.run(main()), telemetry(), [name for name in sys.modules if name.startswith("opentelemetry")])
+sys.modules["opentelemetry.trace"] = None
+import opentelemetry
+print(telemetry())
+"""
+    said = subprocess.check_output([sys.executable, "-c", program], text=True, env=environment())
+    assert said == "None None []\nNone\n"
+    assert telemetry() is not None, "this process has imported it"

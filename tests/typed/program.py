@@ -1,0 +1,115 @@
+# pyright: strict
+"""A program that uses every public name as its types promise; read by type checkers, and never run."""
+
+from __future__ import annotations
+
+from email.message import EmailMessage  # noqa: TC003 - a program imports what it uses
+from pathlib import Path
+from typing import assert_type
+
+import batchsend
+from batchsend import (
+    Batch,
+    BatchsendError,
+    Campaign,
+    Choice,
+    Delivery,
+    DeliveryResult,
+    Duration,
+    Envelope,
+    Message,
+    Outcome,
+    Rate,
+    RecordError,
+    RecordErrorKind,
+    Resumption,
+    RunError,
+    Secret,
+    Sender,
+    Server,
+    SessionError,
+    Stage,
+    Submission,
+    Summary,
+    SyncSender,
+    Template,
+    Timeouts,
+    UnfinishedError,
+    UsageError,
+    __version__,
+    load,
+    send,
+)
+
+server = Server(host="smtp.example.com", username="u", password="p", rate="14/s", quota="500/h")
+delivery = Delivery(rate="5/s", retry_after="30s", timeouts=Timeouts(connect=5, data="2m"), suppress=["a.txt"])
+message = Message(from_="shop@example.com", subject="Hello, {{ name }}", text="It is on its way.")
+assert_type(delivery.rate, Rate | None)
+assert_type(delivery.retry_after, Duration)
+assert_type(server.password, Secret | None)
+
+submission = Submission(
+    record=1, envelope=Envelope("a@example.com", "b@example.com", also=("c@example.com",)), content=b""
+)
+assert_type(submission.envelope.recipients, tuple[str, ...])
+assert_type(Template(message).render({"email": "ada@example.com", "name": "Ada"}), Submission)
+
+
+def named(one: EmailMessage) -> str | None:
+    """What a message is called."""
+    return str(one["X-Order"])
+
+
+def version() -> str:
+    """Of the library."""
+    return __version__
+
+
+async def service(mail: EmailMessage) -> list[DeliveryResult]:
+    """One sender, used in each way there is."""
+    async with Sender(server, delivery=delivery, results=Path("mail.jsonl"), retry=Choice(["in_doubt"])) as sender:
+        assert_type(await sender.send_message(mail, key="order 17"), list[DeliveryResult])
+        assert_type(await sender.send_message(submission), DeliveryResult)
+        assert_type(await sender.send_message(mail, sender="", recipients=["a@example.com"]), list[DeliveryResult])
+        async for result in sender.send([mail, submission], key=named):
+            assert_type(result.status, Outcome)
+            assert_type(result.stage, Stage | None)
+        if (now := sender.statistics) is not None:
+            assert_type(now.goodput, float)
+        return await sender.send_all([mail])
+
+
+def script(mail: EmailMessage) -> None:
+    """The same without a loop."""
+    with SyncSender(server, delivery=delivery, results="mail.jsonl") as sender:
+        assert_type(sender.send_message(mail), list[DeliveryResult])
+        assert_type(sender.send_message(submission), DeliveryResult)
+        assert_type(sender.send_all([mail, submission]), list[DeliveryResult])
+        for result in sender.send([mail], key=named):
+            assert_type(result, DeliveryResult)
+
+
+async def campaign() -> Summary:
+    """A campaign, from its file to its end."""
+    loaded = load("campaign.toml")
+    assert_type(loaded, Campaign)
+    async for result in Batch(loaded, recipients=[{"email": "ada@example.com"}]).results():
+        assert_type(result, DeliveryResult)
+    with Resumption(loaded.results, Choice()) as past:
+        batch = Batch(loaded, resumption=past)
+        assert_type(batch.progress, float | None)
+        return await batch.run()
+
+
+def errors() -> None:
+    """Each is what it says."""
+    try:
+        assert_type(send("campaign.toml", limit=3), Summary)
+    except UnfinishedError as error:
+        assert_type(error.results, list[DeliveryResult])
+    except RecordError as error:
+        assert_type(error.kind, RecordErrorKind)
+    except (RunError, SessionError, UsageError) as error:
+        assert_type(error.remedy, str | None)
+    except BatchsendError as error:
+        print(error.message, batchsend.Rate.parse("5/s"), Duration.parse("30s"))
