@@ -10,7 +10,7 @@ from batchsend.campaign import Attachment
 from batchsend.errors import RecordError, UsageError
 from batchsend.message.attachments import AttachmentFiles, check_media_type, file_part
 from batchsend.message.calendars import calendar_part
-from batchsend.message.derived_text import DerivedText
+from batchsend.message.derived_text import HtmlAndText
 from batchsend.message.encoding import EIGHT_BIT, encode_text, seven_bit
 from batchsend.message.entity import Entity
 from batchsend.message.linked_sheets import with_linked_sheets
@@ -77,7 +77,7 @@ class CampaignBody:
         self._html: Text | None = None
         self._text: Text | None = None
         self._derived: Encoded | None = None
-        self._derived_text: DerivedText | None = None
+        self._html_and_text: HtmlAndText | None = None
         if text_source is not None:
             text = templates.text(*text_source)
             with naming("message.text"):
@@ -85,14 +85,17 @@ class CampaignBody:
         if html_source is not None:
             inline_css = message.inline_css or markdown is not None
             with naming("message.html"):
-                html, finish = _html(*html_source, templates, images.folder, inline_css=inline_css)
+                source, finish = _html(*html_source, templates, images.folder, inline_css=inline_css)
+                html = templates.html(source, html_source[1])
                 if proof is not None:
                     finish = _one_after_the_other(finish, proof.html)
                 self._html = compiled(html, where="html", finish=finish)
                 if self._text is None and self._html.constant is not None:
                     self._derived = self._derive(self._html.constant[0])
                 elif self._text is None and finish is None:
-                    self._derived_text = DerivedText.of(html, templates, compiled)
+                    structured = templates.structured_html(source, html_source[1])
+                    if structured is not None:
+                        self._html_and_text = HtmlAndText(self._html, structured, self._encoded_text)
         # What the campaign's author names may lie anywhere; what a record names may not.
         anywhere = AttachmentFiles(directory, inside=None)
         self._attachments = [
@@ -109,15 +112,17 @@ class CampaignBody:
         """As `Body.render`."""
         html: Rendered | None = None
         encoded: Encoded | None = None
-        if self._html is not None:
-            html = self._html.render(variables)
+        if self._html_and_text is not None:
+            html, text = self._html_and_text.render(variables)
             encoded = html[1]
-        if self._text is not None:
-            text = self._text.render(variables)[1]
-        elif self._derived_text is not None and self._derived_text.holds(variables):
-            text = self._derived_text.text.render(variables)[1]
         else:
-            text = self._derived or self._derive(html[0] if html else "")
+            if self._html is not None:
+                html = self._html.render(variables)
+                encoded = html[1]
+            if self._text is not None:
+                text = self._text.render(variables)[1]
+            else:
+                text = self._derived or self._derive(html[0] if html else "")
         files = _NO_FILES if html is None and not self._attachments else self._files(html[0] if html else "", variables)
         pieces = self._skeleton.assemble(text, encoded, files)
         if text[0] is EIGHT_BIT or (encoded is not None and encoded[0] is EIGHT_BIT):
@@ -131,7 +136,10 @@ class CampaignBody:
         )
 
     def _derive(self, html: str) -> Encoded:
-        return encode_text(text_from_html(html), self._skeleton.delimiter, "text", eight_bit=self._eight_bit)
+        return self._encoded_text(text_from_html(html))
+
+    def _encoded_text(self, text: str) -> Encoded:
+        return encode_text(text, self._skeleton.delimiter, "text", eight_bit=self._eight_bit)
 
     def _files(self, html: str, variables: dict[str, Any]) -> Files:
         related = self._images.parts(html)
@@ -195,16 +203,20 @@ class _Attachment:
 
 def _html(
     source: str, where: str, templates: Templates, folder: Path, *, inline_css: bool
-) -> tuple[Template, Callable[[str], str] | None]:
-    """The HTML, its style sheets inlined where that is asked for; and what does it for each record, if it has to be."""
+) -> tuple[str, Callable[[str], str] | None]:
+    """The HTML's source, its style sheets inlined where that is asked for; and what inlines each record's, if need be.
+
+    Raises:
+        UsageError: It is not a template.
+    """
     if not inline_css:
-        return templates.html(source, where), None
+        return source, None
     from batchsend.message.css import inlined, inlined_source  # noqa: PLC0415 - only for campaigns that ask for it
 
     source = with_sheets_that_are_no_comments(with_linked_sheets(source, folder))
-    template = templates.html(source, where)
+    templates.html(source, where)  # what is wrong with it is said of the source as it was written
     once = inlined_source(source, templates.fills_in_escaped_values)
-    return (template, inlined) if once is None else (templates.html(once, where), None)
+    return (source, inlined) if once is None else (once, None)
 
 
 def _one_after_the_other(first: Callable[[str], str] | None, then: Callable[[str], str]) -> Callable[[str], str]:

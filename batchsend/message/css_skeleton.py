@@ -7,7 +7,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batchsend.message.css_cascade import changed, edited
-from batchsend.message.html_tokens import tokens
+from batchsend.message.html_tokens import plain_pieces, tokens
 
 if TYPE_CHECKING:
     from batchsend.message.css_cascade import Cascade
@@ -16,20 +16,6 @@ _MOST: Final = 64
 _LONGEST: Final = 200_000
 """Characters of a document's tags; what is longer is not kept."""
 
-# A tag, a comment, or an element that holds nothing but text, with that. Each of those that can be left open is known
-# to be closed before this is asked, so that nothing is looked at twice.
-_PIECE: Final = re.compile(
-    r"(<!--(?:[^-]|-(?!->))*+-->"
-    + "".join(
-        rf"|<{name}(?=[\s/>])(?:[^<]|<(?!/{name}[\s/>]))*+</{name}\s*+>"
-        for name in ("style", "script", "title", "textarea")
-    )
-    + r"|</?[A-Za-z](?:[^<>\"'=]|=(?!\s*+[\"'])|=\s*+\"[^\"]*+\"|=\s*+'[^']*+')*+>|<![A-Za-z\[][^<>]*+>)",
-    re.IGNORECASE,
-)
-_OPEN_ENDED: Final = re.compile(r"<(?:xmp|iframe|noembed|noframes|plaintext)[\s/>]", re.IGNORECASE)
-_MAY_BE_LEFT_OPEN: Final = (("<!--", "-->"), ("<style", "</style"), ("<script", "</script"), ("<title", "</title"))
-_AREA: Final = ("<textarea", "</textarea")
 # What differs from record to record, and decides about no rule that does not look at values.
 _VARIES: Final = re.compile(r"\s(?:href|src|alt|title)=(?:\"[^\"]*+\"|'[^']*+')", re.IGNORECASE)
 
@@ -51,16 +37,8 @@ class DocumentSkeleton:
     @classmethod
     def of(cls, html: str) -> DocumentSkeleton | None:
         """The skeleton of a document; None where it is not as plain as that."""
-        lower = html.lower()
-        for opening, closing in (*_MAY_BE_LEFT_OPEN, _AREA):
-            if lower.rfind(opening) > lower.rfind(closing):
-                return None
-        if _OPEN_ENDED.search(html):
-            return None
-        pieces = _PIECE.split(html)
-        if "<" in "".join(pieces[::2]):
-            return None
-        return cls(pieces)
+        pieces = plain_pieces(html)
+        return None if pieces is None else cls(pieces)
 
     def changes(self, cascade: Cascade) -> Changes | None:
         """What becomes of which pieces; None where these are not cut where tags begin."""

@@ -29,6 +29,23 @@ _EMPTY_COMMENT: Final = re.compile(r"-?>")
 _REFERENCES_COUNT: Final = frozenset({"title", "textarea"})
 _TEXT_ONLY: Final = frozenset({"script", "style", "xmp", "iframe", "noembed", "noframes"}) | _REFERENCES_COUNT
 _ENDS: Final = {name: re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE) for name in _TEXT_ONLY}
+# A tag, a comment, or an element that holds nothing but text, with that. Each of those that can be left open is known
+# to be closed before this is asked, so that nothing is looked at twice.
+_PIECE: Final = re.compile(
+    r"(<!--(?!-?>)(?:[^-]|-(?!->))*+-->"
+    + "".join(
+        rf"|<{name}(?=[\s/>])(?:[^<]|<(?!/{name}[\s/>]))*+</{name}\s*+>"
+        for name in ("style", "script", "title", "textarea")
+    )
+    + r"|<(?!(?:style|script|title|textarea)[\s/>])/?[A-Za-z]"
+    r"(?:[^<>\"'=]|=(?!\s*+[\"'])|=\s*+\"[^\"]*+\"|=\s*+'[^']*+')*+>|<![A-Za-z\[][^<>]*+>)",
+    re.IGNORECASE,
+)
+_OPEN_ENDED: Final = re.compile(r"<(?:xmp|iframe|noembed|noframes|plaintext)[\s/>]", re.IGNORECASE)
+_MAY_BE_LEFT_OPEN: Final = (
+    ("<!--", "-->"),
+    *((f"<{name}", f"</{name}") for name in ("style", "script", "title", "textarea")),
+)
 # Of a srcset: a URL, and what says for which screen it is, up to the comma that ends it (HTML standard, §4.8.4.2.1).
 _CANDIDATE: Final = re.compile(r"([^\s,](?:\S*[^\s,])?)(?:,|\s[^,]*+)?")
 # Python refuses to make numbers of thousands of digits, and none of these is a character.
@@ -124,6 +141,46 @@ def tokens(source: str) -> Iterator[Token]:
                 yield Token("text", source, token.end, at, token.name)
     if text_start < len(source):
         yield Token("text", source, text_start, len(source))
+
+
+def plain_pieces(source: str) -> list[str] | None:
+    """A document in texts and markup by turns, in a fraction of the time that `tokens` takes.
+
+    The first and the last piece are texts, perhaps empty. A comment is one piece of markup, and so is an element that
+    holds nothing but text (``style``, ``title``) with what it holds.
+
+    Returns:
+        None where the document is not as plain as that: what is opened is not closed, or a ``<`` is text.
+    """
+    lower = source.lower()
+    for opening, closing in _MAY_BE_LEFT_OPEN:
+        if lower.rfind(opening) > lower.rfind(closing):
+            return None
+    if _OPEN_ENDED.search(source):
+        return None
+    pieces = _PIECE.split(source)
+    return None if "<" in "".join(pieces[::2]) else pieces
+
+
+def pieces_of(source: str) -> list[str]:
+    """A document in texts and markup by turns, as `plain_pieces`, whatever it is like."""
+    pieces = plain_pieces(source)
+    if pieces is not None:
+        return pieces
+    pieces = [""]
+    inside = ""  # the element whose text or end comes next, where it holds nothing but text
+    for token in tokens(source):
+        piece = source[token.start : token.end]
+        belongs = token.name == inside and token.kind in {"text", "end"}
+        if inside and belongs:
+            pieces[-2] += piece
+        elif token.kind == "text":
+            pieces[-1] += piece
+        else:
+            pieces += [piece, ""]
+        opens = token.kind == "start" and token.name in _TEXT_ONLY
+        inside = token.name if opens or (inside and belongs and token.kind == "text") else ""
+    return pieces
 
 
 def candidates(srcset: str) -> Iterator[tuple[int, int]]:

@@ -153,6 +153,11 @@ class StructuredTemplate:
             return template.filling.interleave(template.values(template.filling, variables))
         return template.render(variables).split(self._mark)
 
+    @property
+    def own(self) -> tuple[str, ...] | None:
+        """The template's own texts where they are the same for all records: it fills in nothing but variables."""
+        return None if self._template.filling is None else self._template.filling.own
+
     def own_and_data(self, variables: dict[str, Any]) -> tuple[tuple[str, ...], Sequence[str]]:
         """The same by kind: the template's own texts, and the data that stands between each and the next.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from jinja2 import nodes
 from jinja2.ext import Extension
+from markupsafe import Markup
 from msgspec import Struct
 
 from batchsend.campaign.nearest import suggestion
@@ -43,6 +44,12 @@ _BRINGS_ELEMENTS = (
     *(nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport, nodes.Macro, nodes.CallBlock, nodes.FilterBlock),
     *(nodes.AssignBlock, nodes.Block, nodes.Call, nodes.ScopedEvalContextModifier, nodes.EvalContextModifier),
 )
+# What makes a value of what templates show, and names by which they get at it.
+_HOLDS_TEXT = (
+    *(nodes.Macro, nodes.CallBlock, nodes.FilterBlock, nodes.AssignBlock, nodes.Import, nodes.FromImport),
+    *(nodes.ScopedEvalContextModifier, nodes.EvalContextModifier),
+)
+_BLOCKS_AS_VALUES = frozenset({"self", "super", "caller"})
 # Filters whose result is a plain value, which is escaped, or escaped already.
 _ESCAPED_FILTERS = frozenset(
     {*("abs", "capitalize", "center", "d", "default", "e", "escape", "first", "float", "format", "int", "join", "last")}
@@ -117,6 +124,7 @@ class Templates:
         self._text.finalize = self._shown
         self._html = self._text.overlay(autoescape=True, extensions=[_html_source(images)])
         self._marked = self._text.overlay(finalize=self._marked_data)
+        self._marked_html = self._html.overlay(finalize=self._marked_html_data)
         self._globals = self._text.globals
         self._beyond_fields = False
         self._names: set[str] = set()
@@ -145,6 +153,20 @@ class Templates:
             UsageError: It is not a template; the message names it and the line.
         """
         return StructuredTemplate(self._compile(self._marked, source, where), self._mark)
+
+    def structured_html(self, source: str, where: str) -> StructuredTemplate | None:
+        """Compile a template for HTML whose own texts are to be told from what is filled in.
+
+        Returns:
+            None where what is filled in is worked with: marks around it would change what comes of that.
+
+        Raises:
+            UsageError: It is not a template; the message names it and the line.
+        """
+        template = self._compile(self._marked_html, source, where)
+        if template.filling is None and not _shows_as_it_goes(self._html.parse(source), self._html, set()):
+            return None
+        return StructuredTemplate(template, self._mark)
 
     def fills_in_escaped_values(self, source: str) -> bool:
         """Whether an HTML template has conditions, loops and escaped values, and nothing that could bring elements.
@@ -204,6 +226,40 @@ class Templates:
     def _marked_data(self, value: Any) -> str:
         """One piece of data between marks; marks inside come from a macro, whose whole output is data here."""
         return f"{self._mark}{str(self._shown(value)).replace(self._mark, '')}{self._mark}"
+
+    def _marked_html_data(self, value: Any) -> str:
+        """The same in HTML, where what is markup stays so."""
+        marked = self._marked_data(value)
+        return Markup(marked) if hasattr(value, "__html__") else marked  # noqa: S704 - it was markup
+
+
+def _shows_as_it_goes(tree: nodes.Template, environment: BoundedEnvironment, seen: set[str]) -> bool:
+    """Whether what a template shows goes into its text at once, and into those of the files that it includes.
+
+    Args:
+        tree: The template.
+        environment: The environment that compiles it.
+        seen: The files that have been looked at.
+    """
+    if next(tree.find_all(_HOLDS_TEXT), None) is not None:
+        return False
+    if any(name.name in _BLOCKS_AS_VALUES for name in tree.find_all(nodes.Name)):
+        return False
+    others: list[nodes.Include | nodes.Extends] = [*tree.find_all(nodes.Include), *tree.find_all(nodes.Extends)]
+    for other in others:
+        names = _names_written_in(other)
+        if len(names) != 1:
+            return False
+        if names[0] in seen:
+            continue
+        seen.add(names[0])
+        try:
+            inner = environment.parse(_source_of(environment, names[0]), names[0])
+        except jinja2.TemplateNotFound:  # where that is ignored
+            continue
+        if not _shows_as_it_goes(inner, environment, seen):
+            return False
+    return True
 
 
 def _require_named_files(tree: nodes.Template, environment: BoundedEnvironment, where: str, seen: set[str]) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from enum import Enum, auto
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final
 
 from batchsend.errors import RecordError
-from batchsend.message.html_tokens import text_of, tokens
+from batchsend.message.html_tokens import pieces_of, tokens, unescaped
+from batchsend.message.text_layout import laid_out, outlined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+    # What is written behind a link: of what the reader sees of it, and of where it leads.
+    Address = Callable[[str, str], str]
 
 
 _TABLE_TAG = re.compile(r"<(/?)(?:table|caption|thead|tbody|tfoot|tr|td|th|center)(?=[\s/>])", re.IGNORECASE)
@@ -19,17 +24,28 @@ _DATA_TABLE = re.compile(
     r"<table(?=[\s>])(?>(?:(?!</?table[\s>]).)*?<th[\s>])(?:(?!</?table[\s>]).)*+</table\s*>", re.IGNORECASE | re.DOTALL
 )
 
-# What Markdown gives a meaning, and what stands for it until the text is there: characters for private use, which are
-# taken to mean nothing by whoever writes messages.
+# What Markdown gives a meaning, and the control characters that stand for it until the text is there: HTML shows none,
+# so those of the source are left out. Character references can bring the few that are not among them.
 _MEANING: Final = "\\`*_{}[]()#+-.!|~>=<"
-_MEANT: Final = {ord(character): chr(0xF5A00 + place) for place, character in enumerate(_MEANING)}
-_SAID: Final = {ord(stand_in): chr(character) for character, stand_in in _MEANT.items()}
+_STAND_INS: Final = "\x80\x82\x83\x84\x86\x87\x88\x89\x8a\x8b\x8c\x8e\x91\x92\x93\x94\x95\x96\x97\x98"
+_CONTROLS: Final = re.compile(r"[\0-\x08\x0b\x0e-\x1f\x80-\x84\x86-\x9f]")
 
 # Elements whose tags would become signs that nobody types in a letter.
-_UNMARKED: Final = frozenset({"b", "strong", "i", "em", "u", "s", "del", "ins", "mark", "code", "kbd", "samp", "tt"})
+_UNMARKED: Final = frozenset(
+    {*("b", "strong", "i", "em", "u", "s", "del", "ins", "mark", "code", "kbd", "samp", "tt")}
+    | {*("video", "audio", "embed", "object")}
+)
 # What is shown nowhere in the text. The library would leave it out too, and take the square of its length for it.
-_UNSEEN: Final = frozenset({"style", "script", "title"})
-_LOWER_HEADINGS: Final = frozenset({"h3", "h4", "h5", "h6"})
+_UNSEEN: Final = frozenset({"style", "script", "title", "textarea", "xmp", "iframe", "noembed", "noframes"})
+# Elements that are read as others, which have no signs of their own either.
+_READ_AS: Final = {
+    **dict.fromkeys(("h3", "h4", "h5", "h6"), "h2"),
+    **dict.fromkeys(("summary", "legend", "caption"), "div"),
+}
+
+
+_KEPT: Final = 300
+"""Characters of the markup that `_read` keeps what it read of."""
 
 
 def text_from_html(html: str) -> str:
@@ -44,16 +60,24 @@ def text_from_html(html: str) -> str:
     Raises:
         RecordError: The HTML cannot be read.
     """
+    return laid_out(outline_of(html, address_of))
+
+
+def outline_of(html: str, address: Address) -> str:
+    """The text, but for what is as long as something else: `laid_out` settles that.
+
+    Args:
+        html: A rendered document or fragment.
+        address: What is written behind a link.
+
+    Raises:
+        RecordError: The HTML cannot be read.
+    """
     try:
-        text = _converter()("".join(_prepared(_without_layout(html))))
+        text = outlined(_converter(compact=True)(_prepared(_without_layout(_CONTROLS.sub("", html)), address)))
+        return _exchanged(text, _STAND_INS, _MEANING)
     except Exception as error:  # the library is foreign code that reads whatever the record brought
         raise RecordError(f"text: cannot be derived from the HTML: {type(error).__name__}") from error
-    return _trimmed(text.translate(_SAID))
-
-
-def _trimmed(text: str) -> str:
-    """A text without blanks at the ends of its lines, nor blank lines around it."""
-    return "".join([f"{line.rstrip()}\n" for line in text.strip("\n").split("\n")])
 
 
 def markdown_from_html(html: str) -> str:
@@ -63,10 +87,28 @@ def markdown_from_html(html: str) -> str:
         RecordError: As `text_from_html`.
     """
     try:
-        text = _converter()(_without_layout(html))
+        text = _converter(compact=False)(_without_layout(html))
     except Exception as error:  # the library is foreign code that reads whatever the record brought
         raise RecordError(f"text: cannot be derived from the HTML: {type(error).__name__}") from error
-    return _trimmed(text)
+    return "".join([f"{line.rstrip()}\n" for line in text.strip("\n").split("\n")])
+
+
+def address_of(said: str, target: str) -> str:
+    """What follows a link: where it leads, in angle brackets (RFC 3986, appendix C), unless that is clear.
+
+    Args:
+        said: What the reader sees of it.
+        target: Where it leads.
+    """
+    if not target or target.startswith("#"):
+        return ""
+    said = " ".join(said.split())
+    if not said:
+        return ""
+    bare = target.removeprefix("mailto:").removeprefix("tel:").removeprefix("https://").removeprefix("http://")
+    if said.removeprefix("https://").removeprefix("http://").rstrip("/") == bare.rstrip("/"):
+        return ""
+    return f" <{''.join(target.split())}>"
 
 
 def _without_layout(html: str) -> str:
@@ -81,76 +123,97 @@ def _without_layout(html: str) -> str:
     return "".join(pieces)
 
 
-def _prepared(html: str) -> Iterator[str]:
+def _prepared(html: str, address: Address) -> str:
     """The HTML as the library is given it: what it would escape or mark as Markdown stands in for itself."""
-    link = _Link("")
-    for token in tokens(html):
-        if token.kind == "text" and not token.name:  # of no style sheet, script or title
-            text = text_of(html, token)
-            link.said.append(text)
-            yield _literal(text)
-        elif token.name == "a" and token.kind in ("start", "end"):
-            yield _literal(link.address)
-            link = _Link((token.value("href") or "").strip() if token.kind == "start" else "")
-        elif token.name == "img" and token.kind == "start":
-            if link.target and (described := (token.value("alt") or "").strip()):
-                link.said.append(described)
-                yield f" {_literal(described)} "
-        elif token.name in _LOWER_HEADINGS:
-            yield "<h2>" if token.kind == "start" else "</h2>"
-        elif token.name not in _UNMARKED and token.name not in _UNSEEN and html[token.end - 1] == ">":
-            yield html[token.start : token.end]  # a tag that never ends is none to a browser either
-    yield _literal(link.address)
+    pieces = pieces_of(html)
+    texts = [unescaped(text) for text in pieces[::2]] if "&" in html else pieces[::2]
+    target, opened = "", 0  # where the last link leads, and its place among the markup
+    for place, markup in enumerate(pieces[1::2]):
+        reading, said = _read(markup) if len(markup) < _KEPT else _read.__wrapped__(markup)
+        if reading is _Reading.LINK:
+            if target:
+                texts[place] += address("".join(texts[opened + 1 : place + 1]), target)
+            target, opened, said = said, place, ""
+        elif reading is _Reading.IMAGE:
+            if target and said:
+                texts[place] += f" {said} "
+            said = ""
+        elif reading is _Reading.QUOTE:
+            texts[place] += said
+            said = ""
+        pieces[2 * place + 1] = said
+    if target:
+        texts[-1] += address("".join(texts[opened + 1 :]), target)
+    literal = _exchanged("\0".join(texts), _MEANING, _STAND_INS).replace("&", "&amp;")
+    pieces[::2] = literal.split("\0")
+    return "".join(pieces)
 
 
-class _Link:
-    """A link on its way into the text.
+class _Reading(Enum):
+    """What is made of a piece of markup."""
 
-    Args:
-        target: Where it leads; nothing where there is no link.
+    MARKUP = auto()
+    LINK = auto()
+    IMAGE = auto()
+    QUOTE = auto()
 
-    Attributes:
-        target: As given.
-        said: What the reader sees of it.
+
+@lru_cache(maxsize=2_000)
+def _read(markup: str) -> tuple[_Reading, str]:
+    """What is made of a piece of markup, and what it says: other markup, an address, a description or a sign.
+
+    The messages of a campaign have most of their tags in common.
     """
-
-    def __init__(self, target: str) -> None:
-        self.target = target
-        self.said: list[str] = []
-
-    @property
-    def address(self) -> str:
-        """What follows what is said: where it leads, in angle brackets (RFC 3986, appendix C), unless that is clear."""
-        if not self.target or self.target.startswith("#"):
-            return ""
-        said = " ".join("".join(self.said).split())
-        if not said:
-            return ""
-        bare = self.target.removeprefix("mailto:").removeprefix("tel:").removeprefix("https://").removeprefix("http://")
-        if said.removeprefix("https://").removeprefix("http://").rstrip("/") == bare.rstrip("/"):
-            return ""
-        return f" <{''.join(self.target.split())}>"
+    token = next(tokens(markup))
+    match token.name:
+        case "a":
+            target = (token.value("href") or "").strip() if token.kind == "start" else ""
+            return _Reading.LINK, target
+        case "img":
+            return _Reading.IMAGE, (token.value("alt") or "").strip()
+        case "q":
+            return _Reading.QUOTE, '"'
+        case name if name in _READ_AS:
+            return _Reading.MARKUP, f"<{'' if token.kind == 'start' else '/'}{_READ_AS[name]}>"
+        case name if token.kind in {"start", "end"} and name not in _UNMARKED and name not in _UNSEEN:
+            return _Reading.MARKUP, markup
+        case _:
+            return _Reading.MARKUP, ""
 
 
-def _literal(text: str) -> str:
-    """A text as HTML in which nothing means anything."""
-    return text.translate(_MEANT).replace("&", "&amp;")
+def _exchanged(text: str, these: str, those: str) -> str:
+    """A text with characters exchanged: one look for each is quicker than one at each character of the text."""
+    for old, new in zip(these, those, strict=True):
+        text = text.replace(old, new)
+    return text
 
 
 @cache
-def _converter() -> Callable[[str], str]:
-    from html_to_markdown import (  # noqa: PLC0415 - a large library, needed by campaigns without a text of their own
-        ConversionOptions,
-        PreprocessingOptions,
-        convert,
-    )
+def _converter(*, compact: bool) -> Callable[[str], str]:
+    """The library's conversion to Markdown; ``compact`` leaves the columns of tables as narrow as each cell."""
+    # A large library, needed by campaigns without a text of their own.
+    import html_to_markdown as library  # noqa: PLC0415
 
-    options = ConversionOptions(
-        heading_style="underlined",
-        code_block_style="indented",
+    # All that are names of something are given as what they name: the library would look them up for each message.
+    options = library.ConversionOptions(
+        heading_style=library.HeadingStyle.UNDERLINED,
+        code_block_style=library.CodeBlockStyle.INDENTED,
+        hidden_content=library.HiddenContent.DROP,
+        list_indent_type=library.ListIndentType.SPACES,
+        highlight_style=library.HighlightStyle.DOUBLE_EQUAL,
+        whitespace_mode=library.WhitespaceMode.NORMALIZED,
+        newline_style=library.NewlineStyle.SPACES,
+        inline_data_media=library.InlineDataMedia.KEEP,
+        url_escape_style=library.UrlEscapeStyle.ANGLE,
+        link_style=library.LinkStyle.INLINE,
+        output_format=library.OutputFormat.MARKDOWN,
+        tier_strategy=library.TierStrategy.AUTO,
         extract_metadata=False,
         skip_images=True,
-        hidden_content="drop",
-        preprocessing=PreprocessingOptions(enabled=False),  # it takes headers and navigation for noise
+        compact_tables=compact,
+        expand_abbreviations=False,  # their titles are no more shown than any other
+        preprocessing=library.PreprocessingOptions(  # it takes headers and navigation for noise
+            enabled=False, preset=library.PreprocessingPreset.STANDARD
+        ),
     )
-    return lambda html: convert(html, options).content or ""
+    return lambda html: library.convert(html, options).content or ""

@@ -45,7 +45,7 @@ class Text:
         self._lines: PlainTemplate | None = None
         self._room = 0
         if template.constant is not None:
-            self.constant = self._encoded(template.constant)
+            self.constant = self.encoded(template.constant)
         elif template.filling is not None and finish is None:
             self._take_the_short_way(template.filling)
 
@@ -76,9 +76,14 @@ class Text:
                 text = "".join(lines.interleave(values))
                 if self._delimiter not in text:
                     return text, ((SEVEN_BIT if text.isascii() else EIGHT_BIT), text.encode())
-        return self._encoded(self._template.render(variables))
+        return self.encoded(self._template.render(variables))
 
-    def _encoded(self, text: str) -> Rendered:
+    def encoded(self, text: str) -> Rendered:
+        """A text as a record makes it, finished and encoded.
+
+        Raises:
+            RecordError: It cannot be finished, or holds half a character.
+        """
         if self._finish is not None:
             text = self._finish(text)
         return text, encode_text(text, self._delimiter, self._where, eight_bit=self._eight_bit)

@@ -42,6 +42,12 @@ _BINARY: Final[tuple[tuple[bytes, str, str], ...]] = (
 )
 _ZIP: Final = b"PK\x03\x04"
 _MARKUP: Final = re.compile(rb"\s*+<(?:!doctype|html|head|body|table|\?xml|!--|meta|style)\b", re.IGNORECASE)
+# Address books as programs for mail export them (RFC 6350, RFC 5545, RFC 2849).
+_BOOKS: Final[tuple[tuple[re.Pattern[bytes], str], ...]] = (
+    (re.compile(rb"\s*+BEGIN:VCARD\b", re.IGNORECASE), "holds vCards"),
+    (re.compile(rb"\s*+BEGIN:VCALENDAR\b", re.IGNORECASE), "is a calendar"),
+    (re.compile(rb"\s*+(?:version: ?1\s++)?+dn:(?:: ?\S| ?[a-z]++=)", re.IGNORECASE), "is an address book in LDIF"),
+)
 _JSON_ARRAY: Final = re.compile(rb'\s*+\[\s*+[\[{"\]]')
 _JSON_OBJECT: Final = re.compile(rb'\s*+\{(?:\s*+"|\s*+\})')
 _ARRAY: Final = "is a JSON array, not one JSON object a line"
@@ -93,6 +99,9 @@ def refuse_other_kinds(name: str, start: bytes, kind: str) -> None:
         raise _zip(name, start)
     if _MARKUP.match(start):
         raise UsageError(f"{name} is HTML or XML, not a list", remedy="export the list as CSV UTF-8; a page is none")
+    for beginning, what in _BOOKS:
+        if beginning.match(start):
+            raise UsageError(f"{name} {what}, not a list", remedy="export the address book as CSV in the same program")
     if kind == "jsonl":
         _refuse_other_json(name, start)
     elif _JSON_ARRAY.match(start):
@@ -105,7 +114,8 @@ def refuse_other_kinds(name: str, start: bytes, kind: str) -> None:
 def refuse_eight_bit(name: str, block: bytes, *, line: int, is_cut: bool) -> None:
     """Refuse a text that is in Windows-1252 or another encoding of one byte a character.
 
-    A file in which other characters are valid UTF-8 is a file in UTF-8 with a bad row: that one costs its row only.
+    Lines that end in CR alone are those of the Macintosh, whose encoding was another one (Mac Roman). A file in which
+    other characters are valid UTF-8 is a file in UTF-8 with a bad row: that one costs its row only.
 
     Args:
         name: What to call the file.
@@ -124,18 +134,20 @@ def refuse_eight_bit(name: str, block: bytes, *, line: int, is_cut: bool) -> Non
         if _MULTIBYTE.search(block):
             return
         line += len(_LINE_END.findall(block[: error.start]))
-        around = block[max(0, error.start - 30) : error.start + 30].decode("cp1252", errors="replace")
+        is_mac = b"\r" in block and b"\n" not in block
+        encoding, called = ("mac_roman", "Mac Roman") if is_mac else ("cp1252", "Windows-1252")
+        around = block[max(0, error.start - 30) : error.start + 30].decode(encoding, errors="replace")
         word = _WORD.search(around)
         seen = f", such as in {word[0]!r} on line {line}" if word is not None else f" (line {line})"
         raise UsageError(
-            f"{name} is not in UTF-8; by its bytes it is in Windows-1252{seen}",
-            remedy=encoding_remedy("cp1252"),
+            f"{name} is not in UTF-8; by its bytes it is in {called}{seen}", remedy=encoding_remedy(encoding)
         ) from None
 
 
 def encoding_remedy(encoding: str) -> str:
     """What to do about a text in another encoding than UTF-8."""
-    return f'say so: encoding = "{encoding}"; or convert it: iconv -f {encoding} -t utf-8 FILE > NEW_FILE'
+    known = {"mac_roman": "macintosh"}.get(encoding, encoding)
+    return f'say so: encoding = "{encoding}"; or convert it: iconv -f {known} -t utf-8 FILE > NEW_FILE'
 
 
 def _zip(name: str, start: bytes) -> UsageError:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Self
 
 from batchsend.errors import RecordError, UsageError
@@ -13,6 +15,7 @@ from batchsend.recipients.columns import (
     AmbiguousColumnsError,
     find_address_column,
     listed,
+    means_address,
     split_words,
     variable,
 )
@@ -28,6 +31,8 @@ zoe@example.net,Zoë,Uppsala
 olga@example.org,Ольга,Тверь
 """
 _SAMPLE_NAME: Final = "recipients.csv"
+_TITLE_LINES: Final = 20  # lines in which a header below a title is looked for
+_DELIMITER: Final = re.compile(r"[,;\t|]")
 _LOOKED_AT: Final = 100  # records of a JSON Lines file; in CSV the header says it all
 
 # What a recipient's name is called, by the words of a column; the first that there is.
@@ -98,13 +103,27 @@ class Recipients:
             pass  # Its content may say it.
         address = address or found or _looks_like_addresses(names, rows)
         if address is None:
+            line = _header_below(path, encoding)
+            above = "" if line is None else f"line {line} looks like its header: take out what stands above it; or "
             raise UsageError(
                 f"{path} has no column of addresses: it has {listed(names)}",
-                remedy="say which: --recipient-field NAME",
+                remedy=f"{above}say which: --recipient-field NAME",
             )
         # What only its meaning tells is written down, so that it is seen.
         is_found = found == address and address.lower() in RECIPIENT_FIELDS
         return cls(path=relative(path, directory), columns=names, address=address, is_found=is_found, encoding=encoding)
+
+
+def _header_below(path: Path, encoding: str | None) -> int | None:
+    """The line, counted from 1, that looks like a header below a title or a remark; None where there is none."""
+    if path.suffix.lower() not in {".csv", ".tsv", ".txt"}:
+        return None
+    with path.open(encoding=encoding or "utf-8", errors="replace") as file:
+        for number, line in enumerate(islice(file, _TITLE_LINES), 1):
+            names = [name.strip(" \"'\n") for name in _DELIMITER.split(line)]
+            if number > 1 and len(names) > 1 and means_address(names):
+                return number
+    return None
 
 
 def relative(path: Path, directory: Path) -> str:
@@ -120,6 +139,7 @@ def _common(rows: Sequence[Record]) -> tuple[str, ...]:
 def _looks_like_addresses(names: Sequence[str], rows: Sequence[Record]) -> str | None:
     """The first column with an ``@`` in every value."""
     for name in names:
-        if rows and all("@" in str(row.fields.get(name, "")) for row in rows):
+        values = [row.fields.get(name) for row in rows]
+        if values and all(isinstance(value, str) and "@" in value for value in values):
             return name
     return None

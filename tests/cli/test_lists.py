@@ -418,3 +418,29 @@ def test_init_takes_a_list_in_another_encoding(tmp_path: Path, server: SinkServe
     assert invoke(capsys, "init", tmp_path / "c", *options, "--encoding", "cp1252").code == 0
     assert invoke(capsys, "send", tmp_path / "c" / "campaign.toml").code == 0
     assert "Hello Zoë".encode() in server.received[0].content
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", b"BEGIN:VCARD\nVERSION:3.0\nEMAIL:ann@example.com\nEND:VCARD\n", "holds vCards, not a list"),
+        ("a.csv", b"BEGIN:VCALENDAR\nVERSION:2.0\n", "is a calendar, not a list"),
+        (
+            "a.csv",
+            b"dn: cn=Ann,mail=ann@example.com\nmail: ann@example.com\n",
+            "is an address book in LDIF, not a list",
+        ),
+        ("a.csv", b"version: 1\n\ndn:: Y249QW5u\nmail: ann@example.com\n", "is an address book in LDIF, not a list"),
+        ("a.csv", b"Tabelle 1;;\nName;E-Mail;Ort\nAnn;ann@example.com;Bonn\n", "line 2 looks like its header"),
+        ("a.csv", b"# exported\nemail,name\nann@example.com,Ann\n", "line 2 looks like its header"),
+        ("a.csv", b"Members\n\nName,Email\nAnn,ann@example.com\n", "line 3 looks like its header"),
+        ("a.csv", b"Member,Town\nAnn,Bonn\n", "     say which: --recipient-field NAME"),
+        ("a.jsonl", b'{"user": {"email": "ann@example.com"}}\n', "has no column of addresses: it has 'user'"),
+        ("a.csv", "Name;E-Mail\rZoë;ann@example.com\r".encode("mac_roman"), "in Mac Roman, such as in 'Zoë' on line 2"),
+    ],
+)
+def test_init_says_what_a_list_is_that_it_cannot_take(
+    tmp_path: Path, name: str, content: bytes, said: str, capsys: Capture
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert said in complaint(invoke(capsys, "init", tmp_path / "c", "--recipients", tmp_path / name))

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batchsend.message import bodies
+from batchsend.errors import RecordError, UsageError
+from batchsend.message import derived_text
 from batchsend.message.text import text_from_html
 from batchsend.recipients import Record
 from tests.message.composing import ANN, body, composer, parse
@@ -60,6 +61,82 @@ def test_it_is_the_same_whatever_the_values_are(tmp_path: Path, name: str, x: st
     assert made == expected
 
 
+SHOWN = st.sampled_from(
+    ["{{ name }}", "{{ x }}", "{{ name|urlencode }}", "{{ x|upper }}", "{{ x|safe }}", "{{ name ~ x }}", "{{ row.x }}"]
+)
+CONSTANT = st.sampled_from(
+    [
+        *("word ", ".", "- ", "1. ", "* ", "&", "&amp;", "&#", "&nbsp;", "<", ">", "</", "<!--", "-->", '"'),
+        *("===", "---", "https://", "<br>", "<hr>"),
+    ]
+)
+AROUND = st.sampled_from(
+    [
+        *(f"<{tag}>%s</{tag}>" for tag in ("p", "div", "h1", "h2", "h4", "li", "td", "b", "q", "pre", "blockquote")),
+        *('<a href="https://example.com/?n=%s">%s</a>', '<a href="%s">%s</a>', '<a href="mailto:%s">write</a>'),
+        *('<p style="color:%s">%s</p>', '<p style="display:%s">x</p>', '<p class="%s">x</p>', "<p title=%s>x</p>"),
+        *("<!-- %s -->", "<!--[if mso]>%s<![endif]-->", "<title>%s</title>", '<img alt="%s">', "<style>%s</style>"),
+        *(
+            "{%% if name %%}%s{%% endif %%}",
+            "{%% for one in [1, 2] %%}%s{%% endfor %%}",
+            "{%% set y %%}%s{%% endset %%}",
+        ),
+        *("{%% filter upper %%}%s{%% endfilter %%}", "{%% autoescape false %%}%s{%% endautoescape %%}"),
+        "<table><tr><th>%s</th><th>B</th></tr><tr><td>%s</td><td>%s</td></tr></table>",
+    ]
+)
+TEMPLATES = st.recursive(
+    st.one_of(SHOWN, SHOWN, CONSTANT),
+    lambda inner: st.one_of(
+        st.lists(inner, min_size=1, max_size=4).map("".join),
+        st.tuples(AROUND, inner, inner, inner).map(lambda of: of[0] % of[1 : 1 + of[0].replace("%%", "").count("%s")]),
+    ),
+    max_leaves=10,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(150), deadline=None)
+@given(TEMPLATES, st.lists(st.sampled_from(VALUES) | st.text(max_size=4), min_size=4, max_size=4))
+def test_it_is_the_same_whatever_the_template_is(tmp_path: Path, html: str, values: list[str]) -> None:
+    """The second record of a kind is the first whose text is not made from its HTML."""
+    try:
+        one = composer(tmp_path, subject="x", text=None, html=html)
+    except (UsageError, RecordError):
+        return
+    for name, x in (values[:2], values[:2], values[2:], values[1:3]):
+        try:
+            parsed = parse(one.compose(Record(1, 2, {**ANN, "name": name, "x": x})))
+        except RecordError:
+            continue
+        assert body(parsed, "plain") == text_from_html(body(parsed, "html"))
+
+
+@pytest.mark.parametrize(
+    ("html", "values", "said"),
+    [
+        ("<h1>Hello {{ name }}</h1>", ("Jörg *1*", "x"), "Hello Jörg *1*\n==============\n"),
+        (
+            "<table><tr><th>who</th><th>x</th></tr><tr><td>{{ name }}</td><td>{{ x }}</td></tr></table>",
+            ("Ann|Bob", "1"),
+            "| who     | x   |\n| ------- | --- |\n| Ann|Bob | 1   |\n",
+        ),
+        ('<p><a href="https://{{ x }}/">{{ name }}</a></p>', ("Shop", "a.example"), "Shop <https://a.example/>\n"),
+        ('<p><a href="https://a.example/?n={{ name }}">x</a></p>', ("A B", "y"), "x <https://a.example/?n=AB>\n"),
+        ('<p style="color: {{ x }}">{{ name }}</p>', ("Ann", "red"), "Ann\n"),
+        ("{% if x == 'y' %}<h2>{{ name|upper }}</h2>{% endif %}<p>.</p>", ("Ann", "y"), "ANN\n---\n\n.\n"),
+    ],
+)
+def test_what_is_as_long_as_a_value_is_measured_for_each_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, html: str, values: tuple[str, str], said: str
+) -> None:
+    one = composer(tmp_path, text=None, html=html)
+    record = Record(1, 2, {**ANN, "name": values[0], "x": values[1]})
+    one.compose(record)
+    one.compose(record)
+    monkeypatch.setattr(derived_text, "text_from_html", lambda _: pytest.fail("converted for a record"))
+    assert body(parse(one.compose(record)), "plain") == said
+
+
 @pytest.mark.parametrize(
     "html",
     [
@@ -77,7 +154,13 @@ def test_where_a_value_decides_more_than_a_word(tmp_path: Path, html: str, value
     assert made == expected
 
 
+def test_an_address_that_a_record_says_itself_is_not_said_twice(tmp_path: Path) -> None:
+    html = '<p><a href="https://{{ x }}/">{{ name }}</a></p>'
+    assert text_of(tmp_path, html, "a.example", "a.example") == ("a.example\n", "a.example\n")
+    assert text_of(tmp_path, html, "Shop", "a.example")[0] == "Shop <https://a.example/>\n"
+
+
 def test_most_records_cost_no_conversion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = composer(tmp_path, text=None, html=HTML)
-    monkeypatch.setattr(bodies, "text_from_html", lambda _: pytest.fail("converted for a record"))
+    monkeypatch.setattr(derived_text, "text_from_html", lambda _: pytest.fail("converted for a record"))
     assert "Dear Ann,\nx\n" in body(parse(one.compose(Record(1, 2, {**ANN, "name": "Ann", "x": "x"}))), "plain")

@@ -1,0 +1,77 @@
+"""What of a plain text is as long as something else: lines under headings, the columns of tables."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+# Control characters around a heading and around a table, and between the cells of a row: no text has any.
+_HEADING, _TABLE, _END, _CELL = "\x1c", "\x1d", "\x1e", "\x1f"
+_RULE: Final = _HEADING  # within a table: a cell of the line below its header
+_BLOCK: Final = re.compile(f"([{_HEADING}{_TABLE}])([^{_END}]*+){_END}")
+
+# In what the library writes, a sign is its own and never a record's. Quotations and lists have something before it.
+_UNDERLINE: Final = re.compile(r"\n[> ]*+(?:=++|-++)(?=\n)")
+_ROWS: Final = re.compile(rf"(?:^[^|\n{_HEADING}]*+\|.*\|\n)+", re.MULTILINE)
+_DASHES: Final = re.compile("-+")
+_SHORTEST: Final = 3  # characters of a column, as Markdown has it
+
+
+def outlined(text: str) -> str:
+    """A text without blanks at the ends of its lines, in which marks stand around what has to be measured.
+
+    Args:
+        text: The text as the library writes it, its signs and no others being Markdown.
+
+    Returns:
+        The text; `laid_out` takes it to its end, perhaps with other words in the places of some.
+    """
+    text = "".join([f"{line.rstrip()}\n" for line in text.strip("\n").split("\n")])
+    pieces: list[str] = []
+    at = 0
+    for line in _UNDERLINE.finditer(text):
+        start = text.rfind("\n", 0, line.start()) + 1
+        if text[start : line.start()].strip("> "):  # otherwise it is a line between paragraphs
+            pieces += [text[at:start], _HEADING, text[start : line.end()], _END]
+            at = line.end()
+    pieces.append(text[at:])
+    text = "".join(pieces)
+    return _ROWS.sub(_marked_table, text) if "|" in text else text
+
+
+def laid_out(text: str) -> str:
+    """The text of an outline: its headings underlined, its columns as wide as what is in them.
+
+    Args:
+        text: What `outlined` made.
+    """
+    return _BLOCK.sub(_measured, text) if _END in text else text
+
+
+def _marked_table(rows: re.Match[str]) -> str:
+    return f"{_TABLE}{_DASHES.sub(_RULE, rows[0].replace('|', _CELL))}{_END}"
+
+
+def _measured(block: re.Match[str]) -> str:
+    if block[1] == _TABLE:
+        return _table(block[2])
+    heading, _, line = block[2].rpartition("\n")
+    sign = line[-1]
+    indent = line.rstrip(sign)
+    return f"{heading}\n{indent}{sign * max(len(heading) - len(indent), 1)}"
+
+
+def _table(text: str) -> str:
+    """A table with columns as wide as their widest cell."""
+    rows = [row.split(_CELL) for row in text.removesuffix("\n").split("\n")]
+    cells = [[cell.strip(" ") for cell in row[1:-1]] for row in rows]
+    widths = [_SHORTEST] * max(map(len, cells))
+    for row in cells:
+        widths[: len(row)] = map(max, widths, map(len, row))
+    lines: list[str] = []
+    for row, line in zip(rows, cells, strict=True):
+        shown = [
+            ("-" * width if cell == _RULE else cell.ljust(width)) for cell, width in zip(line, widths, strict=False)
+        ]
+        lines.append(f"{row[0]}| {' | '.join(shown)} |\n")
+    return "".join(lines)
