@@ -27,7 +27,6 @@ if not settings.configured:
     settings.configure(EMAIL_BACKEND="batchsend.django.EmailBackend", USE_I18N=False)
 
 from batchsend.django import EmailBackend  # noqa: E402
-from batchsend.django.backend import SHARED  # noqa: E402
 from batchsend.django.management.commands.send_campaign import Command  # noqa: E402
 from batchsend.sink import SinkOptions, parse_rule  # noqa: E402
 from tests.tools.dkim_verifier import by_ed25519, by_rsa, published, verdicts, write_keys  # noqa: E402
@@ -233,7 +232,7 @@ def test_the_command_sends_a_campaign_through_the_server_of_the_settings(sink: S
 def test_each_outcome_is_in_the_results_log(sink: SinkThread, tmp_path: Path) -> None:
     with override_settings(BATCHSEND={"results": tmp_path / "mail.jsonl"}):
         get_connection(fail_silently=True).send_messages([message("a@example.com"), message("refused@example.com")])
-        [(shared, _)] = [found for found in SHARED.values() if found.sender._results is not None]
+        shared = sender_of_the_process()
         shared.close()
         shared.open()
         assert get_connection().send_messages([message("b@example.com", headers={"Message-ID": "<17@example.com>"})])
@@ -268,8 +267,7 @@ def test_each_process_has_a_results_log_of_its_own(sink: SinkThread, tmp_path: P
             os.close(stop)
         for child, _ in children:
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        for found in list(SHARED.values()):
-            found.sender.close()
+        sender_of_the_process().close()
     logs = sorted(path.name for path in tmp_path.glob("mail*.jsonl") if "messages" not in path.name)
     assert logs == ["mail-2.jsonl", "mail-3.jsonl", "mail.jsonl"]
     assert recipients(sink) == ["first@example.com", "parent@example.com", "second@example.com"]
