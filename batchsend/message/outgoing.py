@@ -28,7 +28,7 @@ _RECIPIENTS: Final = ("To", "Cc", "Bcc")
 _RESENT: Final = "Resent-"
 # An address by itself, or in angle brackets after plain words: what parsing would find, in a hundredth of the time.
 _DOT_ATOM: Final = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*"
-_SIMPLE: Final = re.compile(rf"({_DOT_ATOM})|[A-Za-z0-9][A-Za-z0-9 ]{{0,60}} <({_DOT_ATOM})>")
+SIMPLE_ADDRESS: Final = re.compile(rf"({_DOT_ATOM})|[A-Za-z0-9][A-Za-z0-9 ]{{0,60}} <({_DOT_ATOM})>")
 _WITH_DOMAINS: Final = frozenset(
     f"{prefix}{name}".lower() for name in (*_ORIGINATORS, "To", "Cc") for prefix in ("", _RESENT)
 )
@@ -127,7 +127,7 @@ def addresses(value: object, where: str) -> list[str]:
         RecordError: It is not a list of addresses: what it was meant to be is not guessed.
     """
     field: Any = value
-    if type(value) is str and (simple := _SIMPLE.fullmatch(value)) is not None:
+    if type(value) is str and (simple := SIMPLE_ADDRESS.fullmatch(value)) is not None:
         return [simple[1] or simple[2]]
     if not hasattr(value, "addresses"):
         # An older header is parsed before its encoded words are decoded: a comma in a name stays there.

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsend import RecordError
-from batchsend.message.outgoing import _SIMPLE, addresses, outgoing
+from batchsend.message.outgoing import SIMPLE_ADDRESS, addresses, outgoing
 
 if TYPE_CHECKING:
     from batchsend import Submission
@@ -188,7 +188,7 @@ def test_anything_else_is_a_mistake_of_the_program(wrong: object) -> None:
 )
 def test_a_simple_address_is_what_parsing_finds(text: str) -> None:
     """Those that are taken without parsing: nobody is written to who is not meant."""
-    if _SIMPLE.fullmatch(text) is not None:
+    if SIMPLE_ADDRESS.fullmatch(text) is not None:
         header = default.header_factory("To", text)
         assert addresses(text, "it") == [address.addr_spec for address in header.addresses]
         assert not any(isinstance(defect, InvalidHeaderDefect) for defect in header.defects)
