@@ -38,7 +38,7 @@ from batchsend.run.arguments import require_rows, require_types
 from batchsend.run.first_pass import FirstPass, changed_at_start
 from batchsend.run.hours import Hours
 from batchsend.run.outlook import Outlook
-from batchsend.run.retry import RetryQueue
+from batchsend.run.retry import retries
 from batchsend.run.second_pass import SecondPass
 from batchsend.run.steering import Steering
 from batchsend.run.streaming import ResultStream
@@ -413,19 +413,12 @@ class Batch:
         return Accounting(
             ledger,
             self.summary,
-            self._retries(first),
+            retries(self.campaign.delivery, first.reader, self._notice),
             self._resumption,
             disk,
             notice=self._notice,
             stream=self._stream,
         )
-
-    def _retries(self, first: FirstPass) -> RetryQueue:
-        delivery = self.campaign.delivery
-        if first.reader.blocking and delivery.max_attempts > 1:
-            self._notice(f"{first.reader.name} cannot be read twice: deferred records are not tried again in this run")
-            return RetryQueue(max_attempts=1, pause=delivery.retry_after)
-        return RetryQueue(max_attempts=delivery.max_attempts, pause=delivery.retry_after)
 
     async def _steered(
         self, first: FirstPass, pool: Pool, accounting: Accounting, ledger: Ledger, disk: GroupSync | None

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import heapq
 import random
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from batchsend.campaign import Delivery
+    from batchsend.recipients import RecordReader
 
 MAX_WAITING = 100_000
 """Records that may wait at once; about 15 MB. More stay deferred: their turn is in a resumed run."""
@@ -72,3 +78,17 @@ class RetryQueue:
 
     def __repr__(self) -> str:
         return f"<RetryQueue {len(self)} records>"
+
+
+def retries(delivery: Delivery, reader: RecordReader, notice: Callable[[str], None]) -> RetryQueue:
+    """The deferred records of a run, of which there are none where the list cannot be read a second time.
+
+    Args:
+        delivery: How often a record is tried, and after what pause.
+        reader: The list.
+        notice: Called with what the user should know.
+    """
+    if reader.blocking and delivery.max_attempts > 1:
+        notice(f"{reader.name} cannot be read twice: deferred records are not tried again in this run")
+        return RetryQueue(max_attempts=1, pause=delivery.retry_after)
+    return RetryQueue(max_attempts=delivery.max_attempts, pause=delivery.retry_after)
