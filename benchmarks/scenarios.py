@@ -94,6 +94,7 @@ FEW = "batchsend, 10,000 records"
 MANY = "batchsend, 1,000,000 records"
 ONE = "batchsend, one record"
 SERVICE = "batchsend, one Sender for 200 callers"
+SERVICE_TEMPLATE = "batchsend, one Sender for 200 callers who render a Template"
 SERVICE_AIOSMTPLIB = "aiosmtplib, a connection for each of 200 callers"
 DJANGO = "batchsend.django"
 DJANGO_SMTP = "Django's SMTP backend"
@@ -273,6 +274,7 @@ SCENARIOS = (
         20,
         (
             Entry(SERVICE, Program("service_sender")),
+            Entry(SERVICE_TEMPLATE, Program("service_template")),
             Entry(SERVICE_AIOSMTPLIB, Program("service_aiosmtplib"), connections=200),
         ),
         rounds=3,

@@ -1,0 +1,38 @@
+"""A service with batchsend that composes, too: each of 200 callers renders a Template and sends what comes out."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import uvloop
+
+from batchsend import Delivery, Sender, Server, Template, load
+from benchmarks.clients.service import CALLERS
+from benchmarks.clients.task import clock, given
+
+
+async def main() -> None:
+    task = given()
+    campaign = load(Path(task.campaign))
+    template = Template(campaign.message, directory=campaign.directory)
+    left = iter(list(task.records()))
+    heard: dict[str, int] = {}
+
+    async def call(sender: Sender) -> None:
+        for record in left:
+            result = await sender.send_message(template.render(record))
+            if result.recipient != record["email"]:
+                raise RuntimeError(f"a caller heard of {result.recipient}")
+            heard[result.status] = heard.get(result.status, 0) + 1
+
+    server = Server(host=task.host, port=task.port, tls="none")
+    with clock():
+        async with Sender(server, delivery=Delivery(max_connections=task.connections)) as sender:
+            await asyncio.gather(*(call(sender) for _ in range(CALLERS)))
+    if heard != {"accepted": task.messages}:
+        raise RuntimeError(str(heard))
+
+
+if __name__ == "__main__":
+    uvloop.run(main())
