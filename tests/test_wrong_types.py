@@ -27,6 +27,7 @@ OF_A_KIND = {"Secret", "Duration"}
 INTERNAL = {"environ", "resolve_credentials", "server", "only", "overrides", "claim", "beside"}
 # What a value of a strange type is allowed for.
 ALLOWED: set[tuple[str, str, type]] = {
+    ("Batch", "recipients", list),  # of mappings: what is in it shows when it is read
     ("Delivery", "retry_after", float),
     ("Delivery", "give_up_after", float),
     ("Delivery", "max_wait", float),
