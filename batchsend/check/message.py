@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 from batchsend.check.domains import align, is_reserved
 from batchsend.check.finding import Section, Severity
 from batchsend.check.html import Html
-from batchsend.check.letter import LetterCheck
 from batchsend.check.markup import Markup
+from batchsend.check.proof_reading import ProofReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -85,7 +85,7 @@ class MessageCheck:
         self._gathering = gathering
         file = campaign.message.html_file
         self._markup = Markup(gathering, "html" if file is None else file.name)
-        self._letter = LetterCheck(campaign, gathering, shown)
+        self._proof_reader = ProofReader(campaign, gathering, shown)
         self._looked_into = 0
         self._octets = 0
         self._parts = ""
@@ -100,7 +100,7 @@ class MessageCheck:
         domain = submission.envelope.forward_path.rpartition("@")[2].lower()
         if domain in self.seen.recipient_domains or len(self.seen.recipient_domains) < _RECIPIENT_DOMAINS:
             self.seen.recipient_domains[domain] += 1
-        self._letter.look_at_fields(row)
+        self._proof_reader.look_at_fields(row)
         if size > self._largest:
             self._largest, self._largest_record = size, row.number
         if size > _LARGE:
@@ -143,7 +143,7 @@ class MessageCheck:
         found = None if html is None else Html.read(html)
         if found is not None:
             self._markup.look(found, len((html or "").encode(errors="replace")), row)
-        self._letter.look(message, found, row)
+        self._proof_reader.look(message, found, row)
         if not (message.header("Subject") or "").strip():
             self._warn("subject-empty", "the subject is empty", row, "see subject in [message]")
         for name in names:
@@ -189,7 +189,7 @@ class MessageCheck:
                     where=key,
                     remedy="send from a domain of your own",
                 )
-        self._letter.conclude(section)
+        self._proof_reader.conclude(section)
         self._conclude_alignment(section)
         self._conclude_unsubscribing(section, ready)
 

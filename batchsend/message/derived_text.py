@@ -115,7 +115,7 @@ def joined(own: Sequence[str], between: Sequence[str]) -> str:
     return "".join(pieces)
 
 
-class _Filling(NamedTuple):
+class _Outline(NamedTuple):
     """A text with places for values.
 
     Attributes:
@@ -139,8 +139,8 @@ class _Link(NamedTuple):
         target: Where it leads.
     """
 
-    said: _Filling
-    target: _Filling
+    said: _Outline
+    target: _Outline
 
 
 class DerivedText:
@@ -155,7 +155,7 @@ class DerivedText:
     """
 
     def __init__(
-        self, outline: _Filling, addresses: Sequence[int], links: Sequence[_Link], styles: Sequence[int]
+        self, outline: _Outline, addresses: Sequence[int], links: Sequence[_Link], styles: Sequence[int]
     ) -> None:
         self._outline = outline
         self._addresses = addresses
@@ -186,7 +186,7 @@ class DerivedText:
         def address(said: str, target: str) -> str:
             if not said.strip() or _differ(mark.split(said), mark.split(target)):
                 return address_of(said, target).replace(f"v{token}n", f"v{token}a")
-            links.append(_Link(_filling(said, mark), _filling(target, mark)))
+            links.append(_Link(_outline_of(said, mark), _outline_of(target, mark)))
             return f"v{token}l{len(links) - 1}e"
 
         parts = mark.split(outline_of(document, address))
@@ -198,7 +198,7 @@ class DerivedText:
         places = [
             len(own) - 1 + addresses.index(number) if kind == "a" else behind[kind] + number for kind, number in marks
         ]
-        return cls(_Filling(tuple(parts[::3]), tuple(places)), addresses, links, sorted(styles))
+        return cls(_Outline(tuple(parts[::3]), tuple(places)), addresses, links, sorted(styles))
 
     def text(self, values: Sequence[str]) -> str | None:
         """The text with a record's values; None where these do not stand in it as they are.
@@ -295,6 +295,6 @@ def _differ(said: Sequence[str], target: Sequence[str]) -> bool:
     return bool(first and second) and not first.startswith(second) and not second.startswith(first)
 
 
-def _filling(text: str, mark: re.Pattern[str]) -> _Filling:
+def _outline_of(text: str, mark: re.Pattern[str]) -> _Outline:
     parts = mark.split(text)
-    return _Filling(tuple(parts[::3]), tuple(map(int, parts[2::3])))
+    return _Outline(tuple(parts[::3]), tuple(map(int, parts[2::3])))

@@ -21,17 +21,17 @@ r"""Dialogues as files: what one session says and hears, and what becomes of its
     ! unsent 5                            when the next segment arrives, the last 5 octets have not left yet
     ! quiet 40                            the server has said nothing for so many seconds before the next segment
 
-    fate: 1 answered 250 at content       in the order in which they are handed back; what the session still
+    disposition: 1 answered 250 at content    in the order in which they are handed back; what the session still
     said 1: Ok queued                     the text of its deciding reply, where that is what the file is about
-    fate: 2/a unsent                      holds at the end is abandoned: the connection is lost there
-    fate: 3 in doubt at content
+    disposition: 2/a unsent                   holds at the end is abandoned: the connection is lost there
+    disposition: 3 in doubt at content
     error: the reply to MAIL was          how it begins; none if there is none
     unconfirmed: 0
     state: closed
 
 A section of what ``--trace`` has written (see `batchsend.trace`) is such a file, too, once somebody has written below
-it what must become of its messages: fate, error, unconfirmed and state. What stands in the first lines above follows
-from what was said: how the session was opened is passed over, the messages are numbered as they come,
+it what must become of its messages: disposition, error, unconfirmed and state. What stands in the first lines above
+follows from what was said: how the session was opened is passed over, the messages are numbered as they come,
 ``C: <content 57>`` and ``C: <octets 57>`` are contents of that length, and the caller finishes before a QUIT that
 stands on its own.
 """
@@ -87,7 +87,7 @@ class Dialogue:
     recipients: dict[int, list[str]] = field(default_factory=dict)
     envelopes: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
-    fates: list[str] = field(default_factory=list)
+    dispositions: list[str] = field(default_factory=list)
     said: dict[str, str] = field(default_factory=dict)
     ends: dict[str, str] = field(default_factory=dict)
     traced: bool = False
@@ -98,7 +98,7 @@ class Dialogue:
         return [int(word) for word in self.options.get("messages", "").split()]
 
     def names(self, key: int) -> list[str]:
-        """What a message's fates begin with: its number, or one name for each of several recipients."""
+        """What a message's dispositions begin with: its number, or one name for each of several recipients."""
         return [f"{key}/{name}" for name in self.recipients.get(key, [])] or [str(key)]
 
 
@@ -204,8 +204,8 @@ def _told(dialogue: Dialogue, line: str) -> bool:
     name, colon, value = line.partition(": ")
     if not colon:
         return False
-    if name == "fate":
-        dialogue.fates.append(value)
+    if name == "disposition":
+        dialogue.dispositions.append(value)
     elif name in _HEADERS:
         dialogue.options[name] = value
     elif name in _ENDS:
@@ -231,7 +231,7 @@ class Player:
     Attributes:
         client: The client under test.
         written: Everything that the client handed out.
-        fates: What became of the messages, in the words of the files, in the order in which they were handed back.
+        dispositions: What became of the messages, in the words of the files, in the order of their being handed back.
         said: The texts of the replies that decided them.
         begun: The messages that were begun.
     """
@@ -246,7 +246,7 @@ class Player:
             chunking_works=dialogue.options.get("first bdat") != "alone",
         )
         self.written = b""
-        self.fates: list[str] = []
+        self.dispositions: list[str] = []
         self.said: dict[str, str] = {}
         self.begun: list[int] = []
         self._contents = dialogue.contents
@@ -300,15 +300,15 @@ class Player:
         for transaction in transactions:
             parts = transaction.parts() if isinstance(transaction, SharedTransaction) else [transaction]
             for part in parts:
-                fate = f"{part.key} {part.disposition.value}"
+                one = f"{part.key} {part.disposition.value}"
                 if part.reply is not None:
-                    fate += f" {part.reply.code}"
+                    one += f" {part.reply.code}"
                     self.said[part.key] = part.reply.text
                 if part.disposition is not Disposition.UNSENT:
-                    fate += f" at {part.stage}"
-                self.fates.append(fate)
+                    one += f" at {part.stage}"
+                self.dispositions.append(one)
 
 
 def message_of(name: str) -> int:
-    """The message of which a fate is told: ``2`` and ``2/a`` are of message 2."""
+    """The message of which a disposition is told: ``2`` and ``2/a`` are of message 2."""
     return int(name.split(maxsplit=1)[0].partition("/")[0])

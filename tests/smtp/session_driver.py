@@ -36,7 +36,7 @@ def envelope(record: int, message: int | None = None) -> tuple[bytes, bytes, byt
     return b"%d@example.org" % number, b"%d@example.com" % record, content
 
 
-class Fate(NamedTuple):
+class HandedBack(NamedTuple):
     """What became of one record of one transaction.
 
     Attributes:
@@ -61,12 +61,14 @@ class Fate(NamedTuple):
         return envelope(self.record, self.message)
 
 
-def fates(transactions: Iterable[Transaction[int]]) -> list[Fate]:
+def handed_back(transactions: Iterable[Transaction[int]]) -> list[HandedBack]:
     """What became of each record of some transactions, in their order."""
     found = []
     for one in transactions:
         parts = one.parts() if isinstance(one, SharedTransaction) else [one]
-        found += [Fate(part.key, one.key, part.stage, part.reply, part.disposition, part.committed) for part in parts]
+        found += [
+            HandedBack(part.key, one.key, part.stage, part.reply, part.disposition, part.committed) for part in parts
+        ]
     return found
 
 

@@ -16,7 +16,7 @@ from batchsend.smtp.client import Client
 from batchsend.smtp.client_state import State
 from batchsend.smtp.transaction import Disposition
 from tests.smtp.model_server import DROP, SILENT_ACCEPT, Decision, Habits, ModelServer
-from tests.smtp.session_driver import Drive, Fate, fates
+from tests.smtp.session_driver import Drive, HandedBack, handed_back
 from tests.tools.examples import examples
 
 Mode: TypeAlias = Literal["lockstep", "pipelining", "chunking"]
@@ -52,9 +52,9 @@ def letters(count: int, random: Random) -> list[list[int]]:
     return messages
 
 
-def decision(decided: list[Decision], fate: Fate) -> Decision:
+def decision(decided: list[Decision], one: HandedBack) -> Decision:
     """What the server decides of a record: its own RCPT, and the rest of its message."""
-    return replace(decided[fate.message - 1], rcpt=decided[fate.record - 1].rcpt)
+    return replace(decided[one.message - 1], rcpt=decided[one.record - 1].rcpt)
 
 
 def drive(mode: Mode, decided: list[Decision], habits: Habits, random: Random, *, depth: int = 3) -> Drive:
@@ -91,25 +91,25 @@ def check_truth(drive: Drive) -> None:
     """What is called accepted was accepted, once, as it is; what is called anything but that or in doubt was not."""
     accepted = drive.server.accepted
     assert len(set(accepted)) == len(accepted)
-    for fate in fates(drive.ended):
-        taken = fate.envelope in accepted
-        if fate.disposition is Disposition.UNSENT:
+    for one in handed_back(drive.ended):
+        taken = one.envelope in accepted
+        if one.disposition is Disposition.UNSENT:
             assert not taken
-        elif fate.reply is not None:
-            assert taken == (fate.reply.code < 300)
-    assert set(accepted) <= {fate.envelope for fate in fates(drive.begun)}
+        elif one.reply is not None:
+            assert taken == (one.reply.code < 300)
+    assert set(accepted) <= {one.envelope for one in handed_back(drive.begun)}
 
 
-def told(drive: Drive) -> dict[Fate, tuple[int, Stage]]:
+def told(drive: Drive) -> dict[HandedBack, tuple[int, Stage]]:
     """Return code and stage of every record that a reply decided, having seen that the reply was its own."""
     outcomes = {}
-    for fate in fates(drive.ended):
-        if fate.reply is not None:
-            stage = fate.stage
-            number = fate.record if stage is Stage.RCPT else fate.message
+    for one in handed_back(drive.ended):
+        if one.reply is not None:
+            stage = one.stage
+            number = one.record if stage is Stage.RCPT else one.message
             own = "data" if stage is Stage.DATA else f"{stage} {number}"
-            assert fate.reply.text.split("\n")[0] == own
-            outcomes[fate] = (fate.reply.code, stage)
+            assert one.reply.text.split("\n")[0] == own
+            outcomes[one] = (one.reply.code, stage)
     return outcomes
 
 
@@ -122,11 +122,11 @@ def test_the_outcomes_are_the_same_in_every_mode(decided: list[Decision], habits
         assert session.client.state is State.CLOSED
         assert session.client.unconfirmed == 0
         assert session.abandoned == []
-        begun = {fate.record for fate in fates(session.begun)}
+        begun = {one.record for one in handed_back(session.begun)}
         outcomes = told(session)
-        assert {fate.record for fate in outcomes} == begun
-        for fate, outcome in outcomes.items():
-            assert outcome == decision(decided, fate).outcome(chunked=mode == "chunking")
+        assert {one.record for one in outcomes} == begun
+        for one, outcome in outcomes.items():
+            assert outcome == decision(decided, one).outcome(chunked=mode == "chunking")
         # Only too many refused recipients end a session early; what it has not begun is another session's.
         refused = [outcome for outcome in outcomes.values() if outcome[1] not in (Stage.MAIL, Stage.CONTENT)]
         assert len(begun) == len(decided) or len(refused) >= 5
@@ -145,8 +145,8 @@ def test_a_session_that_ends_early_changes_only_what_was_not_decided(
 ) -> None:
     """421 and lost connections: what was decided is what the server decided, and no more is in doubt than the depth."""
     session = drive(mode, decided, habits, random, depth=depth)
-    for fate, outcome in told(session).items():
-        assert outcome == decision(decided, fate).outcome(chunked=mode == "chunking")
+    for one, outcome in told(session).items():
+        assert outcome == decision(decided, one).outcome(chunked=mode == "chunking")
     in_doubt = [transaction for transaction in session.ended if transaction.disposition is Disposition.IN_DOUBT]
     assert len(in_doubt) <= (depth if mode == "chunking" else 1)
     if session.client.closing_reply is not None:
@@ -156,5 +156,5 @@ def test_a_session_that_ends_early_changes_only_what_was_not_decided(
 @modes
 def test_every_record_of_a_full_session_is_accepted(mode: Mode) -> None:
     session = drive(mode, [Decision()] * 100, Habits(), Random(1))
-    assert [fate.record for fate in fates(session.received)] == list(range(1, 101))
+    assert [one.record for one in handed_back(session.received)] == list(range(1, 101))
     assert [forward for _, forward, _ in session.server.accepted] == [b"%d@example.com" % n for n in range(1, 101)]

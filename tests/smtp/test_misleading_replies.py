@@ -12,7 +12,7 @@ from batchsend.smtp import commands
 from batchsend.smtp.client import Client
 from batchsend.smtp.transaction import Disposition, Transaction
 from tests.smtp.model_server import Decision, Habits, ModelServer
-from tests.smtp.session_driver import Drive, Fate, fates
+from tests.smtp.session_driver import Drive, HandedBack, handed_back
 from tests.smtp.test_equivalence import Mode, decision, decisions, letters, modes
 from tests.tools.examples import examples
 
@@ -89,27 +89,27 @@ def test_one_anomaly_never_misleads_beyond_the_account(
     client = driven.client
     taken = {forward_path for _, forward_path, _ in driven.server.accepted}
 
-    def differs(fate: Fate) -> bool:
-        assert fate.reply is not None
-        code, _ = decision(decided, fate).outcome(chunked=mode == "chunking")
+    def differs(disposition: HandedBack) -> bool:
+        assert one.reply is not None
+        code, _ = decision(decided, one).outcome(chunked=mode == "chunking")
         # Where all replies are 2yz, which of them was the content's makes no difference.
-        same = fate.reply.code == code or (fate.reply.code < 300 and code < 300)
-        return not same or (fate.reply.code < 300) != (fate.envelope[1] in taken)
+        same = one.reply.code == code or (one.reply.code < 300 and code < 300)
+        return not same or (one.reply.code < 300) != (one.envelope[1] in taken)
 
     # Everything that was begun is handed back once.
     assert sorted(transaction.key for transaction in driven.ended) == [transaction.key for transaction in driven.begun]
     # What was answered otherwise than by the server's own decision is among the last that the client calls unconfirmed.
     confirmed = driven.received[: len(driven.received) - client.unconfirmed]
-    assert not any(differs(fate) for fate in fates(confirmed))
+    assert not any(differs(one) for one in handed_back(confirmed))
     # What is called unsent, or was not committed, never arrived.
-    for fate in fates(driven.ended):
-        if fate.disposition is Disposition.UNSENT or not fate.committed:
-            assert fate.envelope[1] not in taken
+    for one in handed_back(driven.ended):
+        if one.disposition is Disposition.UNSENT or not one.committed:
+            assert one.envelope[1] not in taken
     # No reply is believed that a broken stream leaves half of; what is counted from its end is right.
     if client.error is not None:
-        answered = [fate for fate in fates(driven.abandoned) if fate.disposition is Disposition.ANSWERED]
+        answered = [one for one in handed_back(driven.abandoned) if one.disposition is Disposition.ANSWERED]
         assert client.out_of_step or not answered
-        assert not any(differs(fate) for fate in answered)
+        assert not any(differs(one) for one in answered)
     # Nothing is unconfirmed in a session that came to its end.
     if client.error is None and not driven.stalled:
         assert client.unconfirmed == 0

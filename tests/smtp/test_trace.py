@@ -313,10 +313,10 @@ def test_a_trace_of_a_session_is_a_transcript(
     assert "hunter2" not in text
     assert "Hello" not in text
     copied = tmp_path / "copied.txt"
-    fates = "fate: 1 answered 250 at content\nfate: 2 answered 550 at rcpt\n" + "".join(
-        f"fate: {number} answered 250 at content\n" for number in (3, 4)
+    dispositions = "disposition: 1 answered 250 at content\ndisposition: 2 answered 550 at rcpt\n" + "".join(
+        f"disposition: {number} answered 250 at content\n" for number in (3, 4)
     )
-    copied.write_text(f"{text}\n{fates}error: none\nunconfirmed: 0\nstate: closed\n")
+    copied.write_text(f"{text}\n{dispositions}error: none\nunconfirmed: 0\nstate: closed\n")
     dialogue = read(copied)
     assert dialogue.messages == [1, 2, 3, 4]
     check_end(play(dialogue, octet_by_octet=octet_by_octet), dialogue)
@@ -371,7 +371,7 @@ def test_the_clients_trace_of_a_session_that_failed_is_a_transcript_of_the_failu
     assert f"# session {result.session} of the results log" in text
     assert f"# {result.reason}" in text
     copied = tmp_path / "copied.txt"
-    end = "fate: 1 in doubt at content\nerror: the reply to the content was 354\nunconfirmed: 0\nstate: closed\n"
+    end = "disposition: 1 in doubt at content\nerror: the reply to the content was 354\nunconfirmed: 0\nstate: closed\n"
     copied.write_text(f"{text}\n{end}")
     dialogue = read(copied)
     check_end(play(dialogue, octet_by_octet=False), dialogue)

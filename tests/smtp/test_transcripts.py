@@ -46,7 +46,7 @@ def check_end(player: Player, dialogue: Dialogue) -> None:
     client = player.client
     assert client.state.value == dialogue.ends["state"]
     player.lose()
-    assert player.fates == dialogue.fates
+    assert player.dispositions == dialogue.dispositions
     assert {key: player.said[key] for key in dialogue.said} == dialogue.said
     assert (client.error or "none").startswith(dialogue.ends["error"])
     assert str(client.unconfirmed) == dialogue.ends["unconfirmed"]
@@ -73,7 +73,7 @@ def test_octet_by_octet(path: Path) -> None:
 
 @dialogues
 def test_a_connection_lost_anywhere_is_accounted_for(path: Path) -> None:
-    """After each octet from the server every message begun has one fate, and is in doubt only if all of it was written.
+    """After each octet from the server every message begun has one one, and is in doubt only if all of it was written.
 
     Whether the server answered with a refusal or a closing reply, only the octets so far can tell; nothing is said here
     about what is answered but that it is answered once.
@@ -86,13 +86,13 @@ def test_a_connection_lost_anywhere_is_accounted_for(path: Path) -> None:
         for octet in stream[:end]:
             player.receive(bytes([octet]))
         player.lose()
-        names = [fate.split()[0] for fate in player.fates]
+        names = [one.split()[0] for one in player.dispositions]
         assert len(set(names)) == len(names)
         assert sorted(names) == sorted(name for key in player.begun for name in dialogue.names(key))
-        for fate in player.fates:
-            key = message_of(fate)
+        for one in player.dispositions:
+            key = message_of(one)
             if player.whole(key) not in player.written:
-                assert "in doubt" not in fate
-                assert "at content" not in fate
+                assert "in doubt" not in one
+                assert "at content" not in one
             elif player.client.closing_reply is None:
-                assert "unsent" not in fate
+                assert "unsent" not in one

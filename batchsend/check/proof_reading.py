@@ -36,7 +36,7 @@ _LARGE_IMAGE: Final = 1_000_000
 """Octets."""
 
 
-class LetterCheck:
+class ProofReader:
     """Reads messages as their readers will.
 
     Args:
