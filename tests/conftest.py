@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 
 # How long an example takes says how busy the machine is: it is no test's business.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("quick", settings.get_profile("untimed"), max_examples=25)
+settings.register_profile("quick", settings.get_profile("untimed"), max_examples=20)
 settings.load_profile("untimed")
 
 # The tiers that `--quick` leaves out, each with the folder all of whose tests belong to it; any other test joins a tier

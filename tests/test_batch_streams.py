@@ -140,6 +140,7 @@ async def test_results_are_those_of_the_log(tmp_path: Path) -> None:
     assert batch.counts[Outcome.REJECTED] == 2
 
 
+@pytest.mark.slow
 async def test_records_are_taken_no_faster_than_results(tmp_path: Path) -> None:
     """Also where none of them is sent: a list of invalid records fills no memory."""
     for number, given in enumerate((rows(4000), ({"email": "no address", "name": "x"} for _ in range(4000)))):

@@ -257,6 +257,7 @@ def test_a_campaigns_own_messages_are_measured_and_all_go_to_the_tester(tmp_path
     assert "--size with --campaign" in complaint(bench(capsys, sink, "--campaign", campaign, "--size", "900"))
 
 
+@pytest.mark.slow
 def test_a_campaign_is_measured_at_its_own_server_and_never_with_its_tls_off(tmp_path: Path, capsys: Capture) -> None:
     with serving(Sink()) as sink:
         own = f'port = {sink.port}\ntls = "none"'
@@ -273,6 +274,7 @@ def test_a_campaign_is_measured_at_its_own_server_and_never_with_its_tls_off(tmp
         assert sink.counts.messages == 5
 
 
+@pytest.mark.slow
 def test_at_a_given_rate_latency_counts_from_when_a_message_was_due(capsys: Capture) -> None:
     """The server answers nothing for a while: all that came due meanwhile waited, and the figures say so."""
     stopped, never = threading.Event(), threading.Event()
@@ -297,6 +299,7 @@ def test_at_a_given_rate_latency_counts_from_when_a_message_was_due(capsys: Capt
     assert decoded.get_value_at_percentile(90) / 1e6 == pytest.approx(told["p90"])
 
 
+@pytest.mark.slow
 def test_what_a_server_does_not_take_at_that_rate_is_said(capsys: Capture) -> None:
     rules = (parse_rule("delay", f"{ME}=50ms"),)
     with serving(Sink(SinkOptions(rules=rules))) as server:
@@ -305,6 +308,7 @@ def test_what_a_server_does_not_take_at_that_rate_is_said(capsys: Capture) -> No
     assert "did not keep up with 200 messages a second" in result.output
 
 
+@pytest.mark.slow
 def test_for_a_given_time_with_one_setting(capsys: Capture) -> None:
     with serving(Sink()) as sink:
         told = found(bench(capsys, sink, "--duration", "1s", "--json"))
@@ -320,6 +324,7 @@ def test_times_and_rates_as_a_campaign_file_has_them(capsys: Capture, option: st
     assert "expected a" in complaint(invoke(capsys, "bench", option, value))
 
 
+@pytest.mark.slow
 def test_the_page_has_the_curves_and_what_a_server_says_is_text_in_it(tmp_path: Path, capsys: Capture) -> None:
     rules = (parse_rule("defer", f"{ME}=450 4.2.1 <script>alert(1)</script>"),)
     page, broken, whole = (tmp_path / name for name in ("ladder.html", "refused.html", "load.html"))
@@ -338,6 +343,7 @@ def test_the_page_has_the_curves_and_what_a_server_says_is_text_in_it(tmp_path: 
     assert "<script" not in broken.read_text()
 
 
+@pytest.mark.slow
 def test_two_benches_are_compared_by_what_is_sure(tmp_path: Path, capsys: Capture) -> None:
     paths = [tmp_path / name for name in ("a.json", "b.json", "c.json")]
     with serving(Sink()) as sink:

@@ -396,6 +396,7 @@ async def test_callers_that_cancel_raise_and_reopen_lose_nothing_and_mix_nothing
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))])
+@pytest.mark.slow
 async def test_nor_do_they_where_the_server_refuses_and_loses_connections(seed: int) -> None:
     """Each outcome is told once, to its own caller or to `unclaimed`, and is what became of the message."""
     choose = random.Random(f"server {seed}")

@@ -166,6 +166,7 @@ def test_its_headers_let_nobody_frame_keep_or_extend_it(served: Served) -> None:
     assert "innerHTML" not in text
 
 
+@pytest.mark.slow
 def test_what_it_changes_is_in_the_log_and_at_the_server(served: Served, relay: Relay) -> None:
     until(lambda: len(relay.times) > 5, "it sends")
     assert json.loads(served.change("pause").body)["message"].startswith("paused")

@@ -246,6 +246,7 @@ async def test_a_list_that_is_not_what_it_was_is_not_gone_on_with(tmp_path: Path
         assert listed.read_bytes() == b"".join(kept) or damage != "no log"
 
 
+@pytest.mark.slow
 async def test_nothing_is_sent_while_the_account_cannot_be_kept(tmp_path: Path) -> None:
     """The log was moved away: callers are told, and are served again when it is back."""
     log, away = tmp_path / "mail.jsonl", tmp_path / "mail.jsonl.1"
