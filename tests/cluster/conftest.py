@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cluster.house import House
+from tests.cluster.house import GUARD, House
 from tests.cluster.postgres import Postgres
 
 if TYPE_CHECKING:
@@ -31,4 +32,8 @@ async def house(shared_postgres: Postgres, tmp_path: Path) -> AsyncIterator[Hous
     for line in (await house.command("list")).splitlines():
         name = line.split()[0]
         await house.command("stop", name, code=None)
-        await house.command("drop", name)
+        # A worker that was killed holds its lots until its lease is over.
+        async with asyncio.timeout(GUARD):
+            while "is being sent" in (said := await house.command("drop", name, code=None)):  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.5)
+        assert "batchsend:" not in said, said

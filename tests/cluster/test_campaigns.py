@@ -76,7 +76,7 @@ async def test_publishing_that_was_killed_is_gone_on_with_and_adds_nothing_twice
     records = 3000
     async with FaultyServer(accept) as server:
         campaign = write_campaign(tmp_path / "campaign", server.port, records)
-        publishing = ("publish", campaign, "--lot", "20")
+        publishing = ("publish", campaign, "--lot", "2")
         task = asyncio.create_task(house.command(*publishing))
         while "publishing" not in await house.command("list"):
             assert not task.done(), await task

@@ -30,7 +30,8 @@ class Disk:
 
     def attach(self, boot: str) -> None:
         """Make this process's syncs known to the disk, on a machine that was started anew."""
-        for module, name in ((os, "fsync"), (os, "fdatasync"), (syncpoint, "_sync")):
+        for module, name in ((os, "fsync"), (os, "fdatasync"), (syncpoint, "sync")):
+            getattr(module, name)  # what is patched must be what is called
             setattr(module, name, self._sync)
         setattr(syncpoint, "boot_id", boot.encode)  # noqa: B010 - as the others
 
