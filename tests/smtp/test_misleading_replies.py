@@ -89,7 +89,7 @@ def test_one_anomaly_never_misleads_beyond_the_account(
     client = driven.client
     taken = {forward_path for _, forward_path, _ in driven.server.accepted}
 
-    def differs(disposition: HandedBack) -> bool:
+    def differs(one: HandedBack) -> bool:
         assert one.reply is not None
         code, _ = decision(decided, one).outcome(chunked=mode == "chunking")
         # Where all replies are 2yz, which of them was the content's makes no difference.
