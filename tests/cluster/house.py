@@ -73,8 +73,14 @@ class Worker:
             self._process.send_signal(number)
 
     async def wait(self) -> int:
-        async with asyncio.timeout(GUARD):
-            return await self._process.wait()
+        """Return its exit code; where it does not end, its output says where each of its threads was."""
+        try:
+            async with asyncio.timeout(GUARD):
+                return await self._process.wait()
+        except TimeoutError:
+            self.send(signal.SIGABRT)
+            await self._process.wait()
+            raise AssertionError(f"it did not end:\n{self.output.read_text()}") from None
 
     async def end(self) -> None:
         if self.running:
@@ -156,7 +162,8 @@ class House:
 
     @staticmethod
     def _environment(url: str) -> dict[str, str]:
-        return dict(os.environ, BATCHSEND_DATABASE=url, PYTHONPATH=os.pathsep.join(path for path in sys.path if path))
+        paths = os.pathsep.join(path for path in sys.path if path)
+        return dict(os.environ, BATCHSEND_DATABASE=url, PYTHONPATH=paths, PYTHONFAULTHANDLER="1")
 
 
 async def until(reached: Callable[[], bool], still: Callable[[], bool] = lambda: True) -> None:
