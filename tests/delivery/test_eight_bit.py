@@ -72,7 +72,8 @@ def fails() -> bytes:
     ("ascii_form", "said"),
     [
         (fails, "its form in ASCII cannot be composed: the logo is gone"),
-        (lambda: "text", "its form in ASCII must be a bytes, not str"),
+        # Compiled code finds a wrong type itself, and says it in other words.
+        pytest.param(lambda: "text", "its form in ASCII must be a bytes, not str", marks=pytest.mark.interpreted),
         (lambda: EIGHT_BIT, "its form in ASCII has other octets"),
     ],
 )
