@@ -69,9 +69,17 @@ def cleaned(text: str) -> str:
     if text.startswith("'"):
         text = without_invisible_ends(text.removeprefix("'").removesuffix("'"))
     if text[: len(_SCHEME)].lower() == _SCHEME:
-        path = text[len(_SCHEME) :].partition("?")[0]
+        path, _, query = text[len(_SCHEME) :].partition("?")
+        if _names_others(query):
+            return text  # to write to one of several would be a guess: it stays, and is no address
         text = without_invisible_ends(unquote(path.removeprefix("//")))  # RFC 6068 has none; people and programs do
     return text
+
+
+def _names_others(query: str) -> bool:
+    """Whether what stands behind a ``mailto:`` address names further recipients (RFC 6068 §2)."""
+    fields = (field.partition("=") for field in query.split("&"))
+    return any(name.strip().lower() in ("to", "cc", "bcc") and value for name, _, value in fields)
 
 
 def without_invisible_ends(text: str) -> str:

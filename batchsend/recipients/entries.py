@@ -110,10 +110,11 @@ def _normalised(text: str) -> str:
     address = cleaned(text)
     if address.startswith(("@", "*@")):
         return DOMAIN + comparable(f"x{address.removeprefix('*')}").partition("@")[2]
+    before, _, behind = text.partition("?")
+    if "mailto:" in before.lower() and "@" in unquote(behind):
+        raise RecordError(f"{_shown(text)} has another address behind the '?': is it to be suppressed, too?")
     if not address.startswith('"') and _WILDCARDS.search(address.rpartition("@")[0]):
         raise RecordError(f"{_shown(text)} is a pattern, and only whole domains are understood, as in @example.org")
-    if "?" not in address and "@" in unquote(text.partition("?")[2]):
-        raise RecordError(f"{_shown(text)} has another address behind the '?': is it to be suppressed, too?")
     return comparable(address)
 
 

@@ -214,3 +214,11 @@ def test_nothing_that_passes_can_end_or_extend_the_command_it_stands_in(text: st
     if not local.startswith('"'):
         assert not set(local) & set(' <>()@,;:\\"[]')
     assert len(path.encode()) <= 254
+
+
+@pytest.mark.parametrize("query", ["cc=ann@example.org", "subject=Hi&BCC=ann@example.org", "to=ann@example.org"])
+def test_an_address_that_names_others_with_it_is_none(query: str) -> None:
+    """To write to one of two people would be a guess."""
+    with pytest.raises(RecordError):
+        forward_path(cleaned(f"mailto:bob@example.org?{query}"))
+    assert forward_path(cleaned("mailto:bob@example.org?subject=Hi&cc=")) == "bob@example.org"
