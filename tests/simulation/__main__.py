@@ -1,0 +1,58 @@
+"""``python -m tests.simulation [SEED] [--runs N] [--seconds S]``: cases from a seed on, until one fails.
+
+A case that fails is made smaller and printed as it can be kept in ``tests/simulation/cases``; ``--case FILE`` runs one
+that was kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from tests.simulation.case import Case
+from tests.simulation.drawing import draw
+from tests.simulation.running import run_case
+from tests.simulation.shrinking import shrink
+
+
+def main(seed: int, runs: int | None, seconds: float, kept: Path | None) -> int:
+    """Run cases; returns the exit code."""
+    if kept is not None:
+        return _tell(msgspec.json.decode(kept.read_bytes(), type=Case))
+    began = time.monotonic()
+    done = 0
+    while (runs is None or done < runs) and (runs is not None or time.monotonic() - began < seconds):
+        case = draw(seed + done)
+        done += 1
+        if wrong := run_case(case):
+            print(f"seed {case.seed}, after {done} cases and {time.monotonic() - began:.0f} s:")
+            for line in wrong[:5]:
+                print(f"  {line[:500]}")
+            sys.stdout.flush()
+            return _tell(shrink(case, lambda smaller: bool(run_case(smaller))))
+    print(f"{done} cases from seed {seed} on, in {time.monotonic() - began:.0f} s: nothing wrong")
+    return 0
+
+
+def _tell(case: Case) -> int:
+    """Run a case, and print it with what is wrong; returns the exit code."""
+    wrong = run_case(case)
+    print(msgspec.json.format(msgspec.json.encode(case), indent=1).decode())
+    for line in wrong[:10]:
+        print(f"wrong: {line[:500]}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation")
+    parser.add_argument("seed", type=int, nargs="?", default=None)
+    parser.add_argument("--runs", type=int, default=None)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--case", type=Path, default=None)
+    given = parser.parse_args()
+    sys.exit(main(random.randrange(2**32) if given.seed is None else given.seed, given.runs, given.seconds, given.case))

@@ -1,0 +1,79 @@
+"""Makes a case that fails smaller, as long as it goes on failing: fewer runs, fewer faults, fewer records."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from msgspec.structs import fields, replace
+
+from tests.simulation.case import Case, Life, Relay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Item = TypeVar("Item")
+_ORDER: Final = ("lives", "replies", "breaks")
+
+
+def shrink(case: Case, fails: Callable[[Case], bool], *, seconds: float = 30.0) -> Case:
+    """The smallest case found within some seconds that still fails."""
+    until = time.monotonic() + seconds
+    smaller: Case | None = case
+    while smaller is not None:
+        case = smaller
+        smaller = None
+        for candidate in _smaller(case):
+            if time.monotonic() > until:
+                return case
+            if fails(candidate):
+                smaller = candidate
+                break
+    return case
+
+
+def _smaller(case: Case) -> Iterator[Case]:
+    """Cases that are a little smaller, the much smaller ones first."""
+    for name in _ORDER:
+        for fewer in _fewer(getattr(case, name)):
+            if fewer or name != "lives":
+                yield replace(case, **{name: fewer})
+    if len(case.relays) > 1:
+        last = len(case.relays) - 1
+        yield replace(
+            case,
+            relays=case.relays[:last],
+            replies=tuple(reply for reply in case.replies if reply.relay < last),
+            breaks=tuple(one for one in case.breaks if one.relay < last),
+        )
+    for records in (case.records // 4, case.records // 2, case.records * 3 // 4, case.records - 1):
+        if 0 < records < case.records:
+            yield replace(case, records=records)
+    for name in case.delivery:
+        yield replace(case, delivery={key: value for key, value in case.delivery.items() if key != name})
+    for place, life in enumerate(case.lives):
+        for plain in _plainer(life, Life()):
+            yield replace(case, lives=(*case.lives[:place], plain, *case.lives[place + 1 :]))
+    for place, relay in enumerate(case.relays):
+        for plain_relay in _plainer(relay, Relay()):
+            yield replace(case, relays=(*case.relays[:place], plain_relay, *case.relays[place + 1 :]))
+
+
+def _fewer(items: tuple[Item, ...]) -> Iterator[tuple[Item, ...]]:
+    """Some items left out: all, a half, one."""
+    if items:
+        yield ()
+    half = len(items) // 2
+    if half > 1:
+        yield items[:half]
+        yield items[half:]
+    if len(items) > 1:
+        for place in range(len(items)):
+            yield items[:place] + items[place + 1 :]
+
+
+def _plainer(item: Any, plain: Any) -> Iterator[Any]:
+    """One attribute after the other as it usually is; how a run ends stays."""
+    for field in fields(item):
+        if field.name not in ("ends", "event") and getattr(item, field.name) != getattr(plain, field.name):
+            yield replace(item, **{field.name: getattr(plain, field.name)})
