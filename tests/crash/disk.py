@@ -65,7 +65,7 @@ class Disk:
                 other._keep(str(new), kept.read_bytes())
         # A file that has no name any more is on the disk by its old number, which none of the new ones is to have.
         other._keep("names", json.dumps({name: there.get(inode, -inode) for name, inode in synced.items()}).encode())
-        for name, inode in synced.items():
+        for inode in synced.values():
             if inode not in there and (kept := self._kept / str(inode)).exists():
                 other._keep(str(-inode), kept.read_bytes())
         return other

@@ -6,7 +6,7 @@ import random
 from typing import TYPE_CHECKING, Any, Final
 
 from batchsend.outcome import Stage
-from tests.simulation.case import Break, Case, DiskFault, Life, Relay, Reply
+from tests.simulation.case import Break, Case, DiskFault, Ends, Life, Relay, Reply
 from tests.simulation.replies import IMPOSSIBLE, PLAIN, QUOTAS, REFUSALS
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ def _reply(choose: Random, relays: int, records: int, *, lies: bool) -> Reply:
         return Reply(stage=stage, says=choose.choice(PLAIN[stage]), again=choose.choice((0, 0, 1, 5, 1000)), **where)
     if kind == 2:
         stage = choose.choice(_STAGES)
+        if choose.random() < 0.2:
+            return Reply(stage=stage, says="503 5.5.1 Bad sequence of commands", **where)
         takes = choose.choice((True, False)) if stage is Stage.CONTENT else None
         return Reply(stage=stage, says=choose.choice(IMPOSSIBLE), takes=takes, **where)
     then = choose.choice(("close", "half_close", "reset", "silence"))
@@ -112,9 +114,9 @@ def _lives(choose: Random, records: int, *, power: bool) -> tuple[Life, ...]:
 
 def _life(choose: Random, records: int, *, power: bool) -> Life:
     # A cut of the power where nobody asked for the account to survive one is tried, too, but seldom.
-    ends = choose.choice(
-        ("end", "kill", "kill", "kill", "power" if power or choose.random() < 0.1 else "kill", "stop", "cancel")
-    )
+    cut: Ends = "power" if power or choose.random() < 0.1 else "kill"
+    all_ends: tuple[Ends, ...] = ("end", "kill", "kill", "kill", cut, "stop", "cancel")
+    ends = choose.choice(all_ends)
     options = {}
     if choose.random() < 0.2:
         options = {"max_connections": choose.randint(1, 5), "max_messages": choose.randint(1, 10)}

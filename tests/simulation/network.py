@@ -142,17 +142,20 @@ class End(asyncio.Transport):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self.is_dead or self.is_closing() or self._eof:
             return
-        if self._happens is not None:
-            self._happens("before octets leave")
-        if self.is_dead:
+        if not self._tell("before octets leave"):
             return
         self._buffer += data
         self._push()
-        if self._happens is not None:
-            self._happens("octets have left")
+        self._tell("octets have left")
         if len(self._buffer) > _HIGH_WATER and not self._full and self._protocol is not None:
             self._full = True
             self._protocol.pause_writing()
+
+    def _tell(self, what: str) -> bool:
+        """Something happens at the client's end; false where that was its process's last moment."""
+        if self._happens is not None:
+            self._happens(what)
+        return not self.is_dead
 
     def close(self) -> None:
         if not self.is_closing():
@@ -171,6 +174,7 @@ class End(asyncio.Transport):
     def die(self) -> None:
         """The process that it belongs to is gone: what is on its way arrives, and nothing follows but the end."""
         self.is_dead = True
+        self._happens = None
         self._buffer.clear()
         self._closing = True
         self._push()
@@ -243,16 +247,13 @@ class End(asyncio.Transport):
             if not self._protocol.eof_received():
                 self.close()
             return
-        if self._happens is not None:
-            self._happens("before octets arrive")
-            if self.is_dead:
-                return
+        if not self._tell("before octets arrive"):
+            return
         self._protocol.data_received(data)
         self.arrived += len(data)
-        if self.heard is not None:
+        if self.heard is not None and not self.is_dead:
             self.heard(self.arrived)
-        if self._happens is not None:
-            self._happens("octets have arrived")
+        self._tell("octets have arrived")
 
     def _lose(self, error: Exception | None) -> None:
         self._gone = True

@@ -35,10 +35,9 @@ def judge(case: Case, world: World, people: People) -> list[str]:
 
 
 def _is_lost(case: Case, ended: list[Ended]) -> bool:
-    """The power was cut where nobody had asked for the account to survive that: `resume` says so, and sends nothing."""
-    if case.power or not any(life.ends == "power" for life in case.lives):
-        return False
-    return ended[-1].how == "refused" and ended[-1].taken[0] == ended[-1].taken[1]
+    """The power was cut where nobody had asked for the account to survive that: all of the log may be lost."""
+    cut = any(life.ends == "power" and one.how == "killed" for life, one in zip(case.lives, ended, strict=False))
+    return cut and not case.power
 
 
 def _read(world: World) -> tuple[list[dict[str, Any]], list[str]]:
@@ -76,12 +75,10 @@ def _inherits(case: Case, number: int) -> bool:
 
 def _records(case: Case, world: World, people: People, lines: list[dict[str, Any]]) -> Iterator[str]:
     """Promises 1, 4 and 8: of every record."""
-    last: dict[int, dict[str, Any]] = {}
-    history: dict[int, list[str]] = {}
+    history: dict[int, list[dict[str, Any]]] = {}
     for line in lines:
         if "record" in line:
-            last[line["record"]] = line
-            history.setdefault(line["record"], []).append(line["status"])
+            history.setdefault(line["record"], []).append(line)
     taken = Counter[int]()
     lied: set[int] = set()
     said: dict[int, set[str]] = {}
@@ -90,22 +87,27 @@ def _records(case: Case, world: World, people: People, lines: list[dict[str, Any
         lied |= relay.lied
         for record, verdicts in relay.said.items():
             said.setdefault(record, set()).update(verdicts)
-    doubted_again = any("in_doubt" in life.retry for life in case.lives)
-    for record in range(1, people.records + 1):
-        status = str(last.get(record, {}).get("status"))
-        if record in lied:
-            continue
-        times = taken[record]
-        if times not in _MAY_HAVE.get(status, (0,)) and not doubted_again:
-            yield f"record {record} is {status}, and was taken {times} times: {history.get(record)}"
-        if status == "rejected" and not said.get(record, set()) & OF_THE_RECORD:
-            yield f"record {record} is rejected, and was refused for {said.get(record)}: {last[record]}"
-        if status in ("invalid", "suppressed"):
-            yield f"record {record} is {status}: {last[record]}"
-        if not doubted_again and "in_doubt" in history.get(record, [])[:-1] and status != "in_doubt":
-            yield f"record {record} was in doubt, and is {status}"
+    # Who asks for the records that are in doubt again has them sent a second time.
+    again = any("in_doubt" in life.retry for life in case.lives)
+    for record in set(range(1, people.records + 1)) - lied:
+        for what in _of_record(history.get(record, []), taken[record], said.get(record, set()), again=again):
+            yield f"record {record} {what}"
     if unknown := set(taken) - set(range(1, people.records + 1)):
         yield f"taken for nobody on the list: {unknown}"
+
+
+def _of_record(lines: list[dict[str, Any]], times: int, said: set[str], *, again: bool) -> Iterator[str]:
+    """What must not be of one record, by all its lines, how often it was taken, and what was said of it."""
+    history = [line["status"] for line in lines]
+    status = history[-1] if history else "none"
+    if not again and times not in _MAY_HAVE.get(status, (0,)):
+        yield f"was taken {times} times, and is {history}"
+    if not again and "in_doubt" in history[:-1] and status != "in_doubt":
+        yield f"was in doubt, and is {status}"
+    if status == "rejected" and not said & OF_THE_RECORD:
+        yield f"is rejected, and what was said of it is {said}: {lines[-1]}"
+    if status in ("invalid", "suppressed"):
+        yield f"is {status}: {lines[-1]}"
 
 
 def _runs(case: Case, world: World, ended: list[Ended]) -> Iterator[str]:

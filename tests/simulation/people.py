@@ -17,6 +17,8 @@ from tests.simulation.relay import address
 from tests.simulation.world import PORT, World
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.simulation.case import Case, Life
 
 _CAMPAIGN: Final = """\
@@ -133,45 +135,55 @@ class People:
     async def _live(self, life: Life) -> Ended:
         """One run, until it ends or is ended."""
         world = self.world
-        before, killed, resumed = self._taken, False, self._has_begun
-        task: asyncio.Task[tuple[str, str]] | None = None
+        taken, resumed = self._taken, self._has_begun
         batches: list[Batch] = []
+        running: list[asyncio.Task[tuple[str, str]]] = []
+        world.begin(life.disk, self._ending(life, running, batches))
+        running.append(world.loop.create_task(self._run(life, batches)))
+        timers = self._meanwhile(life, running[0])
+        try:
+            how, said = await running[0]
+        except asyncio.CancelledError:
+            how, said = "cancelled", ""
+        killed = world.is_killed
+        world.rest()
+        for timer in timers:
+            timer.cancel()
+        await self._end_second()
+        if killed:
+            return Ended("killed", "", self._unanswered(life), (taken, self._taken), resumed)
+        self._move_log_back()
+        return Ended(how, said, None, (taken, self._taken), resumed)
+
+    def _ending(
+        self, life: Life, running: list[asyncio.Task[tuple[str, str]]], batches: list[Batch]
+    ) -> dict[int, Callable[[], None]]:
+        """What ends the run before its time, by the number of the event."""
+        loop = self.world.loop
 
         def kill() -> None:
-            nonlocal killed
-            killed = True
-            world.kill(power=life.ends == "power")
-            if task is not None:
-                world.loop.call_soon(task.cancel)
+            self.world.kill(power=life.ends == "power")
+            loop.call_soon(running[0].cancel)
 
         def stop() -> None:
             for batch in batches:
                 batch.stop("stopped by SIGTERM")
 
         def cancel() -> None:
-            if task is not None:
-                world.loop.call_soon(task.cancel)
+            loop.call_soon(running[0].cancel)
 
-        does = {"kill": kill, "power": kill, "stop": stop, "cancel": cancel}.get(life.ends)
-        world.begin(life.disk, {} if does is None else {life.event: does})
-        task = running = world.loop.create_task(self._run(life, batches))
-        timers = [world.loop.call_later(after, self._set_clock, by) for by, after in life.jumps]
+        does = {"kill": kill, "power": kill, "stop": stop, "cancel": cancel}
+        return {life.event: does[life.ends]} if life.ends in does else {}
+
+    def _meanwhile(self, life: Life, first: asyncio.Task[tuple[str, str]]) -> list[asyncio.TimerHandle]:
+        """What people do while the run goes on."""
+        loop = self.world.loop
+        timers = [loop.call_later(after, self._set_clock, by) for by, after in life.jumps]
         if life.moved is not None:
-            timers.append(world.loop.call_later(life.moved, self._move_log))
+            timers.append(loop.call_later(life.moved, self._move_log))
         if life.twice:
-            timers.append(world.loop.call_later(0.05, lambda: self._begin_second(life, running)))
-        try:
-            how, said = await task
-        except asyncio.CancelledError:
-            how, said = "cancelled", ""
-        world.rest()
-        for timer in timers:
-            timer.cancel()
-        await self._end_second()
-        if killed:
-            return Ended("killed", "", self._unanswered(), (before, self._taken), resumed)
-        self._move_log_back()
-        return Ended(how, said, None, (before, self._taken), resumed)
+            timers.append(loop.call_later(0.05, self._begin_second, life, first))
+        return timers
 
     async def _run(self, life: Life, batches: list[Batch], *, first: bool = True) -> tuple[str, str]:
         results = self.world.results
@@ -246,13 +258,16 @@ class People:
         if moved.exists() and not (self.world.results.exists() and self.world.results.stat().st_size):
             moved.rename(self.world.results)
 
-    def _unanswered(self) -> int | None:
+    def _unanswered(self, life: Life) -> int | None:
         """How many messages a killed run has left without an answer; None where that cannot be known."""
         if not self.world.results.exists():
             return 0
         with suppress(JournalError):
             left = read_journal(self.world.results)
-            return 0 if left is None else sum(entry.status is None for entry in left.entries)
+            unanswered = set() if left is None else {entry.record for entry in left.entries if entry.status is None}
+            if life.ends == "kill" and (named := unanswered & self.world.not_under_way):
+                self.wrong.append(f"called in doubt by a kill, and known not to be under way: {sorted(named)}")
+            return len(unanswered)
         return None
 
 

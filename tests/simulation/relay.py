@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final, Protocol
 from batchsend.outcome import Stage
 from tests.simulation.replies import MEANS
 from tests.tools.faulty import ACCEPT, Action, FaultyServer, Then, say
-from tests.tools.wire import Connection, Wire
 
 if TYPE_CHECKING:
     from random import Random
 
     from tests.simulation.case import Relay, Reply
     from tests.simulation.network import End
+    from tests.tools.wire import Connection, Wire
 
 _SENDER: Final = re.compile(rb"MAIL FROM:<from\+([0-9]+)@")
 _RECIPIENT: Final = re.compile(r"r([0-9]+)@")

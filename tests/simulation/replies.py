@@ -36,5 +36,5 @@ PLAIN: Final = {
 }
 """Refusals without words that say more."""
 
-IMPOSSIBLE: Final = ("150 wait", "650 what", "250", "what is it", "220 hello", "354 go", "99 x", "503 5.5.1 no")
+IMPOSSIBLE: Final = ("150 wait", "650 what", "what is it", "220 hello", "354 go", "99 x")
 """What is no reply, or none to what was asked."""

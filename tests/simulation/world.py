@@ -23,6 +23,7 @@ import anyio.to_thread
 import batchsend.delivery.connector
 import batchsend.run.batch
 from batchsend.delivery.connector import Connector
+from batchsend.delivery.pool import Pool
 from batchsend.results import syncpoint
 from batchsend.results.ledger import Ledger
 from tests.crash.disk import Disk
@@ -33,6 +34,8 @@ from tests.simulation.relay import SimulatedRelay
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from batchsend.delivery.offer import Offer
+    from batchsend.delivery.session import Session
     from tests.simulation.case import Break, Case, DiskFault
 
 Result = TypeVar("Result")
@@ -101,9 +104,9 @@ class World:
         relays: The relays.
         home: The folder of the log of the run that goes on.
         ahead: Seconds that the clock was set forward by.
+        is_killed: The process of the last run was killed.
         events: How many things have happened in the run that goes on.
-        doubtable: Of each record, at which event of all it was last committed, and last refused at the content.
-        losses: How many connections were lost that had been made.
+        not_under_way: Records that were committed and then refused or put back, before the last kill.
     """
 
     def __init__(self, case: Case, loop: SimulationLoop, folder: Path) -> None:
@@ -112,10 +115,8 @@ class World:
         self.folder = folder
         self.ahead = 0.0
         self.events = 0
-        self.all_events = 0
-        self.committed: dict[int, int] = {}
-        self.refused_at: dict[int, int] = {}
-        self.ended_at = -1
+        self.not_under_way: set[int] = set()
+        self.is_killed = False
         self._random = random.Random(case.seed)
         self._breaks = {(one.relay, one.connection): one for one in case.breaks}
         self._connections = [0] * len(case.relays)
@@ -163,6 +164,8 @@ class World:
         """A run begins."""
         self._progress = self._began = self.loop.time()
         self.events = 0
+        self.is_killed = False
+        self.not_under_way = set()
         self._on_event = on_event
         self._fault, self._faults = disk_fault, 0
         self._clients = []
@@ -179,7 +182,6 @@ class World:
         """Something is about to happen, or has: this may be the moment that the case speaks of."""
         del what
         self.events += 1
-        self.all_events += 1
         if self._progress != math.inf:
             self._progress = self.loop.time()
         if (call := self._on_event.pop(self.events, None)) is not None:
@@ -190,7 +192,7 @@ class World:
     def kill(self, *, power: bool) -> None:
         """End the process at this instant; where the power goes, its files are what the disk has of them."""
         self._lives += 1
-        self.ended_at = self.all_events
+        self.is_killed = True
         for client in self._clients:
             client.die()
         self._clients = []
@@ -247,11 +249,11 @@ class World:
                 continue
         return await self.dial(addresses[-1][4])
 
-    # --- what the product is asked of -----------------------------------------------------------------------------------
+    # --- what the program has of it -----------------------------------------------------------------------------------
 
     def refused(self, record: int) -> None:
         """A client has heard that the relay does not take a message whose content it has."""
-        self.refused_at[record] = self.all_events
+        self.not_under_way.add(record)
 
     async def in_thread(self, function: Callable[..., Result], *arguments: Any, **_: Any) -> Result:
         """Call a function as a thread would: it takes its time, and other things happen meanwhile."""
@@ -317,11 +319,17 @@ def around(world: World) -> Iterator[None]:
         kept.append((where, name, getattr(where, name)))
         setattr(where, name, value)
 
-    write, commit = os.write, Ledger.commit
+    write, commit, put_back = os.write, Ledger.commit, Pool.put_back
 
-    def watched(ledger: Ledger, record: int, attempt: int) -> None:
-        world.committed[record] = world.all_events
+    def committed(ledger: Ledger, record: int, attempt: int) -> None:
+        if not world.is_killed:
+            world.not_under_way.discard(record)
         commit(ledger, record, attempt)
+
+    def back(pool: Pool, offer: Offer, session: Session) -> None:
+        put_back(pool, offer, session)
+        if not world.is_killed:
+            world.not_under_way.add(offer.submission.record)
 
     async def dial(_: Connector, address: Any) -> SimulatedSocket:
         return await world.dial(address[4])
@@ -341,7 +349,8 @@ def around(world: World) -> Iterator[None]:
     put(batchsend.run.batch, "in_abandoned_thread", thread)
     put(batchsend.delivery.connector, "start_connection", world.start_connection)
     put(Connector, "_dial", dial)
-    put(Ledger, "commit", watched)
+    put(Ledger, "commit", committed)
+    put(Pool, "put_back", back)
     try:
         yield
     finally:
