@@ -109,7 +109,8 @@ class Life(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         ends: How.
-        event: For ``kill`` and ``power``: at which event, from 1; for the signals likewise.
+        event: At which event it is ended, from 1; 0 where that is after some seconds.
+        after: After how many seconds.
         disk: What goes wrong with the disk.
         jumps: By how many seconds the clock is set forward or back, and after how many seconds.
         pause: Seconds between this run and the next.
@@ -122,6 +123,7 @@ class Life(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ends: Ends = "end"
     event: int = 0
+    after: float = 0.0
     disk: DiskFault | None = None
     jumps: tuple[tuple[float, float], ...] = ()
     pause: float = 1.0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batchsend.outcome import Stage
 from tests.simulation.case import Break, Case, DiskFault, Ends, Life, Relay, Reply
-from tests.simulation.replies import IMPOSSIBLE, PLAIN, QUOTAS, REFUSALS
+from tests.simulation.replies import IMPOSSIBLE, OUT_OF_PLACE, PLAIN, QUOTAS, REFUSALS
 
 if TYPE_CHECKING:
     from random import Random
@@ -39,7 +39,7 @@ def draw(seed: int) -> Case:
 
 def _relay(choose: Random, records: int) -> Relay:
     quota, quota_stage, says = None, Stage.CONTENT, ""
-    if choose.random() < 0.2:
+    if choose.random() < 0.3:
         quota = (choose.randint(1, records), choose.choice((60, 3600, _DAY)))
         quota_stage, says = choose.choice(QUOTAS)
     return Relay(
@@ -65,7 +65,8 @@ def _reply(choose: Random, relays: int, records: int, *, lies: bool) -> Reply:
         says = choose.choice(("250 2.0.0 Ok / 2.0.0 Ok", "", "550 5.1.1 no"))
         if says.startswith("250"):
             return Reply(stage=choose.choice(_STAGES[:2]), says="250 2.0.0 Ok\r\n250 2.0.0 Ok", lies=True, **where)
-        return Reply(stage=choose.choice(_STAGES), says=says, takes=True, lies=True, **where)
+        stage = Stage.CONTENT if says else choose.choice(_STAGES)
+        return Reply(stage=stage, says=says, takes=True, lies=True, **where)
     kind = choose.randrange(5)
     if kind == 0:
         stage, _, says = choose.choice(REFUSALS)
@@ -76,7 +77,7 @@ def _reply(choose: Random, relays: int, records: int, *, lies: bool) -> Reply:
     if kind == 2:
         stage = choose.choice(_STAGES)
         if choose.random() < 0.2:
-            return Reply(stage=stage, says="503 5.5.1 Bad sequence of commands", **where)
+            return Reply(stage=stage, says=OUT_OF_PLACE, **where)
         takes = choose.choice((True, False)) if stage is Stage.CONTENT else None
         return Reply(stage=stage, says=choose.choice(IMPOSSIBLE), takes=takes, **where)
     then = choose.choice(("close", "half_close", "reset", "silence"))
@@ -102,7 +103,7 @@ def _delivery(choose: Random, *, chunking: bool) -> dict[str, int | str]:
         "max_attempts": choose.choice((1, 2, 3)),
         "retry_after": choose.choice(("1s", "30s", "5m")),
         "stop_after": choose.choice((3, 100, 100)),
-        "durability": choose.choice(("process", "process", "power")),
+        "durability": choose.choice(("process", "power")),
         "max_wait": choose.choice(("0s", "15m", "15m", "2h")),
     }
 
@@ -117,12 +118,14 @@ def _life(choose: Random, records: int, *, power: bool) -> Life:
     cut: Ends = "power" if power or choose.random() < 0.1 else "kill"
     all_ends: tuple[Ends, ...] = ("end", "kill", "kill", "kill", cut, "stop", "cancel")
     ends = choose.choice(all_ends)
+    by_clock = choose.random() < 0.3
     options = {}
     if choose.random() < 0.2:
         options = {"max_connections": choose.randint(1, 5), "max_messages": choose.randint(1, 10)}
     return Life(
         ends=ends,
-        event=0 if ends == "end" else round(10 ** choose.uniform(0, 1.6 + 0.01 * records)),
+        event=0 if ends == "end" or by_clock else round(10 ** choose.uniform(0, 1.6 + 0.01 * records)),
+        after=round(10 ** choose.uniform(-2, 3), 3) if by_clock else 0.0,
         disk=DiskFault(what=choose.choice(("full", "error", "short", "sync")), nth=choose.randint(1, 20))
         if choose.random() < 0.15
         else None,

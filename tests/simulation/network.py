@@ -64,6 +64,7 @@ class End(asyncio.Transport):
         resets: Closing it at once resets the connection.
         arrived: How many octets have come.
         heard: Called with that number when some have come and were taken in.
+        watched: Called with what is written.
         broken: What befalls the connection on the way from here, and after how many octets; None for nothing.
         is_dead: The process that it belonged to is gone.
     """
@@ -74,6 +75,7 @@ class End(asyncio.Transport):
         self.resets = False
         self.arrived = 0
         self.heard: Callable[[int], None] | None = None
+        self.watched: Callable[[bytes | bytearray | memoryview], None] | None = None
         self.broken: Break | None = None
         self.is_dead = False
         self._random = random
@@ -144,6 +146,8 @@ class End(asyncio.Transport):
             return
         if not self._tell("before octets leave"):
             return
+        if self.watched is not None:
+            self.watched(data)
         self._buffer += data
         self._push()
         self._tell("octets have left")

@@ -92,8 +92,24 @@ def _records(case: Case, world: World, people: People, lines: list[dict[str, Any
     for record in set(range(1, people.records + 1)) - lied:
         for what in _of_record(history.get(record, []), taken[record], said.get(record, set()), again=again):
             yield f"record {record} {what}"
+    yield from _beyond_the_log(case, world, history, again=again)
     if unknown := set(taken) - set(range(1, people.records + 1)):
         yield f"taken for nobody on the list: {unknown}"
+
+
+def _beyond_the_log(
+    case: Case, world: World, history: dict[int, list[dict[str, Any]]], *, again: bool
+) -> Iterator[str]:
+    """What the network knows of records that are in doubt, and of those that were refused for good."""
+    for record, lines in history.items():
+        last = lines[-1]
+        if last["status"] == "in_doubt" and last["reason"] != _UNANSWERED and record not in world.written:
+            yield f"record {record} is in doubt, and its content was never sent to its end: {last}"
+    # Where a run was killed or its disk failed, what it had heard may not be written, and the record is offered again.
+    quiet = all(life.ends not in ("kill", "power") and life.disk is None and not life.retry for life in case.lives)
+    for record in world.refused_for_good if quiet and not again else ():
+        if (status := history[record][-1]["status"] if record in history else None) != "rejected":
+            yield f"record {record} was refused for good, and is {status}"
 
 
 def _of_record(lines: list[dict[str, Any]], times: int, said: set[str], *, again: bool) -> Iterator[str]:

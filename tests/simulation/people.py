@@ -138,9 +138,12 @@ class People:
         taken, resumed = self._taken, self._has_begun
         batches: list[Batch] = []
         running: list[asyncio.Task[tuple[str, str]]] = []
-        world.begin(life.disk, self._ending(life, running, batches))
+        ending = self._ending(life, running, batches)
+        world.begin(life.disk, {} if ending is None or not life.event else {life.event: ending})
         running.append(world.loop.create_task(self._run(life, batches)))
         timers = self._meanwhile(life, running[0])
+        if ending is not None and not life.event:
+            timers.append(world.loop.call_later(life.after, ending))
         try:
             how, said = await running[0]
         except asyncio.CancelledError:
@@ -157,8 +160,8 @@ class People:
 
     def _ending(
         self, life: Life, running: list[asyncio.Task[tuple[str, str]]], batches: list[Batch]
-    ) -> dict[int, Callable[[], None]]:
-        """What ends the run before its time, by the number of the event."""
+    ) -> Callable[[], None] | None:
+        """What ends the run before its time; None where nothing does."""
         loop = self.world.loop
 
         def kill() -> None:
@@ -173,7 +176,7 @@ class People:
             loop.call_soon(running[0].cancel)
 
         does = {"kill": kill, "power": kill, "stop": stop, "cancel": cancel}
-        return {life.event: does[life.ends]} if life.ends in does else {}
+        return does.get(life.ends)
 
     def _meanwhile(self, life: Life, first: asyncio.Task[tuple[str, str]]) -> list[asyncio.TimerHandle]:
         """What people do while the run goes on."""

@@ -11,7 +11,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, Final, Protocol
 
 from batchsend.outcome import Stage
-from tests.simulation.replies import MEANS
+from tests.simulation.replies import MEANS, ODD
 from tests.tools.faulty import ACCEPT, Action, FaultyServer, Then, say
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _SENDER: Final = re.compile(rb"MAIL FROM:<from\+([0-9]+)@")
 _RECIPIENT: Final = re.compile(r"r([0-9]+)@")
 _CONTENT: Final = re.compile(rb"Record ([0-9]+) begins here\..*\nRecord ([0-9]+) ends here\.", re.DOTALL)
+
+_PATIENCE: Final = 120.0
 
 TRY_AGAIN: Final = "454 4.7.0 Temporary authentication failure"
 TOO_MANY_SESSIONS: Final = "421 4.7.0 relay.example.net Error: too many connections from 192.0.2.1"
@@ -55,8 +57,14 @@ def octets(says: str) -> bytes:
 class Watch(Protocol):
     """Who hears what is settled with a client."""
 
-    def refused(self, record: int) -> None:
-        """The client has the reply to a content in its hands, and it is a refusal."""
+    def refused(self, record: int, stage: Stage, verdict: str | None) -> None:
+        """The client has a refusal in its hands, and nothing can be wrong with it.
+
+        Args:
+            record: What was refused.
+            stage: Where.
+            verdict: What its words mean; None where no table says so.
+        """
 
 
 class SimulatedRelay(FaultyServer):
@@ -91,6 +99,7 @@ class SimulatedRelay(FaultyServer):
         self._counts: Counter[Stage] = Counter()
         self._taken_at: deque[float] = deque()
         self._lying: set[int] = set()
+        self._odd: set[int] = set()
         self._records: dict[int, set[int]] = {}
         self._ends: dict[int, End] = {}
         self._checked = 0
@@ -142,8 +151,10 @@ class SimulatedRelay(FaultyServer):
             action = ACCEPT if says is None else say(octets(says), then=_then(says))
         if says is not None and record is not None:
             self.said.setdefault(record, set()).add(MEANS.get(says, "other"))
-        if stage is Stage.CONTENT and record is not None:
-            self._end_of_content(connection, record, action)
+        if says is not None and record is not None and stage in (Stage.RCPT, Stage.CONTENT):
+            self._refuses(connection, record, stage, action, says)
+        if stage is Stage.DATA and action is ACCEPT:
+            self._wait_for_content(connection)
         return action
 
     def _record(self, connection: Connection, stage: Stage, recipient: str | None) -> int | None:
@@ -161,6 +172,8 @@ class SimulatedRelay(FaultyServer):
                 if reply.lies:
                     self._lying.add(connection)
                     self.lied |= self._records.get(connection, set())
+                if not reply.says or reply.says in ODD:
+                    self._odd.add(connection)
                 then = Then[reply.then.upper()]
                 if then is Then.GO_ON:
                     then = _then(reply.says)
@@ -191,9 +204,9 @@ class SimulatedRelay(FaultyServer):
             self._taken_at.popleft()
         return len(self._taken_at) >= messages
 
-    def _end_of_content(self, connection: int, record: int, action: Action) -> None:
+    def _refuses(self, connection: int, record: int, stage: Stage, action: Action, says: str) -> None:
         """Have the client's side say when the reply is in its hands, where that is a refusal without any doubt."""
-        if action.reply is None or action.reply[:1] not in (b"4", b"5") or action.succeeds or connection in self._lying:
+        if action.reply is None or action.succeeds or connection in self._lying or connection in self._odd:
             return
         client, due = self._ends[connection].other, len(self.connections[connection - 1].sent) + len(action.reply)
         before = client.heard
@@ -203,9 +216,22 @@ class SimulatedRelay(FaultyServer):
                 before(arrived)
             if arrived >= due:
                 client.heard = before
-                self._watch.refused(record)
+                self._watch.refused(record, stage, MEANS.get(says) if says.startswith("5") else "later")
 
         client.heard = heard
+
+    def _wait_for_content(self, connection: int) -> None:
+        """See that the content comes that was asked for: who has begun a transaction sends it or hangs up."""
+        loop, end = asyncio.get_running_loop(), self._ends[connection]
+        received = self.connections[connection - 1].received
+
+        def look(before: int) -> None:
+            if end.is_closing() or end.other.is_dead or end.broken is not None or end.other.broken is not None:
+                return
+            if len(received) == before:
+                self.wrong.append(f"content was asked for, and nothing came for {_PATIENCE:g} s")
+
+        loop.call_later(_PATIENCE, look, len(received))
 
     # --- its account --------------------------------------------------------------------------------------------------
 

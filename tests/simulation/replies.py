@@ -25,6 +25,9 @@ QUOTAS: Final = [(stage, reply) for stage, verdict, reply in REFUSALS if verdict
 OF_THE_RECORD: Final = frozenset({"mailbox", "content", "sender", "refused", "other"})
 """Verdicts that may reject a record; all others are about something else, or pass."""
 
+FOR_GOOD: Final = frozenset({"mailbox", "content", "refused"})
+"""Verdicts that reject a record where the code is 5yz."""
+
 PLAIN: Final = {
     Stage.MAIL: ("451 4.3.0 Try again later", "421 4.3.2 going down", "550 5.7.1 refused"),
     Stage.RCPT: ("450 4.2.0 Try again later", "550 5.1.1 No such user", "421 4.3.2 going down", "552 5.2.2 full"),
@@ -38,3 +41,8 @@ PLAIN: Final = {
 
 IMPOSSIBLE: Final = ("150 wait", "650 what", "what is it", "220 hello", "354 go", "99 x")
 """What is no reply, or none to what was asked."""
+
+OUT_OF_PLACE: Final = "503 5.5.1 Bad sequence of commands"
+
+ODD: Final = frozenset({*IMPOSSIBLE, OUT_OF_PLACE})
+"""Replies after which nothing that was said in their session need be believed."""

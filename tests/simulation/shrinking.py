@@ -88,5 +88,5 @@ def _fewer(items: tuple[Item, ...]) -> Iterator[tuple[Item, ...]]:
 def _plainer(item: Any, plain: Any) -> Iterator[Any]:
     """One attribute after the other as it usually is; how a run ends stays."""
     for field in fields(item):
-        if field.name not in ("ends", "event") and getattr(item, field.name) != getattr(plain, field.name):
+        if field.name not in ("ends", "event", "after") and getattr(item, field.name) != getattr(plain, field.name):
             yield replace(item, **{field.name: getattr(plain, field.name)})

@@ -12,6 +12,7 @@ import errno
 import math
 import os
 import random
+import re
 import time
 import traceback
 from contextlib import contextmanager
@@ -24,12 +25,14 @@ import batchsend.delivery.connector
 import batchsend.run.batch
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
+from batchsend.outcome import Stage
 from batchsend.results import syncpoint
 from batchsend.results.ledger import Ledger
 from tests.crash.disk import Disk
 from tests.random_server.virtual_time import VirtualTimeLoop
 from tests.simulation.network import End, SimulatedSocket, connected
 from tests.simulation.relay import SimulatedRelay
+from tests.simulation.replies import FOR_GOOD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -42,6 +45,7 @@ Result = TypeVar("Result")
 
 EPOCH: Final = 1_780_000_000.0
 PORT: Final = 2500
+_END: Final = re.compile(rb"Record ([0-9]+) ends here\.")
 _SILENT: Final = 3 * 3600.0
 _LONGEST: Final = 7 * 86400.0
 
@@ -104,6 +108,8 @@ class World:
         relays: The relays.
         home: The folder of the log of the run that goes on.
         ahead: Seconds that the clock was set forward by.
+        refused_for_good: Records whose refusal for good a client has heard, and had no reason to doubt.
+        written: Records whose content has been written to a connection to its end.
         is_killed: The process of the last run was killed.
         events: How many things have happened in the run that goes on.
         not_under_way: Records that were committed and then refused or put back, before the last kill.
@@ -116,6 +122,8 @@ class World:
         self.ahead = 0.0
         self.events = 0
         self.not_under_way: set[int] = set()
+        self.refused_for_good: set[int] = set()
+        self.written: set[int] = set()
         self.is_killed = False
         self._random = random.Random(case.seed)
         self._breaks = {(one.relay, one.connection): one for one in case.breaks}
@@ -232,6 +240,7 @@ class World:
         if broken is not None and broken.what == "unreachable":
             await asyncio.sleep(86400)
         client, server = connected(self._random, self.case.relays[number].window, self.happens, broken)
+        client.watched = self.sees
         self._clients.append(client)
         self.relays[number].connect(server)
         return client.set_socket(place)
@@ -251,9 +260,16 @@ class World:
 
     # --- what the program has of it -----------------------------------------------------------------------------------
 
-    def refused(self, record: int) -> None:
-        """A client has heard that the relay does not take a message whose content it has."""
-        self.not_under_way.add(record)
+    def refused(self, record: int, stage: Stage, verdict: str | None) -> None:
+        """A client has heard a refusal about which nothing can be wrong."""
+        if stage is Stage.CONTENT:
+            self.not_under_way.add(record)
+        if verdict in FOR_GOOD:
+            self.refused_for_good.add(record)
+
+    def sees(self, octets: bytes | bytearray | memoryview) -> None:
+        """The program has written octets to a connection."""
+        self.written.update(int(found) for found in _END.findall(octets))
 
     async def in_thread(self, function: Callable[..., Result], *arguments: Any, **_: Any) -> Result:
         """Call a function as a thread would: it takes its time, and other things happen meanwhile."""
