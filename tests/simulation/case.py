@@ -145,6 +145,7 @@ class Case(Struct, frozen=True, kw_only=True, omit_defaults=True):
         breaks: What befalls connections.
         lives: The runs, one after the other.
         delivery: What the campaign says under ``[delivery]``.
+        slow: Seconds that what is done in a thread takes at most, such as a sync of the disk.
     """
 
     seed: int
@@ -154,6 +155,7 @@ class Case(Struct, frozen=True, kw_only=True, omit_defaults=True):
     breaks: tuple[Break, ...] = ()
     lives: tuple[Life, ...] = (Life(),)
     delivery: dict[str, int | str] = {}
+    slow: float = 0.05
 
     @property
     def power(self) -> bool:

@@ -34,6 +34,7 @@ def draw(seed: int) -> Case:
         breaks=tuple(breaks),
         lives=_lives(choose, records, power=delivery.get("durability") == "power"),
         delivery=delivery,
+        slow=choose.choice((0.005, 0.05, 1.0)),
     )
 
 

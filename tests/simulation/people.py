@@ -153,9 +153,9 @@ class People:
         for timer in timers:
             timer.cancel()
         await self._end_second()
+        self._move_log_back()
         if killed:
             return Ended("killed", "", self._unanswered(life), (taken, self._taken), resumed)
-        self._move_log_back()
         return Ended(how, said, None, (taken, self._taken), resumed)
 
     def _ending(

@@ -273,10 +273,10 @@ class World:
 
     async def in_thread(self, function: Callable[..., Result], *arguments: Any, **_: Any) -> Result:
         """Call a function as a thread would: it takes its time, and other things happen meanwhile."""
-        before = self._random.choice((0.0, 0.0001, 0.005, 0.05))
-        await asyncio.sleep(before)
+        slow = self.case.slow
+        await asyncio.sleep(self._random.choice((0.0, 0.0001, slow / 10, slow)))
         result = function(*arguments)
-        await asyncio.sleep(self._random.choice((0.0, 0.0001, 0.005)))
+        await asyncio.sleep(self._random.choice((0.0, 0.0001, slow / 10)))
         return result
 
     # --- the disk -----------------------------------------------------------------------------------------------------
