@@ -20,8 +20,16 @@ from tests.simulation.running import run_case
 from tests.simulation.shrinking import shrink
 
 
-def main(seed: int, runs: int | None, seconds: float, kept: Path | None) -> int:
-    """Run cases; returns the exit code."""
+def main(seed: int, runs: int | None, seconds: float, kept: Path | None, *, as_it_is: bool) -> int:
+    """Run cases; returns the exit code.
+
+    Args:
+        seed: Of the first case.
+        runs: How many; None for as many as there is time for.
+        seconds: How long, where it is not said how many.
+        kept: A case that was kept, to run instead.
+        as_it_is: Whether a case that fails is left as large as it is.
+    """
     if kept is not None:
         return _tell(msgspec.json.decode(kept.read_bytes(), type=Case))
     began = time.monotonic()
@@ -34,6 +42,8 @@ def main(seed: int, runs: int | None, seconds: float, kept: Path | None) -> int:
             for line in wrong[:5]:
                 print(f"  {line[:500]}")
             sys.stdout.flush()
+            if as_it_is:
+                return 1
             return _tell(shrink(case, lambda smaller: bool(run_case(smaller))))
     print(f"{done} cases from seed {seed} on, in {time.monotonic() - began:.0f} s: nothing wrong")
     return 0
@@ -54,5 +64,7 @@ if __name__ == "__main__":
     parser.add_argument("--runs", type=int, default=None)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--case", type=Path, default=None)
+    parser.add_argument("--as-it-is", action="store_true", help="do not make a case that fails smaller")
     given = parser.parse_args()
-    sys.exit(main(random.randrange(2**32) if given.seed is None else given.seed, given.runs, given.seconds, given.case))
+    first = random.randrange(2**32) if given.seed is None else given.seed
+    sys.exit(main(first, given.runs, given.seconds, given.case, as_it_is=given.as_it_is))

@@ -16,24 +16,31 @@ from tests.simulation.people import People
 from tests.simulation.world import EndlessError, SimulationLoop, World, around, told
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.simulation.case import Case
 
 # In memory where there is such a place: nothing of it is to be kept.
 _MEMORY: Final = Path("/dev/shm")
 
 
-def run_case(case: Case) -> list[str]:
-    """What must not be in a case and is, one line each; nothing where all is well."""
+def run_case(case: Case, tell: Callable[[str], None] = lambda _: None) -> list[str]:
+    """What must not be in a case and is, one line each; nothing where all is well.
+
+    Args:
+        case: The case.
+        tell: Called with everything that happens in the runs, and when.
+    """
     where = _MEMORY if _MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="batchsend-simulation-", dir=where) as folder:
-        return _run_in(case, Path(folder).resolve())
+        return _run_in(case, Path(folder).resolve(), tell)
 
 
-def _run_in(case: Case, folder: Path) -> list[str]:
+def _run_in(case: Case, folder: Path, tell: Callable[[str], None]) -> list[str]:
     random.seed(case.seed)  # the jitter of the pauses
     loop = SimulationLoop()
     asyncio.set_event_loop(loop)
-    world = World(case, loop, folder)
+    world = World(case, loop, folder, tell)
     people = People(case, world)
     try:
         with around(world):

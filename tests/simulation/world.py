@@ -103,6 +103,7 @@ class World:
         case: What goes wrong.
         loop: Where it happens.
         folder: Where the files are.
+        tell: Called with everything that happens, and when.
 
     Attributes:
         relays: The relays.
@@ -115,11 +116,12 @@ class World:
         not_under_way: Records that were committed and then refused or put back, before the last kill.
     """
 
-    def __init__(self, case: Case, loop: SimulationLoop, folder: Path) -> None:
+    def __init__(self, case: Case, loop: SimulationLoop, folder: Path, tell: Callable[[str], None]) -> None:
         self.case = case
         self.loop = loop
         self.folder = folder
         self.ahead = 0.0
+        self._tell = tell
         self.events = 0
         self.not_under_way: set[int] = set()
         self.refused_for_good: set[int] = set()
@@ -188,8 +190,8 @@ class World:
 
     def happens(self, what: str) -> None:
         """Something is about to happen, or has: this may be the moment that the case speaks of."""
-        del what
         self.events += 1
+        self._tell(f"{self.loop.time():.6f} {what}")
         if self._progress != math.inf:
             self._progress = self.loop.time()
         if (call := self._on_event.pop(self.events, None)) is not None:
