@@ -122,12 +122,13 @@ class Producer:
             while not rows or not self._is_last(rows):
                 try:
                     rows = await self._rows()
+                    wanted = self._admission.wanted(rows)
                 except RunError as error:
                     await blocks.send(_Block([], error))
                     return
                 if not rows:
                     return
-                block = _Block(self._admission.wanted(rows))
+                block = _Block(wanted)
                 tasks.start_soon(block.compose, composing)
                 await blocks.send(block)
 
