@@ -13,7 +13,7 @@ import orjson
 
 from batchsend.errors import RunError, UsageError
 from batchsend.feedback.report import FeedbackKind
-from batchsend.recipients.feedback import feedback_lines
+from batchsend.recipients.feedback import feedback_lines, is_whole
 from batchsend.results.line import timestamp
 from batchsend.results.reached import Reached
 
@@ -172,8 +172,12 @@ class FeedbackLog:
                 end = begin + found + 1
                 break
             end = begin
-        if end < size:
-            os.ftruncate(self._file, end)
+        if end == size:
+            return end
+        if is_whole(os.pread(self._file, size - end, end)):
+            _write(self._file, b"\n")  # somebody's editor has left that out
+            return size + 1
+        os.ftruncate(self._file, end)
         return end
 
 

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 SOFT_BOUNCES: Final = 3
 """So many soft bounces of one address suppress it."""
 
-_LINE: Final = re.compile(rb'\s*\{"record":(?:null|\d{1,9}),"recipient":(?:null|"(?:[^"\\]|\\.){0,1000}"),"kind":"')
+KINDS: Final = ("bounced", "delayed", "complained", "unsubscribed", "auto_reply")
+"""The kinds of its lines."""
+
+_LINE: Final = re.compile(
+    rb'\s*\{"record":(?:null|\d{1,9}),"recipient":(?:null|"(?:[^"\\]|\\.){0,1000}"),"kind":"(?:%s)"'
+    % "|".join(KINDS).encode()
+)
 _FOR_GOOD: Final = ("complained", "unsubscribed")
 # A report about a failure of SPF, DKIM or DMARC (RFC 6591) comes from a machine: nobody has complained.
 _NOBODYS: Final = "authentication"
@@ -32,6 +38,8 @@ def is_feedback(name: str, start: bytes) -> bool:
 
 def feedback_lines(file: Path, begin: int = 0) -> Iterator[dict[str, Any]]:
     """The lines of a feedback log as JSON objects; a torn last line, which was never finished, is left out.
+
+    A last line that is whole but for its line feed, as some editors leave it, is none that is torn.
 
     Args:
         file: The log.
@@ -49,10 +57,11 @@ def _lines(file: Path, begin: int) -> Iterator[tuple[dict[str, Any], int]]:
         with file.open("rb") as opened:
             opened.seek(begin)
             for number, line in enumerate(opened, 1):
-                if not line.endswith(b"\n"):
+                if not line.endswith(b"\n") and not is_whole(line):
                     return
                 begin += len(line)
-                yield _parsed(line, file, number), begin
+                if not line.isspace():  # the line feed of a line that was taken before without it
+                    yield _parsed(line, file, number), begin
     except OSError as error:
         raise _unreadable(file, error) from None
 
@@ -63,12 +72,20 @@ def _unreadable(file: Path, error: OSError) -> UsageError:
     )
 
 
+def is_whole(line: bytes) -> bool:
+    """Whether a line is all of a JSON object, which no beginning of one is."""
+    try:
+        return isinstance(orjson.loads(line), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
 def _parsed(line: bytes, file: Path, number: int) -> dict[str, Any]:
     try:
         fields = orjson.loads(line)
     except orjson.JSONDecodeError:
         fields = None
-    if not isinstance(fields, dict) or "record" not in fields or not isinstance(fields.get("kind"), str):
+    if not isinstance(fields, dict) or "record" not in fields or fields.get("kind") not in KINDS:
         raise UsageError(f"{file}:{number}: no line of a feedback log", remedy="take the log from a backup")
     return fields
 
