@@ -173,7 +173,9 @@ class FirstPass:
     def _composing(self, seconds: float) -> Composing | None:
         """What composes the rest of the messages beside this process, where one takes so many seconds to compose."""
         campaign = self._campaign
-        count = processes_for(campaign.delivery.processes, seconds)
+        read, given = self.reader.progress, self.reader.given
+        left = round(given / read) - given if read else None
+        count = processes_for(campaign.delivery.processes, seconds, left)
         if count == 0:
             return None
         log.info("%d processes compose messages, each of which takes %.2f ms", count, seconds * 1000)
