@@ -154,7 +154,7 @@ def _prepared(html: str, address: Address) -> str:
 
 
 def _blank(texts: list[str], markup: Sequence[str]) -> None:
-    """Make blanks of tabs and form feeds, as HTML has it everywhere but in ``pre``: the library does so in some texts only.
+    """Make blanks of tabs and form feeds, as HTML has it but in ``pre``: the library does so in some texts only.
 
     Args:
         texts: What stands between tags.
