@@ -12,7 +12,7 @@ from batchsend.message.html_tokens import pieces_of, tokens, unescaped
 from batchsend.message.text_layout import laid_out, outlined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     # What is written behind a link: of what the reader sees of it, and of where it leads.
     Address = Callable[[str, str], str]
@@ -28,11 +28,12 @@ _DATA_TABLE = re.compile(
 # so those of the source are left out. Character references can bring the few that are not among them.
 _MEANING: Final = "\\`*_{}[]()#+-.!|~>=<"
 _STAND_INS: Final = "\x80\x82\x83\x84\x86\x87\x88\x89\x8a\x8b\x8c\x8e\x91\x92\x93\x94\x95\x96\x97\x98"
+_PRE: Final = re.compile(r"<(/?)pre(?=[\s/>])", re.IGNORECASE)
 _CONTROLS: Final = re.compile(r"[\0-\x08\x0b\x0e-\x1f\x80-\x84\x86-\x9f]")
 
 # Elements whose tags would become signs that nobody types in a letter.
 _UNMARKED: Final = frozenset(
-    {*("b", "strong", "i", "em", "u", "s", "del", "ins", "mark", "code", "kbd", "samp", "tt")}
+    {*("b", "strong", "i", "em", "u", "s", "del", "ins", "mark", "code", "kbd", "samp", "tt", "var", "dfn")}
     | {*("video", "audio", "embed", "object")}
 )
 # What is shown nowhere in the text. The library would leave it out too, and take the square of its length for it.
@@ -145,8 +146,26 @@ def _prepared(html: str, address: Address) -> str:
     if target:
         texts[-1] += address("".join(texts[opened + 1 :]), target)
     literal = _exchanged("\0".join(texts), _MEANING, _STAND_INS).replace("&", "&amp;")
-    pieces[::2] = literal.split("\0")
+    texts = literal.split("\0")
+    if "\t" in literal or "\f" in literal:
+        _blank(texts, pieces[1::2])
+    pieces[::2] = texts
     return "".join(pieces)
+
+
+def _blank(texts: list[str], markup: Sequence[str]) -> None:
+    """Make blanks of tabs and form feeds, as HTML has it but in ``pre``: the library does so in some texts only.
+
+    Args:
+        texts: What stands between tags.
+        markup: The tags between each of the texts and the next.
+    """
+    depth = 0
+    for place, text in enumerate(texts):
+        if place and (tag := _PRE.match(markup[place - 1])):
+            depth = max(depth - 1, 0) if tag[1] else depth + 1
+        if not depth:
+            texts[place] = text.replace("\t", " ").replace("\f", " ")
 
 
 class _Reading(Enum):
@@ -190,13 +209,17 @@ def _exchanged(text: str, these: str, those: str) -> str:
 
 @cache
 def _converter(*, compact: bool) -> Callable[[str], str]:
-    """The library's conversion to Markdown; ``compact`` leaves the columns of tables as narrow as each cell."""
+    """The library's conversion to Markdown.
+
+    Args:
+        compact: Leave the columns of tables as narrow as each cell, and headings without lines below: `outlined`.
+    """
     # A large library, needed by campaigns without a text of their own.
     import html_to_markdown as library  # noqa: PLC0415
 
     # All that are names of something are given as what they name: the library would look them up for each message.
     options = library.ConversionOptions(
-        heading_style=library.HeadingStyle.UNDERLINED,
+        heading_style=library.HeadingStyle.ATX if compact else library.HeadingStyle.UNDERLINED,
         code_block_style=library.CodeBlockStyle.INDENTED,
         hidden_content=library.HiddenContent.DROP,
         list_indent_type=library.ListIndentType.SPACES,
