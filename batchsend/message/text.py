@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Address = Callable[[str, str], str]
 
 
+_HEADER_CELL = re.compile(r"<[tT][hH]")
 _TABLE_TAG = re.compile(r"<(/?)(?:table|caption|thead|tbody|tfoot|tr|td|th|center)(?=[\s/>])", re.IGNORECASE)
 # A table of data: it has header cells and no table inside. Every other table of an e-mail only places things.
 _DATA_TABLE = re.compile(
@@ -75,7 +76,11 @@ def outline_of(html: str, address: Address) -> str:
         RecordError: The HTML cannot be read.
     """
     try:
-        text = outlined(_converter(compact=True)(_prepared(_without_layout(_CONTROLS.sub("", html)), address)))
+        if not html.replace("\n", "").isprintable():
+            html = _CONTROLS.sub("", html)
+        if has_data := _HEADER_CELL.search(html) is not None:
+            html = _without_layout(html)
+        text = outlined(_converter(compact=True)(_prepared(html, address, has_data=has_data)))
         return _exchanged(text, _STAND_INS, _MEANING)
     except Exception as error:  # the library is foreign code that reads whatever the record brought
         raise RecordError(f"text: cannot be derived from the HTML: {type(error).__name__}") from error
@@ -116,7 +121,7 @@ def _without_layout(html: str) -> str:
     """The HTML with layout tables as blocks: as tables they would read as rows of pipes."""
     pieces: list[str] = []
     at = 0
-    if "<th" in html.lower():
+    if _HEADER_CELL.search(html):
         for table in _DATA_TABLE.finditer(html):
             pieces += [_TABLE_TAG.sub(r"<\1div", html[at : table.start()]), table.group()]
             at = table.end()
@@ -124,32 +129,42 @@ def _without_layout(html: str) -> str:
     return "".join(pieces)
 
 
-def _prepared(html: str, address: Address) -> str:
-    """The HTML as the library is given it: what it would escape or mark as Markdown stands in for itself."""
+def _prepared(html: str, address: Address, *, has_data: bool) -> str:
+    """The HTML as the library is given it: what it would escape or mark as Markdown stands in for itself.
+
+    Args:
+        html: A document or fragment.
+        address: What is written behind a link.
+        has_data: Whether the tables that are left in it are tables of data; otherwise they only place things.
+    """
     pieces = pieces_of(html)
-    texts = [unescaped(text) for text in pieces[::2]] if "&" in html else pieces[::2]
+    read = _read if has_data else _read_as_layout
+    texts = pieces[::2]
+    if "&" in html:  # all at once, which is as good: no reference goes on behind a tag
+        texts = unescaped("\0".join(texts)).split("\0")
     target, opened = "", 0  # where the last link leads, and its place among the markup
-    for place, markup in enumerate(pieces[1::2]):
-        reading, said = _read(markup) if len(markup) < _KEPT else _read.__wrapped__(markup)
-        if reading is _Reading.LINK:
-            if target:
-                texts[place] += address("".join(texts[opened + 1 : place + 1]), target)
-            target, opened, said = said, place, ""
-        elif reading is _Reading.IMAGE:
-            if target and said:
+    markup: list[str] = []
+    for place, piece in enumerate(pieces[1::2]):
+        reading, said = read(piece) if len(piece) < _KEPT else read.__wrapped__(piece)
+        if reading is not _MARKUP:
+            if reading is _Reading.LINK:
+                if target:
+                    texts[place] += address("".join(texts[opened + 1 : place + 1]), target)
+                target, opened = said, place
+            elif reading is _Reading.QUOTE:
+                texts[place] += said
+            elif target and said:
                 texts[place] += f" {said} "
             said = ""
-        elif reading is _Reading.QUOTE:
-            texts[place] += said
-            said = ""
-        pieces[2 * place + 1] = said
+        markup.append(said)
     if target:
         texts[-1] += address("".join(texts[opened + 1 :]), target)
     literal = _exchanged("\0".join(texts), _MEANING, _STAND_INS).replace("&", "&amp;")
     texts = literal.split("\0")
     if "\t" in literal or "\f" in literal:
-        _blank(texts, pieces[1::2])
+        _blank(texts, markup)
     pieces[::2] = texts
+    pieces[1::2] = markup
     return "".join(pieces)
 
 
@@ -177,6 +192,9 @@ class _Reading(Enum):
     QUOTE = auto()
 
 
+_MARKUP: Final = _Reading.MARKUP
+
+
 @lru_cache(maxsize=2_000)
 def _read(markup: str) -> tuple[_Reading, str]:
     """What is made of a piece of markup, and what it says: other markup, an address, a description or a sign.
@@ -198,6 +216,13 @@ def _read(markup: str) -> tuple[_Reading, str]:
             return _Reading.MARKUP, markup
         case _:
             return _Reading.MARKUP, ""
+
+
+@lru_cache(maxsize=2_000)
+def _read_as_layout(markup: str) -> tuple[_Reading, str]:
+    """The same where no table is one of data: each is read as blocks."""
+    tag = _TABLE_TAG.match(markup)
+    return _read.__wrapped__(markup if tag is None else f"<{tag[1]}div{markup[tag.end() :]}")
 
 
 def _exchanged(text: str, these: str, those: str) -> str:

@@ -12,8 +12,7 @@ _BLOCK: Final = re.compile(f"([{_HEADING}{_TABLE}])([^{_END}]*+){_END}")
 
 # In what the library writes, a sign is its own and never a record's. Quotations and lists have something before it.
 _HEADLINE: Final = re.compile(
-    r"^(?P<margin>[> ]*+(?:(?:[-*+]|[0-9]++\.) ++)*+)(?P<before>[^#\n]*+)(?P<signs>##?+)(?: (?P<said>.*))?$",
-    re.MULTILINE,
+    r"(?P<margin>[> ]*+(?:(?:[-*+]|[0-9]++\.) ++)*+)(?P<before>[^#]*+)(?P<signs>##?+)(?: (?P<said>.*))?\Z"
 )
 _SIGNS: Final = re.compile("#+ ?")  # of headings that the library has put on the line of another one
 _NO_INDENT: Final = re.compile("[^> ]")
@@ -32,9 +31,12 @@ def outlined(text: str) -> str:
     Returns:
         The text; `laid_out` takes it to its end, perhaps with other words in the places of some.
     """
-    text = "".join([f"{line.rstrip()}\n" for line in text.strip("\n").split("\n")])
+    lines = [line.rstrip() for line in text.strip("\n").split("\n")]
     if "#" in text:
-        text = _HEADLINE.sub(_marked_heading, text)
+        for place, line in enumerate(lines):
+            if "#" in line and (heading := _HEADLINE.match(line)):
+                lines[place] = _marked_heading(heading, lines[place - 1] if place else "")
+    text = "\n".join([*lines, ""])
     return _ROWS.sub(_marked_table, text) if "|" in text else text
 
 
@@ -47,13 +49,12 @@ def laid_out(text: str) -> str:
     return _BLOCK.sub(_measured, text) if _END in text else text
 
 
-def _marked_heading(line: re.Match[str]) -> str:
+def _marked_heading(line: re.Match[str], above: str) -> str:
     margin, said = line["margin"], f"{line['before']}{_SIGNS.sub('', line['said'] or '')}"
     if not said:
         return margin.rstrip()
     # The library leaves no line free above a heading that follows the words of the same item.
-    is_item = bool(margin) and margin.isspace()
-    free = "\n" if is_item and not line.string.endswith("\n\n", 0, line.start()) and line.start() else ""
+    free = "\n" if above and margin.isspace() else ""
     indent = _NO_INDENT.sub(" ", margin)
     return f"{free}{_HEADING}{margin}{said}\n{indent}{_LINES[line['signs']]}{_END}"
 
