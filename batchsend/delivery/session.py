@@ -208,6 +208,11 @@ class Session(asyncio.Protocol):
         return sum(1 for _ in self._client.unanswered_keys())
 
     @property
+    def octets(self) -> int:
+        """The size of the messages that await their last reply."""
+        return self._client.octets
+
+    @property
     def closing_reply(self) -> Reply | None:
         """The 421 that ended it, or what the server said when it ended an idle session; or None."""
         return self._client.closing_reply
