@@ -338,6 +338,7 @@ def _name(delimiter: str) -> str:
 
 def _header_fault(names: tuple[str, ...]) -> str | None:
     """Why the names cannot name fields, or None."""
+    seen: dict[str, int] = {}
     for place, name in enumerate(names):
         if not name:
             return f"field {place + 1} of the header has no name"
@@ -347,6 +348,6 @@ def _header_fault(names: tuple[str, ...]) -> str | None:
             return "the header has a NUL character"
         if _ADDRESS.fullmatch(name):
             return f"an address where the header belongs: {name!r}"
-        if name in names[:place]:
-            return f"the header names {name!r} twice: fields {names.index(name) + 1} and {place + 1}"
+        if (first := seen.setdefault(name, place)) != place:
+            return f"the header names {name!r} twice: fields {first + 1} and {place + 1}"
     return None
