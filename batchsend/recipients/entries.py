@@ -8,12 +8,13 @@ from typing import Final
 from urllib.parse import unquote
 
 from batchsend.errors import RecordError
+from batchsend.patterns import late_pattern
 from batchsend.recipients.addresses import cleaned, forward_path, without_invisible
 
 DOMAIN: Final = "@"
 """What a whole domain begins with, in what :func:`entries` returns."""
 
-_TOKEN: Final = re.compile(
+_TOKEN: Final = late_pattern(
     r"""(?P<blank>\s+)
     |(?P<end>[,;])
     |(?P<comment>\#[^\r\n]*)
@@ -24,13 +25,13 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_AFTER_ADDRESS: Final = re.compile(r"@[^#@]*(?P<comment>#)")
-_LINE_END: Final = re.compile(r"[\r\n]")
+_AFTER_ADDRESS: Final = late_pattern(r"@[^#@]*(?P<comment>#)")
+_LINE_END: Final = late_pattern(r"[\r\n]")
 _JOINERS: Final = "\u200c\u200d"  # Domains in some scripts need them; everything else that is invisible is left out.
-_WILDCARDS: Final = re.compile(r"[*?]")
+_WILDCARDS: Final = late_pattern(r"[*?]")
 # What people and programs put before an address and what belongs to a local part only now and then: a bullet, a quote
 # that is not closed, a formula's mark, "email=".
-_MARKS: Final = re.compile(r'(?:[a-z-]{0,20}=|[^\w"])++(?=[\w"])')
+_MARKS: Final = late_pattern(r'(?:[a-z-]{0,20}=|[^\w"])++(?=[\w"])')
 _SHOWN: Final = 60
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from batchsend.campaign.model import FEEDBACK_SUFFIX
 from batchsend.errors import RecordError, UsageError
+from batchsend.patterns import late_pattern
 from batchsend.recipients.entries import comparable
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SOFT_BOUNCES: Final = 3
 """So many soft bounces of one address suppress it."""
 
-_LINE: Final = re.compile(rb'\s*\{"record":(?:null|\d{1,9}),"recipient":(?:null|"(?:[^"\\]|\\.){0,1000}"),"kind":"')
+_LINE: Final = late_pattern(rb'\s*\{"record":(?:null|\d{1,9}),"recipient":(?:null|"(?:[^"\\]|\\.){0,1000}"),"kind":"')
 _FOR_GOOD: Final = ("complained", "unsubscribed")
 # A report about a failure of SPF, DKIM or DMARC (RFC 6591) comes from a machine: nobody has complained.
 _NOBODYS: Final = "authentication"
