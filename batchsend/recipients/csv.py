@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from itertools import count, repeat
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from batchsend.errors import UsageError
+from batchsend.patterns import late_pattern
 from batchsend.recipients.columns import with_all_named
 from batchsend.recipients.dialect import (
     OPEN_AT_END,
@@ -34,8 +34,8 @@ REACH: Final = 1024 * 1024
 _DOUBLINGS: Final = 10  # Between the least reach, 1 Ki characters, and the full one.
 _LIMITED: Final = "field larger than field limit"
 _OUT_OF_REACH: Final = "out of reach"
-_ESCAPED_BYTE: Final = re.compile("[\udc80-\udcff]")  # What PEP 383 makes of a byte that is not UTF-8.
-_ADDRESS: Final = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
+_ESCAPED_BYTE: Final = late_pattern("[\udc80-\udcff]")  # What PEP 383 makes of a byte that is not UTF-8.
+_ADDRESS: Final = late_pattern(r"[^\s@]+@[^\s@]+\.[^\s@]+")
 _HEADER_REMEDY: Final = "the first row names the fields, each once, as in: email,name"
 
 
