@@ -370,6 +370,8 @@ class Session(asyncio.Protocol):
             return
         self._held = False
         self._last_progress = self._loop.time()
+        if self.left and self._leaves():
+            return  # what was held has not gone out, and nobody would ever answer it
         # First what was held: `pump` begins transactions that have to be taken down in their turn.
         self._write()
         self.pump()

@@ -32,14 +32,14 @@ _ENDS: Final = {name: re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE) for name
 # A tag, a comment, or an element that holds nothing but text, with that. Each of those that can be left open is known
 # to be closed before this is asked, so that nothing is looked at twice.
 _PIECE: Final = re.compile(
-    r"(<!--(?!-?>)(?:[^-]|-(?!->))*+-->"
+    r"(<(?:(?!(?ai:style|script|title|textarea)[\s/>])/?[A-Za-z]"
+    r"[^<>\"'=]*+(?:=(?:\s*+\"[^\"]*+\"|\s*+'[^']*+'|(?!\s*+[\"']))[^<>\"'=]*+)*+>"
+    r"|!--(?!-?>)[^-]*+(?:-(?!->)[^-]*+)*+-->"
     + "".join(
-        rf"|<{name}(?=[\s/>])(?:[^<]|<(?!/{name}[\s/>]))*+</{name}\s*+>"
+        rf"|(?ai:{name})(?=[\s/>])[^<]*+(?:<(?!/(?ai:{name})[\s/>])[^<]*+)*+</(?ai:{name})\s*+>"
         for name in ("style", "script", "title", "textarea")
     )
-    + r"|<(?!(?:style|script|title|textarea)[\s/>])/?[A-Za-z]"
-    r"(?:[^<>\"'=]|=(?!\s*+[\"'])|=\s*+\"[^\"]*+\"|=\s*+'[^']*+')*+>|<![A-Za-z\[][^<>]*+>)",
-    re.IGNORECASE,
+    + r"|![A-Za-z\[][^<>]*+>))"
 )
 _OPEN_ENDED: Final = re.compile(r"<(?:xmp|iframe|noembed|noframes|plaintext)[\s/>]", re.IGNORECASE)
 _MAY_BE_LEFT_OPEN: Final = (
