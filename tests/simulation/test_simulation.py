@@ -1,4 +1,4 @@
-"""The simulated world: what it has found once, a few cases in each run of the tests, a minute of them in `make test-all`.
+"""The simulated world: what it has found once, a few cases in each run of the tests, a minute of them in all tests.
 
 That it finds anything is shown by builds that are broken on purpose.
 """

@@ -19,9 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import aiohappyeyeballs
 import anyio.to_thread
 
-import batchsend.delivery.connector
 import batchsend.run.batch
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
@@ -365,7 +365,7 @@ def around(world: World) -> Iterator[None]:
     put(syncpoint, "boot_id", world.boot_id)
     put(anyio.to_thread, "run_sync", world.in_thread)
     put(batchsend.run.batch, "in_abandoned_thread", thread)
-    put(batchsend.delivery.connector, "start_connection", world.start_connection)
+    put(aiohappyeyeballs, "start_connection", world.start_connection)
     put(Connector, "_dial", dial)
     put(Ledger, "commit", committed)
     put(Pool, "put_back", back)
