@@ -1,7 +1,7 @@
 """``python -m tests.simulation [SEED] [--runs N] [--seconds S]``: cases from a seed on, until one fails.
 
 A case that fails is made smaller and printed as it can be kept in ``tests/simulation/cases``; ``--case FILE`` runs one
-that was kept.
+that was kept. Seconds are those that the processor computes: they are the same on a busy machine.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ def main(seed: int, runs: int | None, seconds: float, kept: Path | None, *, as_i
     Args:
         seed: Of the first case.
         runs: How many; None for as many as there is time for.
-        seconds: How long, where it is not said how many.
+        seconds: How long, in seconds of this process's computing, where it is not said how many.
         kept: A case that was kept, to run instead.
         as_it_is: Whether a case that fails is left as large as it is.
     """
     if kept is not None:
         return _tell(msgspec.json.decode(kept.read_bytes(), type=Case))
-    began = time.monotonic()
+    began = time.process_time()
     done = 0
-    while (runs is None or done < runs) and (runs is not None or time.monotonic() - began < seconds):
+    while (runs is None or done < runs) and (runs is not None or time.process_time() - began < seconds):
         case = draw(seed + done)
         done += 1
         if wrong := run_case(case):
-            print(f"seed {case.seed}, after {done} cases and {time.monotonic() - began:.0f} s:")
+            print(f"seed {case.seed}, after {done} cases and {time.process_time() - began:.0f} s:")
             for line in wrong[:5]:
                 print(f"  {line[:500]}")
             sys.stdout.flush()
             if as_it_is:
                 return 1
             return _tell(shrink(case, lambda smaller: bool(run_case(smaller))))
-    print(f"{done} cases from seed {seed} on, in {time.monotonic() - began:.0f} s: nothing wrong")
+    print(f"{done} cases from seed {seed} on, in {time.process_time() - began:.0f} s: nothing wrong")
     return 0
 
 

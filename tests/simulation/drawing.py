@@ -19,7 +19,7 @@ _DAY: Final = 86400
 def draw(seed: int) -> Case:
     """The case of a seed."""
     choose = random.Random(seed)
-    records = choose.choice((1, 5, 20, 20, 40, 80))
+    records = choose.choice((1, 5, 10, 20, 40))
     relays = tuple(_relay(choose, records) for _ in range(choose.choice((1, 1, 1, 2, 3))))
     trouble = choose.choice((0, 1, 3, 8))
     lies = choose.random() < 0.08
@@ -110,7 +110,7 @@ def _delivery(choose: Random, *, chunking: bool) -> dict[str, int | str]:
 
 
 def _lives(choose: Random, records: int, *, power: bool) -> tuple[Life, ...]:
-    lives = [_life(choose, records, power=power) for _ in range(choose.choice((0, 1, 1, 2, 3, 5)))]
+    lives = [_life(choose, records, power=power) for _ in range(choose.choice((0, 0, 1, 1, 2, 3)))]
     return (*lives, Life(pause=0.0))
 
 
@@ -136,7 +136,7 @@ def _life(choose: Random, records: int, *, power: bool) -> Life:
         pause=choose.choice((0.1, 1.0, 120.0, 3700.0, _DAY + 60.0)),
         options=options,
         retry=("in_doubt",) if choose.random() < 0.03 else (),
-        list=choose.choice(("same", "same", "same", "same", "grown", "changed")),
+        list=choose.choice(("same",) * 6 + ("grown", "grown", "changed")),
         twice=choose.random() < 0.1,
         moved=choose.uniform(0, 3) if choose.random() < 0.05 else None,
     )

@@ -19,13 +19,13 @@ Item = TypeVar("Item")
 
 def shrink(case: Case, fails: Callable[[Case], bool], *, seconds: float = 30.0) -> Case:
     """The smallest case found within some seconds that still fails."""
-    until = time.monotonic() + seconds
+    until = time.process_time() + seconds
     smaller: Case | None = case
     while smaller is not None:
         case = smaller
         smaller = None
         for candidate in _smaller(case):
-            if time.monotonic() > until:
+            if time.process_time() > until:
                 return case
             if fails(candidate):
                 smaller = candidate
