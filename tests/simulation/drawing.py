@@ -34,13 +34,13 @@ def draw(seed: int) -> Case:
         breaks=tuple(breaks),
         lives=_lives(choose, records, power=delivery.get("durability") == "power"),
         delivery=delivery,
-        slow=choose.choice((0.005, 0.05, 1.0)),
+        slow=choose.choice((0.005, 0.05, 1.0, 1.0)),
     )
 
 
 def _relay(choose: Random, records: int) -> Relay:
     quota, quota_stage, says = None, Stage.CONTENT, ""
-    if choose.random() < 0.3:
+    if choose.random() < 0.35:
         quota = (choose.randint(1, records), choose.choice((60, 3600, _DAY)))
         quota_stage, says = choose.choice(QUOTAS)
     return Relay(

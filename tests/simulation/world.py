@@ -47,7 +47,7 @@ EPOCH: Final = 1_780_000_000.0
 PORT: Final = 2500
 _END: Final = re.compile(rb"Record ([0-9]+) ends here\.")
 _SILENT: Final = 3 * 3600.0
-_LONGEST: Final = 7 * 86400.0
+_LONGEST: Final = 100 * 86400.0  # a relay that takes one message a day has a list of forty
 
 
 class EndlessError(Exception):
