@@ -47,8 +47,8 @@ def far_away(host: str, port: int, round_trip: float) -> Iterator[int]:
 _NEAR = 0.01
 
 
-async def _serve(host: str, port: int, round_trip: float, **options: float) -> None:
-    async with ByteProxy(host, port, round_trip=round_trip, **options) as proxy:
+async def _serve(host: str, port: int, round_trip: float, tick: float = 0.001) -> None:
+    async with ByteProxy(host, port, round_trip=round_trip, tick=tick) as proxy:
         print(proxy.port, flush=True)
         await asyncio.to_thread(sys.stdin.read)
 
@@ -60,7 +60,7 @@ def main(host: str, port: int, round_trip: float) -> None:
         return
     # select() waits for microseconds, epoll_wait() for milliseconds.
     loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
-    loop.run_until_complete(_serve(host, port, round_trip, tick=0.0))
+    loop.run_until_complete(_serve(host, port, round_trip, 0.0))
 
 
 if __name__ == "__main__":
