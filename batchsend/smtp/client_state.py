@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, cast
 
+from batchsend.outcome import Stage
 from batchsend.smtp.replies import Reply, ReplyParser
 from batchsend.smtp.telling_texts import Habits, TellingTexts
 from batchsend.smtp.transaction import Key, Transaction
 
 if TYPE_CHECKING:
-    from batchsend.outcome import Stage
     from batchsend.smtp.bare_replies import BareReply
 
 Handler: TypeAlias = Callable[[Reply, Any], None]
@@ -111,6 +111,9 @@ class ClientState(Generic[Key]):
         self._bdat_refusal: Reply | None = None
         self._lines_refused = 0
         self._bare: BareReply[Key] | None = None
+        # What seemed to be the last reply, while committed octets were behind it (rule 10), and the state until then.
+        self._farewell: Reply | None = None
+        self._before_farewell = State.OPEN
         # Once replies did not fit (rule 9): the commands that were unanswered, and all that came since.
         self._set_aside: deque[Awaited] = deque()
         self._kept: list[Reply] = []
@@ -133,8 +136,53 @@ class ClientState(Generic[Key]):
 
     @property
     def awaits_end(self) -> bool:
-        """Replies did not fit, 221 was the last one, and only the end of the connection is still to come (rule 9)."""
-        return bool(self._kept) and self._kept[-1].code == 221
+        """Only the end of the connection is still to come: after 221 (rule 9), or what seems a farewell (rule 10)."""
+        return self._farewell is not None or (bool(self._kept) and self._kept[-1].code == 221)
+
+    @property
+    def takes_leave(self) -> bool:
+        """The server has said what seems its last reply, and nothing more is sent until that is known (rule 10)."""
+        return self._farewell is not None
+
+    @property
+    def _is_committed_behind(self) -> bool:
+        """Whether content was handed out whole behind the command at the head."""
+        return any(
+            stage is Stage.CONTENT and end <= self._handed and place > 0
+            for place, (_, _, stage, end) in enumerate(self._awaited)
+        )
+
+    def _take_farewell(self, reply: Reply) -> None:
+        """Send nothing more, and see whether the server ends the session."""
+        self._farewell, self._before_farewell = reply, self.state
+        self.state = State.QUITTING
+
+    def _no_farewell(self) -> Reply:
+        """The server goes on: give back what seemed its last reply, to be taken for what it is."""
+        reply, self._farewell = self._farewell, None
+        if reply is None:
+            raise RuntimeError("nothing seemed the last reply")
+        self.state = self._before_farewell
+        self.closing_reply, self.was_idle = None, False
+        return reply
+
+    def _leave_for_good(self) -> None:
+        """Replies come in order: nothing behind the command that the last one answers was taken, committed or not."""
+        self._farewell = None
+        self._end()
+        for transaction in self._unanswered:
+            transaction.committed = False
+
+    def _end(self) -> None:
+        self.state = State.CLOSED
+        self._uncommit(self._handed)  # what was not handed out by now never will be
+        self._committing.clear()
+        self._out.clear()
+
+    def _uncommit(self, position: int) -> None:
+        for _, transaction, _, end in (*self._awaited, *self._set_aside):
+            if end > position:
+                transaction.committed = False
 
     @property
     def idle(self) -> bool:
