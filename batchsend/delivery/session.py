@@ -11,8 +11,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
+from batchsend.delivery.judges import judge
 from batchsend.delivery.offer import Offer
-from batchsend.delivery.replies import judge
 from batchsend.delivery.several_recipients import is_too_many_recipients, room_for_recipients
 from batchsend.delivery.transactions import share, single
 from batchsend.message.submission import Bundle
@@ -206,6 +206,11 @@ class Session(asyncio.Protocol):
     def under_way(self) -> int:
         """How many of its offers await their last reply."""
         return sum(1 for _ in self._client.unanswered_keys())
+
+    @property
+    def octets(self) -> int:
+        """The size of the messages that await their last reply."""
+        return self._client.octets
 
     @property
     def closing_reply(self) -> Reply | None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from batchsend.campaign.model import FEEDBACK_SUFFIX
 from batchsend.errors import RecordError, UsageError
+from batchsend.patterns import late_pattern
 from batchsend.recipients.entries import comparable
+from batchsend.results.reached import Reached
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,7 +22,7 @@ SOFT_BOUNCES: Final = 3
 KINDS: Final = ("bounced", "delayed", "complained", "unsubscribed", "auto_reply")
 """The kinds of its lines."""
 
-_LINE: Final = re.compile(
+_LINE: Final = late_pattern(
     rb'\s*\{"record":(?:null|\d{1,9}),"recipient":(?:null|"(?:[^"\\]|\\.){0,1000}"),"kind":"(?:%s)"'
     % "|".join(KINDS).encode()
 )
@@ -62,9 +63,13 @@ def _lines(file: Path, begin: int) -> Iterator[tuple[dict[str, Any], int]]:
                 if not line.isspace():  # the line feed of a line that was taken before without it
                     yield _parsed(line, file, number), begin
     except OSError as error:
-        raise UsageError(
-            f"{file}: the feedback log cannot be read: {error.strerror}", remedy="batchsend feedback makes it"
-        ) from None
+        raise _unreadable(file, error) from None
+
+
+def _unreadable(file: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"{file}: the feedback log cannot be read: {error.strerror}", remedy="batchsend feedback makes it"
+    )
 
 
 def is_whole(line: bytes) -> bool:
@@ -143,8 +148,8 @@ class FollowedLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._read = 0
-        self._inode = -1
+        self._reached = Reached()
+        self._seen: tuple[int, int, int] | None = None
 
     def lines(self) -> list[dict[str, Any]]:
         """The lines that were added since the last time; where nothing was, a look at its size is all it takes.
@@ -153,17 +158,18 @@ class FollowedLog:
             UsageError: It cannot be read, or one of its lines is none of a feedback log.
         """
         try:
-            found = self.path.stat()
+            status = self.path.stat()
+            seen = status.st_ino, status.st_size, status.st_mtime_ns
+            if seen == self._seen:
+                return []
+            with self.path.open("rb") as file:
+                self._reached.look(file.fileno())
+                found = list(_lines(self.path, self._reached.place))
+                if found:
+                    self._reached.reach(file.fileno(), found[-1][1])
         except FileNotFoundError:
             return []
-        except OSError:
-            found = None
-        if found is not None and found.st_ino == self._inode and found.st_size == self._read:
-            return []
-        if found is None or found.st_ino != self._inode or found.st_size < self._read:
-            self._read, self._inode = 0, -1 if found is None else found.st_ino
-        lines = []
-        for line, end in _lines(self.path, self._read):
-            lines.append(line)
-            self._read = end
-        return lines
+        except OSError as error:
+            raise _unreadable(self.path, error) from None
+        self._seen = seen
+        return [line for line, _ in found]

@@ -67,7 +67,7 @@ SHOWN = st.sampled_from(
 CONSTANT = st.sampled_from(
     [
         *("word ", ".", "- ", "1. ", "* ", "&", "&amp;", "&#", "&nbsp;", "<", ">", "</", "<!--", "-->", '"'),
-        *("===", "---", "https://", "<br>", "<hr>"),
+        *("===", "---", "https://", "<br>", "<hr>", "\t", "\n", "{% for one in [1, 2] %}", "{% endfor %}"),
     ]
 )
 AROUND = st.sampled_from(
@@ -83,6 +83,9 @@ AROUND = st.sampled_from(
         ),
         *("{%% filter upper %%}%s{%% endfilter %%}", "{%% autoescape false %%}%s{%% endautoescape %%}"),
         "<table><tr><th>%s</th><th>B</th></tr><tr><td>%s</td><td>%s</td></tr></table>",
+        *("<label><h2>%s</h2></label>%s", "<var><h1>%s</h1></var>%s", "<button>%s</button>", "<sup>%s</sup>"),
+        *("<ul><li>%s<h2>%s</h2></li><li><table><tr><th>%s</th></tr></table></li></ul>", "<dl><dt>%s<dd>%s</dl>"),
+        *('<div style="display:none">%s</div>', '<a href="https://%s"><img alt="%s"></a>', "<td>%s<td>%s", "%s</p>"),
     ]
 )
 TEMPLATES = st.recursive(
