@@ -112,8 +112,7 @@ class ClientState(Generic[Key]):
         self._lines_refused = 0
         self._bare: BareReply[Key] | None = None
         # What seemed to be the last reply, while committed octets were behind it (rule 10), and the state until then.
-        self._farewell: Reply | None = None
-        self._before_farewell = State.OPEN
+        self._farewell, self._before_farewell = cast("Reply | None", None), State.OPEN
         # Once replies did not fit (rule 9): the commands that were unanswered, and all that came since.
         self._set_aside: deque[Awaited] = deque()
         self._kept: list[Reply] = []
