@@ -98,8 +98,7 @@ class ClientState(Generic[Key]):
         self._reset_owed = False
         self._since_idle = 0  # of the unconfirmed, those handed back since the last moment that nothing was awaited
         self._refusals = 0
-        self._quit_wanted = False
-        self._asked_for_the_end = False
+        self._quit_wanted = self._asked_for_the_end = False
         # Since the last reply that has one place only (rule 5): replies too many, and whether there was a refusal.
         self._surplus = 0
         self._refused_since = False
