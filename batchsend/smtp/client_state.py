@@ -100,8 +100,7 @@ class ClientState(Generic[Key]):
         self._refusals = 0
         self._quit_wanted = self._asked_for_the_end = False
         # Since the last reply that has one place only (rule 5): replies too many, and whether there was a refusal.
-        self._surplus = 0
-        self._refused_since = False
+        self._surplus, self._refused_since = 0, False
         self._telling = TellingTexts()
         # What the last MAIL, RCPT and content were told, where that was 2yz; and what this server says to them.
         self._mail_said = self._rcpt_said = self._content_said = cast("Reply | None", None)
