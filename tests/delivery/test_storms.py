@@ -197,7 +197,7 @@ def test_a_relay_that_never_decides_a_message_ends_the_run(stage: Stage, connect
         async with CountingServer(decide) as peer:
             connector = Connector(Server(host=peer.host, port=peer.port, tls="none"), how.timeouts)
             began = loop.time()
-            with pytest.raises(RunError, match="sessions end before anything is answered: .*; given up after"):
+            with pytest.raises(RunError, match=r"sessions end before anything is answered: .*; given up after"):
                 await feed(Pool([connector], how, account), submissions(500))
             return loop.time() - began
 
