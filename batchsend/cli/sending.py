@@ -158,7 +158,9 @@ class Sending:
             way_on = "send it again: nothing was sent"
         elif failure.remedy and RESUME in failure.remedy:
             return RunError(failure.message, remedy=failure.remedy.replace(RESUME, self._again))
-        return RunError(failure.message, remedy=f"{failure.remedy}; then, {way_on}" if failure.remedy else way_on)
+        if failure.remedy:
+            way_on = f"{failure.remedy.removesuffix('.')}; then, {way_on}"
+        return RunError(failure.message, remedy=way_on)
 
     async def _run(self, campaign: Campaign, context: ssl.SSLContext | None, *, server: str | None) -> RunError | None:
         """Make and run the batch while its progress is shown and signals are heeded.

@@ -182,9 +182,10 @@ class Serving:
         Raises:
             DatabaseGoneError: The database does not answer.
         """
-        if await self._database.call(self._sharing.update):
+        may_send = await self._database.call(self._sharing.update)
+        if may_send:
             self._may_send.set()
-        else:
+        elif may_send is None:
             self.stop()
 
     def stop(self) -> None:

@@ -1,7 +1,8 @@
 """What the workers of a campaign share: its rate, its connections, and what each of them learns of its relays.
 
 Once a second each worker renews its share, in a transaction that locks the campaign's row, so that the shares together
-are never more than the whole: who comes gets what others have given up, and who takes more waits until it is free. A
+are never more than the whole: who comes enters a claim, which the others count when they renew theirs, and gets what
+they have given up; who takes more waits until it is free. A
 worker that is not heard of has no share after some seconds; it cannot send by then, because it cannot commit either.
 
 A relay's quota sleep or refusal that one worker meets holds for all of them; a cut of the pace is every worker's cut; a
@@ -92,14 +93,15 @@ class SharedLimits:
         self._known = {name: _Known() for name in relays}
         self._loop = asyncio.get_running_loop()
 
-    async def update(self, connection: Connection) -> bool:
+    async def update(self, connection: Connection) -> bool | None:
         """Tell what was learned, heed what others have, and renew the share.
 
         Args:
             connection: To the database.
 
         Returns:
-            False where there is no share for this worker now, because there are as many as may be connected.
+            Whether it may send: true where it has a share, false where others have to give some of theirs up first, and
+            None where there is none for it, because there are as many workers as may be connected.
         """
         most = self._connections
         found = await connection.fetch(_RELAYS, [name for name, _ in self._relays])
@@ -117,34 +119,40 @@ class SharedLimits:
             if share is None:
                 await connection.execute(_GIVE_UP, self._campaign, self._worker)
                 self._share = None
-                return False
+                return None
             rate, connections = share
             # Sessions that are too many end when they are answered: until then they are counted.
             open_now = len(self._pool.statistics().sessions)
             await connection.execute(_KEEP, self._campaign, self._worker, rate, max(connections, open_now), SECONDS)
+        if not connections:
+            return False
         self._apply(rate, connections)
         return True
 
     async def give_up(self, connection: Connection) -> None:
         """This worker sends nothing of the campaign for now."""
-        if self._share is not None:
-            await connection.execute(_GIVE_UP, self._campaign, self._worker)
-            self._share = None
+        await connection.execute(_GIVE_UP, self._campaign, self._worker)
+        self._share = None
 
     def _fair(self, others: Sequence[Mapping[str, Any]], most: int) -> tuple[float | None, int] | None:
-        """This worker's share, which is never more than what the others leave; None where they leave no connection."""
+        """This worker's share, which is never more than what the others leave; None where none is due to it.
+
+        A share of no connection is a claim: the others count it when they reckon their own shares.
+        """
         count = len(others) + 1
         place = sum(row["worker"] < self._worker for row in others)
         left = most - sum(row["connections"] for row in others)
         due = most // count + (place < most % count)
         connections = min(due, left)
-        # Who has a share already waits for the others to end what they have too many.
-        if due < 1 or (connections < 1 and self._share is None):
+        if due < 1:
             return None
+        if connections < 1 and self._share is None:
+            return (None if self._rate is None else 0.0), 0
         rate = None
         if self._rate is not None:
             taken = sum(row["rate"] for row in others if row["rate"] is not None)
             rate = max(0.0, min(self._rate / count, self._rate - taken))
+        # Who has a share already keeps one connection while the others end what they have too many.
         return rate, max(connections, 1)
 
     def _apply(self, rate: float | None, connections: int) -> None:

@@ -208,6 +208,11 @@ class Session(asyncio.Protocol):
         return sum(1 for _ in self._client.unanswered_keys())
 
     @property
+    def octets(self) -> int:
+        """The size of the messages that await their last reply."""
+        return self._client.octets
+
+    @property
     def closing_reply(self) -> Reply | None:
         """The 421 that ended it, or what the server said when it ended an idle session; or None."""
         return self._client.closing_reply
@@ -370,6 +375,8 @@ class Session(asyncio.Protocol):
             return
         self._held = False
         self._last_progress = self._loop.time()
+        if self.left and self._leaves():
+            return  # what was held has not gone out, and nobody would ever answer it
         # First what was held: `pump` begins transactions that have to be taken down in their turn.
         self._write()
         self.pump()

@@ -11,7 +11,7 @@ from batchsend.campaign.nearest import nearest
 from batchsend.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 RECIPIENT_FIELDS: Final = ("email", "to", "recipient", "address")
 """The fields that a record's address is looked for in first, in this order, where the campaign names none."""
@@ -53,6 +53,36 @@ _BESIDE: Final = frozenset(
     }
 )
 _SECONDARY: Final = frozenset({"other", "additional", "secondary", "alternate", "alternative", "second", "backup"})
+_OTHERS: Final = frozenset(
+    {
+        *(
+            "owner",
+            "from",
+            "mailfrom",
+            "sender",
+            "reply",
+            "replyto",
+            "return",
+            "by",
+            "agent",
+            "rep",
+            "admin",
+            "manager",
+        ),
+        *(
+            "author",
+            "creator",
+            "assigned",
+            "assignee",
+            "operator",
+            "moderator",
+            "support",
+            "campaign",
+            "list",
+            "message",
+        ),
+    }
+)
 _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
 _WORD: Final = re.compile(r"[^\W_]+")
 _NOT_WORD: Final = re.compile(r"\W+")
@@ -145,6 +175,16 @@ def means_address(names: Iterable[str]) -> bool:
 def may_hold_address(name: str) -> bool:
     """Whether a column of that name may hold an e-mail address beside the one that `find_address_column` finds."""
     return name.casefold() in ("to", "recipient") or _mail_words(name) is not None
+
+
+def is_of_somebody_else(name: str) -> bool:
+    """Whether a column names who writes or keeps the list ("Contact owner", "from", "added_by"), not who is on it."""
+    return not _OTHERS.isdisjoint(split_words(name))
+
+
+def with_all_named(names: Sequence[str]) -> list[str]:
+    """The names of columns, of which those without one are called by their places."""
+    return [name or f"column {place}" for place, name in enumerate(names, 1)]
 
 
 def _mail_words(name: str) -> frozenset[str] | None:

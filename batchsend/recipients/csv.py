@@ -9,6 +9,7 @@ from itertools import count, repeat
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from batchsend.errors import UsageError
+from batchsend.recipients.columns import with_all_named
 from batchsend.recipients.dialect import (
     OPEN_AT_END,
     has_blanks_before_quotes,
@@ -48,6 +49,7 @@ class CsvParser:
 
     Args:
         source: The file.
+        names_all: Give the last columns that have no name one, as `open_records` takes it.
 
     Attributes:
         fields: The names in the header.
@@ -57,8 +59,9 @@ class CsvParser:
         RunError: The file cannot be read.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *, names_all: bool = False) -> None:
         self._name = source.name
+        self._names_all = names_all
         self._lines = Lines(source, lone_cr=True)
         self._line = 0  # Physical lines that are done with.
         self._number = 0
@@ -153,6 +156,8 @@ class CsvParser:
         names = tuple(name.strip() for name in row)
         if fault := _header_fault(names):
             raise UsageError(f"{place}: {fault}", remedy=_HEADER_REMEDY)
+        if self._names_all:
+            names = tuple(with_all_named([*names, *[""] * (self._width - len(names))]))
         done = self._held[: reader.line_num]
         self._held = self._held[reader.line_num :]
         self._held_size -= sum(map(len, done))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Self
@@ -172,7 +173,9 @@ class FirstPass:
     def _composing(self, seconds: float) -> Composing | None:
         """What composes the rest of the messages beside this process, where one takes so many seconds to compose."""
         campaign = self._campaign
-        count = processes_for(campaign.delivery.processes, seconds)
+        read, given = self.reader.progress, self.reader.given
+        left = round(given / read) - given if read else None
+        count = processes_for(campaign.delivery.processes, seconds, left)
         if count == 0:
             return None
         log.info("%d processes compose messages, each of which takes %.2f ms", count, seconds * 1000)
@@ -197,6 +200,21 @@ class FirstPass:
             RunError: The recipients file cannot be read further.
         """
         return await anyio.to_thread.run_sync(self._admission.count_left, self.reader, most)
+
+    async def take_on(self, seconds: float) -> tuple[int, bool]:
+        """Count the records that a run has taken, and those that it would have taken if it had not stopped.
+
+        Args:
+            seconds: For how long to read on.
+
+        Returns:
+            How many there are, and whether these are all: otherwise they are those that were read.
+
+        Raises:
+            RunError: The recipients file cannot be read further.
+        """
+        is_whole = await anyio.to_thread.run_sync(self._admission.take_on, self.reader, time.monotonic() + seconds)
+        return self._admission.taken, is_whole
 
     async def _remember(self) -> None:
         """Take down whom the earlier run has written to, where nobody is to be written to twice."""

@@ -169,6 +169,11 @@ class ClientState(Generic[Key]):
         about_address = self._mail_said is not None and self._mail_said.raw.startswith(b"2.1.")
         return about_address and said.enhanced is not None and not said.raw.startswith(b"2.1.")
 
+    @property
+    def octets(self) -> int:
+        """The size of the contents of the transactions that are unanswered."""
+        return sum(len(transaction.content) for transaction in self._unanswered)
+
     def unanswered_keys(self) -> Iterable[Key]:
         """The callers' names of the transactions that are unanswered, in the order of their beginning."""
         return (key for transaction in self._unanswered for key in transaction.keys)

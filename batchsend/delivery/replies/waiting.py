@@ -38,6 +38,16 @@ _RFC_5322: Final = re.compile(
     r" \d\d:\d\d(?::\d\d)?(?: ?(?:[+-]\d{4}|gmt|utc|z))?",
     re.IGNORECASE,
 )
+# A time of day counts where its zone is named: where the server's clock is set, nobody knows.
+_TIME_OF_DAY: Final = re.compile(
+    r"(?<![\d:.-])([01]?\d|2[0-3])[:.]([0-5]\d)(?::[0-5]\d)? ?(?:\(?(?:utc|gmt)\)?|z\b)(?![+-]?\d)"
+    r"|\bmidnight,? \(?(?:utc|gmt)\b",
+    re.IGNORECASE,
+)
+# As the header field of HTTP has it, RFC 9110 section 10.2.3: a number at the end of what is said, in seconds.
+_BARE: Final = re.compile(
+    r"\b(?:retry|again|back|wait)[ -]?(?:after|in|for) ?[:=]? ?(\d{1,7})(?=[.;)\]]*(?:$| https?:))", re.IGNORECASE
+)
 # A time of waiting has one of these words before it, and an amount that stands alone has none of the second before it.
 _WAITING: Final = re.compile(
     r"again|retry|wait|in|after|for|until|till|reset|resume|later|delay|next|within|expires?|remaining|left|back",
@@ -53,7 +63,7 @@ _TELLS_WHEN: Final = re.compile(
     r"(?:again|retry|retrying|wait|waiting|reset|resets|resume|greylist\w*|gr[ea]y-?listed|deferred|delayed"
     r"|blocked|later|until"
     r"|available|resend|come back|expires?|lifted|remaining|unblocked|banned|suspended|rejected"
-    r"|locked)(?:\W+\w+){0,6}?\W*$",
+    r"|locked)(?:\W+\w+){0,6}?\W*$|[,;:.(-] ?in $",
     re.IGNORECASE,
 )
 _LEFT: Final = re.compile(r"^\W*(?:remaining|left|to go|before|and try|later|until)", re.IGNORECASE)
@@ -71,7 +81,7 @@ def wait_named(text: str, now: float) -> float | None:
         quota counts in ("500 per hour", "24-hour sending limit") is not a time to wait.
     """
     text = " ".join(text[:READ].split())
-    for found in (_date(text), _clock(text), _amount(text)):
+    for found in (_date(text), _time_of_day(text, now), _clock(text), _amount(text), _bare(text)):
         if found is None:
             continue
         seconds = found - now if found > 1e8 else found
@@ -105,6 +115,21 @@ def _date(text: str) -> float | None:
 
 def _told(text: str, place: int) -> bool:
     return _WAITING.search(text[max(0, place - 60) : place]) is not None
+
+
+def _time_of_day(text: str, now: float) -> float | None:
+    """The next time that it is as late as a reply says, in seconds since the epoch."""
+    if (match := _TIME_OF_DAY.search(text)) is None or not _told(text, match.start()):
+        return None
+    present = datetime.fromtimestamp(now, UTC)
+    hour, minute = (0, 0) if match[1] is None else (int(match[1]), int(match[2]))
+    time = present.replace(hour=hour, minute=minute, second=0, microsecond=0)
+    return (time if time > present else time + timedelta(days=1)).timestamp()
+
+
+def _bare(text: str) -> float | None:
+    """A number without a unit, which is of seconds."""
+    return None if (match := _BARE.search(text)) is None else float(match[1])
 
 
 def _clock(text: str) -> float | None:
