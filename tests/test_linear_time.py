@@ -272,6 +272,7 @@ FOREIGN: dict[str, tuple[Callable[[str], object], list[str]]] = {
         ['{"a":\n', "a\n", '{"a":1},', "[{"],
     ),
     "list, its header": (listed, ["\r", "\n", "a\n", "a,", '"a']),
+    "list, many columns": (lambda text: listed(",".join(map(str, range(len(text) // 8))) + "\n"), ["a"]),
     "clean": (lambda text: clean(text, "x"), WORDS),
     "unstructured": (lambda text: unstructured("X-Name", text), WORDS),
     "unstructured, long words kept": (lambda text: unstructured("X-Name", text, longest=900), WORDS),

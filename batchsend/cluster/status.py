@@ -40,6 +40,12 @@ _RELAYS: Final = """
 SELECT relay, because, refuses, most_connections, extract(epoch FROM asleep_until - now())::float8 AS asleep
 FROM batchsend.relays WHERE asleep_until > now() OR refuses IS NOT NULL OR most_until > now() ORDER BY relay
 """
+_QUOTAS: Final = """
+SELECT coalesce('campaign ' || c.name, q.meter) AS whose, q.figures,
+    CASE WHEN q.used_up_until > now() THEN extract(epoch FROM q.used_up_until - now())::float8 END AS used_up
+FROM batchsend.quotas AS q LEFT JOIN batchsend.campaigns AS c ON c.id = q.campaign
+WHERE q.campaign IS NULL OR $1::text IS NULL OR c.name = $1 ORDER BY q.meter
+"""
 
 
 class CampaignStatus(Struct):
@@ -124,12 +130,27 @@ class RelayStatus(Struct):
     most_connections: int | None
 
 
+class QuotaStatus(Struct):
+    """What the quotas of a campaign, or of a relay, have come to, all workers together.
+
+    Attributes:
+        whose: The campaign's or the relay's.
+        figures: What counts towards each of them.
+        used_up: Seconds until there is room again; None where there is some.
+    """
+
+    whose: str
+    figures: str
+    used_up: float | None
+
+
 class ClusterStatus(Struct):
     """All of it."""
 
     campaigns: list[CampaignStatus]
     workers: list[WorkerStatus] = field(default_factory=list)
     relays: list[RelayStatus] = field(default_factory=list)
+    quotas: list[QuotaStatus] = field(default_factory=list)
 
     @property
     def pace(self) -> float:
@@ -157,6 +178,9 @@ class ClusterStatus(Struct):
                 yield f"relay {relay.relay}  sending limit for {duration(relay.asleep)} more: {relay.because}"
             if relay.most_connections is not None:
                 yield f"relay {relay.relay}  {count(relay.most_connections, 'connection')} at most"
+        for quota in self.quotas:
+            rest = "" if quota.used_up is None else f"; used up for {duration(quota.used_up)} more"
+            yield f"quota of {quota.whose}  {quota.figures}{rest}"
 
     def _of_campaign(self, one: CampaignStatus) -> Iterator[str]:
         why = f": {one.why}" if one.why else ""
@@ -195,7 +219,8 @@ async def status(database: Database, name: str | None = None, *, brief: bool = F
             for row in await connection.fetch(_WORKERS)
         ]
         relays = [_made(RelayStatus, dict(row)) for row in await connection.fetch(_RELAYS)]
-        return ClusterStatus(campaigns, workers, relays)
+        quotas = [_made(QuotaStatus, dict(row)) for row in await connection.fetch(_QUOTAS, name)]
+        return ClusterStatus(campaigns, workers, relays, quotas)
 
     return await database.call(work, seconds=60.0)
 
@@ -286,6 +311,9 @@ async def drop(database: Database, name: str) -> int:
         async with connection.transaction():
             for table in ("lots", "files", "shares"):
                 await connection.execute(f"DELETE FROM batchsend.{table} WHERE campaign = $1", campaign)  # noqa: S608 - fixed names
+            for table in ("quotas", "quota_used", "quota_held"):
+                await connection.execute(f"DELETE FROM batchsend.{table} WHERE meter = $1", f"campaign {campaign}")  # noqa: S608 - likewise
+            await connection.execute("DELETE FROM batchsend.quota_held WHERE campaign = $1 AND held = 0", campaign)
             await connection.execute("DELETE FROM batchsend.campaigns WHERE id = $1", campaign)
 
     await database.call(end, seconds=60.0)

@@ -279,14 +279,16 @@ class Pool:
         """What is known of each relay, in the order of the connectors."""
         return tuple(self._relays)
 
-    def set_connections(self, connections: int) -> None:
+    def set_connections(self, connections: int, only: Relay | None = None) -> None:
         """Change how many sessions there may be at once with each relay; those that are too many end in order.
 
         Args:
             connections: At least 1. What a relay was found to allow still bounds it.
+            only: The only relay of which that is said; None for all of them.
         """
         for slots in self._slots:
-            slots.set_connections(connections)
+            if only is None or slots.relay is only:
+                slots.set_connections(connections)
 
     # --- what sessions call (the hot path) ------------------------------------------------------------------------
 

@@ -94,6 +94,8 @@ class Relay:
         self.weight = weight
         self.meter = meter
         self._own_rate = own_rate
+        self._rate = options.rate.per_second if options.rate else None
+        self._part = 1.0  # of its own rate; the rest is for others
         self.throttle = Throttle(options.rate.per_second if options.rate else None, now)
         self.limits = Limits(options.max_connections, options.max_messages)
         self.goodput = Goodput(now)
@@ -164,7 +166,19 @@ class Relay:
 
     def set_rate(self, rate: float | None, now: float) -> None:
         """From now on the campaign has this rate; its own still holds."""
-        rates = [one for one in (rate, self._own_rate) if one is not None]
+        self._rate = rate
+        self._set_limit(now)
+
+    def set_part(self, part: float, now: float) -> None:
+        """From now on only this part of its own rate may be used here: others use the rest."""
+        if part != self._part:
+            self._part = part
+            self._set_limit(now)
+
+    def _set_limit(self, now: float) -> None:
+        rates = [] if self._rate is None else [self._rate]
+        if self._own_rate is not None:
+            rates.append(self._own_rate * self._part)
         self.throttle.set_limit(min(rates, default=None), now)
 
     # --- what happened ------------------------------------------------------------------------------------------------

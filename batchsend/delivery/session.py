@@ -11,8 +11,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
+from batchsend.delivery.judges import judge
 from batchsend.delivery.offer import Offer
-from batchsend.delivery.replies import judge
 from batchsend.delivery.several_recipients import is_too_many_recipients, room_for_recipients
 from batchsend.delivery.transactions import share, single
 from batchsend.message.submission import Bundle

@@ -23,9 +23,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from batchsend.delivery.connector import ConnectError, Opened
+from batchsend.delivery.judges import goes_on, judge
 from batchsend.delivery.relay import CLOSE_AFTER
-from batchsend.delivery.replies import judge
-from batchsend.delivery.replies.policy import GOES_ON
 from batchsend.delivery.session import Session
 from batchsend.delivery.signal import Signal
 from batchsend.delivery.statistics import SessionState, SessionStatistics
@@ -547,4 +546,4 @@ def _is_final(failure: ConnectFailure) -> bool:
     """Whether a relay that has never let us in has said that it will not: nothing listens there, or it says 5yz."""
     if failure.reply is None:
         return failure.stage is Stage.CONNECT
-    return 500 <= failure.reply.code < 600 and judge(failure.stage, failure.reply).verdict not in GOES_ON
+    return 500 <= failure.reply.code < 600 and not goes_on(judge(failure.stage, failure.reply).verdict)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from batchsend.message.html_tokens import tokens, unescaped
 from batchsend.message.text import address_of, outline_of, text_from_html
 from batchsend.message.text_layout import laid_out
+from batchsend.patterns import late_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,17 +36,17 @@ _SAID: Final = frozenset(
     {*("href", "src", "alt", "title", "background", "class", "id", "name", "target", "rel", "width", "height")}
     | {*("bgcolor", "color", "align", "valign", "border", "cellpadding", "cellspacing")}
 )
-_OF_COLOUR: Final = re.compile(r"\s*+(?:background|border|color|fill)[a-z-]*+\s*+:", re.IGNORECASE)
+_OF_COLOUR: Final = late_pattern(r"\s*+(?:background|border|color|fill)[a-z-]*+\s*+:", re.IGNORECASE)
 # What ends with this may be the beginning of a tag or of a character reference, of which a value is the rest.
-_BEGUN: Final = re.compile(r"(?:&[#\w]{0,40}|<[/!?]?[\w:-]{0,40})\Z")
+_BEGUN: Final = late_pattern(r"(?:&[#\w]{0,40}|<[/!?]?[\w:-]{0,40})\Z")
 # What begins with this may be the end of a comment, of which a value is the beginning.
-_ENDED: Final = re.compile(r"-{0,2}!?>")
-_REFERENCE_BEGUN: Final = re.compile(r"&[#\w]*+\Z")
+_ENDED: Final = late_pattern(r"-{0,2}!?>")
+_REFERENCE_BEGUN: Final = late_pattern(r"&[#\w]*+\Z")
 _WEB: Final = ("https://", "http://")
 _DIRECT: Final = ("mailto:", "tel:")
-_BREAKS_OUT: Final = re.compile(r"[<>\"']")
-_BLANKS: Final = re.compile(r"^ |  | $", re.MULTILINE)
-_HIDES: Final = re.compile(r"none|hidden|:\s*0|;", re.IGNORECASE)
+_BREAKS_OUT: Final = late_pattern(r"[<>\"']")
+_BLANKS: Final = late_pattern(r"^ |  | $", re.MULTILINE)
+_HIDES: Final = late_pattern(r"none|hidden|:\s*0|;", re.IGNORECASE)
 
 
 class HtmlAndText:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batchsend.errors import RecordError
 from batchsend.message.submission import Envelope, Submission
-from batchsend.message.writing import written
+from batchsend.message.writing import Field, written
 from batchsend.recipients.addresses import mailbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Sequence
 
     from batchsend.message.dkim import Signer
 
@@ -29,6 +29,7 @@ _RESENT: Final = "Resent-"
 # An address by itself, or in angle brackets after plain words: what parsing would find, in a hundredth of the time.
 _DOT_ATOM: Final = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*"
 _SIMPLE: Final = re.compile(rf"({_DOT_ATOM})|[A-Za-z0-9][A-Za-z0-9 ]{{0,60}} <({_DOT_ATOM})>")
+_BLIND: Final = frozenset({"bcc", f"{_RESENT}Bcc".lower()})
 _WITH_DOMAINS: Final = frozenset(
     f"{prefix}{name}".lower() for name in (*_ORIGINATORS, "To", "Cc") for prefix in ("", _RESENT)
 )
@@ -64,32 +65,108 @@ def outgoing(
     """
     if not isinstance(message, Message):
         raise TypeError(f"expected an email.message.EmailMessage, not {type(message).__name__}")
-    prefix = _prefix(message) if sender is None or recipients is None else ""
-    reverse = _sender(message, prefix) if sender is None else _text(sender, "sender")
-    forward = _header_recipients(message, prefix) if recipients is None else _listed(recipients)
+    fields = _Fields(message)
+    prefix = _prefix(fields) if sender is None or recipients is None else ""
+    reverse = _sender(fields, prefix) if sender is None else _text(sender, "sender")
+    forward = _header_recipients(fields, prefix) if recipients is None else _listed(recipients)
     envelopes = {(envelope := Envelope(reverse, path)).forward_path: envelope for path in forward}
     if not envelopes:
         raise RecordError("the message has no recipient", remedy="Fill in To, Cc or Bcc, or give recipients.")
-    utf8 = not all(f"{envelope.reverse_path}{path}".isascii() for path, envelope in envelopes.items())
-    sent, message_id = _as_sent(message, reverse, utf8=utf8)
-    content = _octets(sent, utf8=utf8)
-    signed = signer is not None and _is_to_sign(sent, signer)
+    utf8 = not all(path.isascii() and envelope.reverse_path.isascii() for path, envelope in envelopes.items())
+    message_id = fields.prepare(reverse, utf8=utf8)
+    content = _octets(message, fields.all, utf8=utf8)
+    is_ascii = content.isascii()
+    signed = signer is not None and _is_to_sign(fields, signer)
     if signer is not None and signed:
         # A relay may rewrite octets above 127, which breaks a signature (RFC 6376 §5.3): it is sent without them.
-        if not utf8 and not content.isascii() and (seven_bit := _seven_bit(sent)) is not None:
+        if not utf8 and not is_ascii and (seven_bit := _seven_bit(message, fields)) is not None:
             content = seven_bit()
+            is_ascii = content.isascii()
         content = signer.sign(content) + content
     shared: dict[str, Any] = {
         "content": content,
         "message_id": message_id,
-        "seven_bit": None if utf8 or signed or content.isascii() else _seven_bit(sent),
+        "eight_bit": not is_ascii,
+        "seven_bit": None if utf8 or signed or is_ascii else _seven_bit(message, fields),
     }
     return [Submission(record=record, envelope=envelope, **shared) for envelope in envelopes.values()]
 
 
-def _prefix(message: Message) -> str:
+class _Fields:
+    """The headers of a message, each looked up once.
+
+    Args:
+        message: The message, which stays as it is.
+
+    Attributes:
+        all: The headers, as the message stores them; after `prepare` as they are sent.
+        policy: The message's.
+    """
+
+    def __init__(self, message: Message[Any, Any]) -> None:
+        self.policy: Any = message.policy
+        self.all: list[Field] = list(message.raw_items())
+        self._named: dict[str, list[Field]] = {}
+        for field in self.all:
+            self._named.setdefault(field[0].lower(), []).append(field)
+
+    def __contains__(self, name: str) -> bool:
+        return name.lower() in self._named
+
+    def values(self, name: str) -> list[Any]:
+        """The values of all fields of a name, as ``get_all`` of the message has them."""
+        found = self._named.get(name.lower())
+        return [self.policy.header_fetch_parse(*field) for field in found] if found else []
+
+    def addresses(self, name: str) -> list[str]:
+        """The addresses in all fields of a name."""
+        return [address for value in self.values(name) for address in addresses(value, f"header {name}")]
+
+    def prepare(self, reverse: str, *, utf8: bool) -> str | None:
+        """Make them what goes out, and return the Message-ID.
+
+        Raises:
+            RecordError: An address of theirs is in another script, and those of the envelope are not: the headers
+                could only be written for a server that is asked for SMTPUTF8 (RFC 6531).
+        """
+        if not self._named.keys().isdisjoint(_BLIND):
+            self.all = [field for field in self.all if field[0].lower() not in _BLIND]
+        if isinstance(self.policy, EmailPolicy):
+            for name in _WITH_DOMAINS & self._named.keys():
+                if any(not str(value).isascii() for value in self.values(name)):
+                    self._put_domains_into_ascii(name, utf8=utf8)
+        own = self._named.get("message-id")
+        message_id = None if own is None else str(own[-1][1]).strip()
+        if "dkim-signature" not in self._named:
+            # As they are written: parsing them would take as long as all the rest.
+            if "date" not in self._named:
+                self.all.append(("Date", formatdate()))
+            if message_id is None:
+                domain = reverse.rpartition("@")[2]
+                message_id = make_msgid(domain=domain if domain and domain.isascii() else "localhost")
+                self.all.append(("Message-ID", message_id))
+        return message_id
+
+    def _put_domains_into_ascii(self, name: str, *, utf8: bool) -> None:
+        """Write the domains of address fields as A-labels (RFC 5890), where they have others: headers are ASCII."""
+        for place, (given, raw) in enumerate(self.all):
+            if given.lower() != name:
+                continue
+            value = self.policy.header_fetch_parse(given, raw)
+            if all(address.addr_spec.isascii() for address in value.addresses):
+                continue
+            if not utf8 and not all(address.username.isascii() for address in value.addresses):
+                raise RecordError(f"header {name} holds an address in another script, but the envelope does not")
+            groups = [
+                Group(group.display_name, tuple(_ascii(address, name) for address in group.addresses))
+                for group in value.groups
+            ]
+            self.all[place] = self.policy.header_store_parse(given, groups)
+
+
+def _prefix(fields: _Fields) -> str:
     """What the headers that count begin with (RFC 5322 §3.6.6)."""
-    resent = message.get_all(f"{_RESENT}Date", [])
+    resent = fields.values(f"{_RESENT}Date")
     if len(resent) > 1:
         raise RecordError(
             "the message was resent more than once: its headers do not say which recipients are meant",
@@ -98,22 +175,15 @@ def _prefix(message: Message) -> str:
     return _RESENT if resent else ""
 
 
-def _sender(message: Message[Any, Any], prefix: str) -> str:
+def _sender(fields: _Fields, prefix: str) -> str:
     for name in (f"{prefix}Sender", f"{prefix}From"):
-        if name in message:
-            for address in _addresses(message, name):
-                return address
+        for address in fields.addresses(name):
+            return address
     raise RecordError("the message has no sender", remedy="Fill in From, or give a sender.")
 
 
-def _header_recipients(message: Message[Any, Any], prefix: str) -> list[str]:
-    return [address for name in _RECIPIENTS for address in _addresses(message, f"{prefix}{name}")]
-
-
-def _addresses(message: Message[Any, Any], name: str) -> Iterator[str]:
-    """The addresses in all fields of a name."""
-    for value in message.get_all(name, []):
-        yield from addresses(value, f"header {name}")
+def _header_recipients(fields: _Fields, prefix: str) -> list[str]:
+    return [address for name in _RECIPIENTS for address in fields.addresses(f"{prefix}{name}")]
 
 
 def simple_address(text: str) -> str | None:
@@ -133,7 +203,7 @@ def addresses(value: object, where: str) -> list[str]:
         RecordError: It is not a list of addresses: what it was meant to be is not guessed.
     """
     field: Any = value
-    if type(value) is str and (simple := simple_address(value)) is not None:
+    if isinstance(value, str) and (simple := simple_address(value)) is not None and not getattr(value, "defects", ()):
         return [simple]
     if not hasattr(value, "addresses"):
         # An older header is parsed before its encoded words are decoded: a comma in a name stays there.
@@ -158,60 +228,17 @@ def _text(value: object, what: str) -> str:
     return value
 
 
-def _as_sent(message: Message[Any, Any], reverse: str, *, utf8: bool) -> tuple[Message[Any, Any], str | None]:
-    """The message as it goes out, a copy that shares the bodies; and its Message-ID.
-
-    Raises:
-        RecordError: An address of its headers is in another script, and those of the envelope are not: the headers
-            could only be written for a server that is asked for SMTPUTF8 (RFC 6531).
-    """
-    sent = copy.copy(message)
-    # The first deletion gives the copy a list of headers of its own.
-    del sent["Bcc"], sent[f"{_RESENT}Bcc"]
-    fields = {name.lower(): value for name, value in sent.raw_items()}
-    if isinstance(sent.policy, EmailPolicy):
-        for name in _WITH_DOMAINS & fields.keys():
-            if any(not value.isascii() for value in sent.get_all(name, [])):
-                _put_domains_into_ascii(sent, name, utf8=utf8)
-    message_id = fields.get("message-id")
-    if "dkim-signature" not in fields:
-        # As they are written: parsing them would take as long as all the rest.
-        if "date" not in fields:
-            sent.set_raw("Date", formatdate())
-        if message_id is None:
-            domain = reverse.rpartition("@")[2]
-            message_id = make_msgid(domain=domain if domain and domain.isascii() else "localhost")
-            sent.set_raw("Message-ID", message_id)
-    return sent, None if message_id is None else str(message_id).strip()
-
-
-def _put_domains_into_ascii(sent: Message[Any, Any], name: str, *, utf8: bool) -> None:
-    """Write the domains of an address field as A-labels (RFC 5890), where it has others: headers are ASCII."""
-    value = sent[name]
-    if value is None or all(address.addr_spec.isascii() for address in value.addresses):
-        return
-    if not utf8 and not all(address.username.isascii() for address in value.addresses):
-        raise RecordError(f"header {name} holds an address in another script, but the envelope does not")
-    sent.replace_header(
-        name,
-        [
-            Group(group.display_name, tuple(_ascii(address, name) for address in group.addresses))
-            for group in value.groups
-        ],
-    )
-
-
 def _ascii(address: Address, name: str) -> Address:
     path = mailbox(address.addr_spec, f"header {name}:")
     return Address(address.display_name, address.username, path.rpartition("@")[2])
 
 
-def _is_to_sign(sent: Message[Any, Any], signer: Signer) -> bool:
+def _is_to_sign(fields: _Fields, signer: Signer) -> bool:
     """Whether a signature is missing, and DMARC could take the signer's for that of the author."""
-    if "DKIM-Signature" in sent:
+    if "DKIM-Signature" in fields:
         return False
     try:
-        author = next(_addresses(sent, "From"), None)
+        author = next(iter(fields.addresses("From")), None)
         if author is not None:
             signer.require_alignment(mailbox(author, "header From:"))
     except RecordError:
@@ -219,28 +246,30 @@ def _is_to_sign(sent: Message[Any, Any], signer: Signer) -> bool:
     return author is not None
 
 
-def _octets(sent: Message[Any, Any], **policy: Any) -> bytes:
-    """The message written out, each line ended by CRLF.
+def _octets(message: Message[Any, Any], fields: Sequence[Field], **policy: Any) -> bytes:
+    """The message written out with these headers, each line ended by CRLF.
 
     Raises:
         RecordError: It cannot be.
     """
     if not policy.get("utf8", True):
         del policy["utf8"]
-    if policy.get("utf8") and not isinstance(sent.policy, EmailPolicy):
+    if policy.get("utf8") and not isinstance(message.policy, EmailPolicy):
         raise RecordError("an address in another script needs an email.message.EmailMessage")
     try:
-        return written(sent, **policy)
+        return written(message, fields, **policy)
     except (MessageError, ValueError, LookupError, TypeError, AttributeError) as error:
         # All of these come from what the program has put into the message.
         raise RecordError(f"the message cannot be written out: {error}") from error
 
 
-def _seven_bit(sent: Message[Any, Any]) -> Callable[[], bytes] | None:
+def _seven_bit(message: Message[Any, Any], fields: _Fields) -> Callable[[], bytes] | None:
     """Writes the message without octets above 127; None where that would break a signature."""
-    if "DKIM-Signature" in sent or any(part.get_content_type() == "multipart/signed" for part in sent.walk()):
+    if "DKIM-Signature" in fields or any(part.get_content_type() == "multipart/signed" for part in message.walk()):
         return None
-    if isinstance(sent.policy, EmailPolicy):
-        return lambda: _octets(sent, cte_type="7bit")
+    # What is in it now: the program may change its message before a session asks for this form.
+    kept, sent = copy.copy(message), fields.all
+    if isinstance(message.policy, EmailPolicy):
+        return lambda: _octets(kept, sent, cte_type="7bit")
     # Classes derived from an older Message, such as Django's, write their text as they like; a parsed one obeys.
-    return lambda: _octets(message_from_bytes(_octets(sent)), cte_type="7bit")
+    return lambda: written(message_from_bytes(_octets(kept, sent)), cte_type="7bit")

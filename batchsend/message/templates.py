@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from batchsend.message.marks import with_sheets_that_are_no_comments
 from batchsend.message.plain_template import OF_BATCH, filling
 from batchsend.message.template import StructuredTemplate, Template
 from batchsend.message.verp import Verp, throwaway_key
+from batchsend.patterns import late_pattern
 from batchsend.recipients.columns import template_variables
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 MAX_SOURCE = 16 << 20
 """Octets of a template file."""
 
-_UNKNOWN = re.compile(r"No (filter|test) named '(\w+)'")
+_UNKNOWN = late_pattern(r"No (filter|test) named '(\w+)'")
 _MARKS = ("{{", "{%", "{#")
 # What Jinja2 calls a template that comes from no file.
 _NO_FILE = (None, "<unknown>", "<template>", "<introspection>")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from batchsend.errors import RecordError
 from batchsend.message.html_tokens import pieces_of, tokens, unescaped
 from batchsend.message.text_layout import laid_out, outlined
+from batchsend.patterns import late_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
     Address = Callable[[str, str], str]
 
 
-_HEADER_CELL = re.compile(r"<[tT][hH]")
-_TABLE_TAG = re.compile(r"<(/?)(?:table|caption|thead|tbody|tfoot|tr|td|th|center)(?=[\s/>])", re.IGNORECASE)
+_HEADER_CELL = late_pattern(r"<[tT][hH]")
+_TABLE_TAG = late_pattern(r"<(/?)(?:table|caption|thead|tbody|tfoot|tr|td|th|center)(?=[\s/>])", re.IGNORECASE)
 # A table of data: it has header cells and no table inside. Every other table of an e-mail only places things.
-_DATA_TABLE = re.compile(
+_DATA_TABLE = late_pattern(
     r"<table(?=[\s>])(?>(?:(?!</?table[\s>]).)*?<th[\s>])(?:(?!</?table[\s>]).)*+</table\s*>", re.IGNORECASE | re.DOTALL
 )
 
@@ -30,8 +31,8 @@ _DATA_TABLE = re.compile(
 # so those of the source are left out. Character references can bring the few that are not among them.
 _MEANING: Final = "\\`*_{}[]()#+-.!|~>=<"
 _STAND_INS: Final = "\x80\x82\x83\x84\x86\x87\x88\x89\x8a\x8b\x8c\x8e\x91\x92\x93\x94\x95\x96\x97\x98"
-_PRE: Final = re.compile(r"<(/?)pre(?=[\s/>])", re.IGNORECASE)
-_CONTROLS: Final = re.compile(r"[\0-\x08\x0b\x0e-\x1f\x80-\x84\x86-\x9f]")
+_PRE: Final = late_pattern(r"<(/?)pre(?=[\s/>])", re.IGNORECASE)
+_CONTROLS: Final = late_pattern(r"[\0-\x08\x0b\x0e-\x1f\x80-\x84\x86-\x9f]")
 
 # Elements whose tags would become signs that nobody types in a letter.
 _UNMARKED: Final = frozenset(

@@ -5,20 +5,22 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from batchsend.patterns import late_pattern
+
 # Control characters around a heading and around a table, and between the cells of a row: no text has any.
 _HEADING, _TABLE, _END, _CELL = "\x1c", "\x1d", "\x1e", "\x1f"
 _RULE: Final = _HEADING  # within a table: a cell of the line below its header
-_BLOCK: Final = re.compile(f"([{_HEADING}{_TABLE}])([^{_END}]*+){_END}")
+_BLOCK: Final = late_pattern(f"([{_HEADING}{_TABLE}])([^{_END}]*+){_END}")
 
 # In what the library writes, a sign is its own and never a record's. Quotations and lists have something before it.
-_HEADLINE: Final = re.compile(
+_HEADLINE: Final = late_pattern(
     r"(?P<margin>[> ]*+(?:(?:[-*+]|[0-9]++\.) ++)*+)(?P<before>[^#]*+)(?P<signs>##?+)(?: (?P<said>.*))?\Z"
 )
-_SIGNS: Final = re.compile("#+ ?")  # of headings that the library has put on the line of another one
-_NO_INDENT: Final = re.compile("[^> ]")
+_SIGNS: Final = late_pattern("#+ ?")  # of headings that the library has put on the line of another one
+_NO_INDENT: Final = late_pattern("[^> ]")
 _LINES: Final = {"#": "=", "##": "-"}
-_ROWS: Final = re.compile(rf"(?:^[^|\n{_HEADING}]*+\|.*\|\n)+", re.MULTILINE)
-_DASHES: Final = re.compile("-+")
+_ROWS: Final = late_pattern(rf"(?:^[^|\n{_HEADING}]*+\|.*\|\n)+", re.MULTILINE)
+_DASHES: Final = late_pattern("-+")
 _SHORTEST: Final = 3  # characters of a column, as Markdown has it
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from batchsend.campaign.nearest import nearest
 from batchsend.errors import RecordError, UsageError
+from batchsend.patterns import late_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -28,7 +28,7 @@ _MAIL_WORDS: Final = frozenset(
     }
 )
 # Written together with one of the words below it is one as well: "useremail", "mailaddress".
-_JOINED: Final = re.compile(r"(?P<before>.*?)e?mails?(?P<after>.*)")
+_JOINED: Final = late_pattern(r"(?P<before>.*?)e?mails?(?P<after>.*)")
 # … if all others are among these. "Email Domain", "Email Opt Out", "Mailing City" are none.
 _BESIDE: Final = frozenset(
     {
@@ -83,9 +83,9 @@ _OTHERS: Final = frozenset(
         ),
     }
 )
-_CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
-_WORD: Final = re.compile(r"[^\W_]+")
-_NOT_WORD: Final = re.compile(r"\W+")
+_CAMEL: Final = late_pattern(r"(?<=[a-z])(?=[A-Z])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
+_WORD: Final = late_pattern(r"[^\W_]+")
+_NOT_WORD: Final = late_pattern(r"\W+")
 # Jinja2's own words, and what it lets no variable be called.
 _RESERVED: Final = frozenset(
     {

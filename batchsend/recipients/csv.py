@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from itertools import count, repeat
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from batchsend.errors import UsageError
+from batchsend.patterns import late_pattern
 from batchsend.recipients.columns import with_all_named
 from batchsend.recipients.dialect import (
     OPEN_AT_END,
@@ -34,8 +34,8 @@ REACH: Final = 1024 * 1024
 _DOUBLINGS: Final = 10  # Between the least reach, 1 Ki characters, and the full one.
 _LIMITED: Final = "field larger than field limit"
 _OUT_OF_REACH: Final = "out of reach"
-_ESCAPED_BYTE: Final = re.compile("[\udc80-\udcff]")  # What PEP 383 makes of a byte that is not UTF-8.
-_ADDRESS: Final = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
+_ESCAPED_BYTE: Final = late_pattern("[\udc80-\udcff]")  # What PEP 383 makes of a byte that is not UTF-8.
+_ADDRESS: Final = late_pattern(r"[^\s@]+@[^\s@]+\.[^\s@]+")
 _HEADER_REMEDY: Final = "the first row names the fields, each once, as in: email,name"
 
 
@@ -338,6 +338,7 @@ def _name(delimiter: str) -> str:
 
 def _header_fault(names: tuple[str, ...]) -> str | None:
     """Why the names cannot name fields, or None."""
+    seen: dict[str, int] = {}
     for place, name in enumerate(names):
         if not name:
             return f"field {place + 1} of the header has no name"
@@ -347,6 +348,6 @@ def _header_fault(names: tuple[str, ...]) -> str | None:
             return "the header has a NUL character"
         if _ADDRESS.fullmatch(name):
             return f"an address where the header belongs: {name!r}"
-        if name in names[:place]:
-            return f"the header names {name!r} twice: fields {names.index(name) + 1} and {place + 1}"
+        if (first := seen.setdefault(name, place)) != place:
+            return f"the header names {name!r} twice: fields {first + 1} and {place + 1}"
     return None

@@ -8,12 +8,13 @@ from typing import Final
 from urllib.parse import unquote
 
 from batchsend.errors import RecordError
+from batchsend.patterns import late_pattern
 from batchsend.recipients.addresses import cleaned, forward_path, without_invisible
 
 DOMAIN: Final = "@"
 """What a whole domain begins with, in what :func:`entries` returns."""
 
-_TOKEN: Final = re.compile(
+_TOKEN: Final = late_pattern(
     r"""(?P<blank>\s+)
     |(?P<end>[,;])
     |(?P<comment>\#[^\r\n\v\f\x1c-\x1e\x85\u2028\u2029]*)
@@ -24,20 +25,20 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_AFTER_ADDRESS: Final = re.compile(r"@[^#@]*(?P<comment>#)")
+_AFTER_ADDRESS: Final = late_pattern(r"@[^#@]*(?P<comment>#)")
 # All that some program shows as the end of a line: what follows it is no part of a comment.
-_LINE_END: Final = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
+_LINE_END: Final = late_pattern(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 # What a spreadsheet writes where a formula failed, in several languages: "#N/A", "#NAME?", "#WERT!", "#¿NOMBRE?".
-_FAILED_FORMULA: Final = re.compile(r"#(?:[¿¡]?\w[\w/]{0,20}[!?]|\w/\w|NV|GETTING_DATA)\s*")
-_NUMBERED: Final = re.compile(r"#\s*\d{1,9}(?:[.):]\s*|\s+)[^\s#]*@")
+_FAILED_FORMULA: Final = late_pattern(r"#(?:[¿¡]?\w[\w/]{0,20}[!?]|\w/\w|NV|GETTING_DATA)\s*")
+_NUMBERED: Final = late_pattern(r"#\s*\d{1,9}(?:[.):]\s*|\s+)[^\s#]*@")
 _JOINERS: Final = "\u200c\u200d"  # Domains in some scripts need them; everything else that is invisible is left out.
-_WILDCARDS: Final = re.compile(r"[*?]")
+_WILDCARDS: Final = late_pattern(r"[*?]")
 # What people and programs put before an address and what belongs to a local part only now and then: a bullet, a quote
 # that is not closed, a formula's mark, "email=".
-_MARKS: Final = re.compile(r'(?:[a-z._-]{0,30}=|_|[^\w"])++(?=[\w"])')
-_NUMBER: Final = re.compile(r"(\d{1,9})[._-](?=.*@)")
-_BARE: Final = re.compile(r"""['"<]?([^\s'"<>@(),;:|\\\[\]]++@[^\s'"<>@(),;:|\\\[\]]++)['">]?""")
-_PIECES: Final = re.compile(r"[,;|\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
+_MARKS: Final = late_pattern(r'(?:[a-z._-]{0,30}=|_|[^\w"])++(?=[\w"])')
+_NUMBER: Final = late_pattern(r"(\d{1,9})[._-](?=.*@)")
+_BARE: Final = late_pattern(r"""['"<]?([^\s'"<>@(),;:|\\\[\]]++@[^\s'"<>@(),;:|\\\[\]]++)['">]?""")
+_PIECES: Final = late_pattern(r"[,;|\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 _SHOWN: Final = 60
 
 

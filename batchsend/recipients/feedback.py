@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from batchsend.campaign.model import FEEDBACK_SUFFIX
 from batchsend.errors import RecordError, UsageError
+from batchsend.patterns import late_pattern
 from batchsend.recipients.entries import comparable
 from batchsend.results.reached import Reached
 
@@ -22,7 +22,7 @@ SOFT_BOUNCES: Final = 3
 KINDS: Final = ("bounced", "delayed", "complained", "unsubscribed", "auto_reply")
 """The kinds of its lines."""
 
-_LINE: Final = re.compile(
+_LINE: Final = late_pattern(
     rb'\s*\{"record":(?:null|\d{1,9}),"recipient":(?:null|"(?:[^"\\]|\\.){0,1000}"),"kind":"(?:%s)"'
     % "|".join(KINDS).encode()
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from batchsend.campaign.model import SuppressionList
 from batchsend.errors import RecordError, RunError, UsageError
+from batchsend.patterns import late_pattern
 from batchsend.recipients.addresses import without_invisible_ends
 from batchsend.recipients.bounces import is_hard_bounce
 from batchsend.recipients.columns import (
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
 
 _TABLES: Final = (".csv", ".tsv")
 _COMPRESSIONS: Final[dict[str, Compression]] = {".gz": "gzip", ".zst": "zstd"}
-_DELIMITERS: Final = re.compile(r"[,;\t|]")
-_SEP: Final = re.compile(r'"?sep=', re.IGNORECASE)
-_LINE_ENDS: Final = re.compile(r"\r\n?|\n")
+_DELIMITERS: Final = late_pattern(r"[,;\t|]")
+_SEP: Final = late_pattern(r'"?sep=', re.IGNORECASE)
+_LINE_ENDS: Final = late_pattern(r"\r\n?|\n")
 _BLOCK: Final = 1000
 _START: Final = 4096
 _LOG_REMEDY: Final = "take the log from a backup; one whose run was killed is repaired by batchsend resume"

@@ -12,7 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import anyio
-from anyio.streams.buffered import BufferedByteReceiveStream
 
 from batchsend.errors import RunError
 from batchsend.message.submission import Envelope, Submission
@@ -203,6 +202,8 @@ class _Helper:
         self.process = process
         self.is_ready = False
         self._questions = process.stdin
+        from anyio.streams.buffered import BufferedByteReceiveStream  # noqa: PLC0415 - most runs have no such process
+
         self._answers = BufferedByteReceiveStream(process.stdout)
 
     async def ask(self, question: bytes) -> Any:

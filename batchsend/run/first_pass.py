@@ -12,7 +12,6 @@ import anyio.to_thread
 from batchsend.campaign.model import feedback_path
 from batchsend.errors import RunError, UsageError
 from batchsend.message import Composer, Suppression
-from batchsend.message.condition import Condition
 from batchsend.message.verp import Verp, kept_key, make_key
 from batchsend.outcome import Outcome
 from batchsend.recipients import open_recipients
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
     from batchsend.campaign import Campaign
     from batchsend.message import Submission
+    from batchsend.message.condition import Condition
     from batchsend.outcome import DeliveryResult
     from batchsend.recipients import RecordReader
     from batchsend.recipients.fingerprint import FileWatch
@@ -102,7 +102,11 @@ class FirstPass:
         self.suppression = Suppression.read(
             campaign.delivery.suppress, recipient_field=campaign.recipient_field, own=feedback_path(campaign.results)
         )
-        self._where = None if campaign.where is None else Condition(campaign.where)
+        self._where: Condition | None = None
+        if campaign.where is not None:
+            from batchsend.message.condition import Condition  # noqa: PLC0415 - most campaigns have none
+
+            self._where = Condition(campaign.where)
         folder = campaign.results.parent
         with ExitStack() as stack:
             excluded = campaign.delivery.exclude

@@ -55,11 +55,13 @@ class Call:
         left: The caller hears nothing any more.
         error: Why nothing more will come, or None.
         span: What tells OpenTelemetry of it, or None.
+        has_more: Whether messages may follow those that were offered, so that it waits for room for them.
     """
 
-    __slots__ = ("changed", "error", "left", "span", "told", "under_way", "waiting")
+    __slots__ = ("changed", "error", "has_more", "left", "span", "told", "under_way", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_more: bool = False) -> None:
+        self.has_more = has_more
         self.waiting: deque[tuple[int, Submission, str | None]] = deque()
         self.under_way = 0
         self.told: deque[Told] = deque()
@@ -183,7 +185,8 @@ class Exchange(NullAccount):
                     taken.append(bundle(entered))
             if call.waiting:
                 self._turns.append(call)
-            call.changed.notify()
+            if call.has_more or call.settled:
+                call.changed.notify()
         if not taken:
             self._look_for_idleness()
         return taken

@@ -507,7 +507,7 @@ class Sender:
             self._leave(call, feed)
 
     def _begin(self, messages: Messages, key: Key | None) -> tuple[Call, asyncio.Task[None]]:
-        call = Call()
+        call = Call(has_more=True)
         if self._telemetry is not None:
             call.span = self._telemetry.sending(self._servers[0])
         feed = asyncio.create_task(self._feed(messages, call, key))

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import random
 from email import message_from_bytes, policy
 from email.errors import MessageError
 from email.generator import BytesGenerator
 from email.message import EmailMessage, Message
+from email.mime.application import MIMEApplication
+from email.mime.message import MIMEMessage
+from email.mime.multipart import MIMEMultipart
+from email.mime.text import MIMEText
+from functools import partial
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batchsend.message.writing import written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 WORDS = [
     "Ada",
@@ -93,6 +102,83 @@ def test_it_is_what_the_standard_library_writes(subject: str, to: str, body: str
     same(message, utf8=True)
     for parsed_by in (policy.default, policy.compat32, policy.SMTP):
         same(message_from_bytes(octets, policy=parsed_by))
+
+
+def seeded(number: int, write: Callable[[], bytes]) -> bytes:
+    """What is written where the boundaries that are made up are drawn from this seed."""
+    random.seed(number)
+    return write()
+
+
+FILES = st.lists(
+    st.sampled_from(
+        [
+            ("text", "plain", "a.txt"),
+            ("image", "png", "Łęcka.png"),
+            ("application", "pdf", 'a"b.pdf'),
+            ("text", "x", ""),
+        ]
+    ),
+    max_size=3,
+)
+
+
+@settings(max_examples=100)
+@given(BODIES, FILES, st.lists(st.sampled_from(["html", "calendar"]), max_size=2), st.booleans(), st.integers(0, 99))
+def test_boundaries_that_are_made_up_are_the_standard_librarys(
+    body: str, files: list[tuple[str, str, str]], kinds: list[str], related: bool, seed: int
+) -> None:
+    def made() -> EmailMessage:
+        message = EmailMessage()
+        message["Subject"], message["To"] = "Łęcka", "Ada <ada@example.com>"
+        message.set_content(body)
+        for kind in kinds:
+            message.add_alternative(f"<p>{body}</p>", subtype=kind)
+        if related:
+            html: Any = message.get_payload(-1) if kinds else message
+            html.add_related(b"\0" * 100, "image", "gif", cid="<a@example.com>")
+        for maintype, subtype, filename in files:
+            message.add_attachment(b"\1\2" * 50, maintype, subtype, filename=filename or None)
+        return message
+
+    every: list[dict[str, Any]] = [{}, {"cte_type": "7bit"}, {"utf8": True}]
+    for changes in every:
+        expected = seeded(seed, partial(as_the_standard_library_does, made(), **changes))
+        assert seeded(seed, partial(written, made(), **changes)) == expected
+
+
+@pytest.mark.parametrize(
+    "kind", [MIMEMultipart, partial(MIMEMultipart, "alternative"), partial(MIMEMultipart, "signed")]
+)
+def test_older_messages_are_written_as_the_standard_library_does(kind: Callable[[], MIMEMultipart]) -> None:
+    def made() -> MIMEMultipart:
+        message = kind()
+        message["Subject"] = "Hello"
+        message.attach(MIMEText("é" * 100, "html", "utf-8"))
+        message.attach(MIMEText("plain"))
+        part = MIMEApplication(b"\0" * 200, Name="a.bin")
+        part["X-Long"] = "word " * 40 + "end"
+        message.attach(part)
+        return message
+
+    expected = seeded(1, lambda: as_the_standard_library_does(made()))
+    assert seeded(1, lambda: written(made())) == expected
+    message = made()
+    message.preamble, message.epilogue = "before", "after"
+    message.attach(MIMEMessage(MIMEText("inside")))
+    octets = written(message)
+    assert b"\r\nbefore\r\n" in octets
+    assert b"\r\n\r\ninside\r\n" in octets
+
+
+def test_a_message_that_was_written_is_as_it_was_before() -> None:
+    message = EmailMessage()
+    message.set_content("text")
+    message.add_alternative("<p>text</p>", subtype="html")
+    message.add_attachment(b"1", "application", "pdf")
+    headers = [part.items() for part in message.walk()]
+    assert b"boundary=" in written(message, [("Content-Type", "multipart/mixed"), ("X-Given", "x")])
+    assert [part.items() for part in message.walk()] == headers
 
 
 @pytest.mark.parametrize("value", ["a\r\nBcc: b@example.com", "a\nX: y", "a\rX: y"])
