@@ -112,7 +112,7 @@ def test_a_picture_that_is_a_link_is_called_by_what_is_said_of_it() -> None:
     html = '<a href="https://example.com/"><img src="x.png" alt="Shop &lt;b&gt;"></a><img src="y.png" alt="no link">'
     built.add_alternative(html, subtype="html")
     lines = list(plain(letter(built), raw=False))
-    assert lines[lines.index("--- HTML ---") + 1] == r"[Shop \<b\>](https://example.com/)"
+    assert lines[lines.index("--- HTML ---") + 1] == "[Shop <b>](https://example.com/)"
 
 
 def test_plain_lines_for_a_pipe() -> None:
