@@ -1,4 +1,4 @@
-"""``python -m tests.simulation.broken_builds [SEED [NAME …]]``: builds that are broken on purpose, and how soon each is found.
+"""``python -m tests.simulation.broken_builds [SEED [NAME …]]``: builds broken on purpose, and how soon each is found.
 
 Each patch in ``tests/simulation/broken`` takes one thing away that a promise rests on. It is applied to a copy, and the
 simulation runs in the copy.
@@ -17,6 +17,8 @@ from typing import Final, NamedTuple
 ROOT: Final = Path(__file__).parents[2]
 PATCHES: Final = sorted((Path(__file__).parent / "broken").glob("*.patch"))
 SECONDS: Final = 60
+APPLY: Final = ("git", "apply", "-C1")
+"""One line around a change is enough to know its place: the others may change with the program."""
 _COPIED: Final = ("batchsend", "tests")
 
 
@@ -42,7 +44,7 @@ def build(patch: Path, folder: Path) -> None:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     # Where the folder is within a repository, git would take the paths as that one's.
     outside = {**os.environ, "GIT_CEILING_DIRECTORIES": str(folder.parent)}
-    subprocess.run(["git", "apply", str(patch)], cwd=folder, env=outside, check=True)
+    subprocess.run([*APPLY, str(patch)], cwd=folder, env=outside, check=True)
 
 
 def simulate(folder: Path, seed: int, seconds: float) -> Found:

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.simulation.broken_builds import PATCHES, ROOT, find
+from tests.simulation.broken_builds import APPLY, PATCHES, ROOT, find
 from tests.simulation.case import Case, Life, Relay, Reply
 from tests.simulation.drawing import draw
 from tests.simulation.running import run_case
@@ -47,7 +47,7 @@ def test_many_cases_keep_all_promises() -> None:
 
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda path: path.stem)
 def test_each_broken_build_can_be_made(patch: Path) -> None:
-    subprocess.run(["git", "apply", "--check", str(patch)], cwd=ROOT, check=True)
+    subprocess.run([*APPLY, "--check", str(patch)], cwd=ROOT, check=True)
 
 
 @pytest.mark.slow
