@@ -31,19 +31,24 @@ _EMPTY_COMMENT: Final = late_pattern(r"-?>")
 _REFERENCES_COUNT: Final = frozenset({"title", "textarea"})
 _TEXT_ONLY: Final = frozenset({"script", "style", "xmp", "iframe", "noembed", "noframes"}) | _REFERENCES_COUNT
 _ENDS: Final = {name: late_pattern(rf"</{name}(?=[\s/>])", re.IGNORECASE) for name in _TEXT_ONLY}
-# A tag, a comment, or an element that holds nothing but text, with that. Each of those that can be left open is known
-# to be closed before this is asked, so that nothing is looked at twice.
+# A tag, a comment, or an element that holds nothing but text, with that. Where many can be left open, all are known to
+# be closed before this is asked, so that nothing is looked at again and again.
 _PIECE: Final = late_pattern(
     r"(<(?:(?!(?ai:style|script|title|textarea)[\s/>])/?[A-Za-z]"
     r"[^<>\"'=]*+(?:=(?:\s*+\"[^\"]*+\"|\s*+'[^']*+'|(?!\s*+[\"']))[^<>\"'=]*+)*+>"
     r"|!--(?!-?>)[^-]*+(?:-(?!->)[^-]*+)*+-->"
     + "".join(
-        rf"|(?ai:{name})(?=[\s/>])[^<]*+(?:<(?!/(?ai:{name})[\s/>])[^<]*+)*+</(?ai:{name})\s*+>"
+        rf"|(?ai:{name})(?=[\s/>])[^<>]*+>[^<]*+(?:<(?!/(?ai:{name})[\s/>])[^<]*+)*+</(?ai:{name})\s*+>"
         for name in ("style", "script", "title", "textarea")
     )
     + r"|![A-Za-z\[][^<>]*+>))"
 )
-_OPEN_ENDED: Final = late_pattern(r"<(?:xmp|iframe|noembed|noframes|plaintext)[\s/>]", re.IGNORECASE)
+# What begins a piece that goes on to its own end, with a group for what has no end that counts.
+_LONG_PIECE: Final = late_pattern(
+    r"<(?ai:!--|(?:style|script|title|textarea)(?=[\s/>])|((?:xmp|iframe|noembed|noframes|plaintext)[\s/>]))"
+)
+_FEW: Final = 50
+"""So many pieces may be looked for to the end of the document and in vain."""
 _MAY_BE_LEFT_OPEN: Final = (
     ("<!--", "-->"),
     *((f"<{name}", f"</{name}") for name in ("style", "script", "title", "textarea")),
@@ -154,12 +159,14 @@ def plain_pieces(source: str) -> list[str] | None:
     Returns:
         None where the document is not as plain as that: what is opened is not closed, or a ``<`` is text.
     """
-    lower = source.lower()
-    for opening, closing in _MAY_BE_LEFT_OPEN:
-        if lower.rfind(opening) > lower.rfind(closing):
-            return None
-    if _OPEN_ENDED.search(source):
+    long_pieces = _LONG_PIECE.findall(source)
+    if any(long_pieces):
         return None
+    if len(long_pieces) > _FEW:
+        lower = source.lower()
+        for opening, closing in _MAY_BE_LEFT_OPEN:
+            if lower.rfind(opening) > lower.rfind(closing):
+                return None
     pieces = _PIECE.split(source)
     return None if "<" in "".join(pieces[::2]) else pieces
 
