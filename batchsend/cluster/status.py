@@ -81,10 +81,11 @@ class CampaignStatus(Struct):
     def left(self) -> int:
         """How many of its records have no outcome yet."""
         decided = Counter(self.outcomes)
-        return max(0, self.offered - sum(decided[outcome] for outcome in Outcome) + self._withheld)
+        return max(0, self.offered - sum(decided[outcome] for outcome in Outcome) + self.withheld)
 
     @property
-    def _withheld(self) -> int:
+    def withheld(self) -> int:
+        """How many of its records were decided without being offered."""
         return self.outcomes.get(Outcome.INVALID, 0) + self.outcomes.get(Outcome.SUPPRESSED, 0)
 
 
@@ -129,6 +130,15 @@ class RelayStatus(Struct):
     refuses: str | None
     most_connections: int | None
 
+    def sentences(self) -> Iterator[str]:
+        """It for people."""
+        if self.refuses is not None:
+            yield f"out of service: {self.refuses}"
+        if self.asleep is not None and self.asleep > 0:
+            yield f"sending limit for {duration(self.asleep)} more: {self.because}"
+        if self.most_connections is not None:
+            yield f"{count(self.most_connections, 'connection')} at most"
+
 
 class QuotaStatus(Struct):
     """What the quotas of a campaign, or of a relay, have come to, all workers together.
@@ -142,6 +152,11 @@ class QuotaStatus(Struct):
     whose: str
     figures: str
     used_up: float | None
+
+    def sentence(self) -> str:
+        """It for people."""
+        rest = "" if self.used_up is None else f"; used up for {duration(self.used_up)} more"
+        return f"{self.figures}{rest}"
 
 
 class ClusterStatus(Struct):
@@ -172,15 +187,9 @@ class ClusterStatus(Struct):
         if not self.workers:
             yield "no worker was heard of lately"
         for relay in self.relays:
-            if relay.refuses is not None:
-                yield f"relay {relay.relay}  out of service: {relay.refuses}"
-            if relay.asleep is not None and relay.asleep > 0:
-                yield f"relay {relay.relay}  sending limit for {duration(relay.asleep)} more: {relay.because}"
-            if relay.most_connections is not None:
-                yield f"relay {relay.relay}  {count(relay.most_connections, 'connection')} at most"
+            yield from (f"relay {relay.relay}  {sentence}" for sentence in relay.sentences())
         for quota in self.quotas:
-            rest = "" if quota.used_up is None else f"; used up for {duration(quota.used_up)} more"
-            yield f"quota of {quota.whose}  {quota.figures}{rest}"
+            yield f"quota of {quota.whose}  {quota.sentence()}"
 
     def _of_campaign(self, one: CampaignStatus) -> Iterator[str]:
         why = f": {one.why}" if one.why else ""

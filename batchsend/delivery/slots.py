@@ -434,14 +434,17 @@ class Slots:
         self._attempts.add(attempt)
         try:
             await asyncio.wait((attempt,))
+        except asyncio.CancelledError:
+            # The slot itself is being cancelled. The attempt may have come to its end in the same turn of the loop:
+            # then nobody is there to take what it has opened, or to hear why it has not.
+            attempt.cancel()
+            await asyncio.wait((attempt,))
+            if not attempt.cancelled() and attempt.exception() is None:
+                attempt.result().transport.abort()
+            raise
         finally:
             self._attempts.discard(attempt)
             self.opening -= 1
-            if not attempt.done():
-                attempt.cancel()  # the slot itself is being cancelled
-                await asyncio.wait((attempt,))
-                if not attempt.cancelled() and attempt.exception() is None:
-                    attempt.result().transport.abort()  # it was open already, and nobody is there to take it
             self._changed.notify()
         if attempt.cancelled():
             return None

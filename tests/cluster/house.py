@@ -113,7 +113,15 @@ class House:
 
     async def command(self, *arguments: str | Path, url: str | None = None, code: int | None = 0) -> str:
         """Run ``batchsend cluster …``; return what it said on standard output and error."""
-        process = await asyncio.create_subprocess_exec(
+        process = await self.begin(*arguments, url=url)
+        async with asyncio.timeout(GUARD):
+            said, _ = await process.communicate()
+        assert code is None or process.returncode == code, said.decode()
+        return said.decode()
+
+    async def begin(self, *arguments: str | Path, url: str | None = None) -> asyncio.subprocess.Process:
+        """Start ``batchsend cluster …``."""
+        return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "batchsend",
@@ -123,10 +131,6 @@ class House:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        async with asyncio.timeout(GUARD):
-            said, _ = await process.communicate()
-        assert code is None or process.returncode == code, said.decode()
-        return said.decode()
 
     async def sql(self, statement: str) -> list[tuple[Any, ...]]:
         """Ask the database itself."""

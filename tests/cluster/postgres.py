@@ -49,12 +49,13 @@ class Postgres:
     Args:
         options: Settings beside the defaults, as the command line has them: ``name=value``.
         primary: The server that it is a replica of, or None.
+        on_disk: Its files are not in memory.
     """
 
-    def __init__(self, *options: str, primary: Postgres | None = None) -> None:
+    def __init__(self, *options: str, primary: Postgres | None = None, on_disk: bool = False) -> None:
         programs()
         self._stack = ExitStack()
-        directory = self._stack.enter_context(private_directory("postgres"))
+        directory = self._stack.enter_context(private_directory("postgres", on_disk=on_disk))
         self._data = directory / "data"
         self._log = directory / "log"
         (self.port,) = free_ports(1)
