@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 from functools import cache, lru_cache
-from html import escape
 from typing import TYPE_CHECKING, Final
+
+from markupsafe import escape
 
 from batchsend.errors import RecordError
 from batchsend.message.html_tokens import pieces_of, tokens, unescaped
@@ -110,7 +111,7 @@ def _with_said_images(html: str) -> str:
         if reading is _Reading.LINK:
             target = said
         elif reading is _Reading.IMAGE and target and said:
-            pieces[2 * place + 1] = escape(said)
+            pieces[2 * place + 1] = str(escape(said))
     return "".join(pieces)
 
 
