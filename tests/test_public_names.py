@@ -199,3 +199,17 @@ def test_what_a_file_may_set_code_may_set_and_the_other_way_round(tmp_path: Path
     (tmp_path / "list.csv").write_text("email\n")
     campaign = campaign_of(tmp_path, {**MESSAGE, "headers": {name: "a@example.com"}})
     check_objects(campaign)
+
+
+@pytest.mark.parametrize(
+    ("delivery", "says"),
+    [
+        (Delivery(suppress=("/no/list.csv",)), "Delivery.suppress is '/no/list.csv'"),
+        (Delivery(exclude=(Path("/no/log.jsonl"),)), "Delivery.exclude is "),
+        (Delivery(timezone="Nowhere/Else"), "Delivery.timezone is 'Nowhere/Else'"),
+    ],
+)
+def test_delivery_alone_is_spoken_of_by_its_own_attributes(delivery: Delivery, says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_objects(delivery)
+    assert caught.value.message.startswith(says)

@@ -69,7 +69,7 @@ def check_objects(*objects: Campaign | Server | Delivery | Dkim) -> None:
         elif isinstance(built, Dkim):
             _check_signature(built, terms, ())
         else:
-            _check_delivery(built, terms)
+            _check_delivery(built, Objects(built, above=1))
 
 
 def check_message(message: Message, directory: Path) -> None:

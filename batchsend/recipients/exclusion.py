@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Self
 from batchsend.errors import RecordError, UsageError
 from batchsend.outcome import Outcome
 from batchsend.recipients.addressees import Addressees
-from batchsend.recipients.addresses import forward_path
+from batchsend.recipients.entries import comparable
 from batchsend.results.format import AddressedLine, LogReader
 from batchsend.results.journal import JournalError, journal_path, read_journal
 from batchsend.results.lock import open_to_read
@@ -61,7 +61,10 @@ class Exclusion:
         self._addressees.__exit__(kind, error, traceback)
 
     def __contains__(self, address: str) -> bool:
-        return address in self._addressees
+        try:
+            return comparable(address) in self._addressees
+        except RecordError:
+            return False  # nobody can be written to there
 
     def _read(self, log: Path) -> None:
         before = len(self._addressees)
@@ -95,7 +98,7 @@ class Exclusion:
                 if line.recipient and status(line.record) in _HAD_IT:
                     unnamed.discard(line.record)
                     try:
-                        self._addressees.add(forward_path(line.recipient))
+                        self._addressees.add(comparable(line.recipient))
                     except RecordError:
                         continue  # an address that nobody can be written to at
         in_doubt = sorted(record for record in unnamed if status(record) in _HAD_IT)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from batchsend.recipients import RecordReader
 
 MAX_WAITING = 100_000
-"""Records that may wait at once; about 15 MB. More stay deferred: their turn is in a resumed run."""
+"""Records that may wait at once; about 20 MB. More stay deferred: their turn is in a resumed run."""
 
 _LONGEST = 3600.0
 
@@ -36,15 +36,16 @@ class RetryQueue:
         self._max_attempts = max_attempts
         self._pause = pause
         self._heap: list[_Entry] = []
-        self._withdrawn: set[int] = set()
+        self._records: set[int] = set()  # those of its records that were not withdrawn
 
     def __len__(self) -> int:
-        return len(self._heap) - len(self._withdrawn)
+        return len(self._records)
 
     def add(self, record: int, attempt: int, now: float) -> bool:
         """Let a record wait, whose attempt number ``attempt`` was deferred; False if it is not to be offered again."""
         if attempt >= self._max_attempts or len(self._heap) >= MAX_WAITING:
             return False
+        self._records.add(record)
         pause = min(self._pause * 2 ** (attempt - 1), _LONGEST)
         # Records that were deferred together should not come back together.
         due = now + pause * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
@@ -52,13 +53,13 @@ class RetryQueue:
         return True
 
     def __contains__(self, record: int) -> bool:
-        return record not in self._withdrawn and any(entry.record == record for entry in self._heap)
+        return record in self._records
 
     def withdraw(self, record: int) -> bool:
         """Take a record out, because it may have been delivered; False if it does not wait."""
-        if record not in self:
+        if record not in self._records:
             return False
-        self._withdrawn.add(record)
+        self._records.remove(record)
         return True
 
     def next_due(self) -> float | None:
@@ -70,9 +71,8 @@ class RetryQueue:
         due: dict[int, int] = {}
         while self._heap and self._heap[0].due <= now:
             entry = heapq.heappop(self._heap)
-            if entry.record in self._withdrawn:
-                self._withdrawn.discard(entry.record)
-            else:
+            if entry.record in self._records:
+                self._records.remove(entry.record)
                 due[entry.record] = entry.attempt
         return due
 
