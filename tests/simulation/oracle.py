@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.simulation.replies import OF_THE_RECORD
+from tests.simulation.replies import IMPOSSIBLE, OF_THE_RECORD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.simulation.people import Ended, People
     from tests.simulation.world import World
 
-_UNANSWERED: Final = "the run was killed before the server answered"
+_KILLED: Final = "the run was killed before"
 _MAY_HAVE: Final = {"accepted": (1,), "in_doubt": (0, 1)}
 
 
@@ -103,10 +103,12 @@ def _beyond_the_log(
     """What the network knows of records that are in doubt, and of those that were refused for good."""
     for record, lines in history.items():
         last = lines[-1]
-        if last["status"] == "in_doubt" and last["reason"] != _UNANSWERED and record not in world.written:
+        if last["status"] == "in_doubt" and not str(last["reason"]).startswith(_KILLED) and record not in world.written:
             yield f"record {record} is in doubt, and its content was never sent to its end: {last}"
     # Where a run was killed or its disk failed, what it had heard may not be written, and the record is offered again.
     quiet = all(life.ends not in ("kill", "power") and life.disk is None and not life.retry for life in case.lives)
+    # After a reply that cannot be, those before it may have been others', and are taken back.
+    quiet = quiet and not any(reply.says in IMPOSSIBLE for reply in case.replies)
     for record in world.refused_for_good if quiet and not again else ():
         if (status := history[record][-1]["status"] if record in history else None) != "rejected":
             yield f"record {record} was refused for good, and is {status}"
