@@ -1,6 +1,20 @@
-"""``python -m batchsend``."""
+"""``python -m batchsend``, and the command ``batchsend``."""
 
-from batchsend.cli import main
+from __future__ import annotations
+
+import gc
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run the command that this process was started for, and exit with its code."""
+    # Nearly all that is made until the command is known is modules, which live as long as the process: the collector
+    # would look at them again and again. `batchsend.cli` lets it begin.
+    gc.disable()
+    from batchsend.cli import main as run  # noqa: PLC0415 - with the collector switched off
+
+    run()
+
 
 if __name__ == "__main__":
     main()

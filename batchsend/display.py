@@ -13,26 +13,26 @@ these functions changes text that has nothing of the kind in it.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
-from batchsend.outcome import Outcome
+from batchsend.patterns import late_pattern
 
 if TYPE_CHECKING:
     from pathlib import PurePath
 
 # Control characters but tab and line feed, line and paragraph separators, bidirectional overrides and isolates, halves
 # of characters.
-_DANGEROUS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_DANGEROUS: Final = late_pattern("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 # The terminal's own sixteen colours: whoever reads on a light background has chosen them so that they can be read.
-OUTCOME_COLOURS: Final = {
-    Outcome.ACCEPTED: "green",
-    Outcome.REJECTED: "red",
-    Outcome.DEFERRED: "yellow",
-    Outcome.IN_DOUBT: "magenta",
-    Outcome.INVALID: "red",
-    Outcome.SUPPRESSED: "blue",
+# The keys are the outcomes' values: with the enumeration, every command would load what it is made with.
+OUTCOME_COLOURS: Final[dict[str, str]] = {
+    "accepted": "green",
+    "rejected": "red",
+    "deferred": "yellow",
+    "in_doubt": "magenta",
+    "invalid": "red",
+    "suppressed": "blue",
 }
 """Each outcome's colour on a terminal, by `rich`'s and click's names."""
 

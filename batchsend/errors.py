@@ -5,13 +5,14 @@ Every message is for the person at the terminal: what happened, where, and what 
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from typing import Any, Final
 
+from batchsend.patterns import late_pattern
+
 # What a message quotes, as repr() writes it, unless it is the name of a variable, which is the campaign's own. A
 # quotation mark behind a backslash opens nothing, so each part of a text is looked at once.
-_QUOTED: Final = re.compile(
+_QUOTED: Final = late_pattern(
     r"""(?<!\\)(?:'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+")(?! is undefined| has no attribute|, which holds)"""
 )
 

@@ -10,10 +10,12 @@ import time
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from batchsend.patterns import late_pattern
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_DURATION: Final = re.compile(r"(?P<count>\d+(?:\.\d+)?) ?(?P<unit>ms|s|m|h)?", re.ASCII)
+_DURATION: Final = late_pattern(r"(?P<count>\d+(?:\.\d+)?) ?(?P<unit>ms|s|m|h)?", re.ASCII)
 DURATION_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 """The units of a duration as it is written, in seconds."""
 

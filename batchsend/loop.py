@@ -6,9 +6,11 @@ import asyncio
 import threading
 from contextlib import suppress
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
+
+from batchsend.trace import log
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,7 +24,25 @@ def run(main: Callable[[], Awaitable[Result]]) -> Result:
     Raises:
         RuntimeError: A loop is running in this thread already.
     """
-    return anyio.run(main, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+
+    async def reporting() -> Result:
+        asyncio.get_running_loop().set_exception_handler(_report)
+        return await main()
+
+    return anyio.run(reporting, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Report what a callback has raised, but for one thing that is none.
+
+    Where the peer has closed a TLS connection in the turn of the loop in which something is written to it, uvloop says
+    so by a RuntimeError to the handler, and then tells the protocol of its loss, as after any other one.
+    """
+    error = context.get("exception")
+    if isinstance(error, RuntimeError) and "the handler is closed" in str(error) and "SSL" in str(context["message"]):
+        log.debug("a TLS connection was closed by the peer while it was written to: %s", error)
+    else:
+        loop.default_exception_handler(context)
 
 
 async def in_abandoned_thread(function: Callable[[], Result]) -> Result:

@@ -53,6 +53,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, Literal, Self
 
 from batchsend.errors import UsageError
+from batchsend.patterns import late_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,10 +68,10 @@ _SECTION_OCTETS: Final = 1 << 16
 _LONGEST_LINE: Final = 1 << 14
 """Octets of a line that are kept until it ends; what is longer is written in pieces."""
 
-_SECTION: Final = re.compile(r"# session (\d+)(, continued|, with .*)?")
-_DEED: Final = re.compile(r"<[a-z -]+( \d+)?>")
-_AUTH: Final = re.compile(rb"(AUTH +[\w-]{1,20})( [^\r\n]*)?\r\n", re.IGNORECASE)
-_BDAT: Final = re.compile(rb"BDAT +(\d{1,18})( +LAST)?\s*", re.IGNORECASE)
+_SECTION: Final = late_pattern(r"# session (\d+)(, continued|, with .*)?")
+_DEED: Final = late_pattern(r"<[a-z -]+( \d+)?>")
+_AUTH: Final = late_pattern(rb"(AUTH +[\w-]{1,20})( [^\r\n]*)?\r\n", re.IGNORECASE)
+_BDAT: Final = late_pattern(rb"BDAT +(\d{1,18})( +LAST)?\s*", re.IGNORECASE)
 _END_OF_DATA: Final = b"\r\n.\r\n"
 
 Side = Literal["client", "server"]

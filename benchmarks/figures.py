@@ -62,6 +62,8 @@ class Outcome:
         octets: The size of the first message as batchsend sends it; 0 where that was not asked.
         timings: The contestants that ran.
         missing: Why others did not, by name.
+        slower: Of each round, how much slower the machine was than at its fastest: 0.1 is a tenth.
+        repeated: How many rounds were repeated because it was too slow.
     """
 
     name: str
@@ -70,6 +72,8 @@ class Outcome:
     octets: int = 0
     timings: list[Timing] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
+    slower: list[float] = field(default_factory=list)
+    repeated: int = 0
 
     def timing(self, name: str) -> Timing | None:
         """A contestant's runs; None where there are none."""

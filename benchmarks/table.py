@@ -37,6 +37,9 @@ def outcome_lines(outcome: Outcome) -> Iterator[str]:
         )
     for name, why in outcome.missing.items():
         yield f"  {name:<46} left out: {why}"
+    if outcome.slower:
+        repeated = f"; {outcome.repeated} repeated" if outcome.repeated else ""
+        yield f"  the machine was {max(outcome.slower):.0%} slower in the worst round than at its fastest{repeated}"
 
 
 def target_lines(figures: Figures) -> Iterator[str]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from batchsend.campaign import Duration, Overrides, Rate, Secret, Server, SuppressionList, is_loopback, load
+from batchsend.campaign.file import TABLES, File
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from batchsend.campaign.file import Table
 
 LEAST = """
 recipients = "recipients.csv"
@@ -278,3 +283,22 @@ def test_campaign_file_may_be_a_link_with_a_byte_order_mark(folder: Path) -> Non
     (folder / "kept.toml").write_bytes(b"\xef\xbb\xbf" + LEAST.replace("\n", "\r\n").encode())
     (folder / "campaign.toml").symlink_to("kept.toml")
     assert load(folder / "campaign.toml", environ={}).path == Path(folder / "campaign.toml")
+
+
+def _tables(struct: type[Struct], table: Table) -> Iterator[tuple[Table, type[Struct]]]:
+    yield table, struct
+    for field in msgspec.structs.fields(struct):
+        for inner in _structs(field.type):
+            yield from _tables(inner, (*table, field.encode_name))
+
+
+def _structs(kind: Any) -> Iterator[type[Struct]]:
+    """The structs that a type is, or is made of: in an array, with an annotation, or as one of several."""
+    if isinstance(kind, type) and issubclass(kind, Struct):
+        yield kind
+    for part in get_args(kind):
+        yield from _structs(part)
+
+
+def test_the_tables_are_those_of_the_file() -> None:
+    assert list(TABLES.items()) == list(_tables(File, ()))

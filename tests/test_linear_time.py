@@ -46,7 +46,7 @@ from batchsend.message.words import clean, encoded_words, phrase, unstructured
 from batchsend.outcome import Outcome
 from batchsend.preview.page import page
 from batchsend.recipients import Record, open_records
-from batchsend.recipients.entries import entries
+from batchsend.recipients.entries import addresses_among, entries
 from batchsend.recipients.kinds import refuse_other_kinds
 from batchsend.report.causes import cause_of
 from batchsend.report.kinds import Kind
@@ -262,12 +262,17 @@ NUMBERS = count()
 """Make a document another one than the last, so that what was remembered of that is of no use."""
 OCTETS = partial(str.encode, errors="surrogatepass")
 FOREIGN: dict[str, tuple[Callable[[str], object], list[str]]] = {
-    "suppression, an entry": (entries, [*WORDS, "(a) ", '"a" ', "a@b.example ", "a@b.example#", "mailto:", "-="]),
+    "suppression, addresses in another cell": (addresses_among, [*WORDS, "a@", "x@a.", "x@a,", "'a@b'"]),
+    "suppression, an entry": (
+        entries,
+        [*WORDS, "(a) ", '"a" ', "a@b.example ", "a@b.example#", "mailto:", "-=", "#1 ", "#W"],
+    ),
     "list, its kind": (
         lambda text: refuse_other_kinds("x", OCTETS(text), "jsonl"),
         ['{"a":\n', "a\n", '{"a":1},', "[{"],
     ),
     "list, its header": (listed, ["\r", "\n", "a\n", "a,", '"a']),
+    "list, many columns": (lambda text: listed(",".join(map(str, range(len(text) // 8))) + "\n"), ["a"]),
     "clean": (lambda text: clean(text, "x"), WORDS),
     "unstructured": (lambda text: unstructured("X-Name", text), WORDS),
     "unstructured, long words kept": (lambda text: unstructured("X-Name", text, longest=900), WORDS),

@@ -90,4 +90,4 @@ def test_only_what_holds_is_claimed() -> None:
     """A session is an asyncio protocol: batchsend does not run on trio, and so is no framework of anyio's."""
     frameworks = [entry for entry in PROJECT["project"]["classifiers"] if entry.startswith("Framework")]
     assert frameworks == ["Framework :: AsyncIO"]
-    assert PROJECT["project"]["scripts"] == {"batchsend": "batchsend.cli:main"}
+    assert PROJECT["project"]["scripts"] == {"batchsend": "batchsend.__main__:main"}

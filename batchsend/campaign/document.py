@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from batchsend.campaign.nearest import suggestion
 from batchsend.display import printable
 from batchsend.errors import UsageError
+from batchsend.patterns import late_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +23,9 @@ _LARGEST: Final = 10 * 1024 * 1024
 _SHOWN: Final = 60
 _ARRAYS: Final[tuple[tuple[str, ...], ...]] = (("server",), ("message", "dkim"))
 _SECRET: Final = frozenset({"username", "password", "token"})
-_SYNTAX_ERROR: Final = re.compile(r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)")
+_SYNTAX_ERROR: Final = late_pattern(
+    r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)"
+)
 
 
 class Option(NamedTuple):

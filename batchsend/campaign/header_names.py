@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
-_NAME: Final = re.compile(r"[!-9;-~]{1,76}")  # RFC 5322 §3.6.8, on a line of at most 78 characters
+from batchsend.patterns import late_pattern
+
+_NAME: Final = late_pattern(r"[!-9;-~]{1,76}")  # RFC 5322 §3.6.8, on a line of at most 78 characters
 
 _ONE_RECIPIENT: Final = "a message goes to its record's recipient alone"
 _MADE_HERE: Final = "batchsend makes this header itself"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping  # noqa: TC003 - public: its hints are resolved at run time
 from pathlib import Path
 from types import NoneType
@@ -19,18 +18,20 @@ from batchsend.campaign.rules import check
 from batchsend.campaign.values import Duration, Quotas, Rate, Secret, Wait
 from batchsend.campaign.windows import Start, Window
 from batchsend.errors import require
+from batchsend.patterns import late_pattern
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterator
 
     from msgspec import Struct
 
     from batchsend.errors import UsageError
 
-_MISSING: Final = re.compile(r"missing required field `(\w+)`")
-_PLACE: Final = re.compile(r"`\$(?P<place>[^`]*)`$")
-_STEP: Final = re.compile(r"\.(?P<name>\w+)|\[(?P<index>\d+|\.\.\.)\]")
-_VARIABLE: Final = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
+_MISSING: Final = late_pattern(r"missing required field `(\w+)`")
+_PLACE: Final = late_pattern(r"`\$(?P<place>[^`]*)`$")
+_STEP: Final = late_pattern(r"\.(?P<name>\w+)|\[(?P<index>\d+|\.\.\.)\]")
+_VARIABLE: Final = late_pattern(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 _CREDENTIALS: Final = frozenset({"username", "password", "password_file", "token"})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -36,6 +35,8 @@ def _plain(name: str) -> str:
 
 def _likeness(word: str, name: str) -> float:
     """From 0, nothing in common, to 1, the same."""
+    from difflib import SequenceMatcher  # noqa: PLC0415 - for what is misspelt only
+
     ratio = SequenceMatcher(None, word, name).ratio()
     if ratio < 1 and sorted(word) == sorted(name):
         return max(ratio, 0.9)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import NODEFAULT, Meta, Struct
 from msgspec.structs import force_setattr
 
 from batchsend.campaign.values import Duration, Quotas, Rate, Secret
@@ -29,8 +29,14 @@ def check_values(built: Struct) -> None:
     Raises:
         UsageError: One of them is impossible; the message names it, the remedy says what is expected.
     """
-    for field in _fields(type(built)):
-        value = getattr(built, field.name)
+    # Most values are the defaults, which are right; to ask for the types of all takes longer than to send a message.
+    defaults = dict(zip(reversed(built.__struct_fields__), reversed(built.__struct_defaults__), strict=False))
+    given = [name for name in built.__struct_fields__ if getattr(built, name) is not defaults.get(name, NODEFAULT)]
+    if not given:
+        return
+    fields = _fields(type(built))
+    for name in given:
+        field, value = fields[name], getattr(built, name)
         try:
             taken = msgspec.convert(value, field.type, dec_hook=_taken)
         except (msgspec.ValidationError, TypeError, ValueError):
@@ -40,9 +46,9 @@ def check_values(built: Struct) -> None:
 
 
 @cache
-def _fields(made: type[Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+def _fields(made: type[Struct]) -> dict[str, msgspec.structs.FieldInfo]:
     """The attributes of a class with their types, which msgspec finds anew whenever it is asked for them."""
-    return msgspec.structs.fields(made)
+    return {field.name: field for field in msgspec.structs.fields(made)}
 
 
 class Objects:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from batchsend.campaign.document import Document, Option, shown
 from batchsend.errors import UsageError
@@ -21,8 +23,7 @@ _OF_EACH_RELAY: Final = frozenset({"max_connections", "max_messages", "depth"})
 _HELD: Final = ("server", "max_connections", "max_messages", "depth", "rate")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overrides:
+class Overrides(Struct, frozen=True, kw_only=True):
     """Values that take the place of the campaign file's, each None where the file's stands.
 
     They are checked as the file's are; an error names the option instead of the key.

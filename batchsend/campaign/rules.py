@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import os
-import re
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
@@ -18,6 +17,7 @@ from batchsend.campaign.objects import Objects
 from batchsend.campaign.order import places
 from batchsend.campaign.overrides import is_loopback
 from batchsend.campaign.windows import Zone
+from batchsend.patterns import late_pattern
 
 if TYPE_CHECKING:
     from batchsend.campaign.document import Key
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from batchsend.errors import UsageError
 
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_DOMAIN: Final = late_pattern(rf"{_LABEL}(?:\.{_LABEL})*")
 _LONGEST_NAME: Final = 253  # octets of a domain name as it is written (RFC 1035 §2.3.4)
 # Names that resolvers know may have an underscore; the domain of RFC 5321 §4.1.2 may not.
-_HOST: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?")
+_HOST: Final = late_pattern(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?")
 # RFC 8058 §3.1 wants HTTPS; a token is put behind the path.
-_WAY_OUT: Final = re.compile(r"https://[A-Za-z0-9.\[\]:-]+(?:/[!$%&'()*+,./0-9:;=@A-Z_a-z~-]*)?")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_WAY_OUT: Final = late_pattern(r"https://[A-Za-z0-9.\[\]:-]+(?:/[!$%&'()*+,./0-9:;=@A-Z_a-z~-]*)?")
+_CONTROL: Final = late_pattern(r"[\x00-\x1f\x7f]")
 _DAY: Final = 86400.0
-_TEMPLATE_MARK: Final = re.compile(r"\{[{%#]")
+_TEMPLATE_MARK: Final = late_pattern(r"\{[{%#]")
 
 _NEEDED: Final = frozenset({"from", "subject"})  # of a message that is not a whole one
 _BODIES: Final = ("html", "html_file", "text", "text_file", "markdown", "markdown_file")

@@ -7,14 +7,15 @@ import re
 from typing import TYPE_CHECKING, Final, Self
 
 from batchsend.figures import DURATION_UNITS, parse_duration
+from batchsend.patterns import late_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_RATE: Final = re.compile(r"(?P<count>\d+(?:\.\d+)?) ?/ ?(?P<unit>s|min|h)", re.ASCII)
+_RATE: Final = late_pattern(r"(?P<count>\d+(?:\.\d+)?) ?/ ?(?P<unit>s|min|h)", re.ASCII)
 _RATE_UNITS: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
-_QUOTA: Final = re.compile(r"(?P<messages>\d+) ?/ ?(?P<unit>min|h|day)", re.ASCII)
+_QUOTA: Final = late_pattern(r"(?P<messages>\d+) ?/ ?(?P<unit>min|h|day)", re.ASCII)
 _QUOTA_UNITS: Final = {"min": 60.0, "h": 3600.0, "day": 86400.0}
 _MOST_MESSAGES: Final = 10**9
 

@@ -13,10 +13,12 @@ import time
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Self
-from zoneinfo import ZoneInfo
+
+from batchsend.patterns import late_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from zoneinfo import ZoneInfo
 
 MINUTE: Final = 60
 HOUR: Final = 3600
@@ -25,12 +27,12 @@ WEEK: Final = 7 * DAY
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _PLACES: Final = {name.lower(): place for place, name in enumerate(_DAYS)}
-_WINDOW: Final = re.compile(
+_WINDOW: Final = late_pattern(
     r"(?:(?P<days>[A-Za-z]{3}(?:-[A-Za-z]{3})?(?:, ?[A-Za-z]{3}(?:-[A-Za-z]{3})?)*) +)?"
     r"(?P<from>\d{1,2}:\d{2}) ?- ?(?P<to>\d{1,2}:\d{2})",
     re.ASCII,
 )
-_START: Final = re.compile(r"\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2}(?::\d{2})?)?", re.ASCII)
+_START: Final = late_pattern(r"\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2}(?::\d{2})?)?", re.ASCII)
 # The epoch was a Thursday; a week is counted from Monday.
 _EPOCH_IN_WEEK: Final = 3 * DAY
 # Two changes of a zone's clock within an hour have never happened anywhere.
@@ -316,6 +318,8 @@ def _minutes(text: str) -> int:
 
 @lru_cache(maxsize=16)
 def _zone(name: str) -> ZoneInfo:
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 - it looks for the zones' files, and most campaigns name no zone
+
     try:
         return ZoneInfo(name)
     except (OSError, ValueError, LookupError):  # no such file, or a name that is a folder's or leads out of the folder

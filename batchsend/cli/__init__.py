@@ -64,7 +64,19 @@ class _Commands(click.Group):
             hint = suggestion(cmd_name, _COMMANDS, otherwise=f"there are {', '.join(_COMMANDS)}")
             raise click.UsageError(f"no such command: {cmd_name}; {hint}", ctx)
         command: click.Command = getattr(import_module(f"batchsend.cli.{cmd_name}"), cmd_name)
+        if not gc.isenabled():
+            _let_collector_begin()
         return command
+
+
+def _let_collector_begin() -> None:
+    """Let the collector look at what is made from here on; what was imported, it leaves alone for good.
+
+    No message on its way refers to itself, so that there is little to find.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000)
+    gc.enable()
 
 
 @click.group(
@@ -99,9 +111,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         arguments: The command line without the program's name; None for this process's own.
     """
     if arguments is None:
-        # The process is ours. What it imports lives as long as it does, and no message on its way refers to itself: the
-        # collector need not look at them all the time, nor at the end.
-        gc.set_threshold(10_000)
+        # The process is ours: see `_let_collector_begin`. At the end it need not look for anything.
+        gc.disable()
         atexit.register(gc.freeze)
     _occupy_closed_streams()
     console = Console()

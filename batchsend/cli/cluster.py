@@ -193,11 +193,29 @@ def work(
 @_database_option
 @click.option("--watch", is_flag=True, help="Show it again every two seconds, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def status(name: str | None, *, database: str | None, watch: bool, as_json: bool) -> None:
+@click.option(
+    "--page",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Serve a live page of the campaign on loopback, until Ctrl-C; 0: any free port.",
+)
+@pass_console
+def status(
+    console: Console, name: str | None, *, database: str | None, watch: bool, as_json: bool, page: int | None
+) -> None:
     """Say what is going on: campaigns, lots, workers, relays; or of the campaign NAME only."""
     from batchsend.cluster.status import status as look  # noqa: PLC0415 - who has no cluster does not pay for it
 
+    async def serve(db: Database, named: str, port: int) -> None:
+        from batchsend.cluster.page import cluster_page  # noqa: PLC0415 - an extra, and only where it is asked for
+
+        async with cluster_page(db, named, port) as url:
+            console.notice(f"page: {url}")
+            await anyio.sleep_forever()
+
     async def show(db: Database) -> None:
+        if page is not None and name is not None:
+            await serve(db, name, page)
         while True:
             found = await look(db, name)
             if as_json:
@@ -211,6 +229,8 @@ def status(name: str | None, *, database: str | None, watch: bool, as_json: bool
                 return
             await anyio.sleep(2)
 
+    if page is not None and name is None:
+        raise UsageError("--page shows one campaign", remedy="name it: batchsend cluster list")
     _with_database(database, show)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, fields
 from functools import wraps
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
+from msgspec import Struct
 
 from batchsend.campaign import Overrides
 from batchsend.cli.campaigns import trace_option
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendingOptions:
+class SendingOptions(Struct, frozen=True, kw_only=True):
     """What the command line says about how to send; None where it says nothing.
 
     Attributes:
@@ -222,7 +221,7 @@ _QUIET: Final = click.option(
 
 def sending_options(command: Callable[..., int]) -> Callable[..., int]:
     """Add the options to a command that sends; it gets them as its keyword argument ``options``."""
-    names = [field.name for field in fields(SendingOptions)]
+    names = SendingOptions.__struct_fields__
 
     @wraps(command)
     def gathered(*arguments: Any, **values: Any) -> int:

@@ -6,10 +6,10 @@ import os
 import sys
 import time
 from contextlib import closing, nullcontext, suppress
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
+from msgspec.structs import asdict
 
 from batchsend.cli.steer import press
 from batchsend.errors import RunError

@@ -6,17 +6,15 @@ import shlex
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import click
 import orjson
 
 from batchsend.cli.campaigns import tracing
-from batchsend.cli.progress import follow
 from batchsend.cli.service import service
 from batchsend.cli.signals import Signals
-from batchsend.cli.steer import obey
 from batchsend.delivery.consequences import RESUME
 from batchsend.display import called
 from batchsend.errors import BatchsendError, RunError, UsageError
@@ -32,10 +30,14 @@ if TYPE_CHECKING:
     from batchsend.campaign import Campaign
     from batchsend.cli.console import Console
     from batchsend.cli.options import SendingOptions
+    from batchsend.control.protocol import ControlAnswer, ControlRequest
     from batchsend.results.claim import Claim
     from batchsend.results.resumption import Resumption
     from batchsend.results.run import Change
     from batchsend.trace import Trace
+
+_BLINK: Final = 0.1
+"""Seconds within which a run may be over before anything of it is shown."""
 
 
 class Sending:
@@ -158,7 +160,9 @@ class Sending:
             way_on = "send it again: nothing was sent"
         elif failure.remedy and RESUME in failure.remedy:
             return RunError(failure.message, remedy=failure.remedy.replace(RESUME, self._again))
-        return RunError(failure.message, remedy=f"{failure.remedy}; then, {way_on}" if failure.remedy else way_on)
+        if failure.remedy:
+            way_on = f"{failure.remedy.removesuffix('.')}; then, {way_on}"
+        return RunError(failure.message, remedy=way_on)
 
     async def _run(self, campaign: Campaign, context: ssl.SSLContext | None, *, server: str | None) -> RunError | None:
         """Make and run the batch while its progress is shown and signals are heeded.
@@ -222,6 +226,7 @@ class Sending:
                 "--page says its address on standard error, where --quiet lets nothing be said",
                 remedy="leave one of them out",
             )
+        from batchsend.cli.steer import obey  # noqa: PLC0415 - likewise
         from batchsend.page.server import live_page  # noqa: PLC0415 - an extra, and not on the path of every start
 
         steer = partial(obey, batch, by="page") if self._options.control else None
@@ -237,7 +242,7 @@ class Sending:
             if self._options.control and self._batch is not None:
                 from batchsend.control.server import control_socket  # noqa: PLC0415 - not for a rehearsal
 
-                steer = partial(obey, self._batch)
+                steer = partial(_obey, self._batch)
                 log = self._campaign.results
                 await stack.enter_async_context(control_socket(log, steer, self._console.notice))
             yield
@@ -270,3 +275,18 @@ def _named(counts: Counter[Outcome]) -> Iterator[str]:
     for outcome in Outcome:
         if counts[outcome] or outcome is Outcome.ACCEPTED:
             yield f"{outcome.value.replace('_', ' ')} {counts[outcome]:,}"
+
+
+async def follow(batch: Batch, console: Console, *, heeds_keys: bool) -> None:
+    """As `batchsend.cli.progress.follow`, for a run that is not over in the blink of an eye."""
+    await anyio.sleep(_BLINK)
+    from batchsend.cli.progress import follow as show  # noqa: PLC0415 - a run of a few records is over by then
+
+    await show(batch, console, heeds_keys=heeds_keys)
+
+
+def _obey(batch: Batch, request: ControlRequest) -> ControlAnswer:
+    """As `batchsend.cli.steer.obey`."""
+    from batchsend.cli.steer import obey  # noqa: PLC0415 - for the first request only
+
+    return obey(batch, request)

@@ -13,10 +13,6 @@ import socket
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from batchsend.monitor import words
-from batchsend.monitor.pace import Pace
-from batchsend.monitor.sample import Sample
-
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -97,6 +93,10 @@ async def _live(manager: ServiceManager, every: float) -> None:
 
 
 async def _tell_status(manager: ServiceManager, batch: Batch) -> None:
+    from batchsend.monitor import words  # noqa: PLC0415 - only where there is a service manager
+    from batchsend.monitor.pace import Pace  # noqa: PLC0415 - likewise
+    from batchsend.monitor.sample import Sample  # noqa: PLC0415 - likewise
+
     pace = Pace(Sample.take(batch))
     while True:
         await asyncio.sleep(_STATUS_EVERY)

@@ -7,7 +7,9 @@ asked may ask again. What a person has to see to is a `ClusterError`.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+import os
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 from batchsend.errors import RunError, UsageError
 
@@ -25,6 +27,13 @@ VARIABLE: Final = "BATCHSEND_DATABASE"
 
 SECONDS: Final = 5.0
 """How long one statement, or one connection, may take."""
+
+_HOST_SECONDS: Final = 2.0
+"""How long one of several hosts may take to answer, before the next one is tried."""
+
+_UNSAFE: Final = "the database has not waited for its replica"
+# The smallest transaction that writes something, and so waits for a synchronous replica; any role may do it.
+_CONFIRM: Final = "SELECT pg_logical_emit_message(true, 'batchsend', '')"
 
 # SQLSTATE classes and codes of what may be over in a moment: connections, resources, shutdowns, locks, and a server
 # that takes no writes, which is one that was failed over from.
@@ -44,8 +53,15 @@ class DatabaseGoneError(RunError):
 class Database:
     """One connection, which calls use one after the other.
 
+    Several hosts are tried in turn, beginning with the one that answered last; where nothing comes of a call, with the
+    next one. One is used only once it has confirmed a write: an old primary that comes back after a failover waits for
+    a replica that follows it no more, and what it has to tell is out of date. So neither such a one, nor a host that
+    takes connections and says nothing, keeps anybody from the others.
+
     Args:
-        url: As libpq has it: ``postgresql://user@host/name?sslmode=verify-full``; several hosts for a failover.
+        url: As libpq has it: ``postgresql://user@host/name?sslmode=verify-full``. Several hosts,
+            ``postgresql://user@one,two/name``, for a failover: the first one that takes writes is used, unless
+            ``target_session_attrs`` says otherwise.
         name: What the server calls this client in its views and its log.
 
     Raises:
@@ -53,8 +69,9 @@ class Database:
     """
 
     def __init__(self, url: str, name: str = "batchsend") -> None:
-        self._url = url
+        self._urls = _each_host(url)
         self._name = name
+        self._unsafe = False
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
         _require_driver()
@@ -75,8 +92,13 @@ class Database:
                 async with asyncio.timeout(seconds):
                     if self._connection is None:
                         self._connection = await self._connect()
-                    return await work(self._connection)
+                    self._unsafe = False
+                    result = await work(self._connection)
+                    if self._unsafe:
+                        raise DatabaseGoneError(_UNSAFE)
+                    return result
             except BaseException as error:
+                self._urls.append(self._urls.pop(0))
                 if self._connection is not None:
                     self._connection.terminate()
                     self._connection = None
@@ -94,24 +116,84 @@ class Database:
                 connection.terminate()
 
     async def _connect(self) -> Connection:
+        """Connect to the first host that can be used; it is the first of them from then on."""
         import asyncpg  # noqa: PLC0415 - the extra "cluster"
 
-        try:
-            return await asyncpg.connect(
-                self._url,
-                timeout=SECONDS,
-                server_settings={
-                    "application_name": self._name,
-                    # What is acknowledged must be on the disk, whatever the server's own setting is.
-                    "synchronous_commit": "on",
-                    # A client that was cut off must not keep its locks.
-                    "idle_in_transaction_session_timeout": f"{SECONDS:.0f}s",
-                },
-            )
-        except (asyncpg.ClientConfigurationError, ValueError) as error:
-            raise ClusterError(
-                f"the database's URL is none: {error}", remedy="expected postgresql://user:password@host:port/name"
-            ) from None
+        failure: Exception = OSError("no host is named")
+        for _ in list(self._urls):
+            try:
+                return await self._connect_to(self._urls[0])
+            except (asyncpg.ClientConfigurationError, ValueError) as error:
+                raise ClusterError(
+                    f"the database's URL is none: {error}", remedy="expected postgresql://user:password@host:port/name"
+                ) from None
+            except Exception as error:
+                if not isinstance(_explained(error), DatabaseGoneError):
+                    raise
+                failure = error
+                self._urls.append(self._urls.pop(0))
+        raise failure
+
+    async def _connect_to(self, url: str) -> Connection:
+        import asyncpg  # noqa: PLC0415 - the extra "cluster"
+
+        if len(self._urls) == 1:
+            return await self._opened(url, SECONDS, None)
+        named = "target_session_attrs" in url or "PGTARGETSESSIONATTRS" in os.environ
+        async with asyncio.timeout(_HOST_SECONDS):
+            connection = await self._opened(url, _HOST_SECONDS, None if named else "read-write")
+            try:
+                self._unsafe = False
+                await connection.execute(_CONFIRM)
+            except asyncpg.UndefinedFunctionError:
+                return connection  # not PostgreSQL itself: whether it fences its old primaries is its own business
+            except BaseException:
+                connection.terminate()
+                raise
+            if self._unsafe:
+                connection.terminate()
+                raise DatabaseGoneError(_UNSAFE)
+            return connection
+
+    async def _opened(self, url: str, seconds: float, which: str | None) -> Connection:
+        import asyncpg  # noqa: PLC0415 - the extra "cluster"
+
+        connection: Connection = await asyncpg.connect(
+            url,
+            timeout=seconds,
+            target_session_attrs=which,  # type: ignore[arg-type]
+            server_settings={
+                "application_name": self._name,
+                # What is acknowledged must be on the disk, whatever the server's own setting is.
+                "synchronous_commit": "on",
+                # A client that was cut off must not keep its locks.
+                "idle_in_transaction_session_timeout": f"{SECONDS:.0f}s",
+            },
+        )
+        connection.add_log_listener(self._heed)
+        return connection
+
+    def _heed(self, connection: Any, message: asyncpg.PostgresLogMessage) -> None:
+        """Who cancels a statement that waits for a synchronous replica makes the server acknowledge it all the same.
+
+        It says so in a warning, whose text is in the server's language; where it comes from is not.
+        """
+        del connection
+        self._unsafe |= message.server_source_function == "SyncRepWaitForLSN"
+
+
+def _each_host(url: str) -> list[str]:
+    """The URL of each of several hosts, in their order.
+
+    Raises:
+        ClusterError: It is no URL.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ClusterError(f"the database's URL is none: {error}") from None
+    user, at, hosts = parts.netloc.rpartition("@")
+    return [urlunsplit(parts._replace(netloc=f"{user}{at}{host}")) for host in hosts.split(",")]
 
 
 def _require_driver() -> None:

@@ -15,6 +15,9 @@ table              a row is
 ``workers``        a process that sends, and when it was heard of last
 ``relays``         a relay: until when it must be left alone, and why; how often it has asked for a slower pace
 ``shares``         what a worker may use of a campaign's rate and connections
+``quotas``         what the quotas of a campaign, or of a relay, have come to, and when its first message was sent
+``quota_used``     how many messages counted towards it, by the time
+``quota_held``     what a worker was granted of it, and has said to have sent
 ``outcomes``       the account for people: campaign, record, recipient, status … (a view)
 =================  ==================================================================================================
 """
@@ -118,7 +121,35 @@ SELECT c.name AS campaign, a.record, a.line->>'recipient' AS recipient, a.status
 FROM batchsend.account a JOIN batchsend.campaigns c ON c.id = a.campaign;
 """
 
-MIGRATIONS: Final = (_FIRST,)
+# The moments of "quota_used" are rounded up: what is counted as one moment's is forgotten together, when the last of it
+# is due.
+_SECOND: Final = """
+CREATE TABLE batchsend.quotas (
+    meter text PRIMARY KEY,
+    campaign bigint,
+    first timestamptz,
+    figures text NOT NULL DEFAULT '',
+    used_up_until timestamptz
+);
+CREATE TABLE batchsend.quota_used (
+    meter text NOT NULL,
+    moment timestamptz NOT NULL,
+    count bigint NOT NULL,
+    PRIMARY KEY (meter, moment)
+);
+CREATE TABLE batchsend.quota_held (
+    meter text NOT NULL,
+    campaign bigint NOT NULL,
+    worker bigint NOT NULL,
+    held bigint NOT NULL,
+    reported bigint NOT NULL,
+    until timestamptz NOT NULL,
+    PRIMARY KEY (meter, campaign, worker)
+);
+ALTER TABLE batchsend.shares ADD COLUMN part double precision NOT NULL DEFAULT 0;
+"""
+
+MIGRATIONS: Final = (_FIRST, _SECOND)
 """What makes version n + 1 of the tables out of version n."""
 
 VERSION: Final = len(MIGRATIONS)

@@ -19,6 +19,7 @@ from batchsend.cluster import lots
 from batchsend.cluster.account import ClusterAccount, HeldLot
 from batchsend.cluster.database import DatabaseGoneError
 from batchsend.cluster.definition import composer, unpack
+from batchsend.cluster.quotas import SharedQuotas
 from batchsend.cluster.sharing import SharedLimits
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
@@ -160,9 +161,11 @@ class Serving:
         connectors = [
             Connector(server, delivery.timeouts, require_tls=delivery.require_tls) for server in campaign.servers
         ]
-        self.pool = self.account.pool = Pool(connectors, delivery, self.account, notice=notice)
+        row = loaded.row
+        quotas = SharedQuotas(row.id, campaign, row.relays, worker)
+        self.pool = self.account.pool = Pool(connectors, delivery, self.account, notice=notice, meters=quotas.meters)
         self._schedule = delivery.schedule
-        self._sharing = SharedLimits(loaded.row.id, loaded.row.relays, worker, self.pool, delivery)
+        self._sharing = SharedLimits(row.id, row.relays, worker, self.pool, campaign=campaign, quotas=quotas)
         self._may_send = asyncio.Event()  # it has a share, and may hold lots
 
     @property
@@ -182,9 +185,10 @@ class Serving:
         Raises:
             DatabaseGoneError: The database does not answer.
         """
-        if await self._database.call(self._sharing.update):
+        may_send = await self._database.call(self._sharing.update)
+        if may_send:
             self._may_send.set()
-        else:
+        elif may_send is None:
             self.stop()
 
     def stop(self) -> None:

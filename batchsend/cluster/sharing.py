@@ -1,8 +1,12 @@
-"""What the workers of a campaign share: its rate, its connections, and what each of them learns of its relays.
+"""What the workers of a campaign share: its rate, its connections, its quotas, and what each learns of its relays.
 
 Once a second each worker renews its share, in a transaction that locks the campaign's row, so that the shares together
-are never more than the whole: who comes gets what others have given up, and who takes more waits until it is free. A
-worker that is not heard of has no share after some seconds; it cannot send by then, because it cannot commit either.
+are never more than the whole: who comes enters a claim, which the others count when they renew theirs, and gets what
+they have given up; who takes more waits until it is free. A worker that is not heard of has no share after some
+seconds; it cannot send by then, because it cannot commit either.
+
+A relay's own rate and connections are divided like the campaign's: each worker has the same part of all of them. Where
+a relay may have fewest connections, no more workers than that have a share.
 
 A relay's quota sleep or refusal that one worker meets holds for all of them; a cut of the pace is every worker's cut; a
 number of sessions that was found to be too high is divided like the campaign's own.
@@ -18,8 +22,9 @@ from batchsend.errors import RefusalError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from batchsend.campaign import Delivery
+    from batchsend.campaign import Campaign
     from batchsend.cluster.database import Connection
+    from batchsend.cluster.quotas import SharedQuotas
     from batchsend.delivery.pool import Pool
     from batchsend.delivery.relay import Relay
 
@@ -28,18 +33,19 @@ SECONDS: Final = 4.0
 
 _KEEP_LIMIT: Final = 600.0  # a number of sessions that a relay was found to allow
 _LEAST_RATE: Final = 0.001
+_LEAST_PART: Final = 0.000_001
 _OWN_CUT: Final = 3.0  # a cut by another worker within so many seconds of an own one is the same cut
 _SAME_SLEEP: Final = 5.0
 
 _OTHERS: Final = """
-SELECT worker, rate, connections FROM batchsend.shares
+SELECT worker, part, connections FROM batchsend.shares
 WHERE campaign = $1 AND worker <> $2 AND until > clock_timestamp() ORDER BY worker
 """
 _KEEP: Final = """
-INSERT INTO batchsend.shares (campaign, worker, rate, connections, until)
-VALUES ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 second')
+INSERT INTO batchsend.shares (campaign, worker, part, rate, connections, until)
+VALUES ($1, $2, $3, $4, $5, clock_timestamp() + $6 * interval '1 second')
 ON CONFLICT (campaign, worker) DO UPDATE
-SET rate = excluded.rate, connections = excluded.connections, until = excluded.until
+SET part = excluded.part, rate = excluded.rate, connections = excluded.connections, until = excluded.until
 """
 _GIVE_UP: Final = "DELETE FROM batchsend.shares WHERE campaign = $1 AND worker = $2"
 
@@ -74,32 +80,48 @@ class SharedLimits:
     """One worker's part of a campaign.
 
     Args:
-        campaign: The campaign's number.
+        number: The campaign's number.
         relays: What its relays are called by all workers, in the order of the pool's.
         worker: This worker's number.
         pool: The pool that sends it here.
-        delivery: The campaign's limits.
+        campaign: The campaign.
+        quotas: Its quotas, and its relays'.
     """
 
-    def __init__(self, campaign: int, relays: Sequence[str], worker: int, pool: Pool, delivery: Delivery) -> None:
-        self._campaign = campaign
+    def __init__(
+        self,
+        number: int,
+        relays: Sequence[str],
+        worker: int,
+        pool: Pool,
+        *,
+        campaign: Campaign,
+        quotas: SharedQuotas,
+    ) -> None:
+        delivery = campaign.delivery
+        self._campaign = number
+        self._quotas = quotas
         self._relays = list(zip(relays, pool.relays, strict=True))
         self._worker = worker
         self._pool = pool
         self._rate = delivery.rate.per_second if delivery.rate is not None else None
-        self._connections = delivery.max_connections
-        self._share: tuple[float | None, int] | None = None
+        self._own_rates = any(server.rate is not None for server in campaign.servers)
+        # What each relay may have, and what is divided: the least of them.
+        self._most = [server.max_connections or delivery.max_connections for server in campaign.servers]
+        self._connections = min(self._most)
+        self._share: tuple[float, int] | None = None
         self._known = {name: _Known() for name in relays}
         self._loop = asyncio.get_running_loop()
 
-    async def update(self, connection: Connection) -> bool:
+    async def update(self, connection: Connection) -> bool | None:
         """Tell what was learned, heed what others have, and renew the share.
 
         Args:
             connection: To the database.
 
         Returns:
-            False where there is no share for this worker now, because there are as many as may be connected.
+            Whether it may send: true where it has a share, false where others have to give some of theirs up first, and
+            None where there is none for it, because there are as many workers as may be connected.
         """
         most = self._connections
         found = await connection.fetch(_RELAYS, [name for name, _ in self._relays])
@@ -117,51 +139,70 @@ class SharedLimits:
             if share is None:
                 await connection.execute(_GIVE_UP, self._campaign, self._worker)
                 self._share = None
-                return False
-            rate, connections = share
-            # Sessions that are too many end when they are answered: until then they are counted.
-            open_now = len(self._pool.statistics().sessions)
-            await connection.execute(_KEEP, self._campaign, self._worker, rate, max(connections, open_now), SECONDS)
-        self._apply(rate, connections)
+                return None
+            part, connections = share
+            rate = None if self._rate is None else part * self._rate
+            counted = max(connections, self._open_now())
+            await connection.execute(_KEEP, self._campaign, self._worker, part, rate, counted, SECONDS)
+            if connections:
+                await self._quotas.update(connection, self._pool, len(others) + 1)
+        if not connections:
+            return False
+        self._quotas.adopt()
+        self._apply(part, connections)
         return True
 
     async def give_up(self, connection: Connection) -> None:
         """This worker sends nothing of the campaign for now."""
-        if self._share is not None:
-            await connection.execute(_GIVE_UP, self._campaign, self._worker)
-            self._share = None
+        await connection.execute(_GIVE_UP, self._campaign, self._worker)
+        self._share = None
+        await self._quotas.settle(connection)
 
-    def _fair(self, others: Sequence[Mapping[str, Any]], most: int) -> tuple[float | None, int] | None:
-        """This worker's share, which is never more than what the others leave; None where they leave no connection."""
+    def _open_now(self) -> int:
+        """What its open sessions are worth: those that are too many count until they are answered."""
+        sessions = [relay.sessions for relay in self._pool.statistics().relays]
+        return max(-(-count * self._connections // most) for count, most in zip(sessions, self._most, strict=True))
+
+    def _fair(self, others: Sequence[Mapping[str, Any]], most: int) -> tuple[float, int] | None:
+        """This worker's share, which is never more than what the others leave; None where none is due to it.
+
+        A share of no connection is a claim: the others count it when they reckon their own shares.
+        """
         count = len(others) + 1
         place = sum(row["worker"] < self._worker for row in others)
         left = most - sum(row["connections"] for row in others)
         due = most // count + (place < most % count)
         connections = min(due, left)
-        # Who has a share already waits for the others to end what they have too many.
-        if due < 1 or (connections < 1 and self._share is None):
+        if due < 1:
             return None
-        rate = None
-        if self._rate is not None:
-            taken = sum(row["rate"] for row in others if row["rate"] is not None)
-            rate = max(0.0, min(self._rate / count, self._rate - taken))
-        return rate, max(connections, 1)
+        if connections < 1 and self._share is None:
+            return 0.0, 0
+        part = max(0.0, min(1 / count, 1 - sum(row["part"] for row in others)))
+        # Who has a share already keeps one connection while the others end what they have too many.
+        return part, max(connections, 1)
 
-    def _apply(self, rate: float | None, connections: int) -> None:
-        before, self._share = self._share, (rate, connections)
+    def _apply(self, part: float, connections: int) -> None:
+        before, self._share = self._share, (part, connections)
         if before == self._share:
             return
-        if rate is not None:
-            self._pool.set_rate(max(rate, _LEAST_RATE))
+        if self._own_rates:
+            now = self._loop.time()
+            for _, relay in self._relays:
+                relay.set_part(max(part, _LEAST_PART), now)
+        if self._rate is not None or self._own_rates:
+            self._pool.set_rate(None if self._rate is None else max(part * self._rate, _LEAST_RATE))
         if before is None or before[1] != connections:
-            self._pool.set_connections(connections)
+            for (_, relay), most in zip(self._relays, self._most, strict=True):
+                self._pool.set_connections(max(1, connections * most // self._connections), relay)
 
     # --- what is learned ----------------------------------------------------------------------------------------------
 
     async def _tell(self, connection: Connection, name: str, relay: Relay, row: Mapping[str, Any]) -> None:
         """Say what this worker has met."""
         known, now = self._known[name], self._loop.time()
-        if relay.asleep_until > now and relay.asleep_until > known.asleep_until + _SAME_SLEEP:
+        # Each worker knows by itself when the campaign's own quotas have room again.
+        ours = relay.rests and self._quotas.is_ours(relay.sleeps_because)
+        if not ours and relay.asleep_until > now and relay.asleep_until > known.asleep_until + _SAME_SLEEP:
             known.asleep_until = relay.asleep_until
             await connection.execute(_SLEEP, name, relay.asleep_until - now, relay.sleeps_because)
         if isinstance(relay.out_of_service, RefusalError) and row.get("refuses") is None:

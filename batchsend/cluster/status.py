@@ -40,6 +40,12 @@ _RELAYS: Final = """
 SELECT relay, because, refuses, most_connections, extract(epoch FROM asleep_until - now())::float8 AS asleep
 FROM batchsend.relays WHERE asleep_until > now() OR refuses IS NOT NULL OR most_until > now() ORDER BY relay
 """
+_QUOTAS: Final = """
+SELECT coalesce('campaign ' || c.name, q.meter) AS whose, q.figures,
+    CASE WHEN q.used_up_until > now() THEN extract(epoch FROM q.used_up_until - now())::float8 END AS used_up
+FROM batchsend.quotas AS q LEFT JOIN batchsend.campaigns AS c ON c.id = q.campaign
+WHERE q.campaign IS NULL OR $1::text IS NULL OR c.name = $1 ORDER BY q.meter
+"""
 
 
 class CampaignStatus(Struct):
@@ -75,10 +81,11 @@ class CampaignStatus(Struct):
     def left(self) -> int:
         """How many of its records have no outcome yet."""
         decided = Counter(self.outcomes)
-        return max(0, self.offered - sum(decided[outcome] for outcome in Outcome) + self._withheld)
+        return max(0, self.offered - sum(decided[outcome] for outcome in Outcome) + self.withheld)
 
     @property
-    def _withheld(self) -> int:
+    def withheld(self) -> int:
+        """How many of its records were decided without being offered."""
         return self.outcomes.get(Outcome.INVALID, 0) + self.outcomes.get(Outcome.SUPPRESSED, 0)
 
 
@@ -123,6 +130,34 @@ class RelayStatus(Struct):
     refuses: str | None
     most_connections: int | None
 
+    def sentences(self) -> Iterator[str]:
+        """It for people."""
+        if self.refuses is not None:
+            yield f"out of service: {self.refuses}"
+        if self.asleep is not None and self.asleep > 0:
+            yield f"sending limit for {duration(self.asleep)} more: {self.because}"
+        if self.most_connections is not None:
+            yield f"{count(self.most_connections, 'connection')} at most"
+
+
+class QuotaStatus(Struct):
+    """What the quotas of a campaign, or of a relay, have come to, all workers together.
+
+    Attributes:
+        whose: The campaign's or the relay's.
+        figures: What counts towards each of them.
+        used_up: Seconds until there is room again; None where there is some.
+    """
+
+    whose: str
+    figures: str
+    used_up: float | None
+
+    def sentence(self) -> str:
+        """It for people."""
+        rest = "" if self.used_up is None else f"; used up for {duration(self.used_up)} more"
+        return f"{self.figures}{rest}"
+
 
 class ClusterStatus(Struct):
     """All of it."""
@@ -130,6 +165,7 @@ class ClusterStatus(Struct):
     campaigns: list[CampaignStatus]
     workers: list[WorkerStatus] = field(default_factory=list)
     relays: list[RelayStatus] = field(default_factory=list)
+    quotas: list[QuotaStatus] = field(default_factory=list)
 
     @property
     def pace(self) -> float:
@@ -151,12 +187,9 @@ class ClusterStatus(Struct):
         if not self.workers:
             yield "no worker was heard of lately"
         for relay in self.relays:
-            if relay.refuses is not None:
-                yield f"relay {relay.relay}  out of service: {relay.refuses}"
-            if relay.asleep is not None and relay.asleep > 0:
-                yield f"relay {relay.relay}  sending limit for {duration(relay.asleep)} more: {relay.because}"
-            if relay.most_connections is not None:
-                yield f"relay {relay.relay}  {count(relay.most_connections, 'connection')} at most"
+            yield from (f"relay {relay.relay}  {sentence}" for sentence in relay.sentences())
+        for quota in self.quotas:
+            yield f"quota of {quota.whose}  {quota.sentence()}"
 
     def _of_campaign(self, one: CampaignStatus) -> Iterator[str]:
         why = f": {one.why}" if one.why else ""
@@ -195,7 +228,8 @@ async def status(database: Database, name: str | None = None, *, brief: bool = F
             for row in await connection.fetch(_WORKERS)
         ]
         relays = [_made(RelayStatus, dict(row)) for row in await connection.fetch(_RELAYS)]
-        return ClusterStatus(campaigns, workers, relays)
+        quotas = [_made(QuotaStatus, dict(row)) for row in await connection.fetch(_QUOTAS, name)]
+        return ClusterStatus(campaigns, workers, relays, quotas)
 
     return await database.call(work, seconds=60.0)
 
@@ -286,6 +320,9 @@ async def drop(database: Database, name: str) -> int:
         async with connection.transaction():
             for table in ("lots", "files", "shares"):
                 await connection.execute(f"DELETE FROM batchsend.{table} WHERE campaign = $1", campaign)  # noqa: S608 - fixed names
+            for table in ("quotas", "quota_used", "quota_held"):
+                await connection.execute(f"DELETE FROM batchsend.{table} WHERE meter = $1", f"campaign {campaign}")  # noqa: S608 - likewise
+            await connection.execute("DELETE FROM batchsend.quota_held WHERE campaign = $1 AND held = 0", campaign)
             await connection.execute("DELETE FROM batchsend.campaigns WHERE id = $1", campaign)
 
     await database.call(end, seconds=60.0)

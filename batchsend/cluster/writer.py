@@ -59,8 +59,9 @@ WITH held AS (
         $17::text[]) AS s(campaign, lot, epoch, record, attempt, status, pause, line)
     JOIN held USING (campaign, lot, epoch)
     ON CONFLICT (campaign, record) DO UPDATE
-        SET attempt = excluded.attempt, status = excluded.status, due = excluded.due, worker = excluded.worker,
-            line = excluded.line
+        SET attempt = excluded.attempt, status = excluded.status, due = excluded.due, line = excluded.line,
+            -- Whose it was stays: what a lost worker has sent is counted by that.
+            worker = CASE WHEN a.status = 'under_way' THEN a.worker ELSE excluded.worker END
         WHERE a.attempt <= excluded.attempt
 )
 SELECT campaign, lot, epoch, NULL::bigint AS record FROM held

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from batchsend.message.submission import bundle, members_of
 
@@ -12,7 +12,14 @@ if TYPE_CHECKING:
 
     from batchsend.message.submission import Submission
 
-_OCTETS = 8 * 1024 * 1024
+_OCTETS: Final = 8 * 1024 * 1024
+
+MOST_OCTETS: Final = 64 * 1024 * 1024
+"""Octets of large messages that are under way at once, in all sessions together. Each takes about twice its size: as it
+was composed, and as it goes out. One alone may be larger."""
+
+LARGE: Final = 1024 * 1024
+"""Octets of a message from which on messages are counted so."""
 
 
 class Backlog:
@@ -20,12 +27,16 @@ class Backlog:
 
     Args:
         low: Below this number of submissions it wants more.
+
+    Attributes:
+        large: There was a large message.
     """
 
     def __init__(self, low: int) -> None:
         self._low = low
         self._queue: deque[Submission] = deque()
         self._octets = 0
+        self.large = False
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -39,7 +50,9 @@ class Backlog:
         """Queue new ones."""
         for submission in submissions:
             self._queue.append(submission)
-            self._octets += len(submission.content)
+            self._octets += (size := len(submission.content))
+            if size > LARGE:
+                self.large = True
 
     def put_back(self, submission: Submission) -> None:
         """Queue one that a lost session had taken: it goes first."""
@@ -51,6 +64,10 @@ class Backlog:
         submission = self._queue.popleft()
         self._octets -= len(submission.content)
         return submission
+
+    def fits(self, under_way: Iterable[int]) -> bool:
+        """Whether the next one may go out beside messages of these sizes."""
+        return not self._queue or sum(under_way) + len(self._queue[0].content) <= MOST_OCTETS
 
     def withdraw(self, record: int) -> Submission | None:
         """Take a record's submission out, wherever it stands; None if it does not wait here."""

@@ -13,7 +13,6 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import anyio
-from aiohappyeyeballs import start_connection
 from aiosmtplib import SMTP, SMTPException, SMTPHeloError
 
 from batchsend.campaign import is_loopback
@@ -233,6 +232,8 @@ class Connector:
                 if len(addresses) == 1:
                     connection = await self._dial(addresses[0])
                 else:
+                    from aiohappyeyeballs import start_connection  # noqa: PLC0415 - for a host of several addresses
+
                     connection = await start_connection(
                         [(kind, type_, protocol, name, place) for kind, type_, protocol, name, place in addresses],
                         happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,

@@ -19,8 +19,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from batchsend.delivery.replies import Period, advice, judge, period_named, wait_named
-from batchsend.delivery.replies.kinds import kind_of
+from batchsend.delivery.judges import advice, judge, kind_of, times_named
 from batchsend.delivery.statistics import Asleep
 from batchsend.errors import RefusalError, RunError
 from batchsend.figures import count
@@ -46,10 +45,8 @@ LEAST_DOMAINS: Final = 3
 CUTS_BEFORE_FEWER: Final = 5
 """Cuts of the rate in a row after which there are fewer sessions, too."""
 
-# A day, not a month: a quota of a month may be raised meanwhile, and asking once a day costs one refusal.
 _HOUR: Final = 3600.0
 _DAY: Final = 86400.0
-_PERIODS: Final = {Period.HOUR: _HOUR, Period.DAY: _DAY, Period.MONTH: _DAY}
 RESUME: Final = "batchsend resume RESULTS"
 """What remedies call the command that goes on with the run: where its log is, is not known here."""
 
@@ -226,10 +223,8 @@ class Consequences:
     def _sleep(self, relay: Relay, said: str, now: float) -> None:
         if not relay.can_send(now):
             return  # what was on the way when it was said the first time
-        seconds, named = wait_named(said, time.time()), period_named(said)
-        if named is not None:
-            period = _PERIODS[named]
-        else:
+        seconds, period = times_named(said, time.time())
+        if period is None:
             # It may be an hour's or a day's: what is refused again after an hour is asked less and less often.
             period = min(_HOUR * 2**relay.tried_in_vain, _DAY) if seconds is None else seconds
         relay.sleep(now, seconds or period, said[:_NOTICED], period=_HOUR if period <= _HOUR else _DAY)

@@ -279,21 +279,23 @@ class Pool:
         """What is known of each relay, in the order of the connectors."""
         return tuple(self._relays)
 
-    def set_connections(self, connections: int) -> None:
+    def set_connections(self, connections: int, only: Relay | None = None) -> None:
         """Change how many sessions there may be at once with each relay; those that are too many end in order.
 
         Args:
             connections: At least 1. What a relay was found to allow still bounds it.
+            only: The only relay of which that is said; None for all of them.
         """
         for slots in self._slots:
-            slots.set_connections(connections)
+            if only is None or slots.relay is only:
+                slots.set_connections(connections)
 
     # --- what sessions call (the hot path) ------------------------------------------------------------------------
 
     def supply(self, session: Session) -> Submission | None:
         """The next submission; None parks the session until there is one."""
         relay = session.relay
-        if not self._backlog:
+        if not self._backlog or (self._backlog.large and not self._fits()):
             self._parked[session] = None
             return None
         if self._counted:
@@ -310,6 +312,10 @@ class Pool:
         if self._backlog.wants_more:
             self._wanted.notify()
         return submission
+
+    def _fits(self) -> bool:
+        """Whether there is room in memory for the next message; the first one always has it."""
+        return not self._out or self._backlog.fits(session.octets for slots in self._slots for session in slots.live)
 
     def _wait_to_send(self, relay: Relay) -> float:
         """Seconds until a relay with a limit may be sent a message; for ever where whoever is at work sees to it."""
@@ -395,6 +401,8 @@ class Pool:
             result = self._offered_again.with_doubt(result, offer.doubt)
         self._offered_again.settled(record)
         self._account.settle(offer.submission, result)
+        if self._backlog.large:
+            self._distribute_soon()  # there may be room for more
         if not self._out:
             self._look_for_the_end()
 
@@ -474,7 +482,7 @@ class Pool:
 
     def _may_work(self, relay: Relay) -> bool:
         """Whether a relay is to have another session: it can send, and there is work for it."""
-        return self._leave.may_work(relay, self._loop.time())
+        return (not self._backlog.large or self._fits()) and self._leave.may_work(relay, self._loop.time())
 
     def _distribute(self) -> None:
         """Give work to the sessions that wait for it, then wake slots for the rest."""

@@ -94,6 +94,8 @@ class Relay:
         self.weight = weight
         self.meter = meter
         self._own_rate = own_rate
+        self._rate = options.rate.per_second if options.rate else None
+        self._part = 1.0  # of its own rate; the rest is for others
         self.throttle = Throttle(options.rate.per_second if options.rate else None, now)
         self.limits = Limits(options.max_connections, options.max_messages)
         self.goodput = Goodput(now)
@@ -119,6 +121,7 @@ class Relay:
         self._paused_until = 0.0
         self._pause = _FIRST_PAUSE
         self._failing_since: float | None = None
+        self._fruitless_since: float | None = None
 
     def can_send(self, now: float) -> bool:
         """Whether it may be given work at all; a pause for backing off does not count, it is short."""
@@ -164,7 +167,19 @@ class Relay:
 
     def set_rate(self, rate: float | None, now: float) -> None:
         """From now on the campaign has this rate; its own still holds."""
-        rates = [one for one in (rate, self._own_rate) if one is not None]
+        self._rate = rate
+        self._set_limit(now)
+
+    def set_part(self, part: float, now: float) -> None:
+        """From now on only this part of its own rate may be used here: others use the rest."""
+        if part != self._part:
+            self._part = part
+            self._set_limit(now)
+
+    def _set_limit(self, now: float) -> None:
+        rates = [] if self._rate is None else [self._rate]
+        if self._own_rate is not None:
+            rates.append(self._own_rate * self._part)
         self.throttle.set_limit(min(rates, default=None), now)
 
     # --- what happened ------------------------------------------------------------------------------------------------
@@ -179,7 +194,7 @@ class Relay:
         if self.accepted >= self.foresight.careful_from:
             self.careful = True
         if self._failing_since is not None or self._pause > _FIRST_PAUSE or self.trying:
-            self._failing_since = None
+            self._failing_since = self._fruitless_since = None
             self._pause = _FIRST_PAUSE
             self._paused_until = 0.0
             if not self._dormant:
@@ -189,7 +204,7 @@ class Relay:
 
     def answered(self) -> None:
         """The server decided a message: it is there."""
-        self._failing_since = None
+        self._failing_since = self._fruitless_since = None
 
     @property
     def unlimited(self) -> bool:
@@ -253,6 +268,12 @@ class Relay:
             self._failing_since = now
         return now - self._failing_since
 
+    def fruitless_since(self, now: float) -> float:
+        """A session has ended before any message was decided: since when that is so of all sessions."""
+        if self._fruitless_since is None:
+            self._fruitless_since = now
+        return self._fruitless_since
+
     def sleep(self, now: float, seconds: float, because: str, *, period: float | None = None) -> None:
         """Its quota is used up for so many seconds (rule 3).
 
@@ -265,6 +286,7 @@ class Relay:
         first = self.trying and not self._dormant
         self.tried_in_vain += first
         self.asleep_until = max(self.asleep_until, now + seconds)
+        self._fruitless_since = None  # while it sleeps, nothing is asked of it
         self.sleeps_because = because
         self.rests = False
         self.trying = self._dormant = True
@@ -276,6 +298,7 @@ class Relay:
         """Our own quota for it is used up for so many seconds: it has said nothing, and is not tried first."""
         if now + seconds > self.asleep_until:
             self.asleep_until = now + seconds
+            self._fruitless_since = None
             self.sleeps_because = quota
             self.rests = True
 

@@ -11,8 +11,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
+from batchsend.delivery.judges import judge
 from batchsend.delivery.offer import Offer
-from batchsend.delivery.replies import judge
 from batchsend.delivery.several_recipients import is_too_many_recipients, room_for_recipients
 from batchsend.delivery.transactions import share, single
 from batchsend.message.submission import Bundle
@@ -208,6 +208,11 @@ class Session(asyncio.Protocol):
         return sum(1 for _ in self._client.unanswered_keys())
 
     @property
+    def octets(self) -> int:
+        """The size of the messages that await their last reply."""
+        return self._client.octets
+
+    @property
     def closing_reply(self) -> Reply | None:
         """The 421 that ended it, or what the server said when it ended an idle session; or None."""
         return self._client.closing_reply
@@ -348,6 +353,9 @@ class Session(asyncio.Protocol):
 
     def _write(self) -> None:
         client = self._client
+        if client.takes_leave:
+            self._watch(self._timeouts.quit)
+            return
         if self.left and client.unanswered:
             return  # the last replies are awaited
         for offer in client.committing():
@@ -370,6 +378,8 @@ class Session(asyncio.Protocol):
             return
         self._held = False
         self._last_progress = self._loop.time()
+        if self.left and self._leaves():
+            return  # what was held has not gone out, and nobody would ever answer it
         # First what was held: `pump` begins transactions that have to be taken down in their turn.
         self._write()
         self.pump()
@@ -482,7 +492,7 @@ class Session(asyncio.Protocol):
         if not self.ended.is_set():
             self._client.ended_by_server(trouble, self._loop.time() - self._last_reply)
             self._forget_confirmed()
-        self._end(self._client.error or trouble)
+        self._end(self._client.error or self._client.trouble or trouble)
         if self._timer is not None:
             self._timer.cancel()
         self._owner.closed(self)
@@ -575,7 +585,7 @@ class Session(asyncio.Protocol):
             trouble = f"no reply at {stage} within {limit:g} s"
             client.ended_by_server(trouble, now - self._last_reply)
             self._forget_confirmed()
-            self._end(client.error or trouble)
+            self._end(client.error or client.trouble or trouble)
         else:
             # The next stage may begin at any time, and its limit be shorter than what is left of this one's.
             self._watch(min(remaining, *self._limits.values()))

@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from batchsend.delivery.replies import judge
+from batchsend.delivery.judges import judge
 from batchsend.outcome import Stage
+from batchsend.patterns import late_pattern
 from batchsend.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from batchsend.smtp.replies import Reply
     from batchsend.smtp.transaction import SharedTransaction
 
-_TOO_MANY: Final = re.compile(
+_TOO_MANY: Final = late_pattern(
     rb"too many recipients(?! (?:received|from|this|in the|per))|recipients? (?:count|limit|number) (?:has )?(?:been )?"
     rb"(?:exceed|reached)|(?:exceed|maximum|limit)[^.]{0,30} (?:number of )?recipients",
     re.IGNORECASE,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,8 +27,7 @@ class SessionState(StrEnum):
     """It begins nothing more, and ends with the replies that it awaits."""
 
 
-@dataclass(frozen=True, slots=True)
-class SessionStatistics:
+class SessionStatistics(Struct, frozen=True):
     """A session that is open.
 
     Attributes:
@@ -45,8 +45,7 @@ class SessionStatistics:
     unanswered: int
 
 
-@dataclass(frozen=True, slots=True)
-class Slowdown:
+class Slowdown(Struct, frozen=True):
     """The last time the server asked for a slower pace.
 
     Attributes:
@@ -60,8 +59,7 @@ class Slowdown:
     cuts: int
 
 
-@dataclass(frozen=True, slots=True)
-class Asleep:
+class Asleep(Struct, frozen=True):
     """No relay can send now, and one will.
 
     Attributes:
@@ -94,8 +92,7 @@ class RelayState(StrEnum):
     """It is not used any more in this run."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RelayStatistics:
+class RelayStatistics(Struct, frozen=True, kw_only=True):
     """One relay at one moment.
 
     Attributes:
@@ -125,8 +122,7 @@ class RelayStatistics:
     quotas: tuple[tuple[str, int, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolStatistics:
+class PoolStatistics(Struct, frozen=True, kw_only=True):
     """A pool at one moment.
 
     Attributes:

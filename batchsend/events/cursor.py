@@ -44,12 +44,14 @@ class Cursor(msgspec.Struct):
         feedback: Octets of the feedback log that it has acknowledged.
         under_way: The request that was being made, or None.
         gone: When it answered 410 (RFC 9110 §15.5.11), as RFC 3339 has it; None where it has not.
+        run: The identity of the run whose logs these are; empty where it was written before this was noted.
     """
 
     results: int = 0
     feedback: int = 0
     under_way: EventBatch | None = None
     gone: str | None = None
+    run: str = ""
 
     def acknowledge(self, batch: EventBatch) -> None:
         """The endpoint has taken a batch."""

@@ -51,6 +51,18 @@ class EventSource:
         # How far each log is told before the other has its turn again.
         self._until: dict[Log, int] = {"results": 0, "feedback": 0}
 
+    def require(self, cursor: Cursor) -> None:
+        """Make sure that a cursor is one of this run's logs.
+
+        Raises:
+            UsageError: It was written for another run, whose log was here.
+        """
+        if cursor.run and cursor.run != self.run:
+            raise UsageError(
+                f"{self._logs['results']} is the log of run {self.run}, and {cursor.run} is what was told of",
+                remedy="bring that log back; or remove the cursor of the events beside it, and all of it is told",
+            )
+
     def next(self, cursor: Cursor) -> EventBatch | None:
         """The batch after what a cursor says has been told; None where nothing is there.
 

@@ -206,7 +206,7 @@ class Teller:
             Whether the endpoint has taken everything; False where it answered 410, or was not there at the end.
 
         Raises:
-            UsageError: Another process tells this endpoint, or it was given up earlier.
+            UsageError: Another process tells this endpoint, or it was given up earlier, or it was told of another log.
             RunError: It has taken nothing for days.
         """
         with locked(self._path):
@@ -216,7 +216,8 @@ class Teller:
                     f"{self._endpoint.url} answered 410 at {cursor.gone}: it was given up",
                     remedy="if it takes events again: --again",
                 )
-            cursor.gone = None
+            self._source.require(cursor)
+            cursor.gone, cursor.run = None, self._source.run
             while True:
                 batch = cursor.under_way or self._source.next(cursor)
                 if batch is None:

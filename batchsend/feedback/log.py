@@ -13,8 +13,9 @@ import orjson
 
 from batchsend.errors import RunError, UsageError
 from batchsend.feedback.report import FeedbackKind
-from batchsend.recipients.feedback import feedback_lines
+from batchsend.recipients.feedback import feedback_lines, is_whole
 from batchsend.results.line import timestamp
+from batchsend.results.reached import Reached
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,8 +83,7 @@ class FeedbackLog:
         self.path = path
         self._wait = wait
         self._known: set[bytes] = set()
-        self._read = 0  # octets of the file whose lines are known
-        self._inode = -1
+        self._reached = Reached()  # the lines up to there are known
         self._file = -1
 
     def __enter__(self) -> Self:
@@ -136,9 +136,9 @@ class FeedbackLog:
         try:
             _write(self._file, b"".join(new))
             os.fsync(self._file)
-            self._read += sum(map(len, new))
+            self._reached.reach(self._file, self._reached.place + sum(map(len, new)))
         except OSError as error:
-            self._inode = -1  # what is known to be there is read anew
+            self._reached.forget()  # what is known to be there is read anew
             raise RunError(
                 f"{self.path}: the feedback log cannot be written: {error.strerror}",
                 remedy="make room and read the same sources again: nothing is counted twice",
@@ -157,11 +157,10 @@ class FeedbackLog:
 
     def _learn(self) -> None:
         """Read what is in the file and not known yet; all of it where another one has taken its place."""
-        found = os.fstat(self._file)
-        if found.st_ino != self._inode or found.st_size < self._read:
-            self._known, self._read, self._inode = set(), 0, found.st_ino
-        self._known.update(_identity(fields) for fields in feedback_lines(self.path, self._read))
-        self._read = self._cut_torn_line()
+        if not self._reached.look(self._file):
+            self._known = set()
+        self._known.update(_identity(fields) for fields in feedback_lines(self.path, self._reached.place))
+        self._reached.reach(self._file, self._cut_torn_line())
 
     def _cut_torn_line(self) -> int:
         size = os.fstat(self._file).st_size
@@ -173,8 +172,12 @@ class FeedbackLog:
                 end = begin + found + 1
                 break
             end = begin
-        if end < size:
-            os.ftruncate(self._file, end)
+        if end == size:
+            return end
+        if is_whole(os.pread(self._file, size - end, end)):
+            _write(self._file, b"\n")  # somebody's editor has left that out
+            return size + 1
+        os.ftruncate(self._file, end)
         return end
 
 

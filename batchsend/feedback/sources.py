@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 STDIN: Final = "-"
 _MAILDIR: Final = ("new", "cur")
 _BLOCK: Final = 65536
+_SINGLE: Final = ".eml"
+"""What files end with that hold one message, also where a line ``From …`` of the mailbox that they were in is left."""
 
 
 class Mail(NamedTuple):
@@ -40,7 +42,8 @@ def messages(
     """Each message of the sources.
 
     A folder is a maildir where it has ``new`` or ``cur``; otherwise its ``.eml`` files are read. A file is an mbox
-    where its first line begins with ``From ``; otherwise it is one message. ``-`` is standard input, one or the other.
+    where its first line begins with ``From ``; otherwise it is one message, as is whatever is called ``.eml``. ``-`` is
+    standard input, one or the other. Of several messages in a file each is called by the file and its number.
 
     Args:
         sources: Paths, ``-``, and ``imaps://`` URLs.
@@ -67,7 +70,10 @@ def _of_files(source: str) -> Iterator[tuple[str, bytes]]:
             yield from _of_directory(path)
         else:
             with path.open("rb") as file:
-                yield from _of_stream(source, file)
+                if path.suffix.lower() == _SINGLE:
+                    yield source, file.read(MOST_READ)
+                else:
+                    yield from _of_stream(source, file)
     except OSError as error:
         raise UsageError(
             f"{source}: the mail cannot be read: {error.strerror}",
@@ -80,7 +86,7 @@ def _of_directory(path: Path) -> Iterator[tuple[str, bytes]]:
     names = (
         sorted(file for folder in folders for file in folder.iterdir() if not file.name.startswith("."))
         if folders
-        else sorted(file for file in path.iterdir() if file.suffix.lower() == ".eml")
+        else sorted(file for file in path.iterdir() if file.suffix.lower() == _SINGLE)
     )
     for name in names:
         if not name.is_file():
@@ -112,4 +118,4 @@ def _of_stream(source: str, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
             # Of the quoted forms, mboxrd's and mboxo's, this undoes both as well as it can be done.
             pieces.append(line[1:] if line.startswith(b">") and line.lstrip(b">").startswith(b"From ") else line)
             size += len(line)
-    yield f"{source}:{number + 1}", b"".join(pieces)
+    yield f"{source}:{number + 1}" if number else source, b"".join(pieces)

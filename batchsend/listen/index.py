@@ -19,6 +19,7 @@ import msgspec
 from batchsend.errors import RunError
 from batchsend.feedback.tying import SENT, SentLine, comparable_or_none, tied, words_of_reply
 from batchsend.results.format import LogReader, opened
+from batchsend.results.reached import Reached
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,14 +49,12 @@ class SentIndex:
     def __init__(self, records: SentRecords) -> None:
         self._records = records
         self._path: Path = records.path
-        self._read = 0
-        self._inode = -1
+        self._reached = Reached()
         self._log = -1  # the descriptor of the log while reports are tied
         self._decoder = msgspec.json.Decoder(SentLine)
         self._forget()
 
     def _forget(self) -> None:
-        self._read = 0
         self.recent: list[int] = []
         self._seen: dict[str, int] = {}
         self._stored: list[memoryview] = []
@@ -130,18 +129,16 @@ class SentIndex:
 
     def _follow(self) -> None:
         """Take in what has been added to the log."""
-        found = os.fstat(self._log)
-        if found.st_ino != self._inode or found.st_size < self._read:
+        if not self._reached.look(self._log):
             self._forget()
-            self._inode = found.st_ino
-        reader = LogReader(self._path, self._log, SentLine, begin=self._read)
+        reader = LogReader(self._path, self._log, SentLine, begin=self._reached.place)
         for block in reader:
             place = block.offset
             for octets, line in zip(block.octets.split(b"\n"), block.lines, strict=False):
                 if line.status in SENT and line.recipient is not None:
                     self._note(line, place)
                 place += len(octets) + 1
-            self._read = place
+            self._reached.reach(self._log, place)
         self.recent.sort()
 
     def _note(self, line: SentLine, place: int) -> None:

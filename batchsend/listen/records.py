@@ -10,6 +10,7 @@ import msgspec
 
 from batchsend.feedback.tying import SENT
 from batchsend.results.format import AddressedLine, LogReader, opened
+from batchsend.results.reached import Reached
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,8 +33,7 @@ class SentRecords:
         self.path = path
         self.runs: tuple[str, ...] = ()
         self._places = array("Q")
-        self._read = 0
-        self._inode = -1
+        self._reached = Reached()
         self._decoder = msgspec.json.Decoder(AddressedLine)
 
     def follow(self) -> None:
@@ -44,10 +44,9 @@ class SentRecords:
             RunError: It cannot be read.
         """
         with opened(self.path) as file:
-            found = os.fstat(file)
-            if found.st_ino != self._inode or found.st_size < self._read:
-                self.runs, self._places, self._read, self._inode = (), array("Q"), 0, found.st_ino
-            reader = LogReader(self.path, file, AddressedLine, begin=self._read)
+            if not self._reached.look(file):
+                self.runs, self._places = (), array("Q")
+            reader = LogReader(self.path, file, AddressedLine, begin=self._reached.place)
             for block in reader:
                 place = block.offset
                 for octets, line in zip(block.octets.split(b"\n"), block.lines, strict=False):
@@ -56,7 +55,7 @@ class SentRecords:
                     elif line.status in SENT:
                         self._note(line.record, place)
                     place += len(octets) + 1
-            self._read = reader.size
+            self._reached.reach(file, reader.size)
 
     def recipient(self, record: int) -> str | None:
         """Whom a record was for; None where the log does not say yet that it was sent.

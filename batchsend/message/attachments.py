@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mimetypes
 import os
-import re
 import stat
 from collections import OrderedDict
 from io import FileIO
@@ -17,6 +16,7 @@ from batchsend.message.calendars import request
 from batchsend.message.encoding import BASE64, encode_base64
 from batchsend.message.files_read import note
 from batchsend.message.words import clean
+from batchsend.patterns import late_pattern
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ MAX_CACHED = 64 << 20
 _NAME_LINE = 56  # characters of a file name, encoded, on one line
 _ATTR_CHAR = "!#$&+-.^_`|~"  # what RFC 5987 §3.2.1 leaves as it is, beside letters and digits
 _TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+"  # noqa: S105 - RFC 2045 §5.1
-_MEDIA_TYPE = re.compile(rf'{_TOKEN}/{_TOKEN}(?:; *{_TOKEN}=(?:{_TOKEN}|"[ !#-\[\]-~]*"))*')
+_MEDIA_TYPE = late_pattern(rf'{_TOKEN}/{_TOKEN}(?:; *{_TOKEN}=(?:{_TOKEN}|"[ !#-\[\]-~]*"))*')
 
 
 class AttachedFile(NamedTuple):

@@ -10,15 +10,11 @@ from batchsend.campaign import Attachment
 from batchsend.errors import RecordError, UsageError
 from batchsend.message.attachments import AttachmentFiles, check_media_type, file_part
 from batchsend.message.calendars import calendar_part
-from batchsend.message.derived_text import HtmlAndText
 from batchsend.message.encoding import EIGHT_BIT, encode_text, seven_bit
 from batchsend.message.entity import Entity
-from batchsend.message.linked_sheets import with_linked_sheets
-from batchsend.message.marks import with_sheets_that_are_no_comments
 from batchsend.message.mime import Files, Skeleton
 from batchsend.message.naming import naming
 from batchsend.message.templates import read_source
-from batchsend.message.text import text_from_html
 from batchsend.message.texts import Text
 
 if TYPE_CHECKING:
@@ -27,6 +23,7 @@ if TYPE_CHECKING:
 
     from batchsend.campaign import Message
     from batchsend.message.attachments import AttachedFile
+    from batchsend.message.derived_text import HtmlAndText
     from batchsend.message.encoding import Encoded
     from batchsend.message.images import Images
     from batchsend.message.proof import Proof
@@ -95,6 +92,8 @@ class CampaignBody:
                 elif self._text is None and finish is None:
                     structured = templates.structured_html(source, html_source[1])
                     if structured is not None:
+                        from batchsend.message.derived_text import HtmlAndText  # noqa: PLC0415 - for HTML without text
+
                         self._html_and_text = HtmlAndText(self._html, structured, self._encoded_text)
         # What the campaign's author names may lie anywhere; what a record names may not.
         anywhere = AttachmentFiles(directory, inside=None)
@@ -136,6 +135,8 @@ class CampaignBody:
         )
 
     def _derive(self, html: str) -> Encoded:
+        from batchsend.message.text import text_from_html  # noqa: PLC0415 - for HTML without text
+
         return self._encoded_text(text_from_html(html))
 
     def _encoded_text(self, text: str) -> Encoded:
@@ -212,6 +213,8 @@ def _html(
     if not inline_css:
         return source, None
     from batchsend.message.css import inlined, inlined_source  # noqa: PLC0415 - only for campaigns that ask for it
+    from batchsend.message.linked_sheets import with_linked_sheets  # noqa: PLC0415 - likewise
+    from batchsend.message.marks import with_sheets_that_are_no_comments  # noqa: PLC0415 - likewise
 
     source = with_sheets_that_are_no_comments(with_linked_sheets(source, folder))
     templates.html(source, where)  # what is wrong with it is said of the source as it was written
@@ -224,9 +227,21 @@ def _one_after_the_other(first: Callable[[str], str] | None, then: Callable[[str
 
 
 def _from_markdown(source: str, where: str, style_file: Path | None) -> tuple[str, str]:
-    """The HTML that is made of Markdown, and what errors call it."""
-    from batchsend.message.markdown import html_from_markdown  # noqa: PLC0415 - only for campaigns that have any
+    """The HTML that is made of Markdown, and what errors call it.
 
+    Raises:
+        UsageError: What stands above the text is for programs, and everybody would read it.
+    """
+    from batchsend.message.markdown import (  # noqa: PLC0415 - only for campaigns that have any
+        has_front_matter,
+        html_from_markdown,
+    )
+
+    if has_front_matter(source):
+        raise UsageError(
+            f"{where}: it begins with front matter, which would be sent as part of the text",
+            remedy="Take it out; subject, from and the like belong in [message] of the campaign file.",
+        )
     style = None if style_file is None else read_source(style_file, "message.style_file")
     return html_from_markdown(source, style), where
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 from batchsend.message.encoding import encode_text
+from batchsend.patterns import late_pattern
 
 # RFC 5546 §1.4, without PUBLISH, which asks for nothing; the first property of a calendar's own decides.
-_METHOD = re.compile(
+_METHOD = late_pattern(
     r"^METHOD:(REQUEST|REPLY|ADD|CANCEL|REFRESH|COUNTER|DECLINECOUNTER)[ \t]*$", re.IGNORECASE | re.MULTILINE
 )
 

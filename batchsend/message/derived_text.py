@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from batchsend.message.html_tokens import tokens, unescaped
 from batchsend.message.text import address_of, outline_of, text_from_html
 from batchsend.message.text_layout import laid_out
+from batchsend.patterns import late_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,17 +36,17 @@ _SAID: Final = frozenset(
     {*("href", "src", "alt", "title", "background", "class", "id", "name", "target", "rel", "width", "height")}
     | {*("bgcolor", "color", "align", "valign", "border", "cellpadding", "cellspacing")}
 )
-_OF_COLOUR: Final = re.compile(r"\s*+(?:background|border|color|fill)[a-z-]*+\s*+:", re.IGNORECASE)
+_OF_COLOUR: Final = late_pattern(r"\s*+(?:background|border|color|fill)[a-z-]*+\s*+:", re.IGNORECASE)
 # What ends with this may be the beginning of a tag or of a character reference, of which a value is the rest.
-_BEGUN: Final = re.compile(r"(?:&[#\w]{0,40}|<[/!?]?[\w:-]{0,40})\Z")
+_BEGUN: Final = late_pattern(r"(?:&[#\w]{0,40}|<[/!?]?[\w:-]{0,40})\Z")
 # What begins with this may be the end of a comment, of which a value is the beginning.
-_ENDED: Final = re.compile(r"-{0,2}!?>")
-_REFERENCE_BEGUN: Final = re.compile(r"&[#\w]*+\Z")
+_ENDED: Final = late_pattern(r"-{0,2}!?>")
+_REFERENCE_BEGUN: Final = late_pattern(r"&[#\w]*+\Z")
 _WEB: Final = ("https://", "http://")
 _DIRECT: Final = ("mailto:", "tel:")
-_BREAKS_OUT: Final = re.compile(r"[<>\"']")
-_BLANKS: Final = re.compile(r"^ |  | $", re.MULTILINE)
-_HIDES: Final = re.compile(r"none|hidden|:\s*0|;", re.IGNORECASE)
+_BREAKS_OUT: Final = late_pattern(r"[<>\"']")
+_BLANKS: Final = late_pattern(r"^ |  | $", re.MULTILINE)
+_HIDES: Final = late_pattern(r"none|hidden|:\s*0|;", re.IGNORECASE)
 
 
 class HtmlAndText:
@@ -65,7 +66,7 @@ class HtmlAndText:
         self._template = template
         self._encoded = encoded
         self._token = secrets.token_hex(8)
-        self._known: dict[Sequence[str], DerivedText | None] = {}
+        self._known: dict[tuple[str, ...], DerivedText | None] = {}
         self._size = 0
         self._once: set[int] = set()
         if template.own is not None:
@@ -80,11 +81,13 @@ class HtmlAndText:
         template = self._template
         own, values = template.own_and_data(variables)
         html = self._html.render(variables) if template.own is not None else self._html.encoded(joined(own, values))
+        if "" in values or "<" in "".join(values):
+            own, values = _with_structure(own, values)
         derived = self._known[own] if own in self._known else self._met(own)
         text = None if derived is None else derived.text(values)
         return html, self._encoded(text_from_html(html[0]) if text is None else text)
 
-    def _met(self, own: Sequence[str]) -> DerivedText | None:
+    def _met(self, own: tuple[str, ...]) -> DerivedText | None:
         """What is learned of a skeleton that is met for the second time; perhaps no other record is like the first."""
         key = hash(own)
         if key in self._once:
@@ -94,7 +97,7 @@ class HtmlAndText:
         self._once.add(key)
         return None
 
-    def _learned(self, own: Sequence[str]) -> DerivedText | None:
+    def _learned(self, own: tuple[str, ...]) -> DerivedText | None:
         size = sum(map(len, own))
         if size > _LARGEST:
             return None
@@ -113,6 +116,18 @@ def joined(own: Sequence[str], between: Sequence[str]) -> str:
     pieces[::2] = own
     pieces[1::2] = between
     return "".join(pieces)
+
+
+def _with_structure(own: Sequence[str], values: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+    """The same document with values that decide what it is made of, markup and nothing at all, among the own texts."""
+    texts, others = [own[0]], list[str]()
+    for value, text in zip(values, own[1:], strict=True):
+        if not value or "<" in value:
+            texts[-1] += value + text
+        else:
+            others.append(value)
+            texts.append(text)
+    return tuple(texts), others
 
 
 class _Outline(NamedTuple):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from jinja2.exceptions import SecurityError
 
 from batchsend.message.budget import MAX_ITEMS, MAX_WIDTH, Budget, Excess, require_width
+from batchsend.patterns import late_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     Rule = Callable[[Budget, Any, tuple[Any, ...]], Any]
 
 # Behind the percent sign, and behind the key in parentheses where there is one.
-_WIDTH = re.compile(r"[-#0 +]*+(\*|\d++)?(?:\.(\*|\d++))?")
-_RUNS = re.compile(r"\S++|\s++")
+_WIDTH = late_pattern(r"[-#0 +]*+(\*|\d++)?(?:\.(\*|\d++))?")
+_RUNS = late_pattern(r"\S++|\s++")
 _LONGEST_RUN = 5_000  # characters
-_PARENTHESIS = re.compile(r"[()]")
+_PARENTHESIS = late_pattern(r"[()]")
 
 
 def bounded_filter(name: str, function: Filter, budget: Budget) -> Filter:

@@ -13,6 +13,7 @@ from batchsend.errors import RecordError, UsageError
 from batchsend.message import tokens
 from batchsend.message.mailboxes import AddressField
 from batchsend.message.words import HARD_LINE, clean, unstructured
+from batchsend.patterns import late_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,8 +28,8 @@ ADDRESS_FIELDS = frozenset({"sender", "disposition-notification-to", "return-rec
 URL_FIELDS = frozenset(
     {"list-unsubscribe", "list-help", "list-subscribe", "list-post", "list-owner", "list-archive", "archived-at"}
 )
-_HTTP, _HTTPS = re.compile("<http:", re.IGNORECASE), re.compile("<https:", re.IGNORECASE)
-_URLS = re.compile(r" *<[!-;=?-~]+>(?: *, *<[!-;=?-~]+>)* *")
+_HTTP, _HTTPS = late_pattern("<http:", re.IGNORECASE), late_pattern("<https:", re.IGNORECASE)
+_URLS = late_pattern(r" *<[!-;=?-~]+>(?: *, *<[!-;=?-~]+>)* *")
 
 
 class Head(NamedTuple):

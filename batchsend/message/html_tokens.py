@@ -10,46 +10,48 @@ import html
 import re
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+from batchsend.patterns import late_pattern
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Kind = Literal["text", "start", "end", "comment", "declaration"]
 
-_TAG_NAME: Final = re.compile(r"[A-Za-z][^\s/>]*+")
-_ATTRIBUTE: Final = re.compile(
+_TAG_NAME: Final = late_pattern(r"[A-Za-z][^\s/>]*+")
+_ATTRIBUTE: Final = late_pattern(
     r"[\s/]*+(?P<name>[^\s/>][^\s/>=]*+)"
     r"(?:\s*+=\s*+(?:\"(?P<double>[^\"]*+)(?:\"|\Z)|'(?P<single>[^']*+)(?:'|\Z)|(?P<bare>[^\s>]*+)))?"
 )
-_TAG: Final = re.compile(
+_TAG: Final = late_pattern(
     r"<(/?)([A-Za-z][^\s/>]*+)(?:[\s/]*+[^\s/>][^\s/>=]*+(?:\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+'|(?![\"'])[^\s>]*+))?)*+[\s/]*+>"
 )
-_COMMENT_END: Final = re.compile(r"--!?>")
-_EMPTY_COMMENT: Final = re.compile(r"-?>")
+_COMMENT_END: Final = late_pattern(r"--!?>")
+_EMPTY_COMMENT: Final = late_pattern(r"-?>")
 # Elements whose content is text up to their own end tag; of these two, character references count in it.
 _REFERENCES_COUNT: Final = frozenset({"title", "textarea"})
 _TEXT_ONLY: Final = frozenset({"script", "style", "xmp", "iframe", "noembed", "noframes"}) | _REFERENCES_COUNT
-_ENDS: Final = {name: re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE) for name in _TEXT_ONLY}
+_ENDS: Final = {name: late_pattern(rf"</{name}(?=[\s/>])", re.IGNORECASE) for name in _TEXT_ONLY}
 # A tag, a comment, or an element that holds nothing but text, with that. Each of those that can be left open is known
 # to be closed before this is asked, so that nothing is looked at twice.
-_PIECE: Final = re.compile(
-    r"(<!--(?!-?>)(?:[^-]|-(?!->))*+-->"
+_PIECE: Final = late_pattern(
+    r"(<(?:(?!(?ai:style|script|title|textarea)[\s/>])/?[A-Za-z]"
+    r"[^<>\"'=]*+(?:=(?:\s*+\"[^\"]*+\"|\s*+'[^']*+'|(?!\s*+[\"']))[^<>\"'=]*+)*+>"
+    r"|!--(?!-?>)[^-]*+(?:-(?!->)[^-]*+)*+-->"
     + "".join(
-        rf"|<{name}(?=[\s/>])(?:[^<]|<(?!/{name}[\s/>]))*+</{name}\s*+>"
+        rf"|(?ai:{name})(?=[\s/>])[^<]*+(?:<(?!/(?ai:{name})[\s/>])[^<]*+)*+</(?ai:{name})\s*+>"
         for name in ("style", "script", "title", "textarea")
     )
-    + r"|<(?!(?:style|script|title|textarea)[\s/>])/?[A-Za-z]"
-    r"(?:[^<>\"'=]|=(?!\s*+[\"'])|=\s*+\"[^\"]*+\"|=\s*+'[^']*+')*+>|<![A-Za-z\[][^<>]*+>)",
-    re.IGNORECASE,
+    + r"|![A-Za-z\[][^<>]*+>))"
 )
-_OPEN_ENDED: Final = re.compile(r"<(?:xmp|iframe|noembed|noframes|plaintext)[\s/>]", re.IGNORECASE)
+_OPEN_ENDED: Final = late_pattern(r"<(?:xmp|iframe|noembed|noframes|plaintext)[\s/>]", re.IGNORECASE)
 _MAY_BE_LEFT_OPEN: Final = (
     ("<!--", "-->"),
     *((f"<{name}", f"</{name}") for name in ("style", "script", "title", "textarea")),
 )
 # Of a srcset: a URL, and what says for which screen it is, up to the comma that ends it (HTML standard, §4.8.4.2.1).
-_CANDIDATE: Final = re.compile(r"([^\s,](?:\S*[^\s,])?)(?:,|\s[^,]*+)?")
+_CANDIDATE: Final = late_pattern(r"([^\s,](?:\S*[^\s,])?)(?:,|\s[^,]*+)?")
 # Python refuses to make numbers of thousands of digits, and none of these is a character.
-_NO_CHARACTER: Final = re.compile(r"&#(?:[0-9]{9,}+|[xX][0-9A-Fa-f]{8,}+);?")
+_NO_CHARACTER: Final = late_pattern(r"&#(?:[0-9]{9,}+|[xX][0-9A-Fa-f]{8,}+);?")
 
 
 class Attribute(NamedTuple):

@@ -16,6 +16,7 @@ from batchsend.errors import RecordError
 from batchsend.message.attachments import file_part
 from batchsend.message.html_tokens import candidates, unescaped
 from batchsend.message.marks import COVER, covered
+from batchsend.patterns import late_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,22 +29,22 @@ FILTER = "image_reference"
 
 # Of a source whose template marks are covered. Outside of quotation marks a tag ends where the next one begins, so
 # that no text is looked at again for each tag that is never closed.
-_TAG = re.compile(
+_TAG = late_pattern(
     r"<(?:img|source|input|body|table|tr|td|th|div|v:\w+)(?=[\s/])(?>\"[^\"]*+\"|'[^']*+'|[^<>\"'])*+>", re.IGNORECASE
 )
-_SHOWS_SOURCE = re.compile(r"<(?:img|input|v:)", re.IGNORECASE)
-_OFFERS_SOURCES = re.compile(r"<(?:img|source)", re.IGNORECASE)
-_ATTRIBUTE = re.compile(
+_SHOWS_SOURCE = late_pattern(r"<(?:img|input|v:)", re.IGNORECASE)
+_OFFERS_SOURCES = late_pattern(r"<(?:img|source)", re.IGNORECASE)
+_ATTRIBUTE = late_pattern(
     r"\s(?P<name>src|srcset|background)\s*+=\s*+"
     r"(?P<value>\"(?P<double>[^\"]*+)\"|'(?P<single>[^']*+)'|(?P<bare>[^\s\"'>{}\0]++)(?=[\s>]))",
     re.IGNORECASE,
 )
-_CSS_URL = re.compile(
+_CSS_URL = late_pattern(
     r"\burl\(\s*+(?P<quote>\"|'|&quot;|&\#39;|)(?P<reference>[^\"'()\s&]++)(?P=quote)\s*+\)", re.IGNORECASE
 )
-_BASE = re.compile(r"<base\s", re.IGNORECASE)
-_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|[/#?\\]|\Z")
-_PLAIN = re.compile(r"[^A-Za-z0-9-]")
+_BASE = late_pattern(r"<base\s", re.IGNORECASE)
+_ABSOLUTE = late_pattern(r"[A-Za-z][A-Za-z0-9+.-]*:|[/#?\\]|\Z")
+_PLAIN = late_pattern(r"[^A-Za-z0-9-]")
 
 
 class Images:

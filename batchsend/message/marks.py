@@ -6,19 +6,20 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from batchsend.message.html_tokens import tokens
+from batchsend.patterns import late_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_OPENING: Final = re.compile(r"\{[{%#]")
+_OPENING: Final = late_pattern(r"\{[{%#]")
 _CLOSING: Final = {"{{": "}}", "{%": "%}", "{#": "#}"}
-_RAW: Final = re.compile(r"\{%[-+]?\s*+raw\s*+-?%\}")
-_END_RAW: Final = re.compile(r"\{%[-+]?\s*+endraw\s*+[-+]?%\}")
+_RAW: Final = late_pattern(r"\{%[-+]?\s*+raw\s*+-?%\}")
+_END_RAW: Final = late_pattern(r"\{%[-+]?\s*+endraw\s*+[-+]?%\}")
 
 # From the tag that opens a style sheet to the one that closes it, within a comment: there it is no element.
-_SHEET: Final = re.compile(r"<style(?=[\s/>])[^<]*+(?:<(?!/style[\s/>])[^<]*+)*+", re.IGNORECASE)
+_SHEET: Final = late_pattern(r"<style(?=[\s/>])[^<]*+(?:<(?!/style[\s/>])[^<]*+)*+", re.IGNORECASE)
 # An id, and a block, before anything that would close a comment.
-_SELECTOR: Final = re.compile(r"\{#(?=[A-Za-z_-](?:(?!#\})[^{}])*+\{)")
+_SELECTOR: Final = late_pattern(r"\{#(?=[A-Za-z_-](?:(?!#\})[^{}])*+\{)")
 
 COVER: Final = "\0"
 """What `covered` puts in the place of each character of a mark."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,10 +9,12 @@ import jinja2
 from jinja2 import nodes
 from markupsafe import escape
 
+from batchsend.patterns import late_pattern
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-_TO_ESCAPE = re.compile(r"[&<>'\"]")  # what markupsafe escapes
+_TO_ESCAPE = late_pattern(r"[&<>'\"]")  # what markupsafe escapes
 
 # Jinja2 gives these names a meaning of their own.
 _SPECIAL = frozenset({"self", "super", "loop", "caller", "varargs", "kwargs"})

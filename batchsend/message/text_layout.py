@@ -5,15 +5,22 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from batchsend.patterns import late_pattern
+
 # Control characters around a heading and around a table, and between the cells of a row: no text has any.
 _HEADING, _TABLE, _END, _CELL = "\x1c", "\x1d", "\x1e", "\x1f"
 _RULE: Final = _HEADING  # within a table: a cell of the line below its header
-_BLOCK: Final = re.compile(f"([{_HEADING}{_TABLE}])([^{_END}]*+){_END}")
+_BLOCK: Final = late_pattern(f"([{_HEADING}{_TABLE}])([^{_END}]*+){_END}")
 
 # In what the library writes, a sign is its own and never a record's. Quotations and lists have something before it.
-_UNDERLINE: Final = re.compile(r"\n[> ]*+(?:=++|-++)(?=\n)")
-_ROWS: Final = re.compile(rf"(?:^[^|\n{_HEADING}]*+\|.*\|\n)+", re.MULTILINE)
-_DASHES: Final = re.compile("-+")
+_HEADLINE: Final = late_pattern(
+    r"(?P<margin>[> ]*+(?:(?:[-*+]|[0-9]++\.) ++)*+)(?P<before>[^#]*+)(?P<signs>##?+)(?: (?P<said>.*))?\Z"
+)
+_SIGNS: Final = late_pattern("#+ ?")  # of headings that the library has put on the line of another one
+_NO_INDENT: Final = late_pattern("[^> ]")
+_LINES: Final = {"#": "=", "##": "-"}
+_ROWS: Final = late_pattern(rf"(?:^[^|\n{_HEADING}]*+\|.*\|\n)+", re.MULTILINE)
+_DASHES: Final = late_pattern("-+")
 _SHORTEST: Final = 3  # characters of a column, as Markdown has it
 
 
@@ -26,16 +33,12 @@ def outlined(text: str) -> str:
     Returns:
         The text; `laid_out` takes it to its end, perhaps with other words in the places of some.
     """
-    text = "".join([f"{line.rstrip()}\n" for line in text.strip("\n").split("\n")])
-    pieces: list[str] = []
-    at = 0
-    for line in _UNDERLINE.finditer(text):
-        start = text.rfind("\n", 0, line.start()) + 1
-        if text[start : line.start()].strip("> "):  # otherwise it is a line between paragraphs
-            pieces += [text[at:start], _HEADING, text[start : line.end()], _END]
-            at = line.end()
-    pieces.append(text[at:])
-    text = "".join(pieces)
+    lines = [line.rstrip() for line in text.strip("\n").split("\n")]
+    if "#" in text:
+        for place, line in enumerate(lines):
+            if "#" in line and (heading := _HEADLINE.match(line)):
+                lines[place] = _marked_heading(heading, lines[place - 1] if place else "")
+    text = "\n".join([*lines, ""])
     return _ROWS.sub(_marked_table, text) if "|" in text else text
 
 
@@ -46,6 +49,16 @@ def laid_out(text: str) -> str:
         text: What `outlined` made.
     """
     return _BLOCK.sub(_measured, text) if _END in text else text
+
+
+def _marked_heading(line: re.Match[str], above: str) -> str:
+    margin, said = line["margin"], f"{line['before']}{_SIGNS.sub('', line['said'] or '')}"
+    if not said:
+        return margin.rstrip()
+    # The library leaves no line free above a heading that follows the words of the same item.
+    free = "\n" if above and margin.isspace() else ""
+    indent = _NO_INDENT.sub(" ", margin)
+    return f"{free}{_HEADING}{margin}{said}\n{indent}{_LINES[line['signs']]}{_END}"
 
 
 def _marked_table(rows: re.Match[str]) -> str:

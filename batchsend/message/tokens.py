@@ -6,6 +6,7 @@ import re
 
 from batchsend.errors import RecordError
 from batchsend.message.words import HARD_LINE, LINE, fold
+from batchsend.patterns import late_pattern
 
 ONE_CLICK = "List-Unsubscribe=One-Click"
 """The only value of List-Unsubscribe-Post (RFC 8058 §3.1)."""
@@ -13,20 +14,20 @@ ONE_CLICK = "List-Unsubscribe=One-Click"
 # By name: what the value must be, and how an error says it.
 _FORMS = {
     "auto-submitted": (
-        re.compile(r"(?:no|auto-generated|auto-replied|auto-notified)(?: *;.*)?", re.IGNORECASE),
+        late_pattern(r"(?:no|auto-generated|auto-replied|auto-notified)(?: *;.*)?", re.IGNORECASE),
         "'no', 'auto-generated', 'auto-replied' or 'auto-notified' (RFC 3834 §5, RFC 5436 §2.7.1)",
     ),
     "feedback-id": (
-        re.compile(r"[!-9;-~]*(?::[!-9;-~]*){0,2}:[!-9;-~]+|[!-9;-~]+"),
+        late_pattern(r"[!-9;-~]*(?::[!-9;-~]*){0,2}:[!-9;-~]+|[!-9;-~]+"),
         "at most four parts without spaces, separated by ':', the last of which says who sends",
     ),
     "list-id": (
-        re.compile(r"(?:.* )?<[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)+>"),
+        late_pattern(r"(?:.* )?<[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)+>"),
         "a domain-like name in angle brackets, with words before it or not (RFC 2919 §2)",
     ),
-    "list-unsubscribe-post": (re.compile(re.escape(ONE_CLICK)), f"{ONE_CLICK!r} and nothing else (RFC 8058 §3.1)"),
+    "list-unsubscribe-post": (late_pattern(re.escape(ONE_CLICK)), f"{ONE_CLICK!r} and nothing else (RFC 8058 §3.1)"),
     "precedence": (
-        re.compile(r"bulk|list|junk|first-class|special-delivery", re.IGNORECASE),
+        late_pattern(r"bulk|list|junk|first-class|special-delivery", re.IGNORECASE),
         "'bulk', 'list' or 'junk'",
     ),
 }

@@ -17,6 +17,7 @@ from hashlib import blake2b, sha256
 from typing import TYPE_CHECKING, Final
 
 from batchsend.errors import UsageError
+from batchsend.patterns import late_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 VARIABLE: Final = "BATCHSEND_VERP_KEY"
 """The environment variable that holds the key, where it is not to lie beside the log."""
 
-TOKEN: Final = re.compile(r"(?<![0-9a-z])([1-9][0-9]{0,8})-([a-z2-7]{8})-([a-z2-7]{16})(?![0-9a-z])", re.IGNORECASE)
+TOKEN: Final = late_pattern(r"(?<![0-9a-z])([1-9][0-9]{0,8})-([a-z2-7]{8})-([a-z2-7]{16})(?![0-9a-z])", re.IGNORECASE)
 """A token in a mail address."""
 
-LINK: Final = re.compile(r"([1-9][0-9]{0,8})-([a-z2-7]{8})-([a-z2-7]{26})", re.ASCII)
+LINK: Final = late_pattern(r"([1-9][0-9]{0,8})-([a-z2-7]{8})-([a-z2-7]{26})", re.ASCII)
 """The token that an unsubscribe link ends with."""
 
 _KEY_OCTETS: Final = 32

@@ -19,7 +19,7 @@ from base64 import b64encode
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import anyio
 import jinja2
@@ -61,6 +61,42 @@ _HEADERS: Final = {
 }
 
 
+class Shown(Protocol):
+    """What a page shows.
+
+    Attributes:
+        encoded: It, as JSON.
+    """
+
+    @property
+    def encoded(self) -> bytes:
+        """As above."""
+
+    def look(self) -> None:
+        """Something was changed: bring it up to date."""
+
+    async def run(self) -> None:
+        """Keep it up to date, until cancelled."""
+
+
+class Heading(NamedTuple):
+    """What the tables of a page are called.
+
+    Attributes:
+        rows: That of who sends.
+        row: One of them.
+        sessions: That of sessions.
+    """
+
+    rows: str = "Relays"
+    row: str = "Relay"
+    sessions: str = "Sessions"
+
+
+OF_A_RUN: Final = Heading()
+"""What the tables of the page of a run are called."""
+
+
 @asynccontextmanager
 async def live_page(
     batch: Batch, port: int, obey: Callable[[ControlRequest], ControlAnswer] | None, title: str
@@ -76,6 +112,30 @@ async def live_page(
     Raises:
         UsageError: The extra ``web`` is not installed, or the port cannot be had.
     """
+    async with serve_page(Live(batch), port, obey, title) as url:
+        yield url
+
+
+@asynccontextmanager
+async def serve_page(
+    live: Shown,
+    port: int,
+    obey: Callable[[ControlRequest], ControlAnswer] | None,
+    title: str,
+    heading: Heading = OF_A_RUN,
+) -> AsyncIterator[str]:
+    """Serve a page while the context lasts; yields its address.
+
+    Args:
+        live: What is shown.
+        port: The port; 0 for any free one.
+        obey: As for `live_page`.
+        title: What the campaign is called.
+        heading: What the tables are called.
+
+    Raises:
+        UsageError: The extra ``web`` is not installed, or the port cannot be had.
+    """
     require_web("the page is served")
     try:
         listener = socket.create_server((_HOST, port))
@@ -86,8 +146,7 @@ async def live_page(
     with listener:
         number = listener.getsockname()[1]
         token = secrets.token_urlsafe(_TOKEN_OCTETS)
-        live = Live(batch)
-        served = LivePage(live, obey, token=token, port=number, title=title)
+        served = LivePage(live, obey, token=token, port=number, page=_rendered(title, heading, obey is not None))
         async with serving(served.application(), listener, most=_MOST_CONNECTIONS):
             looking = asyncio.ensure_future(live.run())  # a task group would wrap the error that ends the run
             try:
@@ -105,17 +164,23 @@ class LivePage:
         obey: Does what a request asks for; None where the page only shows.
         token: What the address has to have.
         port: Where it is served.
-        title: What the campaign is called.
+        page: The page, and the policy that it is served with.
     """
 
     def __init__(
-        self, live: Live, obey: Callable[[ControlRequest], ControlAnswer] | None, *, token: str, port: int, title: str
+        self,
+        live: Shown,
+        obey: Callable[[ControlRequest], ControlAnswer] | None,
+        *,
+        token: str,
+        port: int,
+        page: tuple[str, str],
     ) -> None:
         self._live = live
         self._obey = obey
         self._token = token.encode()
         self._hosts = {f"{name}:{port}" for name in (_HOST, "localhost")}
-        self._page, self._policy = _rendered(title, may_change=obey is not None)
+        self._page, self._policy = page
 
     def application(self) -> Starlette:
         """The page, what it shows and what it changes."""
@@ -198,7 +263,7 @@ def _answer(
     return Response(body, status, headers=headers, media_type=kind)
 
 
-def _rendered(title: str, *, may_change: bool) -> tuple[str, str]:
+def _rendered(title: str, heading: Heading, may_change: bool) -> tuple[str, str]:
     """The page, and the policy that lets it run what is in it (CSP Level 3 §2.3.1) and ask for what it shows."""
     parts = files("batchsend.page").joinpath("parts")
     style = files("batchsend.report").joinpath("page", "page.css").read_text(encoding="utf-8")
@@ -207,6 +272,7 @@ def _rendered(title: str, *, may_change: bool) -> tuple[str, str]:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     page = environment.from_string(parts.joinpath("live.html").read_text(encoding="utf-8")).render(
         title=title,
+        heading=heading,
         may_change=may_change,
         style=Markup(style),  # noqa: S704 - a file of this package
         script=Markup(script),  # noqa: S704 - likewise

@@ -10,6 +10,7 @@ from typing import NoReturn
 from urllib.parse import unquote
 
 from batchsend.errors import RecordError
+from batchsend.patterns import late_pattern
 
 MAX_LOCAL_PART = 64
 """Octets in a local-part (RFC 5321 §4.5.3.1.1)."""
@@ -38,9 +39,9 @@ _NOT_ATEXT = rf"[^{_ATEXT}.\x80-\U0010ffff]"
 _QUOTED_STRING = r'"(?:[ !#-\[\]-~\x80-\U0010ffff]|\\[ -~])*+"'
 # Compiled when the first address needs them: they take ten milliseconds, and most campaigns never do.
 _rare = lru_cache(maxsize=None)(re.compile)
-_LDH_LABEL = re.compile(_LABEL)
-_NOT_LDH = re.compile(r"[^A-Za-z0-9\-]")
-_FOREIGN_DOTS = re.compile("[\u3002\uff0e\uff61]")
+_LDH_LABEL = late_pattern(_LABEL)
+_NOT_LDH = late_pattern(r"[^A-Za-z0-9\-]")
+_FOREIGN_DOTS = late_pattern("[\u3002\uff0e\uff61]")
 _JOINERS = "\u200c\u200d"
 # Letters and marks that show nothing, beside the format characters: Unicode's Default_Ignorable_Code_Point (Hangul
 # fillers, variation selectors and others) and the blank pattern of Braille.

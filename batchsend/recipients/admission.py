@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final, Protocol
 
 from batchsend.errors import RecordError, UsageError
@@ -61,6 +62,7 @@ class Admission:
     Attributes:
         left: How many records may still be taken; None for all.
         passed_over: How many records ``where`` did not hold for, as far as records are taken.
+        taken: How many records were taken.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Admission:
     ) -> None:
         self.left = limit
         self.passed_over = 0
+        self.taken = 0
         self._beyond = 0  # records that were read and not taken any more
         self._suppression = suppression
         self._exclusion = exclusion
@@ -98,6 +101,7 @@ class Admission:
         if self.left is not None:
             self._beyond = len(beyond)
             self.left -= len(kept)
+        self.taken += len(kept)
         return kept
 
     def _matching(
@@ -141,6 +145,24 @@ class Admission:
         while count < most and (rows := reader.read(_BLOCK)):
             count += len(self.wanted(rows)) + self._beyond
         return min(count, most)
+
+    def take_on(self, reader: RecordReader, until: float) -> bool:
+        """Take the records that were not read yet, to count them; False where that was given up.
+
+        Args:
+            reader: The file, which is read on.
+            until: By `time.monotonic`, when to give up. From a pipe nothing is read: its records are for others.
+
+        Raises:
+            RunError: The file cannot be read further.
+        """
+        while self.left != 0:
+            if reader.blocking or time.monotonic() >= until:
+                return False
+            if not (rows := reader.read(_BLOCK)):
+                return True
+            self.wanted(rows)
+        return True
 
     def attempt(self, record: int) -> int:
         """The number of the attempt that a wanted record is offered for."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from batchsend.patterns import late_pattern
+
 _MAILBOX_REASONS: Final = frozenset(
     {"unknown_mailbox", "mailbox_disabled", "mailbox_moved", "unknown_domain", "no_mail_domain", "bad_address"}
 )
@@ -16,11 +18,11 @@ _OLDER_WITHOUT_VERDICT: Final = (None, "address")
 # RFC 3463 §3.2, RFC 7505 §5.1: bad mailbox, bad system, bad syntax, moved, null MX; §3.3: mailbox disabled.
 _MAILBOX_CODES: Final = frozenset({"1.1", "1.2", "1.3", "1.6", "1.10", "2.1"})
 # With these words a relay speaks of itself or of the sender, whatever enhanced code it puts before them.
-_NOT_ABOUT_THE_MAILBOX: Final = re.compile(
+_NOT_ABOUT_THE_MAILBOX: Final = late_pattern(
     r"\b(?:daily|hourly|limit\w*|quota\w*|rates?|too many|exceed\w*|block\w*|spam\w*|polic(?:y|ies))\b", re.IGNORECASE
 )
 # With these it speaks of the sender even where its code says the opposite and no phrase is known that says so.
-_ABOUT_THE_SENDER: Final = re.compile(
+_ABOUT_THE_SENDER: Final = late_pattern(
     r"\b(?:reputation|credits?|thresholds?|allowance|sandbox|trial|free accounts?|maximum (?:number of )?recipients"
     r"|your (?:ip|host|plan|limits?|server|subscription))\b",
     re.IGNORECASE,
@@ -31,7 +33,7 @@ _AFTER_RCPT: Final = ("data", "content")
 # No filter says so of a message that it does not like.
 _OF_NO_FILTER: Final = frozenset({"no_mail_domain", "unknown_domain", "mailbox_moved"})
 # Who says so knows the account, whenever he says it: Yahoo looks it up after the content.
-_NAMES_THE_ACCOUNT: Final = re.compile(r"this user doesn't have a \S+ account", re.IGNORECASE)
+_NAMES_THE_ACCOUNT: Final = late_pattern(r"this user doesn't have a \S+ account", re.IGNORECASE)
 
 
 def is_hard_bounce(fields: dict[str, Any], *, reported: bool = False, sure_of_stage: bool = True) -> bool:

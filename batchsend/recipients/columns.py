@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from batchsend.campaign.nearest import nearest
 from batchsend.errors import RecordError, UsageError
+from batchsend.patterns import late_pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 RECIPIENT_FIELDS: Final = ("email", "to", "recipient", "address")
 """The fields that a record's address is looked for in first, in this order, where the campaign names none."""
@@ -24,11 +24,12 @@ _MAIL_WORDS: Final = frozenset(
     {
         *("email", "emails", "mail", "smtp", "courriel", "couriel", "correo", "correoelectronico"),
         *("epost", "epostadress", "epostadresse", "eposta", "meiliaadress", "sahkoposti", "почта"),
-        *("邮箱", "電子メール", "メールアドレス", "电子邮件", "電子郵件"),
+        *("邮箱", "邮箱地址", "电子邮箱", "電子メール", "電子メールアドレス", "メールアドレス", "メール"),
+        *("电子邮件", "电子邮件地址", "電子郵件", "이메일", "이메일주소", "emailova", "mailova", "почты"),
     }
 )
 # Written together with one of the words below it is one as well: "useremail", "mailaddress".
-_JOINED: Final = re.compile(r"(?P<before>.*?)e?mails?(?P<after>.*)")
+_JOINED: Final = late_pattern(r"(?P<before>.*?)e?mails?(?P<after>.*)")
 # … if all others are among these. "Email Domain", "Email Opt Out", "Mailing City" are none.
 _BESIDE: Final = frozenset(
     {
@@ -53,9 +54,40 @@ _BESIDE: Final = frozenset(
     }
 )
 _SECONDARY: Final = frozenset({"other", "additional", "secondary", "alternate", "alternative", "second", "backup"})
-_CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
-_WORD: Final = re.compile(r"[^\W_]+")
-_NOT_WORD: Final = re.compile(r"\W+")
+_OTHERS: Final = frozenset(
+    {
+        *(
+            "owner",
+            "from",
+            "mailfrom",
+            "sender",
+            "reply",
+            "replyto",
+            "return",
+            "by",
+            "agent",
+            "rep",
+            "admin",
+            "manager",
+        ),
+        *(
+            "author",
+            "creator",
+            "assigned",
+            "assignee",
+            "operator",
+            "moderator",
+            "support",
+            "campaign",
+            "list",
+            "message",
+        ),
+    }
+)
+_CAMEL: Final = late_pattern(r"(?<=[a-z])(?=[A-Z])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
+_LATIN_MARKS: Final = late_pattern("(?<=[a-z])[\u0300-\u036f]+")
+_WORD: Final = late_pattern(r"[^\W_]+")
+_NOT_WORD: Final = late_pattern(r"\W+")
 # Jinja2's own words, and what it lets no variable be called.
 _RESERVED: Final = frozenset(
     {
@@ -147,6 +179,16 @@ def may_hold_address(name: str) -> bool:
     return name.casefold() in ("to", "recipient") or _mail_words(name) is not None
 
 
+def is_of_somebody_else(name: str) -> bool:
+    """Whether a column names who writes or keeps the list ("Contact owner", "from", "added_by"), not who is on it."""
+    return not _OTHERS.isdisjoint(split_words(name))
+
+
+def with_all_named(names: Sequence[str]) -> list[str]:
+    """The names of columns, of which those without one are called by their places."""
+    return [name or f"column {place}" for place, name in enumerate(names, 1)]
+
+
 def _mail_words(name: str) -> frozenset[str] | None:
     """The words of a name for e-mail addresses; None of any other name."""
     words = split_words(name)
@@ -171,8 +213,9 @@ def _is_secondary(words: frozenset[str]) -> bool:
 
 def split_words(name: str) -> list[str]:
     """The words of a column's name, without case and accents: "E-Mail", "e_mail" and "eMail" are one word, "email"."""
-    apart = _CAMEL.sub(" ", unicodedata.normalize("NFKC", name))
-    bare = "".join(c for c in unicodedata.normalize("NFD", apart.casefold()) if not unicodedata.combining(c))
+    apart = _CAMEL.sub(" ", unicodedata.normalize("NFKC", name)).casefold()
+    # Only Latin letters lose their marks: in other scripts they make another letter.
+    bare = _LATIN_MARKS.sub("", unicodedata.normalize("NFD", apart))
     words = _WORD.findall(unicodedata.normalize("NFC", bare))
     joined: list[str] = []
     for word in words:

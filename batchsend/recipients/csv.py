@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from itertools import count, repeat
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from batchsend.errors import UsageError
+from batchsend.patterns import late_pattern
+from batchsend.recipients.columns import with_all_named
 from batchsend.recipients.dialect import (
     OPEN_AT_END,
     has_blanks_before_quotes,
@@ -33,8 +34,8 @@ REACH: Final = 1024 * 1024
 _DOUBLINGS: Final = 10  # Between the least reach, 1 Ki characters, and the full one.
 _LIMITED: Final = "field larger than field limit"
 _OUT_OF_REACH: Final = "out of reach"
-_ESCAPED_BYTE: Final = re.compile("[\udc80-\udcff]")  # What PEP 383 makes of a byte that is not UTF-8.
-_ADDRESS: Final = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
+_ESCAPED_BYTE: Final = late_pattern("[\udc80-\udcff]")  # What PEP 383 makes of a byte that is not UTF-8.
+_ADDRESS: Final = late_pattern(r"[^\s@]+@[^\s@]+\.[^\s@]+")
 _HEADER_REMEDY: Final = "the first row names the fields, each once, as in: email,name"
 
 
@@ -48,6 +49,7 @@ class CsvParser:
 
     Args:
         source: The file.
+        names_all: Give the last columns that have no name one, as `open_records` takes it.
 
     Attributes:
         fields: The names in the header.
@@ -57,8 +59,9 @@ class CsvParser:
         RunError: The file cannot be read.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *, names_all: bool = False) -> None:
         self._name = source.name
+        self._names_all = names_all
         self._lines = Lines(source, lone_cr=True)
         self._line = 0  # Physical lines that are done with.
         self._number = 0
@@ -153,6 +156,8 @@ class CsvParser:
         names = tuple(name.strip() for name in row)
         if fault := _header_fault(names):
             raise UsageError(f"{place}: {fault}", remedy=_HEADER_REMEDY)
+        if self._names_all:
+            names = tuple(with_all_named([*names, *[""] * (self._width - len(names))]))
         done = self._held[: reader.line_num]
         self._held = self._held[reader.line_num :]
         self._held_size -= sum(map(len, done))
@@ -333,6 +338,7 @@ def _name(delimiter: str) -> str:
 
 def _header_fault(names: tuple[str, ...]) -> str | None:
     """Why the names cannot name fields, or None."""
+    seen: dict[str, int] = {}
     for place, name in enumerate(names):
         if not name:
             return f"field {place + 1} of the header has no name"
@@ -342,6 +348,6 @@ def _header_fault(names: tuple[str, ...]) -> str | None:
             return "the header has a NUL character"
         if _ADDRESS.fullmatch(name):
             return f"an address where the header belongs: {name!r}"
-        if name in names[:place]:
-            return f"the header names {name!r} twice: fields {names.index(name) + 1} and {place + 1}"
+        if (first := seen.setdefault(name, place)) != place:
+            return f"the header names {name!r} twice: fields {first + 1} and {place + 1}"
     return None

@@ -6,6 +6,8 @@ import csv
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from batchsend.patterns import late_pattern
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -15,9 +17,9 @@ OPEN_AT_END: Final = "unexpected end of data"
 """The csv module's error for a quoted field that is not closed; it tells its errors apart by their words only."""
 
 _SAMPLE: Final = 200  # records
-_QUOTED: Final = re.compile(r'"[^"]*"?')
+_QUOTED: Final = late_pattern(r'"[^"]*"?')
 # Excel writes and reads this line: it names the delimiter, and is no record.
-_SEP_LINE: Final = re.compile(r'"?sep=(?P<delimiter>[^\w"\s]|\t|\\t)"?\s*', re.IGNORECASE)
+_SEP_LINE: Final = late_pattern(r'"?sep=(?P<delimiter>[^\w"\s]|\t|\\t)"?\s*', re.IGNORECASE)
 
 
 def named_delimiter(line: str) -> str | None:

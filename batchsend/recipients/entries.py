@@ -8,15 +8,16 @@ from typing import Final
 from urllib.parse import unquote
 
 from batchsend.errors import RecordError
+from batchsend.patterns import late_pattern
 from batchsend.recipients.addresses import cleaned, forward_path, without_invisible
 
 DOMAIN: Final = "@"
 """What a whole domain begins with, in what :func:`entries` returns."""
 
-_TOKEN: Final = re.compile(
+_TOKEN: Final = late_pattern(
     r"""(?P<blank>\s+)
     |(?P<end>[,;])
-    |(?P<comment>\#[^\r\n]*)
+    |(?P<comment>\#[^\r\n\v\f\x1c-\x1e\x85\u2028\u2029]*)
     |<(?P<angle>[^<>]*)>
     |\((?P<remark>[^()]*)\)
     |"(?P<quoted>(?:[^"\\]|\\.)*+)"(?![^\s,;<>()"])
@@ -24,13 +25,20 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_AFTER_ADDRESS: Final = re.compile(r"@[^#@]*(?P<comment>#)")
-_LINE_END: Final = re.compile(r"[\r\n]")
+_AFTER_ADDRESS: Final = late_pattern(r"@[^#@]*(?P<comment>#)")
+# All that some program shows as the end of a line: what follows it is no part of a comment.
+_LINE_END: Final = late_pattern(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
+# What a spreadsheet writes where a formula failed, in several languages: "#N/A", "#NAME?", "#WERT!", "#¿NOMBRE?".
+_FAILED_FORMULA: Final = late_pattern(r"#(?:[¿¡]?\w[\w/]{0,20}[!?]|\w/\w|NV|GETTING_DATA)\s*")
+_NUMBERED: Final = late_pattern(r"#\s*\d{1,9}(?:[.):]\s*|\s+)[^\s#]*@")
 _JOINERS: Final = "\u200c\u200d"  # Domains in some scripts need them; everything else that is invisible is left out.
-_WILDCARDS: Final = re.compile(r"[*?]")
+_WILDCARDS: Final = late_pattern(r"[*?]")
 # What people and programs put before an address and what belongs to a local part only now and then: a bullet, a quote
 # that is not closed, a formula's mark, "email=".
-_MARKS: Final = re.compile(r'(?:[a-z-]{0,20}=|[^\w"])++(?=[\w"])')
+_MARKS: Final = late_pattern(r'(?:[a-z._-]{0,30}=|_|[^\w"])++(?=[\w"])')
+_NUMBER: Final = late_pattern(r"(\d{1,9})[._-](?=.*@)")
+_BARE: Final = late_pattern(r"""['"<]?([^\s'"<>@(),;:|\\\[\]]++@[^\s'"<>@(),;:|\\\[\]]++)['">]?""")
+_PIECES: Final = late_pattern(r"[,;|\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 _SHOWN: Final = 60
 
 
@@ -65,12 +73,44 @@ def entries(text: str) -> list[str]:
                 place = _end_of_line(text, token.start())
                 value = value[: comment.start("comment")]
             found.append(_normalised(value))
+        elif kind == "comment":
+            _require_comment(value)
         elif kind == "remark" and "@" in value:
             raise RecordError(f"{_shown(value)} stands in parentheses: is it to be suppressed, too?")
         elif value == ";":
             found += _addresses_only(names)
             names = []
     return found + _addresses_only(names)
+
+
+def _require_comment(comment: str) -> None:
+    """Refuse what begins like a comment and stands where an address was."""
+    if _FAILED_FORMULA.fullmatch(comment) and comment.isupper():
+        raise RecordError(f"{_shown(comment)} is what a spreadsheet writes where a formula failed: who stood there?")
+    if _NUMBERED.match(comment):
+        raise RecordError(f"{_shown(comment)} is a comment or a numbered entry: is it to be suppressed?")
+
+
+def addresses_among(text: str) -> list[str]:
+    """The addresses that stand alone between the delimiters and line ends of any text, normalised for comparison.
+
+    It is for the cells of a table that need not have an address: whatever else is in them is passed over.
+    """
+    found: list[str] = []
+    for piece in _PIECES.split(without_invisible(text, keeps=_JOINERS)):
+        if (bare := _BARE.fullmatch(cleaned(piece))) is None:
+            continue
+        try:
+            found.append(comparable(bare[1]))
+        except RecordError:
+            continue  # it only looks like an address, so nobody is written to there
+    return found
+
+
+def without_number(entry: str, place: int) -> str:
+    """An entry without the number of its place in the list: ``bob@…`` of ``7.bob@…``, which is the seventh entry."""
+    number = _NUMBER.match(entry)
+    return entry if number is None or int(number[1]) != place else entry[number.end() :]
 
 
 def without_marks(entry: str) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from batchsend.campaign.model import FEEDBACK_SUFFIX
 from batchsend.errors import RecordError, UsageError
+from batchsend.patterns import late_pattern
 from batchsend.recipients.entries import comparable
+from batchsend.results.reached import Reached
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,7 +19,13 @@ if TYPE_CHECKING:
 SOFT_BOUNCES: Final = 3
 """So many soft bounces of one address suppress it."""
 
-_LINE: Final = re.compile(rb'\s*\{"record":(?:null|\d{1,9}),"recipient":(?:null|"(?:[^"\\]|\\.){0,1000}"),"kind":"')
+KINDS: Final = ("bounced", "delayed", "complained", "unsubscribed", "auto_reply")
+"""The kinds of its lines."""
+
+_LINE: Final = late_pattern(
+    rb'\s*\{"record":(?:null|\d{1,9}),"recipient":(?:null|"(?:[^"\\]|\\.){0,1000}"),"kind":"(?:%s)"'
+    % "|".join(KINDS).encode()
+)
 _FOR_GOOD: Final = ("complained", "unsubscribed")
 # A report about a failure of SPF, DKIM or DMARC (RFC 6591) comes from a machine: nobody has complained.
 _NOBODYS: Final = "authentication"
@@ -31,6 +38,8 @@ def is_feedback(name: str, start: bytes) -> bool:
 
 def feedback_lines(file: Path, begin: int = 0) -> Iterator[dict[str, Any]]:
     """The lines of a feedback log as JSON objects; a torn last line, which was never finished, is left out.
+
+    A last line that is whole but for its line feed, as some editors leave it, is none that is torn.
 
     Args:
         file: The log.
@@ -48,14 +57,27 @@ def _lines(file: Path, begin: int) -> Iterator[tuple[dict[str, Any], int]]:
         with file.open("rb") as opened:
             opened.seek(begin)
             for number, line in enumerate(opened, 1):
-                if not line.endswith(b"\n"):
+                if not line.endswith(b"\n") and not is_whole(line):
                     return
                 begin += len(line)
-                yield _parsed(line, file, number), begin
+                if not line.isspace():  # the line feed of a line that was taken before without it
+                    yield _parsed(line, file, number), begin
     except OSError as error:
-        raise UsageError(
-            f"{file}: the feedback log cannot be read: {error.strerror}", remedy="batchsend feedback makes it"
-        ) from None
+        raise _unreadable(file, error) from None
+
+
+def _unreadable(file: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"{file}: the feedback log cannot be read: {error.strerror}", remedy="batchsend feedback makes it"
+    )
+
+
+def is_whole(line: bytes) -> bool:
+    """Whether a line is all of a JSON object, which no beginning of one is."""
+    try:
+        return isinstance(orjson.loads(line), dict)
+    except orjson.JSONDecodeError:
+        return False
 
 
 def _parsed(line: bytes, file: Path, number: int) -> dict[str, Any]:
@@ -63,7 +85,7 @@ def _parsed(line: bytes, file: Path, number: int) -> dict[str, Any]:
         fields = orjson.loads(line)
     except orjson.JSONDecodeError:
         fields = None
-    if not isinstance(fields, dict) or "record" not in fields or not isinstance(fields.get("kind"), str):
+    if not isinstance(fields, dict) or "record" not in fields or fields.get("kind") not in KINDS:
         raise UsageError(f"{file}:{number}: no line of a feedback log", remedy="take the log from a backup")
     return fields
 
@@ -126,8 +148,8 @@ class FollowedLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._read = 0
-        self._inode = -1
+        self._reached = Reached()
+        self._seen: tuple[int, int, int] | None = None
 
     def lines(self) -> list[dict[str, Any]]:
         """The lines that were added since the last time; where nothing was, a look at its size is all it takes.
@@ -136,17 +158,18 @@ class FollowedLog:
             UsageError: It cannot be read, or one of its lines is none of a feedback log.
         """
         try:
-            found = self.path.stat()
+            status = self.path.stat()
+            seen = status.st_ino, status.st_size, status.st_mtime_ns
+            if seen == self._seen:
+                return []
+            with self.path.open("rb") as file:
+                self._reached.look(file.fileno())
+                found = list(_lines(self.path, self._reached.place))
+                if found:
+                    self._reached.reach(file.fileno(), found[-1][1])
         except FileNotFoundError:
             return []
-        except OSError:
-            found = None
-        if found is not None and found.st_ino == self._inode and found.st_size == self._read:
-            return []
-        if found is None or found.st_ino != self._inode or found.st_size < self._read:
-            self._read, self._inode = 0, -1 if found is None else found.st_ino
-        lines = []
-        for line, end in _lines(self.path, self._read):
-            lines.append(line)
-            self._read = end
-        return lines
+        except OSError as error:
+            raise _unreadable(self.path, error) from None
+        self._seen = seen
+        return [line for line, _ in found]

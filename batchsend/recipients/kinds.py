@@ -12,6 +12,7 @@ from typing import Final
 import orjson
 
 from batchsend.errors import UsageError
+from batchsend.patterns import late_pattern
 
 WORKBOOKS: Final = (".xlsx", ".xlsm", ".ods")
 """The suffixes of workbooks that can be read."""
@@ -41,17 +42,17 @@ _BINARY: Final[tuple[tuple[bytes, str, str], ...]] = (
     (b"\x7fELF", "is a program", "name the list"),
 )
 _ZIP: Final = b"PK\x03\x04"
-_MARKUP: Final = re.compile(rb"\s*+<(?:!doctype|html|head|body|table|\?xml|!--|meta|style)\b", re.IGNORECASE)
+_MARKUP: Final = late_pattern(rb"\s*+<(?:!doctype|html|head|body|table|\?xml|!--|meta|style)\b", re.IGNORECASE)
 # Address books as programs for mail export them (RFC 6350, RFC 5545, RFC 2849).
 _BOOKS: Final[tuple[tuple[re.Pattern[bytes], str], ...]] = (
-    (re.compile(rb"\s*+BEGIN:VCARD\b", re.IGNORECASE), "holds vCards"),
-    (re.compile(rb"\s*+BEGIN:VCALENDAR\b", re.IGNORECASE), "is a calendar"),
-    (re.compile(rb"\s*+(?:version: ?1\s++)?+dn:(?:: ?\S| ?[a-z]++=)", re.IGNORECASE), "is an address book in LDIF"),
+    (late_pattern(rb"\s*+BEGIN:VCARD\b", re.IGNORECASE), "holds vCards"),
+    (late_pattern(rb"\s*+BEGIN:VCALENDAR\b", re.IGNORECASE), "is a calendar"),
+    (late_pattern(rb"\s*+(?:version: ?1\s++)?+dn:(?:: ?\S| ?[a-z]++=)", re.IGNORECASE), "is an address book in LDIF"),
 )
-_JSON_ARRAY: Final = re.compile(rb'\s*+\[\s*+[\[{"\]]')
-_JSON_OBJECT: Final = re.compile(rb'\s*+\{(?:\s*+"|\s*+\})')
+_JSON_ARRAY: Final = late_pattern(rb'\s*+\[\s*+[\[{"\]]')
+_JSON_OBJECT: Final = late_pattern(rb'\s*+\{(?:\s*+"|\s*+\})')
 _ARRAY: Final = "is a JSON array, not one JSON object a line"
-_BRACKET_ALONE: Final = re.compile(rb"^[ \t]*+(?:\[|\{|[\]}],?)[ \t\r]*+$", re.MULTILINE)
+_BRACKET_ALONE: Final = late_pattern(rb"^[ \t]*+(?:\[|\{|[\]}],?)[ \t\r]*+$", re.MULTILINE)
 _COMPACT: Final = "make one line of each object: jq -c . FILE > NEW_FILE.jsonl"
 _UNCOMMA: Final = "take the commas off the line ends: sed 's/,[[:space:]]*$//' FILE > NEW_FILE.jsonl"
 _UNSEMICOLON: Final = "take the semicolons off the line ends: sed 's/;[[:space:]]*$//' FILE > NEW_FILE.jsonl"
@@ -63,13 +64,13 @@ _BAD_LINES: Final = 50
 _LINES_SHOWN: Final = 60
 _ARRAY_REMEDY: Final = "make one line of each of its objects: jq -c '.[]' FILE > NEW_FILE.jsonl"
 # The fields of the line by which a run begins: an object called "run" with an identity may be anybody's.
-_RUN_LINE: Final = re.compile(
+_RUN_LINE: Final = late_pattern(
     rb'\s*+\{\s*+"run"\s*+:\s*+\{\s*+"id"\s*+:\s*+"[^"\\]*+"\s*+,\s*+"(?:started|campaign)"\s*+:'
 )
-_MULTIBYTE: Final = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
-_CUT_SEQUENCE: Final = re.compile(rb"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]{0,1}|[\xf0-\xf4][\x80-\xbf]{0,2})\Z")
-_WORD: Final = re.compile(r"[^\W\d_]*[^\x00-\x7f][^\W\d_]*")
-_LINE_END: Final = re.compile(rb"\r\n?|\n")
+_MULTIBYTE: Final = late_pattern(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+_CUT_SEQUENCE: Final = late_pattern(rb"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]{0,1}|[\xf0-\xf4][\x80-\xbf]{0,2})\Z")
+_WORD: Final = late_pattern(r"[^\W\d_]*[^\x00-\x7f][^\W\d_]*")
+_LINE_END: Final = late_pattern(rb"\r\n?|\n")
 
 
 def is_results_log(start: bytes) -> bool:

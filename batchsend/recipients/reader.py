@@ -179,6 +179,7 @@ def open_records(
     encoding: str | None = None,
     sheet: str | None = None,
     end: int | None = None,
+    names_all: bool = False,
 ) -> RecordReader:
     """Open a recipients file: CSV or JSON Lines, as it is or compressed by gzip or zstd, or a workbook.
 
@@ -192,6 +193,8 @@ def open_records(
         encoding: Of a text, as `Source` takes it; None for UTF-8, or what its byte-order mark says.
         sheet: Of a workbook, the name of the sheet; None for the first.
         end: Read as if the file's text ended after so many octets, as `Source` counts them; None for all of it.
+        names_all: Give the last columns of a table that have no name one, by which their values are fields as well;
+            otherwise they are none.
 
     Raises:
         UsageError: It cannot be opened; it is of another kind, in another encoding or without a header. Nobody was
@@ -203,7 +206,7 @@ def open_records(
     if path != "-" and suffixes and suffixes[-1] in WORKBOOKS:
         from batchsend.recipients.workbook import Workbook  # noqa: PLC0415 - an extra, which most lists do not need
 
-        workbook = Workbook(path, sheet)
+        workbook = Workbook(path, sheet, names_all=names_all)
         return RecordReader(workbook, workbook)
     if sheet is not None:
         raise UsageError(
@@ -216,7 +219,7 @@ def open_records(
         kind = kind or _guess(source)
         refuse_other_kinds(source.name, source.start, kind)
         source.require_one_encoding()
-        return RecordReader(source, _parser(source, kind))
+        return RecordReader(source, _parser(source, kind, names_all=names_all))
     except BaseException:
         source.close()
         raise
@@ -229,11 +232,11 @@ def _guess(source: Source) -> str:
     return "jsonl" if start.startswith((b"{", b"[")) else "csv"
 
 
-def _parser(source: Source, kind: str) -> _Parser:
+def _parser(source: Source, kind: str, *, names_all: bool) -> _Parser:
     if kind == "jsonl":
         from batchsend.recipients.jsonl import JsonlParser  # noqa: PLC0415 - a run reads one of the two
 
         return JsonlParser(source)
     from batchsend.recipients.csv import CsvParser  # noqa: PLC0415 - a run reads one of the two
 
-    return CsvParser(source)
+    return CsvParser(source, names_all=names_all)

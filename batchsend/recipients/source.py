@@ -5,13 +5,13 @@ from __future__ import annotations
 import codecs
 import io
 import os
-import re
 import select
 import stat
 import sys
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, Self
 
 from batchsend.errors import RunError, UsageError
+from batchsend.patterns import late_pattern
 from batchsend.recipients.kinds import encoding_remedy, refuse_eight_bit
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ _MARKS: Final = (
     (b"\xfe\xff", "utf-16"),
 )
 _UTF8: Final = ("utf-8", "utf-8-sig")
-_LINE_WITH_TEXT: Final = re.compile(rb"\s*+\S[^\r\n]{3,}[\r\n]")
+_LINE_WITH_TEXT: Final = late_pattern(rb"\s*+\S[^\r\n]{3,}[\r\n]")
 _WHOLE: Final = "bring the file whole again, and resume"
 
 

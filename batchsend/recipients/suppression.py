@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from batchsend.campaign.model import SuppressionList
 from batchsend.errors import RecordError, RunError, UsageError
+from batchsend.patterns import late_pattern
 from batchsend.recipients.addresses import without_invisible_ends
 from batchsend.recipients.bounces import is_hard_bounce
 from batchsend.recipients.columns import (
     AmbiguousColumnsError,
     find_address_column,
+    is_of_somebody_else,
     listed,
     may_hold_address,
     means_address,
 )
-from batchsend.recipients.entries import DOMAIN, comparable, entries, without_marks
+from batchsend.recipients.entries import DOMAIN, addresses_among, comparable, entries, without_marks, without_number
 from batchsend.recipients.feedback import FedBack, FollowedLog, is_feedback
 from batchsend.recipients.kinds import WORKBOOKS, is_results_log, refuse_other_kinds
 from batchsend.recipients.lines import Lines, TooLong
@@ -33,9 +35,9 @@ if TYPE_CHECKING:
 
 _TABLES: Final = (".csv", ".tsv")
 _COMPRESSIONS: Final[dict[str, Compression]] = {".gz": "gzip", ".zst": "zstd"}
-_DELIMITERS: Final = re.compile(r"[,;\t|]")
-_SEP: Final = re.compile(r'"?sep=', re.IGNORECASE)
-_LINE_ENDS: Final = re.compile(r"\r\n?|\n")
+_DELIMITERS: Final = late_pattern(r"[,;\t|]")
+_SEP: Final = late_pattern(r'"?sep=', re.IGNORECASE)
+_LINE_ENDS: Final = late_pattern(r"\r\n?|\n")
 _BLOCK: Final = 1000
 _START: Final = 4096
 _LOG_REMEDY: Final = "take the log from a backup; one whose run was killed is repaired by batchsend resume"
@@ -132,9 +134,10 @@ class Suppression:
 
     def _with_unmarked(self, found: Iterable[str]) -> Iterator[str]:
         """The entries; of those that somebody may have written by hand, what stands behind marks is added as well."""
-        for entry in found:
+        for place, entry in enumerate(found, 1):
             if not isinstance(entry, _Recorded):
                 self._add(without_marks(entry))
+                self._add(without_number(entry, place))
             yield entry
 
     def notes(self) -> list[tuple[Path, int, str]]:
@@ -206,6 +209,10 @@ def _entries(given: SuppressionList, recipient_field: str | None) -> Iterator[st
     compression = _COMPRESSIONS.get(suffixes.pop()) if suffixes and suffixes[-1] in _COMPRESSIONS else None
     suffix = suffixes[-1] if suffixes else ""
     if suffix in WORKBOOKS:
+        if given.sheet is None:
+            from batchsend.recipients.workbook import require_one_sheet  # noqa: PLC0415 - an extra, as in the reader
+
+            require_one_sheet(file)
         return _table(given, None, recipient_field)
     source = Source(file, expect=compression, encoding=given.encoding)
     start = source.start
@@ -265,7 +272,7 @@ def _plain_list(source: Source) -> Iterator[str]:
 
 
 def _table(given: SuppressionList, kind: str | None, recipient_field: str | None) -> Iterator[str]:
-    with open_records(given.file, format=kind, encoding=given.encoding, sheet=given.sheet) as reader:
+    with open_records(given.file, format=kind, encoding=given.encoding, sheet=given.sheet, names_all=True) as reader:
         columns: _Columns | None = None
         names: tuple[str, ...] = ()
         while rows := reader.read(_BLOCK):
@@ -285,10 +292,12 @@ class _Columns(NamedTuple):
     Attributes:
         first: The column that must have one in each row, unless another has.
         others: Those that may have further ones: somebody's second address is to be spared like the first.
+        rest: All others but those that name somebody else: an address that stands alone in one of their cells counts.
     """
 
     first: str
     others: tuple[str, ...] = ()
+    rest: tuple[str, ...] = ()
 
 
 def _columns(names: tuple[str, ...], *, wanted: str | None, preferred: str | None, place: str) -> _Columns:
@@ -296,7 +305,9 @@ def _columns(names: tuple[str, ...], *, wanted: str | None, preferred: str | Non
     first = _column(names, wanted=wanted, preferred=preferred, place=place)
     if wanted is not None:
         return _Columns(first)
-    return _Columns(first, tuple(name for name in names if name != first and may_hold_address(name)))
+    others = tuple(name for name in names if name != first and may_hold_address(name))
+    rest = tuple(name for name in names if name != first and name not in others and not is_of_somebody_else(name))
+    return _Columns(first, others, rest)
 
 
 def _column(names: tuple[str, ...], *, wanted: str | None, preferred: str | None, place: str) -> str:
@@ -342,18 +353,35 @@ def _in_row(row: Record, columns: _Columns, place: str) -> list[str]:
         if "@" in (value if isinstance(value, str) else str(value)):
             others += _cell(value, name, place)
     first = row.fields.get(columns.first)
-    if others and (first is None or (isinstance(first, str) and not without_invisible_ends(first))):
-        return others
-    return _cell(first, columns.first, place) + others
+    has_first = not others or not (first is None or (isinstance(first, str) and not without_invisible_ends(first)))
+    found = _cell(first, columns.first, place) if has_first else []
+    among = [entry for name in columns.rest for text in _texts(row.fields.get(name)) for entry in addresses_among(text)]
+    return found + others + among
 
 
 def _cell(value: object, column: str, place: str) -> list[str]:
     if not isinstance(value, str):
         raise UsageError(f"{place}: no address in the field {column!r}", remedy=_REMEDY)
     found = _parsed(value, place)
-    if not found and not value.lstrip().startswith("#"):
+    # A row may be commented out by a "#" before words; an address behind it, or the signs of a column that was too
+    # narrow to be printed, may as well be an entry.
+    if not found and ("@" in value or not re.match(r"\s*#[^#]", value)):
         raise UsageError(f"{place}: no address in the field {column!r}", remedy=_REMEDY)
     return found
+
+
+def _texts(value: object) -> Iterator[str]:
+    """The texts in a value that may hold an address: of an object or array of JSON, those at any depth."""
+    rest = [value]
+    while rest:
+        match rest.pop():
+            case str() as text:
+                if "@" in text:
+                    yield text
+            case dict() as fields:
+                rest += [item for name, item in fields.items() if not is_of_somebody_else(str(name))]
+            case list() as items:
+                rest += items
 
 
 def _parsed(text: str, place: str) -> list[str]:
@@ -373,7 +401,7 @@ def _hard_bounces(file: Path) -> Iterator[str]:
                 place = f"{file}:{row.line}"
                 if isinstance(row, BadRecord):
                     raise UsageError(f"{place}: {row.reason}", remedy=_LOG_REMEDY)
-                if "run" in row.fields:
+                if "run" in row.fields and len(row.fields) == 1:
                     run = _same_run(row.fields["run"], run, place)
                     continue
                 record, recipient = row.fields.get("record"), row.fields.get("recipient")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import zipfile
+from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from batchsend.errors import UsageError
 from batchsend.recipients.addresses import without_invisible_ends
-from batchsend.recipients.columns import listed
+from batchsend.recipients.columns import listed, with_all_named
 from batchsend.recipients.record import BadRecord, Record
 from batchsend.recipients.source import Mark
 
@@ -25,6 +26,8 @@ Its cells are held in memory, which takes about twice as much: 80 MB for 100,000
 
 _BLOCK: Final = 1000
 _SAVE_AS_CSV: Final = "save the sheet as CSV UTF-8, which is read in flat memory"
+_SMALLEST: Final = 1e-9  # from here on a number is written out
+_LARGE: Final = 1e21  # and up to here
 _EXACT: Final = 2**53  # up to here a number of a sheet holds every integer
 
 
@@ -38,6 +41,7 @@ class Workbook:
     Args:
         path: The workbook.
         sheet: The sheet's name; None for the first.
+        names_all: Give the last columns that have no name one, as `open_records` takes it.
 
     Attributes:
         name: What to call the file.
@@ -51,7 +55,7 @@ class Workbook:
         UsageError: It cannot be read; it has no such sheet, or no header; or the extra ``sheets`` is not installed.
     """
 
-    def __init__(self, path: Path, sheet: str | None) -> None:
+    def __init__(self, path: Path, sheet: str | None, *, names_all: bool = False) -> None:
         self.name = str(path)
         self.blocking = False
         self.size = self.position = 0
@@ -60,7 +64,7 @@ class Workbook:
         self.size = self.position = path.stat().st_size
         self._number = 0
         self._line = 0
-        self.fields = self._header()
+        self.fields = self._header(names_all=names_all)
 
     def next(self) -> list[Record | BadRecord] | None:
         """The next rows, perhaps none; None after the last."""
@@ -84,13 +88,14 @@ class Workbook:
         """Let go of the rows."""
         self._rows = iter(())
 
-    def _header(self) -> tuple[str, ...]:
+    def _header(self, *, names_all: bool) -> tuple[str, ...]:
         remedy = "the first row names the columns, each once, as in: email, name"
         for row in self._rows:
             self._line += 1
             names = [without_invisible_ends(_text(cell)) for cell in row]
             if not any(names):
                 continue
+            width = len(names)
             while not names[-1]:
                 names.pop()
             place = f"{self.name}, row {self._line}"
@@ -101,8 +106,22 @@ class Workbook:
                     raise UsageError(f"{place}: the header names {name!r} twice", remedy=remedy)
             if any("@" in name for name in names):
                 raise UsageError(f"{place}: an address where the header belongs", remedy=remedy)
-            return tuple(names)
+            return tuple(with_all_named([*names, *[""] * (width - len(names))]) if names_all else names)
         raise UsageError(f"{self.name}: the sheet is empty", remedy=remedy)
+
+
+def require_one_sheet(path: Path) -> None:
+    """Refuse a workbook of which more than one sheet has an address: whoever is on the others would be missed.
+
+    Raises:
+        UsageError: It has several such sheets, or cannot be read.
+    """
+    named = [name for name, rows in _sheets(path) if any("@" in _text(cell) for row in rows for cell in row)]
+    if len(named) > 1:
+        raise UsageError(
+            f"{path} has more than one sheet with addresses: {listed(named)}",
+            remedy=f'name each that is meant: {{ file = "{path.name}", sheet = "{named[-1]}" }}',
+        )
 
 
 def _mark(path: Path) -> Mark | None:
@@ -114,6 +133,19 @@ def _mark(path: Path) -> Mark | None:
 
 def _rows(path: Path, sheet: str | None) -> Iterator[list[Any]]:
     """The rows of a sheet from its first one, those without a value included."""
+    return next(rows for _, rows in _sheets(path, sheet, is_first=True))
+
+
+def _sheets(
+    path: Path, sheet: str | None = None, *, is_first: bool = False
+) -> Iterator[tuple[str, Iterator[list[Any]]]]:
+    """The sheets of a workbook: their names and their rows.
+
+    Args:
+        path: The workbook.
+        sheet: The only one that is wanted; None for all.
+        is_first: Only the first one is wanted.
+    """
     try:
         import python_calamine  # noqa: PLC0415 - an extra
     except ImportError:
@@ -127,8 +159,9 @@ def _rows(path: Path, sheet: str | None) -> Iterator[list[Any]]:
         names = workbook.sheet_names
         if not names or (sheet is not None and sheet not in names):
             raise UsageError(f"{path} has no sheet {sheet!r}", remedy=f"its sheets are {listed(names)}")
-        found = workbook.get_sheet_by_name(sheet if sheet is not None else names[0])
-        return found.iter_rows()
+        wanted = [sheet] if sheet is not None else names[:1] if is_first else names
+        for name in wanted:
+            yield name, workbook.get_sheet_by_name(name).iter_rows()
     except FileNotFoundError:
         raise UsageError(f"{path}: there is no such file", remedy="name the recipients file") from None
     except (OSError, zipfile.BadZipFile, python_calamine.CalamineError) as error:
@@ -153,14 +186,36 @@ def _fault(cells: list[str]) -> str | None:
 
 def _text(cell: Any) -> str:
     """A cell as a person would write it."""
-    if isinstance(cell, bool):
-        return "TRUE" if cell else "FALSE"
-    if isinstance(cell, float) and cell.is_integer() and abs(cell) < _EXACT:
-        return str(int(cell))
-    if isinstance(cell, dt.datetime) and cell.time() == dt.time():
-        return cell.date().isoformat()
-    if isinstance(cell, dt.datetime):
-        return cell.isoformat(sep=" ", timespec="seconds" if cell.second else "minutes")
-    if isinstance(cell, dt.time):
-        return cell.isoformat(timespec="seconds" if cell.second else "minutes")
-    return "" if cell is None else str(cell)
+    match cell:
+        case None:
+            shown = ""
+        case bool():
+            shown = "TRUE" if cell else "FALSE"
+        case float():
+            shown = _number(cell)
+        case dt.datetime() if cell.time() == dt.time():
+            shown = cell.date().isoformat()
+        case dt.datetime():
+            shown = cell.isoformat(sep=" ", timespec="seconds" if cell.second else "minutes")
+        case dt.time():
+            shown = cell.isoformat(timespec="seconds" if cell.second else "minutes")
+        case dt.timedelta():
+            shown = _duration(cell)
+        case _:
+            shown = str(cell)
+    return shown
+
+
+def _number(value: float) -> str:
+    """A number with the 15 digits at most that spreadsheets show: 0.3 where 0.30000000000000004 is stored."""
+    if value.is_integer() and abs(value) < _EXACT:
+        return str(int(value))
+    shown = f"{value:.15g}"
+    return format(Decimal(shown), "f") if _SMALLEST <= abs(value) < _LARGE else shown
+
+
+def _duration(length: dt.timedelta) -> str:
+    """Hours, minutes and, where there are any, seconds: ``26:30``."""
+    seconds = round(abs(length).total_seconds())
+    shown = f"{'-' if length < dt.timedelta() else ''}{seconds // 3600}:{seconds // 60 % 60:02}"
+    return f"{shown}:{seconds % 60:02}" if seconds % 60 else shown

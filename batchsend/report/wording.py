@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Final
 
 from batchsend.errors import without_values
+from batchsend.patterns import late_pattern
 
 ID: Final = "#"
 """What stands for a number, a queue id, a UUID, an IP address, a time."""
@@ -30,7 +31,7 @@ _CODE: Final = r"[245]\.\d{1,3}\.\d{1,3}"  # RFC 3463 §2
 _WITH_DIGIT: Final = r"(?:[^\W\d]|-)*+\d[\w-]*+"
 
 # In a word. The lookbehinds let each part of it be looked at once, and possessive repeats never again: time is linear.
-_PIECES: Final = re.compile(
+_PIECES: Final = late_pattern(
     r"(?<![^<>()\[\]\",;:=])(?P<address>[^<>()\[\]\",;:=@]++@(?:\[[^\]]*+\]|[\w-]++(?:\.[\w-]++)*+))"
     r"|(?<!\w)(?P<id>id=)[^,;()]++"
     rf"|(?<![\w.])(?P<code>{_CODE})(?!\w|\.\d)"
@@ -40,10 +41,10 @@ _PIECES: Final = re.compile(
     rf"|(?<![\w-]){_WITH_DIGIT}(?:[.:/+=~!]{_WITH_DIGIT})*+",
     re.IGNORECASE,
 )
-_REPEATED: Final = re.compile(rf"{ID}(?:[.:/+=~!_-]?{ID})+")
-_TELLING: Final = re.compile(r"\d{1,2}|U\+[0-9A-F]{4,6}", re.ASCII)
-_ENHANCED: Final = re.compile(rf"{_CODE}(?!\w|\.\d)")
-_REPLY_CODE: Final = re.compile(r"\W?[245]\d\d", re.ASCII)
+_REPEATED: Final = late_pattern(rf"{ID}(?:[.:/+=~!_-]?{ID})+")
+_TELLING: Final = late_pattern(r"\d{1,2}|U\+[0-9A-F]{4,6}", re.ASCII)
+_ENHANCED: Final = late_pattern(rf"{_CODE}(?!\w|\.\d)")
+_REPLY_CODE: Final = late_pattern(r"\W?[245]\d\d", re.ASCII)
 
 
 def wording(text: str) -> str:

@@ -8,12 +8,13 @@ from typing import Final
 
 from batchsend.errors import UsageError, require
 from batchsend.outcome import DeliveryResult, Outcome
+from batchsend.patterns import late_pattern
 from batchsend.results.format import OutcomeLine  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.verdict import Reason
 
 _REASONS: Final = frozenset(Reason)
-_CODE: Final = re.compile(r"[45][0-9]{2}", re.ASCII)
-_ENHANCED: Final = re.compile(r"[45](?:\.[0-9]{1,3}){1,2}", re.ASCII)
+_CODE: Final = late_pattern(r"[45][0-9]{2}", re.ASCII)
+_ENHANCED: Final = late_pattern(r"[45](?:\.[0-9]{1,3}){1,2}", re.ASCII)
 
 
 class Choice:

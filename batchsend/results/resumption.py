@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from batchsend.errors import require
 from batchsend.outcome import Outcome
+from batchsend.patterns import late_pattern
 from batchsend.results.choice import Choice
 from batchsend.results.journal import NOT_KNOWN, Entry, JournalError, journal_path, read_journal
 from batchsend.results.lock import open_locked
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from batchsend.results.journal import LeftBehind
     from batchsend.results.tally import Tally
 
-_TORN_RECORD: Final = re.compile(rb'\{"record":([1-9][0-9]{0,8}),')
-_TORN_STATUS: Final = re.compile(rb'"status":"([a-z_]+)"')
+_TORN_RECORD: Final = late_pattern(rb'\{"record":([1-9][0-9]{0,8}),')
+_TORN_STATUS: Final = late_pattern(rb'"status":"([a-z_]+)"')
 
 
 class Resumption:

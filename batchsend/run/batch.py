@@ -37,7 +37,7 @@ from batchsend.run.accounting import Accounting, PoolStoppedError
 from batchsend.run.arguments import require_rows, require_types
 from batchsend.run.first_pass import FirstPass, changed_at_start
 from batchsend.run.hours import Hours
-from batchsend.run.outlook import Outlook
+from batchsend.run.outlook import Outlook, Rest, count_rest
 from batchsend.run.retry import retries
 from batchsend.run.second_pass import SecondPass
 from batchsend.run.steering import Steering
@@ -91,6 +91,7 @@ class Batch:
         steering: What can be changed while it goes on.
         outlook: When it will be done.
         meters: What counts towards the quotas.
+        rest: What was left when it stopped; None before, and where that is not known.
 
     Making one reads no file and refuses nothing but arguments of a wrong type, by a `TypeError`: `run` does.
     """
@@ -137,6 +138,7 @@ class Batch:
         delivery = campaign.delivery
         self.steering = Steering(delivery, self.stop)
         self.outlook = Outlook(self)
+        self.rest: Rest | None = None
         self.meters = Meters(campaign.servers, tuple(delivery.quota))
         self._beside = beside
         schedule = delivery.schedule
@@ -182,7 +184,7 @@ class Batch:
         read, given = self._first.reader.progress, self._first.reader.given
         if not read or not given or self._account is None:
             return None
-        left = round(given / read) - given + self._account.under_way + self.summary.waiting
+        left = round(given / read) - given + self._account.under_way
         return left if self._limit is None else min(left, self._limit - self.summary.records + self.summary.waiting)
 
     @property
@@ -459,7 +461,10 @@ class Batch:
             except RunError as error:
                 failure = error
             tasks.cancel_scope.cancel()
-        if (failure := failure or again.cut_short) is not None:
+        failure = failure or again.cut_short
+        if failure is not None or self.summary.stopped is not None:
+            self.rest = await count_rest(first, self.summary, accounting.untouched)
+        if failure is not None:
             raise failure
         self.summary.left = await first.count_left(MOST_LEFT)
 

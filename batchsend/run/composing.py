@@ -12,7 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import anyio
-from anyio.streams.buffered import BufferedByteReceiveStream
 
 from batchsend.errors import RunError
 from batchsend.message.submission import Envelope, Submission
@@ -32,25 +31,30 @@ _WORTH_IT: Final = 100e-6
 """Seconds that a message must take to compose for it to be worth another process: to hand a record over and to take its
 message back costs the run's own process some 15 µs, and with it a core that servers on this machine may need."""
 
+_LEAST_WORK: Final = 1.0
+"""Seconds of composing that must be left: to start a process takes about half of it."""
+
 _FATAL: Final = 3
 """Records in a row that end a process each, after which it is not the records' fault."""
 
 _MODULE: Final = "batchsend.run.composer_process"
 
 
-def processes_for(wanted: int | Literal["auto"], seconds: float) -> int:
+def processes_for(wanted: int | Literal["auto"], seconds: float, left: int | None) -> int:
     """How many processes compose a campaign's messages.
 
     Args:
         wanted: What the campaign says: 1 is the run's own process.
         seconds: What a message has taken to compose so far, on average.
+        left: About how many records are to be read yet; None where that is not known.
 
     Returns:
         The number of processes beside the run's own; 0 for none.
     """
     if wanted == "auto":
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return cores if cores > 1 and seconds > _WORTH_IT else 0
+        is_long = left is None or left * seconds > _LEAST_WORK
+        return cores if cores > 1 and seconds > _WORTH_IT and is_long else 0
     return 0 if wanted == 1 else wanted
 
 
@@ -198,6 +202,8 @@ class _Helper:
         self.process = process
         self.is_ready = False
         self._questions = process.stdin
+        from anyio.streams.buffered import BufferedByteReceiveStream  # noqa: PLC0415 - most runs have no such process
+
         self._answers = BufferedByteReceiveStream(process.stdout)
 
     async def ask(self, question: bytes) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Self
@@ -11,7 +12,6 @@ import anyio.to_thread
 from batchsend.campaign.model import feedback_path
 from batchsend.errors import RunError, UsageError
 from batchsend.message import Composer, Suppression
-from batchsend.message.condition import Condition
 from batchsend.message.verp import Verp, kept_key, make_key
 from batchsend.outcome import Outcome
 from batchsend.recipients import open_recipients
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from batchsend.campaign import Campaign
     from batchsend.message import Submission
+    from batchsend.message.condition import Condition
     from batchsend.outcome import DeliveryResult
     from batchsend.recipients import RecordReader
     from batchsend.recipients.fingerprint import FileWatch
@@ -101,7 +102,11 @@ class FirstPass:
         self.suppression = Suppression.read(
             campaign.delivery.suppress, recipient_field=campaign.recipient_field, own=feedback_path(campaign.results)
         )
-        self._where = None if campaign.where is None else Condition(campaign.where)
+        self._where: Condition | None = None
+        if campaign.where is not None:
+            from batchsend.message.condition import Condition  # noqa: PLC0415 - most campaigns have none
+
+            self._where = Condition(campaign.where)
         folder = campaign.results.parent
         with ExitStack() as stack:
             excluded = campaign.delivery.exclude
@@ -172,7 +177,9 @@ class FirstPass:
     def _composing(self, seconds: float) -> Composing | None:
         """What composes the rest of the messages beside this process, where one takes so many seconds to compose."""
         campaign = self._campaign
-        count = processes_for(campaign.delivery.processes, seconds)
+        read, given = self.reader.progress, self.reader.given
+        left = round(given / read) - given if read else None
+        count = processes_for(campaign.delivery.processes, seconds, left)
         if count == 0:
             return None
         log.info("%d processes compose messages, each of which takes %.2f ms", count, seconds * 1000)
@@ -197,6 +204,21 @@ class FirstPass:
             RunError: The recipients file cannot be read further.
         """
         return await anyio.to_thread.run_sync(self._admission.count_left, self.reader, most)
+
+    async def take_on(self, seconds: float) -> tuple[int, bool]:
+        """Count the records that a run has taken, and those that it would have taken if it had not stopped.
+
+        Args:
+            seconds: For how long to read on.
+
+        Returns:
+            How many there are, and whether these are all: otherwise they are those that were read.
+
+        Raises:
+            RunError: The recipients file cannot be read further.
+        """
+        is_whole = await anyio.to_thread.run_sync(self._admission.take_on, self.reader, time.monotonic() + seconds)
+        return self._admission.taken, is_whole
 
     async def _remember(self) -> None:
         """Take down whom the earlier run has written to, where nobody is to be written to twice."""

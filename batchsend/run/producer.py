@@ -121,13 +121,12 @@ class Producer:
             rows: list[Record | BadRecord] = []
             while not rows or not self._is_last(rows):
                 try:
-                    rows = await self._rows()
+                    if not (rows := await self._rows()):
+                        return
+                    block = _Block(self._admission.wanted(rows))
                 except RunError as error:
                     await blocks.send(_Block([], error))
                     return
-                if not rows:
-                    return
-                block = _Block(self._admission.wanted(rows))
                 tasks.start_soon(block.compose, composing)
                 await blocks.send(block)
 

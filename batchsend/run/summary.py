@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from batchsend.figures import duration, learned
 from batchsend.outcome import DeliveryResult, Outcome
-from batchsend.report.kinds import kind_of
 
 MOST_LEFT = 100_000
 """Records beyond a limit that are counted: it takes a fraction of a second."""
@@ -189,6 +188,8 @@ def _said(result: DeliveryResult) -> tuple[str, str]:
     if result.code is not None and result.reason:
         said = _shortened(str(result.code), result.enhanced, result.reason)
         return said, said
+    from batchsend.report.kinds import kind_of  # noqa: PLC0415 - where something was refused without a known reason
+
     kind = kind_of(result)
     codes = (str(kind.code), kind.enhanced) if kind.code is not None else ()
     return _shortened(*codes, kind.text), _shortened(*codes, kind.example)

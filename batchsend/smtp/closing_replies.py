@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from batchsend.patterns import late_pattern
+
 if TYPE_CHECKING:
     from batchsend.smtp.replies import Reply
 
@@ -14,17 +16,19 @@ IDLE_SECONDS: Final = 1.0
 SILENCE_SECONDS: Final = 30.0
 """Seconds from which a server that still owes a reply may be one that has lost it; most time-outs are longer."""
 
-ABOUT_IDLENESS: Final = re.compile(rb"idle|inactiv|time[ -]?out|timed out|waiting for|clos(?:ing|ed?) ", re.IGNORECASE)
+ABOUT_IDLENESS: Final = late_pattern(
+    rb"idle|inactiv|time[ -]?out|timed out|waiting for|clos(?:ing|ed?) ", re.IGNORECASE
+)
 """How servers say that a session has been idle for too long, or that they are closing it."""
 
-_ABOUT_WAITING: Final = re.compile(
+_ABOUT_WAITING: Final = late_pattern(
     rb"[45]\.4\.2\b|\bidle\b|inactiv|(?:connection|session|command|input|data|read)\W+time[d -]*out"
     rb"|time[d -]*out\W+(?:exceeded|waiting|reading)|waiting for (?:data|input|(?:your |a )?(?:next )?command|client)",
     re.IGNORECASE,
 )
 """How servers say that they have waited for us, and not for something of their own such as a scanner for viruses."""
 
-_WITHOUT_REASON: Final = re.compile(
+_WITHOUT_REASON: Final = late_pattern(
     rb"\b(?:bye|clos(?:e|ed|ing)\b|shut|terminat|not available|unavailable|restart)|\A(?:4\.\d+\.\d+)? ?\Z",
     re.IGNORECASE,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +12,7 @@ from benchmarks.contestants import Contestant, Program, Run
 from benchmarks.job import Place
 from benchmarks.race import Race
 from benchmarks.scenarios import SCENARIOS, Entry, Scenario
+from benchmarks.table import outcome_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,9 +62,14 @@ def entry(track: Track, name: str, **options: float) -> Entry:
     return Entry(name, Runner(track, name, loses=int(options.pop("loses", 0))), **options)  # type: ignore[arg-type]  # numbers only
 
 
+def steady(scenario: Scenario, folder: Path, **options: Any) -> Race:
+    """A race on a machine that is always as fast as it can be."""
+    return Race(scenario, folder, **{"notice": lambda _: None, "calibrate": lambda: 0.01, **options})
+
+
 def test_everybody_runs_once_a_round_each_time_in_another_order(tmp_path: Path) -> None:
     track = Track()
-    race = Race(scenario(track, *(entry(track, name) for name in "abc")), tmp_path, notice=lambda _: None)
+    race = steady(scenario(track, *(entry(track, name) for name in "abc")), tmp_path)
     race.run()
     rounds = ["".join(track.order[start : start + 3]) for start in range(0, 9, 3)]
     assert sorted(map(sorted, rounds)) == [["a", "b", "c"]] * 3
@@ -76,7 +82,7 @@ def test_one_message_too_few_or_too_many_breaks_it_off(tmp_path: Path, monkeypat
     monkeypatch.setattr("benchmarks.race._COUNTED_WITHIN", 0.1)
     for loses in (1, -1):
         track = Track()
-        race = Race(scenario(track, entry(track, "a", loses=loses)), tmp_path, notice=lambda _: None)
+        race = steady(scenario(track, entry(track, "a", loses=loses)), tmp_path)
         with pytest.raises(RuntimeError, match=f"{100 - loses} of 100 messages were received"):
             race.run()
         assert race.outcome.timing("a") is None, "a run that cannot be believed is no figure"
@@ -85,14 +91,14 @@ def test_one_message_too_few_or_too_many_breaks_it_off(tmp_path: Path, monkeypat
 def test_slow_ones_get_fewer_and_nobody_fewer_than_connections(tmp_path: Path) -> None:
     track = Track()
     entries = [entry(track, "a"), entry(track, "b", share=0.25), entry(track, "c", share=0.001)]
-    race = Race(scenario(track, *entries), tmp_path, notice=lambda _: None)
+    race = steady(scenario(track, *entries), tmp_path)
     race.run()
     assert [timing.messages for timing in race.outcome.timings] == [100, 25, 5]
-    race = Race(scenario(track, *entries), tmp_path, messages=8, rounds=1, notice=lambda _: None)
+    race = steady(scenario(track, *entries), tmp_path, messages=8, rounds=1)
     race.run()
     assert [timing.messages for timing in race.outcome.timings] == [8, 5, 5]
     assert [len(timing.taken) for timing in race.outcome.timings] == [1, 1, 1]
-    race = Race(scenario(track, *entries, messages=1, fixed=True), tmp_path, messages=8, notice=lambda _: None)
+    race = steady(scenario(track, *entries, messages=1, fixed=True), tmp_path, messages=8)
     race.run()
     assert [timing.messages for timing in race.outcome.timings] == [1, 1, 1]
 
@@ -102,7 +108,7 @@ def test_who_is_not_installed_is_named_and_left_out(tmp_path: Path) -> None:
     said: list[str] = []
     absent = Entry("nobody", Program("smtplib_kept", "no_such_module"))
     elsewhere = Entry("nowhere", Runner(track, "nowhere"), place="rest")
-    race = Race(scenario(track, entry(track, "a"), absent, elsewhere), tmp_path, notice=said.append)
+    race = steady(scenario(track, entry(track, "a"), absent, elsewhere), tmp_path, notice=said.append)
     race.run()
     assert set(track.order) == {"a"}
     assert race.outcome.missing == {
@@ -120,10 +126,29 @@ def test_what_was_measured_is_kept_after_each_run(tmp_path: Path) -> None:
         kept.append([len(timing.taken) for timing in outcome.timings])
 
     entries = (entry(track, "a"), entry(track, "b", rounds=1))
-    Race(scenario(track, *entries), tmp_path, notice=lambda _: None, keep=keep).run()
+    steady(scenario(track, *entries), tmp_path, keep=keep).run()
     assert kept[0] in ([1, 0], [0, 1])
     assert kept[-1] == [3, 1], "b takes part in the first round only"
     assert len(kept) == 4
+
+
+def test_a_round_in_which_the_machine_was_slower_is_repeated_some_times(tmp_path: Path) -> None:
+    track, said = Track(), list[str]()
+    # Before and after each round: the second is disturbed twice, the third one always.
+    times = iter([0.010, 0.0101, 0.012, 0.010, 0.010, 0.0116, 0.0101, 0.010, *[0.013] * 6])
+    entries = (entry(track, "a"), entry(track, "b", rounds=1))
+    race = steady(scenario(track, *entries), tmp_path, notice=said.append, calibrate=lambda: next(times))
+    race.run()
+    assert [timing.seconds for timing in race.outcome.timings] == [[2.0, 2.0, 2.0], [2.0, None, None]]
+    assert [len(timing.peak_mb) for timing in race.outcome.timings] == [3, 1]
+    assert race.outcome.repeated == 4
+    assert race.outcome.slower == [0.01, 0.01, 0.3]
+    assert said.count("test, round 2: the machine was 20% slower, so it is repeated") == 1
+    assert track.order.count("a") == 7
+    assert next(times, None) is None
+    assert any(
+        "30% slower in the worst round than at its fastest; 4 repeated" in one for one in outcome_lines(race.outcome)
+    )
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)

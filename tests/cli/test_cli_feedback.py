@@ -93,6 +93,19 @@ def test_what_an_mbox_quotes_is_as_it_was_sent(tmp_path: Path, capsys: pytest.Ca
     assert kept == {b"Subject: a\n\nFrom here\n>From there\n> From him\n\n", b"Subject: b\n"}
 
 
+def test_a_file_of_one_message_is_called_by_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whether or not the line of the mailbox that it was in is left; in a mailbox of several each has a number."""
+    mbox_line = b"From MAILER-DAEMON Mon Nov 30 09:00:00 2026\n"
+    body = letter("Hello.\n\nFrom here on it goes on.")
+    (tmp_path / "a.eml").write_bytes(mbox_line + body)
+    (tmp_path / "b.EML").write_bytes(body)
+    (tmp_path / "alone").write_bytes(mbox_line + body.replace(b"\nFrom here", b"\n>From here"))
+    (tmp_path / "two").write_bytes(mbox_line + dsn() + b"\n" + mbox_line + dsn())
+    sources = [tmp_path / name for name in ("a.eml", "b.EML", "alone", "two")]
+    found = [json.loads(line)["file"] for line in invoke(capsys, "feedback", *sources, "--json").output.splitlines()]
+    assert found == [*map(str, sources[:3]), f"{tmp_path / 'two'}:1", f"{tmp_path / 'two'}:2"]
+
+
 def test_the_mails_are_kept_only_where_it_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mail = four(tmp_path)
     before = set(tmp_path.iterdir())

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from batchsend.cli.options import SendingOptions
 from batchsend.cli.resume import resume
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def given(command: click.Command, words: list[str]) -> SendingOptions:
     """What the words make of the shared options."""
     values = command.make_context(command.name, words).params
-    return SendingOptions(**{field.name: values[field.name] for field in fields(SendingOptions)})
+    return SendingOptions(**{name: values[name] for name in SendingOptions.__struct_fields__})
 
 
 @pytest.mark.parametrize("words", [[], ["--depth", "4", "--rate", "600/min", "--log-format", "json", "--no-progress"]])

@@ -31,13 +31,15 @@ class Gate:
         self._from_database = asyncio.Event()
         self.heal()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._left = False
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._left = True
         self._server.close()
         for task in self._tasks:
             task.cancel()
@@ -56,10 +58,17 @@ class Gate:
         self._to_database.set()
         self._from_database.set()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._left:
+            writer.transport.abort()  # it was accepted in the moment in which the gate was left
+            return
+        task = asyncio.create_task(self._serve(reader, writer))
         self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        # A task that is cancelled before its first step does not get to close anything itself.
+        task.add_done_callback(lambda _: writer.close())
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await self._to_database.wait()
             try:
@@ -78,10 +87,7 @@ class Gate:
                 await asyncio.gather(*ways, return_exceptions=True)
                 back.close()
         except asyncio.CancelledError:
-            return  # the gate is taken away; asyncio's streams would report it
-        finally:
-            writer.close()
-            self._tasks.discard(task)
+            return  # the gate is taken away
 
     @staticmethod
     async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, whole: Callable[[], object]) -> None:

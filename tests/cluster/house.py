@@ -59,8 +59,9 @@ def write_campaign(directory: Path, port: int, records: int, delivery: str = "")
 class Worker:
     """A worker's process, and its own way to the database."""
 
-    def __init__(self, process: asyncio.subprocess.Process, gate: Gate, output: Path) -> None:
-        self.gate = gate
+    def __init__(self, process: asyncio.subprocess.Process, gates: list[Gate], output: Path) -> None:
+        self.gate = gates[0]
+        self._gates = gates
         self.output = output
         self._process = process
 
@@ -86,7 +87,8 @@ class Worker:
         if self.running:
             self.send(signal.SIGKILL)
             await self._process.wait()
-        await self.gate.__aexit__()
+        for gate in self._gates:
+            await gate.__aexit__()
 
 
 class House:
@@ -95,33 +97,44 @@ class House:
     Args:
         postgres: The database.
         directory: Where output goes.
+        replicas: Other servers that every URL names after it.
     """
 
-    def __init__(self, postgres: Postgres, directory: Path) -> None:
+    def __init__(self, postgres: Postgres, directory: Path, *replicas: Postgres) -> None:
         self.postgres = postgres
+        self._servers = (postgres, *replicas)
         self.workers: list[Worker] = []
         self._directory = directory
 
+    @property
+    def url(self) -> str:
+        """The URL that names all servers."""
+        return Postgres.url_at(*(server.port for server in self._servers))
+
     async def command(self, *arguments: str | Path, url: str | None = None, code: int | None = 0) -> str:
         """Run ``batchsend cluster …``; return what it said on standard output and error."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "batchsend",
-            "cluster",
-            *map(str, arguments),
-            env=self._environment(url or self.postgres.url),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
+        process = await self.begin(*arguments, url=url)
         async with asyncio.timeout(GUARD):
             said, _ = await process.communicate()
         assert code is None or process.returncode == code, said.decode()
         return said.decode()
 
+    async def begin(self, *arguments: str | Path, url: str | None = None) -> asyncio.subprocess.Process:
+        """Start ``batchsend cluster …``."""
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "batchsend",
+            "cluster",
+            *map(str, arguments),
+            env=self._environment(url or self.url),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+
     async def sql(self, statement: str) -> list[tuple[Any, ...]]:
         """Ask the database itself."""
-        connection = await asyncpg.connect(self.postgres.url)
+        connection = await asyncpg.connect(self.url)
         try:
             if not statement.startswith("SELECT"):
                 await connection.execute(statement)
@@ -132,7 +145,7 @@ class House:
 
     async def work(self, *options: str, user: str = "postgres") -> Worker:
         """Start a worker, as this user of the database."""
-        gate = await Gate(self.postgres.port).__aenter__()
+        gates = [await Gate(server.port).__aenter__() for server in self._servers]
         output = self._directory / f"worker{len(self.workers)}.txt"
         with output.open("wb") as file:
             process = await asyncio.create_subprocess_exec(
@@ -142,11 +155,11 @@ class House:
                 "cluster",
                 "work",
                 *options,
-                env=self._environment(Postgres.url_at(gate.port).replace("postgres@", f"{user}@")),
+                env=self._environment(Postgres.url_at(*(gate.port for gate in gates)).replace("postgres@", f"{user}@")),
                 stdout=file,
                 stderr=asyncio.subprocess.STDOUT,
             )
-        worker = Worker(process, gate, output)
+        worker = Worker(process, gates, output)
         self.workers.append(worker)
         return worker
 

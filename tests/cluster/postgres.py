@@ -15,6 +15,9 @@ from typing import Self
 from tests.servers import requirements
 from tests.servers.daemon import DaemonError, free_ports, private_directory
 
+REPLICA = "replica"
+"""What replicas call themselves, for ``synchronous_standby_names``."""
+
 _NOBODY = 65534
 _READY_WITHIN = 30.0
 _POLL = 0.02
@@ -45,16 +48,19 @@ class Postgres:
 
     Args:
         options: Settings beside the defaults, as the command line has them: ``name=value``.
+        primary: The server that it is a replica of, or None.
+        on_disk: Its files are not in memory.
     """
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, primary: Postgres | None = None, on_disk: bool = False) -> None:
         programs()
         self._stack = ExitStack()
-        directory = self._stack.enter_context(private_directory("postgres"))
+        directory = self._stack.enter_context(private_directory("postgres", on_disk=on_disk))
         self._data = directory / "data"
         self._log = directory / "log"
         (self.port,) = free_ports(1)
         self._options = options
+        self._primary = primary
         self._process: subprocess.Popen[bytes] | None = None
         if (user := _user()) is not None:
             os.chown(directory, user, user)
@@ -65,25 +71,14 @@ class Postgres:
         return self.url_at(self.port)
 
     @staticmethod
-    def url_at(port: int) -> str:
-        """The URL where it is reached at another port."""
-        return f"postgresql://postgres@127.0.0.1:{port}/postgres?sslmode=disable"
+    def url_at(*ports: int) -> str:
+        """The URL where it is reached at other ports: its own, and those of its replicas."""
+        hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
+        return f"postgresql://postgres@{hosts}/postgres?sslmode=disable"
 
     def __enter__(self) -> Self:
         try:
-            _run(
-                programs() / "initdb",
-                "-D",
-                self._data,
-                "-U",
-                "postgres",
-                "-A",
-                "trust",
-                "-N",
-                "--no-locale",
-                "-E",
-                "UTF8",
-            )
+            self._make()
             self.start()
         except BaseException:
             self._stack.close()
@@ -93,6 +88,18 @@ class Postgres:
     def __exit__(self, *_: object) -> None:
         self.kill()
         self._stack.close()
+
+    def _make(self) -> None:
+        if self._primary is None:
+            trust = ("-U", "postgres", "-A", "trust", "-N", "--no-locale", "-E", "UTF8")
+            _run(programs() / "initdb", "-D", self._data, *trust)
+        else:
+            source = f"host=127.0.0.1 port={self._primary.port} user=postgres application_name={REPLICA}"
+            _run(programs() / "pg_basebackup", "-D", self._data, "-d", source, "-R", "-c", "fast", "-X", "stream")
+
+    def promote(self) -> None:
+        """Make a replica a primary, and wait until it takes writes."""
+        _run(programs() / "pg_ctl", "promote", "-w", "-D", self._data)
 
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
@@ -124,6 +131,11 @@ class Postgres:
         self._process.send_signal(signal.SIGINT)
         self._process.wait(_READY_WITHIN)
         self._process = None
+
+    def freeze(self) -> None:
+        """Stop all its processes where they are: it takes connections, and answers nothing."""
+        for pid in self._processes():
+            os.kill(pid, signal.SIGSTOP)
 
     def kill(self) -> None:
         """End all its processes as `kill -9` does, and wait until they are gone."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -36,14 +40,20 @@ def batchsend(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+RECORDS = int(os.environ.get("BATCHSEND_CLUSTER_RECORDS", "2000"))
+"""How many everybody is: 100000 for the long version."""
+
+
 @pytest.mark.parametrize("workers", [1, 2, 4])
 async def test_everybody_gets_the_message_once_whoever_sends(house: House, tmp_path: Path, workers: int) -> None:
-    records, results = 2000, tmp_path / "results.jsonl"
+    records, results = RECORDS, tmp_path / "results.jsonl"
     async with FaultyServer(accept) as server:
         campaign = write_campaign(tmp_path / "campaign", server.port, records)
-        await house.command("publish", campaign, "--lot", "50")
+        await house.command("publish", campaign, "--lot", str(max(50, records // 200)))
+        began = time.monotonic()
         for worker in [await house.work("--until-done") for _ in range(workers)]:
             assert await worker.wait() == 0, worker.output.read_text()
+        print(f"{records:,} records by {workers}: {time.monotonic() - began:.0f} s")
         assert "outcomes in" in await house.command("collect", "campaign", "--results", results)
         counts, wrong = check(results, server, records)
     assert wrong == []
@@ -73,23 +83,95 @@ async def test_who_is_not_written_to_is_decided_when_it_is_published(house: Hous
 
 
 async def test_publishing_that_was_killed_is_gone_on_with_and_adds_nothing_twice(house: House, tmp_path: Path) -> None:
+    """It is killed twice, then goes on beside itself, and is repeated when all is there."""
     records = 3000
     async with FaultyServer(accept) as server:
         campaign = write_campaign(tmp_path / "campaign", server.port, records)
         publishing = ("publish", campaign, "--lot", "2")
-        task = asyncio.create_task(house.command(*publishing))
-        while "publishing" not in await house.command("list"):
-            assert not task.done(), await task
-        task.cancel()  # kills nothing: the process goes on beside the second one
-        said = await house.command(*publishing)
-        assert f"{records:,} records to send" in said or "published already" in said
+        for lots in (100, 400):
+            process = await house.begin(*publishing)
+            while (await house.sql("SELECT count(*) FROM batchsend.lots"))[0][0] < lots:
+                assert process.returncode is None
+            process.kill()
+            assert await process.wait() == -signal.SIGKILL
+            assert "publishing" in await house.command("list")
+        said = await asyncio.gather(*(house.command(*publishing) for _ in range(2)))
+        assert all(f"{records:,} records to send" in one or "published already" in one for one in said)
         assert "published already" in await house.command(*publishing)
+        assert await house.sql("SELECT count(*), sum(count)::int FROM batchsend.lots") == [(records // 2, records)]
         for worker in [await house.work("--until-done") for _ in range(2)]:
             assert await worker.wait() == 0
         await house.command("collect", "campaign", "--results", tmp_path / "results.jsonl")
         counts, wrong = check(tmp_path / "results.jsonl", server, records)
     assert wrong == []
     assert counts == {"accepted": records}
+
+
+async def test_status_is_watched_live_and_told_as_json(house: House, tmp_path: Path) -> None:
+    async with FaultyServer(accept) as server:
+        await house.command("publish", write_campaign(tmp_path / "campaign", server.port, 400, 'rate = "100/s"'))
+        watching = await house.begin("status", "campaign", "--watch", "--json")
+        assert watching.stdout is not None
+        accepted = [await told(watching.stdout)]
+        worker = await house.work("--until-done")
+        while accepted[-1] < 400:
+            accepted.append(await told(watching.stdout))
+        assert await worker.wait() == 0
+        watching.send_signal(signal.SIGINT)
+        assert await watching.wait() == 130
+    assert accepted == sorted(accepted)
+    assert len(set(accepted)) > 2, "it was shown while it went on"
+    for_people = await house.command("status")
+    assert "campaign  done" in for_people
+    assert "400 accepted" in for_people
+
+
+async def test_the_page_shows_a_cluster(house: House, tmp_path: Path) -> None:
+    async with FaultyServer(accept) as server:
+        campaign = write_campaign(tmp_path / "campaign", server.port, 300, 'rate = "100/s"\nquota = "900/day"')
+        await house.command("publish", campaign, "--lot", "50")
+        serving = await house.begin("status", "campaign", "--page", "0")
+        assert serving.stdout is not None
+        where = urlsplit((await serving.stdout.readline()).decode().split()[-1])
+        assert where.port is not None
+        worker = await house.work("--until-done")
+        seen: list[dict[str, Any]] = []
+        while not seen or seen[-1]["outcomes"][0]["count"] != "300":
+            seen.append(json.loads(await asked(where.port, f"{where.path}state")))
+            await asyncio.sleep(0.2)
+        page = await asked(where.port, where.path)
+        assert await worker.wait() == 0
+        serving.send_signal(signal.SIGINT)
+        assert await serving.wait() == 130
+    assert "Workers and relays" in page
+    assert "Pause" in page
+    assert "<section hidden>" in page, "nothing is to be changed from it"
+    assert len({one["outcomes"][0]["count"] for one in seen}) > 2, "it was shown while it went on"
+    shown = [row for one in seen for row in one["relays"]]
+    assert any(row["accepted"] not in ("", "0") for row in shown), "the worker"
+    assert any("of 900/day" in row["said"] for row in shown), "the quota"
+    assert seen[-1]["chart"] is not None
+
+
+async def asked(port: int, path: str) -> str:
+    """What is served on loopback."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        await asyncio.to_thread(connection.request, "GET", path)
+        return (await asyncio.to_thread(connection.getresponse)).read().decode()
+    finally:
+        connection.close()
+
+
+async def test_the_page_shows_one_campaign_that_there_is(house: House) -> None:
+    assert "--page shows one campaign" in await house.command("status", "--page", "0", code=2)
+    assert "there is no campaign called none" in await house.command("status", "none", "--page", "0", code=2)
+
+
+async def told(lines: asyncio.StreamReader) -> int:
+    """How many messages are accepted, according to the next line."""
+    found: dict[str, Any] = json.loads(await lines.readline())
+    return int(found["campaigns"][0]["outcomes"].get("accepted", 0))
 
 
 async def test_another_campaign_of_the_same_name_is_refused(house: House, tmp_path: Path) -> None:

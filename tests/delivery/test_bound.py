@@ -13,13 +13,26 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from batchsend.delivery import backlog
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.outcome import Outcome, Stage
-from tests.delivery.harness import MODES, Account, CountingServer, deliver, options, server, submissions, well_behaved
+from tests.delivery.harness import (
+    MODES,
+    Account,
+    CountingServer,
+    deliver,
+    feed,
+    options,
+    server,
+    submissions,
+    well_behaved,
+)
 from tests.tools.faulty import ACCEPT, Action, drop, refuse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from batchsend import Delivery, DeliveryResult, Submission
     from tests.tools.faulty import Decide
     from tests.tools.wire import Wire
@@ -156,3 +169,34 @@ async def test_in_a_burst_after_a_pause(mode: str, max_messages: int) -> None:
     account.check(peer, 150)
     assert set(account.outcomes.values()) <= {Outcome.ACCEPTED, Outcome.IN_DOUBT}  # what met a session that was ending
     check_bound(account, peer, how)
+
+
+@pytest.mark.interpreted
+@modes
+async def test_large_messages_are_under_way_only_as_far_as_there_is_memory_for_them(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three at once, whatever the number of sessions; one that is larger than all of that goes alone."""
+    monkeypatch.setattr(backlog, "LARGE", 9_000)
+    monkeypatch.setattr(backlog, "MOST_OCTETS", 35_000)
+    content = b"Subject: x\r\n\r\n" + b"x" * 9_998 + b"\r\n"
+    large = submissions(40, content=content)
+    large[20] = submissions(21, content=content * 5)[20]
+    under_way: list[int] = []
+
+    class Watched(Account):
+        def commit(self, submission: Submission, release: Callable[[bool], None]) -> bool:
+            super().commit(submission, release)
+            under_way.append(sum(len(large[record - 1].content) for record in self.committed))
+            return True
+
+    account = Watched()
+    how = options(max_connections=8, depth=MODES[mode].depth)
+    async with CountingServer(well_behaved, chunking=MODES[mode].chunking) as peer:
+        pool = Pool([Connector(server(peer), how.timeouts)], how, account)
+        await feed(pool, large)
+    account.check(peer, 40)
+    assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
+    *others, largest = sorted(set(under_way))
+    assert largest == len(content * 5), "it went alone"
+    assert 2 * len(content) <= others[-1] <= 35_000

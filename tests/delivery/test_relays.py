@@ -60,8 +60,8 @@ class Relay(CountingServer):
 
     def _decide(self, connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
         del connection, transaction
-        if not self.alive:
-            return Action(b"", Then.CLOSE)
+        if not self.alive and stage is not Stage.CONTENT:
+            return Action(b"", Then.CLOSE)  # between two messages: one without an answer would be in doubt (RFC 1047)
         if stage is not Stage.CONTENT:
             return ACCEPT
         if (says := self.says_to.get(recipient or "", self.says)) is not None:

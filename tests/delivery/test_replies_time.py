@@ -45,6 +45,15 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
         ("500 per day allowed; you can send again in 2 hours", 2 * HOUR),
         ("you have sent 100 messages in the last 1 hour, try again in 10 minutes", 10 * MINUTE),
         ("Your limit resets in\n45 minutes", 45 * MINUTE),
+        ("Limit exceeded, in 21.99 hours", 21.99 * HOUR),
+        ("Daily limit reached; resets at 00:00 GMT", 3 * HOUR),
+        ("resets at midnight UTC", 3 * HOUR),
+        ("blocked until 21:30 UTC", HOUR / 2),
+        ("wait until 20:59 (UTC)", DAY - MINUTE),
+        ("try again after 22:00:00Z", HOUR),
+        ("please retry after 300", 300.0),
+        ("Greylisted (retry-after: 600)", 600.0),
+        ("try again in 120.", 120.0),
     ],
 )
 def test_a_time_to_wait_is_read_in_whatever_form(said: str, seconds: float) -> None:
@@ -68,6 +77,10 @@ def test_a_time_to_wait_is_read_in_whatever_form(said: str, seconds: float) -> N
         "retry after 2026-13-41 09:00",
         "blocked until 2031-01-01 00:00",
         "try again in 999999999 days",
+        "blocked until 17:45",
+        "User unknown (08:00 GMT)",
+        "try again after 5 attempts",
+        "try again in 9999999",
         "",
     ],
 )

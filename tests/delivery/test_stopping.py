@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import anyio
 import pytest
@@ -34,6 +35,12 @@ from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse
 from tests.tools.scripted import ScriptedServer
 from tests.tools.steps import Await, Expect, ReadContent, ReadToEnd, Signal, reply
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from batchsend.message.submission import Submission
+    from batchsend.outcome import DeliveryResult
+
 
 @pytest.mark.parametrize("mode", MODES)
 async def test_stop_awaits_what_is_under_way_and_leaves_nothing_in_doubt(mode: str) -> None:
@@ -54,6 +61,43 @@ async def test_stop_awaits_what_is_under_way_and_leaves_nothing_in_doubt(mode: s
     assert 5 <= len(account.lines) < 100
     used = [connection for connection, begun in zip(peer.connections, peer.begun, strict=True) if begun]
     assert all(connection.commands[-1] == b"QUIT" for connection in used)
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_session_that_is_told_to_leave_while_its_commit_is_held_back_ends(mode: str) -> None:
+    """The account has not written a message down yet when the relay's quota is met: it is not sent, and not awaited."""
+
+    class Slow(Account):
+        let_go: Callable[[bool], None] | None = None
+
+        def commit(self, submission: Submission, release: Callable[[bool], None]) -> bool:
+            super().commit(submission, release)
+            if self.let_go is None:
+                self.let_go = release
+                asyncio.get_running_loop().call_soon(pool.add, work[1:])
+            return False
+
+        def retry(self, submission: Submission, result: DeliveryResult) -> None:
+            super().retry(submission, result)
+            pool.stop()
+            if self.let_go is not None:
+                asyncio.get_running_loop().call_soon(self.let_go, True)
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        if connection > 1 and asked is Stage.RCPT:
+            return refuse(454, "4.7.0 Daily message quota exceeded")
+        return ACCEPT
+
+    work, account = submissions(6), Slow()
+    how = options(max_connections=2, depth=MODES[mode].depth)
+    async with serve(decide, mode) as peer:
+        pool = Pool([Connector(server(peer), how.timeouts)], how, account)
+        with anyio.fail_after(GUARD):
+            await feed(pool, work[:1])
+    account.check(peer, 6, whole=False)
+    assert len(account.went_back) == 1
+    assert not account.lines
+    assert not peer.accepted
 
 
 async def test_stop_before_anything_began_sends_nothing() -> None:

@@ -230,6 +230,9 @@ def test_another_log_in_the_place_of_the_one_that_was_told_is_noticed(tmp_path: 
     results = results_log(tmp_path, MANY[:5])
     with pytest.raises(UsageError, match="is shorter than what was told of it"):
         EventSource(results).next(Cursor(results=10**6))
+    with pytest.raises(UsageError, match=r"is the log of run .*, and another is what was told of"):
+        EventSource(results).require(Cursor(results=10, run="another"))
+    EventSource(results).require(Cursor(results=10))  # of a version that did not write the run down
 
 
 def test_two_processes_do_not_tell_one_endpoint(tmp_path: Path) -> None:

@@ -13,8 +13,10 @@ from batchsend.campaign.model import feedback_path
 from batchsend.errors import RunError, UsageError
 from batchsend.feedback.log import FeedbackLog, as_fields
 from batchsend.feedback.reading import come_back, grow_list
+from batchsend.feedback.report import LOGGED
 from batchsend.feedback.understanding import understand
 from batchsend.message import Suppression
+from batchsend.recipients.feedback import KINDS
 from tests.cli.commandline import environment
 from tests.feedback.letters import complaint, dsn, lines_of, results_log
 
@@ -59,7 +61,7 @@ def test_the_same_report_is_one_line_wherever_it_is_read(tmp_path: Path) -> None
     assert len(lines_of(path)) == 2
 
 
-@pytest.mark.parametrize("cut", [1, 30, 200])
+@pytest.mark.parametrize("cut", [2, 30, 200])
 def test_a_torn_last_line_is_written_again(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "r.feedback.jsonl"
     logged(path, line(soft(1)), line(soft(2)))
@@ -67,6 +69,49 @@ def test_a_torn_last_line_is_written_again(tmp_path: Path, cut: int) -> None:
     path.write_bytes(whole[:-cut])
     assert logged(path, line(soft(1)), line(soft(2))) == 1
     assert path.read_bytes() == whole
+
+
+def test_a_last_line_without_a_line_feed_is_a_line(tmp_path: Path) -> None:
+    """Editors leave it out, and whoever stands there has unsubscribed all the same."""
+    path = tmp_path / "r.feedback.jsonl"
+    logged(path, line(dsn()), line(complaint(), record=2, recipient="bob@example.org"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    listed = Suppression.read([path])
+    assert "bob@example.org" in listed
+    assert logged(path, line(soft(1))) == 1
+    assert path.read_bytes().startswith(whole)
+    listed.follow()
+    assert len(lines_of(path)) == 3
+
+
+def test_who_reads_a_line_without_its_line_feed_counts_it_once(tmp_path: Path) -> None:
+    path = tmp_path / "r.feedback.jsonl"
+    logged(path, line(soft(1)), line(soft(2)))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    listed = Suppression.read([path])
+    listed.follow()
+    path.write_bytes(whole)
+    listed.follow()
+    assert "anna@example.org" not in listed
+    logged(path, line(soft(3)))
+    listed.follow()
+    assert "anna@example.org" in listed
+
+
+def test_what_only_looks_like_a_feedback_log_is_a_list(tmp_path: Path) -> None:
+    path = tmp_path / "gone.jsonl"
+    path.write_text('{"record":1,"recipient":"anna@example.org","kind":"customer"}\n')
+    assert "anna@example.org" in Suppression.read([path])
+    assert set(KINDS) == {str(kind) for kind in LOGGED}
+
+
+def test_a_kind_that_is_not_known_stops_the_run(tmp_path: Path) -> None:
+    path = tmp_path / "r.feedback.jsonl"
+    path.write_text('{"record":1,"recipient":"anna@example.org","kind":"Unsubscribed"}\n')
+    with pytest.raises(UsageError, match=r":1: no line of a feedback log"):
+        Suppression.read([path])
 
 
 def test_a_line_that_is_none_is_refused_and_nothing_is_changed(tmp_path: Path) -> None:

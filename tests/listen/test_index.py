@@ -121,3 +121,18 @@ def test_another_log_in_its_place_is_read_anew(listened: tuple[Path, SentIndex])
     ties = own.tie(asked, key)
     assert ties == tie(asked, results)
     assert ties[2].record is None
+
+
+def test_a_log_that_was_written_anew_in_its_place_is_read_anew(listened: tuple[Path, SentIndex]) -> None:
+    results, own = listened
+    run_line = results.read_bytes()
+    report = FeedbackReport(recipient="r1@example.org", kind=FeedbackKind.BOUNCED)
+    results.write_bytes(run_line + line(1) + line(2))
+    assert own.tie([report], None) == tie([report], results)
+    with results.open("r+b") as file:  # the same inode, and longer than before
+        file.truncate(len(run_line))
+        file.seek(len(run_line))
+        file.write(b"".join(line(record) for record in range(5, 50)))
+    assert own.tie([report], None) == tie([report], results)
+    assert own.recipient(1) is None
+    assert own.recipient(7) == "R7@example.org"

@@ -12,6 +12,7 @@ import pytest
 from batchsend.campaign import SuppressionList
 from batchsend.errors import UsageError
 from batchsend.message import Suppression
+from tests.recipients.sheets import xlsx
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,6 +147,9 @@ ENTRIES = [
     "-bob@example.org",
     "=bob@example.org",
     "email=bob@example.org",
+    "e_mail=bob@example.org",
+    "user.email=bob@example.org",
+    "_bob@example.org",
     "mailto://bob@example.org",
     "bob@example.org,",
     "bob@example.org ;",
@@ -183,6 +187,7 @@ def test_an_entry_counts_however_it_is_written(tmp_path: Path, entry: str) -> No
         '"bob@example.org" <ann@example.org>',
         '"bob@example.org"; "ann@example.org"',
         "bob@example.org\u2028ann@example.org",
+        *(f"bob@example.org # phoned{end}ann@example.org" for end in "\v\f\x1c\x1d\x1e\x85\u2028\u2029"),
     ],
 )
 def test_two_people_on_a_line_are_two_entries(tmp_path: Path, line: str) -> None:
@@ -190,6 +195,20 @@ def test_two_people_on_a_line_are_two_entries(tmp_path: Path, line: str) -> None
     assert BOB in listed
     assert ANN in listed
     assert listed.files == ((tmp_path / "gone.txt", 2),)
+
+
+def test_the_number_of_an_entry_is_no_part_of_it(tmp_path: Path) -> None:
+    listed = read(tmp_path / "gone.txt", "1.ann@example.org\n2.bob@example.org\n7.x@example.org\n")
+    assert ANN in listed
+    assert BOB in listed
+    assert "7.x@example.org" in listed
+    assert "x@example.org" not in listed
+
+
+def test_words_behind_a_number_sign_are_a_comment(tmp_path: Path) -> None:
+    text = "# 1 person left\n#bob@example.org\n# 2024-01-01 bob@example.org is back\n#\n####\n#Note!\nann@example.org\n"
+    listed = read(tmp_path / "gone.txt", text)
+    assert listed.files == ((tmp_path / "gone.txt", 1),)
 
 
 @pytest.mark.parametrize(
@@ -210,6 +229,14 @@ def test_two_people_on_a_line_are_two_entries(tmp_path: Path, line: str) -> None
         ("b*@example.org", "is a pattern, and only whole domains are understood"),
         ("*bob@example.org", "is a pattern"),
         ("bob+?@example.org", "is a pattern"),
+        ("#1 bob@example.org", "is a comment or a numbered entry"),
+        ("# 12. bob@example.org", "is a comment or a numbered entry"),
+        ("#N/A", "where a formula failed"),
+        ("#NAME?", "where a formula failed"),
+        ("#WERT!", "where a formula failed"),
+        ("#\u00bfNOMBRE?", "where a formula failed"),
+        ("#NV", "where a formula failed"),
+        ("#DIV/0!", "where a formula failed"),
         ("mailto:bob@example.org?cc=ann@example.org", "has another address behind the '\\?'"),
         ("mailto:bob@example.org?cc=ann%40example.org", "has another address behind the '\\?'"),
     ],
@@ -253,7 +280,17 @@ def test_a_table_is_read_by_what_its_columns_mean(tmp_path: Path, name: str, con
     ("name", "content"),
     [
         ("gone.csv", "Name,E-mail 1 - Value,E-mail 2 - Value\nBob,bob@example.org,ann@example.org\n"),
-        ("gone.csv", "email,secondary_email,note\nbob@example.org,ann@example.org,x@example.net\n"),
+        ("gone.csv", "email,secondary_email,Contact owner\nbob@example.org,ann@example.org,x@example.net\n"),
+        ("gone.csv", "Email,Old Email,added_by\nbob@example.org,ann@example.org,x@example.net\n"),
+        ("gone.csv", "email,username,From\nbob@example.org,ann@example.org,x@example.net\n"),
+        ("gone.csv", "email,unsubscribed\nbob@example.org,'ann@example.org'\n"),
+        ("gone.csv", "email,\nbob@example.org,ann@example.org\n"),
+        ("gone.csv", "email,,\nbob@example.org,,ann@example.org\n"),
+        ("gone.csv", 'email,note\nbob@example.org,"left\nann@example.org,of her own"\nx@example.com,moved\n'),
+        (
+            "gone.jsonl",
+            '{"email": "bob@example.org", "contact": {"emails": ["ann@example.org"], "by": "x@example.net"}}',
+        ),
         ("gone.csv", "email,recipient\nbob@example.org,Ann <ann@example.org>\n"),
         ("gone.csv", "email,Email\nbob@example.org,n/a\nbob@example.org,ann@example.org\n"),
         ("gone.csv", "email,other_email\nbob@example.org,\n,ann@example.org\n"),
@@ -263,7 +300,10 @@ def test_a_table_is_read_by_what_its_columns_mean(tmp_path: Path, name: str, con
     ],
 )
 def test_every_address_of_a_row_counts(tmp_path: Path, name: str, content: str) -> None:
-    """Of somebody with two addresses, the campaign's list may have either."""
+    """Of somebody with two addresses, the campaign's list may have either; who keeps the list is not on it.
+
+    A note with a quote too many goes on to the next one, and has the rows in between in it.
+    """
     listed = read(tmp_path / name, content)
     assert BOB in listed
     assert ANN in listed
@@ -277,6 +317,21 @@ def test_another_form_of_the_same_letters_is_the_same_address(tmp_path: Path) ->
         assert composed in listed
         assert decomposed in listed
         assert "zoe@example.org" not in listed
+
+
+def test_a_workbook_of_several_sheets_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
+    """Those on its second sheet have left as well."""
+    book = tmp_path / "gone.xlsx"
+    book.write_bytes(xlsx(Left=[["email"], ["bob@example.org"]], Bounced=[["E-Mail"], ["ann@example.org"]]))
+    with pytest.raises(UsageError, match=r"more than one sheet .*: 'Left', 'Bounced'\n.*sheet = \"Bounced\""):
+        Suppression.read([book])
+    both = Suppression.read([SuppressionList(file=book, sheet=name) for name in ("Left", "Bounced")])
+    assert BOB in both
+    assert ANN in both
+    book.write_bytes(xlsx(Left=[["email", None], ["bob@example.org", ANN]], Notes=[["they left"], [None]]))
+    alone = Suppression.read([book])
+    assert BOB in alone
+    assert ANN in alone
 
 
 def test_a_pipe_is_refused(tmp_path: Path) -> None:
@@ -313,6 +368,9 @@ def test_the_column_may_be_named(tmp_path: Path) -> None:
         ("gone.csv", "email,to\n,Ann\n", r"gone\.csv:2: no address in the field 'email'"),
         ("gone.csv", "email,to\nbob@example.org,ann@\n", r"gone\.csv:2: .*its domain is empty"),
         ("gone.jsonl", '{"email":"bob@example.org","to":["ann@example.org"]}\n', "no address in the field 'to'"),
+        ("gone.csv", "email,name\n#bob@example.org,Bob\n", r"gone\.csv:2: no address in the field 'email'"),
+        ("gone.csv", "email,name\n#N/A,Bob\n", r"gone\.csv:2: '#N/A' is what a spreadsheet writes"),
+        ("gone.csv", "email,name\n########,Bob\n", r"gone\.csv:2: no address in the field 'email'"),
     ],
 )
 def test_a_row_without_an_entry_stops_the_run(tmp_path: Path, name: str, content: str, said: str) -> None:

@@ -91,6 +91,17 @@ def test_what_stands_there_is_not_escaped(said: str) -> None:
         ('x<a href="https://example.com/pixel"><img src="x.png" alt=""></a>', "x"),
         ("<b>bold</b>, <i>italic</i> and <code>code</code>", "bold, italic and code"),
         ("<h3>Third</h3>", "Third\n-----"),
+        ("x <var>n</var> <dfn>term</dfn>", "x n term"),
+        ("a\tb\fc&#9;d", "a b c d"),
+        ("<pre>a\tb</pre>\tc", "    a\tb\n\nc"),
+        ("<ul><li>x<h2>Two</h2></li><li><h1>One</h1>y</li></ul>", "- x\n\n  Two\n  ---\n- One\n  ===\n  y"),
+        ("<blockquote>x<h2>Two</h2></blockquote>", "> x\n>\n> Two\n> ---"),
+        ("<label><h2>Two</h2></label>x", "Twox\n----"),
+        ("<label><h2>A</h2></label><h1># B</h1>", "A\n-\n\n# B\n==="),
+        (
+            "<ul><li>x<h2>T</h2></li><li><table><tr><th>A</table></li></ul>",
+            "- x\n\n  T\n  -\n-\n    | A   |\n    | --- |",
+        ),
     ],
 )
 def test_it_reads_as_a_person_would_write_it(html: str, said: str) -> None:

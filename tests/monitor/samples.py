@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from batchsend.delivery.statistics import PoolStatistics, SessionState, SessionStatistics, Slowdown
 from batchsend.monitor.sample import Sample

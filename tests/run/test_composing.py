@@ -203,11 +203,19 @@ async def test_a_record_without_a_message_says_why(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "seconds", "cores", "count"),
-    [(1, 1.0, 4, 0), (3, 0.0, 4, 3), ("auto", 30e-6, 4, 0), ("auto", 400e-6, 4, 4), ("auto", 1.0, 1, 0)],
+    ("wanted", "seconds", "left", "cores", "count"),
+    [
+        (1, 1.0, None, 4, 0),
+        (3, 0.0, 0, 4, 3),
+        ("auto", 30e-6, 10**6, 4, 0),
+        ("auto", 400e-6, 10**6, 4, 4),
+        ("auto", 400e-6, None, 4, 4),
+        ("auto", 400e-6, 1000, 4, 0),
+        ("auto", 1.0, 10**6, 1, 0),
+    ],
 )
 def test_how_many_processes_there_are(
-    monkeypatch: pytest.MonkeyPatch, wanted: Any, seconds: float, cores: int, count: int
+    monkeypatch: pytest.MonkeyPatch, wanted: Any, seconds: float, left: int | None, cores: int, count: int
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
-    assert processes_for(wanted, seconds) == count
+    assert processes_for(wanted, seconds, left) == count

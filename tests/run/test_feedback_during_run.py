@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import orjson
 import pytest
@@ -29,7 +29,7 @@ def line(recipient: str, kind: str = "unsubscribed", *, record: int = 1, time: s
     return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def campaign(folder: Path, port: int, *suppress: str) -> Campaign:
+def campaign(folder: Path, port: int, *suppress: str, processes: int | Literal["auto"] = "auto") -> Campaign:
     rows = "".join(f"r{number}@example.org\n" for number in range(1, COUNT + 1))
     (folder / "recipients.csv").write_text(f"email\n{rows}")
     return Campaign(
@@ -39,7 +39,7 @@ def campaign(folder: Path, port: int, *suppress: str) -> Campaign:
         results=folder / "results.jsonl",
         servers=(Server(host="127.0.0.1", port=port, tls="none"),),
         message=Message(from_="a@example.com", subject="News", text="Hello"),
-        delivery=Delivery(max_connections=1, suppress=suppress),
+        delivery=Delivery(max_connections=1, suppress=suppress, processes=processes),
     )
 
 
@@ -64,7 +64,8 @@ async def test_who_unsubscribes_during_the_run_is_not_written_to(tmp_path: Path,
     assert suppressed["recipient"] == LAST
 
 
-async def test_a_feedback_log_that_cannot_be_read_any_more_stops_the_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
+async def test_a_feedback_log_that_cannot_be_read_any_more_stops_the_run(tmp_path: Path, processes: int) -> None:
     log = feedback_path(tmp_path / "results.jsonl")
 
     def on_message(message: Received) -> None:
@@ -72,7 +73,7 @@ async def test_a_feedback_log_that_cannot_be_read_any_more_stops_the_run(tmp_pat
 
     async with Sink(on_message=on_message) as sink:
         with pytest.raises(RunError, match="no line of a feedback log"):
-            await Batch(campaign(tmp_path, sink.port)).run()
+            await Batch(campaign(tmp_path, sink.port, processes=processes)).run()
 
 
 def test_soft_bounces_of_several_campaigns_are_counted_together(tmp_path: Path) -> None:

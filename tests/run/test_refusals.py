@@ -102,6 +102,7 @@ def test_a_relay_that_refuses_us_ends_the_run_and_rejects_nobody(wording: Wordin
         assert ended.code == 3, ended
         assert "refuses to send for us" in ended.errors
         assert f": {wording.reply[:20]}" in ended.errors
+        assert ".;" not in ended.errors
         assert check_log_and_server_agree(relay, commands) == {"accepted": BEFORE}
         assert relay.refused <= 2 * CONNECTIONS
         assert resumed(relay, commands).code == 0

@@ -29,10 +29,16 @@ class DaemonError(AssertionError):
 
 
 @contextmanager
-def private_directory(name: str) -> Iterator[Path]:
-    """Make a directory that a server's unprivileged processes can enter, in memory where the machine has that."""
+def private_directory(name: str, *, on_disk: bool = False) -> Iterator[Path]:
+    """Make a directory that a server's unprivileged processes can enter, in memory where the machine has that.
+
+    Args:
+        name: What is to be in its name.
+        on_disk: Not in memory, for what is measured.
+    """
     memory = Path("/dev/shm")
-    directory = Path(tempfile.mkdtemp(prefix=f"batchsend-{name}-", dir=memory if memory.is_dir() else None))
+    in_memory = memory.is_dir() and not on_disk
+    directory = Path(tempfile.mkdtemp(prefix=f"batchsend-{name}-", dir=memory if in_memory else None))
     try:
         directory.chmod(0o755)
         yield directory

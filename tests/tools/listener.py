@@ -43,6 +43,7 @@ class Listener(ABC):
         self._tls = tls
         self._receive_buffer = receive_buffer
         self._tasks: set[asyncio.Task[None]] = set()
+        self._left = False
         self._ended = 0
         self._changed = asyncio.Condition()
         self._server: asyncio.Server | None = None
@@ -63,6 +64,7 @@ class Listener(ABC):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._left = True
         if self._server is not None:
             self._server.close()
         while self._tasks:
@@ -82,11 +84,16 @@ class Listener(ABC):
             await self._changed.wait_for(lambda: self._ended >= count)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._left:
+            writer.transport.abort()  # it was accepted in the moment in which the server was left
+            return
         connection = Connection(number=len(self.connections) + 1)
         self.connections.append(connection)
         task = asyncio.get_running_loop().create_task(self._run(Wire(reader, writer, connection)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # A task that is cancelled before its first step does not get to close anything itself.
+        task.add_done_callback(lambda _: writer.transport.abort())
 
     async def _run(self, wire: Wire) -> None:
         try:

@@ -12,13 +12,14 @@ from batchsend.delivery.replies.policy import BEFORE_MAIL, GOES_BACK, IDLE, Effe
 from batchsend.delivery.replies.rules import Ruling, Said, plain, ruling
 from batchsend.delivery.replies.table import WordingEntry, entry_for, provider_of, usual_stage
 from batchsend.outcome import Outcome, Stage
+from batchsend.patterns import late_pattern
 from batchsend.smtp.closing_replies import ABOUT_IDLENESS
 from batchsend.smtp.replies import Reply
 from batchsend.verdict import Reason, Scope, Verdict
 
 _KINDS: Final = 4096
-_ENHANCED: Final = re.compile(r"([245])\.(\d{1,3}\.\d{1,3})", re.ASCII)
-_QMAILS: Final = re.compile(r"#([245])\.(\d{1,3}\.\d{1,3})", re.ASCII)
+_ENHANCED: Final = late_pattern(r"([245])\.(\d{1,3}\.\d{1,3})", re.ASCII)
+_QMAILS: Final = late_pattern(r"#([245])\.(\d{1,3}\.\d{1,3})", re.ASCII)
 
 _DEFERS: Final = frozenset({Verdict.GREYLISTED, Verdict.LATER})
 

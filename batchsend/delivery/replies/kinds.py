@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from batchsend.patterns import late_pattern
+
 READ: Final = 1000
 """Octets of a reply that are looked at: what a server says comes first, and a look-up has a bound."""
 
@@ -46,20 +48,20 @@ forcepoint.com sophos.com hornetsecurity.com antispamcloud.com spamexperts.com m
 """
 _KNOWN: Final = frozenset(_KNOWN_NAMES.split())
 
-_URL: Final = re.compile(r"[^:]*://(?:www\.)?([\w.-]+)", re.ASCII)
-_DOMAIN: Final = re.compile(r"\W*(\w[\w.-]*\.[a-z]{2,})\b.*", re.ASCII | re.DOTALL)
-_DIGIT: Final = re.compile(r"\d", re.ASCII)
-_IP: Final = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]\w)", re.ASCII)
-_IP_V6: Final = re.compile(r"\W*[\da-f]{0,4}(?::[\da-f]{0,4}){3,7}\W*")
+_URL: Final = late_pattern(r"[^:]*://(?:www\.)?([\w.-]+)", re.ASCII)
+_DOMAIN: Final = late_pattern(r"\W*(\w[\w.-]*\.[a-z]{2,})\b.*", re.ASCII | re.DOTALL)
+_DIGIT: Final = late_pattern(r"\d", re.ASCII)
+_IP: Final = late_pattern(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]\w)", re.ASCII)
+_IP_V6: Final = late_pattern(r"\W*[\da-f]{0,4}(?::[\da-f]{0,4}){3,7}\W*")
 # Enhanced status codes, names of protocols, periods such as "24-hour", and codes such as "[TSS04]" or "IB504".
-_NAME: Final = re.compile(
+_NAME: Final = late_pattern(
     r"\W*(?:[245]\.\d{1,3}\.\d{1,3}"
     r"|\d{1,3}-?(?:h|hrs?|hours?|min|minutes?|days?|s|sec|seconds?)"
     r"|[a-z]{1,6}-?\d{1,4}|(?:rfc-?)?\d{4}(?:bis)?|utf-?8|[78]bit|base64|sha-?\d+|tlsv?1(?:\.\d)?)\W*",
     re.ASCII,
 )
-_NAMED: Final = re.compile(rb"(?:RESOLVER|STOREDRV|QUEUE|SMTPSEND|AGENT)\.[\w.:]+;?")  # Exchange's
-_SENTENCES: Final = re.compile(rb"[a-z)][.;:!?][A-Z]")
+_NAMED: Final = late_pattern(rb"(?:RESOLVER|STOREDRV|QUEUE|SMTPSEND|AGENT)\.[\w.:]+;?")  # Exchange's
+_SENTENCES: Final = late_pattern(rb"[a-z)][.;:!?][A-Z]")
 
 
 def _normal(word: bytes) -> tuple[str, bool]:

@@ -6,10 +6,11 @@ import re
 from typing import Final
 
 from batchsend.errors import UsageError
+from batchsend.patterns import late_pattern
 from batchsend.smtp.replies import Reply
 
-_LINES: Final = re.compile(r"\r\n|\r|\n|\\r\\n|\\n| / (?!\d*[dhms]\b)")
-_CODED: Final = re.compile(r"([2-5]\d\d)(?:[ -](.*))?", re.ASCII | re.DOTALL)
+_LINES: Final = late_pattern(r"\r\n|\r|\n|\\r\\n|\\n| / (?!\d*[dhms]\b)")
+_CODED: Final = late_pattern(r"([2-5]\d\d)(?:[ -](.*))?", re.ASCII | re.DOTALL)
 
 
 def parse(text: str) -> Reply:

@@ -14,6 +14,7 @@ from batchsend.delivery.replies import phrases as limits
 from batchsend.delivery.replies import refusals as words
 from batchsend.delivery.replies.policy import BEFORE_MAIL, NO_BDAT, Effects
 from batchsend.outcome import Stage
+from batchsend.patterns import late_pattern
 from batchsend.verdict import Reason, Verdict
 
 if TYPE_CHECKING:
@@ -370,8 +371,8 @@ def _by_552(said: Said) -> Ruling | None:
 
 
 _COMMAND_REFUSED: Final = (500, 502, 503, 504)
-_BDAT: Final = re.compile(r"\bbdat\b|\bchunking\b", re.ASCII)
-_PUNCTUATION: Final = re.compile(r"[^\w\s@'/%#:.+-]+", re.ASCII)
+_BDAT: Final = late_pattern(r"\bbdat\b|\bchunking\b", re.ASCII)
+_PUNCTUATION: Final = late_pattern(r"[^\w\s@'/%#:.+-]+", re.ASCII)
 
 
 def plain(words_: tuple[str, ...]) -> str:

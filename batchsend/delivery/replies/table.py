@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from batchsend.delivery.replies.kinds import kind_of
 from batchsend.delivery.replies.parsing import parse
 from batchsend.outcome import Stage
+from batchsend.patterns import late_pattern
 from batchsend.verdict import Reason, Verdict
 
 if TYPE_CHECKING:
@@ -95,10 +96,10 @@ def entry_for(stage: Stage, code: int, kind: tuple[str, ...]) -> WordingEntry | 
 
 # How Postfix ends the reply that it quotes in a bounce or a log.
 _IN_REPLY_TO: Final = (
-    (re.compile(rb"in reply to end of DATA", re.IGNORECASE), Stage.CONTENT),
-    (re.compile(rb"in reply to MAIL FROM", re.IGNORECASE), Stage.MAIL),
-    (re.compile(rb"in reply to RCPT TO", re.IGNORECASE), Stage.RCPT),
-    (re.compile(rb"in reply to DATA", re.IGNORECASE), Stage.DATA),
+    (late_pattern(rb"in reply to end of DATA", re.IGNORECASE), Stage.CONTENT),
+    (late_pattern(rb"in reply to MAIL FROM", re.IGNORECASE), Stage.MAIL),
+    (late_pattern(rb"in reply to RCPT TO", re.IGNORECASE), Stage.RCPT),
+    (late_pattern(rb"in reply to DATA", re.IGNORECASE), Stage.DATA),
 )
 _LOGIN_CODES: Final = (534, 535, 538)
 
@@ -118,19 +119,19 @@ def usual_stage(reply: Reply) -> Stage:
 
 # What says whose wording it is, where the table does not have it.
 _SIGNATURES: Final = (
-    (re.compile(r"gsmtp|gcdp|http:google\.com", re.IGNORECASE), "Gmail"),
-    (re.compile(r"outlook\.com|\(as\d+\)|office\.com|storedrv|aka\.ms", re.IGNORECASE), "Microsoft 365"),
-    (re.compile(r"yahoo|\[TSS?\d\d\]", re.IGNORECASE), "Yahoo"),
-    (re.compile(r"qq\.com", re.IGNORECASE), "Tencent"),
-    (re.compile(r"163\.com|\b(?:mi|dt|hl|rp):[a-z]{3}\b"), "NetEase"),
-    (re.compile(r"icloud\.com|\.me\.com|support\.apple\.com", re.IGNORECASE), "iCloud"),
-    (re.compile(r"\bib\d{3}\b|secureserver"), "GoDaddy"),
-    (re.compile(r"\bofr\w*|orange\.fr"), "Orange"),
-    (re.compile(r"mimecast", re.IGNORECASE), "Mimecast"),
-    (re.compile(r"spamhaus", re.IGNORECASE), "Spamhaus"),
-    (re.compile(r"mailgun", re.IGNORECASE), "Mailgun"),
-    (re.compile(r"sendgrid", re.IGNORECASE), "SendGrid"),
-    (re.compile(r"zoho", re.IGNORECASE), "Zoho"),
+    (late_pattern(r"gsmtp|gcdp|http:google\.com", re.IGNORECASE), "Gmail"),
+    (late_pattern(r"outlook\.com|\(as\d+\)|office\.com|storedrv|aka\.ms", re.IGNORECASE), "Microsoft 365"),
+    (late_pattern(r"yahoo|\[TSS?\d\d\]", re.IGNORECASE), "Yahoo"),
+    (late_pattern(r"qq\.com", re.IGNORECASE), "Tencent"),
+    (late_pattern(r"163\.com|\b(?:mi|dt|hl|rp):[a-z]{3}\b"), "NetEase"),
+    (late_pattern(r"icloud\.com|\.me\.com|support\.apple\.com", re.IGNORECASE), "iCloud"),
+    (late_pattern(r"\bib\d{3}\b|secureserver"), "GoDaddy"),
+    (late_pattern(r"\bofr\w*|orange\.fr"), "Orange"),
+    (late_pattern(r"mimecast", re.IGNORECASE), "Mimecast"),
+    (late_pattern(r"spamhaus", re.IGNORECASE), "Spamhaus"),
+    (late_pattern(r"mailgun", re.IGNORECASE), "Mailgun"),
+    (late_pattern(r"sendgrid", re.IGNORECASE), "SendGrid"),
+    (late_pattern(r"zoho", re.IGNORECASE), "Zoho"),
 )
 
 

@@ -8,6 +8,8 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Final
 
+from batchsend.patterns import late_pattern
+
 READ: Final = 1000
 SHORTEST: Final = 1.0
 LONGEST: Final = 32 * 24 * 3600.0
@@ -22,41 +24,55 @@ class Period(StrEnum):
     MONTH = "month"
 
 
+# A day, not a month: a quota of a month may be raised meanwhile, and asking once a day costs one refusal.
+SECONDS: Final = {Period.HOUR: 3600.0, Period.DAY: 86400.0, Period.MONTH: 86400.0}
+"""How long to wait until a period is over."""
+
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _UNIT: Final = r"(?:seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|w)"
 # A number may be written in words where it is one: "in an hour".
-_AMOUNT: Final = re.compile(
+_AMOUNT: Final = late_pattern(
     rf"(?<![\w.])(\d{{1,9}}(?:\.\d{{1,6}})?|(?:an?|one)(?=[ -]))[ -]?({_UNIT})(?![\w/])", re.IGNORECASE
 )
-_CLOCK: Final = re.compile(r"(?<![\d:.-])(\d{1,3}):([0-5]\d):([0-5]\d)(?![\d:])")
-_ISO: Final = re.compile(
+_CLOCK: Final = late_pattern(r"(?<![\d:.-])(\d{1,3}):([0-5]\d):([0-5]\d)(?![\d:])")
+_ISO: Final = late_pattern(
     r"(?<!\d)(\d{4})-(\d\d)-(\d\d)[T ,]+(\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)? ?(Z|UTC|GMT|[+-]\d\d:?\d\d)?", re.IGNORECASE
 )
-_RFC_5322: Final = re.compile(
+_RFC_5322: Final = late_pattern(
     r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? )?\d{1,2} (?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov"
     r"|dec)[a-z]* \d{4}"
     r" \d\d:\d\d(?::\d\d)?(?: ?(?:[+-]\d{4}|gmt|utc|z))?",
     re.IGNORECASE,
 )
+# A time of day counts where its zone is named: where the server's clock is set, nobody knows.
+_TIME_OF_DAY: Final = re.compile(
+    r"(?<![\d:.-])([01]?\d|2[0-3])[:.]([0-5]\d)(?::[0-5]\d)? ?(?:\(?(?:utc|gmt)\)?|z\b)(?![+-]?\d)"
+    r"|\bmidnight,? \(?(?:utc|gmt)\b",
+    re.IGNORECASE,
+)
+# As the header field of HTTP has it, RFC 9110 section 10.2.3: a number at the end of what is said, in seconds.
+_BARE: Final = re.compile(
+    r"\b(?:retry|again|back|wait)[ -]?(?:after|in|for) ?[:=]? ?(\d{1,7})(?=[.;)\]]*(?:$| https?:))", re.IGNORECASE
+)
 # A time of waiting has one of these words before it, and an amount that stands alone has none of the second before it.
-_WAITING: Final = re.compile(
+_WAITING: Final = late_pattern(
     r"again|retry|wait|in|after|for|until|till|reset|resume|later|delay|next|within|expires?|remaining|left|back",
     re.IGNORECASE,
 )
-_COUNTING: Final = re.compile(
+_COUNTING: Final = late_pattern(
     r"(?:per|each|every|last|past|previous|this|limit|limits|of|within the|in the last|/|recipients?|messages?"
     r"|rcpts?|e-?mails?"
     r"|mails|allowed|ev|hourly|in any) ?(?:the )?(?:last |past )?$",
     re.IGNORECASE,
 )
-_TELLS_WHEN: Final = re.compile(
+_TELLS_WHEN: Final = late_pattern(
     r"(?:again|retry|retrying|wait|waiting|reset|resets|resume|greylist\w*|gr[ea]y-?listed|deferred|delayed"
     r"|blocked|later|until"
     r"|available|resend|come back|expires?|lifted|remaining|unblocked|banned|suspended|rejected"
-    r"|locked)(?:\W+\w+){0,6}?\W*$",
+    r"|locked)(?:\W+\w+){0,6}?\W*$|[,;:.(-] ?in $",
     re.IGNORECASE,
 )
-_LEFT: Final = re.compile(r"^\W*(?:remaining|left|to go|before|and try|later|until)", re.IGNORECASE)
+_LEFT: Final = late_pattern(r"^\W*(?:remaining|left|to go|before|and try|later|until)", re.IGNORECASE)
 
 
 def wait_named(text: str, now: float) -> float | None:
@@ -71,7 +87,7 @@ def wait_named(text: str, now: float) -> float | None:
         quota counts in ("500 per hour", "24-hour sending limit") is not a time to wait.
     """
     text = " ".join(text[:READ].split())
-    for found in (_date(text), _clock(text), _amount(text)):
+    for found in (_date(text), _time_of_day(text, now), _clock(text), _amount(text), _bare(text)):
         if found is None:
             continue
         seconds = found - now if found > 1e8 else found
@@ -105,6 +121,21 @@ def _date(text: str) -> float | None:
 
 def _told(text: str, place: int) -> bool:
     return _WAITING.search(text[max(0, place - 60) : place]) is not None
+
+
+def _time_of_day(text: str, now: float) -> float | None:
+    """The next time that it is as late as a reply says, in seconds since the epoch."""
+    if (match := _TIME_OF_DAY.search(text)) is None or not _told(text, match.start()):
+        return None
+    present = datetime.fromtimestamp(now, UTC)
+    hour, minute = (0, 0) if match[1] is None else (int(match[1]), int(match[2]))
+    time = present.replace(hour=hour, minute=minute, second=0, microsecond=0)
+    return (time if time > present else time + timedelta(days=1)).timestamp()
+
+
+def _bare(text: str) -> float | None:
+    """A number without a unit, which is of seconds."""
+    return None if (match := _BARE.search(text)) is None else float(match[1])
 
 
 def _clock(text: str) -> float | None:
@@ -141,19 +172,19 @@ def _seconds(match: re.Match[str]) -> float:
     return amount * _UNITS[match[2][0].lower()]
 
 
-_HOUR: Final = re.compile(
+_HOUR: Final = late_pattern(
     r"hourly|per[- ]?(?:1 )?h(?:ou)?rs?\b|(?:this|an|each|every|1|one|last|past|same|in the) hour"
     r"|/ ?1? ?h(?:ou)?r?\b|stunden|por hora|orari"
     r"|par heure|per hour",
     re.IGNORECASE,
 )
-_DAY: Final = re.compile(
+_DAY: Final = late_pattern(
     r"daily|per[- ]?(?:1 )?day|\b24[- ]?h(?:ou)?rs?|(?:this|a|each|every|1|one|last|past|today's|for the) day\b"
     r"|today|tomorrow|/ ?1? ?d(?:ay)?\b|tages|diari"
     r"|giornalier|par jour|dzienn|denn",
     re.IGNORECASE,
 )
-_MONTH: Final = re.compile(
+_MONTH: Final = late_pattern(
     r"monthly|per[- ]?month|(?:this|a|each|every|billing) (?:month|cycle|period)|/ ?month|plan limit", re.IGNORECASE
 )
 

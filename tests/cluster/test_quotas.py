@@ -1,0 +1,128 @@
+"""A quota that the campaign file names is the cluster's, by the SMTP server's own count, whoever comes or goes."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cluster.house import House, check, until, write_campaign
+from tests.tools.faulty import ACCEPT, FaultyServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batchsend import Stage
+    from tests.tools.faulty import Action
+
+pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_factories=["asyncio"])]
+
+
+class Times:
+    """Takes everything, and notes when."""
+
+    def __init__(self) -> None:
+        self.taken: list[float] = []
+
+    def __call__(self, connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        if stage == "content":
+            self.taken.append(time.monotonic())
+        return ACCEPT
+
+    def most_within(self, seconds: float) -> int:
+        """The most messages in any stretch of time of that length."""
+        most = first = 0
+        for last, moment in enumerate(self.taken):
+            while moment - self.taken[first] > seconds:
+                first += 1
+            most = max(most, last - first + 1)
+        return most
+
+
+async def used_up(house: House, name: str) -> None:
+    """Wait until the database has counted all that a quota allows."""
+    async with asyncio.timeout(60.0):
+        while "used up" not in await house.command("status", name):  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.3)
+
+
+@pytest.mark.parametrize("whose", ["campaign", "relay"])
+async def test_a_quota_is_used_up_exactly_although_a_worker_is_killed(house: House, tmp_path: Path, whose: str) -> None:
+    quota, decide = 600, Times()
+    async with FaultyServer(decide) as server:
+        campaign = write_campaign(
+            tmp_path / "campaign",
+            server.port,
+            1000,
+            'rate = "200/s"\nmax_connections = 6' + ('\nquota = "600/day"' if whose == "campaign" else ""),
+        )
+        if whose == "relay":
+            text = campaign.read_text().replace('tls = "none" }', 'tls = "none", quota = ["600/day"] }')
+            campaign.write_text(text)
+        await house.command("publish", campaign, "--lot", "30")
+        workers = [await house.work("--lease", "2s") for _ in range(3)]
+        await until(lambda: len(decide.taken) >= 200)
+        workers[0].send(signal.SIGKILL)
+        await until(lambda: len(decide.taken) >= 300)
+        workers.append(await house.work("--lease", "2s"))
+        await used_up(house, "campaign")
+        late = await house.work("--lease", "2s")
+        await asyncio.sleep(2.0)  # a promise about time: whoever comes late has heard of it by now
+        for worker in (*workers[1:], late):
+            assert worker.running, worker.output.read_text()
+            worker.send(signal.SIGTERM)
+            assert await worker.wait() == 0, worker.output.read_text()
+        await house.command("stop", "campaign")
+        await house.command("collect", "campaign", "--results", tmp_path / "results.jsonl")
+        counts, _ = check(tmp_path / "results.jsonl", server, 1000)
+    # A worker that is killed may have stored messages as under way that it did not come to send.
+    assert counts["accepted"] + counts["in_doubt"] == quota
+    assert quota - counts["in_doubt"] <= len(decide.taken) <= quota
+
+
+async def test_two_campaigns_share_the_quota_of_their_relay(house: House, tmp_path: Path) -> None:
+    quota, decide = 300, Times()
+    async with FaultyServer(decide) as server:
+        for name in ("first", "second"):
+            campaign = write_campaign(tmp_path / name, server.port, 400, 'rate = "200/s"')
+            text = campaign.read_text().replace('tls = "none" }', 'tls = "none", warm_up = ["300/day", "900/day"] }')
+            campaign.write_text(text)
+            await house.command("publish", campaign, "--lot", "30")
+        workers = [await house.work() for _ in range(2)]
+        await until(lambda: len(decide.taken) >= quota)
+        await used_up(house, "first")
+        for worker in workers:
+            worker.send(signal.SIGTERM)
+            assert await worker.wait() == 0, worker.output.read_text()
+    assert len(decide.taken) == quota
+
+
+async def test_a_quota_rolls(house: House, tmp_path: Path) -> None:
+    records, quota, decide = 250, 200, Times()
+    async with FaultyServer(decide) as server:
+        campaign = write_campaign(tmp_path / "campaign", server.port, records, f'quota = "{quota}/min"')
+        await house.command("publish", campaign, "--lot", "20")
+        for worker in [await house.work("--until-done") for _ in range(2)]:
+            assert await worker.wait() == 0, worker.output.read_text()
+        await house.command("collect", "campaign", "--results", tmp_path / "results.jsonl")
+        counts, wrong = check(tmp_path / "results.jsonl", server, records)
+    assert (counts, wrong) == ({"accepted": records}, [])
+    assert decide.most_within(60.0) <= quota
+    assert 60.0 <= decide.taken[-1] - decide.taken[0] <= 90.0
+
+
+async def test_a_rate_and_connections_of_a_relay_are_the_clusters(house: House, tmp_path: Path) -> None:
+    rate, records, decide = 60, 600, Times()
+    async with FaultyServer(decide) as server:
+        campaign = write_campaign(tmp_path / "campaign", server.port, records)
+        own = f'tls = "none", rate = "{rate}/s", max_connections = 4 }}'
+        campaign.write_text(campaign.read_text().replace('tls = "none" }', own))
+        await house.command("publish", campaign, "--lot", "20")
+        for worker in [await house.work("--until-done") for _ in range(3)]:
+            assert await worker.wait() == 0, worker.output.read_text()
+    assert len(decide.taken) == records
+    assert decide.most_within(1.0) <= 2 * rate
+    assert decide.most_within(5.0) <= 6 * rate
