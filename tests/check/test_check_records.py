@@ -216,9 +216,11 @@ def test_a_suppression_list_without_entries_is_a_warning(tmp_path: Path) -> None
 
 
 def test_the_column_of_a_suppression_list_is_the_one_that_the_campaign_names(tmp_path: Path) -> None:
+    """Where it names none, every address of a row is one that is not written to."""
     (tmp_path / "stop.csv").write_text("email,Former\nx@example.com,a@example.com\n")
-    for listed, suppressed in (('"stop.csv"', 0), ('{ file = "stop.csv", field = "Former" }', 1)):
-        check = records_check(tmp_path, GOOD, delivery=f"suppress = [{listed}]")
+    for listed, suppressed in (("email", 0), ("Former", 1), (None, 1)):
+        entry = '"stop.csv"' if listed is None else f'{{ file = "stop.csv", field = "{listed}" }}'
+        check = records_check(tmp_path, GOOD, delivery=f"suppress = [{entry}]")
         check.run()
         assert check.counted.suppressed == suppressed
 
