@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from batchsend.delivery.connector import ConnectError, Opened
 from batchsend.delivery.judges import goes_on, judge
@@ -33,7 +33,7 @@ from batchsend.outcome import Stage
 from batchsend.trace import smtp_log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from batchsend.campaign import Delivery
     from batchsend.delivery.backlog import Backlog
@@ -146,8 +146,20 @@ class Slots:
         """See to it that there are so many slots; there may be more, which stay idle."""
         if self._tasks is not None and not self._over:
             for _ in range(most - self._slots):
-                self._tasks.create_task(self._slot())
+                self._begin(self._slot())
             self._slots = max(self._slots, most)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Begin a task of the run, unless that is being cancelled: sessions that still end ask for it then, too."""
+        try:
+            # asyncio's own task group: anyio's asks for the current task, and a callback has none.
+            if self._tasks is not None:
+                self._tasks.create_task(work)
+                return True
+        except RuntimeError:  # the group takes no more
+            pass
+        work.close()
+        return False
 
     def set_connections(self, connections: int) -> None:
         """From now on there may be so many sessions: those that are too many end in order."""
@@ -233,9 +245,7 @@ class Slots:
             return
         if self._over or self._paused or self._tasks is None or session.max_messages <= 1:
             return
-        self._spare_under_way = True
-        # The task group's own method would do; anyio's asks for the current task, and a callback has none.
-        self._tasks.create_task(self._open_spare())
+        self._spare_under_way = self._begin(self._open_spare())
 
     def ended(self, session: Session) -> None:
         """A session is gone."""

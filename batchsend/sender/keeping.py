@@ -14,6 +14,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
+import anyio
 from msgspec.structs import replace
 
 from batchsend.campaign import most_in_doubt, places
@@ -283,18 +284,31 @@ class KeptExchange(Exchange):
         if self._disk is not None:
             self._disk.on_failure = self._disk_failed
         self._is_disk_bad = False
+        self._until = anyio.CancelScope()
+        self._looking: asyncio.Task[None] | None = None
 
-    async def look_after(self) -> None:
-        """Bring the account to the disk where that is wanted, and look whether it is in its place; until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            if self._disk is not None:
-                tasks.create_task(self._disk.run())
-            while True:
-                await asyncio.sleep(_LOOK_EVERY)
-                try:
-                    self.log.ledger.look()
-                except RunError as error:
-                    self._fail(error)
+    def look_after(self) -> None:
+        """Begin to bring the account to the disk where that is wanted, and to look whether it is in its place."""
+        self._looking = self._loop.create_task(self._look())
+
+    async def stop_looking(self) -> None:
+        """End that, once a sync that is under way in a thread is over: the files are the thread's until then."""
+        self._until.cancel()
+        if self._looking is not None:
+            await asyncio.wait([self._looking])
+
+    async def _look(self) -> None:
+        # anyio's scope waits for what runs in a thread, which a task that is cancelled would leave behind.
+        with self._until:
+            async with anyio.create_task_group() as tasks:
+                if self._disk is not None:
+                    tasks.start_soon(self._disk.run)
+                while True:
+                    await anyio.sleep(_LOOK_EVERY)
+                    try:
+                        self.log.ledger.look()
+                    except RunError as error:
+                        self._fail(error)
 
     def require_kept(self) -> None:
         """Try once more where the account could not be kept.

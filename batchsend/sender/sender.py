@@ -105,7 +105,6 @@ class Sender:
         self._exchange = Exchange(self._unclaimed)
         self._kept: KeptExchange | None = None  # the same, while there is a log
         self._meters = Meters(servers, tuple(self._delivery.quota))
-        self._looking: asyncio.Task[None] | None = None
         self._telemetry: Telemetry | None = None
         self._loop: asyncio.AbstractEventLoop | None = None  # while it is open
         self._pool: Pool | None = None
@@ -167,7 +166,7 @@ class Sender:
         self._exchange = self._kept = KeptExchange(self._unclaimed, log, self._notice)
         self._kept.on_failure = self._stop_sending
         self._meters = log.meters
-        self._looking = loop.create_task(self._kept.look_after())
+        self._kept.look_after()
         if log.in_doubt is not None:
             self._notice(log.in_doubt)
             self._notice("they may have been delivered, and are not sent again unless retry says so")
@@ -217,10 +216,12 @@ class Sender:
 
     async def _end(self) -> None:
         """End what is still there."""
-        tasks = [*self._feeds, *(task for task in (self._serving, self._looking) if task is not None)]
+        tasks = [*self._feeds, *([] if self._serving is None else [self._serving])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._kept is not None:
+            await self._kept.stop_looking()
         self._exchange.stopped(closed())
 
     def _require_open(self) -> None:

@@ -13,12 +13,13 @@ import pytest
 
 from batchsend import Outcome, RecordError, RunError, Sender, Server, Stage, Submission, UnfinishedError, UsageError
 from batchsend.sink import Sink, SinkOptions
+from tests.delivery.callers import Callers
 from tests.delivery.harness import GUARD, CountingServer, message, options, server, submissions, well_behaved
 from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse, say
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-    from email.message import EmailMessage, Message
+    from collections.abc import AsyncIterator
+    from email.message import Message
 
     from batchsend import DeliveryResult
     from batchsend.sink import Received
@@ -317,67 +318,6 @@ async def test_what_unclaimed_raises_is_reported_and_harms_nobody() -> None:
                 [result] = await sender.send_message(message("a@example.com"))
     assert result.status is Outcome.ACCEPTED
     assert len(reported) == len(peer.accepted) - 2
-
-
-class Callers:
-    """Callers of one sender that do what a seed makes them do.
-
-    Attributes:
-        told: The outcomes of each recipient that were told to whom they belong.
-    """
-
-    def __init__(self, seed: int) -> None:
-        self.told: dict[str, list[Outcome]] = {}
-        self._choose = random.Random(seed)
-
-    def unclaimed(self, result: DeliveryResult) -> None:
-        """A result that nobody waits for."""
-        self._hear("", [result])
-
-    def _hear(self, name: str, results: list[DeliveryResult]) -> None:
-        for result in results:
-            assert result.recipient is not None
-            assert result.recipient.startswith(name), "of somebody else's message"
-            self.told.setdefault(result.recipient, []).append(result.status)
-
-    def _messages(self, name: str, count: int) -> Iterator[EmailMessage]:
-        for place in range(1, count + 1):
-            yield message(f"{name}{place}@example.com")
-            if self._choose.random() < 0.002:
-                raise LookupError(name)
-
-    async def _call(self, name: str, sender: Sender) -> None:
-        try:
-            match self._choose.randrange(4):
-                case 0:
-                    self._hear(name, await sender.send_all(self._messages(name, self._choose.randrange(80))))
-                case 1:
-                    async with aclosing(sender.send(self._messages(name, 200))) as results:
-                        async for result in results:
-                            self._hear(name, [result])
-                            if self._choose.random() < 0.02:
-                                break
-                case _:
-                    for place in range(self._choose.randrange(20)):
-                        self._hear(name, await sender.send_message(message(f"{name}m{place}@example.com")))
-        except UnfinishedError as error:
-            self._hear(name, error.results)
-        except RunError as error:
-            assert "closed before" in error.message  # noqa: PT017
-        except (LookupError, UsageError):
-            pass  # its own messages failed, or the sender was closed before it called
-
-    async def session(self, number: int, sender: Sender) -> None:
-        """Open the sender, let callers use it, cancel some of them and close it."""
-        tasks = [asyncio.create_task(self._call(f"s{number}c{index}-", sender)) for index in range(12)]
-        async with sender:
-            for task in self._choose.sample(tasks, 4):
-                for _ in range(self._choose.randrange(30)):
-                    await asyncio.sleep(0)
-                task.cancel()
-        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-            if outcome is not None and not isinstance(outcome, asyncio.CancelledError):
-                raise outcome
 
 
 @pytest.mark.parametrize("seed", [pytest.param(seed, marks=pytest.mark.slow) for seed in range(3)])

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from batchsend import DeliveryResult, Submission
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_each_call_returns_what_became_of_its_messages() -> None:
@@ -69,6 +72,50 @@ async def test_it_works_where_a_loop_is_running() -> None:
     with SinkThread() as sink, SyncSender(sink.server) as sender:
         [result] = sender.send_message(message("a@example.com"))
     assert result.status is Outcome.ACCEPTED
+
+
+IN_A_NOTEBOOK = """
+import asyncio, sys
+import nest_asyncio
+from batchsend import Sender, Server, SyncSender
+from tests.delivery.harness import message
+
+server = Server(host="127.0.0.1", port=int(sys.argv[1]), tls="none")
+early = SyncSender(server)
+early.send_message(message("early@example.com"))  # its loop was made before the standard library was changed
+
+
+async def asynchronously():
+    async with Sender(server) as sender:
+        return await sender.send_message(message("nested@example.com"))
+
+
+async def cell():
+    nest_asyncio.apply()
+    results = early.send_message(message("late@example.com"))
+    early.close()
+    with SyncSender(server) as sender:
+        results += sender.send_message(message("one@example.com"))
+        results += sender.send_all(message(f"all{number}@example.com") for number in range(3))
+        results += sender.send(message(f"streamed{number}@example.com") for number in range(3))
+    results += asyncio.get_running_loop().run_until_complete(asynchronously())
+    results += asyncio.run(asynchronously())
+    print(*(result.status.label for result in results))
+
+
+asyncio.run(cell())
+"""
+
+
+@pytest.mark.slow
+def test_it_works_under_nest_asyncio() -> None:
+    """In a process of its own, for that changes the standard library's event loop for good."""
+    pytest.importorskip("nest_asyncio")
+    with SinkThread() as sink:
+        command = [sys.executable, "-c", IN_A_NOTEBOOK, str(sink.port)]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
+    assert (ran.stdout.split(), ran.stderr) == (["accepted"] * 10, "")
+    assert len(sink.received) == 11
 
 
 def test_the_callers_messages_are_made_in_its_own_thread_and_no_faster_than_results_are_taken() -> None:
