@@ -14,7 +14,7 @@ UNPACKED := $(or $(BATCHSEND_SERVERS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bat
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n auto --dist worksteal
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-all test-compiled test-sniffio servers check compiled dist bench bench-setup docs format clean
+.PHONY: help demo test test-all test-compiled test-sniffio simulate servers check compiled dist bench bench-setup docs format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,9 @@ compiled: $(COMPILED)/.built  ## the compiled hot path, in .venv/compiled, for t
 
 test-sniffio: $(SNIFFIO)/.installed  ## what `make test` runs, or TESTS=…, with sniffio installed
 	PYTHONPATH=$(CURDIR)/$(SNIFFIO) $(PYTEST) --quick $(TESTS)
+
+simulate: $(INSTALLED)  ## bad days in virtual time until one goes wrong, which is made small: SEED=… RUNS=…, or a minute's worth
+	$(BIN)/python -m tests.simulation $(SEED) $(addprefix --runs ,$(RUNS))
 
 servers:  ## what `make test-all` needs beside Python, as root on Debian; does nothing where it is there
 	bash .ci/servers

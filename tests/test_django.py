@@ -95,6 +95,43 @@ def test_a_message_counts_if_one_recipient_gets_it(sink: SinkThread) -> None:
     assert get_connection().send_messages([message()]) == 0
 
 
+MAILER = "batchsend.django.EmailBackend"
+
+
+def test_a_mailer_has_its_options_and_batchsends(sink: SinkThread) -> None:
+    """`alias` is what Django gives where the backend comes from MAILERS."""
+    options: dict[str, Any] = {"host": "127.0.0.1", "port": sink.port, "max_connections": 1}
+    with override_settings(EMAIL_HOST="192.0.2.1", BATCHSEND={"max_connections": 9, "depth": 4}):
+        mailer = EmailBackend(alias="bulk", **options)
+        assert mailer.send_messages([message(f"a{n}@example.com") for n in range(20)]) == 20
+    assert sink.connections == 1
+    assert EmailBackend(alias="x", host="h", use_ssl=True).port == 465
+    assert EmailBackend(alias="x", host="h", use_tls=True).port == 587
+    assert EmailBackend(alias="x", host="h").port == 25
+    with pytest.raises(ImproperlyConfigured, match="host"):
+        EmailBackend(alias="x")
+    with pytest.raises(ImproperlyConfigured, match="use_ssl"):
+        EmailBackend(alias="x", host="h", use_ssl=True, use_tls=True)
+    with pytest.raises(ImproperlyConfigured, match="depth"):
+        EmailBackend(alias="x", host="h", depth=0).open()
+
+
+def test_djangos_mailers_use_it(sink: SinkThread) -> None:
+    mailers = getattr(pytest.importorskip("django.core.mail"), "mailers", None)
+    if mailers is None:
+        pytest.skip("this Django has no MAILERS")
+    options: dict[str, Any] = {"host": "127.0.0.1", "port": sink.port, "max_connections": 1}
+    bulk = {"BACKEND": MAILER, "OPTIONS": options}
+    wrong = {"BACKEND": MAILER, "OPTIONS": {**options, "rato": 1}}
+    with override_settings(MAILERS={"default": bulk, "wrong": wrong}):
+        assert send_mass_mail([("Subject", "Text", "shop@example.com", [f"m{n}@example.com"]) for n in range(5)]) == 5
+        message("a@example.com").send()
+        with pytest.raises(ImproperlyConfigured, match="rato"):
+            mailers["wrong"]
+    assert len(sink.received) == 6
+    assert sink.connections == 1
+
+
 @pytest.mark.parametrize(
     ("to", "error", "code"),
     [

@@ -59,7 +59,7 @@ class ProofReader:
             if isinstance(value, bool):
                 self._warn(
                     "field-truth",
-                    f"the field {name} is {value!s}, and a template shows it so",
+                    f"the field {name} is {str(value)!r}, and a template shows it so",
                     row,
                     "let the template say what that means: {{ 'yes' if … else 'no' }}",
                 )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from batchsend.campaign.forecast import Plan
 from batchsend.campaign.model import feedback_path
+from batchsend.check.consent import unwanted
 from batchsend.check.finding import Section, Severity
 from batchsend.check.gathering import Gathering
 from batchsend.check.message import MessageCheck
@@ -24,7 +25,7 @@ from batchsend.recipients import BadRecord, open_recipients
 from batchsend.recipients.addressees import Addressees
 from batchsend.recipients.addresses import forward_path
 from batchsend.recipients.admission import DUPLICATE, Admission, missing_fields, require_address, taken_column
-from batchsend.recipients.columns import meant_by, template_variables
+from batchsend.recipients.columns import meant_by, template_variables, variable
 from batchsend.recipients.exclusion import Exclusion
 
 if TYPE_CHECKING:
@@ -237,6 +238,11 @@ class RecordsCheck:
             return
         self.counted.ready += 1
         self._look_at_address(recipient, row)
+        if (said := unwanted(row.fields)) is not None:
+            name = variable(said.column, tuple(row.fields))
+            what = f"by the list some want no mail: {said.column} is {said.value!r}"
+            remedy = f"leave them out, unless they wait for this mail; where can be: {name} != {said.value!r}"
+            self._warn("unwanted", what, row, remedy)
         fields = template_variables(row.fields) if self._shown else {}
         for name in self._shown:
             if name in fields and fields[name] in ("", None):

@@ -121,6 +121,7 @@ class Relay:
         self._paused_until = 0.0
         self._pause = _FIRST_PAUSE
         self._failing_since: float | None = None
+        self._fruitless_since: float | None = None
 
     def can_send(self, now: float) -> bool:
         """Whether it may be given work at all; a pause for backing off does not count, it is short."""
@@ -193,7 +194,7 @@ class Relay:
         if self.accepted >= self.foresight.careful_from:
             self.careful = True
         if self._failing_since is not None or self._pause > _FIRST_PAUSE or self.trying:
-            self._failing_since = None
+            self._failing_since = self._fruitless_since = None
             self._pause = _FIRST_PAUSE
             self._paused_until = 0.0
             if not self._dormant:
@@ -203,7 +204,7 @@ class Relay:
 
     def answered(self) -> None:
         """The server decided a message: it is there."""
-        self._failing_since = None
+        self._failing_since = self._fruitless_since = None
 
     @property
     def unlimited(self) -> bool:
@@ -267,6 +268,12 @@ class Relay:
             self._failing_since = now
         return now - self._failing_since
 
+    def fruitless_since(self, now: float) -> float:
+        """A session has ended before any message was decided: since when that is so of all sessions."""
+        if self._fruitless_since is None:
+            self._fruitless_since = now
+        return self._fruitless_since
+
     def sleep(self, now: float, seconds: float, because: str, *, period: float | None = None) -> None:
         """Its quota is used up for so many seconds (rule 3).
 
@@ -279,6 +286,7 @@ class Relay:
         first = self.trying and not self._dormant
         self.tried_in_vain += first
         self.asleep_until = max(self.asleep_until, now + seconds)
+        self._fruitless_since = None  # while it sleeps, nothing is asked of it
         self.sleeps_because = because
         self.rests = False
         self.trying = self._dormant = True
@@ -290,6 +298,7 @@ class Relay:
         """Our own quota for it is used up for so many seconds: it has said nothing, and is not tried first."""
         if now + seconds > self.asleep_until:
             self.asleep_until = now + seconds
+            self._fruitless_since = None
             self.sleeps_because = quota
             self.rests = True
 

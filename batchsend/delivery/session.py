@@ -353,6 +353,9 @@ class Session(asyncio.Protocol):
 
     def _write(self) -> None:
         client = self._client
+        if client.takes_leave:
+            self._watch(self._timeouts.quit)
+            return
         if self.left and client.unanswered:
             return  # the last replies are awaited
         for offer in client.committing():
@@ -489,7 +492,7 @@ class Session(asyncio.Protocol):
         if not self.ended.is_set():
             self._client.ended_by_server(trouble, self._loop.time() - self._last_reply)
             self._forget_confirmed()
-        self._end(self._client.error or trouble)
+        self._end(self._client.error or self._client.trouble or trouble)
         if self._timer is not None:
             self._timer.cancel()
         self._owner.closed(self)
@@ -582,7 +585,7 @@ class Session(asyncio.Protocol):
             trouble = f"no reply at {stage} within {limit:g} s"
             client.ended_by_server(trouble, now - self._last_reply)
             self._forget_confirmed()
-            self._end(client.error or trouble)
+            self._end(client.error or client.trouble or trouble)
         else:
             # The next stage may begin at any time, and its limit be shorter than what is left of this one's.
             self._watch(min(remaining, *self._limits.values()))

@@ -363,7 +363,7 @@ class Slots:
             self._pace = session.begun / max(self._loop.time() - session.began, 0.001)
         successor = await self._successor(session)
         if successor is None and not session.answered and session.trouble is not None and not self._over:
-            self._give_up_after_silence(f"sessions end before anything is answered: {session.trouble}", None)
+            self._give_up_after_fruitless(session.trouble)
         return successor
 
     async def _chunking_known(self, session: Session) -> None:
@@ -434,14 +434,17 @@ class Slots:
         self._attempts.add(attempt)
         try:
             await asyncio.wait((attempt,))
+        except asyncio.CancelledError:
+            # The slot itself is being cancelled. The attempt may have come to its end in the same turn of the loop:
+            # then nobody is there to take what it has opened, or to hear why it has not.
+            attempt.cancel()
+            await asyncio.wait((attempt,))
+            if not attempt.cancelled() and attempt.exception() is None:
+                attempt.result().transport.abort()
+            raise
         finally:
             self._attempts.discard(attempt)
             self.opening -= 1
-            if not attempt.done():
-                attempt.cancel()  # the slot itself is being cancelled
-                await asyncio.wait((attempt,))
-                if not attempt.cancelled() and attempt.exception() is None:
-                    attempt.result().transport.abort()  # it was open already, and nobody is there to take it
             self._changed.notify()
         if attempt.cancelled():
             return None
@@ -531,6 +534,14 @@ class Slots:
         silent = self.relay.failing(self._loop.time())
         if not self._live and silent > self._options.give_up_after:
             self._gone(self.relay, RunError(f"{message}; given up after {silent:.0f} s", remedy=remedy))
+
+    def _give_up_after_fruitless(self, trouble: str) -> None:
+        """Sessions open, and end before any message is decided: those that began since have to show better."""
+        now = self._loop.time()
+        since = self.relay.fruitless_since(now)
+        if now - since > self._options.give_up_after and all(session.began > since for session in self._live):
+            message = f"sessions end before anything is answered: {trouble}; given up after {now - since:.0f} s"
+            self._gone(self.relay, RunError(message, remedy=None))
 
     def _notice_once(self, text: str) -> None:
         if text not in self._noticed:

@@ -16,7 +16,19 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.mail.backends.base import BaseEmailBackend
 
+try:
+    from django.core.mail.exceptions import InvalidMailer
+except ImportError:  # before Django 6.1 there are no mailers, and nothing is to be said of them
+
+    class InvalidMailer(ImproperlyConfigured):  # type: ignore[misc,no-redef]
+        """An entry of ``MAILERS`` cannot be used."""
+
+        def __init__(self, message: str, *, alias: str) -> None:
+            super().__init__(f"MAILERS[{alias!r}]: {message}")
+
+
 from batchsend.campaign import Delivery, Dkim, Dsn, Server, Timeouts, check_objects
+from batchsend.django.composing import compose
 from batchsend.errors import RecordError, RunError, UsageError
 from batchsend.message.dkim import Signer
 from batchsend.message.outgoing import addresses, outgoing
@@ -36,6 +48,16 @@ _DELIVERY_KEYS: Final = frozenset(
     | {"require_tls", "timeouts", "durability"}
 )
 _OTHERS: Final = frozenset({"dkim", "results"})
+_OWN: Final = _SERVER_KEYS | _DELIVERY_KEYS | _OTHERS
+_SETTINGS: Final = {
+    "username": "EMAIL_HOST_USER",
+    "password": "EMAIL_HOST_PASSWORD",
+    "use_tls": "EMAIL_USE_TLS",
+    "use_ssl": "EMAIL_USE_SSL",
+    "timeout": "EMAIL_TIMEOUT",
+    "ssl_keyfile": "EMAIL_SSL_KEYFILE",
+    "ssl_certfile": "EMAIL_SSL_CERTFILE",
+}
 
 
 class _Shared(NamedTuple):
@@ -64,8 +86,18 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
         EMAIL_HOST, EMAIL_PORT, EMAIL_USE_TLS = "smtp.example.com", 587, True
         BATCHSEND = {"max_connections": 10, "rate": "14/s"}
 
+    Where Django has ``MAILERS`` (6.1 and later), they are ``OPTIONS`` of a mailer, beside those of Django's SMTP
+    backend, and win over ``BATCHSEND``; the port is then 25, 587 with ``use_tls`` or 465 with ``use_ssl``::
+
+        MAILERS = {
+            "default": {
+                "BACKEND": "batchsend.django.EmailBackend",
+                "OPTIONS": {"host": "smtp.example.com", "use_tls": True, "max_connections": 10, "rate": "14/s"},
+            }
+        }
+
     Args:
-        host: None for ``EMAIL_HOST``.
+        host: None for ``EMAIL_HOST``, as all that follows outside ``MAILERS``.
         port: None for ``EMAIL_PORT``.
         username: None for ``EMAIL_HOST_USER``.
         password: None for ``EMAIL_HOST_PASSWORD``.
@@ -76,9 +108,11 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
             answered late (RFC 1047); None for ``EMAIL_TIMEOUT``.
         ssl_keyfile: None for ``EMAIL_SSL_KEYFILE``.
         ssl_certfile: None for ``EMAIL_SSL_CERTFILE``.
+        kwargs: What ``BATCHSEND`` may hold, for this backend alone; and what Django gives.
 
     Raises:
         ValueError: ``use_tls`` and ``use_ssl`` are both true.
+        InvalidMailer: An entry of ``MAILERS`` cannot be used.
     """
 
     def __init__(  # noqa: PLR0917 - in the order that Django's own has them
@@ -95,22 +129,39 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
         ssl_certfile: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(fail_silently=fail_silently, **kwargs)
-        self.host = host or settings.EMAIL_HOST
-        self.port = port or settings.EMAIL_PORT
-        self.username = settings.EMAIL_HOST_USER if username is None else username
-        self.password = settings.EMAIL_HOST_PASSWORD if password is None else password
-        self.use_tls = settings.EMAIL_USE_TLS if use_tls is None else use_tls
-        self.use_ssl = settings.EMAIL_USE_SSL if use_ssl is None else use_ssl
-        self.timeout = settings.EMAIL_TIMEOUT if timeout is None else timeout
-        self.ssl_keyfile = settings.EMAIL_SSL_KEYFILE if ssl_keyfile is None else ssl_keyfile
-        self.ssl_certfile = settings.EMAIL_SSL_CERTFILE if ssl_certfile is None else ssl_certfile
+        self._options = {name: kwargs.pop(name) for name in _OWN & kwargs.keys()}
+        super().__init__(**kwargs)
+        self.fail_silently = fail_silently
+        self.alias = kwargs.get("alias")
+        self.host = host
+        self.port: Any = port
+        self.username, self.password = username, password
+        self.use_tls, self.use_ssl = use_tls, use_ssl
+        self.timeout = timeout
+        self.ssl_keyfile = ssl_keyfile
+        self.ssl_certfile: Any = ssl_certfile
+        if self.alias is None:
+            self._take_settings()
+        elif self.host is None:
+            raise InvalidMailer("OPTIONS must define 'host'.", alias=self.alias)
         if self.use_ssl and self.use_tls:
+            if self.alias is not None:
+                raise InvalidMailer("use_ssl and use_tls exclude each other: set one of them.", alias=self.alias)
             raise ValueError(
                 "EMAIL_USE_TLS/EMAIL_USE_SSL are mutually exclusive, so only set one of those settings to True."
             )
+        if self.port is None:
+            self.port = 465 if self.use_ssl else 587 if self.use_tls else 25
         self.connection: SyncSender | None = None
         self._signer: Signer | None = None
+
+    def _take_settings(self) -> None:
+        """What was not given is what the settings say: it comes from none of the ``MAILERS``."""
+        self.host = self.host or settings.EMAIL_HOST
+        self.port = self.port or settings.EMAIL_PORT
+        for name, setting in _SETTINGS.items():
+            if getattr(self, name) is None:
+                setattr(self, name, getattr(settings, setting))
 
     def open(self) -> bool | None:
         """Take the process's sender; nothing is connected before there is something to send.
@@ -190,7 +241,7 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
 
     def _shared(self) -> _Shared:
         """The sender of the process for these settings, and what signs its messages."""
-        options = dict(getattr(settings, "BATCHSEND", {}))
+        options = {**getattr(settings, "BATCHSEND", {}), **self._options}
         given = (self.host, self.port, self.username, self.password, bool(self.use_tls), bool(self.use_ssl))
         key = (*given, self.timeout, self.ssl_keyfile, self.ssl_certfile, repr(sorted(options.items())))
         with _lock:
@@ -202,10 +253,10 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
             return SHARED[key]
 
     def _made(self, options: Mapping[str, Any]) -> _Shared:
-        if unknown := options.keys() - _SERVER_KEYS - _DELIVERY_KEYS - _OTHERS:
+        if unknown := options.keys() - _OWN:
             raise UsageError(
                 f"settings.BATCHSEND has {', '.join(sorted(map(repr, unknown)))}",
-                remedy=f"It may have {', '.join(sorted(_SERVER_KEYS | _DELIVERY_KEYS | _OTHERS))}.",
+                remedy=f"It may have {', '.join(sorted(_OWN))}.",
             )
         of_server = {name: value for name, value in options.items() if name in _SERVER_KEYS}
         if self.username and (self.password or of_server):
@@ -290,6 +341,8 @@ def _submissions(message: Any, place: int, signer: Signer | None) -> list[Submis
         return []
     try:
         sender = _address(message.from_email)
+        if signer is None and (composed := compose(message)) is not None:
+            return bundles(composed.to(recipients, sender, place))
         return bundles(outgoing(message.message(), record=place, sender=sender, recipients=recipients, signer=signer))
     except RecordError as error:
         raise ValueError(f"Invalid address or message; {error.message}") from error

@@ -227,9 +227,21 @@ def _one_after_the_other(first: Callable[[str], str] | None, then: Callable[[str
 
 
 def _from_markdown(source: str, where: str, style_file: Path | None) -> tuple[str, str]:
-    """The HTML that is made of Markdown, and what errors call it."""
-    from batchsend.message.markdown import html_from_markdown  # noqa: PLC0415 - only for campaigns that have any
+    """The HTML that is made of Markdown, and what errors call it.
 
+    Raises:
+        UsageError: What stands above the text is for programs, and everybody would read it.
+    """
+    from batchsend.message.markdown import (  # noqa: PLC0415 - only for campaigns that have any
+        has_front_matter,
+        html_from_markdown,
+    )
+
+    if has_front_matter(source):
+        raise UsageError(
+            f"{where}: it begins with front matter, which would be sent as part of the text",
+            remedy="Take it out; subject, from and the like belong in [message] of the campaign file.",
+        )
     style = None if style_file is None else read_source(style_file, "message.style_file")
     return html_from_markdown(source, style), where
 

@@ -66,7 +66,7 @@ class HtmlAndText:
         self._template = template
         self._encoded = encoded
         self._token = secrets.token_hex(8)
-        self._known: dict[Sequence[str], DerivedText | None] = {}
+        self._known: dict[tuple[str, ...], DerivedText | None] = {}
         self._size = 0
         self._once: set[int] = set()
         if template.own is not None:
@@ -81,11 +81,13 @@ class HtmlAndText:
         template = self._template
         own, values = template.own_and_data(variables)
         html = self._html.render(variables) if template.own is not None else self._html.encoded(joined(own, values))
+        if "" in values or "<" in "".join(values):
+            own, values = _with_structure(own, values)
         derived = self._known[own] if own in self._known else self._met(own)
         text = None if derived is None else derived.text(values)
         return html, self._encoded(text_from_html(html[0]) if text is None else text)
 
-    def _met(self, own: Sequence[str]) -> DerivedText | None:
+    def _met(self, own: tuple[str, ...]) -> DerivedText | None:
         """What is learned of a skeleton that is met for the second time; perhaps no other record is like the first."""
         key = hash(own)
         if key in self._once:
@@ -95,7 +97,7 @@ class HtmlAndText:
         self._once.add(key)
         return None
 
-    def _learned(self, own: Sequence[str]) -> DerivedText | None:
+    def _learned(self, own: tuple[str, ...]) -> DerivedText | None:
         size = sum(map(len, own))
         if size > _LARGEST:
             return None
@@ -114,6 +116,18 @@ def joined(own: Sequence[str], between: Sequence[str]) -> str:
     pieces[::2] = own
     pieces[1::2] = between
     return "".join(pieces)
+
+
+def _with_structure(own: Sequence[str], values: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+    """The same document with values that decide what it is made of, markup and nothing at all, among the own texts."""
+    texts, others = [own[0]], list[str]()
+    for value, text in zip(values, own[1:], strict=True):
+        if not value or "<" in value:
+            texts[-1] += value + text
+        else:
+            others.append(value)
+            texts.append(text)
+    return tuple(texts), others
 
 
 class _Outline(NamedTuple):

@@ -37,7 +37,21 @@ body { margin: 0; padding: 0; }
 """
 """The style where the campaign has none of its own."""
 
+_SHORTEST_FRONT_MATTER: Final = 3  # lines
 _FENCE: Final = re.compile(r" {0,3}(`{3,}|~{3,})")
+
+# A line of what site generators have above a page: a key and its value, what goes on with that, a comment, or nothing.
+_KEY: Final = re.compile(r"[A-Za-z_][\w .-]*[:=]")
+_MORE: Final = re.compile(r"[ \t].*|[-#\]}].*|")
+
+
+def has_front_matter(source: str) -> bool:
+    """Whether a template begins with keys and values between two lines of ``---`` or ``+++``, as pages of a site do."""
+    lines = [line.rstrip() for line in source.splitlines()]
+    if len(lines) < _SHORTEST_FRONT_MATTER or lines[0] not in ("---", "+++") or lines[0] not in lines[1:]:
+        return False
+    inner = lines[1 : lines.index(lines[0], 1)]
+    return any(map(_KEY.match, inner)) and all(_KEY.match(line) or _MORE.fullmatch(line) for line in inner)
 
 
 def html_from_markdown(source: str, style: str | None = None) -> str:

@@ -17,6 +17,7 @@ from batchsend.message.bounds import BoundedEnvironment
 from batchsend.message.field_use import FieldUse
 from batchsend.message.files_read import note
 from batchsend.message.images import FILTER, Images
+from batchsend.message.included import names_written_in, shows_as_it_goes, source_of
 from batchsend.message.marks import with_sheets_that_are_no_comments
 from batchsend.message.plain_template import OF_BATCH, filling
 from batchsend.message.template import StructuredTemplate, Template
@@ -44,12 +45,6 @@ _BRINGS_ELEMENTS = (
     *(nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport, nodes.Macro, nodes.CallBlock, nodes.FilterBlock),
     *(nodes.AssignBlock, nodes.Block, nodes.Call, nodes.ScopedEvalContextModifier, nodes.EvalContextModifier),
 )
-# What makes a value of what templates show, and names by which they get at it.
-_HOLDS_TEXT = (
-    *(nodes.Macro, nodes.CallBlock, nodes.FilterBlock, nodes.AssignBlock, nodes.Import, nodes.FromImport),
-    *(nodes.ScopedEvalContextModifier, nodes.EvalContextModifier),
-)
-_BLOCKS_AS_VALUES = frozenset({"self", "super", "caller"})
 # Filters whose result is a plain value, which is escaped, or escaped already.
 _ESCAPED_FILTERS = frozenset(
     {*("abs", "capitalize", "center", "d", "default", "e", "escape", "first", "float", "format", "int", "join", "last")}
@@ -164,7 +159,7 @@ class Templates:
             UsageError: It is not a template; the message names it and the line.
         """
         template = self._compile(self._marked_html, source, where)
-        if template.filling is None and not _shows_as_it_goes(self._html.parse(source), self._html, set()):
+        if template.filling is None and not shows_as_it_goes(self._html.parse(source), self._html):
             return None
         return StructuredTemplate(template, self._mark)
 
@@ -228,38 +223,10 @@ class Templates:
         return f"{self._mark}{str(self._shown(value)).replace(self._mark, '')}{self._mark}"
 
     def _marked_html_data(self, value: Any) -> str:
-        """The same in HTML, where what is markup stays so."""
-        marked = self._marked_data(value)
-        return Markup(marked) if hasattr(value, "__html__") else marked  # noqa: S704 - it was markup
-
-
-def _shows_as_it_goes(tree: nodes.Template, environment: BoundedEnvironment, seen: set[str]) -> bool:
-    """Whether what a template shows goes into its text at once, and into those of the files that it includes.
-
-    Args:
-        tree: The template.
-        environment: The environment that compiles it.
-        seen: The files that have been looked at.
-    """
-    if next(tree.find_all(_HOLDS_TEXT), None) is not None:
-        return False
-    if any(name.name in _BLOCKS_AS_VALUES for name in tree.find_all(nodes.Name)):
-        return False
-    others: list[nodes.Include | nodes.Extends] = [*tree.find_all(nodes.Include), *tree.find_all(nodes.Extends)]
-    for other in others:
-        names = _names_written_in(other)
-        if len(names) != 1:
-            return False
-        if names[0] in seen:
-            continue
-        seen.add(names[0])
-        try:
-            inner = environment.parse(_source_of(environment, names[0]), names[0])
-        except jinja2.TemplateNotFound:  # where that is ignored
-            continue
-        if not _shows_as_it_goes(inner, environment, seen):
-            return False
-    return True
+        """The same in HTML, where what is markup stays so; what a macro or a block shows has its marks already."""
+        if not hasattr(value, "__html__"):
+            return self._marked_data(value)
+        return value if self._mark in value else Markup(self._marked_data(value))  # noqa: S704 - it was markup
 
 
 def _require_named_files(tree: nodes.Template, environment: BoundedEnvironment, where: str, seen: set[str]) -> None:
@@ -279,7 +246,7 @@ def _require_named_files(tree: nodes.Template, environment: BoundedEnvironment, 
         jinja2.TemplateSyntaxError: One of them is not a template.
     """
     for node in tree.find_all(nodes.Stmt):
-        names = _names_written_in(node)
+        names = names_written_in(node)
         if not names or seen.issuperset(names):
             continue
         seen.update(names)
@@ -293,29 +260,8 @@ def _require_named_files(tree: nodes.Template, environment: BoundedEnvironment, 
                 f"{where}, line {node.lineno}: there is no file {missing} in the campaign's folder",
                 remedy="The name is relative to the campaign's folder; check it.",
             ) from error
-        inner = environment.parse(_source_of(environment, name), name)
+        inner = environment.parse(source_of(environment, name), name)
         _require_named_files(inner, environment, f"{where}, {name}", seen)
-
-
-def _names_written_in(node: nodes.Stmt) -> list[str]:
-    """The names, in a template's own text, of the file that a statement takes in; the first that exists is meant."""
-    if not isinstance(node, nodes.Include | nodes.Extends | nodes.Import | nodes.FromImport):
-        return []
-    match node.template:
-        case nodes.Const(value=str() as name):
-            return [name]
-        case nodes.Const(value=tuple() | list() as several):
-            return [str(name) for name in several]
-        case nodes.List(items=items) | nodes.Tuple(items=items):
-            names = [item.value for item in items if isinstance(item, nodes.Const) and isinstance(item.value, str)]
-            return names if len(names) == len(items) else []
-        case _:
-            return []
-
-
-def _source_of(environment: BoundedEnvironment, name: str) -> str:
-    assert environment.loader is not None  # noqa: S101 - Templates gives every environment one
-    return environment.loader.get_source(environment, name)[0]
 
 
 class _FolderLoader(jinja2.BaseLoader):

@@ -7,6 +7,8 @@ from enum import Enum, auto
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final
 
+from markupsafe import escape
+
 from batchsend.errors import RecordError
 from batchsend.message.html_tokens import pieces_of, tokens, unescaped
 from batchsend.message.text_layout import laid_out, outlined
@@ -94,10 +96,23 @@ def markdown_from_html(html: str) -> str:
         RecordError: As `text_from_html`.
     """
     try:
-        text = _converter(compact=False)(_without_layout(html))
+        text = _converter(compact=False)(_with_said_images(_without_layout(html)))
     except Exception as error:  # the library is foreign code that reads whatever the record brought
         raise RecordError(f"text: cannot be derived from the HTML: {type(error).__name__}") from error
     return "".join([f"{line.rstrip()}\n" for line in text.strip("\n").split("\n")])
+
+
+def _with_said_images(html: str) -> str:
+    """The HTML with images that are links as what is said of them; a link of nothing would be called by its address."""
+    pieces = pieces_of(html)
+    target = ""
+    for place, markup in enumerate(pieces[1::2]):
+        reading, said = _read.__wrapped__(markup)
+        if reading is _Reading.LINK:
+            target = said
+        elif reading is _Reading.IMAGE and target and said:
+            pieces[2 * place + 1] = str(escape(said))
+    return "".join(pieces)
 
 
 def address_of(said: str, target: str) -> str:

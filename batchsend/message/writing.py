@@ -52,7 +52,7 @@ def written(message: Message[Any, Any], fields: Sequence[Field] | None = None, *
         MessageError: A header holds a line end that would begin another header.
         Exception: As the standard library's generator.
     """
-    rules = _rules(message.policy, tuple(policy.items()))
+    rules = rules_of(message.policy, tuple(policy.items()))
     if _is_known_policy(rules):
         octets = _entity(message, message.raw_items() if fields is None else fields, rules)
         if octets is not None:
@@ -76,7 +76,8 @@ def with_fields(message: Message[Any, Any], fields: Sequence[Field]) -> Message[
 
 
 @lru_cache(maxsize=64)
-def _rules(policy: Policy[Any], changes: tuple[tuple[str, Any], ...]) -> Policy[Any]:
+def rules_of(policy: Policy[Any], changes: tuple[tuple[str, Any], ...] = ()) -> Policy[Any]:
+    """A message's policy for what goes out by SMTP."""
     return policy.clone(linesep="\r\n", **dict(changes))
 
 
@@ -112,14 +113,19 @@ def _multipart(message: Message[Any, Any], fields: list[Field], typed: list[int]
     if parts is None:
         return None
     if ";" not in said:
-        boundary = _new_boundary(parts)
+        boundary = new_boundary(parts)
         top = _with_boundary(fields, typed[0], boundary, policy)
     else:
         boundary, top = message.get_boundary() or "", headers(fields, policy)
         if not boundary or not boundary.isascii():
             return None
+    return top + multipart_body(parts, boundary)
+
+
+def multipart_body(parts: Sequence[bytes], boundary: str) -> bytes:
+    """The parts of a multipart, each with its headers, and what stands between them (RFC 2046 §5.1.1)."""
     mark = b"--" + boundary.encode("ascii")
-    return b"".join((top, mark, b"\r\n", (b"\r\n" + mark + b"\r\n").join(parts), b"\r\n", mark, b"--\r\n"))
+    return b"".join((mark, b"\r\n", (b"\r\n" + mark + b"\r\n").join(parts), b"\r\n", mark, b"--\r\n"))
 
 
 @lru_cache(maxsize=64)
@@ -156,7 +162,7 @@ def _parts(message: Message[Any, Any], policy: Policy[Any]) -> list[bytes] | Non
     return found if len(found) == len(octets) else None
 
 
-def _new_boundary(parts: Sequence[bytes]) -> str:
+def new_boundary(parts: Sequence[bytes]) -> str:
     """As the generator makes one: it stands at the beginning of no line of the parts."""
     while True:
         boundary = f"{'=' * 15}{random.randrange(sys.maxsize):0{_BOUNDARY_DIGITS}d}=="  # noqa: S311 - no secret
@@ -168,16 +174,20 @@ def _new_boundary(parts: Sequence[bytes]) -> str:
 def _with_boundary(fields: list[Field], place: int, boundary: str, policy: Policy[Any]) -> bytes:
     """Headers, of which the one at a place gets the boundary that it lacks."""
     name, value = fields[place]
-    line = _boundary_line(getattr(value, "name", name), str(value), policy).replace(_ZEROS, boundary.encode("ascii"))
+    line = boundary_line(getattr(value, "name", name), str(value), boundary, policy)
     return headers(fields[:place], policy)[:-2] + line + headers(fields[place + 1 :], policy)
+
+
+def boundary_line(name: str, media_type: str, boundary: str, policy: Policy[Any]) -> bytes:
+    """A Content-Type without parameters, as the standard library writes it once it has a boundary by `new_boundary`."""
+    return _line_of_zeros(name, media_type, policy).replace(_ZEROS, boundary.encode("ascii"))
 
 
 _ZEROS: Final = b"=" * 15 + b"0" * _BOUNDARY_DIGITS + b"=="
 
 
 @lru_cache(maxsize=256)
-def _boundary_line(name: str, media_type: str, policy: Policy[Any]) -> bytes:
-    """What the standard library writes for a Content-Type with a boundary of zeros."""
+def _line_of_zeros(name: str, media_type: str, policy: Policy[Any]) -> bytes:
     holder: Message[Any, Any] = Message(policy) if isinstance(policy, Compat32) else EmailMessage(policy)
     holder[name] = media_type
     holder.set_boundary(_ZEROS.decode("ascii"))
@@ -199,7 +209,7 @@ def headers(fields: Sequence[Field], policy: Policy[Any]) -> bytes:
     lines: list[str] = []
     for name, value in fields:
         known, text = (name, value) if type(value) is str or not is_newer else _source(name, value)
-        if _is_plain(text) and len(name) + len(text) <= room:
+        if is_plain(text) and len(name) + len(text) <= room:
             lines += [known, ": ", text, "\r\n"]
             continue
         folded = policy.fold_binary(name, value)
@@ -236,7 +246,8 @@ def _header_kind(bases: tuple[type, ...]) -> bool | None:
     return issubclass(bases[0], AddressHeader)
 
 
-def _is_plain(text: Any) -> TypeGuard[str]:
+def is_plain(text: Any) -> TypeGuard[str]:
+    """Whether a short text stands in a header as it is, whichever the policy."""
     # By the methods of `str` itself, see `_source`.
     if not isinstance(text, str) or not text or not str.isascii(text) or not str.isprintable(text):
         return False

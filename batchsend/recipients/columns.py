@@ -24,7 +24,8 @@ _MAIL_WORDS: Final = frozenset(
     {
         *("email", "emails", "mail", "smtp", "courriel", "couriel", "correo", "correoelectronico"),
         *("epost", "epostadress", "epostadresse", "eposta", "meiliaadress", "sahkoposti", "почта"),
-        *("邮箱", "電子メール", "メールアドレス", "电子邮件", "電子郵件"),
+        *("邮箱", "邮箱地址", "电子邮箱", "電子メール", "電子メールアドレス", "メールアドレス", "メール"),
+        *("电子邮件", "电子邮件地址", "電子郵件", "이메일", "이메일주소", "emailova", "mailova", "почты"),
     }
 )
 # Written together with one of the words below it is one as well: "useremail", "mailaddress".
@@ -84,6 +85,7 @@ _OTHERS: Final = frozenset(
     }
 )
 _CAMEL: Final = late_pattern(r"(?<=[a-z])(?=[A-Z])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
+_LATIN_MARKS: Final = late_pattern("(?<=[a-z])[\u0300-\u036f]+")
 _WORD: Final = late_pattern(r"[^\W_]+")
 _NOT_WORD: Final = late_pattern(r"\W+")
 # Jinja2's own words, and what it lets no variable be called.
@@ -211,8 +213,9 @@ def _is_secondary(words: frozenset[str]) -> bool:
 
 def split_words(name: str) -> list[str]:
     """The words of a column's name, without case and accents: "E-Mail", "e_mail" and "eMail" are one word, "email"."""
-    apart = _CAMEL.sub(" ", unicodedata.normalize("NFKC", name))
-    bare = "".join(c for c in unicodedata.normalize("NFD", apart.casefold()) if not unicodedata.combining(c))
+    apart = _CAMEL.sub(" ", unicodedata.normalize("NFKC", name)).casefold()
+    # Only Latin letters lose their marks: in other scripts they make another letter.
+    bare = _LATIN_MARKS.sub("", unicodedata.normalize("NFD", apart))
     words = _WORD.findall(unicodedata.normalize("NFC", bare))
     joined: list[str] = []
     for word in words:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import zipfile
+from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +26,8 @@ Its cells are held in memory, which takes about twice as much: 80 MB for 100,000
 
 _BLOCK: Final = 1000
 _SAVE_AS_CSV: Final = "save the sheet as CSV UTF-8, which is read in flat memory"
+_SMALLEST: Final = 1e-9  # from here on a number is written out
+_LARGE: Final = 1e21  # and up to here
 _EXACT: Final = 2**53  # up to here a number of a sheet holds every integer
 
 
@@ -183,14 +186,36 @@ def _fault(cells: list[str]) -> str | None:
 
 def _text(cell: Any) -> str:
     """A cell as a person would write it."""
-    if isinstance(cell, bool):
-        return "TRUE" if cell else "FALSE"
-    if isinstance(cell, float) and cell.is_integer() and abs(cell) < _EXACT:
-        return str(int(cell))
-    if isinstance(cell, dt.datetime) and cell.time() == dt.time():
-        return cell.date().isoformat()
-    if isinstance(cell, dt.datetime):
-        return cell.isoformat(sep=" ", timespec="seconds" if cell.second else "minutes")
-    if isinstance(cell, dt.time):
-        return cell.isoformat(timespec="seconds" if cell.second else "minutes")
-    return "" if cell is None else str(cell)
+    match cell:
+        case None:
+            shown = ""
+        case bool():
+            shown = "TRUE" if cell else "FALSE"
+        case float():
+            shown = _number(cell)
+        case dt.datetime() if cell.time() == dt.time():
+            shown = cell.date().isoformat()
+        case dt.datetime():
+            shown = cell.isoformat(sep=" ", timespec="seconds" if cell.second else "minutes")
+        case dt.time():
+            shown = cell.isoformat(timespec="seconds" if cell.second else "minutes")
+        case dt.timedelta():
+            shown = _duration(cell)
+        case _:
+            shown = str(cell)
+    return shown
+
+
+def _number(value: float) -> str:
+    """A number with the 15 digits at most that spreadsheets show: 0.3 where 0.30000000000000004 is stored."""
+    if value.is_integer() and abs(value) < _EXACT:
+        return str(int(value))
+    shown = f"{value:.15g}"
+    return format(Decimal(shown), "f") if _SMALLEST <= abs(value) < _LARGE else shown
+
+
+def _duration(length: dt.timedelta) -> str:
+    """Hours, minutes and, where there are any, seconds: ``26:30``."""
+    seconds = round(abs(length).total_seconds())
+    shown = f"{'-' if length < dt.timedelta() else ''}{seconds // 3600}:{seconds // 60 % 60:02}"
+    return f"{shown}:{seconds % 60:02}" if seconds % 60 else shown

@@ -21,7 +21,7 @@ The rules that the client (`batchsend.smtp.client`) keeps, with the argument for
     RSET      2yz; 500, 502, 503         the server's transaction is gone; refused: this session begins nothing more
     dot       2yz, 4yz, 5yz              the lone dot's reply, whatever it is
     QUIT      221; 2yz                   the end; any other 2yz: the end of the connection is waited for
-    any       421                        the end: nothing from here on was taken (RFC 5321 §3.8), but see rule 7
+    any       421                        the end: nothing from here on was taken (RFC 5321 §3.8), but see 7 and 10
     ========  =========================  ======================================================================
 
     220, 221, 235 and 3yz are replies to other commands and in place nowhere else.
@@ -115,6 +115,14 @@ The rules that the client (`batchsend.smtp.client`) keeps, with the argument for
     commands, or more, all are 2yz, and so were those since the last proof. Then the true ones are among them. Without a
     221, or with 421, or where no text has proved anything, the messages under way are in doubt. Who owns the sessions
     uses DATA after the second such session (``out_of_step``).
+10. A server that says 421, or ends an idle session in other words, closes the connection (RFC 5321 §3.8), and has not
+    looked at what is behind the command that it answered. Some say 421 to one command, or speak of a time-out of their
+    own in a refusal of MAIL, and go on: with BDAT, the messages behind it are on their way, and would be taken here and
+    sent again elsewhere. So while content is committed behind such a reply, nothing more is sent, and the end of the
+    connection is waited for. If it comes, none of that was taken. So it is if nothing comes within the time-out for
+    QUIT: what is due next is the reply to MAIL, RCPT, RSET or a BDAT without a recipient, for which no server takes
+    long. If another reply comes, the one before was like any other refusal, each message gets its own reply, and the
+    session begins nothing more.
 
 The duties of whoever drives a client, which nothing here can see to:
 

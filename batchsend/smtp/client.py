@@ -127,10 +127,12 @@ class Client(ClientState[Key]):
             if self.state is _CLOSED:
                 break
             self.replies += 1
+            if self._farewell is not None and not self._goes_on(arrived):
+                break
             if reply.code == 421:
                 self._close(reply, quiet)
-                break
-            self._take(reply, arrived, quiet)
+            else:
+                self._take(reply, arrived, quiet)
             quiet = 0.0
         if self._parser.too_long:
             self._cut(self._parser.error)
@@ -156,13 +158,11 @@ class Client(ClientState[Key]):
         return True
 
     def ended_by_server(self, why: str, quiet: float) -> None:
-        """The server ended the session without a word, or has been silent for longer than is waited for.
-
-        Args:
-            why: What to say of it.
-            quiet: Seconds since its last reply.
-        """
-        if self.state is not _CLOSED:
+        """The server ended the session without a word, or was silent for too long: why, and seconds since its last."""
+        if self._farewell is not None:
+            self.trouble = f"the server said {self._farewell}"
+            self._leave_for_good()
+        elif self.state is not _CLOSED:
             self._consider_loss(why, quiet)
 
     def committing(self) -> list[Key]:
@@ -216,14 +216,25 @@ class Client(ClientState[Key]):
         if not self._awaited:
             self._take_unasked(reply, quiet)
             return
-        handler, transaction, _, end = self._awaited[0]
         if reply.code >= 400:
+            handler = self._awaited[0][0]
             if handler in (self._on_mail, self._on_quit) and ABOUT_IDLENESS.search(reply.raw):
                 self._close_idle(reply, quiet)  # it was said before the command had arrived
                 return
             if self._has_waited(reply, quiet):
                 self._close(reply, quiet)
                 return
+        self._assign(reply, arrived)
+
+    def _goes_on(self, arrived: int) -> bool:
+        """Take what seemed a farewell for the reply that it was; whether the session lasts, up to its QUIT."""
+        self._assign(self._no_farewell(), arrived)
+        self.finish()
+        return self.state is not _CLOSED
+
+    def _assign(self, reply: Reply, arrived: int) -> None:
+        """Take a reply for the one to the command at the head."""
+        handler, transaction, _, end = self._awaited[0]
         if end > arrived:
             self._take_early(reply, handler, transaction, end)
             return
@@ -573,23 +584,13 @@ class Client(ClientState[Key]):
         if self.state is _CLOSED:
             return
         self.closing_reply = closing_reply
-        self._end()
-        if not self._has_waited(closing_reply, quiet):
-            # Replies come in order, so nothing behind the command that 421 answers was taken, committed or not.
-            for transaction in self._unanswered:
-                transaction.committed = False
+        if self._has_waited(closing_reply, quiet):
+            self._end()
+        elif self._is_committed_behind:
+            self._take_farewell(closing_reply)
+        else:
+            self._leave_for_good()
 
     def _has_waited(self, reply: Reply, quiet: float) -> bool:
         """Whether a refusal in the place of a content's reply comes from a server that has waited for us (rule 7)."""
         return bool(self._awaited) and self._awaited[0][0] == self._on_content and has_waited(reply, quiet)
-
-    def _end(self) -> None:
-        self.state = _CLOSED
-        self._uncommit(self._handed)  # what was not handed out by now never will be
-        self._committing.clear()
-        self._out.clear()
-
-    def _uncommit(self, position: int) -> None:
-        for _, transaction, _, end in (*self._awaited, *self._set_aside):
-            if end > position:
-                transaction.committed = False

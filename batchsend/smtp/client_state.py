@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, cast
 
+from batchsend.outcome import Stage
 from batchsend.smtp.replies import Reply, ReplyParser
 from batchsend.smtp.telling_texts import Habits, TellingTexts
 from batchsend.smtp.transaction import Key, Transaction
 
 if TYPE_CHECKING:
-    from batchsend.outcome import Stage
     from batchsend.smtp.bare_replies import BareReply
 
 Handler: TypeAlias = Callable[[Reply, Any], None]
@@ -98,11 +98,9 @@ class ClientState(Generic[Key]):
         self._reset_owed = False
         self._since_idle = 0  # of the unconfirmed, those handed back since the last moment that nothing was awaited
         self._refusals = 0
-        self._quit_wanted = False
-        self._asked_for_the_end = False
+        self._quit_wanted = self._asked_for_the_end = False
         # Since the last reply that has one place only (rule 5): replies too many, and whether there was a refusal.
-        self._surplus = 0
-        self._refused_since = False
+        self._surplus, self._refused_since = 0, False
         self._telling = TellingTexts()
         # What the last MAIL, RCPT and content were told, where that was 2yz; and what this server says to them.
         self._mail_said = self._rcpt_said = self._content_said = cast("Reply | None", None)
@@ -111,6 +109,8 @@ class ClientState(Generic[Key]):
         self._bdat_refusal: Reply | None = None
         self._lines_refused = 0
         self._bare: BareReply[Key] | None = None
+        # What seemed to be the last reply, while committed octets were behind it (rule 10), and the state until then.
+        self._farewell, self._before_farewell = cast("Reply | None", None), State.OPEN
         # Once replies did not fit (rule 9): the commands that were unanswered, and all that came since.
         self._set_aside: deque[Awaited] = deque()
         self._kept: list[Reply] = []
@@ -133,8 +133,53 @@ class ClientState(Generic[Key]):
 
     @property
     def awaits_end(self) -> bool:
-        """Replies did not fit, 221 was the last one, and only the end of the connection is still to come (rule 9)."""
-        return bool(self._kept) and self._kept[-1].code == 221
+        """Only the end of the connection is still to come: after 221 (rule 9), or what seems a farewell (rule 10)."""
+        return self._farewell is not None or (bool(self._kept) and self._kept[-1].code == 221)
+
+    @property
+    def takes_leave(self) -> bool:
+        """The server has said what seems its last reply, and nothing more is sent until that is known (rule 10)."""
+        return self._farewell is not None
+
+    @property
+    def _is_committed_behind(self) -> bool:
+        """Whether content was handed out whole behind the command at the head."""
+        return any(
+            stage is Stage.CONTENT and end <= self._handed and place > 0
+            for place, (_, _, stage, end) in enumerate(self._awaited)
+        )
+
+    def _take_farewell(self, reply: Reply) -> None:
+        """Send nothing more, and see whether the server ends the session."""
+        self._farewell, self._before_farewell = reply, self.state
+        self.state = State.QUITTING
+
+    def _no_farewell(self) -> Reply:
+        """The server goes on: give back what seemed its last reply, to be taken for what it is."""
+        reply, self._farewell = self._farewell, None
+        if reply is None:
+            raise RuntimeError("nothing seemed the last reply")
+        self.state = self._before_farewell
+        self.closing_reply, self.was_idle = None, False
+        return reply
+
+    def _leave_for_good(self) -> None:
+        """Replies come in order: nothing behind the command that the last one answers was taken, committed or not."""
+        self._farewell = None
+        self._end()
+        for transaction in self._unanswered:
+            transaction.committed = False
+
+    def _end(self) -> None:
+        self.state = State.CLOSED
+        self._uncommit(self._handed)  # what was not handed out by now never will be
+        self._committing.clear()
+        self._out.clear()
+
+    def _uncommit(self, position: int) -> None:
+        for _, transaction, _, end in (*self._awaited, *self._set_aside):
+            if end > position:
+                transaction.committed = False
 
     @property
     def idle(self) -> bool:

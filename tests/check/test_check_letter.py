@@ -141,6 +141,15 @@ def test_a_truth_value_as_a_text(tmp_path: Path) -> None:
     assert "True" in found("field-truth", messages).what
 
 
+def test_one_field_that_is_true_or_false_is_one_finding(tmp_path: Path) -> None:
+    recipients = "".join(
+        f'{{"email": "{name}@example.com", "member": {value}}}\n'
+        for name, value in (("a", "true"), ("b", "false"), ("c", "true"))
+    )
+    messages = looked(tmp_path, recipients, 'text = "x"\nsubject = "Member: {{ member }}"', file="list.jsonl")
+    assert found("field-truth", messages).count == 3
+
+
 def test_two_records_with_one_personal_link(tmp_path: Path) -> None:
     recipients = "email,token\na@example.com,1\nb@example.com,2\nc@example.com,2\n"
     ways = 'headers = { List-Unsubscribe = "<https://example.com/u?t={{ token }}>" }'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -29,6 +30,43 @@ def test_a_list_with_nothing_wrong(tmp_path: Path) -> None:
     assert records.facts["rendered"].startswith("2 in ")
     assert records.facts["rendered"].endswith("/s)")
     assert records.facts["ready to send"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("column", "gone", "there"),
+    [
+        ("status", "blocklisted", "enabled"),
+        ("state", "cancelled", "active"),
+        ("Email Status", "Unsubscribed", "Active"),
+        ("Email Marketing Consent", "NEVER_SUBSCRIBED", "SUBSCRIBED"),
+        ("Accepts Email Marketing", "no", "yes"),
+        ("OPT_IN", "false", "true"),
+        ("EMAIL BLACKLISTED", "1", "0"),
+        ("Email Opt Out", "true", "false"),
+        ("email_disabled", "true", "false"),
+    ],
+)
+def test_people_who_want_no_mail_by_what_a_tool_exported(tmp_path: Path, column: str, gone: str, there: str) -> None:
+    values = {"a": there, "b": gone, "c": "", "d": gone}
+    rows = f"email,name,{column}\n" + "".join(f"{name}@example.com,N,{value}\n" for name, value in values.items())
+    records, _ = look_at(tmp_path, rows)
+    (finding,) = [one for one in records.findings if one.kind == "unwanted"]
+    assert finding.what == f"by the list some want no mail: {column} is {gone!r}"
+    assert finding.lines == (3, 5)
+    assert finding.severity is Severity.WARNING
+    where = (finding.remedy or "").partition("where can be: ")[2]
+    records, _ = look_at(tmp_path, rows, top=f"where = {json.dumps(where)}")
+    assert "unwanted" not in kinds(records)
+    assert records.facts["passed over"].startswith("2,")
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("State", "NY"), ("state", "no"), ("status", "new"), ("blocked_by", "1"), ("label", "Cancelled"), ("plan", "no")],
+)
+def test_a_column_that_says_something_else(tmp_path: Path, column: str, value: str) -> None:
+    records, _ = look_at(tmp_path, f"email,name,{column}\na@example.com,A,{value}\n")
+    assert "unwanted" not in kinds(records)
 
 
 def test_it_says_when_the_campaign_will_be_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,9 +216,11 @@ def test_a_suppression_list_without_entries_is_a_warning(tmp_path: Path) -> None
 
 
 def test_the_column_of_a_suppression_list_is_the_one_that_the_campaign_names(tmp_path: Path) -> None:
+    """Where it names none, every address of a row is one that is not written to."""
     (tmp_path / "stop.csv").write_text("email,Former\nx@example.com,a@example.com\n")
-    for listed, suppressed in (('"stop.csv"', 0), ('{ file = "stop.csv", field = "Former" }', 1)):
-        check = records_check(tmp_path, GOOD, delivery=f"suppress = [{listed}]")
+    for listed, suppressed in (("email", 0), ("Former", 1), (None, 1)):
+        entry = '"stop.csv"' if listed is None else f'{{ file = "stop.csv", field = "{listed}" }}'
+        check = records_check(tmp_path, GOOD, delivery=f"suppress = [{entry}]")
         check.run()
         assert check.counted.suppressed == suppressed
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +33,7 @@ class Disk:
         """Make this process's syncs known to the disk, on a machine that was started anew."""
         for module, name in ((os, "fsync"), (os, "fdatasync"), (syncpoint, "sync")):
             getattr(module, name)  # what is patched must be what is called
-            setattr(module, name, self._sync)
+            setattr(module, name, self.sync)
         setattr(syncpoint, "boot_id", boot.encode)  # noqa: B010 - as the others
 
     def cut(self, choose: random.Random) -> None:
@@ -49,11 +50,28 @@ class Disk:
             kept.unlink()
         for name in left:
             file = os.open(self._directory / name, os.O_RDONLY)
-            self._sync(file)
+            self.sync(file)
             os.close(file)
         self._keep("names", json.dumps(self._names()).encode())
 
-    def _sync(self, file: int) -> None:
+    def copy(self, directory: Path) -> Disk:
+        """The same disk with copies of the files in another directory, which is made: they are as far on it as here."""
+        shutil.copytree(self._directory, directory)
+        other = Disk(directory)
+        names, synced = self._names(), self._synced_names()
+        there = {inode: (directory / name).stat().st_ino for name, inode in names.items()}
+        for inode, new in there.items():
+            if (kept := self._kept / str(inode)).exists():
+                other._keep(str(new), kept.read_bytes())
+        # A file that has no name any more is on the disk by its old number, which none of the new ones is to have.
+        other._keep("names", json.dumps({name: there.get(inode, -inode) for name, inode in synced.items()}).encode())
+        for inode in synced.values():
+            if inode not in there and (kept := self._kept / str(inode)).exists():
+                other._keep(str(-inode), kept.read_bytes())
+        return other
+
+    def sync(self, file: int) -> None:
+        """Bring what a descriptor is of to the disk, as `os.fsync` does."""
         found = os.fstat(file)
         if stat.S_ISDIR(found.st_mode):
             self._keep("names", json.dumps(self._names()).encode())

@@ -127,3 +127,24 @@ async def test_one_session_waits_for_another_to_find_out() -> None:
     assert bdats_before_the_first_answer == [1]
     by_data = [command for one in peer.connections for command in one.commands if command == b"DATA"]
     assert not by_data, "all of them use BDAT once it is known to work"
+
+
+@pytest.mark.parametrize("stage", [Stage.MAIL, Stage.RCPT, Stage.CONTENT])
+@pytest.mark.parametrize("said", [b"421 4.7.0 Not now\r\n", b"451 4.3.0 Sender verification timed out\r\n"])
+async def test_who_says_farewell_and_goes_on_is_sent_nothing_twice(stage: Stage, said: bytes) -> None:
+    """What was on its way behind such a reply is taken: it must not go out again in another session."""
+    offered: set[tuple[int, int]] = set()
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        del recipient
+        if asked is stage and transaction % 5 == 3 and (connection, transaction) not in offered:
+            offered.add((connection, transaction))
+            return say(said, succeeds=False)
+        return ACCEPT
+
+    async with CountingServer(decide, chunking=True) as peer:
+        account = await deliver(peer, submissions(30), options(max_connections=2, max_messages=20, depth=6))
+    account.check(peer, 30)
+    taken = [recipient for message in peer.accepted for recipient in message.recipients]
+    assert len(taken) == len(set(taken))
+    assert Outcome.IN_DOUBT not in set(account.outcomes.values())

@@ -20,8 +20,9 @@ from batchsend.campaign import Secret
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.delivery.replies import judge, parse
+from batchsend.outcome import Outcome
 from tests.delivery.harness import Account, CountingServer, feed, options, submissions
-from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse
+from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse, say
 from tests.tools.scripted import ScriptedServer
 from tests.tools.steps import Close, Expect, Step, reply
 from tests.tools.virtual import virtual_loop
@@ -178,3 +179,46 @@ def test_logins_are_few_whatever_they_come_to(says: str, most: int, loop: Virtua
     account = send_for_a_while(loop, peer, where, 20)
     assert not account.outcomes
     assert 1 <= len(peer.connections) <= most
+
+
+@pytest.mark.parametrize("stage", [Stage.MAIL, Stage.CONTENT])
+@pytest.mark.parametrize("connections", [1, 3])
+def test_a_relay_that_never_decides_a_message_ends_the_run(stage: Stage, connections: int, loop: VirtualLoop) -> None:
+    """Its sessions open, and that alone says nothing: otherwise a list is in doubt, one record after the other."""
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        del connection, transaction, recipient
+        return say(b"250ok\r\n") if asked is stage else ACCEPT
+
+    how = options(max_connections=connections, max_messages=20, give_up_after=100.0)
+    account = Account()
+
+    async def run() -> float:
+        async with CountingServer(decide) as peer:
+            connector = Connector(Server(host=peer.host, port=peer.port, tls="none"), how.timeouts)
+            began = loop.time()
+            with pytest.raises(RunError, match=r"sessions end before anything is answered: .*; given up after"):
+                await feed(Pool([connector], how, account), submissions(500))
+            return loop.time() - began
+
+    assert loop.run(run) <= 100 + MINUTE + 1
+    assert len(account.outcomes) <= 20 * connections
+
+
+def test_a_relay_that_comes_to_itself_in_time_is_gone_on_with(loop: VirtualLoop) -> None:
+    began = loop.time()
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        del connection, transaction, recipient
+        return drop() if asked is Stage.MAIL and loop.time() - began < 90 else ACCEPT
+
+    how = options(max_connections=2, max_messages=20, give_up_after=150.0)
+    account = Account()
+
+    async def run() -> None:
+        async with CountingServer(decide) as peer:
+            connector = Connector(Server(host=peer.host, port=peer.port, tls="none"), how.timeouts)
+            await feed(Pool([connector], how, account), submissions(60))
+
+    loop.run(run)
+    assert list(account.outcomes.values()).count(Outcome.ACCEPTED) >= 50

@@ -83,6 +83,10 @@ AROUND = st.sampled_from(
         ),
         *("{%% filter upper %%}%s{%% endfilter %%}", "{%% autoescape false %%}%s{%% endautoescape %%}"),
         "<table><tr><th>%s</th><th>B</th></tr><tr><td>%s</td><td>%s</td></tr></table>",
+        "{%% macro m(a, b='') %%}<p>%s{{ a }}{{ b }}</p>{%% endmacro %%}{{ m(name) }}%s{{ m(x, name) }}",
+        "{%% macro m(a) %%}{{ a }}{{ caller() }}{%% endmacro %%}{%% call m(x) %%}%s{%% endcall %%}",
+        "{%% set z %%}%s{%% endset %%}<p>{{ z }}</p>{{ z|length }}%s",
+        "{%% set z %%}%s{%% endset %%}<h2>{{ z }}</h2>",
         *("<label><h2>%s</h2></label>%s", "<var><h1>%s</h1></var>%s", "<button>%s</button>", "<sup>%s</sup>"),
         *("<ul><li>%s<h2>%s</h2></li><li><table><tr><th>%s</th></tr></table></li></ul>", "<dl><dt>%s<dd>%s</dl>"),
         *('<div style="display:none">%s</div>', '<a href="https://%s"><img alt="%s"></a>', "<td>%s<td>%s", "%s</p>"),
@@ -138,6 +142,66 @@ def test_what_is_as_long_as_a_value_is_measured_for_each_record(
     one.compose(record)
     monkeypatch.setattr(derived_text, "text_from_html", lambda _: pytest.fail("converted for a record"))
     assert body(parse(one.compose(record)), "plain") == said
+
+
+@pytest.mark.parametrize(
+    ("html", "said"),
+    [
+        (
+            "{% macro b(u, s) %}<a href='{{ u }}'>{{ s }}</a>{% endmacro %}<p>{{ b('https://a.example/' ~ x, name) }}",
+            "Ann <https://a.example/7>\n",
+        ),
+        ("{% import 'parts.html' as parts %}<p>{{ parts.line(name) }}{{ parts.rule() }}", "> Ann\n---\n"),
+        ("{% from 'parts.html' import line as l %}{{ l(name) }}<p>{{ l(x) }}", "> Ann\n> 7\n"),
+        ("{% macro m() %}<h2>{{ caller() }}</h2>{% endmacro %}{% call m() %}{{ name }}{% endcall %}", "Ann\n---\n"),
+        ("{% set z %}{{ name }} {{ x }}{% endset %}<p>{{ z }}</p>", "Ann 7\n"),
+        ("{% extends 'base.html' %}{% block b %}{{ super() }}<p>{{ name }}</p>{% endblock %}", "7\n\nAnn\n"),
+        ("{% for i in [[[]], []] recursive %}<p>{{ name }}{{ loop(i) }}</p>{% endfor %}", "Ann\n\nAnn\n\nAnn\n"),
+        ("<p>{{ nothing }}</p><p>{{ name }}</p>", "Ann\n"),
+        ("<p>{{ name }}</p>{{ markup|safe }}", "Ann\n\n- b\n"),
+    ],
+)
+def test_what_macros_and_blocks_show_is_converted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, html: str, said: str
+) -> None:
+    (tmp_path / "parts.html").write_text(
+        "{% macro line(s) %}<blockquote>{{ s }}</blockquote>{% endmacro %}{% macro rule() %}<hr>{% endmacro %}"
+    )
+    (tmp_path / "base.html").write_text("{% block b %}<p>{{ x }}</p>{% endblock %}")
+    one = composer(tmp_path, text=None, html=html)
+    record = Record(1, 2, {**ANN, "name": "Ann", "x": "7", "nothing": None, "markup": "<ul><li>b</ul>"})
+    assert body(parse(one.compose(record)), "plain") == said
+    one.compose(record)
+    monkeypatch.setattr(derived_text, "text_from_html", lambda _: pytest.fail("converted for a record"))
+    assert body(parse(one.compose(record)), "plain") == said
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "{% macro m(a) %}{{ a }}{% endmacro %}<p>{{ m(name)|length }} {{ m(name)|upper }} {{ m(name) ~ x }}</p>",
+        "{% set z %}{{ name }}{% endset %}<p>{{ z|length }}</p>",
+        "{% set z %}{{ name }}{% endset %}<p>{% if z == 'Ann' %}yes{% endif %}</p>",
+        "{% set z %}{{ name }}{% endset %}{% set y = z %}<p>{{ y|length }}</p>",
+        "{% set z | upper %}{{ name }}{% endset %}<p>{{ z }}</p>",
+        "{% set z %}{{ name }}{% endset %}{% include 'length.html' %}",
+        "{% macro m(a) %}{{ a }}{% endmacro %}{% macro n(a) %}{{ a|length }}{% endmacro %}<p>{{ n(m(name)) }}</p>",
+        "{% import 'length.html' as parts with context %}{{ parts.z|length }}",
+        "{% for i in [[[]], []] recursive %}<p>{{ name }}{{ loop(i)|length }}</p>{% endfor %}",
+        "{% filter upper %}<p>{{ name }}</p>{% endfilter %}",
+        "{% block b %}{{ name }}{% endblock %}<p>{{ self.b()|length }}</p>",
+    ],
+)
+def test_what_is_done_with_the_text_of_macros_and_blocks_is_done_with_that(tmp_path: Path, html: str) -> None:
+    """And not with marks that tell values from the template's own text."""
+    (tmp_path / "length.html").write_text("{% set z %}{{ name }}{% endset %}<p>{{ z|length }}</p>")
+    one = composer(tmp_path, text=None, html=html)
+    plain = composer(tmp_path, text="x", html=html)
+    for name in ("Ann", "Joanna", "Ann"):
+        record = Record(1, 2, {**ANN, "name": name, "x": "7"})
+        parsed = parse(one.compose(record))
+        assert body(parsed, "html") == body(parse(plain.compose(record)), "html")
+        assert body(parsed, "plain") == text_from_html(body(parsed, "html"))
 
 
 @pytest.mark.parametrize(

@@ -130,3 +130,23 @@ def test_html_and_text_are_made_from_it_alone(tmp_path: Path, keys: dict[str, An
 
 def test_a_line_of_statements_within_code_is_code() -> None:
     assert "<code>{% if x %}\n" in html_from_markdown("```\n{% if x %}\n```\n")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "---\nsubject: Hi\n---\n# Hello\n",
+        "---\r\ntitle: x\r\ntags:\r\n  - a\r\n- b\r\n\r\n# why\r\n---\r\nHello",
+        '+++\ntitle = "x"\n+++\nHello',
+    ],
+)
+def test_front_matter_of_a_page_is_not_sent_to_everybody(tmp_path: Path, source: str) -> None:
+    with pytest.raises(UsageError, match="begins with front matter"):
+        compose(tmp_path, text=None, markdown=source)
+
+
+@pytest.mark.parametrize(
+    "source", ["---\n\n---\nHello", "---\nHello, you\n---\n", "---\nDear: x", "---", "", "Re: x\n---\n"]
+)
+def test_a_line_above_the_text_is_no_front_matter(tmp_path: Path, source: str) -> None:
+    assert body(parse(compose(tmp_path, text=None, markdown=f"{source}\n")), "plain").startswith(source[:3])

@@ -107,6 +107,14 @@ def test_eight_bit_and_a_charset_that_nobody_knows() -> None:
     assert letter(head % b"x-klingon" + "Grüße\r\n".encode()).text == "Grüße\n"
 
 
+def test_a_picture_that_is_a_link_is_called_by_what_is_said_of_it() -> None:
+    built = message()
+    html = '<a href="https://example.com/"><img src="x.png" alt="Shop &lt;b&gt;"></a><img src="y.png" alt="no link">'
+    built.add_alternative(html, subtype="html")
+    lines = list(plain(letter(built), raw=False))
+    assert lines[lines.index("--- HTML ---") + 1] == "[Shop <b>](https://example.com/)"
+
+
 def test_plain_lines_for_a_pipe() -> None:
     lines = list(plain(letter(with_picture()), raw=False))
     assert lines[0] == "record 7: MAIL FROM:<desk@example.com> RCPT TO:<zoe@example.com>"

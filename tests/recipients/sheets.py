@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Cell = str | float | bool | dt.date | None
+Cell = str | float | bool | dt.date | dt.timedelta | None
 
 _EPOCH = dt.date(1899, 12, 30)
 _XML = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>'
@@ -37,8 +37,8 @@ def xlsx(**sheets: Sequence[Sequence[Cell]]) -> bytes:
             for n in range(1, len(names) + 1)
         )
         + f'<Relationship Id="rId99" Type="{_RELATIONS}/styles" Target="styles.xml"/></Relationships>',
-        "xl/styles.xml": f'<styleSheet xmlns="{_MAIN}"><cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="14"/>'
-        "</cellXfs></styleSheet>",
+        "xl/styles.xml": f'<styleSheet xmlns="{_MAIN}"><cellXfs count="3"><xf numFmtId="0"/><xf numFmtId="14"/>'
+        '<xf numFmtId="46"/></cellXfs></styleSheet>',
     }
     for number, rows in enumerate(sheets.values(), 1):
         body = "".join(f'<row r="{r}">{"".join(map(_xlsx_cell, row))}</row>' for r, row in enumerate(rows, 1))
@@ -85,6 +85,8 @@ def _xlsx_cell(cell: Cell) -> str:
         return f'<c s="1"><v>{(cell.date() - _EPOCH).days + seconds / 86400!r}</v></c>'
     if isinstance(cell, dt.date):
         return f'<c s="1"><v>{(cell - _EPOCH).days}</v></c>'
+    if isinstance(cell, dt.timedelta):
+        return f'<c s="2"><v>{cell / dt.timedelta(days=1)!r}</v></c>'
     if isinstance(cell, int | float):
         return f"<c><v>{cell!r}</v></c>"
     return f'<c t="inlineStr"><is><t xml:space="preserve">{escape(cell)}</t></is></c>'
@@ -97,6 +99,8 @@ def _ods_cell(cell: Cell) -> str:
         kind = f'"boolean" office:boolean-value="{str(cell).lower()}"'
     elif isinstance(cell, dt.date):
         kind = f'"date" office:date-value="{cell.isoformat()}"'
+    elif isinstance(cell, dt.timedelta):
+        kind = f'"time" office:time-value="PT{round(cell.total_seconds())}S"'
     elif isinstance(cell, int | float):
         kind = f'"float" office:value="{cell!r}"'
     else:

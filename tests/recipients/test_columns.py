@@ -23,6 +23,12 @@ from batchsend.recipients.columns import (
         *(
             "Courriel",
             "Correo electrónico",
+            "メールアドレス",
+            "電子メールアドレス",
+            "이메일",
+            "Электронная почта",
+            "Адрес электронной почты",
+            "E-mailová adresa",
             "E-mailadres",
             "E-postadress",
             "E-mail 1 - Value",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchsend.errors import UsageError
-from batchsend.recipients import open_records, workbook
+from batchsend.recipients import Record, open_records, workbook
 from tests.recipients.sheets import Cell, ods, xlsx
 
 if TYPE_CHECKING:
@@ -46,6 +46,56 @@ RECORDS = [
         },
     ),
 ]
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown"),
+    [
+        (0.1 + 0.2, "0.3"),
+        (1.1 * 3, "3.3"),
+        (1234.5, "1234.5"),
+        (-0.25, "-0.25"),
+        (0.00001, "0.00001"),
+        (1e20, "100000000000000000000"),
+        (1e300, "1e+300"),
+    ],
+)
+def test_a_number_has_the_digits_that_a_spreadsheet_shows(tmp_path: Path, stored: float, shown: str) -> None:
+    path = tmp_path / "list.xlsx"
+    path.write_bytes(xlsx(Sheet=[["email", "n"], ["a@example.com", stored]]))
+    with open_records(path) as reader:
+        (record,) = reader.read(1)
+    assert isinstance(record, Record)
+    assert record.fields["n"] == shown
+
+
+@pytest.mark.parametrize(
+    ("length", "shown"),
+    [
+        (dt.timedelta(hours=26, minutes=5), "26:05"),
+        (dt.timedelta(minutes=90, seconds=7), "1:30:07"),
+        (dt.timedelta(hours=9), "9:00"),
+    ],
+)
+def test_a_length_of_time_is_hours_and_minutes(tmp_path: Path, length: dt.timedelta, shown: str) -> None:
+    path = tmp_path / "list.xlsx"
+    path.write_bytes(xlsx(Sheet=[["email", "takes"], ["a@example.com", length]]))
+    with open_records(path) as reader:
+        (record,) = reader.read(1)
+    assert isinstance(record, Record)
+    assert record.fields["takes"] == shown
+
+
+@pytest.mark.parametrize("made", [xlsx, ods])
+def test_a_moment_is_the_minute_that_was_written(tmp_path: Path, made: Callable[..., bytes]) -> None:
+    day = dt.datetime(2026, 12, 1)  # noqa: DTZ001 - a cell
+    moments = [day + dt.timedelta(minutes=7 * number + 1) for number in range(205)]
+    path = tmp_path / f"list.{made.__name__}"
+    path.write_bytes(made(Sheet=[["email", "at"], *[["a@example.com", moment] for moment in moments]]))
+    with open_records(path) as reader:
+        rows = reader.read(len(moments))
+    found = [row.fields["at"] for row in rows if isinstance(row, Record)]
+    assert found == [f"{moment:%Y-%m-%d %H:%M}" for moment in moments]
 
 
 @pytest.mark.parametrize(("suffix", "made"), [(".xlsx", xlsx), (".ods", ods), (".XLSX", xlsx)])

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 # What may be on its way in one direction of one connection, as a long fat pipe's window would bound it.
 _WINDOW = 16 << 20
-# The loops' timers tick in milliseconds; half a tick early keeps the mean delay what was asked for.
-_HALF_TICK = 0.0005
+# The usual loops' timers tick in milliseconds; half a tick early keeps the mean delay what was asked for.
+_TICK = 0.001
 
 
 class _Mark(enum.Enum):
@@ -97,11 +97,11 @@ class _End(asyncio.Protocol):
 
     def _schedule(self) -> None:
         if self._timer is None and self._pipe and not self._blocked and self._peer is not None:
-            self._timer = self._loop.call_at(self._pipe[0][0] - _HALF_TICK, self._deliver)
+            self._timer = self._loop.call_at(self._pipe[0][0] - self._proxy.tick / 2, self._deliver)
 
     def _deliver(self) -> None:
         self._timer = None
-        horizon = self._loop.time() + _HALF_TICK
+        horizon = self._loop.time() + self._proxy.tick / 2
         while self._pipe and self._pipe[0][0] <= horizon and not self._blocked:
             self._hand_on(self._pipe.popleft()[1])
         self._set_reading()
@@ -148,6 +148,8 @@ class ByteProxy:
         host: The server's address.
         port: The server's port.
         round_trip: Seconds from a client's octet to the answering octet of a server that answers at once.
+        tick: Seconds between two ticks of the loop's timers; half of them has to be less than half a round trip, or
+            there is no distance at all.
         segment: Octets are handed on in pieces of at most so many, each written by itself; None: as they came.
 
     Attributes:
@@ -155,10 +157,15 @@ class ByteProxy:
         port: The port to connect to, known once entered.
     """
 
-    def __init__(self, host: str, port: int, *, round_trip: float = 0.0, segment: int | None = None) -> None:
+    def __init__(
+        self, host: str, port: int, *, round_trip: float = 0.0, tick: float = _TICK, segment: int | None = None
+    ) -> None:
+        if 0 < round_trip <= tick:
+            raise ValueError(f"a loop that ticks every {tick} s cannot delay by {round_trip / 2} s")
         self.host = "127.0.0.1"
         self.port = 0
         self.round_trip = round_trip
+        self.tick = tick
         self.segment = segment
         self.ends: set[_End] = set()
         self._target = (host, port)

@@ -91,13 +91,14 @@ Decide = Callable[[int, int, Stage, str | None], Action]
 
 - the connection's number, from 1;
 - the transaction's: how many MAIL commands this connection has seen, 0 before the first;
-- the stage: GREETING, EHLO, MAIL, RCPT, DATA (the reply to the DATA command) or CONTENT (to the final dot or to the
-  last BDAT chunk);
+- the stage: GREETING, EHLO, AUTH (with an initial response: nothing more is asked), MAIL, RCPT, DATA (the reply to the
+  DATA command) or CONTENT (to the final dot or to the last BDAT chunk);
 - at RCPT the forward-path, at DATA and CONTENT the first recipient that was not refused, otherwise None.
 """
 
 _WELL_BEHAVED = {
     Stage.GREETING: b"220 faulty.example.org ESMTP\r\n",
+    Stage.AUTH: b"235 2.7.0 Authentication successful\r\n",
     Stage.MAIL: b"250 2.1.0 Ok\r\n",
     Stage.RCPT: b"250 2.1.5 Ok\r\n",
     Stage.DATA: b"354 End data with <CR><LF>.<CR><LF>\r\n",
@@ -143,6 +144,8 @@ class _Session:
             case b"EHLO" | b"HELO":
                 self._reset()
                 await self._act(Stage.EHLO)
+            case b"AUTH":
+                await self._act(Stage.AUTH)
             case b"MAIL":
                 await self._mail(command)
             case b"RCPT":

@@ -108,3 +108,9 @@ async def test_connections_still_open_are_ended_with_the_proxy() -> None:
         assert await reader.read() == b""
         writer.close()
         await writer.wait_closed()
+
+
+def test_no_distance_that_the_loops_timers_cannot_keep() -> None:
+    with pytest.raises(ValueError, match="cannot delay"):
+        ByteProxy("127.0.0.1", 25, round_trip=0.001)
+    assert ByteProxy("127.0.0.1", 25, round_trip=0.001, tick=0.0).round_trip == 0.001

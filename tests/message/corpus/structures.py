@@ -90,6 +90,21 @@ def _markdown_page(words: str) -> str:
     )
 
 
+def _macro_page(words: str, token: str) -> str:
+    return (
+        f"<h1>{words}</h1>\n<p><a href='https://example.com/{token}'>{words}</a></p>\n<p></p>\n"
+        f"<table><tr><th>{words}</th></tr><tr><td>1</td></tr></table>\n"
+    )
+
+
+def _derived_page(words: str, token: str) -> str:
+    width = max(len(words), 3)
+    return (
+        f"{words}\n{'=' * len(words)}\n\n{words} <https://example.com/{token}>\n\n"
+        f"| {words.ljust(width)} |\n| {'-' * width} |\n| {'1'.ljust(width)} |\n"
+    )
+
+
 _BOTH = {"text": "{{ text }}", "html": "{{ html | safe }}"}
 _TERMS = Attached.of("terms.pdf", TERMS)
 _NOTES = Attached.of("notes.txt", NOTES)
@@ -118,6 +133,17 @@ SIMPLE = (
         {"html": "<p>{{ words }}</p>\n<p>{{ words }}</p>\n"},
         lambda fields: Body(
             "{words}\n\n{words}\n".format(**fields), "<p>{words}</p>\n<p>{words}</p>\n".format(**fields)
+        ),
+    ),
+    Structure(
+        "derived-text-with-a-macro",
+        {
+            "html": "{% macro to(url, said) %}<a href='{{ url }}'>{{ said }}</a>{% endmacro %}<h1>{{ words }}</h1>\n"
+            "<p>{{ to('https://example.com/' ~ token, words) }}</p>\n<p>{{ nothing | default('') }}</p>\n"
+            "<table><tr><th>{{ words }}</th></tr><tr><td>1</td></tr></table>\n"
+        },
+        lambda fields: Body(
+            _derived_page(fields["words"], fields["token"]), _macro_page(fields["words"], fields["token"])
         ),
     ),
     Structure(

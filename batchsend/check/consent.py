@@ -1,0 +1,77 @@
+"""What a list says of a person who wants no mail: exports of newsletter tools hold those, too, who have unsubscribed.
+
+Columns and values are those of the tools' own documentation: Mailchimp, HubSpot, Salesforce, Brevo, Klaviyo, Shopify,
+listmonk, Kit, Zoho and others.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_LETTERS: Final = re.compile(r"[^a-z]+")
+_YES: Final = frozenset({"yes", "y", "true", "t", "1", "x"})
+_NO: Final = frozenset({"no", "n", "false", "f", "0"})
+# A column whose name says that somebody wants mail, and one that says that they do not, without all but the letters.
+_WANTS: Final = re.compile(
+    r"accepts(?:email)?marketing(?:consent)?|(?:is)?subscribed|subscriber|optin|optedin|hasoptedin|emailoptin"
+    r"|(?:email)?marketingconsent|emailconsent|newsletter"
+)
+_WANTS_NOT: Final = re.compile(
+    r"(?:email)?(?:blacklisted|blocklisted|blocked|optout|optedout|disabled|unsubscribed|bounced)"
+    r"|(?:is|has)?(?:unsubscribed|optedout(?:ofemail)?|blacklisted|blocklisted)|unsubscribedfromallemail|donotemail"
+)
+# A column in which words say so.
+_STATES: Final = re.compile(
+    r"(?:email|member|subscriber|subscription|contact|email(?:permission|subscription|marketing))?(?:status|state|consent)"
+    r"|emailmarketingconsent|acceptsmarketing"
+)
+_GONE: Final = frozenset(
+    {*("unsubscribed", "unsubscribe", "blocklisted", "blacklisted", "blocked", "cancelled", "canceled", "cleaned")}
+    | {*("optedout", "optout", "complained", "complaint", "spamcomplaint", "suppressed", "neversubscribed", "bounced")}
+)
+
+
+class Unwanted(NamedTuple):
+    """A field by which somebody wants no mail.
+
+    Attributes:
+        column: The column.
+        value: What it holds.
+    """
+
+    column: str
+    value: str
+
+
+def unwanted(fields: Mapping[str, Any]) -> Unwanted | None:
+    """The first field of a record that says that its recipient wants no mail, or None."""
+    for column in _columns(tuple(fields)):
+        value = fields[column]
+        said = str(value).strip() if isinstance(value, str | int) else ""
+        if said and _says_so(_letters(column), said.lower()):
+            return Unwanted(column, said)
+    return None
+
+
+@lru_cache(maxsize=64)
+def _columns(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns that may say so: the records of a list have the same ones."""
+    patterns = (_WANTS, _WANTS_NOT, _STATES)
+    return tuple(one for one in columns if any(pattern.fullmatch(_letters(one)) for pattern in patterns))
+
+
+def _says_so(column: str, value: str) -> bool:
+    return (
+        _letters(value) in _GONE
+        or (value in _NO and _WANTS.fullmatch(column) is not None)
+        or (value in _YES and _WANTS_NOT.fullmatch(column) is not None)
+    )
+
+
+def _letters(text: str) -> str:
+    return _LETTERS.sub("", text.lower())

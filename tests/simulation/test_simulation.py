@@ -1,0 +1,83 @@
+"""The simulated world: what it has found once, a few cases in each run of the tests, a minute of them in all tests.
+
+That it finds anything is shown by builds that are broken on purpose.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.simulation.broken_builds import PATCHES, ROOT, find
+from tests.simulation.case import Case, Life, Relay, Reply
+from tests.simulation.drawing import draw
+from tests.simulation.running import run_case
+from tests.simulation.shrinking import shrink
+
+# The connections are the simulation's own, and a compiled pool takes no connector but the real one.
+pytestmark = pytest.mark.interpreted
+
+KEPT = sorted((Path(__file__).parent / "cases").glob("*.json"))
+CASES = int(os.environ.get("BATCHSEND_SIMULATED", "500"))
+"""How many cases a run of all the tests tries: about a minute's worth."""
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+def test_what_was_found_once_is_right(path: Path) -> None:
+    assert run_case(msgspec.json.decode(path.read_bytes(), type=Case)) == []
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_few_cases_keep_all_promises(seed: int) -> None:
+    assert run_case(draw(seed)) == []
+
+
+@pytest.mark.slow
+def test_many_cases_keep_all_promises() -> None:
+    first = random.randrange(2**32)
+    for seed in range(first, first + CASES):
+        wrong = run_case(draw(seed))
+        assert not wrong, f"make simulate SEED={seed} RUNS=1: {wrong[:3]}"
+
+
+@pytest.mark.parametrize("patch", PATCHES, ids=lambda path: path.stem)
+def test_each_broken_build_can_be_made(patch: Path) -> None:
+    subprocess.run(["git", "apply", "--check", str(patch)], cwd=ROOT, check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("patch", PATCHES, ids=lambda path: path.stem)
+def test_each_broken_build_is_found_within_a_minute(patch: Path) -> None:
+    found = find(patch, seed=1)
+    assert found.code == 1, found.said
+    assert found.said.startswith("seed "), "an error of the simulation is no finding"
+
+
+def test_a_case_that_fails_is_made_as_small_as_it_can_be() -> None:
+    """What fails here is that there are ten records or more, and a relay without PIPELINING."""
+    reply = Reply(relay=1, stage=draw(1).relays[0].quota_stage, nth=3, says="451 4.3.0 Try again later")
+    case = Case(
+        seed=1,
+        records=80,
+        relays=(Relay(pipelining=False), Relay(chunking=True)),
+        replies=(reply,),
+        lives=(Life(ends="kill", event=3), Life(pause=0.0)),
+        delivery={"max_connections": 3},
+    )
+    small = shrink(case, lambda one: one.records >= 10 and not one.relays[0].pipelining)
+    assert small == Case(seed=1, records=10, relays=(Relay(pipelining=False),))
+
+
+def test_the_same_case_is_the_same_course_of_things() -> None:
+    """So a case that is kept goes on showing what it was kept for."""
+    case = draw(7)
+    courses: list[list[str]] = [[], []]
+    for course in courses:
+        run_case(case, course.append)
+    assert courses[0] == courses[1]
+    assert len(courses[0]) > 20
