@@ -364,6 +364,19 @@ async def test_outcomes_can_be_asked_for_in_sql(house: House, tmp_path: Path) ->
     assert found == [("campaign", 2, "accepted", 250)]
 
 
+async def test_a_campaign_that_is_dropped_leaves_nothing(house: House, tmp_path: Path) -> None:
+    async with FaultyServer(accept) as server:
+        campaign = write_campaign(tmp_path / "campaign", server.port, 30, 'quota = "900/day"\nsuppress = ["stop.csv"]')
+        (campaign.parent / "stop.csv").write_text(f"email\n{address(3)}\n")
+        await house.command("publish", campaign, "--lot", "10")
+        assert "is being sent" in await house.command("drop", "campaign", code=2)
+        assert await (await house.work("--until-done")).wait() == 0
+    assert await house.command("drop", "campaign") == "campaign is gone, and the account of 30 records\n"
+    for table in ("campaigns", "files", "lots", "account", "shares", "quotas", "quota_used", "quota_held"):
+        assert await house.sql(f"SELECT * FROM batchsend.{table}") == [], table
+    assert "there is no campaign called campaign" in await house.command("drop", "campaign", code=2)
+
+
 async def test_a_window_needs_a_time_zone_that_all_workers_agree_on(house: House, tmp_path: Path) -> None:
     campaign = write_campaign(tmp_path / "campaign", 25, 3, 'window = ["Mon-Sun 08:00-18:00"]')
     assert "without a time zone" in await house.command("publish", campaign, code=2)
