@@ -107,8 +107,8 @@ def _beyond_the_log(
             yield f"record {record} is in doubt, and its content was never sent to its end: {last}"
     # Where a run was killed or its disk failed, what it had heard may not be written, and the record is offered again.
     quiet = all(life.ends not in ("kill", "power") and life.disk is None and not life.retry for life in case.lives)
-    # After a reply that cannot be, those before it may have been others', and are taken back.
-    quiet = quiet and not any(reply.says in IMPOSSIBLE for reply in case.replies)
+    # Where a reply cannot be, or there are too many or too few, those beside it may be others', and are taken back.
+    quiet = quiet and not any(reply.lies or reply.says in IMPOSSIBLE for reply in case.replies)
     for record in world.refused_for_good if quiet and not again else ():
         if (status := history[record][-1]["status"] if record in history else None) != "rejected":
             yield f"record {record} was refused for good, and is {status}"
