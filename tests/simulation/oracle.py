@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.simulation.replies import IMPOSSIBLE, OF_THE_RECORD
+from tests.simulation.replies import ODD, OF_THE_RECORD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,7 +108,8 @@ def _beyond_the_log(
     # Where a run was killed or its disk failed, what it had heard may not be written, and the record is offered again.
     quiet = all(life.ends not in ("kill", "power") and life.disk is None and not life.retry for life in case.lives)
     # Where a reply cannot be, or there are too many or too few, those beside it may be others', and are taken back.
-    quiet = quiet and not any(reply.lies or reply.says in IMPOSSIBLE for reply in case.replies)
+    # So may what the reply to a BDAT was to confirm, where the connection is lost before it.
+    quiet = quiet and not case.breaks and not any(reply.lies or reply.says in ODD for reply in case.replies)
     for record in world.refused_for_good if quiet and not again else ():
         if (status := history[record][-1]["status"] if record in history else None) != "rejected":
             yield f"record {record} was refused for good, and is {status}"
