@@ -149,7 +149,7 @@ def _runs(case: Case, world: World, ended: list[Ended]) -> Iterator[str]:
 
 def _may_be_refused(case: Case, number: int, one: Ended, *, lost_power: bool) -> bool:
     life = case.lives[number]
-    # The log was moved away before it was opened; where the disk was not waited for, nobody knows after a cut of the
-    # power; and where nothing was ever taken, the log may not have begun.
-    known = life.list == "changed" or life.moved is not None or life.disk is not None
+    # The log was moved away before it was opened, or somebody else was earlier; where the disk was not waited for,
+    # nobody knows after a cut of the power; and where nothing was ever taken, the log may not have begun.
+    known = life.list == "changed" or life.moved is not None or life.disk is not None or life.twice
     return known or (lost_power and not case.power) or one.taken == (0, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -232,16 +233,20 @@ class People:
         self.world.ahead += by
 
     def _begin_second(self, life: Life, first: asyncio.Task[tuple[str, str]]) -> None:
-        """Somebody begins the same once more: it must be refused, for another run is at work on the log."""
+        """Somebody begins the same once more: one of the two must be refused, whichever is later at the log."""
         if not self.world.results.exists() or first.done():
             return
         self._second = self.world.loop.create_task(self._run(life, [], first=False))
 
         def judge(ended: asyncio.Task[tuple[str, str]]) -> None:
             with suppress(asyncio.CancelledError):
-                how, said = ended.result()
-                if how != "refused" and not first.done():
-                    self.wrong.append(f"two at once, and the second was {how}: {said}")
+                if ended.result()[0] != "refused" and not first.done():
+                    first.add_done_callback(partial(judge_both, ended.result()))
+
+        def judge_both(second: tuple[str, str], ended: asyncio.Task[tuple[str, str]]) -> None:
+            with suppress(asyncio.CancelledError):
+                if ended.result()[0] != "refused":
+                    self.wrong.append(f"two at once, of which none was refused: {second}, {ended.result()}")
 
         self._second.add_done_callback(judge)
 
