@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import resource
 import socket
 import ssl
 from contextlib import suppress
@@ -47,6 +48,10 @@ _AVOIDED_SECONDS = 300.0
 
 # RFC 8305 §5: the Connection Attempt Delay.
 _NEXT_ADDRESS_SECONDS = 0.25
+
+# Descriptors that connections leave to everything else: to modules that are loaded when they are first needed, and to
+# files that are looked at in mid-run.
+_LEFT_DESCRIPTORS = 3
 
 # Turns of the loop in which a transport notices that its connection is shut down, with some to spare.
 _TURNS_TO_CLOSE = 20
@@ -239,6 +244,7 @@ class Connector:
                         happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,
                         interleave=1,
                     )
+                    _leave_descriptors(connection)
         except TimeoutError:
             self._avoid(*(address[4] for address in addresses))
             raise self._no_connection(unreachable([f"no answer within {self._timeouts.connect}"])) from None
@@ -267,6 +273,7 @@ class Connector:
     async def _dial(self, address: _Address) -> socket.socket:
         family, kind, protocol, _, place = address
         connection = socket.socket(family, kind, protocol)
+        _leave_descriptors(connection)
         try:
             connection.setblocking(False)
             await _reach(connection, place)
@@ -320,6 +327,18 @@ class Connector:
 
     def _failure(self, failure: ConnectFailure) -> ConnectError:
         return ConnectError(self.where, failure)
+
+
+def _leave_descriptors(connection: socket.socket) -> None:
+    """Close a socket that takes one of the last descriptors of this process: the lowest that is free is taken first.
+
+    Raises:
+        OSError: It does; as the system says it where there is none left.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit != resource.RLIM_INFINITY and connection.fileno() + _LEFT_DESCRIPTORS >= limit:
+        connection.close()
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 async def _reach(connection: socket.socket, place: _Place) -> None:
