@@ -29,6 +29,7 @@ if not settings.configured:
 from batchsend.django import EmailBackend  # noqa: E402
 from batchsend.django.management.commands.send_campaign import Command  # noqa: E402
 from batchsend.sink import SinkOptions, parse_rule  # noqa: E402
+from tests.servers.requirements import NO_MAILERS
 from tests.tools.dkim_verifier import by_ed25519, by_rsa, published, verdicts, write_keys  # noqa: E402
 from tests.tools.sink_thread import SinkThread  # noqa: E402
 
@@ -119,7 +120,7 @@ def test_a_mailer_has_its_options_and_batchsends(sink: SinkThread) -> None:
 def test_djangos_mailers_use_it(sink: SinkThread) -> None:
     mailers = getattr(pytest.importorskip("django.core.mail"), "mailers", None)
     if mailers is None:
-        pytest.skip("this Django has no MAILERS")
+        pytest.skip(NO_MAILERS)
     options: dict[str, Any] = {"host": "127.0.0.1", "port": sink.port, "max_connections": 1}
     bulk = {"BACKEND": MAILER, "OPTIONS": options}
     wrong = {"BACKEND": MAILER, "OPTIONS": {**options, "rato": 1}}

@@ -74,11 +74,13 @@ class Worker:
             self._process.send_signal(number)
 
     async def wait(self) -> int:
-        """Return its exit code; where it does not end, its output says where each of its threads was."""
+        """Return its exit code; where it does not end, its output says where its tasks and threads were."""
         try:
             async with asyncio.timeout(GUARD):
                 return await self._process.wait()
         except TimeoutError:
+            self.send(signal.SIGUSR1)
+            await asyncio.sleep(1.0)  # it has nothing else to do
             self.send(signal.SIGABRT)
             await self._process.wait()
             raise AssertionError(f"it did not end:\n{self.output.read_text()}") from None
@@ -151,7 +153,7 @@ class House:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "batchsend",
+                "tests.cluster.worker",
                 "cluster",
                 "work",
                 *options,

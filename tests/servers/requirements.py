@@ -18,6 +18,8 @@ EVERYTHING_IS_HERE = os.environ.get("BATCHSEND_TEST_EVERYTHING") == "1"
 
 # The one reason to skip a test that says nothing about what the machine lacks.
 ROOT_MAY_EVERYTHING = "root may read and write everything"
+NO_MAILERS = "this Django has no MAILERS"
+"""Django 6.1 is the first one that has them, and needs Python 3.12."""
 
 _SYSTEM_DIRECTORIES = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 

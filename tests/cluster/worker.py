@@ -1,0 +1,26 @@
+"""``python -m tests.cluster.worker ARGUMENT…`` is ``batchsend ARGUMENT…``; on SIGUSR1 it says what each task waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import sys
+
+from batchsend.__main__ import main
+
+
+def say_tasks(*_: object) -> None:
+    """Print where each task of each loop is, to standard error."""
+    for task in [one for one in gc.get_objects() if isinstance(one, asyncio.Task) and not one.done()]:
+        print(task.get_name(), file=sys.stderr)
+        awaited = task.get_coro()
+        while awaited is not None and (frame := getattr(awaited, "cr_frame", None)) is not None:
+            print(f"    {frame.f_code.co_qualname} {frame.f_lineno} of {frame.f_code.co_filename}", file=sys.stderr)
+            awaited = getattr(awaited, "cr_await", None)
+        print(f"    {awaited!r}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGUSR1, say_tasks)
+    main()
