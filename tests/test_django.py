@@ -29,7 +29,7 @@ if not settings.configured:
 from batchsend.django import EmailBackend  # noqa: E402
 from batchsend.django.management.commands.send_campaign import Command  # noqa: E402
 from batchsend.sink import SinkOptions, parse_rule  # noqa: E402
-from tests.servers.requirements import NO_MAILERS
+from tests.servers.requirements import NO_MAILERS  # noqa: E402
 from tests.tools.dkim_verifier import by_ed25519, by_rsa, published, verdicts, write_keys  # noqa: E402
 from tests.tools.sink_thread import SinkThread  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""``python -m tests.cluster.worker ARGUMENT…`` is ``batchsend ARGUMENT…``; on SIGUSR1 it says what each task waits for."""
+"""``python -m tests.cluster.worker …`` is ``batchsend …``, and says on SIGUSR1 what each of its tasks waits for."""
 
 from __future__ import annotations
 
