@@ -6,6 +6,7 @@ import asyncio
 import gc
 import signal
 import sys
+from typing import Any
 
 from batchsend.__main__ import main
 
@@ -14,8 +15,8 @@ def say_tasks(*_: object) -> None:
     """Print where each task of each loop is, to standard error."""
     for task in [one for one in gc.get_objects() if isinstance(one, asyncio.Task) and not one.done()]:
         print(task.get_name(), file=sys.stderr)
-        awaited = task.get_coro()
-        while awaited is not None and (frame := getattr(awaited, "cr_frame", None)) is not None:
+        awaited: Any = task.get_coro()
+        while (frame := getattr(awaited, "cr_frame", None)) is not None:
             print(f"    {frame.f_code.co_qualname} {frame.f_lineno} of {frame.f_code.co_filename}", file=sys.stderr)
             awaited = getattr(awaited, "cr_await", None)
         print(f"    {awaited!r}", file=sys.stderr, flush=True)
