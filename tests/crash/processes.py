@@ -10,13 +10,17 @@ import signal
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 STRACE = shutil.which("strace")
 """Kills at the entry of a system call, where it is installed."""
+
+
+_LONGEST: Final = 240.0
+"""Seconds after which a run that has not ended is one that never will."""
 
 
 class Launcher:
@@ -53,7 +57,12 @@ class Launcher:
         timer = None
         if kill_after is not None:
             timer = asyncio.get_running_loop().call_later(kill_after, self.kill)
-        code = int(await self._answer())
+        try:
+            async with asyncio.timeout(_LONGEST):
+                code = int(await self._answer())
+        except TimeoutError:
+            self.kill()
+            raise AssertionError(f"it did not end within {_LONGEST:g} s; see {output}") from None
         self.running = None
         if timer is not None:
             timer.cancel()
