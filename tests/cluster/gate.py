@@ -82,10 +82,10 @@ class Gate:
             try:
                 await asyncio.wait(ways)
             finally:
+                back.close()  # before anything is awaited: the gate may be taken away meanwhile, which ends this task
                 for way in ways:
                     way.cancel()
                 await asyncio.gather(*ways, return_exceptions=True)
-                back.close()
         except asyncio.CancelledError:
             return  # the gate is taken away
 
