@@ -28,7 +28,7 @@ _NOTHING: Final = frozenset(
 _BRACKETED: Final = re.compile(
     r"(?:\{{1,3}|\[{1,2}|\*\||%{1,2}|\$\{|<<|«)[ ]?([A-Za-z][\w .-]{0,39}?)[ ]?(?:\}{1,3}|\]{1,2}|\|\*|%{1,2}|>>|»)"
 )
-# Marks that are nothing else but those of another program: Mailchimp, Salesforce, Mailgun, Mailjet, ActiveCampaign, ASP.
+# Marks that are nothing else but those of another program: Mailchimp, Salesforce, Mailgun, Mailjet and others.
 _FOREIGN: Final = re.compile(
     r"\*\|[A-Za-z][\w:.,-]{0,60}\|\*|(?<!\d)%%\[?=?[A-Za-z][\w .:=-]{0,60}(?<! )\]?%%"
     r"|\{![A-Za-z$][\w.$]{1,60}\}"
