@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from batchsend.check.finding import Severity
 from batchsend.message.proof import UNSUBSCRIBES
-from batchsend.recipients.columns import template_variables
+from batchsend.recipients.columns import template_variables, variable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,14 +71,15 @@ class ProofReader:
                     "field-truth",
                     f"the field {name} is {str(value)!r}, and a template shows it so",
                     row,
-                    "let the template say what that means: {{ 'yes' if … else 'no' }}",
+                    f"let the template say what that means: {{{{ 'yes' if {variable(name, tuple(variables))} else 'no' }}}}",
                 )
             elif isinstance(value, str | float) and str(value).strip().lower() in _NOTHING:
+                shown = variable(name, tuple(variables))
                 self._warn(
                     "field-nothing",
                     f"the field {name} is {str(value)!r}, which a reader would read so",
                     row,
-                    "leave it empty, and let the template say what then: {{ name | default('…', true) }}",
+                    f"leave it empty, and let the template say what then: {{{{ {shown} | default('…', true) }}}}",
                 )
 
     def look(self, message: ParsedMessage, html: Html | None, row: Record) -> None:

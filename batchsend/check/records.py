@@ -246,7 +246,9 @@ class RecordsCheck:
         fields = template_variables(row.fields) if self._shown else {}
         for name in self._shown:
             if name in fields and fields[name] in ("", None):
-                self._warn("field-empty", f"the field {name} is empty, and a template shows it", row, _EMPTY_REMEDY)
+                shown = variable(name, tuple(fields))
+                remedy = f"fill it in, or let the template say what then: {{{{ {shown} | default('…', true) }}}}"
+                self._warn("field-empty", f"the field {name} is empty, and a template shows it", row, remedy)
         self.messages.look(submission, row)
 
     def _look_at_address(self, recipient: str, row: Record) -> None:
@@ -296,5 +298,4 @@ _UNDEFINED: Final = re.compile(r"'([^']+)' is undefined")
 _CLEANED: Final = "blanks, invisible characters, an apostrophe or mailto: around the address are left out"
 _CLEANED_REMEDY: Final = "nothing has to be done; the list is cleaner without them"
 _NO_ENTRIES_REMEDY: Final = "see whether it is the right file; a results log counts by its hard bounces only"
-_EMPTY_REMEDY: Final = "fill it in, or let the template say what then: {{ name | default('…', true) }}"
 _MISSING_REMEDY: Final = "add the field, or let the template say what then: {{ name | default('…') }}"

@@ -201,3 +201,14 @@ def test_two_records_with_one_link_to_a_page_of_their_own(
     assert ("link-shared" in kinds(messages)) == is_personal
     if is_personal:
         assert "lines 3, 4" in found("link-shared", messages).where
+
+
+def test_the_remedy_names_the_field(tmp_path: Path) -> None:
+    recipients = "email,Home Town,plan\na@example.com,NULL,\n"
+    text = 'text = "{{ Home_Town }} {{ plan }}"\nsubject = "x"'
+    assert "{{ Home_Town | default('…', true) }}" in (
+        found("field-nothing", looked(tmp_path, recipients, text)).remedy or ""
+    )
+    campaign = load(tmp_path / "campaign.toml", resolve_credentials=False)
+    finding = found("field-empty", RecordsCheck(campaign, limit=None).run()[0])
+    assert "{{ plan | default('…', true) }}" in (finding.remedy or "")
