@@ -67,11 +67,12 @@ class ProofReader:
         for name in self._shown:
             value = variables.get(name)
             if isinstance(value, bool):
+                shown = variable(name, tuple(variables))
                 self._warn(
                     "field-truth",
                     f"the field {name} is {str(value)!r}, and a template shows it so",
                     row,
-                    f"let the template say what that means: {{{{ 'yes' if {variable(name, tuple(variables))} else 'no' }}}}",
+                    f"let the template say what that means: {{{{ 'yes' if {shown} else 'no' }}}}",
                 )
             elif isinstance(value, str | float) and str(value).strip().lower() in _NOTHING:
                 shown = variable(name, tuple(variables))
