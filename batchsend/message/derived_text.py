@@ -30,6 +30,10 @@ _LARGEST: Final = 500_000
 """Characters of one that is."""
 _MOST_ONCE: Final = 1_000
 """Skeletons that have been met once, of which only a number is kept."""
+_UNLIKE: Final = 100
+"""So many records in a row without a known skeleton: each brings markup of its own, and is seldom looked at so."""
+_SELDOM: Final = 16
+"""One record of so many is, then."""
 
 # Attributes that do not change what is shown of a text, or are said in it.
 _SAID: Final = frozenset(
@@ -69,6 +73,7 @@ class HtmlAndText:
         self._known: dict[tuple[str, ...], DerivedText | None] = {}
         self._size = 0
         self._once: set[int] = set()
+        self._unlike = 0
         if template.own is not None:
             self._learned(template.own)
 
@@ -79,12 +84,18 @@ class HtmlAndText:
             RecordError: It cannot be rendered with this record.
         """
         template = self._template
+        self._unlike += 1
+        if self._unlike > _UNLIKE and self._unlike % _SELDOM:
+            html = self._html.render(variables)
+            return html, self._encoded(text_from_html(html[0]))
         own, values = template.own_and_data(variables)
         html = self._html.render(variables) if template.own is not None else self._html.encoded(joined(own, values))
         if "" in values or "<" in "".join(values):
             own, values = _with_structure(own, values)
         derived = self._known[own] if own in self._known else self._met(own)
         text = None if derived is None else derived.text(values)
+        if text is not None:
+            self._unlike = 0
         return html, self._encoded(text_from_html(html[0]) if text is None else text)
 
     def _met(self, own: tuple[str, ...]) -> DerivedText | None:

@@ -63,6 +63,11 @@ _SHOWS: Final = late_pattern(r"\s*+(?:display|visibility|font(?:-size)?)\s*+:", 
 _HIDES: Final = late_pattern(r"hidden|none|font-size\s*+:\s*+\.?0", re.IGNORECASE)
 _NOT_ONLY_DECLARATIONS: Final = late_pattern(r"[\"'(/\\]")
 
+# A link as most are written: where it leads is found without a look at its other attributes. Each record has its own.
+_LINK: Final = late_pattern(
+    r"<a\s++(?:(?!href)[a-z-]++=(?:\"[^\"]*+\"|'[^']*+')\s++)*+href=(?:\"([^\"]*+)\"|'([^']*+)')", re.IGNORECASE
+)
+
 _KEPT: Final = 600
 """Characters of the markup of which it is kept what was made of it."""
 _MOST: Final = 4_000
@@ -257,6 +262,9 @@ class _Readings(dict[str, "str | _Special"]):
     def _read(self, piece: str) -> str | _Special:
         markup = piece.rstrip(BLANKS)
         blank = piece[len(markup) :]
+        if link := _LINK.match(markup):
+            target = _CONTROLS.sub("", unescaped(link[1] or link[2] or "").strip())
+            return _Special(_Reading.LINK, target, " " if blank else "")
         token = next(tokens(markup))
         if blank:
             blank = "\n" if "\n" in blank and token.name in _BLOCKS else " "
