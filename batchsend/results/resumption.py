@@ -146,7 +146,9 @@ class Resumption:
                 raise
             self.distrusted = left is not None
             return self._torn()
-        return left.entries if left is not None else []
+        if left is None or self._is_outdated(left):
+            return []
+        return left.entries
 
     def _require_trust(self, left: LeftBehind | None) -> None:
         account = self.account
@@ -158,13 +160,20 @@ class Resumption:
             raise _unknown(f"{journal_path(self.path)} is the journal of another run ({left.run})")
         # A run's line is written after its journal is made; until then, the line of the run before is the last one.
         is_older = left.begun is not None and left.begun not in (account.begun, account.size)
-        if is_older or account.uncovered is not None:
+        if is_older or (account.uncovered is not None and not self._is_outdated(left)):
             raise _unknown(f"{journal_path(self.path)} is an older journal of the run: its log has gone on since")
         missing = left.log_size - account.size - account.torn
         if missing > 0:
             raise _unknown(f"{self.path} is {missing:,} octets shorter than it was: outcomes are lost at its end")
         if left.rebooted and not left.durable and not account.ended:
             raise _unknown(f"{self.path}: the machine went down after the run, and its last outcomes may be lost")
+
+    def _is_outdated(self, left: LeftBehind) -> bool:
+        """Whether the log has the end of the run whose journal this is: then nothing is in flight.
+
+        The run removes its journal when it has ended; this one is a copy that was put in its place meanwhile.
+        """
+        return self.account.ended and not left.rebooted and left.begun == self.account.begun
 
     def _torn(self) -> list[Entry]:
         """The record of a torn line is in doubt, unless the line still says that it was not accepted."""
