@@ -120,6 +120,7 @@ ACCOUNT: Final = WordFamily(
     r"|not (?:currently )?(?:allowed|permitted|authori[sz]ed|enabled|able) to (?:send|use"
     r"|submit)(?: (?:any )?(?:e-?mails?|mails?|messages?|smtp|this service|through|via|out))?(?: \.|$| please"
     r"| until| because)",
+    r"your (?:\w+ ){0,2}account (?:has been|was|is(?: being)?) (?:used|abused) ",
     r"this account (?:has been |is |was )?(?:\w+ )?(?:suspended|blocked|disabled|locked) (?:from|for|to) send"
     r"|(?:suspended|blocked|disabled|locked|restricted|prevented|barred) (?:from|for) (?:sending|outgoing"
     r"|outbound|smtp|relaying)",
@@ -155,6 +156,7 @@ ENCRYPTION: Final = WordFamily(
 
 RELAYING: Final = WordFamily(
     r"(?:does not|doesn't|do not|don't|not|never) (?:allow|permit|support|accept|offer) (?:\w+ )?relay",
+    r"den(?:y|ies) relay",
     rf"relay(?:ing)? {_gap(3)}(?:denied|not permitted|not allowed|prohibited|disallowed|refused|forbidden"
     rf"|rejected|is not|disabled|restricted|blocked|verboten)|(?:unable|not permitted|not allowed"
     rf"|not authori[sz]ed|isn't allowed|cannot|refus\w+|not configured|won't|will not|do not|don't|no"
@@ -198,7 +200,8 @@ BLOCKED: Final = WordFamily(
     ),
     r"too many (?:spams|unwanted messages|bad recipients) from (?:your|the following) ip|sending spam|spammer"
     r"|behaviou?r spam|currently sending spam|banned sending ip|traffic not accepted from|ip frequency"
-    r"|suspected spam ip|blacklist policy|ip rejected|\bhl:(?:itc|rep|mep)\b|\bdt:rbl\b|\bwm:bli\b|blocked (?:-"
+    r"|suspected spam ip|blacklist policy|ip rejected|black ip"
+    r"|unauthori[sz]ed ip\b|\bhl:(?:itc|rep|mep)\b|\bdt:rbl\b|\bwm:bli\b|blocked (?:-"
     r"|.) see|ip blocked|\[bl\d|tss09|tss11",
 )
 
@@ -224,6 +227,8 @@ UNKNOWN_MAILBOX: Final = WordFamily(
     r"| not) have an? (?:\S+ )?account|recipient is (?:not accepted|unknown)|address(?:es)? rejected(?: \.|$| @"
     r"| #)|user not exist|userunknown|badrcptto|unbekannt|utilisateur inconnu|inconnu|destinataire\w* invalide"
     r"|nessun utente|no existe|nie istnieje|neexistuje|onbekend|n.o existe|inesistente|empf.nger unbekannt)",
+    r"nicht (?:gefunden|bekannt|vorhanden)|existiert nicht|introuvable|n'existe pas|no encontrad\w",
+    r"non (?:trovat\w|esiste)|не найден|не существует|不存在|存在しません|見つかりません",
     r"could not deliver mail to|i cannot deliver mail for|can't accept user|mailbox not"
     r"|not (?:a )?valid recipient|mailbox (?:is )?unavail",
 )
@@ -290,7 +295,7 @@ MAILBOX_FULL_HARD: Final = WordFamily(
     r"|mailbox) quota|mailbox size limit|storage space|overquota|mailbox is full|boite \S+ \S+ pleine"
 )
 TOO_MANY_UNKNOWN: Final = WordFamily(
-    r"too many (?:invalid|unknown|bad|wrong|nonexistent|undeliverable|bounced|failed) (?:recipients|users|rcpts"
+    r"too many (?:invalid|unknown|unrecogni[sz]ed|bad|wrong|nonexistent|undeliverable|bounced|failed) (?:recipients|users|rcpts"
     r"|addresses)"
 )
 """It is about those before this one: whether this one is known is not said."""
