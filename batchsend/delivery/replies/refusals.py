@@ -295,8 +295,8 @@ MAILBOX_FULL_HARD: Final = WordFamily(
     r"|mailbox) quota|mailbox size limit|storage space|overquota|mailbox is full|boite \S+ \S+ pleine"
 )
 TOO_MANY_UNKNOWN: Final = WordFamily(
-    r"too many (?:invalid|unknown|unrecogni[sz]ed|bad|wrong|nonexistent|undeliverable|bounced|failed) (?:recipients|users|rcpts"
-    r"|addresses)"
+    r"too many (?:invalid|unknown|unrecogni[sz]ed|bad|wrong|nonexistent|undeliverable|bounced|failed)"
+    r" (?:recipients|users|rcpts|addresses)"
 )
 """It is about those before this one: whether this one is known is not said."""
 UNKNOWN_MAILBOX_HARD: Final = WordFamily(
