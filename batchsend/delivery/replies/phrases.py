@@ -87,7 +87,7 @@ ABOUT_ONE: Final = WordFamily(
     r"(?:recipient|user|account) (?:is |has |was )?(?:temporarily )?(?:over ?quota|out of (?:space|storage)|full"
     r"|exceeded (?:its |his |the |their )?"
     r"(?:disk |mailbox |storage |mail )?quota)",
-    r"mail ?loop|hop count",
+    r"(?:user|mailbox|recipient|inbox) has too many (?:messages|e-?mails|mails)\b|mail ?loop|hop count",
 )
 """Words in a reply about this recipient or this message: limits in them are nobody else's."""
 

@@ -229,6 +229,7 @@ UNKNOWN_MAILBOX: Final = WordFamily(
     r"|nessun utente|no existe|nie istnieje|neexistuje|onbekend|n.o existe|inesistente|empf.nger unbekannt)",
     r"nicht (?:gefunden|bekannt|vorhanden)|existiert nicht|introuvable|n'existe pas|no encontrad\w",
     r"non (?:trovat\w|esiste)|не найден|не существует|不存在|存在しません|見つかりません",
+    r"rcpt (?:@ )?(?:does not exist|not (?:found|exist|valid))|not listed in \S+ directory|bad_recipient|unknown_user",
     r"could not deliver mail to|i cannot deliver mail for|can't accept user|mailbox not"
     r"|not (?:a )?valid recipient|mailbox (?:is )?unavail",
 )
@@ -291,8 +292,9 @@ NOT_WORKING: Final = WordFamily(
 # --- what decides between two of the above ---------------------------------------------------------------------------
 
 MAILBOX_FULL_HARD: Final = WordFamily(
+    r"(?:user|mailbox|recipient|inbox) has too many (?:messages|e-?mails|mails)\b",
     r"(?:mailbox|mail ?box|inbox|maildir) (?:\w+ )?(?:is )?(?:full|over)|over ?quota|(?:disk|storage"
-    r"|mailbox) quota|mailbox size limit|storage space|overquota|mailbox is full|boite \S+ \S+ pleine"
+    r"|mailbox) quota|mailbox size limit|storage space|overquota|mailbox is full|boite \S+ \S+ pleine",
 )
 TOO_MANY_UNKNOWN: Final = WordFamily(
     r"too many (?:invalid|unknown|unrecogni[sz]ed|bad|wrong|nonexistent|undeliverable|bounced|failed)"
@@ -305,7 +307,8 @@ UNKNOWN_MAILBOX_HARD: Final = WordFamily(
 )
 BLOCKED_BY_LIST: Final = WordFamily(
     rf"(?:client|host|ip|address|server|connection|mail from|ips|mta|network|sender ip"
-    rf"|traffic) {_gap(6)}(?:blocked|black-?listed|blocklisted|listed|banned|denylisted) {_gap(2)}(?:using|by|at"
+    rf"|traffic) {_gap(6)}(?:blocked|black-?listed|blocklisted|(?<!not )listed|banned"
+    rf"|denylisted) {_gap(2)}(?:using|by|at"
     rf"|in|on|see|list|http)",
     r"\b(?:rbl|dnsbl|dnsbls|xbl|pbl|sbl)\b|dnsbl:|spamhaus|spamcop|barracuda(?:central|networks)|senderbase"
     r"|sorbs|uceprotect|ivmsip|hostkarma|junkemailfilter|cloudmark|abuseat|spamrl|cobion|mail-abuse|invaluement"

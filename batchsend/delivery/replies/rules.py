@@ -193,7 +193,7 @@ def _of_credentials(said: Said) -> Ruling | None:
     """530, 534, 535 and 538 (RFC 4954 §4, §6): about us, but for a group that takes mail of its own people only."""
     if said.code == 530 and said.stage is Stage.RCPT and words.NOT_AUTHENTICATED.fullmatch(said.text):
         return Ruling(Verdict.REFUSED, Reason.POLICY, "530 to one recipient, who takes mail of known senders only")
-    if said.code in (530, 534, 535, 538):
+    if said.code in (530, 534, 535, 538) and not words.TOO_LARGE.search(said.text):
         if words.ENCRYPTION.search(said.text) or said.detail in ("7.10", "7.11"):
             return Ruling(Verdict.RELAY, Reason.ENCRYPTION, "530 that asks for encryption")
         if words.ACCOUNT.search(said.text):
@@ -285,7 +285,7 @@ def _mailbox_reason(said: Said) -> Reason | None:
         words.MAILBOX_FULL.search(text)
         and detail[:2] not in ("3.", "4.")
         and (detail != "1.1" or words.MAILBOX_FULL_HARD.search(text))
-        and not words.SYSTEM_FULL.search(text)
+        and (not words.SYSTEM_FULL.search(text) or words.MAILBOX_FULL_HARD.search(text))
     ):
         return Reason.MAILBOX_FULL
     for pattern, reason in (
