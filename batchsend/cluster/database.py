@@ -64,11 +64,15 @@ class Database:
             ``target_session_attrs`` says otherwise.
         name: What the server calls this client in its views and its log.
 
+    Attributes:
+        gone_since: Since when it does not answer, on the loop's clock; None where the last call was answered.
+
     Raises:
         ClusterError: The extra ``cluster`` is not installed.
     """
 
     def __init__(self, url: str, name: str = "batchsend") -> None:
+        self.gone_since: float | None = None
         self._urls = _each_host(url)
         self._name = name
         self._unsafe = False
@@ -89,22 +93,48 @@ class Database:
         """
         async with self._turn:
             try:
-                async with asyncio.timeout(seconds):
-                    if self._connection is None:
-                        self._connection = await self._connect()
-                    self._unsafe = False
-                    result = await work(self._connection)
-                    if self._unsafe:
-                        raise DatabaseGoneError(_UNSAFE)
-                    return result
+                result = await self._in_time(work, seconds)
             except BaseException as error:
                 self._urls.append(self._urls.pop(0))
-                if self._connection is not None:
-                    self._connection.terminate()
-                    self._connection = None
-                if (known := _explained(error)) is not None:
+                self._terminate()
+                known = _explained(error)
+                if isinstance(known or error, DatabaseGoneError) and self.gone_since is None:
+                    self.gone_since = asyncio.get_running_loop().time()
+                if known is not None:
                     raise known from error
                 raise
+            self.gone_since = None
+            return result
+
+    async def _in_time(self, work: Callable[[Connection], Awaitable[Result]], seconds: float) -> Result:
+        """Do some work; after so many seconds the connection is ended under it.
+
+        To cancel it would not do: the driver then tells the server, and rolls back a transaction, and waits for the
+        server's answers to both without a limit.
+        """
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(None) as limit:
+
+            def give_up() -> None:
+                self._terminate()  # first: whatever is asked from now on is refused at once
+                limit.reschedule(loop.time())
+
+            timer = loop.call_later(seconds, give_up)
+            try:
+                if self._connection is None:
+                    self._connection = await self._connect()
+                self._unsafe = False
+                result = await work(self._connection)
+            finally:
+                timer.cancel()
+            if self._unsafe:
+                raise DatabaseGoneError(_UNSAFE)
+            return result
+
+    def _terminate(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
 
     async def close(self) -> None:
         """End the connection in order, or at once where it does not answer."""

@@ -9,6 +9,7 @@ import asyncio
 import os
 import socket
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -122,9 +123,10 @@ class Worker:
             await self._database.close()
             return
         self._writer = Writer(self._database, self._number, self._notice)
-        writing = asyncio.create_task(self._writer.run())
         try:
             async with asyncio.TaskGroup() as tasks:
+                # Whoever waits for the writer would wait for ever if it ended alone.
+                writing = tasks.create_task(self._writer.run())
                 while not self._stopping.is_set():
                     try:
                         if await self._beat(tasks):
@@ -135,10 +137,10 @@ class Worker:
                 for serving in self._serving.values():
                     serving.stop()
                 await self._await_servings()
+                writing.cancel()
         except BaseExceptionGroup as group:
             raise _first(group) from None
         finally:
-            writing.cancel()
             await self._leave()
 
     async def _register(self) -> bool:
@@ -176,15 +178,15 @@ class Worker:
             RunError: The database is away.
         """
         while self._serving:
-            try:
+            with suppress(DatabaseGoneError):  # what waits for it asks again, and is awaited below
                 await self._renew()
-            except DatabaseGoneError as error:
-                gone = self._writer.gone_since if self._writer is not None else None
-                if gone is not None and asyncio.get_running_loop().time() - gone > _GIVE_UP:
-                    raise RunError(
-                        f"{error.message}: what was answered last is not stored",
-                        remedy="it will be in doubt; it is named when another worker takes it over",
-                    ) from None
+            # Whether there are leases or not: a lot that is done with is none, and its last outcomes may not be stored.
+            gone = self._database.gone_since
+            if gone is not None and asyncio.get_running_loop().time() - gone > _GIVE_UP:
+                raise RunError(
+                    f"the database has not answered for {_GIVE_UP:.0f} s: what was answered last is not stored",
+                    remedy="it will be in doubt; it is named when another worker takes it over",
+                )
             await asyncio.sleep(min(0.1, self._lease / _RENEWALS))
 
     async def _leave(self) -> None:
