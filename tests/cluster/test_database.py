@@ -1,4 +1,4 @@
-"""The connection to PostgreSQL: whatever is done on it ends in time, also where nothing is heard of the server any more."""
+"""The connection to PostgreSQL: whatever is done on it ends in time, also where the server is silent."""
 
 from __future__ import annotations
 
