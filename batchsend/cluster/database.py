@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
+from ssl import SSLCertVerificationError
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from batchsend.errors import RunError, UsageError
 
@@ -40,6 +42,8 @@ _CONFIRM: Final = "SELECT pg_logical_emit_message(true, 'batchsend', '')"
 _PASSING: Final = ("08", "53", "57", "40", "55P03", "25P03", "25006", "XX")
 _REFUSED: Final = ("28", "3D", "42501")
 _NO_TABLES: Final = ("42P01", "3F000")
+
+_FILES: Final = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 
 
 class ClusterError(UsageError):
@@ -153,10 +157,8 @@ class Database:
         for _ in list(self._urls):
             try:
                 return await self._connect_to(self._urls[0])
-            except (asyncpg.ClientConfigurationError, ValueError) as error:
-                raise ClusterError(
-                    f"the database's URL is none: {error}", remedy="expected postgresql://user:password@host:port/name"
-                ) from None
+            except (asyncpg.ClientConfigurationError, ValueError) as error:  # a certificate's error is a ValueError
+                raise _unusable(error) from None
             except Exception as error:
                 if not isinstance(_explained(error), DatabaseGoneError):
                     raise
@@ -220,10 +222,40 @@ def _each_host(url: str) -> list[str]:
     """
     try:
         parts = urlsplit(url)
+        user, at, hosts = parts.netloc.rpartition("@")
+        each = [parts._replace(netloc=f"{user}{at}{host}") for host in hosts.split(",")]
+        for one in each:
+            _ = one.port  # out of range, it is an error
     except ValueError as error:
-        raise ClusterError(f"the database's URL is none: {error}") from None
-    user, at, hosts = parts.netloc.rpartition("@")
-    return [urlunsplit(parts._replace(netloc=f"{user}{at}{host}")) for host in hosts.split(",")]
+        raise _unusable(error) from None
+    _require_files(parts.query)
+    return [urlunsplit(one) for one in each]
+
+
+def _require_files(query: str) -> None:
+    """Check that the files are there that a URL names; the driver's error says of none which it is.
+
+    Raises:
+        ClusterError: One is not.
+    """
+    for name, path in parse_qsl(query):
+        if name in _FILES and path != "system":
+            try:
+                Path(path).open("rb").close()
+            except OSError as error:
+                raise ClusterError(f"the database's URL names {name}={path}: {error.strerror}") from None
+
+
+def _unusable(error: Exception) -> ClusterError:
+    """The error for a URL with which nothing is reached before somebody has seen to it."""
+    if isinstance(error, SSLCertVerificationError):
+        return ClusterError(
+            f"the database's certificate is not trusted: {error.verify_message}",
+            remedy="sslrootcert=FILE in the URL names the certificate of the authority that has signed it",
+        )
+    what, _, hint = str(error).partition("\nHINT:")
+    expected = hint.strip() or "expected postgresql://user:password@host:port/name"
+    return ClusterError(f"the database's URL cannot be used: {what}", remedy=expected)
 
 
 def _require_driver() -> None:
@@ -250,10 +282,11 @@ def _explained(error: BaseException) -> RunError | ClusterError | None:
 
 def _of_server(error: Exception, state: str) -> RunError | ClusterError | None:
     """What an error means that the server has answered with."""
+    what, _, _ = str(error).partition("\n")  # without details and hints
     if state.startswith(_PASSING):
-        return DatabaseGoneError(f"the database cannot do it now: {error}")
+        return DatabaseGoneError(f"the database cannot do it now: {what}")
     if state.startswith(_REFUSED):
-        return ClusterError(f"the database refuses us: {error}", remedy="see the URL and what its role may do")
+        return ClusterError(f"the database refuses us: {what}", remedy="see the URL and what its role may do")
     if state in _NO_TABLES:
         return ClusterError("the database has no tables yet", remedy="batchsend cluster init")
     return None

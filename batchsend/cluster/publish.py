@@ -190,7 +190,7 @@ async def _claim(database: Database, published: Published, row: dict[str, str | 
             raise ClusterError(f"campaign {published.campaign} was dropped just now", remedy="publish it again")
         if found["fingerprint"] != fingerprint:
             raise ClusterError(
-                f"there is another campaign called {published.campaign}: its message, recipients or lists are others",
+                f"there is another campaign called {published.campaign}: its message, recipients or options differ",
                 remedy="give this one another name: --name NAME; or take that one away: batchsend cluster drop NAME",
             )
         published.run = found["run"]

@@ -151,14 +151,17 @@ class Worker:
             RunError: It cannot be reached for half a minute.
         """
         row = (self.name, __version__, self._lease)
-        began = time.monotonic()
+        began, said = time.monotonic(), False
         while not self._stopping.is_set():
             try:
                 await schema.require(self._database)
                 self._number = await self._database.call(lambda connection: connection.fetchval(_REGISTER, *row))
-            except DatabaseGoneError:
+            except DatabaseGoneError as error:
                 if time.monotonic() - began > _GIVE_UP:
                     raise
+                if not said:
+                    self._notice(f"{error.message}; asked again for {_GIVE_UP:.0f} s")
+                    said = True
             else:
                 return True
             await self._pause()
@@ -269,7 +272,7 @@ class Worker:
             await serving.run()
         except RefusalError as error:
             # Servers said so, and would say it to every worker.
-            self._notice(f"{row.name} is stopped: {error}")
+            self._notice(f"{row.name} is stopped: {_in_a_line(error)}")
             await self._patiently_stop(row, error)
         except RunError as error:
             self._cannot(row, error)
@@ -280,7 +283,7 @@ class Worker:
     async def _patiently_stop(self, row: CampaignRow, error: RunError) -> None:
         while True:
             try:
-                await self._database.call(lambda connection: connection.execute(_STOP, row.id, str(error)))
+                await self._database.call(lambda connection: connection.execute(_STOP, row.id, _in_a_line(error)))
             except DatabaseGoneError:
                 await asyncio.sleep(_BEAT)
             else:
@@ -289,12 +292,17 @@ class Worker:
     def _cannot(self, row: CampaignRow, error: UsageError | RunError) -> None:
         """A campaign cannot be sent from here: say so, leave its lots to others, and try again later."""
         if self._lacks.get(row.id) != error.message:
-            self._notice(f"{row.name} cannot be sent from here: {error}")
+            self._notice(f"{row.name} cannot be sent from here: {_in_a_line(error)}")
         self._lacks[row.id] = error.message
         self._not_before[row.id] = time.monotonic() + _BACK_OFF
         loaded = self._loaded.pop(row.id, None)
         if loaded is not None:
             loaded.close()
+
+
+def _in_a_line(error: UsageError | RunError) -> str:
+    """An error with its remedy, as a notice and the database have it."""
+    return error.message if error.remedy is None else f"{error.message}; {error.remedy}"
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

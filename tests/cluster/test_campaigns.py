@@ -82,12 +82,20 @@ async def test_who_is_not_written_to_is_decided_when_it_is_published(house: Hous
     assert taken == {address(number): 1 for number in (1, 2, 4, 5)}
 
 
+_SLOWLY = """
+CREATE FUNCTION batchsend.slowly() RETURNS trigger LANGUAGE plpgsql
+AS $$BEGIN PERFORM pg_sleep(0.005); RETURN NEW; END$$;
+CREATE TRIGGER slowly BEFORE INSERT ON batchsend.lots FOR EACH ROW EXECUTE FUNCTION batchsend.slowly();
+"""
+
+
 async def test_publishing_that_was_killed_is_gone_on_with_and_adds_nothing_twice(house: House, tmp_path: Path) -> None:
     """It is killed twice, then goes on beside itself, and is repeated when all is there."""
     records = 3000
     async with FaultyServer(accept) as server:
         campaign = write_campaign(tmp_path / "campaign", server.port, records)
         publishing = ("publish", campaign, "--lot", "2")
+        await house.sql(_SLOWLY)  # so that it does not end before it is killed
         for lots in (100, 400):
             process = await house.begin(*publishing)
             while (await house.sql("SELECT count(*) FROM batchsend.lots"))[0][0] < lots:
@@ -95,6 +103,7 @@ async def test_publishing_that_was_killed_is_gone_on_with_and_adds_nothing_twice
             process.kill()
             assert await process.wait() == -signal.SIGKILL
             assert "publishing" in await house.command("list")
+        await house.sql("DROP FUNCTION batchsend.slowly CASCADE")
         said = await asyncio.gather(*(house.command(*publishing) for _ in range(2)))
         assert all(f"{records:,} records to send" in one or "published already" in one for one in said)
         assert "published already" in await house.command(*publishing)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from typing import TYPE_CHECKING
 
 import pytest
+import trustme
 
 from batchsend.cluster.database import Database, DatabaseGoneError
 from tests.cluster.gate import Gate
 from tests.cluster.house import GUARD, House, until, write_campaign
 from tests.cluster.postgres import Postgres
+from tests.servers.daemon import private_directory
 from tests.tools.faulty import ACCEPT, FaultyServer
 
 if TYPE_CHECKING:
@@ -83,3 +86,32 @@ async def test_a_worker_that_may_not_store_what_it_does_ends_and_says_so(house: 
         assert "the database refuses us: permission denied for table account" in worker.output.read_text()
     finally:
         await house.sql("DROP OWNED BY reader; DROP ROLE reader")
+
+
+async def test_tls_is_as_libpq_has_it(tmp_path: Path) -> None:
+    """A server whose certificate is not signed by the authority that the URL names is not talked to."""
+    authority, other = trustme.CA(), trustme.CA()
+    certificate = authority.issue_cert("localhost")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    other.cert_pem.write_to_path(tmp_path / "other.pem")
+    with private_directory("postgres-tls") as directory:
+        certificate.private_key_and_cert_chain_pem.write_to_path(directory / "server.pem")
+        (directory / "server.pem").chmod(0o600)
+        if os.geteuid() == 0:
+            for path in (directory, directory / "server.pem"):
+                os.chown(path, 65534, 65534)  # whom `Postgres` runs as then
+        files = [f"ssl_{kind}_file={directory / 'server.pem'}" for kind in ("cert", "key")]
+        with Postgres("ssl=on", *files) as postgres:
+            verified = f"postgresql://postgres@localhost:{postgres.port}/postgres?sslmode=verify-full&sslrootcert="
+            house = House(postgres, tmp_path)
+            assert "the tables are made" in await house.command("init", url=f"{verified}{tmp_path / 'ca.pem'}")
+            said = await house.command("list", url=f"{verified}{tmp_path / 'other.pem'}", code=2)
+            assert "certificate is not trusted" in said
+            elsewhere = verified.replace("localhost", "127.0.0.1")
+            said = await house.command("list", url=f"{elsewhere}{tmp_path / 'ca.pem'}", code=2)
+            assert "certificate is not trusted" in said
+            assert "127.0.0.1" in said, "it is another host's"
+            asked = "SELECT count(*)::int FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl"
+            database = Database(f"{verified}{tmp_path / 'ca.pem'}")
+            assert await database.call(lambda connection: connection.fetchval(asked)) == 1
+            await database.close()
