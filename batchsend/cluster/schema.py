@@ -149,7 +149,10 @@ CREATE TABLE batchsend.quota_held (
 ALTER TABLE batchsend.shares ADD COLUMN part double precision NOT NULL DEFAULT 0;
 """
 
-MIGRATIONS: Final = (_FIRST, _SECOND)
+# When the log of a campaign that is stopped was written as that of a run that has ended: somebody may go on with it.
+_THIRD: Final = "ALTER TABLE batchsend.campaigns ADD COLUMN collected timestamptz"
+
+MIGRATIONS: Final = (_FIRST, _SECOND, _THIRD)
 """What makes version n + 1 of the tables out of version n."""
 
 VERSION: Final = len(MIGRATIONS)

@@ -14,7 +14,7 @@ from batchsend.figures import count, duration
 from batchsend.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from batchsend.cluster.database import Connection, Database
 
@@ -238,8 +238,24 @@ def _made(kind: type[Any], row: dict[str, Any]) -> Any:
     return kind(**{name: row[name] for name in kind.__struct_fields__})
 
 
-async def set_state(database: Database, name: str, state: str, *, only_from: tuple[str, ...], why: str | None) -> bool:
+async def set_state(
+    database: Database,
+    name: str,
+    state: str,
+    *,
+    only_from: tuple[str, ...],
+    why: str | None = None,
+    although_collected: bool = False,
+) -> bool:
     """Pause a campaign, let it go on, or stop it; workers see it within seconds.
+
+    Args:
+        database: Where.
+        name: The campaign.
+        state: What it is to be: ``paused``, ``active`` or ``stopped``.
+        only_from: What it must be before.
+        why: Why it is stopped.
+        although_collected: Let it go on although the log of what it had come to is one that can be gone on with.
 
     Returns:
         False where it was in that state already.
@@ -251,7 +267,8 @@ async def set_state(database: Database, name: str, state: str, *, only_from: tup
     async def work(connection: Connection) -> bool:
         async with connection.transaction():
             row = await connection.fetchrow(
-                "SELECT id, state, relays FROM batchsend.campaigns WHERE name = $1 FOR UPDATE", name
+                "SELECT id, state, relays, published, collected FROM batchsend.campaigns WHERE name = $1 FOR UPDATE",
+                name,
             )
             if row is None:
                 raise unknown(name)
@@ -259,8 +276,10 @@ async def set_state(database: Database, name: str, state: str, *, only_from: tup
                 return False
             if row["state"] not in only_from:
                 raise ClusterError(f"campaign {name} is {row['state']}", remedy="see: batchsend cluster status")
+            if state == "active":
+                _refuse_to_go_on(name, dict(row), although_collected=although_collected)
             await connection.execute(
-                "UPDATE batchsend.campaigns SET state = $2, why = $3, "
+                "UPDATE batchsend.campaigns SET state = $2, why = $3, collected = NULL, "
                 "ended = CASE WHEN $2 = 'stopped' THEN now() END WHERE id = $1",
                 row["id"],
                 state,
@@ -275,6 +294,22 @@ async def set_state(database: Database, name: str, state: str, *, only_from: tup
             return True
 
     return await database.call(work)
+
+
+def _refuse_to_go_on(name: str, row: Mapping[str, Any], *, although_collected: bool) -> None:
+    """Check that nobody is left out, or written to twice, if a campaign goes on that was stopped.
+
+    Raises:
+        ClusterError: Its records are not all there, or somebody may send what is left from its log.
+    """
+    if row["published"] is None:
+        raise ClusterError(f"campaign {name} is not published completely", remedy="publish it again")
+    if row["collected"] is not None and not although_collected:
+        raise ClusterError(
+            f"the log of campaign {name} was collected after it was stopped: "
+            "where `batchsend resume` goes on with it, people would get the message twice",
+            remedy=f"if nobody has resumed it, and nobody will: batchsend cluster continue {name} --although-collected",
+        )
 
 
 async def drop(database: Database, name: str) -> int:

@@ -116,6 +116,43 @@ async def test_publishing_that_was_killed_is_gone_on_with_and_adds_nothing_twice
     assert counts == {"accepted": records}
 
 
+async def test_a_campaign_that_was_stopped_while_it_was_published_is_published_again(
+    house: House, tmp_path: Path
+) -> None:
+    """It is not taken for a whole one, neither by who lets it go on nor by who publishes it."""
+    records = 400
+    async with FaultyServer(accept) as server:
+        campaign = write_campaign(tmp_path / "campaign", server.port, records)
+        await house.sql(_SLOWLY)
+        process = await house.begin("publish", campaign, "--lot", "2")
+        while (await house.sql("SELECT count(*) FROM batchsend.lots"))[0][0] < 50:
+            assert process.returncode is None
+        process.kill()
+        await process.wait()
+        await house.sql("DROP FUNCTION batchsend.slowly CASCADE")
+        await house.command("stop", "campaign")
+        assert "not published completely" in await house.command("continue", "campaign", code=2)
+        assert f"{records} records to send" in await house.command("publish", campaign)
+        assert await (await house.work("--until-done")).wait() == 0
+        await house.command("collect", "campaign", "--results", tmp_path / "results.jsonl")
+        counts, wrong = check(tmp_path / "results.jsonl", server, records)
+    assert (counts, wrong) == ({"accepted": records}, [])
+
+
+async def test_a_campaign_that_is_dropped_while_it_is_published_leaves_nothing(house: House, tmp_path: Path) -> None:
+    campaign = write_campaign(tmp_path / "campaign", 25, 600)
+    await house.sql(_SLOWLY)
+    process = await house.begin("publish", campaign, "--lot", "2")
+    while (await house.sql("SELECT count(*) FROM batchsend.lots"))[0][0] < 50:
+        assert process.returncode is None
+    await house.command("drop", "campaign")
+    said, _ = await process.communicate()
+    assert process.returncode == 2
+    assert b"was dropped while it was published" in said
+    assert await house.sql("SELECT * FROM batchsend.lots") == []
+    await house.sql("DROP FUNCTION batchsend.slowly CASCADE")
+
+
 async def test_status_is_watched_live_and_told_as_json(house: House, tmp_path: Path) -> None:
     async with FaultyServer(accept) as server:
         await house.command("publish", write_campaign(tmp_path / "campaign", server.port, 400, 'rate = "100/s"'))
@@ -250,13 +287,18 @@ async def test_what_a_stopped_campaign_has_left_is_sent_from_one_machine(house: 
         assert await worker.wait() == 0
         before = len(server.accepted)
         assert before < records
+        assert await house.command("continue", "campaign") == "campaign is active\n"
+        await house.command("stop", "campaign")
         await house.command("collect", "campaign", "--results", results)
+        assert "people would get the message twice" in await house.command("continue", "campaign", code=2)
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "batchsend", "resume", str(results), "--no-progress"
         )
         assert await process.wait() == 0
         counts, wrong = check(results, server, records)
     assert (counts, wrong) == ({"accepted": records}, [])
+    word = ("continue", "campaign", "--although-collected")
+    assert await house.command(*word) == "campaign is active\n"
 
 
 async def test_several_campaigns_are_sent_side_by_side(house: House, tmp_path: Path) -> None:

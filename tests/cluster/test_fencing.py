@@ -169,6 +169,13 @@ async def test_what_is_done_or_not_due_is_not_taken(scene: Scene) -> None:
     assert await scene.take(_NEW, _LONG) is None
 
 
+@pytest.mark.parametrize("state", ["publishing", "paused", "stopped"])
+async def test_no_lot_is_taken_of_a_campaign_that_is_not_active(scene: Scene, state: str) -> None:
+    """Who does not know yet that it was stopped, and its log collected, does not go on with it."""
+    await scene.sql("UPDATE batchsend.campaigns SET state = $2 WHERE id = $1", scene.number, state)
+    assert await scene.take(_NEW, _LONG) is None
+
+
 # --- storing ----------------------------------------------------------------------------------------------------------
 
 

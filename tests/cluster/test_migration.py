@@ -29,9 +29,9 @@ async def test_a_campaign_under_way_in_version_1_ends_with_everybody_once(tmp_pa
             await connection.close()
             for command in ("list", "work"):
                 said = await house.command(command, code=2)
-                assert "has tables of version 1, and this is version 2" in said
-            assert await house.command("init") == "from version 1 to 2\n"
-            assert await house.command("init") == "the tables are there: version 2\n"
+                assert "has tables of version 1, and this is version 3" in said
+            assert await house.command("init") == "from version 1 to 3\n"
+            assert await house.command("init") == "the tables are there: version 3\n"
             assert "active" in await house.command("list")
             for worker in [await house.work("--until-done") for _ in range(2)]:
                 assert await worker.wait() == 0, worker.output.read_text()
