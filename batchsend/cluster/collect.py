@@ -127,6 +127,7 @@ async def name_left_behind(connection: Connection, campaign: int, size: int) -> 
     """
     count = 0
     async with connection.transaction():
+        now = await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8")
         attempts: dict[int, dict[int, int]] = {}
         for row in await connection.fetch(_LEFT_BEHIND, campaign):
             attempts.setdefault(lots.lot_of(row["record"], size), {})[row["record"]] = row["attempt"]
@@ -134,7 +135,7 @@ async def name_left_behind(connection: Connection, campaign: int, size: int) -> 
             octets = await connection.fetchval(_FENCE, campaign, lot)
             for parcel in [] if octets is None else lots.decode(octets):
                 if (attempt := records.get(parcel.record.number)) is not None:
-                    line = outcome_line(lost(parcel, attempt, time.time())).decode().rstrip()
+                    line = outcome_line(lost(parcel, attempt, now)).decode().rstrip()
                     await connection.execute(_NAME, campaign, parcel.record.number, line)
                     count += 1
     return count

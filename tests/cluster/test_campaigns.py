@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -253,6 +254,36 @@ async def test_deferred_records_come_back_after_their_pause_with_the_same_messag
     assert all(
         lines[1]["message_id"].startswith("<") and f".{number}@" in line["message_id"] for number, line in lines.items()
     )
+
+
+async def test_clocks_of_machines_may_differ_by_minutes(house: House, tmp_path: Path) -> None:
+    """Leases, pauses and times are the database's: a worker ahead takes nothing early, one behind nothing late."""
+    records, minutes, results = 400, 600.0, tmp_path / "results.jsonl"
+    deferred: set[str | None] = set()
+
+    def defer_some(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        if stage == "content" and recipient not in deferred and len(deferred) < 40:
+            deferred.add(recipient)
+            return refuse(451, "4.3.0 later")
+        return ACCEPT
+
+    began = time.time()
+    async with FaultyServer(defer_some) as server:
+        campaign = write_campaign(tmp_path / "campaign", server.port, records, 'rate = "100/s"\nmax_connections = 3')
+        await house.command("publish", campaign, "--lot", "20")
+        workers = [await house.work("--until-done", "--lease", "2s", clock=clock) for clock in (-minutes, 0.0, minutes)]
+        await until(lambda: len(server.accepted) > records // 3)
+        workers[1].send(signal.SIGKILL)
+        for worker in (workers[0], workers[2]):
+            assert await worker.wait() == 0, worker.output.read_text()
+            assert "taken over" not in worker.output.read_text()
+        await house.command("collect", "campaign", "--results", results)
+        counts, wrong = check(results, server, records)
+    assert wrong == []
+    assert counts["accepted"] + counts["in_doubt"] == records
+    assert counts["in_doubt"] <= 2 * (1 + 1)
+    times = [datetime.fromisoformat(line["time"]).timestamp() for line in last_lines(results).values()]
+    assert began - 5.0 < min(times) <= max(times) < time.time() + 5.0
 
 
 async def test_sigterm_ends_a_worker_in_order_and_another_one_goes_on_at_once(house: House, tmp_path: Path) -> None:
