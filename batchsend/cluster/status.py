@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 _ROWS_AT_ONCE: Final = 20_000
 
 _CAMPAIGNS: Final = """
-SELECT c.id, c.name, c.run, c.state, c.why, c.server, c.created, l.offered, l.lots, l.done, l.leased, l.workers
+SELECT c.id, c.name, c.run, c.state, c.why, c.server, c.created, l.offered, l.lots, l.done, l.leased, l.workers, (
+    SELECT coalesce(sum(s.pace), 0)::float8 FROM batchsend.shares AS s WHERE s.campaign = c.id AND s.until >= now()
+) AS pace
 FROM batchsend.campaigns AS c LEFT JOIN LATERAL (
     SELECT coalesce(sum(count), 0)::bigint AS offered, count(*) AS lots, count(*) FILTER (WHERE done) AS done,
         count(*) FILTER (WHERE lease_until >= now()) AS leased,
@@ -63,6 +65,7 @@ class CampaignStatus(Struct):
         done: How many of them are done.
         leased: How many are being worked on.
         workers: By how many workers.
+        pace: Messages a second at present, all its workers together.
     """
 
     name: str
@@ -76,6 +79,7 @@ class CampaignStatus(Struct):
     done: int
     leased: int
     workers: int
+    pace: float = 0.0
 
     @property
     def left(self) -> int:
@@ -167,11 +171,6 @@ class ClusterStatus(Struct):
     relays: list[RelayStatus] = field(default_factory=list)
     quotas: list[QuotaStatus] = field(default_factory=list)
 
-    @property
-    def pace(self) -> float:
-        """Messages a second, all workers together."""
-        return sum(worker.pace for worker in self.workers)
-
     def lines(self) -> Iterator[str]:
         """It for people."""
         for one in self.campaigns:
@@ -196,7 +195,9 @@ class ClusterStatus(Struct):
         yield f"{one.name}  {one.state}{why}"
         counts = ", ".join(f"{number:,} {status.replace('_', ' ')}" for status, number in sorted(one.outcomes.items()))
         yield f"  {one.left:,} of {one.offered:,} left; {counts or 'nothing sent yet'}"
-        rest = f"; {duration(one.left / self.pace)} left" if one.state == "active" and one.left and self.pace else ""
+        rest = ""
+        if one.state == "active" and one.left and one.pace:
+            rest = f"; {one.pace:,.0f}/s, {duration(one.left / one.pace)} left"
         yield (
             f"  lots: {one.done:,} of {one.lots:,} done, {one.leased:,} leased by {count(one.workers, 'worker')}"
             f"{rest}; run {one.run} to {one.server}"

@@ -352,6 +352,23 @@ async def test_several_campaigns_are_sent_side_by_side(house: House, tmp_path: P
     assert min(half.values()) > 100, "one campaign waits for the other"
 
 
+async def test_status_tells_the_pace_and_the_end_of_each_campaign(house: House, tmp_path: Path) -> None:
+    async with FaultyServer(accept) as server:
+        for name, rate in (("slow", 40), ("fast", 120)):
+            campaign = write_campaign(tmp_path / name, server.port, 20 * rate, f'rate = "{rate}/s"')
+            await house.command("publish", campaign, "--lot", "50")
+        worker = await house.work("--until-done")
+        pace = {"slow": 0.0, "fast": 0.0}
+        while pace["slow"] < 20 or pace["fast"] < 70:
+            assert worker.running, pace
+            found = json.loads(await house.command("status", "--json"))["campaigns"]
+            pace = {one["name"]: one["pace"] for one in found}
+        assert pace["slow"] < 60
+        said = await house.command("status")
+        assert len(re.findall(r"/s, .* left; run", said)) == 2, said
+        assert await worker.wait() == 0
+
+
 async def test_a_worker_that_lacks_a_credential_says_so_and_leaves_the_lots_to_others(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
