@@ -149,7 +149,12 @@ CREATE TABLE batchsend.quota_held (
 ALTER TABLE batchsend.shares ADD COLUMN part double precision NOT NULL DEFAULT 0;
 """
 
-MIGRATIONS: Final = (_FIRST, _SECOND)
+# The number of the last statement of a worker's writer that was done.
+_THIRD: Final = """
+ALTER TABLE batchsend.workers ADD COLUMN stored bigint NOT NULL DEFAULT 0;
+"""
+
+MIGRATIONS: Final = (_FIRST, _SECOND, _THIRD)
 """What makes version n + 1 of the tables out of version n."""
 
 VERSION: Final = len(MIGRATIONS)
