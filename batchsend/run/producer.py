@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import time
-from itertools import starmap
 from typing import TYPE_CHECKING
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
-from batchsend.errors import RecordError, RunError
-from batchsend.outcome import DeliveryResult, Outcome
+from batchsend.errors import RunError
 from batchsend.recipients import BadRecord, Record
+from batchsend.run.offers import Offers
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator
+    from collections.abc import Awaitable, Callable
 
     from anyio.abc import TaskGroup
     from anyio.streams.memory import MemoryObjectSendStream
 
     from batchsend.message import Composer, Submission
+    from batchsend.outcome import DeliveryResult
     from batchsend.recipients import RecordReader
     from batchsend.recipients.admission import Admission
     from batchsend.run.composing import Composing
 
 # Records rendered in one go: the loop does nothing else meanwhile, so this bounds how long a reply waits.
 _RECORDS = 64
-# Octets of rendered messages handed over in one go: the bound where the messages are large.
-_OCTETS = 512 * 1024
 
 
 class Producer:
@@ -59,9 +57,8 @@ class Producer:
         breathe: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint,
     ) -> None:
         self._reader = reader
-        self._composer = composer
         self._admission = admission
-        self._report = report
+        self._offers = Offers(composer, admission, report)
         self._last = last
         self._beside = beside
         self._look = look
@@ -76,7 +73,7 @@ class Producer:
         while rows := await self._rows():
             handed_over = False
             composed, seconds, began = 0, 0.0, time.perf_counter()
-            for batch in self._batches(map(self._offer, self._admission.wanted(rows))):
+            for batch in self._offers.batches(self._admission.wanted(rows)):
                 composed += len(batch)
                 seconds += time.perf_counter() - began
                 handed_over = True
@@ -108,7 +105,7 @@ class Producer:
                 async for block in receive:
                     await self._breathe()
                     while (offered := await block.next(composing)) is not None:
-                        for batch in self._batches(starmap(self._offer, offered)):
+                        for batch in self._offers.batches_of_composed(offered):
                             await hand_over(batch)
             except Exception as error:  # raised again below: a task group would wrap it
                 failure = error
@@ -149,57 +146,6 @@ class Producer:
         if self._look is not None:
             await self._look()
         return rows
-
-    @staticmethod
-    def _batches(offered: Iterable[Submission | None]) -> Iterator[list[Submission]]:
-        batch: list[Submission] = []
-        octets = 0
-        for submission in offered:
-            if submission is not None:
-                batch.append(submission)
-                octets += len(submission.content)
-                if octets > _OCTETS:
-                    yield batch
-                    batch, octets = [], 0
-        if batch:
-            yield batch
-
-    def _offer(self, row: Record | BadRecord, composed: Submission | str | None = None) -> Submission | None:
-        """The submission of a row, as far as it is to be offered; otherwise its outcome is told.
-
-        Args:
-            row: The row.
-            composed: Its submission, or why it has none, where that is known already.
-        """
-        if type(row) is BadRecord:  # `isinstance` asks the class's own class, which takes six times as long
-            self._withhold(row, None, Outcome.INVALID, row.reason)
-            return None
-        if composed is None:
-            try:
-                composed = self._composer.compose(row)
-            except RecordError as error:
-                composed = error.message
-        if isinstance(composed, str):
-            self._withhold(row, self._composer.named_recipient(row), Outcome.INVALID, composed)
-            return None
-        recipient = composed.envelope.forward_path
-        if (reason := self._admission.refusal(recipient)) is not None:
-            self._withhold(row, recipient, Outcome.SUPPRESSED, reason)
-            return None
-        composed.attempt = self._admission.attempt(row.number)
-        return composed
-
-    def _withhold(self, row: Record | BadRecord, recipient: str | None, status: Outcome, reason: str) -> None:
-        self._report(
-            DeliveryResult(
-                record=row.number,
-                recipient=recipient,
-                status=status,
-                reason=reason,
-                time=time.time(),
-                line=row.line if status is Outcome.INVALID else None,
-            )
-        )
 
 
 class _Block:
