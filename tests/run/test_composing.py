@@ -13,6 +13,7 @@ import anyio
 import pytest
 
 from batchsend import Batch, Outcome, RunError, Stage, load
+from batchsend.campaign.own import own_files
 from batchsend.errors import RecordError
 from batchsend.message import Submission, Suppression
 from batchsend.recipients import Record, open_records
@@ -36,7 +37,7 @@ MIXED = ROWS[: len(ROWS) // 2].rpartition("\n")[0] + "\nbad,row,here\nnobody,X\n
 
 
 def recipe(sent: Campaign) -> Recipe:
-    return Recipe(sent.message, sent.directory, "b1", sent.recipient_field, sent.results)
+    return Recipe(sent.message, sent.directory, "b1", sent.recipient_field, sent.results, own_files(sent))
 
 
 def children() -> list[int]:
