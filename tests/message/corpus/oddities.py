@@ -49,6 +49,15 @@ HEADER_TEXTS = (
 
 FILENAMES = (
     *("plain.txt", "two words.pdf", 'quo"ted".pdf', "back\\slash.pdf", "semi;colon.pdf", "com,ma.pdf", "a'b.pdf"),
-    *("utf-8''x.pdf", "50%25.pdf", "100% é.pdf", "=?utf-8?q?x?=.txt", "not.hidden.", "no-suffix", "a=b*0.pdf", "(1).pdf"),
+    *(
+        "utf-8''x.pdf",
+        "50%25.pdf",
+        "100% é.pdf",
+        "=?utf-8?q?x?=.txt",
+        "not.hidden.",
+        "no-suffix",
+        "a=b*0.pdf",
+        "(1).pdf",
+    ),
     *("x" * 200 + ".pdf", "é" * 100 + ".pdf", "name.tar.gz", "mail.eml", "page.html", "style.css", "notes.txt"),
 )
