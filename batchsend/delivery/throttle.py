@@ -17,6 +17,14 @@ _STEP_SECONDS = 2.0
 # One complaint may be about nothing, or about a rate that the run had not reached yet: a quick way back shows.
 _FIRST_STEP = 1.5
 _SLOWEST = 0.2
+# What gets through counts: where the rate was cut and few are refused still, it is not the rate that they depend on.
+# After a cut so many refusals cut no more, and then one for each twenty messages that get through, those of the last
+# seconds at most. A refusal at the rate that was too much before is more likely about it, and counts for more.
+_SPARE = 2.0
+_SPARE_PER_MESSAGE = 0.05
+_SPARE_SECONDS = 3.0
+_SPARE_AT_THE_RATE = 1.5
+_CLEARLY_BELOW = 0.97
 # Grown this much since the last cut without a complaint: whatever the limit was, it is no more.
 _LIFTED = 10.0
 
@@ -41,6 +49,9 @@ class Throttle:
         self._tokens = 1.0
         self._updated = now
         self._changed = now
+        self._spare = 0.0  # refusals that cut no more, and when that was counted
+        self._spare_counted = now
+        self._too_much = 0.0  # what got through when the rate was cut
         self.slowest: float | None = None
 
     def take(self, now: float) -> float:
@@ -88,9 +99,10 @@ class Throttle:
             goodput: Messages a second that it has accepted of late.
 
         Returns:
-            Whether the rate was cut; replies to what was still under way do not cut it again.
+            Whether the rate was cut; replies to what was still under way do not cut it again, and neither do a few
+            among many that get through.
         """
-        if self.cuts and now - self._changed < _SETTLING:
+        if self.cuts and (now - self._changed < _SETTLING or self._is_stray(now, goodput)):
             return False
         rate = goodput * _CUT if goodput > 0 else (self.rate or 1.0) / 2
         if self.rate is not None:
@@ -98,8 +110,22 @@ class Throttle:
         self.rate = self.slowest = max(rate, _SLOWEST)
         self._tokens = min(self._tokens, 0.0)
         self._updated = now + _SETTLING  # a pause, for the server's window to clear
-        self._changed = now
+        self._changed = self._spare_counted = now
+        self._spare = _SPARE
+        self._too_much = goodput
         self.cuts += 1
+        return True
+
+    def _is_stray(self, now: float, goodput: float) -> bool:
+        """Whether a refusal is one of a few among many messages that get through; it is counted."""
+        spare = self._spare + goodput * (now - self._spare_counted) * _SPARE_PER_MESSAGE
+        self._spare = min(spare, max(_SPARE, goodput * _SPARE_SECONDS * _SPARE_PER_MESSAGE))
+        self._spare_counted = now
+        below = self.rate is not None and self.rate < self._too_much * _CLEARLY_BELOW
+        price = 1.0 if below else _SPARE_AT_THE_RATE
+        if self._spare < price:
+            return False
+        self._spare -= price
         return True
 
     def _current(self, now: float) -> float | None:

@@ -67,9 +67,10 @@ def open_to_read(path: Path) -> Iterator[int]:
 
 def not_openable(path: Path, error: OSError) -> UsageError:
     """The error for a log that cannot be opened."""
-    return UsageError(
-        f"{path}: the results log cannot be opened: {error.strerror}", remedy="name another, in a folder that exists"
-    )
+    remedy = "name another, in a folder that exists"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        remedy = f"let the user with the number {os.geteuid()} write in {path.parent}, or name another: --results FILE"
+    return UsageError(f"{path}: the results log cannot be opened: {error.strerror}", remedy=remedy)
 
 
 def _lock(

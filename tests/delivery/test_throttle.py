@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from collections import deque
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -11,10 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsend.campaign import Rate
-from batchsend.delivery.throttle import Throttle
+from batchsend.delivery.throttle import Goodput, Throttle
 from batchsend.outcome import Outcome, Stage
 from tests.delivery.harness import CountingServer, deliver, options, submissions
 from tests.tools.faulty import ACCEPT, Action
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RATES = [0.5, 3.0, 17.0, 20.0, 50.0, 100.0, 1000.0, 7777.0]
 
@@ -112,3 +118,61 @@ async def test_many_sessions_share_one_rate() -> None:
         for end in range(start + 40, 160, 20):
             assert (end - start) / (arrived[end] - arrived[start] + 0.1) <= 200
     assert 159 / (arrived[-1] - arrived[0]) > 100
+
+
+class Refusing:
+    """A server that is sent to by one session, and says "slower" to what ``refuses`` says it does.
+
+    Attributes:
+        accepted: How many messages it took.
+        refused: How many it refused.
+    """
+
+    PER_MESSAGE = 0.004  # seconds that it takes for one
+
+    def __init__(self, refuses: Callable[[float], bool]) -> None:
+        self.accepted = self.refused = 0
+        self._refuses = refuses
+        self.throttle = Throttle(None, 0.0)
+        self._goodput = Goodput(0.0)
+
+    def send_for(self, seconds: float) -> None:
+        now = sampled = 0.0
+        while now < seconds:
+            if now - sampled >= Goodput.INTERVAL:
+                sampled = now
+                self._goodput.sample(now, self.accepted)
+            if wait := self.throttle.take(now):
+                now += min(max(wait, RESOLUTION), Goodput.INTERVAL)
+                continue
+            now += self.PER_MESSAGE
+            if self._refuses(now):
+                self.refused += 1
+                self.throttle.slow_down(now, self._goodput.rate(now, self.accepted))
+            else:
+                self.accepted += 1
+
+
+@pytest.mark.parametrize("share", [0.01, 0.03])
+def test_a_few_refusals_at_random_do_not_ratchet_the_rate_down(share: float) -> None:
+    """They do not depend on the rate, and what gets through is what counts."""
+    chance = random.Random(1)
+    server = Refusing(lambda _: chance.random() < share)
+    server.send_for(300.0)
+    assert server.accepted > 300 / Refusing.PER_MESSAGE / 3
+
+
+@pytest.mark.parametrize("limit", [5, 20, 100])
+def test_a_rate_that_is_the_servers_is_found_and_little_is_refused(limit: int) -> None:
+    taken: deque[float] = deque(maxlen=limit)
+
+    def refuses(now: float) -> bool:
+        full = len(taken) == limit and now - taken[0] < 1.0
+        if not full:
+            taken.append(now)
+        return full
+
+    server = Refusing(refuses)
+    server.send_for(300.0)
+    assert server.accepted > 300 * limit * 0.8
+    assert server.refused < 0.1 * server.accepted

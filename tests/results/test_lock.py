@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchsend.errors import UsageError
-from batchsend.results.lock import open_locked
+from batchsend.results.lock import not_openable, open_locked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +34,13 @@ def hold(path: Path) -> subprocess.Popen[str]:
     assert process.stdout is not None
     assert process.stdout.readline() == "locked\n"
     return process
+
+
+@pytest.mark.parametrize(("number", "remedy"), [(errno.EACCES, f"{os.geteuid()} write in"), (errno.ENOENT, "exists")])
+def test_what_is_to_be_done_fits_why_it_cannot_be_opened(number: int, remedy: str, tmp_path: Path) -> None:
+    """A container or a service often runs as somebody who may not write in the campaign's folder."""
+    error = not_openable(tmp_path / "results.jsonl", OSError(number, os.strerror(number)))
+    assert remedy in (error.remedy or "")
 
 
 def test_another_process_is_refused_and_told_who_is_at_work_until_that_is_killed(tmp_path: Path) -> None:
