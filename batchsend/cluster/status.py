@@ -331,8 +331,13 @@ async def drop(database: Database, name: str) -> int:
         )
         if row is None:
             raise unknown(name)
-        if row["state"] in ("active", "paused") or row["leased"]:
+        if row["state"] in ("active", "paused"):
             raise ClusterError(f"campaign {name} is being sent", remedy=f"batchsend cluster stop {name}")
+        if row["leased"]:
+            raise ClusterError(
+                f"campaign {name} is being sent: a worker still holds lots of it",
+                remedy="drop it again in a moment; where the worker is lost, when its lease is over",
+            )
         await name_left_behind(connection, row["id"], row["lot_size"])
         number: int = row["id"]
         return number
