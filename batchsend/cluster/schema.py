@@ -150,10 +150,12 @@ ALTER TABLE batchsend.shares ADD COLUMN part double precision NOT NULL DEFAULT 0
 """
 
 # "collected" says when the log of a campaign that is over was written as that of a run that has ended: somebody may go
-# on with it. "pace" is how many messages a second the worker sends of the campaign.
+# on with it. "pace" is how many messages a second the worker sends of the campaign. "stored" is the number of the last
+# statement of a worker's writer that was done.
 _THIRD: Final = """
 ALTER TABLE batchsend.campaigns ADD COLUMN collected timestamptz;
 ALTER TABLE batchsend.shares ADD COLUMN pace double precision NOT NULL DEFAULT 0;
+ALTER TABLE batchsend.workers ADD COLUMN stored bigint NOT NULL DEFAULT 0;
 """
 
 MIGRATIONS: Final = (_FIRST, _SECOND, _THIRD)
