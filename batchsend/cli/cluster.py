@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from batchsend.cluster.database import Database
+    from batchsend.cluster.status import ClusterStatus
 
 VARIABLE: Final = "BATCHSEND_DATABASE"
 
@@ -213,25 +214,39 @@ def status(
             console.notice(f"page: {url}")
             await anyio.sleep_forever()
 
+    def tell(found: ClusterStatus) -> None:
+        if as_json:
+            click.echo(orjson.dumps(found, default=_as_dict).decode())
+            return
+        if watch:
+            click.clear()
+        for line in found.lines():
+            click.echo(line)
+
     async def show(db: Database) -> None:
         if page is not None and name is not None:
             await serve(db, name, page)
-        while True:
-            found = await look(db, name)
-            if as_json:
-                click.echo(orjson.dumps(found, default=_as_dict).decode())
-            else:
-                if watch:
-                    click.clear()
-                for line in found.lines():
-                    click.echo(line)
-            if not watch:
-                return
-            await anyio.sleep(2)
+        tell(await look(db, name))
+        if watch:
+            await _again(lambda: look(db, name), tell, console)
 
     if page is not None and name is None:
         raise UsageError("--page shows one campaign", remedy="name it: batchsend cluster list")
     _with_database(database, show)
+
+
+async def _again(
+    look: Callable[[], Awaitable[ClusterStatus]], tell: Callable[[ClusterStatus], None], console: Console
+) -> None:
+    """Look every two seconds, also where the database is away for some of them."""
+    from batchsend.cluster.database import DatabaseGoneError  # noqa: PLC0415 - who has no cluster does not pay for it
+
+    while True:
+        await anyio.sleep(2)
+        try:
+            tell(await look())
+        except DatabaseGoneError as error:
+            console.notice(f"{error.message}; asked again")
 
 
 def _as_dict(value: Any) -> Any:

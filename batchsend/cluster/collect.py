@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
 import anyio.to_thread
 import msgspec
@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    import asyncpg
+
     from batchsend.cluster.database import Connection, Database
 
 _AT_ONCE: Final = 5000
-_LONG: Final = 3600.0
+_SECONDS: Final = 60.0  # for each part
 
 _CAMPAIGN: Final = """
 SELECT c.*, (
@@ -48,7 +50,10 @@ _NAME: Final = """
 UPDATE batchsend.account SET status = 'in_doubt', line = $3
 WHERE campaign = $1 AND record = $2 AND status = 'under_way'
 """
-_LINES: Final = "SELECT line FROM batchsend.account WHERE campaign = $1 AND line IS NOT NULL ORDER BY record"
+_LINES: Final = """
+SELECT record, line FROM batchsend.account WHERE campaign = $1 AND record > $2 AND line IS NOT NULL
+ORDER BY record LIMIT $3
+"""
 
 
 class Collected(NamedTuple):
@@ -78,7 +83,7 @@ async def collect(database: Database, name: str, results: Path) -> Collected:
         RunError: The log cannot be written, or the database is gone.
     """
 
-    async def work(connection: Connection) -> Collected:
+    async def begin(connection: Connection) -> tuple[dict[str, Any], bool]:
         row = await connection.fetchrow(_CAMPAIGN, name)
         if row is None:
             raise unknown(name)
@@ -89,29 +94,44 @@ async def collect(database: Database, name: str, results: Path) -> Collected:
             over = await connection.fetchval(_OVER, row["id"]) is not None
         if over:
             await name_left_behind(connection, row["id"], row["lot_size"])
-        new = results.with_name(f"{results.name}.new")
-        try:
-            with new.open("wb") as file:
-                file.write(run_line(_run(dict(row))))
-                count = 0
-                async with connection.transaction(isolation="repeatable_read", readonly=True):
-                    cursor = await connection.cursor(_LINES, row["id"])
-                    while rows := await cursor.fetch(_AT_ONCE):
-                        count += len(rows)
-                        block = "".join([f"{line}\n" for (line,) in rows]).encode()
-                        await anyio.to_thread.run_sync(file.write, block)
-                if over:
-                    ended = row["ended"].timestamp() if row["ended"] is not None else time.time()
-                    file.write(end_line(row["run"], ended=ended, stopped=_why(dict(row)), learned={}))
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(results)
-        except OSError as error:
-            new.unlink(missing_ok=True)
-            raise RunError(f"{results}: the results log cannot be written: {error.strerror}") from None
-        return Collected(row["run"], count, over)
+        return dict(row), over
 
-    return await database.call(work, seconds=_LONG)
+    row, over = await database.call(begin, seconds=_SECONDS)
+    new = results.with_name(f"{results.name}.new")
+    try:
+        with new.open("wb") as file:
+            file.write(run_line(_run(row)))
+            count = await _write_outcomes(database, row["id"], file)
+            if over:
+                ended = row["ended"].timestamp() if row["ended"] is not None else time.time()
+                file.write(end_line(row["run"], ended=ended, stopped=_why(row), learned={}))
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(results)
+    except OSError as error:
+        raise RunError(f"{results}: the results log cannot be written: {error.strerror}") from None
+    finally:
+        new.unlink(missing_ok=True)
+    return Collected(row["run"], count, over)
+
+
+async def _write_outcomes(database: Database, campaign: int, file: BinaryIO) -> int:
+    """Write the last outcome of each record, in their order; returns how many there are.
+
+    They are asked for in parts, none of which is waited for without a limit, nor begun anew with the others. Of a
+    campaign that is over they do not change meanwhile.
+    """
+    count = last = 0
+    while True:
+
+        async def part(connection: Connection, after: int = last) -> list[asyncpg.Record]:
+            return await connection.fetch(_LINES, campaign, after, _AT_ONCE)
+
+        rows = await database.call(part, seconds=_SECONDS)
+        if not rows:
+            return count
+        count, last = count + len(rows), rows[-1]["record"]
+        await anyio.to_thread.run_sync(file.write, "".join([f"{line}\n" for _, line in rows]).encode())
 
 
 def unknown(name: str) -> ClusterError:

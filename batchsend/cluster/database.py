@@ -116,10 +116,12 @@ class Database:
         To cancel it would not do: the driver then tells the server, and rolls back a transaction, and waits for the
         server's answers to both without a limit.
         """
-        loop = asyncio.get_running_loop()
+        loop, late = asyncio.get_running_loop(), False
         async with asyncio.timeout(None) as limit:
 
             def give_up() -> None:
+                nonlocal late
+                late = True
                 self._terminate()  # first: whatever is asked from now on is refused at once
                 limit.reschedule(loop.time())
 
@@ -129,6 +131,10 @@ class Database:
                     self._connection = await self._connect()
                 self._unsafe = False
                 result = await work(self._connection)
+            except Exception as error:
+                if late:  # whatever the driver makes of it
+                    raise TimeoutError from error
+                raise
             finally:
                 timer.cancel()
             if self._unsafe:

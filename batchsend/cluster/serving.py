@@ -131,6 +131,8 @@ class Serving:
     Attributes:
         account: The account.
         pool: The pool.
+        began: When it began, on the monotonic clock.
+        stopped: It is to end.
     """
 
     def __init__(
@@ -144,6 +146,8 @@ class Serving:
         notice: Callable[[str], None],
     ) -> None:
         campaign, delivery = loaded.campaign, loaded.campaign.delivery
+        self.began = time.monotonic()
+        self.stopped = False
         self._loaded = loaded
         self._database = database
         self._writer = writer
@@ -193,6 +197,7 @@ class Serving:
 
     def stop(self) -> None:
         """Begin nothing more; what is under way is awaited, and `run` then returns."""
+        self.stopped = True
         self.pool.stop()
 
     async def run(self) -> None:

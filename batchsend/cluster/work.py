@@ -33,6 +33,7 @@ CAMPAIGNS: Final = 8
 
 _BEAT: Final = 1.0
 _RENEWALS: Final = 4  # in the time of a lease
+_TURN: Final = 10.0  # of a campaign, where another one waits that nobody sends
 _BACK_OFF: Final = 60.0  # after a campaign could not be sent from here
 _GIVE_UP: Final = 30.0  # at the beginning and at the end, for a database that is away
 
@@ -42,14 +43,15 @@ INSERT INTO batchsend.workers (name, version, lease) VALUES ($1, $2, $3 * interv
 _SEEN: Final = """
 UPDATE batchsend.workers SET seen = now(), accepted = $2, pace = $3, lacks = $4 WHERE id = $1
 """
-# Those with the fewest workers first, so that many campaigns share the workers fairly.
 _OPEN: Final = """
 SELECT c.id, c.name, c.run, c.lot_size, c.relays, c.state, EXISTS (
         SELECT FROM batchsend.lots AS l WHERE l.campaign = c.id AND NOT l.done AND l.due <= now()
         AND (l.lease_until IS NULL OR l.lease_until < now())
-    ) AS has_work
-FROM batchsend.campaigns AS c WHERE c.state IN ('publishing', 'active')
-ORDER BY (SELECT count(DISTINCT l.worker) FROM batchsend.lots AS l WHERE l.campaign = c.id AND NOT l.done), c.id
+    ) AS has_work, (
+        SELECT count(DISTINCT l.worker) FROM batchsend.lots AS l
+        WHERE l.campaign = c.id AND NOT l.done AND l.lease_until >= now()
+    ) AS workers
+FROM batchsend.campaigns AS c WHERE c.state IN ('publishing', 'active') ORDER BY c.id
 """
 _DONE: Final = """
 UPDATE batchsend.campaigns AS c SET state = 'done', ended = now() WHERE c.state = 'active'
@@ -99,6 +101,7 @@ class Worker:
         self._serving: dict[int, Serving] = {}
         self._lacks: dict[int, str] = {}
         self._not_before: dict[int, float] = {}
+        self._turns: dict[int, float] = {}  # when a campaign's last turn ended
         self._stopping = asyncio.Event()
         self._accepted = 0
         self._renewed = 0.0
@@ -214,11 +217,18 @@ class Worker:
             serving.account.clock = self._clock
             if number not in active:
                 serving.stop()
-        for row in rows:
-            if row["state"] == "active" and row["has_work"] and len(self._serving) < self._campaigns:
+        # Those with the fewest workers first, so that many campaigns share the workers fairly; then who waits longest.
+        for row in sorted(rows, key=lambda row: (row["workers"], self._turns.get(row["id"], 0.0))):
+            if row["state"] != "active" or not row["has_work"] or row["id"] in self._serving:
+                continue
+            if self._not_before.get(row["id"], 0.0) > time.monotonic():
+                continue
+            if len(self._serving) < self._campaigns:
                 await self._begin(
                     tasks, CampaignRow(row["id"], row["name"], row["run"], row["lot_size"], tuple(row["relays"]))
                 )
+            elif not row["workers"]:
+                self._make_room()
         for serving in list(self._serving.values()):
             await serving.share()
         return self._until_done and not rows and not self._serving
@@ -244,9 +254,16 @@ class Worker:
             if (lease.campaign, lease.lot) not in kept and lease.campaign in self._serving:
                 self._serving[lease.campaign].lose(lease)
 
+    def _make_room(self) -> None:
+        """A campaign waits that nobody sends: the one that was sent from here for longest has had its turn."""
+        eldest = min(self._serving.values(), key=lambda serving: serving.began)
+        ending = any(serving.stopped for serving in self._serving.values())
+        if not ending and time.monotonic() - eldest.began > _TURN:
+            eldest.stop()
+
     async def _begin(self, tasks: asyncio.TaskGroup, row: CampaignRow) -> None:
         """Send a campaign from here, unless that is done already, or cannot be."""
-        if row.id in self._serving or self._not_before.get(row.id, 0.0) > time.monotonic() or self._writer is None:
+        if self._writer is None:
             return
         try:
             if row.id not in self._loaded:
@@ -278,6 +295,7 @@ class Worker:
             self._cannot(row, error)
         finally:
             self._accepted += serving.account.accepted
+            self._turns[row.id] = time.monotonic()
             del self._serving[row.id]
 
     async def _patiently_stop(self, row: CampaignRow, error: RunError) -> None:

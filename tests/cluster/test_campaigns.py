@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import batchsend as batchsend_package
-from tests.cluster.house import House, address, check, last_lines, until, write_campaign
+from tests.cluster.house import GUARD, House, address, check, last_lines, until, write_campaign
 from tests.tools.faulty import ACCEPT, FaultyServer, refuse
 
 if TYPE_CHECKING:
@@ -350,6 +350,26 @@ async def test_several_campaigns_are_sent_side_by_side(house: House, tmp_path: P
     assert Counter(order).total() == len(set(order)) == 1600
     half = Counter(address.startswith("first") for address in order[:800])
     assert min(half.values()) > 100, "one campaign waits for the other"
+
+
+async def test_a_campaign_does_not_wait_until_those_are_done_that_take_all_places_of_a_worker(
+    house: House, tmp_path: Path
+) -> None:
+    """The first one takes an hour, and has the only place that there is; the second takes it in its turn."""
+    async with FaultyServer(accept) as server:
+        for name, records in (("long", 72_000), ("short", 30)):
+            campaign = write_campaign(tmp_path / name, server.port, records, 'rate = "20/s"')
+            await house.command("publish", campaign, "--lot", "50")
+        worker = await house.work("--campaigns", "1")
+        async with asyncio.timeout(GUARD):
+            while "short  done" not in await house.command("list"):
+                assert worker.running
+            before = len(server.accepted)
+            assert before > 30, "the first one had its turn"
+            await until(lambda: len(server.accepted) > before + 20)
+        worker.send(signal.SIGTERM)
+        assert await worker.wait() == 0, worker.output.read_text()
+        assert "taken over" not in worker.output.read_text()
 
 
 async def test_status_tells_the_pace_and_the_end_of_each_campaign(house: House, tmp_path: Path) -> None:

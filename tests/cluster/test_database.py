@@ -45,7 +45,7 @@ async def test_a_transaction_without_an_answer_is_given_up(shared_postgres: Post
 
         async with asyncio.timeout(GUARD):
             assert await database.call(lambda connection: connection.fetchval("SELECT 1")) == 1
-            with pytest.raises(DatabaseGoneError):
+            with pytest.raises(DatabaseGoneError, match="does not answer in time"):
                 await database.call(work, seconds=_IN_TIME)
             gate.heal()
             assert await database.call(lambda connection: connection.fetchval("SELECT 3")) == 3

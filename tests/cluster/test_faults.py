@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cluster.house import House, check, last_lines, until, write_campaign
+from tests.cluster.house import GUARD, House, check, last_lines, until, write_campaign
 from tests.cluster.postgres import Postgres
 from tests.cluster.table import rows
 from tests.cluster.trial import run_trials
@@ -58,6 +58,25 @@ async def test_a_worker_that_begins_while_the_database_is_away_waits_for_it(tmp_
             assert await worker.wait() == 0, worker.output.read_text()
             await house.end()
         assert len(server.accepted) == 20
+
+
+async def test_status_is_watched_on_when_the_database_is_back(tmp_path: Path) -> None:
+    with Postgres() as postgres:
+        house = House(postgres, tmp_path)
+        await house.command("init")
+        await house.command("publish", write_campaign(tmp_path / "campaign", 25, 20))
+        watching = await house.begin("status", "--watch", "--json")
+        assert watching.stdout is not None
+        async with asyncio.timeout(GUARD):
+            assert b'"offered":20' in await watching.stdout.readline()
+            await asyncio.to_thread(postgres.stop)
+            while b"asked again" not in await watching.stdout.readline():
+                pass
+            await asyncio.to_thread(postgres.start)
+            while b'"offered":20' not in await watching.stdout.readline():
+                pass
+            watching.send_signal(signal.SIGINT)
+            assert await watching.wait() == 130
 
 
 async def test_what_a_killed_worker_had_under_way_is_named_also_where_nobody_takes_it_over(

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_factories=["asyncio"])]
 
 _SIZE = 10
-_OLD, _NEW, _THIRD = 1001, 1002, 1003  # workers
+_WORKERS = _OLD, _NEW, _THIRD = 1001, 1002, 1003
 _LONG = 60.0
 _WAITS = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
@@ -61,6 +61,23 @@ class Scene:
         self.database = database
         self.campaign = campaign
         self.number = number
+        self._writers = {worker: Writer(database, worker, pytest.fail) for worker in _WORKERS}
+
+    @asynccontextmanager
+    async def writing(self, worker: int) -> AsyncIterator[Writer]:
+        """What stores for a worker; in the end, everything is stored."""
+        writer = self._writers[worker]
+        task = asyncio.create_task(writer.run())
+        try:
+            yield writer
+            async with asyncio.timeout(GUARD):
+                await writer.flush()
+        finally:
+            task.cancel()
+
+    def begin_again(self, worker: int) -> None:
+        """What a worker stores next has the number of its first statement, as one has that was late."""
+        self._writers[worker] = Writer(self.database, worker, pytest.fail)
 
     async def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         rows = await self.database.call(lambda connection: connection.fetch(statement, *values))
@@ -83,14 +100,14 @@ class Scene:
 
     async def store(self, worker: int, *entries: Stored) -> None:
         """Have a worker store something, all in one group."""
-        async with writing(self.database, worker) as writer:
+        async with self.writing(worker) as writer:
             for entry in entries:
                 writer.store(entry)
 
     async def commit(self, worker: int, lot: Lot, record: int, attempt: int = 1) -> bool:
         """Whether a worker may send a record."""
         told: list[bool] = []
-        async with writing(self.database, worker) as writer:
+        async with self.writing(worker) as writer:
             writer.commit(Stored(lot, record, attempt, UNDER_WAY), told.append)
         [may] = told
         return may
@@ -110,19 +127,6 @@ class Scene:
         return found
 
 
-@asynccontextmanager
-async def writing(database: Database, worker: int) -> AsyncIterator[Writer]:
-    """What stores for a worker; in the end, everything is stored."""
-    writer = Writer(database, worker, pytest.fail)
-    task = asyncio.create_task(writer.run())
-    try:
-        yield writer
-        async with asyncio.timeout(GUARD):
-            await writer.flush()
-    finally:
-        task.cancel()
-
-
 @pytest.fixture
 async def scene(shared_postgres: Postgres, tmp_path: Path) -> AsyncIterator[Scene]:
     """Return a campaign that nobody has begun."""
@@ -134,7 +138,10 @@ async def scene(shared_postgres: Postgres, tmp_path: Path) -> AsyncIterator[Scen
         lambda connection: connection.fetchval("SELECT id FROM batchsend.campaigns WHERE run = $1", published.run)
     )
     scene = Scene(database, load(path), number)
+    enter = "INSERT INTO batchsend.workers (id, name, version, lease) SELECT unnest($1::bigint[]), 'one', '0', '1 min'"
+    await scene.sql(enter, _WORKERS)
     yield scene
+    await scene.sql("DELETE FROM batchsend.workers WHERE id = ANY($1::bigint[])", _WORKERS)
     for table in ("lots", "account", "files", "quota_held"):
         await scene.sql(f"DELETE FROM batchsend.{table} WHERE campaign = $1", number)
     for table in ("quotas", "quota_used"):
@@ -197,7 +204,7 @@ async def test_who_has_lost_a_lot_stores_no_outcome_of_it_beside_those_of_anothe
     assert await scene.account() == {11: ("accepted", 1)}
     of_old: list[bool] = []
     of_mine: list[bool] = []
-    async with writing(scene.database, _OLD) as writer:
+    async with scene.writing(_OLD) as writer:
         writer.commit(Stored(old, 2, 1, UNDER_WAY), of_old.append)
         writer.commit(Stored(mine, 12, 1, UNDER_WAY), of_mine.append)
     assert (of_old, of_mine) == ([False], [True])
@@ -212,7 +219,7 @@ async def test_a_lot_that_is_being_taken_over_is_waited_for(scene: Scene, shared
     taking = await asyncpg.connect(shared_postgres.url)
     told: list[bool] = []
     try:
-        async with asyncio.timeout(GUARD), writing(scene.database, _OLD) as writer:
+        async with asyncio.timeout(GUARD), scene.writing(_OLD) as writer:
             async with taking.transaction():
                 assert await lots.take(taking, scene.number, _NEW, _LONG, _SIZE) is not None
                 writer.commit(Stored(old, 1, 1, UNDER_WAY), told.append)
@@ -223,6 +230,20 @@ async def test_a_lot_that_is_being_taken_over_is_waited_for(scene: Scene, shared
         await taking.close()
     assert told == [False]
     assert await scene.account() == {}
+
+
+async def test_a_statement_whose_turn_is_over_stores_nothing(scene: Scene) -> None:
+    """It was held up on its way, and its sender has stored more meanwhile; or its worker is not listed any more."""
+    lot = await scene.take(_NEW, _LONG)
+    assert lot is not None
+    await scene.store(_NEW, outcome(lot, 1, WAITING))
+    await scene.store(_NEW, outcome(lot, 1, "rejected"))
+    scene.begin_again(_NEW)
+    await scene.store(_NEW, outcome(lot, 1, WAITING))
+    assert await scene.account() == {1: ("rejected", 1)}
+    await scene.sql("DELETE FROM batchsend.workers WHERE id = $1", _NEW)
+    scene.begin_again(_NEW)
+    assert not await scene.commit(_NEW, lot, 2)
 
 
 @pytest.mark.parametrize("status", ["accepted", "rejected", "in_doubt", "invalid", "suppressed"])
