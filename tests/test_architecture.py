@@ -243,12 +243,28 @@ print(all(getattr(batchsend, name) for name in batchsend.__all__))
         getattr(batchsend, "sned")  # noqa: B009 - a name that a type checker would refuse
 
 
-def test_what_is_to_be_compiled_is_there() -> None:
-    """A file that has moved would go on being interpreted, and nobody would be told."""
+def compiled_files() -> dict[str, list[Path]]:
+    """The files that a wheel has compiled, by the patterns that name them."""
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())
     hook = project["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]
-    for pattern in hook["include"]:
-        assert list(PACKAGE.parent.glob(pattern)), pattern
+    return {pattern: sorted(PACKAGE.parent.glob(pattern)) for pattern in hook["include"]}
+
+
+def test_what_is_to_be_compiled_is_there() -> None:
+    """A file that has moved would go on being interpreted, and nobody would be told."""
+    assert [pattern for pattern, files in compiled_files().items() if not files] == []
+
+
+def test_no_coroutine_is_compiled() -> None:
+    """What mypyc compiles loses the exception that it handles while it waits: see `batchsend.delivery.waiting`."""
+    asynchronous = (ast.AsyncFunctionDef, ast.AsyncWith, ast.AsyncFor, ast.Await)
+    found = [
+        f"{file.relative_to(PACKAGE)}:{node.lineno}"
+        for file in sorted({file for files in compiled_files().values() for file in files})
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, asynchronous)
+    ]
+    assert found == []
 
 
 def test_no_test_imports_a_private_name() -> None:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from batchsend.campaign import options_for
+from batchsend.delivery import waiting
 from batchsend.delivery.backlog import Backlog
 from batchsend.delivery.consequences import Consequences
 from batchsend.delivery.leave import Leave
@@ -31,7 +32,7 @@ from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.trace import guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 
     from batchsend.campaign import Delivery
     from batchsend.delivery.account import Account
@@ -166,7 +167,7 @@ class Pool:
             quotas=self._leave.quotas(now),
         )
 
-    async def run(self) -> None:
+    def run(self) -> Coroutine[Any, Any, None]:
         """Send what is put in until `close`, or until the run is stopped.
 
         Cancelling it ends every session at once; what was committed and not answered is reported in doubt.
@@ -174,26 +175,25 @@ class Pool:
         Raises:
             RunError: The run had to stop early. What was in flight is reported; what was not begun is not.
         """
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for slots in self._slots:
-                    tasks.create_task(slots.run())
-                tasks.create_task(self._measure())
-        finally:
-            for timer in self._wake_ups.values():
-                timer.cancel()
-            self._stopping = True
-            for slots in self._slots:
-                slots.abort("the run was stopped")
-            self._wanted.notify()
-        if self._error is not None:
-            raise self._error
+        return waiting.run([slots.run for slots in self._slots], self._measure, self._look_again, self._over, self._end)
 
-    async def room(self) -> bool:
+    def _end(self) -> RunError | None:
+        for timer in self._wake_ups.values():
+            timer.cancel()
+        self._stopping = True
+        for slots in self._slots:
+            slots.abort("the run was stopped")
+        self._wanted.notify()
+        return self._error
+
+    def room(self) -> Coroutine[Any, Any, bool]:
         """Wait until more submissions are wanted; False where none will be: the pool has stopped."""
-        while not self._backlog.wants_more and not self._stopping:
-            await self._wanted.wait()
-        return not self._stopping
+        return waiting.answer(self._room, self._wanted)
+
+    def _room(self) -> bool | None:
+        if self._stopping:
+            return False
+        return True if self._backlog.wants_more else None
 
     def add(self, submissions: Iterable[Submission]) -> None:
         """Take submissions in; `room` says when."""
@@ -201,12 +201,9 @@ class Pool:
             self._backlog.extend(submissions)
             self._distribute()
 
-    async def put(self, submissions: Iterable[Submission]) -> bool:
+    def put(self, submissions: Iterable[Submission]) -> Coroutine[Any, Any, bool]:
         """Take submissions in as soon as there is room; False where the pool has stopped and takes none."""
-        if not await self.room():
-            return False
-        self.add(submissions)
-        return True
+        return waiting.put(self, submissions)
 
     def forget(self, records: Iterable[int]) -> set[int]:
         """Records are not to be offered any more, because they are somebody else's by now.
@@ -505,21 +502,25 @@ class Pool:
         del self._wake_ups[relay]
         self._distribute()
 
-    async def _measure(self) -> None:
-        """Keep the samples of what gets through, and see to relays that wake or that nobody can be waited for."""
-        while not self._over.is_set():
-            now = self._loop.time()
-            for relay in self._relays:
-                relay.sample(now)
-            if self._counted:
-                self._leave.look(now, {session.relay for session in self._parked})
-            if self._backlog and not self._paused:
-                self._consequences.look(now)
-                self._distribute()
-            # What sleeps until a quota is over is looked at then, and now and then for those who watch.
-            asleep = self._consequences.seconds_asleep(now) if self._backlog else None
-            seconds = Goodput.INTERVAL if asleep is None else min(asleep, _LONGEST_SLEEP)
-            await self._look_again.wait(None if self._paused else seconds)
+    def _measure(self) -> float | None:
+        """Keep the samples of what gets through, and see to relays that wake or that nobody can be waited for.
+
+        Returns:
+            Seconds until it is to be done again; None while the pool is paused.
+        """
+        now = self._loop.time()
+        for relay in self._relays:
+            relay.sample(now)
+        if self._counted:
+            self._leave.look(now, {session.relay for session in self._parked})
+        if self._backlog and not self._paused:
+            self._consequences.look(now)
+            self._distribute()
+        if self._paused:
+            return None
+        # What sleeps until a quota is over is looked at then, and now and then for those who watch.
+        asleep = self._consequences.seconds_asleep(now) if self._backlog else None
+        return Goodput.INTERVAL if asleep is None else min(asleep, _LONGEST_SLEEP)
 
     def _look_for_the_end(self) -> None:
         done = self._stopping or (self._closed and not self._backlog)

@@ -92,7 +92,9 @@ class Accounting:
         stream: Who is told each outcome, and may hold back what is handed over; None for nobody.
 
     Attributes:
+        changed: Something has come back, or is due.
         on_failure: Called when the account cannot be kept.
+        stream: As given.
         untouched: The records with an outcome from an earlier run and none from this one, by outcome.
     """
 
@@ -114,14 +116,14 @@ class Accounting:
         self._waiting = waiting
         self._disk = disk
         self._notice = notice
-        self._stream = stream
+        self.stream = stream
         self._tally = None if past is None else past.account.tally
         self._loop = asyncio.get_running_loop()
         self._out = 0
         self._preparing: set[int] = set()
         self._latest = LatestAttempts()
         self._in_doubt: set[int] = set()  # settled so in this run: few, and none of them is ever anything else again
-        self._changed = Signal()
+        self.changed = Signal()
         self._next_pass = 0.0
 
     @property
@@ -129,12 +131,8 @@ class Accounting:
         """How many records were read and have no outcome that stands: they are out, or wait for another attempt."""
         return self._out + len(self._waiting) + len(self._preparing)
 
-    async def hand_over(self, batch: list[Submission], pool: Pool) -> None:
-        """Give submissions to the pool, as soon as it takes them."""
-        if self._stream is not None:
-            await self._stream.room()
-        if not await pool.room():
-            raise PoolStoppedError
+    def hand_over(self, batch: list[Submission], pool: Pool) -> None:
+        """Give submissions to a pool that has room for them."""
         if self._preparing or (batch and batch[0].attempt > 1):
             batch = [submission for submission in batch if self._is_wanted(submission)]
         self._out += len(batch)
@@ -201,7 +199,7 @@ class Accounting:
             if result.status is _IN_DOUBT:
                 self._in_doubt.add(result.record)
         if again or not self._out:
-            self._changed.notify()
+            self.changed.notify()
         self._write(result)
 
     def supersede(self, earlier: DeliveryResult | None, result: DeliveryResult) -> None:
@@ -217,7 +215,7 @@ class Accounting:
             self._waiting.withdraw(record)
             self._summary.waiting -= 1
             self._summary.count(result)
-            self._changed.notify()
+            self.changed.notify()
         elif earlier is None or self._latest[record] > self._attempt_of_this_run(record, result.attempt):
             if not in_doubt or not self._is_in_doubt_after_all(result):
                 return
@@ -280,15 +278,15 @@ class Accounting:
         self._preparing.update(due)
         return due
 
-    async def wait(self) -> dict[int, int] | None:
-        """Wait until records are due, and return them; None when nothing is out any more and none waits."""
-        while True:
-            if chosen := self.due():
-                return chosen
-            first = self._waiting.next_due()
-            if first is None and not self._out:
-                return None
-            await self._changed.wait(None if first is None else max(first, self._next_pass) - self._loop.time())
+    @property
+    def is_over(self) -> bool:
+        """Nothing is out any more, and nothing waits for another attempt."""
+        return not self._out and self._waiting.next_due() is None
+
+    def seconds_until_due(self) -> float | None:
+        """Seconds until the next record is due, by the loop's clock; None where none waits."""
+        first = self._waiting.next_due()
+        return None if first is None else max(first, self._next_pass) - self._loop.time()
 
     def pause_between_passes(self, seconds: float) -> None:
         """Another pass through the recipients file took so long: the next one waits in proportion."""
@@ -305,8 +303,8 @@ class Accounting:
             self.untouched[status] -= 1
 
     def _write(self, result: DeliveryResult) -> None:
-        if self._stream is not None:
-            self._stream.tell(result)
+        if self.stream is not None:
+            self.stream.tell(result)
         try:
             due = self._ledger.append(result)
         except RunError as error:
@@ -320,10 +318,6 @@ class Accounting:
             self._ledger.flush()
         except RunError as error:
             self.on_failure(error)
-
-
-class PoolStoppedError(Exception):
-    """The pool takes nothing more: whatever was still to come stays unsent. Caught where producing ends."""
 
 
 def _raise(error: RunError) -> None:

@@ -33,9 +33,10 @@ from batchsend.results.resumption import Resumption
 from batchsend.results.run import RecipientsFile, Run, SuppressionFile, new_id
 from batchsend.results.usage import read_usage
 from batchsend.run import recovery
-from batchsend.run.accounting import Accounting, PoolStoppedError
+from batchsend.run.accounting import Accounting
 from batchsend.run.arguments import require_rows, require_types
 from batchsend.run.first_pass import FirstPass, changed_at_start
+from batchsend.run.handing_over import PoolStoppedError, hand_over, wait_until_due
 from batchsend.run.hours import Hours
 from batchsend.run.outlook import Outlook, Rest, count_rest
 from batchsend.run.retry import retries
@@ -471,14 +472,14 @@ class Batch:
     async def _produce(self, first: FirstPass, pool: Pool, accounting: Accounting, again: SecondPass) -> None:
         """All records once, and the deferred ones again: while the first pass goes on, and after it."""
 
-        async def hand_over(batch: list[Submission]) -> None:
-            await accounting.hand_over(batch, pool)
+        async def hand_on(batch: list[Submission]) -> None:
+            await hand_over(batch, accounting, pool)
             if due := accounting.due():
                 await again.run(due, pool, accounting)
 
-        await self._offer(first, accounting.withheld, hand_over)
+        await self._offer(first, accounting.withheld, hand_on)
         await again.look()
-        while again.cut_short is None and (chosen := await accounting.wait()) is not None:
+        while again.cut_short is None and (chosen := await wait_until_due(accounting)) is not None:
             await again.run(chosen, pool, accounting)
 
     async def _count_what_was_sent(self) -> None:

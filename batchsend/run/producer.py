@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import time
-from itertools import starmap
 from typing import TYPE_CHECKING
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
-from batchsend.errors import RecordError, RunError
-from batchsend.outcome import DeliveryResult, Outcome
+from batchsend.errors import RunError
 from batchsend.recipients import BadRecord, Record
+from batchsend.run.offers import Offers
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator
+    from collections.abc import Awaitable, Callable
 
     from anyio.abc import TaskGroup
     from anyio.streams.memory import MemoryObjectSendStream
 
     from batchsend.message import Composer, Submission
+    from batchsend.outcome import DeliveryResult
     from batchsend.recipients import RecordReader
     from batchsend.recipients.admission import Admission
     from batchsend.run.composing import Composing
 
 # Records rendered in one go: the loop does nothing else meanwhile, so this bounds how long a reply waits.
 _RECORDS = 64
-# Octets of rendered messages handed over in one go: the bound where the messages are large.
-_OCTETS = 512 * 1024
 
 
 class Producer:
@@ -41,8 +39,8 @@ class Producer:
         report: Called with the outcome of each record that is not to be offered.
         last: Nothing after this record is wanted; None for all of the file.
         look: Looks at the file after each reading and before what was read counts, and may raise; None: nobody looks.
-        beside: Gives what composes messages in processes beside this one, by how many seconds one has taken so far, or
-            None; asked once, when the first records are composed. None: all of them are composed here.
+        beside: Gives what composes messages in processes beside this one, by how many seconds of computing one has
+            taken, or None; asked once, when some records are composed. None: all of them are composed here.
         breathe: Awaited after records none of which is offered.
     """
 
@@ -59,9 +57,8 @@ class Producer:
         breathe: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint,
     ) -> None:
         self._reader = reader
-        self._composer = composer
         self._admission = admission
-        self._report = report
+        self._offers = Offers(composer, admission, report)
         self._last = last
         self._beside = beside
         self._look = look
@@ -73,25 +70,31 @@ class Producer:
         Raises:
             RunError: The file cannot be read further.
         """
-        while rows := await self._rows():
+        # The first record is read by itself. What is made only once is made with the first message, and what happens
+        # beside costs no time of this thread: neither says how long messages take.
+        is_first, rows = True, await self._rows(1)
+        while rows:
             handed_over = False
-            composed, seconds, began = 0, 0.0, time.perf_counter()
-            for batch in self._batches(map(self._offer, self._admission.wanted(rows))):
+            composed, seconds, began = 0, 0.0, time.thread_time()
+            for batch in self._offers.batches(self._admission.wanted(rows)):
                 composed += len(batch)
-                seconds += time.perf_counter() - began
+                seconds += time.thread_time() - began
                 handed_over = True
                 await hand_over(batch)
-                began = time.perf_counter()
+                began = time.thread_time()
             if self._is_last(rows):
                 return
             if not handed_over:
                 # Nothing was waited for: without this, a long row of records that are not sent would stop the loop.
                 await self._breathe()
+            elif is_first:
+                is_first = False
             elif self._beside is not None:
                 composing, self._beside = self._beside(seconds / composed), None
                 if composing is not None:
                     await self._run_beside(composing, hand_over)
                     return
+            rows = await self._rows()
 
     async def _run_beside(self, composing: Composing, hand_over: Callable[[list[Submission]], Awaitable[None]]) -> None:
         """Go on with processes that compose: the file is read a few blocks ahead of what is handed over.
@@ -108,7 +111,7 @@ class Producer:
                 async for block in receive:
                     await self._breathe()
                     while (offered := await block.next(composing)) is not None:
-                        for batch in self._batches(starmap(self._offer, offered)):
+                        for batch in self._offers.batches_of_composed(offered):
                             await hand_over(batch)
             except Exception as error:  # raised again below: a task group would wrap it
                 failure = error
@@ -133,11 +136,11 @@ class Producer:
     def _is_last(self, rows: list[Record | BadRecord]) -> bool:
         return self._last is not None and rows[-1].number >= self._last
 
-    async def _rows(self) -> list[Record | BadRecord]:
-        """The next rows; none at the file's end, or where no more are to be taken."""
+    async def _rows(self, most: int = _RECORDS) -> list[Record | BadRecord]:
+        """The next rows, at most so many; none at the file's end, or where no more are to be taken."""
         if self._admission.left == 0:
             return []
-        most = self._admission.most(_RECORDS)
+        most = self._admission.most(most)
         if self._reader.blocking:
             return await anyio.to_thread.run_sync(self._reader.read, most, abandon_on_cancel=True)
         try:
@@ -149,57 +152,6 @@ class Producer:
         if self._look is not None:
             await self._look()
         return rows
-
-    @staticmethod
-    def _batches(offered: Iterable[Submission | None]) -> Iterator[list[Submission]]:
-        batch: list[Submission] = []
-        octets = 0
-        for submission in offered:
-            if submission is not None:
-                batch.append(submission)
-                octets += len(submission.content)
-                if octets > _OCTETS:
-                    yield batch
-                    batch, octets = [], 0
-        if batch:
-            yield batch
-
-    def _offer(self, row: Record | BadRecord, composed: Submission | str | None = None) -> Submission | None:
-        """The submission of a row, as far as it is to be offered; otherwise its outcome is told.
-
-        Args:
-            row: The row.
-            composed: Its submission, or why it has none, where that is known already.
-        """
-        if type(row) is BadRecord:  # `isinstance` asks the class's own class, which takes six times as long
-            self._withhold(row, None, Outcome.INVALID, row.reason)
-            return None
-        if composed is None:
-            try:
-                composed = self._composer.compose(row)
-            except RecordError as error:
-                composed = error.message
-        if isinstance(composed, str):
-            self._withhold(row, self._composer.named_recipient(row), Outcome.INVALID, composed)
-            return None
-        recipient = composed.envelope.forward_path
-        if (reason := self._admission.refusal(recipient)) is not None:
-            self._withhold(row, recipient, Outcome.SUPPRESSED, reason)
-            return None
-        composed.attempt = self._admission.attempt(row.number)
-        return composed
-
-    def _withhold(self, row: Record | BadRecord, recipient: str | None, status: Outcome, reason: str) -> None:
-        self._report(
-            DeliveryResult(
-                record=row.number,
-                recipient=recipient,
-                status=status,
-                reason=reason,
-                time=time.time(),
-                line=row.line if status is Outcome.INVALID else None,
-            )
-        )
 
 
 class _Block:

@@ -10,6 +10,7 @@ import anyio.to_thread
 from batchsend.errors import RunError, UsageError
 from batchsend.recipients.admission import Admission
 from batchsend.run.first_pass import BRING_BACK
+from batchsend.run.handing_over import hand_over
 from batchsend.run.producer import Producer
 
 if TYPE_CHECKING:
@@ -75,19 +76,19 @@ class SecondPass:
             return
         began, handing_over = time.monotonic(), 0.0
 
-        async def hand_over(batch: list[Submission]) -> None:
+        async def hand_on(batch: list[Submission]) -> None:
             nonlocal handing_over
             if not watch.is_untouched:
                 raise _ChangedWhileReadError
             found = time.monotonic()
-            await accounting.hand_over(batch, pool)
+            await hand_over(batch, accounting, pool)
             handing_over += time.monotonic() - found
 
         try:
             with self._records() as reader:
                 admission = Admission(self._suppression, next_attempt=lambda record: chosen.get(record, 0))
                 report = accounting.withheld_again
-                await Producer(reader, self._composer, admission, report=report, last=max(chosen)).run(hand_over)
+                await Producer(reader, self._composer, admission, report=report, last=max(chosen)).run(hand_on)
         except _ChangedWhileReadError:
             self._end(f"{reader.name} was written to while it was read")
         except (UsageError, RunError) as error:

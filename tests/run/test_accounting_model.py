@@ -60,9 +60,6 @@ class Taken:
         self.held: dict[int, Submission] = {}
         self.offered: list[int] = []
 
-    async def room(self) -> bool:
-        return True
-
     def add(self, submissions: Iterable[Submission]) -> None:
         for submission in submissions:
             assert submission.record not in self.held, "in two places"
@@ -105,9 +102,9 @@ class World:
         self.settled: list[DeliveryResult] = []  # any of these may still be taken back, once
         self.preparing: dict[int, int] = {}
 
-    async def hand_over(self, submissions: list[Submission]) -> None:
+    def hand_over(self, submissions: list[Submission]) -> None:
         pool: Any = self.pool
-        await self.account.hand_over(submissions, pool)
+        self.account.hand_over(submissions, pool)
 
     def settle(self, record: int, status: Outcome) -> None:
         held = self.pool.held.pop(record)
@@ -153,13 +150,13 @@ class World:
                 chosen |= dict.fromkeys(sorted(self.in_doubt)[:1], 2)
                 for record in chosen:
                     self.preparing.pop(record, None)
-                await self.hand_over([submission(record, attempt) for record, attempt in chosen.items()])
+                self.hand_over([submission(record, attempt) for record, attempt in chosen.items()])
         assert not self.in_doubt & self.pool.held.keys(), "offered again although it may have been delivered"
 
 
 async def play(seed: int) -> World:
     world = World(seed)
-    await world.hand_over([submission(record, 1) for record in range(1, RECORDS + 1)])
+    world.hand_over([submission(record, 1) for record in range(1, RECORDS + 1)])
     for _ in range(60):
         await world.step()
     world.account.not_found_again()
@@ -186,7 +183,7 @@ def test_an_offer_that_went_back_and_is_doubtful_makes_a_later_refusal_doubtful(
         world.waiting = RetryQueue(max_attempts=1, pause=1)
         ledger: Any = world.lines
         world.account = Accounting(ledger, world.summary, world.waiting)
-        await world.hand_over([submission(1, 1)])
+        world.hand_over([submission(1, 1)])
         world.account.retry(world.pool.held[1], result(1, 1, Outcome.DEFERRED))
         world.settle(1, later)
         world.account.supersede(None, result(1, 1, Outcome.IN_DOUBT))
