@@ -139,7 +139,7 @@ class _Fields:
             RecordError: An address of theirs is in another script, and those of the envelope are not: the headers
                 could only be written for a server that is asked for SMTPUTF8 (RFC 6531).
         """
-        if any(name in self._named for name in _BLIND):
+        if not _BLIND.isdisjoint(self._named):
             self.all = [field for field in self.all if field[0].lower() not in _BLIND]
         if isinstance(self.policy, EmailPolicy):
             for name, found in self._named.items():
