@@ -223,6 +223,9 @@ def _check_characters(text: str, refusal: _Refusal) -> None:
             refusal.because(f"it contains the control character {code}")
         if category == "Cs":
             refusal.because(f"it contains {code}, half of a character")
+        if character in "\ufffd\ufffc":
+            # Whose address this was cannot be told: U+FFFD is what a program writes for what it could not read.
+            refusal.because(f"it contains {code}, which stands where a character was lost")
         if (category == "Cf" and character not in _JOINERS) or (category[0] == "Z" and character != " "):
             refusal.because(f"it contains the invisible character {code}")
 

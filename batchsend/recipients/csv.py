@@ -159,7 +159,7 @@ class CsvParser:
         if self._names_all:
             names = tuple(with_all_named([*names, *[""] * (self._width - len(names))]))
         done = self._held[: reader.line_num]
-        if any(self._looks_like_a_row(line, range(self._width), len(names)) for line in done[1:]):
+        if any(_is_like_an_address(text) for line in done[1:] for text in line.split(self._delimiter)):
             raise UsageError(
                 f"{place}: the header: a quoted field takes in {len(done):,} lines, and there are rows among them",
                 remedy="close the quote in the header, or take it out",
@@ -278,16 +278,18 @@ class CsvParser:
         places = [place for place, text in enumerate(row) if _is_like_an_address(text)]
         places = places or [place for place, text in enumerate(first) if _is_like_an_address(text)]
         wanted = places or range(self._width)
-        return sum(self._looks_like_a_row(line, wanted, len(self.fields)) for line in lines[1:])
+        return sum(self._looks_like_a_row(line, wanted) for line in lines[1:])
 
-    def _looks_like_a_row(self, line: str, places: Iterable[int], least: int) -> bool:
+    def _looks_like_a_row(self, line: str, places: Iterable[int]) -> bool:
         line = line.rstrip("\r\n").replace('""', "")
         texts = line.split(self._delimiter)
-        if len(texts) < least or any(texts[self._width :]):
+        if len(texts) < len(self.fields) or any(texts[self._width :]):
             return False
         # What follows the quote that closes the field belongs to the record, as an address in its next field does.
         within = line.partition('"')[0].split(self._delimiter)
-        return any(place < len(within) and _is_like_an_address(within[place]) for place in places)
+        # Of a suppression list every address counts, wherever in a row it stands; a whole domain does not.
+        is_missed = _is_like_a_domain if self._names_all else _is_like_an_address
+        return any(place < len(within) and is_missed(within[place]) for place in places)
 
     def _too_many(self, lines: int, rows: int) -> str:
         return (
@@ -379,6 +381,11 @@ def _is_like_an_address(text: str) -> bool:
     text = text.strip(" \t\r\n\"'")
     is_alone = text.endswith(">") or len(text.split(None, 1)) == 1
     return is_alone and "@" in text and not text.endswith("@")
+
+
+def _is_like_a_domain(text: str) -> bool:
+    """Whether a field holds ``@example.com`` or ``*@example.com``."""
+    return _is_like_an_address(text) and text.strip(" \t\r\n\"'*").startswith("@")
 
 
 def _name(delimiter: str) -> str:

@@ -125,6 +125,7 @@ REFUSED = [
     ("u\u00a0u@example.com", "invisible"),
     ("\u202eu@example.com", "invisible"),
     ("u\ud800@example.com", "half of a character"),
+    ("M\ufffdller@example.com", "which stands where a character was lost"),
 ]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchsend.errors import UsageError
+from batchsend.message import Suppression
 from batchsend.recipients import BadRecord, Record, open_records
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ def test_a_text_of_several_lines_stays_what_it_is(
     [
         'email,"name\nr1@example.com,Ann"\nr2@example.com,Bob\n',
         '"email,name\nr1@example.com,Ann\nr2@example.com",Bob\nr3@example.com,Cid\n',
+        '"email,name\nr1@example.com,Ann"\nr2@example.com,Bob\n',
     ],
 )
 def test_a_header_that_takes_rows_in_is_refused(rows_of: Callable[[str], Rows], content: str) -> None:
@@ -148,6 +150,17 @@ def test_a_header_that_takes_rows_in_is_refused(rows_of: Callable[[str], Rows], 
         UsageError, match=r"the header: a quoted field takes in [23] lines, and there are rows among them"
     ):
         rows_of(content)
+
+
+def test_of_a_suppression_list_every_address_within_counts_and_a_domain_within_is_an_error(tmp_path: Path) -> None:
+    rows = 'email,why\nr1@example.com,"left\n{},x\nr3@example.com,y"\nr4@example.com,z\n'
+    path = tmp_path / "gone.csv"
+    path.write_text(rows.format("r2@example.com"))
+    given = Suppression.read([path])
+    assert all(f"r{number}@example.com" in given for number in (1, 2, 3, 4))
+    path.write_text(rows.format("@example.org"))
+    with pytest.raises(UsageError, match=r"gone\.csv:2: a quoted field takes in 3 lines from this one on, of which 1"):
+        Suppression.read([path])
 
 
 def test_a_name_in_the_header_may_have_several_lines(rows_of: Callable[[str], Rows]) -> None:
