@@ -29,7 +29,7 @@ if not settings.configured:
 from batchsend.django import EmailBackend  # noqa: E402
 from batchsend.django.management.commands.send_campaign import Command  # noqa: E402
 from batchsend.sink import SinkOptions, parse_rule  # noqa: E402
-from tests.servers.requirements import NO_MAILERS  # noqa: E402
+from tests.servers.requirements import NO_MAILERS, NO_OTHER_DJANGO, unpacked  # noqa: E402
 from tests.tools.dkim_verifier import by_ed25519, by_rsa, published, verdicts, write_keys  # noqa: E402
 from tests.tools.sink_thread import SinkThread  # noqa: E402
 
@@ -320,11 +320,24 @@ def test_a_results_log_that_cannot_be_opened_is_said(sink: SinkThread, tmp_path:
     assert sink.received == []
 
 
-def test_djangos_own_tests_pass() -> None:
-    if not SOURCE.exists():
-        pytest.skip("Django's source distribution is not there: bash .ci/servers")
-    command = [sys.executable, "-m", "tests.tools.django_mail", str(SOURCE)]
+def djangos_own_tests(python: str | Path, source: Path) -> None:
+    command = [python, "-m", "tests.tools.django_mail", source]
     done = subprocess.run(
         command, check=False, capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[1]
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_djangos_own_tests_pass() -> None:
+    if not SOURCE.exists():
+        pytest.skip("Django's source distribution is not there: bash .ci/servers")
+    djangos_own_tests(sys.executable, SOURCE)
+
+
+def test_the_tests_of_other_djangos_pass() -> None:
+    """Each has an environment of its own, with this checkout in it; see ``.ci/django``."""
+    others = sorted((unpacked() / "djangos").glob("*/bin/python"))
+    if not others:
+        pytest.skip(NO_OTHER_DJANGO)
+    for python in others:
+        djangos_own_tests(python, python.parents[1] / "source" / "tests" / "mail" / "tests.py")

@@ -20,15 +20,25 @@ class Signal:
 
     def notify(self) -> None:
         """Wake everybody who waits now."""
+        if not self._waiters:
+            return
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def wait(self, seconds: float | None = None) -> None:
-        """Wait for the next `notify`, or for so many seconds; None for as long as it takes."""
+    def next(self) -> asyncio.Future[None]:
+        """The next `notify`, to be awaited: for a signal that few wait for, and seldom in vain.
+
+        One that is cancelled is forgotten at the next `notify`; `wait` forgets it at once.
+        """
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
+        return waiter
+
+    async def wait(self, seconds: float | None = None) -> None:
+        """Wait for the next `notify`, or for so many seconds; None for as long as it takes."""
+        waiter = self.next()
         try:
             if seconds is None:
                 await waiter

@@ -144,9 +144,13 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
             self._take_settings()
         elif self.host is None:
             raise InvalidMailer("OPTIONS must define 'host'.", alias=self.alias)
+        self.use_tls, self.use_ssl = self.use_tls or False, self.use_ssl or False
         if self.use_ssl and self.use_tls:
             if self.alias is not None:
-                raise InvalidMailer("use_ssl and use_tls exclude each other: set one of them.", alias=self.alias)
+                raise InvalidMailer(
+                    "The 'use_ssl' and 'use_tls' OPTIONS are incompatible. Set at most one of them to True.",
+                    alias=self.alias,
+                )
             raise ValueError(
                 "EMAIL_USE_TLS/EMAIL_USE_SSL are mutually exclusive, so only set one of those settings to True."
             )

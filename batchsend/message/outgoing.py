@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 import re
+import time
 from email import message_from_bytes
 from email.errors import InvalidHeaderDefect, MessageError
 from email.header import Header
-from email.headerregistry import Address, Group
+from email.headerregistry import Address, BaseHeader, Group
 from email.message import Message
 from email.policy import EmailPolicy, default
 from email.utils import formatdate, make_msgid
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from batchsend.errors import RecordError
@@ -105,6 +107,7 @@ class _Fields:
 
     def __init__(self, message: Message[Any, Any]) -> None:
         self.policy: Any = message.policy
+        self._keeps_parsed = type(message.policy) is EmailPolicy
         self.all: list[Field] = list(message.raw_items())
         self._named: dict[str, list[Field]] = {}
         for field in self.all:
@@ -116,7 +119,14 @@ class _Fields:
     def values(self, name: str) -> list[Any]:
         """The values of all fields of a name, as ``get_all`` of the message has them."""
         found = self._named.get(name.lower())
-        return [self.policy.header_fetch_parse(*field) for field in found] if found else []
+        return [self._value(field) for field in found] if found else []
+
+    def _value(self, field: Field) -> Any:
+        """What ``header_fetch_parse`` says; the standard library's own policy returns a parsed header as it is."""
+        name, value = field
+        if self._keeps_parsed and isinstance(value, BaseHeader):
+            return value
+        return self.policy.header_fetch_parse(name, value)
 
     def addresses(self, name: str) -> list[str]:
         """The addresses in all fields of a name."""
@@ -129,18 +139,18 @@ class _Fields:
             RecordError: An address of theirs is in another script, and those of the envelope are not: the headers
                 could only be written for a server that is asked for SMTPUTF8 (RFC 6531).
         """
-        if not self._named.keys().isdisjoint(_BLIND):
+        if not _BLIND.isdisjoint(self._named):
             self.all = [field for field in self.all if field[0].lower() not in _BLIND]
         if isinstance(self.policy, EmailPolicy):
-            for name in _WITH_DOMAINS & self._named.keys():
-                if any(not str(value).isascii() for value in self.values(name)):
+            for name, found in self._named.items():
+                if name in _WITH_DOMAINS and not all(str(self._value(field)).isascii() for field in found):
                     self._put_domains_into_ascii(name, utf8=utf8)
         own = self._named.get("message-id")
         message_id = None if own is None else str(own[-1][1]).strip()
         if "dkim-signature" not in self._named:
             # As they are written: parsing them would take as long as all the rest.
             if "date" not in self._named:
-                self.all.append(("Date", formatdate()))
+                self.all.append(("Date", _date(int(time.time()))))
             if message_id is None:
                 domain = reverse.rpartition("@")[2]
                 message_id = make_msgid(domain=domain if domain and domain.isascii() else "localhost")
@@ -162,6 +172,12 @@ class _Fields:
                 for group in value.groups
             ]
             self.all[place] = self.policy.header_store_parse(given, groups)
+
+
+@lru_cache(maxsize=2)
+def _date(second: int) -> str:
+    """The value of Date (RFC 5322 §3.3), which says no more than the second."""
+    return formatdate(second)
 
 
 def _prefix(fields: _Fields) -> str:

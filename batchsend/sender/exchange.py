@@ -8,14 +8,13 @@ place: it waits with its caller's `Call`, is under way in the pool, or has its r
 from __future__ import annotations
 
 from collections import deque
-from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec.structs import replace
 
 from batchsend.delivery.account import NullAccount
 from batchsend.delivery.signal import Signal
-from batchsend.message.submission import bundle, members_of
+from batchsend.message.submission import Bundle, bundle
 from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.trace import report_failure
 
@@ -56,12 +55,14 @@ class Call:
         error: Why nothing more will come, or None.
         span: What tells OpenTelemetry of it, or None.
         has_more: Whether messages may follow those that were offered, so that it waits for room for them.
+        offered: How many messages were offered, one for each recipient.
     """
 
-    __slots__ = ("changed", "error", "has_more", "left", "span", "told", "under_way", "waiting")
+    __slots__ = ("changed", "error", "has_more", "left", "offered", "span", "told", "under_way", "waiting")
 
     def __init__(self, *, has_more: bool = False) -> None:
         self.has_more = has_more
+        self.offered = 0
         self.waiting: deque[tuple[int, Submission, str | None]] = deque()
         self.under_way = 0
         self.told: deque[Told] = deque()
@@ -136,10 +137,11 @@ class Exchange(NullAccount):
             submissions: The messages.
             key: What the caller calls them, for an exchange that keeps an account; otherwise None.
         """
-        empty = not call.waiting
+        empty, before = not call.waiting, self._numbers
         for submission in submissions:
             call.waiting.append((self._numbers + 1, submission, key))
-            self._numbers += len(members_of(submission))
+            self._numbers += len(submission.members) if isinstance(submission, Bundle) else 1
+        call.offered += self._numbers - before
         if call.waiting and empty:
             self._turns.append(call)
             self.work.notify()
@@ -170,21 +172,29 @@ class Exchange(NullAccount):
     # --- what the sender asks for -------------------------------------------------------------------------------------
 
     def take(self) -> list[Submission]:
-        """The next messages, of the caller whose turn it is; an empty list where nothing waits."""
+        """The next messages, of the callers whose turn it is; an empty list where nothing waits."""
         taken: list[Submission] = []
-        while self._turns and not taken:
-            call = self._turns.popleft()
-            for first, submission, key in list(islice(call.waiting, _AT_A_TIME)):
-                call.waiting.popleft()
-                entered = [
-                    one
-                    for number, member in enumerate(members_of(submission), first)
-                    if (one := self._enter(Origin(call, member.record, number, key), member)) is not None
-                ]
-                if entered:
-                    taken.append(bundle(entered))
-            if call.waiting:
-                self._turns.append(call)
+        turns = self._turns
+        while turns and len(taken) < _AT_A_TIME:
+            call = turns[0]
+            waiting = call.waiting
+            for _ in range(min(len(waiting), _AT_A_TIME)):
+                # It waits until it has entered: were that to fail, its caller is among those who are told.
+                first, submission, key = waiting[0]
+                if isinstance(submission, Bundle):
+                    entered = [
+                        one
+                        for number, member in enumerate(submission.members, first)
+                        if (one := self._enter(Origin(call, member.record, number, key), member)) is not None
+                    ]
+                    if entered:
+                        taken.append(bundle(entered))
+                elif (one := self._enter(Origin(call, submission.record, first, key), submission)) is not None:
+                    taken.append(one)
+                waiting.popleft()
+            turns.popleft()
+            if waiting:
+                turns.append(call)
             if call.has_more or call.settled:
                 call.changed.notify()
         if not taken:

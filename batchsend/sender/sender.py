@@ -20,7 +20,7 @@ from batchsend.delivery.statistics import PoolStatistics  # noqa: TC001 - public
 from batchsend.delivery.telemetry import Telemetry, telemetry
 from batchsend.errors import RecordError, RunError, UsageError, require
 from batchsend.message.outgoing import outgoing
-from batchsend.message.submission import Bundle, Submission, bundles, each_recipient, members_of
+from batchsend.message.submission import Bundle, Submission, bundles, each_recipient
 from batchsend.outcome import DeliveryResult  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.results.choice import Choice
 from batchsend.sender.exchange import Call, Exchange, Told, invalid
@@ -370,11 +370,11 @@ class Sender:
             UsageError: There is a key and no log, or it cannot be one.
             TypeError: It is no text.
         """
+        if self._kept is None and key is None:
+            return None
         require_key(key)
         if self._kept is None:
-            if key is not None:
-                raise UsageError("a key needs a results log", remedy="Sender(…, results=…)")
-            return None
+            raise UsageError("a key needs a results log", remedy="Sender(…, results=…)")
         if key is not None:
             return key
         return own_key(message)
@@ -398,7 +398,6 @@ class Sender:
 
     async def _outcomes_of(self, submissions: list[Submission], key: str | None) -> list[DeliveryResult]:
         call = Call()
-        results: dict[int, DeliveryResult] = {}
         try:
             await self._ready()
         except RunError as error:
@@ -407,14 +406,14 @@ class Sender:
         self._work()
         try:
             while not call.settled:
-                await call.changed.wait()
-            # Nothing is lost from here on: there is no await.
-            results.update((told.number, told.result) for told in call.told)
+                await call.changed.next()
+            # Nothing is lost from here on: there is no await. What was told last of a message counts.
+            results = {told.number: told.result for told in call.told}
             call.told.clear()
         finally:
             self._exchange.leave(call)
         known = [results[number] for number in sorted(results)]
-        if len(known) < sum(len(members_of(submission)) for submission in submissions):
+        if len(known) < call.offered:
             raise unfinished(call.error, known)
         return known
 

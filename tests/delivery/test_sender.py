@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from email.message import EmailMessage
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 
 from batchsend import Outcome, RunError, Sender, Server, Stage
-from batchsend.sender.exchange import Exchange
+from batchsend.sender.exchange import Call, Exchange
 from tests.delivery.harness import GUARD, CountingServer, address, options, server, submissions, well_behaved
 from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse, say
 
@@ -269,3 +269,16 @@ async def test_a_sender_that_sends_nothing_connects_to_nobody() -> None:
         async with Sender(Server(host=peer.host, port=peer.port, tls="none")) as sender:
             assert await collect(sender.send([])) == []
     assert peer.connections == []
+
+
+def test_a_caller_hears_why_its_message_could_not_be_taken() -> None:
+    """An account may fail just then; the message is neither lost nor does its caller wait for ever."""
+    exchange, call, error = Exchange(lambda _: None), Call(), RunError("the account cannot be kept")
+    unsound: Any = object()
+    exchange.offer(call, [unsound])
+    with pytest.raises(AttributeError):
+        exchange.take()
+    exchange.stopped(error)
+    assert call.error is error
+    assert call.settled
+    assert exchange.is_idle

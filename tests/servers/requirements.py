@@ -20,6 +20,8 @@ EVERYTHING_IS_HERE = os.environ.get("BATCHSEND_TEST_EVERYTHING") == "1"
 ROOT_MAY_EVERYTHING = "root may read and write everything"
 NO_MAILERS = "this Django has no MAILERS"
 """Django 6.1 is the first one that has them, and needs Python 3.12."""
+NO_OTHER_DJANGO = "no other Django in an environment of its own is there: bash .ci/django"
+"""Django 6 needs Python 3.12, which a machine whose Python is 3.11 may not have besides."""
 
 _SYSTEM_DIRECTORIES = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
