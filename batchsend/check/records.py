@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from batchsend.campaign.forecast import Plan
 from batchsend.campaign.model import feedback_path
+from batchsend.campaign.own import own_files
 from batchsend.check.consent import unwanted
 from batchsend.check.finding import Section, Severity
 from batchsend.check.gathering import Gathering
@@ -88,7 +89,11 @@ class RecordsCheck:
         self._tick = tick
         self._file = "standard input" if campaign.recipients == "-" else campaign.recipients.name
         self._composer = Composer(
-            campaign.message, directory=campaign.directory, batch_id="check", recipient_field=campaign.recipient_field
+            campaign.message,
+            directory=campaign.directory,
+            batch_id="check",
+            recipient_field=campaign.recipient_field,
+            own=own_files(campaign),
         )
         self._suppression = Suppression.read(
             campaign.delivery.suppress,

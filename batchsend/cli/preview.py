@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from batchsend.campaign import Overrides, load
+from batchsend.campaign.own import own_files
 from batchsend.cli.campaigns import campaign_argument, recipients_option
 from batchsend.errors import RecordError, UsageError
 from batchsend.message import Composer
@@ -75,7 +76,11 @@ class _RecordPreview:
         self._rows = rows
         self._raw = raw
         self._composer = Composer(
-            campaign.message, directory=campaign.directory, batch_id="preview", recipient_field=campaign.recipient_field
+            campaign.message,
+            directory=campaign.directory,
+            batch_id="preview",
+            recipient_field=campaign.recipient_field,
+            own=own_files(campaign),
         )
 
     def compose(self, number: int) -> Submission:

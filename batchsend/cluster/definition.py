@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from batchsend.campaign.document import Document
 from batchsend.campaign.loader import load_document
+from batchsend.campaign.own import own_files
 from batchsend.cluster.database import ClusterError
 from batchsend.errors import UsageError
 from batchsend.message import Composer
@@ -217,6 +218,7 @@ def composer(campaign: Campaign, run: str, *, publishing: bool = False) -> Compo
         batch_id=run,
         recipient_field=campaign.recipient_field,
         verp=verp,
+        own=own_files(campaign),
     )
 
 

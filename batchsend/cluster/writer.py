@@ -33,13 +33,17 @@ UNDER_WAY: Final = "under_way"
 WAITING: Final = "waiting"
 """The status of a record that was withdrawn, and is offered again with the same attempt."""
 
-# A record that has its outcome is never committed again, whoever asks; `under_way` of the same worker and attempt is
-# this same statement, repeated.
+# A statement that is done late, when its sender has given it up and later ones are done, finds that its turn is over:
+# it would put what a record was at that time in the place of what it is by now. A record that has its outcome is never
+# committed again, whoever asks; `under_way` of the same worker and attempt is this same statement, repeated.
 _STORE: Final = """
-WITH held AS (
+WITH turn AS (
+    UPDATE batchsend.workers SET stored = $18 WHERE id = $4 AND stored < $18 RETURNING id
+), held AS (
     SELECT l.campaign, l.lot, l.epoch FROM batchsend.lots AS l
     JOIN unnest($1::bigint[], $2::int[], $3::int[]) AS h(campaign, lot, epoch)
         ON l.campaign = h.campaign AND l.lot = h.lot AND l.epoch = h.epoch
+    WHERE EXISTS (SELECT FROM turn)
     FOR SHARE OF l
 ), committed AS (
     INSERT INTO batchsend.account AS a (campaign, record, attempt, status, worker)
@@ -137,6 +141,7 @@ class Writer:
         self._stored = asyncio.Event()  # everything that was told is stored
         self._stored.set()
         self._timer: asyncio.TimerHandle | None = None
+        self._turn = 0
         self.groups = 0
         self.gone_since: float | None = None
 
@@ -242,7 +247,8 @@ class Writer:
         held: set[tuple[int, int, int]] = set()
         committed: set[tuple[int, int]] = set()
         if others:
-            for campaign, lot, epoch, record in await connection.fetch(_STORE, *self._columns(others)):
+            self._turn += 1
+            for campaign, lot, epoch, record in await connection.fetch(_STORE, *self._columns(others), self._turn):
                 if record is None:
                     held.add((campaign, lot, epoch))
                 else:

@@ -6,11 +6,13 @@ import mimetypes
 import os
 import stat
 from collections import OrderedDict
+from functools import partial
 from io import FileIO
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
+from batchsend.campaign.own import NO_FILES, OwnFiles
 from batchsend.errors import RecordError
 from batchsend.message.calendars import request
 from batchsend.message.encoding import BASE64, encode_base64
@@ -30,6 +32,7 @@ MAX_NAME = 255
 MAX_CACHED = 64 << 20
 """Octets of encoded files that are kept in memory for the next record that attaches the same file."""
 
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NAME_LINE = 56  # characters of a file name, encoded, on one line
 _ATTR_CHAR = "!#$&+-.^_`|~"  # what RFC 5987 §3.2.1 leaves as it is, beside letters and digits
 _TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+"  # noqa: S105 - RFC 2045 §5.1
@@ -55,15 +58,20 @@ class AttachmentFiles:
 
     Args:
         directory: The folder that names are relative to.
-        inside: The folder outside which no file is taken, wherever symbolic links and ``..`` lead; None for anywhere.
+        inside: The folder outside which no file is taken, wherever symbolic links and ``..`` lead, nor one whose name,
+            or whose folder's, begins with a dot; None for anywhere.
+        own: The campaign's own files, which are not taken either, where there is such a folder.
+        linked: Files with other names, which may be anywhere, are taken, too.
 
     Attributes:
         kept: The files that are in memory, the one used last at the end.
     """
 
-    def __init__(self, directory: Path, *, inside: Path | None) -> None:
+    def __init__(self, directory: Path, *, inside: Path | None, own: OwnFiles = NO_FILES, linked: bool = True) -> None:
         self._directory = directory.resolve()
         self._inside = None if inside is None else inside.resolve()
+        self._own = own
+        self._linked = linked
         self.kept: OrderedDict[_Version, AttachedFile] = OrderedDict()
         self._cached = 0
 
@@ -82,12 +90,14 @@ class AttachmentFiles:
         path = self._find(name, where, folder or self._directory)
         note(path)
         try:
-            with FileIO(path, opener=_open) as file:
+            with FileIO(path, opener=_open if self._inside is None else partial(_open_inside, self._inside)) as file:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode):
                     raise RecordError(f"{where} is not a file")
                 if status.st_size > MAX_SIZE:
                     raise RecordError(f"{where} has {status.st_size} octets, and {MAX_SIZE} is the most")
+                if status.st_nlink > 1 and not self._linked:
+                    raise RecordError(f"{where} has another name, perhaps elsewhere (a hard link): a copy is attached")
                 version = _Version(
                     PurePath(name).name, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
                 )
@@ -109,8 +119,12 @@ class AttachmentFiles:
             raise RecordError(f"{where}: {error.strerror}") from error
         except (RuntimeError, ValueError) as error:  # links in a circle; characters that no path can have
             raise RecordError(f"{where}: there is no such file") from error
-        if self._inside is not None and not path.is_relative_to(self._inside):
+        if self._inside is None:
+            return path
+        if not path.is_relative_to(self._inside):
             raise RecordError(f"{where} is outside the campaign's folder")
+        if self._own.has(path) or any(part.startswith(".") for part in path.relative_to(self._inside).parts):
+            raise RecordError(f"{where} is the campaign's own, or hidden: no record may name it")
         return path
 
     def _keep(self, version: _Version, file: AttachedFile) -> None:
@@ -161,6 +175,24 @@ def check_media_type(text: str) -> None:
 def _open(path: str, flags: int) -> int:
     """Not blocking, as opening a FIFO would wait for its writer; not following, as the path is resolved already."""
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
+
+
+def _open_inside(inside: Path, path: str, flags: int) -> int:
+    """Go to a file one folder after the other: one that was put in the place of another meanwhile is not entered.
+
+    Raises:
+        OSError: It is not there any more, or there is a symbolic link on the way.
+    """
+    *folders, name = PurePath(path).relative_to(inside).parts or (".",)
+    here = os.open(inside, _FOLDER)
+    try:
+        for folder in folders:
+            below = os.open(folder, _FOLDER, dir_fd=here)
+            os.close(here)
+            here = below
+        return os.open(name, flags | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=here)
+    finally:
+        os.close(here)
 
 
 class _Version(NamedTuple):

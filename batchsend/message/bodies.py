@@ -38,7 +38,7 @@ class CampaignBody:
     Args:
         message: The campaign's message.
         directory: The campaign's folder.
-        files: Finds files in that folder only.
+        named_by_records: Finds the files that records name, in that folder only.
         templates: Compiles its templates.
         images: Finds the images of its HTML.
         eight_bit: Whether octets above 127 may be sent.
@@ -53,7 +53,7 @@ class CampaignBody:
         message: Message,
         *,
         directory: Path,
-        files: AttachmentFiles,
+        named_by_records: AttachmentFiles,
         templates: Templates,
         images: Images,
         eight_bit: bool,
@@ -98,7 +98,7 @@ class CampaignBody:
         # What the campaign's author names may lie anywhere; what a record names may not.
         anywhere = AttachmentFiles(directory, inside=None)
         self._attachments = [
-            _Attachment(one, files if "{" in one.file else anywhere, templates, images)
+            _Attachment(one, named_by_records if "{" in one.file else anywhere, templates, images)
             for one in _with_options(message)
         ]
         if self._html is None and any(one.inline for one in self._attachments):

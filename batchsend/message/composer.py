@@ -7,6 +7,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from batchsend.campaign.own import NO_FILES, OwnFiles
 from batchsend.errors import RecordError
 from batchsend.message.attachments import AttachmentFiles
 from batchsend.message.bodies import CampaignBody, inline_names
@@ -50,6 +51,7 @@ class Composer:
         recipient_field: The field that holds a record's address; None to find it by its name.
         proof: What makes tests of the messages; None for the messages themselves.
         verp: What signs their return paths and links; None where they are only looked at.
+        own: The campaign's own files, which no record may name.
 
     Raises:
         UsageError: A template, header, file or address of the campaign is wrong; the message names the key.
@@ -65,6 +67,7 @@ class Composer:
         recipient_field: str | None = None,
         proof: Proof | None = None,
         verp: Verp | None = None,
+        own: OwnFiles = NO_FILES,
     ) -> None:
         if len(batch_id) > 64 or not _DOT_ATOM.fullmatch(batch_id):
             raise ValueError(f"batch_id {batch_id!r} cannot be part of a Message-ID")
@@ -83,13 +86,13 @@ class Composer:
         else:
             file = message.html_file or message.markdown_file
             folder = directory if file is None else file.parent
-            files = AttachmentFiles(directory, inside=directory)
+            files = AttachmentFiles(directory, inside=directory, own=own)
             images = Images(files, folder, inline_names(message))
             self._templates = Templates(directory, images)
             self._body = CampaignBody(
                 message,
                 directory=directory,
-                files=files,
+                named_by_records=AttachmentFiles(directory, inside=directory, own=own, linked=False),
                 templates=self._templates,
                 images=images,
                 eight_bit=eight_bit,

@@ -39,6 +39,8 @@ _NOT_ATEXT = rf"[^{_ATEXT}.\x80-\U0010ffff]"
 _QUOTED_STRING = r'"(?:[ !#-\[\]-~\x80-\U0010ffff]|\\[ -~])*+"'
 # Compiled when the first address needs them: they take ten milliseconds, and most campaigns never do.
 _rare = lru_cache(maxsize=None)(re.compile)
+# As programs write several into one field: "a@x.org ::: b@x.org".
+_SEVERAL = late_pattern(r"@[^\s:/|&\"<>]++[\s:/|&]++[^\s:/|&\"<>@]++@")
 _LDH_LABEL = late_pattern(_LABEL)
 _NOT_LDH = late_pattern(r"[^A-Za-z0-9\-]")
 _FOREIGN_DOTS = late_pattern("[\u3002\uff0e\uff61]")
@@ -236,6 +238,8 @@ def _check_shape(text: str, refusal: _Refusal) -> None:
         refusal.because("source routes are obsolete (RFC 5321, appendix C)")
     if "," in text or ";" in text:
         refusal.because("only one address may stand here, without ',' or ';'")
+    if _SEVERAL.search(text):
+        refusal.because("only one address may stand here, and these are several")
     if "<" in text or ">" in text:
         refusal.because("only the bare address may stand here, without name and angle brackets")
     if "(" in text or ")" in text:

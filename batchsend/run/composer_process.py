@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchsend.campaign import Message
+    from batchsend.campaign.own import OwnFiles
     from batchsend.recipients import Record
 
 LENGTH: Final = struct.Struct("!I")
@@ -43,6 +44,7 @@ class Recipe(Struct, frozen=True):
         directory: The campaign's folder.
         batch_id: The run's identity.
         recipient_field: The field that holds a record's address; None to find it by its name.
+        own: The campaign's own files, which no record may name.
         results: The run's results log, beside which the key lies that signs return paths and links.
     """
 
@@ -51,6 +53,7 @@ class Recipe(Struct, frozen=True):
     batch_id: str
     recipient_field: str | None
     results: Path
+    own: OwnFiles
 
     def composer(self) -> Composer:
         """What composes them.
@@ -64,6 +67,7 @@ class Recipe(Struct, frozen=True):
             batch_id=self.batch_id,
             recipient_field=self.recipient_field,
             verp=Verp(self.batch_id, partial(make_key, self.results)),
+            own=self.own,
         )
 
 

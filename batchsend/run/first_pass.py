@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 import anyio.to_thread
 
 from batchsend.campaign.model import feedback_path
+from batchsend.campaign.own import own_files
 from batchsend.errors import RunError, UsageError
 from batchsend.message import Composer, Suppression
 from batchsend.message.verp import Verp, kept_key, make_key
@@ -98,6 +99,7 @@ class FirstPass:
             batch_id=batch_id,
             recipient_field=self._recipient_field,
             verp=self._verp(batch_id),
+            own=own_files(campaign),
         )
         self.suppression = Suppression.read(
             campaign.delivery.suppress, recipient_field=campaign.recipient_field, own=feedback_path(campaign.results)
@@ -189,6 +191,7 @@ class FirstPass:
             batch_id=self._batch_id,
             recipient_field=self._recipient_field,
             results=campaign.results,
+            own=own_files(campaign),
         )
         return Composing(recipe, self.composer, count)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from batchsend.campaign.own import own_files
 from batchsend.errors import RecordError, UsageError
 from batchsend.message import Composer, Envelope, Submission
 from batchsend.message.proof import Proof
@@ -62,6 +63,7 @@ def compose_proofs(campaign: Campaign, to: str, records: Sequence[int]) -> Proof
         batch_id=batch_id,
         recipient_field=campaign.recipient_field,
         proof=Proof(address),
+        own=own_files(campaign),
     )
     wanted = dict.fromkeys(sorted(records))
     submissions: list[Submission] = []

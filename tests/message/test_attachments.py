@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from email import message_from_bytes, policy
 from typing import TYPE_CHECKING
 
 import pytest
 
+from batchsend.campaign import load
+from batchsend.campaign.own import own_files
 from batchsend.errors import RecordError
 from batchsend.message import attachments as module
 from batchsend.message.attachments import AttachmentFiles, check_media_type, file_part
+from batchsend.message.composer import Composer
+from batchsend.recipients import Record
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+_CAMPAIGN = """\
+recipients = "list.csv"
+results = "results.jsonl"
+server = {{ host = "127.0.0.1", port = 2525, tls = "none", username = "u", password_file = "password" }}
+[message]
+from = "from@example.com"
+to = "{{{{ email }}}}"
+subject = "Terms"
+text = "See there."
+attachments = ["{{{{ file }}}}"]
+[delivery]
+suppress = ["suppress.csv"]
+exclude = ["gone.csv"]
+[[message.dkim]]
+domain = "example.com"
+selector = "s1"
+key_file = "key.pem"
+""".replace("{{", "{").replace("}}", "}")
 
 
 def part_of(files: AttachmentFiles, name: str) -> bytes:
@@ -85,6 +110,77 @@ def test_a_record_cannot_attach(folder: Path, name: str, reason: str) -> None:
         file.truncate(50_000_001)
     with pytest.raises(RecordError, match=reason):
         part_of(AttachmentFiles(folder, inside=folder), name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".env",
+        ".git/config",
+        "campaign.toml",
+        "list.csv",
+        "list-by-another-name.csv",
+        "results.jsonl",
+        "results.jsonl.inflight",
+        "results.feedback.jsonl",
+        "gone.csv",
+        "suppress.csv",
+        "key.pem",
+        "password",
+    ],
+)
+def test_a_record_cannot_attach_what_the_campaign_is_made_of(folder: Path, name: str) -> None:
+    (folder / ".git").mkdir()
+    for own in (
+        ".env",
+        ".git/config",
+        "list.csv",
+        "results.jsonl",
+        "results.jsonl.inflight",
+        "results.feedback.jsonl",
+        "gone.csv",
+        "suppress.csv",
+        "key.pem",
+        "password",
+        "for-everybody.txt",
+    ):
+        (folder / own).write_text("nobody else's business")
+    (folder / "key.pem").write_bytes(base64.b64encode(os.urandom(32)))
+    (folder / "key.pem").chmod(0o600)
+    (folder / "list-by-another-name.csv").symlink_to("list.csv")
+    (folder / "campaign.toml").write_text(_CAMPAIGN)
+    campaign = load(folder / "campaign.toml")
+    composer = Composer(campaign.message, directory=campaign.directory, batch_id="b1", own=own_files(campaign))
+    assert b"for-everybody.txt" in b"".join(composer.compose(_asking("for-everybody.txt")).content.splitlines())
+    with pytest.raises(RecordError, match="the campaign's own, or hidden"):
+        composer.compose(_asking(name))
+
+
+def _asking(name: str) -> Record:
+    return Record(1, 2, {"email": "a@example.com", "file": name})
+
+
+def test_a_record_cannot_attach_what_is_elsewhere_under_another_name_here(folder: Path) -> None:
+    os.link(folder.parent / "outside.txt", folder / "inside.txt")
+    with pytest.raises(RecordError, match="hard link"):
+        AttachmentFiles(folder, inside=folder, linked=False).read("inside.txt")
+
+
+def test_a_folder_that_is_swapped_after_it_was_looked_at_is_not_entered(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at where a name leads and the opening, the folder becomes a link that leads elsewhere."""
+    (folder / "files").mkdir()
+    (folder / "files" / "outside.txt").write_text("inside")
+    files = AttachmentFiles(folder, inside=folder)
+
+    def swap(path: Path) -> None:
+        (folder / "files").rename(folder / "before")
+        (folder / "files").symlink_to(folder.parent)
+
+    monkeypatch.setattr(module, "note", swap)
+    with pytest.raises(RecordError, match=r"files/outside\.txt"):
+        files.read("files/outside.txt")
 
 
 def test_the_campaigns_author_may_attach_from_anywhere(folder: Path) -> None:

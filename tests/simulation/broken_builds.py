@@ -16,6 +16,8 @@ from typing import Final, NamedTuple
 
 ROOT: Final = Path(__file__).parents[2]
 PATCHES: Final = sorted((Path(__file__).parent / "broken").glob("*.patch"))
+CLUSTER_PATCHES: Final = sorted((Path(__file__).parent / "broken" / "cluster").glob("*.patch"))
+"""Those that are for the simulated cluster to find, which needs PostgreSQL."""
 SECONDS: Final = 60
 APPLY: Final = ("git", "apply", "-C1")
 """One line around a change is enough to know its place: the others may change with the program."""
@@ -47,9 +49,9 @@ def build(patch: Path, folder: Path) -> None:
     subprocess.run([*APPLY, str(patch)], cwd=folder, env=outside, check=True)
 
 
-def simulate(folder: Path, seed: int, seconds: float) -> Found:
-    """Run cases in a copy until one fails, for so many seconds at most."""
-    command = [sys.executable, "-m", "tests.simulation", str(seed), "--seconds", str(seconds), "--as-it-is"]
+def simulate(folder: Path, simulation: str, seed: int, seconds: float) -> Found:
+    """Run cases of a simulation in a copy until one fails, for so many seconds at most."""
+    command = [sys.executable, "-m", simulation, str(seed), "--seconds", str(seconds), "--as-it-is"]
     # What is in the copy, whatever the environment has installed.
     paths = {**os.environ, "PYTHONPATH": str(folder), "PYTHONSAFEPATH": "1"}
     done = subprocess.run(command, cwd=folder, env=paths, capture_output=True, text=True, check=False)
@@ -60,14 +62,15 @@ def find(patch: Path, seed: int, seconds: float = SECONDS) -> Found:
     """Make a broken build, and run cases in it until one fails."""
     with tempfile.TemporaryDirectory(prefix="batchsend-broken-") as folder:
         build(patch, Path(folder))
-        return simulate(Path(folder), seed, seconds)
+        simulation = "tests.simulation.cluster" if patch in CLUSTER_PATCHES else "tests.simulation"
+        return simulate(Path(folder), simulation, seed, seconds)
 
 
 if __name__ == "__main__":
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else 1
     wanted = sys.argv[2:]
     missed = 0
-    for patch in (one for one in PATCHES if not wanted or one.stem in wanted):
+    for patch in (one for one in (*PATCHES, *CLUSTER_PATCHES) if not wanted or one.stem in wanted):
         found = find(patch, seed)
         missed += found.code != 1
         print(f"{patch.stem}: {' '.join(found.said.split(chr(10))[:2])[:200]}", flush=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextvars import Context
     from random import Random
 
     from tests.simulation.case import Break
@@ -67,6 +68,8 @@ class End(asyncio.Transport):
         watched: Called with what is written.
         broken: What befalls the connection on the way from here, and after how many octets; None for nothing.
         is_dead: The process that it belonged to is gone.
+        far: Seconds that everything from here is on its way, at least.
+        context: In which context what happens at this end runs; None for that of whoever brings it about.
     """
 
     def __init__(self, random: Random, window: int, happens: Callable[[str], None] | None) -> None:
@@ -78,6 +81,8 @@ class End(asyncio.Transport):
         self.watched: Callable[[bytes | bytearray | memoryview], None] | None = None
         self.broken: Break | None = None
         self.is_dead = False
+        self.far = 0.0
+        self.context: Context | None = None
         self._random = random
         self._window = window
         self._happens = happens
@@ -113,7 +118,7 @@ class End(asyncio.Transport):
         self.set_protocol(protocol)
         protocol.connection_made(self)
         if self._gone:
-            self._loop.call_soon(self._lose, None)
+            self._loop.call_soon(self._lose, None, context=self.context)
         self.resume_reading()
 
     def is_closing(self) -> bool:
@@ -129,7 +134,7 @@ class End(asyncio.Transport):
         self._paused = False
         waiting, self._waiting = self._waiting, []
         for data in waiting:
-            self._loop.call_soon(self._arrive, data)
+            self._loop.call_soon(self._arrive, data, context=self.context)
 
     def get_write_buffer_size(self) -> int:
         return len(self._buffer)
@@ -188,8 +193,8 @@ class End(asyncio.Transport):
     def _later(self, call: Callable[..., None], *arguments: object, least: float = 0.0) -> None:
         # A loop's timers of one moment come in any order, so there are no two of one moment.
         pause = self._random.choice((1e-6, 1e-6, 0.001, 0.02))
-        self._next = max(self._next, self._loop.time()) + max(pause, least)
-        self._loop.call_at(self._next, call, *arguments)
+        self._next = max(self._next, self._loop.time() + self.far) + max(pause, least)
+        self._loop.call_at(self._next, call, *arguments, context=self.other.context)
 
     def _push(self) -> None:
         """Send as much as there is room for on its way; then, where this end is closing, the end of it."""
@@ -205,7 +210,7 @@ class End(asyncio.Transport):
             self._later(self.other._arrive, None)
             if self._closing:
                 self._gone = True
-                self._loop.call_soon(self._lose, None)
+                self._loop.call_soon(self._lose, None, context=self.context)
 
     def _send(self, length: int) -> bool:
         """Send octets on their way; false where nothing follows them."""
@@ -232,13 +237,16 @@ class End(asyncio.Transport):
         self._later(self.other._lose, error)
         self._buffer.clear()
         self._gone = True
-        self._loop.call_soon(self._lose, error)
+        self._loop.call_soon(self._lose, error, context=self.context)
         return False
 
     def _came(self, data: bytes) -> None:
         self._on_its_way -= len(data)
         self.other._arrive(data)
-        self._push()
+        if self.context is None:
+            self._push()
+        else:
+            self._loop.call_soon(self._push, context=self.context)
 
     def _arrive(self, data: bytes | None) -> None:
         if self.is_dead or self._protocol is None or self._paused or self._waiting:

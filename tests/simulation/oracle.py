@@ -90,7 +90,7 @@ def _records(case: Case, world: World, people: People, lines: list[dict[str, Any
     # Who asks for the records that are in doubt again has them sent a second time.
     again = any("in_doubt" in life.retry for life in case.lives)
     for record in set(range(1, people.records + 1)) - lied:
-        for what in _of_record(history.get(record, []), taken[record], said.get(record, set()), again=again):
+        for what in of_record(history.get(record, []), taken[record], said.get(record, set()), again=again):
             yield f"record {record} {what}"
     yield from _beyond_the_log(case, world, history, again=again)
     if unknown := set(taken) - set(range(1, people.records + 1)):
@@ -115,7 +115,7 @@ def _beyond_the_log(
             yield f"record {record} was refused for good, and is {status}"
 
 
-def _of_record(lines: list[dict[str, Any]], times: int, said: set[str], *, again: bool) -> Iterator[str]:
+def of_record(lines: list[dict[str, Any]], times: int, said: set[str], *, again: bool) -> Iterator[str]:
     """What must not be of one record, by all its lines, how often it was taken, and what was said of it."""
     history = [line["status"] for line in lines]
     status = history[-1] if history else "none"

@@ -20,7 +20,7 @@ from tests.simulation.world import PORT, World
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.simulation.case import Case, Life
+    from tests.simulation.case import Case, Life, Relay
 
 _CAMPAIGN: Final = """\
 recipients = "{recipients}"
@@ -42,6 +42,34 @@ host = "{host}"
 port = {port}
 tls = "none"
 """
+
+
+def write_list(path: Path, count: int, changed: int = 0) -> None:
+    """Write a list of so many records, of which one may be another than it was."""
+    rows = "".join(
+        f"{address(number)},{number},{'x' * (number * 7919 % 4000 if number % 5 == 0 else 3)}\n"
+        for number in range(1, count + 1)
+    )
+    if changed:
+        rows = rows.replace(f"{address(changed)},", f"else{changed}@example.com,")
+    path.write_text(f"email,number,filling\n{rows}")
+
+
+def campaign_text(relays: tuple[Relay, ...], delivery: dict[str, int | str], recipients: str) -> str:
+    """A campaign to these relays, whose messages say which record they are of."""
+    servers = []
+    for number, relay in enumerate(relays):
+        host = "localhost" if relay.addresses > 1 else "127.0.0.1"
+        lines = _SERVER.format(number=number, host=host, port=PORT + number)
+        if relay.login:
+            lines += 'username = "someone"\npassword = "secret"\n'
+        if len(relays) > 1:
+            lines += "priority = 1\nweight = 1\n"
+        servers.append(lines)
+    said = "".join(
+        f"{name} = {value}\n" if isinstance(value, int) else f'{name} = "{value}"\n' for name, value in delivery.items()
+    )
+    return _CAMPAIGN.format(recipients=recipients, servers="".join(servers), delivery=said)
 
 
 class Ended(NamedTuple):
@@ -83,35 +111,9 @@ class People:
         self.wrong: list[str] = []
         self._second: asyncio.Task[tuple[str, str]] | None = None
         self._list = world.folder / "recipients.csv"
-        self._write_list(self._list, case.records)
+        write_list(self._list, case.records)
         self._campaign = world.folder / "campaign.toml"
-        self._campaign.write_text(self._text())
-
-    def _write_list(self, path: Path, count: int, changed: int = 0) -> None:
-        rows = "".join(
-            f"{address(number)},{number},{'x' * (number * 7919 % 4000 if number % 5 == 0 else 3)}\n"
-            for number in range(1, count + 1)
-        )
-        if changed:
-            rows = rows.replace(f"{address(changed)},", f"else{changed}@example.com,")
-        path.write_text(f"email,number,filling\n{rows}")
-
-    def _text(self) -> str:
-        case = self.case
-        servers = []
-        for number, relay in enumerate(case.relays):
-            host = "localhost" if relay.addresses > 1 else "127.0.0.1"
-            lines = _SERVER.format(number=number, host=host, port=PORT + number)
-            if relay.login:
-                lines += 'username = "someone"\npassword = "secret"\n'
-            if len(case.relays) > 1:
-                lines += "priority = 1\nweight = 1\n"
-            servers.append(lines)
-        delivery = "".join(
-            f"{name} = {value}\n" if isinstance(value, int) else f'{name} = "{value}"\n'
-            for name, value in case.delivery.items()
-        )
-        return _CAMPAIGN.format(recipients=self._list.name, servers="".join(servers), delivery=delivery)
+        self._campaign.write_text(campaign_text(case.relays, case.delivery, self._list.name))
 
     async def live(self) -> None:
         """All the runs of the case."""
@@ -119,7 +121,7 @@ class People:
             if life.list == "grown":
                 self.records += max(3, self.records // 4)
                 grown = self.world.folder / f"grown-{number}.csv"
-                self._write_list(grown, self.records)
+                write_list(grown, self.records)
                 self._list = grown
             self.ended.append(await self._live(life))
             await asyncio.sleep(life.pause)
@@ -224,7 +226,7 @@ class People:
 
     def _changed_list(self) -> Path:
         changed = self.world.folder / "changed.csv"
-        self._write_list(changed, self.records, changed=max(1, self.case.records // 2))
+        write_list(changed, self.records, changed=max(1, self.case.records // 2))
         return changed
 
     # --- what people do meanwhile -------------------------------------------------------------------------------------

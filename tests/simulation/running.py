@@ -51,14 +51,14 @@ def _run_in(case: Case, folder: Path, tell: Callable[[str], None]) -> list[str]:
             except Exception as error:  # whatever it is, it is what the case has found
                 return [f"run {len(people.ended)}: {error!r}{told(error)}"]
             finally:
-                _end(loop)
+                end_loop(loop)
             return [*loop.complaints, *judge(case, world, people)]
     finally:
         asyncio.set_event_loop(None)
         loop.close()
 
 
-def _end(loop: SimulationLoop) -> None:
+def end_loop(loop: SimulationLoop) -> None:
     """End what is still on the loop: nothing of it is judged any more."""
     loop.world = None
     with warnings.catch_warnings():

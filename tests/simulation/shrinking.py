@@ -35,11 +35,11 @@ def shrink(case: Case, fails: Callable[[Case], bool], *, seconds: float = 30.0) 
 
 def _smaller(case: Case) -> Iterator[Case]:
     """Cases that are a little smaller, the much smaller ones first; the last run stays, for it is what is judged."""
-    for lives in _fewer(case.lives[:-1]):
+    for lives in fewer(case.lives[:-1]):
         yield replace(case, lives=(*lives, case.lives[-1]))
-    for replies in _fewer(case.replies):
+    for replies in fewer(case.replies):
         yield replace(case, replies=replies)
-    for breaks in _fewer(case.breaks):
+    for breaks in fewer(case.breaks):
         yield replace(case, breaks=breaks)
     if len(case.relays) > 1:
         yield _without_last_relay(case)
@@ -72,7 +72,7 @@ def _plainer_parts(case: Case) -> Iterator[Case]:
             yield replace(case, relays=(*case.relays[:place], plain_relay, *case.relays[place + 1 :]))
 
 
-def _fewer(items: tuple[Item, ...]) -> Iterator[tuple[Item, ...]]:
+def fewer(items: tuple[Item, ...]) -> Iterator[tuple[Item, ...]]:
     """Some items left out: all, a half, one."""
     if items:
         yield ()

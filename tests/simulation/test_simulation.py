@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.simulation.broken_builds import APPLY, PATCHES, ROOT, find
+from tests.simulation.broken_builds import APPLY, CLUSTER_PATCHES, PATCHES, ROOT, find
 from tests.simulation.case import Case, Life, Relay, Reply
 from tests.simulation.drawing import draw
 from tests.simulation.running import run_case
@@ -50,7 +50,7 @@ def test_many_cases_keep_all_promises() -> None:
         assert not wrong, f"make simulate SEED={seed} RUNS=1: {wrong[:3]}"
 
 
-@pytest.mark.parametrize("patch", PATCHES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("patch", [*PATCHES, *CLUSTER_PATCHES], ids=lambda path: path.stem)
 def test_each_broken_build_can_be_made(patch: Path) -> None:
     subprocess.run([*APPLY, "--check", str(patch)], cwd=ROOT, check=True)
 

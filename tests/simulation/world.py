@@ -17,7 +17,7 @@ import time
 import traceback
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import aiohappyeyeballs
 import anyio.to_thread
@@ -45,7 +45,7 @@ Result = TypeVar("Result")
 
 EPOCH: Final = 1_780_000_000.0
 PORT: Final = 2500
-_END: Final = re.compile(rb"Record ([0-9]+) ends here\.")
+CONTENT_END: Final = re.compile(rb"Record ([0-9]+) ends here\.")
 _SILENT: Final = 3 * 3600.0
 _LONGEST: Final = 100 * 86400.0  # a relay that takes one message a day has a list of forty
 
@@ -60,6 +60,16 @@ def told(error: BaseException | None) -> str:
     return "".join(f", {Path(place.filename).name}:{place.lineno}" for place in places)
 
 
+class Surroundings(Protocol):
+    """What a loop asks of a world."""
+
+    def look(self) -> None:
+        """See whether anything comes of what goes on."""
+
+    def addresses(self, port: int) -> list[Any]:
+        """The addresses of a relay, by its port."""
+
+
 class SimulationLoop(VirtualTimeLoop):
     """A loop whose connections are those of a world.
 
@@ -70,7 +80,7 @@ class SimulationLoop(VirtualTimeLoop):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world: World | None = None
+        self.world: Surroundings | None = None
         self.complaints: list[str] = []
 
     async def create_connection(self, protocol_factory: Any, *_: Any, sock: Any = None, **__: Any) -> Any:
@@ -271,7 +281,7 @@ class World:
 
     def sees(self, octets: bytes | bytearray | memoryview) -> None:
         """The program has written octets to a connection."""
-        self.written.update(int(found) for found in _END.findall(octets))
+        self.written.update(int(found) for found in CONTENT_END.findall(octets))
 
     async def in_thread(self, function: Callable[..., Result], *arguments: Any, **_: Any) -> Result:
         """Call a function as a thread would: it takes its time, and other things happen meanwhile."""

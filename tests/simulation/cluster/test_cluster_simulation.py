@@ -1,0 +1,85 @@
+"""The simulated cluster: workers and a PostgreSQL whose answers are late, lost, or come when nobody waits any more."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from tests.cluster.postgres import Postgres
+from tests.simulation.broken_builds import CLUSTER_PATCHES, find
+from tests.simulation.cluster.case import ClusterCase, Event, Trouble, draw
+from tests.simulation.cluster.database import RealDatabase
+from tests.simulation.cluster.running import run_case
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# The connections are the simulation's own, and a compiled pool takes no connector but the real one.
+pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.interpreted]
+
+KEPT = sorted((Path(__file__).parent / "cases").glob("*.json"))
+CASES = int(os.environ.get("BATCHSEND_SIMULATED_CLUSTER", "60"))
+"""How many cases a run of all the tests tries: some twenty seconds' worth."""
+
+FIRST = 1000
+
+
+@pytest.fixture(scope="module")
+def real() -> Iterator[RealDatabase]:
+    """Return the server that does the statements."""
+    with Postgres("fsync=off", "autovacuum=off") as postgres, RealDatabase(postgres.url) as database:
+        yield database
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+def test_what_was_found_once_is_right_in_a_cluster(real: RealDatabase, path: Path) -> None:
+    assert run_case(msgspec.json.decode(path.read_bytes(), type=ClusterCase), real) == []
+
+
+def test_a_statement_that_is_done_late_changes_nothing_whichever_it_is(real: RealDatabase) -> None:
+    kept = msgspec.json.decode(
+        (Path(__file__).parent / "cases/a_statement_done_late.json").read_bytes(), type=ClusterCase
+    )
+    for nth in range(20, 80, 3):
+        case = replace(kept, troubles=(Trouble(client=1, nth=nth, what="late", seconds=6.0),))
+        assert run_case(case, real) == [], f"the {nth}th"
+
+
+def test_many_cases_of_a_cluster_keep_all_promises(real: RealDatabase) -> None:
+    for seed in range(FIRST, FIRST + CASES):
+        wrong = run_case(draw(seed), real)
+        assert not wrong, f"python -m tests.simulation.cluster {seed} --runs 1: {wrong[:3]}"
+
+
+def test_who_is_stopped_loses_its_lease_and_a_killed_one_is_gone(real: RealDatabase) -> None:
+    """So that it cannot be that nothing ever happens in these cases."""
+    said: list[str] = []
+    case = ClusterCase(
+        seed=4,
+        records=60,
+        workers=(0.0, 0.0, 20.0),
+        events=(
+            Event(worker=1, after=8.0, what="freeze", seconds=40.0),
+            Event(worker=2, after=9.0, what="kill"),
+            Event(worker=0, after=25.0, what="restart", seconds=3.0),
+        ),
+        delivery={"rate": "3/s"},
+        far=2.0,
+    )
+    assert run_case(case, real, said.append) == []
+    assert any("worker 1: " in line and "was taken over" in line for line in said)
+    assert any("now in doubt" in line for line in said)
+    assert any("the database is back" in line for line in said)
+    assert not any("worker 2 has ended" in line for line in said)
+
+
+@pytest.mark.parametrize("patch", CLUSTER_PATCHES, ids=lambda path: path.stem)
+def test_each_broken_build_of_a_cluster_is_found_within_a_minute(patch: Path) -> None:
+    found = find(patch, FIRST)
+    assert found.code == 1, found.said
+    assert found.said.startswith("seed "), "an error of the simulation is no finding"
