@@ -31,7 +31,7 @@ from batchsend.recipients.spool import Rows, spool_records
 from batchsend.results.claim import Claim, refuse_used
 from batchsend.results.groupsync import GroupSync
 from batchsend.results.ledger import Ledger
-from batchsend.results.resumption import Resumption
+from batchsend.results.resumption import Resumption  # noqa: TC001 - likewise
 from batchsend.results.run import RecipientsFile, Run, SuppressionFile, new_id
 from batchsend.results.usage import read_usage
 from batchsend.run import recovery
