@@ -30,6 +30,9 @@ def test_the_package_can_be_asked_for_help() -> None:
     assert all(name in said.getvalue() for name in NAMES)
 
 
+CALLED_BY_PYTHON = ("__init__", "__enter__", "__exit__", "__aenter__", "__aexit__", "__contains__")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_public_name_has_a_signature_and_hints_that_can_be_resolved(name: str) -> None:
     found = getattr(batchsend, name)
@@ -37,10 +40,11 @@ def test_a_public_name_has_a_signature_and_hints_that_can_be_resolved(name: str)
         inspect.signature(found)
     typing.get_type_hints(found)
     if inspect.isclass(found):
-        methods = inspect.getmembers(found, inspect.isfunction)
-        for called, method in [*methods, *inspect.getmembers(found, inspect.ismethod)]:
-            if not called.startswith("_"):
-                typing.get_type_hints(method)
+        for called, member in inspect.getmembers_static(found):
+            if not called.startswith("_") or called in CALLED_BY_PYTHON:
+                method = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+                if inspect.isfunction(method):
+                    typing.get_type_hints(method)
 
 
 def test_what_type_checkers_are_told_is_what_there_is() -> None:

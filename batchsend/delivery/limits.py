@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from batchsend.message.submission import MOST_RECIPIENTS
+from batchsend.smtp.closing_replies import is_about_waiting
 
 if TYPE_CHECKING:
     from batchsend.smtp.replies import Reply
@@ -145,6 +146,8 @@ class Limits:
         if closing_reply is not None and _PER_SESSION.search(closing_reply.raw):
             self._learn_messages(answered)
             return
+        if closing_reply is not None and is_about_waiting(closing_reply):
+            return  # it would have taken more, had there been any
         if answered != self._last_count:
             self._repeated = 0
         elif opened_at < self._last_end:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from pathlib import Path
+from types import TracebackType  # noqa: TC003 - get_type_hints looks for it
 from typing import TYPE_CHECKING, Final, Self
 
 from batchsend.errors import require
@@ -18,7 +19,6 @@ from batchsend.results.tally import MAX_ATTEMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from types import TracebackType
 
     from batchsend.results.format import OutcomeLine
     from batchsend.results.journal import LeftBehind

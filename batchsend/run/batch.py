@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ssl
+import ssl  # noqa: TC003 - get_type_hints looks for it
 import time
-from collections.abc import AsyncGenerator, Mapping  # noqa: TC003 - likewise
-from contextlib import aclosing, nullcontext
+from collections import Counter  # noqa: TC003 - likewise
+from collections.abc import AsyncGenerator, Callable, Mapping  # noqa: TC003 - likewise
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from functools import partial
 from pathlib import Path
 from types import NoneType
@@ -20,16 +21,17 @@ from batchsend.campaign import Campaign, check_objects, load, most_in_doubt, pla
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.delivery.quota import Meters
+from batchsend.delivery.statistics import PoolStatistics  # noqa: TC001 - likewise
 from batchsend.delivery.telemetry import observed
 from batchsend.errors import RunError, UsageError, require
 from batchsend.loop import in_abandoned_thread, run
 from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.recipients.fingerprint import FileWatch, describe
-from batchsend.recipients.spool import spool_records
+from batchsend.recipients.spool import Rows, spool_records
 from batchsend.results.claim import Claim, refuse_used
 from batchsend.results.groupsync import GroupSync
 from batchsend.results.ledger import Ledger
-from batchsend.results.resumption import Resumption
+from batchsend.results.resumption import Resumption  # noqa: TC001 - likewise
 from batchsend.results.run import RecipientsFile, Run, SuppressionFile, new_id
 from batchsend.results.usage import read_usage
 from batchsend.run import recovery
@@ -49,15 +51,9 @@ from batchsend.trace import Trace, log, logged
 from batchsend.version import __version__
 
 if TYPE_CHECKING:
-    import ssl
-    from collections import Counter
-    from collections.abc import Awaitable, Callable
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import Awaitable
 
-    from batchsend.delivery.statistics import PoolStatistics
     from batchsend.message import Submission
-    from batchsend.recipients.spool import Rows
-    from batchsend.results.resumption import Resumption
 
 _LOOK_EVERY = 1.0
 """Seconds between two looks at whether log and journal are still where they were."""

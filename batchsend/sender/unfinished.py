@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable  # noqa: TC003 - get_type_hints looks for it
 
 from batchsend.errors import BatchsendError, RunError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from batchsend.outcome import DeliveryResult
+from batchsend.outcome import DeliveryResult  # noqa: TC001 - likewise
 
 
 class UnfinishedError(RunError):

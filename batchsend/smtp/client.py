@@ -559,6 +559,8 @@ class Client(ClientState[Key]):
 
     def _consider_loss(self, why: str, quiet: float) -> None:
         """The server ended the session, perhaps after a silence in which it waited for us: replies may be lost."""
+        if not self._awaited and quiet >= IDLE_SECONDS:
+            self.was_idle = True
         if self._set_aside:
             self._weigh()
             return

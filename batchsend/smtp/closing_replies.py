@@ -35,6 +35,11 @@ _WITHOUT_REASON: Final = late_pattern(
 """A closing reply that says of no message why it was not taken."""
 
 
+def is_about_waiting(reply: Reply) -> bool:
+    """Whether a server says that it has waited for us in vain: of how many messages it takes, that says nothing."""
+    return _ABOUT_WAITING.search(reply.raw) is not None
+
+
 def waits_from(reply: Reply) -> float | None:
     """Seconds of silence from which a refusal, where a content's reply is due, shows that the server waited (rule 7).
 
@@ -44,7 +49,7 @@ def waits_from(reply: Reply) -> float | None:
     Returns:
         None where it answers the content, however long that took.
     """
-    if _ABOUT_WAITING.search(reply.raw):
+    if is_about_waiting(reply):
         return IDLE_SECONDS
     return SILENCE_SECONDS if reply.code == 421 and _WITHOUT_REASON.search(reply.raw) else None
 

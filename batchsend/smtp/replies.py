@@ -136,10 +136,8 @@ class ReplyParser:
         code = last if last is not None else _CONTINUED.get(line[:4])
         if code is None:
             raise _MalformedError(f"not a reply: {line[:40]!r}")
-        # RFC 5321 §4.2.1: all lines bear the same code. Some servers mix two refusals, and mean the last one; of a
-        # reply that is half a refusal nobody can say what it means.
-        if self._lines and code != self._code and (code // 100 != self._code // 100 or code < 400):
-            raise _MalformedError(f"one reply with two codes, {self._code} and {code}")
+        if self._lines and code != self._code:
+            code = self._both(code)
         self._size += len(line)
         if self._size > MAX_REPLY:
             raise _MalformedError(f"a reply is longer than {MAX_REPLY} octets")
@@ -149,6 +147,17 @@ class ReplyParser:
             replies.append(Reply(code, b"\n".join(self._lines)))
             self._lines.clear()
             self._size = 0
+
+    def _both(self, code: int) -> int:
+        """What a reply means whose lines bear two codes, although RFC 5321 §4.2.1 gives them one.
+
+        Some servers mix two refusals, and mean the last one. Where one is for now and the other for good, it is taken
+        as for now: whoever is refused for good will be refused again, and nobody is given up for half a word. Of a
+        reply that is half a refusal nobody can say what it means.
+        """
+        if min(code, self._code) < 400:
+            raise _MalformedError(f"one reply with two codes, {self._code} and {code}")
+        return code if code // 100 == self._code // 100 else min(code, self._code)
 
     def __repr__(self) -> str:
         held = len(self._partial) + self._size

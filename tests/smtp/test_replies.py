@@ -25,6 +25,11 @@ GOOD = [
     pytest.param(b"250 a\rb\r\n", [(250, b"a\rb")], id="a bare CR ends nothing"),
     pytest.param(b"250 a\r\r\n", [(250, b"a\r")], id="CR before CRLF"),
     pytest.param(b"250 \xff\x00\r\n", [(250, b"\xff\x00")], id="any octet may be text"),
+    pytest.param(b"550-a\r\n553 b\r\n", [(553, b"a\nb")], id="of two refusals the last one"),
+    pytest.param(b"450-a\r\n550 b\r\n", [(450, b"a\nb")], id="of two kinds of refusal the one for now, first"),
+    pytest.param(
+        b"550-a\r\n451-b\r\n554 c\r\n", [(451, b"a\nb\nc")], id="of two kinds of refusal the one for now, later"
+    ),
     pytest.param(b"250", [], id="nothing is complete yet"),
     pytest.param(b"250 a\r", [], id="CR without LF yet"),
 ]
@@ -46,6 +51,7 @@ BAD = [
     pytest.param(b"250\x00\r\n", "not a reply", id="NUL for the separator"),
     pytest.param(b"HTTP/1.1 400 Bad Request\r\n", "not a reply", id="another protocol"),
     pytest.param(b"250-a\r\n550 b\r\n", "two codes, 250 and 550", id="mixed codes"),
+    pytest.param(b"550-a\r\n250 b\r\n", "two codes, 550 and 250", id="a refusal that is none"),
     pytest.param(b"250-a\r\n251-b\r\n", "two codes, 250 and 251", id="mixed codes of one class"),
     pytest.param(b"250 a\n", "bare LF", id="bare LF"),
     pytest.param(b"250 a\nb\r\n", "bare LF", id="bare LF within a line"),
