@@ -488,6 +488,14 @@ def zipped(*names: str) -> bytes:
         ("email,name\na@example.com,José".encode("cp1252"), "in Windows-1252, such as in 'José' on line 2", CP1252),
         ("email,name\nb@example.com,1\na@example.com,caf\xe9".encode("cp1252"), "'café' on line 3", CP1252),
         ("prénom,email\nA,a@example.com\n".encode("cp1252"), "'prénom' on line 1", CP1252),
+        ("Imię;E-mail\nŁucja;a@example.com\n".encode("cp1250"), "Windows-1250 (Central European)", '"cp1250"'),
+        ("Электронная почта;Имя\n".encode("cp1251"), "Windows-1251 (Cyrillic), such as in 'Электронная'", '"cp1251"'),
+        ("Электронная почта;Имя\n".encode("koi8-r"), "KOI8-R (Cyrillic), such as in 'Электронная'", "-f koi8-r"),
+        ("メールアドレス,氏名\n".encode("cp932"), "Shift JIS (Japanese), such as in 'メールアドレス'", '"cp932"'),
+        ("邮箱,姓名\na@example.com,王小明\n".encode("gb18030"), "GB 18030 (Chinese), such as in '邮箱'", '"gb18030"'),
+        ("이메일,이름\na@example.com,김철수\n".encode("cp949"), "EUC-KR (Korean), such as in '이메일'", '"cp949"'),
+        ("email,name\na@example.com,ΓΙΏΡΓΟΣ\n".encode("cp1253"), "Windows-1253 (Greek)", '"cp1253"'),
+        (b"email,name\na@example.com,x\xb6y\xa4z\xa7w\n", "its bytes do not say in what it is", "such as cp1252"),
     ],
 )
 def test_files_that_are_no_lists_are_refused_by_what_they_are(

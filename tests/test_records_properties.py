@@ -56,7 +56,8 @@ def everything(parser: CsvParser | JsonlParser) -> Rows:
 
 
 sizes = st.lists(st.integers(1, 12), max_size=40)
-text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
+# Without @: a text of several lines, one of which looks like a row with an address, is refused (test_quotes.py).
+text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0@"), max_size=12)
 # Made of what CSV is made of, so that every state of its grammar is met.
 csv_bytes = st.lists(
     st.sampled_from([b'"', b",", b"\n", b"\r", b"\r\n", b"a", b" ", b"\0", b"\xe9", "é".encode(), b'""']), max_size=60

@@ -28,10 +28,19 @@ _NOTHING: Final = frozenset(
 _BRACKETED: Final = re.compile(
     r"(?:\{{1,3}|\[{1,2}|\*\||%{1,2}|\$\{|<<|«)[ ]?([A-Za-z][\w .-]{0,39}?)[ ]?(?:\}{1,3}|\]{1,2}|\|\*|%{1,2}|>>|»)"
 )
+# Marks that are nothing else but those of another program: Mailchimp, Salesforce, Mailgun, Mailjet and others.
+_FOREIGN: Final = re.compile(
+    r"\*\|[A-Za-z][\w:.,-]{0,60}\|\*|(?<!\d)%%\[?=?[A-Za-z][\w .:=-]{0,60}(?<! )\]?%%"
+    r"|\{![A-Za-z$][\w.$]{1,60}\}"
+    r"|%recipient\.\w{1,60}%|\[\[(?:var|data):[^\[\]]{1,80}\]\]|\{\$[A-Za-z]\w{0,60}\}|<%=[^%<>]{1,80}%>"
+    r"|%(?:FIRSTNAME|LASTNAME|FULLNAME|EMAIL|PHONE|UNSUBSCRIBELINK|WEBCOPY|SENDER-INFO(?:-SINGLELINE)?)%"
+)
 _LITERAL_REMEDY: Final = (
     "if it is to be filled in, write its braces in the template themselves: not as &#123; or another character "
     "reference, not within {% raw %}, and not in a record's value"
 )
+_IDENTIFIER: Final = re.compile(r"(?=[^\d]*\d)[\w.~%-]{6,}|[\w.~%-]{20,}")
+_OF_IDENTIFIER: Final = re.compile(r"[?&](?:\w*(?:token|key|uuid|hash|secret|code|id)|[tkuc])=\Z", re.IGNORECASE)
 _LARGE_IMAGE: Final = 1_000_000
 """Octets."""
 
@@ -50,6 +59,7 @@ class ProofReader:
         self._where = str(campaign.path)
         self._shown = sorted(shown)
         self._ways: list[tuple[int, int, str]] = []
+        self._links: dict[tuple[int, str], dict[str, list[int]]] = {}  # by place and words: targets, and their lines
 
     def look_at_fields(self, row: Record) -> None:
         """Look at the values that a record's templates show."""
@@ -90,6 +100,10 @@ class ProofReader:
                 )
         if html is not None:
             self._look_for_a_way_out(html, readable, row)
+            for place, link in enumerate(html.links):
+                if link.target.lower().startswith("http") and not UNSUBSCRIBES.search(f"{link.text} {link.target}"):
+                    targets = self._links.setdefault((place, link.text.strip()[:80]), {})
+                    targets.setdefault(link.target, []).append(row.line)
         for way in re.findall(r"<(https:[^<>]*)>", message.header("List-Unsubscribe") or "", re.IGNORECASE):
             self._ways.append((row.number, row.line, way))
 
@@ -115,6 +129,9 @@ class ProofReader:
                     remedy = "write {{ name }}, with two braces on either side"
                 self._warn("mark-brackets", what, row, remedy)
                 return
+        if (foreign := _FOREIGN.search(text)) is not None:
+            what = f"a message says {foreign[0]!r}: that is another program's mark, and nothing was filled in there"
+            self._warn("mark-brackets", what, row, "write {{ name }}, with the name of a column, or take it out")
 
     def _look_for_a_way_out(self, html: Html, readable: str, row: Record) -> None:
         ways = [link for link in html.links if UNSUBSCRIBES.search(f"{link.text} {link.target}")]
@@ -129,6 +146,19 @@ class ProofReader:
 
     def conclude(self, section: Section) -> None:
         """Say which records have one personal link between them."""
+        self._conclude_ways(section)
+        for targets in self._links.values():
+            for target, lines in targets.items():
+                if len(lines) > 1 and _is_personal(target, targets):
+                    section.warning(
+                        "link-shared",
+                        f"several records have the same personal link, {target[:120]!r}: one would see another's page",
+                        where=f"lines {', '.join(map(str, lines[:10]))} of the recipients",
+                        remedy="give each record a link of its own",
+                    )
+                    return
+
+    def _conclude_ways(self, section: Section) -> None:
         first: dict[str, tuple[int, int]] = {}
         shared: dict[str, list[int]] = {}
         for number, line, way in self._ways:
@@ -146,6 +176,22 @@ class ProofReader:
 
     def _warn(self, kind: str, what: str, row: Record, remedy: str) -> None:
         self._gathering.add(kind, Severity.WARNING, what, row, remedy=remedy)
+
+
+def _is_personal(target: str, targets: Iterable[str]) -> bool:
+    """Whether a link leads to what is one person's: in place of what it differs by from others stands an identifier.
+
+    Args:
+        target: Where it leads.
+        targets: Where it leads for all records.
+    """
+    other = next((one for one in targets if one != target), None)
+    if other is None:
+        return False
+    same = next((at for at, (one, two) in enumerate(zip(target, other, strict=False)) if one != two), len(other))
+    start = max(target.rfind(sign, 0, same) for sign in "=/?&#") + 1
+    differs = re.split("[&#/?]", target[start:], maxsplit=1)[0]
+    return bool(_IDENTIFIER.fullmatch(differs) or _OF_IDENTIFIER.search(target[:start]))
 
 
 def _squeezed(name: str) -> str:

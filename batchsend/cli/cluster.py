@@ -254,15 +254,20 @@ def list_(database: str | None) -> None:
 @_database_option
 def pause(name: str, *, database: str | None) -> None:
     """Pause the campaign NAME: what is under way is answered, nothing new is sent."""
-    _set_state(database, name, "paused", ("active",), None)
+    _set_state(database, name, "paused", ("active",))
 
 
 @cluster.command(name="continue")
 @_name_argument
 @_database_option
-def continue_(name: str, *, database: str | None) -> None:
+@click.option(
+    "--although-collected",
+    is_flag=True,
+    help="Go on although the log was collected after it was stopped: nobody has resumed that, and nobody will.",
+)
+def continue_(name: str, *, database: str | None, although_collected: bool) -> None:
     """Let the campaign NAME go on that was paused or stopped."""
-    _set_state(database, name, "active", ("paused", "stopped"), None)
+    _set_state(database, name, "active", ("paused", "stopped"), although_collected=although_collected)
 
 
 @cluster.command()
@@ -270,13 +275,24 @@ def continue_(name: str, *, database: str | None) -> None:
 @_database_option
 def stop(name: str, *, database: str | None) -> None:
     """Stop the campaign NAME: what it has come to can be collected and gone on with elsewhere."""
-    _set_state(database, name, "stopped", ("active", "paused", "publishing"), "stopped by batchsend cluster stop")
+    _set_state(database, name, "stopped", ("active", "paused", "publishing"), why="stopped by batchsend cluster stop")
 
 
-def _set_state(database: str | None, name: str, state: str, only_from: tuple[str, ...], why: str | None) -> None:
+def _set_state(
+    database: str | None,
+    name: str,
+    state: str,
+    only_from: tuple[str, ...],
+    *,
+    why: str | None = None,
+    although_collected: bool = False,
+) -> None:
     from batchsend.cluster.status import set_state  # noqa: PLC0415 - who has no cluster does not pay for it
 
-    changed = _with_database(database, lambda db: set_state(db, name, state, only_from=only_from, why=why))
+    changed = _with_database(
+        database,
+        lambda db: set_state(db, name, state, only_from=only_from, why=why, although_collected=although_collected),
+    )
     click.echo(f"{name} is {state}" if changed else f"{name} was {state} already")
 
 

@@ -7,7 +7,7 @@ import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import click
 
@@ -29,6 +29,22 @@ _RELAY = "smtp.example.com"
 _SENDER = "App <hello@example.com>"
 
 
+class _List(NamedTuple):
+    """What options say of a list.
+
+    Attributes:
+        path: The file, or None for a sample.
+        field: The column of addresses, or None to find it.
+        encoding: Its encoding, or None for UTF-8.
+        sheet: The sheet of a workbook, or None for the first.
+    """
+
+    path: Path | None
+    field: str | None
+    encoding: str | None
+    sheet: str | None
+
+
 @click.command()
 @click.argument("directory", required=False, type=click.Path(path_type=Path))
 @click.option("--relay", metavar="RELAY", help="A preset (see batchsend presets), or HOST or HOST:PORT.")
@@ -41,6 +57,7 @@ _SENDER = "App <hello@example.com>"
 )
 @click.option("--recipient-field", metavar="NAME", help="The column of addresses, where its name does not say so.")
 @click.option("--encoding", metavar="NAME", help="The encoding of the list, such as cp1252; by default UTF-8.")
+@click.option("--sheet", metavar="NAME", help="The sheet of the list, where it is a workbook; by default the first.")
 @click.option(
     "--bounces",
     metavar="DOMAIN",
@@ -66,6 +83,7 @@ def init(
     recipients: Path | None,
     recipient_field: str | None,
     encoding: str | None,
+    sheet: str | None,
     bounces: str | None,
     from_mailmerge: Path | None,
     from_django: Path | None,
@@ -75,7 +93,7 @@ def init(
     On a terminal it asks for what the options do not say; elsewhere it writes examples. Existing files are kept.
     """
     if from_mailmerge is not None:
-        others = (directory, relay, sender, recipients, recipient_field, encoding, from_django)
+        others = (directory, relay, sender, recipients, recipient_field, encoding, sheet, from_django)
         if any(given is not None for given in others):
             raise click.UsageError(
                 "--from-mailmerge says it all: nothing else goes with it", click.get_current_context()
@@ -84,7 +102,9 @@ def init(
         draft, notes = _of_mailmerge(folder)
     else:
         folder = _FOLDER if directory is None else directory
-        draft, notes = _of_answers(folder, relay, sender, (recipients, recipient_field, encoding), from_django)
+        draft, notes = _of_answers(
+            folder, relay, sender, _List(recipients, recipient_field, encoding, sheet), from_django
+        )
     if bounces is not None:
         draft = _with_bounces(draft, bounces)
     draft.check(folder)
@@ -117,7 +137,7 @@ def _of_answers(
     folder: Path,
     relay: str | None,
     sender: str | None,
-    recipients: tuple[Path | None, str | None, str | None],
+    given: _List,
     from_django: Path | None,
 ) -> tuple[Draft, list[str]]:
     asks = sys.stdin.isatty() and sys.stderr.isatty()
@@ -130,10 +150,7 @@ def _of_answers(
     else:
         settings = read_settings(from_django)
         chosen, from_, notes = settings.relay, _checked_sender(sender or settings.sender), settings.notes
-    given, field, encoding = recipients
-    file = _answer(
-        "Recipients file, or nothing for a sample", given, "", _recipients(folder, field, encoding), asks=asks
-    )
+    file = _answer("Recipients file, or nothing for a sample", given.path, "", _recipients(folder, given), asks=asks)
     return Draft.of_answers(chosen, from_, file), notes
 
 
@@ -167,24 +184,25 @@ def _checked_sender(text: str) -> str:
     return text
 
 
-def _recipients(folder: Path, field: str | None, encoding: str | None) -> Callable[[str], Recipients]:
+def _recipients(folder: Path, given: _List) -> Callable[[str], Recipients]:
     def read(text: str) -> Recipients:
         if not text:
             return Recipients.example()
-        recipients = _looked_into(Path(text), folder, field, encoding)
+        recipients = _looked_into(Path(text), folder, given)
         if recipients.address not in recipients.columns:
-            raise UsageError(f"{text} has no column {field!r}", remedy=f"its columns are {listed(recipients.columns)}")
+            what = f"{text} has no column {given.field!r}"
+            raise UsageError(what, remedy=f"its columns are {listed(recipients.columns)}")
         return recipients
 
     return read
 
 
-def _looked_into(path: Path, folder: Path, field: str | None, encoding: str | None) -> Recipients:
+def _looked_into(path: Path, folder: Path, given: _List) -> Recipients:
     try:
-        return Recipients.read(path, folder, address=field, encoding=encoding)
+        return Recipients.read(path, folder, address=given.field, encoding=given.encoding, sheet=given.sheet)
     except LookupError:
         raise UsageError(
-            f"there is no encoding {encoding!r}", remedy="expected one such as cp1252 or utf-16-le"
+            f"there is no encoding {given.encoding!r}", remedy="expected one such as cp1252 or utf-16-le"
         ) from None
     except UsageError as error:
         raise UsageError(error.message, remedy=_as_options(error.remedy)) from None
@@ -192,7 +210,9 @@ def _looked_into(path: Path, folder: Path, field: str | None, encoding: str | No
 
 def _as_options(remedy: str | None) -> str | None:
     """A remedy that names keys of a campaign file, which is yet to be written, by the options of this command."""
-    return None if remedy is None else re.sub(r'encoding = "([\w-]+)"', r"--encoding \1", remedy)
+    if remedy is None:
+        return None
+    return re.sub(r'sheet = ("[^"]+")', r"--sheet \1", re.sub(r'encoding = "([\w-]+)"', r"--encoding \1", remedy))
 
 
 def _next_steps(folder: Path, written: list[str], draft: Draft, notes: list[str]) -> list[str]:

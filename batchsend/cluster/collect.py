@@ -36,6 +36,9 @@ SELECT c.*, (
     SELECT count(*) FROM batchsend.lots AS l WHERE l.campaign = c.id AND l.lease_until >= now()
 ) AS leased FROM batchsend.campaigns AS c WHERE c.name = $1
 """
+_OVER: Final = """
+UPDATE batchsend.campaigns SET collected = now() WHERE id = $1 AND state IN ('done', 'stopped') RETURNING id
+"""
 _LEFT_BEHIND: Final = "SELECT record, attempt FROM batchsend.account WHERE campaign = $1 AND status = 'under_way'"
 _FENCE: Final = """
 UPDATE batchsend.lots SET epoch = epoch + 1, worker = NULL, lease_until = NULL
@@ -82,6 +85,9 @@ async def collect(database: Database, name: str, results: Path) -> Collected:
         _require_ours(results, row["run"])
         over = row["state"] in ("done", "stopped") and not row["leased"]
         if over:
+            # First: once there is a log that can be gone on with, the campaign does not go on as if there were none.
+            over = await connection.fetchval(_OVER, row["id"]) is not None
+        if over:
             await name_left_behind(connection, row["id"], row["lot_size"])
         new = results.with_name(f"{results.name}.new")
         try:
@@ -121,6 +127,7 @@ async def name_left_behind(connection: Connection, campaign: int, size: int) -> 
     """
     count = 0
     async with connection.transaction():
+        now = await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8")
         attempts: dict[int, dict[int, int]] = {}
         for row in await connection.fetch(_LEFT_BEHIND, campaign):
             attempts.setdefault(lots.lot_of(row["record"], size), {})[row["record"]] = row["attempt"]
@@ -128,7 +135,7 @@ async def name_left_behind(connection: Connection, campaign: int, size: int) -> 
             octets = await connection.fetchval(_FENCE, campaign, lot)
             for parcel in [] if octets is None else lots.decode(octets):
                 if (attempt := records.get(parcel.record.number)) is not None:
-                    line = outcome_line(lost(parcel, attempt, time.time())).decode().rstrip()
+                    line = outcome_line(lost(parcel, attempt, now)).decode().rstrip()
                     await connection.execute(_NAME, campaign, parcel.record.number, line)
                     count += 1
     return count

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
+from ssl import SSLCertVerificationError
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from batchsend.errors import RunError, UsageError
 
@@ -41,6 +43,8 @@ _PASSING: Final = ("08", "53", "57", "40", "55P03", "25P03", "25006", "XX")
 _REFUSED: Final = ("28", "3D", "42501")
 _NO_TABLES: Final = ("42P01", "3F000")
 
+_FILES: Final = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
+
 
 class ClusterError(UsageError):
     """The database, or what is in it, is not as it must be; nothing was changed (exit code 2)."""
@@ -64,11 +68,15 @@ class Database:
             ``target_session_attrs`` says otherwise.
         name: What the server calls this client in its views and its log.
 
+    Attributes:
+        gone_since: Since when it does not answer, on the loop's clock; None where the last call was answered.
+
     Raises:
         ClusterError: The extra ``cluster`` is not installed.
     """
 
     def __init__(self, url: str, name: str = "batchsend") -> None:
+        self.gone_since: float | None = None
         self._urls = _each_host(url)
         self._name = name
         self._unsafe = False
@@ -89,22 +97,48 @@ class Database:
         """
         async with self._turn:
             try:
-                async with asyncio.timeout(seconds):
-                    if self._connection is None:
-                        self._connection = await self._connect()
-                    self._unsafe = False
-                    result = await work(self._connection)
-                    if self._unsafe:
-                        raise DatabaseGoneError(_UNSAFE)
-                    return result
+                result = await self._in_time(work, seconds)
             except BaseException as error:
                 self._urls.append(self._urls.pop(0))
-                if self._connection is not None:
-                    self._connection.terminate()
-                    self._connection = None
-                if (known := _explained(error)) is not None:
+                self._terminate()
+                known = _explained(error)
+                if isinstance(known or error, DatabaseGoneError) and self.gone_since is None:
+                    self.gone_since = asyncio.get_running_loop().time()
+                if known is not None:
                     raise known from error
                 raise
+            self.gone_since = None
+            return result
+
+    async def _in_time(self, work: Callable[[Connection], Awaitable[Result]], seconds: float) -> Result:
+        """Do some work; after so many seconds the connection is ended under it.
+
+        To cancel it would not do: the driver then tells the server, and rolls back a transaction, and waits for the
+        server's answers to both without a limit.
+        """
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(None) as limit:
+
+            def give_up() -> None:
+                self._terminate()  # first: whatever is asked from now on is refused at once
+                limit.reschedule(loop.time())
+
+            timer = loop.call_later(seconds, give_up)
+            try:
+                if self._connection is None:
+                    self._connection = await self._connect()
+                self._unsafe = False
+                result = await work(self._connection)
+            finally:
+                timer.cancel()
+            if self._unsafe:
+                raise DatabaseGoneError(_UNSAFE)
+            return result
+
+    def _terminate(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
 
     async def close(self) -> None:
         """End the connection in order, or at once where it does not answer."""
@@ -123,10 +157,8 @@ class Database:
         for _ in list(self._urls):
             try:
                 return await self._connect_to(self._urls[0])
-            except (asyncpg.ClientConfigurationError, ValueError) as error:
-                raise ClusterError(
-                    f"the database's URL is none: {error}", remedy="expected postgresql://user:password@host:port/name"
-                ) from None
+            except (asyncpg.ClientConfigurationError, ValueError) as error:  # a certificate's error is a ValueError
+                raise _unusable(error) from None
             except Exception as error:
                 if not isinstance(_explained(error), DatabaseGoneError):
                     raise
@@ -190,10 +222,40 @@ def _each_host(url: str) -> list[str]:
     """
     try:
         parts = urlsplit(url)
+        user, at, hosts = parts.netloc.rpartition("@")
+        each = [parts._replace(netloc=f"{user}{at}{host}") for host in hosts.split(",")]
+        for one in each:
+            _ = one.port  # out of range, it is an error
     except ValueError as error:
-        raise ClusterError(f"the database's URL is none: {error}") from None
-    user, at, hosts = parts.netloc.rpartition("@")
-    return [urlunsplit(parts._replace(netloc=f"{user}{at}{host}")) for host in hosts.split(",")]
+        raise _unusable(error) from None
+    _require_files(parts.query)
+    return [urlunsplit(one) for one in each]
+
+
+def _require_files(query: str) -> None:
+    """Check that the files are there that a URL names; the driver's error says of none which it is.
+
+    Raises:
+        ClusterError: One is not.
+    """
+    for name, path in parse_qsl(query):
+        if name in _FILES and path != "system":
+            try:
+                Path(path).open("rb").close()
+            except OSError as error:
+                raise ClusterError(f"the database's URL names {name}={path}: {error.strerror}") from None
+
+
+def _unusable(error: Exception) -> ClusterError:
+    """The error for a URL with which nothing is reached before somebody has seen to it."""
+    if isinstance(error, SSLCertVerificationError):
+        return ClusterError(
+            f"the database's certificate is not trusted: {error.verify_message}",
+            remedy="sslrootcert=FILE in the URL names the certificate of the authority that has signed it",
+        )
+    what, _, hint = str(error).partition("\nHINT:")
+    expected = hint.strip() or "expected postgresql://user:password@host:port/name"
+    return ClusterError(f"the database's URL cannot be used: {what}", remedy=expected)
 
 
 def _require_driver() -> None:
@@ -220,10 +282,11 @@ def _explained(error: BaseException) -> RunError | ClusterError | None:
 
 def _of_server(error: Exception, state: str) -> RunError | ClusterError | None:
     """What an error means that the server has answered with."""
+    what, _, _ = str(error).partition("\n")  # without details and hints
     if state.startswith(_PASSING):
-        return DatabaseGoneError(f"the database cannot do it now: {error}")
+        return DatabaseGoneError(f"the database cannot do it now: {what}")
     if state.startswith(_REFUSED):
-        return ClusterError(f"the database refuses us: {error}", remedy="see the URL and what its role may do")
+        return ClusterError(f"the database refuses us: {what}", remedy="see the URL and what its role may do")
     if state in _NO_TABLES:
         return ClusterError("the database has no tables yet", remedy="batchsend cluster init")
     return None

@@ -108,6 +108,7 @@ FROM (
     SELECT campaign, lot FROM batchsend.lots
     WHERE campaign = $1 AND NOT done AND due <= clock_timestamp()
         AND (lease_until IS NULL OR lease_until < clock_timestamp()) AND lot <> ALL($4::int[])
+        AND EXISTS (SELECT FROM batchsend.campaigns WHERE id = $1 AND state = 'active')
     ORDER BY due DESC LIMIT 1 FOR UPDATE SKIP LOCKED
 ) AS free
 WHERE l.campaign = free.campaign AND l.lot = free.lot
@@ -150,7 +151,7 @@ WHERE l.campaign = h.campaign AND l.lot = h.lot AND l.epoch = h.epoch
 async def take(
     connection: Connection, campaign: int, worker: int, lease: float, size: int, *, not_these: Collection[int] = ()
 ) -> Taken | None:
-    """Lease the next lot of a campaign; None where none is free and due.
+    """Lease the next lot of a campaign; None where none is free and due, or the campaign is not active any more.
 
     Args:
         connection: Where to.

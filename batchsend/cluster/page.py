@@ -107,7 +107,7 @@ class ClusterLive:
                 for outcome in Outcome
                 if one.outcomes.get(outcome, 0) or outcome is Outcome.ACCEPTED
             ],
-            "figures": self._figures(found, one),
+            "figures": self._figures(one),
             "chart": self._chart(),
             "relays": [*_workers(found), *_relays(found)],
             "quotas": [],
@@ -120,15 +120,15 @@ class ClusterLive:
             "connections": 0,
         }
 
-    def _figures(self, found: ClusterStatus, one: CampaignStatus) -> list[tuple[str, str, str]]:
+    def _figures(self, one: CampaignStatus) -> list[tuple[str, str, str]]:
         """Name, value, and what is to be said of it in small letters."""
         shown = [
-            ("Pace", f"{found.pace:,.0f}/s", "of all workers, whatever they send"),
+            ("Pace", f"{one.pace:,.0f}/s", figures.count(one.workers, "worker")),
             ("Lots", f"{one.done:,} of {one.lots:,}", f"{one.leased:,} leased"),
             ("Left", f"{one.left:,}", ""),
         ]
-        if one.state == "active" and one.left and found.pace >= 1:
-            shown[2] = ("Left", f"{one.left:,}", f"{figures.duration(one.left / found.pace)} left")
+        if one.state == "active" and one.left and one.pace >= 1:
+            shown[2] = ("Left", f"{one.left:,}", f"{figures.duration(one.left / one.pace)} left")
         return shown
 
     def _chart(self) -> charts.Chart | None:

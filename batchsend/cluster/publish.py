@@ -56,6 +56,16 @@ INSERT INTO batchsend.campaigns
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'publishing')
 ON CONFLICT (name) DO NOTHING
 """
+# Publishing was killed, and then the campaign was stopped: whoever publishes it again wants it to be sent.
+_BEGIN_AGAIN: Final = """
+UPDATE batchsend.campaigns SET state = 'publishing', why = NULL, ended = NULL, collected = NULL
+WHERE id = $1 AND state = 'stopped' AND published IS NULL
+"""
+# A campaign that is stopped while it is published stays stopped.
+_COMPLETE: Final = """
+UPDATE batchsend.campaigns SET state = CASE state WHEN 'publishing' THEN 'active' ELSE state END,
+    published = coalesce(published, now()) WHERE id = $1 RETURNING id
+"""
 _STORE_LOT: Final = """
 INSERT INTO batchsend.lots (campaign, lot, count, records, due) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING
 """
@@ -184,17 +194,20 @@ async def _claim(database: Database, published: Published, row: dict[str, str | 
     async def work(connection: Connection) -> tuple[int, int]:
         await connection.execute(_CLAIM, *columns)
         found = await connection.fetchrow(
-            "SELECT id, run, fingerprint, state, lot_size FROM batchsend.campaigns WHERE name = $1", published.campaign
+            "SELECT id, run, fingerprint, published, lot_size FROM batchsend.campaigns WHERE name = $1",
+            published.campaign,
         )
         if found is None:
             raise ClusterError(f"campaign {published.campaign} was dropped just now", remedy="publish it again")
         if found["fingerprint"] != fingerprint:
             raise ClusterError(
-                f"there is another campaign called {published.campaign}: its message, recipients or lists are others",
+                f"there is another campaign called {published.campaign}: its message, recipients or options differ",
                 remedy="give this one another name: --name NAME; or take that one away: batchsend cluster drop NAME",
             )
         published.run = found["run"]
-        published.was_there = found["state"] != "publishing"
+        published.was_there = found["published"] is not None
+        if not published.was_there:
+            await connection.execute(_BEGIN_AGAIN, found["id"])
         return found["id"], found["lot_size"]
 
     return await database.call(work)
@@ -329,10 +342,12 @@ class _Publishing:
             self._stored.add(name)
 
     async def _complete(self, connection: Connection) -> None:
-        await connection.execute(
-            "UPDATE batchsend.campaigns SET state = 'active', published = now() WHERE id = $1 AND state = 'publishing'",
-            self._number,
-        )
+        if await connection.fetchval(_COMPLETE, self._number) is None:
+            for table in ("lots", "files", "account"):
+                await connection.execute(f"DELETE FROM batchsend.{table} WHERE campaign = $1", self._number)  # noqa: S608 - fixed names
+            raise ClusterError(
+                f"campaign {self._published.campaign} was dropped while it was published", remedy="publish it again"
+            )
 
     async def _patiently(self, work: Callable[[Connection], object]) -> None:
         """Do what may be done twice, and again while the database is away."""

@@ -14,7 +14,7 @@ table              a row is
 ``account``        a record that was offered, or is decided without: what is known of it
 ``workers``        a process that sends, and when it was heard of last
 ``relays``         a relay: until when it must be left alone, and why; how often it has asked for a slower pace
-``shares``         what a worker may use of a campaign's rate and connections
+``shares``         what a worker may use of a campaign's rate and connections, and how fast it sends
 ``quotas``         what the quotas of a campaign, or of a relay, have come to, and when its first message was sent
 ``quota_used``     how many messages counted towards it, by the time
 ``quota_held``     what a worker was granted of it, and has said to have sent
@@ -149,8 +149,12 @@ CREATE TABLE batchsend.quota_held (
 ALTER TABLE batchsend.shares ADD COLUMN part double precision NOT NULL DEFAULT 0;
 """
 
-# The number of the last statement of a worker's writer that was done.
+# "collected" says when the log of a campaign that is over was written as that of a run that has ended: somebody may go
+# on with it. "pace" is how many messages a second the worker sends of the campaign. "stored" is the number of the last
+# statement of a worker's writer that was done.
 _THIRD: Final = """
+ALTER TABLE batchsend.campaigns ADD COLUMN collected timestamptz;
+ALTER TABLE batchsend.shares ADD COLUMN pace double precision NOT NULL DEFAULT 0;
 ALTER TABLE batchsend.workers ADD COLUMN stored bigint NOT NULL DEFAULT 0;
 """
 

@@ -42,10 +42,11 @@ SELECT worker, part, connections FROM batchsend.shares
 WHERE campaign = $1 AND worker <> $2 AND until > clock_timestamp() ORDER BY worker
 """
 _KEEP: Final = """
-INSERT INTO batchsend.shares (campaign, worker, part, rate, connections, until)
-VALUES ($1, $2, $3, $4, $5, clock_timestamp() + $6 * interval '1 second')
+INSERT INTO batchsend.shares (campaign, worker, part, rate, connections, pace, until)
+VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp() + $7 * interval '1 second')
 ON CONFLICT (campaign, worker) DO UPDATE
-SET part = excluded.part, rate = excluded.rate, connections = excluded.connections, until = excluded.until
+SET part = excluded.part, rate = excluded.rate, connections = excluded.connections, pace = excluded.pace,
+    until = excluded.until
 """
 _GIVE_UP: Final = "DELETE FROM batchsend.shares WHERE campaign = $1 AND worker = $2"
 
@@ -143,7 +144,8 @@ class SharedLimits:
             part, connections = share
             rate = None if self._rate is None else part * self._rate
             counted = max(connections, self._open_now())
-            await connection.execute(_KEEP, self._campaign, self._worker, part, rate, counted, SECONDS)
+            pace = self._pool.statistics().goodput
+            await connection.execute(_KEEP, self._campaign, self._worker, part, rate, counted, pace, SECONDS)
             if connections:
                 await self._quotas.update(connection, self._pool, len(others) + 1)
         if not connections:

@@ -14,14 +14,16 @@ from batchsend.figures import count, duration
 from batchsend.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from batchsend.cluster.database import Connection, Database
 
 _ROWS_AT_ONCE: Final = 20_000
 
 _CAMPAIGNS: Final = """
-SELECT c.id, c.name, c.run, c.state, c.why, c.server, c.created, l.offered, l.lots, l.done, l.leased, l.workers
+SELECT c.id, c.name, c.run, c.state, c.why, c.server, c.created, l.offered, l.lots, l.done, l.leased, l.workers, (
+    SELECT coalesce(sum(s.pace), 0)::float8 FROM batchsend.shares AS s WHERE s.campaign = c.id AND s.until >= now()
+) AS pace
 FROM batchsend.campaigns AS c LEFT JOIN LATERAL (
     SELECT coalesce(sum(count), 0)::bigint AS offered, count(*) AS lots, count(*) FILTER (WHERE done) AS done,
         count(*) FILTER (WHERE lease_until >= now()) AS leased,
@@ -63,6 +65,7 @@ class CampaignStatus(Struct):
         done: How many of them are done.
         leased: How many are being worked on.
         workers: By how many workers.
+        pace: Messages a second at present, all its workers together.
     """
 
     name: str
@@ -76,6 +79,7 @@ class CampaignStatus(Struct):
     done: int
     leased: int
     workers: int
+    pace: float = 0.0
 
     @property
     def left(self) -> int:
@@ -167,11 +171,6 @@ class ClusterStatus(Struct):
     relays: list[RelayStatus] = field(default_factory=list)
     quotas: list[QuotaStatus] = field(default_factory=list)
 
-    @property
-    def pace(self) -> float:
-        """Messages a second, all workers together."""
-        return sum(worker.pace for worker in self.workers)
-
     def lines(self) -> Iterator[str]:
         """It for people."""
         for one in self.campaigns:
@@ -196,7 +195,9 @@ class ClusterStatus(Struct):
         yield f"{one.name}  {one.state}{why}"
         counts = ", ".join(f"{number:,} {status.replace('_', ' ')}" for status, number in sorted(one.outcomes.items()))
         yield f"  {one.left:,} of {one.offered:,} left; {counts or 'nothing sent yet'}"
-        rest = f"; {duration(one.left / self.pace)} left" if one.state == "active" and one.left and self.pace else ""
+        rest = ""
+        if one.state == "active" and one.left and one.pace:
+            rest = f"; {one.pace:,.0f}/s, {duration(one.left / one.pace)} left"
         yield (
             f"  lots: {one.done:,} of {one.lots:,} done, {one.leased:,} leased by {count(one.workers, 'worker')}"
             f"{rest}; run {one.run} to {one.server}"
@@ -238,8 +239,24 @@ def _made(kind: type[Any], row: dict[str, Any]) -> Any:
     return kind(**{name: row[name] for name in kind.__struct_fields__})
 
 
-async def set_state(database: Database, name: str, state: str, *, only_from: tuple[str, ...], why: str | None) -> bool:
+async def set_state(
+    database: Database,
+    name: str,
+    state: str,
+    *,
+    only_from: tuple[str, ...],
+    why: str | None = None,
+    although_collected: bool = False,
+) -> bool:
     """Pause a campaign, let it go on, or stop it; workers see it within seconds.
+
+    Args:
+        database: Where.
+        name: The campaign.
+        state: What it is to be: ``paused``, ``active`` or ``stopped``.
+        only_from: What it must be before.
+        why: Why it is stopped.
+        although_collected: Let it go on although the log of what it had come to is one that can be gone on with.
 
     Returns:
         False where it was in that state already.
@@ -251,7 +268,8 @@ async def set_state(database: Database, name: str, state: str, *, only_from: tup
     async def work(connection: Connection) -> bool:
         async with connection.transaction():
             row = await connection.fetchrow(
-                "SELECT id, state, relays FROM batchsend.campaigns WHERE name = $1 FOR UPDATE", name
+                "SELECT id, state, relays, published, collected FROM batchsend.campaigns WHERE name = $1 FOR UPDATE",
+                name,
             )
             if row is None:
                 raise unknown(name)
@@ -259,8 +277,10 @@ async def set_state(database: Database, name: str, state: str, *, only_from: tup
                 return False
             if row["state"] not in only_from:
                 raise ClusterError(f"campaign {name} is {row['state']}", remedy="see: batchsend cluster status")
+            if state == "active":
+                _refuse_to_go_on(name, dict(row), although_collected=although_collected)
             await connection.execute(
-                "UPDATE batchsend.campaigns SET state = $2, why = $3, "
+                "UPDATE batchsend.campaigns SET state = $2, why = $3, collected = NULL, "
                 "ended = CASE WHEN $2 = 'stopped' THEN now() END WHERE id = $1",
                 row["id"],
                 state,
@@ -275,6 +295,22 @@ async def set_state(database: Database, name: str, state: str, *, only_from: tup
             return True
 
     return await database.call(work)
+
+
+def _refuse_to_go_on(name: str, row: Mapping[str, Any], *, although_collected: bool) -> None:
+    """Check that nobody is left out, or written to twice, if a campaign goes on that was stopped.
+
+    Raises:
+        ClusterError: Its records are not all there, or somebody may send what is left from its log.
+    """
+    if row["published"] is None:
+        raise ClusterError(f"campaign {name} is not published completely", remedy="publish it again")
+    if row["collected"] is not None and not although_collected:
+        raise ClusterError(
+            f"the log of campaign {name} was collected after it was stopped: "
+            "where `batchsend resume` goes on with it, people would get the message twice",
+            remedy=f"if nobody has resumed it, and nobody will: batchsend cluster continue {name} --although-collected",
+        )
 
 
 async def drop(database: Database, name: str) -> int:

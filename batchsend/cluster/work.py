@@ -9,6 +9,7 @@ import asyncio
 import os
 import socket
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -122,9 +123,10 @@ class Worker:
             await self._database.close()
             return
         self._writer = Writer(self._database, self._number, self._notice)
-        writing = asyncio.create_task(self._writer.run())
         try:
             async with asyncio.TaskGroup() as tasks:
+                # Whoever waits for the writer would wait for ever if it ended alone.
+                writing = tasks.create_task(self._writer.run())
                 while not self._stopping.is_set():
                     try:
                         if await self._beat(tasks):
@@ -135,10 +137,10 @@ class Worker:
                 for serving in self._serving.values():
                     serving.stop()
                 await self._await_servings()
+                writing.cancel()
         except BaseExceptionGroup as group:
             raise _first(group) from None
         finally:
-            writing.cancel()
             await self._leave()
 
     async def _register(self) -> bool:
@@ -149,14 +151,17 @@ class Worker:
             RunError: It cannot be reached for half a minute.
         """
         row = (self.name, __version__, self._lease)
-        began = time.monotonic()
+        began, said = time.monotonic(), False
         while not self._stopping.is_set():
             try:
                 await schema.require(self._database)
                 self._number = await self._database.call(lambda connection: connection.fetchval(_REGISTER, *row))
-            except DatabaseGoneError:
+            except DatabaseGoneError as error:
                 if time.monotonic() - began > _GIVE_UP:
                     raise
+                if not said:
+                    self._notice(f"{error.message}; asked again for {_GIVE_UP:.0f} s")
+                    said = True
             else:
                 return True
             await self._pause()
@@ -176,15 +181,15 @@ class Worker:
             RunError: The database is away.
         """
         while self._serving:
-            try:
+            with suppress(DatabaseGoneError):  # what waits for it asks again, and is awaited below
                 await self._renew()
-            except DatabaseGoneError as error:
-                gone = self._writer.gone_since if self._writer is not None else None
-                if gone is not None and asyncio.get_running_loop().time() - gone > _GIVE_UP:
-                    raise RunError(
-                        f"{error.message}: what was answered last is not stored",
-                        remedy="it will be in doubt; it is named when another worker takes it over",
-                    ) from None
+            # Whether there are leases or not: a lot that is done with is none, and its last outcomes may not be stored.
+            gone = self._database.gone_since
+            if gone is not None and asyncio.get_running_loop().time() - gone > _GIVE_UP:
+                raise RunError(
+                    f"the database has not answered for {_GIVE_UP:.0f} s: what was answered last is not stored",
+                    remedy="it will be in doubt; it is named when another worker takes it over",
+                )
             await asyncio.sleep(min(0.1, self._lease / _RENEWALS))
 
     async def _leave(self) -> None:
@@ -267,7 +272,7 @@ class Worker:
             await serving.run()
         except RefusalError as error:
             # Servers said so, and would say it to every worker.
-            self._notice(f"{row.name} is stopped: {error}")
+            self._notice(f"{row.name} is stopped: {_in_a_line(error)}")
             await self._patiently_stop(row, error)
         except RunError as error:
             self._cannot(row, error)
@@ -278,7 +283,7 @@ class Worker:
     async def _patiently_stop(self, row: CampaignRow, error: RunError) -> None:
         while True:
             try:
-                await self._database.call(lambda connection: connection.execute(_STOP, row.id, str(error)))
+                await self._database.call(lambda connection: connection.execute(_STOP, row.id, _in_a_line(error)))
             except DatabaseGoneError:
                 await asyncio.sleep(_BEAT)
             else:
@@ -287,12 +292,17 @@ class Worker:
     def _cannot(self, row: CampaignRow, error: UsageError | RunError) -> None:
         """A campaign cannot be sent from here: say so, leave its lots to others, and try again later."""
         if self._lacks.get(row.id) != error.message:
-            self._notice(f"{row.name} cannot be sent from here: {error}")
+            self._notice(f"{row.name} cannot be sent from here: {_in_a_line(error)}")
         self._lacks[row.id] = error.message
         self._not_before[row.id] = time.monotonic() + _BACK_OFF
         loaded = self._loaded.pop(row.id, None)
         if loaded is not None:
             loaded.close()
+
+
+def _in_a_line(error: UsageError | RunError) -> str:
+    """An error with its remedy, as a notice and the database have it."""
+    return error.message if error.remedy is None else f"{error.message}; {error.remedy}"
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -13,7 +13,10 @@ Most relays count how many messages they take in an hour or a day, and say so on
 4.  A number that the relay has refused twice is believed: when it is reached, the relay rests until its quota has room
     again, and nothing is refused. After `BELIEVED` times one message alone tries it again: quotas grow.
 5.  What a relay says to the first message after a sleep is about that sleep, and not about the number of messages.
-6.  Of an hour's and a day's quota the hour's is kept: the day's costs one refused offer a day.
+6.  A relay that has a quota may have a second one that nobody has told us of: a day's beside an hour's. Where the one
+    that was found lets a message go every `UNHURRIED` seconds or more, on the average, there is no hurry: each message
+    goes alone, and of any further quota one offer is refused and not one of each session.
+7.  Of an hour's and a day's quota the hour's is kept: the day's costs one refused offer a day.
 
 Time is given, not asked for.
 """
@@ -30,11 +33,14 @@ from batchsend.delivery.quota import RollingWindow
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-ROUND_NUMBERS: Final = (100, 500, 1_000, 2_000, 10_000)
+ROUND_NUMBERS: Final = (100, 200, 300, 500, 1_000, 2_000, 5_000, 10_000)
 """The numbers of messages at which a quota that is not known is looked for."""
 
 BELIEVED: Final = 5
 """How often the end of a quota that was refused twice is believed before it is tried again."""
+
+UNHURRIED: Final = 3.0
+"""Seconds for each message of a quota, from which on messages go alone: they all have gone long before it is over."""
 
 _MORE: Final = 50
 """A fiftieth more than the quota has to be taken before it is given up: the server counts a moment earlier than we."""
@@ -103,6 +109,8 @@ class Foresight:
             left = self.careful_from + self._margin - accepted
             return math.inf if under_way >= max(left, 1) else 0.0
         used = window.used(now)
+        if under_way and self._alone:
+            return math.inf
         if used + under_way < quota.messages:
             return 0.0
         if used > quota.messages + quota.messages // _MORE:
@@ -116,7 +124,7 @@ class Foresight:
         """How many messages may be sent now, one at least: for who has asked `wait`, and sends several at once."""
         if self.quota is None or self._window is None:
             return max(1, self.careful_from + self._margin - accepted - under_way)
-        return max(1, self.quota.messages - self._window.used(now) - under_way)
+        return 1 if self._alone else max(1, self.quota.messages - self._window.used(now) - under_way)
 
     def lost(self, accepted: int, now: float) -> None:
         """A session was lost, perhaps with the message that went alone: the others need not lose it one by one."""
@@ -186,6 +194,11 @@ class Foresight:
             return {}
         return {"quota": self.quota.messages, "quota_hours": self.quota.seconds / 3600, "quota_sure": self.believed}
 
+    @property
+    def _alone(self) -> bool:
+        """Whether each message goes alone, as there is no hurry."""
+        return self.quota is not None and self.quota.seconds >= UNHURRIED * self.quota.messages
+
     def _begin(self, accepted: int, now: float) -> None:
         self._began = self._noted = accepted
         self._since = now
@@ -202,7 +215,8 @@ class Foresight:
     def _look_ahead(self, accepted: int, now: float) -> None:
         """See from how many accepted messages on each of them counts."""
         if self.quota is not None and self._window is not None:
-            self.careful_from = accepted + self.quota.messages - self._window.used(now) - self._margin
+            left = self.quota.messages - self._window.used(now) - self._margin
+            self.careful_from = accepted if self._alone else accepted + left
             return
         count = accepted - self._began
         following = next((number for number in ROUND_NUMBERS if number >= count and number > self._passed), None)

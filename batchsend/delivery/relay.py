@@ -230,6 +230,7 @@ class Relay:
             if self._dormant:
                 self._dormant = False
                 self.foresight.woken(self.accepted, now)
+                self.careful = self.accepted >= self.foresight.careful_from
         if self.careful and (wait := self._wait_for_quota(now, under_way)):
             return wait
         return self.throttle.take(now)

@@ -123,6 +123,8 @@ def _recipient(value: str) -> str | None:
     """An address as one of the types of RFC 3464 §2.3.1 and RFC 6533 §3 writes it."""
     kind = value.partition(";")[0].strip().lower()
     address = _typed(value).strip().strip("<>").strip()
+    if address.lower().startswith("rfc822;"):  # some reporters put the type before what has it already
+        address = _typed(address).strip().strip("<>").strip()
     if kind == "utf-8":
         address = _UNICODE.sub(lambda found: _character(found[1]), address)
     address = (

@@ -24,6 +24,7 @@ _SHORT: Final = 400
 _LETTER: Final = re.compile(r"[^\W\d_]")
 _FEWEST_LETTERS: Final = 4  # of a diagnosis; fewer are a number with a name
 _REPLY: Final = re.compile(r"(?<![\d.])(?:[45]\d\d|[45]\.\d{1,3}\.\d{1,3})(?![\d.]*\d)")
+_WHOLE_REPLY: Final = re.compile(r"(?<![\d.])(?:[45]\d\d[ -]+[^\W\d_]|[45]\.\d{1,3}\.\d{1,3}(?![\d.]*\d))")
 _REPLIED: Final = re.compile(r"auto-replied", re.IGNORECASE)
 _AUTO_PRECEDENCE: Final = re.compile(r"auto[-_]?reply", re.IGNORECASE)
 
@@ -233,10 +234,15 @@ def _is_bounce(message: Incoming, source: _ReportText, subject: str, text: str) 
     replied = _REPLY.search(text) is not None
     names = any(one.lower() not in source.others for one in ADDRESS.findall(text))
     if by_program or from_nobody:
-        return names or replied or bool(source.returned)
+        return (by_program and called and says) or names or replied or bool(source.returned)
     if not (called and says) or message.has("list-id") or wordings.ANSWER_SUBJECTS.search(subject):
         return False
-    return bool(source.returned) or (names and replied) or wordings.NOT_A_MEMBER.search(subject) is not None
+    # A code alone may be a part of somebody's telephone number.
+    return (
+        bool(source.returned)
+        or (names and _WHOLE_REPLY.search(text) is not None)
+        or wordings.NOT_A_MEMBER.search(subject) is not None
+    )
 
 
 def _bounces(message: Incoming, source: _ReportText, all_words: str, text: str) -> list[FeedbackReport]:

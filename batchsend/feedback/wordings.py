@@ -59,7 +59,8 @@ IN_REPORTS: Final[tuple[tuple[re.Pattern[str], Reason], ...]] = (
     (
         _words(
             r"recipient (?:name )?(?:is )?not (?:recognized|found)|unknown recipient",  # Exchange
-            r"not listed in (?:public|the) |ディレクトリのリストにありません",  # Notes
+            r"not listed in (?:(?:public|the) |(?:\S{1,40} ){1,3}(?:directory|address book))"
+            r"|ディレクトリのリストにありません",  # Notes
             r"(?:unknown user|invalid final delivery userid)\b",  # IMail
             r"this user doesn't have a ",  # Yahoo
             r"no valid recipients for this MM",  # Verizon
@@ -108,7 +109,13 @@ BOUNCE_SUBJECTS: Final = _words(
     r"returned (?:mail|to sender|message)|returning message",
     r"could ?not be delivered|non[- ]?deliver|not delivered|nondeliverable|mail system error",
     r"error sending your mail|message delivery|mail failure|delayed mail|warning: (?:could not|message)",
-    r"unzustellbar|non remis|no entregad|não entregue|mancata consegna|配信できません|メールエラー通知|не доставлено",
+    r"unzustellbar|nicht zugestellt|non remis|no (?:se pudo )?entregad|não entregue|mancata consegna|配信できません",
+    r"メールエラー通知|не доставлено|не удалось доставить"
+    r"|недоставленн|échec de (?:la )?(?:remise|distribution)",
+    r"non distribu|fallo (?:en la|de) entrega|devuelto|falha na entrega|devolvid|onbestelbaar|niet (?:af|be)geleverd",
+    r"nie(?:dostarczon| dostarczono)|zwrot (?:wiadomo|poczty)|nedoruč|kézbesíthetetlen|teslim edilemedi"
+    r"|退信|投递失败|退回"
+    r"|传递失败|无法投递|전송 ?실패|반송",
     r"are not member|user unknown|host unknown",
 )
 """What reports are called."""
@@ -120,6 +127,11 @@ BOUNCE_WORDS: Final = _words(
     r"rejected recipient|was not delivered|error (?:occurred|delivering)|had trouble delivering",
     r"transcript of session follows|送信できませんでした|送信に失敗しました|not a member of this mailing list",
     r"automatically generated delivery status notification|postmaster notify",
+    r"nicht zugestellt werden|konnte nicht (?:ausgeliefert|übermittelt)|n'a pas pu être (?:remis|distribu|délivr)",
+    r"no (?:se pudo|ha podido ser|pudo ser) (?:entreg|envi)|não (?:pôde|foi possível) (?:ser )?(?:entreg)",
+    r"non (?:è stato possibile|può essere) (?:consegn|recapit)|kon niet worden (?:afgeleverd|bezorgd)"
+    r"|не было доставлено",
+    r"не может быть доставлено|не удалось доставить|nie (?:mogła|została) .{0,20}dostarczon|无法(?:投递|送达|传递)",
 )
 """What reports say."""
 
@@ -136,7 +148,8 @@ DELAYED_WORDS: Final = _words(
     r"warning message only|warning only",
     r"do not need to resend",
     r"has been delayed|will be retried|still being (?:re)?tried|continue(?:s)? to (?:try|retry|be attempted)",
-    r"delivery status notification \(delay\)|delayed mail",
+    r"delivery status notification \(delay\)|delayed mail|noch nicht zugestellt|zustellung verzögert",
+    r"remise (?:différée|retardée)|entrega retrasada|entrega atrasada|consegna ritardata|vertraagde bezorging",
 )
 """What reports say of messages that are still being tried."""
 
@@ -148,7 +161,10 @@ AUTO_REPLY_SUBJECTS: Final = _words(
     r"^\W*auto(?:matic|matische|matisch)?[- :]*(?:repl(?:y|ies)|response|responder|antwort|svar|risposta)",
     r"out[- ]of[- ](?:the[- ])?office|\bOOO\b|vacation|on (?:holiday|leave|annual leave)",
     r"away from (?:my|the) (?:office|mail)|abwesen(?:d|heit)|autoreply|absence|fuori ufficio|réponse automatique",
-    r"respuesta automática|resposta automática|nieobecno|自動応答|自動返信|不在",
+    r"respuesta automática|resposta automática|nieobecno|自動応答|自動返信|不在|自动回复|自動回覆"
+    r"|자동 ?(?:회신|응답)|автоответ",
+    r"autosvar|(?:automatyczna|automatická|automatisk|automaattinen|automatikus|otomatik|automatski|avtomatski)\b"
+    r".{0,3}(?:odpowied|odpov|svar|vastaus|v[aá]lasz|yan.t|odgovor)|risposta automatica|автоматический ответ",
 )
 """What automatic replies are called."""
 

@@ -33,30 +33,35 @@ _TEXT_ONLY: Final = frozenset({"script", "style", "xmp", "iframe", "noembed", "n
 _ENDS: Final = {name: late_pattern(rf"</{name}(?=[\s/>])", re.IGNORECASE) for name in _TEXT_ONLY}
 # A tag, a comment, or an element that holds nothing but text, with that. Where many can be left open, all are known to
 # be closed before this is asked, so that nothing is looked at again and again.
-_PIECE: Final = late_pattern(
-    r"(<(?:(?!(?ai:style|script|title|textarea)[\s/>])/?[A-Za-z]"
+_MARKUP: Final = (
+    r"<(?:(?!(?ai:style|script|title|textarea)[\s/>])/?[A-Za-z]"
     r"[^<>\"'=]*+(?:=(?:\s*+\"[^\"]*+\"|\s*+'[^']*+'|(?!\s*+[\"']))[^<>\"'=]*+)*+>"
     r"|!--(?!-?>)[^-]*+(?:-(?!->)[^-]*+)*+-->"
     + "".join(
         rf"|(?ai:{name})(?=[\s/>])[^<>]*+>[^<]*+(?:<(?!/(?ai:{name})[\s/>])[^<]*+)*+</(?ai:{name})\s*+>"
         for name in ("style", "script", "title", "textarea")
     )
-    + r"|![A-Za-z\[][^<>]*+>))"
+    + r"|![A-Za-z\[][^<>]*+>)"
 )
-# What begins a piece that goes on to its own end, with a group for what has no end that counts.
+_PIECE: Final = late_pattern(f"({_MARKUP})")
+BLANKS: Final = " \t\n\r\f"
+"""What HTML knows as blank (§13.2.5): no other space, such as one that does not break, is one of these."""
+_PIECE_AND_BLANKS: Final = late_pattern(f"({_MARKUP}[{BLANKS}]*+)")
+# What begins a piece that goes on to its own end: a comment, or an element that holds nothing but text. A group has the
+# names of those, and another one those of what has no end that counts.
 _LONG_PIECE: Final = late_pattern(
-    r"<(?ai:!--|(?:style|script|title|textarea)(?=[\s/>])|((?:xmp|iframe|noembed|noframes|plaintext)[\s/>]))"
+    r"<(?ai:!--|(style|script|title|textarea)(?=[\s/>])|((?:xmp|iframe|noembed|noframes|plaintext)[\s/>]))"
 )
 _FEW: Final = 50
 """So many pieces may be looked for to the end of the document and in vain."""
-_MAY_BE_LEFT_OPEN: Final = (
-    ("<!--", "-->"),
-    *((f"<{name}", f"</{name}") for name in ("style", "script", "title", "textarea")),
-)
 # Of a srcset: a URL, and what says for which screen it is, up to the comma that ends it (HTML standard, §4.8.4.2.1).
 _CANDIDATE: Final = late_pattern(r"([^\s,](?:\S*[^\s,])?)(?:,|\s[^,]*+)?")
 # Python refuses to make numbers of thousands of digits, and none of these is a character.
 _NO_CHARACTER: Final = late_pattern(r"&#(?:[0-9]{9,}+|[xX][0-9A-Fa-f]{8,}+);?")
+
+_REFERENCE: Final = late_pattern(r"&#?[A-Za-z0-9]{1,8};")
+_FEW_REFERENCES: Final = 20
+"""So many are read one by one, and so many different ones all of a kind at once."""
 
 
 class Attribute(NamedTuple):
@@ -150,30 +155,42 @@ def tokens(source: str) -> Iterator[Token]:
         yield Token("text", source, text_start, len(source))
 
 
-def plain_pieces(source: str) -> list[str] | None:
+def plain_pieces(source: str, *, with_blanks: bool = False) -> list[str] | None:
     """A document in texts and markup by turns, in a fraction of the time that `tokens` takes.
 
     The first and the last piece are texts, perhaps empty. A comment is one piece of markup, and so is an element that
     holds nothing but text (``style``, ``title``) with what it holds.
 
+    Args:
+        source: The document.
+        with_blanks: Leave the blanks that follow a piece of markup at its end; in most documents these are the most of
+            the text, and the same ones over and over.
+
     Returns:
         None where the document is not as plain as that: what is opened is not closed, or a ``<`` is text.
     """
     long_pieces = _LONG_PIECE.findall(source)
-    if any(long_pieces):
+    if any(endless for _, endless in long_pieces):
         return None
     if len(long_pieces) > _FEW:
-        lower = source.lower()
-        for opening, closing in _MAY_BE_LEFT_OPEN:
-            if lower.rfind(opening) > lower.rfind(closing):
-                return None
-    pieces = _PIECE.split(source)
+        if source.rfind("<!--") > source.rfind("-->"):
+            return None
+        names = [name.lower() for name, _ in long_pieces if name]
+        lower = source.lower() if len(names) > _FEW else ""
+        if any(lower.rfind(f"<{name}") > lower.rfind(f"</{name}") for name in set(names)):
+            return None
+    pieces = (_PIECE_AND_BLANKS if with_blanks else _PIECE).split(source)
     return None if "<" in "".join(pieces[::2]) else pieces
 
 
-def pieces_of(source: str) -> list[str]:
-    """A document in texts and markup by turns, as `plain_pieces`, whatever it is like."""
-    pieces = plain_pieces(source)
+def pieces_of(source: str, *, with_blanks: bool) -> list[str]:
+    """A document in texts and markup by turns, as `plain_pieces`, whatever it is like.
+
+    Args:
+        source: The document.
+        with_blanks: As there; but where it is not as plain as that, the blanks may be left to the texts.
+    """
+    pieces = plain_pieces(source, with_blanks=with_blanks)
     if pieces is not None:
         return pieces
     pieces = [""]
@@ -205,6 +222,14 @@ def text_of(source: str, token: Token) -> str:
 
 def unescaped(text: str) -> str:
     """A text with its character references read, whatever they are."""
+    if text.count("&") > _FEW_REFERENCES:
+        # The same few again and again, such as the blanks behind a preview text. What is not ASCII is part of no other.
+        distinct = set(_REFERENCE.findall(text))
+        if len(distinct) < _FEW_REFERENCES:
+            for one in distinct:
+                character = html.unescape(one)
+                if not character.isascii():
+                    text = text.replace(one, character)
     return html.unescape(_NO_CHARACTER.sub("\ufffd", text)) if "&" in text else text
 
 

@@ -199,7 +199,7 @@ class Templates:
             self.use.add(tree, where)
             template = environment.from_string(source)
         except jinja2.TemplateSyntaxError as error:
-            remedy = remedy_for(error.message or "", environment, otherwise="Fix the template; its language is Jinja2.")
+            remedy = remedy_for(error.message or "", environment, otherwise=_other_language(error, source))
             place = where if error.name in _NO_FILE else f"{where}, {error.name}"
             raise UsageError(f"{place}, line {error.lineno}: {error.message}", remedy=remedy) from error
         except (RecursionError, SyntaxError) as error:  # Python's own limits, for what Jinja2 made of it
@@ -227,6 +227,12 @@ class Templates:
         if not hasattr(value, "__html__"):
             return self._marked_data(value)
         return value if self._mark in value else Markup(self._marked_data(value))  # noqa: S704 - it was markup
+
+
+def _other_language(error: jinja2.TemplateSyntaxError, source: str) -> str:
+    from batchsend.message.other_languages import in_jinja2  # noqa: PLC0415 - only for templates that are none
+
+    return in_jinja2(error.source or source, error.lineno) or "Fix the template; its language is Jinja2."
 
 
 def _require_named_files(tree: nodes.Template, environment: BoundedEnvironment, where: str, seen: set[str]) -> None:

@@ -2,55 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from enum import Enum, auto
-from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Final
-
-from markupsafe import escape
+from functools import cache
+from typing import TYPE_CHECKING
 
 from batchsend.errors import RecordError
-from batchsend.message.html_tokens import pieces_of, tokens, unescaped
 from batchsend.message.text_layout import laid_out, outlined
-from batchsend.patterns import late_pattern
+from batchsend.message.text_markup import MEANING, STAND_INS, exchanged, prepared, with_layout_as_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    # What is written behind a link: of what the reader sees of it, and of where it leads.
-    Address = Callable[[str, str], str]
-
-
-_HEADER_CELL = late_pattern(r"<[tT][hH]")
-_TABLE_TAG = late_pattern(r"<(/?)(?:table|caption|thead|tbody|tfoot|tr|td|th|center)(?=[\s/>])", re.IGNORECASE)
-# A table of data: it has header cells and no table inside. Every other table of an e-mail only places things.
-_DATA_TABLE = late_pattern(
-    r"<table(?=[\s>])(?>(?:(?!</?table[\s>]).)*?<th[\s>])(?:(?!</?table[\s>]).)*+</table\s*>", re.IGNORECASE | re.DOTALL
-)
-
-# What Markdown gives a meaning, and the control characters that stand for it until the text is there: HTML shows none,
-# so those of the source are left out. Character references can bring the few that are not among them.
-_MEANING: Final = "\\`*_{}[]()#+-.!|~>=<"
-_STAND_INS: Final = "\x80\x82\x83\x84\x86\x87\x88\x89\x8a\x8b\x8c\x8e\x91\x92\x93\x94\x95\x96\x97\x98"
-_PRE: Final = late_pattern(r"<(/?)pre(?=[\s/>])", re.IGNORECASE)
-_CONTROLS: Final = late_pattern(r"[\0-\x08\x0b\x0e-\x1f\x80-\x84\x86-\x9f]")
-
-# Elements whose tags would become signs that nobody types in a letter.
-_UNMARKED: Final = frozenset(
-    {*("b", "strong", "i", "em", "u", "s", "del", "ins", "mark", "code", "kbd", "samp", "tt", "var", "dfn")}
-    | {*("video", "audio", "embed", "object")}
-)
-# What is shown nowhere in the text. The library would leave it out too, and take the square of its length for it.
-_UNSEEN: Final = frozenset({"style", "script", "title", "textarea", "xmp", "iframe", "noembed", "noframes"})
-# Elements that are read as others, which have no signs of their own either.
-_READ_AS: Final = {
-    **dict.fromkeys(("h3", "h4", "h5", "h6"), "h2"),
-    **dict.fromkeys(("summary", "legend", "caption"), "div"),
-}
-
-
-_KEPT: Final = 300
-"""Characters of the markup that `_read` keeps what it read of."""
+    from batchsend.message.text_markup import Address
 
 
 def text_from_html(html: str) -> str:
@@ -79,12 +41,8 @@ def outline_of(html: str, address: Address) -> str:
         RecordError: The HTML cannot be read.
     """
     try:
-        if not html.replace("\n", "").isprintable():
-            html = _CONTROLS.sub("", html)
-        if has_data := _HEADER_CELL.search(html) is not None:
-            html = _without_layout(html)
-        text = outlined(_converter(compact=True)(_prepared(html, address, has_data=has_data)))
-        return _exchanged(text, _STAND_INS, _MEANING)
+        text = outlined(_converter(compact=True)(prepared(html, address)))
+        return exchanged(text, STAND_INS, MEANING)
     except Exception as error:  # the library is foreign code that reads whatever the record brought
         raise RecordError(f"text: cannot be derived from the HTML: {type(error).__name__}") from error
 
@@ -96,23 +54,10 @@ def markdown_from_html(html: str) -> str:
         RecordError: As `text_from_html`.
     """
     try:
-        text = _converter(compact=False)(_with_said_images(_without_layout(html)))
+        text = _converter(compact=False)(with_layout_as_blocks(html))
     except Exception as error:  # the library is foreign code that reads whatever the record brought
         raise RecordError(f"text: cannot be derived from the HTML: {type(error).__name__}") from error
     return "".join([f"{line.rstrip()}\n" for line in text.strip("\n").split("\n")])
-
-
-def _with_said_images(html: str) -> str:
-    """The HTML with images that are links as what is said of them; a link of nothing would be called by its address."""
-    pieces = pieces_of(html)
-    target = ""
-    for place, markup in enumerate(pieces[1::2]):
-        reading, said = _read.__wrapped__(markup)
-        if reading is _Reading.LINK:
-            target = said
-        elif reading is _Reading.IMAGE and target and said:
-            pieces[2 * place + 1] = str(escape(said))
-    return "".join(pieces)
 
 
 def address_of(said: str, target: str) -> str:
@@ -131,121 +76,6 @@ def address_of(said: str, target: str) -> str:
     if said.removeprefix("https://").removeprefix("http://").rstrip("/") == bare.rstrip("/"):
         return ""
     return f" <{''.join(target.split())}>"
-
-
-def _without_layout(html: str) -> str:
-    """The HTML with layout tables as blocks: as tables they would read as rows of pipes."""
-    pieces: list[str] = []
-    at = 0
-    if _HEADER_CELL.search(html):
-        for table in _DATA_TABLE.finditer(html):
-            pieces += [_TABLE_TAG.sub(r"<\1div", html[at : table.start()]), table.group()]
-            at = table.end()
-    pieces.append(_TABLE_TAG.sub(r"<\1div", html[at:]))
-    return "".join(pieces)
-
-
-def _prepared(html: str, address: Address, *, has_data: bool) -> str:
-    """The HTML as the library is given it: what it would escape or mark as Markdown stands in for itself.
-
-    Args:
-        html: A document or fragment.
-        address: What is written behind a link.
-        has_data: Whether the tables that are left in it are tables of data; otherwise they only place things.
-    """
-    pieces = pieces_of(html)
-    read = _read if has_data else _read_as_layout
-    texts = pieces[::2]
-    if "&" in html:  # all at once, which is as good: no reference goes on behind a tag
-        texts = unescaped("\0".join(texts)).split("\0")
-    target, opened = "", 0  # where the last link leads, and its place among the markup
-    markup: list[str] = []
-    for place, piece in enumerate(pieces[1::2]):
-        reading, said = read(piece) if len(piece) < _KEPT else read.__wrapped__(piece)
-        if reading is not _MARKUP:
-            if reading is _Reading.LINK:
-                if target:
-                    texts[place] += address("".join(texts[opened + 1 : place + 1]), target)
-                target, opened = said, place
-            elif reading is _Reading.QUOTE:
-                texts[place] += said
-            elif target and said:
-                texts[place] += f" {said} "
-            said = ""
-        markup.append(said)
-    if target:
-        texts[-1] += address("".join(texts[opened + 1 :]), target)
-    literal = _exchanged("\0".join(texts), _MEANING, _STAND_INS).replace("&", "&amp;")
-    texts = literal.split("\0")
-    if "\t" in literal or "\f" in literal:
-        _blank(texts, markup)
-    pieces[::2] = texts
-    pieces[1::2] = markup
-    return "".join(pieces)
-
-
-def _blank(texts: list[str], markup: Sequence[str]) -> None:
-    """Make blanks of tabs and form feeds, as HTML has it but in ``pre``: the library does so in some texts only.
-
-    Args:
-        texts: What stands between tags.
-        markup: The tags between each of the texts and the next.
-    """
-    depth = 0
-    for place, text in enumerate(texts):
-        if place and (tag := _PRE.match(markup[place - 1])):
-            depth = max(depth - 1, 0) if tag[1] else depth + 1
-        if not depth:
-            texts[place] = text.replace("\t", " ").replace("\f", " ")
-
-
-class _Reading(Enum):
-    """What is made of a piece of markup."""
-
-    MARKUP = auto()
-    LINK = auto()
-    IMAGE = auto()
-    QUOTE = auto()
-
-
-_MARKUP: Final = _Reading.MARKUP
-
-
-@lru_cache(maxsize=2_000)
-def _read(markup: str) -> tuple[_Reading, str]:
-    """What is made of a piece of markup, and what it says: other markup, an address, a description or a sign.
-
-    The messages of a campaign have most of their tags in common.
-    """
-    token = next(tokens(markup))
-    match token.name:
-        case "a":
-            target = (token.value("href") or "").strip() if token.kind == "start" else ""
-            return _Reading.LINK, target
-        case "img":
-            return _Reading.IMAGE, (token.value("alt") or "").strip()
-        case "q":
-            return _Reading.QUOTE, '"'
-        case name if name in _READ_AS:
-            return _Reading.MARKUP, f"<{'' if token.kind == 'start' else '/'}{_READ_AS[name]}>"
-        case name if token.kind in {"start", "end"} and name not in _UNMARKED and name not in _UNSEEN:
-            return _Reading.MARKUP, markup
-        case _:
-            return _Reading.MARKUP, ""
-
-
-@lru_cache(maxsize=2_000)
-def _read_as_layout(markup: str) -> tuple[_Reading, str]:
-    """The same where no table is one of data: each is read as blocks."""
-    tag = _TABLE_TAG.match(markup)
-    return _read.__wrapped__(markup if tag is None else f"<{tag[1]}div{markup[tag.end() :]}")
-
-
-def _exchanged(text: str, these: str, those: str) -> str:
-    """A text with characters exchanged: one look for each is quicker than one at each character of the text."""
-    for old, new in zip(these, those, strict=True):
-        text = text.replace(old, new)
-    return text
 
 
 @cache

@@ -34,6 +34,9 @@ def outlined(text: str) -> str:
         The text; `laid_out` takes it to its end, perhaps with other words in the places of some.
     """
     lines = [line.rstrip() for line in text.strip("\n").split("\n")]
+    if "\n " in text or text.startswith(" "):
+        # A blank that stood between two blocks; what is indented is so by two or more.
+        lines = [line[1:] if line.startswith(" ") and not line.startswith("  ") else line for line in lines]
     if "#" in text:
         for place, line in enumerate(lines):
             if "#" in line and (heading := _HEADLINE.match(line)):

@@ -39,6 +39,8 @@ _NOT_ATEXT = rf"[^{_ATEXT}.\x80-\U0010ffff]"
 _QUOTED_STRING = r'"(?:[ !#-\[\]-~\x80-\U0010ffff]|\\[ -~])*+"'
 # Compiled when the first address needs them: they take ten milliseconds, and most campaigns never do.
 _rare = lru_cache(maxsize=None)(re.compile)
+# As programs write several into one field: "a@x.org ::: b@x.org".
+_SEVERAL = late_pattern(r"@[^\s:/|&\"<>]++[\s:/|&]++[^\s:/|&\"<>@]++@")
 _LDH_LABEL = late_pattern(_LABEL)
 _NOT_LDH = late_pattern(r"[^A-Za-z0-9\-]")
 _FOREIGN_DOTS = late_pattern("[\u3002\uff0e\uff61]")
@@ -221,6 +223,9 @@ def _check_characters(text: str, refusal: _Refusal) -> None:
             refusal.because(f"it contains the control character {code}")
         if category == "Cs":
             refusal.because(f"it contains {code}, half of a character")
+        if character in "\ufffd\ufffc":
+            # Whose address this was cannot be told: U+FFFD is what a program writes for what it could not read.
+            refusal.because(f"it contains {code}, which stands where a character was lost")
         if (category == "Cf" and character not in _JOINERS) or (category[0] == "Z" and character != " "):
             refusal.because(f"it contains the invisible character {code}")
 
@@ -233,6 +238,8 @@ def _check_shape(text: str, refusal: _Refusal) -> None:
         refusal.because("source routes are obsolete (RFC 5321, appendix C)")
     if "," in text or ";" in text:
         refusal.because("only one address may stand here, without ',' or ';'")
+    if _SEVERAL.search(text):
+        refusal.because("only one address may stand here, and these are several")
     if "<" in text or ">" in text:
         refusal.because("only the bare address may stand here, without name and angle brackets")
     if "(" in text or ")" in text:

@@ -157,7 +157,7 @@ def _found(names: tuple[str, ...]) -> str:
     plainest = [item for item in candidates if item[0].casefold() == "email"]
     if len(candidates) > 1:
         # "Email" is meant before "Email Address", and "E-mail 2 - Value" and "Other Email" after what is the first one.
-        first = [item for item in candidates if not _is_secondary(item[1])]
+        first = [item for item in candidates if not _is_secondary(item[1]) and not _is_program(item[0])]
         candidates = plainest[:1] or first or candidates
     if len(candidates) == 1:
         return candidates[0][0]
@@ -211,6 +211,11 @@ def _is_secondary(words: frozenset[str]) -> bool:
     return bool(words & _SECONDARY) or any(word.isdigit() and int(word) > 1 for word in words)
 
 
+def _is_program(name: str) -> bool:
+    """Whether a name is that of the program in which somebody reads mail: "Email Client"."""
+    return split_words(name)[-2:] == ["email", "client"]
+
+
 def split_words(name: str) -> list[str]:
     """The words of a column's name, without case and accents: "E-Mail", "e_mail" and "eMail" are one word, "email"."""
     apart = _CAMEL.sub(" ", unicodedata.normalize("NFKC", name)).casefold()
@@ -257,7 +262,31 @@ def template_variables(fields: Mapping[str, Any]) -> dict[str, Any]:
     for alias, name in aliases(tuple(fields)).items():
         variables[alias] = fields[name]
     variables.update(fields)
+    if isinstance(value := fields.get(ROW), str):
+        variables[ROW] = _ColumnCalledRow.of(value, fields)
     return variables
+
+
+class _ColumnCalledRow(str):
+    """The value of a column called ``row``, which has the record's other fields too: ``row["First Name"]``."""
+
+    __slots__ = ("_fields",)
+
+    _fields: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, value: str, fields: Mapping[str, Any]) -> _ColumnCalledRow:
+        """The value of the column in a record of these fields."""
+        made = cls(value)
+        made._fields = fields
+        return made
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._fields[key] if isinstance(key, str) else super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """As of the record itself."""
+        return self._fields.get(key, default)
 
 
 def is_known(name: str, columns: tuple[str, ...]) -> bool:

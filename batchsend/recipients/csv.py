@@ -159,6 +159,11 @@ class CsvParser:
         if self._names_all:
             names = tuple(with_all_named([*names, *[""] * (self._width - len(names))]))
         done = self._held[: reader.line_num]
+        if any(_is_like_an_address(text) for line in done[1:] for text in line.split(self._delimiter)):
+            raise UsageError(
+                f"{place}: the header: a quoted field takes in {len(done):,} lines, and there are rows among them",
+                remedy="close the quote in the header, or take it out",
+            )
         self._held = self._held[reader.line_num :]
         self._held_size -= sum(map(len, done))
         self._line += len(done)
@@ -246,6 +251,10 @@ class CsvParser:
             # With a delimiter more or less at the end of the line than the header has; nothing stands behind it.
             row = row[: len(self.fields)] + [""] * (self._width - len(self.fields))
         line = self._line + feed.begin + 1
+        if feed.is_beyond_first_line and (within := self._rows_within(row, feed.record)):
+            self._number += 1
+            rows.append(BadRecord(self._number, line, self._too_many(len(feed.record), within), None))
+            return
         if len(row) == self._width and not self._is_suspect:
             self._number += 1
             rows.append(Record(self._number, line, dict(zip(self.fields, row, strict=False))))
@@ -256,6 +265,36 @@ class CsvParser:
         fault = self._fault(row)
         rows.append(
             Record(self._number, line, fields) if fault is None else BadRecord(self._number, line, fault, fields)
+        )
+
+    def _rows_within(self, row: list[str], lines: list[str]) -> int:
+        """How many of a record's further lines look like rows of their own, which a stray quote has taken in.
+
+        Such a line has as many fields as a row, and an address in the field where the record has its own. Where this is
+        meant, as a text of several lines, the record cannot be told from one that has lost a quote: it is bad
+        as a whole, since nobody may be lost in silence, and nobody be written to who is only named in a text.
+        """
+        first = lines[0].split(self._delimiter)
+        places = [place for place, text in enumerate(row) if _is_like_an_address(text)]
+        places = places or [place for place, text in enumerate(first) if _is_like_an_address(text)]
+        wanted = places or range(self._width)
+        return sum(self._looks_like_a_row(line, wanted) for line in lines[1:])
+
+    def _looks_like_a_row(self, line: str, places: Iterable[int]) -> bool:
+        line = line.rstrip("\r\n").replace('""', "")
+        texts = line.split(self._delimiter)
+        if len(texts) < len(self.fields) or any(texts[self._width :]):
+            return False
+        # What follows the quote that closes the field belongs to the record, as an address in its next field does.
+        within = line.partition('"')[0].split(self._delimiter)
+        # Of a suppression list every address counts, wherever in a row it stands; a whole domain does not.
+        is_missed = _is_like_a_domain if self._names_all else _is_like_an_address
+        return any(place < len(within) and is_missed(within[place]) for place in places)
+
+    def _too_many(self, lines: int, rows: int) -> str:
+        return (
+            f"a quoted field takes in {lines:,} lines from this one on, of which {rows:,} look{'s' * (rows == 1)} like "
+            f"{'a row of its own' if rows == 1 else 'rows of their own'}: a quote is missing or one too many"
         )
 
     def _fault(self, row: list[str]) -> str | None:
@@ -315,6 +354,11 @@ class Feed:
         """Whether more than one line was fed of the record."""
         return self._next - self.begin > 1
 
+    @property
+    def record(self) -> list[str]:
+        """The lines that were fed of the record."""
+        return self.lines[self.begin : self._next]
+
     def take(self, count: int) -> None:
         """The record has so many lines: they count as fed."""
         self._next = self.begin + count
@@ -330,6 +374,18 @@ class Feed:
         self.begin += 1
         self._next = self.begin
         self._size, self._reach = 0, reach
+
+
+def _is_like_an_address(text: str) -> bool:
+    """Whether a field holds an address, or a domain as ``@example.com``, and at most a name or a quote beside it."""
+    text = text.strip(" \t\r\n\"'")
+    is_alone = text.endswith(">") or len(text.split(None, 1)) == 1
+    return is_alone and "@" in text and not text.endswith("@")
+
+
+def _is_like_a_domain(text: str) -> bool:
+    """Whether a field holds ``@example.com`` or ``*@example.com``."""
+    return _is_like_an_address(text) and text.strip(" \t\r\n\"'*").startswith("@")
 
 
 def _name(delimiter: str) -> str:

@@ -9,16 +9,16 @@ from batchsend.outcome import Outcome
 from batchsend.recipients.addressees import Addressees
 from batchsend.recipients.entries import comparable
 from batchsend.results.format import AddressedLine, LogReader
-from batchsend.results.journal import JournalError, journal_path, read_journal
+from batchsend.results.journal import JournalError, read_journal
 from batchsend.results.lock import open_to_read
-from batchsend.results.reader import read_account
-from batchsend.results.resumption import news, sound_octets
+from batchsend.results.resumption import believed, news, read_beside, sound_octets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
     from types import TracebackType
 
+    from batchsend.results.journal import LeftBehind
     from batchsend.results.reader import RunAccount
 
 _HAD_IT: Final = (Outcome.ACCEPTED, Outcome.IN_DOUBT)
@@ -69,23 +69,25 @@ class Exclusion:
     def _read(self, log: Path) -> None:
         before = len(self._addressees)
         with open_to_read(log) as file:
+            left: LeftBehind | JournalError | None
             try:
                 left = read_journal(log)
             except JournalError as error:
+                left = error
+            account = read_beside(log, file, left)
+            try:
+                entries = believed(log, account, left)
+            except JournalError as error:
                 raise UsageError(
-                    error.message, remedy=f"bring it back as it was and go on with its run: batchsend resume {log}"
+                    error.message,
+                    remedy="bring it back as it was; or, if some may get the message twice, let the run come to an "
+                    f"end: batchsend resume {log} --accept-duplicates",
                 ) from None
-            sound = sound_octets(left)
-            account = read_account(log, file, sound=sound)
             unnamed: set[int] = set()
-            if left is not None and left.run == account.run.id:
-                for entry in news(left.entries, account.tally):
-                    account.tally.note(entry.record, entry.status or Outcome.IN_DOUBT, entry.attempt)
-                    unnamed.add(entry.record)
-            elif not account.ended:
-                self.notices.append(
-                    f"{log}: its run was killed, and its journal is not beside it: who was in flight then is not known"
-                )
+            for entry in news(entries, account.tally):
+                account.tally.note(entry.record, entry.status or Outcome.IN_DOUBT, entry.attempt)
+                unnamed.add(entry.record)
+            sound = sound_octets(None if isinstance(left, JournalError) else left)
             self._take(log, LogReader(log, file, AddressedLine, sound=sound), account, unnamed)
         if len(self._addressees) == before:
             self.notices.append(f"{log}: nobody in it was accepted or is in doubt, so it excludes nobody else")
@@ -106,6 +108,5 @@ class Exclusion:
             raise UsageError(
                 f"{log}: record {in_doubt[0]} was in flight when the run was killed, "
                 f"and whose it is does not stand there ({len(in_doubt):,} of that kind)",
-                remedy=f"let the run name them: batchsend resume {log}; "
-                f"or, if they may get the message twice, remove {journal_path(log)}",
+                remedy=f"let the run name them: batchsend resume {log}",
             )

@@ -13,6 +13,7 @@ import orjson
 
 from batchsend.errors import UsageError
 from batchsend.patterns import late_pattern
+from batchsend.recipients.encodings import guessed, iconv_name
 
 WORKBOOKS: Final = (".xlsx", ".xlsm", ".ods")
 """The suffixes of workbooks that can be read."""
@@ -113,10 +114,10 @@ def refuse_other_kinds(name: str, start: bytes, kind: str) -> None:
 
 
 def refuse_eight_bit(name: str, block: bytes, *, line: int, is_cut: bool) -> None:
-    """Refuse a text that is in Windows-1252 or another encoding of one byte a character.
+    """Refuse a text that is in Windows-1252 or another encoding that is not UTF-8, and say in which one by its bytes.
 
     Lines that end in CR alone are those of the Macintosh, whose encoding was another one (Mac Roman). A file in which
-    other characters are valid UTF-8 is a file in UTF-8 with a bad row: that one costs its row only.
+    most other characters are valid UTF-8 is a file in UTF-8 with a bad row: that one costs its row only.
 
     Args:
         name: What to call the file.
@@ -132,13 +133,18 @@ def refuse_eight_bit(name: str, block: bytes, *, line: int, is_cut: bool) -> Non
     try:
         block.decode()
     except UnicodeDecodeError as error:
-        if _MULTIBYTE.search(block):
+        if len(_MULTIBYTE.findall(block)) >= block.decode(errors="replace").count("\ufffd"):
             return
         line += len(_LINE_END.findall(block[: error.start]))
-        is_mac = b"\r" in block and b"\n" not in block
-        encoding, called = ("mac_roman", "Mac Roman") if is_mac else ("cp1252", "Windows-1252")
-        around = block[max(0, error.start - 30) : error.start + 30].decode(encoding, errors="replace")
-        word = _WORD.search(around)
+        start = max(block.rfind(b"\n", 0, error.start), block.rfind(b"\r", 0, error.start)) + 1
+        guess = guessed(block[start:], is_mac=b"\r" in block and b"\n" not in block)
+        if guess is None:
+            raise UsageError(
+                f"{name} is not in UTF-8 (line {line}), and its bytes do not say in what it is",
+                remedy='say it: encoding = "…", such as cp1252; or export the list as UTF-8',
+            ) from None
+        encoding, called = guess
+        word = _WORD.search(block[start : error.start + 60].decode(encoding, errors="replace"))
         seen = f", such as in {word[0]!r} on line {line}" if word is not None else f" (line {line})"
         raise UsageError(
             f"{name} is not in UTF-8; by its bytes it is in {called}{seen}", remedy=encoding_remedy(encoding)
@@ -147,7 +153,7 @@ def refuse_eight_bit(name: str, block: bytes, *, line: int, is_cut: bool) -> Non
 
 def encoding_remedy(encoding: str) -> str:
     """What to do about a text in another encoding than UTF-8."""
-    known = {"mac_roman": "macintosh"}.get(encoding, encoding)
+    known = iconv_name(encoding)
     return f'say so: encoding = "{encoding}"; or convert it: iconv -f {known} -t utf-8 FILE > NEW_FILE'
 
 

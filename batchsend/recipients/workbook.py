@@ -64,7 +64,7 @@ class Workbook:
         self.size = self.position = path.stat().st_size
         self._number = 0
         self._line = 0
-        self.fields = self._header(names_all=names_all)
+        self.fields = self._header(path, names_all=names_all)
 
     def next(self) -> list[Record | BadRecord] | None:
         """The next rows, perhaps none; None after the last."""
@@ -88,7 +88,7 @@ class Workbook:
         """Let go of the rows."""
         self._rows = iter(())
 
-    def _header(self, *, names_all: bool) -> tuple[str, ...]:
+    def _header(self, path: Path, *, names_all: bool) -> tuple[str, ...]:
         remedy = "the first row names the columns, each once, as in: email, name"
         for row in self._rows:
             self._line += 1
@@ -107,7 +107,13 @@ class Workbook:
             if any("@" in name for name in names):
                 raise UsageError(f"{place}: an address where the header belongs", remedy=remedy)
             return tuple(with_all_named([*names, *[""] * (width - len(names))]) if names_all else names)
-        raise UsageError(f"{self.name}: the sheet is empty", remedy=remedy)
+        raise UsageError(f"{self.name}: the sheet is empty", remedy=_other_sheets(path) or remedy)
+
+
+def _other_sheets(path: Path) -> str | None:
+    """How to name a sheet that is not empty; None where all are."""
+    filled = [name for name, rows in _sheets(path) if any(_text(cell) for row in islice(rows, _BLOCK) for cell in row)]
+    return f'name another one, sheet = "{filled[0]}"; those with content are {listed(filled)}' if filled else None
 
 
 def require_one_sheet(path: Path) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import mmap
 import os
 import struct
 import zlib
@@ -21,6 +20,7 @@ from batchsend.outcome import Outcome
 from batchsend.results import syncpoint
 from batchsend.results.beside import make_anew, set_aside_file, sync_directory, write_all
 from batchsend.results.format import MAX_RECORD
+from batchsend.results.mapping import Mapping
 from batchsend.results.tally import CODES, MAX_ATTEMPTS, OUTCOMES
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 
 _MAKE_ROOM: Final = "make room, or see what is wrong with the disk"
+_LEAVE_ALONE: Final = "have nothing move, remove or write to the files beside the results log"
 
 _MAGIC: Final = b"bsflight"
 _VERSION: Final = 3
@@ -40,6 +41,7 @@ _WORD: Final = struct.Struct("=Q")
 # Indices among the file's 64-bit words.
 _LOG_SIZE: Final = 16
 _BEGUN: Final = 17
+_LOOKS: Final = 18  # counts up while the run goes on, so that an older copy that is put over the file is known by it
 _HEADER: Final = 24  # where the table begins
 
 # An entry, from the highest bit: record 32, attempt 13, reply code 10, outcome 3, and a check of these, 5.
@@ -163,6 +165,7 @@ class Journal:
         self.path = journal_path(log)
         self._run = run
         self._begun = log_size
+        self._looks = 1
         self._durable = durable
         self._file = -1
         entries = list(entries)
@@ -186,7 +189,7 @@ class Journal:
         """Write down that a message is about to be committed.
 
         Raises:
-            RunError: There is no place left, and none can be made.
+            RunError: There is no place left, and none can be made; or the file was cut short.
         """
         place = self._places.get(record)
         if place is None:
@@ -196,6 +199,8 @@ class Journal:
         word = (record << _RECORD_BITS) | (attempt << _ATTEMPT_BITS)
         self._words[place] = (word << _CHECK_BITS) | (word % _MODULUS)
         self._attempts[place] = attempt
+        if self._table.lost:
+            raise self._not_kept()
 
     def mark_again(self, record: int, attempt: int) -> None:
         """Write down that an attempt that was answered may have been delivered after all.
@@ -253,6 +258,36 @@ class Journal:
         """How many places are taken."""
         return len(self._places)
 
+    def require_kept(self) -> None:
+        """Check that the file is where it was made, and holds what was written to it.
+
+        Raises:
+            RunError: It was moved, replaced, removed, cut short or overwritten.
+        """
+        if not self.is_in_place:
+            raise RunError(
+                f"{self.path}: the journal of what is in flight was moved, replaced or removed while the run went on",
+                remedy=_LEAVE_ALONE,
+            )
+        if not self._is_as_it_was:
+            raise self._not_kept()
+        self._looks += 1
+        self._words[_LOOKS] = self._looks
+
+    @property
+    def _is_as_it_was(self) -> bool:
+        return self._table.is_whole and self._words[_LOOKS] == self._looks
+
+    def renew(self, log_size: int) -> None:
+        """With nothing in flight: make the file anew if it was cut short or overwritten, for what it says of the log.
+
+        Raises:
+            RunError: There is no room for it, or it is not where it was made.
+        """
+        if not self._is_as_it_was:
+            self._places.clear()
+            self._make_again(self._capacity, [], log_size)
+
     @property
     def is_in_place(self) -> bool:
         """Whether the file beside the log is still this one."""
@@ -268,8 +303,7 @@ class Journal:
             RunError: With ``durable``: the disk does not take its removal.
         """
         remove = remove and self.is_in_place
-        self._words.release()
-        self._map.close()
+        self._table.close()
         if remove:
             self.path.unlink(missing_ok=True)
         os.close(self._file)  # and with it goes the lock: not before the name
@@ -283,14 +317,15 @@ class Journal:
     def _make(self, capacity: int, words: list[int], log_size: int) -> None:
         new = self.path.with_name(f"{self.path.name}.new")
         header = _static(self._run, capacity, self._begun, durable=self._durable).ljust(_LOG_SIZE * 8, b"\0")
-        header += _WORD.pack(log_size) + _WORD.pack(self._begun)
+        header += _WORD.pack(log_size) + _WORD.pack(self._begun) + _WORD.pack(self._looks)
         whole = header.ljust(_HEADER * 8, b"\0") + struct.pack(f"={len(words)}Q", *words)
         file = make_anew(new)
+        table = None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Written, not only made long: a page that the disk has no room for would end the process when it is used.
+            # Written, not only made long: there must be room on the disk for every page before it is used.
             write_all(file, whole.ljust((_HEADER + capacity) * 8, b"\0"))
-            table = mmap.mmap(file, 0)
+            table = Mapping(file)
             if self._durable:
                 os.fsync(file)
             if self._file >= 0 and not self.is_in_place:
@@ -300,30 +335,42 @@ class Journal:
                 sync_directory(self.path.parent)
         except (OSError, RunError):
             new.unlink(missing_ok=True)
+            if table is not None:
+                table.close()
             os.close(file)
             raise
         if self._file >= 0:
             os.close(self._file)
         self._file = file
-        self._map = table
-        self._words = memoryview(table).cast("Q")
+        self._table = table
+        self._words = table.words
         self._capacity = capacity
-        self._free = list(range(_HEADER + capacity - 1, _HEADER + len(words) - 1, -1))
+        self._free: list[int] = list(range(_HEADER + capacity - 1, _HEADER + len(words) - 1, -1))
         # The attempt that each place holds, as its word has it: taking a number of 64 bits apart costs ten times this.
         self._attempts = [word // (_CHECK * _OUTCOME * _CODE) % _ATTEMPT for word in self._words]
 
     def _grow(self) -> None:
         log_size, words = self._words[_LOG_SIZE], self._words[_HEADER:].tolist()
-        old_words, old_map = self._words, self._map
+        if not self._is_as_it_was:
+            raise self._not_kept()
+        self._make_again(2 * self._capacity, words, log_size)
+
+    def _make_again(self, capacity: int, words: list[int], log_size: int) -> None:
+        old = self._table
         try:
-            self._make(2 * self._capacity, words, log_size)
+            self._make(capacity, words, log_size)
         except OSError as error:
             raise RunError(
-                f"{self.path}: the journal of what is in flight cannot grow: {error.strerror}",
+                f"{self.path}: the journal of what is in flight cannot be made anew: {error.strerror}",
                 remedy=_MAKE_ROOM,
             ) from None
-        old_words.release()
-        old_map.close()
+        old.close()
+
+    def _not_kept(self) -> RunError:
+        return RunError(
+            f"{self.path}: the journal of what is in flight was cut short or overwritten while the run went on",
+            remedy=_LEAVE_ALONE,
+        )
 
     def __repr__(self) -> str:
         return f"<Journal {self.path} with {self.in_flight} of {self._capacity}>"

@@ -259,22 +259,19 @@ class Ledger:
                 ) from None
             # Where the log was moved, all of it is there. Where it was cut short, the journal knows how long it was.
             self._ended = self._log.is_whole
+            if not self._ended:
+                self._journal.renew(self._log.size)
             raise
         self._ended = True
 
     def look(self) -> None:
-        """Check that nobody has moved, replaced, removed or written to log and journal since; two looks at the disk.
+        """Check that nobody has moved, replaced, removed or written to log and journal since; some looks at the disk.
 
         Raises:
             RunError: It has happened: nothing more may be sent, for its account would be lost.
         """
         self._log.require_in_place()
-        if not self._journal.is_in_place:
-            raise RunError(
-                f"{self._journal.path}: the journal of what is in flight was moved, replaced or removed while the run "
-                "went on",
-                remedy="have nothing move or remove the files beside the results log",
-            )
+        self._journal.require_kept()
 
     def __repr__(self) -> str:
         return f"<Ledger {self._path}, {len(self._unwritten)} outcomes to be written>"

@@ -17,7 +17,7 @@ from batchsend.results.reader import RunAccount, read_account
 from batchsend.results.tally import MAX_ATTEMPTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
     from batchsend.results.format import OutcomeLine
@@ -74,14 +74,7 @@ class Resumption:
         try:
             visit = self._look_at_codes if self._choice.asks_for_codes else None
             left = self._journal()
-            self.account: RunAccount = read_account(
-                self.path,
-                self._file,
-                visit=visit,
-                sound=sound_octets(left),
-                since=None if left is None or isinstance(left, JournalError) or left.rebooted else left.log_size,
-                covered=() if left is None or isinstance(left, JournalError) else {e.record for e in left.entries},
-            )
+            self.account: RunAccount = read_beside(self.path, self._file, left, visit=visit)
             tally = self.account.tally
             self.in_flight = news(self._left_behind(left), tally)
             for entry in self.in_flight:
@@ -138,33 +131,12 @@ class Resumption:
     def _left_behind(self, left: LeftBehind | JournalError | None) -> list[Entry]:
         """The journal's entries; where it cannot be believed, what the torn line says, if that is to be enough."""
         try:
-            if isinstance(left, JournalError):
-                raise left
-            self._require_trust(left)
+            return believed(self.path, self.account, left)
         except JournalError:
             if not self._accept_duplicates:
                 raise
             self.distrusted = left is not None
             return self._torn()
-        return left.entries if left is not None else []
-
-    def _require_trust(self, left: LeftBehind | None) -> None:
-        account = self.account
-        if left is None:
-            if not account.ended:
-                raise _unknown(f"{journal_path(self.path)} is missing, and the run was killed")
-            return
-        if left.run != account.run.id:
-            raise _unknown(f"{journal_path(self.path)} is the journal of another run ({left.run})")
-        # A run's line is written after its journal is made; until then, the line of the run before is the last one.
-        is_older = left.begun is not None and left.begun not in (account.begun, account.size)
-        if is_older or account.uncovered is not None:
-            raise _unknown(f"{journal_path(self.path)} is an older journal of the run: its log has gone on since")
-        missing = left.log_size - account.size - account.torn
-        if missing > 0:
-            raise _unknown(f"{self.path} is {missing:,} octets shorter than it was: outcomes are lost at its end")
-        if left.rebooted and not left.durable and not account.ended:
-            raise _unknown(f"{self.path}: the machine went down after the run, and its last outcomes may be lost")
 
     def _torn(self) -> list[Entry]:
         """The record of a torn line is in doubt, unless the line still says that it was not accepted."""
@@ -175,6 +147,71 @@ class Resumption:
             return []
         number = int(record[1])
         return [Entry(number, min(account.tally.attempts(number) + 1, MAX_ATTEMPTS))]
+
+
+def read_beside(
+    path: Path,
+    file: int,
+    left: LeftBehind | JournalError | None,
+    *,
+    visit: Callable[[OutcomeLine, int], None] | None = None,
+) -> RunAccount:
+    """Read a log, and look whether the journal that was found beside it can be its last run's.
+
+    Args:
+        path: What to call it.
+        file: Its descriptor.
+        left: What the journal says, or why it cannot be read; None where there is none.
+        visit: Is given each outcome, and where its line begins.
+
+    Raises:
+        UsageError: It is not a results log.
+        RunError: It cannot be read further.
+    """
+    found = None if isinstance(left, JournalError) else left
+    return read_account(
+        path,
+        file,
+        visit=visit,
+        sound=sound_octets(found),
+        since=None if found is None or found.rebooted else found.log_size,
+        covered=() if found is None else {entry.record for entry in found.entries},
+    )
+
+
+def believed(path: Path, account: RunAccount, left: LeftBehind | JournalError | None) -> list[Entry]:
+    """What was in flight or just answered when the last run of a log ended, according to its journal.
+
+    Args:
+        path: The log.
+        account: What it says, by `read_beside`.
+        left: What the journal says, as given there.
+
+    Raises:
+        JournalError: That cannot be known: the journal is missing, damaged, older, or another run's, or the log is not
+            as long as it was.
+    """
+    if isinstance(left, JournalError):
+        raise left
+    if left is None:
+        if not account.ended:
+            raise _unknown(f"{journal_path(path)} is missing, and the run was killed")
+        return []
+    if left.run != account.run.id:
+        raise _unknown(f"{journal_path(path)} is the journal of another run ({left.run})")
+    # With the end of its run in the log, nothing is in flight. The run removes its journal then; this one is a copy
+    # that was put in its place meanwhile.
+    is_over = account.ended and not left.rebooted and left.begun == account.begun
+    # A run's line is written after its journal is made; until then, the line of the run before is the last one.
+    is_older = left.begun is not None and left.begun not in (account.begun, account.size)
+    if is_older or (account.uncovered is not None and not is_over):
+        raise _unknown(f"{journal_path(path)} is an older journal of the run: its log has gone on since")
+    missing = left.log_size - account.size - account.torn
+    if missing > 0:
+        raise _unknown(f"{path} is {missing:,} octets shorter than it was: outcomes are lost at its end")
+    if left.rebooted and not left.durable and not account.ended:
+        raise _unknown(f"{path}: the machine went down after the run, and its last outcomes may be lost")
+    return [] if is_over else left.entries
 
 
 def news(entries: Iterable[Entry], tally: Tally) -> list[Entry]:

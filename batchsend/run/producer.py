@@ -39,8 +39,8 @@ class Producer:
         report: Called with the outcome of each record that is not to be offered.
         last: Nothing after this record is wanted; None for all of the file.
         look: Looks at the file after each reading and before what was read counts, and may raise; None: nobody looks.
-        beside: Gives what composes messages in processes beside this one, by how many seconds one has taken so far, or
-            None; asked once, when the first records are composed. None: all of them are composed here.
+        beside: Gives what composes messages in processes beside this one, by how many seconds of computing one has
+            taken, or None; asked once, when some records are composed. None: all of them are composed here.
         breathe: Awaited after records none of which is offered.
     """
 
@@ -70,25 +70,31 @@ class Producer:
         Raises:
             RunError: The file cannot be read further.
         """
-        while rows := await self._rows():
+        # The first record is read by itself. What is made only once is made with the first message, and what happens
+        # beside costs no time of this thread: neither says how long messages take.
+        is_first, rows = True, await self._rows(1)
+        while rows:
             handed_over = False
-            composed, seconds, began = 0, 0.0, time.perf_counter()
+            composed, seconds, began = 0, 0.0, time.thread_time()
             for batch in self._offers.batches(self._admission.wanted(rows)):
                 composed += len(batch)
-                seconds += time.perf_counter() - began
+                seconds += time.thread_time() - began
                 handed_over = True
                 await hand_over(batch)
-                began = time.perf_counter()
+                began = time.thread_time()
             if self._is_last(rows):
                 return
             if not handed_over:
                 # Nothing was waited for: without this, a long row of records that are not sent would stop the loop.
                 await self._breathe()
+            elif is_first:
+                is_first = False
             elif self._beside is not None:
                 composing, self._beside = self._beside(seconds / composed), None
                 if composing is not None:
                     await self._run_beside(composing, hand_over)
                     return
+            rows = await self._rows()
 
     async def _run_beside(self, composing: Composing, hand_over: Callable[[list[Submission]], Awaitable[None]]) -> None:
         """Go on with processes that compose: the file is read a few blocks ahead of what is handed over.
@@ -130,11 +136,11 @@ class Producer:
     def _is_last(self, rows: list[Record | BadRecord]) -> bool:
         return self._last is not None and rows[-1].number >= self._last
 
-    async def _rows(self) -> list[Record | BadRecord]:
-        """The next rows; none at the file's end, or where no more are to be taken."""
+    async def _rows(self, most: int = _RECORDS) -> list[Record | BadRecord]:
+        """The next rows, at most so many; none at the file's end, or where no more are to be taken."""
         if self._admission.left == 0:
             return []
-        most = self._admission.most(_RECORDS)
+        most = self._admission.most(most)
         if self._reader.blocking:
             return await anyio.to_thread.run_sync(self._reader.read, most, abandon_on_cancel=True)
         try:

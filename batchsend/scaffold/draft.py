@@ -149,6 +149,8 @@ class Draft:
             top.append(Entry("recipient_field", self.recipients.address, "the column of addresses"))
         if self.recipients.encoding is not None:
             top.append(Entry("encoding", self.recipients.encoding, "of the recipients file"))
+        if self.recipients.sheet is not None:
+            top.append(Entry("sheet", self.recipients.sheet, "of the workbook"))
         message = [Entry("from", self.sender)]
         message += [Entry("to", self.to)] if self.to is not None else []
         message += [*self.more, Entry("subject", self.subject), *self.body.entries]

@@ -32,6 +32,7 @@ olga@example.org,Ольга,Тверь
 """
 _SAMPLE_NAME: Final = "recipients.csv"
 _TITLE_LINES: Final = 20  # lines in which a header below a title is looked for
+_WORKBOOKS: Final = frozenset({".xlsx", ".ods"})
 _DELIMITER: Final = re.compile(r"[,;\t|]")
 _LOOKED_AT: Final = 100  # records of a JSON Lines file; in CSV the header says it all
 
@@ -53,6 +54,7 @@ class Recipients:
         address: The column of addresses.
         is_found: Whether the composer finds the address by itself.
         encoding: The encoding of the file, or None for UTF-8.
+        sheet: The sheet of a workbook, or None for the first.
     """
 
     path: str
@@ -61,6 +63,7 @@ class Recipients:
     address: str
     is_found: bool = True
     encoding: str | None = None
+    sheet: str | None = None
 
     @property
     def name(self) -> str | None:
@@ -78,7 +81,15 @@ class Recipients:
         return cls(path=_SAMPLE_NAME, sample=SAMPLE, columns=("email", "name", "city"), address="email")
 
     @classmethod
-    def read(cls, path: Path, directory: Path, *, address: str | None = None, encoding: str | None = None) -> Self:
+    def read(
+        cls,
+        path: Path,
+        directory: Path,
+        *,
+        address: str | None = None,
+        encoding: str | None = None,
+        sheet: str | None = None,
+    ) -> Self:
         """Look into a file.
 
         Args:
@@ -86,11 +97,12 @@ class Recipients:
             directory: The campaign's folder, to which the campaign file's paths are relative.
             address: The column of addresses; None to find it.
             encoding: Its encoding, as `open_records` takes it.
+            sheet: The sheet of a workbook; None for the first.
 
         Raises:
             UsageError: It cannot be read, has no records, or none of its columns holds addresses.
         """
-        with open_records(path, encoding=encoding) as reader:
+        with open_records(path, encoding=encoding, sheet=sheet) as reader:
             rows = [row for row in reader.read(_LOOKED_AT) if isinstance(row, Record)]
             names = reader.fields or _common(rows)
         found: str | None = None
@@ -103,15 +115,25 @@ class Recipients:
             pass  # Its content may say it.
         address = address or found or _looks_like_addresses(names, rows)
         if address is None:
-            line = _header_below(path, encoding)
-            above = "" if line is None else f"line {line} looks like its header: take out what stands above it; or "
+            line, called = _header_below(path, encoding), "line"
+            if line is None and path.suffix.lower() in _WORKBOOKS:
+                below = (row.line for row in rows if means_address(map(str, row.fields.values())))
+                line, called = next(below, None), "row"
+            above = "" if line is None else f"{called} {line} looks like its header: take out what stands above it; or "
             raise UsageError(
                 f"{path} has no column of addresses: it has {listed(names)}",
                 remedy=f"{above}say which: --recipient-field NAME",
             )
         # What only its meaning tells is written down, so that it is seen.
         is_found = found == address and address.lower() in RECIPIENT_FIELDS
-        return cls(path=relative(path, directory), columns=names, address=address, is_found=is_found, encoding=encoding)
+        return cls(
+            path=relative(path, directory),
+            columns=names,
+            address=address,
+            is_found=is_found,
+            encoding=encoding,
+            sheet=sheet,
+        )
 
 
 def _header_below(path: Path, encoding: str | None) -> int | None:

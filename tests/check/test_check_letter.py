@@ -55,6 +55,10 @@ WAY = 'headers = { List-Unsubscribe = "<https://example.com/u>" }'
         ("<p>Dear *|FIRST_NAME|*,</p>", "mark-brackets"),
         ("<p>Dear %FIRST_NAME%,</p>", "mark-brackets"),
         ("<p>Dear ${first_name},</p>", "mark-brackets"),
+        ("<p>Dear *|FNAME|*,</p>", "mark-brackets"),
+        ("<p>Dear %%Forename%%,</p>", "mark-brackets"),
+        ("<p>Dear %recipient.first%,</p>", "mark-brackets"),
+        ("<p>Dear {!Contact.FirstName},</p>", "mark-brackets"),
         ("<p>To unsubscribe, click here.</p>", "unsubscribe-no-link"),
         ('<a href="#">Unsubscribe</a>', "unsubscribe-no-link"),
         ('<a href="#">Newsletter abbestellen</a>', "unsubscribe-no-link"),
@@ -174,3 +178,26 @@ async def test_domains_that_take_no_mail() -> None:
     assert section is not None
     finding = found("recipient-domain", section)
     assert finding.what == "gone.com, null.com: these domains take no mail; 3 records are there"
+
+
+@pytest.mark.parametrize(
+    ("values", "is_personal"),
+    [
+        (("p/8f31ab", "p/77c0de", "p/77c0de"), True),
+        (("p?token=a", "p?token=b", "p?token=b"), True),
+        (("p?city=London", "p?city=Paris", "p?city=Paris"), False),
+        (("p/8f31ab", "p/8f31ab", "p/8f31ab"), False),
+        (("p/8f31ab", "p/77c0de", "p/77c0df"), False),
+    ],
+)
+def test_two_records_with_one_link_to_a_page_of_their_own(
+    tmp_path: Path, values: tuple[str, ...], is_personal: bool
+) -> None:
+    recipients = "email,page\n" + "".join(f"r{number}@example.com,{value}\n" for number, value in enumerate(values))
+    (tmp_path / "body.html").write_text(
+        f'<body>{WORDS}<a href="https://example.com/{{{{ page }}}}">Your page</a></body>'
+    )
+    messages = looked(tmp_path, recipients, 'subject = "x"\nhtml_file = "body.html"')
+    assert ("link-shared" in kinds(messages)) == is_personal
+    if is_personal:
+        assert "lines 3, 4" in found("link-shared", messages).where

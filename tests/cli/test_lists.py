@@ -444,3 +444,22 @@ def test_init_says_what_a_list_is_that_it_cannot_take(
 ) -> None:
     (tmp_path / name).write_bytes(content)
     assert said in complaint(invoke(capsys, "init", tmp_path / "c", "--recipients", tmp_path / name))
+
+
+def test_init_takes_the_sheet_that_is_named(tmp_path: Path, server: SinkServer, capsys: Capture) -> None:
+    path = tmp_path / "list.xlsx"
+    path.write_bytes(xlsx(Cover=[], List=[["E-Mail", "Name"], ["a@example.com", "Ann"]]))
+    options = ("--recipients", path, "--relay", f"127.0.0.1:{server.sink.port}")
+    said = complaint(invoke(capsys, "init", tmp_path / "c", *options))
+    assert "the sheet is empty" in said
+    assert "name another one, --sheet \"List\"; those with content are 'List'" in said
+    assert invoke(capsys, "init", tmp_path / "c", *options, "--sheet", "List").code == 0
+    assert invoke(capsys, "send", tmp_path / "c" / "campaign.toml").code == 0
+    assert server.recipients == ["a@example.com"]
+
+
+def test_init_points_out_a_title_above_the_header_of_a_sheet(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "list.xlsx"
+    path.write_bytes(xlsx(A=[["Guests of 2026"], [], ["E-Mail", "Name"], ["a@example.com", "Ann"]]))
+    said = complaint(invoke(capsys, "init", tmp_path / "c", "--recipients", path))
+    assert "row 3 looks like its header" in said

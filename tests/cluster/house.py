@@ -15,6 +15,7 @@ import asyncpg
 
 from tests.cluster.gate import Gate
 from tests.cluster.postgres import Postgres
+from tests.cluster.worker import CLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,8 +146,8 @@ class House:
         finally:
             await connection.close()
 
-    async def work(self, *options: str, user: str = "postgres") -> Worker:
-        """Start a worker, as this user of the database."""
+    async def work(self, *options: str, user: str = "postgres", clock: float = 0.0) -> Worker:
+        """Start a worker, as this user of the database; its clock is so many seconds before that of the others."""
         gates = [await Gate(server.port).__aenter__() for server in self._servers]
         output = self._directory / f"worker{len(self.workers)}.txt"
         with output.open("wb") as file:
@@ -157,7 +158,8 @@ class House:
                 "cluster",
                 "work",
                 *options,
-                env=self._environment(Postgres.url_at(*(gate.port for gate in gates)).replace("postgres@", f"{user}@")),
+                env=self._environment(Postgres.url_at(*(gate.port for gate in gates)).replace("postgres@", f"{user}@"))
+                | {CLOCK: str(clock)},
                 stdout=file,
                 stderr=asyncio.subprocess.STDOUT,
             )

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -82,12 +83,20 @@ async def test_who_is_not_written_to_is_decided_when_it_is_published(house: Hous
     assert taken == {address(number): 1 for number in (1, 2, 4, 5)}
 
 
+_SLOWLY = """
+CREATE FUNCTION batchsend.slowly() RETURNS trigger LANGUAGE plpgsql
+AS $$BEGIN PERFORM pg_sleep(0.005); RETURN NEW; END$$;
+CREATE TRIGGER slowly BEFORE INSERT ON batchsend.lots FOR EACH ROW EXECUTE FUNCTION batchsend.slowly();
+"""
+
+
 async def test_publishing_that_was_killed_is_gone_on_with_and_adds_nothing_twice(house: House, tmp_path: Path) -> None:
     """It is killed twice, then goes on beside itself, and is repeated when all is there."""
     records = 3000
     async with FaultyServer(accept) as server:
         campaign = write_campaign(tmp_path / "campaign", server.port, records)
         publishing = ("publish", campaign, "--lot", "2")
+        await house.sql(_SLOWLY)  # so that it does not end before it is killed
         for lots in (100, 400):
             process = await house.begin(*publishing)
             while (await house.sql("SELECT count(*) FROM batchsend.lots"))[0][0] < lots:
@@ -95,6 +104,7 @@ async def test_publishing_that_was_killed_is_gone_on_with_and_adds_nothing_twice
             process.kill()
             assert await process.wait() == -signal.SIGKILL
             assert "publishing" in await house.command("list")
+        await house.sql("DROP FUNCTION batchsend.slowly CASCADE")
         said = await asyncio.gather(*(house.command(*publishing) for _ in range(2)))
         assert all(f"{records:,} records to send" in one or "published already" in one for one in said)
         assert "published already" in await house.command(*publishing)
@@ -105,6 +115,43 @@ async def test_publishing_that_was_killed_is_gone_on_with_and_adds_nothing_twice
         counts, wrong = check(tmp_path / "results.jsonl", server, records)
     assert wrong == []
     assert counts == {"accepted": records}
+
+
+async def test_a_campaign_that_was_stopped_while_it_was_published_is_published_again(
+    house: House, tmp_path: Path
+) -> None:
+    """It is not taken for a whole one, neither by who lets it go on nor by who publishes it."""
+    records = 400
+    async with FaultyServer(accept) as server:
+        campaign = write_campaign(tmp_path / "campaign", server.port, records)
+        await house.sql(_SLOWLY)
+        process = await house.begin("publish", campaign, "--lot", "2")
+        while (await house.sql("SELECT count(*) FROM batchsend.lots"))[0][0] < 50:
+            assert process.returncode is None
+        process.kill()
+        await process.wait()
+        await house.sql("DROP FUNCTION batchsend.slowly CASCADE")
+        await house.command("stop", "campaign")
+        assert "not published completely" in await house.command("continue", "campaign", code=2)
+        assert f"{records} records to send" in await house.command("publish", campaign)
+        assert await (await house.work("--until-done")).wait() == 0
+        await house.command("collect", "campaign", "--results", tmp_path / "results.jsonl")
+        counts, wrong = check(tmp_path / "results.jsonl", server, records)
+    assert (counts, wrong) == ({"accepted": records}, [])
+
+
+async def test_a_campaign_that_is_dropped_while_it_is_published_leaves_nothing(house: House, tmp_path: Path) -> None:
+    campaign = write_campaign(tmp_path / "campaign", 25, 600)
+    await house.sql(_SLOWLY)
+    process = await house.begin("publish", campaign, "--lot", "2")
+    while (await house.sql("SELECT count(*) FROM batchsend.lots"))[0][0] < 50:
+        assert process.returncode is None
+    await house.command("drop", "campaign")
+    said, _ = await process.communicate()
+    assert process.returncode == 2
+    assert b"was dropped while it was published" in said
+    assert await house.sql("SELECT * FROM batchsend.lots") == []
+    await house.sql("DROP FUNCTION batchsend.slowly CASCADE")
 
 
 async def test_status_is_watched_live_and_told_as_json(house: House, tmp_path: Path) -> None:
@@ -209,6 +256,36 @@ async def test_deferred_records_come_back_after_their_pause_with_the_same_messag
     )
 
 
+async def test_clocks_of_machines_may_differ_by_minutes(house: House, tmp_path: Path) -> None:
+    """Leases, pauses and times are the database's: a worker ahead takes nothing early, one behind nothing late."""
+    records, minutes, results = 400, 600.0, tmp_path / "results.jsonl"
+    deferred: set[str | None] = set()
+
+    def defer_some(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        if stage == "content" and recipient not in deferred and len(deferred) < 40:
+            deferred.add(recipient)
+            return refuse(451, "4.3.0 later")
+        return ACCEPT
+
+    began = time.time()
+    async with FaultyServer(defer_some) as server:
+        campaign = write_campaign(tmp_path / "campaign", server.port, records, 'rate = "100/s"\nmax_connections = 3')
+        await house.command("publish", campaign, "--lot", "20")
+        workers = [await house.work("--until-done", "--lease", "2s", clock=clock) for clock in (-minutes, 0.0, minutes)]
+        await until(lambda: len(server.accepted) > records // 3)
+        workers[1].send(signal.SIGKILL)
+        for worker in (workers[0], workers[2]):
+            assert await worker.wait() == 0, worker.output.read_text()
+            assert "taken over" not in worker.output.read_text()
+        await house.command("collect", "campaign", "--results", results)
+        counts, wrong = check(results, server, records)
+    assert wrong == []
+    assert counts["accepted"] + counts["in_doubt"] == records
+    assert counts["in_doubt"] <= 2 * (1 + 1)
+    times = [datetime.fromisoformat(line["time"]).timestamp() for line in last_lines(results).values()]
+    assert began - 5.0 < min(times) <= max(times) < time.time() + 5.0
+
+
 async def test_sigterm_ends_a_worker_in_order_and_another_one_goes_on_at_once(house: House, tmp_path: Path) -> None:
     records = 1500
     async with FaultyServer(accept) as server:
@@ -241,13 +318,18 @@ async def test_what_a_stopped_campaign_has_left_is_sent_from_one_machine(house: 
         assert await worker.wait() == 0
         before = len(server.accepted)
         assert before < records
+        assert await house.command("continue", "campaign") == "campaign is active\n"
+        await house.command("stop", "campaign")
         await house.command("collect", "campaign", "--results", results)
+        assert "people would get the message twice" in await house.command("continue", "campaign", code=2)
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "batchsend", "resume", str(results), "--no-progress"
         )
         assert await process.wait() == 0
         counts, wrong = check(results, server, records)
     assert (counts, wrong) == ({"accepted": records}, [])
+    word = ("continue", "campaign", "--although-collected")
+    assert await house.command(*word) == "campaign is active\n"
 
 
 async def test_several_campaigns_are_sent_side_by_side(house: House, tmp_path: Path) -> None:
@@ -268,6 +350,23 @@ async def test_several_campaigns_are_sent_side_by_side(house: House, tmp_path: P
     assert Counter(order).total() == len(set(order)) == 1600
     half = Counter(address.startswith("first") for address in order[:800])
     assert min(half.values()) > 100, "one campaign waits for the other"
+
+
+async def test_status_tells_the_pace_and_the_end_of_each_campaign(house: House, tmp_path: Path) -> None:
+    async with FaultyServer(accept) as server:
+        for name, rate in (("slow", 40), ("fast", 120)):
+            campaign = write_campaign(tmp_path / name, server.port, 20 * rate, f'rate = "{rate}/s"')
+            await house.command("publish", campaign, "--lot", "50")
+        worker = await house.work("--until-done")
+        pace = {"slow": 0.0, "fast": 0.0}
+        while pace["slow"] < 20 or pace["fast"] < 70:
+            assert worker.running, pace
+            found = json.loads(await house.command("status", "--json"))["campaigns"]
+            pace = {one["name"]: one["pace"] for one in found}
+        assert pace["slow"] < 60
+        said = await house.command("status")
+        assert len(re.findall(r"/s, .* left; run", said)) == 2, said
+        assert await worker.wait() == 0
 
 
 async def test_a_worker_that_lacks_a_credential_says_so_and_leaves_the_lots_to_others(

@@ -126,8 +126,70 @@ async def test_connections_are_the_clusters(house: House, tmp_path: Path) -> Non
     assert server.most <= 4 + len(workers), "one more of each worker while it rotates"
 
 
+async def test_a_number_of_sessions_that_is_found_to_be_too_high_is_the_clusters(house: House, tmp_path: Path) -> None:
+    """The relay takes 4 sessions, and 9 were asked for: those who have not met it heed it, too."""
+    records, allowed = 1500, 4
+    refused_at: list[int] = []
+
+    def refuse_more(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        if stage == "greeting" and server.open_now > allowed:
+            refused_at.append(len(server.accepted))
+            return refuse(421, "4.7.0 Too many concurrent connections from your address")
+        return ACCEPT
+
+    async with Counting(refuse_more) as server:
+        campaign = write_campaign(tmp_path / "campaign", server.port, records, 'rate = "150/s"\nmax_connections = 9')
+        await house.command("publish", campaign, "--lot", "30")
+        workers = [await house.work("--until-done") for _ in range(3)]
+        for worker in workers:
+            assert await worker.wait() == 0, worker.output.read_text()
+        await house.command("collect", "campaign", "--results", tmp_path / "results.jsonl")
+        counts, wrong = check(tmp_path / "results.jsonl", server, records)
+        [(learned,)] = await house.sql("SELECT most_connections FROM batchsend.relays")
+    print(f"{len(refused_at)} sessions refused, after messages {refused_at}; {learned} are allowed as it was found")
+    assert (counts, wrong) == ({"accepted": records}, [])
+    assert allowed - 1 <= learned <= allowed + 1
+    assert sum(at > records // 2 for at in refused_at) <= records // 200, "but for some while sessions are replaced"
+
+
+async def test_a_pace_that_one_is_told_is_too_fast_is_cut_for_all(house: House, tmp_path: Path) -> None:
+    """One session each: who is told pauses, and goes on more slowly; so does the other, who is told by the database."""
+    records, armed, complained = 3600, False, (0, 0.0)
+    taken: dict[int, list[float]] = {}
+
+    def complain_once(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        nonlocal complained
+        if stage != "content" or not armed:
+            return ACCEPT
+        if not complained[0] and len(taken) == 2 and min(map(len, taken.values())) > 50:
+            complained = connection, time.monotonic()
+            return refuse(454, "4.7.0 Throttling failure: Maximum sending rate exceeded")
+        taken.setdefault(connection, []).append(time.monotonic())
+        return ACCEPT
+
+    async with Counting(complain_once) as server:
+        settings = 'rate = "200/s"\nmax_connections = 2\nmax_messages = 100000'
+        campaign = write_campaign(tmp_path / "campaign", server.port, records, settings)
+        await house.command("publish", campaign, "--lot", "50")
+        workers = [await house.work("--until-done") for _ in range(2)]
+        shares = "SELECT connections FROM batchsend.shares WHERE until > now()"
+        while await house.sql(shares) != [(1,), (1,)] or server.open_now != 2:
+            assert all(worker.running for worker in workers)
+        armed = True
+        for worker in workers:
+            assert await worker.wait() == 0, worker.output.read_text()
+        told = await house.sql("SELECT slower FROM batchsend.relays")
+    assert len(server.accepted) == records
+    connection, moment = complained
+    [other] = [times for number, times in taken.items() if number != connection]
+    gaps = [later - earlier for earlier, later in pairwise(other) if moment < later < moment + 10.0]
+    print(f"one was told to send more slowly: the other paused for {max(gaps):.2f} s")
+    assert told == [(1,)]
+    assert max(gaps) > 0.9
+
+
 async def test_a_quota_that_one_meets_stops_all(house: House, tmp_path: Path) -> None:
-    quota, refused = 300, 0
+    quota, refused = 3000, 0
 
     def count(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
         nonlocal refused
@@ -137,8 +199,8 @@ async def test_a_quota_that_one_meets_stops_all(house: House, tmp_path: Path) ->
         return ACCEPT
 
     async with FaultyServer(count) as server:
-        campaign = write_campaign(tmp_path / "campaign", server.port, 900, 'rate = "100/s"\nmax_connections = 6')
-        await house.command("publish", campaign, "--lot", "30")
+        campaign = write_campaign(tmp_path / "campaign", server.port, 9000, 'rate = "600/s"\nmax_connections = 6')
+        await house.command("publish", campaign, "--lot", "100")
         workers = [await house.work() for _ in range(3)]
         await until(lambda: refused > 0)
         while "sending limit" not in await house.command("status"):
@@ -152,6 +214,7 @@ async def test_a_quota_that_one_meets_stops_all(house: House, tmp_path: Path) ->
         for worker in (*workers, late):
             worker.send(signal.SIGTERM)
             assert await worker.wait() == 0, worker.output.read_text()
+    print(f"a quota of {quota:,} a day: {len(server.accepted):,} taken; {before} refusals, none of them later")
     assert len(server.accepted) <= quota + 6
     assert status["campaigns"][0]["outcomes"].get("rejected", 0) == 0
     assert status["campaigns"][0]["state"] == "active"

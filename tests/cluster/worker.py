@@ -1,14 +1,21 @@
-"""``python -m tests.cluster.worker …`` is ``batchsend …``, and says on SIGUSR1 what each of its tasks waits for."""
+"""``python -m tests.cluster.worker …`` is ``batchsend …``, and says on SIGUSR1 what each of its tasks waits for.
+
+Its machine's clock is as many seconds before the others' as the environment variable `CLOCK` says.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import sys
+import time
 from typing import Any
 
 from batchsend.__main__ import main
+
+CLOCK = "BATCHSEND_TEST_CLOCK"
 
 
 def say_tasks(*_: object) -> None:
@@ -24,4 +31,7 @@ def say_tasks(*_: object) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGUSR1, say_tasks)
+    if before := float(os.environ.get(CLOCK, "0")):
+        real = time.time
+        time.time = lambda: real() + before
     main()

@@ -175,13 +175,49 @@ async def test_an_excluded_log_whose_run_was_killed_must_say_who_was_in_flight(t
         assert await built.send("--results", log) == 2
         # The outcome of the third one may not have come to the log either.
         assert re.search(r"record [34] was in flight when the run was killed, and whose it is does not", built.output)
-        assert f"let the run name them: batchsend resume {built.results}; or, if they may get" in built.output
+        assert f"let the run name them: batchsend resume {built.results}" in built.output
         assert built.taken == before
-        built.journal.unlink()
+        journal = built.journal.read_bytes()
+        for content in (None, b"", journal[:-8], journal.replace(b"bsflight", b"another1")):
+            built.journal.unlink(missing_ok=True)
+            if content is not None:
+                built.journal.write_bytes(content)
+            assert await built.send("--results", log) == 2
+            assert f"{built.journal} is {'missing' if content is None else 'damaged'}" in built.output
+            assert f"let the run come to an end: batchsend resume {built.results} --accept-duplicates" in built.output
+            assert built.taken == before
+            assert not log.exists()
+        # As it advises: the user's own word that somebody may get it twice.
+        built.campaign.write_text(plain)
+        assert await built.resume("--accept-duplicates", "--limit", "1") in (0, 1)
+        built.campaign.write_text(plain + f'exclude = ["{built.results}"]\n')
         assert await built.send("--results", log) == 0
-        assert "its run was killed, and its journal is not beside it" in built.output
         assert set(built.taken) == {address(record) for record in range(1, 7)}
         assert {record for record in (1, 2, 5, 6) if built.taken[address(record)] != 1} == set()
+
+
+async def test_an_excluded_log_whose_journal_is_of_an_earlier_time_does_not_say_who_was_in_flight(
+    tmp_path: Path,
+) -> None:
+    """It was put back from a backup: what was committed since is not in it."""
+    older = b""
+
+    def decide(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        nonlocal older
+        if stage is Stage.CONTENT and recipient == address(2):
+            older = built.journal.read_bytes()
+        if stage is Stage.CONTENT and recipient == address(6):
+            built.launched.kill()
+        return ACCEPT
+
+    async with house(tmp_path, records=8, decide=decide, delivery="max_connections = 1\ndepth = 1") as built:
+        assert await built.send() == -9
+        built.journal.write_bytes(older)
+        before = built.taken
+        built.campaign.write_text(built.campaign.read_text() + f'exclude = ["{built.results}"]\n')
+        assert await built.send("--results", tmp_path / "second.jsonl") == 2
+        assert "is an older journal of the run: its log has gone on since" in built.output
+        assert built.taken == before
 
 
 async def test_what_cannot_be_excluded_by_stops_the_run_before_anything_is_sent(tmp_path: Path) -> None:

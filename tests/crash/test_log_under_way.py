@@ -53,6 +53,46 @@ def move_all(log: Path) -> None:
     move(log)
 
 
+def journal_of(log: Path) -> Path:
+    return log.with_name("results.jsonl.inflight")
+
+
+def empty_journal(log: Path) -> None:
+    os.truncate(journal_of(log), 0)
+
+
+def cut_journal(log: Path) -> None:
+    os.truncate(journal_of(log), 200)
+
+
+def empty_both(log: Path) -> None:
+    """As a pattern like ``results.jsonl*`` does."""
+    empty_journal(log)
+    copytruncate(log)
+
+
+def lengthen_journal(log: Path) -> None:
+    """Emptied, and as long as before again, with nothing in it."""
+    size = journal_of(log).stat().st_size
+    empty_journal(log)
+    os.truncate(journal_of(log), size)
+
+
+def put_over_journal(log: Path) -> None:
+    """The same file, with what another one holds."""
+    journal_of(log).write_bytes(b"\0" * journal_of(log).stat().st_size)
+
+
+def remove_journal(log: Path) -> None:
+    journal_of(log).unlink()
+
+
+def replace_journal(log: Path) -> None:
+    copy = log.with_name("copy.inflight")
+    shutil.copy(journal_of(log), copy)
+    copy.replace(journal_of(log))
+
+
 def restore(log: Path) -> None:
     """What the message says."""
     moved, copy = log.with_name("moved.jsonl"), log.with_name("copy.jsonl")
@@ -70,6 +110,13 @@ def restore(log: Path) -> None:
         (copytruncate, "the results log was cut short while the run went on"),
         (remove, "the results log was removed while the run went on, and is written anew"),
         (move_all, "the results log was moved or replaced while the run went on"),
+        (empty_journal, "the journal of what is in flight was cut short or overwritten while the run went on"),
+        (cut_journal, "the journal of what is in flight was cut short or overwritten while the run went on"),
+        (lengthen_journal, "the journal of what is in flight was cut short or overwritten while the run went on"),
+        (put_over_journal, "the journal of what is in flight was cut short or overwritten while the run went on"),
+        (remove_journal, "the journal of what is in flight was moved, replaced or removed while the run went on"),
+        (replace_journal, "the journal of what is in flight was moved, replaced or removed while the run went on"),
+        (empty_both, "while the run went on"),
     ],
 )
 async def test_it_is_noticed_ends_the_run_in_order_and_nobody_gets_it_twice(

@@ -129,6 +129,25 @@ def test_an_hours_quota_is_kept_where_the_days_is_used_up_too() -> None:
     assert foresight.quota == Quota(100, HOUR), "what is said to the first message is about the sleep"
 
 
+def test_where_there_is_no_hurry_messages_go_alone_once_a_quota_is_known() -> None:
+    """A day's quota, which nobody knows of yet, then refuses one offer and not one of each session."""
+    foresight = Foresight(12, 0.0)
+    foresight.refused(97, 1.0, HOUR, first=False)
+    foresight.woken(97, HOUR + 1)
+    assert foresight.careful_from <= 97, "each message counts from now on"
+    assert foresight.wait(97, 0, HOUR + 2) == 0.0
+    assert foresight.wait(97, 1, HOUR + 2) == math.inf
+    assert foresight.room(97, 0, HOUR + 2) == 1
+
+
+def test_where_a_quota_is_large_they_go_side_by_side_until_it_is_near() -> None:
+    foresight = Foresight(12, 0.0)
+    foresight.refused(5_003, 1.0, HOUR, first=False)
+    foresight.woken(5_003, HOUR + 1)
+    assert foresight.careful_from == 2 * 5_003 - 12
+    assert foresight.wait(5_003, 5, HOUR + 2) == 0.0
+
+
 def test_what_was_sent_over_longer_than_the_quota_counts_says_nothing_of_it() -> None:
     foresight = Foresight(12, 0.0)
     foresight.refused(5000, 3 * HOUR, HOUR, first=False)

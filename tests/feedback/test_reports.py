@@ -155,6 +155,51 @@ def test_a_form_that_the_library_does_not_know_is_read_all_the_same() -> None:
     assert report.message_id == "<run.8@mail.example.com>"
 
 
+@pytest.mark.parametrize(
+    ("subject", "text", "enhanced", "reason"),
+    [
+        (
+            "Unzustellbar: News",
+            "Konnte nicht zugestellt werden.\n\n{}:\n  Unbekannter Empfänger",
+            None,
+            "unknown_mailbox",
+        ),
+        ("Unzustellbar: News", "{}:\n  550 5.1.1 Empfänger existiert nicht", "5.1.1", "unknown_mailbox"),
+        ("Échec de la remise : News", "{}\n 550 5.1.1 Utilisateur inconnu", "5.1.1", "unknown_mailbox"),
+        ("Message non distribué", "N'a pas pu être distribué.\n<{}>: boîte aux lettres pleine", None, "mailbox_full"),
+        ("Correo devuelto", "No se pudo entregar.\n<{}>: 550 5.1.1 El usuario no existe", "5.1.1", "unknown_mailbox"),
+        ("Mancata consegna: News", "{}\n550 5.1.1 La casella non esiste", "5.1.1", "unknown_mailbox"),
+        ("Niedostarczona wiadomość", "<{}>: 550 5.1.1 Taki adres nie istnieje", "5.1.1", "unknown_mailbox"),
+        ("Сообщение не доставлено", "{}: 550 5.1.1 Пользователь не найден", "5.1.1", "unknown_mailbox"),
+        ("系统退信", "您的邮件无法投递到以下收件人:\n\n{}\n550 5.1.1 收件人不存在", "5.1.1", "unknown_mailbox"),
+        ("配信できませんでした", "<{}>: 550 5.1.1 宛先が存在しません", "5.1.1", "unknown_mailbox"),
+    ],
+)
+def test_a_form_in_another_language_is_read(subject: str, text: str, enhanced: str | None, reason: str) -> None:
+    (report,) = free_form(text.format("anna@example.org"), subject=subject)
+    assert (report.kind, report.recipient) == (FeedbackKind.BOUNCED, "anna@example.org")
+    assert (report.enhanced, report.reason) == (enhanced, reason)
+    assert report.hard == (reason == "unknown_mailbox")
+
+
+@pytest.mark.parametrize(
+    "subject", ["[Automatyczna odpowiedź] News", "自动回复: News", "Autosvar: News", "Automatische Antwort: News"]
+)
+def test_an_automatic_reply_in_another_language_is_one(subject: str) -> None:
+    answer = letter("...", subject=subject, sender="Anna <anna@example.org>")
+    assert only(answer).kind is FeedbackKind.AUTO_REPLY
+
+
+def test_a_reporter_that_writes_the_type_of_the_address_twice_names_the_address() -> None:
+    assert only(dsn("rfc822; anna@example.org")).recipient == "anna@example.org"
+
+
+def test_a_mailer_daemon_that_names_nobody_reports_a_bounce_all_the_same() -> None:
+    said = "Your mail to the following recipients could not be delivered:\n\tanna"
+    report = only(letter(said, subject="Mail Delivery Problem", sender="MAILER-DAEMON@example.org"))
+    assert (report.kind, report.hard) == (FeedbackKind.BOUNCED, False)
+
+
 NOBODY = "Return-Path: <>\n"
 
 
@@ -178,6 +223,13 @@ NOBODY = "Return-Path: <>\n"
             "List-Id: <list.example.org>\n",
         ),
         ("Weekly report: mail delivery", "postmaster@example.org", "Five messages could not be delivered.", NOBODY),
+        (
+            "Unzustellbar: Paket",
+            "Pakete <info@p.example>",
+            "Es konnte nicht zugestellt werden. 0511 550 123, a@p.example",
+            "",
+        ),
+        ("Colis non distribué", "Poste <info@p.example>", "Il n'a pas pu être remis. a@p.example, le 550 12 12.", ""),
         ("Quarantine", "postmaster@example.org", "3 messages were held for you.", NOBODY),
     ],
 )

@@ -69,8 +69,10 @@ REFUSED = [
     ("A <a@b> <c@d>", "bare address"),
     ("<a@b>", "bare address"),
     ("a@b,c@d", "only one address"),
+    ("ann@example.com ::: ann@example.net", "only one address may stand here, and these are several"),
+    ("ann@example.com / ann@example.net", "these are several"),
     ("a@b; c@d", "only one address"),
-    ("a@b c@d", "space"),
+    ("a@b c@d", "these are several"),
     ("@relay:u@d", "source route"),
     ("@relay,@other:u@d", "source route"),
     ("user@good.com(x)evil.com", "comments"),
@@ -123,6 +125,7 @@ REFUSED = [
     ("u\u00a0u@example.com", "invisible"),
     ("\u202eu@example.com", "invisible"),
     ("u\ud800@example.com", "half of a character"),
+    ("M\ufffdller@example.com", "which stands where a character was lost"),
 ]
 
 

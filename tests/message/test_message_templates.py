@@ -182,3 +182,30 @@ def test_a_filter_that_there_is_not_is_an_error_before_any_record(tmp_path: Path
     with pytest.raises(UsageError, match=r"No (filter|test) named") as caught:
         Templates(tmp_path).text(source, "subject")
     assert caught.value.remedy == f"did you mean {meant}?"
+
+
+@pytest.mark.parametrize(
+    ("source", "meant"),
+    [
+        ("{{{ name }}}", "Handlebars: write {{ name | safe }}"),
+        ("{{#if vip}}x{{/if}}", "Handlebars: write {% if vip %} … {% else %} … {% endif %}"),
+        ("{{#each items}}x{{/each}}", "Handlebars: write {% for one in items %}"),
+        ('Hi {{ name | default: "you" }}', 'Liquid: write {{ … | default("you", true) }}'),
+        ('{{ day | date: "%d.%m." | upcase }}', 'Liquid: write {{ … | date("%d.%m.") }}'),
+        ("{% assign a = 1 %}", "Liquid: write {% set a = … %}"),
+        ("x\n{% if a %}\n{% elsif b %}{% endif %}", "{% elsif b %} is Liquid: write {% elif … %}"),
+        ("{{ .Subscriber.FirstName }}", "a Go template: write {{ FirstName }}"),
+        ("{% unsubscribe 'Leave' %}", "{{ batch.unsubscribe_url }}"),
+        ("{{ name ?? 'you' }}", "Twig: write {{ name | default('you', true) }}"),
+        ("{{ vip ? 'a' : 'b' }}", "Twig: write {{ 'a' if vip else 'b' }}"),
+        ("{% if a && b %}x{% endif %}", "write {% if … and … %}"),
+        ("{{&nbsp;name }}", "write the character itself"),
+        ("{{ name | default(\u201cyou\u201d) }}", "write straight quotation marks"),
+        ("{{ <b>name</b> }}", "the tags around the mark"),
+        ("{{ '\u201cyou\u201d' }}\n{{ name + }}", "Fix the template; its language is Jinja2."),
+    ],
+)
+def test_what_is_another_language_is_said_as_jinja2_has_it(tmp_path: Path, source: str, meant: str) -> None:
+    with pytest.raises(UsageError, match="line") as caught:
+        Templates(tmp_path).text(source, "message.text")
+    assert meant in (caught.value.remedy or "")

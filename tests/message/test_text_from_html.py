@@ -102,6 +102,28 @@ def test_what_stands_there_is_not_escaped(said: str) -> None:
             "<ul><li>x<h2>T</h2></li><li><table><tr><th>A</table></li></ul>",
             "- x\n\n  T\n  -\n-\n    | A   |\n    | --- |",
         ),
+        (
+            '<a href="https://example.com/a">Terms</a>\n   \t<a href="https://example.com/b">Privacy</a>\n',
+            "Terms <https://example.com/a> Privacy <https://example.com/b>",
+        ),
+        (
+            "<table><tr>\n  <td>\n\t<center>\n  <span>Terms</span>\n  <b>Privacy</b>\n</td>\n</tr></table>",
+            "Terms Privacy",
+        ),
+        ('<a href="https://example.com">\n  <b>Shop</b>\n</a>\n<br>now', "Shop <https://example.com>\nnow"),
+        (
+            "<h3 style='display:none'>Not</h3><b hidden>this</b><em style='font-size:0'> nor this</em><p>but this</p>",
+            "but this",
+        ),
+        ("<b style='font-size:14px;display:block'>this</b> <code>too</code>", "this too"),
+        ("<div style='font-size:0px'><p style='color:red;font-size:14px'>shown</p></div>", "shown"),
+        ("<blockquote cite='https://example.com/source'>said</blockquote>", "> said"),
+        ("<ol start='5' class='list'><li>five</li>\n<li>six</li></ol>", "5. five\n6. six"),
+        ("<Pre>a  b\n\n<b>c</b>\n\t<i>d</i></Pre>", "    a  b\n\n    c\n    \td"),
+        (
+            "a" + "&zwnj;&nbsp;" * 30 + "&amp;nbsp; &lt;b&gt; &copy&nbsp;c",
+            "a" + "\u200c " * 30 + "&nbsp; <b> \xa9 c",
+        ),
     ],
 )
 def test_it_reads_as_a_person_would_write_it(html: str, said: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from jinja2.sandbox import SandboxedEnvironment
 
 from batchsend.errors import RecordError
 from batchsend.recipients.columns import (
@@ -54,6 +55,8 @@ def test_a_column_is_taken_by_what_its_name_means(name: str) -> None:
         (("Other Email", "Phone"), "Other Email"),
         (("Email Address", "Email"), "Email"),
         (("useremail", "Mailing City"), "useremail"),
+        (("Email client", "Email Address"), "Email Address"),
+        (("Name", "Client email"), "Client email"),
     ],
 )
 def test_of_several_names_the_plainer_is_meant(names: tuple[str, ...], taken: str) -> None:
@@ -96,3 +99,11 @@ def test_every_column_has_a_name_that_a_template_can_write() -> None:
 def test_a_field_wins_over_what_another_is_called() -> None:
     fields = {"row": "7", "First Name": "Ann", "First_Name": "Bob"}
     assert template_variables(fields) == fields
+
+
+def test_a_column_called_row_hides_no_other() -> None:
+    variables = template_variables({"row": "7", "%": "5", "First Name": "Ann"})
+    template = SandboxedEnvironment(autoescape=True).from_string(
+        "{{ row }} {{ row['%'] }} {{ row['First Name'] }} {{ row.get('%') }} {{ row.get('x', 'none') }} {{ row[0] }}"
+    )
+    assert template.render(variables) == "7 5 Ann 5 none 7"

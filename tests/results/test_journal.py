@@ -172,7 +172,7 @@ def test_where_it_cannot_grow_the_run_stops(log: Path, monkeypatch: pytest.Monke
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr(os, "pwrite", full)
-    with pytest.raises(RunError, match="cannot grow: No space left on device"):
+    with pytest.raises(RunError, match="cannot be made anew: No space left on device"):
         journal.mark(2, 1)
     monkeypatch.undo()
     assert left(log) == [Entry(1, 1)]
@@ -286,7 +286,7 @@ def test_a_run_removes_and_replaces_no_journal_but_its_own(log: Path) -> None:
     second = Journal(log, "second", 1)
     second.mark(2, 1)
     first.mark(1, 1)
-    with pytest.raises(RunError, match="cannot grow: it was moved or replaced"):
+    with pytest.raises(RunError, match="cannot be made anew: it was moved or replaced"):
         first.mark(3, 1)
     first.close(remove=True)
     assert left(log) == [Entry(2, 1)]

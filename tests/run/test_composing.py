@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,12 @@ import pytest
 from batchsend import Batch, Outcome, RunError, Stage, load
 from batchsend.campaign.own import own_files
 from batchsend.errors import RecordError
-from batchsend.message import Submission
-from batchsend.recipients import Record
+from batchsend.message import Submission, Suppression
+from batchsend.recipients import Record, open_records
+from batchsend.recipients.admission import Admission
 from batchsend.run.composer_process import MOST_OCTETS, Recipe
 from batchsend.run.composing import Composing, processes_for
+from batchsend.run.producer import Producer
 from tests.delivery.harness import GUARD, CountingServer, well_behaved
 from tests.test_batch import campaign, log
 from tests.tools.faulty import ACCEPT, Action
@@ -220,3 +223,31 @@ def test_how_many_processes_there_are(
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
     assert processes_for(wanted, seconds, left) == count
+
+
+async def test_what_the_first_message_costs_and_what_others_take_is_not_what_messages_cost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the first one comes what is loaded when it is needed: it says nothing of how long the others take."""
+    computed, told = 0.0, list[float]()
+    list_of_people = tmp_path / "people.csv"
+    list_of_people.write_text("email,name\n" + ROWS)
+
+    class Costly:
+        def compose(self, row: Record) -> Submission:
+            nonlocal computed
+            computed += 10.0 if row.number == 1 else 20e-6
+            return composer.compose(row)
+
+    async def hand_over(batch: list[Submission]) -> None:
+        nonlocal computed
+        computed += 1.0
+
+    async with CountingServer(well_behaved) as server:
+        composer = recipe(campaign(tmp_path, server)).composer()
+    monkeypatch.setattr(time, "thread_time", lambda: computed)
+    with open_records(list_of_people) as reader:
+        made: Any = Costly()
+        admission = Admission(Suppression())
+        await Producer(reader, made, admission, report=lambda _: None, beside=told.append).run(hand_over)
+    assert told == [pytest.approx(20e-6)]

@@ -57,7 +57,7 @@ _IP_V6: Final = late_pattern(r"\W*[\da-f]{0,4}(?::[\da-f]{0,4}){3,7}\W*")
 _NAME: Final = late_pattern(
     r"\W*(?:[245]\.\d{1,3}\.\d{1,3}"
     r"|\d{1,3}-?(?:h|hrs?|hours?|min|minutes?|days?|s|sec|seconds?)"
-    r"|[a-z]{1,6}-?\d{1,4}|(?:rfc-?)?\d{4}(?:bis)?|utf-?8|[78]bit|base64|sha-?\d+|tlsv?1(?:\.\d)?)\W*",
+    r"|86400s?|3600s|[a-z]{1,6}-?\d{1,4}|(?:rfc-?)?\d{4}(?:bis)?|utf-?8|[78]bit|base64|sha-?\d+|tlsv?1(?:\.\d)?)\W*",
     re.ASCII,
 )
 _NAMED: Final = late_pattern(rb"(?:RESOLVER|STOREDRV|QUEUE|SMTPSEND|AGENT)\.[\w.:]+;?")  # Exchange's

@@ -35,6 +35,7 @@ _PERIOD: Final = (
     r"|previous )?(?:0 |one |24 )?"
     r"(?:hours?|hr|h|days?|months?|weeks?|24-?h(?:ours?|rs?)?|d)\b"
     r"|\b(?:hourly|daily|monthly|weekly|today|24-?h(?:ours?|rs?)?|0-hours?|0-days?|per-(?:hour|day|month))\b"
+    r"|\b(?:hour|day|month)(?= (?:limit|quota)\b)|\b(?:3600|86400) ?s(?:ec(?:ond)?s?)?\b"
     r"|/(?:h|hr|hour|day|d|month)\b|\b(?:last|past|previous) 0 min(?:ute)?s\b|\w_(?:hour(?:ly)?|day|daily)\b)"
 )
 
@@ -52,7 +53,7 @@ AGAIN: Final = WordFamily(
 
 ONE_RECIPIENT_RATE: Final = WordFamily(
     rf"(?:receiving|receives|gets|getting) {_gap(3)}(?:at a rate|too (?:quickly|fast|many|much|often)|messages? too)",
-    r"recipient(?:'s)? (?:has |have |is |was )?(?:been )?(?:exceed|over|receiv|reached|thread limit|rate"
+    r"recipient(?:'s)? (?:@:? )?(?:has |have |is |was )?(?:been )?(?:exceed|over|receiv|reached|thread limit|rate"
     r"|per hour|hourly|daily)",
     rf"recipient(?:'s)? (?:message|mail|receiv\w+|e-?mail|inbound) {_gap(2)}(?:rate|limit)",
     rf"(?:too many|too much|excessive) {_gap(3)}{_MAIL} {_gap(3)}(?:to|for|of|by|in|into|at) (?:this|the|that|one|same)"
@@ -63,6 +64,8 @@ ONE_RECIPIENT_RATE: Final = WordFamily(
     rf"(?:mailbox|inbox|recipient|addressee) {_gap(3)}(?:rate|per-?hour|hourly|daily|receive|receiving) {_gap(2)}limit",
     rf"(?:rate|limit) {_gap(3)}(?:for|of|to) (?:this|the|that) (?:recipient|mailbox|inbox|user|address)",
     r"receiv(?:e|ing) (?:rate |message |mail )?limit",
+    r"(?:can|may) receive\b|(?:limit|quota|maximum) (?:of|on|for) (?:incoming|inbound|received) ",
+    r"(?:quota|limits?) (?:\w+ ){0,2}(?:for|of) (?:the |this |that )?(?:recipient|destination)\b",
     r"user (?:has |is )?(?:received|receiving) ",
 )
 """Too much mail for one recipient, whoever sends it."""
@@ -84,7 +87,7 @@ ABOUT_ONE: Final = WordFamily(
     r"(?:recipient|user|account) (?:is |has |was )?(?:temporarily )?(?:over ?quota|out of (?:space|storage)|full"
     r"|exceeded (?:its |his |the |their )?"
     r"(?:disk |mailbox |storage |mail )?quota)",
-    r"mail ?loop|hop count",
+    r"(?:user|mailbox|recipient|inbox) has too many (?:messages|e-?mails|mails)\b|mail ?loop|hop count",
 )
 """Words in a reply about this recipient or this message: limits in them are nobody else's."""
 
@@ -102,6 +105,7 @@ OURS: Final = WordFamily(
     r"\b(?:concurrent|simultaneous) |\b(?:connections|sessions) (?:for|from|of|by) this (?:user|account|client)",
     r"this (?:ip|ip address|account|sender|client|host|server|session|connection)\b",
     r"\bper (?:session|connection)\b",
+    r"\b(?:user|account|sender|client|customer|mailbox) (?:may|can|has already|has) (?:only |at most )?sen[dt]\b",
     r"\b(?:hourly|daily|monthly|24-?hour) (?:user |smtp |account )?(?:sending|send|relay|sent)",
 )
 """Words that say that a limit is the sender's, whatever else the reply speaks of."""
@@ -125,8 +129,14 @@ SESSION_FULL: Final = WordFamily(
     rf"too many {_MAIL} {_gap(2)}(?:sent )?(?:already )?(?:this|same) (?:connection|session)",
 )
 
+ERRORS_OF_SESSION: Final = WordFamily(
+    r"too many (?:\w+ )?(?:errors?|failures|commands)\b",
+    r"too many (?:invalid|unknown|unrecogni[sz]ed|bad|failed|wrong|rejected) ",
+)
+"""What a session was ended for is not how many messages it carried."""
+
 CONNECTIONS: Final = WordFamily(
-    r"concurrency|no more than 0 (?:connections|sessions)|0 (?:connections|sessions) per\b",
+    r"concurrency|(?:no more than|only) 0 (?:connections|sessions)|0 (?:connections|sessions) per\b",
     rf"(?:too many|too much|max(?:imum)?|limit|number|exceed\w*|many) {_gap(5)}(?:connections?|sessions?"
     rf"|channels?|threads|logins? at once|clients)\b"
     rf"(?! (?:rate|time|count of messages))",
@@ -194,7 +204,8 @@ QUOTA: Final = WordFamily(
     rf"maximum number of {_MAIL} {_gap(3)}period|quota (?:will )?resets?\b",
     r"too many recipients for #",
     rf"too many {_gap(1)}recipients {_gap(2)}(?:this|per|in an|in the|today|within)",
-    r"rate_msg|(?:limit|quota) (?:of|on|for) (?:your )?(?:out-?going|sent|sending|out-?bound)",
+    r"rate_msg|(?:limit|quota) (?:of|on|for) (?:the )?(?:number of )?(?:allowed )?(?:your )?(?:out-?going|sent"
+    r"|sending|out-?bound)",
     r"(?:cannot|can't|may not|not allowed to|unable to|can not) send (?:any )?more (?:e-?mails|mails|messages|than)",
     r"(?:sende|versand)(?:limit|kontingent|quota)|tageslimit|stundenlimit|kontingent|zu viele (?:e-?mails|mails"
     r"|nachrichten|empf)",
@@ -209,7 +220,12 @@ QUOTA: Final = WordFamily(
 """Limits of what an account may send, with or without the period that they count in."""
 
 MUCH_SENT: Final = WordFamily(r"excessive volume|rate overlimit")
-RECIPIENTS_OWN: Final = WordFamily(r"recipient(?:'s)? (?:has |have |is )?(?:exceed|over|receiv)|receive limit")
+RECIPIENTS_OWN: Final = WordFamily(
+    r"recipient(?:'s)? (?:@:? )?(?:has |have |is )?(?:exceed|over|receiv)",
+    r"receiv(?:e|ing) (?:rate |message |mail )?limit",
+    r"(?:can|may) receive\b|(?:limit|quota|maximum) (?:of|on|for) (?:incoming|inbound|received) ",
+    r"(?:quota|limits?) (?:\w+ ){0,2}(?:for|of) (?:the |this |that )?(?:recipient|destination)\b",
+)
 CLOSING: Final = WordFamily(
     r"clos(?:e|es|ed|ing) (?:the |this |transmission |your )*(?:connection|channel|session)"
     r"|(?:connection|session|channel) (?:is |will be |was )?(?:now )?clos(?:ed|ing)(?: by server)?"
@@ -218,7 +234,7 @@ ABOUT_ONE_ONLY: Final = WordFamily(r"same message-id|duplicate")
 
 LIMITING: Final = WordFamily(
     r"limit|quota|allowance|exceed|exceded|too many|too much|maximum|\bmax\b|threshold|reached|only 0|used up"
-    r"|allowed|no more than|at most|\bcap\b|more than|can only|only send|may send"
+    r"|allowed|already sent|sent 0 of 0|no more than|at most|\bcap\b|more than|can only|only send|may send"
 )
 COUNTED_IN: Final = WordFamily(_PERIOD)
 OF_MAIL: Final = WordFamily(

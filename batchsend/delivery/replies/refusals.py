@@ -120,6 +120,7 @@ ACCOUNT: Final = WordFamily(
     r"|not (?:currently )?(?:allowed|permitted|authori[sz]ed|enabled|able) to (?:send|use"
     r"|submit)(?: (?:any )?(?:e-?mails?|mails?|messages?|smtp|this service|through|via|out))?(?: \.|$| please"
     r"| until| because)",
+    r"your (?:\w+ ){0,2}account (?:has been|was|is(?: being)?) (?:used|abused) ",
     r"this account (?:has been |is |was )?(?:\w+ )?(?:suspended|blocked|disabled|locked) (?:from|for|to) send"
     r"|(?:suspended|blocked|disabled|locked|restricted|prevented|barred) (?:from|for) (?:sending|outgoing"
     r"|outbound|smtp|relaying)",
@@ -155,6 +156,7 @@ ENCRYPTION: Final = WordFamily(
 
 RELAYING: Final = WordFamily(
     r"(?:does not|doesn't|do not|don't|not|never) (?:allow|permit|support|accept|offer) (?:\w+ )?relay",
+    r"den(?:y|ies) relay",
     rf"relay(?:ing)? {_gap(3)}(?:denied|not permitted|not allowed|prohibited|disallowed|refused|forbidden"
     rf"|rejected|is not|disabled|restricted|blocked|verboten)|(?:unable|not permitted|not allowed"
     rf"|not authori[sz]ed|isn't allowed|cannot|refus\w+|not configured|won't|will not|do not|don't|no"
@@ -198,7 +200,8 @@ BLOCKED: Final = WordFamily(
     ),
     r"too many (?:spams|unwanted messages|bad recipients) from (?:your|the following) ip|sending spam|spammer"
     r"|behaviou?r spam|currently sending spam|banned sending ip|traffic not accepted from|ip frequency"
-    r"|suspected spam ip|blacklist policy|ip rejected|\bhl:(?:itc|rep|mep)\b|\bdt:rbl\b|\bwm:bli\b|blocked (?:-"
+    r"|suspected spam ip|blacklist policy|ip rejected|black ip"
+    r"|unauthori[sz]ed ip\b|\bhl:(?:itc|rep|mep)\b|\bdt:rbl\b|\bwm:bli\b|blocked (?:-"
     r"|.) see|ip blocked|\[bl\d|tss09|tss11",
 )
 
@@ -224,6 +227,9 @@ UNKNOWN_MAILBOX: Final = WordFamily(
     r"| not) have an? (?:\S+ )?account|recipient is (?:not accepted|unknown)|address(?:es)? rejected(?: \.|$| @"
     r"| #)|user not exist|userunknown|badrcptto|unbekannt|utilisateur inconnu|inconnu|destinataire\w* invalide"
     r"|nessun utente|no existe|nie istnieje|neexistuje|onbekend|n.o existe|inesistente|empf.nger unbekannt)",
+    r"nicht (?:gefunden|bekannt|vorhanden)|existiert nicht|introuvable|n'existe pas|no encontrad\w",
+    r"non (?:trovat\w|esiste)|не найден|не существует|不存在|存在しません|見つかりません",
+    r"rcpt (?:@ )?(?:does not exist|not (?:found|exist|valid))|not listed in \S+ directory|bad_recipient|unknown_user",
     r"could not deliver mail to|i cannot deliver mail for|can't accept user|mailbox not"
     r"|not (?:a )?valid recipient|mailbox (?:is )?unavail",
 )
@@ -286,12 +292,13 @@ NOT_WORKING: Final = WordFamily(
 # --- what decides between two of the above ---------------------------------------------------------------------------
 
 MAILBOX_FULL_HARD: Final = WordFamily(
+    r"(?:user|mailbox|recipient|inbox) has too many (?:messages|e-?mails|mails)\b",
     r"(?:mailbox|mail ?box|inbox|maildir) (?:\w+ )?(?:is )?(?:full|over)|over ?quota|(?:disk|storage"
-    r"|mailbox) quota|mailbox size limit|storage space|overquota|mailbox is full|boite \S+ \S+ pleine"
+    r"|mailbox) quota|mailbox size limit|storage space|overquota|mailbox is full|boite \S+ \S+ pleine",
 )
 TOO_MANY_UNKNOWN: Final = WordFamily(
-    r"too many (?:invalid|unknown|bad|wrong|nonexistent|undeliverable|bounced|failed) (?:recipients|users|rcpts"
-    r"|addresses)"
+    r"too many (?:invalid|unknown|unrecogni[sz]ed|bad|wrong|nonexistent|undeliverable|bounced|failed)"
+    r" (?:recipients|users|rcpts|addresses)"
 )
 """It is about those before this one: whether this one is known is not said."""
 UNKNOWN_MAILBOX_HARD: Final = WordFamily(
@@ -300,7 +307,8 @@ UNKNOWN_MAILBOX_HARD: Final = WordFamily(
 )
 BLOCKED_BY_LIST: Final = WordFamily(
     rf"(?:client|host|ip|address|server|connection|mail from|ips|mta|network|sender ip"
-    rf"|traffic) {_gap(6)}(?:blocked|black-?listed|blocklisted|listed|banned|denylisted) {_gap(2)}(?:using|by|at"
+    rf"|traffic) {_gap(6)}(?:blocked|black-?listed|blocklisted|(?<!not )listed|banned"
+    rf"|denylisted) {_gap(2)}(?:using|by|at"
     rf"|in|on|see|list|http)",
     r"\b(?:rbl|dnsbl|dnsbls|xbl|pbl|sbl)\b|dnsbl:|spamhaus|spamcop|barracuda(?:central|networks)|senderbase"
     r"|sorbs|uceprotect|ivmsip|hostkarma|junkemailfilter|cloudmark|abuseat|spamrl|cobion|mail-abuse|invaluement"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
+from unicodedata import normalize
 
 from batchsend.delivery.replies import phrases as limits
 from batchsend.delivery.replies import refusals as words
@@ -90,7 +91,7 @@ def _of_bdat(said: Said) -> Ruling | None:
 def _of_one_recipients_rate(said: Said) -> Ruling | None:
     """Greylisting, and too much mail for this one recipient: "later", whatever the code."""
     text = said.text
-    if words.GREYLISTED.search(text):
+    if words.GREYLISTED.search(text) and said.stage is not Stage.AUTH:
         return Ruling(Verdict.GREYLISTED, Reason.GREYLISTED, "words of greylisting")
     if said.detail in ("2.121", "2.122") or (
         limits.ONE_RECIPIENT_RATE.search(text)
@@ -108,6 +109,8 @@ def _ours(text: str) -> bool:
 def _of_limits(said: Said) -> Ruling | None:
     """Limits of a session, of sessions, of a pace, of an hour or a day."""
     if _about_one(said):
+        return _of_one_by_the_hour(said)
+    if said.code == 421 and limits.ERRORS_OF_SESSION.search(said.text) and not limits.TOO_MANY_LOGINS.search(said.text):
         return None
     for look in (_of_sessions, _of_amounts):
         found = look(said)
@@ -116,10 +119,22 @@ def _of_limits(said: Said) -> Ruling | None:
     return None
 
 
+def _of_one_by_the_hour(said: Said) -> Ruling | None:
+    """What one recipient may get in an hour or a day is over then: that, too, is no rejection."""
+    if (
+        said.stage is not Stage.RCPT
+        or said.detail == "1.1"
+        or words.MAILBOX_FULL_HARD.search(said.text)
+        or not _counts_sent(said)
+    ):
+        return None
+    return Ruling(Verdict.LATER, Reason.RECIPIENT_RATE, "words about what one recipient may get in an hour or a day")
+
+
 def _about_one(said: Said) -> bool:
     """Whether a limit that is spoken of is this message's or this recipient's."""
     text = said.text
-    if said.detail in _ABOUT_MESSAGE_SUBJECTS:
+    if said.detail in _ABOUT_MESSAGE_SUBJECTS or limits.RECIPIENTS_OWN.search(text):
         return True
     if words.AUTHENTICATION.search(text) and (said.for_good or "because" in text):
         return True
@@ -178,7 +193,7 @@ def _of_credentials(said: Said) -> Ruling | None:
     """530, 534, 535 and 538 (RFC 4954 §4, §6): about us, but for a group that takes mail of its own people only."""
     if said.code == 530 and said.stage is Stage.RCPT and words.NOT_AUTHENTICATED.fullmatch(said.text):
         return Ruling(Verdict.REFUSED, Reason.POLICY, "530 to one recipient, who takes mail of known senders only")
-    if said.code in (530, 534, 535, 538):
+    if said.code in (530, 534, 535, 538) and not words.TOO_LARGE.search(said.text):
         if words.ENCRYPTION.search(said.text) or said.detail in ("7.10", "7.11"):
             return Ruling(Verdict.RELAY, Reason.ENCRYPTION, "530 that asks for encryption")
         if words.ACCOUNT.search(said.text):
@@ -270,7 +285,7 @@ def _mailbox_reason(said: Said) -> Reason | None:
         words.MAILBOX_FULL.search(text)
         and detail[:2] not in ("3.", "4.")
         and (detail != "1.1" or words.MAILBOX_FULL_HARD.search(text))
-        and not words.SYSTEM_FULL.search(text)
+        and (not words.SYSTEM_FULL.search(text) or words.MAILBOX_FULL_HARD.search(text))
     ):
         return Reason.MAILBOX_FULL
     for pattern, reason in (
@@ -372,12 +387,18 @@ def _by_552(said: Said) -> Ruling | None:
 
 _COMMAND_REFUSED: Final = (500, 502, 503, 504)
 _BDAT: Final = late_pattern(r"\bbdat\b|\bchunking\b", re.ASCII)
-_PUNCTUATION: Final = late_pattern(r"[^\w\s@'/%#:.+-]+", re.ASCII)
+_PUNCTUATION: Final = late_pattern(r"[^\w\s@'/%#:.+\u0080-\U0010ffff-]+", re.ASCII)
+_ACCENTS: Final = late_pattern(r"(?<=[a-z])[\u0300-\u036f]+")
 
 
 def plain(words_: tuple[str, ...]) -> str:
-    """A kind's text as the expressions read it: a sentence's end is a word of its own, other punctuation is gone."""
+    """A kind's text as the expressions read it: a sentence's end is a word of its own, other punctuation is gone.
+
+    Latin letters lose their accents. Other letters, as RFC 6531 §3.7.4.2 lets servers use, stay.
+    """
     text = " ".join(words_)
+    if not text.isascii():
+        text = normalize("NFC", _ACCENTS.sub("", normalize("NFKD", text)))
     text = text.replace("; ", " . ").replace("!", " . ").replace("?", " . ")
     text = _PUNCTUATION.sub(" ", text)
     text = text.replace("... ", " ").replace(". ", " . ").replace(": ", " ").removesuffix(":")

@@ -1,0 +1,114 @@
+"""Which encoding a text that is not in UTF-8 may be in: the one in which its words read like words."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Final
+
+from batchsend.patterns import late_pattern
+
+# In the order of preference among those in which it reads equally well, with what people call them.
+_ENCODINGS: Final = {
+    "cp1252": "Windows-1252",
+    "cp1250": "Windows-1250 (Central European)",
+    "cp1251": "Windows-1251 (Cyrillic)",
+    "koi8_r": "KOI8-R (Cyrillic)",
+    "cp1253": "Windows-1253 (Greek)",
+    "cp1255": "Windows-1255 (Hebrew)",
+    "cp1256": "Windows-1256 (Arabic)",
+    "cp932": "Shift JIS (Japanese)",
+    "cp949": "EUC-KR (Korean)",
+    "gb18030": "GB 18030 (Chinese)",
+    "big5": "Big5 (Chinese)",
+    "euc_jp": "EUC-JP (Japanese)",
+}
+_MAC: Final = {"mac_roman": "Mac Roman"}
+_CUT: Final = frozenset({"cp932", "gb18030", "big5", "cp949", "euc_jp"})
+"""Those in which a character may be cut at the end of a block."""
+_ICONV: Final = {"mac_roman": "macintosh", "koi8_r": "koi8-r", "euc_jp": "euc-jp"}
+_SAMPLE: Final = 20_000
+"""Octets that are looked at."""
+
+# Signs of Western and of East Asian texts: spaces, dashes, quotation marks and the like.
+_PUNCTUATION: Final = frozenset(
+    "\xa0\u2013\u2014\u2018\u2019\u201a\u201c\u201d\u201e\u2020\u2021\u2022\u2026\u2030\u2039\u203a"
+    "\u20ac\u2122\xa9\xae\xab\xbb\xa7\xb0\xb7\xb4\xa8\xbf\xa1\xa3\xa5\xbd\xbc\xbe\xb2\xb3\u2116\u3001\u3002\u30fb\u300c\u300d\uff08\uff09\uff01\uff1f\uff1a\uff1b\uff0c"
+)
+_WITHIN_WORDS: Final = frozenset("\u2019\u2018\xb4\xb7")  # apostrophes, and the dot between two words
+_CURRENCY: Final = frozenset("\xa2\xa3\xa5")
+_JAPANESE: Final = frozenset({"HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "FULLWIDTH", "IDEOGRAPHIC"})
+_NOT_ASCII: Final = late_pattern(r"[^\x00-\x7f]")
+
+
+def guessed(block: bytes, *, is_mac: bool) -> tuple[str, str] | None:
+    """The encoding in which a text reads like one, and what it is called; None where it does in none.
+
+    Args:
+        block: Octets of the text, some of them above 127.
+        is_mac: Whether its lines end as those of the old Macintosh did.
+    """
+    best: tuple[float, str] | None = None
+    for encoding in _MAC if is_mac else _ENCODINGS:
+        text = _decoded(block, encoding)
+        if text is None:
+            continue
+        wrong = _implausible(text, is_korean=encoding == "cp949")
+        if best is None or wrong < best[0]:
+            best = wrong, encoding
+    if best is None or best[0] > 0.25:
+        return None
+    return best[1], (_MAC | _ENCODINGS)[best[1]]
+
+
+def iconv_name(encoding: str) -> str:
+    """What the program ``iconv`` calls an encoding."""
+    return _ICONV.get(encoding, encoding)
+
+
+def _decoded(block: bytes, encoding: str) -> str | None:
+    # From a line's beginning to a line's end, so that no character is cut.
+    sample = block[:_SAMPLE]
+    if encoding in _CUT and len(sample) < len(block):
+        sample = sample[: sample.rfind(b"\n") + 1] or sample
+    try:
+        return sample.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+
+
+def _implausible(text: str, *, is_korean: bool) -> float:
+    """Of the characters that are not ASCII, the part that does not stand where it does in a word of any language."""
+    wrong = count = 0
+    for found in _NOT_ASCII.finditer(text):
+        count += 1
+        place = found.start()
+        character = text[place]
+        wrong += (is_korean and _script(character) == "CJK") or _is_out_of_place(
+            text[place - 1] if place else " ", character, text[place + 1 : place + 2] or " "
+        )
+    return wrong / count if count else 1.0
+
+
+def _is_out_of_place(before: str, character: str, after: str) -> bool:
+    if character in _CURRENCY:
+        return before.isalpha() or after.isalpha()
+    if character in _PUNCTUATION:
+        return before.isalpha() and after.isalpha() and character not in _WITHIN_WORDS
+    script = _script(character)
+    if not script:
+        return True
+    beside = [one for one in (before, after) if one.isalpha()]
+    if any(_script(one) != script for one in beside):
+        return True
+    if before.islower() and character.isupper():
+        return True
+    # Two letters with marks meet in Latin words; between two others there is hardly ever a third.
+    return script == "LATIN" and len(beside) == 2 and all(one > "\x7f" for one in beside)
+
+
+def _script(character: str) -> str:
+    """The script of a letter, or a mark of one; nothing of any other character."""
+    if unicodedata.category(character)[0] not in "LM":
+        return ""
+    first = unicodedata.name(character, "").partition(" ")[0]
+    return "CJK" if first in _JAPANESE else "" if first == "HALFWIDTH" else first

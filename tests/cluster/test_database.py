@@ -1,0 +1,117 @@
+"""The connection to PostgreSQL: whatever is done on it ends in time, also where the server is silent."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+
+from batchsend.cluster.database import Database, DatabaseGoneError
+from tests.cluster.gate import Gate
+from tests.cluster.house import GUARD, House, until, write_campaign
+from tests.cluster.postgres import Postgres
+from tests.servers.daemon import private_directory
+from tests.tools.faulty import ACCEPT, FaultyServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batchsend import Stage
+    from batchsend.cluster.database import Connection
+    from tests.tools.faulty import Action
+
+pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_factories=["asyncio"])]
+
+_IN_TIME = 0.5
+
+
+@pytest.mark.parametrize("last", ["a statement", "the commit"])
+async def test_a_transaction_without_an_answer_is_given_up(shared_postgres: Postgres, last: str) -> None:
+    """The driver rolls back a transaction that ends with an error, and that would wait for the server once more."""
+
+    async with Gate(shared_postgres.port) as gate:
+        database = Database(Postgres.url_at(gate.port))
+
+        async def work(connection: Connection) -> None:
+            async with connection.transaction():
+                await connection.execute("SELECT 1")
+                gate.cut(from_database=True)
+                if last == "a statement":
+                    await connection.execute("SELECT 2")
+
+        async with asyncio.timeout(GUARD):
+            assert await database.call(lambda connection: connection.fetchval("SELECT 1")) == 1
+            with pytest.raises(DatabaseGoneError):
+                await database.call(work, seconds=_IN_TIME)
+            gate.heal()
+            assert await database.call(lambda connection: connection.fetchval("SELECT 3")) == 3
+            await database.close()
+
+
+async def test_a_worker_whose_last_outcome_cannot_be_stored_ends_all_the_same(house: House, tmp_path: Path) -> None:
+    """It holds no lease any more then, for all of its lot has its outcome; the database is away for good."""
+
+    def cut_off(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        if stage == "content":
+            worker.gate.cut(to_database=True, from_database=True)
+        return ACCEPT
+
+    async with FaultyServer(cut_off) as server:
+        await house.command("publish", write_campaign(tmp_path / "campaign", server.port, 1))
+        worker = await house.work("--lease", "2s")
+        await until(lambda: len(server.accepted) == 1)
+        worker.send(signal.SIGTERM)
+        assert await worker.wait() == 3
+    assert "it will be in doubt" in worker.output.read_text()
+
+
+async def test_a_worker_that_may_not_store_what_it_does_ends_and_says_so(house: House, tmp_path: Path) -> None:
+    """It may do everything else, so nothing but the store of the account fails."""
+    await house.sql(
+        "CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA batchsend TO reader;"
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA batchsend TO reader;"
+        "REVOKE INSERT ON batchsend.account FROM reader"
+    )
+    try:
+        async with FaultyServer(lambda *_: ACCEPT) as server:
+            campaign = write_campaign(tmp_path / "campaign", server.port, 3)
+            await house.command("publish", campaign)
+            worker = await house.work(user="reader")
+            assert await worker.wait() == 2
+            assert server.accepted == []
+        assert "the database refuses us: permission denied for table account" in worker.output.read_text()
+    finally:
+        await house.sql("DROP OWNED BY reader; DROP ROLE reader")
+
+
+async def test_tls_is_as_libpq_has_it(tmp_path: Path) -> None:
+    """A server whose certificate is not signed by the authority that the URL names is not talked to."""
+    authority, other = trustme.CA(), trustme.CA()
+    certificate = authority.issue_cert("localhost")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    other.cert_pem.write_to_path(tmp_path / "other.pem")
+    with private_directory("postgres-tls") as directory:
+        certificate.private_key_and_cert_chain_pem.write_to_path(directory / "server.pem")
+        (directory / "server.pem").chmod(0o600)
+        if os.geteuid() == 0:
+            for path in (directory, directory / "server.pem"):
+                os.chown(path, 65534, 65534)  # whom `Postgres` runs as then
+        files = [f"ssl_{kind}_file={directory / 'server.pem'}" for kind in ("cert", "key")]
+        with Postgres("ssl=on", *files) as postgres:
+            verified = f"postgresql://postgres@localhost:{postgres.port}/postgres?sslmode=verify-full&sslrootcert="
+            house = House(postgres, tmp_path)
+            assert "the tables are made" in await house.command("init", url=f"{verified}{tmp_path / 'ca.pem'}")
+            said = await house.command("list", url=f"{verified}{tmp_path / 'other.pem'}", code=2)
+            assert "certificate is not trusted" in said
+            elsewhere = verified.replace("localhost", "127.0.0.1")
+            said = await house.command("list", url=f"{elsewhere}{tmp_path / 'ca.pem'}", code=2)
+            assert "certificate is not trusted" in said
+            assert "127.0.0.1" in said, "it is another host's"
+            asked = "SELECT count(*)::int FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl"
+            database = Database(f"{verified}{tmp_path / 'ca.pem'}")
+            assert await database.call(lambda connection: connection.fetchval(asked)) == 1
+            await database.close()

@@ -1,0 +1,396 @@
+"""Whoever has lost a lot changes nothing of it any more: each statement looks at the lease's epoch, and what is known.
+
+Two workers and one lot, statement by statement: what one of them does after the other has taken the lot over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import pytest
+
+from batchsend.campaign import Overrides
+from batchsend.campaign.loader import load
+from batchsend.cluster import lots, schema
+from batchsend.cluster.collect import name_left_behind
+from batchsend.cluster.database import Database
+from batchsend.cluster.lots import Lease
+from batchsend.cluster.publish import publish
+from batchsend.cluster.quotas import SharedQuotas
+from batchsend.cluster.writer import UNDER_WAY, WAITING, Stored, Writer
+from tests.cluster.house import GUARD, write_campaign
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from batchsend.campaign import Campaign
+    from batchsend.cluster.lots import Taken
+    from tests.cluster.postgres import Postgres
+
+pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_factories=["asyncio"])]
+
+_SIZE = 10
+_OLD, _NEW, _THIRD = 1001, 1002, 1003  # workers
+_LONG = 60.0
+_WAITS = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+
+
+class Lot:
+    """A lot that a worker believes to hold, and what it was told of it."""
+
+    def __init__(self, lease: Lease) -> None:
+        self.lease = lease
+        self.lost = False
+        self.refused: set[int] = set()
+
+    def lose(self) -> None:
+        self.lost = True
+
+    def refuse(self, record: int) -> None:
+        self.refused.add(record)
+
+
+class Scene:
+    """A campaign of two lots in the database, and what two workers do with the first of them."""
+
+    def __init__(self, database: Database, campaign: Campaign, number: int) -> None:
+        self.database = database
+        self.campaign = campaign
+        self.number = number
+
+    async def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        rows = await self.database.call(lambda connection: connection.fetch(statement, *values))
+        return [tuple(row) for row in rows]
+
+    async def take(self, worker: int, seconds: float, *not_these: int) -> Lot | None:
+        """Take the next lot; a lease of no time is over at once."""
+        taken: Taken | None = await self.database.call(
+            lambda connection: lots.take(connection, self.number, worker, seconds, _SIZE, not_these=not_these)
+        )
+        return None if taken is None else Lot(Lease(self.number, taken.lot, taken.epoch, _SIZE))
+
+    async def taken_over(self) -> tuple[Lot, Lot]:
+        """The first lot, as the worker knows it that has lost it, and as the one does that has taken it over."""
+        old, new = await self.take(_OLD, 0.0), await self.take(_NEW, _LONG)
+        assert old is not None
+        assert new is not None
+        assert old.lease.lot == new.lease.lot == 0
+        return old, new
+
+    async def store(self, worker: int, *entries: Stored) -> None:
+        """Have a worker store something, all in one group."""
+        async with writing(self.database, worker) as writer:
+            for entry in entries:
+                writer.store(entry)
+
+    async def commit(self, worker: int, lot: Lot, record: int, attempt: int = 1) -> bool:
+        """Whether a worker may send a record."""
+        told: list[bool] = []
+        async with writing(self.database, worker) as writer:
+            writer.commit(Stored(lot, record, attempt, UNDER_WAY), told.append)
+        [may] = told
+        return may
+
+    async def account(self) -> dict[int, tuple[str, int]]:
+        """Status and attempt of each record in the account."""
+        found = await self.sql("SELECT record, status, attempt FROM batchsend.account WHERE campaign = $1", self.number)
+        return {record: (status, attempt) for record, status, attempt in found}
+
+    async def lot(self) -> tuple[Any, ...]:
+        """Epoch, worker, whether its lease holds, and whether it is done."""
+        [found] = await self.sql(
+            "SELECT epoch, worker, coalesce(lease_until > clock_timestamp(), false), done FROM batchsend.lots "
+            "WHERE campaign = $1 AND lot = 0",
+            self.number,
+        )
+        return found
+
+
+@asynccontextmanager
+async def writing(database: Database, worker: int) -> AsyncIterator[Writer]:
+    """What stores for a worker; in the end, everything is stored."""
+    writer = Writer(database, worker, pytest.fail)
+    task = asyncio.create_task(writer.run())
+    try:
+        yield writer
+        async with asyncio.timeout(GUARD):
+            await writer.flush()
+    finally:
+        task.cancel()
+
+
+@pytest.fixture
+async def scene(shared_postgres: Postgres, tmp_path: Path) -> AsyncIterator[Scene]:
+    """Return a campaign that nobody has begun."""
+    database = Database(shared_postgres.url)
+    await schema.init(database)
+    path = write_campaign(tmp_path / "fencing", 25, 2 * _SIZE, 'quota = "15/day"')
+    published = await publish(database, path, overrides=Overrides(), size=_SIZE)
+    number = await database.call(
+        lambda connection: connection.fetchval("SELECT id FROM batchsend.campaigns WHERE run = $1", published.run)
+    )
+    scene = Scene(database, load(path), number)
+    yield scene
+    for table in ("lots", "account", "files", "quota_held"):
+        await scene.sql(f"DELETE FROM batchsend.{table} WHERE campaign = $1", number)
+    for table in ("quotas", "quota_used"):
+        await scene.sql(f"DELETE FROM batchsend.{table} WHERE meter = $1", f"campaign {number}")
+    await scene.sql("DELETE FROM batchsend.campaigns WHERE id = $1", number)
+    await database.close()
+
+
+def outcome(lot: Lot, record: int, status: str, attempt: int = 1, *, doubts: bool = False) -> Stored:
+    """What a worker has to say of a record."""
+    return Stored(lot, record, attempt, status, b'{"record":%d}' % record, doubts=doubts)
+
+
+# --- taking -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_lease_that_holds_is_nobody_elses_and_each_has_an_epoch_of_its_own(scene: Scene) -> None:
+    old, new = await scene.taken_over()
+    assert new.lease.epoch == old.lease.epoch + 1
+    other = await scene.take(_THIRD, _LONG)
+    assert other is not None
+    assert other.lease.lot == 1
+    assert await scene.take(_THIRD, _LONG) is None
+
+
+async def test_what_is_done_or_not_due_is_not_taken(scene: Scene) -> None:
+    await scene.sql("UPDATE batchsend.lots SET done = true WHERE campaign = $1 AND lot = 0", scene.number)
+    await scene.sql(
+        "UPDATE batchsend.lots SET due = clock_timestamp() + interval '1 hour' WHERE campaign = $1 AND lot = 1",
+        scene.number,
+    )
+    assert await scene.take(_NEW, _LONG) is None
+
+
+@pytest.mark.parametrize("state", ["publishing", "paused", "stopped"])
+async def test_no_lot_is_taken_of_a_campaign_that_is_not_active(scene: Scene, state: str) -> None:
+    """Who does not know yet that it was stopped, and its log collected, does not go on with it."""
+    await scene.sql("UPDATE batchsend.campaigns SET state = $2 WHERE id = $1", scene.number, state)
+    assert await scene.take(_NEW, _LONG) is None
+
+
+# --- storing ----------------------------------------------------------------------------------------------------------
+
+
+async def test_who_has_lost_a_lot_may_send_nothing_of_it(scene: Scene) -> None:
+    old, new = await scene.taken_over()
+    assert not await scene.commit(_OLD, old, 1)
+    assert old.lost
+    assert await scene.account() == {}
+    assert await scene.commit(_NEW, new, 1)
+    assert not new.lost
+
+
+async def test_who_has_lost_a_lot_stores_no_outcome_of_it_beside_those_of_another_lot(scene: Scene) -> None:
+    old, new = await scene.taken_over()
+    mine = await scene.take(_OLD, _LONG)
+    assert mine is not None
+    await scene.store(_OLD, outcome(old, 1, "accepted"), outcome(mine, 11, "accepted"))
+    assert (old.lost, mine.lost) == (True, False)
+    assert await scene.account() == {11: ("accepted", 1)}
+    of_old: list[bool] = []
+    of_mine: list[bool] = []
+    async with writing(scene.database, _OLD) as writer:
+        writer.commit(Stored(old, 2, 1, UNDER_WAY), of_old.append)
+        writer.commit(Stored(mine, 12, 1, UNDER_WAY), of_mine.append)
+    assert (of_old, of_mine) == ([False], [True])
+    assert await scene.account() == {11: ("accepted", 1), 12: (UNDER_WAY, 1)}
+    assert await scene.commit(_NEW, new, 2)
+
+
+async def test_a_lot_that_is_being_taken_over_is_waited_for(scene: Scene, shared_postgres: Postgres) -> None:
+    """Whoever takes a lot reads its account next: what is stored under the epoch before is there by then, or never."""
+    old = await scene.take(_OLD, 0.0)
+    assert old is not None
+    taking = await asyncpg.connect(shared_postgres.url)
+    told: list[bool] = []
+    try:
+        async with asyncio.timeout(GUARD), writing(scene.database, _OLD) as writer:
+            async with taking.transaction():
+                assert await lots.take(taking, scene.number, _NEW, _LONG, _SIZE) is not None
+                writer.commit(Stored(old, 1, 1, UNDER_WAY), told.append)
+                while not told and not await taking.fetchval(_WAITS):  # noqa: ASYNC110 - nothing tells
+                    await asyncio.sleep(0.01)
+            await writer.flush()
+    finally:
+        await taking.close()
+    assert told == [False]
+    assert await scene.account() == {}
+
+
+@pytest.mark.parametrize("status", ["accepted", "rejected", "in_doubt", "invalid", "suppressed"])
+async def test_a_record_that_has_its_outcome_is_not_sent_again(scene: Scene, status: str) -> None:
+    lot = await scene.take(_NEW, _LONG)
+    assert lot is not None
+    await scene.store(_NEW, outcome(lot, 1, status))
+    assert not await scene.commit(_NEW, lot, 1, attempt=2)
+    assert lot.refused == {1}
+    assert await scene.account() == {1: (status, 1)}
+
+
+@pytest.mark.parametrize("status", ["deferred", WAITING])
+async def test_a_record_that_is_to_be_offered_again_is_sent(scene: Scene, status: str) -> None:
+    lot = await scene.take(_NEW, _LONG)
+    assert lot is not None
+    await scene.store(_NEW, outcome(lot, 1, status))
+    assert await scene.commit(_NEW, lot, 1, attempt=2)
+
+
+async def test_a_record_under_way_is_sent_by_nobody_else_and_once(scene: Scene) -> None:
+    """The same statement again, whose answer was lost, is no second one."""
+    old = await scene.take(_OLD, 0.0)
+    assert old is not None
+    assert await scene.commit(_OLD, old, 1)
+    assert await scene.commit(_OLD, old, 1), "it is the same attempt of the same worker"
+    assert not await scene.commit(_OLD, old, 1, attempt=2)
+    new = await scene.take(_NEW, _LONG)
+    assert new is not None
+    assert not await scene.commit(_NEW, new, 1)
+    assert new.refused == {1}
+
+
+async def test_an_older_attempt_says_nothing_over_a_newer_one(scene: Scene) -> None:
+    lot = await scene.take(_NEW, _LONG)
+    assert lot is not None
+    await scene.store(_NEW, outcome(lot, 1, "accepted", 2))
+    await scene.store(_NEW, outcome(lot, 1, "deferred", 1))
+    assert await scene.account() == {1: ("accepted", 2)}
+
+
+# --- what takes back what was said: of anybody's lot, for nobody sends it again ---------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("known", "then"),
+    [
+        (("accepted", 1), "in_doubt"),
+        (("rejected", 1), "in_doubt"),
+        (("deferred", 1), "in_doubt"),
+        (("rejected", 2), "in_doubt"),
+        ((WAITING, 2), "in_doubt"),
+        (("accepted", 2), "accepted"),
+        ((UNDER_WAY, 2), UNDER_WAY),
+    ],
+)
+async def test_doubts_of_an_attempt_hold_unless_a_later_one_counts(
+    scene: Scene, known: tuple[str, int], then: str
+) -> None:
+    old, new = await scene.taken_over()
+    status, attempt = known
+    if status == UNDER_WAY:
+        assert await scene.commit(_NEW, new, 1, attempt)
+    else:
+        await scene.store(_NEW, outcome(new, 1, status, attempt))
+    await scene.store(_OLD, outcome(old, 1, "in_doubt", 1, doubts=True))
+    assert (await scene.account())[1][0] == then
+
+
+# --- keeping and giving back ------------------------------------------------------------------------------------------
+
+
+async def test_a_lease_is_renewed_by_its_worker_under_its_epoch_only(scene: Scene) -> None:
+    old, new = await scene.taken_over()
+
+    async def renewed(lease: Lease, worker: int) -> bool:
+        kept = await scene.database.call(lambda connection: lots.renew(connection, [lease], worker, 3600.0))
+        return bool(kept)
+
+    until = (
+        "SELECT lease_until < clock_timestamp() + interval '30 min' FROM batchsend.lots WHERE campaign = $1 AND lot = 0"
+    )
+    assert not await renewed(old.lease, _OLD)
+    assert not await renewed(old.lease, _NEW)
+    assert not await renewed(new.lease, _OLD)
+    assert await scene.sql(until, scene.number) == [(True,)]
+    assert await renewed(new.lease, _NEW)
+    assert await scene.sql(until, scene.number) == [(False,)]
+
+
+async def test_who_has_lost_a_lot_does_not_end_it(scene: Scene) -> None:
+    old, new = await scene.taken_over()
+    before = await scene.lot()
+    assert before == (new.lease.epoch, _NEW, True, False)
+    await scene.database.call(lambda connection: lots.finish(connection, [old.lease]))
+    assert await scene.lot() == before
+    await scene.database.call(lambda connection: lots.give_back(connection, [old.lease]))
+    assert await scene.lot() == before
+    await scene.database.call(lambda connection: lots.finish(connection, [new.lease]))
+    assert await scene.lot() == (new.lease.epoch, None, False, True)
+
+
+async def test_what_is_left_behind_is_named_only_where_nobody_holds_the_lot(scene: Scene) -> None:
+    held, over = await scene.take(_OLD, _LONG), await scene.take(_OLD, 0.0)
+    assert held is not None
+    assert over is not None
+    assert await scene.commit(_OLD, held, 1)
+    assert await scene.commit(_OLD, over, 11)
+    assert await scene.database.call(lambda connection: name_left_behind(connection, scene.number, _SIZE)) == 1
+    assert await scene.account() == {1: (UNDER_WAY, 1), 11: ("in_doubt", 1)}
+    # The one that was away comes back: what it has to say comes too late, and it may send nothing more.
+    await scene.store(_OLD, outcome(over, 11, "accepted"))
+    assert over.lost
+    assert not await scene.commit(_OLD, over, 12)
+    assert await scene.account() == {1: (UNDER_WAY, 1), 11: ("in_doubt", 1)}
+
+
+async def test_what_is_answered_while_it_is_named_keeps_its_answer(scene: Scene, shared_postgres: Postgres) -> None:
+    """Its lease is over, but nobody has taken the lot: the epoch is still its own until the lot is taken from it."""
+    old = await scene.take(_OLD, 0.0)
+    assert old is not None
+    assert await scene.commit(_OLD, old, 1)
+    naming = Database(shared_postgres.url)
+    holding = await asyncpg.connect(shared_postgres.url)
+    try:
+        async with asyncio.timeout(GUARD):
+            async with holding.transaction():
+                await holding.execute("SELECT FROM batchsend.lots WHERE campaign = $1 FOR SHARE", scene.number)
+                named = asyncio.create_task(
+                    naming.call(lambda connection: name_left_behind(connection, scene.number, _SIZE), seconds=GUARD)
+                )
+                while not await holding.fetchval(_WAITS):  # noqa: ASYNC110 - nothing tells
+                    await asyncio.sleep(0.01)
+                await scene.store(_OLD, outcome(old, 1, "accepted"))
+            await named
+    finally:
+        await holding.close()
+        await naming.close()
+    assert await scene.account() == {1: ("accepted", 1)}
+
+
+# --- quotas -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lease", "grant"),
+    [(0.0, -1.0), (_LONG, -1.0), (0.0, _LONG)],
+    ids=["both are over", "its lease holds", "its grant holds"],
+)
+async def test_what_a_silent_worker_was_granted_is_free_once_it_can_send_no_more(
+    scene: Scene, lease: float, grant: float
+) -> None:
+    """It is reckoned by its account then, to which nothing may come any more; before, all that was granted counts."""
+    over = lease <= 0 and grant <= 0
+    old = await scene.take(_OLD, lease)
+    assert old is not None
+    assert await scene.commit(_OLD, old, 1)
+    meter = f"campaign {scene.number}"
+    await scene.sql("INSERT INTO batchsend.quotas (meter, campaign) VALUES ($1, $2)", meter, scene.number)
+    await scene.sql(
+        "INSERT INTO batchsend.quota_held (meter, campaign, worker, held, reported, until) "
+        "VALUES ($1, $2, $3, 5, 0, clock_timestamp() + $4 * interval '1 second')",
+        *(meter, scene.number, _OLD, grant),
+    )
+    quotas = SharedQuotas(scene.number, scene.campaign, ["127.0.0.1:25"], _NEW)
+    await scene.database.call(quotas.settle)
+    [(held, reported)] = await scene.sql(
+        "SELECT held, reported FROM batchsend.quota_held WHERE meter = $1 AND worker = $2", meter, _OLD
+    )
+    assert (held, reported) == ((0, 1) if over else (5, 0))
+    assert await scene.commit(_OLD, old, 2) is not over
