@@ -1,7 +1,7 @@
 """``python -m tests.mutation FILE … [--most N] [--seed S]``: is each change of these files noticed by a test?
 
 A mutant is made in a copy of the program. It is caught where one of the quick tests of its package fails, or a case of
-the simulation. Those that survive are printed, unless `survivors.tsv` names them with a reason; the exit code is 1
+the simulation. Those that survive are marked, unless `survivors.tsv` names them with a reason; the exit code is 1
 where fewer than nine in ten are caught. Tools such as mutmut run the tests on functions that they have taken apart,
 which the tests of the architecture and of the compiled modules read, and they cannot ask the simulation.
 """
@@ -84,9 +84,8 @@ def main(files: list[Path], most: int, seed: int) -> int:
             by = caught(folder, TESTS[file.resolve().parent.relative_to(ROOT / "batchsend").parts[0]])
             (folder / name).write_text(file.read_text())
             noticed += by is not None
-            if by is None:
-                reason = "known" if (name, one.before, one.after) in reasons else "SURVIVES"
-                print(f"{reason}\t{name}:{one.line}\t{one.before}\t{one.after}", flush=True)
+            fate = by or ("known" if (name, one.before, one.after) in reasons else "SURVIVES")
+            print(f"{fate}\t{name}:{one.line}\t{one.before}\t{one.after}", flush=True)
     print(f"{noticed} of {len(chosen)} are caught")
     return 0 if noticed >= LEAST * len(chosen) else 1
 
