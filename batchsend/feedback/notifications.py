@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from batchsend.feedback.meaning import meaning
-from batchsend.feedback.report import FeedbackKind, FeedbackReport
+from batchsend.feedback.report import FeedbackKind, FeedbackReport, moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,9 +41,9 @@ def notified_object(document: dict[str, Any]) -> list[FeedbackReport]:
     if isinstance(inner := document.get("Message"), str):
         document = _object(inner)
     kind = document.get("notificationType") or document.get("eventType")
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         return []
-    return list(_reports(str(kind), document))
+    return list(_reports(kind, document))
 
 
 def _object(text: str) -> dict[str, Any]:
@@ -105,8 +105,8 @@ def _reports(kind: str, document: dict[str, Any]) -> Iterator[FeedbackReport]:
 
 def _time(about: dict[str, Any]) -> float | None:
     try:
-        return datetime.fromisoformat(str(about.get("timestamp"))).timestamp()
-    except ValueError:
+        return moment(datetime.fromisoformat(str(about.get("timestamp"))).timestamp())
+    except (ValueError, OverflowError):
         return None
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct
 
 from batchsend.verdict import Reason  # noqa: TC001 - public: its hints are resolved at run time
+
+_YEAR_10000: Final = 253_402_300_800.0
 
 
 class FeedbackKind(StrEnum):
@@ -81,3 +84,12 @@ class FeedbackReport(Struct, kw_only=True):
     relay_id: str | None = None
     addresses: tuple[str, ...] = ()
     time: float | None = None
+
+
+def moment(seconds: float) -> float | None:
+    """A time that somebody else has named; None where it is none, or none that can be written (RFC 3339).
+
+    Args:
+        seconds: Since the epoch; any float there is.
+    """
+    return seconds if 0.0 <= seconds < _YEAR_10000 else None

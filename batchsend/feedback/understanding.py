@@ -13,7 +13,7 @@ from batchsend.feedback.fields import StatusFields, abuse, statuses
 from batchsend.feedback.freeform import ADDRESS, own_text, recipients, returned, words_about
 from batchsend.feedback.meaning import meaning
 from batchsend.feedback.notifications import notified
-from batchsend.feedback.report import FeedbackKind, FeedbackReport
+from batchsend.feedback.report import FeedbackKind, FeedbackReport, moment
 from batchsend.verdict import Reason
 
 _MESSAGE_ID: Final = re.compile(r"<[^<>\s]{1,500}>")
@@ -114,7 +114,7 @@ def _last_id(value: str) -> str | None:
 
 def _time(value: str) -> float | None:
     try:
-        return parsedate_to_datetime(value[:100]).timestamp()
+        return moment(parsedate_to_datetime(value[:100]).timestamp())
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from batchsend.display import one_line
 from batchsend.feedback.meaning import meaning
 from batchsend.feedback.notifications import notified_object
-from batchsend.feedback.report import FeedbackKind, FeedbackReport
+from batchsend.feedback.report import FeedbackKind, FeedbackReport, moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -97,12 +97,12 @@ def _when(text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        return float(text)
+        return moment(float(text))
     except ValueError:
         pass
     try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
+        return moment(datetime.fromisoformat(text).timestamp())
+    except (ValueError, OverflowError):
         return None
 
 

@@ -170,7 +170,7 @@ def _sheets(
             yield name, workbook.get_sheet_by_name(name).iter_rows()
     except FileNotFoundError:
         raise UsageError(f"{path}: there is no such file", remedy="name the recipients file") from None
-    except (OSError, zipfile.BadZipFile, python_calamine.CalamineError) as error:
+    except (OSError, zipfile.BadZipFile, NotImplementedError, python_calamine.CalamineError) as error:
         raise UsageError(
             f"{path} cannot be read as a workbook: {error}", remedy=f"open it in a spreadsheet and {_SAVE_AS_CSV}"
         ) from None

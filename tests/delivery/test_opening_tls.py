@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import ssl
+import warnings
 from typing import TYPE_CHECKING
 
 import anyio
@@ -19,7 +21,6 @@ from tests.tools.scripted import ScriptedServer
 from tests.tools.steps import Close, Expect, ReadToEnd, Send, StartTls, Step, reply
 
 if TYPE_CHECKING:
-    import ssl
     from pathlib import Path
 
 USER, PASSWORD = Secret("user"), Secret("secret")
@@ -99,6 +100,21 @@ async def test_a_certificate_that_does_not_verify_opens_nothing(kind: Tls, fault
     assert error.failure.lasting
     assert error.remedy is not None
     assert "ca_file" in error.remedy
+    commands = [command for connection in peer.connections for command in connection.commands]
+    assert commands == ([] if kind == "implicit" else [*commands[:1], b"STARTTLS"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_old_versions_of_tls_are_not_spoken(kind: Tls, tmp_path: Path) -> None:
+    certificates = issue(tmp_path)
+    context = certificates.server_context()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    async with ScriptedServer(script_for(kind, context), tls=context if kind == "implicit" else None) as peer:
+        await refusal(Server(host=peer.host, port=peer.port, tls=kind, ca_file=certificates.ca_file), peer)
     commands = [command for connection in peer.connections for command in connection.commands]
     assert commands == ([] if kind == "implicit" else [*commands[:1], b"STARTTLS"])
 

@@ -131,14 +131,18 @@ class CampaignFolder:
             ended = self.wait(process)
         return ended, int(ended.output.splitlines()[-1])
 
-    def wait(self, process: subprocess.Popen[str]) -> Ended:
+    def wait(self, process: subprocess.Popen[str], *, within: float = _WITHIN) -> Ended:
         """Wait for its end.
+
+        Args:
+            process: What `start` has returned.
+            within: How long, in seconds.
 
         Raises:
             subprocess.TimeoutExpired: It has not ended in time; it is killed.
         """
         try:
-            output, errors = process.communicate(timeout=_WITHIN)
+            output, errors = process.communicate(timeout=within)
         except BaseException:
             process.kill()
             raise

@@ -83,6 +83,13 @@ class _End(asyncio.Protocol):
             self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self._transport.abort()
 
+    def break_off(self) -> None:
+        """Reset the connection at both its ends; what is on its way is lost."""
+        for end in (self, self._peer):
+            if end is not None:
+                end._pipe.clear()
+                end.reset()
+
     def abandon(self) -> None:
         """Close at once; nothing more is handed on."""
         self._pipe.clear()

@@ -1,0 +1,137 @@
+"""Mutants of a source file: each is the file with one thing changed, which some test has to notice."""
+
+from __future__ import annotations
+
+import ast
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    _Span = Callable[[ast.expr | ast.stmt], tuple[int, int]]
+
+_COMPARED: Final[dict[type[ast.cmpop], tuple[str, str]]] = {
+    ast.Lt: ("<", "<="),
+    ast.LtE: ("<=", "<"),
+    ast.Gt: (">", ">="),
+    ast.GtE: (">=", ">"),
+    ast.Eq: ("==", "!="),
+    ast.NotEq: ("!=", "=="),
+    ast.Is: ("is", "is not"),
+    ast.IsNot: ("is not", "is"),
+    ast.In: ("in", "not in"),
+    ast.NotIn: ("not in", "in"),
+}
+_RECKONED: Final[dict[type[ast.operator], tuple[str, str]]] = {
+    ast.Add: ("+", "-"),
+    ast.Sub: ("-", "+"),
+    ast.Mult: ("*", "/"),
+    ast.FloorDiv: ("//", "*"),
+}
+
+
+class Mutant(NamedTuple):
+    """One change.
+
+    Attributes:
+        line: The line's number.
+        before: The line as it is.
+        after: The line as it becomes.
+        source: The whole file with it.
+    """
+
+    line: int
+    before: str
+    after: str
+    source: str
+
+
+def mutants(source: str) -> list[Mutant]:
+    """All mutants of a file, in the order of its lines; types, docstrings and messages are left as they are."""
+    found = {(begin, end, new) for begin, end, new in _changes(source) if source[begin:end] != new}
+    made = []
+    for begin, end, new in sorted(found):
+        changed = source[:begin] + new + source[end:]
+        try:
+            ast.parse(changed)
+        except SyntaxError:
+            continue
+        line = source.count("\n", 0, begin) + 1
+        before, after = source.split("\n")[line - 1].strip(), changed.split("\n")[line - 1].strip()
+        made.append(Mutant(line, before, after, changed))
+    return made
+
+
+def _changes(source: str) -> Iterator[tuple[int, int, str]]:
+    """What could be changed: from where to where, and into what."""
+    places = [0]
+    for line in source.split("\n"):
+        places.append(places[-1] + len(line.encode()) + 1)
+    octets = source.encode()
+
+    def at(line: int, column: int) -> int:
+        return len(octets[: places[line - 1] + column].decode())
+
+    def span(node: ast.expr | ast.stmt) -> tuple[int, int]:
+        assert node.end_lineno is not None
+        assert node.end_col_offset is not None
+        return at(node.lineno, node.col_offset), at(node.end_lineno, node.end_col_offset)
+
+    for node in _code(ast.parse(source)):
+        yield from _changes_of_operators(node, source, span)
+        yield from _changes_of_others(node, source, span)
+
+
+def _changes_of_operators(node: ast.AST, source: str, span: _Span) -> Iterator[tuple[int, int, str]]:
+    if isinstance(node, ast.Compare) and len(node.ops) == 1:
+        yield from _operator(source, span(node.left)[1], span(node.comparators[0])[0], _COMPARED, node.ops[0])
+    elif isinstance(node, ast.BinOp):
+        yield from _operator(source, span(node.left)[1], span(node.right)[0], _RECKONED, node.op)
+    elif isinstance(node, ast.BoolOp):
+        words = ("and", "or") if isinstance(node.op, ast.And) else ("or", "and")
+        for left, right in pairwise(node.values):
+            yield from _word(source, span(left)[1], span(right)[0], *words)
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        yield span(node)[0], span(node.operand)[0], ""
+
+
+def _changes_of_others(node: ast.AST, source: str, span: _Span) -> Iterator[tuple[int, int, str]]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, bool):
+        yield *span(node), str(not node.value)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+        yield *span(node), f"{node.value + 1}"
+    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call | ast.Await):
+        yield *span(node), "pass"
+    elif isinstance(node, ast.If | ast.While) and not isinstance(node.test, ast.Constant):
+        begin, end = span(node.test)
+        yield begin, end, f"not ({source[begin:end]})"
+
+
+def _operator(
+    source: str, begin: int, end: int, words: dict[type, tuple[str, str]], operator: ast.AST
+) -> Iterator[tuple[int, int, str]]:
+    if type(operator) in words:
+        yield from _word(source, begin, end, *words[type(operator)])
+
+
+def _word(source: str, begin: int, end: int, word: str, other: str) -> Iterator[tuple[int, int, str]]:
+    place = source.find(word, begin, end)
+    if place >= 0:
+        yield place, place + len(word), other
+
+
+def _code(tree: ast.Module) -> Iterator[ast.AST]:
+    """What is run, without annotations, and without what is imported for them, or told only to people."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == "__repr__":
+            continue
+        for name, value in ast.iter_fields(node):
+            if name in ("annotation", "returns", "decorator_list"):
+                continue
+            waiting += [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, ast.AST)]
