@@ -33,7 +33,7 @@ from batchsend.delivery.quota import RollingWindow
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-ROUND_NUMBERS: Final = (50, 100, 200, 300, 500, 1_000, 2_000, 5_000, 10_000)
+ROUND_NUMBERS: Final = (100, 500, 1_000, 2_000, 10_000)
 """The numbers of messages at which a quota that is not known is looked for."""
 
 BELIEVED: Final = 5
