@@ -17,7 +17,7 @@ import msgspec
 from tests.simulation.case import Case
 from tests.simulation.drawing import draw
 from tests.simulation.running import run_case
-from tests.simulation.shrinking import shrink
+from tests.simulation.shrinking import shrink, smaller_cases
 
 
 def main(seed: int, runs: int | None, seconds: float, kept: Path | None, *, as_it_is: bool) -> int:
@@ -44,7 +44,7 @@ def main(seed: int, runs: int | None, seconds: float, kept: Path | None, *, as_i
             sys.stdout.flush()
             if as_it_is:
                 return 1
-            return _tell(shrink(case, lambda smaller: bool(run_case(smaller))))
+            return _tell(shrink(case, lambda one: bool(run_case(one)), smaller_cases, seconds=30.0))
     print(f"{done} cases from seed {seed} on, in {time.process_time() - began:.0f} s: nothing wrong")
     return 0
 

@@ -17,23 +17,31 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 
-def shrink(case: Case, fails: Callable[[Case], bool], *, seconds: float = 30.0) -> Case:
-    """The smallest case found within some seconds that still fails."""
+def shrink(
+    case: Item, fails: Callable[[Item], bool], smaller: Callable[[Item], Iterator[Item]], *, seconds: float
+) -> Item:
+    """The smallest case found within some seconds of computing that still fails.
+
+    Args:
+        case: One that fails.
+        fails: Whether one does.
+        smaller: Gives the cases that are a little smaller than one, the much smaller ones first.
+        seconds: How long to go on.
+    """
     until = time.process_time() + seconds
-    smaller: Case | None = case
-    while smaller is not None:
-        case = smaller
-        smaller = None
-        for candidate in _smaller(case):
+    found: Item | None = case
+    while found is not None:
+        case, found = found, None
+        for candidate in smaller(case):
             if time.process_time() > until:
                 return case
             if fails(candidate):
-                smaller = candidate
+                found = candidate
                 break
     return case
 
 
-def _smaller(case: Case) -> Iterator[Case]:
+def smaller_cases(case: Case) -> Iterator[Case]:
     """Cases that are a little smaller, the much smaller ones first; the last run stays, for it is what is judged."""
     for lives in fewer(case.lives[:-1]):
         yield replace(case, lives=(*lives, case.lives[-1]))

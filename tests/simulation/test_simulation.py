@@ -16,7 +16,7 @@ from tests.simulation.broken_builds import APPLY, CLUSTER_PATCHES, PATCHES, ROOT
 from tests.simulation.case import Case, Life, Relay, Reply
 from tests.simulation.drawing import draw
 from tests.simulation.running import run_case
-from tests.simulation.shrinking import shrink
+from tests.simulation.shrinking import shrink, smaller_cases
 
 # The connections are the simulation's own, and a compiled pool takes no connector but the real one.
 pytestmark = pytest.mark.interpreted
@@ -74,7 +74,7 @@ def test_a_case_that_fails_is_made_as_small_as_it_can_be() -> None:
         lives=(Life(ends="kill", event=3), Life(pause=0.0)),
         delivery={"max_connections": 3},
     )
-    small = shrink(case, lambda one: one.records >= 10 and not one.relays[0].pipelining)
+    small = shrink(case, lambda one: one.records >= 10 and not one.relays[0].pipelining, smaller_cases, seconds=30.0)
     assert small == Case(seed=1, records=10, relays=(Relay(pipelining=False),))
 
 

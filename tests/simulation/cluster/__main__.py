@@ -19,7 +19,8 @@ from tests.cluster.postgres import Postgres
 from tests.simulation.cluster.case import ClusterCase, draw
 from tests.simulation.cluster.database import RealDatabase
 from tests.simulation.cluster.running import run_case
-from tests.simulation.cluster.shrinking import shrink
+from tests.simulation.cluster.shrinking import smaller_cases
+from tests.simulation.shrinking import shrink
 
 
 def main(real: RealDatabase, given: argparse.Namespace) -> int:
@@ -40,7 +41,8 @@ def main(real: RealDatabase, given: argparse.Namespace) -> int:
             sys.stdout.flush()
             if given.as_it_is:
                 return 1
-            return _tell(shrink(case, lambda smaller: bool(run_case(smaller, real))), real, tell=False)
+            small = shrink(case, lambda one: bool(run_case(one, real)), smaller_cases, seconds=20.0)
+            return _tell(small, real, tell=False)
     print(f"{done} cases from seed {seed} on, in {time.process_time() - began:.0f} s: nothing wrong")
     return 0
 
