@@ -101,16 +101,19 @@ def decode(octets: bytes) -> list[Parcel]:
 
 # --- leases -----------------------------------------------------------------------------------------------------------
 
+# Which lot it is, is found once: a subquery in its place may be run again for each lot that it is compared with, and
+# finds another one when the first is taken already.
 _TAKE: Final = """
-UPDATE batchsend.lots AS l
-SET epoch = l.epoch + 1, worker = $2, lease_until = clock_timestamp() + $3 * interval '1 second'
-FROM (
+WITH free AS MATERIALIZED (
     SELECT campaign, lot FROM batchsend.lots
     WHERE campaign = $1 AND NOT done AND due <= clock_timestamp()
         AND (lease_until IS NULL OR lease_until < clock_timestamp()) AND lot <> ALL($4::int[])
         AND EXISTS (SELECT FROM batchsend.campaigns WHERE id = $1 AND state = 'active')
     ORDER BY due DESC LIMIT 1 FOR UPDATE SKIP LOCKED
-) AS free
+)
+UPDATE batchsend.lots AS l
+SET epoch = l.epoch + 1, worker = $2, lease_until = clock_timestamp() + $3 * interval '1 second'
+FROM free
 WHERE l.campaign = free.campaign AND l.lot = free.lot
 RETURNING l.lot, l.epoch, l.records
 """
