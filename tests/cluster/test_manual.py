@@ -53,7 +53,7 @@ async def test_it_can_be_tried_on_one_machine_by_copy_and_paste(house: House, tm
     # What is started beside, the sink and a worker, ends with the shell; a shell that is pasted to goes on after an
     # error, and this one does not.
     process = await asyncio.create_subprocess_exec(
-        *("bash", "-ec", f"trap 'kill $(jobs -p)' EXIT\n{script}"),
+        *("bash", "-ec", f"trap 'kill $(jobs -p); wait' EXIT\n{script}"),
         cwd=tmp_path,
         env=environment,
         stdout=asyncio.subprocess.PIPE,
