@@ -28,11 +28,12 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 VOCABULARY = {"outcome", "verdict", "errors", "campaign"}
 STAGES = ["recipients", "message", "delivery", "results", "feedback", "report"]
 # What every room may use; these know nothing but each other.
-TOOLS = {"display", "figures", "histogram", "patterns", "trace"}
+TOOLS = {"display", "figures", "histogram", "jitter", "patterns", "trace"}
 MAY_IMPORT = {
     "display": set[str](),
     "figures": set[str](),
     "histogram": set[str](),
+    "jitter": set[str](),
     "patterns": set[str](),
     "trace": {"errors"},
     "outcome": set[str](),

@@ -10,7 +10,6 @@ A deferred record is not kept here: its row says when it is due, and its lot com
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +17,7 @@ from msgspec.structs import replace
 
 from batchsend.cluster.lots import Lease, Taken, lot_of
 from batchsend.cluster.writer import UNDER_WAY, WAITING, Stored, Writer
+from batchsend.jitter import spread
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.results.line import outcome_line
 
@@ -262,7 +262,7 @@ class ClusterAccount:
         if result.status is _DEFERRED and attempt < self._max_attempts:
             pause = min(self._pause * 2 ** (max(attempt, 1) - 1), _LONGEST)
             # Records that were deferred together should not come back together.
-            pause *= random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
+            pause = spread(pause)
         line = outcome_line(self._told(result)).rstrip()
         self._writer.store(Stored(lot, result.record, attempt, result.status.value, line, pause))
 

@@ -16,7 +16,6 @@ or does. Time is given, not asked for. The rules:
 
 from __future__ import annotations
 
-import random
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +24,7 @@ from batchsend.delivery.foresight import Foresight
 from batchsend.delivery.limits import Limits
 from batchsend.delivery.quota import found_before
 from batchsend.delivery.throttle import Goodput, Throttle
+from batchsend.jitter import spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -255,13 +255,13 @@ class Relay:
         """Something came to nothing: pause the relay (rule 2). What failed together counts once, and only then true."""
         if now < self._paused_until:
             return False
-        self._paused_until = now + self._pause * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+        self._paused_until = now + spread(self._pause, 0.5, 1.0)
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
         return True
 
     def back_off_for(self, now: float, seconds: float) -> None:
         """The server asks for a pause of its own length, such as minutes after too many logins."""
-        self._paused_until = max(self._paused_until, now + seconds * random.uniform(0.75, 1.25))  # noqa: S311 - jitter
+        self._paused_until = max(self._paused_until, now + spread(seconds))
 
     def failing(self, now: float) -> float:
         """It does not answer: for how many seconds it has not."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
@@ -18,6 +17,7 @@ from batchsend.errors import RunError, UsageError
 from batchsend.events.cursor import cursor_path, locked, read_cursor, write_cursor
 from batchsend.events.signature import key_of, signature
 from batchsend.events.source import EventSource
+from batchsend.jitter import spread
 from batchsend.results.line import timestamp
 from batchsend.version import __version__
 
@@ -267,7 +267,7 @@ class Teller:
                     f"{self._endpoint.url} has taken no events for days: {said}",
                     remedy="start again when it is there: it goes on where it stopped",
                 )
-            wait = min(max(pause * random.uniform(0.5, 1.0), asked), LONGEST_PAUSE)  # noqa: S311 - no secret
+            wait = min(max(spread(pause, 0.5, 1.0), asked), LONGEST_PAUSE)
             if pause == self._first_pause:
                 self._notice(f"{self._endpoint.url}: {said}; it is tried again, ever less often, for days")
             pause = min(2 * pause, LONGEST_PAUSE)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import heapq
-import random
 from typing import TYPE_CHECKING, NamedTuple
+
+from batchsend.jitter import spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +49,7 @@ class RetryQueue:
         self._records.add(record)
         pause = min(self._pause * 2 ** (attempt - 1), _LONGEST)
         # Records that were deferred together should not come back together.
-        due = now + pause * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
+        due = now + spread(pause)
         heapq.heappush(self._heap, _Entry(due, record, attempt + 1))
         return True
 

@@ -167,14 +167,6 @@ async def test_a_lease_that_holds_is_nobody_elses_and_each_has_an_epoch_of_its_o
     assert await scene.take(_THIRD, _LONG) is None
 
 
-async def test_one_lot_is_taken_at_a_time_however_the_database_looks_for_it(scene: Scene) -> None:
-    """Of a small table every lot is compared with the free one, which must not be looked for again each time."""
-    for way in ("hashjoin", "mergejoin", "material", "indexscan", "bitmapscan"):
-        await scene.sql(f"SET enable_{way} = off")
-    taken = [await scene.take(worker, _LONG) for worker in (_OLD, _NEW)]
-    assert [lot and lot.lease.lot for lot in taken] == [0, 1]
-
-
 async def test_what_is_done_or_not_due_is_not_taken(scene: Scene) -> None:
     await scene.sql("UPDATE batchsend.lots SET done = true WHERE campaign = $1 AND lot = 0", scene.number)
     await scene.sql(

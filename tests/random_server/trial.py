@@ -12,6 +12,7 @@ from batchsend import Delivery, Envelope, Outcome, Server, Submission, Timeouts
 from batchsend.campaign.values import Duration
 from batchsend.delivery.connector import Connector, Opened
 from batchsend.delivery.pool import Pool
+from batchsend.jitter import JITTER
 from batchsend.message.submission import bundle
 from batchsend.smtp.extensions import Extensions
 from tests.delivery.harness import MODES, Account
@@ -174,7 +175,7 @@ def one_run(kind: str, mode: str, seed: int, *, single: bool = False) -> Finding
         seed: Where everything comes from.
         single: Every message has one recipient. The same seed is then the same run as before messages could be shared.
     """
-    random.seed(seed)  # the jitter of the pauses
+    JITTER.seed(seed)  # the jitter of the pauses
     choose = random.Random(seed)
     # Which options there are is chosen before who shares a message, in the order in which it always was.
     options = _options(mode, choose)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import random
 import tempfile
 import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from batchsend.jitter import JITTER
 from tests.simulation.oracle import judge
 from tests.simulation.people import People
 from tests.simulation.world import EndlessError, SimulationLoop, World, around, told
@@ -37,7 +37,7 @@ def run_case(case: Case, tell: Callable[[str], None] = lambda _: None) -> list[s
 
 
 def _run_in(case: Case, folder: Path, tell: Callable[[str], None]) -> list[str]:
-    random.seed(case.seed)  # the jitter of the pauses
+    JITTER.seed(case.seed)  # the jitter of the pauses
     loop = SimulationLoop()
     asyncio.set_event_loop(loop)
     world = World(case, loop, folder, tell)

@@ -22,6 +22,7 @@ from batchsend.cluster.publish import publish
 from batchsend.cluster.work import Worker
 from batchsend.delivery.connector import Connector
 from batchsend.errors import RunError
+from batchsend.jitter import JITTER
 from tests.simulation.cluster.case import LEASE
 from tests.simulation.cluster.oracle import judge
 from tests.simulation.cluster.workers import EPOCH, NOBODY, Client, ClusterLoop, SimulatedServer, who
@@ -236,7 +237,7 @@ def run_case(case: ClusterCase, real: RealDatabase, tell: Callable[[str], None] 
 
 
 def _run_in(case: ClusterCase, real: RealDatabase, folder: Path, tell: Callable[[str], None]) -> list[str]:
-    random.seed(case.seed)  # the jitter of the pauses
+    JITTER.seed(case.seed)  # the jitter of the pauses
     real.empty()
     loop = ClusterLoop()
     asyncio.set_event_loop(loop)
