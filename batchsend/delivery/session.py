@@ -330,7 +330,10 @@ class Session(asyncio.Protocol):
         if client.replies != replies:
             # Only whole replies count: a server that sends one octet now and then is as silent as one that sends none.
             self._last_progress = self._last_reply = now
-        self._forget_confirmed()
+        # As `_forget_confirmed`, without a call for each message.
+        unconfirmed = self._unconfirmed
+        while len(unconfirmed) > client.unconfirmed:
+            unconfirmed.popleft()
         if self._unproven and client.chunking_works:
             self._unproven = False
             self._owner.chunking_proven()
@@ -353,7 +356,7 @@ class Session(asyncio.Protocol):
 
     def _write(self) -> None:
         client = self._client
-        if client.takes_leave:
+        if client.state is _QUITTING and client.takes_leave:
             self._watch(self._timeouts.quit)
             return
         if self.left and client.unanswered:

@@ -93,6 +93,9 @@ class Client(ClientState[Key]):
         # What a refused BDAT leaves of its transaction is indeterminate (RFC 3030 §2: RSET must follow), Exim leaves it
         # open, and the next MAIL goes out before any refusal can be known.
         self._reset_owed = self._chunked
+        if self._pipelining and not self._chunked and transaction.__class__ is Transaction:
+            self._send_group(transaction)
+            return
         self._send(transaction.mail, self._on_mail, transaction, _MAIL)
         if isinstance(transaction, SharedTransaction):
             for rcpt in transaction.rcpts:
@@ -127,12 +130,19 @@ class Client(ClientState[Key]):
             if self.state is _CLOSED:
                 break
             self.replies += 1
-            if self._farewell is not None and not self._goes_on(arrived):
-                break
-            if reply.code == 421:
-                self._close(reply, quiet)
+            if reply.code >= 400 or self._farewell is not None or not self._awaited:
+                if not self._take(reply, arrived, quiet):
+                    break
             else:
-                self._take(reply, arrived, quiet)
+                # Nearly all of them: as `_assign`, without a call for each.
+                handler, transaction, _, end = self._awaited[0]
+                if end > arrived:
+                    self._take_early(reply, handler, transaction, end)
+                else:
+                    self._awaited.popleft()
+                    handler(reply, transaction)
+                    if not self._awaited:
+                        self._answered_all()
             quiet = 0.0
         if self._parser.too_long:
             self._cut(self._parser.error)
@@ -204,6 +214,22 @@ class Client(ClientState[Key]):
         else:
             self._held.append((data, handler, transaction, stage))
 
+    def _send_group(self, transaction: Transaction[Key]) -> None:
+        """MAIL, RCPT and DATA together: as `begin` does it by `_send`, at a third of the cost."""
+        mail, rcpt = transaction.mail, transaction.rcpt
+        self._out += (mail, rcpt, commands.DATA)
+        after_mail = self._queued + len(mail)
+        after_rcpt = after_mail + len(rcpt)
+        self._queued = end = after_rcpt + len(commands.DATA)
+        self._awaited += (
+            (self._on_mail, transaction, _MAIL, after_mail),
+            (self._on_rcpt, transaction, _RCPT, after_rcpt),
+            (self._on_data, transaction, _DATA, end),
+        )
+        self._opening = transaction
+        if self.begun >= self._max_messages:
+            self.finish()
+
     def _quit_when_possible(self) -> None:
         # QUIT may follow content in one group (RFC 2920 §3.1), but not a DATA whose reply is still to come.
         if self._quit_wanted and self._opening is None and self.state is _OPEN:
@@ -212,19 +238,26 @@ class Client(ClientState[Key]):
 
     # --- receiving ------------------------------------------------------------------------------------------------
 
-    def _take(self, reply: Reply, arrived: int, quiet: float) -> None:
+    def _take(self, reply: Reply, arrived: int, quiet: float) -> bool:
+        """Take a reply that may be more than the answer to a command; whether the session lasts."""
+        if self._farewell is not None and not self._goes_on(arrived):
+            return False
+        if reply.code == 421:
+            self._close(reply, quiet)
+            return True
         if not self._awaited:
             self._take_unasked(reply, quiet)
-            return
+            return True
         if reply.code >= 400:
             handler = self._awaited[0][0]
             if handler in (self._on_mail, self._on_quit) and ABOUT_IDLENESS.search(reply.raw):
                 self._close_idle(reply, quiet)  # it was said before the command had arrived
-                return
+                return True
             if self._has_waited(reply, quiet):
                 self._close(reply, quiet)
-                return
+                return True
         self._assign(reply, arrived)
+        return True
 
     def _goes_on(self, arrived: int) -> bool:
         """Take what seemed a farewell for the reply that it was; whether the session lasts, up to its QUIT."""
@@ -241,8 +274,12 @@ class Client(ClientState[Key]):
         self._awaited.popleft()
         handler(reply, transaction)
         if not self._awaited:
-            self._since_idle = 0
-        if self._held and not self._awaited and self.state is not _CLOSED:
+            self._answered_all()
+
+    def _answered_all(self) -> None:
+        """Nothing is awaited any more: without PIPELINING, the next command is sent."""
+        self._since_idle = 0
+        if self._held and self.state is not _CLOSED:
             self._send(*self._held.popleft())
 
     def _take_unasked(self, reply: Reply, quiet: float) -> None:

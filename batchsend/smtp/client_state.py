@@ -118,13 +118,13 @@ class ClientState(Generic[Key]):
     @property
     def room(self) -> int:
         """How many transactions may be begun now."""
-        if self.state is not _OPEN or self._quit_wanted:
-            return 0
+        if self._opening is not None or self.state is not _OPEN or self._quit_wanted:
+            return 0  # of BDAT none is opening
         left = self._max_messages - self.begun
         if self._chunked:
             depth = self._depth if self.chunking_works else 1
             return min(depth - len(self._unanswered), left)
-        return min(1, left) if self._opening is None else 0
+        return 1 if left > 0 else 0
 
     @property
     def unanswered(self) -> int:
