@@ -254,9 +254,8 @@ class Pool:
             self._paused = False
             for slots in self._slots:
                 slots.resume()
-            now = self._loop.time()
             for relay in self._relays:
-                relay.goodput.restart(now, relay.accepted)
+                relay.goodput.restart(self._loop.time(), relay.accepted)
             self._look_again.notify()
 
     def set_rate(self, rate: float | None) -> None:
@@ -264,8 +263,7 @@ class Pool:
 
         What a relay was slowed down to stays until it has recovered from that.
         """
-        now = self._loop.time()
-        self._leave.set_rate(rate, now)
+        self._leave.set_rate(rate, self._loop.time())
         for timer in self._wake_ups.values():
             timer.cancel()
         self._wake_ups.clear()
@@ -325,11 +323,8 @@ class Pool:
             self._loop.call_soon(self.retire_sessions, relay)
         return wait
 
-    def _under_way_with(self, relay: Relay, but: Session | None = None) -> int:
-        """How many messages are on their way to a relay, without the one that a session was just given."""
-        if not self._several:
-            return self._out - (but is not None)
-        return sum(session.under_way for session in self._live(relay))
+    def _under_way_with(self, relay: Relay) -> int:
+        return sum(session.under_way for session in self._live(relay)) if self._several else self._out
 
     def share(self, bundle_: Bundle, most: int, session: Session) -> tuple[Submission, ...]:
         """Of a bundle that was just supplied, those that go in one transaction; the rest waits as before."""
@@ -337,7 +332,7 @@ class Pool:
         relay.shares(most)
         count = min(most, len(bundle_.members))
         if relay.careful:
-            under_way = self._under_way_with(relay, but=session)
+            under_way = self._under_way_with(relay) - (not self._several)  # the bundle itself is not on its way yet
             count = min(count, relay.foresight.room(relay.accepted, under_way, now))
         if self._counted:
             count = 1 + self._leave.take_more(relay, count - 1, now)

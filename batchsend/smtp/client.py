@@ -68,6 +68,8 @@ class Client(ClientState[Key]):
     Its duties, which nothing here can see to, stand in the docstring of `batchsend.smtp`, too.
     """
 
+    __slots__ = ()
+
     # --- what the caller does -------------------------------------------------------------------------------------
 
     @property
@@ -126,10 +128,11 @@ class Client(ClientState[Key]):
             quiet: Seconds since the server's last reply.
         """
         arrived = self._handed - unsent
-        for reply in self._parser.feed(data):
+        replies = self._parser.feed(data)
+        self.replies += len(replies)
+        for reply in replies:
             if self.state is _CLOSED:
                 break
-            self.replies += 1
             if reply.code >= 400 or self._farewell is not None or not self._awaited:
                 if not self._take(reply, arrived, quiet):
                     break
@@ -175,18 +178,6 @@ class Client(ClientState[Key]):
         elif self.state is not _CLOSED:
             self._consider_loss(why, quiet)
 
-    def committing(self) -> list[Key]:
-        """The names of what the octets to be handed out next commit: the last moment to write them down."""
-        committing, self._committing = self._committing, []
-        return committing
-
-    def data_to_send(self) -> bytes:
-        """The octets to hand to the transport now; what they commit is committed from here on."""
-        data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
-        self._out.clear()
-        self._handed = self._queued
-        return data
-
     def abandon(self, *, unsent: int = 0) -> list[Transaction[Key]]:
         """The connection is gone, or to be closed: return what was begun and not handed back, in order.
 
@@ -205,14 +196,6 @@ class Client(ClientState[Key]):
         return unanswered
 
     # --- sending --------------------------------------------------------------------------------------------------
-
-    def _send(self, data: bytes, handler: Handler, transaction: Transaction[Key], stage: Stage) -> None:
-        if self._pipelining or not self._awaited:
-            self._out.append(data)
-            self._queued = end = self._queued + len(data)
-            self._awaited.append((handler, transaction, stage, end))
-        else:
-            self._held.append((data, handler, transaction, stage))
 
     def _send_group(self, transaction: Transaction[Key]) -> None:
         """MAIL, RCPT and DATA together: as `begin` does it by `_send`, at a third of the cost."""
@@ -307,12 +290,6 @@ class Client(ClientState[Key]):
         if self._chunked:
             self.finish()
         return True
-
-    def _anchor(self) -> None:
-        """A reply that has one place only is in its place: so were those before it (rule 5)."""
-        self.unconfirmed = 0
-        self._surplus = 0
-        self._refused_since = False
 
     def _tells_otherwise(self, reply: Reply, place: TellingPlace) -> bool:
         """Where no 354 comes, the text of a 2yz may prove that it is in its place, or that it is not (rule 5)."""
@@ -496,13 +473,6 @@ class Client(ClientState[Key]):
 
     # --- transitions ----------------------------------------------------------------------------------------------
 
-    def _commit(self, transaction: Transaction[Key]) -> None:
-        transaction.committed = True
-        if isinstance(transaction, SharedTransaction):
-            self._committing += transaction.not_refused
-        else:
-            self._committing.append(transaction.key)
-
     def _refuse(self, transaction: Transaction[Key], stage: Stage, reply: Reply) -> None:
         self._refused_since = True
         transaction.refuse(stage, reply)
@@ -587,13 +557,6 @@ class Client(ClientState[Key]):
             self.unconfirmed = 0
         self._end()
 
-    def _break(self, error: str) -> None:
-        if self.state is not _CLOSED:
-            self.error = error
-            for transaction in self._unanswered:
-                transaction.forget_replies()  # a refusal that other replies were still to follow: perhaps another's
-            self._end()
-
     def _consider_loss(self, why: str, quiet: float) -> None:
         """The server ended the session, perhaps after a silence in which it waited for us: replies may be lost."""
         if not self._awaited and quiet >= IDLE_SECONDS:
@@ -608,12 +571,6 @@ class Client(ClientState[Key]):
     def _close_idle(self, closing_reply: Reply, quiet: float) -> None:
         self.was_idle = True
         self._close(closing_reply, quiet)
-
-    def _cut(self, trouble: str | None) -> None:
-        # Nothing more is read, but what was read is in order: what was answered stands.
-        if self.state is not _CLOSED:
-            self.trouble = trouble
-            self._end()
 
     def _close(self, closing_reply: Reply, quiet: float = 0.0) -> None:
         if self._set_aside:
