@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import datetime as dt
 import zipfile
-from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from batchsend.errors import UsageError
+from batchsend.errors import RunError, UsageError
+from batchsend.patterns import late_pattern
 from batchsend.recipients.addresses import without_invisible_ends
 from batchsend.recipients.columns import listed, with_all_named
+from batchsend.recipients.number_formats import ShownNumber, plain_number
 from batchsend.recipients.record import BadRecord, Record
+from batchsend.recipients.shown_numbers import shown_numbers
 from batchsend.recipients.source import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from python_calamine import CalamineSheet
+
+    from batchsend.recipients.shown_numbers import Shown
 
 LARGEST: Final = 256 * 2**20
 """The most octets that a workbook may unpack to.
@@ -25,18 +31,17 @@ Its cells are held in memory, which takes about twice as much: 80 MB for 100,000
 """
 
 _BLOCK: Final = 1000
+# How .ods files have lengths of time (XML Schema Part 2 §3.2.6); those of more than a day are read as texts.
+_LENGTH: Final = late_pattern(r"(-?)PT(\d{1,6})H(\d{1,2})M(\d{1,2}(?:\.\d{1,9})?)S")
 _SAVE_AS_CSV: Final = "save the sheet as CSV UTF-8, which is read in flat memory"
-_SMALLEST: Final = 1e-9  # from here on a number is written out
-_LARGE: Final = 1e21  # and up to here
-_EXACT: Final = 2**53  # up to here a number of a sheet holds every integer
 
 
 class Workbook:
     """The records of one sheet; source and parser of a `RecordReader` in one.
 
-    Numbers and dates become texts as a person would write them: ``42`` and not ``42.0``, ``2026-12-01``, ``TRUE``. How
-    a cell is formatted (currency, per cent, a date's order) is not known. As in CSV, rows without a value are no
-    records.
+    Numbers and dates become texts as a person would write them: ``42`` and not ``42.0``, ``2026-12-01``, ``TRUE``. A
+    number whose cell has a number format is shown as it is there: ``25%``, ``1,234.50 €``. As in CSV, rows without a
+    value are no records.
 
     Args:
         path: The workbook.
@@ -64,10 +69,17 @@ class Workbook:
         self.size = self.position = path.stat().st_size
         self._number = 0
         self._line = 0
-        self.fields = self._header(path, names_all=names_all)
+        try:
+            self.fields = self._header(path, names_all=names_all)
+        except RunError as error:  # nobody was written to yet
+            raise UsageError(error.message, remedy=error.remedy) from None
 
     def next(self) -> list[Record | BadRecord] | None:
-        """The next rows, perhaps none; None after the last."""
+        """The next rows, perhaps none; None after the last.
+
+        Raises:
+            RunError: The formats of the numbers cannot be read further.
+        """
         rows = list(islice(self._rows, _BLOCK))
         if not rows:
             return None
@@ -112,7 +124,11 @@ class Workbook:
 
 def _other_sheets(path: Path) -> str | None:
     """How to name a sheet that is not empty; None where all are."""
-    filled = [name for name, rows in _sheets(path) if any(_text(cell) for row in islice(rows, _BLOCK) for cell in row)]
+    filled = [
+        name
+        for name, sheet in _sheets(path)
+        if any(_text(cell) for row in islice(sheet.iter_rows(), _BLOCK) for cell in row)
+    ]
     return f'name another one, sheet = "{filled[0]}"; those with content are {listed(filled)}' if filled else None
 
 
@@ -122,7 +138,9 @@ def require_one_sheet(path: Path) -> None:
     Raises:
         UsageError: It has several such sheets, or cannot be read.
     """
-    named = [name for name, rows in _sheets(path) if any("@" in _text(cell) for row in rows for cell in row)]
+    named = [
+        name for name, sheet in _sheets(path) if any("@" in _text(cell) for row in sheet.iter_rows() for cell in row)
+    ]
     if len(named) > 1:
         raise UsageError(
             f"{path} has more than one sheet with addresses: {listed(named)}",
@@ -138,14 +156,33 @@ def _mark(path: Path) -> Mark | None:
 
 
 def _rows(path: Path, sheet: str | None) -> Iterator[list[Any]]:
-    """The rows of a sheet from its first one, those without a value included."""
-    return next(rows for _, rows in _sheets(path, sheet, is_first=True))
+    """The rows of a sheet from its first one, those without a value included; numbers with a format as it has them."""
+    name, found = next(_sheets(path, sheet, is_first=True))
+    try:
+        shown = shown_numbers(path, name)
+    except RunError as error:
+        raise UsageError(error.message, remedy=error.remedy) from None
+    return found.iter_rows() if shown is None else _as_shown(found, shown)
 
 
-def _sheets(
-    path: Path, sheet: str | None = None, *, is_first: bool = False
-) -> Iterator[tuple[str, Iterator[list[Any]]]]:
-    """The sheets of a workbook: their names and their rows.
+def _as_shown(sheet: CalamineSheet, formatted: Iterator[tuple[int, dict[int, Shown]]]) -> Iterator[list[Any]]:
+    first = sheet.start[1] if sheet.start else 0  # columns before the first one with a value are left out
+    place, found = next(formatted, (-1, {}))
+    for number, row in enumerate(sheet.iter_rows()):
+        cells: list[Any] = row
+        while -1 < place < number:
+            place, found = next(formatted, (-1, {}))
+        if place == number:
+            for column, shown in found.items():
+                at = column - first
+                if 0 <= at < len(cells) and type(cells[at]) in (float, int):
+                    text = shown if isinstance(shown, str) else shown(cells[at])
+                    cells[at] = ShownNumber.of(text, float(cells[at]))
+        yield cells
+
+
+def _sheets(path: Path, sheet: str | None = None, *, is_first: bool = False) -> Iterator[tuple[str, CalamineSheet]]:
+    """The sheets of a workbook, by their names.
 
     Args:
         path: The workbook.
@@ -167,7 +204,7 @@ def _sheets(
             raise UsageError(f"{path} has no sheet {sheet!r}", remedy=f"its sheets are {listed(names)}")
         wanted = [sheet] if sheet is not None else names[:1] if is_first else names
         for name in wanted:
-            yield name, workbook.get_sheet_by_name(name).iter_rows()
+            yield name, workbook.get_sheet_by_name(name)
     except FileNotFoundError:
         raise UsageError(f"{path}: there is no such file", remedy="name the recipients file") from None
     except (OSError, zipfile.BadZipFile, NotImplementedError, python_calamine.CalamineError) as error:
@@ -192,13 +229,16 @@ def _fault(cells: list[str]) -> str | None:
 
 def _text(cell: Any) -> str:
     """A cell as a person would write it."""
+    shown: str
     match cell:
+        case ShownNumber():
+            shown = cell
         case None:
             shown = ""
         case bool():
             shown = "TRUE" if cell else "FALSE"
         case float():
-            shown = _number(cell)
+            shown = plain_number(cell)
         case dt.datetime() if cell.time() == dt.time():
             shown = cell.date().isoformat()
         case dt.datetime():
@@ -207,17 +247,13 @@ def _text(cell: Any) -> str:
             shown = cell.isoformat(timespec="seconds" if cell.second else "minutes")
         case dt.timedelta():
             shown = _duration(cell)
+        case str() if cell.startswith(("PT", "-PT")) and (length := _LENGTH.fullmatch(cell)):
+            sign, hours, minutes, seconds = length.groups()
+            passed = dt.timedelta(hours=int(hours), minutes=int(minutes), seconds=float(seconds))
+            shown = _duration(-passed if sign else passed)
         case _:
             shown = str(cell)
     return shown
-
-
-def _number(value: float) -> str:
-    """A number with the 15 digits at most that spreadsheets show: 0.3 where 0.30000000000000004 is stored."""
-    if value.is_integer() and abs(value) < _EXACT:
-        return str(int(value))
-    shown = f"{value:.15g}"
-    return format(Decimal(shown), "f") if _SMALLEST <= abs(value) < _LARGE else shown
 
 
 def _duration(length: dt.timedelta) -> str:
