@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Context, Decimal
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
 from batchsend.patterns import late_pattern
@@ -121,7 +121,7 @@ def format_of(code: str) -> Callable[[float], str] | None:
     return _Format(sections).shown
 
 
-@dataclass(slots=True)
+@dataclass
 class _Section:
     """One of the up to three formats that a format consists of: for numbers above, below and equal to zero.
 
@@ -152,10 +152,29 @@ class _Section:
         """Whether it shows the number as it is."""
         return self.pieces == [("general", "")]
 
+    @cached_property
+    def _unit(self) -> Decimal:
+        """One of the last digit that is shown."""
+        return Decimal(1).scaleb(-len(self.behind))
+
+    @cached_property
+    def _around(self) -> tuple[str, str] | None:
+        """What stands before and behind the digits where these are in one piece, as Python itself would write them."""
+        kinds = "".join(kind[0] for kind, _ in self.pieces)
+        marks = "".join(text for kind, text in self.pieces if kind in ("digit", "point"))
+        if not re.fullmatch("t*d+(?:pd+)?t*", kinds) or not re.fullmatch(r"#*0(?:\.0+)?", marks):
+            return None
+        first = self.before[0]
+        before, behind = self.pieces[:first], self.pieces[first + len(marks) :]
+        return "".join(text for _, text in before).lstrip(" "), "".join(text for _, text in behind).rstrip(" ")
+
     def shown(self, value: float) -> str:
         """A number that is not below zero."""
         number = _EXACTLY.multiply(Decimal(f"{value:.15g}"), self.factor)
-        digits = format(_EXACTLY.quantize(number, Decimal(1).scaleb(-len(self.behind))), "f")
+        number = _EXACTLY.quantize(number, self._unit)
+        if self._around is not None:
+            return f"{self._around[0]}{format(number, ',f' if self.is_grouped else 'f')}{self._around[1]}"
+        digits = format(number, "f")
         whole, _, fraction = digits.partition(".")
         texts = [text if kind in ("text", "point") else "" for kind, text in self.pieces]
         self._place_fraction(texts, fraction)

@@ -88,6 +88,8 @@ def _rows(path: Path, part: str, cells: _XlsxCells | _OdsCells) -> Iterator[tupl
                     yield row + again, found
             if cells.is_over:
                 return
+        cells.finish()
+        yield from ((row, found) for row, _, found in cells.taken())
 
 
 def _read(archive: zipfile.ZipFile, part: str, reader: _Reader) -> Iterator[None]:
@@ -208,12 +210,13 @@ class _XlsxCells(_Reader):
             if shown is not None and attributes.get("t", "n") == "n":
                 self._found[self._column] = shown
         elif name.endswith(" row"):
+            self.finish()
             self._row = int(attributes.get("r", self._row + 2)) - 1
             self._column = -1
 
-    def end(self, name: str) -> None:
-        """An element ends."""
-        if self._found and name.endswith(" row"):
+    def finish(self) -> None:
+        """The row is whole."""
+        if self._found:
             self._rows.append((self._row, 1, self._found))
             self._found = {}
 
@@ -381,6 +384,9 @@ class _OdsCells(_Reader):
         elif self._is_in and name == f"{_TABLE}table":
             self.is_over = True
         self._depth -= 1
+
+    def finish(self) -> None:
+        """A table ends with its last element."""
 
     def _end_cell(self) -> None:
         shown = "".join(self._text).strip()

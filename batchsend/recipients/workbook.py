@@ -230,9 +230,9 @@ def _fault(cells: list[str]) -> str | None:
 def _text(cell: Any) -> str:
     """A cell as a person would write it."""
     shown: str
+    if isinstance(cell, str):  # the most, and numbers that are shown in a format
+        return _length_or_text(cell) if cell.endswith("S") else cell
     match cell:
-        case ShownNumber():
-            shown = cell
         case None:
             shown = ""
         case bool():
@@ -247,13 +247,18 @@ def _text(cell: Any) -> str:
             shown = cell.isoformat(timespec="seconds" if cell.second else "minutes")
         case dt.timedelta():
             shown = _duration(cell)
-        case str() if cell.startswith(("PT", "-PT")) and (length := _LENGTH.fullmatch(cell)):
-            sign, hours, minutes, seconds = length.groups()
-            passed = dt.timedelta(hours=int(hours), minutes=int(minutes), seconds=float(seconds))
-            shown = _duration(-passed if sign else passed)
         case _:
             shown = str(cell)
     return shown
+
+
+def _length_or_text(cell: str) -> str:
+    length = _LENGTH.fullmatch(cell)
+    if length is None:
+        return cell
+    sign, hours, minutes, seconds = length.groups()
+    passed = dt.timedelta(hours=int(hours), minutes=int(minutes), seconds=float(seconds))
+    return _duration(-passed if sign else passed)
 
 
 def _duration(length: dt.timedelta) -> str:
