@@ -61,17 +61,22 @@ def shown_numbers(path: Path, sheet: str) -> Iterator[tuple[int, dict[int, Shown
     Raises:
         RunError: It is broken; what is returned raises it as well.
     """
-    with _readable(path), zipfile.ZipFile(path) as archive:
+    with readable(path), zipfile.ZipFile(path) as archive:
         if "content.xml" in archive.namelist():
             formatted = _formatted_styles(archive)
             return _rows(path, "content.xml", _OdsCells(sheet, formatted)) if formatted else None
         formats = _formats(archive)
-        part = _part_of(archive, sheet) if formats else None
+        part = part_of(archive, sheet) if formats else None
     return None if part is None else _rows(path, part, _XlsxCells(formats))
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
+    """Say of whatever is wrong with the parts of a workbook that it cannot be read.
+
+    Raises:
+        RunError: Something is.
+    """
     try:
         yield
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error, expat.ExpatError) as error:
@@ -81,7 +86,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _rows(path: Path, part: str, cells: _XlsxCells | _OdsCells) -> Iterator[tuple[int, dict[int, Shown]]]:
-    with _readable(path), zipfile.ZipFile(path) as archive:
+    with readable(path), zipfile.ZipFile(path) as archive:
         for _ in _read(archive, part, cells):
             for row, times, found in cells.taken():
                 for again in range(times):
@@ -167,8 +172,8 @@ def _formats(archive: zipfile.ZipFile) -> dict[str, Callable[[float], str]]:
     return found
 
 
-def _part_of(archive: zipfile.ZipFile, sheet: str) -> str | None:
-    """The part of the archive in which a sheet is."""
+def part_of(archive: zipfile.ZipFile, sheet: str) -> str | None:
+    """The part of an .xlsx file in which a sheet is; None where it has none of that name."""
     wanted = next(
         (
             attributes.get(_RELATION) or attributes.get(_STRICT_RELATION)
@@ -224,11 +229,16 @@ class _XlsxCells(_Reader):
         letters = reference.rstrip("0123456789")
         column = self._columns.get(letters)
         if column is None:
-            column = -1
-            for letter in letters:
-                column = (column + 1) * 26 + int(letter, 36) - 10
-            self._columns[letters] = column
+            column = self._columns[letters] = column_of(letters)
         return column
+
+
+def column_of(letters: str) -> int:
+    """The number of a column, from 0: that of ``AB`` is 27."""
+    column = -1
+    for letter in letters:
+        column = (column + 1) * 26 + int(letter, 36) - 10
+    return column
 
 
 def _formatted_styles(archive: zipfile.ZipFile) -> frozenset[str]:
