@@ -29,7 +29,8 @@ _ENCODINGS: Final = {
 _MAC: Final = {"mac_roman": "Mac Roman"}
 _CUT: Final = frozenset({"cp932", "gb18030", "big5", "cp949", "euc_jp"})
 """Those in which a character may be cut at the end of a block."""
-_ICONV: Final = {"mac_roman": "macintosh", "koi8_r": "koi8-r", "euc_jp": "euc-jp"}
+_ICONV: Final = {"mac_roman": "macintosh", "koi8_r": "koi8-r", "euc_jp": "euc-jp", "iso2022_jp": "iso-2022-jp"}
+_LACKS_VOWELS: Final = 0.2
 _SAMPLE: Final = 20_000
 """Octets that are looked at."""
 
@@ -50,6 +51,8 @@ _ALPHABETS: Final[dict[str, tuple[str, ...]]] = {
 }
 _OF_FEW: Final = "ðþ"
 """Letters of a language that is written by fewer people than others whose letters have the same octets."""
+# Of what scripts that share octets are read in each other's place, words have hardly a vowel.
+_VOWELS: Final = {"CYRILLIC": frozenset("аеёиоуыэюяіїєъ"), "GREEK": frozenset("αεηιουωάέήίόύώϊϋΐΰ")}
 _ENDING_ONLY: Final = frozenset("ךםןףץ")
 """The Hebrew letters that stand at the end of a word and nowhere else."""
 _WITHIN_WORDS: Final = frozenset("\u2019\u2018\xb4\xb7")  # apostrophes, and the dot between two words
@@ -102,7 +105,16 @@ def _implausible(text: str, *, is_korean: bool) -> float:
         wrong += (is_korean and _script(character) == "CJK") or _is_out_of_place(
             text[place - 1] if place else " ", character, text[place + 1 : place + 2] or " "
         )
-    return wrong / count if count else 1.0
+    return wrong / count + _LACKS_VOWELS * _lacks_vowels(text) if count else 1.0
+
+
+def _lacks_vowels(text: str) -> bool:
+    """Whether a text in Cyrillic or Greek letters has too few vowels for any language."""
+    for script, vowels in _VOWELS.items():
+        letters = [one for one in text.lower() if one > "\x7f" and _script(one) == script]
+        if len(letters) > 3 and sum(one in vowels for one in letters) < len(letters) / 4:
+            return True
+    return False
 
 
 def _like_a_language(text: str, alphabets: tuple[str, ...]) -> float:
