@@ -102,18 +102,21 @@ def test_warm_up_counts_days_from_the_first_message() -> None:
 
 
 @pytest.mark.parametrize("cut", [0, 1, 99, 100, 101, 240])
-def test_what_is_restored_is_what_was_counted(cut: int) -> None:
+def test_what_an_earlier_run_has_sent_counts_as_if_this_one_had(cut: int) -> None:
     quotas = [Quota(100, 3600.0), Quota(250, DAY)]
     times = sent(Meter(quotas), 3 * DAY)
     meter = Meter(quotas)
-    meter.restore(times[:cut], times[cut])
+    for when in times[:cut]:
+        meter.note(when)
     assert times[:cut] + sent(meter, 3 * DAY - (times[cut] - START), now=times[cut] - 0.001) == pytest.approx(times)
 
 
 def test_a_log_dated_in_the_future_counts_as_of_now() -> None:
-    meter = Meter([Quota(1, 60.0)])
-    meter.restore([START + 10 * DAY], START)
-    assert 0 < meter.wait(START) < 61
+    meters = Meters([Server(host="one.example.com", quota="1/h")], [Quota(1, 3600.0)])
+    meters.note("one.example.com", START + 10 * DAY, START)
+    assert meters.campaign is not None
+    for meter in (meters.campaign, meters.relays["one.example.com"]):
+        assert 0 < meter.wait(START) <= 3601
 
 
 def test_what_an_earlier_run_has_sent_counts_for_its_relay_and_where_that_is_unknown_for_each() -> None:
