@@ -14,6 +14,7 @@ from batchsend.campaign import Quota
 from batchsend.delivery.leave import Leave
 from batchsend.delivery.quota import DAY, EXACT, Meter, Meters, RollingWindow
 from batchsend.delivery.relay import relays_of
+from tests.tools.virtual import most_within
 
 START = 1_780_000_000.0
 
@@ -32,16 +33,6 @@ def sent(meter: Meter, seconds: float, *, now: float = START, most: int = 100_00
         meter.answered(now, counts=True)
         times.append(now)
     return times
-
-
-def most_within(times: list[float], seconds: float) -> int:
-    """The most of these times that any window of so many seconds holds."""
-    most = first = 0
-    for last, moment in enumerate(times):
-        while moment - times[first] >= seconds:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
 
 
 @given(
