@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,9 @@ _GOOD_ENOUGH: Final = 0.95
 
 _SURE_ENOUGH: Final = 0.1
 """How far an interval may reach to each side, as a part of the rate, for the rate to be called known."""
+
+_LONG_ENOUGH: Final = 2.0
+"""Seconds that a point must have been timed, all its visits together, for its figure to be one of campaigns, too."""
 
 _CAMPAIGN: Final = 10_000
 
@@ -80,14 +84,36 @@ def advise(measurements: Sequence[Measurement], probe: Probe, now: GridPoint, re
     slowed = [one.learned["rate"] for one in measurements if "rate" in one.learned]
     rate = min(slowed) if slowed else None
     shown = chosen if different or present is None else present
+    expected = shown.rate if rate is None else min(shown.rate, rate)
     times = shown.rate / present.rate if present is not None else None
     sentences = (
         *_comparison(chosen, present, now, probe, different=different),
-        *_expectation(shown, records),
+        *_expectation(shown, expected, records),
         *_price(shown.point, probe),
         *_limits(measurements),
     )
-    return Advice(shown.point, times, rate, shown.rate, sentences)
+    return Advice(shown.point, times, rate, expected, sentences)
+
+
+def undecided(measurements: Sequence[Measurement], now: GridPoint) -> Sequence[Measurement]:
+    """The points that are to be measured more often: what would be advised and what is set now, if that is slower.
+
+    None where they are told apart or are about as fast, and where the server asked for less.
+
+    Args:
+        measurements: What was measured.
+        now: How a campaign is sent if nothing is changed.
+    """
+    useful = [one for one in measurements if one.rate > 0]
+    present = next((one for one in useful if one.point == now), None)
+    if present is None or any(one.throttled for one in measurements):
+        return ()
+    chosen = _choose(useful)
+    near = chosen is present or present.rate >= _GOOD_ENOUGH * max(one.rate for one in useful)
+    pair = (chosen, present)
+    if near or _differ(chosen, present) or any(one.interval is None for one in pair):
+        return ()
+    return pair
 
 
 def _choose(useful: Sequence[Measurement]) -> Measurement:
@@ -122,19 +148,25 @@ def _comparison(
     yield f"in [delivery]: max_connections = {chosen.point.connections}, depth = {chosen.point.depth}"
 
 
-def _expectation(one: Measurement, records: int) -> Iterator[str]:
+def _expectation(one: Measurement, expected: float, records: int) -> Iterator[str]:
     """How long a campaign would take, and how sure that is."""
     sure = one.interval
-    told = f"so {records:,} messages would take about {figures.duration(records / one.rate)}"
+    told = f"so {records:,} messages would take about {figures.duration(records / expected)}"
     if sure is None:
         yield f"{told}, but it was measured too few times to say how sure that is: give more --messages"
+    elif one.seconds < _LONG_ENOUGH:
+        yield (
+            f"{told}, but only {figures.duration(one.seconds)} of sending were timed, and a campaign lasts longer: "
+            "give more --messages for a figure that holds for one"
+        )
     elif sure.within > _SURE_ENOUGH:
         yield (
             f"{told}, but that is only sure to {sure.within:.0%}: for a better figure give more --messages or --time, "
             f"or measure where less else is going on"
         )
     else:
-        fast, slow = (figures.duration(records / rate) for rate in (sure.high, sure.low))
+        most = math.inf if expected == one.rate else expected
+        fast, slow = (figures.duration(records / min(rate, most)) for rate in (sure.high, sure.low))
         yield f"{told} ({fast} to {slow}, 95 times of a hundred)" if fast != slow else told
 
 
