@@ -48,8 +48,8 @@ WITHIN: Final = 0.1
 GOOD_ENOUGH: Final = 0.95
 """What the advised setting must reach of the fastest one's rate: advice spends so much on asking less of the server."""
 
-CONNECTIONS: Final = (1, 5, 20)
-DEPTHS: Final = (1, 16)
+GRID: Final = tuple(all_points((1, 5, 20), (1, 16)))
+"""What a bench tries that is not told anything else."""
 
 _ROUND_TRIP: Final = 0.02
 # Postfix's anvil begins a new count when more than the unit of time is over, in whole seconds: after two seconds here.
@@ -137,6 +137,7 @@ class Trials:
         place: Where it is.
         folder: Where campaigns are written.
         seconds: How long a campaign is to take, by what the bench has measured.
+        grid: The settings that are tried.
         options: Further options of the bench.
         notice: Called with what was found, a line at a time.
     """
@@ -148,6 +149,7 @@ class Trials:
         folder: Path,
         *,
         seconds: float,
+        grid: Sequence[GridPoint] = GRID,
         options: Sequence[str] = (),
         notice: Callable[[str], None] = print,
     ) -> None:
@@ -155,6 +157,7 @@ class Trials:
         self._place = place
         self._folder = folder
         self._seconds = seconds
+        self._grid = grid
         self._options = options
         self._notice = notice
 
@@ -173,7 +176,7 @@ class Trials:
         bounded = "" if advice["rate"] is None else f', rate = "{advice["rate"]:g}/s"'
         self._notice(f"{self._server}: {advised}{bounded}: {advice['expected']:,.0f}/s predicted in {took:.0f} s")
         campaigns = {}
-        for point in sorted(all_points(CONNECTIONS, DEPTHS), key=lambda point: point != advised):
+        for point in sorted(self._grid, key=lambda point: point != advised):
             expected = measured[point]["rate"] if point in measured else advice["expected"]
             rate = advice["rate"] if point == advised else None
             campaigns[str(point)] = self._send(point, rate, expected)
@@ -194,7 +197,8 @@ class Trials:
         command = [
             *(sys.executable, "-m", "batchsend", "bench", "--campaign", str(job.write_campaign())),
             *("--to", "tester@example.com", "--json", "--messages", str(_MANY)),
-            *("--max-connections", ",".join(map(str, CONNECTIONS)), "--depth", ",".join(map(str, DEPTHS))),
+            *("--max-connections", _listed(point.connections for point in self._grid)),
+            *("--depth", _listed(point.depth for point in self._grid)),
         ]
         found: dict[str, Any] = json.loads(execute([*command, *self._options]).output)
         self._require_received(found["messages"], before, "bench")
@@ -216,10 +220,14 @@ class Trials:
         summary = json.loads(ran.output)
         if summary["accepted"] != job.messages:
             raise RuntimeError(f"{point}: {summary['accepted']:,} of {job.messages:,} messages were accepted")
+        ended = time.monotonic()
         self._require_received(job.messages, before, str(point))
         found: float = job.messages / summary["elapsed"]
         bounded = "" if rate is None else f" at most {rate:g}/s"
-        whole = f"{job.messages:,} in {summary['elapsed']:.1f} s, the command {ran.seconds:.1f} s"
+        whole = (
+            f"{job.messages:,} in {summary['elapsed']:.1f} s, the command {ran.seconds:.1f} s, "
+            f"the server's queue {time.monotonic() - ended:.1f} s more"
+        )
         self._notice(f"  send:  {point!s:<30} {found:>8,.0f}/s ({whole}){bounded}")
         return round(found, 1)
 
@@ -234,6 +242,10 @@ class Trials:
         if counted != messages:
             raise RuntimeError(f"{who}: the server received {counted:,} messages of {messages:,}")
         self._place.settle()
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ",".join(str(number) for number in sorted(set(numbers)))
 
 
 def verdicts(trials: Sequence[Trial]) -> Iterator[str]:
@@ -282,6 +294,10 @@ def surely_faster(trial: Trial, trials: Sequence[Trial]) -> str:
     return ""
 
 
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(word) for word in text.split(","))
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.prediction", description=(__doc__ or "").partition("\n")[0]
@@ -291,6 +307,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--seconds", type=float, default=15.0, metavar="S", help="how long each campaign is to take, about (15)"
     )
+    parser.add_argument("--connections", type=_numbers, default=(1, 5, 20), metavar="N,…", help="as of bench (1,5,20)")
+    parser.add_argument("--depths", type=_numbers, default=(1, 16), metavar="N,…", help="as of bench (1,16)")
     parser.add_argument("--time", metavar="TIME", help="given to the bench: how long it measures each setting")
     parser.add_argument(
         "--keep", type=Path, metavar="FILE", help="add the rounds to those in FILE, and judge all of them"
@@ -313,7 +331,10 @@ def main() -> int:
         for server in options.server or SERVERS:
             with SERVERS[server]() as place:
                 more = ("--time", options.time) if options.time else ()
-                rounds = Trials(server, place, Path(folder), seconds=options.seconds, options=more, notice=_say)
+                grid = all_points(options.connections, options.depths)
+                rounds = Trials(
+                    server, place, Path(folder), seconds=options.seconds, grid=grid, options=more, notice=_say
+                )
                 for _ in range(options.rounds):
                     trials.append(rounds.round())
                     if options.keep is not None:

@@ -96,24 +96,26 @@ def advise(measurements: Sequence[Measurement], probe: Probe, now: GridPoint, re
 
 
 def undecided(measurements: Sequence[Measurement], now: GridPoint) -> Sequence[Measurement]:
-    """The points that are to be measured more often: what would be advised and what is set now, if that is slower.
+    """The points that are to be measured more often, because what was measured does not say what to advise.
 
-    None where they are told apart or are about as fast, and where the server asked for less.
+    These are the fastest one, those that may be as fast and the one that would be advised, where they are not well
+    known; and that with what is set now, where the two are not told apart. None where the server asked for less: then
+    it is the pace that is looked for.
 
     Args:
         measurements: What was measured.
         now: How a campaign is sent if nothing is changed.
     """
-    useful = [one for one in measurements if one.rate > 0]
+    useful = [one for one in measurements if one.interval is not None and one.rate > 0]
+    if not useful or any(one.throttled for one in measurements):
+        return ()
+    best, chosen = max(useful, key=lambda one: one.rate), _choose(useful)
+    unsure = [one for one in useful if one is chosen or not _differ(one, best)]
+    wanted = [one for one in unsure if one.interval is not None and one.interval.within > _SURE_ENOUGH]
     present = next((one for one in useful if one.point == now), None)
-    if present is None or any(one.throttled for one in measurements):
-        return ()
-    chosen = _choose(useful)
-    near = chosen is present or present.rate >= _GOOD_ENOUGH * max(one.rate for one in useful)
-    pair = (chosen, present)
-    if near or _differ(chosen, present) or any(one.interval is None for one in pair):
-        return ()
-    return pair
+    if present is not None and present.rate < _GOOD_ENOUGH * best.rate and not _differ(chosen, present):
+        wanted += [one for one in (chosen, present) if one not in wanted]
+    return wanted
 
 
 def _choose(useful: Sequence[Measurement]) -> Measurement:

@@ -133,10 +133,16 @@ def test_a_moments_sending_is_not_said_to_predict_a_campaign() -> None:
 
 
 def test_what_is_not_told_apart_is_measured_more_often() -> None:
-    slow, fast = measured(5, 1, 100, within=0.4), measured(5, 16, 130, within=0.4)
-    assert undecided([slow, fast], NOW) == (fast, slow)
-    sure = measured(5, 16, 130)
-    assert not undecided([measured(5, 1, 100), sure], NOW), "that is told apart"
-    assert not undecided([measured(5, 1, 125, within=0.4), fast], NOW), "about as fast, whichever it is"
-    assert not undecided([fast], NOW), "there is nothing to tell it from"
-    assert not undecided([slow, measured(5, 16, 130, {"rate": 90.0}, within=0.4)], NOW), "its pace is looked for"
+    slow, fast = measured(5, 1, 100, within=0.2), measured(5, 16, 115, within=0.1)
+    assert undecided([slow, fast], NOW) == [slow, fast]
+    assert undecided([measured(5, 1, 112, within=0.05), fast], NOW) == [], "about as fast, whichever it is"
+    assert undecided([measured(5, 1, 100), measured(5, 16, 130)], NOW) == [], "that is told apart"
+    assert undecided([slow, measured(5, 16, 130, {"rate": 90.0}, within=0.4)], NOW) == (), "its pace is looked for"
+
+
+def test_the_fastest_and_what_may_be_as_fast_are_measured_until_they_are_known() -> None:
+    sure, unsure, gentle = measured(5, 16, 1000), measured(20, 16, 950, within=0.4), measured(5, 1, 100, within=0.4)
+    assert undecided([gentle, sure, unsure], NOW) == [unsure], "what is surely slower need not be known"
+    once = measured(5, 16, 1000)
+    once.visits = once.visits[:1]
+    assert undecided([once], NOW) == (), "there are too few messages to tell anything"

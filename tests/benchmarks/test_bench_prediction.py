@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchsend.bench.grid import GridPoint
-from benchmarks.prediction import CONNECTIONS, DEPTHS, SERVERS, Trial, Trials, surely_faster, verdicts
+from benchmarks.prediction import GRID, SERVERS, Trial, Trials, surely_faster, verdicts
 from tests.servers import requirements
 
 if TYPE_CHECKING:
@@ -60,6 +60,6 @@ def test_a_round_in_small(tmp_path: Path, server: str) -> None:
         found = Trials(
             server, place, tmp_path, seconds=0.1, options=("--time", "200ms", "--messages", "400"), notice=lines.append
         ).round()
-    assert set(found.campaigns) == {str(GridPoint(number, depth)) for number in CONNECTIONS for depth in DEPTHS}
+    assert set(found.campaigns) == {str(point) for point in GRID}
     assert all(rate > 0 for rate in (found.predicted, *found.campaigns.values()))
     assert sum(line.startswith("  send:") for line in lines) == len(found.campaigns)

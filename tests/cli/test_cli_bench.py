@@ -69,7 +69,7 @@ def test_json_has_everything_that_the_text_has(capsys: Capture) -> None:
     assert told["extensions"]["chunking"]
     assert grid(told) == [(1, 1), (1, 16), (5, 1), (5, 16), (20, 1), (20, 16)]
     for point in told["grid"]:
-        assert 0 < point["p50"] <= point["p95"] <= point["p99"] < point["seconds"] + 0.001
+        assert 0 < point["p50"] <= point["p95"] <= point["p99"] < 20
         assert point["replies"] == {"250 2.0.0": point["messages"]}
         assert 0 < point["timed"] <= point["messages"] - point["connections"]
         assert point["rate"] == pytest.approx(point["timed"] / point["seconds"], rel=0.01, abs=0.1)
@@ -318,7 +318,8 @@ def test_a_limit_that_is_met_at_that_rate_is_named(capsys: Capture) -> None:
     with serving(CountingServer(once)) as server:
         options = ("--rate", "20/s", "--duration", "1s", "--max-connections", "1", "--depth", "1")
         result = bench(capsys, server, *options)
-    assert f"the server told of its own limit, pace: 454 {said}" in result.output
+    assert "the server told of its own limit, pace" in result.output
+    assert f": 454 {said}\n" in result.output
 
 
 @pytest.mark.slow
