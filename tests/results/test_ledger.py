@@ -357,6 +357,46 @@ def test_where_a_sync_at_the_beginning_fails_resume_and_send_both_go_on(
     assert copy.read_bytes().count(b"\n") == 2
 
 
+def test_wherever_a_run_is_killed_while_it_begins_anew_send_may_begin_again(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lines of the run before, in which nobody was written to, are gone before there is a journal of this one."""
+    with ledger(log) as account:
+        account.end("the server is gone", {})
+    copies: list[Path] = []
+
+    def kept(file: int) -> None:
+        copies.append(tmp_path / str(len(copies)) / log.name)
+        copies[-1].parent.mkdir()
+        for path in (log, journal_path(log)):
+            if path.exists():
+                shutil.copy(path, copies[-1].with_name(path.name))
+
+    monkeypatch.setattr(os, "fsync", kept)
+    with Ledger(log, RUN, capacity=2, durable=True) as account:
+        account.end(None, {})
+    assert [path.stat().st_size for path in copies[:2]] == [0, 0]
+    assert journal_path(copies[1]).exists()
+    for path in copies[:3]:
+        refuse_used(path)
+
+
+def test_log_journal_and_what_else_there_is_are_all_brought_to_the_disk(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    also = tmp_path / "messages"
+    also.touch()
+    brought: list[int] = []
+    monkeypatch.setattr(syncpoint, "sync", lambda file: brought.append(os.fstat(file).st_ino))
+    with Ledger(log, RUN, capacity=2, durable=True, also=lambda: os.open(also, os.O_RDONLY | os.O_CLOEXEC)) as account:
+        brought.clear()
+        with account.begin_sync() as point:
+            point.sync()
+        account.synced(point)
+        assert brought == [path.stat().st_ino for path in (log, journal_path(log), also)]
+        account.end(None, {})
+
+
 def test_a_log_in_which_somebody_has_an_outcome_is_used_and_one_without_may_be_begun_anew(log: Path) -> None:
     with ledger(log) as account:
         account.end("the server is gone", {})
