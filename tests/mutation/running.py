@@ -27,8 +27,11 @@ PYTEST: Final = (
     *("-q", "-s", "-k", "not broken_build", "-p", "no:cacheprovider", "-p", "no:faulthandler", "--hypothesis-seed=0"),
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # some of it is imported here already
 )
-_LIMIT: Final = 5.0
-_TIMES: Final = 20.0
+_COMPUTES: Final = 3.0
+_WAITS: Final = 20.0
+_TIMES: Final = 10.0
+"""How many seconds a test may compute and wait: so many, and so many times what it takes."""
+
 _MEMORY: Final = 4 << 30
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
@@ -99,13 +102,15 @@ class Runner:
         return not self._failed
 
     def first_failure(self, tests: Sequence[Timed]) -> str | None:
-        """Run some until one fails, and return its name; one that does not end ends this process by SIGALRM."""
+        """Run some until one fails, and return its name; SIGALRM or SIGPROF ends this process where one has no end."""
         there = [one for one in tests if one.name in self._items or one.name.startswith(SEED)]
         names = [one.name for one in there]
         for test, following in zip(there, [*names[1:], None], strict=True):
-            signal.setitimer(signal.ITIMER_REAL, _LIMIT + _TIMES * test.seconds)
+            signal.setitimer(signal.ITIMER_PROF, _COMPUTES + _TIMES * test.seconds)
+            signal.setitimer(signal.ITIMER_REAL, _WAITS + _TIMES * test.seconds)  # other programs want the processor
             if not self.succeeds(test.name, following):
                 return test.name
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         return None
 

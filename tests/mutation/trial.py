@@ -110,7 +110,7 @@ class Trial:
         finally:
             self._write(file, before)
         if ended:
-            return "time" if ended == -signal.SIGALRM else f"the process ended: {ended}"
+            return "time" if -ended in (signal.SIGALRM, signal.SIGPROF) else f"the process ended: {ended}"
         return said.decode() or None
 
     def _write(self, file: Path, source: str) -> None:

@@ -524,6 +524,50 @@ def test_a_log_that_was_removed_is_written_anew(log: Path) -> None:
         assert (past.in_flight, past.counts) == ([], {Outcome.ACCEPTED: 2})
 
 
+def test_a_log_that_was_removed_and_cannot_be_written_anew_leaves_its_journal(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody may believe that the account is there again; nor that of another run, which has the name by now."""
+
+    def fails(file: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    for why in ("the disk fails", "the name is taken"):
+        with ledger(log) as account:
+            account.commit(1, 1)
+            account.append(result(1))
+            account.flush()
+            remove(log)
+            if why == "the name is taken":
+                log.write_bytes(b"another's")
+            with monkeypatch.context() as failing, pytest.raises(RunError, match="was removed") as caught:
+                failing.setattr(os, "fsync", fails)
+                account.end("stopped", {})
+        assert "written anew" not in str(caught.value)
+        assert journal_path(log).exists()
+        assert log.exists() is (why == "the name is taken")
+        journal_path(log).unlink()
+    assert log.read_bytes() == b"another's"
+
+
+def test_the_journal_of_a_run_that_has_ended_is_believed_to_be_a_copy(log: Path, tmp_path: Path) -> None:
+    """Put back from a backup, it says of the last message what it said while that one was under way."""
+    with ledger(log) as account:
+        account.commit(1, 1)
+        copy = killed(log, tmp_path / "copy")
+        account.append(result(1))
+        account.end(None, {})
+    journal_path(copy).rename(journal_path(log))
+    assert in_flight(log) == []
+
+
+def test_what_is_sent_again_can_be_asked_by_outcome(log: Path) -> None:
+    with ledger(log) as account:
+        account.end(None, {})
+    with Resumption(log, Choice(["in_doubt"])) as past:
+        assert [status for status in Outcome if past.sends(status)] == [Outcome.DEFERRED, Outcome.IN_DOUBT]
+
+
 def test_after_a_log_was_cut_short_its_journal_stays_and_knows_how_long_it_was(log: Path) -> None:
     with ledger(log) as account:
         account.commit(1, 1)
