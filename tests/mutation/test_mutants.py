@@ -11,7 +11,7 @@ from tests.mutation.mutants import mutants
 from tests.mutation.patching import put_in, replaced
 from tests.mutation.trial import KNOWN, interval
 
-KINDS = ("equivalent: ", "performance: ", "wording: ", "environment: ")
+KINDS = ("equivalent: ", "performance: ", "wording: ", "environment: ", "margin: ")
 """How the reasons begin for which a mutant may survive."""
 
 SOURCE = '''\

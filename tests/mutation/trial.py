@@ -33,7 +33,7 @@ LEAST: Final = 0.9
 """How many of the mutants have to be caught."""
 
 TIERS: Final = {
-    "smtp": ("tests/smtp", "tests/simulation"),
+    "smtp": ("tests/smtp", "tests/delivery", "tests/simulation"),
     "delivery": ("tests/delivery", "tests/simulation"),
     "results": ("tests/results", "tests/sender", "tests/simulation"),
     "run": ("tests/run", "tests/test_batch.py", "tests/test_batch_streams.py", "tests/simulation"),
