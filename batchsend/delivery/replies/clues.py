@@ -20,7 +20,7 @@ _TOKEN: Final = late_pattern(
     re.DOTALL,
 )
 _NOTHING: Final = frozenset({"^", "$", r"\b", r"\B"})  # these take no letter
-_REPEATS: Final = "?*+{"
+_REPEATS: Final = frozenset("?*+{")
 _LOOKS: Final = frozenset({"(?=", "(?!", "(?<=", "(?<!"})
 _ENDS: Final = frozenset({"|", ")", ""})
 _LEAST: Final = 2  # letters of a clue: one letter says nothing
@@ -83,7 +83,11 @@ def branches(expression: str) -> list[Branch]:
 
 
 class _ClueReader:
-    """Reads an expression from left to right."""
+    """Reads an expression from left to right. At the first refusals of a run it reads some hundred: it is to be quick.
+
+    Args:
+        expression: The expression.
+    """
 
     def __init__(self, expression: str) -> None:
         self._expression = expression
@@ -91,88 +95,91 @@ class _ClueReader:
         if sum(map(len, self._tokens)) != len(expression):
             raise ValueError(f"an expression that gives no clues: {expression}")
         self._tokens.append("")
-        self._next = 0
-        self._read = 0  # letters of the expression
 
     def branches(self) -> list[Branch]:
         found: list[Branch] = []
-        while True:
-            begin = self._read
-            clues = self._sequence()
-            found.append(Branch(self._expression[begin : self._read], tuple(clues)))
-            if self._take() != "|":
-                break
-        if self._next != len(self._tokens):
+        at, tokens = -1, self._tokens
+        while at < 0 or tokens[at] == "|":
+            begin = at + 1
+            clues, at = self._sequence(begin)
+            found.append(Branch("".join(tokens[begin:at]), tuple(clues)))
+        if tokens[at]:
             raise ValueError(f"a bracket too many: {self._expression}")
         return found
 
-    def _take(self) -> str:
-        token = self._tokens[self._next]
-        self._next += 1
-        self._read += len(token)
-        return token
-
-    def _sequence(self) -> list[Clue]:
-        """The clues of what stands up to the next ``|`` or closing bracket of this level, which is not taken."""
+    def _sequence(self, at: int) -> tuple[list[Clue], int]:
+        """The clues of what stands from a token up to the next ``|`` or closing bracket of its level, and where."""
+        tokens = self._tokens
         clues: list[Clue] = []
         run = ""
-        while (token := self._tokens[self._next]) not in _ENDS:
-            self._take()
-            within: list[Clue] = []
-            letters = ""
-            first = token[0]
+        while (token := tokens[at]) not in _ENDS:
+            at += 1
             if token in _NOTHING:
                 continue
-            if token in _LOOKS:
-                self._alternatives()
-                continue
-            if first in _REPEATS:
-                raise ValueError(f"a repeat of nothing, or a group that gives no clues: {self._expression}")
-            if first == "(":
-                within = self._alternatives()
-            elif first == "\\":
-                letters = "" if token[1].isalnum() else token[1:]
-            elif first not in "[.":
-                letters = token
-            repeat = self._repeat()
-            if letters and repeat is None:
+            within: list[Clue] = []
+            letters = ""
+            if token[0] == "(":
+                within, at = self._alternatives(at)
+                if token in _LOOKS:
+                    continue
+            else:
+                letters = self._letters(token)
+            following = tokens[at]
+            is_there = True
+            if following[:1] in _REPEATS:
+                at += 1
+                is_there = _is_there(following)
+            elif letters:
                 run += letters
                 continue
-            # A repeat is of the last letter only; where that may be missing, nothing is known of what follows it.
-            _add(clues, (run + (letters if repeat else letters[:-1]),))
+            # Where something may be missing, or be there more than once, it is not known what stands beside the run.
+            run += letters if is_there else letters[:-1]  # a repeat is of the last letter only
+            if len(run) >= _LEAST:
+                clues.append((run,))
             run = ""
-            if repeat is not False:
+            if is_there:
                 clues += within
-        _add(clues, (run,))
-        return clues
+        if len(run) >= _LEAST:
+            clues.append((run,))
+        return clues, at
 
-    def _repeat(self) -> bool | None:
-        """Whether what was taken last is there at least once by the repeat that follows; None where none follows."""
-        following = self._tokens[self._next]
-        if not following or following[0] not in _REPEATS:
-            return None
-        self._take()
-        return following[0] == "+" or (following[0] == "{" and following[1] not in "0,}")
+    def _letters(self, token: str) -> str:
+        """What a token other than a bracket matches, where that is always the same."""
+        first = token[0]
+        if first == "\\":
+            return "" if token[1].isalnum() else token[1:]
+        if first in _REPEATS:
+            raise ValueError(f"a repeat of nothing, or a group that gives no clues: {self._expression}")
+        return "" if first in "[." else token
 
-    def _alternatives(self) -> list[Clue]:
-        """The clues of a group whose opening bracket was taken; its closing one is, too."""
+    def _alternatives(self, at: int) -> tuple[list[Clue], int]:
+        """The clues of a group from the token behind its opening bracket on, and where it ends."""
+        tokens = self._tokens
         each: list[list[Clue]] = []
         while True:
-            each.append(self._sequence())
-            end = self._take()
-            if end == ")":
+            clues, at = self._sequence(at)
+            each.append(clues)
+            at += 1
+            if tokens[at - 1] != "|":
                 break
-            if not end:
-                raise ValueError(f"a bracket is not closed: {self._expression}")
+        if not tokens[at - 1]:
+            raise ValueError(f"a bracket is not closed: {self._expression}")
         if len(each) == 1:
-            return each[0]
+            return each[0], at
         if not all(each):
-            return []
+            return [], at
         # Of each alternative the clue whose shortest word is longest: the others would make too much of a list.
-        best = [max(clues, key=lambda clue: min(map(len, clue))) for clues in each]
-        return [tuple(dict.fromkeys(word for clue in best for word in clue))]
+        words: dict[str, None] = {}
+        for clues in each:
+            best = clues[0] if len(clues) == 1 else max(clues, key=_shortest)
+            words.update(dict.fromkeys(best))
+        return [tuple(words)], at
 
 
-def _add(clues: list[Clue], clue: Clue) -> None:
-    if len(clue[0]) >= _LEAST:
-        clues.append(clue)
+def _is_there(repeat: str) -> bool:
+    """Whether what is repeated is there at least once."""
+    return repeat[0] == "+" or (repeat[0] == "{" and repeat[1] not in "0,}")
+
+
+def _shortest(clue: Clue) -> int:
+    return min(map(len, clue))

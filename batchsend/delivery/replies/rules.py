@@ -387,7 +387,8 @@ def _by_552(said: Said) -> Ruling | None:
 
 _COMMAND_REFUSED: Final = (500, 502, 503, 504)
 _BDAT: Final = late_pattern(r"\bbdat\b|\bchunking\b", re.ASCII)
-_PUNCTUATION: Final = late_pattern(r"[^\w\s@'/%#:.+\u0080-\U0010ffff-]+", re.ASCII)
+_PUNCTUATION: Final = late_pattern(r"[^\w\s@'/%#:.+-]+", re.ASCII)
+_PUNCTUATION_BESIDE_OTHERS: Final = late_pattern(r"[^\w\s@'/%#:.+\u0080-\U0010ffff-]+", re.ASCII)  # slow to compile
 _ACCENTS: Final = late_pattern(r"(?<=[a-z])[\u0300-\u036f]+")
 
 
@@ -397,10 +398,12 @@ def plain(words_: tuple[str, ...]) -> str:
     Latin letters lose their accents. Other letters, as RFC 6531 §3.7.4.2 lets servers use, stay.
     """
     text = " ".join(words_)
+    punctuation = _PUNCTUATION
     if not text.isascii():
         text = normalize("NFC", _ACCENTS.sub("", normalize("NFKD", text)))
+        punctuation = _PUNCTUATION_BESIDE_OTHERS
     text = text.replace("; ", " . ").replace("!", " . ").replace("?", " . ")
-    text = _PUNCTUATION.sub(" ", text)
+    text = punctuation.sub(" ", text)
     text = text.replace("... ", " ").replace(". ", " . ").replace(": ", " ").removesuffix(":")
     if text.endswith("."):
         text = text.rstrip(".") + " ."

@@ -87,13 +87,21 @@ def _entry(number: int, line: str) -> WordingEntry:
 
 
 @cache
+def _codes() -> dict[str, list[tuple[int, str]]]:
+    """The lines of the table by the codes of their replies."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    for number, line in _lines():
+        start = line.index("\t") + 1
+        found.setdefault(line[start : start + 3], []).append((number, line))
+    return found
+
+
+@cache
 def _with_code(code: int) -> dict[str, list[tuple[int, str]]]:
     """The lines whose reply has this code, by the names of their stages."""
     found: dict[str, list[tuple[int, str]]] = {}
-    for number, line in _lines():
-        _, reply, stage, _ = line.split("\t", 3)
-        if reply.startswith(str(code)):
-            found.setdefault(stage, []).append((number, line))
+    for number, line in _codes().get(str(code), ()):
+        found.setdefault(line.split("\t", 3)[2], []).append((number, line))
     return found
 
 
