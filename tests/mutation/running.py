@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 SEED: Final = "seed "
 """How the name of a case of the simulation begins; the rest is its seed."""
 
+SLOW_BUT_ASKED: Final = ("tests/run/test_composing.py",)
+"""Their tests start processes, and no quick one does what these processes do."""
+
 PYTEST: Final = (
     *("-q", "-s", "-k", "not broken_build", "-p", "no:cacheprovider", "-p", "no:faulthandler", "--hypothesis-seed=0"),
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # some of it is imported here already
@@ -67,6 +70,11 @@ class Runner:
             "mutation", settings.default, phases=[Phase.explicit, Phase.generate], database=None, print_blob=False
         )
         settings.load_profile("mutation")
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Have `--quick` keep the slow tests of a file that alone runs what it is about."""
+        if str(item.path).endswith(SLOW_BUT_ASKED) and (module := item.getparent(pytest.Module)) is not None:
+            module.own_markers[:] = [mark for mark in module.own_markers if mark.name != "slow"]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Literal[True]:

@@ -36,7 +36,12 @@ TIERS: Final = {
     "smtp": ("tests/smtp", "tests/delivery", "tests/simulation"),
     "delivery": ("tests/delivery", "tests/simulation"),
     "results": ("tests/results", "tests/sender", "tests/simulation"),
-    "run": ("tests/run", "tests/test_batch.py", "tests/test_batch_streams.py", "tests/simulation"),
+    "run": (
+        *("tests/run", "tests/test_batch.py", "tests/test_batch_streams.py", "tests/delivery/test_retry.py"),
+        *("tests/report/test_summary_kinds.py", "tests/cli/test_cli_control.py", "tests/cli/test_cli_proof.py"),
+        *("tests/cli/test_cli_send.py", "tests/cli/test_waiting_for_quota.py", "tests/cli/test_sending_options.py"),
+        *("tests/control", "tests/monitor", "tests/simulation"),
+    ),
     "cluster": ("tests/cluster", "tests/simulation/cluster"),
 }
 """Where the tests are that mutants of a room are shown to."""
