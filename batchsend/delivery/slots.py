@@ -6,8 +6,9 @@ The rules:
     transactions; nothing is lent or given back, so nothing can leak.
 2.  A slot without a session sleeps until there is work for this relay that the open sessions did not take.
 3.  A session that will soon have begun its last transaction announces it. Then one spare session is opened, at most one
-    at a time, and whichever slot needs one first takes it: it goes on while the old one awaits its last replies. Where
-    the server refuses the spare, sessions are closed first and opened then, and a spare is tried again after a while.
+    at a time, and whichever slot needs one first takes it: it goes on while the old one awaits its last replies. Then
+    the next is opened, if another session has announced its end meanwhile. Where the server refuses the spare, sessions
+    are closed first and opened then, and a spare is tried again after a while.
 4.  Sessions that are open, being opened, or not closed yet are never more than ``max_connections`` + 1: whoever opens
     one waits for its place. The one is the spare, or a session that takes its leave while its successor sends.
 5.  Whether a server that offers CHUNKING takes BDAT, one session finds out with one message. The others wait for that
@@ -123,6 +124,7 @@ class Slots:
         self._tasks: asyncio.TaskGroup | None = None
         self._spare: Session | None = None
         self._spare_under_way = False
+        self._wanting: dict[Session, None] = {}  # sessions that will soon retire, and have no successor yet
         self._no_spare_until = 0.0
         self._open_seconds = 0.0
         self._pace = 0.0  # messages a second of the session that retired last
@@ -238,12 +240,16 @@ class Slots:
 
     def retiring(self, session: Session) -> None:
         """A session has begun nearly all it may: open a spare, unless there is one or no place for it (rule 3)."""
+        if session.max_messages > 1:
+            self._wanting[session] = None
+            self._open_wanted_spare()
+
+    def _open_wanted_spare(self) -> None:
+        """Open a spare, if a session waits for one and the relay allows it."""
         now = self._loop.time()
-        if self._spare is not None or self._spare_under_way or now < self._no_spare_until:
+        if not self._wanting or self._spare is not None or self._spare_under_way or now < self._no_spare_until:
             return
-        if self.relay.connections(now) < self.relay.limits.most:
-            return
-        if self._over or self._paused or self._tasks is None or session.max_messages <= 1:
+        if self.relay.connections(now) < self.relay.limits.most or self._over or self._paused:
             return
         self._spare_under_way = self._begin(self._open_spare())
 
@@ -254,6 +260,7 @@ class Slots:
         if session.trace is not None and session.trouble is not None:
             session.trace.note(session.trouble)
         self._live.pop(session, None)
+        self._wanting.pop(session, None)
         if session is self._spare:
             self._spare = None
         relay, now = self.relay, self._loop.time()
@@ -390,6 +397,9 @@ class Slots:
         while self._spare is None and self._spare_under_way and not session.ended.is_set():
             await self._changed.wait()
         spare, self._spare = self._spare, None
+        if spare is not None:
+            self._wanting.pop(session, None)
+            self._open_wanted_spare()
         if spare is not None and self._busy > self.relay.connections(self._loop.time()):
             spare.finish()
             spare = None
