@@ -7,14 +7,15 @@ where something is changed that is computed when a file is imported, the copy im
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib
 import math
 import os
-import random
 import signal
 import sys
 import time
 from collections import Counter
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -31,6 +32,9 @@ HERE: Final = Path.cwd()
 KNOWN: Final = Path(__file__).parent / "survivors.tsv"
 LEAST: Final = 0.9
 """How many of the mutants have to be caught."""
+
+WITHIN: Final = 40.0
+"""Seconds that the tests of one mutant may take together: of those that execute it, the quickest are taken."""
 
 TIERS: Final = {
     "smtp": ("tests/smtp", "tests/delivery", "tests/simulation"),
@@ -99,6 +103,11 @@ class Trial:
             tests = self._known.touching(tried.file)
         elif not tests:  # perhaps in a process that a test starts
             tests, anew = self._known.starting(), True
+        tests = [
+            test
+            for test, until in zip(tests, accumulate(test.seconds for test in tests), strict=True)
+            if until < WITHIN
+        ]
         if not self._functions:
             self._functions = functions(str(one) for room in ROOMS for one in (HERE / "batchsend" / room).rglob("*.py"))
         there = self._functions[str(file)]
@@ -151,7 +160,10 @@ def _quick(tests: list[str]) -> tuple[str, ...]:
 
 
 def chosen(what: str, most: int, seed: int) -> list[Tried]:
-    """Mutants of a room, of a file, or of a line of a file (``FILE:LINE``): all, or so many of them by a seed."""
+    """Mutants of a room, of a file, or of a line of a file (``FILE:LINE``): all, or so many of them by a seed.
+
+    One that is drawn stays so while its line does, whatever else is changed.
+    """
     name, _, line = what.partition(":")
     files = sorted((HERE / "batchsend" / name).rglob("*.py")) if name in ROOMS else [HERE / name]
     everything = [
@@ -160,7 +172,7 @@ def chosen(what: str, most: int, seed: int) -> list[Tried]:
         for one in mutants(file.read_text())
         if not line or one.line == int(line)
     ]
-    some = random.Random(f"{seed} {what}").sample(everything, min(most, len(everything)))
+    some = sorted(everything, key=lambda one: hashlib.sha256(f"{seed} {one.key}".encode()).digest())[:most]
     print(f"{what}: {len(everything)} mutants, {len(some)} are tried, seed {seed}", flush=True)
     return sorted(some, key=lambda one: (one.file, one.mutant.line))
 
@@ -188,8 +200,8 @@ def _said(tried: list[Tried], fates: list[str | None]) -> Iterator[str]:
         yield f"{room}: {caught[room]} of {count} are caught: {caught[room] / count:.0%} ({low:.0%} to {high:.0%})"
 
 
-def main(what: list[str], most: int, seed: int, kept: Path) -> int:
-    """Try mutants; returns the exit code."""
+def main(what: list[str], most: int, seed: int, kept: Path, *, again: bool) -> int:
+    """Try mutants, ``again`` also those that are known to survive; returns the exit code."""
     adopt()
     tried = [one for name in what for one in chosen(name, most, seed)]
     reasons = known()
@@ -201,9 +213,9 @@ def main(what: list[str], most: int, seed: int, kept: Path) -> int:
         trial = Trial(runner, record(kept, HERE, runner, simulation="--quick" in more))
         for one in tried:
             began = time.monotonic()
-            fate = trial.caught(one)
-            fates.append(fate)
             reason = reasons.get(one.key)
+            fate = trial.caught(one) if again or reason is None else None
+            fates.append(fate)
             if fate is None:
                 wrong += reason is None
                 said = f"SURVIVES\t{reason or 'and nobody says why'}"
@@ -227,5 +239,6 @@ if __name__ == "__main__":  # started as a module, which has a name that it can 
     parser.add_argument("--most", type=int)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--kept", type=Path)
+    parser.add_argument("--again", action="store_true")
     given = parser.parse_args()
-    sys.exit(main(given.what, given.most, given.seed, given.kept))
+    sys.exit(main(given.what, given.most, given.seed, given.kept, again=given.again))

@@ -540,9 +540,10 @@ def test_a_log_that_was_removed_and_cannot_be_written_anew_leaves_its_journal(
             remove(log)
             if why == "the name is taken":
                 log.write_bytes(b"another's")
-            with monkeypatch.context() as failing, pytest.raises(RunError, match="was removed") as caught:
+            with monkeypatch.context() as failing:
                 failing.setattr(os, "fsync", fails)
-                account.end("stopped", {})
+                with pytest.raises(RunError, match="was removed") as caught:
+                    account.end("stopped", {})
         assert "written anew" not in str(caught.value)
         assert journal_path(log).exists()
         assert log.exists() is (why == "the name is taken")
