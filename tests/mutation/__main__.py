@@ -26,8 +26,8 @@ ROOT: Final = Path(__file__).parents[2]
 _COPIED: Final = ("batchsend", "tests", "samples", "benchmarks", "pyproject.toml", "README.md", "CHANGELOG.md")
 
 
-def main(what: list[str], most: int, seed: int, *, again: bool) -> int:
-    """Try mutants in a copy of the program, ``again`` also those that are known to survive; returns the exit code."""
+def main(options: list[str]) -> int:
+    """Try mutants in a copy of the program; returns the exit code."""
     with tempfile.TemporaryDirectory(prefix="batchsend-mutation-") as made:
         folder = Path(made).resolve()
         for name in _COPIED:
@@ -41,8 +41,7 @@ def main(what: list[str], most: int, seed: int, *, again: bool) -> int:
             "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"),
             "TMPDIR": str(folder / "tmp"),
         }
-        command = [sys.executable, "-m", "tests.mutation.trial", *what, "--most", str(most), "--seed", str(seed)]
-        command += ["--again"] if again else []
+        command = [sys.executable, "-m", "tests.mutation.trial", *options]
         command += ["--kept", str(ROOT / ".pytest_cache" / "mutation.json")]
         return subprocess.run(command, cwd=folder, env=paths, check=False).returncode
 
@@ -52,6 +51,10 @@ if __name__ == "__main__":
     parser.add_argument("what", nargs="+", help="a room, a file of one, or a line: FILE:LINE")
     parser.add_argument("--most", type=int, default=80, help="how many mutants of each are tried")
     parser.add_argument("--seed", type=int, default=1, help="which of them")
+    parser.add_argument(
+        "--within", type=float, default=60.0, help="seconds for the tests of a mutant, the quickest first"
+    )
     parser.add_argument("--again", action="store_true", help="try those, too, that survivors.tsv gives a reason for")
     given = parser.parse_args()
-    sys.exit(main(given.what, given.most, given.seed, again=given.again))
+    limits = ["--most", str(given.most), "--seed", str(given.seed), "--within", str(given.within)]
+    sys.exit(main([*given.what, *limits, *(["--again"] if given.again else [])]))

@@ -109,15 +109,9 @@ def record(kept: Path, folder: Path, runner: Runner, *, simulation: bool) -> Rec
     rooms = [file for room in ROOMS for file in sorted((folder / "batchsend" / room).rglob("*.py"))]
     texts = {str(file.relative_to(folder)): file.read_text() for file in rooms}
     found = msgspec.json.decode(kept.read_bytes(), type=Record) if kept.exists() else Record({}, {}, {})
-    if texts.keys() - found.files.keys():
-        found = Record(texts, _imported(rooms, folder), {})  # nothing is known of a file that is new
-    elif found.files != texts:
-        for name in found.files.keys() & texts.keys():
-            if found.files[name] != texts[name]:
-                moved = _moved(found.files[name], texts[name])
-                for test in found.tests.values():
-                    if name in test.lines:
-                        test.lines[name] = sorted({line for one in test.lines[name] for line in moved[one]})
+    if found.files != texts:
+        for name, text in texts.items():
+            _follow(found, name, text)
         found = Record(texts, _imported(rooms, folder), found.tests)
     names = [*runner.names, *(f"{SEED}{case}" for case in CASES if simulation)]
     files = {name: _file_of(name, folder) for name in names}
@@ -137,6 +131,20 @@ def record(kept: Path, folder: Path, runner: Runner, *, simulation: bool) -> Rec
     if failing := [name for name, test in here.items() if test.fails]:
         print(f"these fail although nothing was changed, and are not asked: {', '.join(failing)}", flush=True)
     return Record(texts, found.imported, here)
+
+
+def _follow(found: Record, name: str, text: str) -> None:
+    """Follow the lines of a file to where they are now; what executes its neighbours may execute a new one."""
+    before = found.files.get(name)
+    if before == text:
+        return
+    moved = _moved(before or "", text)
+    beside = name.rpartition("/")[0]
+    for test in found.tests.values():
+        if name in test.lines:
+            test.lines[name] = sorted({line for one in test.lines[name] for line in moved[one]})
+        elif before is None and any(one.rpartition("/")[0] == beside for one in test.lines):
+            test.lines[name] = list(range(1, text.count("\n") + 1))
 
 
 def _moved(before: str, after: str) -> dict[int, list[int]]:
@@ -179,7 +187,8 @@ def _watch(runner: Runner, names: list[str], folder: Path) -> dict[str, Recorded
     for place, name in enumerate(names):
         coverage.switch_context(name)
         began, started = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
-        watched[name].fails = not runner.succeeds(name, "".join(names[place + 1 : place + 2]))
+        following = next((one for one in names[place + 1 :] if not one.startswith(SEED)), None)
+        watched[name].fails = not runner.succeeds(name, following)
         watched[name].seconds = time.perf_counter() - began
         watched[name].starts = resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt > started
     coverage.stop()

@@ -97,14 +97,12 @@ class Runner:
 
         Args:
             name: Which.
-            following: What is run next: what both of them need of their file stays.
+            following: The test that is run next: what both of them need stays. None where none is.
         """
         if name.startswith(SEED):
             return not run_case(draw(int(name.removeprefix(SEED))))
         item = self._items[name]
-        after = self._items.get(following or "")
-        if after is None:  # one of another file, so that only what belongs to all files stays
-            after = next((one for one in self._items.values() if one.path != item.path), None)
+        after = None if following is None else self._items[following]
         self._failed = False
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
         return not self._failed
@@ -112,8 +110,8 @@ class Runner:
     def first_failure(self, tests: Sequence[Timed]) -> str | None:
         """Run some until one fails, and return its name; SIGALRM or SIGPROF ends this process where one has no end."""
         there = [one for one in tests if one.name in self._items or one.name.startswith(SEED)]
-        names = [one.name for one in there]
-        for test, following in zip(there, [*names[1:], None], strict=True):
+        for place, test in enumerate(there):
+            following = next((one.name for one in there[place + 1 :] if one.name in self._items), None)
             signal.setitimer(signal.ITIMER_PROF, _COMPUTES + _TIMES * test.seconds)
             signal.setitimer(signal.ITIMER_REAL, _WAITS + _TIMES * test.seconds)  # other programs want the processor
             if not self.succeeds(test.name, following):
