@@ -97,14 +97,14 @@ def _rows(path: Path, part: str, cells: _XlsxCells | _OdsCells) -> Iterator[tupl
         yield from ((row, found) for row, _, found in cells.taken())
 
 
-def _read(archive: zipfile.ZipFile, part: str, reader: _Reader) -> Iterator[None]:
+def _read(archive: zipfile.ZipFile, part: str, reader: _ElementReader) -> Iterator[None]:
     """Hand the elements of a part to a reader; yields after each block of it."""
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.StartElementHandler = reader.start
     # What a reader does not ask for takes no time.
-    if type(reader).end is not _Reader.end:
+    if type(reader).end is not _ElementReader.end:
         parser.EndElementHandler = reader.end
-    if type(reader).read is not _Reader.read:
+    if type(reader).read is not _ElementReader.read:
         parser.CharacterDataHandler = reader.read
     parser.StartDoctypeDeclHandler = _refuse_entities
     parser.buffer_text = True
@@ -121,7 +121,7 @@ def _refuse_entities(*_: object) -> None:
     raise ValueError("a part of it has a document type declaration")
 
 
-class _Reader:
+class _ElementReader:
     """What is told of the elements of a part, their names with their namespaces before them."""
 
     def start(self, name: str, attributes: Attributes) -> None:
@@ -134,7 +134,7 @@ class _Reader:
         """A text."""
 
 
-class _Elements(_Reader):
+class _Elements(_ElementReader):
     """Keeps the elements of a small part: each one's own name and its attributes."""
 
     def __init__(self) -> None:
@@ -189,7 +189,7 @@ def part_of(archive: zipfile.ZipFile, sheet: str) -> str | None:
     return None
 
 
-class _XlsxCells(_Reader):
+class _XlsxCells(_ElementReader):
     """Finds the cells of a sheet whose style has a format (ECMA-376 Part 1 §18.3.1.4, §18.3.1.73)."""
 
     is_over = False
@@ -252,7 +252,7 @@ def _formatted_styles(archive: zipfile.ZipFile) -> frozenset[str]:
     return styles.formatted()
 
 
-class _OdsStyles(_Reader):
+class _OdsStyles(_ElementReader):
     """Finds out which styles of cells have a format (ODF 1.3 Part 3 §16.2, §16.29)."""
 
     def __init__(self) -> None:
@@ -302,7 +302,7 @@ def _says_how(attributes: Attributes) -> bool:
     )
 
 
-class _OdsCells(_Reader):
+class _OdsCells(_ElementReader):
     """Finds the texts of formatted numbers in one table (ODF 1.3 Part 3 §9.1)."""
 
     def __init__(self, sheet: str, formatted: frozenset[str]) -> None:
