@@ -5,6 +5,10 @@ from __future__ import annotations
 import gzip
 import io
 import re
+import resource
+import struct
+import subprocess
+import sys
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -13,6 +17,11 @@ import pytest
 from batchsend.errors import UsageError
 from batchsend.recipients import open_records
 from tests.recipients.sheets import xlsx
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,14 +37,81 @@ def rows_of(path: Path) -> list[Record | BadRecord]:
         return reader.read(100)
 
 
-def test_one_line_without_an_end_is_refused_long_before_all_of_it_is_unpacked(tmp_path: Path) -> None:
-    with gzip.open(tmp_path / "list.csv.gz", "wb", compresslevel=1) as file:
+@pytest.mark.parametrize("suffix", ["gz", "zst"])
+def test_one_line_without_an_end_is_refused_long_before_all_of_it_is_unpacked(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"list.csv.{suffix}"
+    with gzip.open(path, "wb", compresslevel=1) if suffix == "gz" else zstd.ZstdFile(path, "wb") as file:
         file.write(b"email\n")
         for _ in range(40):
             file.write(bytes(1 << 20).replace(b"\0", b"a"))
-    assert (tmp_path / "list.csv.gz").stat().st_size < 1 << 20
+    assert path.stat().st_size < 1 << 20
     with pytest.raises(UsageError, match="longer than 16 MiB"):
-        rows_of(tmp_path / "list.csv.gz")
+        rows_of(path)
+
+
+READ_IN_LITTLE_MEMORY = """
+import resource, sys
+from pathlib import Path
+from batchsend.errors import BatchsendError
+from batchsend.recipients import open_records
+resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]), int(sys.argv[2])))
+try:
+    with open_records(Path(sys.argv[1])) as reader:
+        while reader.read(100):
+            pass
+except BatchsendError as error:
+    print(error.message)
+"""
+
+
+def read_in_little_memory(path: Path, octets: int) -> str:
+    """Read a list in a process that may have so much memory; what it refuses it for, or nothing."""
+    command = [sys.executable, "-c", READ_IN_LITTLE_MEMORY, str(path), str(octets)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_a_window_of_zstd_that_would_fill_memory_is_refused(tmp_path: Path) -> None:
+    """RFC 8878 §3.1.1.1.2: a frame says how much of what was unpacked before has to be kept, and may say 2 GiB."""
+    exponent = 31 - 10
+    header = bytes([0b0000_0000, exponent << 3])  # no content size, no checksum; the window descriptor
+    block = struct.pack("<I", 1 | 1 << 1 | (128 << 10) << 3)[:3] + b"a"  # the last one: one octet 131,072 times
+    path = tmp_path / "list.csv.zst"
+    path.write_bytes(b"\x28\xb5\x2f\xfd" + header + block)
+    with pytest.raises(UsageError, match=r"broken|zstd"):
+        rows_of(path)
+
+
+def with_other_sizes(workbook: bytes, size: int) -> bytes:
+    """A zip archive that says of each of its members that it unpacks to so many octets."""
+    octets = bytearray(workbook)
+    for mark, place in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
+        begin = octets.find(mark)
+        while begin >= 0:
+            octets[begin + place : begin + place + 4] = struct.pack("<I", size)
+            begin = octets.find(mark, begin + 4)
+    return bytes(octets)
+
+
+@pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_AS)[1] != resource.RLIM_INFINITY, reason="memory is bounded")
+def test_a_workbook_that_says_it_is_smaller_than_it_is_does_not_fill_memory(tmp_path: Path) -> None:
+    """What unpacks to 300 MiB, and says of itself that it unpacks to a few octets."""
+    made = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(xlsx(Sheet=[["email"], ["a@example.com"]]))) as old,
+        zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "xl/worksheets/sheet1.xml":
+                content = content.replace(b"a@example.com", b"a" * (300 << 20) + b"@example.com")
+            new.writestr(name, content)
+    path = tmp_path / "list.xlsx"
+    path.write_bytes(with_other_sizes(made.getvalue(), 100))
+    assert path.stat().st_size < 1 << 20
+    said = read_in_little_memory(path, 1 << 30)
+    assert "cannot be read as a workbook" in said or "unpacks to" in said
 
 
 @pytest.mark.parametrize("entity", ["l9", "out"])
