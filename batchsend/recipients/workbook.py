@@ -13,6 +13,7 @@ from batchsend.recipients.addresses import without_invisible_ends
 from batchsend.recipients.columns import listed, with_all_named
 from batchsend.recipients.record import BadRecord, Record
 from batchsend.recipients.source import Mark
+from batchsend.recipients.workbook_size import reckon
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,9 @@ LARGEST: Final = 256 * 2**20
 
 Its cells are held in memory, which takes about twice as much: 80 MB for 100,000 rows of 8 columns.
 """
+
+MOST_CELLS: Final = 20_000_000
+"""The most cells of a sheet, with the empty ones between others: each takes 32 octets, whatever is in it."""
 
 _BLOCK: Final = 1000
 _SAVE_AS_CSV: Final = "save the sheet as CSV UTF-8, which is read in flat memory"
@@ -177,11 +181,19 @@ def _sheets(
 
 
 def _require_bounded(path: Path) -> None:
-    with zipfile.ZipFile(path) as archive:
+    with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         size = sum(item.file_size for item in archive.infolist())
-    if size > LARGEST:
+        if size > LARGEST:
+            raise UsageError(
+                f"{path} unpacks to {size // 2**20:,} MiB, and {LARGEST // 2**20} MiB is the most: "
+                "it is held in memory",
+                remedy=_SAVE_AS_CSV,
+            )
+        found = reckon(file, archive)
+    if found.cells > MOST_CELLS or found.octets > LARGEST:
         raise UsageError(
-            f"{path} unpacks to {size // 2**20:,} MiB, and {LARGEST // 2**20} MiB is the most: it is held in memory",
+            f"{path} has {found.cells:,} cells and {found.octets // 2**20:,} MiB of texts in them, and {MOST_CELLS:,} "
+            f"cells and {LARGEST // 2**20} MiB are the most: they are held in memory",
             remedy=_SAVE_AS_CSV,
         )
 

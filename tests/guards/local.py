@@ -61,9 +61,9 @@ FIELDS: Final = (
     ),
     Guard(
         "a recipient in a display name",
-        "batchsend/message/plain_template.py",
-        "        pieces[1::2] = values\n        return pieces\n",
-        '        pieces[1::2] = values\n        return ["".join(pieces)]\n',
+        "batchsend/message/template.py",
+        "            return template.filling.own, template.values(template.filling, variables)\n",
+        "            return (template.filling(variables),), ()\n",
         "tests/message/test_mailboxes.py::test_data_in_a_name_stays_a_name",
     ),
     Guard(
@@ -222,13 +222,6 @@ TEMPLATES: Final = (
         "        if False:\n",
         _LIMITS,
     ),
-    Guard(
-        "a rendering without an end: lists",
-        "batchsend/message/bounds.py",
-        "            if max(times, 0) * self.budget.weigh(value) > MAX_ITEMS:\n",
-        "            if False:\n",
-        _LIMITS,
-    ),
     Guard("a rendering without an end: numbers", _BUDGET, "    if bits > MAX_BITS:\n", "    if False:\n", _LIMITS),
     Guard(
         "a rendering without an end: widths",
@@ -276,6 +269,21 @@ LISTS: Final = (
         "    if size > LARGEST:\n",
         "    if False:\n",
         "tests/recipients/test_workbook.py::test_a_workbook_that_would_not_fit_into_memory",
+    ),
+    Guard(
+        "a workbook that says it is smaller than it is",
+        "batchsend/recipients/workbook_size.py",
+        "    if len(content) != item.file_size:\n",
+        "    if False:\n",
+        "tests/recipients/test_bombs.py::test_a_workbook_that_says_it_is_smaller_than_it_is_does_not_fill_memory",
+    ),
+    Guard(
+        "a workbook whose cells would fill memory",
+        "batchsend/recipients/workbook.py",
+        " or found.octets > LARGEST:",
+        ":",
+        "tests/recipients/test_bombs.py::test_a_workbook_whose_cells_would_fill_memory_is_refused_before_they_do",
+        "one",
     ),
     Guard(
         "texts that take the square of their length",

@@ -16,7 +16,7 @@ import pytest
 
 from batchsend.errors import UsageError
 from batchsend.recipients import open_records
-from tests.recipients.sheets import xlsx
+from tests.recipients.sheets import ods, xlsx
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -96,7 +96,7 @@ def with_other_sizes(workbook: bytes, size: int) -> bytes:
 
 @pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_AS)[1] != resource.RLIM_INFINITY, reason="memory is bounded")
 def test_a_workbook_that_says_it_is_smaller_than_it_is_does_not_fill_memory(tmp_path: Path) -> None:
-    """What unpacks to 300 MiB, and says of itself that it unpacks to a few octets."""
+    """What unpacks to 100 MiB, and says of itself that it unpacks to a few octets."""
     made = io.BytesIO()
     with (
         zipfile.ZipFile(io.BytesIO(xlsx(Sheet=[["email"], ["a@example.com"]]))) as old,
@@ -105,13 +105,85 @@ def test_a_workbook_that_says_it_is_smaller_than_it_is_does_not_fill_memory(tmp_
         for name in old.namelist():
             content = old.read(name)
             if name == "xl/worksheets/sheet1.xml":
-                content = content.replace(b"a@example.com", b"a" * (300 << 20) + b"@example.com")
+                content = content.replace(b"a@example.com", b"a" * (100 << 20) + b"@example.com")
             new.writestr(name, content)
     path = tmp_path / "list.xlsx"
     path.write_bytes(with_other_sizes(made.getvalue(), 100))
     assert path.stat().st_size < 1 << 20
-    said = read_in_little_memory(path, 1 << 30)
-    assert "cannot be read as a workbook" in said or "unpacks to" in said
+    said = read_in_little_memory(path, 400 << 20)
+    assert "a part has another size than the archive says" in said
+
+
+def _changed(workbook: bytes, part: str, content: str, **more: str) -> bytes:
+    """A workbook with another part in the place of one, and some more."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(workbook)) as old, zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, content if name == part else old.read(name).decode())
+        for name, text in more.items():
+            new.writestr(f"xl/{name}.xml", text)
+    return made.getvalue()
+
+
+def _sheet(*cells: str) -> bytes:
+    rows = "".join(f"<row>{cell}</row>" for cell in cells)
+    strings = f'<sst xmlns="{MAIN}"><si><t>{"a" * 1_000_000}</t></si></sst>'
+    part = f'<worksheet xmlns="{MAIN}"><sheetData>{rows}</sheetData></worksheet>'
+    return _changed(xlsx(A=[["email"]]), "xl/worksheets/sheet1.xml", part, sharedStrings=strings)
+
+
+def _opened(content: str) -> bytes:
+    spaces = " ".join(
+        f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in ("office", "table", "text")
+    )
+    table = f'<table:table table:name="A">{content}</table:table>'
+    body = f"<office:body><office:spreadsheet>{table}</office:spreadsheet></office:body>"
+    return _changed(
+        ods(A=[["email"]]), "content.xml", f"<office:document-content {spaces}>{body}</office:document-content>"
+    )
+
+
+MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+HEADER = '<c r="A1" t="inlineStr"><is><t>email</t></is></c>'
+CELL = '<table:table-cell {}office:value-type="string"><text:p>a@example.com</text:p></table:table-cell>'
+REPEATED = 'table:number-columns-repeated="90000000" '
+GROWN = {
+    "one text in many cells": ("xlsx", _sheet(HEADER, '<c t="s"><v>0</v></c>' * 2000)),
+    "the same, written in another way": ("xlsx", _sheet(HEADER, '<c t="s"><v>&#48;</v></c>' * 2000)),
+    "two cells at the corners": ("xlsx", _sheet(HEADER, '<c r="XFD1048576"><v>1</v></c>')),
+    "a row far away": ("xlsx", _sheet(HEADER + "<c/>" * 200 + "<c><v>1</v></c>", '<c r="A1000000"><v>1</v></c>')),
+    "a cell that is repeated": (
+        "ods",
+        _opened(f"<table:table-row>{CELL.format(REPEATED)}</table:table-row>"),
+    ),
+    "a row that is repeated": (
+        "ods",
+        _opened(f'<table:table-row table:number-rows-repeated="90000000">{CELL.format("")}</table:table-row>'),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", GROWN)
+def test_a_workbook_whose_cells_would_fill_memory_is_refused_before_they_do(what: str, tmp_path: Path) -> None:
+    suffix, octets = GROWN[what]
+    path = tmp_path / f"list.{suffix}"
+    path.write_bytes(octets)
+    assert path.stat().st_size < 20_000
+    with pytest.raises(UsageError, match="are the most: they are held in memory"):
+        rows_of(path)
+
+
+def test_empty_cells_without_an_end_are_none(tmp_path: Path) -> None:
+    """As spreadsheets write them behind what is there: to the last column, and to the last row."""
+    empty = '<table:table-cell table:number-columns-repeated="16383"/>'
+    rest = f'<table:table-row table:number-rows-repeated="1048570">{empty}</table:table-row>'
+    rows = [
+        f"<table:table-row>{CELL.format('').replace('a@example.com', text)}{empty}</table:table-row>"
+        for text in ("email", "a@b.example")
+    ]
+    path = tmp_path / "list.ods"
+    path.write_bytes(_opened("".join(rows) + rest))
+    assert len(rows_of(path)) == 1
 
 
 @pytest.mark.parametrize("entity", ["l9", "out"])

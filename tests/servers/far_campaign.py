@@ -57,7 +57,7 @@ _PATIENT: Final = {"smtpd_soft_error_limit": "1000", "smtpd_hard_error_limit": "
 GREYLISTED_FOR: Final = 2.0
 """Seconds after which a recipient that was greylisted is taken."""
 
-QUOTA: Final = (1500, 8.0)
+QUOTA: Final = (400, 10.0)
 """What the policy daemon takes, and for how many seconds."""
 
 Server = Postfix | Exim | OpenSmtpd | SmtpServer
@@ -240,8 +240,9 @@ def judge(account: Account, server: Server, records: int) -> tuple[Counter[str],
     wrong = []
     for message in server.received():
         stored[message.recipient] += 1
-        if f"\r\nFor {message.recipient} alone.\r\n.\r\n".encode() not in message.content:
-            wrong.append(f"{message.recipient} has another's message, or a part of it")
+        number = message.recipient.partition("@")[0].removeprefix("r")
+        if f"\r\nSubject: Record {number}\r\n".encode() not in message.content:
+            wrong.append(f"{message.recipient} has another's message")
     later = "accepted" if isinstance(server, OpenSmtpd) else "deferred"  # that one defers nobody
     for record, address in enumerate(recipients_of(records), 1):
         status = last[record]["status"] if record in last else "none"

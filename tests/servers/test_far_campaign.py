@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def test_a_bad_way_to_a_real_server_loses_nobody_and_sends_nothing_twice(
     tmp_path: Path, name: str, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.servers.far_campaign.QUOTA", (100, 3.0))
+    monkeypatch.setattr("tests.servers.far_campaign.QUOTA", (60, 4.0))
     came = asyncio.run(send(name, tmp_path, 200, mode, every=40))
     assert came.wrong == []
     assert came.resets >= 2
