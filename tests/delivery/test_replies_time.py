@@ -54,6 +54,7 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
         ("please retry after 300", 300.0),
         ("Greylisted (retry-after: 600)", 600.0),
         ("try again in 120.", 120.0),
+        ("limited to 100 messages / hour. Account will be enabled in 341 seconds", 341.0),
     ],
 )
 def test_a_time_to_wait_is_read_in_whatever_form(said: str, seconds: float) -> None:
@@ -118,6 +119,8 @@ def test_seconds_are_read_as_they_are(seconds: int) -> None:
         ("too many messages this hour", Period.HOUR),
         ("rate overlimit = 200.0 / 1h", Period.HOUR),
         ("100 messages/hour", Period.HOUR),
+        ("exceeded hour limit", Period.HOUR),
+        ("over the day quota", Period.DAY),
         ("monthly quota", Period.MONTH),
         ("10000 per month", Period.MONTH),
         ("sending limit exceeded", None),

@@ -66,7 +66,7 @@ _COUNTING: Final = late_pattern(
     re.IGNORECASE,
 )
 _TELLS_WHEN: Final = late_pattern(
-    r"(?:again|retry|retrying|wait|waiting|reset|resets|resume|greylist\w*|gr[ea]y-?listed|deferred|delayed"
+    r"(?:again|retry|retrying|wait|waiting|reset|resets|resume|enabled|reactivated|restored|released|greylist\w*|gr[ea]y-?listed|deferred|delayed"
     r"|blocked|later|until"
     r"|available|resend|come back|expires?|lifted|remaining|unblocked|banned|suspended|rejected"
     r"|locked)(?:\W+\w+){0,6}?\W*$|[,;:.(-] ?in $",
@@ -175,13 +175,13 @@ def _seconds(match: re.Match[str]) -> float:
 _HOUR: Final = late_pattern(
     r"hourly|per[- ]?(?:1 )?h(?:ou)?rs?\b|(?:this|an|each|every|1|one|last|past|same|in the) hour"
     r"|/ ?1? ?h(?:ou)?r?\b|stunden|por hora|orari"
-    r"|par heure|per hour",
+    r"|par heure|per hour|\bhour (?:limit|quota)",
     re.IGNORECASE,
 )
 _DAY: Final = late_pattern(
     r"daily|per[- ]?(?:1 )?day|\b24[- ]?h(?:ou)?rs?|(?:this|a|each|every|1|one|last|past|today's|for the) day\b"
     r"|today|tomorrow|/ ?1? ?d(?:ay)?\b|tages|diari"
-    r"|giornalier|par jour|dzienn|denn",
+    r"|giornalier|par jour|dzienn|denn|\bday (?:limit|quota)",
     re.IGNORECASE,
 )
 _MONTH: Final = late_pattern(
