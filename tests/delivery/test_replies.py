@@ -37,7 +37,7 @@ LIMITS = {Verdict.SESSION_FULL, Verdict.CONNECTIONS, Verdict.PACE, Verdict.QUOTA
 GOES_BACK = LIMITS | {Verdict.RELAY}
 
 # Wordings that say so little, or another thing than they mean, that only the table can know them.
-ONLY_THE_TABLE_KNOWS = 6
+ONLY_THE_TABLE_KNOWS = 7
 
 
 def shown(entry: WordingEntry) -> str:

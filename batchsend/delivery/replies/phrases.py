@@ -214,6 +214,8 @@ QUOTA: Final = WordFamily(
     r"rate_msg|(?:limit|quota) (?:of|on|for) (?:the )?(?:number of )?(?:allowed )?(?:your )?(?:out-?going|sent"
     r"|sending|out-?bound)",
     r"(?:cannot|can't|may not|not allowed to|unable to|can not) send (?:any )?more (?:e-?mails|mails|messages|than)",
+    r"送信[^ ]{0,4}(?:上限|制限)|(?:发送|发信)[^ ]{0,6}(?:上限|超|限制)|超过[^ ]{0,6}(?:发送|发信)",
+    r"лимит\S{0,2} (?:на )?(?:отправ|писем|сообщ)|(?:отправ|писем|сообщ)\S{0,8} превыш",
     r"(?:sende|versand)(?:limit|kontingent|quota)|tageslimit|stundenlimit|kontingent|zu viele (?:e-?mails|mails"
     r"|nachrichten|empf)",
     r"quota d'envoi|limite (?:\S+ )?d'envoi",
@@ -228,6 +230,7 @@ QUOTA: Final = WordFamily(
 
 MUCH_SENT: Final = WordFamily(r"excessive volume|rate overlimit")
 RECIPIENTS_OWN: Final = WordFamily(
+    r"limits? of \w+ to this (?:mailbox|recipient|inbox)\b",
     r"recipient(?:'?s)? domain(?:'s)? (?:daily |hourly )?(?:quota|limit)|address rejected recipient quota",
     r"recipient(?:'s)? (?:@:? )?(?:has |have |is )?(?:exceed|over|receiv)",
     r"receiv(?:e|ing) (?:rate |message |mail )?limit",
@@ -244,7 +247,8 @@ ABOUT_ONE_ONLY: Final = WordFamily(
 
 LIMITING: Final = WordFamily(
     r"limit|quota|allowance|exceed|exceded|too many|too much|maximum|\bmax\b|threshold|reached|only [0#]|used up"
-    r"|allowed|already sent|sent 0 of 0|no more than|at most|\bcap\b|more than|\bover 0\b|can only|only send|may send"
+    r"|allowed|\ballows\b|already sent|sent 0 of 0|no more than|at most|\bcap\b|more than|\bover 0\b"
+    r"|can only|only send|may send"
 )
 COUNTED_IN: Final = WordFamily(_PERIOD)
 OF_MAIL: Final = WordFamily(

@@ -20,10 +20,13 @@ GREYLISTED: Final = WordFamily(
     rf"|sender/recipient)\b"
     rf" {_gap(6)}(?:again|later|retry|delay|defer|wait)",
     rf"temporar(?:y|ily) {_gap(3)}(?:white-?list|anti-?spam|spam protection|unknown sender)",
-    r"(?:deferred|delayed|rejected|refused|blocked) for 0 (?:sec|min)|not (?:yet )?authori[sz]ed to deliver",
+    r"not (?:yet )?authori[sz]ed to deliver",
     rf"tarpit|first contact|retry {_gap(4)}(?:to be |will be )?accepted|intentional(?:ly)? (?:delay|defer"
     rf"|temporary|temporarily)",
 )
+
+DELAYED: Final = WordFamily(r"(?:deferred|delayed|rejected|refused|blocked) for 0 (?:sec|min)")
+"""Of greylisting, where no limit is spoken of."""
 
 # --- the message ---------------------------------------------------------------------------------------------------
 
@@ -121,6 +124,7 @@ ACCOUNT: Final = WordFamily(
     r"|not (?:currently )?(?:allowed|permitted|authori[sz]ed|enabled|able) to (?:send|use"
     r"|submit)(?: (?:any )?(?:e-?mails?|mails?|messages?|smtp|this service|through|via|out))?(?: \.|$| please"
     r"| until| because)",
+    r"(?:outbound|outgoing) (?:mails?|e-?mails?|messages?) (?:is |was |has been )?(?:refused|rejected|denied)",
     r"your (?:\w+ ){0,2}account (?:has been|was|is(?: being)?) (?:used|abused) ",
     r"this account (?:has been |is |was )?(?:\w+ )?(?:suspended|blocked|disabled|locked) (?:from|for|to) send"
     r"|(?:suspended|blocked|disabled|locked|restricted|prevented|barred) (?:from|for) (?:sending|outgoing"
@@ -165,6 +169,7 @@ RELAYING: Final = WordFamily(
     r"allowed ?rcpthosts?|not a gateway|insecure mail relay|open relay|don't handle mail for|we do not relay"
     r"|no relaying|invalid credentials for relay|local (?:domains|recipients|users?) only|non-local"
     r"|outside (?:this|your) (?:domain|network)",
+    r"smtp (?:server|relay) of your (?:isp|provider)|bypassing (?:\w+ )?provider",
     r"no (?:valid )?(?:user|mailbox|domain) here to relay|as a relay|through this (?:server|machine|host|system)",
 )
 
@@ -231,7 +236,8 @@ UNKNOWN_MAILBOX: Final = WordFamily(
     r"|nessun utente|no existe|nie istnieje|neexistuje|onbekend|n.o existe|inesistente|empf.nger unbekannt)",
     r"nicht (?:gefunden|bekannt|vorhanden)|existiert nicht|introuvable|n'existe pas|no encontrad\w",
     r"non (?:trovat\w|esiste)|не найден|не существует|不存在|存在しません|見つかりません",
-    r"@ (?:is )?(?:no longer|not) (?:valid|active|in use)",
+    r"@ (?:is )?(?:no longer|not) (?:valid|active|in use)|\bnot a (?:registered|member of)\b",
+    r"(?:recipient|address) (?:cannot|can't|could not) be verified",
     r"rcpt (?:@ )?(?:does not exist|not (?:found|exist|valid))|not listed in \S+ directory|bad_recipient|unknown_user",
     r"could not deliver mail to|i cannot deliver mail for|can't accept user|mailbox not"
     r"|not (?:a )?valid recipient|mailbox (?:is )?unavail",
@@ -242,7 +248,8 @@ MAILBOX_FULL: Final = WordFamily(
     rf"|his |allowed )*(?:quota|limit)|quota|out of (?:storage|space)|exceed\w* {_gap(4)}(?:quota|storage|disk"
     rf"|size|limit|space|maximum|allowed)|no (?:space|room)|limit exceeded|limit exeeded|too many messages"
     rf"|insufficient|pleine|voll|llen\w+|pien\w+|used up)",
-    rf"(?:exhausted|used up|consumed|used all) {_gap(3)}(?:storage|disk|space|mailbox)\b|speichervolumen|speicherplatz",
+    rf"(?:exhausted|used up|consumed|used all) {_gap(3)}(?:storage|disk|space|mailbox)\b|speichervolumen|speicherplatz"
+    r"|(?:mailbox|inbox) exceeds (?:the |its )?allowed size|not have enough (?:space|storage|room)|hat zu ?viele mails",
     r"overquota|over ?quota|quota (?:exceeded|violation|full|limit)|(?:exceed\w*|over) (?:\w+ )?(?:disk|storage"
     r"|mailbox|mail|disc) (?:quota|allocation|space|limit|allotment)|out of storage|not enough (?:storage|space"
     r"|room)|insufficient (?:disk|storage|space)|full mailbox|exceeded storage|no space left"
@@ -252,6 +259,7 @@ MAILBOX_DISABLED: Final = WordFamily(
     rf"\b(?:{_WHO}|domain) {_gap(6)}(?:disabled|inactive|inactivity|suspended|closed|deactivated|terminated"
     rf"|expired|frozen|locked|archived?|discontinued|not active|no longer active|blocked|cancell?ed|not activated"
     rf"|dormant|blocked|bloque|bloqu\w+|gesperrt|deleted|on hold|unused|hangup|disabled/inactive|archivee)",
+    r"^(?:\S+ )?is (?:now )?(?:disabled|inactive|suspended)\b",
     rf"(?:disabled|inactive|suspended|closed|deactivated|dormant|expired|frozen|deleted) (?:e-?mail )?{_WHO}"
     rf"|disableduser|not accepting (?:any )?(?:new )?(?:mail|messages|e-?mail)|mailbox (?:\w+ )?restricted"
     rf"|no longer accepts mail",
@@ -296,6 +304,7 @@ NOT_WORKING: Final = WordFamily(
 # --- what decides between two of the above ---------------------------------------------------------------------------
 
 MAILBOX_FULL_HARD: Final = WordFamily(
+    r"(?:mailbox|inbox) exceeds (?:the |its )?allowed size",
     r"(?:user|mailbox|recipient|inbox) has too many (?:messages|e-?mails|mails)\b",
     r"(?:mailbox|mail ?box|inbox|maildir) (?:\w+ )?(?:is )?(?:full|over)|over ?quota|(?:disk|storage"
     r"|mailbox) quota|mailbox size limit|storage space|overquota|mailbox is full|boite \S+ \S+ pleine",

@@ -98,7 +98,8 @@ def _of_bdat(said: Said) -> Ruling | None:
 def _of_one_recipients_rate(said: Said) -> Ruling | None:
     """Greylisting, and too much mail for this one recipient: "later", whatever the code."""
     text = said.text
-    if words.GREYLISTED.search(text) and said.stage is not Stage.AUTH:
+    delayed = words.DELAYED.search(text) and not limits.LIMITING.search(text)
+    if (delayed or words.GREYLISTED.search(text)) and said.stage is not Stage.AUTH:
         return Ruling(Verdict.GREYLISTED, Reason.GREYLISTED, "words of greylisting")
     if said.detail in ("2.121", "2.122") or (
         limits.ONE_RECIPIENT_RATE.search(text)
@@ -222,8 +223,9 @@ def _of_refusals(said: Said) -> Ruling | None:
 def _candidates(said: Said) -> Iterator[Ruling | None]:
     yield _of_sender_surely(said)
     yield _of_form(said)
-    yield _of_content(said)
-    yield _of_mailbox(said)
+    if said.stage not in BEFORE_MAIL:
+        yield _of_content(said)
+        yield _of_mailbox(said)
     yield _of_relay(said)
     yield _of_sender(said)
     yield _of_the_rest(said)
@@ -278,7 +280,7 @@ def _of_content(said: Said) -> Ruling | None:
 def _of_mailbox(said: Said) -> Ruling | None:
     """This recipient's mailbox. A mailbox that is said to be unknown for now (4yz) is one that may well exist."""
     text = said.text
-    if said.stage in BEFORE_MAIL or (said.stage is Stage.MAIL and not said.detail.startswith(("1.1", "2.2"))):
+    if said.stage is Stage.MAIL and not said.detail.startswith(("1.1", "2.2")):
         return None
     if words.HELLO.search(text) or words.OURS_NOT_THEIRS.search(text) or words.BLOCKED_BY_LIST.search(text):
         return None
@@ -404,7 +406,7 @@ def _by_552(said: Said) -> Ruling | None:
         return None
     if said.stage is Stage.RCPT:
         return Ruling(Verdict.LATER, None, "552 to RCPT is 452 (RFC 5321 §4.5.3.1.10)")
-    if not said.detail:
+    if not said.detail and not _WORD.search(said.text):
         return Ruling(Verdict.MAILBOX, Reason.MAILBOX_FULL, "552, storage exceeded (RFC 5321 §4.2.2)")
     return None
 
