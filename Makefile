@@ -14,10 +14,10 @@ UNPACKED := $(or $(BATCHSEND_SERVERS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bat
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n auto --dist worksteal
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-all test-compiled test-sniffio simulate servers check compiled dist bench bench-setup docs format clean
+.PHONY: help demo test test-all test-compiled test-sniffio simulate servers check compiled dist bench bench-prediction bench-setup docs format clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
 demo: $(INSTALLED)  ## send the welcome sample through the embedded server
 	$(BIN)/batchsend send samples/welcome/campaign.toml --sandbox --results $$(mktemp -d)/results.jsonl
@@ -53,7 +53,10 @@ dist: $(COMPILED)/.built  ## dist/: the source archive, the wheel in plain Pytho
 	$(BIN)/python -m tests.tools.dist
 
 bench: $(COMPILED)/.built  ## batchsend and its rivals in turns, about twenty minutes (as root, on Debian; a quiet machine)
-	$(WITH_COMPILED) $(BIN)/python -m benchmarks $(addprefix --only ,$(ONLY))
+	$(WITH_COMPILED) $(BIN)/python -m benchmarks $(addprefix --only ,$(ONLY)) $(if $(LOADED),--loaded)
+
+bench-prediction: $(COMPILED)/.built  ## what `batchsend bench` predicts and advises, against campaigns, about fifty minutes (as root, on Debian)
+	$(WITH_COMPILED) $(BIN)/python -m benchmarks.prediction
 
 bench-setup: $(INSTALLED)  ## the rivals that `make bench` compares with (as root, on Debian)
 	bash benchmarks/setup

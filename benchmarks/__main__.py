@@ -1,7 +1,8 @@
 """Runs the scenarios: ``python -m benchmarks``, from the checkout, as root, for the servers run in namespaces.
 
 What `bash benchmarks/setup` installs takes part; the rest is named and left out. The figures go to ``results.json``
-after each run, the picture and the documents' tables follow from them in the end.
+after each run, or with ``--loaded`` to ``loaded.json``; the picture and the documents' tables follow from them in the
+end.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import signal
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
-from benchmarks.documents import PERFORMANCE, README, fill
+from benchmarks.documents import LOADED, PERFORMANCE, README, RESULTS, fill
 from benchmarks.figures import Figures, Outcome
+from benchmarks.loading import one_core_loaded
 from benchmarks.machine import machine, versions
 from benchmarks.picture import draw
 from benchmarks.race import Race
@@ -22,8 +25,6 @@ from benchmarks.scenarios import SCENARIOS, Scenario
 from benchmarks.settings import UnavailableError
 from benchmarks.table import outcome_lines, target_lines
 from benchmarks.targets import account
-
-RESULTS = Path(__file__).parent / "results.json"
 
 
 def _options() -> argparse.Namespace:
@@ -35,12 +36,17 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--messages", type=int, metavar="N", help="of a run, for the fastest; slower ones get fewer")
     parser.add_argument("--rounds", type=int, metavar="N", help="how often each contestant runs (5, or as listed)")
     parser.add_argument(
-        "--output", type=Path, default=RESULTS, metavar="FILE", help="where the figures go, with the picture beside it"
+        "--loaded", action="store_true", help="keep one core busy with something else meanwhile: the figures go apart"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help=f"where the figures go, with the picture beside it ({RESULTS.name})"
     )
     parser.add_argument(
         "--render", action="store_true", help="run nothing: picture and documents from the figures there"
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.output = options.output or (LOADED if options.loaded else RESULTS)
+    return options
 
 
 def _chosen(only: list[str] | None) -> list[Scenario]:
@@ -86,16 +92,19 @@ def main() -> int:
         figures.machine, figures.versions = machine(), versions()
         with tempfile.TemporaryDirectory(prefix="batchsend-bench-") as folder:
             try:
-                code = 0 if _measure(figures, options, Path(folder)) else 1
+                with one_core_loaded() if options.loaded else nullcontext():
+                    code = 0 if _measure(figures, options, Path(folder)) else 1
             except KeyboardInterrupt:
                 _say("interrupted; what was measured is kept")
                 code = 130
     if figures.outcomes:
         figures.save(options.output, account(figures))
-        options.output.with_suffix(".svg").write_text(draw(figures))
-        if options.output.resolve() == RESULTS.resolve():
+        if options.output != LOADED:
+            options.output.with_suffix(".svg").write_text(draw(figures))
+        if options.output.resolve() in (RESULTS, LOADED):
+            quiet, loaded = Figures.load(RESULTS), Figures.load(LOADED)
             for document in (README, PERFORMANCE):
-                document.write_text(fill(document.read_text(), figures))
+                document.write_text(fill(document.read_text(), quiet, loaded))
         for line in target_lines(figures):
             _say(line)
     return code

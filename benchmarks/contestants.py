@@ -30,10 +30,12 @@ class Run(NamedTuple):
     Attributes:
         seconds: How long, by the contestant's clock.
         peak: The most memory its process held, in MB.
+        beside: The most memory that one of the processes it started held, in MB; None where there was none.
     """
 
     seconds: float
     peak: float
+    beside: float | None = None
 
 
 class Contestant(ABC):
@@ -75,7 +77,7 @@ class Batchsend(Contestant):
         summary = json.loads(ran.output)
         if summary["accepted"] != job.messages:
             raise RuntimeError(f"batchsend: {summary['accepted']:,} of {job.messages:,} messages were accepted")
-        return Run(summary["elapsed"] if self._running else ran.seconds, ran.peak)
+        return Run(summary["elapsed"] if self._running else ran.seconds, ran.peak, ran.beside)
 
 
 class Program(Contestant):

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from benchmarks.figures import Figures, Outcome
+    from benchmarks.targets import Target
+
+RESULTS = ROOT / "benchmarks" / "results.json"
+LOADED = RESULTS.with_name("loaded.json")
+"""The figures of a run beside which one core was busy with something else."""
 
 README = ROOT / "README.md"
 PERFORMANCE = ROOT / "batchsend" / "manual" / "performance.md"
@@ -26,14 +31,19 @@ _NEAR, _FAR = _SHOWN
 _MET = {True: "met", False: "missed", None: "not measured"}
 
 
-def fill(text: str, figures: Figures) -> str:
+def fill(text: str, figures: Figures, loaded: Figures) -> str:
     """A document with what it says of the figures, wherever it has a place for that.
+
+    Args:
+        text: The document.
+        figures: Those of a quiet machine.
+        loaded: Those of one with a core that was busy meanwhile.
 
     Raises:
         ValueError: It has none.
     """
-    made = {"headline": headline, "figures": section}
-    filled, places = _MARKS.subn(lambda match: f"{match[1]}{made[match[2]](figures)}", text)
+    made = {"headline": headline(figures), "figures": section(figures, loaded)}
+    filled, places = _MARKS.subn(lambda match: f"{match[1]}{made[match[2]]}", text)
     if not places:
         raise ValueError("no place for the figures: <!-- generated: figures --> … <!-- /generated -->")
     return filled
@@ -44,9 +54,9 @@ def headline(figures: Figures) -> str:
     return "\n".join(_headline(figures) if {_NEAR, _FAR} <= figures.outcomes.keys() else [_NOTHING]) + "\n"
 
 
-def section(figures: Figures) -> str:
-    """All of the figures."""
-    return "\n".join(_lines(figures) if figures.outcomes else [_NOTHING]) + "\n"
+def section(figures: Figures, loaded: Figures) -> str:
+    """All of the figures: those of a quiet machine, and what the targets came to beside a busy core."""
+    return "\n".join(_lines(figures, loaded) if figures.outcomes else [_NOTHING]) + "\n"
 
 
 def _headline(figures: Figures) -> Iterator[str]:
@@ -74,7 +84,7 @@ def _compared(outcome: Outcome, name: str, rivals: tuple[tuple[str, str], ...]) 
     )
 
 
-def _lines(figures: Figures) -> Iterator[str]:
+def _lines(figures: Figures, loaded: Figures) -> Iterator[str]:
     yield "![Messages a second, by contestant](../../benchmarks/results.svg)"
     yield ""
     programs = ", ".join(f"{name} {version}" for name, version in figures.versions.items() if name != "batchsend")
@@ -87,12 +97,17 @@ def _lines(figures: Figures) -> Iterator[str]:
             yield ""
             yield from _table(outcome, ours)
     yield ""
-    yield "| target | | measured | |"
-    yield "| --- | --- | --- | --- |"
+    when = f", on {loaded.measured}" if loaded.outcomes else ""
+    yield f"| target | | measured | | with one core busy{when} | |"
+    yield "| --- | --- | --- | --- | --- | --- |"
     for target in TARGETS:
-        measured = target.measure(figures)
-        shown = "" if measured is None else f"{measured:.2f}"
-        yield f"| {target.name} | {bound(target)} | {shown} | {_MET[target.met(figures)]} |"
+        cells = (cell for one in (figures, loaded) for cell in _met(target, one))
+        yield f"| {target.name} | {bound(target)} | {' | '.join(cells)} |"
+
+
+def _met(target: Target, figures: Figures) -> tuple[str, str]:
+    measured = target.measure(figures)
+    return "" if measured is None else f"{measured:.2f}", _MET[target.met(figures)]
 
 
 def _table(outcome: Outcome, ours: str) -> Iterator[str]:

@@ -20,12 +20,14 @@ class Timing:
         messages: How many each run sent; 0 for a contestant that sends nothing.
         seconds: How long each run took, by round; None for a round that it took no part in.
         peak_mb: The most memory each run's process held, in MB of a million octets.
+        beside_mb: The most memory that one of the processes it started held, of the runs that started some.
     """
 
     name: str
     messages: int
     seconds: list[float | None] = field(default_factory=list)
     peak_mb: list[float] = field(default_factory=list)
+    beside_mb: list[float] = field(default_factory=list)
 
     @property
     def taken(self) -> list[float]:
@@ -105,7 +107,13 @@ class Figures:
         outcomes = {}
         for outcome in told["scenarios"]:
             timings = [
-                Timing(timing["name"], timing["messages"], timing["seconds"], timing["peak_mb"])
+                Timing(
+                    timing["name"],
+                    timing["messages"],
+                    timing["seconds"],
+                    timing["peak_mb"],
+                    timing.get("beside_mb", []),
+                )
                 for timing in outcome.pop("timings")
             ]
             outcomes[outcome["name"]] = Outcome(**outcome, timings=timings)

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmarks.work import KEY_FILE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -29,10 +31,18 @@ to = "{{{{ name }}}} <{{{{ email }}}}>"
 subject = "{subject}"
 text_file = "message.txt"
 html_file = "message.html"
+{signature}
 [delivery]
 max_connections = {connections}
 max_messages = {max_messages}
 depth = {depth}
+{further}
+"""
+_SIGNATURE = f"""\
+[message.dkim]
+domain = "mail.example.com"
+selector = "bench"
+key_file = "{KEY_FILE}"
 """
 
 
@@ -73,6 +83,8 @@ class Job:
         connections: How many sessions at once.
         depth: How many messages of a session may be unanswered.
         max_messages: After how many messages a session is rotated.
+        processes: How many processes compose; None for what a campaign has that does not say.
+        rate: Messages a second that are not to be exceeded; None for no such bound.
     """
 
     work: Work
@@ -82,6 +94,8 @@ class Job:
     connections: int
     depth: int = 1
     max_messages: int = 100
+    processes: int | None = None
+    rate: float | None = None
 
     @property
     def recipients(self) -> Path:
@@ -94,6 +108,9 @@ class Job:
         trust = [f'ca_file = "{place.ca_file}"'] if place.ca_file else []
         if place.username:
             trust += [f'username = "{place.username}"', f'password = "{place.password}"']
+        further = [] if self.processes is None else [f"processes = {self.processes}"]
+        if self.rate is not None:
+            further.append(f'rate = "{self.rate:g}/s"')
         path = self.home / "campaign.toml"
         path.write_text(
             _CAMPAIGN.format(
@@ -106,6 +123,8 @@ class Job:
                 connections=self.connections,
                 max_messages=self.max_messages,
                 depth=self.depth,
+                signature=_SIGNATURE if self.work.signed else "",
+                further="\n".join(further),
             )
         )
         return path

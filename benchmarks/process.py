@@ -28,11 +28,13 @@ class Ran(NamedTuple):
     Attributes:
         seconds: From its start to its end.
         peak: The most memory it held, in MB of a million octets.
+        beside: The most memory that one of the processes it started held; None where it was seen to start none.
         output: What it printed.
     """
 
     seconds: float
     peak: float
+    beside: float | None
     output: str
 
 
@@ -78,11 +80,11 @@ def execute(command: Sequence[str | Path], variables: Mapping[str, str] | None =
             raise RuntimeError(
                 f"{Path(command[0]).name} ended with {process.returncode}: {complaint or said[-_SHOWN:]}"
             )
-    return Ran(seconds, watch.peak, said)
+    return Ran(seconds, watch.peak, max(watch.beside.values(), default=None), said)
 
 
 class _Watch(threading.Thread):
-    """Looks now and then at the most memory that a process has held, and ends one that does not end by itself.
+    """Looks now and then at the most memory that a process and those it started have held; ends what does not end.
 
     What the kernel tells of it when it has ended is no less than what this process held when it made the other one.
     """
@@ -90,16 +92,33 @@ class _Watch(threading.Thread):
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         super().__init__()
         self.peak = 0.0
+        self.beside: dict[Path, float] = {}  # by process
         self.over = threading.Event()
         self._process = process
-        self._status = Path(f"/proc/{process.pid}/status")
+        self._folder = Path(f"/proc/{process.pid}")
 
     def run(self) -> None:
         deadline = time.monotonic() + _LONGEST_SECONDS
         while not self.over.wait(_LOOK_SECONDS):
             if time.monotonic() > deadline:
                 self._process.kill()
-            with suppress(OSError):  # it has just ended
-                found = _PEAK.search(self._status.read_text())
-                if found is not None:
-                    self.peak = int(found[1]) * 1024 / 1_000_000
+            self.peak = _peak(self._folder) or self.peak
+            for child in self._children():
+                # The last figure counts: until it runs its own program, a process shares its maker's memory.
+                if (peak := _peak(child)) is not None:
+                    self.beside[child] = peak
+
+    def _children(self) -> list[Path]:
+        try:
+            numbers = (self._folder / "task" / str(self._process.pid) / "children").read_text().split()
+        except OSError:  # it has just ended
+            return []
+        return [Path(f"/proc/{number}") for number in numbers]
+
+
+def _peak(folder: Path) -> float | None:
+    """The most memory that a process has held, in MB; None where it has ended."""
+    with suppress(OSError):
+        if (found := _PEAK.search((folder / "status").read_text())) is not None:
+            return int(found[1]) * 1024 / 1_000_000
+    return None

@@ -81,7 +81,7 @@ class Race:
     def _round(self, number: int, jobs: Sequence[tuple[Entry, Job]]) -> None:
         """Everybody once; again where the machine was disturbed, for which it is judged by its fastest calibration."""
         timings = self.outcome.timings
-        had = [(len(timing.seconds), len(timing.peak_mb)) for timing in timings]
+        had = [(len(timing.seconds), len(timing.peak_mb), len(timing.beside_mb)) for timing in timings]
         for repeats_left in range(_REPEATS, -1, -1):
             before = self._calibrate()
             for place in _turn(len(jobs), number):
@@ -95,8 +95,8 @@ class Race:
             self._notice(
                 f"{self._scenario.name}, round {number + 1}: the machine was {slower:.0%} slower, so it is repeated"
             )
-            for timing, (seconds, peaks) in zip(timings, had, strict=True):
-                del timing.seconds[seconds:], timing.peak_mb[peaks:]
+            for timing, (seconds, peaks, beside) in zip(timings, had, strict=True):
+                del timing.seconds[seconds:], timing.peak_mb[peaks:], timing.beside_mb[beside:]
 
     def _jobs(self, places: Mapping[str, Place]) -> list[tuple[Entry, Job]]:
         scenario = self._scenario
@@ -111,9 +111,10 @@ class Race:
             messages = max(round(self._messages * entry.share), min(self._messages, connections))
             home = scenario.work.write(self._folder, messages)
             place = places[entry.place]
-            jobs.append(
-                (entry, Job(scenario.work, place, home, messages, connections, entry.depth, entry.max_messages))
+            job = Job(
+                scenario.work, place, home, messages, connections, entry.depth, entry.max_messages, entry.processes
             )
+            jobs.append((entry, job))
         return jobs
 
     def _size(self, jobs: Sequence[tuple[Entry, Job]]) -> None:
@@ -132,6 +133,8 @@ class Race:
         self._require_received(entry, job, before)
         timing.seconds.append(round(run.seconds, 6))
         timing.peak_mb.append(round(run.peak, 1))
+        if run.beside is not None:
+            timing.beside_mb.append(round(run.beside, 1))
         rate = f"{job.messages / run.seconds:>10,.0f}/s" if entry.sends else f"{run.seconds:>10.3f} s"
         self._notice(f"{self._scenario.name}, round {number + 1}: {entry.name:<46} {rate}")
         self._keep(self.outcome)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from benchmarks.contestants import Batchsend, Contestant, Imports, Nodemailer, PhpMailer, Program, SmtpSource
 from benchmarks.job import NEVER
 from benchmarks.settings import embedded_sinks, postfix_at, smtp_sink_and_rest, smtp_sink_at
-from benchmarks.work import CATALOGUE, NEWSLETTER, NOTICE, STATEMENT, Work
+from benchmarks.work import CATALOGUE, NEWSLETTER, NOTICE, SIGNED, STATEMENT, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +31,7 @@ class Entry:
         max_messages: After how many a session is rotated.
         sends: Whether it sends anything at all.
         rounds: In how many of the rounds it takes part; None for all.
+        processes: How many processes compose; None for as many as a campaign has that does not say.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Entry:
     max_messages: int = 100
     sends: bool = True
     rounds: int | None = None
+    processes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ UNLOGGED = "batchsend, no journal and log"
 TLS = "batchsend, TLS"
 FEW = "batchsend, 10,000 records"
 MANY = "batchsend, 1,000,000 records"
+RSA = "batchsend, signed by RSA-2048"
+RSA_ONE = "batchsend, signed by RSA-2048, one process"
 ONE = "batchsend, one record"
 SERVICE = "batchsend, one Sender for 200 callers"
 SERVICE_TEMPLATE = "batchsend, one Sender for 200 callers who render a Template"
@@ -221,7 +225,15 @@ SCENARIOS = (
             Entry(AIOSMTPLIB_EMAIL, Program("aiosmtplib_email"), share=0.05),
         ),
         work=STATEMENT,
-        rounds=3,
+    ),
+    Scenario(
+        "signed",
+        "2 KB, each message signed by RSA-2048, to smtp-sink on loopback",
+        smtp_sink_and_rest,
+        15_000,
+        20,
+        (Entry(RSA, Batchsend()), Entry(RSA_ONE, Batchsend(), processes=1)),
+        work=SIGNED,
     ),
     _distance(10, 4_000, 3),
     _distance(50, 30_000, 5),
@@ -262,7 +274,7 @@ SCENARIOS = (
         20,
         (
             Entry(FEW, Batchsend(running=True), share=0.01),
-            Entry(MANY, Batchsend(running=True), rounds=3),
+            Entry(MANY, Batchsend(running=True), rounds=5),
         ),
         rounds=9,
     ),

@@ -35,7 +35,7 @@ class UnavailableError(Exception):
 
 
 @contextmanager
-def _or_unavailable() -> Iterator[None]:
+def or_unavailable() -> Iterator[None]:
     """What a test would be skipped for, as an exception that is none of pytest's."""
     try:
         yield
@@ -47,11 +47,11 @@ def _or_unavailable() -> Iterator[None]:
 def smtp_sink_and_rest() -> Iterator[Places]:
     """``server``: Postfix's smtp-sink; ``rest``: nginx, left out where there is none."""
     with ExitStack() as stack:
-        with _or_unavailable():
+        with or_unavailable():
             sink = stack.enter_context(SmtpSink())
         places = {"server": Place(sink.host, sink.port, sink.message_count)}
         try:
-            with _or_unavailable():
+            with or_unavailable():
                 endpoint = stack.enter_context(rest_endpoint())
         except UnavailableError:
             pass  # a contestant without its place is listed as missing
@@ -66,7 +66,7 @@ def smtp_sink_at(round_trip: float) -> Callable[[], AbstractContextManager[Place
     @contextmanager
     def setting() -> Iterator[Places]:
         with ExitStack() as stack:
-            with _or_unavailable():
+            with or_unavailable():
                 sink = stack.enter_context(SmtpSink())
             port = stack.enter_context(far_away(sink.host, sink.port, round_trip))
             yield {"server": Place(sink.host, port, sink.message_count)}
@@ -88,8 +88,12 @@ def embedded_sinks() -> Iterator[Places]:
         }
 
 
-class _Counter:
-    """Counts what a Postfix has queued, by its log."""
+class LogCounter:
+    """Counts what a Postfix has queued, by its log.
+
+    Args:
+        postfix: The server.
+    """
 
     def __init__(self, postfix: Postfix) -> None:
         self._log = postfix.directory / "log" / "maillog"
@@ -98,6 +102,7 @@ class _Counter:
         self._count = 0
 
     def received(self) -> int:
+        """How many messages it has queued so far."""
         with self._log.open("rb") as log:
             log.seek(self._read)
             lines = log.read()
@@ -129,9 +134,9 @@ def postfix_at(round_trip: float) -> Callable[[], AbstractContextManager[Places]
     @contextmanager
     def setting() -> Iterator[Places]:
         with ExitStack() as stack:
-            with _or_unavailable():
+            with or_unavailable():
                 postfix = stack.enter_context(Postfix(discard=True))
-            counter = _Counter(postfix)
+            counter = LogCounter(postfix)
             near = stack.enter_context(far_away(postfix.host, postfix.plain_port, 0.0))
             plain = stack.enter_context(far_away(postfix.host, postfix.plain_port, round_trip))
             submission = stack.enter_context(far_away(postfix.host, postfix.submission_port, round_trip))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,6 +16,9 @@ if TYPE_CHECKING:
 _FILLER = "The reading room is on the first floor, and the tea is on the house.\n"
 _FACTS = "Your book is due in {{ city }} on {{ due }}; the desk is open until {{ hours }}."
 _ITEMS = 12
+
+KEY_FILE = "dkim.pem"
+KEY_BITS = 2048
 
 Fields = dict[str, str]
 
@@ -27,6 +33,7 @@ class Work:
         html: The HTML, likewise.
         fields: Makes a record's fields from its number.
         subject: The subject, likewise with marks.
+        signed: Whether each message is signed with DKIM, by an RSA key of 2048 bits.
     """
 
     name: str
@@ -34,6 +41,7 @@ class Work:
     html: str
     fields: Callable[[int], Fields]
     subject: str = "Your book is due, {{ name }}"
+    signed: bool = False
 
     def write(self, folder: Path, messages: int) -> Path:
         """Write templates and records into a folder of its own; what is there already is kept.
@@ -46,12 +54,23 @@ class Work:
         home.mkdir(exist_ok=True)
         (home / "message.txt").write_text(self.text)
         (home / "message.html").write_text(self.html)
+        if self.signed and not (home / KEY_FILE).exists():
+            _write_key(home / KEY_FILE)
         recipients = home / f"recipients-{messages}.jsonl"
         if not recipients.exists():
             with recipients.open("w") as file:
                 for number in range(1, messages + 1):
                     file.write(json.dumps(self.fields(number), ensure_ascii=False) + "\n")
         return home
+
+
+def _write_key(path: Path) -> None:
+    """Make a key to sign with; it may be read by its owner alone."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
+    path.touch(0o600)
+    path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
 
 
 def _reader(number: int) -> Fields:
@@ -116,3 +135,6 @@ CATALOGUE = _notice("catalogue", 1540)
 
 STATEMENT = _statement()
 """The size of a notice with fifty-seven substitutions, every second record beyond ASCII."""
+
+SIGNED = replace(NOTICE, name="signed", signed=True)
+"""A notice that is signed with DKIM."""

@@ -19,9 +19,12 @@ from hypothesis import HealthCheck, settings
 
 from tests.report.browser import Browser, browsing
 from tests.servers.requirements import EVERYTHING_IS_HERE, NO_MAILERS, NO_OTHER_DJANGO, ROOT_MAY_EVERYTHING
+from tests.tools.virtual import virtual_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
+
+    from tests.tools.virtual import VirtualLoop
 
 HERE = Path(__file__).parent
 
@@ -42,6 +45,12 @@ _COMPUTED = "computed"
 _LEFT_OUT = pytest.StashKey[dict[str, int]]()
 _KEY = "left out"
 _BEGAN = pytest.StashKey[float]()
+
+
+@pytest.fixture
+def loop() -> Iterator[VirtualLoop]:
+    """A loop whose clock jumps over the time in which nothing would happen; what runs on it, the test says."""
+    yield from virtual_loop()
 
 
 @pytest.fixture(scope="session")

@@ -495,6 +495,7 @@ def zipped(*names: str) -> bytes:
         ("邮箱,姓名\na@example.com,王小明\n".encode("gb18030"), "GB 18030 (Chinese), such as in '邮箱'", '"gb18030"'),
         ("이메일,이름\na@example.com,김철수\n".encode("cp949"), "EUC-KR (Korean), such as in '이메일'", '"cp949"'),
         ("email,name\na@example.com,ΓΙΏΡΓΟΣ\n".encode("cp1253"), "Windows-1253 (Greek)", '"cp1253"'),
+        ("email,氏名\na@example.com,山田\n".encode("iso2022_jp"), "ISO-2022-JP (Japanese)", '"iso2022_jp"'),
         (b"email,name\na@example.com,x\xb6y\xa4z\xa7w\n", "its bytes do not say in what it is", "such as cp1252"),
     ],
 )
@@ -713,3 +714,35 @@ def test_a_blank_before_a_quote_is_none_of_the_field(rows_of: Callable[[str, byt
     (row,) = rows_of("r.csv", f'"email", "name"\n"a@example.com", "{long},{long}"\n'.encode())
     assert row.fields == {"email": "a@example.com", "name": f"{long},{long}"}
     assert rows_of("r.csv", b"email,name\na@example.com, Ann\n")[0].fields == {"email": "a@example.com", "name": " Ann"}
+
+
+@pytest.mark.parametrize(
+    "text", ["email^name\na@example.com^A\n", "email:name\na@example.com:A\n", "email~name\na@example.com~A\n"]
+)
+def test_delimiters_that_are_seldom_used(rows_of: Callable[[str, bytes], Rows], text: str) -> None:
+    assert rows_of("r.csv", text.encode()) == [Record(1, 2, {"email": "a@example.com", "name": "A"})]
+
+
+def test_a_sign_that_not_every_record_has_is_no_delimiter(rows_of: Callable[[str, bytes], Rows]) -> None:
+    text = "email: work\na@example.com\nb@example.com\n"
+    assert rows_of("r.csv", text.encode())[0] == Record(1, 2, {"email: work": "a@example.com"})
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said", "remedy"),
+    [
+        ("r.json", b'{"all": [{"email": "a@example.com"}]}', "one JSON object, with its records in 'all'", "[]' FILE"),
+        ("r.json", b'{\n "all": [\n {"email": "a@example.com"}\n ]\n}\n', "with its records in 'all'", "jq -c '."),
+        ("r.jsonl", b"{'email': 'a@example.com'}\n{'email': 'b@example.com'}\n", "none of its lines is JSON", "double"),
+        ("r.jsonl", b'// all\n{email: "a@example.com"}\n', "none of its lines is JSON", "no comments"),
+        ("r.csv", b"'email','name'\n'a@example.com','A'\n", "the fields stand in single quotes", "email,name"),
+        ("r.csv", b'"email" , "name"\n"a@example.com" , "A"\n', "text after a closing quote", """sed 's/" *,/",/g'"""),
+    ],
+)
+def test_more_that_is_refused_with_what_to_do(
+    rows_of: Callable[[str, bytes], Rows], name: str, content: bytes, said: str, remedy: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        rows_of(name, content)
+    assert said in caught.value.message
+    assert remedy in str(caught.value.remedy)

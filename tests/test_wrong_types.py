@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import re
+from email.message import EmailMessage
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +24,7 @@ SERVER = Server(host="127.0.0.1", port=9, tls="none")
 # Made by batchsend for the program, or enumerations and errors.
 NOT_CALLED = {"DeliveryResult", "Summary", "Outcome", "Stage", "RecordErrorKind", "Campaign", "__version__"}
 # Looked at where they are used: by Delivery, or by a session.
-LOOKED_AT_LATER = {"Rate", "Submission"}
+LOOKED_AT_LATER = {"Submission"}
 # Texts and numbers of a kind: what is none is refused as by str and float.
 OF_A_KIND = {"Secret", "Duration"}
 # What the command line alone gives.
@@ -35,6 +39,8 @@ ALLOWED: set[tuple[str, str, type]] = {
     ("Server", "pipelining", bool),
     ("Message", "inline_css", bool),
     ("Resumption", "accept_duplicates", bool),
+    ("Rate", "count", float),
+    ("Rate", "seconds", float),
     *(("Timeouts", name, float) for name in inspect.signature(batchsend.Timeouts).parameters),
 }
 
@@ -55,6 +61,7 @@ def calls(folder: Path) -> dict[str, tuple[Callable[..., object], dict[str, Any]
         "Delivery": (batchsend.Delivery, {}),
         "Envelope": (batchsend.Envelope, {"reverse_path": "a@example.com", "forward_path": "b@example.com"}),
         "Message": (Message, MESSAGE),
+        "Rate": (batchsend.Rate, {"count": 5, "seconds": 1}),
         "Resumption": (batchsend.Resumption, {"path": folder / "results.jsonl", "choice": Choice()}),
         "Sender": (batchsend.Sender, {"servers": SERVER}),
         "Server": (Server, {"host": "relay.example.net"}),
@@ -94,6 +101,85 @@ def test_a_wrong_type_is_said_at_once_and_of_which_argument(name: str, tmp_path:
                 if parameter.name.rstrip("s_") in said:
                     continue
             wrongly_taken.append(key)
+    assert wrongly_taken == []
+
+
+# What a run and the command line ask of a log and a summary; a program reads them.
+OF_A_RUN = {
+    *("Choice.has_code", "Choice.wants", "Summary.count"),
+    *("Resumption.sends", "Resumption.next_attempt", "Resumption.was_offered"),
+}
+# What is given on as it is: to the program's own function, where a wrong one shows.
+GIVEN_ON = {"Sender.unclaimed"}
+MAIL = EmailMessage()
+MAIL["From"], MAIL["To"] = "a@example.com", "b@example.com"
+# Lists may be recipients and messages; what is in them is no address and no message.
+SAYS = {
+    "message": "EmailMessage",
+    "messages": "message",
+    "recipients": "recipient",
+    "record": "record|field",
+}
+
+
+def methods(folder: Path) -> dict[str, tuple[Callable[..., object], dict[str, Any]]]:
+    """Each public method that takes something, with the arguments that it needs."""
+    made = calls(folder)
+    blocking = batchsend.SyncSender(SERVER)
+
+    def asynchronous(name: str) -> Callable[..., object]:
+        async def call(**given: Any) -> object:
+            async with batchsend.Sender(SERVER) as sender:
+                begun = getattr(sender, name)(**given)
+                return await begun if inspect.isawaitable(begun) else [result async for result in begun]
+
+        return lambda **given: asyncio.run(call(**given))
+
+    return {
+        "Batch.stop": (batchsend.Batch(**made["Batch"][1]).stop, {"reason": "x"}),
+        "Duration.parse": (batchsend.Duration.parse, {"text": "5m"}),
+        "Rate.parse": (batchsend.Rate.parse, {"text": "5/s"}),
+        "Sender.send": (asynchronous("send"), {"messages": [MAIL]}),
+        "Sender.send_all": (asynchronous("send_all"), {"messages": [MAIL]}),
+        "Sender.send_message": (asynchronous("send_message"), {"message": MAIL}),
+        "SyncSender.send": (lambda **given: list(blocking.send(**given)), {"messages": [MAIL]}),
+        "SyncSender.send_all": (blocking.send_all, {"messages": [MAIL]}),
+        "SyncSender.send_message": (blocking.send_message, {"message": MAIL}),
+        "Template.render": (batchsend.Template(Message(**MESSAGE)).render, {"record": {"email": "b@example.com"}}),
+    }
+
+
+def public_methods() -> dict[str, list[str]]:
+    """What each public method of a public class takes; enumerations and errors have none of their own."""
+    found = {}
+    for name in batchsend.__all__:
+        if not inspect.isclass(kind := getattr(batchsend, name)) or issubclass(kind, BatchsendError | Enum):
+            continue
+        for called, static in vars(kind).items():
+            method = getattr(static, "__func__", static)
+            if called.startswith("_") or not inspect.isfunction(method):
+                continue
+            taken = list(inspect.signature(method).parameters)[1:]
+            if taken:
+                found[f"{name}.{called}"] = taken
+    return found
+
+
+def test_every_public_method_is_tried(tmp_path: Path) -> None:
+    assert set(public_methods()) - OF_A_RUN - GIVEN_ON == set(methods(tmp_path))
+
+
+@pytest.mark.parametrize("name", methods(Path()))
+def test_so_is_a_wrong_type_given_to_a_method(name: str, tmp_path: Path) -> None:
+    """Before anything is sent: there is no server."""
+    called, needed = methods(tmp_path)[name]
+    wrongly_taken = []
+    for parameter in public_methods()[name]:
+        for wrong in WRONG:
+            with pytest.raises((TypeError, BatchsendError)) as caught:
+                called(**{**needed, parameter: wrong})
+            if not re.search(SAYS.get(parameter, parameter), str(caught.value)):
+                wrongly_taken.append((parameter, type(wrong), str(caught.value)))
     assert wrongly_taken == []
 
 

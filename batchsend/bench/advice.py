@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,9 @@ _GOOD_ENOUGH: Final = 0.95
 
 _SURE_ENOUGH: Final = 0.1
 """How far an interval may reach to each side, as a part of the rate, for the rate to be called known."""
+
+_LONG_ENOUGH: Final = 2.0
+"""Seconds that a point must have been timed, all its visits together, for its figure to be one of campaigns, too."""
 
 _CAMPAIGN: Final = 10_000
 
@@ -80,14 +84,38 @@ def advise(measurements: Sequence[Measurement], probe: Probe, now: GridPoint, re
     slowed = [one.learned["rate"] for one in measurements if "rate" in one.learned]
     rate = min(slowed) if slowed else None
     shown = chosen if different or present is None else present
+    expected = shown.rate if rate is None else min(shown.rate, rate)
     times = shown.rate / present.rate if present is not None else None
     sentences = (
         *_comparison(chosen, present, now, probe, different=different),
-        *_expectation(shown, records),
+        *_expectation(shown, expected, records),
         *_price(shown.point, probe),
         *_limits(measurements),
     )
-    return Advice(shown.point, times, rate, shown.rate, sentences)
+    return Advice(shown.point, times, rate, expected, sentences)
+
+
+def undecided(measurements: Sequence[Measurement], now: GridPoint) -> Sequence[Measurement]:
+    """The points that are to be measured more often, because what was measured does not say what to advise.
+
+    These are the fastest one, those that may be as fast and the one that would be advised, where they are not well
+    known; and that with what is set now, where the two are not told apart. None where the server asked for less: then
+    it is the pace that is looked for.
+
+    Args:
+        measurements: What was measured.
+        now: How a campaign is sent if nothing is changed.
+    """
+    useful = [one for one in measurements if one.interval is not None and one.rate > 0]
+    if not useful or any(one.throttled for one in measurements):
+        return ()
+    best, chosen = max(useful, key=lambda one: one.rate), _choose(useful)
+    unsure = [one for one in useful if one is chosen or not _differ(one, best)]
+    wanted = [one for one in unsure if one.interval is not None and one.interval.within > _SURE_ENOUGH]
+    present = next((one for one in useful if one.point == now), None)
+    if present is not None and present.rate < _GOOD_ENOUGH * best.rate and not _differ(chosen, present):
+        wanted += [one for one in (chosen, present) if one not in wanted]
+    return wanted
 
 
 def _choose(useful: Sequence[Measurement]) -> Measurement:
@@ -122,19 +150,25 @@ def _comparison(
     yield f"in [delivery]: max_connections = {chosen.point.connections}, depth = {chosen.point.depth}"
 
 
-def _expectation(one: Measurement, records: int) -> Iterator[str]:
+def _expectation(one: Measurement, expected: float, records: int) -> Iterator[str]:
     """How long a campaign would take, and how sure that is."""
     sure = one.interval
-    told = f"so {records:,} messages would take about {figures.duration(records / one.rate)}"
+    told = f"so {records:,} messages would take about {figures.duration(records / expected)}"
     if sure is None:
         yield f"{told}, but it was measured too few times to say how sure that is: give more --messages"
+    elif one.seconds < _LONG_ENOUGH:
+        yield (
+            f"{told}, but only {figures.duration(one.seconds)} of sending were timed, and a campaign lasts longer: "
+            "give more --messages for a figure that holds for one"
+        )
     elif sure.within > _SURE_ENOUGH:
         yield (
             f"{told}, but that is only sure to {sure.within:.0%}: for a better figure give more --messages or --time, "
             f"or measure where less else is going on"
         )
     else:
-        fast, slow = (figures.duration(records / rate) for rate in (sure.high, sure.low))
+        most = math.inf if expected == one.rate else expected
+        fast, slow = (figures.duration(records / min(rate, most)) for rate in (sure.high, sure.low))
         yield f"{told} ({fast} to {slow}, 95 times of a hundred)" if fast != slow else told
 
 

@@ -77,6 +77,8 @@ def load_sentences(load: Load) -> Iterator[str]:
     if not load.kept_up:
         behind = load.slices[-1].behind
         yield f"it did not keep up with {load.rate:g} messages a second: {behind:,} were waiting at the end"
+    for limit in load.limits.values():
+        yield f"the server told of {limit}"
     drift = load.drift()
     if drift is None:
         yield "it was too short to tell whether latency or memory drift"

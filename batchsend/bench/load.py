@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 import msgspec
 
+from batchsend.bench.measurement import own_limit
 from batchsend.delivery.account import NullAccount
 from batchsend.delivery.pool import Pool
 from batchsend.errors import RunError, UsageError
@@ -30,10 +31,12 @@ if TYPE_CHECKING:
 
     from batchsend.bench.gathering import GatheringConnector
     from batchsend.bench.grid import GridPoint
+    from batchsend.bench.measurement import OwnLimit
     from batchsend.bench.messages import MessageSource
     from batchsend.campaign import Delivery
     from batchsend.message import Submission
     from batchsend.outcome import DeliveryResult
+    from batchsend.verdict import Verdict
 
 LATENCIES: Final = (50.0, 90.0, 99.0, 99.9)
 
@@ -123,6 +126,7 @@ class Load(NullAccount):
         slices: The parts of the time, all as long as each other but for the last.
         due: Messages that have come due.
         latency: Of all messages, in microseconds.
+        limits: What the server has said of its own limits, the first reply of each kind.
         stopped: Why it ended before its time, or None.
 
     Raises:
@@ -148,6 +152,7 @@ class Load(NullAccount):
         self.slices: list[Slice] = []
         self.due = 0
         self.latency = new_histogram()
+        self.limits: dict[Verdict, OwnLimit] = {}
         self.stopped: str | None = None
         self._on_slice = on_slice
         self._slice = Slice(0.0)
@@ -257,12 +262,22 @@ class Load(NullAccount):
 
     def settle(self, submission: Submission, result: DeliveryResult) -> None:
         """Count a result, and how long the message had been due."""
+        self._hear(result)
         self._count(submission.record, result, None)
+
+    def retry(self, submission: Submission, result: DeliveryResult) -> None:
+        """Keep what the server said of itself; the pool offers the message again."""
+        del submission
+        self._hear(result)
 
     def supersede(self, earlier: DeliveryResult | None, result: DeliveryResult) -> None:
         """Count a result that takes the place of another."""
         if earlier is not None:
             self._count(result.record, result, earlier)
+
+    def _hear(self, result: DeliveryResult) -> None:
+        if result.status is not Outcome.ACCEPTED and (limit := own_limit(result)) is not None:
+            self.limits.setdefault(limit.verdict, limit)
 
     def _count(self, record: int, result: DeliveryResult, earlier: DeliveryResult | None) -> None:
         if earlier is not None:
@@ -300,6 +315,7 @@ class Load(NullAccount):
             "due": self.due if self.rate is not None else None,
             "kept_up": self.kept_up,
             **{name_of(percent): self.percentile(percent) for percent in LATENCIES},
+            "limits": [limit.to_json() for limit in self.limits.values()],
             "stopped": self.stopped,
             "slices": [one.to_json() for one in self.slices],
             "drift": self.drift(),

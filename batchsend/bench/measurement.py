@@ -15,6 +15,7 @@ from batchsend.verdict import Verdict
 
 if TYPE_CHECKING:
     from batchsend.bench.grid import GridPoint
+    from batchsend.delivery.replies import Judgement
 
 PERCENTILES = (50, 95, 99)
 
@@ -62,6 +63,22 @@ class OwnLimit:
         return {"verdict": self.verdict.value, "provider": self.provider, "said": self.said}
 
 
+def own_limit(result: DeliveryResult) -> OwnLimit | None:
+    """The relay's own limit that a refusal tells of; None where it tells of none."""
+    if (judged := _judged(result)) is None or judged[0].verdict not in _OWN_LIMITS:
+        return None
+    judgement, text = judged
+    return OwnLimit(judgement.verdict, judgement.provider, f"{result.code} {text}")
+
+
+def _judged(result: DeliveryResult) -> tuple[Judgement, str] | None:
+    """What a refusal means, and its words; None where nothing was refused."""
+    if result.code is None or result.status is Outcome.ACCEPTED:
+        return None
+    text = " ".join(filter(None, (result.enhanced, result.reply)))
+    return judge_said(result.stage, result.code, text), text
+
+
 @dataclass(slots=True)
 class Measurement:
     """One point, counted as its results come.
@@ -105,16 +122,23 @@ class Measurement:
         self.outcomes[result.status] += 1
         self.replies[_reply_kind(result)] += 1
 
+    def add_count(self, other: Measurement) -> None:
+        """Count what another measurement at this point has counted, but not its pace and its latencies."""
+        self.messages += other.messages
+        self.outcomes.update(other.outcomes)
+        self.replies.update(other.replies)
+        self.notices += other.notices
+        self.limits = other.limits | self.limits
+
     def hear(self, result: DeliveryResult) -> None:
         """Keep what a refusal says of the relay's own limits, or of the sender."""
-        if result.code is None or result.status is Outcome.ACCEPTED:
+        if (judged := _judged(result)) is None:
             return
-        text = " ".join(filter(None, (result.enhanced, result.reply)))
-        judgement = judge_said(result.stage, result.code, text)
+        judgement, text = judged
         if judgement.verdict is Verdict.SENDER:
             self.sender_refused = f"{result.code} {text}", advice(judgement.verdict, judgement.reason)
-        elif judgement.verdict in _OWN_LIMITS and judgement.verdict not in self.limits:
-            self.limits[judgement.verdict] = OwnLimit(judgement.verdict, judgement.provider, f"{result.code} {text}")
+        elif judgement.verdict not in self.limits and (limit := own_limit(result)) is not None:
+            self.limits[limit.verdict] = limit
 
     @property
     def accepted(self) -> int:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from batchsend import figures
-from batchsend.bench.grid import GridPoint, fewest, plan
+from batchsend.bench.grid import ROUNDS, GridPoint, fewest, plan
+from batchsend.bench.interval import FEWEST
 from batchsend.bench.measurement import Measurement
+from batchsend.bench.pace import PaceSearch
 from batchsend.bench.probe import Probe, probe
-from batchsend.bench.visit import Visit
+from batchsend.bench.visit import WARM_UP, Visit
 from batchsend.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +23,18 @@ if TYPE_CHECKING:
     from batchsend.bench.messages import MessageSource
     from batchsend.campaign import Delivery
     from batchsend.smtp.extensions import Extensions
+
+_MORE_VISITS: Final = 5
+"""How often points that are not told apart are visited once more, at most."""
+
+_PACE_SECONDS: Final = 3.0
+"""How long a pace is tried: longer than the second that servers count messages in."""
+
+_SEARCHED_SECONDS: Final = 40.0
+"""Seconds of sending that are enough to find the pace of a server that asks for less."""
+
+_CLEARING: Final = 1.5
+"""Seconds between two paces, for the server's own count to run out."""
 
 
 class Bench:
@@ -35,6 +50,7 @@ class Bench:
         notice: Called with what the server does that no figure tells, one line each.
         on_probe: Called with what one session tells of the server, before the first point.
         on_round: Called before each round, with its number from 1, and how many there are.
+        undecided: Says which points are to be visited again, because what was measured does not tell them apart.
 
     Attributes:
         probe: What one session told of the server, or None before it was asked.
@@ -58,6 +74,7 @@ class Bench:
         notice: Callable[[str], None] = lambda _: None,
         on_probe: Callable[[Probe], None] = lambda _: None,
         on_round: Callable[[int, int], None] = lambda _number, _rounds: None,
+        undecided: Callable[[Sequence[Measurement]], Sequence[Measurement]] = lambda _: (),
     ) -> None:
         if total is not None and total < fewest(grid):
             raise UsageError(
@@ -78,6 +95,7 @@ class Bench:
         self._notice = notice
         self._on_probe = on_probe
         self._on_round = on_round
+        self._undecided = undecided
         self._asking = anyio.CancelScope()
         self._running: Visit | None = None
 
@@ -110,9 +128,22 @@ class Bench:
         grid = self._grid
         if not (offered.chunking and offered.pipelining):
             grid = list(dict.fromkeys(GridPoint(point.connections, 1) for point in grid))
+        guesses = await self._climb(grid)
+        await self._measure_undecided()
+        for place, guess in guesses.items():
+            if self.stopped is None:
+                await self._find_pace(self.measurements[place], guess)
+
+    async def _climb(self, grid: Sequence[GridPoint]) -> dict[int, float]:
+        """Visit the points in turns, as many as the server takes.
+
+        Returns:
+            Those whose pace is to be looked for, by their places in the grid: messages a second to begin with.
+        """
         rounds, messages = plan(self._total, grid)
         counts: list[int | None] = [None] * len(grid) if messages is None else [*messages]
         places = list(range(len(grid)))
+        guesses: dict[int, float] = {}
         for number in range(1, rounds + 1):
             self._on_round(number, rounds)
             # The first round goes from the gentlest to where the server has had enough; the later ones to and fro.
@@ -122,24 +153,104 @@ class Bench:
                 if number == 1:
                     self.measurements.append(Measurement(grid[place]))
                 measurement = self.measurements[place]
-                await self._visit(measurement, counts[place], self._seconds / rounds)
-                if self.stopped is not None:
-                    return
-                if not measurement.accepted and measurement.sender_refused is not None:
-                    said, remedy = measurement.sender_refused
-                    raise RunError(f"the sender is refused: {said}", remedy=remedy)
-                if not measurement.accepted:
-                    self.stop(f"at {measurement.point} nothing was accepted")
-                    return
+                visit = await self._visit(measurement, counts[place], self._seconds / rounds)
+                if not self._may_go_on(measurement):
+                    return {}
                 if measurement.throttled and self.limited is None:
                     self.limited = f"at {measurement.point} the server asked for less: nothing beyond that was tried"
                     # With fewer sessions than the point has, it is not measured: another point has as many.
                     beyond = place if "max_connections" in measurement.learned and place else place + 1
                     places = [other for other in places if other < beyond]
+                if "rate" in measurement.learned and self._have(_SEARCHED_SECONDS * visit.best_second):
+                    # How fast it is while it is told to slow down says little: its pace is looked for in the end.
+                    guesses[place] = float(visit.best_second)
+                    places = [other for other in places if other != place]
+        return guesses
 
-    async def _visit(self, measurement: Measurement, count: int | None, seconds: float) -> None:
-        self._running = visit = Visit(measurement, self._connector, self._delivery, notice=self._notice)
+    def _may_go_on(self, measurement: Measurement) -> bool:
+        """Whether there is to be another visit after one of this point.
+
+        Raises:
+            RunError: The server refuses the sender.
+        """
+        if self.stopped is not None:
+            return False
+        if not measurement.accepted and measurement.sender_refused is not None:
+            said, remedy = measurement.sender_refused
+            raise RunError(f"the sender is refused: {said}", remedy=remedy)
+        if not measurement.accepted:
+            self.stop(f"at {measurement.point} nothing was accepted")
+            return False
+        return True
+
+    async def _measure_undecided(self) -> None:
+        """Visit a few times more the points that what was measured does not tell apart."""
+        for _ in range(_MORE_VISITS):
+            undecided = self._undecided(self.measurements)
+            for measurement in undecided:
+                wanted = measurement.rate * self._seconds / ROUNDS
+                if self.stopped is not None or not self._have(wanted):
+                    return
+                await self._visit(measurement, self._left, self._seconds / ROUNDS)
+            if not undecided:
+                return
+
+    async def _find_pace(self, measurement: Measurement, guess: float) -> None:
+        """Find the fastest pace at which the server asks for nothing, and measure that in place of what there is."""
+        trial, sure = Measurement(measurement.point), Measurement(measurement.point)
+        try:
+            search = await self._search(trial, guess)
+            while search is not None and len(sure.visits) < FEWEST:
+                if await self._paced(sure, search.advised) is None:
+                    return
+        finally:
+            measurement.add_count(trial)
+            measurement.add_count(sure)
+        if search is not None:
+            measurement.visits, measurement.latencies = sure.visits, sure.latencies
+            measurement.learned["rate"] = round(search.advised, 1)
+
+    async def _search(self, trial: Measurement, first: float) -> PaceSearch | None:
+        """Try paces, beginning with this one; None where none is found, or no more is to be sent."""
+        search = PaceSearch(first)
+        while not search.is_over:
+            if (visit := await self._paced(trial, search.wanted)) is None:
+                return None
+            if "rate" in visit.learned:
+                search.refuse(learned=visit.learned["rate"])
+            else:
+                search.take(reached=trial.visits[-1].rate if trial.visits else 0.0)
+        return search if search.advised else None
+
+    async def _paced(self, measurement: Measurement, pace: float) -> Visit | None:
+        """Visit a point at a pace; None where there are not enough messages left for it, or no more are to be sent."""
+        seconds = max(_PACE_SECONDS, self._seconds / ROUNDS)
+        wanted = pace * (seconds + WARM_UP) + measurement.point.in_flight
+        if self.stopped is not None or not self._have(wanted):
+            return None
+        await anyio.sleep(_CLEARING)
+        visit = await self._visit(measurement, None if self._left is None else math.ceil(wanted), seconds, pace)
+        return None if self._is_stopped else visit
+
+    @property
+    def _is_stopped(self) -> bool:
+        return self.stopped is not None
+
+    @property
+    def _left(self) -> int | None:
+        """How many messages may be sent yet; None for as many as there is time for."""
+        return None if self._total is None else self._total - self._messages.made
+
+    def _have(self, messages: float) -> bool:
+        left = self._left
+        return left is None or left >= messages
+
+    async def _visit(
+        self, measurement: Measurement, count: int | None, seconds: float, pace: float | None = None
+    ) -> Visit:
+        self._running = visit = Visit(measurement, self._connector, self._delivery, pace=pace, notice=self._notice)
         try:
             await visit.run(self._messages, count, seconds)
         finally:
             self._running = None
+        return visit

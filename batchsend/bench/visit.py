@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +12,7 @@ import anyio
 import msgspec
 
 from batchsend.bench.measurement import VisitRate
+from batchsend.campaign import Rate
 from batchsend.delivery.account import NullAccount
 from batchsend.delivery.pool import Pool
 from batchsend.errors import RunError
@@ -27,8 +30,11 @@ if TYPE_CHECKING:
 
 _BATCH: Final = 32
 
-WARM_UP: Final = 0.2
+WARM_UP: Final = 0.5
 """Seconds after the sessions' first replies that are not timed: they all began together, which they never do again."""
+
+WARMING: Final = 0.25
+"""The part of a visit's messages that warm it up at most, where there are few."""
 
 SETTLING: Final = 5.0
 """Seconds that are timed, where there are so many messages, after the server asked for a slower pace."""
@@ -50,6 +56,7 @@ class Visit(NullAccount):
         measurement: Of the point; what the visit finds is added to it.
         connector: Opens the sessions.
         delivery: What else there is to say of how.
+        pace: Messages a second that are not to be exceeded, beside what ``delivery`` says; None for no such bound.
         notice: Called with what the server does that no figure tells.
     """
 
@@ -59,21 +66,38 @@ class Visit(NullAccount):
         connector: GatheringConnector,
         delivery: Delivery,
         *,
+        pace: float | None = None,
         notice: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._measurement = measurement
+        self._is_free = pace is None  # only where nothing holds it back does it show what the server asks for
         self._notice = notice
         point = measurement.point
         self._to_come = point.connections  # results of the messages that open the sessions
+        self._warming: int | None = None  # results that may warm it up yet; None: as many as there is time for
         self._open = anyio.Event()
+        self._warm = anyio.Event()
         self._began = 0.0  # of the time that counts; 0 before the sessions are open
         self._last = 0.0
         self._over = False
         self._accepted = 0
         self._latencies: list[float] = []
+        self._seconds: Counter[int] = Counter()  # messages taken, second by second
         delivery = msgspec.structs.replace(delivery, max_connections=point.connections, depth=point.depth)
+        if pace is not None and (delivery.rate is None or delivery.rate.per_second > pace):
+            delivery = msgspec.structs.replace(delivery, rate=Rate(pace, 1))
         connector.gather(point.connections)
         self._pool = Pool([connector], delivery, self, notice=self._take_notice)
+
+    @property
+    def best_second(self) -> int:
+        """The most messages that were taken in a second."""
+        return max(self._seconds.values(), default=0)
+
+    @property
+    def learned(self) -> dict[str, float]:
+        """What the server has shown in this visit, by the name of the option that would set it."""
+        return self._pool.learned
 
     def stop(self) -> None:
         """Begin nothing more; what is under way is awaited."""
@@ -92,17 +116,20 @@ class Visit(NullAccount):
         """
         failure: RunError | None = None
         measurement = self._measurement
+        if count is not None:
+            self._warming = math.floor(WARMING * (count - measurement.point.connections))
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._feed, messages, count)
-                tasks.start_soon(self._watch_time, seconds, count is None)
+                tasks.start_soon(self._watch_time, seconds)
                 try:
                     await self._pool.run()
                 except RunError as error:
                     failure = error
                 tasks.cancel_scope.cancel()
         finally:
-            measurement.learned |= self._pool.learned
+            if self._is_free:
+                measurement.learned |= self._pool.learned
             if self._accepted:
                 measurement.visits.append(VisitRate(self._accepted, self._last - self._began))
             measurement.latencies.update(self._latencies)
@@ -118,7 +145,7 @@ class Visit(NullAccount):
                 return
         self._pool.close()
 
-    async def _watch_time(self, seconds: float, warm: bool) -> None:
+    async def _watch_time(self, seconds: float) -> None:
         """Begin the time that counts when the sessions are open and warm, and end it."""
         with anyio.move_on_after(LONGEST_OPENING):
             await self._open.wait()
@@ -126,8 +153,10 @@ class Visit(NullAccount):
             self._take_notice(f"the sessions were not open after {LONGEST_OPENING:g} s")
             self._pool.stop()
             return
-        if warm:
-            await anyio.sleep(WARM_UP)
+        with anyio.move_on_after(WARM_UP):
+            await self._warm.wait()
+        if not self._warm.is_set():
+            self._warm.set()
             self._begin()
         slowed = False
         end = time.perf_counter() + seconds
@@ -164,6 +193,8 @@ class Visit(NullAccount):
     def _report(self, result: DeliveryResult, earlier: DeliveryResult | None) -> None:
         self._measurement.count(result, earlier)
         self._measurement.hear(result)
+        if result.status is Outcome.ACCEPTED:
+            self._seconds[int(time.perf_counter())] += 1
         if self._began and not self._over:
             self._last = time.perf_counter()
             self._accepted += result.status is Outcome.ACCEPTED
@@ -171,11 +202,21 @@ class Visit(NullAccount):
                 self._accepted -= earlier.status is Outcome.ACCEPTED
             elif result.elapsed is not None and result.code is not None:
                 self._latencies.append(result.elapsed)
-        elif earlier is None and self._to_come:
+        elif earlier is None and not self._began:
+            self._count_before()
+
+    def _count_before(self) -> None:
+        """Count a result from before the time that counts: of a message that opens a session, or warms it up."""
+        if self._to_come:
             self._to_come -= 1
-            if not self._to_come:
-                self._begin()
-                self._open.set()
+            if self._to_come:
+                return
+            self._open.set()
+        elif self._warming is not None:
+            self._warming -= 1
+        if self._warming is not None and self._warming <= 0:
+            self._warm.set()
+            self._begin()
 
     def _take_notice(self, text: str) -> None:
         self._measurement.notices.append(text)

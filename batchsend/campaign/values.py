@@ -6,6 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Final, Self
 
+from batchsend.errors import require
 from batchsend.figures import DURATION_UNITS, parse_duration
 from batchsend.patterns import late_pattern
 
@@ -35,13 +36,16 @@ class Rate:
     Attributes:
         count: Messages; above 0.
         seconds: The time for them, in seconds: 1, 60 or 3600.
+
+    Raises:
+        TypeError: One of them is no number.
     """
 
     __slots__ = ("count", "seconds")
 
     def __init__(self, count: float, seconds: float) -> None:
-        self.count = count
-        self.seconds = seconds
+        self.count: float = require(count, "count", int, float)
+        self.seconds: float = require(seconds, "seconds", int, float)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -49,7 +53,9 @@ class Rate:
 
         Raises:
             ValueError: The text is not a rate, or is a rate of nothing.
+            TypeError: It is no text.
         """
+        require(text, "text", str)
         match = _RATE.fullmatch(text.strip())
         if match is None:
             raise ValueError(text)
@@ -214,7 +220,9 @@ class Duration(float):
 
         Raises:
             ValueError: The text is not a duration, or is out of range.
+            TypeError: It is no text.
         """
+        require(text, "text", str)
         return cls(parse_duration(text.strip())).checked()
 
     def checked(self) -> Self:
@@ -246,7 +254,9 @@ class Wait(Duration):
 
         Raises:
             ValueError: The text is neither.
+            TypeError: It is no text.
         """
+        require(text, "text", str)
         return cls(math.inf) if text.strip() == "forever" else super().parse(text)
 
     def checked(self) -> Self:

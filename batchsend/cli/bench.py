@@ -15,7 +15,7 @@ import msgspec
 import orjson
 
 from batchsend.bench import Bench, CampaignMessages, GridPoint, Messages, findings
-from batchsend.bench.advice import advise
+from batchsend.bench.advice import advise, undecided
 from batchsend.bench.comparison import compare as compare_found
 from batchsend.bench.comparison import read as read_found
 from batchsend.bench.embedded import EmbeddedSink
@@ -401,6 +401,7 @@ class _LadderCommand(_BenchCommand):
             notice=console.notice,
             on_probe=self._show_probe,
             on_round=self._show_round,
+            undecided=lambda measurements: undecided(measurements, self._now),
         )
 
     async def run(self) -> int:

@@ -12,6 +12,7 @@ import zlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from batchsend.recipients import Record
+from batchsend.recipients.number_formats import ShownNumber
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -78,23 +79,26 @@ def lot_of(record: int, size: int) -> int:
 
 def encode(parcels: Iterable[Parcel]) -> bytes:
     """The records of a lot as they are stored: compressed JSON Lines."""
-    lines = (
-        json.dumps(
-            [parcel.record.number, parcel.record.line, parcel.recipient, parcel.message_id, parcel.record.fields],
-            ensure_ascii=False,
-            separators=(",", ":"),
-        )
-        for parcel in parcels
-    )
+    lines = (json.dumps(_stored(parcel), ensure_ascii=False, separators=(",", ":")) for parcel in parcels)
     # A lone half of a surrogate pair, which JSON's escapes can write, is no UTF-8.
     return zlib.compress("\n".join(lines).encode("utf-8", "surrogatepass"), _LEVEL)
+
+
+def _stored(parcel: Parcel) -> list[Any]:
+    """A record; numbers of a workbook that are shown in a format have their values behind it."""
+    record = parcel.record
+    stored = [record.number, record.line, parcel.recipient, parcel.message_id, record.fields]
+    values = {name: float(value) for name, value in record.fields.items() if isinstance(value, ShownNumber)}
+    return [*stored, values] if values else stored
 
 
 def decode(octets: bytes) -> list[Parcel]:
     """What `encode` was given."""
     parcels = []
     for line in zlib.decompress(octets).decode("utf-8", "surrogatepass").split("\n"):
-        number, place, recipient, message_id, fields = json.loads(line)
+        number, place, recipient, message_id, fields, *values = json.loads(line)
+        for name, value in values[0].items() if values else ():
+            fields[name] = ShownNumber.of(fields[name], value)
         parcels.append(Parcel(Record(number, place, fields), recipient, message_id))
     return parcels
 

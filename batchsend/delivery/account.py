@@ -64,6 +64,8 @@ class NullAccount:
     Whoever keeps results in memory only has nothing to do but to `settle` and to `supersede` them.
     """
 
+    __slots__ = ()
+
     def commit(self, submission: Submission, release: Callable[[bool], None]) -> bool:
         """Let it go."""
         del submission, release

@@ -45,6 +45,10 @@ LEAST_DOMAINS: Final = 3
 CUTS_BEFORE_FEWER: Final = 5
 """Cuts of the rate in a row after which there are fewer sessions, too."""
 
+# Looked up once: see `batchsend.outcome`.
+_MAILBOX: Final = Verdict.MAILBOX
+_OF_THE_RECORD: Final = (Verdict.GREYLISTED, Verdict.LATER)  # nothing follows beyond it
+
 _HOUR: Final = 3600.0
 _DAY: Final = 86400.0
 RESUME: Final = "batchsend resume RESULTS"
@@ -100,8 +104,13 @@ class Consequences:
         self, session: Session, result: DeliveryResult, judgement: Judgement, *, now: float, sessions: int
     ) -> None:
         """A relay has refused a message in this session; ``result`` says how."""
-        relay = session.relay
         verdict = judgement.verdict
+        if verdict is _MAILBOX:
+            self.accepted()  # many addresses of an old list may be unknown; it is an answer about a recipient
+            return
+        if verdict in _OF_THE_RECORD:
+            return
+        relay = session.relay
         said = f"{result.code} {result.reply}".replace("\n", " ")
         if self._of_relay(relay, judgement, result.stage, said, now=now, sessions=sessions):
             if verdict is Verdict.CONNECTIONS and sessions > relay.limits.allowed:
@@ -110,9 +119,7 @@ class Consequences:
         if verdict is Verdict.SESSION_FULL:
             session.finish()
             relay.limits.session_full(session.took, now)
-        elif verdict is Verdict.MAILBOX:
-            self.accepted()  # many addresses of an old list may be unknown; it is an answer about a recipient
-        elif verdict not in (Verdict.GREYLISTED, Verdict.LATER):
+        else:
             self._count(result, judgement, said)
 
     def closed(self, relay: Relay, session: Session, reply: Reply, *, now: float, sessions: int) -> None:
@@ -244,7 +251,6 @@ class Consequences:
 
     def _count(self, result: DeliveryResult, judgement: Judgement, said: str) -> None:
         """The same refusal again and again is not about the recipients."""
-        remedy = advice(judgement.verdict, judgement.reason)
         shape = (judgement.verdict, result.code, result.enhanced, kind_of((result.reply or "").encode()))
         if shape != self._shape:
             self.accepted()
@@ -252,12 +258,16 @@ class Consequences:
         self.refusals += 1
         if len(self._domains) < LEAST_DOMAINS:
             self._domains.add((result.recipient or "").rpartition("@")[2].lower())
+        if judgement.verdict is Verdict.SENDER:
+            if self.refusals < MAX_SENDER_REFUSALS:
+                return
+            what = f"the sender is refused at {result.stage}: {said}"
+        elif self.refusals < self._options.stop_after or len(self._domains) < LEAST_DOMAINS:
+            return
+        else:
+            what = f"{self.refusals} records in a row were refused alike at {result.stage}: {said}"
+        remedy = advice(judgement.verdict, judgement.reason)
         if result.status is Outcome.REJECTED:
             again = judgement.reason or result.code
             remedy += f" Then send to those who were refused, too: {RESUME} --retry {again}"
-        if judgement.verdict is Verdict.SENDER:
-            if self.refusals >= MAX_SENDER_REFUSALS:
-                self._stop(RefusalError(f"the sender is refused at {result.stage}: {said}", remedy=remedy))
-        elif self.refusals >= self._options.stop_after and len(self._domains) >= LEAST_DOMAINS:
-            what = f"{self.refusals} records in a row were refused alike at {result.stage}: {said}"
-            self._stop(RefusalError(what, remedy=remedy))
+        self._stop(RefusalError(what, remedy=remedy))

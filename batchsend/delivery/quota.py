@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final
 from batchsend.campaign import Quota, places
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from batchsend.campaign import Server
 
@@ -188,11 +188,6 @@ class Meter:
     def figures(self, now: float) -> list[tuple[str, int, int]]:
         """Of each quota that holds now: how it is written, how many messages it counts, and how many it allows."""
         return [(str(quota), window.used(now), quota.messages) for quota, window in self._limits(now)]
-
-    def restore(self, moments: Iterable[float], now: float) -> None:
-        """Count what an earlier run has sent; what is dated later than now is counted as of now."""
-        for when in moments:
-            self.note(min(when, now))
 
     def _limits(self, now: float) -> list[tuple[Quota, RollingWindow]]:
         day = self._day(now)

@@ -31,8 +31,9 @@ from batchsend.campaign import Delivery, Dkim, Dsn, Server, Timeouts, check_obje
 from batchsend.django.composing import compose
 from batchsend.errors import RecordError, RunError, UsageError
 from batchsend.message.dkim import Signer
-from batchsend.message.outgoing import addresses, outgoing
+from batchsend.message.outgoing import outgoing
 from batchsend.message.submission import bundles
+from batchsend.message.submitting import addresses
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.sender.blocking import NumberedSyncSender, SyncSender
 from batchsend.sender.unfinished import UnfinishedError

@@ -25,8 +25,8 @@ from django.conf import settings
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.mail.utils import DNS_NAME
 
-from batchsend.message.outgoing import simple_address
 from batchsend.message.submission import Envelope, Submission
+from batchsend.message.submitting import simple_address
 from batchsend.message.writing import (
     boundary_line,
     headers,

@@ -1,40 +1,16 @@
-"""Makes submissions of a message of the standard library, its envelope from its headers as `smtplib` has it."""
+"""What a program gives to be sent as a message of the standard library: looked into, and made submissions of."""
 
 from __future__ import annotations
 
-import copy
-import re
-import time
-from email import message_from_bytes
-from email.errors import InvalidHeaderDefect, MessageError
-from email.header import Header
-from email.headerregistry import Address, BaseHeader, Group
+from collections.abc import Iterable
 from email.message import Message
-from email.policy import EmailPolicy, default
-from email.utils import formatdate, make_msgid
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from batchsend.errors import RecordError
-from batchsend.message.submission import Envelope, Submission
-from batchsend.message.writing import Field, written
-from batchsend.recipients.addresses import mailbox
+from batchsend.message.submitting import submissions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
     from batchsend.message.dkim import Signer
-
-_ORIGINATORS: Final = ("From", "Sender", "Reply-To")
-_RECIPIENTS: Final = ("To", "Cc", "Bcc")
-_RESENT: Final = "Resent-"
-# An address by itself, or in angle brackets after plain words: what parsing would find, in a hundredth of the time.
-_DOT_ATOM: Final = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*"
-_SIMPLE: Final = re.compile(rf"({_DOT_ATOM})|[A-Za-z0-9][A-Za-z0-9 ]{{0,60}} <({_DOT_ATOM})>")
-_BLIND: Final = frozenset({"bcc", f"{_RESENT}Bcc".lower()})
-_WITH_DOMAINS: Final = frozenset(
-    f"{prefix}{name}".lower() for name in (*_ORIGINATORS, "To", "Cc") for prefix in ("", _RESENT)
-)
+    from batchsend.message.submission import Submission
 
 
 def outgoing(
@@ -67,225 +43,21 @@ def outgoing(
     """
     if not isinstance(message, Message):
         raise TypeError(f"expected an email.message.EmailMessage, not {type(message).__name__}")
-    fields = _Fields(message)
-    prefix = _prefix(fields) if sender is None or recipients is None else ""
-    reverse = _sender(fields, prefix) if sender is None else _text(sender, "sender")
-    forward = _header_recipients(fields, prefix) if recipients is None else _listed(recipients)
-    envelopes = {(envelope := Envelope(reverse, path)).forward_path: envelope for path in forward}
-    if not envelopes:
-        raise RecordError("the message has no recipient", remedy="Fill in To, Cc or Bcc, or give recipients.")
-    utf8 = not all(path.isascii() and envelope.reverse_path.isascii() for path, envelope in envelopes.items())
-    message_id = fields.prepare(reverse, utf8=utf8)
-    content = _octets(message, fields.all, utf8=utf8)
-    is_ascii = content.isascii()
-    signed = signer is not None and _is_to_sign(fields, signer)
-    if signer is not None and signed:
-        # A relay may rewrite octets above 127, which breaks a signature (RFC 6376 §5.3): it is sent without them.
-        if not utf8 and not is_ascii and (seven_bit := _seven_bit(message, fields)) is not None:
-            content = seven_bit()
-            is_ascii = content.isascii()
-        content = signer.sign(content) + content
-    shared: dict[str, Any] = {
-        "content": content,
-        "message_id": message_id,
-        "eight_bit": not is_ascii,
-        "seven_bit": None if utf8 or signed or is_ascii else _seven_bit(message, fields),
-    }
-    return [Submission(record=record, envelope=envelope, **shared) for envelope in envelopes.values()]
+    if sender is not None:
+        _text(sender, "sender")
+    forward = None if recipients is None else _listed(recipients)
+    return submissions(message, record, sender, forward, signer)
 
 
-class _Fields:
-    """The headers of a message, each looked up once.
-
-    Args:
-        message: The message, which stays as it is.
-
-    Attributes:
-        all: The headers, as the message stores them; after `prepare` as they are sent.
-        policy: The message's.
-    """
-
-    def __init__(self, message: Message[Any, Any]) -> None:
-        self.policy: Any = message.policy
-        self._keeps_parsed = type(message.policy) is EmailPolicy
-        self.all: list[Field] = list(message.raw_items())
-        self._named: dict[str, list[Field]] = {}
-        for field in self.all:
-            self._named.setdefault(field[0].lower(), []).append(field)
-
-    def __contains__(self, name: str) -> bool:
-        return name.lower() in self._named
-
-    def values(self, name: str) -> list[Any]:
-        """The values of all fields of a name, as ``get_all`` of the message has them."""
-        found = self._named.get(name.lower())
-        return [self._value(field) for field in found] if found else []
-
-    def _value(self, field: Field) -> Any:
-        """What ``header_fetch_parse`` says; the standard library's own policy returns a parsed header as it is."""
-        name, value = field
-        if self._keeps_parsed and isinstance(value, BaseHeader):
-            return value
-        return self.policy.header_fetch_parse(name, value)
-
-    def addresses(self, name: str) -> list[str]:
-        """The addresses in all fields of a name."""
-        return [address for value in self.values(name) for address in addresses(value, f"header {name}")]
-
-    def prepare(self, reverse: str, *, utf8: bool) -> str | None:
-        """Make them what goes out, and return the Message-ID.
-
-        Raises:
-            RecordError: An address of theirs is in another script, and those of the envelope are not: the headers
-                could only be written for a server that is asked for SMTPUTF8 (RFC 6531).
-        """
-        if not _BLIND.isdisjoint(self._named):
-            self.all = [field for field in self.all if field[0].lower() not in _BLIND]
-        if isinstance(self.policy, EmailPolicy):
-            for name, found in self._named.items():
-                if name in _WITH_DOMAINS and not all(str(self._value(field)).isascii() for field in found):
-                    self._put_domains_into_ascii(name, utf8=utf8)
-        own = self._named.get("message-id")
-        message_id = None if own is None else str(own[-1][1]).strip()
-        if "dkim-signature" not in self._named:
-            # As they are written: parsing them would take as long as all the rest.
-            if "date" not in self._named:
-                self.all.append(("Date", _date(int(time.time()))))
-            if message_id is None:
-                domain = reverse.rpartition("@")[2]
-                message_id = make_msgid(domain=domain if domain and domain.isascii() else "localhost")
-                self.all.append(("Message-ID", message_id))
-        return message_id
-
-    def _put_domains_into_ascii(self, name: str, *, utf8: bool) -> None:
-        """Write the domains of address fields as A-labels (RFC 5890), where they have others: headers are ASCII."""
-        for place, (given, raw) in enumerate(self.all):
-            if given.lower() != name:
-                continue
-            value = self.policy.header_fetch_parse(given, raw)
-            if all(address.addr_spec.isascii() for address in value.addresses):
-                continue
-            if not utf8 and not all(address.username.isascii() for address in value.addresses):
-                raise RecordError(f"header {name} holds an address in another script, but the envelope does not")
-            groups = [
-                Group(group.display_name, tuple(_ascii(address, name) for address in group.addresses))
-                for group in value.groups
-            ]
-            self.all[place] = self.policy.header_store_parse(given, groups)
-
-
-@lru_cache(maxsize=2)
-def _date(second: int) -> str:
-    """The value of Date (RFC 5322 §3.3), which says no more than the second."""
-    return formatdate(second)
-
-
-def _prefix(fields: _Fields) -> str:
-    """What the headers that count begin with (RFC 5322 §3.6.6)."""
-    resent = fields.values(f"{_RESENT}Date")
-    if len(resent) > 1:
-        raise RecordError(
-            "the message was resent more than once: its headers do not say which recipients are meant",
-            remedy="Give sender and recipients.",
-        )
-    return _RESENT if resent else ""
-
-
-def _sender(fields: _Fields, prefix: str) -> str:
-    for name in (f"{prefix}Sender", f"{prefix}From"):
-        for address in fields.addresses(name):
-            return address
-    raise RecordError("the message has no sender", remedy="Fill in From, or give a sender.")
-
-
-def _header_recipients(fields: _Fields, prefix: str) -> list[str]:
-    return [address for name in _RECIPIENTS for address in fields.addresses(f"{prefix}{name}")]
-
-
-def simple_address(text: str) -> str | None:
-    """The one address in a text that is so plain that it need not be parsed; None where it is not."""
-    found = _SIMPLE.fullmatch(text)
-    return None if found is None else found[1] or found[2]
-
-
-def addresses(value: object, where: str) -> list[str]:
-    """The addresses in a header's value (RFC 5322 §3.4), without their names.
-
-    Args:
-        value: A text, or a header of either kind of message.
-        where: What it is, as the error names it.
-
-    Raises:
-        RecordError: It is not a list of addresses: what it was meant to be is not guessed.
-    """
-    field: Any = value
-    if isinstance(value, str) and (simple := simple_address(value)) is not None and not getattr(value, "defects", ()):
-        return [simple]
-    if not hasattr(value, "addresses"):
-        # An older header is parsed before its encoded words are decoded: a comma in a name stays there.
-        text = value.encode() if isinstance(value, Header) else str(value)
-        try:
-            field = default.header_factory("To", text)
-        except (MessageError, ValueError, LookupError) as error:  # the parser stumbles over "@" by an IndexError
-            raise RecordError(f"{where} {text!r} is not a list of addresses") from error
-    wrong = next((defect for defect in field.defects if isinstance(defect, InvalidHeaderDefect)), None)
-    if wrong is not None:
-        raise RecordError(f"{where} {str(value)!r} is not a list of addresses: {wrong}")
-    return [address.addr_spec for address in field.addresses]
-
-
-def _listed(recipients: str | Iterable[str]) -> list[str]:
-    return [_text(one, "recipient") for one in ([recipients] if isinstance(recipients, str) else recipients)]
+def _listed(recipients: Any) -> list[str]:
+    if isinstance(recipients, str):
+        return [recipients]
+    if isinstance(recipients, bytes) or not isinstance(recipients, Iterable):
+        raise TypeError(f"recipients must be a str, or several in an iterable, not {type(recipients).__name__}")
+    return [_text(one, "recipient") for one in recipients]
 
 
 def _text(value: object, what: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"a {what} must be a str, not {type(value).__name__}")
     return value
-
-
-def _ascii(address: Address, name: str) -> Address:
-    path = mailbox(address.addr_spec, f"header {name}:")
-    return Address(address.display_name, address.username, path.rpartition("@")[2])
-
-
-def _is_to_sign(fields: _Fields, signer: Signer) -> bool:
-    """Whether a signature is missing, and DMARC could take the signer's for that of the author."""
-    if "DKIM-Signature" in fields:
-        return False
-    try:
-        author = next(iter(fields.addresses("From")), None)
-        if author is not None:
-            signer.require_alignment(mailbox(author, "header From:"))
-    except RecordError:
-        return False
-    return author is not None
-
-
-def _octets(message: Message[Any, Any], fields: Sequence[Field], **policy: Any) -> bytes:
-    """The message written out with these headers, each line ended by CRLF.
-
-    Raises:
-        RecordError: It cannot be.
-    """
-    if not policy.get("utf8", True):
-        del policy["utf8"]
-    if policy.get("utf8") and not isinstance(message.policy, EmailPolicy):
-        raise RecordError("an address in another script needs an email.message.EmailMessage")
-    try:
-        return written(message, fields, **policy)
-    except (MessageError, ValueError, LookupError, TypeError, AttributeError) as error:
-        # All of these come from what the program has put into the message.
-        raise RecordError(f"the message cannot be written out: {error}") from error
-
-
-def _seven_bit(message: Message[Any, Any], fields: _Fields) -> Callable[[], bytes] | None:
-    """Writes the message without octets above 127; None where that would break a signature."""
-    if "DKIM-Signature" in fields or any(part.get_content_type() == "multipart/signed" for part in message.walk()):
-        return None
-    # What is in it now: the program may change its message before a session asks for this form.
-    kept, sent = copy.copy(message), fields.all
-    if isinstance(message.policy, EmailPolicy):
-        return lambda: _octets(kept, sent, cte_type="7bit")
-    # Classes derived from an older Message, such as Django's, write their text as they like; a parsed one obeys.
-    return lambda: written(message_from_bytes(_octets(kept, sent)), cte_type="7bit")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from itertools import count, repeat
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -149,12 +150,16 @@ class CsvParser:
         except csv.Error as error:
             if is_more and str(error) == OPEN_AT_END:
                 return None
-            raise UsageError(f"{place}: the header: {self._reason(str(error))}", remedy=_HEADER_REMEDY) from None
+            has_blanks = re.search(rf'" +{re.escape(self._delimiter)}', self._held[0])
+            remedy = f"""take the blanks out: sed 's/" *{self._delimiter}/"{self._delimiter}/g' FILE > NEW_FILE"""
+            raise UsageError(
+                f"{place}: the header: {self._reason(str(error))}", remedy=remedy if has_blanks else _HEADER_REMEDY
+            ) from None
         self._width = len(row)
         while len(row) > 1 and not row[-1].strip():
             row.pop()  # A delimiter at the end of the line makes a column that nothing can be asked of.
         names = tuple(name.strip() for name in row)
-        if fault := _header_fault(names):
+        if fault := _single_quotes(names) or _header_fault(names):
             raise UsageError(f"{place}: {fault}", remedy=_HEADER_REMEDY)
         if self._names_all:
             names = tuple(with_all_named([*names, *[""] * (self._width - len(names))]))
@@ -390,6 +395,11 @@ def _is_like_a_domain(text: str) -> bool:
 
 def _name(delimiter: str) -> str:
     return "a tab" if delimiter == "\t" else f"{delimiter!r}"
+
+
+def _single_quotes(names: tuple[str, ...]) -> str | None:
+    is_quoted = len(names) > 1 and all(len(name) > 2 and name[0] == name[-1] == "'" for name in names)
+    return "the fields stand in single quotes, where CSV has double ones" if is_quoted else None
 
 
 def _header_fault(names: tuple[str, ...]) -> str | None:

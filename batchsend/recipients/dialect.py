@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DELIMITERS: Final = (",", ";", "\t", "|")
+_RARE: Final = ("^", "~", "\x1f", "\x01", "¦", ":")
+"""Taken where none of the others is in the header, and every record has as many of them."""
 
 OPEN_AT_END: Final = "unexpected end of data"
 """The csv module's error for a quoted field that is not closed; it tells its errors apart by their words only."""
@@ -37,7 +39,8 @@ def likely_delimiter(lines: Sequence[str]) -> str:
         lines: The first lines of the file, the header first.
 
     Returns:
-        Of equally likely ones the first of comma, semicolon, tab and vertical bar.
+        Of equally likely ones the first of comma, semicolon, tab and vertical bar; where the header has none of these,
+        another one that fits all records.
     """
     header = _QUOTED.sub("", lines[0])
 
@@ -45,7 +48,11 @@ def likely_delimiter(lines: Sequence[str]) -> str:
         count = header.count(delimiter)
         return count * _share_of_fitting(lines, delimiter) if count else 0.0
 
-    return max(DELIMITERS, key=likelihood)
+    likely = max(DELIMITERS, key=likelihood)
+    if likely in header:
+        return likely
+    rare = (one for one in _RARE if one in header and len(lines) > 1 and _share_of_fitting(lines, one) == 1.0)
+    return next(rare, likely)
 
 
 def has_blanks_before_quotes(lines: Sequence[str], delimiter: str) -> bool:

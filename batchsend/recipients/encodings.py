@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from typing import Final
 
 from batchsend.patterns import late_pattern
@@ -11,11 +12,14 @@ from batchsend.patterns import late_pattern
 _ENCODINGS: Final = {
     "cp1252": "Windows-1252",
     "cp1250": "Windows-1250 (Central European)",
+    "cp1254": "Windows-1254 (Turkish)",
+    "cp1257": "Windows-1257 (Baltic)",
+    "cp1255": "Windows-1255 (Hebrew)",  # its words are Cyrillic ones in small letters, too; those are seldom Hebrew
     "cp1251": "Windows-1251 (Cyrillic)",
     "koi8_r": "KOI8-R (Cyrillic)",
     "cp1253": "Windows-1253 (Greek)",
-    "cp1255": "Windows-1255 (Hebrew)",
     "cp1256": "Windows-1256 (Arabic)",
+    "cp874": "Windows-874 (Thai)",
     "cp932": "Shift JIS (Japanese)",
     "cp949": "EUC-KR (Korean)",
     "gb18030": "GB 18030 (Chinese)",
@@ -25,7 +29,8 @@ _ENCODINGS: Final = {
 _MAC: Final = {"mac_roman": "Mac Roman"}
 _CUT: Final = frozenset({"cp932", "gb18030", "big5", "cp949", "euc_jp"})
 """Those in which a character may be cut at the end of a block."""
-_ICONV: Final = {"mac_roman": "macintosh", "koi8_r": "koi8-r", "euc_jp": "euc-jp"}
+_ICONV: Final = {"mac_roman": "macintosh", "koi8_r": "koi8-r", "euc_jp": "euc-jp", "iso2022_jp": "iso-2022-jp"}
+_LACKS_VOWELS: Final = 0.2
 _SAMPLE: Final = 20_000
 """Octets that are looked at."""
 
@@ -34,6 +39,22 @@ _PUNCTUATION: Final = frozenset(
     "\xa0\u2013\u2014\u2018\u2019\u201a\u201c\u201d\u201e\u2020\u2021\u2022\u2026\u2030\u2039\u203a"
     "\u20ac\u2122\xa9\xae\xab\xbb\xa7\xb0\xb7\xb4\xa8\xbf\xa1\xa3\xa5\xbd\xbc\xbe\xb2\xb3\u2116\u3001\u3002\u30fb\u300c\u300d\uff08\uff09\uff01\uff1f\uff1a\uff1b\uff0c"
 )
+# The letters beside a to z that languages are written with: what tells encodings of Latin letters apart.
+_ALPHABETS: Final[dict[str, tuple[str, ...]]] = {
+    "cp1252": (
+        *("àâæçéèêëîïôœùûüÿ", "äöüß", "áéíñóúü", "àáâãçéêíóôõúü", "àèéìíîòóùú", "áéëïóöü", "åäöæøéü", "àçèéíïòóúü"),
+        "áéíóúýðþæö",
+    ),
+    "cp1250": ("áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕšťúýž", "ąćęłńóśźż", "áéíóöőúüű", "čćđšž", "ăâîşţ", "äöüß"),
+    "cp1254": ("çğıöşüâîûİ",),
+    "cp1257": ("ąčęėįšųūž", "āčēģīķļņšūž", "äöõüšž"),
+}
+_OF_FEW: Final = "ðþ"
+"""Letters of a language that is written by fewer people than others whose letters have the same octets."""
+# Of what scripts that share octets are read in each other's place, words have hardly a vowel.
+_VOWELS: Final = {"CYRILLIC": frozenset("аеёиоуыэюяіїєъ"), "GREEK": frozenset("αεηιουωάέήίόύώϊϋΐΰ")}
+_ENDING_ONLY: Final = frozenset("ךםןףץ")
+"""The Hebrew letters that stand at the end of a word and nowhere else."""
 _WITHIN_WORDS: Final = frozenset("\u2019\u2018\xb4\xb7")  # apostrophes, and the dot between two words
 _CURRENCY: Final = frozenset("\xa2\xa3\xa5")
 _JAPANESE: Final = frozenset({"HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "FULLWIDTH", "IDEOGRAPHIC"})
@@ -47,17 +68,15 @@ def guessed(block: bytes, *, is_mac: bool) -> tuple[str, str] | None:
         block: Octets of the text, some of them above 127.
         is_mac: Whether its lines end as those of the old Macintosh did.
     """
-    best: tuple[float, str] | None = None
-    for encoding in _MAC if is_mac else _ENCODINGS:
-        text = _decoded(block, encoding)
-        if text is None:
-            continue
-        wrong = _implausible(text, is_korean=encoding == "cp949")
-        if best is None or wrong < best[0]:
-            best = wrong, encoding
-    if best is None or best[0] > 0.25:
+    texts = {one: text for one in (_MAC if is_mac else _ENCODINGS) if (text := _decoded(block, one)) is not None}
+    wrong = {one: _implausible(text, is_korean=one == "cp949") for one, text in texts.items()}
+    best = min(wrong, key=wrong.__getitem__, default=None)
+    if best is None or wrong[best] > 0.25:
         return None
-    return best[1], (_MAC | _ENCODINGS)[best[1]]
+    if best in _ALPHABETS:
+        alike = [one for one in _ALPHABETS if wrong.get(one, 1.0) <= wrong[best] + 0.05]
+        best = max(alike, key=lambda one: _like_a_language(texts[one], _ALPHABETS[one]))
+    return best, (_MAC | _ENCODINGS)[best]
 
 
 def iconv_name(encoding: str) -> str:
@@ -86,7 +105,28 @@ def _implausible(text: str, *, is_korean: bool) -> float:
         wrong += (is_korean and _script(character) == "CJK") or _is_out_of_place(
             text[place - 1] if place else " ", character, text[place + 1 : place + 2] or " "
         )
-    return wrong / count if count else 1.0
+    return wrong / count + _LACKS_VOWELS * _lacks_vowels(text) if count else 1.0
+
+
+def _lacks_vowels(text: str) -> bool:
+    """Whether a text in Cyrillic or Greek letters has too few vowels for any language."""
+    for script, vowels in _VOWELS.items():
+        letters = [one for one in text.lower() if one > "\x7f" and _script(one) == script]
+        if len(letters) > 3 and sum(one in vowels for one in letters) < len(letters) / 4:
+            return True
+    return False
+
+
+def _like_a_language(text: str, alphabets: tuple[str, ...]) -> float:
+    """Of the letters that are not ASCII, the part that one language has: that of these which has the most of them."""
+    letters = Counter(one for found in _NOT_ASCII.findall(text) if (one := found.lower()).isalpha())
+    if not letters:
+        return 0.0
+    most = max(
+        sum(count for letter, count in letters.items() if letter in alphabet) * (0.99 if _OF_FEW in alphabet else 1.0)
+        for alphabet in alphabets
+    )
+    return most / letters.total()
 
 
 def _is_out_of_place(before: str, character: str, after: str) -> bool:
@@ -97,13 +137,18 @@ def _is_out_of_place(before: str, character: str, after: str) -> bool:
     script = _script(character)
     if not script:
         return True
-    beside = [one for one in (before, after) if one.isalpha()]
-    if any(_script(one) != script for one in beside):
+    if script == "HEBREW" and _is_out_of_place_in_hebrew(before, character, after):
         return True
-    if before.islower() and character.isupper():
+    beside = [one for one in (before, after) if one.isalpha()]
+    if any(_script(one) != script for one in beside) or (before.islower() and character.isupper()):
         return True
     # Two letters with marks meet in Latin words; between two others there is hardly ever a third.
     return script == "LATIN" and len(beside) == 2 and all(one > "\x7f" for one in beside)
+
+
+def _is_out_of_place_in_hebrew(before: str, character: str, after: str) -> bool:
+    """Whether a point stands below no letter, or a letter that ends words within one."""
+    return not before.isalpha() if not character.isalpha() else character in _ENDING_ONLY and _script(after) == "HEBREW"
 
 
 def _script(character: str) -> str:

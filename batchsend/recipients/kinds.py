@@ -43,6 +43,7 @@ _BINARY: Final[tuple[tuple[bytes, str, str], ...]] = (
     (b"\x7fELF", "is a program", "name the list"),
 )
 _ZIP: Final = b"PK\x03\x04"
+_JAPANESE_MAIL: Final = late_pattern(rb"\x1b\$[@B]")  # RFC 1468
 _MARKUP: Final = late_pattern(rb"\s*+<(?:!doctype|html|head|body|table|\?xml|!--|meta|style)\b", re.IGNORECASE)
 # Address books as programs for mail export them (RFC 6350, RFC 5545, RFC 2849).
 _BOOKS: Final[tuple[tuple[re.Pattern[bytes], str], ...]] = (
@@ -94,16 +95,16 @@ def refuse_other_kinds(name: str, start: bytes, kind: str) -> None:
     Raises:
         UsageError: It is something else; the remedy is a command or a step that makes it what it should be.
     """
-    for magic, what, remedy in _BINARY:
-        if start.startswith(magic):
-            raise UsageError(f"{name} {what}", remedy=remedy)
+    if (binary := next((one for one in _BINARY if start.startswith(one[0])), None)) is not None:
+        raise UsageError(f"{name} {binary[1]}", remedy=binary[2])
     if start.startswith(_ZIP):
         raise _zip(name, start)
+    if _JAPANESE_MAIL.search(start):
+        raise UsageError(f"{name} is in ISO-2022-JP (Japanese)", remedy=encoding_remedy("iso2022_jp"))
     if _MARKUP.match(start):
         raise UsageError(f"{name} is HTML or XML, not a list", remedy="export the list as CSV UTF-8; a page is none")
-    for beginning, what in _BOOKS:
-        if beginning.match(start):
-            raise UsageError(f"{name} {what}, not a list", remedy="export the address book as CSV in the same program")
+    if (book := next((what for beginning, what in _BOOKS if beginning.match(start)), None)) is not None:
+        raise UsageError(f"{name} {book}, not a list", remedy="export the address book as CSV in the same program")
     if kind == "jsonl":
         _refuse_other_json(name, start)
     elif _JSON_ARRAY.match(start):
@@ -179,6 +180,11 @@ def _refuse_other_json(name: str, start: bytes) -> None:
         raise UsageError(
             f"{name} is a JSON text sequence, not JSON Lines", remedy="tr -d '\\036' < FILE > NEW_FILE.jsonl"
         )
+    if (within := _list_within(start)) is not None:
+        raise UsageError(
+            f"{name} is one JSON object, with its records in {within!r}",
+            remedy=f"make one line of each of them: jq -c '.{json.dumps(within)}[]' FILE > NEW_FILE.jsonl",
+        )
     # Where the block ends is no line's end.
     if start.lstrip().startswith(b"{") and _BRACKET_ALONE.search(start[: start.rfind(b"\n") + 1] or start):
         raise UsageError(f"{name} is JSON with objects over several lines, not JSON Lines", remedy=_COMPACT)
@@ -195,13 +201,46 @@ def _refuse_other_json(name: str, start: bytes) -> None:
             if text.startswith(b"{") and _is_over_lines(start[place : place + _OBJECT_REACH]):
                 raise UsageError(f"{name} is JSON with objects over several lines, not JSON Lines", remedy=_COMPACT)
         place += len(line) + 1
-    texts = [text for line in whole if (text := line.strip())]
-    if len(texts) > 1 and not any(text.startswith(b"{") for text in texts) and _is_utf8(start):
-        shown = texts[0].decode(errors="replace")[:_LINES_SHOWN]
+    if _is_utf8(start):
+        _refuse_no_json(name, [text for line in whole if (text := line.strip())], bad)
+
+
+def _refuse_no_json(name: str, texts: list[bytes], bad: int) -> None:
+    """Refuse a text that has no JSON object on any line.
+
+    Args:
+        name: What to call it.
+        texts: Its lines, as far as they were looked at.
+        bad: How many of them are no JSON; those beyond `_BAD_LINES` were not looked at.
+    """
+    if len(texts) > 1 and not any(text.startswith(b"{") for text in texts):
         raise UsageError(
-            f"{name} is not JSON Lines: it begins with {shown!r}, where a JSON object belongs",
+            f"{name} is not JSON Lines: it begins with {_shown(texts[0])}, where a JSON object belongs",
             remedy="one JSON object a line; CSV has a name that ends in .csv",
         )
+    if bad > 1 and bad == min(len(texts), _BAD_LINES + 1):
+        raise UsageError(
+            f"{name} is not JSON Lines: none of its lines is JSON, and the first is {_shown(texts[0])}",
+            remedy="one JSON object a line, with names and texts in double quotes and no comments",
+        )
+
+
+def _list_within(text: bytes) -> str | None:
+    """The name under which an object has a list of objects, where it says nothing of anybody itself."""
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(found, dict) or any("@" in value for value in found.values() if isinstance(value, str)):
+        return None
+    return next((name for name, value in found.items() if _has_addresses(value)), None)
+
+
+def _has_addresses(value: object) -> bool:
+    """Whether something is a list of objects of which the first has an address."""
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        return False
+    return bool(value) and any("@" in one for one in value[0].values() if isinstance(one, str))
 
 
 def _refuse_bad_line(place: str, text: bytes) -> None:
@@ -214,6 +253,10 @@ def _refuse_bad_line(place: str, text: bytes) -> None:
         raise UsageError(f"{place}: the line begins with a comma; this is not JSON Lines", remedy=_UNCOMMA_BEGIN)
     if _behind_object(text).lstrip(" \t,;").startswith("{"):
         raise UsageError(f"{place}: more than one JSON object on a line", remedy=_COMPACT)
+
+
+def _shown(text: bytes) -> str:
+    return repr(text.decode(errors="replace")[:_LINES_SHOWN])
 
 
 def _is_json(text: bytes) -> bool:

@@ -229,7 +229,8 @@ def _guess(source: Source) -> str:
     start = source.start.lstrip()
     if not start:
         raise UsageError(f"{source.name} is empty", remedy="expected records as CSV or JSONL")
-    return "jsonl" if start.startswith((b"{", b"[")) else "csv"
+    # A section's name in brackets, as in [Section], begins no JSON.
+    return "jsonl" if start.startswith(b"{") or (start.startswith(b"[") and not start[1:2].isalpha()) else "csv"
 
 
 def _parser(source: Source, kind: str, *, names_all: bool) -> _Parser:

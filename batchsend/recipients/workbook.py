@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import datetime as dt
 import zipfile
-from decimal import Decimal
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from batchsend.errors import UsageError
+from batchsend.errors import RunError, UsageError
+from batchsend.patterns import late_pattern
 from batchsend.recipients.addresses import without_invisible_ends
 from batchsend.recipients.columns import listed, with_all_named
+from batchsend.recipients.number_formats import ShownNumber, plain_number
 from batchsend.recipients.record import BadRecord, Record
+from batchsend.recipients.shown_numbers import column_of, part_of, readable, shown_numbers
 from batchsend.recipients.source import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from python_calamine import CalamineSheet
+
+    from batchsend.recipients.shown_numbers import Shown
 
 LARGEST: Final = 256 * 2**20
 """The most octets that a workbook may unpack to.
@@ -24,19 +31,29 @@ LARGEST: Final = 256 * 2**20
 Its cells are held in memory, which takes about twice as much: 80 MB for 100,000 rows of 8 columns.
 """
 
+MOST_CELLS: Final = 28_000_000
+"""The most cells of a sheet, those without a value included: each takes about 35 octets of memory.
+
+All rows that a sheet may have, up to the column Z, are less.
+"""
+
 _BLOCK: Final = 1000
+_OCTETS: Final = 1024 * 1024
+_OCTETS_OF_ROWS: Final = 64 * 1024
+_LONGEST_TAG: Final = 64
+_REFERENCE: Final = late_pattern(rb"\sr\s*=\s*[\"'][A-Za-z]{0,3}([0-9]{1,7})[\"']")
+_FAR_COLUMN: Final = late_pattern(rb"\sr\s*=\s*[\"']([A-Za-z]{2,3})[0-9]")
+# How .ods files have lengths of time (XML Schema Part 2 §3.2.6); those of more than a day are read as texts.
+_LENGTH: Final = late_pattern(r"(-?)PT(\d{1,6})H(\d{1,2})M(\d{1,2}(?:\.\d{1,9})?)S")
 _SAVE_AS_CSV: Final = "save the sheet as CSV UTF-8, which is read in flat memory"
-_SMALLEST: Final = 1e-9  # from here on a number is written out
-_LARGE: Final = 1e21  # and up to here
-_EXACT: Final = 2**53  # up to here a number of a sheet holds every integer
 
 
 class Workbook:
     """The records of one sheet; source and parser of a `RecordReader` in one.
 
-    Numbers and dates become texts as a person would write them: ``42`` and not ``42.0``, ``2026-12-01``, ``TRUE``. How
-    a cell is formatted (currency, per cent, a date's order) is not known. As in CSV, rows without a value are no
-    records.
+    Numbers and dates become texts as a person would write them: ``42`` and not ``42.0``, ``2026-12-01``, ``TRUE``. A
+    number whose cell has a number format is shown as it is there: ``25%``, ``1,234.50 €``. As in CSV, rows without a
+    value are no records.
 
     Args:
         path: The workbook.
@@ -64,10 +81,15 @@ class Workbook:
         self.size = self.position = path.stat().st_size
         self._number = 0
         self._line = 0
-        self.fields = self._header(path, names_all=names_all)
+        with _before_anybody_is_written_to():
+            self.fields = self._header(path, names_all=names_all)
 
     def next(self) -> list[Record | BadRecord] | None:
-        """The next rows, perhaps none; None after the last."""
+        """The next rows, perhaps none; None after the last.
+
+        Raises:
+            RunError: The formats of the numbers cannot be read further.
+        """
         rows = list(islice(self._rows, _BLOCK))
         if not rows:
             return None
@@ -112,7 +134,11 @@ class Workbook:
 
 def _other_sheets(path: Path) -> str | None:
     """How to name a sheet that is not empty; None where all are."""
-    filled = [name for name, rows in _sheets(path) if any(_text(cell) for row in islice(rows, _BLOCK) for cell in row)]
+    filled = [
+        name
+        for name, sheet in _sheets(path)
+        if any(_text(cell) for row in islice(sheet.iter_rows(), _BLOCK) for cell in row)
+    ]
     return f'name another one, sheet = "{filled[0]}"; those with content are {listed(filled)}' if filled else None
 
 
@@ -122,12 +148,23 @@ def require_one_sheet(path: Path) -> None:
     Raises:
         UsageError: It has several such sheets, or cannot be read.
     """
-    named = [name for name, rows in _sheets(path) if any("@" in _text(cell) for row in rows for cell in row)]
+    named = [
+        name for name, sheet in _sheets(path) if any("@" in _text(cell) for row in sheet.iter_rows() for cell in row)
+    ]
     if len(named) > 1:
         raise UsageError(
             f"{path} has more than one sheet with addresses: {listed(named)}",
             remedy=f'name each that is meant: {{ file = "{path.name}", sheet = "{named[-1]}" }}',
         )
+
+
+@contextmanager
+def _before_anybody_is_written_to() -> Iterator[None]:
+    """What cannot be read is the list's fault then, and no run has to stop for it."""
+    try:
+        yield
+    except RunError as error:
+        raise UsageError(error.message, remedy=error.remedy) from None
 
 
 def _mark(path: Path) -> Mark | None:
@@ -138,14 +175,31 @@ def _mark(path: Path) -> Mark | None:
 
 
 def _rows(path: Path, sheet: str | None) -> Iterator[list[Any]]:
-    """The rows of a sheet from its first one, those without a value included."""
-    return next(rows for _, rows in _sheets(path, sheet, is_first=True))
+    """The rows of a sheet from its first one, those without a value included; numbers with a format as it has them."""
+    name, found = next(_sheets(path, sheet, is_first=True))
+    with _before_anybody_is_written_to():
+        shown = shown_numbers(path, name)
+    return found.iter_rows() if shown is None else _as_shown(found, shown)
 
 
-def _sheets(
-    path: Path, sheet: str | None = None, *, is_first: bool = False
-) -> Iterator[tuple[str, Iterator[list[Any]]]]:
-    """The sheets of a workbook: their names and their rows.
+def _as_shown(sheet: CalamineSheet, formatted: Iterator[tuple[int, dict[int, Shown]]]) -> Iterator[list[Any]]:
+    first = sheet.start[1] if sheet.start else 0  # columns before the first one with a value are left out
+    place, found = next(formatted, (-1, {}))
+    for number, row in enumerate(sheet.iter_rows()):
+        cells: list[Any] = row
+        while -1 < place < number:
+            place, found = next(formatted, (-1, {}))
+        if place == number:
+            for column, shown in found.items():
+                at = column - first
+                if 0 <= at < len(cells) and type(cells[at]) in (float, int):
+                    text = shown if isinstance(shown, str) else shown(cells[at])
+                    cells[at] = ShownNumber.of(text, float(cells[at]))
+        yield cells
+
+
+def _sheets(path: Path, sheet: str | None = None, *, is_first: bool = False) -> Iterator[tuple[str, CalamineSheet]]:
+    """The sheets of a workbook, by their names.
 
     Args:
         path: The workbook.
@@ -167,7 +221,9 @@ def _sheets(
             raise UsageError(f"{path} has no sheet {sheet!r}", remedy=f"its sheets are {listed(names)}")
         wanted = [sheet] if sheet is not None else names[:1] if is_first else names
         for name in wanted:
-            yield name, workbook.get_sheet_by_name(name).iter_rows()
+            with _before_anybody_is_written_to():
+                _require_few_cells(path, name)
+            yield name, workbook.get_sheet_by_name(name)
     except FileNotFoundError:
         raise UsageError(f"{path}: there is no such file", remedy="name the recipients file") from None
     except (OSError, zipfile.BadZipFile, NotImplementedError, python_calamine.CalamineError) as error:
@@ -186,19 +242,51 @@ def _require_bounded(path: Path) -> None:
         )
 
 
+def _require_few_cells(path: Path, sheet: str) -> None:
+    """Refuse a sheet of which the reader would need more memory than its file says: it holds every cell up to the last.
+
+    A single cell in the last corner makes 17,000,000,000 of them. The library has a bound of its own for .ods files.
+
+    Raises:
+        UsageError: The sheet is that large.
+    """
+    with readable(path), zipfile.ZipFile(path) as archive:
+        if "xl/workbook.xml" not in archive.namelist() or (part := part_of(archive, sheet)) is None:
+            return
+        widest, last, end = "Z", b"", b""
+        with archive.open(part) as file:
+            while block := file.read(_OCTETS):
+                text = end + block
+                found = {one.decode().upper() for one in _FAR_COLUMN.findall(text)}
+                widest = max(found | {widest}, key=column_of)
+                for reference in _REFERENCE.findall(text[-_OCTETS_OF_ROWS:]):
+                    last = reference
+                end = text[-_LONGEST_TAG:]
+    columns = column_of(widest) + 1
+    if int(last or 1) * columns > MOST_CELLS:
+        raise UsageError(
+            f"{path}: the sheet {sheet!r} goes down to row {int(last):,} and right to column {widest}, and "
+            f"{MOST_CELLS:,} cells are the most: they are held in memory",
+            remedy=f"delete what stands apart from the list; or {_SAVE_AS_CSV}",
+        )
+
+
 def _fault(cells: list[str]) -> str | None:
     return "a NUL character in a cell" if any("\0" in cell for cell in cells) else None
 
 
 def _text(cell: Any) -> str:
     """A cell as a person would write it."""
+    shown: str
+    if isinstance(cell, str):  # the most, and numbers that are shown in a format
+        return _length_or_text(cell) if cell.endswith("S") else cell
     match cell:
         case None:
             shown = ""
         case bool():
             shown = "TRUE" if cell else "FALSE"
         case float():
-            shown = _number(cell)
+            shown = plain_number(cell)
         case dt.datetime() if cell.time() == dt.time():
             shown = cell.date().isoformat()
         case dt.datetime():
@@ -212,12 +300,13 @@ def _text(cell: Any) -> str:
     return shown
 
 
-def _number(value: float) -> str:
-    """A number with the 15 digits at most that spreadsheets show: 0.3 where 0.30000000000000004 is stored."""
-    if value.is_integer() and abs(value) < _EXACT:
-        return str(int(value))
-    shown = f"{value:.15g}"
-    return format(Decimal(shown), "f") if _SMALLEST <= abs(value) < _LARGE else shown
+def _length_or_text(cell: str) -> str:
+    length = _LENGTH.fullmatch(cell)
+    if length is None:
+        return cell
+    sign, hours, minutes, seconds = length.groups()
+    passed = dt.timedelta(hours=int(hours), minutes=int(minutes), seconds=float(seconds))
+    return _duration(-passed if sign else passed)
 
 
 def _duration(length: dt.timedelta) -> str:

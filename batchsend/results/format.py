@@ -236,7 +236,7 @@ class LogReader(Generic[_L]):
         # Two objects on a line, or none, are passed by the decoder.
         if len(lines) != octets.count(b"\n"):
             first = self._first_undecodable(octets)
-            if self.size + before + first == 1:
+            if self.size == 0 and first == 1:
                 raise self._begins_with_no_run()
             octets = b"".join(line + b"\n" for line in octets.split(b"\n")[: first - 1])
             if self._sound is None or self.size + len(octets) < self._sound:

@@ -20,14 +20,15 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from batchsend.delivery.signal import Signal
-from batchsend.errors import RunError
 from batchsend.outcome import DeliveryResult, Outcome
+from batchsend.results.book import Book, delivered_before_too
 from batchsend.results.tally import CODES, OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from batchsend.delivery.pool import Pool
+    from batchsend.errors import RunError
     from batchsend.message.submission import Submission
     from batchsend.results.groupsync import GroupSync
     from batchsend.results.ledger import Ledger
@@ -80,8 +81,6 @@ class LatestAttempts:
 class Accounting:
     """Takes every outcome down, and says which records are to be offered again. Implements the pool's `Account`.
 
-    All the lines of one turn of the loop are one write to the log.
-
     Args:
         ledger: The open account.
         summary: Where outcomes are counted.
@@ -93,7 +92,6 @@ class Accounting:
 
     Attributes:
         changed: Something has come back, or is due.
-        on_failure: Called when the account cannot be kept.
         stream: As given.
         untouched: The records with an outcome from an earlier run and none from this one, by outcome.
     """
@@ -109,12 +107,10 @@ class Accounting:
         notice: Callable[[str], None] = lambda _: None,
         stream: ResultStream | None = None,
     ) -> None:
-        self.on_failure: Callable[[RunError], None] = _raise
         self.untouched: Counter[Outcome] = Counter() if past is None else Counter(past.counts)
-        self._ledger = ledger
+        self._book = Book(ledger, disk)
         self._summary = summary
         self._waiting = waiting
-        self._disk = disk
         self._notice = notice
         self.stream = stream
         self._tally = None if past is None else past.account.tally
@@ -125,6 +121,15 @@ class Accounting:
         self._in_doubt: set[int] = set()  # settled so in this run: few, and none of them is ever anything else again
         self.changed = Signal()
         self._next_pass = 0.0
+
+    @property
+    def on_failure(self) -> Callable[[RunError], None]:
+        """Called when the account cannot be kept."""
+        return self._book.on_failure
+
+    @on_failure.setter
+    def on_failure(self, called: Callable[[RunError], None]) -> None:
+        self._book.on_failure = called
 
     @property
     def under_way(self) -> int:
@@ -150,25 +155,12 @@ class Accounting:
     # --- what the pool says -------------------------------------------------------------------------------------------
 
     def commit(self, submission: Submission, release: Callable[[bool], None]) -> bool:
-        """A message is about to be committed: take that down.
-
-        True if its octets may be sent. Otherwise ``release`` is called later: with true when they may be sent, with
-        false when they must not, because it could not be taken down.
-        """
-        try:
-            self._ledger.commit(submission.record, submission.attempt)
-        except RunError as error:
-            self.on_failure(error)
-            self._loop.call_soon(release, False)
-            return False
-        if self._disk is None:
-            return True
-        self._disk.wait(release)
-        return False
+        """A message is about to be committed: take that down; `Book.commit` says what comes of it."""
+        return self._book.commit(submission.record, submission.attempt, release)
 
     def withdraw(self, submission: Submission) -> None:
         """A message that was about to be committed was not taken; the pool offers it again."""
-        self._ledger.withdraw(submission.record, submission.attempt)
+        self._book.withdraw(submission.record, submission.attempt)
 
     def retry(self, submission: Submission, result: DeliveryResult) -> None:
         """A message was refused for the relay's reasons, or an earlier offer of it may have been delivered."""
@@ -176,7 +168,7 @@ class Accounting:
             # It is named at once: this process may be killed before the offer that is under way has its outcome.
             self._write(result)
         else:
-            self._ledger.withdraw(submission.record, submission.attempt)
+            self._book.withdraw(submission.record, submission.attempt)
             self._latest.note(submission.record, self._attempt_of_this_run(submission.record, submission.attempt))
 
     def settle(self, submission: Submission, result: DeliveryResult) -> None:
@@ -231,10 +223,9 @@ class Accounting:
 
     def _is_in_doubt_after_all(self, result: DeliveryResult) -> bool:
         """Whether a record is in doubt for an earlier attempt's sake; not if the one that counts was accepted."""
-        record = result.record
-        later = self._latest.status(record)
+        later = self._latest.status(result.record)
         if later is _ACCEPTED or later is None:
-            self._notice(f"record {record:,} may have been delivered by an earlier attempt, too: {result.reason}")
+            self._notice(delivered_before_too(result))
             return False
         self._summary.counts[later] -= 1
         self._summary.count(result)
@@ -305,20 +296,4 @@ class Accounting:
     def _write(self, result: DeliveryResult) -> None:
         if self.stream is not None:
             self.stream.tell(result)
-        try:
-            due = self._ledger.append(result)
-        except RunError as error:
-            self.on_failure(error)
-        else:
-            if due:
-                self._loop.call_soon(self._flush)
-
-    def _flush(self) -> None:
-        try:
-            self._ledger.flush()
-        except RunError as error:
-            self.on_failure(error)
-
-
-def _raise(error: RunError) -> None:
-    raise error
+        self._book.write(result)

@@ -190,7 +190,15 @@ class Batch:
         return None if self._pool is None else self._pool.statistics()
 
     def stop(self, reason: str) -> None:
-        """Begin nothing more; what is under way is awaited, and `run` then returns."""
+        """Begin nothing more; what is under way is awaited, and `run` then returns.
+
+        Args:
+            reason: Why, as the summary and the results log have it.
+
+        Raises:
+            TypeError: It is no text.
+        """
+        require(reason, "reason", str)
         if self.summary.stopped is None:
             self.summary.stopped = reason
             if self._pool is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from batchsend.errors import RecordError, UsageError
 from batchsend.recipients import Record, open_records
+from batchsend.recipients.addresses import cleaned, forward_path
 from batchsend.recipients.columns import (
     RECIPIENT_FIELDS,
     AmbiguousColumnsError,
@@ -158,10 +159,17 @@ def _common(rows: Sequence[Record]) -> tuple[str, ...]:
     return tuple(name for name in rows[0].fields if all(name in row.fields for row in rows)) if rows else ()
 
 
+def _is_address(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(forward_path(cleaned(value)))
+    except RecordError:
+        return False
+
+
 def _looks_like_addresses(names: Sequence[str], rows: Sequence[Record]) -> str | None:
-    """The first column with an ``@`` in every value."""
+    """The first column with an address in every value."""
     for name in names:
         values = [row.fields.get(name) for row in rows]
-        if values and all(isinstance(value, str) and "@" in value for value in values):
+        if values and all(map(_is_address, values)):
             return name
     return None

@@ -8,7 +8,7 @@ place: it waits with its caller's `Call`, is under way in the pool, or has its r
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
@@ -21,7 +21,6 @@ from batchsend.trace import report_failure
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from batchsend.delivery.telemetry import CallSpan
     from batchsend.message.submission import Submission
 
 _AT_A_TIME: Final = 32
@@ -31,7 +30,7 @@ _REMEMBERED: Final = 1024
 """Results of one session that may still be corrected; also the number of sessions of which that is kept."""
 
 
-class Told(NamedTuple):
+class Told:
     """What a caller hears.
 
     Attributes:
@@ -39,8 +38,11 @@ class Told(NamedTuple):
         result: Its outcome, with the caller's number.
     """
 
-    number: int
-    result: DeliveryResult
+    __slots__ = ("number", "result")
+
+    def __init__(self, number: int, result: DeliveryResult) -> None:
+        self.number = number
+        self.result = result
 
 
 class Call:
@@ -53,15 +55,16 @@ class Call:
         changed: Signalled when any of these has changed.
         left: The caller hears nothing any more.
         error: Why nothing more will come, or None.
-        span: What tells OpenTelemetry of it, or None.
         has_more: Whether messages may follow those that were offered, so that it waits for room for them.
+        owns: Whether its submissions are nobody else's, so that they are numbered as they are and not copied.
         offered: How many messages were offered, one for each recipient.
     """
 
-    __slots__ = ("changed", "error", "has_more", "left", "offered", "span", "told", "under_way", "waiting")
+    __slots__ = ("changed", "error", "has_more", "left", "offered", "owns", "told", "under_way", "waiting")
 
-    def __init__(self, *, has_more: bool = False) -> None:
+    def __init__(self, *, has_more: bool = False, owns: bool = False) -> None:
         self.has_more = has_more
+        self.owns = owns
         self.offered = 0
         self.waiting: deque[tuple[int, Submission, str | None]] = deque()
         self.under_way = 0
@@ -69,7 +72,6 @@ class Call:
         self.changed = Signal()
         self.left = False
         self.error: Exception | None = None
-        self.span: CallSpan | None = None
 
     @property
     def outstanding(self) -> int:
@@ -81,8 +83,19 @@ class Call:
         """Whether everything that was offered has its result."""
         return not self.waiting and not self.under_way
 
+    def results(self) -> list[DeliveryResult]:
+        """What the caller has not heard yet, in the order in which it gave its messages; it hears it now.
 
-class Origin(NamedTuple):
+        What was told last of a message counts.
+        """
+        if len(self.told) == 1:
+            return [self.told.popleft().result]
+        known = {told.number: told.result for told in self.told}
+        self.told.clear()
+        return [known[number] for number in sorted(known)]
+
+
+class Origin:
     """Whose a message is, and how it is called there.
 
     Attributes:
@@ -92,10 +105,13 @@ class Origin(NamedTuple):
         key: What the caller calls it, or None.
     """
 
-    call: Call
-    record: int
-    number: int
-    key: str | None = None
+    __slots__ = ("call", "key", "number", "record")
+
+    def __init__(self, call: Call, record: int, number: int, key: str | None) -> None:
+        self.call = call
+        self.record = record
+        self.number = number
+        self.key = key
 
 
 class Exchange(NullAccount):
@@ -153,11 +169,8 @@ class Exchange(NullAccount):
         self._tell(call, Told(self._numbers, result))
 
     def unclaimed(self, result: DeliveryResult) -> None:
-        """Say of a result that nobody waits for it. What the program's own function raises must not reach a session."""
-        try:
-            self._unclaimed(result)
-        except Exception as error:
-            report_failure(f"unclaimed failed for the result {result!r}", error)
+        """Say of a result that nobody waits for it."""
+        say_unclaimed(self._unclaimed, result)
 
     def leave(self, call: Call) -> None:
         """A caller goes: what waits is not sent, and what it has not heard is unclaimed."""
@@ -205,7 +218,7 @@ class Exchange(NullAccount):
         """Let a message into the pool; None where it does not go there."""
         self._under_way[origin.number] = origin
         origin.call.under_way += 1
-        return replace(member, record=origin.number)
+        return numbered(member, origin, origin.number, member.attempt)
 
     def stopped(self, error: Exception) -> None:
         """The pool is over: what has no result was not begun, and will not be. Its callers hear why."""
@@ -270,6 +283,22 @@ class Exchange(NullAccount):
 
     def __repr__(self) -> str:
         return f"<Exchange {len(self._turns)} callers wait, {len(self._under_way)} messages under way>"
+
+
+def numbered(member: Submission, origin: Origin, record: int, attempt: int) -> Submission:
+    """A caller's submission as the pool knows it."""
+    if not origin.call.owns:
+        return replace(member, record=record, attempt=attempt)
+    member.record, member.attempt = record, attempt
+    return member
+
+
+def say_unclaimed(called: Callable[[DeliveryResult], None], result: DeliveryResult) -> None:
+    """Tell a program's own function of a result that nobody waits for. What it raises must not reach a session."""
+    try:
+        called(result)
+    except Exception as error:
+        report_failure(f"unclaimed failed for the result {result!r}", error)
 
 
 def invalid(record: int, message_id: str | None, reason: str) -> DeliveryResult:

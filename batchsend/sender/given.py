@@ -87,6 +87,31 @@ def require_key(key: object) -> None:
         raise UsageError(f"key is {str(key)[:80]!r}", remedy=f"expected a text of 1 to {_LONGEST_KEY} characters")
 
 
+def named_by(key: Key | None, *, kept: bool) -> Key | None:
+    """What says of each message how it is called in the results log, looked into.
+
+    Args:
+        key: The caller's function, or None.
+        kept: Whether there is a log.
+
+    Raises:
+        UsageError: There is none.
+        TypeError: It cannot be called.
+    """
+    if key is None:
+        return None
+    if not callable(key):
+        raise TypeError(f"key must be callable, not {type(key).__name__}")
+    if not kept:
+        raise no_log_for_keys()
+    return key
+
+
+def no_log_for_keys() -> UsageError:
+    """The error for a key that nothing could be called by."""
+    return UsageError("a key needs a results log", remedy="Sender(…, results=…)")
+
+
 def own_key(message: Sendable) -> str | None:
     """What a message is known by that was given no key: the Message-ID that it came with, or nothing."""
     own = message.message_id if isinstance(message, Submission) else message["Message-ID"]

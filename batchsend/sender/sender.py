@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable  # noqa: TC003 - likewise
 from email.message import Message  # noqa: TC003 - public: its hints are resolved at run time
 from pathlib import Path
 from types import NoneType, TracebackType
-from typing import Final, Self, overload
-
-import anyio
+from typing import Any, Self, overload
 
 from batchsend.campaign import Delivery, Server, check_objects
 from batchsend.delivery.connector import Connector
-from batchsend.delivery.pool import Pool
 from batchsend.delivery.quota import Meters
 from batchsend.delivery.statistics import PoolStatistics  # noqa: TC001 - public: its hints are resolved at run time
-from batchsend.delivery.telemetry import Telemetry, telemetry
-from batchsend.errors import RecordError, RunError, UsageError, require
+from batchsend.delivery.telemetry import CallSpan, Telemetry, telemetry
+from batchsend.errors import RunError, UsageError, require
 from batchsend.message.outgoing import outgoing
-from batchsend.message.submission import Bundle, Submission, bundles, each_recipient
+from batchsend.message.submission import Bundle, Submission, bundles
 from batchsend.outcome import DeliveryResult  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.results.choice import Choice
-from batchsend.sender.exchange import Call, Exchange, Told, invalid
-from batchsend.sender.given import Key, Messages, Sendable, iterable, own_key, require_key, sound
-from batchsend.sender.keeping import KeptExchange, KeptLog, close_unused
-from batchsend.sender.unfinished import UnfinishedError, again, closed, unfinished
+from batchsend.sender.exchange import Exchange, say_unclaimed
+from batchsend.sender.given import Key, Messages, Sendable, iterable, named_by, sound
+from batchsend.sender.looking import LogKeeper, opened
+from batchsend.sender.serving import OpenSender, not_open
+from batchsend.sender.stream import Stream
+from batchsend.sender.unfinished import UnfinishedError, unfinished
 from batchsend.trace import Trace, logged
-
-# Messages of one call of `send` that are neither with the pool nor done with by the loop over it.
-_WINDOW: Final = 1000
-_BATCH: Final = 32
 
 
 class Sender:
@@ -102,15 +96,10 @@ class Sender:
             raise UsageError("retry needs results", remedy="Sender(…, results=…, retry=…)")
         self._notice = logged(notice)
         self._unclaimed = unclaimed or self._say
-        self._exchange = Exchange(self._unclaimed)
-        self._kept: KeptExchange | None = None  # the same, while there is a log
         self._meters = Meters(servers, tuple(self._delivery.quota))
         self._telemetry: Telemetry | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None  # while it is open
-        self._pool: Pool | None = None
-        self._serving: asyncio.Task[None] | None = None
-        self._feeds: set[asyncio.Task[None]] = set()
-        self._closing = False
+        self._opening = False
+        self._serving: OpenSender | None = None  # while it is open
 
     @property
     def statistics(self) -> PoolStatistics | None:
@@ -119,7 +108,7 @@ class Sender:
         A pool is there from the first message until the sender is closed or its server is given up; each begins its
         counts anew. To be asked on the sender's event loop.
         """
-        return None if self._pool is None else self._pool.statistics()
+        return None if self._serving is None else self._serving.statistics()
 
     def _say(self, result: DeliveryResult) -> None:
         """Tell the user of a result that nobody waits for."""
@@ -128,7 +117,7 @@ class Sender:
 
     def unclaimed(self, result: DeliveryResult) -> None:
         """Say of a result that nobody waits for it, for whoever has taken it and cannot pass it on."""
-        self._exchange.unclaimed(result)
+        say_unclaimed(self._unclaimed, result)
 
     # --- open and closed ----------------------------------------------------------------------------------------------
 
@@ -140,40 +129,38 @@ class Sender:
                 is a campaign's, or what was in flight when an earlier process was killed cannot be known.
             RunError: The results log cannot be written, or not be read further.
         """
-        if self._loop is not None:
+        if self._opening or self._serving is not None:
             raise UsageError("the sender is open already", remedy="Share it: any number of tasks may use it at once.")
-        self._loop = loop = asyncio.get_running_loop()
-        self._closing = False
-        if self._results is not None:
-            try:
-                await self._open_log(loop, self._results)
-            except BaseException:
-                self._loop = None
-                raise
+        self._opening = True
+        try:
+            keeper = None if self._results is None else await self._keeper(self._results)
+        finally:
+            self._opening = False
         self._telemetry = telemetry()
+        self._serving = OpenSender(
+            self._connectors,
+            self._delivery,
+            Exchange(self._unclaimed) if keeper is None else keeper.exchange,
+            keeper,
+            meters=self._meters if keeper is None else keeper.log.meters,
+            notice=self._notice,
+            pool_ended=self._pool_ended,
+        )
         if self._telemetry is not None:
             self._telemetry.watch(self, self._servers[0])
         return self
 
-    async def _open_log(self, loop: asyncio.AbstractEventLoop, path: Path) -> None:
-        """Read the log in a thread, and go on with it."""
-        opening = loop.run_in_executor(None, lambda: KeptLog(path, self._retry, self._servers, self._delivery))
-        try:
-            log = await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            opening.add_done_callback(close_unused)
-            raise
-        self._exchange = self._kept = KeptExchange(self._unclaimed, log, self._notice)
-        self._kept.on_failure = self._stop_sending
-        self._meters = log.meters
-        self._kept.look_after()
+    async def _keeper(self, path: Path) -> LogKeeper:
+        """Open the log and go on with it."""
+        log = await opened(path, self._retry, self._servers, self._delivery)
         if log.in_doubt is not None:
             self._notice(log.in_doubt)
             self._notice("they may have been delivered, and are not sent again unless retry says so")
+        return LogKeeper(self._unclaimed, log, self._notice)
 
-    def _stop_sending(self, error: RunError) -> None:
-        if self._pool is not None:
-            self._pool.stop(error)
+    def _pool_ended(self, last: PoolStatistics) -> None:
+        if self._telemetry is not None:
+            self._telemetry.pool_ended(self, last)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -187,109 +174,28 @@ class Sender:
         Raises:
             RunError: The results log cannot be written; the journal beside it names what it does not.
         """
-        self._closing = True
+        serving = self._serving
+        if serving is None:
+            return
         try:
-            if error is None:
-                await self._drain()
+            await serving.close(at_once=error is not None)
         finally:
-            with anyio.CancelScope(shield=True):
-                await self._end()
-            self._loop = None
+            self._serving = None
             if self._telemetry is not None:
                 self._telemetry.ended(self)
-            if self._kept is not None:
-                log, self._kept = self._kept.log, None
-                self._exchange = Exchange(self._unclaimed)
-                log.close()
+            if serving.keeper is not None:
+                serving.keeper.log.close()
 
-    async def _drain(self) -> None:
-        """Wait until everything that was taken has its result."""
-        for feed in self._feeds:
-            feed.cancel()
-        if self._feeds:
-            await asyncio.wait(self._feeds)
-        while not self._exchange.is_idle:
-            await self._exchange.idle.wait()
-        if self._serving is not None and self._pool is not None:
-            self._pool.close()
-            await asyncio.wait([self._serving])
-
-    async def _end(self) -> None:
-        """End what is still there."""
-        tasks = [*self._feeds, *([] if self._serving is None else [self._serving])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if self._kept is not None:
-            await self._kept.stop_looking()
-        self._exchange.stopped(closed())
-
-    def _require_open(self) -> None:
-        if self._loop is None or self._closing:
-            raise UsageError("the sender is closed", remedy="open it: async with Sender(…) as sender:")
-        try:
-            here = self._loop is asyncio.get_running_loop()
-        except RuntimeError:
-            here = False
-        if not here:
-            raise UsageError(
-                "the sender was opened in another event loop", remedy="Threads share a batchsend.SyncSender."
-            )
-
-    async def _ready(self) -> None:
-        """Wait for the end of a pool that takes nothing more, and look whether the account can be kept.
+    def _open(self) -> OpenSender:
+        """What it works with.
 
         Raises:
-            RunError: It cannot; or the sender was closed meanwhile.
+            UsageError: It is not open, or open in another event loop.
         """
-        while self._serving is not None and self._pool is not None and self._pool.stopping:
-            await asyncio.wait([self._serving])
-            if self._closing:
-                raise closed()
-        if self._kept is not None:
-            self._kept.require_kept()
-
-    def _work(self) -> None:
-        """See to it that there is a pool that takes what callers offer."""
         if self._serving is None:
-            self._pool = pool = Pool(
-                self._connectors,
-                self._delivery,
-                self._exchange,
-                notice=self._notice,
-                learned={} if self._kept is None else self._kept.log.learned,
-                meters=self._meters,
-            )
-            self._serving = asyncio.create_task(self._serve(pool))
-
-    async def _serve(self, pool: Pool) -> None:
-        """Run a pool, fill it, and tell the callers when it is over."""
-        running, filling = asyncio.create_task(pool.run()), asyncio.create_task(self._fill(pool))
-        error: Exception = closed()
-        try:
-            await asyncio.wait([running, filling], return_when=asyncio.FIRST_COMPLETED)
-            if filling.done() and (failure := filling.exception()) is not None:
-                raise failure  # where nothing more is put in, nothing more comes out
-            await running
-        except Exception as failure:  # whatever it is, those who wait are told
-            error = failure
-        finally:
-            for task in (running, filling):
-                task.cancel()
-            await asyncio.gather(running, filling, return_exceptions=True)
-            if self._telemetry is not None:
-                self._telemetry.pool_ended(self, pool.statistics())
-            if self._kept is not None:
-                self._kept.log.learned = pool.learned
-            self._pool = self._serving = None
-            self._exchange.stopped(error)
-
-    async def _fill(self, pool: Pool) -> None:
-        while await pool.room():
-            if batch := self._exchange.take():
-                pool.add(batch)  # in the same turn: it has not stopped in between
-            else:
-                await self._exchange.work.wait()
+            raise not_open()
+        self._serving.require_open()
+        return self._serving
 
     # --- sending ------------------------------------------------------------------------------------------------------
 
@@ -351,7 +257,7 @@ class Sender:
                 there is a ``key`` and no results log.
             TypeError: An argument is of a wrong type.
         """
-        self._require_open()
+        serving = self._open()
         if isinstance(message, Submission):
             if sender is not None or recipients is not None:
                 raise TypeError("a Submission has an envelope of its own: sender and recipients go with other messages")
@@ -359,63 +265,18 @@ class Sender:
                 raise UsageError(
                     "a Submission with several recipients has several results", remedy="Use send_all([submission])."
                 )
-            return (await self._send_these([message], self._key(message, key)))[0]
+            return (await self._outcomes(serving, [message], serving.name_of(message, key)))[0]
         submissions = bundles(outgoing(message, sender=sender, recipients=recipients))
-        return await self._send_these(submissions, self._key(message, key))
+        return await self._outcomes(serving, submissions, serving.name_of(message, key), owns=True)
 
-    def _key(self, message: Sendable, key: str | None) -> str | None:
-        """What a message is known by in the results log; None where there is no log, or it is known by nothing.
-
-        Raises:
-            UsageError: There is a key and no log, or it cannot be one.
-            TypeError: It is no text.
-        """
-        if self._kept is None and key is None:
-            return None
-        require_key(key)
-        if self._kept is None:
-            raise UsageError("a key needs a results log", remedy="Sender(…, results=…)")
-        if key is not None:
-            return key
-        return own_key(message)
-
-    async def _send_these(self, submissions: list[Submission], key: str | None) -> list[DeliveryResult]:
+    def _outcomes(
+        self, serving: OpenSender, submissions: list[Submission], key: str | None, *, owns: bool = False
+    ) -> Coroutine[Any, Any, list[DeliveryResult]]:
+        """As `OpenSender.outcomes`, and OpenTelemetry hears of them."""
+        outcomes = serving.outcomes(submissions, key, owns=owns)
         if self._telemetry is None:
-            return await self._outcomes_of(submissions, key)
-        span = self._telemetry.sending(self._servers[0], submissions[0].message_id)
-        known: list[DeliveryResult] = []
-        error: BaseException | None = None
-        try:
-            known = await self._outcomes_of(submissions, key)
-        except BaseException as failure:
-            error, known = failure, failure.results if isinstance(failure, UnfinishedError) else []
-            raise
-        finally:
-            for result in known:
-                span.note(result.status, result.code)
-            span.end(error)
-        return known
-
-    async def _outcomes_of(self, submissions: list[Submission], key: str | None) -> list[DeliveryResult]:
-        call = Call()
-        try:
-            await self._ready()
-        except RunError as error:
-            raise unfinished(error, ()) from error
-        self._exchange.offer(call, submissions, key)
-        self._work()
-        try:
-            while not call.settled:
-                await call.changed.next()
-            # Nothing is lost from here on: there is no await. What was told last of a message counts.
-            results = {told.number: told.result for told in call.told}
-            call.told.clear()
-        finally:
-            self._exchange.leave(call)
-        known = [results[number] for number in sorted(results)]
-        if len(known) < call.offered:
-            raise unfinished(call.error, known)
-        return known
+            return outcomes
+        return _traced(outcomes, self._telemetry.sending(self._servers[0], submissions[0].message_id))
 
     def send(
         self, messages: Iterable[Sendable] | AsyncIterable[Sendable], *, key: Key | None = None
@@ -449,17 +310,8 @@ class Sender:
                 octets: what was given before has its results.
             Exception: What the iterable of messages raises, once what it gave before has its results.
         """
-        self._require_open()
-        return self._stream(iterable(messages), self._named_by(key))
-
-    def _named_by(self, key: Key | None) -> Key | None:
-        if key is None:
-            return None
-        if not callable(key):
-            raise TypeError(f"key must be callable, not {type(key).__name__}")
-        if self._results is None:
-            raise UsageError("a key needs a results log", remedy="Sender(…, results=…)")
-        return key
+        self._open()
+        return self._stream(iterable(messages), named_by(key, kept=self._results is not None))
 
     async def send_all(
         self, messages: Iterable[Sendable] | AsyncIterable[Sendable], *, key: Key | None = None
@@ -481,11 +333,10 @@ class Sender:
             UnfinishedError: As `send` raises a `RunError`; ``results`` are those that are known.
             Exception: As `send`.
         """
-        self._require_open()
-        call, feed = self._begin(iterable(messages), self._named_by(key))
+        stream = self._begin(iterable(messages), named_by(key, kept=self._results is not None))
         known: dict[int, DeliveryResult] = {}
         try:
-            while (told := await self._heard(call, feed)) is not None:
+            while (told := await stream.heard()) is not None:
                 known[told.number] = told.result  # a second one takes the place of the first
         except RunError as error:
             raise unfinished(error, [known[number] for number in sorted(known)]) from error
@@ -494,106 +345,34 @@ class Sender:
                 self.unclaimed(result)
             raise
         finally:
-            self._leave(call, feed)
+            stream.leave()
         return [known[number] for number in sorted(known)]
 
     async def _stream(self, messages: Messages, key: Key | None) -> AsyncGenerator[DeliveryResult, None]:
-        self._require_open()  # it may have been closed since the call
-        call, feed = self._begin(messages, key)
+        stream = self._begin(messages, key)  # it may have been closed since the call
         try:
-            while (told := await self._heard(call, feed)) is not None:
+            while (told := await stream.heard()) is not None:
                 yield told.result
         finally:
-            self._leave(call, feed)
+            stream.leave()
 
-    def _begin(self, messages: Messages, key: Key | None) -> tuple[Call, asyncio.Task[None]]:
-        call = Call(has_more=True)
-        if self._telemetry is not None:
-            call.span = self._telemetry.sending(self._servers[0])
-        feed = asyncio.create_task(self._feed(messages, call, key))
-        self._feeds.add(feed)
-        feed.add_done_callback(self._feeds.discard)
-        feed.add_done_callback(lambda _: call.changed.notify())
-        return call, feed
+    def _begin(self, messages: Messages, key: Key | None) -> Stream:
+        serving = self._open()
+        span = None if self._telemetry is None else self._telemetry.sending(self._servers[0])
+        return Stream(serving, messages, key, span)
 
-    def _leave(self, call: Call, feed: asyncio.Task[None]) -> None:
-        feed.cancel()
-        self._exchange.leave(call)
-        if call.span is not None:
-            call.span.end()
 
-    async def _heard(self, call: Call, feed: asyncio.Task[None]) -> Told | None:
-        """As `_hear`, and the call's span takes note."""
-        if call.span is None:
-            return await self._hear(call, feed)
-        try:
-            told = await self._hear(call, feed)
-        except BaseException as error:
-            call.span.end(error)
-            call.span = None
-            raise
-        if told is not None:
-            call.span.note(told.result.status, told.result.code)
-        return told
-
-    async def _hear(self, call: Call, feed: asyncio.Task[None]) -> Told | None:
-        """The next result; None where there is no more to come.
-
-        Raises:
-            Exception: What ended the call; all results have been heard.
-        """
-        while not call.told:
-            if call.error is not None:
-                raise again(call.error)
-            if feed.done() and call.settled:
-                if feed.cancelled():
-                    raise closed()
-                feed.result()
-                return None
-            await call.changed.wait()
-        if call.outstanding == _WINDOW:
-            call.changed.notify()  # there is room for the next message
-        return call.told.popleft()
-
-    async def _feed(self, messages: Messages, call: Call, key: Key | None) -> None:
-        """Offer a caller's messages as long as it takes results. Cancelled where there may be more.
-
-        Raises:
-            Exception: The iterable's.
-        """
-        await self._ready()
-        if isinstance(messages, AsyncIterable):
-            place = 0
-            async for message in messages:
-                place += 1
-                await self._room(call)
-                self._offer(call, message, place, key)
-            return
-        for place, message in enumerate(messages, 1):
-            if place > 1 and place % _BATCH == 1:
-                await self._room(call)
-            self._offer(call, message, place, key)
-
-    async def _room(self, call: Call) -> None:
-        """Wait until a caller's next message may come."""
-        while call.error is None and (call.waiting or call.outstanding >= _WINDOW):
-            await call.changed.wait()
-        if call.error is not None:
-            raise again(call.error)
-        await self._ready()
-
-    def _offer(self, call: Call, message: Sendable, place: int, key: Key | None) -> None:
-        if isinstance(message, Submission):
-            submissions = bundles(each_recipient(sound(message)))
-            name = self._key(message, None if key is None else key(message))
-        else:
-            try:
-                submissions = bundles(outgoing(message, record=place))
-            except RecordError as error:
-                message_id = message["Message-ID"]
-                result = invalid(place, None if message_id is None else str(message_id), error.message)
-                self._exchange.tell(call, result, self._key(message, None if key is None else key(message)))
-                return
-            name = self._key(message, None if key is None else key(message))
-        self._exchange.offer(call, submissions, name)
-        self._work()
+async def _traced(outcomes: Coroutine[Any, Any, list[DeliveryResult]], span: CallSpan) -> list[DeliveryResult]:
+    """Wait for the outcomes of a call, and have its span take note of them."""
+    known: list[DeliveryResult] = []
+    error: BaseException | None = None
+    try:
+        known = await outcomes
+    except BaseException as failure:
+        error, known = failure, failure.results if isinstance(failure, UnfinishedError) else []
+        raise
+    finally:
+        for result in known:
+            span.note(result.status, result.code)
+        span.end(error)
+    return known

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchsend.bench.advice import Advice, advise
+from batchsend.bench.advice import Advice, advise, undecided
 from batchsend.bench.grid import GridPoint
 from batchsend.bench.measurement import Measurement, OwnLimit, VisitRate
 from batchsend.bench.probe import Probe
@@ -118,3 +118,31 @@ def test_a_limit_in_the_relays_words_is_told_once() -> None:
     assert told_of == [
         f"at {where} the server told of its own limit, quota (as Gmail words it): 550 5.4.5 enough: {where}"
     ]
+
+
+def test_what_is_predicted_is_a_campaign_at_the_advised_rate() -> None:
+    told = advice(measured(5, 1, 210), measured(5, 16, 215, {"rate": 190.0}))
+    assert (told.rate, told.expected) == (190.0, 190.0)
+    assert told.sentences[1] == "so 10,000 messages would take about 52.6 s"
+
+
+def test_a_moments_sending_is_not_said_to_predict_a_campaign() -> None:
+    one = measured(5, 1, 100)
+    one.visits = [VisitRate(round(visit.rate / 10), 0.1) for visit in one.visits]
+    assert "only 0.5 s of sending were timed, and a campaign lasts longer" in advice(one).sentences[1]
+
+
+def test_what_is_not_told_apart_is_measured_more_often() -> None:
+    slow, fast = measured(5, 1, 100, within=0.2), measured(5, 16, 115, within=0.1)
+    assert undecided([slow, fast], NOW) == [slow, fast]
+    assert undecided([measured(5, 1, 112, within=0.05), fast], NOW) == [], "about as fast, whichever it is"
+    assert undecided([measured(5, 1, 100), measured(5, 16, 130)], NOW) == [], "that is told apart"
+    assert undecided([slow, measured(5, 16, 130, {"rate": 90.0}, within=0.4)], NOW) == (), "its pace is looked for"
+
+
+def test_the_fastest_and_what_may_be_as_fast_are_measured_until_they_are_known() -> None:
+    sure, unsure, gentle = measured(5, 16, 1000), measured(20, 16, 950, within=0.4), measured(5, 1, 100, within=0.4)
+    assert undecided([gentle, sure, unsure], NOW) == [unsure], "what is surely slower need not be known"
+    once = measured(5, 16, 1000)
+    once.visits = once.visits[:1]
+    assert undecided([once], NOW) == (), "there are too few messages to tell anything"

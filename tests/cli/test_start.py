@@ -35,6 +35,7 @@ OF_OURS: Final = {
     *("cli.progress", "cli.steer", "campaign.presets", "campaign.reference", "delivery.replies", "delivery.traced"),
     *("message.condition", "message.css", "message.derived_text", "message.dkim", "message.eml", "message.markdown"),
     *("message.linked_sheets", "message.text", "recipients.jsonl", "recipients.workbook"),
+    *("recipients.number_formats", "recipients.shown_numbers"),
 }
 """Parts of the package that are for other commands, other campaigns, or for what goes wrong."""
 

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -16,30 +17,20 @@ import asyncpg
 from tests.cluster.gate import Gate
 from tests.cluster.postgres import Postgres
 from tests.cluster.worker import CLOCK
+from tests.crash.house import CAMPAIGN
+from tests.tools.faulty import ACCEPT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.tools.faulty import FaultyServer
+    from batchsend import Stage
+    from tests.tools.faulty import Action, FaultyServer
 
 GUARD = 240.0
 """Seconds after which something hangs."""
 
 _POLL = 0.02
-
-_TOML = """\
-recipients = "recipients.csv"
-server = {{ host = "127.0.0.1", port = {port}, tls = "none" }}
-[message]
-from = "from@example.com"
-subject = "Record {{{{ batch.record }}}}"
-text = "Hello {{{{ email }}}}"
-[delivery]
-max_attempts = 3
-retry_after = "200ms"
-{delivery}
-"""
 
 
 def address(record: int) -> str:
@@ -53,7 +44,7 @@ def write_campaign(directory: Path, port: int, records: int, delivery: str = "")
     rows = "".join(f"{address(record)}\n" for record in range(1, records + 1))
     (directory / "recipients.csv").write_text(f"email\n{rows}")
     campaign = directory / "campaign.toml"
-    campaign.write_text(_TOML.format(port=port, delivery=delivery))
+    campaign.write_text(CAMPAIGN.format(port=port, delivery=f'max_attempts = 3\nretry_after = "200ms"\n{delivery}'))
     return campaign
 
 
@@ -188,6 +179,31 @@ async def until(reached: Callable[[], bool], still: Callable[[], bool] = lambda:
     async with asyncio.timeout(GUARD):
         while not reached() and still():  # noqa: ASYNC110 - nothing tells of other processes
             await asyncio.sleep(_POLL)
+
+
+class Times:
+    """What a server decides: everything is taken, and when is noted.
+
+    Attributes:
+        taken: When each message was taken, on the monotonic clock.
+    """
+
+    def __init__(self) -> None:
+        self.taken: list[float] = []
+
+    def __call__(self, connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        if stage == "content":
+            self.taken.append(time.monotonic())
+        return ACCEPT
+
+    def beyond(self, rate: float) -> float:
+        """The most messages beyond a rate: in any stretch of time, how many more than ``rate`` times its seconds."""
+        most = since = 0.0  # the greatest excess of any stretch that ends with a message, and of any at all
+        before = self.taken[0]
+        for moment in self.taken:
+            since = max(since - rate * (moment - before), 0.0) + 1
+            most, before = max(most, since), moment
+        return most
 
 
 def last_lines(log: Path) -> dict[int, dict[str, Any]]:

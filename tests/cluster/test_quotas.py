@@ -4,42 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cluster.house import House, check, until, write_campaign
-from tests.tools.faulty import ACCEPT, FaultyServer
+from tests.cluster.house import House, Times, check, until, write_campaign
+from tests.tools.faulty import FaultyServer
+from tests.tools.virtual import most_within
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batchsend import Stage
-    from tests.tools.faulty import Action
 
 pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_factories=["asyncio"])]
-
-
-class Times:
-    """Takes everything, and notes when."""
-
-    def __init__(self) -> None:
-        self.taken: list[float] = []
-
-    def __call__(self, connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
-        if stage == "content":
-            self.taken.append(time.monotonic())
-        return ACCEPT
-
-    def most_within(self, seconds: float) -> int:
-        """The most messages in any stretch of time of that length."""
-        most = first = 0
-        for last, moment in enumerate(self.taken):
-            while moment - self.taken[first] > seconds:
-                first += 1
-            most = max(most, last - first + 1)
-        return most
 
 
 async def used_up(house: House, name: str) -> None:
@@ -110,7 +87,7 @@ async def test_a_quota_rolls(house: House, tmp_path: Path) -> None:
         await house.command("collect", "campaign", "--results", tmp_path / "results.jsonl")
         counts, wrong = check(tmp_path / "results.jsonl", server, records)
     assert (counts, wrong) == ({"accepted": records}, [])
-    assert decide.most_within(60.0) <= quota
+    assert most_within(decide.taken, 60.0) <= quota
     assert 60.0 <= decide.taken[-1] - decide.taken[0] <= 90.0
 
 
@@ -124,5 +101,5 @@ async def test_a_rate_and_connections_of_a_relay_are_the_clusters(house: House, 
         for worker in [await house.work("--until-done") for _ in range(3)]:
             assert await worker.wait() == 0, worker.output.read_text()
     assert len(decide.taken) == records
-    assert decide.most_within(1.0) <= 2 * rate
-    assert decide.most_within(5.0) <= 6 * rate
+    assert most_within(decide.taken, 1.0) <= 2 * rate
+    assert most_within(decide.taken, 5.0) <= 6 * rate

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cluster.house import House, check, until, write_campaign
+from tests.cluster.house import House, Times, check, until, write_campaign
 from tests.tools.faulty import ACCEPT, FaultyServer, refuse
 
 if TYPE_CHECKING:
@@ -22,27 +22,6 @@ if TYPE_CHECKING:
     from tests.tools.wire import Wire
 
 pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_factories=["asyncio"])]
-
-
-class Times:
-    """Takes everything, and notes when."""
-
-    def __init__(self) -> None:
-        self.taken: list[float] = []
-
-    def __call__(self, connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
-        if stage == "content":
-            self.taken.append(time.monotonic())
-        return ACCEPT
-
-    def beyond(self, rate: float) -> float:
-        """The most messages beyond a rate: in any stretch of time, how many more than ``rate`` times its seconds."""
-        most = since = 0.0  # the greatest excess of any stretch that ends with a message, and of any at all
-        before = self.taken[0]
-        for moment in self.taken:
-            since = max(since - rate * (moment - before), 0.0) + 1
-            most, before = max(most, since), moment
-        return most
 
 
 def accept(*_: object) -> Action:

@@ -26,6 +26,7 @@ from tests.cli.commandline import environment, make_campaign, outcomes, serving
 from tests.crash.clocked import SharedClock
 from tests.delivery.harness import CountingServer
 from tests.tools.faulty import ACCEPT, Action
+from tests.tools.virtual import most_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,16 +121,6 @@ def campaign(folder: Path, old: Relay, new: Relay) -> Path:
     )
     path.write_text(path.read_text().replace('[server]\nhost = "smtp.example.com"\n', relays))
     return path
-
-
-def most_within(times: list[float], seconds: float) -> int:
-    """The most of these times that any window of so many seconds holds."""
-    most = first = 0
-    for last, time in enumerate(times):
-        while time - times[first] >= seconds:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
 
 
 def check_warm_up(times: list[float]) -> list[int]:

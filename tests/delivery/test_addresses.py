@@ -14,7 +14,6 @@ from batchsend.delivery.connector import ConnectError, Connector
 from tests.delivery.harness import CountingServer, options, well_behaved
 from tests.tools.scripted import ScriptedServer
 from tests.tools.steps import Close, reply
-from tests.tools.virtual import virtual_loop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,11 +24,6 @@ if TYPE_CHECKING:
 NAME = "relay.example.com"
 HEAD_START = 0.25
 """Seconds that an address has before the next one is tried beside it (RFC 8305 §5)."""
-
-
-@pytest.fixture
-def loop() -> Iterator[VirtualLoop]:
-    yield from virtual_loop()
 
 
 @contextmanager

@@ -24,11 +24,8 @@ from tests.delivery.harness import (
 from tests.tools.faulty import ACCEPT, Action, refuse
 from tests.tools.scripted import ScriptedServer
 from tests.tools.steps import Close, Dialogue, Expect, ReadToEnd, Repeat, Silence, Step, reply
-from tests.tools.virtual import virtual_loop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from batchsend import Delivery, Submission
     from tests.delivery.harness import Account
     from tests.tools.listener import Listener
@@ -37,11 +34,6 @@ if TYPE_CHECKING:
 NAME = "relay.test"
 HOURS = 7200.0
 """The guard of a test on this loop's clock."""
-
-
-@pytest.fixture
-def loop() -> Iterator[VirtualLoop]:
-    yield from virtual_loop()
 
 
 def delivered(

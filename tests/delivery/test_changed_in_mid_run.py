@@ -6,24 +6,16 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
-import pytest
-
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from tests.delivery.harness import Account, CountingServer, feed, options, server, submissions
 from tests.tools.faulty import ACCEPT, Action
-from tests.tools.virtual import virtual_loop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from batchsend import Stage
     from tests.tools.virtual import VirtualLoop
-
-
-@pytest.fixture
-def loop() -> Iterator[VirtualLoop]:
-    yield from virtual_loop()
 
 
 class Watched(CountingServer):

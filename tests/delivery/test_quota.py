@@ -14,6 +14,7 @@ from batchsend.campaign import Quota
 from batchsend.delivery.leave import Leave
 from batchsend.delivery.quota import DAY, EXACT, Meter, Meters, RollingWindow
 from batchsend.delivery.relay import relays_of
+from tests.tools.virtual import most_within
 
 START = 1_780_000_000.0
 
@@ -32,16 +33,6 @@ def sent(meter: Meter, seconds: float, *, now: float = START, most: int = 100_00
         meter.answered(now, counts=True)
         times.append(now)
     return times
-
-
-def most_within(times: list[float], seconds: float) -> int:
-    """The most of these times that any window of so many seconds holds."""
-    most = first = 0
-    for last, moment in enumerate(times):
-        while moment - times[first] >= seconds:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
 
 
 @given(
@@ -102,18 +93,21 @@ def test_warm_up_counts_days_from_the_first_message() -> None:
 
 
 @pytest.mark.parametrize("cut", [0, 1, 99, 100, 101, 240])
-def test_what_is_restored_is_what_was_counted(cut: int) -> None:
+def test_what_an_earlier_run_has_sent_counts_as_if_this_one_had(cut: int) -> None:
     quotas = [Quota(100, 3600.0), Quota(250, DAY)]
     times = sent(Meter(quotas), 3 * DAY)
     meter = Meter(quotas)
-    meter.restore(times[:cut], times[cut])
+    for when in times[:cut]:
+        meter.note(when)
     assert times[:cut] + sent(meter, 3 * DAY - (times[cut] - START), now=times[cut] - 0.001) == pytest.approx(times)
 
 
 def test_a_log_dated_in_the_future_counts_as_of_now() -> None:
-    meter = Meter([Quota(1, 60.0)])
-    meter.restore([START + 10 * DAY], START)
-    assert 0 < meter.wait(START) < 61
+    meters = Meters([Server(host="one.example.com", quota="1/h")], [Quota(1, 3600.0)])
+    meters.note("one.example.com", START + 10 * DAY, START)
+    assert meters.campaign is not None
+    for meter in (meters.campaign, meters.relays["one.example.com"]):
+        assert 0 < meter.wait(START) <= 3601
 
 
 def test_what_an_earlier_run_has_sent_counts_for_its_relay_and_where_that_is_unknown_for_each() -> None:

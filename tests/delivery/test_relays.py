@@ -21,10 +21,10 @@ from batchsend.delivery.statistics import RelayState
 from batchsend.monitor import words
 from tests.delivery.harness import Account, CountingServer, feed, submissions
 from tests.tools.faulty import ACCEPT, Action, Then, refuse
-from tests.tools.virtual import virtual_loop
+from tests.tools.virtual import most_within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from batchsend.delivery.statistics import PoolStatistics
     from tests.tools.virtual import VirtualLoop
@@ -32,11 +32,6 @@ if TYPE_CHECKING:
 
 
 pools: list[Pool] = []  # the one at work
-
-
-@pytest.fixture
-def loop() -> Iterator[VirtualLoop]:
-    yield from virtual_loop()
 
 
 class Relay(CountingServer):
@@ -266,16 +261,6 @@ def test_warm_up_gives_each_day_its_own_quota(loop: VirtualLoop) -> None:
     run(loop, 200, {only: keys}, delivery=Delivery(max_wait="forever"))
     days = Counter(int((time - only.times[0]) // 86400) for time in only.times)
     assert [days[day] for day in range(5)] == [10, 20, 40, 60, 60]
-
-
-def most_within(times: list[float], seconds: float) -> int:
-    """The most of these times that any window of so many seconds holds."""
-    most = first = 0
-    for last, time in enumerate(times):
-        while time - times[first] >= seconds:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
 
 
 PACE = refuse(450, "4.7.1 Maximum sending rate exceeded")

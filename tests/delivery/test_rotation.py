@@ -4,28 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from batchsend import Server
 from batchsend.outcome import Stage
 from tests.delivery.harness import CountingServer, deliver, options, submissions
 from tests.tools.byte_proxy import ByteProxy
 from tests.tools.faulty import ACCEPT, Action
-from tests.tools.virtual import virtual_loop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.tools.virtual import VirtualLoop
 
 
-@pytest.fixture
-def clock() -> Iterator[VirtualLoop]:
-    """A loop whose clock jumps."""
-    yield from virtual_loop()
-
-
-def test_sessions_that_end_one_after_the_other_have_each_a_successor_that_is_open(clock: VirtualLoop) -> None:
+def test_sessions_that_end_one_after_the_other_have_each_a_successor_that_is_open(loop: VirtualLoop) -> None:
     """The second announces its end while the first one's successor is being opened, and is not forgotten for that."""
     together: list[int] = []
 
@@ -42,6 +31,6 @@ def test_sessions_that_end_one_after_the_other_have_each_a_successor_that_is_ope
             account = await deliver(where, submissions(240), options(max_connections=2, max_messages=20), guard=3600)
         account.check(peer, 240)
 
-    clock.run(main)
+    loop.run(main)
     # The first two end at the same moment, and one spare is there.
     assert together[4:] == [3] * (len(together) - 4)

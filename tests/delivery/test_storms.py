@@ -25,10 +25,9 @@ from tests.delivery.harness import Account, CountingServer, feed, options, submi
 from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse, say
 from tests.tools.scripted import ScriptedServer
 from tests.tools.steps import Close, Expect, Step, reply
-from tests.tools.virtual import virtual_loop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.tools.listener import Listener
     from tests.tools.virtual import VirtualLoop
@@ -117,11 +116,6 @@ class ChanceServer(CountingServer):
         if judge(stage, parse(said)).outcome is None:
             self.refused.note()
         return refuse(int(said[:3]), said[4:])
-
-
-@pytest.fixture
-def loop() -> Iterator[VirtualLoop]:
-    yield from virtual_loop()
 
 
 def send_for_a_while(loop: VirtualLoop, peer: Listener, where: Callable[[], Server], records: int) -> Account:

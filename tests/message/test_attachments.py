@@ -39,6 +39,11 @@ domain = "example.com"
 selector = "s1"
 key_file = "key.pem"
 """.replace("{{", "{").replace("}}", "}")
+# What the campaign is made of, and writes, beside its file.
+_OWN = (
+    *(".env", ".git/config", "list.csv", "results.jsonl", "results.jsonl.inflight", "results.feedback.jsonl"),
+    *("gone.csv", "suppress.csv", "key.pem", "password"),
+)
 
 
 def part_of(files: AttachmentFiles, name: str) -> bytes:
@@ -112,38 +117,10 @@ def test_a_record_cannot_attach(folder: Path, name: str, reason: str) -> None:
         part_of(AttachmentFiles(folder, inside=folder), name)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        ".env",
-        ".git/config",
-        "campaign.toml",
-        "list.csv",
-        "list-by-another-name.csv",
-        "results.jsonl",
-        "results.jsonl.inflight",
-        "results.feedback.jsonl",
-        "gone.csv",
-        "suppress.csv",
-        "key.pem",
-        "password",
-    ],
-)
+@pytest.mark.parametrize("name", [*_OWN, "campaign.toml", "list-by-another-name.csv"])
 def test_a_record_cannot_attach_what_the_campaign_is_made_of(folder: Path, name: str) -> None:
     (folder / ".git").mkdir()
-    for own in (
-        ".env",
-        ".git/config",
-        "list.csv",
-        "results.jsonl",
-        "results.jsonl.inflight",
-        "results.feedback.jsonl",
-        "gone.csv",
-        "suppress.csv",
-        "key.pem",
-        "password",
-        "for-everybody.txt",
-    ):
+    for own in (*_OWN, "for-everybody.txt"):
         (folder / own).write_text("nobody else's business")
     (folder / "key.pem").write_bytes(base64.b64encode(os.urandom(32)))
     (folder / "key.pem").chmod(0o600)

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsend import RecordError
-from batchsend.message.outgoing import addresses, outgoing, simple_address
+from batchsend.message.outgoing import outgoing
+from batchsend.message.submitting import addresses, simple_address
 
 if TYPE_CHECKING:
     from batchsend import Submission

@@ -38,18 +38,21 @@ class Mutant(NamedTuple):
         line: The line's number.
         before: The line as it is.
         after: The line as it becomes.
-        source: The whole file with it.
+        source: The whole file with it, which has as many lines as before.
+        statement: The first and the last line of the statement that it is in, or of the head of that statement.
     """
 
     line: int
     before: str
     after: str
     source: str
+    statement: tuple[int, int]
 
 
 def mutants(source: str) -> list[Mutant]:
     """All mutants of a file, in the order of its lines; types, docstrings and messages are left as they are."""
     found = {(begin, end, new) for begin, end, new in _changes(source) if source[begin:end] != new}
+    statements = _statements(source)
     made = []
     for begin, end, new in sorted(found):
         changed = source[:begin] + new + source[end:]
@@ -59,8 +62,20 @@ def mutants(source: str) -> list[Mutant]:
             continue
         line = source.count("\n", 0, begin) + 1
         before, after = source.split("\n")[line - 1].strip(), changed.split("\n")[line - 1].strip()
-        made.append(Mutant(line, before, after, changed))
+        around = max(one for one in statements if one[0] <= line <= one[1])
+        made.append(Mutant(line, before, after, changed, around))
     return made
+
+
+def _statements(source: str) -> list[tuple[int, int]]:
+    """The first and the last line of every statement; of one that others stand in, of what comes before them."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.stmt):
+            assert node.end_lineno is not None
+            inner: list[ast.stmt] | None = getattr(node, "body", None)
+            found.append((node.lineno, max(node.lineno, inner[0].lineno - 1) if inner else node.end_lineno))
+    return found
 
 
 def _changes(source: str) -> Iterator[tuple[int, int, str]]:
@@ -102,10 +117,18 @@ def _changes_of_others(node: ast.AST, source: str, span: _Span) -> Iterator[tupl
     elif isinstance(node, ast.Constant) and isinstance(node.value, int | float):
         yield *span(node), f"{node.value + 1}"
     elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call | ast.Await):
-        yield *span(node), "pass"
-    elif isinstance(node, ast.If | ast.While) and not isinstance(node.test, ast.Constant):
+        begin, end = span(node)
+        yield begin, end, "pass" + "\n" * source.count("\n", begin, end)
+    elif isinstance(node, ast.If | ast.While) and not _is_turned_elsewhere(node.test):
         begin, end = span(node.test)
         yield begin, end, f"not ({source[begin:end]})"
+
+
+def _is_turned_elsewhere(test: ast.expr) -> bool:
+    """Whether the opposite of a condition is a mutant already, by its operator, or is none."""
+    if isinstance(test, ast.Compare) and len(test.ops) == 1:
+        return isinstance(test.ops[0], ast.Eq | ast.NotEq | ast.Is | ast.IsNot | ast.In | ast.NotIn)
+    return isinstance(test, ast.Constant) or (isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not))
 
 
 def _operator(

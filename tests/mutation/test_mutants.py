@@ -1,11 +1,18 @@
-"""What makes mutants makes those that it is said to, and nothing of types and texts."""
+"""What makes mutants makes those that it is said to, and nothing of types and texts; and they get into the program."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from types import FunctionType
 
-from tests.mutation.__main__ import KNOWN
+import pytest
+
 from tests.mutation.mutants import mutants
+from tests.mutation.patching import put_in, replaced
+from tests.mutation.trial import KNOWN, interval
+
+KINDS = ("equivalent: ", "performance: ", "wording: ", "environment: ", "margin: ")
+"""How the reasons begin for which a mutant may survive."""
 
 SOURCE = '''\
 """Not this: 1 < 2."""
@@ -34,9 +41,77 @@ def test_each_mutant_changes_one_thing() -> None:
     }
 
 
+WHOLE = """\
+LIMIT = 3
+
+def outer(x, most=4):
+    def inner(y):
+        check(
+            y,
+        )
+        return y + 1
+    return inner(x) if x < LIMIT else most
+
+class Sum:
+    zero = 0
+
+    def more(self, x):
+        return self.zero + x
+"""
+
+
+def names(source: str) -> dict[str, object]:
+    found: dict[str, object] = {"check": lambda _: None}
+    exec(compile(source, "whole.py", "exec", dont_inherit=True), found)
+    return found
+
+
+def functions_of(found: dict[str, object]) -> list[FunctionType]:
+    there = [one for one in found.values() if isinstance(one, FunctionType)]
+    return [*there, getattr(found["Sum"], "more")]  # noqa: B009 - it is a class that nothing is known of
+
+
+def test_a_change_within_a_function_is_put_into_the_running_program() -> None:
+    said: dict[str, object] = {}
+    for one in mutants(WHOLE):
+        change = replaced("whole.py", WHOLE, one.source)
+        if change.outside:
+            continue
+        found = names(WHOLE)
+        put_in(change.codes, functions_of(found))
+        outer, more = found["outer"], getattr(found["Sum"], "more")  # noqa: B009
+        assert isinstance(outer, FunctionType)
+        said[one.after] = [outer(2), outer(3), more(found["Sum"], 5)]
+    assert said == {
+        "pass": [3, 4, 5],
+        "return y - 1": [1, 4, 5],
+        "return y + 2": [4, 4, 5],
+        "return inner(x) if x <= LIMIT else most": [3, 4, 5],
+        "return self.zero - x": [3, 4, -5],
+    }
+
+
+def test_what_is_computed_when_a_file_is_imported_is_known_to_be_so() -> None:
+    outside = {one.after for one in mutants(WHOLE) if replaced("whole.py", WHOLE, one.source).outside}
+    assert outside == {"LIMIT = 4", "def outer(x, most=5):", "zero = 1"}
+
+
+def test_a_mutant_knows_the_statement_that_it_is_in() -> None:
+    assert {(one.line, one.statement) for one in mutants(WHOLE)} == {
+        *((1, (1, 1)), (3, (3, 3)), (5, (5, 7)), (8, (8, 8)), (9, (9, 9)), (12, (12, 12)), (15, (15, 15)))
+    }
+
+
+@pytest.mark.parametrize(
+    ("caught", "tried", "between"), [(0, 10, (0.0, 0.28)), (9, 10, (0.6, 0.98)), (10, 10, (0.72, 1))]
+)
+def test_how_sure_a_fraction_is(caught: int, tried: int, between: tuple[float, float]) -> None:
+    assert interval(caught, tried) == pytest.approx(between, abs=0.005)
+
+
 def test_known_survivors_are_mutants_that_there_are_and_have_a_reason() -> None:
     root = Path(__file__).parents[2]
     for row in KNOWN.read_text().splitlines()[1:]:
         file, before, after, reason = row.split("\t")
-        assert reason
+        assert reason.startswith(KINDS), row
         assert (before, after) in {(one.before, one.after) for one in mutants((root / file).read_text())}, row

@@ -5,13 +5,28 @@ from __future__ import annotations
 import datetime as dt
 import io
 import zipfile
-from typing import TYPE_CHECKING
-from xml.sax.saxutils import escape
+from typing import TYPE_CHECKING, NamedTuple
+from xml.sax.saxutils import escape, quoteattr
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-Cell = str | float | bool | dt.date | dt.timedelta | None
+
+class Formatted(NamedTuple):
+    """A number in a cell with a number format.
+
+    Attributes:
+        value: The number.
+        code: The format, or the number of one that is built in.
+        shown: What the spreadsheet shows, which an .ods file has beside the number.
+    """
+
+    value: float
+    code: str | int
+    shown: str
+
+
+Cell = str | float | bool | dt.date | dt.timedelta | Formatted | None
 
 _EPOCH = dt.date(1899, 12, 30)
 _XML = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>'
@@ -23,6 +38,7 @@ _PACKAGE = "http://schemas.openxmlformats.org/package/2006"
 def xlsx(**sheets: Sequence[Sequence[Cell]]) -> bytes:
     """An Office Open XML workbook."""
     names = list(sheets)
+    codes = _codes(sheets.values())
     parts = {
         "[Content_Types].xml": f'<Types xmlns="{_PACKAGE}/content-types"><Default Extension="xml" ContentType='
         '"application/xml"/></Types>',
@@ -37,30 +53,52 @@ def xlsx(**sheets: Sequence[Sequence[Cell]]) -> bytes:
             for n in range(1, len(names) + 1)
         )
         + f'<Relationship Id="rId99" Type="{_RELATIONS}/styles" Target="styles.xml"/></Relationships>',
-        "xl/styles.xml": f'<styleSheet xmlns="{_MAIN}"><cellXfs count="3"><xf numFmtId="0"/><xf numFmtId="14"/>'
-        '<xf numFmtId="46"/></cellXfs></styleSheet>',
+        "xl/styles.xml": f'<styleSheet xmlns="{_MAIN}"><numFmts>'
+        + "".join(
+            f'<numFmt numFmtId="{164 + place}" formatCode={quoteattr(code)}/>'
+            for place, code in enumerate(codes)
+            if isinstance(code, str)
+        )
+        + '</numFmts><cellStyleXfs count="1"><xf numFmtId="44"/></cellStyleXfs><cellXfs><xf numFmtId="0"/>'
+        '<xf numFmtId="14"/><xf numFmtId="46"/>'
+        + "".join(
+            f'<xf numFmtId="{164 + place if isinstance(code, str) else code}"/>' for place, code in enumerate(codes)
+        )
+        + "</cellXfs></styleSheet>",
     }
     for number, rows in enumerate(sheets.values(), 1):
-        body = "".join(f'<row r="{r}">{"".join(map(_xlsx_cell, row))}</row>' for r, row in enumerate(rows, 1))
+        body = "".join(
+            f'<row r="{r}">{"".join([_xlsx_cell(cell, codes) for cell in row])}</row>' for r, row in enumerate(rows, 1)
+        )
         parts[f"xl/worksheets/sheet{number}.xml"] = (
             f'<worksheet xmlns="{_MAIN}"><sheetData>{body}</sheetData></worksheet>'
         )
     return _zipped({name: _XML + text for name, text in parts.items()})
 
 
+def _codes(sheets: Iterable[Sequence[Sequence[Cell]]]) -> list[str | int]:
+    """The number formats of all cells, each once."""
+    cells = [cell for rows in sheets for row in rows for cell in row]
+    return list(dict.fromkeys(cell.code for cell in cells if isinstance(cell, Formatted)))
+
+
 def ods(**sheets: Sequence[Sequence[Cell]]) -> bytes:
     """An OpenDocument spreadsheet."""
     name = "urn:oasis:names:tc:opendocument:xmlns"
+    codes = _codes(sheets.values())
     tables = "".join(
         f'<table:table table:name="{title}">'
-        + "".join(f"<table:table-row>{''.join(map(_ods_cell, row))}</table:table-row>" for row in rows)
+        + "".join(
+            f"<table:table-row>{''.join([_ods_cell(cell, codes) for cell in row])}</table:table-row>" for row in rows
+        )
         + "</table:table>"
         for title, rows in sheets.items()
     )
     content = (
         f'{_XML}<office:document-content xmlns:office="{name}:office:1.0" xmlns:table="{name}:table:1.0" '
-        f'xmlns:text="{name}:text:1.0"><office:body><office:spreadsheet>{tables}</office:spreadsheet></office:body>'
-        "</office:document-content>"
+        f'xmlns:text="{name}:text:1.0" xmlns:style="{name}:style:1.0" xmlns:number="{name}:datastyle:1.0">'
+        f"<office:automatic-styles>{''.join(map(_ods_style, range(len(codes))))}</office:automatic-styles>"
+        f"<office:body><office:spreadsheet>{tables}</office:spreadsheet></office:body></office:document-content>"
     )
     manifest = f'{_XML}<manifest:manifest xmlns:manifest="{name}:manifest:1.0"/>'
     kind = "application/vnd.oasis.opendocument.spreadsheet"
@@ -75,9 +113,18 @@ def _zipped(parts: dict[str, str]) -> bytes:
     return file.getvalue()
 
 
-def _xlsx_cell(cell: Cell) -> str:
+def _ods_style(place: int) -> str:
+    return (
+        f'<number:number-style style:name="N{place}"><number:number number:decimal-places="2"/></number:number-style>'
+        f'<style:style style:name="ce{place}" style:family="table-cell" style:data-style-name="N{place}"/>'
+    )
+
+
+def _xlsx_cell(cell: Cell, codes: list[str | int]) -> str:
     if cell is None:
         return "<c/>"
+    if isinstance(cell, Formatted):
+        return f'<c s="{codes.index(cell.code) + 3}"><v>{cell.value!r}</v></c>'
     if isinstance(cell, bool):
         return f'<c t="b"><v>{int(cell)}</v></c>'
     if isinstance(cell, dt.datetime):
@@ -92,15 +139,21 @@ def _xlsx_cell(cell: Cell) -> str:
     return f'<c t="inlineStr"><is><t xml:space="preserve">{escape(cell)}</t></is></c>'
 
 
-def _ods_cell(cell: Cell) -> str:
+def _ods_cell(cell: Cell, codes: list[str | int]) -> str:
     if cell is None:
         return "<table:table-cell/>"
+    if isinstance(cell, Formatted):
+        return (
+            f'<table:table-cell table:style-name="ce{codes.index(cell.code)}" office:value-type="float" '
+            f'office:value="{cell.value!r}"><text:p>{escape(cell.shown)}</text:p></table:table-cell>'
+        )
     if isinstance(cell, bool):
         kind = f'"boolean" office:boolean-value="{str(cell).lower()}"'
     elif isinstance(cell, dt.date):
         kind = f'"date" office:date-value="{cell.isoformat()}"'
     elif isinstance(cell, dt.timedelta):
-        kind = f'"time" office:time-value="PT{round(cell.total_seconds())}S"'
+        minutes, seconds = divmod(round(cell.total_seconds()), 60)
+        kind = f'"time" office:time-value="PT{minutes // 60:02}H{minutes % 60:02}M{seconds:02}S"'
     elif isinstance(cell, int | float):
         kind = f'"float" office:value="{cell!r}"'
     else:

@@ -60,3 +60,19 @@ def test_entities_of_a_workbook_are_not_expanded(tmp_path: Path, part: str, enti
         return
     assert len(str(rows)) < 1000
     assert "root:" not in str(rows)
+
+
+@pytest.mark.parametrize("corner", ["XFD1048576", "ALL30000", "AA1048576"])
+def test_one_cell_in_a_far_corner_does_not_take_all_memory(tmp_path: Path, corner: str) -> None:
+    """The library that reads the cells would make room for all that are before it."""
+    made = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(xlsx(Sheet=[["email"], ["a@example.com"]]))) as old,
+        zipfile.ZipFile(made, "w") as new,
+    ):
+        for name in old.namelist():
+            cell = f'<row r="{corner.lstrip("AFLDX")}"><c r="{corner}"><v>1</v></c></row></sheetData>'
+            new.writestr(name, old.read(name).decode().replace("</sheetData>", cell))
+    (tmp_path / "list.xlsx").write_bytes(made.getvalue())
+    with pytest.raises(UsageError, match="cells are the most: they are held in memory"):
+        open_records(tmp_path / "list.xlsx")

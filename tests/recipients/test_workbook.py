@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import sys
+import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from batchsend.errors import UsageError
 from batchsend.recipients import Record, open_records, workbook
-from tests.recipients.sheets import Cell, ods, xlsx
+from batchsend.recipients.shown_numbers import shown_numbers
+from tests.recipients.sheets import Cell, Formatted, ods, xlsx
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 GUESTS: list[list[Cell]] = [
     ["Email Address", "Name", "Seats", "Price", "Date", "Vip", None],
@@ -165,3 +168,139 @@ def test_without_the_extra_one_error_says_how_to_install_it(tmp_path: Path, monk
     with pytest.raises(UsageError, match="is a workbook, and what reads those is not installed") as caught:
         open_records(tmp_path / "list.xlsx")
     assert "pip install python-calamine" in str(caught.value.remedy)
+
+
+EUROS = r"#,##0.00\ [$€-407]"
+PRICES: list[list[Cell]] = [
+    [None, None, None, None, None],
+    [None, "email", "off", "price", "points"],
+    [
+        None,
+        "a@example.com",
+        Formatted(0.25, 9, "25%"),
+        Formatted(1234.5, EUROS, "1,234.50 €"),
+        Formatted(0.5, 2, "0.50"),
+    ],
+    [None, None, None, None, None],
+    [None, "b@example.com", 0.25, "free", Formatted(12, 2, "12.00")],
+]
+
+
+@pytest.mark.parametrize("made", [xlsx, ods])
+def test_a_number_is_shown_as_its_cell_shows_it(tmp_path: Path, made: Callable[..., bytes]) -> None:
+    path = tmp_path / f"list.{made.__name__}"
+    path.write_bytes(made(Other=[["email"]], Prices=PRICES))
+    with open_records(path, sheet="Prices") as reader:
+        rows = [row for row in reader.read(10) if isinstance(row, Record)]
+    assert [(row.number, row.line, row.fields) for row in rows] == [
+        (1, 3, {"email": "a@example.com", "off": "25%", "price": "1,234.50 €", "points": "0.50"}),
+        (2, 5, {"email": "b@example.com", "off": "0.25", "price": "free", "points": "12.00"}),
+    ]
+    assert [float(rows[0].fields[name]) for name in ("off", "price", "points")] == [0.25, 1234.5, 0.5]
+
+
+@pytest.mark.parametrize("made", [xlsx, ods])
+def test_formats_of_more_rows_than_are_read_at_once(tmp_path: Path, made: Callable[..., bytes]) -> None:
+    path = tmp_path / f"list.{made.__name__}"
+    rows = [["a@example.com", Formatted(number / 100, 9, f"{number}%")] for number in range(2500)]
+    path.write_bytes(made(Sheet=[["email", "off"], *rows]))
+    with open_records(path) as reader:
+        found = []
+        while read := reader.read(700):
+            found += [row.fields["off"] for row in read if isinstance(row, Record)]
+    assert found == [f"{number}%" for number in range(2500)]
+
+
+WORKBOOKS = Path(__file__).parent / "workbooks"
+SHOWN = [
+    {
+        "E-Mail": "a@example.com",
+        "Rabatt": "25%",
+        "Preis": "1,234.50 €",
+        "Punkte": "12.00",
+        "PLZ": "01067",
+        "Datum": "2026-12-01",
+        "Zeit": "09:30",
+        "Dollar": "$5",
+        "Acc": "$(7.50)",
+        "Sci": "1200000",
+        "Bruch": "0.5",
+        "Yes": "Yes",
+        "Neg": "-1,234.6",
+        "Kurz": "1.2M",
+        "Text": "x",
+        "IBAN": "42",
+    },
+    {
+        "E-Mail": "b@example.com",
+        "Rabatt": "8.25%",
+        "Preis": "£99.00",
+        "Punkte": "1,000,000",
+        "PLZ": "99999",
+        "Datum": "2026-12-01 18:05",
+        "Zeit": "26:30",
+        "Dollar": "($5)",
+        "Acc": "$-",
+        "Sci": "0.00012",
+        "Bruch": "1.25",
+        "Yes": "No",
+        "Neg": "3.0",
+        "Kurz": "0.0M",
+        "Text": "7",
+        "IBAN": "12.5",
+    },
+]
+
+
+@pytest.mark.parametrize("name", ["openpyxl.xlsx", "libreoffice.xlsx", "libreoffice.ods"])
+def test_workbooks_as_programs_write_them(name: str) -> None:
+    """One sheet, saved by LibreOffice as well: what its .ods file has as text is what is made of the others."""
+    with open_records(WORKBOOKS / name) as reader:
+        assert [row.fields for row in reader.read(10)] == SHOWN
+
+
+def test_lengths_of_time_of_another_kind_of_file(tmp_path: Path) -> None:
+    (tmp_path / "list.ods").write_bytes(
+        ods(A=[["email", "takes"], ["a@example.com", dt.timedelta(hours=26, minutes=5)]])
+    )
+    with open_records(tmp_path / "list.ods") as reader:
+        (record,) = reader.read(1)
+    assert isinstance(record, Record)
+    assert record.fields["takes"] == "26:05"
+
+
+DOCTYPE = '<!DOCTYPE x [<!ENTITY a "laugh"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>'
+
+
+@pytest.mark.parametrize(
+    ("made", "part", "old", "new"),
+    [
+        (xlsx, "xl/styles.xml", "<styleSheet", f"{DOCTYPE}<styleSheet"),
+        (xlsx, "xl/worksheets/sheet1.xml", "<worksheet", f"{DOCTYPE}<worksheet"),
+        (xlsx, "xl/workbook.xml", "<workbook", f"{DOCTYPE}<workbook"),
+        (ods, "content.xml", "<office:document", f"{DOCTYPE}<office:document"),
+        (xlsx, "xl/styles.xml", "</styleSheet>", ""),
+        (xlsx, "xl/styles.xml", 'numFmtId="9"', 'numFmtId="nine"'),
+    ],
+)
+def test_a_part_that_cannot_be_read_is_one_error_before_anybody_is_written_to(
+    tmp_path: Path, made: Callable[..., bytes], part: str, old: str, new: str
+) -> None:
+    path = tmp_path / f"list.{made.__name__}"
+    with (
+        zipfile.ZipFile(io.BytesIO(made(A=[["email", "n"], ["a@example.com", Formatted(0.5, 9, "50%")]]))) as whole,
+        zipfile.ZipFile(path, "w") as changed,
+    ):
+        for name in whole.namelist():
+            text = whole.read(name).decode()
+            changed.writestr(name, text.replace(old, new, 1) if name == part else text)
+    with pytest.raises(UsageError, match="cannot be read") as caught:
+        open_records(path)
+    assert caught.value.remedy
+
+
+def test_a_workbook_without_formats_is_gone_through_once(tmp_path: Path) -> None:
+    for made in (xlsx, ods):
+        path = tmp_path / f"list.{made.__name__}"
+        path.write_bytes(made(Sheet=GUESTS))
+        assert shown_numbers(path, "Sheet") is None

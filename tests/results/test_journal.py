@@ -84,6 +84,26 @@ def test_a_place_is_used_again_after_its_release_and_not_before(log: Path) -> No
     journal.close(remove=False)
 
 
+def test_all_of_its_places_are_used_before_it_grows(log: Path) -> None:
+    journal = Journal(log, "run", 6, [Entry(1, 1)])
+    size = journal_path(log).stat().st_size
+    for record in range(2, 7):
+        journal.mark(record, 1)
+    assert journal_path(log).stat().st_size == size
+    journal.mark(7, 1)
+    assert journal_path(log).stat().st_size > size
+    assert left(log) == [Entry(record, 1) for record in range(1, 8)]
+    journal.close(remove=False)
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_it_says_whether_its_run_waits_for_the_disk(log: Path, durable: bool) -> None:
+    (Journal(log, "run", 1, durable=True) if durable else Journal(log, "run", 1)).close(remove=False)
+    found = read_journal(log)
+    assert found is not None
+    assert found.durable is durable
+
+
 def test_it_grows_and_keeps_what_it_has(log: Path) -> None:
     journal = Journal(log, "run", 1, [Entry(1, 9)])
     journal.release([], log_size=77)

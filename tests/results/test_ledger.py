@@ -357,6 +357,46 @@ def test_where_a_sync_at_the_beginning_fails_resume_and_send_both_go_on(
     assert copy.read_bytes().count(b"\n") == 2
 
 
+def test_wherever_a_run_is_killed_while_it_begins_anew_send_may_begin_again(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lines of the run before, in which nobody was written to, are gone before there is a journal of this one."""
+    with ledger(log) as account:
+        account.end("the server is gone", {})
+    copies: list[Path] = []
+
+    def kept(file: int) -> None:
+        copies.append(tmp_path / str(len(copies)) / log.name)
+        copies[-1].parent.mkdir()
+        for path in (log, journal_path(log)):
+            if path.exists():
+                shutil.copy(path, copies[-1].with_name(path.name))
+
+    monkeypatch.setattr(os, "fsync", kept)
+    with Ledger(log, RUN, capacity=2, durable=True) as account:
+        account.end(None, {})
+    assert [path.stat().st_size for path in copies[:2]] == [0, 0]
+    assert journal_path(copies[1]).exists()
+    for path in copies[:3]:
+        refuse_used(path)
+
+
+def test_log_journal_and_what_else_there_is_are_all_brought_to_the_disk(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    also = tmp_path / "messages"
+    also.touch()
+    brought: list[int] = []
+    monkeypatch.setattr(syncpoint, "sync", lambda file: brought.append(os.fstat(file).st_ino))
+    with Ledger(log, RUN, capacity=2, durable=True, also=lambda: os.open(also, os.O_RDONLY | os.O_CLOEXEC)) as account:
+        brought.clear()
+        with account.begin_sync() as point:
+            point.sync()
+        account.synced(point)
+        assert brought == [path.stat().st_ino for path in (log, journal_path(log), also)]
+        account.end(None, {})
+
+
 def test_a_log_in_which_somebody_has_an_outcome_is_used_and_one_without_may_be_begun_anew(log: Path) -> None:
     with ledger(log) as account:
         account.end("the server is gone", {})
@@ -482,6 +522,51 @@ def test_a_log_that_was_removed_is_written_anew(log: Path) -> None:
     assert log.stat().st_mode & 0o777 == 0o600
     with Resumption(log, Choice()) as past:
         assert (past.in_flight, past.counts) == ([], {Outcome.ACCEPTED: 2})
+
+
+def test_a_log_that_was_removed_and_cannot_be_written_anew_leaves_its_journal(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody may believe that the account is there again; nor that of another run, which has the name by now."""
+
+    def fails(file: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    for why in ("the disk fails", "the name is taken"):
+        with ledger(log) as account:
+            account.commit(1, 1)
+            account.append(result(1))
+            account.flush()
+            remove(log)
+            if why == "the name is taken":
+                log.write_bytes(b"another's")
+            with monkeypatch.context() as failing:
+                failing.setattr(os, "fsync", fails)
+                with pytest.raises(RunError, match="was removed") as caught:
+                    account.end("stopped", {})
+        assert "written anew" not in str(caught.value)
+        assert journal_path(log).exists()
+        assert log.exists() is (why == "the name is taken")
+        journal_path(log).unlink()
+    assert log.read_bytes() == b"another's"
+
+
+def test_the_journal_of_a_run_that_has_ended_is_believed_to_be_a_copy(log: Path, tmp_path: Path) -> None:
+    """Put back from a backup, it says of the last message what it said while that one was under way."""
+    with ledger(log) as account:
+        account.commit(1, 1)
+        copy = killed(log, tmp_path / "copy")
+        account.append(result(1))
+        account.end(None, {})
+    journal_path(copy).rename(journal_path(log))
+    assert in_flight(log) == []
+
+
+def test_what_is_sent_again_can_be_asked_by_outcome(log: Path) -> None:
+    with ledger(log) as account:
+        account.end(None, {})
+    with Resumption(log, Choice(["in_doubt"])) as past:
+        assert [status for status in Outcome if past.sends(status)] == [Outcome.DEFERRED, Outcome.IN_DOUBT]
 
 
 def test_after_a_log_was_cut_short_its_journal_stays_and_knows_how_long_it_was(log: Path) -> None:

@@ -7,18 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.run.limited import Commands
-from tests.tools.virtual import virtual_loop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.tools.virtual import VirtualLoop
-
-
-@pytest.fixture
-def loop() -> Iterator[VirtualLoop]:
-    yield from virtual_loop()
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ from batchsend.campaign.windows import Schedule, Window, Zone
 from tests.cli.commandline import statuses
 from tests.run.limited import Commands, LimitedRelay, recipients
 from tests.tools.faulty import ACCEPT, Action
-from tests.tools.virtual import virtual_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,11 +55,6 @@ class TimedRelay(LimitedRelay):
         if stage is Stage.MAIL:
             self.times.append(time.time())
         return ACCEPT
-
-
-@pytest.fixture
-def loop() -> Iterator[VirtualLoop]:
-    yield from virtual_loop()
 
 
 @pytest.fixture

@@ -16,10 +16,9 @@ from batchsend.results.usage import read_usage
 from tests.cli.commandline import outcomes
 from tests.run.limited import Commands, LimitedRelay, recipients
 from tests.tools.faulty import ACCEPT, Action
-from tests.tools.virtual import virtual_loop
+from tests.tools.virtual import most_within
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.tools.virtual import VirtualLoop
@@ -40,14 +39,6 @@ class CountingRelay(LimitedRelay):
         if stage is Stage.CONTENT:
             self.times.append(self._loop.time())
         return ACCEPT
-
-    def most_within(self, seconds: float) -> int:
-        return max(sum(time <= other < time + seconds for other in self.times) for time in self.times)
-
-
-@pytest.fixture
-def loop() -> Iterator[VirtualLoop]:
-    yield from virtual_loop()
 
 
 @pytest.fixture
@@ -72,8 +63,8 @@ def test_a_campaigns_quota_holds_over_runs(commands: Commands, loop: VirtualLoop
             loop.advance(6 * HOUR if runs % 3 == 0 else 0)
         assert ended.code == 0, ended
         assert relay.taken == dict.fromkeys(recipients(130), 1)
-        assert relay.most_within(HOUR) == 20
-        assert relay.most_within(DAY) == 50
+        assert most_within(relay.times, HOUR) == 20
+        assert most_within(relay.times, DAY) == 50
         assert {line["attempt"] for line in outcomes(commands.log)} == {1}
 
 
@@ -90,8 +81,8 @@ def test_two_relays_are_counted_apart_and_told_apart(commands: Commands, loop: V
             loop.advance(HOUR)
             ended = commands.resume()
         assert ended.code == 0, ended
-        assert one.most_within(HOUR) == 10
-        assert two.most_within(HOUR) == 30
+        assert most_within(one.times, HOUR) == 10
+        assert most_within(two.times, HOUR) == 30
         assert len(one.times) + len(two.times) == 100
         by_server = [line["server"] for line in outcomes(commands.log)]
         assert by_server.count("one") == len(one.times)

@@ -249,3 +249,22 @@ def test_what_a_parser_holds_is_told() -> None:
     assert repr(parser) == "<ReplyParser 8 octets held>"
     parser.feed(b"\n")
     assert repr(parser) == "<ReplyParser error: a reply line ends in a bare LF>"
+
+
+def test_the_class_of_an_enhanced_code_is_the_first_digit_of_every_code() -> None:
+    believed = {
+        (code, raw)
+        for code in range(200, 600)
+        for raw in (b"2.7.1 x", b"4.7.1 x", b"5.7.1 x")
+        if Reply(code, raw).enhanced
+    }
+    expected = {(code, b"%d.7.1 x" % (code // 100)) for code in range(200, 600) if code // 100 != 3}
+    assert believed == expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "policy"),
+    [(b"5.7.1 no", True), (b"5.1.7 no", False), (b"5.70.1 no", False), (b"4.7.1 no", False), (b"", False)],
+)
+def test_policy_is_x_7_z(raw: bytes, policy: bool) -> None:
+    assert Reply(550, raw).is_about_policy is policy

@@ -29,8 +29,7 @@ from batchsend.campaign.presets import PRESETS
 from batchsend.campaign.reference import heading, reference
 from batchsend.cli import batchsend
 from batchsend.report import causes as report_causes
-from benchmarks.__main__ import RESULTS
-from benchmarks.documents import headline, section
+from benchmarks.documents import LOADED, RESULTS, headline, section
 from benchmarks.figures import Figures
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def sections() -> dict[str, Callable[[], str]]:
         "presets": presets,
         "causes": causes,
         "headline": lambda: headline(Figures.load(RESULTS)),
-        "figures": lambda: section(Figures.load(RESULTS)),
+        "figures": lambda: section(Figures.load(RESULTS), Figures.load(LOADED)),
     }
 
 

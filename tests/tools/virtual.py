@@ -8,7 +8,7 @@ import socket
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
 
 Result = TypeVar("Result")
 Given = TypeVarTuple("Given")
@@ -99,3 +99,13 @@ def virtual_loop() -> Iterator[VirtualLoop]:
         loop.run_until_complete(loop.shutdown_default_executor())
     finally:
         loop.close()
+
+
+def most_within(times: Sequence[float], seconds: float) -> int:
+    """The most of these times, which are in order, that any window of so many seconds holds."""
+    most = first = 0
+    for last, moment in enumerate(times):
+        while moment - times[first] >= seconds:
+            first += 1
+        most = max(most, last - first + 1)
+    return most

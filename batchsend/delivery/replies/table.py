@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from batchsend.delivery.replies.family import WordFamily
 from batchsend.delivery.replies.kinds import kind_of
 from batchsend.delivery.replies.parsing import parse
 from batchsend.outcome import Stage
@@ -55,43 +56,57 @@ def entries() -> tuple[WordingEntry, ...]:
     Raises:
         ValueError: A line of the table is not one.
     """
-    text = files(__package__).joinpath("table.tsv").read_text(encoding="utf-8")
-    found = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line or line.startswith("#"):
-            continue
-        cells = line.split("\t")
-        if len(cells) != _COLUMNS:
-            raise ValueError(f"table.tsv, line {number}: {len(cells)} columns instead of {_COLUMNS}")
-        provider, reply, stage, verdict, reason, time, source = cells
-        found.append(
-            WordingEntry(
-                number,
-                provider,
-                reply,
-                Stage(stage),
-                Verdict(verdict),
-                Reason(reason),
-                None if time == "-" else time,
-                source,
-            )
-        )
-    return tuple(found)
+    return tuple(_entry(number, line) for number, line in _lines())
 
 
 @cache
-def _kinds() -> dict[tuple[int, tuple[str, ...]], tuple[WordingEntry, ...]]:
-    known: dict[tuple[int, tuple[str, ...]], tuple[WordingEntry, ...]] = {}
-    for entry in entries():
-        reply = parse(entry.reply)
-        key = reply.code, kind_of(reply.raw)
-        known[key] = (*known.get(key, ()), entry)
-    return known
+def _lines() -> tuple[tuple[int, str], ...]:
+    """The lines of the table that are wordings, with their numbers."""
+    # Not by `importlib.resources`: at the first refusal of a run nothing else has loaded it, and it is slow to load.
+    text = Path(__file__).with_name("table.tsv").read_text(encoding="utf-8")
+    return tuple(
+        (number, line) for number, line in enumerate(text.splitlines(), 1) if line and not line.startswith("#")
+    )
+
+
+def _entry(number: int, line: str) -> WordingEntry:
+    cells = line.split("\t")
+    if len(cells) != _COLUMNS:
+        raise ValueError(f"table.tsv, line {number}: {len(cells)} columns instead of {_COLUMNS}")
+    provider, reply, stage, verdict, reason, time, source = cells
+    return WordingEntry(
+        number,
+        provider,
+        reply,
+        Stage(stage),
+        Verdict(verdict),
+        Reason(reason),
+        None if time == "-" else time,
+        source,
+    )
+
+
+@cache
+def _with_code(code: int) -> dict[str, list[tuple[int, str]]]:
+    """The lines whose reply has this code, by the names of their stages."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    for number, line in _lines():
+        _, reply, stage, _ = line.split("\t", 3)
+        if reply.startswith(str(code)):
+            found.setdefault(stage, []).append((number, line))
+    return found
+
+
+@cache
+def _kinds(stage: str, code: int) -> dict[tuple[str, ...], WordingEntry]:
+    """The wordings of one code at one stage: of a whole table most are never heard in a run."""
+    known = [_entry(number, line) for number, line in _with_code(code).get(stage, ())]
+    return {kind_of(parse(entry.reply).raw): entry for entry in known}
 
 
 def entry_for(stage: Stage, code: int, kind: tuple[str, ...]) -> WordingEntry | None:
     """The entry of a wording seen at this stage, or None."""
-    return next((entry for entry in _kinds().get((code, kind), ()) if entry.stage is stage), None)
+    return _kinds(stage.value, code).get(kind)
 
 
 # How Postfix ends the reply that it quotes in a bounce or a log.
@@ -110,28 +125,29 @@ def usual_stage(reply: Reply) -> Stage:
     That is where the table has seen the wording; else where Postfix says ``(in reply to …)``; else AUTH for the codes
     that belong to nothing else (RFC 4954 §6), and RCPT, where most refusals are.
     """
-    entry = next(iter(_kinds().get((reply.code, kind_of(reply.raw)), ())), None)
-    if entry is not None:
-        return entry.stage
+    kind = kind_of(reply.raw)
+    known = [entry for stage in _with_code(reply.code) if (entry := _kinds(stage, reply.code).get(kind)) is not None]
+    if known:
+        return min(known).stage  # the first of the table
     said = next((stage for mark, stage in _IN_REPLY_TO if mark.search(reply.raw)), None)
     return said or (Stage.AUTH if reply.code in _LOGIN_CODES else Stage.RCPT)
 
 
 # What says whose wording it is, where the table does not have it.
 _SIGNATURES: Final = (
-    (late_pattern(r"gsmtp|gcdp|http:google\.com", re.IGNORECASE), "Gmail"),
-    (late_pattern(r"outlook\.com|\(as\d+\)|office\.com|storedrv|aka\.ms", re.IGNORECASE), "Microsoft 365"),
-    (late_pattern(r"yahoo|\[TSS?\d\d\]", re.IGNORECASE), "Yahoo"),
-    (late_pattern(r"qq\.com", re.IGNORECASE), "Tencent"),
-    (late_pattern(r"163\.com|\b(?:mi|dt|hl|rp):[a-z]{3}\b"), "NetEase"),
-    (late_pattern(r"icloud\.com|\.me\.com|support\.apple\.com", re.IGNORECASE), "iCloud"),
-    (late_pattern(r"\bib\d{3}\b|secureserver"), "GoDaddy"),
-    (late_pattern(r"\bofr\w*|orange\.fr"), "Orange"),
-    (late_pattern(r"mimecast", re.IGNORECASE), "Mimecast"),
-    (late_pattern(r"spamhaus", re.IGNORECASE), "Spamhaus"),
-    (late_pattern(r"mailgun", re.IGNORECASE), "Mailgun"),
-    (late_pattern(r"sendgrid", re.IGNORECASE), "SendGrid"),
-    (late_pattern(r"zoho", re.IGNORECASE), "Zoho"),
+    (WordFamily(r"gsmtp|gcdp|http:google\.com"), "Gmail"),
+    (WordFamily(r"outlook\.com|\(as\d+\)|office\.com|storedrv|aka\.ms"), "Microsoft 365"),
+    (WordFamily(r"yahoo|\[tss?\d\d\]"), "Yahoo"),
+    (WordFamily(r"qq\.com"), "Tencent"),
+    (WordFamily(r"163\.com|\b(?:mi|dt|hl|rp):[a-z]{3}\b"), "NetEase"),
+    (WordFamily(r"icloud\.com|\.me\.com|support\.apple\.com"), "iCloud"),
+    (WordFamily(r"\bib\d{3}\b|secureserver"), "GoDaddy"),
+    (WordFamily(r"\bofr\w*|orange\.fr"), "Orange"),
+    (WordFamily(r"mimecast"), "Mimecast"),
+    (WordFamily(r"spamhaus"), "Spamhaus"),
+    (WordFamily(r"mailgun"), "Mailgun"),
+    (WordFamily(r"sendgrid"), "SendGrid"),
+    (WordFamily(r"zoho"), "Zoho"),
 )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Final
 
@@ -52,13 +51,13 @@ _RFC_5322: Final = late_pattern(
     re.IGNORECASE,
 )
 # A time of day counts where its zone is named: where the server's clock is set, nobody knows.
-_TIME_OF_DAY: Final = re.compile(
+_TIME_OF_DAY: Final = late_pattern(
     r"(?<![\d:.-])([01]?\d|2[0-3])[:.]([0-5]\d)(?::[0-5]\d)? ?(?:\(?(?:utc|gmt)\)?|z\b)(?![+-]?\d)"
     r"|\bmidnight,? \(?(?:utc|gmt)\b",
     re.IGNORECASE,
 )
 # As the header field of HTTP has it, RFC 9110 section 10.2.3: a number at the end of what is said, in seconds.
-_BARE: Final = re.compile(
+_BARE: Final = late_pattern(
     r"\b(?:retry|again|back|wait)[ -]?(?:after|in|for) ?[:=]? ?(\d{1,7})(?=[.;)\]]*(?:$| https?:))", re.IGNORECASE
 )
 # A time of waiting has one of these words before it, and an amount that stands alone has none of the second before it.
@@ -118,6 +117,8 @@ def _date(text: str) -> float | None:
             time -= offset if zone[0] == "+" else -offset
         return time.timestamp()
     if (match := _RFC_5322.search(text)) is not None and _told(text, match.start()):
+        from email.utils import parsedate_to_datetime  # noqa: PLC0415 - few replies name a date, and it is slow to load
+
         try:
             time = parsedate_to_datetime(match[0])
         except ValueError:

@@ -1,0 +1,243 @@
+"""An open sender at work: the exchange of its callers, and the pool that is there while there is something to send."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import anyio
+
+from batchsend.delivery.pool import Pool
+from batchsend.errors import RunError, UsageError
+from batchsend.sender.exchange import Call, Exchange
+from batchsend.sender.given import no_log_for_keys, own_key, require_key
+from batchsend.sender.unfinished import closed, unfinished
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from batchsend.campaign import Delivery
+    from batchsend.delivery.connector import Connector
+    from batchsend.delivery.quota import Meters
+    from batchsend.delivery.statistics import PoolStatistics
+    from batchsend.message.submission import Submission
+    from batchsend.outcome import DeliveryResult
+    from batchsend.sender.given import Sendable
+    from batchsend.sender.looking import LogKeeper
+
+
+class OpenSender:
+    """What is there from a sender's opening until its end, on the loop that it was opened in.
+
+    Args:
+        connectors: One for each relay.
+        delivery: How fast, how often and how safely.
+        exchange: Whose the messages are, and what became of them.
+        keeper: What keeps the results log, whose exchange that is then; None where there is none.
+        meters: What counts towards the quotas.
+        notice: Called with what the user should know and no result says.
+        pool_ended: Called with the last figures of each pool.
+
+    Attributes:
+        exchange: As given.
+        keeper: As given.
+        closing: Nothing more is taken.
+        feeds: The tasks that bring messages to the exchange.
+    """
+
+    def __init__(
+        self,
+        connectors: Sequence[Connector],
+        delivery: Delivery,
+        exchange: Exchange,
+        keeper: LogKeeper | None,
+        *,
+        meters: Meters,
+        notice: Callable[[str], None],
+        pool_ended: Callable[[PoolStatistics], None],
+    ) -> None:
+        self.exchange = exchange
+        self.closing = False
+        self.feeds: set[asyncio.Task[None]] = set()
+        self._connectors = connectors
+        self._delivery = delivery
+        self.keeper = keeper
+        self._meters = meters
+        self._notice = notice
+        self._pool_ended = pool_ended
+        self._loop = asyncio.get_running_loop()
+        self._pool: Pool | None = None
+        self._running: asyncio.Task[None] | None = None  # while there is a pool
+        if keeper is not None:
+            keeper.exchange.on_failure = self._stop_sending
+
+    def statistics(self) -> PoolStatistics | None:
+        """The pool as it is now; None where there is none."""
+        return None if self._pool is None else self._pool.statistics()
+
+    def require_open(self) -> None:
+        """Refuse a call that comes too late, or from another loop.
+
+        Raises:
+            UsageError: It does.
+        """
+        if self.closing:
+            raise not_open()
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = False
+        if not here:
+            raise UsageError(
+                "the sender was opened in another event loop", remedy="Threads share a batchsend.SyncSender."
+            )
+
+    def name_of(self, message: Sendable, key: str | None) -> str | None:
+        """What a message is known by in the results log; None where there is no log, or it is known by nothing.
+
+        Raises:
+            UsageError: There is a key and no log, or it cannot be one.
+            TypeError: It is no text.
+        """
+        if key is None:
+            return None if self.keeper is None else own_key(message)
+        require_key(key)
+        if self.keeper is None:
+            raise no_log_for_keys()
+        return key
+
+    # --- sending ------------------------------------------------------------------------------------------------------
+
+    async def outcomes(
+        self, submissions: list[Submission], key: str | None, *, owns: bool = False
+    ) -> list[DeliveryResult]:
+        """Send submissions of one content, and wait for all of their outcomes.
+
+        Args:
+            submissions: The submissions.
+            key: What they are called in the results log, or None.
+            owns: Whether they are nobody else's.
+
+        Raises:
+            UnfinishedError: Not all of them were begun.
+        """
+        try:
+            await self.ready()
+        except RunError as error:
+            raise unfinished(error, ()) from error
+        call = Call(owns=owns)
+        self.offer(call, submissions, key)
+        try:
+            while not call.settled:
+                await call.changed.next()
+            # Nothing is lost from here on: there is no await.
+            known = call.results()
+        finally:
+            self.exchange.leave(call)
+        if len(known) < call.offered:
+            raise unfinished(call.error, known)
+        return known
+
+    def offer(self, call: Call, submissions: Sequence[Submission], key: str | None) -> None:
+        """Take a caller's messages in, and see to it that there is a pool for them."""
+        self.exchange.offer(call, submissions, key)
+        if self._running is None:
+            self._pool = pool = Pool(
+                self._connectors,
+                self._delivery,
+                self.exchange,
+                notice=self._notice,
+                learned={} if self.keeper is None else self.keeper.log.learned,
+                meters=self._meters,
+            )
+            self._running = asyncio.create_task(self._serve(pool))
+
+    async def ready(self) -> None:
+        """Wait for the end of a pool that takes nothing more, and look whether the account can be kept.
+
+        Raises:
+            RunError: It cannot; or the sender was closed meanwhile.
+        """
+        while self._running is not None and self._pool is not None and self._pool.stopping:
+            await asyncio.wait([self._running])
+            if self.closing:
+                raise closed()
+        if self.keeper is not None:
+            self.keeper.exchange.require_kept()
+
+    # --- the pool -----------------------------------------------------------------------------------------------------
+
+    async def _serve(self, pool: Pool) -> None:
+        """Run a pool, fill it, and tell the callers when it is over."""
+        running, filling = asyncio.create_task(pool.run()), asyncio.create_task(self._fill(pool))
+        error: Exception = closed()
+        try:
+            await asyncio.wait([running, filling], return_when=asyncio.FIRST_COMPLETED)
+            if filling.done() and (failure := filling.exception()) is not None:
+                raise failure  # where nothing more is put in, nothing more comes out
+            await running
+        except Exception as failure:  # whatever it is, those who wait are told
+            error = failure
+        finally:
+            for task in (running, filling):
+                task.cancel()
+            await asyncio.gather(running, filling, return_exceptions=True)
+            self._pool_ended(pool.statistics())
+            if self.keeper is not None:
+                self.keeper.log.learned = pool.learned
+            self._pool = self._running = None
+            self.exchange.stopped(error)
+
+    async def _fill(self, pool: Pool) -> None:
+        while await pool.room():
+            if batch := self.exchange.take():
+                pool.add(batch)  # in the same turn: it has not stopped in between
+            else:
+                await self.exchange.work.wait()
+
+    def _stop_sending(self, error: RunError) -> None:
+        if self._pool is not None:
+            self._pool.stop(error)
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    async def close(self, *, at_once: bool) -> None:
+        """Take nothing more, and end.
+
+        Args:
+            at_once: Whether sessions end where they are; otherwise what was taken is sent first.
+        """
+        self.closing = True
+        try:
+            if not at_once:
+                await self._drain()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._end()
+
+    async def _drain(self) -> None:
+        """Wait until everything that was taken has its result."""
+        for feed in self.feeds:
+            feed.cancel()
+        if self.feeds:
+            await asyncio.wait(self.feeds)
+        while not self.exchange.is_idle:
+            await self.exchange.idle.wait()
+        if self._running is not None and self._pool is not None:
+            self._pool.close()
+            await asyncio.wait([self._running])
+
+    async def _end(self) -> None:
+        """End what is still there."""
+        tasks = [*self.feeds, *([] if self._running is None else [self._running])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self.keeper is not None:
+            await self.keeper.stop()
+        self.exchange.stopped(closed())
+
+
+def not_open() -> UsageError:
+    """The error for a call to a sender that takes none."""
+    return UsageError("the sender is closed", remedy="open it: async with Sender(…) as sender:")

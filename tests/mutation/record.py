@@ -1,0 +1,167 @@
+"""Which test executes which line: recorded once, and again where the program or the test's file has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import resource
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from coverage import Coverage
+
+from tests.mutation.running import SEED, Runner, Timed, fork
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+ROOMS: Final = ("smtp", "delivery", "results", "run", "cluster")
+CASES: Final = range(50_000, 50_040)
+"""The cases of the simulation that are asked."""
+
+_AT_A_TIME: Final = 100
+"""How many tests are watched before what was seen is kept."""
+
+_IMPORTING: Final = """
+import importlib, json, sys
+from coverage import Coverage
+folder, *modules = sys.argv[1:]
+coverage = Coverage(data_file=None, include=[folder + "/batchsend/*"], config_file=False)
+coverage.start()
+for module in modules:
+    importlib.import_module(module)
+coverage.stop()
+data = coverage.get_data()
+print(json.dumps({file.removeprefix(folder + "/"): data.lines(file) for file in data.measured_files()}))
+"""
+
+
+class Recorded(msgspec.Struct):
+    """What is known of a test.
+
+    Attributes:
+        file: A checksum of the file that it is in.
+        seconds: How long it takes while it is watched, which is longer than else.
+        fails: Whether it fails although nothing was changed: then it says nothing.
+        starts: Whether it starts processes, whose lines are not seen.
+        lines: The lines that it executes, by file.
+    """
+
+    file: str
+    seconds: float = 0.0
+    fails: bool = False
+    starts: bool = False
+    lines: dict[str, list[int]] = msgspec.field(default_factory=dict)
+
+
+class Record(msgspec.Struct):
+    """What is known of the tests of a state of the program.
+
+    Attributes:
+        files: A checksum of each file of the rooms of which mutants are made.
+        imported: The lines that are executed when these rooms are imported.
+        tests: What is known of each test.
+    """
+
+    files: dict[str, str]
+    imported: dict[str, list[int]]
+    tests: dict[str, Recorded]
+
+    def executing(self, file: str, statement: tuple[int, int]) -> list[Timed]:
+        """The tests that execute a statement, the quickest first."""
+        lines = set(range(statement[0], statement[1] + 1))
+        return self._timed(name for name, test in self.tests.items() if not lines.isdisjoint(test.lines.get(file, ())))
+
+    def touching(self, file: str) -> list[Timed]:
+        """The tests that execute anything of a file, the quickest first."""
+        return self._timed(name for name, test in self.tests.items() if file in test.lines)
+
+    def starting(self) -> list[Timed]:
+        """The tests that start processes, the quickest first."""
+        return self._timed(name for name, test in self.tests.items() if test.starts)
+
+    def imports(self, file: str, statement: tuple[int, int]) -> bool:
+        """Whether a statement is executed when its file is imported."""
+        return any(statement[0] <= line <= statement[1] for line in self.imported.get(file, ()))
+
+    def _timed(self, names: Iterable[str]) -> list[Timed]:
+        sound = [Timed(name, self.tests[name].seconds) for name in names if not self.tests[name].fails]
+        return sorted(sound, key=lambda one: (one.seconds, one.name))
+
+
+def record(kept: Path, folder: Path, runner: Runner, *, simulation: bool) -> Record:
+    """Read the record that was kept, bring it up to date, and keep it.
+
+    Args:
+        kept: Where.
+        folder: Where program and tests are.
+        runner: The tests.
+        simulation: Whether cases of the simulation are among them.
+    """
+    rooms = [file for room in ROOMS for file in sorted((folder / "batchsend" / room).rglob("*.py"))]
+    sums = {str(file.relative_to(folder)): _checksum(file) for file in rooms}
+    found = msgspec.json.decode(kept.read_bytes(), type=Record) if kept.exists() else Record({}, {}, {})
+    if found.files != sums:
+        changed = {name for name in {*sums, *found.files} if sums.get(name) != found.files.get(name)}
+        still = {name: test for name, test in found.tests.items() if changed.isdisjoint(test.lines)}
+        found = Record(sums, _imported(rooms, folder), still)
+    names = [*runner.names, *(f"{SEED}{case}" for case in CASES if simulation)]
+    files = {name: _file_of(name, folder) for name in names}
+    now = {file: _checksum(file) for file in set(files.values())}
+    new = [name for name in names if name not in found.tests or found.tests[name].file != now[files[name]]]
+    for place in range(0, len(new), _AT_A_TIME):
+        some = new[place : place + _AT_A_TIME]
+        print(f"{len(new) - place} of {len(names)} tests are to be watched", flush=True)
+        answer, ended = fork(lambda: msgspec.json.encode(_watch(runner, some, folder)))  # noqa: B023 - called at once
+        assert not ended, f"the tests end their process: {ended}"
+        for name, test in msgspec.json.decode(answer, type=dict[str, Recorded]).items():
+            test.file = now[files[name]]
+            found.tests[name] = test
+        kept.parent.mkdir(exist_ok=True)
+        kept.write_bytes(msgspec.json.encode(found))
+    here = {name: found.tests[name] for name in names}
+    if failing := [name for name, test in here.items() if test.fails]:
+        print(f"these fail although nothing was changed, and are not asked: {', '.join(failing)}", flush=True)
+    return Record(sums, found.imported, here)
+
+
+def _checksum(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _file_of(name: str, folder: Path) -> Path:
+    return folder / ("tests/simulation/drawing.py" if name.startswith(SEED) else name.partition("::")[0])
+
+
+def _imported(files: list[Path], folder: Path) -> dict[str, list[int]]:
+    names = (file.relative_to(folder).with_suffix("").parts for file in files)
+    modules = [".".join(name).removesuffix(".__init__") for name in names]
+    command = [sys.executable, "-c", _IMPORTING, str(folder), *modules]
+    done = subprocess.run(command, cwd=folder, capture_output=True, check=True)
+    lines: dict[str, list[int]] = json.loads(done.stdout)
+    return lines
+
+
+def _watch(runner: Runner, names: list[str], folder: Path) -> dict[str, Recorded]:
+    """Run tests, and see which lines each of them executes."""
+    watched = {name: Recorded("") for name in names}
+    coverage = Coverage(data_file=None, include=[f"{folder}/batchsend/*"], config_file=False)
+    coverage.start()
+    for place, name in enumerate(names):
+        coverage.switch_context(name)
+        began, started = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
+        watched[name].fails = not runner.succeeds(name, "".join(names[place + 1 : place + 2]))
+        watched[name].seconds = time.perf_counter() - began
+        watched[name].starts = resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt > started
+    coverage.stop()
+    data = coverage.get_data()
+    for file in data.measured_files():
+        for line, contexts in data.contexts_by_lineno(file).items():
+            for name in contexts:
+                if name in watched:
+                    watched[name].lines.setdefault(file.removeprefix(f"{folder}/"), []).append(line)
+    return watched
