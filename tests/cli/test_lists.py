@@ -9,7 +9,7 @@ import pytest
 
 from batchsend.sink import parse_rule
 from tests.cli.commandline import SinkServer, complaint, invoke, make_campaign, outcomes, serving, statuses
-from tests.recipients.sheets import Formatted, ods, xlsx
+from tests.recipients.sheets import Cell, Formatted, ods, xlsx
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -366,7 +366,7 @@ def test_a_workbook_is_sent_and_resumed(
 def test_a_number_of_a_workbook_is_shown_as_there_and_can_be_reckoned_with(
     tmp_path: Path, server: SinkServer, capsys: Capture
 ) -> None:
-    rows = [
+    rows: list[list[Cell]] = [
         ["email", "name", "off"],
         *([f"r{n}@example.com", "N", Formatted(n / 100, 9, f"{n}%")] for n in (10, 25, 40)),
     ]
