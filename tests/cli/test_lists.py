@@ -12,7 +12,7 @@ from tests.cli.commandline import SinkServer, complaint, invoke, make_campaign, 
 from tests.recipients.sheets import Cell, Formatted, ods, xlsx
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 Capture = pytest.CaptureFixture[str]
@@ -366,8 +366,8 @@ def test_a_workbook_is_sent_and_resumed(
 def test_a_number_of_a_workbook_is_shown_as_there_and_can_be_reckoned_with(
     tmp_path: Path, server: SinkServer, capsys: Capture
 ) -> None:
-    rows: list[list[Cell]] = [["email", "name", "off"]]
-    rows.extend([f"r{n}@example.com", "N", Formatted(n / 100, 9, f"{n}%")] for n in (10, 25, 40))
+    rows: list[Sequence[Cell]] = [["email", "name", "off"]]
+    rows += [(f"r{n}@example.com", "N", Formatted(n / 100, 9, f"{n}%")) for n in (10, 25, 40)]
     (tmp_path / "list.xlsx").write_bytes(xlsx(Sheet=rows))
     campaign = make_campaign(
         tmp_path, text="{{ off }} is {{ off | float * 2 }}", top='where = "off | float > 0.2"', delivery="processes = 2"
