@@ -38,6 +38,7 @@ body { margin: 0; padding: 0; }
 """The style where the campaign has none of its own."""
 
 _SHORTEST_FRONT_MATTER: Final = 3  # lines
+_LIKE_A_MARK: Final = re.compile(r"\{(?=[{%#])")
 _FENCE: Final = re.compile(r" {0,3}(`{3,}|~{3,})")
 
 # A line of what site generators have above a page: a key and its value, what goes on with that, a comment, or nothing.
@@ -73,6 +74,8 @@ def html_from_markdown(source: str, style: str | None = None) -> str:
     statements = {f"{token}{number}e" for number, mark in enumerate(covered) if not mark.startswith("{{")}
     body = _converter().render(_apart("".join(pieces), statements))
     body = re.sub(rf"<p>((?:{token}[0-9]+e\s*)+)</p>", lambda found: _bare(found, statements), body)
+    # What looks like a mark by now was written as character references, and is text.
+    body = _LIKE_A_MARK.sub("&#123;", body)
     # A mark in angle brackets looks like a tag, and is text.
     body = re.sub(f"<({token}[0-9]+e)>", r"&lt;\1&gt;", body)
     body = re.sub(f"{token}([0-9]+)e", lambda found: covered[int(found[1])], body)

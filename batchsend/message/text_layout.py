@@ -20,6 +20,8 @@ _SIGNS: Final = late_pattern("#+ ?")  # of headings that the library has put on 
 _NO_INDENT: Final = late_pattern("[^> ]")
 _LINES: Final = {"#": "=", "##": "-"}
 _ROWS: Final = late_pattern(rf"(?:^[^|\n{_HEADING}]*+\|.*\|\n)+", re.MULTILINE)
+# What the library writes where one numbered list follows another, to tell them apart.
+_OTHER_LIST: Final = late_pattern(r"^([> ]*+(?:[-*+] ++)*+[0-9]++)\) ", re.MULTILINE)
 _DASHES: Final = late_pattern("-+")
 _SHORTEST: Final = 3  # characters of a column, as Markdown has it
 
@@ -42,6 +44,8 @@ def outlined(text: str) -> str:
             if "#" in line and (heading := _HEADLINE.match(line)):
                 lines[place] = _marked_heading(heading, lines[place - 1] if place else "")
     text = "\n".join([*lines, ""])
+    if ") " in text:
+        text = _OTHER_LIST.sub(r"\1. ", text)
     return _ROWS.sub(_marked_table, text) if "|" in text else text
 
 

@@ -36,7 +36,7 @@ from batchsend.smtp.replies import ReplyParser
 from batchsend.smtp.transaction import Transaction
 from tests.feedback.letters import complaint, dsn, letter, results_log
 from tests.listen.test_webhooks import BOUNCES
-from tests.recipients.sheets import ods, xlsx
+from tests.recipients.sheets import Formatted, ods, xlsx
 from tests.results.account import killed, ledger, result
 
 if TYPE_CHECKING:
@@ -265,8 +265,13 @@ SUBJECTS: Final = {
     "replies": Subject(lambda: list(_REPLIES), _replies),
     "csv": Subject(lambda: list(_ALICE), _list("list.csv")),
     "jsonl": Subject(lambda: [b'{"email": "a@example.com", "n": [1, {"x": null}]}\n' * 3], _list("list.jsonl")),
-    "xlsx": Subject(lambda: [xlsx(A=[["email", "n"], ["a@example.com", 1.5]])], _list("list.xlsx")),
-    "ods": Subject(lambda: [ods(A=[["email", "n"], ["a@example.com", 1.5]])], _list("list.ods")),
+    "xlsx": Subject(
+        lambda: [xlsx(A=[["email", "n"], ["a@example.com", Formatted(1.5, "0.0%;[Red](0)", "150.0%")]])],
+        _list("list.xlsx"),
+    ),
+    "ods": Subject(
+        lambda: [ods(A=[["email", "n"], ["a@example.com", Formatted(1.5, "0%", "150%")]])], _list("list.ods")
+    ),
     "campaign": Subject(lambda: [_TOML], _campaign_file),
     "log": Subject(lambda: [_killed_account()["results.jsonl"], *_feedback_log()], _account(lambda log: log)),
     "journal": Subject(lambda: [_killed_account()[journal_path(Path("results.jsonl")).name]], _account(journal_path)),

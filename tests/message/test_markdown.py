@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
 from typing import TYPE_CHECKING, Any
 
+import jinja2
 import pytest
 
 from batchsend.campaign import Campaign, Message, Server, check_objects
@@ -150,3 +153,14 @@ def test_front_matter_of_a_page_is_not_sent_to_everybody(tmp_path: Path, source:
 )
 def test_a_line_above_the_text_is_no_front_matter(tmp_path: Path, source: str) -> None:
     assert body(parse(compose(tmp_path, text=None, markdown=f"{source}\n")), "plain").startswith(source[:3])
+
+
+@pytest.mark.parametrize(
+    "mark", ["&#123;&#123; name }}", "&#123;{ name }}", "\\{\\{ name }}", "&#123;% raw %}", "&#123;# x #}"]
+)
+def test_marks_written_as_character_references_are_text(mark: str) -> None:
+    """As they are in HTML: no field takes their place, and nothing of them vanishes."""
+    html = html_from_markdown(f"Before {mark} after")
+    shown = jinja2.Environment(autoescape=True).from_string(html).render(name="Ann")
+    assert "Ann" not in shown
+    assert re.search(r"Before \{[{%#].*[}] after", unescape(shown))

@@ -147,3 +147,8 @@ def test_lines_have_nothing_blank_at_their_ends(text: str) -> None:
 )
 def test_broken_html_is_read_all_the_same(html: str) -> None:
     assert text_from_html(html).endswith("\n")
+
+
+def test_numbered_lists_one_after_another_are_numbered_alike() -> None:
+    html = "<ol><li>one</li></ol><ol start=5><li>five) of six</li></ol><p>7) seven</p>"
+    assert text_from_html(html) == "1. one\n\n5. five) of six\n\n7) seven\n"
