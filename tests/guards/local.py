@@ -286,6 +286,14 @@ LISTS: Final = (
         "one",
     ),
     Guard(
+        "a list that takes the square of its length",
+        "batchsend/recipients/kinds.py",
+        "block[max(start, error.start - 60) : error.start + 60]",
+        "block[start : error.start + 60]",
+        "tests/test_linear_time.py",
+        "UTF",
+    ),
+    Guard(
         "texts that take the square of their length",
         "batchsend/message/words.py",
         '_CHUNK = re.compile("(?<! ) *+[^ ]++")',
@@ -308,8 +316,7 @@ TERMINAL: Final = (
         "batchsend/display.py",
         '    return _DANGEROUS.sub(lambda found: _escape(found[0]), text.replace("\\r\\n", "\\n"))\n',
         "    return text\n",
-        f"{_ESCAPES}::test_nothing_that_a_terminal_would_obey_is_printed",
-        "preview",
+        "tests/preview/test_shown.py::test_nothing_that_a_terminal_would_obey_gets_through",
     ),
     Guard(
         "escapes in errors and notices",
@@ -331,8 +338,8 @@ TERMINAL: Final = (
         "batchsend/cli/findings.py",
         "textwrap.wrap(printable(text),",
         "textwrap.wrap(text,",
-        f"{_ESCAPES}::test_nothing_that_a_terminal_would_obey_is_printed",
-        "check",
+        "tests/cli/test_cli_check.py",
+        "terminal or obey or escape",
     ),
     Guard(
         "escapes in a report",
