@@ -448,11 +448,4 @@ OTHERS: Final = (
         "    if False:\n",
         "tests/results/test_lock.py::test_what_cannot_be_read_back_is_no_log",
     ),
-    Guard(
-        "a FIFO in the feedback log's place",
-        "batchsend/feedback/log.py",
-        "            if not stat.S_ISREG(os.fstat(self._file).st_mode):\n",
-        "            if False:\n",
-        _FIFO,
-    ),
 )
