@@ -272,7 +272,7 @@ FOREIGN: dict[str, tuple[Callable[[str], object], list[str]]] = {
         ['{"a":\n', "a\n", '{"a":1},', "[{"],
     ),
     "list, an octet that is none of UTF-8": (
-        lambda text: refuse_eight_bit("x", b"email\n" + OCTETS(text) + b"\xe4", line=1, is_cut=False),
+        lambda text: refuse_eight_bit("x", b"email\n" + OCTETS(text) + b" \xe4", line=1, is_cut=False),
         WORDS,
     ),
     "list, its header": (listed, ["\r", "\n", "a\n", "a,", '"a']),

@@ -286,14 +286,6 @@ LISTS: Final = (
         "one",
     ),
     Guard(
-        "a list that takes the square of its length",
-        "batchsend/recipients/kinds.py",
-        "block[max(start, error.start - 60) : error.start + 60]",
-        "block[start : error.start + 60]",
-        "tests/test_linear_time.py",
-        "UTF",
-    ),
-    Guard(
         "texts that take the square of their length",
         "batchsend/message/words.py",
         '_CHUNK = re.compile("(?<! ) *+[^ ]++")',
