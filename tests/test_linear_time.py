@@ -47,7 +47,7 @@ from batchsend.outcome import Outcome
 from batchsend.preview.page import page
 from batchsend.recipients import Record, open_records
 from batchsend.recipients.entries import addresses_among, entries
-from batchsend.recipients.kinds import refuse_other_kinds
+from batchsend.recipients.kinds import refuse_eight_bit, refuse_other_kinds
 from batchsend.report.causes import cause_of
 from batchsend.report.kinds import Kind
 from batchsend.report.spreadsheet import defused
@@ -270,6 +270,10 @@ FOREIGN: dict[str, tuple[Callable[[str], object], list[str]]] = {
     "list, its kind": (
         lambda text: refuse_other_kinds("x", OCTETS(text), "jsonl"),
         ['{"a":\n', "a\n", '{"a":1},', "[{"],
+    ),
+    "list, an octet that is none of UTF-8": (
+        lambda text: refuse_eight_bit("x", b"email\n" + OCTETS(text) + b" \xe4", line=1, is_cut=False),
+        WORDS,
     ),
     "list, its header": (listed, ["\r", "\n", "a\n", "a,", '"a']),
     "list, many columns": (lambda text: listed(",".join(map(str, range(len(text) // 8))) + "\n"), ["a"]),

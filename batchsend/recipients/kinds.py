@@ -145,7 +145,7 @@ def refuse_eight_bit(name: str, block: bytes, *, line: int, is_cut: bool) -> Non
                 remedy='say it: encoding = "…", such as cp1252; or export the list as UTF-8',
             ) from None
         encoding, called = guess
-        word = _WORD.search(block[start : error.start + 60].decode(encoding, errors="replace"))
+        word = _WORD.search(block[max(start, error.start - 60) : error.start + 60].decode(encoding, errors="replace"))
         seen = f", such as in {word[0]!r} on line {line}" if word is not None else f" (line {line})"
         raise UsageError(
             f"{name} is not in UTF-8; by its bytes it is in {called}{seen}", remedy=encoding_remedy(encoding)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 # For its last child: what subprocess.run has waited for, in KiB (getrusage(2)).
 _MEASURE: Final = (
-    "import resource, subprocess, sys; code = subprocess.run(sys.argv[2:]).returncode; "
-    "open(sys.argv[1], 'w').write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)); "
+    "import pathlib, resource, subprocess, sys; code = subprocess.run(sys.argv[2:]).returncode; "
+    "pathlib.Path(sys.argv[1]).write_text(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)); "
     "sys.exit(code if code >= 0 else 128 - code)"
 )
 WITHIN: Final = 400.0

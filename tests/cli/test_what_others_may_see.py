@@ -164,4 +164,4 @@ def test_an_error_that_nobody_has_foreseen_does_not_tell_the_password(tmp_path: 
     command = [sys.executable, "-c", program, str(tmp_path / "campaign.toml"), PASSWORD]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "what about" in done.stderr
-    assert PASSWORD not in done.stderr.replace(repr(command[-1]), "")
+    assert PASSWORD not in done.stderr

@@ -244,7 +244,14 @@ RETURNS: Final = (
         "",
         "tests/listen/test_bounce_host.py",
     ),
-    Guard("webhooks: SendGrid, Resend, Mailgun, SNS", _SIGNATURES, _NOT_GENUINE, "pass", _AUTHENTICITY),
+    Guard(
+        "webhooks: SendGrid, Resend, Mailgun, SNS",
+        _SIGNATURES,
+        f"{_NOT_GENUINE} from None",
+        "pass",
+        _AUTHENTICITY,
+        more=((_NOT_GENUINE, "pass"),),
+    ),
     Guard(
         "webhooks: passwords",
         _SIGNATURES,
