@@ -128,6 +128,8 @@ def _is_turned_elsewhere(test: ast.expr) -> bool:
     """Whether the opposite of a condition is a mutant already, by its operator, or is none."""
     if isinstance(test, ast.Compare) and len(test.ops) == 1:
         return isinstance(test.ops[0], ast.Eq | ast.NotEq | ast.Is | ast.IsNot | ast.In | ast.NotIn)
+    if isinstance(test, ast.Name) and test.id == "TYPE_CHECKING":
+        return True
     return isinstance(test, ast.Constant) or (isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not))
 
 
