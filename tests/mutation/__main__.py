@@ -2,8 +2,8 @@
 
 A mutant is a file with one thing changed. Of a room (``results``, ``smtp``, ``delivery``, ``run``, ``cluster``) so many
 are tried as `--most` says, drawn by the seed. A mutant is shown to the quick tests that execute its statement and to
-the cases of the simulation that do, those of its room and the quickest first, until one fails: which do so is recorded in
-``.pytest_cache/mutation.json``, and again where something has changed. It survives where none fails. The exit code is 1
+the cases of the simulation that do, those of its room and the quickest first, until one fails. Which do so is recorded
+in ``.pytest_cache/mutation.json``, and again where something has changed. It survives where none fails. The code is 1
 where fewer than nine in ten are caught, where one survives that ``survivors.tsv`` does not give a reason for, or, with
 `--again`, where one is caught that stands there.
 
