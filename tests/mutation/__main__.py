@@ -2,8 +2,8 @@
 
 A mutant is a file with one thing changed. Of a room (``results``, ``smtp``, ``delivery``, ``run``, ``cluster``) so many
 are tried as `--most` says, drawn by the seed. A mutant is shown to the quick tests that execute its statement and to
-the cases of the simulation that do, the quickest first, until one of them fails: which do so is recorded once, in
-``.pytest_cache/mutation.json``, and again where something has changed. It survives where none fails. The exit code is 1
+the cases of the simulation that do, those of its room and the quickest first, until one fails. Which do so is recorded
+in ``.pytest_cache/mutation.json``, and again where something has changed. It survives where none fails. The code is 1
 where fewer than nine in ten are caught, where one survives that ``survivors.tsv`` does not give a reason for, or, with
 `--again`, where one is caught that stands there.
 
@@ -51,9 +51,7 @@ if __name__ == "__main__":
     parser.add_argument("what", nargs="+", help="a room, a file of one, or a line: FILE:LINE")
     parser.add_argument("--most", type=int, default=80, help="how many mutants of each are tried")
     parser.add_argument("--seed", type=int, default=1, help="which of them")
-    parser.add_argument(
-        "--within", type=float, default=60.0, help="seconds for the tests of a mutant, the quickest first"
-    )
+    parser.add_argument("--within", type=float, default=60.0, help="seconds for the tests of a mutant")
     parser.add_argument("--again", action="store_true", help="try those, too, that survivors.tsv gives a reason for")
     given = parser.parse_args()
     limits = ["--most", str(given.most), "--seed", str(given.seed), "--within", str(given.within)]

@@ -49,21 +49,29 @@ class Mutant(NamedTuple):
     statement: tuple[int, int]
 
 
-def mutants(source: str) -> list[Mutant]:
-    """All mutants of a file, in the order of its lines; types, docstrings and messages are left as they are."""
+def mutants(source: str, *, only: str | None = None) -> list[Mutant]:
+    """All mutants of a file, in the order of its lines; types, docstrings and messages are left as they are.
+
+    Args:
+        source: The file.
+        only: Those of lines that read so.
+    """
     found = {(begin, end, new) for begin, end, new in _changes(source) if source[begin:end] != new}
     statements = _statements(source)
+    lines = source.split("\n")
     made = []
     for begin, end, new in sorted(found):
+        line = source.count("\n", 0, begin) + 1
+        before = lines[line - 1].strip()
+        if only is not None and before != only:
+            continue
         changed = source[:begin] + new + source[end:]
         try:
             ast.parse(changed)
         except SyntaxError:
             continue
-        line = source.count("\n", 0, begin) + 1
-        before, after = source.split("\n")[line - 1].strip(), changed.split("\n")[line - 1].strip()
         around = max(one for one in statements if one[0] <= line <= one[1])
-        made.append(Mutant(line, before, after, changed, around))
+        made.append(Mutant(line, before, changed.split("\n")[line - 1].strip(), changed, around))
     return made
 
 
@@ -128,6 +136,8 @@ def _is_turned_elsewhere(test: ast.expr) -> bool:
     """Whether the opposite of a condition is a mutant already, by its operator, or is none."""
     if isinstance(test, ast.Compare) and len(test.ops) == 1:
         return isinstance(test.ops[0], ast.Eq | ast.NotEq | ast.Is | ast.IsNot | ast.In | ast.NotIn)
+    if isinstance(test, ast.Name) and test.id == "TYPE_CHECKING":
+        return True
     return isinstance(test, ast.Constant) or (isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not))
 
 

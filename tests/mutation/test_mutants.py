@@ -114,4 +114,4 @@ def test_known_survivors_are_mutants_that_there_are_and_have_a_reason() -> None:
     for row in KNOWN.read_text().splitlines()[1:]:
         file, before, after, reason = row.split("\t")
         assert reason.startswith(KINDS), row
-        assert (before, after) in {(one.before, one.after) for one in mutants((root / file).read_text())}, row
+        assert after in {one.after for one in mutants((root / file).read_text(), only=before)}, row

@@ -83,7 +83,7 @@ class Trial:
     Args:
         runner: The tests.
         known: Which test executes which line.
-        within: Seconds that the tests of one mutant may take together: the quickest are taken.
+        within: Seconds that the tests of one mutant may take together: those of its room and the quickest are taken.
     """
 
     def __init__(self, runner: Runner, known: Record, within: float) -> None:
@@ -108,6 +108,7 @@ class Trial:
             tests = self._known.touching(tried.file)
         elif not tests:  # perhaps in a process that a test starts
             tests, anew = self._known.starting(), True
+        tests.sort(key=lambda test: not test.name.startswith(f"tests/{tried.room}/"))  # they are the most likely ones
         tests = [
             test
             for test, until in zip(tests, accumulate(test.seconds for test in tests), strict=True)

@@ -20,6 +20,7 @@ from batchsend.results.claim import Claim, refuse_used
 from batchsend.results.journal import Entry, Journal, JournalError, journal_path
 from batchsend.results.ledger import Ledger
 from batchsend.results.resumption import Resumption
+from batchsend.results.usage import read_usage
 from tests.results.account import RUN, killed, ledger, result
 from tests.tools.examples import examples
 
@@ -643,3 +644,16 @@ def test_a_code_counts_only_where_it_is_the_last_lines(log: Path) -> None:
     with Resumption(log, Choice(["550"])) as past:
         assert past.next_attempt(1) == 0
         assert past.next_attempt(2) == 0
+
+
+def test_when_messages_were_accepted_is_read_back_to_the_millisecond(log: Path) -> None:
+    times = [1_795_330_801.987, 1_795_330_801.998, 1_795_330_802.009]
+    with ledger(log) as account:
+        for record, time in enumerate(times, 1):
+            accepted = result(record)
+            accepted.time = time
+            account.append(accepted)
+        account.end(None, {})
+    found: list[float] = []
+    read_usage(log, log.stat().st_size, lambda _, time: found.append(time))
+    assert all(0.0 <= after - before < 0.0021 for before, after in zip(times, found, strict=True))

@@ -134,6 +134,15 @@ def test_lines_are_with_the_kernel_after_each_flush(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_bytes().count(b"\n") == 4
 
 
+def test_it_knows_how_long_it_is(tmp_path: Path) -> None:
+    with ResultsLog(tmp_path / "log", RUN) as log:
+        for _ in range(2):
+            assert log.size == (tmp_path / "log").stat().st_size
+            log.require_in_place()
+            log.append(ACCEPTED)
+            log.flush()
+
+
 def test_what_others_append_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     with ResultsLog(tmp_path / "log", RUN) as log:
         with (tmp_path / "log").open("ab") as other:

@@ -94,6 +94,19 @@ def test_only_the_file_that_was_cut_short_is_given_up(file: int, tmp_path: Path)
     os.close(other)
 
 
+def test_one_file_after_another_may_be_cut_short(tmp_path: Path) -> None:
+    mappings = []
+    for name in ("first", "second", "third"):
+        (tmp_path / name).write_bytes(bytes(PAGE))
+        with (tmp_path / name).open("r+b") as opened:
+            mappings.append(Mapping(opened.fileno()))
+    for name, mapping in zip(("first", "second", "third"), mappings, strict=True):
+        os.truncate(tmp_path / name, 0)
+        mapping.words[0] = 1
+        assert mapping.lost
+        mapping.close()
+
+
 def test_what_the_signal_did_before_it_does_again_afterwards(file: int) -> None:
     before = handler()
     one, two = Mapping(file), Mapping(file)

@@ -47,6 +47,14 @@ def test_lines_are_taken_down_as_single_outcomes_are(noted: list[tuple[int, Outc
         assert at_once.attempts(record) == one_by_one.attempts(record)
 
 
+def test_any_number_of_attempts_is_kept_from_the_first_line_on() -> None:
+    """A new tally each time: the first number that does not fit into the octet brings the second one."""
+    for attempt in (*range(100), MAX_ATTEMPTS):
+        tally = Tally()
+        tally.note(1, Outcome.DEFERRED, attempt)
+        assert (tally.attempts(1), tally.status(1)) == (attempt, Outcome.DEFERRED)
+
+
 def test_it_takes_an_octet_a_record() -> None:
     tally = Tally()
     for record in range(1, 100_001):
