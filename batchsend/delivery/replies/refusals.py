@@ -31,7 +31,7 @@ DELAYED: Final = WordFamily(r"(?:deferred|delayed|rejected|refused|blocked) for 
 # --- the message ---------------------------------------------------------------------------------------------------
 
 AUTHENTICATION: Final = WordFamily(
-    r"\b(?:spf|dkim|dmarc)\b|sender policy framework|domainkeys",
+    r"(?<!from your )\b(?:spf|dkim|dmarc)\b|sender policy framework|domainkeys",
     r"unauthenticated (?:e-?mails?|mail|messages?)\b|(?:sender|message|mail|e-?mail|it) is (?:un|not )authenticated",
     r"pass(?:es|ing)? authentication|authentication (?:checks?|information|results?|fail\w* for message)"
     r"|anti-?spoof|spoofed|spoofing",

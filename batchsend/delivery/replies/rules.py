@@ -148,6 +148,8 @@ def _about_one(said: Said) -> bool:
         return True
     if words.AUTHENTICATION.search(text) and (said.for_good or "because" in text):
         return True
+    if said.stage is Stage.RCPT and said.detail[:2] in ("", "1.", "2.") and limits.USERS_QUOTA.fullmatch(text):
+        return True
     return limits.ABOUT_ONE_ONLY.search(text) is not None or (
         limits.ABOUT_ONE.search(text) is not None and not _ours(text)
     )
