@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from re import _parser as parser  # type: ignore[attr-defined]
 from types import ModuleType
@@ -132,6 +133,21 @@ WORDINGS = Path(__file__).parent / "wordings"
 """Invented wordings, one a line: of each family of limits, and look-alikes about one message or recipient."""
 
 
+ENHANCED = re.compile(r"^[245](\.\d+\.\d+) ")
+CODES = (421, 450, 451, 452, 454, 550, 552, 554)
+
+
+def in_other_codes(said: str) -> list[Reply]:
+    """A wording as servers say it with other codes, with and without its enhanced code."""
+    reply = parse(said)
+    texts = {reply.text, ENHANCED.sub("", reply.text)}
+    return [
+        Reply(code, ENHANCED.sub(lambda found, code=code: f"{code // 100}{found[1]} ", text).encode())  # type: ignore[misc]
+        for code in CODES
+        for text in texts
+    ]
+
+
 def wordings(name: str) -> list[str]:
     return (WORDINGS / f"{name}.txt").read_text(encoding="utf-8").splitlines()
 
@@ -142,6 +158,26 @@ def test_a_limit_is_never_a_rejection_however_it_is_put(family: Verdict, stage: 
     found = [(said, judge_by_rules(stage, parse(said))) for said in wordings(family.value)]
     assert found
     assert [one for one in found if one[1].outcome is not None or one[1].verdict is not family] == []
+
+
+@pytest.mark.parametrize("family", sorted(LIMITS))
+def test_a_limit_is_no_rejection_whatever_its_code(family: Verdict) -> None:
+    found = [
+        (stage, reply, judge_by_rules(stage, reply))
+        for said in wordings(family.value)
+        for reply in in_other_codes(said)
+        for stage in (Stage.MAIL, Stage.RCPT, Stage.CONTENT)
+    ]
+    assert [one for one in found if one[2].outcome is Outcome.REJECTED] == []
+
+
+def test_what_is_about_one_is_about_nobody_else_whatever_its_code() -> None:
+    found = [
+        (reply, judge_by_rules(Stage(stage), reply))
+        for said, stage in (line.split("|") for line in wordings("one"))
+        for reply in in_other_codes(said)
+    ]
+    assert [one for one in found if one[1].verdict in GOES_BACK] == []
 
 
 @pytest.mark.parametrize("line", wordings("one"))

@@ -206,7 +206,9 @@ QUOTA: Final = WordFamily(
     r"submissionquota|sendquota|send quota|messagequota|maximum credits|credits? exceeded|credit limit",
     rf"(?:sent|sending|send|sends) {_gap(1)}too (?:many|much) {_MAIL}",
     r"\btoo many (?:out-?going |out-?bound |sent )?(?:e-?mails|mails|messages)\b",
-    rf"policy rejection . (?:message|recipient) count exceeded|\b(?:message|mail|e-?mail) count {_gap(1)}exceed",
+    rf"\byou(?:'ve| have)? {_gap(1)}(?:exceeded|reached|used up|hit) {_gap(3)}(?:quota|limits?|allowance)\b",
+    rf"policy rejection(?:-| .)? quota exceeded"
+    rf"|policy rejection . (?:message|recipient) count exceeded|\b(?:message|mail|e-?mail) count {_gap(1)}exceed",
     rf"(?:limit|quota|maximum) of 0 (?:\w+ )?(?:e-?mails?|mails?|messages?) {_gap(2)}{_PASSED}\b",
     rf"maximum number of {_MAIL} {_gap(3)}period|quota (?:will )?resets?\b",
     r"too many recipients for #",
@@ -241,6 +243,9 @@ CLOSING: Final = WordFamily(
     r"clos(?:e|es|ed|ing) (?:the |this |transmission |your )*(?:connection|channel|session)"
     r"|(?:connection|session|channel) (?:is |will be |was )?(?:now )?clos(?:ed|ing)(?: by server)?"
 )
+USERS_QUOTA: Final = WordFamily(r"(?:@:? )?user(?:'s)? (?:has )?quota (?:is |was )?exceeded(?: usersearch)?(?: \.)?")
+"""All that is said: of a user's room, where an address is answered, and not of what may be sent."""
+
 ABOUT_ONE_ONLY: Final = WordFamily(
     r"same message-id|duplicate|(?:message|mail|e-?mail|transaction) (?:has|have|had|contains|with) too many"
 )

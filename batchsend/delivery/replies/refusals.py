@@ -31,7 +31,7 @@ DELAYED: Final = WordFamily(r"(?:deferred|delayed|rejected|refused|blocked) for 
 # --- the message ---------------------------------------------------------------------------------------------------
 
 AUTHENTICATION: Final = WordFamily(
-    r"\b(?:spf|dkim|dmarc)\b|sender policy framework|domainkeys",
+    r"(?<!from your )\b(?:spf|dkim|dmarc)\b|sender policy framework|domainkeys",
     r"unauthenticated (?:e-?mails?|mail|messages?)\b|(?:sender|message|mail|e-?mail|it) is (?:un|not )authenticated",
     r"pass(?:es|ing)? authentication|authentication (?:checks?|information|results?|fail\w* for message)"
     r"|anti-?spoof|spoofed|spoofing",
@@ -382,8 +382,8 @@ FORM_HARD: Final = WordFamily(
 )
 """The form of the message, whatever the enhanced code says."""
 FOR_NOW: Final = WordFamily(
-    rf"\b(?:try|retry|send|resend|come back|attempt) {_gap(2)}(?:later|again)\b|at a later time|\btemporar(?:y|ily)\b"
-    r"|\bfor now\b"
+    rf"\b(?:try|retry|send|resend|come back|attempt) {_gap(2)}later\b|\bagain (?:in|after|at) |at a later time"
+    r"|\btemporar(?:y|ily)\b|\bfor now\b"
 )
 """What a server says of a refusal that will pass, also where its code says that it will not."""
 CODES_OWN: Final = WordFamily(

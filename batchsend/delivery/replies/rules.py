@@ -148,6 +148,8 @@ def _about_one(said: Said) -> bool:
         return True
     if words.AUTHENTICATION.search(text) and (said.for_good or "because" in text):
         return True
+    if said.stage is Stage.RCPT and said.detail[:2] in ("", "1.", "2.") and limits.USERS_QUOTA.fullmatch(text):
+        return True
     return limits.ABOUT_ONE_ONLY.search(text) is not None or (
         limits.ABOUT_ONE.search(text) is not None and not _ours(text)
     )
@@ -269,8 +271,9 @@ def _of_content(said: Said) -> Ruling | None:
         full = words.MAILBOX_FULL_HARD.search(text)
         return None if full else Ruling(Verdict.CONTENT, Reason.TOO_LARGE, "words about the message's size")
     about_form = said.detail.startswith("6.") and said.for_good and said.stage in (Stage.DATA, Stage.CONTENT)
+    # What is said to MAIL is said before anything of the message was seen.
     about_content = words.CONTENT.search(text) and not (
-        said.detail in ("1.1", "2.1", "2.2") or words.ACCOUNT.search(text)
+        said.stage is Stage.MAIL or said.detail in ("1.1", "2.1", "2.2") or words.ACCOUNT.search(text)
     )
     if about_form or about_content or words.FORM_HARD.search(text):
         return Ruling(Verdict.CONTENT, Reason.CONTENT, "words about the message's content")
@@ -315,7 +318,9 @@ def _mailbox_reason(said: Said) -> Reason | None:
         if pattern.search(text) and not words.RELAYING.search(text):
             return reason
     return _MAILBOX_CODES.get(detail) or (
-        Reason.MAILBOX_MOVED if said.code == 551 and not words.RELAYING.search(text) else None
+        Reason.MAILBOX_MOVED
+        if said.code == 551 and said.detail[:2] in ("", "1.") and not words.RELAYING.search(text)
+        else None
     )
 
 
@@ -406,7 +411,7 @@ def _by_552(said: Said) -> Ruling | None:
         return None
     if said.stage is Stage.RCPT:
         return Ruling(Verdict.LATER, None, "552 to RCPT is 452 (RFC 5321 §4.5.3.1.10)")
-    if not said.detail and not _WORD.search(said.text):
+    if not said.detail and len(_WORD.findall(said.text)) <= 1:
         return Ruling(Verdict.MAILBOX, Reason.MAILBOX_FULL, "552, storage exceeded (RFC 5321 §4.2.2)")
     return None
 
