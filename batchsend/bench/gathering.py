@@ -1,6 +1,8 @@
 """A connector that hands a point's sessions over together, when all of them are open.
 
-Without it the first session that is open would send most of the messages, and the others would have nothing to do.
+Without it the first session that is open would send most of the messages, and the others would have nothing to do. The
+sessions of a campaign begin one after the other, and so they are rotated; those that begin together are given fewer
+messages, each another number of them, lest all of them be rotated at the same moment and wait for one another.
 """
 
 from __future__ import annotations
@@ -22,11 +24,14 @@ class GatheringConnector(Connector):
     opens_together = True
 
     _awaited = 0
+    _count = 0
+    _opened = 0
     _together: anyio.Event | None = None
 
     def gather(self, count: int) -> None:
         """Let the next ``count`` sessions wait for one another, and tell of those that cannot be opened afterwards."""
-        self._awaited = count
+        self._awaited = self._count = count
+        self._opened = 0
         self._together = anyio.Event()
 
     async def open(self) -> Opened:
@@ -48,6 +53,8 @@ class GatheringConnector(Connector):
         except BaseException:
             self._arrive(together)
             raise
+        self._opened += 1
+        share = self._opened / self._count
         self._arrive(together)
         try:
             await together.wait()
@@ -56,7 +63,7 @@ class GatheringConnector(Connector):
             with anyio.CancelScope(shield=True):
                 await _turns(_TURNS_TO_CLOSE)
             raise
-        return opened
+        return opened._replace(share=share)
 
     def _arrive(self, together: anyio.Event) -> None:
         self._awaited -= 1

@@ -81,12 +81,14 @@ class Opened(NamedTuple):
         transport: The open transport; its protocol is to be set.
         extensions: What the server offers in this session.
         trace: Where its dialogue is written, or None; the transport tells it of every octet.
+        share: The part of ``max_messages`` that it is to have; less than all of them for measuring only.
     """
 
     where: str
     transport: asyncio.Transport
     extensions: Extensions
     trace: SessionTrace | None = None
+    share: float = 1.0
 
 
 class Connector:

@@ -490,6 +490,8 @@ class Slots:
         limits = self.relay.limits
         limits.announced(extensions.mail_max)
         max_messages = 1 if self.relay.trying else limits.max_messages_now(self._loop.time())
+        if opened.share < 1:
+            max_messages = max(1, round(opened.share * max_messages))
         session = Session(
             self._number(),
             opened,

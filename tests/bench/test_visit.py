@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import anyio
 import pytest
 
@@ -49,6 +51,20 @@ async def test_no_message_is_sent_before_every_session_is_open(depth: int) -> No
     # Five have opened the sessions, and a quarter of the others has warmed them up.
     assert (measurement.messages, measurement.timed) == (30, 19)
     assert len(peer.accepted) == 30
+
+
+async def test_the_sessions_are_rotated_one_after_the_other() -> None:
+    """Those of a campaign are; rotated all at the same moment, they would wait for one another."""
+    most: Counter[int] = Counter()
+
+    def watch(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        most[connection] = max(most[connection], transaction)
+        return ACCEPT
+
+    async with CountingServer(watch) as peer:
+        measurement = await measure(peer, GridPoint(4, 1), 800)
+    assert measurement.accepted == len(peer.accepted) == 800
+    assert sorted(most[connection] for connection in list(most)[:4]) == [25, 50, 75, 100]
 
 
 async def test_what_cannot_be_opened_is_not_waited_for_and_is_learned() -> None:
