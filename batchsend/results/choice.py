@@ -73,7 +73,7 @@ class Choice:
                     remedy=f"expected {', '.join(allowed)}, a reason such as sender, a reply code such as 550, or an "
                     "enhanced one such as 5.7",
                 )
-        self.statuses = frozenset(statuses)
+        self.statuses: frozenset[Outcome] = frozenset(statuses)
 
     @property
     def asks_for_codes(self) -> bool:

@@ -58,12 +58,12 @@ class Resumption:
     """
 
     def __init__(self, path: Path, choice: Choice, *, accept_duplicates: bool = False) -> None:
-        self.path = require(path, "path", Path)
+        self.path: Path = require(path, "path", Path)
         require(choice, "choice", Choice)
         require(accept_duplicates, "accept_duplicates", bool)
         self.in_flight: list[Entry] = []
         self.counts: Counter[Outcome] = Counter()
-        self.distrusted = False
+        self.distrusted: bool = False
         self._choice = choice
         self._accept_duplicates = accept_duplicates
         self._with_code = bytearray()  # of each record: whether its last outcome has a code that is asked for

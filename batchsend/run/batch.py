@@ -113,9 +113,9 @@ class Batch:
         if not callable(notice):
             raise TypeError(f"notice must be callable, not {type(notice).__name__}")
         require_rows(recipients, resumption)
-        self.campaign = campaign
-        self.id = new_id() if resumption is None else resumption.account.run.id
-        self.summary = Summary(results=campaign.results)
+        self.campaign: Campaign = campaign
+        self.id: str = new_id() if resumption is None else resumption.account.run.id
+        self.summary: Summary = Summary(results=campaign.results)
         self._resumption = resumption
         self._claim = claim
         self._rows = recipients

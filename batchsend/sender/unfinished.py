@@ -22,7 +22,7 @@ class UnfinishedError(RunError):
 
     def __init__(self, message: str, results: Iterable[DeliveryResult] = (), *, remedy: str | None = None) -> None:
         super().__init__(message, remedy=remedy)
-        self.results = list(results)
+        self.results: list[DeliveryResult] = list(results)
 
 
 def closed() -> RunError:

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable  # noqa: TC003 - a program imports what it uses
 from email.message import EmailMessage  # noqa: TC003 - a program imports what it uses
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
 import batchsend
 from batchsend import (
@@ -40,6 +42,7 @@ from batchsend import (
     load,
     send,
 )
+from batchsend.results.format import OutcomeLine  # noqa: TC001 - likewise
 
 server = Server(host="smtp.example.com", username="u", password="p", rate="14/s", quota="500/h")
 delivery = Delivery(rate="5/s", retry_after="30s", timeouts=Timeouts(connect=5, data="2m"), suppress=["a.txt"])
@@ -99,6 +102,48 @@ async def campaign() -> Summary:
         batch = Batch(loaded, resumption=past)
         assert_type(batch.progress, float | None)
         return await batch.run()
+
+
+async def looked_into(batch: Batch, past: Resumption, choice: Choice) -> None:
+    """What else a run, a log and a choice say of themselves."""
+    await batch.prepare()
+    assert_type(await batch.rehearse(), Summary)
+    batch.stop("it is enough")
+    assert_type(batch.id, str)
+    assert_type(batch.complete, bool)
+    assert_type(batch.left, int | None)
+    assert_type(batch.counts, Counter[Outcome])
+    assert_type(batch.summary, Summary)
+    print(batch.meters, batch.outlook, batch.rest, batch.steering, past.account, past.in_flight)
+    assert_type(past.path, Path)
+    assert_type(past.counts, Counter[Outcome])
+    assert_type(past.distrusted, bool)
+    assert_type(past.hand_over_file(), int)
+    assert_type(past.sends(Outcome.DEFERRED), bool)
+    assert_type(past.next_attempt(1), int)
+    assert_type(past.was_offered(1), bool)
+    assert_type(choice.statuses, frozenset[Outcome])
+    assert_type(choice.asks_for_codes, bool)
+    chosen: Callable[[OutcomeLine], bool] = choice.wants
+    print(chosen)
+
+
+def values(result: DeliveryResult, choice: Choice, summary: Summary, blocking: SyncSender) -> None:
+    """What small things say of themselves."""
+    assert_type(result.status.label, str)
+    assert_type(choice.has_code(result), bool)
+    assert_type(Rate(5, 1).checked(), Rate)
+    assert_type((Rate(5, 1).count, Rate(5, 1).seconds, Rate(5, 1).per_second), tuple[float, float, float])
+    assert_type(Duration(5).checked(), Duration)
+    assert_type((summary.complete, summary.records), tuple[bool, int])
+    assert_type(summary.to_json(), dict[str, Any])
+    assert_type(list(summary.lines()), list[str])
+    summary.count(result)
+    summary.give_up_waiting()
+    blocking.open()
+    blocking.close()
+    Sender(server).unclaimed(result)
+    print(delivery.schedule)
 
 
 def errors() -> None:

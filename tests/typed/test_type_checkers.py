@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +24,25 @@ ROOT = Path(__file__).parents[2]
 def test_the_program_uses_every_public_name() -> None:
     used = {node.id for node in ast.walk(ast.parse(PROGRAM.read_text())) if isinstance(node, ast.Name)}
     assert set(batchsend.__all__) - used == set()
+
+
+def test_the_program_uses_every_public_method_and_attribute() -> None:
+    """Those that a class defines or documents; the fields of a struct have their types where they stand."""
+    used = {node.attr for node in ast.walk(ast.parse(PROGRAM.read_text())) if isinstance(node, ast.Attribute)}
+    missing = {}
+    for name in batchsend.__all__:
+        if inspect.isclass(kind := getattr(batchsend, name)):
+            defined = {
+                called
+                for called, member in vars(kind).items()
+                if isinstance(member, property) or inspect.isfunction(getattr(member, "__func__", member))
+            }
+            told = re.search(r"Attributes:\n((?:    .*\n|\n)+)", f"{inspect.getdoc(kind)}\n")
+            attributes = set(re.findall(r"^    (\w+):", told[1], re.MULTILINE)) if told else set()
+            public = {one for one in defined | attributes - set(inspect.get_annotations(kind)) if one[0] != "_"}
+            if public - used:
+                missing[name] = sorted(public - used)
+    assert missing == {}
 
 
 @pytest.mark.slow
