@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import Future
+from concurrent.futures.thread import ThreadPoolExecutor  # where it is defined: it cannot be imported any later
 from contextlib import suppress
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import anyio
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 Result = TypeVar("Result")
+Given = ParamSpec("Given")
 
 
 def run(main: Callable[[], Awaitable[Result]]) -> Result:
@@ -43,6 +46,31 @@ def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         log.debug("a TLS connection was closed by the peer while it was written to: %s", error)
     else:
         loop.default_exception_handler(context)
+
+
+class LastingExecutor(ThreadPoolExecutor):
+    """An executor for a loop in a thread that may outlive the main thread, which ends all others.
+
+    Once the main thread has come to its end, each call has a thread of its own.
+    """
+
+    def submit(self, fn: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwargs) -> Future[Result]:
+        """Call a function in a thread."""
+        try:
+            return super().submit(fn, *args, **kwargs)
+        except RuntimeError:
+            if threading.main_thread().is_alive():
+                raise  # it was shut down itself
+        future: Future[Result] = Future()
+
+        def work() -> None:
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except BaseException as error:  # raised where the result is awaited
+                future.set_exception(error)
+
+        threading.Thread(target=work, daemon=True).start()
+        return future
 
 
 async def in_abandoned_thread(function: Callable[[], Result]) -> Result:

@@ -268,6 +268,32 @@ def test_no_coroutine_is_compiled() -> None:
     assert found == []
 
 
+MOST_ATTRIBUTES = 30
+"""Beyond these Python 3.11 keeps an object's attributes in a dictionary of its own, and looks each method up anew."""
+
+
+def test_what_messages_pass_through_has_few_attributes_or_slots() -> None:
+    """Interpreted, a message costs a tenth less: the more sessions there are, the more their dictionaries cost."""
+    large = [
+        f"{file.relative_to(PACKAGE)}: {node.name}"
+        for file in sorted({file for files in compiled_files().values() for file in files})
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ClassDef)
+        and len(own_attributes(node)) > MOST_ATTRIBUTES
+        and not any("__slots__" in ast.unparse(line) for line in node.body if isinstance(line, ast.Assign))
+    ]
+    assert large == []
+
+
+def own_attributes(of: ast.ClassDef) -> set[str]:
+    """What the methods of a class store in its objects."""
+    return {
+        node.attr
+        for node in ast.walk(of)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self"
+    }
+
+
 def test_no_test_imports_a_private_name() -> None:
     """What a test leans on is a promise: it has a name for everybody, and its place can be found by it."""
     private = [

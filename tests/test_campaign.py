@@ -134,6 +134,17 @@ def test_every_key_arrives(written: Callable[[str], Path], folder: Path) -> None
     assert floats(delivery.timeouts.content, delivery.timeouts.mail) == [1200, 300]
 
 
+def test_a_variable_is_looked_up_for_the_server_and_for_no_template(written: Callable[[str], Path]) -> None:
+    """What is in the environment is for relays: a template is copied from anywhere, and would send it to everybody."""
+    text = LEAST.replace('text = "', 'text = "${HOME} ')
+    assert "${HOME}" in text
+    assert (
+        load(written(text), environ={"HOME": "/home/somebody"}).message.text
+        == load(written(text), environ={}).message.text
+    )
+    assert (load(written(text), environ={"HOME": "/home/somebody"}).message.text or "").startswith("${HOME}")
+
+
 def test_credentials_are_not_shown(written: Callable[[str], Path]) -> None:
     campaign = load(written(FULL), environ={"RELAY_USER": "user-4711", "RELAY_KEY": "secret-4711"})
     assert "4711" not in repr(campaign)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from batchsend.message.html_tokens import candidates, text_of, tokens
+from batchsend.message.images import css_images
 
 if TYPE_CHECKING:
     from batchsend.message.html_tokens import Token
@@ -53,6 +54,7 @@ class Html:
         links: Its links, in order.
         images: Its images, in order.
         candidates: The images that ``srcset`` offers beside them, by their URLs.
+        backgrounds: The images behind others, those of style sheets included, by their URLs.
         sheets: The style sheets that are linked to, by their URLs.
         active: The elements that mail readers do not run, by name.
         text: What there is to read, the white space as it came.
@@ -61,6 +63,7 @@ class Html:
     links: list[Link] = field(default_factory=list)
     images: list[Image] = field(default_factory=list)
     candidates: list[str] = field(default_factory=list)
+    backgrounds: list[str] = field(default_factory=list)
     sheets: list[str] = field(default_factory=list)
     active: list[str] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
@@ -74,6 +77,8 @@ class Html:
                 reader.start(token)
             elif token.kind == "end":
                 reader.end(token.name)
+            elif token.kind == "text" and token.name == "style":
+                reader.found.backgrounds += css_images(text_of(source, token))
             elif token.kind == "text":
                 reader.read(text_of(source, token))
         return reader.found
@@ -92,6 +97,9 @@ class _Reader:
 
     def start(self, tag: Token) -> None:
         """A start tag."""
+        if background := (tag.value("background") or "").strip():
+            self.found.backgrounds.append(background)
+        self.found.backgrounds += css_images(tag.value("style") or "")
         if tag.name in _ACTIVE:
             self.found.active.append(tag.name)
         if tag.name in _UNSEEN:

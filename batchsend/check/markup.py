@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from batchsend.check.domains import host_of, is_registrable, organisational
 from batchsend.check.finding import Severity
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from batchsend.check.gathering import Gathering
     from batchsend.check.html import Html, Image, Link
     from batchsend.recipients import Record
@@ -37,20 +39,24 @@ class Markup:
         self._gathering = gathering
         self._where = where
 
-    def look(self, html: Html, size: int, row: Record) -> None:
+    def look(self, html: Html, size: int, row: Record, inline: Container[str] = ()) -> None:
         """Look into the HTML of one message.
 
         Args:
             html: What was found in it.
             size: Its octets.
             row: The record that the message is for.
+            inline: The Content-IDs of the message's parts, without angle brackets.
         """
         for link in html.links:
             self._look_at_link(link, row)
         nowhere: list[str] = []
         for image in html.images:
             self._look_at_image(image, row, nowhere)
-        nowhere += [source for source in html.candidates if not source.lower().startswith(_SHOWN_FROM)]
+        others = [*html.candidates, *(one for one in html.backgrounds if not one.startswith("#"))]
+        nowhere += [source for source in others if not source.lower().startswith(_SHOWN_FROM)]
+        everywhere = [*(image.source for image in html.images), *others]
+        nowhere += [one for one in everywhere if one[:4].lower() == "cid:" and not _is_part(one[4:], inline)]
         if nowhere:
             named = ", ".join(map(repr, dict.fromkeys(nowhere)))
             what = f"images cannot be found from within a message: {named}"
@@ -137,3 +143,8 @@ class Markup:
 
     def _warn(self, kind: str, what: str, row: Record, remedy: str) -> None:
         self._gathering.add(kind, Severity.WARNING, f"{self._where}: {what}", row, remedy=remedy)
+
+
+def _is_part(content_id: str, inline: Container[str]) -> bool:
+    """Whether a message has the part that ``cid:`` names (RFC 2392 §2): percent-encoded, or as it is."""
+    return unquote(content_id) in inline or content_id in inline

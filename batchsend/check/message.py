@@ -142,7 +142,7 @@ class MessageCheck:
             )
         found = None if html is None else Html.read(html)
         if found is not None:
-            self._markup.look(found, len((html or "").encode(errors="replace")), row)
+            self._markup.look(found, len((html or "").encode(errors="replace")), row, message.inline)
         self._proof_reader.look(message, found, row)
         if not (message.header("Subject") or "").strip():
             self._warn("subject-empty", "the subject is empty", row, "see subject in [message]")

@@ -39,6 +39,9 @@ _LITERAL_REMEDY: Final = (
     "if it is to be filled in, write its braces in the template themselves: not as &#123; or another character "
     "reference, not within {% raw %}, and not in a record's value"
 )
+# What a text says where there would be a link, and what links are in it.
+_CLICK: Final = re.compile(r"\b(?:click|here|link|klick|hier|cliqu|ici|clic|aqu[ií]|qui)", re.IGNORECASE)
+_WRITTEN_OUT: Final = re.compile(r"https?://|www\.|mailto:|[^\s@]@[^\s@]+\.\w", re.IGNORECASE)
 _IDENTIFIER: Final = re.compile(r"(?=[^\d]*\d)[\w.~%-]{6,}|[\w.~%-]{20,}")
 _OF_IDENTIFIER: Final = re.compile(r"[?&](?:\w*(?:token|key|uuid|hash|secret|code|id)|[tkuc])=\Z", re.IGNORECASE)
 _LARGE_IMAGE: Final = 1_000_000
@@ -74,7 +77,7 @@ class ProofReader:
                     row,
                     f"let the template say what that means: {{{{ 'yes' if {shown} else 'no' }}}}",
                 )
-            elif isinstance(value, str | float) and str(value).strip().lower() in _NOTHING:
+            elif isinstance(value, str | float) and _is_nothing(str(value).strip()):
                 shown = variable(name, tuple(variables))
                 self._warn(
                     "field-nothing",
@@ -100,7 +103,9 @@ class ProofReader:
                 self._warn(
                     "image-large", what, row, "make it smaller: every recipient loads it, and the relay sends it"
                 )
-        if html is not None:
+        if html is None:
+            self._look_for_a_way_out_of_text(message.text or "", row)
+        else:
             self._look_for_a_way_out(html, readable, row)
             for place, link in enumerate(html.links):
                 if link.target.lower().startswith("http") and not UNSUBSCRIBES.search(f"{link.text} {link.target}"):
@@ -146,6 +151,16 @@ class ProofReader:
             )
         self._ways += [(row.number, row.line, link.target) for link in ways if link.target.lower().startswith("http")]
 
+    def _look_for_a_way_out_of_text(self, text: str, row: Record) -> None:
+        """A text has its links written out, or an address; or it asks for an answer."""
+        if UNSUBSCRIBES.search(text) and _CLICK.search(text) and not _WRITTEN_OUT.search(text):
+            self._warn(
+                "unsubscribe-no-link",
+                "a message says how to unsubscribe, and there is no link to it",
+                row,
+                "write the address of a page that does it: https://…",
+            )
+
     def conclude(self, section: Section) -> None:
         """Say which records have one personal link between them."""
         self._conclude_ways(section)
@@ -178,6 +193,11 @@ class ProofReader:
 
     def _warn(self, kind: str, what: str, row: Record, remedy: str) -> None:
         self._gathering.add(kind, Severity.WARNING, what, row, remedy=remedy)
+
+
+def _is_nothing(value: str) -> bool:
+    """Whether a program has written that there is nothing; Nan is somebody's name."""
+    return value.lower() in _NOTHING and value != "Nan"
 
 
 def _is_personal(target: str, targets: Iterable[str]) -> bool:

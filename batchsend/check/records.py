@@ -178,7 +178,7 @@ class RecordsCheck:
             section.error("nothing-to-send", "there are no records", where=self._file, remedy="put recipients into it")
         elif counted.suppressed + counted.duplicates + counted.passed_over == counted.records:
             section.note("nobody-to-write-to", "nobody would get a message: see the numbers above", where=self._file)
-        else:
+        elif not self._is_unsendable:  # that is said, and what follows from it is no other finding
             remedy = "fix what is said of them above"
             section.error("nothing-to-send", "none of the records can be sent", where=self._file, remedy=remedy)
 

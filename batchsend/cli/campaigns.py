@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from batchsend.display import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -67,6 +69,18 @@ def tracing(
 
 
 def say(line: str) -> None:
-    """Print a line on standard error. Nobody reading it any more is no reason to end a run or change its exit code."""
+    """Print a line on standard error. Nobody reading it any more is no reason to end a run or change its exit code.
+
+    What others have written in it does nothing to a terminal: see `tell`.
+    """
     with suppress(OSError):
-        click.echo(line, err=True)
+        click.echo(printable(line), err=True)
+
+
+def tell(line: str) -> None:
+    """Print a line on standard output.
+
+    What others have written in it, a server, a list, another machine's worker, does nothing to a terminal: each
+    character that a terminal would obey is shown as an escape.
+    """
+    click.echo(printable(line))

@@ -10,6 +10,7 @@ import click
 import orjson
 
 from batchsend.campaign import Overrides
+from batchsend.cli.campaigns import tell
 from batchsend.cli.console import Console, pass_console
 from batchsend.errors import BatchsendError, UsageError
 from batchsend.figures import parse_duration
@@ -80,9 +81,9 @@ def init(database: str | None) -> None:
 
     before, now = _with_database(database, schema.init, checked=False)
     if before == now:
-        click.echo(f"the tables are there: version {now}")
+        tell(f"the tables are there: version {now}")
     else:
-        click.echo(f"the tables are made: version {now}" if not before else f"from version {before} to {now}")
+        tell(f"the tables are made: version {now}" if not before else f"from version {before} to {now}")
 
 
 @cluster.command()
@@ -123,9 +124,9 @@ def publish(
         database, lambda db: put(db, campaign, overrides=overrides, name=name, size=lot, notice=console.notice)
     )
     if done.was_there:
-        click.echo(f"{done.campaign} is published already: run {done.run}")
+        tell(f"{done.campaign} is published already: run {done.run}")
     else:
-        click.echo(
+        tell(
             f"{done.campaign} is published: {done.offered:,} records to send, {done.withheld:,} invalid or suppressed; "
             f"run {done.run}"
         )
@@ -214,21 +215,21 @@ def status(
             console.notice(f"page: {url}")
             await anyio.sleep_forever()
 
-    def tell(found: ClusterStatus) -> None:
+    def present(found: ClusterStatus) -> None:
         if as_json:
             click.echo(orjson.dumps(found, default=_as_dict).decode())
             return
         if watch:
             click.clear()
         for line in found.lines():
-            click.echo(line)
+            tell(line)
 
     async def show(db: Database) -> None:
         if page is not None and name is not None:
             await serve(db, name, page)
-        tell(await look(db, name))
+        present(await look(db, name))
         if watch:
-            await _again(lambda: look(db, name), tell, console)
+            await _again(lambda: look(db, name), present, console)
 
     if page is not None and name is None:
         raise UsageError("--page shows one campaign", remedy="name it: batchsend cluster list")
@@ -236,7 +237,7 @@ def status(
 
 
 async def _again(
-    look: Callable[[], Awaitable[ClusterStatus]], tell: Callable[[ClusterStatus], None], console: Console
+    look: Callable[[], Awaitable[ClusterStatus]], present: Callable[[ClusterStatus], None], console: Console
 ) -> None:
     """Look every two seconds, also where the database is away for some of them."""
     from batchsend.cluster.database import DatabaseGoneError  # noqa: PLC0415 - who has no cluster does not pay for it
@@ -244,7 +245,7 @@ async def _again(
     while True:
         await anyio.sleep(2)
         try:
-            tell(await look())
+            present(await look())
         except DatabaseGoneError as error:
             console.notice(f"{error.message}; asked again")
 
@@ -261,7 +262,7 @@ def list_(database: str | None) -> None:
 
     found = _with_database(database, lambda db: look(db, brief=True))
     for one in found.campaigns:
-        click.echo(f"{one.name}  {one.state}  {one.done}/{one.lots} lots  {one.run}")
+        tell(f"{one.name}  {one.state}  {one.done}/{one.lots} lots  {one.run}")
 
 
 @cluster.command()
@@ -308,7 +309,7 @@ def _set_state(
         database,
         lambda db: set_state(db, name, state, only_from=only_from, why=why, although_collected=although_collected),
     )
-    click.echo(f"{name} is {state}" if changed else f"{name} was {state} already")
+    tell(f"{name} is {state}" if changed else f"{name} was {state} already")
 
 
 @cluster.command()
@@ -328,7 +329,7 @@ def collect(console: Console, name: str, *, database: str | None, results: Path)
     from batchsend.cluster.collect import collect as write  # noqa: PLC0415 - who has no cluster does not pay for it
 
     found = _with_database(database, lambda db: write(db, name, results))
-    click.echo(f"{found.records:,} outcomes in {results}")
+    tell(f"{found.records:,} outcomes in {results}")
     if not found.over:
         console.notice(f"{name} is not over: collect it again later")
 
@@ -341,4 +342,4 @@ def drop(name: str, *, database: str | None) -> None:
     from batchsend.cluster.status import drop as take_out  # noqa: PLC0415 - who has no cluster does not pay for it
 
     count = _with_database(database, lambda db: take_out(db, name))
-    click.echo(f"{name} is gone, and the account of {count:,} records")
+    tell(f"{name} is gone, and the account of {count:,} records")

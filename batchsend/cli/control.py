@@ -9,6 +9,7 @@ import click
 import orjson
 
 from batchsend.campaign.nearest import suggestion
+from batchsend.cli.campaigns import tell
 from batchsend.cli.console import Console, pass_console
 from batchsend.control.client import ask
 from batchsend.control.protocol import ControlCommand, ControlRequest
@@ -44,7 +45,7 @@ def control(console: Console, results: Path, *, command: str, value: str | None,
         raise UsageError(answer.message, remedy=answer.remedy)
     if not as_json:
         for line in _lines(answer):
-            click.echo(line)
+            tell(line)
     return 0
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import click
 
-from batchsend.display import one_line
+from batchsend.cli.campaigns import say
 from batchsend.errors import BatchsendError, UsageError
 from batchsend.events.telling import HOW_TO_MAKE_ONE, Endpoint, Teller
 from batchsend.loop import in_abandoned_thread, run
@@ -51,7 +51,7 @@ def events(results: Path, *, url: str, follow: bool, again: bool, while_open: bo
 
 async def _tell(results: Path, url: str, secret: str, *, follow: bool, again: bool, while_open: bool) -> int:
     endpoint = Endpoint(url, secret)
-    teller = Teller(results, endpoint, notice=lambda text: click.echo(text, err=True))
+    teller = Teller(results, endpoint, notice=say)
     closing = anyio.Event() if while_open else None
     code = 0
     failure: BatchsendError | None = None
@@ -83,7 +83,7 @@ async def _tell(results: Path, url: str, secret: str, *, follow: bool, again: bo
             tasks.start_soon(stop_at_the_end)
         tasks.start_soon(tell)
     await endpoint.aclose()
-    click.echo(f"{teller.told:,} events taken by {one_line(url)}", err=True)
+    say(f"{teller.told:,} events taken by {url}")
     if failure is not None:
         raise failure
     return code

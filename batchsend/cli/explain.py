@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import orjson
 
+from batchsend.cli.campaigns import tell
 from batchsend.delivery.replies import (
     Judgement,
     Period,
@@ -78,7 +79,7 @@ def explain(reply: tuple[str, ...], *, stage: str | None, as_json: bool) -> None
         click.echo(orjson.dumps(_object(said, at, found, until)).decode())
         return
     for line in _lines(said, at, found, until):
-        click.echo(line)
+        tell(line)
 
 
 def _until(said: Reply, found: Judgement, now: float) -> float | None:

@@ -10,7 +10,7 @@ import click
 import orjson
 
 from batchsend.campaign.model import feedback_path
-from batchsend.display import one_line
+from batchsend.cli.campaigns import tell
 from batchsend.feedback.log import FeedbackLog
 from batchsend.feedback.reading import CameBack, come_back, grow_list, require_results
 from batchsend.feedback.report import FeedbackKind
@@ -118,16 +118,16 @@ class _Counts:
         for kind, words in _WORDS.items():
             if count := self._kinds[kind]:
                 hard = f" ({self._hard:,} hard)" if kind is FeedbackKind.BOUNCED else ""
-                click.echo(f"{count:>9,}  {words}{hard}")
+                tell(f"{count:>9,}  {words}{hard}")
         if not self._kinds:
-            click.echo("nothing came back")
+            tell("nothing came back")
         if log is not None:
             tied = sum(count for by, count in self._ties.items() if by not in ("", "forged"))
-            click.echo(f"{tied:>9,}  tied to their records")
+            tell(f"{tied:>9,}  tied to their records")
             if untied := self._ties[""]:
-                click.echo(f"{untied:>9,}  tied to none: nothing in them says which message they are about")
+                tell(f"{untied:>9,}  tied to none: nothing in them says which message they are about")
             if forged := self._ties["forged"]:
-                click.echo(f"{forged:>9,}  tied to none: sent to a return path that this campaign did not sign")
-            click.echo(f"{self.added:,} new in {one_line(str(log))}")
+                tell(f"{forged:>9,}  tied to none: sent to a return path that this campaign did not sign")
+            tell(f"{self.added:,} new in {log}")
         if suppress is not None:
-            click.echo(f"{self.suppressed:,} new in {one_line(str(suppress))}")
+            tell(f"{self.suppressed:,} new in {suppress}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import click
 
+from batchsend.cli.campaigns import tell
 from batchsend.errors import RecordError, UsageError
 from batchsend.recipients.addresses import forward_path
 from batchsend.recipients.columns import listed
@@ -110,7 +111,7 @@ def init(
     draft.check(folder)
     written = write(folder, draft.files())
     for line in _next_steps(folder, written, draft, notes):
-        click.echo(line)
+        tell(line)
 
 
 def _with_bounces(draft: Draft, domain: str) -> Draft:

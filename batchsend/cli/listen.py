@@ -14,11 +14,12 @@ import anyio.to_thread
 import click
 
 from batchsend.campaign.model import feedback_path
+from batchsend.cli.campaigns import say
 from batchsend.errors import BatchsendError, UsageError
 from batchsend.listen.bounces import bounce_host
 from batchsend.listen.run import ListenedRun
 from batchsend.listen.signatures import SECRETS, HookVerifier, configured
-from batchsend.listen.web import MOST_CONNECTIONS, application, fetched
+from batchsend.listen.web import MOST_CONNECTIONS, WITHIN, application, fetched
 from batchsend.loop import run
 from batchsend.web import serving
 
@@ -86,7 +87,7 @@ async def _serve(
             if http is not None:
                 app = application(runs, HookVerifier(secrets, fetched), notice=_say, visit=fetched)
                 listener = _listening(*http)
-                await stack.enter_async_context(serving(app, listener, most=MOST_CONNECTIONS))
+                await stack.enter_async_context(serving(app, listener, most=MOST_CONNECTIONS, within=WITHIN))
                 _say(f"HTTP: listening on {http[0]} port {listener.getsockname()[1]}; Ctrl-C ends it")
                 for relay in secrets:
                     _say(f"webhooks of {relay}: /hooks/{relay}, known by {SECRETS[relay].what}")
@@ -126,4 +127,4 @@ def _listening(host: str, port: int) -> socket.socket:
 
 def _say(text: str) -> None:
     logging.getLogger("batchsend.listen").info("%s", text)
-    click.echo(text, err=True)
+    say(text)

@@ -11,7 +11,7 @@ import anyio
 import click
 import orjson
 
-from batchsend.cli.campaigns import trace_option, tracing
+from batchsend.cli.campaigns import say, trace_option, tracing
 from batchsend.errors import UsageError
 from batchsend.loop import run
 from batchsend.sink import Counts, Rule, Sink, SinkOptions, parse_rule
@@ -110,9 +110,7 @@ def sink(
     if as_json:
         click.echo(orjson.dumps(counts).decode())
     else:
-        click.echo(
-            ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name == "messages"), err=True
-        )
+        say(", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name == "messages"))
 
 
 def _rules(patterns: dict[str, tuple[str, ...]]) -> Iterator[Rule]:
@@ -130,7 +128,7 @@ async def _serve(options: SinkOptions, ca_file: Path | None, trace: Trace | None
             except OSError as error:
                 raise UsageError(f"{ca_file} cannot be written: {error.strerror}") from None
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            click.echo(f"listening on {', '.join(server.hosts)} port {server.port}; Ctrl-C ends it", err=True)
+            say(f"listening on {', '.join(server.hosts)} port {server.port}; Ctrl-C ends it")
             async for _ in signals:
                 break
     return server.counts

@@ -18,6 +18,7 @@ from batchsend.cluster import lots
 from batchsend.cluster.account import lost
 from batchsend.cluster.database import ClusterError
 from batchsend.errors import RunError
+from batchsend.results.beside import make_anew
 from batchsend.results.format import LogLine, LogReader, opened
 from batchsend.results.line import end_line, outcome_line, run_line
 from batchsend.results.run import RecipientsFile, Run, SuppressionFile
@@ -99,7 +100,7 @@ async def collect(database: Database, name: str, results: Path) -> Collected:
     row, over = await database.call(begin, seconds=_SECONDS)
     new = results.with_name(f"{results.name}.new")
     try:
-        with new.open("wb") as file:
+        with os.fdopen(make_anew(new), "wb") as file:
             file.write(run_line(_run(row)))
             count = await _write_outcomes(database, row["id"], file)
             if over:

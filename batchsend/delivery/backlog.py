@@ -29,65 +29,66 @@ class Backlog:
         low: Below this number of submissions it wants more.
 
     Attributes:
+        queue: What waits, in its order: to be looked at, not to be changed.
         large: There was a large message.
     """
 
     def __init__(self, low: int) -> None:
         self._low = low
-        self._queue: deque[Submission] = deque()
+        self.queue: deque[Submission] = deque()
         self._octets = 0
         self.large = False
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return len(self.queue)
 
     @property
     def wants_more(self) -> bool:
         """Whether the producer should go on."""
-        return not self._queue or (len(self._queue) < self._low and self._octets < _OCTETS)
+        return not self.queue or (len(self.queue) < self._low and self._octets < _OCTETS)
 
     def extend(self, submissions: Iterable[Submission]) -> None:
         """Queue new ones."""
         for submission in submissions:
-            self._queue.append(submission)
+            self.queue.append(submission)
             self._octets += (size := len(submission.content))
             if size > LARGE:
                 self.large = True
 
     def put_back(self, submission: Submission) -> None:
         """Queue one that a lost session had taken: it goes first."""
-        self._queue.appendleft(submission)
+        self.queue.appendleft(submission)
         self._octets += len(submission.content)
 
     def take(self) -> Submission:
         """The next one; there must be one."""
-        submission = self._queue.popleft()
+        submission = self.queue.popleft()
         self._octets -= len(submission.content)
         return submission
 
     def fits(self, under_way: Iterable[int]) -> bool:
         """Whether the next one may go out beside messages of these sizes."""
-        return not self._queue or sum(under_way) + len(self._queue[0].content) <= MOST_OCTETS
+        return not self.queue or sum(under_way) + len(self.queue[0].content) <= MOST_OCTETS
 
     def withdraw(self, record: int) -> Submission | None:
         """Take a record's submission out, wherever it stands; None if it does not wait here."""
-        for place, queued in enumerate(self._queue):
+        for place, queued in enumerate(self.queue):
             members = members_of(queued)
             found = next((member for member in members if member.record == record), None)
             if found is not None:
                 rest = [member for member in members if member is not found]
                 if rest:
-                    self._queue[place] = bundle(rest)
+                    self.queue[place] = bundle(rest)
                 else:
-                    del self._queue[place]
+                    del self.queue[place]
                     self._octets -= len(queued.content)
                 return found
         return None
 
     def clear(self) -> None:
         """Forget all of them: the run stops, and they count as never attempted."""
-        self._queue.clear()
+        self.queue.clear()
         self._octets = 0
 
     def __repr__(self) -> str:
-        return f"<Backlog {len(self._queue)} submissions, {self._octets} octets>"
+        return f"<Backlog {len(self.queue)} submissions, {self._octets} octets>"

@@ -51,3 +51,19 @@ def never_offered(submission: Submission, reason: str, session: int) -> Delivery
         message_id=submission.message_id,
         time=time.time(),
     )
+
+
+def not_believed(result: DeliveryResult, error: str, session: int, committed: bool) -> DeliveryResult:
+    """What takes the place of a result that may have been another's: without its content, none was delivered."""
+    return DeliveryResult(
+        record=result.record,
+        recipient=result.recipient,
+        status=Outcome.IN_DOUBT if committed else Outcome.DEFERRED,
+        stage=result.stage,
+        reason=f"its reply may have been another's: {error}",
+        attempt=result.attempt,
+        session=session,
+        message_id=result.message_id,
+        time=time.time(),
+        elapsed=result.elapsed,
+    )

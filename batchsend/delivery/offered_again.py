@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from batchsend.outcome import DeliveryResult, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from batchsend.delivery.account import Account
     from batchsend.delivery.backlog import Backlog
@@ -46,6 +46,7 @@ class OfferedAgain:
         notice: Called with what the user should know.
 
     Attributes:
+        used: There was such a record: whether `settled` need be told of any.
         forgotten: Records under way that are somebody else's by now: they are not offered again.
     """
 
@@ -60,10 +61,16 @@ class OfferedAgain:
         self._backlog = backlog
         self._under_way = under_way
         self._notice = notice
+        self.used = False
         self.forgotten: set[int] = set()
         self._losses: dict[int, int] = {}
         # How often a record went back, and how many messages its relay had accepted by then.
         self._held_back: dict[int, tuple[int, int]] = {}
+
+    def forget(self, records: Iterable[int]) -> None:
+        """These are under way, and somebody else's by now."""
+        self.used = True
+        self.forgotten |= set(records)
 
     def settled(self, record: int) -> None:
         """A record has its outcome, or is not here any more: nothing is kept of it."""
@@ -78,6 +85,7 @@ class OfferedAgain:
         Returns:
             How often that was; with `MAX_LOSSES` it was often enough, and the count is forgotten.
         """
+        self.used = True
         losses = self._losses[record] = self._losses.get(record, 0) + by_its_fault
         if losses >= MAX_LOSSES:
             del self._losses[record]
@@ -93,6 +101,7 @@ class OfferedAgain:
         times, before = self._held_back.get(record, (0, -1))
         if accepted != before or times > 1:
             times += 1
+        self.used = True
         self._held_back[record] = times, accepted
         return times <= MAX_HELD_BACK and record not in self.forgotten
 

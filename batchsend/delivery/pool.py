@@ -216,7 +216,7 @@ class Pool:
         waited = {record for record in wanted if self._backlog.withdraw(record) is not None}
         for record in waited:
             self._offered_again.settled(record)
-        self._offered_again.forgotten |= {record for record in wanted - waited if self._under_way(record) is not None}
+        self._offered_again.forget(record for record in wanted - waited if self._under_way(record) is not None)
         self._look_for_the_end()
         return waited
 
@@ -254,9 +254,8 @@ class Pool:
             self._paused = False
             for slots in self._slots:
                 slots.resume()
-            now = self._loop.time()
             for relay in self._relays:
-                relay.goodput.restart(now, relay.accepted)
+                relay.goodput.restart(self._loop.time(), relay.accepted)
             self._look_again.notify()
 
     def set_rate(self, rate: float | None) -> None:
@@ -264,8 +263,7 @@ class Pool:
 
         What a relay was slowed down to stays until it has recovered from that.
         """
-        now = self._loop.time()
-        self._leave.set_rate(rate, now)
+        self._leave.set_rate(rate, self._loop.time())
         for timer in self._wake_ups.values():
             timer.cancel()
         self._wake_ups.clear()
@@ -292,7 +290,8 @@ class Pool:
     def supply(self, session: Session) -> Submission | None:
         """The next submission; None parks the session until there is one."""
         relay = session.relay
-        if not self._backlog or (self._backlog.large and not self._fits()):
+        backlog = self._backlog
+        if not backlog.queue or (backlog.large and not self._fits()):
             self._parked[session] = None
             return None
         if self._counted:
@@ -305,8 +304,8 @@ class Pool:
             self._wake_after(relay, wait)
             return None
         self._out += 1
-        submission = self._backlog.take()
-        if self._backlog.wants_more:
+        submission = backlog.take()
+        if self._wanted.waiters and backlog.wants_more:
             self._wanted.notify()
         return submission
 
@@ -319,10 +318,13 @@ class Pool:
         now = self._loop.time()
         if not relay.careful:
             return relay.wait_to_send(now)
-        wait = relay.wait_to_send(now, sum(session.under_way for session in self._live(relay)))
+        wait = relay.wait_to_send(now, self._under_way_with(relay))
         if wait > CLOSE_AFTER and not relay.can_send(now):
             self._loop.call_soon(self.retire_sessions, relay)
         return wait
+
+    def _under_way_with(self, relay: Relay) -> int:
+        return sum(session.under_way for session in self._live(relay)) if self._several else self._out
 
     def share(self, bundle_: Bundle, most: int, session: Session) -> tuple[Submission, ...]:
         """Of a bundle that was just supplied, those that go in one transaction; the rest waits as before."""
@@ -330,7 +332,7 @@ class Pool:
         relay.shares(most)
         count = min(most, len(bundle_.members))
         if relay.careful:
-            under_way = sum(session.under_way for session in self._live(relay))
+            under_way = self._under_way_with(relay) - (not self._several)  # the bundle itself is not on its way yet
             count = min(count, relay.foresight.room(relay.accepted, under_way, now))
         if self._counted:
             count = 1 + self._leave.take_more(relay, count - 1, now)
@@ -393,11 +395,12 @@ class Pool:
         if self._counted:
             self._leave.answered(session.relay, self._loop.time(), counts=result.status in _SENT)
         # The record has its outcome: what was kept of it is forgotten, and it goes back to the account.
-        record = offer.submission.record
+        submission, again = offer.submission, self._offered_again
         if offer.doubt is not None:
-            result = self._offered_again.with_doubt(result, offer.doubt)
-        self._offered_again.settled(record)
-        self._account.settle(offer.submission, result)
+            result = again.with_doubt(result, offer.doubt)
+        if again.used:
+            again.settled(submission.record)
+        self._account.settle(submission, result)
         if self._backlog.large:
             self._distribute_soon()  # there may be room for more
         if not self._out:

@@ -78,6 +78,16 @@ class Relay:
         chunking_works: A BDAT was accepted.
     """
 
+    # Python 3.11 keeps more than thirty attributes in a dictionary of the object's own, and looks each method up anew.
+    # fmt: off
+    __slots__ = (
+        "_depth", "_dormant", "_failing_since", "_fruitless_since", "_most_sessions", "_own_rate", "_part", "_pause",
+        "_paused_until", "_rate", "_recipients", "accepted", "asleep_until", "careful", "chunking_works", "foresight",
+        "given_up", "goodput", "limits", "meter", "name", "no_chunking", "no_pipelining", "out_of_service",
+        "priority", "proven", "rests", "sleeps_because", "throttle", "tried_in_vain", "trying", "unreached", "weight",
+    )
+    # fmt: on
+
     def __init__(
         self,
         name: str,

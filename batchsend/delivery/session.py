@@ -12,7 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from batchsend.delivery.judges import judge
-from batchsend.delivery.offer import Offer
+from batchsend.delivery.offer import Offer, not_believed
 from batchsend.delivery.several_recipients import is_too_many_recipients, room_for_recipients
 from batchsend.delivery.transactions import share, single
 from batchsend.message.submission import Bundle
@@ -127,6 +127,17 @@ class Session(asyncio.Protocol):
         unfinished: It ended while it could still have begun transactions, or with some that were put back.
         probed_in_vain: It ended before the server had answered its first BDAT.
     """
+
+    # Python 3.11 keeps more than thirty attributes in a dictionary of the object's own, and looks each method up anew.
+    # fmt: off
+    __slots__ = (
+        "_announce_at", "_client", "_due", "_excused", "_held", "_in_clear", "_last_progress", "_last_reply",
+        "_left_before", "_limits", "_looked", "_loop", "_owner", "_parameters", "_paused", "_timeouts", "_timer",
+        "_transport", "_unconfirmed", "_unproven", "_work", "_written", "answered", "began", "chunked", "ended",
+        "extensions", "group_lost", "left", "max_messages", "number", "opened_at", "probed_in_vain", "relay",
+        "retired", "took", "trace", "trouble", "unfinished",
+    )
+    # fmt: on
 
     def __init__(
         self,
@@ -330,7 +341,10 @@ class Session(asyncio.Protocol):
         if client.replies != replies:
             # Only whole replies count: a server that sends one octet now and then is as silent as one that sends none.
             self._last_progress = self._last_reply = now
-        self._forget_confirmed()
+        # As `_forget_confirmed`, without a call for each message.
+        unconfirmed = self._unconfirmed
+        while len(unconfirmed) > client.unconfirmed:
+            unconfirmed.popleft()
         if self._unproven and client.chunking_works:
             self._unproven = False
             self._owner.chunking_proven()
@@ -353,7 +367,7 @@ class Session(asyncio.Protocol):
 
     def _write(self) -> None:
         client = self._client
-        if client.takes_leave:
+        if client.state is _QUITTING and client.takes_leave:
             self._watch(self._timeouts.quit)
             return
         if self.left and client.unanswered:
@@ -515,7 +529,7 @@ class Session(asyncio.Protocol):
             # then the client keeps what is under way: a later offer of the record may be in this same session.
             for entry in self._unconfirmed:
                 for offer, result, committed in entry if isinstance(entry, list) else [entry]:
-                    self._work.supersede(offer, result, self._doubt(result, committed=committed))
+                    self._work.supersede(offer, result, not_believed(result, client.error, self.number, committed))
         unanswered = client.abandon(unsent=self._unsent())
         self.trouble = trouble if unanswered or client.error or client.trouble else None
         for transaction in reversed(unanswered):
@@ -528,21 +542,6 @@ class Session(asyncio.Protocol):
             # What is still in the send buffer must not be sent any more.
             self._transport.abort()
         self._owner.ended(self)
-
-    def _doubt(self, result: DeliveryResult, *, committed: bool) -> DeliveryResult:
-        """What takes the place of a result that may have been another's: without its content, none was delivered."""
-        return DeliveryResult(
-            record=result.record,
-            recipient=result.recipient,
-            status=Outcome.IN_DOUBT if committed else Outcome.DEFERRED,
-            stage=result.stage,
-            reason=f"its reply may have been another's: {self._client.error}",
-            attempt=result.attempt,
-            session=self.number,
-            message_id=result.message_id,
-            time=time.time(),
-            elapsed=result.elapsed,
-        )
 
     # --- time -----------------------------------------------------------------------------------------------------
 

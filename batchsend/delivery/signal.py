@@ -13,16 +13,19 @@ class Signal:
 
         while not ready():
             await changed.wait()
+
+    Attributes:
+        waiters: Those who wait; where there are none, `notify` need not be called.
     """
 
     def __init__(self) -> None:
-        self._waiters: list[asyncio.Future[None]] = []
+        self.waiters: list[asyncio.Future[None]] = []
 
     def notify(self) -> None:
         """Wake everybody who waits now."""
-        if not self._waiters:
+        if not self.waiters:
             return
-        waiters, self._waiters = self._waiters, []
+        waiters, self.waiters = self.waiters, []
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -33,7 +36,7 @@ class Signal:
         One that is cancelled is forgotten at the next `notify`; `wait` forgets it at once.
         """
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        self.waiters.append(waiter)
         return waiter
 
     async def wait(self, seconds: float | None = None) -> None:
@@ -47,8 +50,8 @@ class Signal:
         finally:
             if not waiter.done():
                 waiter.cancel()
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
+            if waiter in self.waiters:
+                self.waiters.remove(waiter)
 
     def __repr__(self) -> str:
-        return f"<Signal with {len(self._waiters)} waiting>"
+        return f"<Signal with {len(self.waiters)} waiting>"

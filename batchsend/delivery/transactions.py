@@ -32,38 +32,31 @@ def single(submission: Submission, extensions: Extensions, parameters: SessionPa
         parameters: The parameters of the session's commands.
     """
     try:
-        return _single(submission, extensions, parameters)
+        envelope = submission.envelope
+        forward_path, reverse_path = envelope.forward_path, envelope.reverse_path
+        content = submission.content if submission.canonical else canonical(submission.content)
+        eight_bit = submission.eight_bit
+        if eight_bit is None:
+            eight_bit = not content.isascii()
+        if eight_bit and not extensions.eight_bit_mime and submission.seven_bit is not None:
+            content, eight_bit = _in_ascii(submission), False
+        utf8 = not (forward_path.isascii() and reverse_path.isascii())
+        size = len(content)
+        obstacle = extensions.obstacle(size=size, eight_bit=eight_bit, utf8=utf8)
+        if obstacle is not None:
+            return obstacle
+        mail = parameters.mail(size=size, eight_bit=eight_bit, utf8=utf8, envelope_id=submission.message_id)
+        return Transaction(
+            Offer(submission, time.monotonic()),
+            mail=commands.mail(reverse_path, mail),
+            rcpt=commands.rcpt(forward_path, parameters.rcpt(forward_path, utf8=utf8)),
+            content=content,
+        )
     except RecordError as error:
         return error.message
     except Exception as error:
         report_failure(f"record {submission.record} cannot be made a transaction", error)
         return f"it cannot be sent: {error}"
-
-
-def _single(submission: Submission, extensions: Extensions, parameters: SessionParameters) -> Transaction[Offer] | str:
-    envelope = submission.envelope
-    content = submission.content if submission.canonical else canonical(submission.content)
-    eight_bit = submission.eight_bit if submission.eight_bit is not None else not content.isascii()
-    if eight_bit and not extensions.eight_bit_mime and submission.seven_bit is not None:
-        content, eight_bit = _in_ascii(submission), False
-    utf8 = not (envelope.forward_path.isascii() and envelope.reverse_path.isascii())
-    obstacle = extensions.obstacle(size=len(content), eight_bit=eight_bit, utf8=utf8)
-    if obstacle is not None:
-        return obstacle
-    identity = submission.message_id
-    mail = parameters.mail(
-        size=len(content),
-        eight_bit=eight_bit,
-        utf8=utf8,
-        envelope_id=None if identity is None else identity.strip("<>"),
-    )
-    rcpt = parameters.rcpt(envelope.forward_path, utf8=utf8)
-    return Transaction(
-        Offer(submission, time.monotonic()),
-        mail=commands.mail(envelope.reverse_path, mail),
-        rcpt=commands.rcpt(envelope.forward_path, rcpt),
-        content=content,
-    )
 
 
 def share(
@@ -100,15 +93,9 @@ def share(
             obstacles.append((member, obstacle))
     if not taken:
         return None, obstacles
-    identity = first.message_id
     mail = commands.mail(
         first.envelope.reverse_path,
-        parameters.mail(
-            size=len(content),
-            eight_bit=eight_bit,
-            utf8=utf8,
-            envelope_id=None if identity is None else identity.strip("<>"),
-        ),
+        parameters.mail(size=len(content), eight_bit=eight_bit, utf8=utf8, envelope_id=first.message_id),
     )
     paths = [member.envelope.forward_path for member in taken]
     rcpts = [commands.rcpt(path, parameters.rcpt(path, utf8=utf8)) for path in paths]

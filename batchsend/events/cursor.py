@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from batchsend.errors import RunError, UsageError
-from batchsend.results.beside import sync_directory
+from batchsend.results.beside import make_anew, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +90,7 @@ def write_cursor(path: Path, cursor: Cursor) -> None:
     """
     beside = path.with_name(f"{path.name}.new")
     try:
-        file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        file = make_anew(beside)
         try:
             os.write(file, msgspec.json.encode(cursor) + b"\n")
             os.fsync(file)
@@ -113,7 +113,8 @@ def locked(path: Path) -> Iterator[None]:
     """
     lock = path.with_name(f"{path.name}.lock")
     try:
-        file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Not through a link, which would make or lock a file elsewhere; not blocking, as a FIFO would.
+        file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     except OSError as error:
         raise UsageError(f"{lock}: cannot be opened: {error.strerror}", remedy="see who may write there") from None
     try:

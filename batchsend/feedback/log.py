@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import time
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -88,7 +89,11 @@ class FeedbackLog:
 
     def __enter__(self) -> Self:
         try:
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            # Not through a link, which would write to a file elsewhere; not blocking, as a FIFO would.
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+            self._file = os.open(self.path, flags, 0o600)
+            if not stat.S_ISREG(os.fstat(self._file).st_mode):
+                raise OSError(errno.EINVAL, "it is not a regular file")
             self._lock()
         except OSError as error:
             self._close()

@@ -137,7 +137,10 @@ def grow_list(path: Path, log: Path) -> int:
     added = [one for one in suppressed(feedback_lines(log)) if one[0] not in known]
     writer.writerows(added)
     try:
-        with path.open("a+b") as file:
+        # Private where it is made, as the log is, and not through a link then: the name may be one that others chose.
+        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
+        made = 0 if there else os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        with os.fdopen(os.open(path, flags | made, 0o600), "a+b") as file:
             begin = b"" if there else b"email,reason\n"
             if there and file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batchsend.errors import RecordError
 from batchsend.message.css_cascade import Cascade, RankedRule
-from batchsend.message.css_rules import last_compound, rules
+from batchsend.message.css_rules import in_small_letters, last_compound, rules
 from batchsend.message.css_skeleton import DocumentSkeleton, SkeletonCache
 from batchsend.message.html_tokens import Token, tokens
 from batchsend.message.marks import COVER, covered, has_marks, marks
@@ -167,11 +167,13 @@ class _Sheet(NamedTuple):
         start: Where its text begins in the source.
         end: Where it ends.
         conditional: Whether it is for some screens or some mail readers only.
+        applies: Whether browsers heed it: it is CSS, and of sheets with titles one of the first title (HTML §4.2.6).
     """
 
     start: int
     end: int
     conditional: bool
+    applies: bool
 
 
 def cascade_of(source: str, hidden: str) -> Cascade | None:
@@ -180,19 +182,48 @@ def cascade_of(source: str, hidden: str) -> Cascade | None:
     sheets = list(_sheets(hidden, found))
     if not sheets:
         return None
+    quirks = has_quirks(hidden, found)
     known: list[RankedRule] = []
     for sheet in sheets:
+        if not sheet.applies:
+            continue
         for rule in rules(hidden[sheet.start : sheet.end]):
             conditional = rule.conditional or sheet.conditional
             known.append(RankedRule(rule, (rule.specificity, len(known)), conditional, sheet.start))
     tags = [token for token in found if token.kind == "start"]
-    return Cascade(source, known, tags, _matched(hidden, tags, sheets, known))
+    return Cascade(source, known, tags, _matched(hidden, tags, sheets, known, quirks=quirks))
+
+
+# Doctypes of which browsers take a document as one without any (HTML §13.2.6.4.1), as far as there are such mails.
+_QUIRKY: Final = re.compile(
+    r"<!doctype\s+(?!html\b)|<!doctype\s+html\s+(?:system\s+[\"']http://www\.ibm\.com"
+    r"|public\s+[\"'](?:-//w3c//dtd html (?:3|4\.0 (?:frameset|transitional))|-//ietf//|html[\"'])"
+    r"|public\s+[\"']-//w3c//dtd html 4\.01 (?:frameset|transitional)//[^\"']*[\"']\s*>)",
+    re.IGNORECASE,
+)
+
+
+def has_quirks(hidden: str, found: list[Token]) -> bool:
+    """Whether browsers show a document in quirks mode, in which classes and ids are compared without regard to case.
+
+    Args:
+        hidden: The document.
+        found: Its tokens.
+    """
+    for token in found:
+        if token.kind == "declaration" and hidden[token.start : token.end][:9].lower() == "<!doctype":
+            return _QUIRKY.match(hidden, token.start) is not None
+        if token.kind == "start" or (token.kind == "text" and hidden[token.start : token.end].strip()):
+            return True
+    return True
 
 
 def _sheets(hidden: str, found: list[Token]) -> Iterator[_Sheet]:
     """The style sheets of a document, in order."""
     revealed = False
     media = ""
+    preferred = title = ""
+    is_css = True
     for token in found:
         if token.kind in ("comment", "declaration"):
             text = hidden[token.start : token.end]
@@ -202,11 +233,17 @@ def _sheets(hidden: str, found: list[Token]) -> Iterator[_Sheet]:
                 revealed = token.kind == "declaration" or text.endswith("<!-->")
         elif token.kind == "start" and token.name == "style":
             media = (token.value("media") or "").strip().lower()
+            is_css = (token.value("type") or "text/css").lower() == "text/css"
+            title = token.value("title") or ""
+            preferred = preferred or title
         elif token.kind == "text" and token.name == "style":
-            yield _Sheet(token.start, token.end, revealed or media not in _ANY_MEDIA)
+            conditional = revealed or media not in _ANY_MEDIA
+            yield _Sheet(token.start, token.end, conditional, is_css and title in ("", preferred))
 
 
-def _matched(hidden: str, tags: list[Token], sheets: list[_Sheet], known: list[RankedRule]) -> dict[int, list[int]]:
+def _matched(
+    hidden: str, tags: list[Token], sheets: list[_Sheet], known: list[RankedRule], *, quirks: bool
+) -> dict[int, list[int]]:
     """Which rules each tag matches, by the places of both: the library's answer to rules that say nothing else.
 
     A rule for one mail reader, which wraps the message in elements of its own, matches nothing now. It is taken to
@@ -219,17 +256,19 @@ def _matched(hidden: str, tags: list[Token], sheets: list[_Sheet], known: list[R
         if _OF_A_READER.search(one.rule.selector)
     }
     matched: dict[int, list[int]] = {}
-    for place, names in _asked(hidden, tags, sheets, selectors):
+    for place, names in _asked(hidden, tags, sheets, selectors, quirks=quirks):
         now = [int(name[1:]) for name in names if name[0] == "r"]
         matched[place] = now + [~int(name[1:]) for name in names if name[0] == "w" and int(name[1:]) not in now]
     return matched
 
 
 def _asked(
-    hidden: str, tags: list[Token], sheets: list[_Sheet], selectors: dict[str, str]
+    hidden: str, tags: list[Token], sheets: list[_Sheet], selectors: dict[str, str], *, quirks: bool
 ) -> Iterator[tuple[int, list[str]]]:
     """The names of the selectors that match each tag, by its place."""
     mark = f"data-{secrets.token_hex(6)}"
+    if quirks:  # the library tells capitals apart in any document
+        selectors = {name: in_small_letters(selector) for name, selector in selectors.items()}
     sheet = "".join([f"{one}{{--{name}:1}}\n" for name, one in selectors.items() if _is_harmless(one)])
     at = tags[0].start
     pieces = [hidden[:at], f"<style>{sheet}</style>"]  # behind the doctype, which decides how classes are compared
@@ -238,6 +277,9 @@ def _asked(
         name_end = tag.start + 1 + len(tag.name)
         cuts.append((name_end, name_end, f' {mark}="{number}"'))
         cuts += [(one.start, one.end, "") for one in tag.attributes if one.name == "style"]
+        if quirks:
+            named = [(one.value_start, one.value_end) for one in tag.attributes if one.name in ("class", "id")]
+            cuts += [(start, end, hidden[start:end].lower()) for start, end in named]
     for start, end, new in sorted(cuts):
         pieces += [hidden[at:start], new]
         at = end

@@ -34,6 +34,7 @@ _SPECIFIC: Final = re.compile(
     re.IGNORECASE,
 )
 _STRUCTURAL: Final = re.compile(r"[+~]|:(?:first|last|only|nth|empty)", re.IGNORECASE)
+_NAMED: Final = re.compile(r"\[(?:[^\]\"']|\"[^\"]*+\"|'[^']*+')*+\]|(?P<name>[.#](?:\\[\s\S]|[\w-]|[^\x00-\x7f])++)")
 _COMPOUND_END: Final = re.compile(r"[\s>+~]+(?=[^\s>+~]*$)")
 
 
@@ -226,6 +227,11 @@ def _split(prelude: str) -> list[str]:
 
 def _without_comments(text: str) -> str:
     return _PIECE.sub(lambda piece: "" if piece["comment"] else piece[0], text) if "/*" in text else text
+
+
+def in_small_letters(selector: str) -> str:
+    """A selector whose classes and ids are in small letters, as documents without a doctype compare them."""
+    return _NAMED.sub(lambda found: found[0].lower() if found["name"] else found[0], selector)
 
 
 def last_compound(selector: str) -> str:

@@ -202,8 +202,22 @@ class BlockCheck:
         if not self._is_sound(block):
             raise RecordError("the header would not be made of the campaign's fields alone")
 
+    def _is_unfolded(self, block: str, lines: list[str]) -> bool:
+        """Whether each field is one line, as in most headers: a look at all lines at once takes a third of the time."""
+        fields = len(self._beginnings)
+        return (
+            len(lines) == fields + 1
+            and not lines[-1]
+            and block.count("\r") == fields == block.count("\n")
+            and "\0" not in block
+            and all(map(str.startswith, lines, self._beginnings))
+            and len(max(lines, key=len)) <= HARD_LINE
+        )
+
     def _is_sound(self, block: str) -> bool:
         lines = block.split("\r\n")
+        if self._is_unfolded(block, lines):
+            return True
         together = "".join(lines)
         if lines.pop() or "\r" in together or "\n" in together or "\0" in together:
             return False

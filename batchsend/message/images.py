@@ -157,6 +157,12 @@ class Images:
         return True
 
 
+def css_images(style: str) -> Iterator[str]:
+    """The image files, by their names, that a style sheet or a style attribute shows by ``url(…)``."""
+    names = (unescaped(url["reference"]) for url in _CSS_URL.finditer(style))
+    return (name for name in names if _is_image_name(name.partition("?")[0]))
+
+
 def _references(source: str) -> Iterator[tuple[int, int, str, str]]:
     """What a template's source refers to: where that stands, the quotation marks it is to have, and what it says."""
     hidden = covered(source)

@@ -120,6 +120,8 @@ def bundle(members: Sequence[Submission]) -> Submission:
 
 def bundles(members: Sequence[Submission]) -> list[Submission]:
     """Any number of submissions of one content as few, none with more recipients than every server takes."""
+    if len(members) == 1:
+        return [members[0]]
     return [bundle(members[start : start + MOST_RECIPIENTS]) for start in range(0, len(members), MOST_RECIPIENTS)]
 
 

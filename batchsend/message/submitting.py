@@ -7,6 +7,8 @@ the compiler's words.
 from __future__ import annotations
 
 import copy
+import os
+import random
 import re
 import time
 from email import message_from_bytes
@@ -14,13 +16,13 @@ from email.errors import InvalidHeaderDefect, MessageError
 from email.header import Header
 from email.headerregistry import Address, BaseHeader, Group
 from email.policy import EmailPolicy, default
-from email.utils import formatdate, make_msgid
+from email.utils import formatdate
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from batchsend.errors import RecordError
 from batchsend.message.submission import Envelope, Submission
-from batchsend.message.writing import Field, written
+from batchsend.message.writing import Field, defects_of, own_fields, written
 from batchsend.recipients.addresses import mailbox
 
 if TYPE_CHECKING:
@@ -102,7 +104,7 @@ class _Fields:
     def __init__(self, message: Message[Any, Any]) -> None:
         self.policy: Any = message.policy
         self._keeps_parsed = type(message.policy) is EmailPolicy
-        self.all: list[Field] = list(message.raw_items())
+        self.all: list[Field] = own_fields(message)
         self._named: dict[str, list[Field]] = {}
         for field in self.all:
             self._named.setdefault(field[0].lower(), []).append(field)
@@ -150,7 +152,7 @@ class _Fields:
                 self.all.append(("Date", _date(int(time.time()))))
             if message_id is None:
                 domain = reverse.rpartition("@")[2]
-                message_id = make_msgid(domain=domain if domain and domain.isascii() else "localhost")
+                message_id = _new_message_id(domain if domain and domain.isascii() else "localhost")
                 self.all.append(("Message-ID", message_id))
         return message_id
 
@@ -177,6 +179,11 @@ class _Fields:
                 for group in value.groups
             ]
             self.all[place] = self.policy.header_store_parse(given, groups)
+
+
+def _new_message_id(domain: str) -> str:
+    """As `email.utils.make_msgid` makes one, in half the time."""
+    return f"<{int(time.time() * 100)}.{os.getpid()}.{random.getrandbits(64)}@{domain}>"
 
 
 @lru_cache(maxsize=2)
@@ -227,8 +234,10 @@ def addresses(value: object, where: str) -> list[str]:
         RecordError: It is not a list of addresses: what it was meant to be is not guessed.
     """
     field: Any = value
-    if isinstance(value, str) and (simple := simple_address(value)) is not None and not getattr(value, "defects", ()):
-        return [simple]
+    if isinstance(value, str) and (simple := simple_address(value)) is not None:
+        defects = defects_of(value) if isinstance(value, BaseHeader) else getattr(value, "defects", ())
+        if not defects:
+            return [simple]
     if not hasattr(value, "addresses"):
         # An older header is parsed before its encoded words are decoded: a comma in a name stays there.
         text = value.encode() if isinstance(value, Header) else str(value)

@@ -129,7 +129,8 @@ def load_key(log: Path) -> bytes | None:
         return sha256(given.encode("utf-8", "surrogateescape")).digest()
     path = key_file(log)
     try:
-        with path.open("rb") as file:
+        # Not blocking: of a pipe that somebody has put there, opening it would wait for the other end.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
             text = file.read(_MOST).strip()
     except FileNotFoundError:
         return None
@@ -153,7 +154,9 @@ def make_key(log: Path) -> bytes:
     try:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        return make_key(log)
+        if path.is_symlink():
+            raise UsageError(f"{path} is a link to where nothing is", remedy="see what has made it") from None
+        return make_key(log)  # another process has made it meanwhile
     except OSError as error:
         raise UsageError(
             f"{path}: the key of batch.verp and batch.unsubscribe_url cannot be written: {error.strerror}",

@@ -96,12 +96,11 @@ def _entity(message: Message[Any, Any], fields: Iterable[Field], policy: Policy[
         return None
     fields = list(fields)
     typed = [place for place, (name, _) in enumerate(fields) if name.lower() == "content-type"]
-    said = str(fields[typed[0]][1]) if typed else message.get_default_type()
-    kind = _MEDIA_TYPE.fullmatch(said.partition(";")[0].rstrip().lower())
-    if kind is None or kind[1] == "message" or kind[0] == "multipart/signed":  # those are written by other rules
-        return None
-    if kind[1] == "multipart":
+    kind = _media_type(str(fields[typed[0]][1]) if typed else message.get_default_type())
+    if kind == _MULTIPART:
         return _multipart(message, fields, typed, policy) if len(typed) == 1 else None
+    if kind != _ONE_PART:
+        return None
     body = _text(message, policy)
     return None if body is None else headers(fields, policy) + body
 
@@ -126,6 +125,19 @@ def multipart_body(parts: Sequence[bytes], boundary: str) -> bytes:
     """The parts of a multipart, each with its headers, and what stands between them (RFC 2046 §5.1.1)."""
     mark = b"--" + boundary.encode("ascii")
     return b"".join((mark, b"\r\n", (b"\r\n" + mark + b"\r\n").join(parts), b"\r\n", mark, b"--\r\n"))
+
+
+_ONE_PART: Final = "one part"
+_MULTIPART: Final = "multipart"
+
+
+@lru_cache(maxsize=64)
+def _media_type(said: str) -> str | None:
+    """What a Content-Type makes of a part; None for those that are written by other rules, or are not understood."""
+    kind = _MEDIA_TYPE.fullmatch(said.partition(";")[0].rstrip().lower())
+    if kind is None or kind[1] == "message" or kind[0] == "multipart/signed":
+        return None
+    return _MULTIPART if kind[1] == "multipart" else _ONE_PART
 
 
 @lru_cache(maxsize=64)
@@ -226,24 +238,44 @@ def _source(name: str, value: Any) -> tuple[str, str | None]:
     Each parsed header has a class of its own, in which every look-up of an attribute is the first one, and slow: so its
     dict is taken straight.
     """
-    kind = _header_kind(type(value).__bases__)
+    bases: tuple[type, ...] = type(value).__bases__
+    if bases in _HEADER_KINDS:
+        kind = _HEADER_KINDS[bases]
+    else:
+        kind = _header_kind(bases)
+        if len(_HEADER_KINDS) < _MOST_KINDS:
+            _HEADER_KINDS[bases] = kind
     if kind is None:
         return name, None
-    own = _DICT_OF(value)
+    own: dict[str, Any] = _DICT_OF(value)
     if not kind:
         return own["_name"], value
     return own["_name"], _said(own["_parse_tree"])  # as it was written: the header's text leaves comments out
 
 
 _DICT_OF: Final = BaseHeader.__dict__["__dict__"].__get__
+_HEADER_KINDS: Final[dict[tuple[type, ...], bool | None]] = {}
+_MOST_KINDS: Final = 256
 
 
-@lru_cache(maxsize=256)
 def _header_kind(bases: tuple[type, ...]) -> bool | None:
     """Whether a header that is derived from these holds addresses; None where it is none of the standard library's."""
     if len(bases) != 2 or bases[1] is not BaseHeader or bases[0].__module__ != BaseHeader.__module__:
         return None
     return issubclass(bases[0], AddressHeader)
+
+
+def defects_of(value: BaseHeader) -> list[Any]:
+    """What parsing a header has found wrong, by the way of `_source`."""
+    found: list[Any] = _DICT_OF(value).get("_defects", [])
+    return found
+
+
+def own_fields(message: Message[Any, Any]) -> list[Field]:
+    """The headers of a message as it stores them."""
+    if _is_ordinary(type(message)):  # type: ignore[arg-type]  # a class is hashable
+        return list(message._headers)  # type: ignore[attr-defined]  # as raw_items says them, one by one
+    return list(message.raw_items())
 
 
 def is_plain(text: Any) -> TypeGuard[str]:

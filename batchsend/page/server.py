@@ -147,7 +147,7 @@ async def serve_page(
         number = listener.getsockname()[1]
         token = secrets.token_urlsafe(_TOKEN_OCTETS)
         served = LivePage(live, obey, token=token, port=number, page=_rendered(title, heading, obey is not None))
-        async with serving(served.application(), listener, most=_MOST_CONNECTIONS):
+        async with serving(served.application(), listener, most=_MOST_CONNECTIONS, within=_WITHIN):
             looking = asyncio.ensure_future(live.run())  # a task group would wrap the error that ends the run
             try:
                 yield f"http://{_HOST}:{number}/{token}/"

@@ -61,6 +61,7 @@ class Admission:
 
     Attributes:
         left: How many records may still be taken; None for all.
+        offers_again: Records may be offered for another attempt than their first; `attempt` says for which.
         passed_over: How many records ``where`` did not hold for, as far as records are taken.
         taken: How many records were taken.
     """
@@ -84,6 +85,7 @@ class Admission:
         self._addressees = addressees
         self._where = where
         self._next_attempt = next_attempt
+        self.offers_again = next_attempt is not None
 
     def wanted(self, rows: list[Record | BadRecord]) -> list[Record | BadRecord]:
         """Those of the next rows that are taken. A row that cannot be told of is a bad one.

@@ -14,8 +14,9 @@ from batchsend.recipients.addresses import without_invisible_ends
 from batchsend.recipients.columns import listed, with_all_named
 from batchsend.recipients.number_formats import ShownNumber, plain_number
 from batchsend.recipients.record import BadRecord, Record
-from batchsend.recipients.shown_numbers import column_of, part_of, readable, shown_numbers
+from batchsend.recipients.shown_numbers import shown_numbers
 from batchsend.recipients.source import Mark
+from batchsend.recipients.workbook_size import reckon
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,18 +32,10 @@ LARGEST: Final = 256 * 2**20
 Its cells are held in memory, which takes about twice as much: 80 MB for 100,000 rows of 8 columns.
 """
 
-MOST_CELLS: Final = 28_000_000
-"""The most cells of a sheet, those without a value included: each takes about 35 octets of memory.
-
-All rows that a sheet may have, up to the column Z, are less.
-"""
+MOST_CELLS: Final = 20_000_000
+"""The most cells of a sheet, with the empty ones between others: each takes 32 octets, whatever is in it."""
 
 _BLOCK: Final = 1000
-_OCTETS: Final = 1024 * 1024
-_OCTETS_OF_ROWS: Final = 64 * 1024
-_LONGEST_TAG: Final = 64
-_REFERENCE: Final = late_pattern(rb"\sr\s*=\s*[\"'][A-Za-z]{0,3}([0-9]{1,7})[\"']")
-_FAR_COLUMN: Final = late_pattern(rb"\sr\s*=\s*[\"']([A-Za-z]{2,3})[0-9]")
 # How .ods files have lengths of time (XML Schema Part 2 §3.2.6); those of more than a day are read as texts.
 _LENGTH: Final = late_pattern(r"(-?)PT(\d{1,6})H(\d{1,2})M(\d{1,2}(?:\.\d{1,9})?)S")
 _SAVE_AS_CSV: Final = "save the sheet as CSV UTF-8, which is read in flat memory"
@@ -221,8 +214,6 @@ def _sheets(path: Path, sheet: str | None = None, *, is_first: bool = False) -> 
             raise UsageError(f"{path} has no sheet {sheet!r}", remedy=f"its sheets are {listed(names)}")
         wanted = [sheet] if sheet is not None else names[:1] if is_first else names
         for name in wanted:
-            with _before_anybody_is_written_to():
-                _require_few_cells(path, name)
             yield name, workbook.get_sheet_by_name(name)
     except FileNotFoundError:
         raise UsageError(f"{path}: there is no such file", remedy="name the recipients file") from None
@@ -233,40 +224,19 @@ def _sheets(path: Path, sheet: str | None = None, *, is_first: bool = False) -> 
 
 
 def _require_bounded(path: Path) -> None:
-    with zipfile.ZipFile(path) as archive:
+    with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         size = sum(item.file_size for item in archive.infolist())
-    if size > LARGEST:
+        if size > LARGEST:
+            raise UsageError(
+                f"{path} unpacks to {size // 2**20:,} MiB, and {LARGEST // 2**20} MiB is the most: "
+                "it is held in memory",
+                remedy=_SAVE_AS_CSV,
+            )
+        found = reckon(file, archive)
+    if found.cells > MOST_CELLS or found.octets > LARGEST:
         raise UsageError(
-            f"{path} unpacks to {size // 2**20:,} MiB, and {LARGEST // 2**20} MiB is the most: it is held in memory",
-            remedy=_SAVE_AS_CSV,
-        )
-
-
-def _require_few_cells(path: Path, sheet: str) -> None:
-    """Refuse a sheet of which the reader would need more memory than its file says: it holds every cell up to the last.
-
-    A single cell in the last corner makes 17,000,000,000 of them. The library has a bound of its own for .ods files.
-
-    Raises:
-        UsageError: The sheet is that large.
-    """
-    with readable(path), zipfile.ZipFile(path) as archive:
-        if "xl/workbook.xml" not in archive.namelist() or (part := part_of(archive, sheet)) is None:
-            return
-        widest, last, end = "Z", b"", b""
-        with archive.open(part) as file:
-            while block := file.read(_OCTETS):
-                text = end + block
-                found = {one.decode().upper() for one in _FAR_COLUMN.findall(text)}
-                widest = max(found | {widest}, key=column_of)
-                for reference in _REFERENCE.findall(text[-_OCTETS_OF_ROWS:]):
-                    last = reference
-                end = text[-_LONGEST_TAG:]
-    columns = column_of(widest) + 1
-    if int(last or 1) * columns > MOST_CELLS:
-        raise UsageError(
-            f"{path}: the sheet {sheet!r} goes down to row {int(last):,} and right to column {widest}, and "
-            f"{MOST_CELLS:,} cells are the most: they are held in memory",
+            f"{path} has {found.cells:,} cells and {found.octets // 2**20:,} MiB of texts in them, and {MOST_CELLS:,} "
+            f"cells and {LARGEST // 2**20} MiB are the most: they are held in memory",
             remedy=f"delete what stands apart from the list; or {_SAVE_AS_CSV}",
         )
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Self
 
 from batchsend.errors import RunError
 from batchsend.outcome import Outcome
-from batchsend.results.beside import sync_directory
 from batchsend.results.claim import Claim, let_go
 from batchsend.results.journal import Journal
 from batchsend.results.line import end_line, run_line
@@ -109,10 +108,11 @@ class Ledger:
         self._log = ResultsLog(self._path, self._run, file=file, size=size)
         try:
             self._log.__enter__()
-            if self._durable:
+            if (
+                self._durable
+            ):  # the names are: the journal has waited for those in the folder, where the log was already
                 self._sync_all()
                 self._sync_all()  # now the journal also knows how much of the log is on the disk
-                sync_directory(self._journal.path.parent)
         except BaseException as error:
             # A new run has sent nothing, and its journal is of no use; one that has entries is still wanted.
             with suppress(RunError):

@@ -25,6 +25,8 @@ def open_locked(path: Path, *, make: bool) -> int:
     """Open a results log for reading and appending, for this process alone.
 
     The lock is one of ``flock``: symbolic and hard links lead to the same one, and a process that is gone holds none.
+    A log is made where nothing is, and not where a symbolic link leads: who may write in the folder of a log could else
+    have files made wherever its owner may.
 
     Args:
         path: The log.
@@ -36,11 +38,9 @@ def open_locked(path: Path, *, make: bool) -> int:
     Raises:
         UsageError: It cannot be opened or locked, is not a regular file, or another run is at work on it.
     """
-    flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | (os.O_CREAT if make else 0)
     while True:
         try:
-            # Not blocking: opening a pipe would wait for its other end.
-            file = os.open(path, flags | os.O_NONBLOCK, 0o600)
+            file = _opened_or_made(path, make=make)
         except OSError as error:
             raise not_openable(path, error) from None
         try:
@@ -51,6 +51,22 @@ def open_locked(path: Path, *, make: bool) -> int:
             os.close(file)
             raise
         os.close(file)  # it was replaced between opening and locking: the lock would be one on nothing
+
+
+def _opened_or_made(path: Path, *, make: bool) -> int:
+    # Not blocking: opening a pipe would wait for its other end.
+    flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
+    while True:
+        try:
+            return os.open(path, flags, 0o600)
+        except FileNotFoundError:
+            if not make:
+                raise
+        try:
+            return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            if path.is_symlink():
+                raise FileNotFoundError(errno.ENOENT, "it is a link to where nothing is") from None
 
 
 @contextmanager

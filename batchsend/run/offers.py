@@ -80,7 +80,8 @@ class Offers:
         if (reason := self._admission.refusal(recipient)) is not None:
             self._withhold(row, recipient, Outcome.SUPPRESSED, reason)
             return None
-        composed.attempt = self._admission.attempt(row.number)
+        if self._admission.offers_again:
+            composed.attempt = self._admission.attempt(row.number)
         return composed
 
     def _withhold(self, row: Record | BadRecord, recipient: str | None, status: Outcome, reason: str) -> None:

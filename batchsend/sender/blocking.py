@@ -18,7 +18,7 @@ from weakref import WeakSet
 
 from batchsend.campaign import Delivery, Server  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.errors import UsageError, require
-from batchsend.loop import run
+from batchsend.loop import LastingExecutor, run
 from batchsend.message.submission import Submission
 from batchsend.outcome import DeliveryResult
 from batchsend.results.choice import Choice  # noqa: TC001 - public: its hints are resolved at run time
@@ -332,6 +332,7 @@ class _Background:
 
     async def _main(self, started: Future[None]) -> None:
         self.loop = asyncio.get_running_loop()
+        self.loop.set_default_executor(LastingExecutor())
         self._stop = asyncio.Event()
         async with self._sender:
             started.set_result(None)

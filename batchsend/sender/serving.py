@@ -121,10 +121,11 @@ class OpenSender:
         Raises:
             UnfinishedError: Not all of them were begun.
         """
-        try:
-            await self.ready()
-        except RunError as error:
-            raise unfinished(error, ()) from error
+        if self.keeper is not None or (self._pool is not None and self._pool.stopping):
+            try:
+                await self.ready()
+            except RunError as error:
+                raise unfinished(error, ()) from error
         call = Call(owns=owns)
         self.offer(call, submissions, key)
         try:

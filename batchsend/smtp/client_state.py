@@ -1,4 +1,4 @@
-"""What a client knows of its session, and what can be asked of it; what it does is `batchsend.smtp.client`'s."""
+"""What a client knows of its session, what can be asked of it, and what goes out; what replies do is the client's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, cast
 from batchsend.outcome import Stage
 from batchsend.smtp.replies import Reply, ReplyParser
 from batchsend.smtp.telling_texts import Habits, TellingTexts
-from batchsend.smtp.transaction import Key, Transaction
+from batchsend.smtp.transaction import Key, SharedTransaction, Transaction
 
 if TYPE_CHECKING:
     from batchsend.smtp.bare_replies import BareReply
@@ -32,6 +32,7 @@ class State(Enum):
 
 # Python 3.11 takes 0.1 µs to look a member up in its enumeration.
 _OPEN: Final = State.OPEN
+_CLOSED: Final = State.CLOSED
 
 
 class ClientState(Generic[Key]):
@@ -60,6 +61,18 @@ class ClientState(Generic[Key]):
         unconfirmed: How many of the transactions that were handed back last may have been told another one's reply
             (rule 5). Counts when ``error`` is set.
     """
+
+    # Python 3.11 keeps more than thirty attributes in a dictionary of the object's own, and looks each method up anew.
+    # fmt: off
+    __slots__ = (
+        "_asked_for_the_end", "_awaited", "_bare", "_bdat_refusal", "_before_farewell", "_chunked", "_committing",
+        "_content_said", "_depth", "_farewell", "_finished", "_habits", "_handed", "_held", "_kept", "_lines_refused",
+        "_mail_said", "_max_messages", "_opening", "_out", "_parser", "_pipelining", "_queued", "_quit_wanted",
+        "_rcpt_said", "_refusals", "_refused_since", "_reset_owed", "_set_aside", "_since_idle", "_surplus",
+        "_telling", "_unanswered", "begun", "chunking_refused", "chunking_works", "closing_reply", "error",
+        "out_of_step", "replies", "says_twice", "state", "trouble", "unconfirmed", "was_idle",
+    )
+    # fmt: on
 
     def __init__(
         self, *, pipelining: bool, depth: int = 1, max_messages: int = 100, chunking_works: bool = True
@@ -118,13 +131,13 @@ class ClientState(Generic[Key]):
     @property
     def room(self) -> int:
         """How many transactions may be begun now."""
-        if self.state is not _OPEN or self._quit_wanted:
-            return 0
+        if self._opening is not None or self.state is not _OPEN or self._quit_wanted:
+            return 0  # of BDAT none is opening
         left = self._max_messages - self.begun
         if self._chunked:
             depth = self._depth if self.chunking_works else 1
             return min(depth - len(self._unanswered), left)
-        return min(1, left) if self._opening is None else 0
+        return 1 if left > 0 else 0
 
     @property
     def unanswered(self) -> int:
@@ -175,6 +188,52 @@ class ClientState(Generic[Key]):
         self._uncommit(self._handed)  # what was not handed out by now never will be
         self._committing.clear()
         self._out.clear()
+
+    def committing(self) -> list[Key]:
+        """The names of what the octets to be handed out next commit: the last moment to write them down."""
+        committing, self._committing = self._committing, []
+        return committing
+
+    def data_to_send(self) -> bytes:
+        """The octets to hand to the transport now; what they commit is committed from here on."""
+        data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+        self._out.clear()
+        self._handed = self._queued
+        return data
+
+    def _send(self, data: bytes, handler: Handler, transaction: Transaction[Key], stage: Stage) -> None:
+        if self._pipelining or not self._awaited:
+            self._out.append(data)
+            self._queued = end = self._queued + len(data)
+            self._awaited.append((handler, transaction, stage, end))
+        else:
+            self._held.append((data, handler, transaction, stage))
+
+    def _commit(self, transaction: Transaction[Key]) -> None:
+        transaction.committed = True
+        if isinstance(transaction, SharedTransaction):
+            self._committing += transaction.not_refused
+        else:
+            self._committing.append(transaction.key)
+
+    def _anchor(self) -> None:
+        """A reply that has one place only is in its place: so were those before it (rule 5)."""
+        self.unconfirmed = 0
+        self._surplus = 0
+        self._refused_since = False
+
+    def _cut(self, trouble: str | None) -> None:
+        # Nothing more is read, but what was read is in order: what was answered stands.
+        if self.state is not _CLOSED:
+            self.trouble = trouble
+            self._end()
+
+    def _break(self, error: str) -> None:
+        if self.state is not _CLOSED:
+            self.error = error
+            for transaction in self._unanswered:
+                transaction.forget_replies()  # a refusal that other replies were still to follow: perhaps another's
+            self._end()
 
     def _uncommit(self, position: int) -> None:
         for _, transaction, _, end in (*self._awaited, *self._set_aside):

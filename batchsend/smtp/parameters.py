@@ -72,8 +72,8 @@ class SessionParameters:
             size: The content's octets (SIZE, RFC 1870 §6).
             eight_bit: The content has octets above 127 (BODY, RFC 6152 §2).
             utf8: An address of the envelope has characters above 127 (SMTPUTF8, RFC 6531 §3.4).
-            envelope_id: What comes back in every report about this message (ENVID, RFC 3461 §4.4); None for nothing.
-                One that is too long when it is encoded is left out.
+            envelope_id: What comes back in every report about this message (ENVID, RFC 3461 §4.4), without the angle
+                brackets that may be around it; None for nothing. One that is too long when it is encoded is left out.
         """
         parameters = self._require_tls
         if self._size:
@@ -85,7 +85,7 @@ class SessionParameters:
         if self._dsn:
             parameters += self._ret
             if envelope_id is not None:
-                encoded = xtext(envelope_id)
+                encoded = xtext(envelope_id.strip("<>"))
                 parameters += f" ENVID={encoded}" if len(encoded) <= _LONGEST_ENVELOPE_ID else ""
         return MailParameters(parameters)
 

@@ -22,6 +22,8 @@ _CONTINUED: Final = {code + b"-": int(code) for code in _CODES}
 
 # Lines that a parser remembers with their replies; those of the replies that are never the same are not worth more.
 _KNOWN: Final = 16
+# Likewise what follows the first of several replies that come together.
+_TAILS: Final = 4
 
 # RFC 3463 §2: class "." subject "." detail, at the beginning of the text.
 _ENHANCED: Final = re.compile(rb"([245])\.[0-9]{1,3}\.[0-9]{1,3}(?![^ ])")
@@ -69,6 +71,12 @@ class Reply(NamedTuple):
         return f"{self.code} {self.text}".replace("\n", " ")
 
 
+def _single(line: bytes) -> Reply | None:
+    """A line as a reply of its own; None where it is another one's, malformed, or to be looked at."""
+    code = _LAST.get(line[:4])
+    return None if code is None or len(line) > MAX_LINE or b"\n" in line else Reply(code, line[4:])
+
+
 class _MalformedError(Exception):
     """The stream left the grammar; caught by the parser that raises it."""
 
@@ -94,17 +102,27 @@ class ReplyParser:
         self.too_long = False
         self._partial = b""
         self._known: dict[bytes, Reply] = {}
+        self._tails: dict[bytes, list[Reply]] = {}
         self._lines: list[bytes] = []
         self._code = 0
         self._size = 0
 
     def feed(self, data: bytes) -> list[Reply]:
         """Take the next octets; return the replies that they complete, in order."""
-        replies: list[Reply] = []
         if self.error is not None:
-            return replies
+            return []
         if self._partial:
-            data = self._partial + data
+            return self._feed(self._partial + data)
+        if not self._lines:
+            # With PIPELINING the replies to content, MAIL, RCPT and DATA come together, the last three always alike.
+            first, _, tail = data.partition(b"\r\n")
+            known = self._tails.get(tail)
+            if known is not None and (reply := self._known.get(first) or _single(first)) is not None:
+                return [reply, *known]
+        return self._feed(data)
+
+    def _feed(self, data: bytes) -> list[Reply]:
+        replies: list[Reply] = []
         lines = data.split(b"\r\n")
         self._partial = lines.pop()
         # What cannot hold a line that is too long, nor an LF without its CR, needs no look at each line for them.
@@ -124,6 +142,8 @@ class ReplyParser:
                 self._take(line, replies)
             if not plain:
                 _check(self._partial, MAX_LINE + 1)  # a CR may be there already
+            elif len(replies) == len(lines) > 1 and not self._partial and len(self._tails) < _TAILS:
+                self._tails[data.partition(b"\r\n")[2]] = replies[1:]
         except _MalformedError as error:
             self.error = str(error)
             self.too_long = isinstance(error, _TooLongError)

@@ -49,6 +49,10 @@ WAY = 'headers = { List-Unsubscribe = "<https://example.com/u>" }'
         ('<a href="https://example.com/?n=%7b%7bname%7d%7d">page</a>', "link-mark"),
         ('<img alt="" src="https://example.com/a.png" srcset="big.png 2x">', "image-nowhere"),
         ('<picture><source srcset="https://example.com/a.png, b.png 2x"></picture>', "image-nowhere"),
+        ('<table background="back.png"><tr><td>x</td></tr></table>', "image-nowhere"),
+        ('<div style="background:url(back.png)">x</div>', "image-nowhere"),
+        ("<style>p { background: url('back.png') }</style>", "image-nowhere"),
+        ('<img alt="" src="cid:nothing">', "image-nowhere"),
         ('<link rel="stylesheet" href="https://example.com/a.css">', "sheet-linked"),
         ("<p>Dear {first_name},</p>", "mark-brackets"),
         ("<p>Dear [[ First Name ]],</p>", "mark-brackets"),
@@ -75,6 +79,9 @@ def test_what_is_wrong_in_html(tmp_path: Path, html: str, kind: str) -> None:
         '<a href="https://example.com/u?t={{ email | urlencode }}">Unsubscribe</a>',
         "<p>50% of {all} [others] and {{ first_name }}</p>",
         '<link rel="icon" href="x.png">',
+        "<style>@font-face { src: url(own.woff2) } p { background: url(#x) url(https://example.com/a.png) }</style>",
+        '<table background="logo.png"><tr><td style="background:url(big.png)">x</td></tr></table>',
+        '<img alt="" src="cid:logo.png">',
         '<img alt="" src="logo.png" srcset="big.png 2x, ./logo.png 1x">',
     ],
 )
@@ -82,6 +89,20 @@ def test_what_is_right_in_html(tmp_path: Path, html: str) -> None:
     for name in ("logo.png", "big.png"):
         (tmp_path / name).write_bytes(b"image")
     assert in_html(tmp_path, f"<body>{WORDS}{html}</body>") == ALWAYS
+
+
+@pytest.mark.parametrize(
+    ("text", "is_found"),
+    [
+        ("To unsubscribe, click here.", True),
+        ("To unsubscribe, click here: https://example.com/u", False),
+        ("Answer with 'unsubscribe', and you hear no more of us.", False),
+        ("To unsubscribe, write to off@example.com or click nowhere.", False),
+    ],
+)
+def test_a_way_out_of_a_text_is_written_out(tmp_path: Path, text: str, is_found: bool) -> None:
+    messages = looked(tmp_path, THREE, f'subject = "x"\ntext = "{text}"\n{WAY}')
+    assert ("unsubscribe-no-link" in kinds(messages)) == is_found
 
 
 @pytest.mark.parametrize(

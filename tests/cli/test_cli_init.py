@@ -167,3 +167,14 @@ def test_a_signed_return_path_where_bounces_can_be_received(here: Path, capsys: 
     assert tables(here / "c")["message"]["return_path"] == "bounce+{{ batch.verp }}@bounces.example.com"
     assert invoke(capsys, "send", "c/campaign.toml", "--sandbox").code == 0
     assert "--bounces no domain: " in complaint(invoke(capsys, "init", "d", "--bounces", "no domain"))
+
+
+@pytest.mark.parametrize(
+    "text", ["email          name\nann@example.com  Ann\n", "[Shortcut]\nURL=https://a@example.com/x\n"]
+)
+def test_what_only_has_an_at_sign_is_no_column_of_addresses(here: Path, capsys: Capture, text: str) -> None:
+    (here / "list.txt").write_text(text)
+    ended = invoke(capsys, "init", "new", "--recipients", "list.txt", "--relay", "localhost", "--from", "a@example.com")
+    assert ended.code == 2
+    assert "has no column of addresses" in ended.errors
+    assert not (here / "new").exists()

@@ -9,10 +9,10 @@ import pytest
 
 from batchsend.sink import parse_rule
 from tests.cli.commandline import SinkServer, complaint, invoke, make_campaign, outcomes, serving, statuses
-from tests.recipients.sheets import ods, xlsx
+from tests.recipients.sheets import Cell, Formatted, ods, xlsx
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 Capture = pytest.CaptureFixture[str]
@@ -361,6 +361,21 @@ def test_a_workbook_is_sent_and_resumed(
     assert server.recipients == [f"r{n}@example.com" for n in range(1, 7)]
     texts = sorted(message.content.decode().split("\r\n\r\n")[1].strip() for message in server.received)
     assert texts == [f"N{n} has {n}" for n in range(1, 7)]
+
+
+def test_a_number_of_a_workbook_is_shown_as_there_and_can_be_reckoned_with(
+    tmp_path: Path, server: SinkServer, capsys: Capture
+) -> None:
+    rows: list[Sequence[Cell]] = [["email", "name", "off"]]
+    rows += [(f"r{n}@example.com", "N", Formatted(n / 100, 9, f"{n}%")) for n in (10, 25, 40)]
+    (tmp_path / "list.xlsx").write_bytes(xlsx(Sheet=rows))
+    campaign = make_campaign(
+        tmp_path, text="{{ off }} is {{ off | float * 2 }}", top='where = "off | float > 0.2"', delivery="processes = 2"
+    )
+    options = ("--recipients", tmp_path / "list.xlsx", *server.options)
+    assert invoke(capsys, "send", campaign, *options).code == 0
+    texts = sorted(message.content.decode().split("\r\n\r\n")[1].strip() for message in server.received)
+    assert texts == ["25% is 0.5", "40% is 0.8"]
 
 
 def test_another_encoding_is_sent_as_it_is_read(tmp_path: Path, server: SinkServer, capsys: Capture) -> None:

@@ -15,6 +15,7 @@ from batchsend.campaign.loader import load_document
 from batchsend.cluster.definition import pack, unpack
 from batchsend.cluster.lots import Parcel, decode, encode, lot_of
 from batchsend.recipients import Record
+from batchsend.recipients.number_formats import ShownNumber
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +31,13 @@ VALUES = st.recursive(
 def test_records_come_out_of_a_lot_as_they_went_in(rows: list[dict[str, Any]]) -> None:
     parcels = [Parcel(Record(n, n + 1, row), f"r{n}@example.com", None) for n, row in enumerate(rows, 1)]
     assert decode(encode(parcels)) == parcels
+
+
+def test_a_number_that_is_shown_in_a_format_keeps_its_value() -> None:
+    row = {"name": "Ann", "price": ShownNumber.of("1,234.50 €", 1234.5)}
+    (parcel,) = decode(encode([Parcel(Record(1, 2, row), "a@example.com", None)]))
+    assert parcel.record.fields == row
+    assert float(parcel.record.fields["price"]) == 1234.5
 
 
 def test_lots_are_numbered_from_0_and_records_from_1() -> None:

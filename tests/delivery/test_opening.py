@@ -360,6 +360,17 @@ async def test_credentials_without_tls_go_to_loopback_only(host: str) -> None:
         Connector(Server(host=host, tls="none", username=USER, password=PASSWORD), options().timeouts)
 
 
+async def test_a_name_of_this_machine_that_leads_elsewhere_gets_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has answered is what decides: /etc/hosts, or the DNS where it is asked, chooses the address."""
+    async with ScriptedServer([*offer("PLAIN"), ReadToEnd()]) as peer:
+        server = Server(host="localhost", port=peer.port, tls="none", username=USER, password=PASSWORD)
+        connector = Connector(server, options().timeouts)
+        monkeypatch.setattr("batchsend.delivery.connector.is_loopback", lambda host: host == "localhost")
+        with anyio.fail_after(GUARD), pytest.raises(ConnectError, match="this is not loopback"):
+            await connector.open()
+        assert not any(b"AUTH" in connection.received for connection in peer.connections)
+
+
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "127.9.9.9", "::1"])
 async def test_loopback(host: str) -> None:
     assert is_loopback(host)

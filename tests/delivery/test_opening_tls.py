@@ -18,7 +18,7 @@ from batchsend.sink import Sink, SinkOptions
 from tests.delivery.harness import GUARD, deliver, options, submissions
 from tests.tools.certificates import Certificates, issue
 from tests.tools.scripted import ScriptedServer
-from tests.tools.steps import Close, Expect, ReadToEnd, Send, StartTls, Step, reply
+from tests.tools.steps import Close, CutOff, Expect, ReadContent, ReadToEnd, Send, StartTls, Step, reply
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,15 +104,25 @@ async def test_a_certificate_that_does_not_verify_opens_nothing(kind: Tls, fault
     assert commands == ([] if kind == "implicit" else [*commands[:1], b"STARTTLS"])
 
 
-@pytest.mark.parametrize("kind", KINDS)
-async def test_old_versions_of_tls_are_not_spoken(kind: Tls, tmp_path: Path) -> None:
-    certificates = issue(tmp_path)
-    context = certificates.server_context()
+def lax(context: ssl.SSLContext) -> ssl.SSLContext:
+    """A context that would speak the old versions, too, as one does where OpenSSL is configured so."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         context.minimum_version = ssl.TLSVersion.TLSv1
-        context.maximum_version = ssl.TLSVersion.TLSv1_1
     context.set_ciphers("ALL:@SECLEVEL=0")
+    return context
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_old_versions_of_tls_are_not_spoken(kind: Tls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where this machine's OpenSSL would speak them: what refuses them is ours."""
+    certificates = issue(tmp_path)
+    context = lax(certificates.server_context())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    strict = ssl.create_default_context
+    monkeypatch.setattr(ssl, "create_default_context", lambda **given: lax(strict(**given)))
     async with ScriptedServer(script_for(kind, context), tls=context if kind == "implicit" else None) as peer:
         await refusal(Server(host=peer.host, port=peer.port, tls=kind, ca_file=certificates.ca_file), peer)
     commands = [command for connection in peer.connections for command in connection.commands]
@@ -198,6 +208,38 @@ async def test_a_server_that_hangs_up_in_the_handshake(tmp_path: Path) -> None:
         error = await refusal(Server(host=peer.host, port=peer.port), peer)
     assert error.failure.stage is Stage.STARTTLS
     assert not error.failure.lasting
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("said", "outcome"),
+    [
+        (b"250 taken\r\n", Outcome.ACCEPTED),
+        (b"250 tak", Outcome.IN_DOUBT),
+        (b"250-taken\r\n", Outcome.IN_DOUBT),
+        (b"", Outcome.IN_DOUBT),
+    ],
+)
+async def test_a_reply_that_was_cut_off_without_a_close_notify_is_none(
+    kind: Tls, said: bytes, outcome: Outcome, tmp_path: Path
+) -> None:
+    """RFC 8446 §6.1: without the alert nobody knows whether that was all, and anybody on the way can end TCP."""
+    certificates = issue(tmp_path)
+    *opening, _ = script_for(kind, certificates.server_context())
+    dialogue: list[Step] = [
+        Expect("MAIL"),
+        reply("250 ok"),
+        Expect("RCPT"),
+        reply("250 ok"),
+        Expect("DATA"),
+        reply("354 go"),
+    ]
+    script: list[Step] = [*opening, *dialogue, ReadContent(), Send(said), CutOff(), ReadToEnd()]
+    context = certificates.server_context()
+    async with ScriptedServer(script, tls=context if kind == "implicit" else None) as peer:
+        server = Server(host=peer.host, port=peer.port, tls=kind, ca_file=certificates.ca_file)
+        account = await deliver(server, submissions(1), options())
+    assert account.outcomes == {1: outcome}
 
 
 async def test_plaintext_where_tls_is_expected_says_what_to_check() -> None:

@@ -54,6 +54,11 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
         ("please retry after 300", 300.0),
         ("Greylisted (retry-after: 600)", 600.0),
         ("try again in 120.", 120.0),
+        ("bitte versuchen Sie es in 30 Minuten erneut", 30 * MINUTE),
+        ("bitte warten Sie 2 Stunden", 2 * HOUR),
+        ("veuillez réessayer dans 3 heures", 3 * HOUR),
+        ("riprovare tra 1 giorno", DAY),
+        ("limited to 100 messages / hour. Account will be enabled in 341 seconds", 341.0),
     ],
 )
 def test_a_time_to_wait_is_read_in_whatever_form(said: str, seconds: float) -> None:
@@ -91,6 +96,7 @@ def test_a_period_or_what_cannot_be_is_no_time_to_wait(said: str) -> None:
 def test_a_time_that_is_just_over_can_be_tried_at_once() -> None:
     assert wait_named("retry after 2026-11-30 20:59 UTC", NOW) == SHORTEST
     assert wait_named("try again in 0 seconds", NOW) == SHORTEST
+    assert wait_named("versuchen Sie es in 0 Tagen", NOW) == SHORTEST
 
 
 @given(st.text(max_size=300), st.floats(1e9, 4e9))
@@ -118,6 +124,13 @@ def test_seconds_are_read_as_they_are(seconds: int) -> None:
         ("too many messages this hour", Period.HOUR),
         ("rate overlimit = 200.0 / 1h", Period.HOUR),
         ("100 messages/hour", Period.HOUR),
+        ("exceeded hour limit", Period.HOUR),
+        ("over the day quota", Period.DAY),
+        ("2000 messages/24h", Period.DAY),
+        ("10000 recipients in 24h", Period.DAY),
+        ("500 E-Mails pro Tag", Period.DAY),
+        ("limite diário", Period.DAY),
+        ("200 E-Mails pro Stunde", Period.HOUR),
         ("monthly quota", Period.MONTH),
         ("10000 per month", Period.MONTH),
         ("sending limit exceeded", None),

@@ -107,6 +107,36 @@ asyncio.run(cell())
 """
 
 
+AFTER_THE_MAIN_THREAD = """
+import sys, threading
+import batchsend.loop
+from batchsend import Server, SyncSender
+from tests.delivery.harness import message
+
+batchsend.loop.find_spec = lambda name: None  # asyncio's loop looks names up in its executor
+# Its loop begins, its log is opened and the name is looked up when the executors of the program take nothing more.
+sender = SyncSender(Server(host="localhost", port=int(sys.argv[1]), tls="none"), results=sys.argv[2])
+
+
+def work():
+    threading.main_thread().join()
+    print(*(result.status for result in sender.send_all(message(f"to{number}@example.com") for number in range(3))))
+    sender.close()
+
+
+threading.Thread(target=work).start()
+"""
+
+
+@pytest.mark.slow
+def test_a_thread_may_begin_to_send_when_the_main_thread_has_ended(tmp_path: Path) -> None:
+    with SinkThread() as sink:
+        command = [sys.executable, "-c", AFTER_THE_MAIN_THREAD, str(sink.port), str(tmp_path / "mail.jsonl")]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
+    assert (ran.stdout.split(), ran.stderr) == (["accepted"] * 3, "")
+    assert len(sink.received) == 3
+
+
 @pytest.mark.slow
 def test_it_works_under_nest_asyncio() -> None:
     """In a process of its own, for that changes the standard library's event loop for good."""

@@ -21,6 +21,7 @@ from tests.feedback.letters import lines_of
 from tests.listen.signed import SignedRun
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from batchsend.listen.run import ListenedRun
@@ -122,6 +123,20 @@ async def test_a_body_that_is_too_large_is_not_read_to_its_end(signed: SignedRun
     async with client(signed.listened()) as http:
         answer = await http.post(signed.link(3), content=b"x" * (MOST_OF_FORM + 1))
     assert answer.status_code == 413
+    assert lines_of(signed.log) == []
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(signed: SignedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batchsend.listen.web.WITHIN", 0.05)
+    released = asyncio.Event()
+
+    async def never() -> AsyncIterator[bytes]:
+        yield b"List-"
+        await released.wait()
+
+    async with client(signed.listened()) as http, asyncio.timeout(20):
+        answer = await http.post(signed.link(3), content=never())
+    assert answer.status_code == 408
     assert lines_of(signed.log) == []
 
 

@@ -207,4 +207,21 @@ NEWSLETTERS: Final[dict[str, str]] = {
         "<h1>x</h1><p>sans</p><p class='q'>serif</p><p style='font-size:20px' class=q>both</p>",
     ),
     "a fragment": "<style>div{background:#eee;padding:9px}div div{background:#ccc}</style><div>a<div>b</div></div>",
+    "quirks: capitals of classes and ids": _page(
+        ".Cap{color:#c00} #Main{background:#eee} p.cAP:not([title='Cap']){font-weight:bold}"
+        " .cap{text-decoration:underline}",
+        "<div id=MAIN><p class=CAP>a</p><p class='cap' title='Cap'>b</p></div>",
+        "<HTML>",
+    ),
+    "standards: capitals of classes": _page(
+        ".Cap{color:#c00} .cap{color:#00c}", "<p class=CAP>a</p><p class=cap>b</p>"
+    ),
+    "sheets that browsers leave aside": "<!doctype html><style type='text/less'>p{color:#0ff}</style>"
+    "<style title='one'>p{color:#060}</style><style title='two'>p{color:#900}</style>"
+    "<style type='TEXT/CSS'>i{color:#00c}</style><p>x <i>y</i></p>",
+    "names with signs": _page(
+        ".w-1\\/2{width:50%} .sm\\:block{display:none} .bg-\\[\\#1da1f2\\]{background:#1da1f2} .\\32xl{font-size:24px}"
+        "@media (max-width:640px){.sm\\:block{display:block!important}}",
+        '<div class="w-1/2 bg-[#1da1f2]">a <b class="2xl">b</b></div><p class="sm:block">c</p>',
+    ),
 }

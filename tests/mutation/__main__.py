@@ -4,8 +4,8 @@ A mutant is a file with one thing changed. Of a room (``results``, ``smtp``, ``d
 are tried as `--most` says, drawn by the seed. A mutant is shown to the quick tests that execute its statement and to
 the cases of the simulation that do, the quickest first, until one of them fails: which do so is recorded once, in
 ``.pytest_cache/mutation.json``, and again where something has changed. It survives where none fails. The exit code is 1
-where fewer than nine in ten are caught, where one survives that ``survivors.tsv`` does not give a reason for, or where
-one is caught that stands there.
+where fewer than nine in ten are caught, where one survives that ``survivors.tsv`` does not give a reason for, or, with
+`--again`, where one is caught that stands there.
 
 Tools such as mutmut run the tests on functions that they have taken apart, which the tests of the architecture and of
 the compiled modules read, and they change no constants and cannot ask the simulation.
@@ -26,7 +26,7 @@ ROOT: Final = Path(__file__).parents[2]
 _COPIED: Final = ("batchsend", "tests", "samples", "benchmarks", "pyproject.toml", "README.md", "CHANGELOG.md")
 
 
-def main(what: list[str], most: int, seed: int) -> int:
+def main(options: list[str]) -> int:
     """Try mutants in a copy of the program; returns the exit code."""
     with tempfile.TemporaryDirectory(prefix="batchsend-mutation-") as made:
         folder = Path(made).resolve()
@@ -41,7 +41,7 @@ def main(what: list[str], most: int, seed: int) -> int:
             "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"),
             "TMPDIR": str(folder / "tmp"),
         }
-        command = [sys.executable, "-m", "tests.mutation.trial", *what, "--most", str(most), "--seed", str(seed)]
+        command = [sys.executable, "-m", "tests.mutation.trial", *options]
         command += ["--kept", str(ROOT / ".pytest_cache" / "mutation.json")]
         return subprocess.run(command, cwd=folder, env=paths, check=False).returncode
 
@@ -51,5 +51,10 @@ if __name__ == "__main__":
     parser.add_argument("what", nargs="+", help="a room, a file of one, or a line: FILE:LINE")
     parser.add_argument("--most", type=int, default=80, help="how many mutants of each are tried")
     parser.add_argument("--seed", type=int, default=1, help="which of them")
+    parser.add_argument(
+        "--within", type=float, default=60.0, help="seconds for the tests of a mutant, the quickest first"
+    )
+    parser.add_argument("--again", action="store_true", help="try those, too, that survivors.tsv gives a reason for")
     given = parser.parse_args()
-    sys.exit(main(given.what, given.most, given.seed))
+    limits = ["--most", str(given.most), "--seed", str(given.seed), "--within", str(given.within)]
+    sys.exit(main([*given.what, *limits, *(["--again"] if given.again else [])]))

@@ -1,4 +1,7 @@
-"""Which test executes which line: recorded once, and again where the program or the test's file has changed."""
+"""Which test executes which line: recorded once, and again where the test's file has changed.
+
+Where the program has changed, the lines are those that they have become. Without the record all is recorded anew.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import resource
 import subprocess
 import sys
 import time
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -62,7 +66,7 @@ class Record(msgspec.Struct):
     """What is known of the tests of a state of the program.
 
     Attributes:
-        files: A checksum of each file of the rooms of which mutants are made.
+        files: The text of each file of the rooms of which mutants are made.
         imported: The lines that are executed when these rooms are imported.
         tests: What is known of each test.
     """
@@ -103,12 +107,12 @@ def record(kept: Path, folder: Path, runner: Runner, *, simulation: bool) -> Rec
         simulation: Whether cases of the simulation are among them.
     """
     rooms = [file for room in ROOMS for file in sorted((folder / "batchsend" / room).rglob("*.py"))]
-    sums = {str(file.relative_to(folder)): _checksum(file) for file in rooms}
+    texts = {str(file.relative_to(folder)): file.read_text() for file in rooms}
     found = msgspec.json.decode(kept.read_bytes(), type=Record) if kept.exists() else Record({}, {}, {})
-    if found.files != sums:
-        changed = {name for name in {*sums, *found.files} if sums.get(name) != found.files.get(name)}
-        still = {name: test for name, test in found.tests.items() if changed.isdisjoint(test.lines)}
-        found = Record(sums, _imported(rooms, folder), still)
+    if found.files != texts:
+        for name, text in texts.items():
+            _follow(found, name, text)
+        found = Record(texts, _imported(rooms, folder), found.tests)
     names = [*runner.names, *(f"{SEED}{case}" for case in CASES if simulation)]
     files = {name: _file_of(name, folder) for name in names}
     now = {file: _checksum(file) for file in set(files.values())}
@@ -126,7 +130,36 @@ def record(kept: Path, folder: Path, runner: Runner, *, simulation: bool) -> Rec
     here = {name: found.tests[name] for name in names}
     if failing := [name for name, test in here.items() if test.fails]:
         print(f"these fail although nothing was changed, and are not asked: {', '.join(failing)}", flush=True)
-    return Record(sums, found.imported, here)
+    return Record(texts, found.imported, here)
+
+
+def _follow(found: Record, name: str, text: str) -> None:
+    """Follow the lines of a file to where they are now; what executes its neighbours may execute a new one."""
+    before = found.files.get(name)
+    if before == text:
+        return
+    moved = _moved(before or "", text)
+    beside = name.rpartition("/")[0]
+    for test in found.tests.values():
+        if name in test.lines:
+            test.lines[name] = sorted({line for one in test.lines[name] for line in moved[one]})
+        elif before is None and any(one.rpartition("/")[0] == beside for one in test.lines):
+            test.lines[name] = list(range(1, text.count("\n") + 1))
+
+
+def _moved(before: str, after: str) -> dict[int, list[int]]:
+    """Where each line of a file is after a change: those of what has changed are all that stand there now.
+
+    What was added belongs to the line before it.
+    """
+    lines: dict[int, list[int]] = {}
+    changes = SequenceMatcher(None, before.splitlines(), after.splitlines(), autojunk=False).get_opcodes()
+    for kind, old, old_end, new, new_end in changes:
+        for line in range(old, old_end):
+            lines[line + 1] = [line - old + new + 1] if kind == "equal" else [*range(new + 1, new_end + 1)]
+        if kind == "insert":
+            lines.setdefault(old, []).extend(range(new + 1, new_end + 1))
+    return lines
 
 
 def _checksum(file: Path) -> str:
@@ -154,7 +187,8 @@ def _watch(runner: Runner, names: list[str], folder: Path) -> dict[str, Recorded
     for place, name in enumerate(names):
         coverage.switch_context(name)
         began, started = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
-        watched[name].fails = not runner.succeeds(name, "".join(names[place + 1 : place + 2]))
+        following = next((one for one in names[place + 1 :] if not one.startswith(SEED)), None)
+        watched[name].fails = not runner.succeeds(name, following)
         watched[name].seconds = time.perf_counter() - began
         watched[name].starts = resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt > started
     coverage.stop()

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 SEED: Final = "seed "
 """How the name of a case of the simulation begins; the rest is its seed."""
 
+SLOW_BUT_ASKED: Final = ("tests/run/test_composing.py",)
+"""Their tests start processes, and no quick one does what these processes do."""
+
 PYTEST: Final = (
     *("-q", "-s", "-k", "not broken_build", "-p", "no:cacheprovider", "-p", "no:faulthandler", "--hypothesis-seed=0"),
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # some of it is imported here already
@@ -68,6 +71,11 @@ class Runner:
         )
         settings.load_profile("mutation")
 
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Have `--quick` keep the slow tests of a file that alone runs what it is about."""
+        if str(item.path).endswith(SLOW_BUT_ASKED) and (module := item.getparent(pytest.Module)) is not None:
+            module.own_markers[:] = [mark for mark in module.own_markers if mark.name != "slow"]
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Literal[True]:
         """Do the work in place of the tests."""
@@ -89,14 +97,12 @@ class Runner:
 
         Args:
             name: Which.
-            following: What is run next: what both of them need of their file stays.
+            following: The test that is run next: what both of them need stays. None where none is.
         """
         if name.startswith(SEED):
             return not run_case(draw(int(name.removeprefix(SEED))))
         item = self._items[name]
-        after = self._items.get(following or "")
-        if after is None:  # one of another file, so that only what belongs to all files stays
-            after = next((one for one in self._items.values() if one.path != item.path), None)
+        after = None if following is None else self._items[following]
         self._failed = False
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
         return not self._failed
@@ -104,8 +110,8 @@ class Runner:
     def first_failure(self, tests: Sequence[Timed]) -> str | None:
         """Run some until one fails, and return its name; SIGALRM or SIGPROF ends this process where one has no end."""
         there = [one for one in tests if one.name in self._items or one.name.startswith(SEED)]
-        names = [one.name for one in there]
-        for test, following in zip(there, [*names[1:], None], strict=True):
+        for place, test in enumerate(there):
+            following = next((one.name for one in there[place + 1 :] if one.name in self._items), None)
             signal.setitimer(signal.ITIMER_PROF, _COMPUTES + _TIMES * test.seconds)
             signal.setitimer(signal.ITIMER_REAL, _WAITS + _TIMES * test.seconds)  # other programs want the processor
             if not self.succeeds(test.name, following):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from batchsend.errors import UsageError
@@ -50,3 +52,17 @@ def test_what_is_neither_is_refused_with_what_there_is(word: str) -> None:
     with pytest.raises(UsageError, match="--retry") as caught:
         Choice([word])
     assert "in_doubt" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"wanted": "550"}, "wanted"),
+        ({"option": 3}, "option"),
+        ({"always": "deferred"}, "always"),
+        ({"never": ["x"]}, "never"),
+    ],
+)
+def test_a_wrong_type_is_named(wrong: dict[str, Any], named: str) -> None:
+    with pytest.raises(TypeError, match=named):
+        Choice(**wrong)

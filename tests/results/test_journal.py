@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import sys
@@ -365,3 +366,19 @@ def test_what_was_answered_is_not_withdrawn_with_what_was_not_sent(log: Path) ->
     journal.withdraw(1, 1)
     assert left(log) == [Entry(1, 1, Outcome.IN_DOUBT)]
     journal.close(remove=False)
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_its_removal_is_waited_for_where_the_disk_is(log: Path, monkeypatch: pytest.MonkeyPatch, durable: bool) -> None:
+    journal = Journal(log, "run", 4, durable=durable)
+
+    def fails(file: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fails)
+    if durable:
+        with pytest.raises(RunError, match="does not keep the account"):
+            journal.close(remove=True)
+    else:
+        journal.close(remove=True)
+    assert not journal_path(log).exists()

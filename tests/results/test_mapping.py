@@ -182,3 +182,16 @@ def test_with_nothing_in_flight_it_can_be_made_anew_and_says_how_long_the_log_wa
     assert left is not None
     assert (left.log_size, left.entries) == (100, [Entry(3, 1)])
     assert journal_path(log).exists()
+
+
+def test_one_that_is_made_anew_knows_nothing_of_what_was_in_it(log: Path) -> None:
+    journal = Journal(log, "run", 4)
+    journal.mark(1, 1)
+    os.truncate(journal.path, 8)
+    journal.renew(100)
+    assert journal.in_flight == 0
+    journal.answer(1, 1, Outcome.ACCEPTED, 250)
+    journal.close(remove=False)
+    left = read_journal(log)
+    assert left is not None
+    assert left.entries == []

@@ -33,6 +33,7 @@ passdb {{
   driver = static
   args = password={password}
 }}
+auth_mechanisms = plain login
 userdb {{
   driver = static
   args = uid=nobody gid=nogroup home={directory}/home
@@ -46,6 +47,12 @@ service imap-login {{
     address = 127.0.0.1
     port = {port}
     ssl = yes
+  }}
+}}
+service auth {{
+  inet_listener sasl {{
+    address = 127.0.0.1
+    port = {sasl_port}
   }}
 }}
 service anvil {{
@@ -62,6 +69,7 @@ class Dovecot:
 
     Attributes:
         port: Where it speaks IMAP over TLS.
+        sasl_port: Where an SMTP server has it authenticate clients (``smtpd_sasl_type = dovecot``).
         password: That of every user; they all have the same mailboxes.
         ca_file: The certificate that a client must trust.
         directory: Where everything of it is.
@@ -71,7 +79,7 @@ class Dovecot:
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        (self.port,) = free_ports(1)
+        self.port, self.sasl_port = free_ports(2)
         self.ca_file: Path
         self.directory: Path
 
@@ -89,7 +97,9 @@ class Dovecot:
                 (self.directory / name).chmod(0o777 if name != "run" else 0o755)
             configuration = self.directory / "dovecot.conf"
             configuration.write_text(
-                _CONFIGURATION.format(directory=self.directory, port=self.port, password=self.password)
+                _CONFIGURATION.format(
+                    directory=self.directory, port=self.port, sasl_port=self.sasl_port, password=self.password
+                )
             )
             daemon = Daemon([program, "-F", "-c", configuration], output=self.directory / "output")
             stack.callback(daemon.stop)

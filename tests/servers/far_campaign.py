@@ -12,18 +12,26 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tests.servers.command import Account, CampaignFolder
+from tests.servers.dovecot import Dovecot
 from tests.servers.exim import Exim
 from tests.servers.opensmtpd import OpenSmtpd
-from tests.servers.postfix import Postfix
-from tests.servers.relay_tables import plain
+from tests.servers.policies import Greylist, PolicyService, QuotaDaemon
+from tests.servers.postfix import REFUSES, Postfix
+from tests.servers.relay_tables import plain, starttls
+from tests.servers.smtp_server import SmtpServer
 from tests.tools.byte_proxy import ByteProxy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterator
+
+    from tests.servers.command import Ended
 
 ROUND_TRIP: Final = 0.01
 SEGMENT: Final = 200
@@ -44,14 +52,96 @@ _LIMITS: Final = {
     "smtpd_hard_error_limit": "5",
 }
 _BARE: Final = {"smtpd_discard_ehlo_keywords": "pipelining,chunking", "smtpd_soft_error_limit": "1000"}
+_PATIENT: Final = {"smtpd_soft_error_limit": "1000", "smtpd_hard_error_limit": "1000"}
 
-Server = Postfix | Exim | OpenSmtpd
-SERVERS: Final[dict[str, Callable[[], Server]]] = {
-    "postfix": lambda: Postfix(settings={"smtpd_soft_error_limit": "1000", "smtpd_hard_error_limit": "1000"}),
-    "postfix with limits": lambda: Postfix(settings=_LIMITS),
-    "postfix, lockstep": lambda: Postfix(settings=_BARE),
-    "exim": Exim,
-    "opensmtpd": OpenSmtpd,
+GREYLISTED_FOR: Final = 2.0
+"""Seconds after which a recipient that was greylisted is taken."""
+
+QUOTA: Final = (400, 10.0)
+"""What the policy daemon takes, and for how many seconds."""
+
+Server = Postfix | Exim | OpenSmtpd | SmtpServer
+
+
+class Place(NamedTuple):
+    """A server as a campaign reaches it.
+
+    Attributes:
+        server: It.
+        port: Which of its ports stands behind the proxy.
+        table: The campaign's ``[server]`` for a port.
+        environment: What the campaign file finds in the environment.
+    """
+
+    server: Server
+    port: int
+    table: Callable[[int], Mapping[str, Any]] = plain
+    environment: Mapping[str, str] = MappingProxyType({})
+
+
+class Kind(NamedTuple):
+    """One kind of server.
+
+    Attributes:
+        open: Runs it for as long as the context lasts.
+        delivery: What the campaign says of delivery to it.
+        ends_sessions: It ends sessions itself, which leaves messages in doubt, too.
+        pipelines: It offers PIPELINING.
+    """
+
+    open: Callable[[], AbstractContextManager[Place]]
+    delivery: Mapping[str, Any] = MappingProxyType({})
+    ends_sessions: bool = False
+    pipelines: bool = True
+
+
+def _of(make: Callable[[], Server]) -> Callable[[], AbstractContextManager[Place]]:
+    @contextmanager
+    def opened() -> Iterator[Place]:
+        with make() as server:
+            yield Place(server, server.plain_port)
+
+    return opened
+
+
+def _asking(make: Callable[[], PolicyService]) -> Callable[[], AbstractContextManager[Place]]:
+    """A Postfix that asks a policy service of our own at each recipient."""
+
+    @contextmanager
+    def opened() -> Iterator[Place]:
+        with make() as service:
+            asks = f"{REFUSES}, check_policy_service inet:127.0.0.1:{service.port}"
+            with Postfix(settings={**_PATIENT, "smtpd_recipient_restrictions": asks}) as server:
+                yield Place(server, server.plain_port)
+            if not service.refused:
+                raise AssertionError("the policy service was not asked, or has refused nothing")
+
+    return opened
+
+
+@contextmanager
+def _with_sasl() -> Iterator[Place]:
+    """A Postfix that has Dovecot authenticate who submits, over STARTTLS."""
+    with Dovecot() as dovecot:
+        sasl = {"smtpd_sasl_type": "dovecot", "smtpd_sasl_path": f"inet:127.0.0.1:{dovecot.sasl_port}"}
+        with Postfix(settings={**_PATIENT, **sasl}) as server:
+            given = {"SMTP_USERNAME": "campaign@example.org", "SMTP_PASSWORD": dovecot.password}
+            port = server.submission_port
+            yield Place(server, port, lambda near: starttls(server) | {"port": near}, given)
+
+
+SERVERS: Final[dict[str, Kind]] = {
+    "postfix": Kind(_of(lambda: Postfix(settings=_PATIENT))),
+    "postfix with limits": Kind(_of(lambda: Postfix(settings=_LIMITS)), ends_sessions=True),
+    "postfix, lockstep": Kind(_of(lambda: Postfix(settings=_BARE)), pipelines=False),
+    "postfix, greylisting": Kind(
+        _asking(lambda: Greylist(GREYLISTED_FOR)), {"max_attempts": 3, "retry_after": f"{GREYLISTED_FOR:g}s"}
+    ),
+    "postfix, quota daemon": Kind(_asking(lambda: QuotaDaemon(*QUOTA)), {"max_wait": "10m"}),
+    "postfix, SASL by Dovecot": Kind(_with_sasl),
+    "exim": Kind(_of(Exim), {"max_messages": 10}),
+    "opensmtpd": Kind(_of(OpenSmtpd), pipelines=False),
+    "npm smtp-server": Kind(_of(SmtpServer)),
 }
 
 
@@ -82,70 +172,77 @@ def recipients_of(records: int) -> list[str]:
     ]
 
 
-def campaign(server: Server, folder: CampaignFolder, records: int, mode: str, port: int) -> None:
+def campaign(kind: Kind, place: Place, folder: CampaignFolder, records: int, mode: str, port: int) -> None:
     """Write a campaign to a port before a server."""
     addresses = recipients_of(records)
     rows = "".join(f"{address},{'x' * (7919 * number % 3000)}\n" for number, address in enumerate(addresses))
     (folder.path / "recipients.csv").write_text(f"email,filling\n{rows}")
-    patient = {"max_messages": 10} if isinstance(server, Exim) else {}
     folder.write(
         top={"recipients": "recipients.csv", "results": "results.jsonl"},
-        server=plain(port),
+        server=place.table(port),
         message={
             "from": "accounts@mail.example.com",
             "subject": "Record {{ batch.record }}",
             "text": "For {{ email }} alone.\n.\n{{ filling }}\n..\n",
         },
-        delivery={"max_connections": _CONNECTIONS, "max_attempts": 1, **MODES[mode], **patient},
+        delivery={"max_connections": _CONNECTIONS, "max_attempts": 1, **MODES[mode], **kind.delivery},
     )
 
 
-async def send(
-    server: Server, folder: CampaignFolder, records: int, mode: str, *, every: int = RESETS_EVERY, limited: bool = False
-) -> Came:
+async def send(name: str, folder: Path, records: int, mode: str, *, every: int = RESETS_EVERY) -> Came:
     """Send a campaign to a server, and hold the log against what it has.
 
     Args:
-        server: The server.
+        name: The server: one of `SERVERS`.
         folder: Where the campaign is written.
         records: How many records it has.
         mode: One of `MODES`.
         every: After how many lines of the log a connection is reset.
-        limited: The server ends sessions itself, which leaves messages in doubt, too.
     """
-    choose = random.Random(records)
-    resets = 0
-    began = time.monotonic()
-    async with ByteProxy(server.host, server.plain_port, round_trip=ROUND_TRIP, segment=SEGMENT) as proxy:
-        campaign(server, folder, records, mode, proxy.port)
-        process = folder.start("--no-progress")
-        waiting = asyncio.create_task(asyncio.to_thread(folder.wait, process, within=WITHIN))
-        lines = 0
-        while not waiting.done():
-            await asyncio.wait([waiting], timeout=0.05)
-            now = folder.results.read_bytes().count(b"\n") if folder.results.exists() else 0
-            for _ in range((now - lines) // every):
-                lines += every
-                if proxy.ends:
-                    choose.choice(sorted(proxy.ends, key=id)).break_off()
-                    resets += 1
-        ended = await waiting
-    seconds = time.monotonic() - began
-    wrong = [] if ended.code == 1 else [f"exit code {ended.code}: {ended.errors[-500:]}"]
-    outcomes, found = judge(folder.account(), server, records)
+    kind = SERVERS[name]
+    with kind.open() as place:
+        written = CampaignFolder(folder, place.environment)
+        began = time.monotonic()
+        async with ByteProxy(place.server.host, place.port, round_trip=ROUND_TRIP, segment=SEGMENT) as proxy:
+            campaign(kind, place, written, records, mode, proxy.port)
+            ended, resets = await _resetting(proxy, written, records, every)
+        seconds = time.monotonic() - began
+        wrong = [] if ended.code == 1 else [f"exit code {ended.code}: {ended.errors[-500:]}"]
+        outcomes, found = judge(written.account(), place.server, records)
     most = resets * MODES[mode]["depth"]
-    if not limited and outcomes["in_doubt"] > most:
+    if not kind.ends_sessions and outcomes["in_doubt"] > most:
         wrong.append(f"{outcomes['in_doubt']} are in doubt, {most} may be")
-    counts = folder.account().message_counts()
-    return Came(outcomes, resets, len(counts), seconds, [*wrong, *found])
+    return Came(outcomes, resets, len(written.account().message_counts()), seconds, [*wrong, *found])
+
+
+async def _resetting(proxy: ByteProxy, written: CampaignFolder, records: int, every: int) -> tuple[Ended, int]:
+    """Run the campaign to its end, and reset a connection now and then; how it ended, and how many were reset."""
+    choose = random.Random(records)
+    process = written.start("--no-progress")
+    waiting = asyncio.create_task(asyncio.to_thread(written.wait, process, within=WITHIN))
+    lines = resets = 0
+    while not waiting.done():
+        await asyncio.wait([waiting], timeout=0.05)
+        now = written.results.read_bytes().count(b"\n") if written.results.exists() else 0
+        for _ in range((now - lines) // every):
+            lines += every
+            if proxy.ends:
+                choose.choice(sorted(proxy.ends, key=id)).break_off()
+                resets += 1
+    return await waiting, resets
 
 
 def judge(account: Account, server: Server, records: int) -> tuple[Counter[str], list[str]]:
     """Hold a log against what the server has: outcomes, and what must not be."""
     last = {outcome["record"]: outcome for outcome in account.outcomes}
-    stored = Counter(message.recipient for message in server.received())
+    stored: Counter[str] = Counter()
     counts: Counter[str] = Counter()
     wrong = []
+    for message in server.received():
+        stored[message.recipient] += 1
+        number = message.recipient.partition("@")[0].removeprefix("r")
+        if f"\r\nSubject: Record {number}\r\n".encode() not in message.content:
+            wrong.append(f"{message.recipient} has another's message")
     later = "accepted" if isinstance(server, OpenSmtpd) else "deferred"  # that one defers nobody
     for record, address in enumerate(recipients_of(records), 1):
         status = last[record]["status"] if record in last else "none"
@@ -168,11 +265,9 @@ def main(records: int, names: list[str]) -> int:
     print(f"| server | mode | {' | '.join(_COLUMNS)} | resets | sessions | s |")
     print(f"|{' --- |' * (len(_COLUMNS) + 5)}")
     for name in names:
-        for mode in MODES:
-            if mode != "one at a time" and name in ("postfix, lockstep", "opensmtpd"):
-                continue  # it offers no PIPELINING
-            with SERVERS[name]() as server, tempfile.TemporaryDirectory(prefix="batchsend-far-") as folder:
-                came = asyncio.run(send(server, CampaignFolder(Path(folder)), records, mode, limited="limits" in name))
+        for mode in MODES if SERVERS[name].pipelines else ["one at a time"]:
+            with tempfile.TemporaryDirectory(prefix="batchsend-far-") as folder:
+                came = asyncio.run(send(name, Path(folder), records, mode))
             cells = " | ".join(str(came.outcomes[column]) for column in _COLUMNS)
             print(f"| {name} | {mode} | {cells} | {came.resets} | {came.sessions} | {came.seconds:.0f} |", flush=True)
             for line in came.wrong[:5]:

@@ -55,9 +55,7 @@ smtpd_forbid_bare_newline = reject
 smtpd_forbid_bare_newline_exclusions =
 
 smtpd_relay_restrictions = permit_mynetworks, reject
-smtpd_recipient_restrictions = check_recipient_access inline:{{
-    {{ unknown.example.com = 550 5.1.1 User unknown }}
-    {{ later.example.com = 450 4.2.0 Mailbox is busy }} }}
+smtpd_recipient_restrictions = {refuses}
 
 smtpd_tls_cert_file = {certificates.cert_file}
 smtpd_tls_key_file = {certificates.key_file}
@@ -75,6 +73,12 @@ hash_queue_names = hold
 message_size_limit = 52428800
 queue_minfree = 0
 """
+REFUSES = (
+    "check_recipient_access inline:{ { unknown.example.com = 550 5.1.1 User unknown } "
+    "{ later.example.com = 450 4.2.0 Mailbox is busy } }"
+)
+"""What `smtpd_recipient_restrictions` has, unless `settings` say otherwise."""
+
 _MASTER = """\
 127.0.0.1:{plain} inet n - n - - smtpd
 127.0.0.1:{submission} inet n - n - - smtpd
@@ -214,7 +218,9 @@ class Postfix(Relay):
                 "minimal_backoff_time": "1s",
                 "maximal_backoff_time": "2s",
             }
-        main = _MAIN.format(directory=self.directory, certificates=self.certificates, transport=transport)
+        main = _MAIN.format(
+            directory=self.directory, certificates=self.certificates, transport=transport, refuses=REFUSES
+        )
         main += "".join(f"{name} = {value}\n" for name, value in self._settings.items())
         (self.directory / "main.cf").write_text(main)
         # Postfix waits until the file has not changed for two seconds, lest it read one half written.

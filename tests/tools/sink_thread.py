@@ -11,6 +11,7 @@ from batchsend import Server
 from batchsend.sink import Sink, SinkOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from batchsend.sink import Received
@@ -21,6 +22,7 @@ class SinkThread:
 
     Args:
         options: As for `Sink`.
+        on_message: Called with each message that it takes, too, in its own thread.
 
     Attributes:
         received: The messages that it took, in order.
@@ -28,7 +30,10 @@ class SinkThread:
         ca_pem: The certificate to trust.
     """
 
-    def __init__(self, options: SinkOptions | None = None) -> None:
+    def __init__(
+        self, options: SinkOptions | None = None, on_message: Callable[[Received], None] | None = None
+    ) -> None:
+        self._on_message = on_message
         self.received: list[Received] = []
         self.port = 0
         self.ca_pem = b""
@@ -38,11 +43,16 @@ class SinkThread:
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        async with Sink(self._options, on_message=self.received.append) as sink:
+        async with Sink(self._options, on_message=self._take) as sink:
             self._sink = sink
             self.port, self.ca_pem = sink.port, sink.ca_pem
             self._started.set_result(None)
             await self._stop.wait()
+
+    def _take(self, message: Received) -> None:
+        self.received.append(message)
+        if self._on_message is not None:
+            self._on_message(message)
 
     @property
     def server(self) -> Server:

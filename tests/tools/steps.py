@@ -147,6 +147,14 @@ class HalfClose:
 
 
 @dataclass(frozen=True, slots=True)
+class CutOff:
+    """Send FIN beneath TLS, without a close_notify, and go on reading."""
+
+    async def play(self, dialogue: Dialogue) -> None:
+        dialogue.wire.cut_off()
+
+
+@dataclass(frozen=True, slots=True)
 class Reset:
     """Send RST; what was sent before and has arrived can still be read by the client."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import socket
 import struct
@@ -211,6 +212,11 @@ class Wire:
         """Abort with RST, unsent octets thrown away."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
+
+    def cut_off(self) -> None:
+        """Send FIN beneath TLS, without the close_notify that should come before it (RFC 8446 §6.1)."""
+        with socket.socket(fileno=os.dup(self._socket.fileno())) as tcp:
+            tcp.shutdown(socket.SHUT_WR)
 
     def abort(self) -> None:
         """Close without flushing."""

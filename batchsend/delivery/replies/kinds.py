@@ -44,7 +44,7 @@ seznam.cz wp.pl onet.pl interia.pl libero.it aruba.it telenet.be virginmedia.com
 mailtrap.io mailchannels.com mailchannels.net hostinger.com rackspace.com emailsrvr.com earthlink.net centurylink.net
 charter.net spectrum.net aliyun.com naver.com daum.net rediffmail.com mailspamprotection.com siteground.com
 dreamhost.com bluehost.com hostgator.com namecheap.com privateemail.com trendmicro.com symantec.com messagelabs.com
-forcepoint.com sophos.com hornetsecurity.com antispamcloud.com spamexperts.com mailprotect.be strato.de
+forcepoint.com sophos.com hornetsecurity.com antispamcloud.com spamexperts.com mailprotect.be strato.de forpsi.com
 """
 _KNOWN: Final = frozenset(_KNOWN_NAMES.split())
 
@@ -57,11 +57,13 @@ _IP_V6: Final = late_pattern(r"\W*[\da-f]{0,4}(?::[\da-f]{0,4}){3,7}\W*")
 _NAME: Final = late_pattern(
     r"\W*(?:[245]\.\d{1,3}\.\d{1,3}"
     r"|\d{1,3}-?(?:h|hrs?|hours?|min|minutes?|days?|s|sec|seconds?)"
-    r"|86400s?|3600s|[a-z]{1,6}-?\d{1,4}|(?:rfc-?)?\d{4}(?:bis)?|utf-?8|[78]bit|base64|sha-?\d+|tlsv?1(?:\.\d)?)\W*",
+    r"|86400s?|3600s|[a-z]{1,6}-?\d{1,4}|rfc-?\d{3,4}(?:bis)?|(?:28|53)2[12]|utf-?8|[78]bit|base64|sha-?\d+|tlsv?1(?:\.\d)?)\W*",
     re.ASCII,
 )
-_NAMED: Final = late_pattern(rb"(?:RESOLVER|STOREDRV|QUEUE|SMTPSEND|AGENT)\.[\w.:]+;?")  # Exchange's
-_SENTENCES: Final = late_pattern(rb"[a-z)][.;:!?][A-Z]")
+_NAMED: Final = late_pattern(
+    rb"(?:RESOLVER|STOREDRV|QUEUE|SMTPSEND|AGENT|TRANSPORT|ROUTING|DSN)\.[\w.:]+;?"
+)  # Exchange's
+_SENTENCES: Final = late_pattern(rb"[a-z)][.;:!?]+[A-Z]")
 
 
 def _normal(word: bytes) -> tuple[str, bool]:

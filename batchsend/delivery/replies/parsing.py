@@ -9,7 +9,9 @@ from batchsend.errors import UsageError
 from batchsend.patterns import late_pattern
 from batchsend.smtp.replies import Reply
 
-_LINES: Final = late_pattern(r"\r\n|\r|\n|\\r\\n|\\n| / (?!\d*[dhms]\b)")
+_LINES: Final = late_pattern(
+    r"\r\n|\r|\n|\\r\\n|\\n| / (?!\d* ?(?:d|h|m|s|days?|hours?|hrs?|min(?:ute)?s?|sec(?:ond)?s?|months?)\b)"
+)
 _CODED: Final = late_pattern(r"([2-5]\d\d)(?:[ -](.*))?", re.ASCII | re.DOTALL)
 
 

@@ -53,6 +53,7 @@ AGAIN: Final = WordFamily(
 
 ONE_RECIPIENT_RATE: Final = WordFamily(
     rf"(?:receiving|receives|gets|getting) {_gap(3)}(?:at a rate|too (?:quickly|fast|many|much|often)|messages? too)",
+    r"recipient(?:'?s)? domain(?:'s)? (?:daily |hourly )?(?:quota|limit)|address rejected recipient quota",
     r"recipient(?:'s)? (?:@:? )?(?:has |have |is |was )?(?:been )?(?:exceed|over|receiv|reached|thread limit|rate"
     r"|per hour|hourly|daily)",
     rf"recipient(?:'s)? (?:message|mail|receiv\w+|e-?mail|inbound) {_gap(2)}(?:rate|limit)",
@@ -186,6 +187,10 @@ PACE: Final = WordFamily(
     rf"(?:volume|speed|rate|traffic) {_gap(4)}too (?:high|great)",
     r"wait (?:before|to) send|sending (?:mail |e-?mails? |messages? )?too|spacing|pacing",
     r"server (?:is )?(?:too )?busy . (?:please )?(?:try|retry) again later from",
+    rf"more than \S+ {_MAIL} (?:for|per|in|within|every) (?:\S+ )?\d*(?:s|sec(?:ond)?s?|m|min(?:ute)?s?)\b",
+    rf"too many {_MAIL} {_gap(1)}from {_gap(4)}(?:ip|host|client|server)\b",
+    rf"limit {_gap(3)}requests? from (?:your|this)|(?:message|mail|e-?mail|sending|traffic|rate|volume) threshold"
+    rf" {_gap(1)}(?:exceed|reach)",
     r"zu schnell|trop vite|trop rapide|demasiado r|troppo veloc|te snel",
 )
 
@@ -201,12 +206,16 @@ QUOTA: Final = WordFamily(
     r"submissionquota|sendquota|send quota|messagequota|maximum credits|credits? exceeded|credit limit",
     rf"(?:sent|sending|send|sends) {_gap(1)}too (?:many|much) {_MAIL}",
     r"\btoo many (?:out-?going |out-?bound |sent )?(?:e-?mails|mails|messages)\b",
+    rf"policy rejection . (?:message|recipient) count exceeded|\b(?:message|mail|e-?mail) count {_gap(1)}exceed",
+    rf"(?:limit|quota|maximum) of 0 (?:\w+ )?(?:e-?mails?|mails?|messages?) {_gap(2)}{_PASSED}\b",
     rf"maximum number of {_MAIL} {_gap(3)}period|quota (?:will )?resets?\b",
     r"too many recipients for #",
     rf"too many {_gap(1)}recipients {_gap(2)}(?:this|per|in an|in the|today|within)",
     r"rate_msg|(?:limit|quota) (?:of|on|for) (?:the )?(?:number of )?(?:allowed )?(?:your )?(?:out-?going|sent"
     r"|sending|out-?bound)",
     r"(?:cannot|can't|may not|not allowed to|unable to|can not) send (?:any )?more (?:e-?mails|mails|messages|than)",
+    r"送信[^ ]{0,4}(?:上限|制限)|(?:发送|发信)[^ ]{0,6}(?:上限|超|限制)|超过[^ ]{0,6}(?:发送|发信)",
+    r"лимит\S{0,2} (?:на )?(?:отправ|писем|сообщ)|(?:отправ|писем|сообщ)\S{0,8} превыш",
     r"(?:sende|versand)(?:limit|kontingent|quota)|tageslimit|stundenlimit|kontingent|zu viele (?:e-?mails|mails"
     r"|nachrichten|empf)",
     r"quota d'envoi|limite (?:\S+ )?d'envoi",
@@ -221,6 +230,8 @@ QUOTA: Final = WordFamily(
 
 MUCH_SENT: Final = WordFamily(r"excessive volume|rate overlimit")
 RECIPIENTS_OWN: Final = WordFamily(
+    r"limits? of \w+ to this (?:mailbox|recipient|inbox)\b",
+    r"recipient(?:'?s)? domain(?:'s)? (?:daily |hourly )?(?:quota|limit)|address rejected recipient quota",
     r"recipient(?:'s)? (?:@:? )?(?:has |have |is )?(?:exceed|over|receiv)",
     r"receiv(?:e|ing) (?:rate |message |mail )?limit",
     r"(?:can|may) receive\b|(?:limit|quota|maximum) (?:of|on|for) (?:incoming|inbound|received) ",
@@ -230,16 +241,19 @@ CLOSING: Final = WordFamily(
     r"clos(?:e|es|ed|ing) (?:the |this |transmission |your )*(?:connection|channel|session)"
     r"|(?:connection|session|channel) (?:is |will be |was )?(?:now )?clos(?:ed|ing)(?: by server)?"
 )
-ABOUT_ONE_ONLY: Final = WordFamily(r"same message-id|duplicate")
+ABOUT_ONE_ONLY: Final = WordFamily(
+    r"same message-id|duplicate|(?:message|mail|e-?mail|transaction) (?:has|have|had|contains|with) too many"
+)
 
 LIMITING: Final = WordFamily(
-    r"limit|quota|allowance|exceed|exceded|too many|too much|maximum|\bmax\b|threshold|reached|only 0|used up"
-    r"|allowed|already sent|sent 0 of 0|no more than|at most|\bcap\b|more than|can only|only send|may send"
+    r"limit|quota|allowance|exceed|exceded|too many|too much|maximum|\bmax\b|threshold|reached|only [0#]|used up"
+    r"|allowed|\ballows\b|already sent|sent 0 of 0|no more than|at most|\bcap\b|more than|\bover 0\b"
+    r"|can only|only send|may send"
 )
 COUNTED_IN: Final = WordFamily(_PERIOD)
 OF_MAIL: Final = WordFamily(
     rf"\b{_MAIL}\b|\bsen[dt](?:ing|er|s)?\b|\brelay\b|\bsmtp\b|\bquota\b|\brate\b|\baccount\b|\bcredits?\b"
-    rf"|\bper\b|hourly|daily|monthly|24-?h|ratelimit"
+    rf"|\bper\b|hourly|daily|monthly|24-?h|ratelimit|\b(?:hour|day|month) (?:limit|quota)\b"
 )
 OF_SENDING: Final = WordFamily(
     r"\b(?:send(?:ing|er)?|sent|relay|outgoing|outbound|submission|submissionquota|smtp|daily|hourly|monthly"

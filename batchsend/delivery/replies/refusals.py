@@ -20,10 +20,13 @@ GREYLISTED: Final = WordFamily(
     rf"|sender/recipient)\b"
     rf" {_gap(6)}(?:again|later|retry|delay|defer|wait)",
     rf"temporar(?:y|ily) {_gap(3)}(?:white-?list|anti-?spam|spam protection|unknown sender)",
-    r"(?:deferred|delayed|rejected|refused|blocked) for 0 (?:sec|min)|not (?:yet )?authori[sz]ed to deliver",
+    r"not (?:yet )?authori[sz]ed to deliver",
     rf"tarpit|first contact|retry {_gap(4)}(?:to be |will be )?accepted|intentional(?:ly)? (?:delay|defer"
     rf"|temporary|temporarily)",
 )
+
+DELAYED: Final = WordFamily(r"(?:deferred|delayed|rejected|refused|blocked) for 0 (?:sec|min)")
+"""Of greylisting, where no limit is spoken of."""
 
 # --- the message ---------------------------------------------------------------------------------------------------
 
@@ -36,7 +39,7 @@ AUTHENTICATION: Final = WordFamily(
 
 CONTENT: Final = WordFamily(
     r"\bspam(?: \.)?$",
-    r"\bvirus|malware|phish|infected|gtube|trojan|worm\b|\beicar|ransom",
+    r"\bvirus|\bviral|malware|phish|infected|gtube|trojan|worm\b|\beicar|ransom",
     rf"(?:message|mail|e-?mail|content|letter|body|it) {_gap(8)}(?:spam|ube|unsolicited|bulk|junk|unwanted|scam)\b",
     rf"\bspam {_gap(3)}(?:message|mail|e-?mail|content|detected|score|refused|rejected|not accepted|filter|check"
     rf"|pattern|suspect\w*|words|url|is embedded)",
@@ -50,10 +53,11 @@ CONTENT: Final = WordFamily(
     rf"urls?\b {_gap(6)}(?:listed|blocked|blacklist|in (?:this|the|your))|blacklisted url|\burl (?:in|listed)"
     rf"|uribl|surbl|spamhaus dbl|\bdbl\b|links? (?:in|within|to)",
     r"rfc-?(?:5322|2822|822)|header|message-id|(?:bare|lone) (?:lf|line|cr)|nul characters|line (?:too|is too"
-    r"|length)|too many hops"
+    r"|length|limit)|too many hops"
     r"|malformed (?:message|mail|mime)|date:|subject"
-    rf"|(?:blank|missing|invalid|multiple|empty) {_gap(3)}from(?:: | )(?:header|address|addresses)?",
+    rf"|(?:blank|missing|invalid|multiple|empty) {_gap(3)}(?<!mail )from(?:: | )(?:header|address|addresses)?",
     r"(?:message|mail|e-?mail) (?:\w+ )?(?:looks|appears|seems|matches|contains|is suspicious|is likely)",
+    r"reputation of (?:the|your) sending domain",
     r"message filtered|security issue|security polic|encoded-word|unicode character|advertis|keyword|profanity"
     r"|banned content|bad content|offensive",
 )
@@ -114,12 +118,13 @@ ACCOUNT: Final = WordFamily(
     r"|verified|enabled|confirmed|authori[sz]ed)".format("{0,2}", _gap(3)),
     r"unusual (?:sending )?activity|suspicious (?:sending )?activity|outgoing blocked|unblockme"
     r"|sending (?:has been |is |was )?(?:paused|suspended|disabled|stopped|blocked|prohibited)"
-    r"|mail sending denied",
+    rf"|mail sending denied|(?:message|mail|e-?mail) sending {_gap(4)}(?:disabled|suspended|blocked|paused|stopped)",
     r"(?:payment|billing|invoice|unpaid|overdue|trial (?:has )?(?:expired|ended)|subscription|balance|prepaid|funds)\b",
     r"tenant has exceeded threshold|spam abuse detected|bad outbound sender|banned sender"
     r"|not (?:currently )?(?:allowed|permitted|authori[sz]ed|enabled|able) to (?:send|use"
     r"|submit)(?: (?:any )?(?:e-?mails?|mails?|messages?|smtp|this service|through|via|out))?(?: \.|$| please"
     r"| until| because)",
+    r"(?:outbound|outgoing) (?:mails?|e-?mails?|messages?) (?:is |was |has been )?(?:refused|rejected|denied)",
     r"your (?:\w+ ){0,2}account (?:has been|was|is(?: being)?) (?:used|abused) ",
     r"this account (?:has been |is |was )?(?:\w+ )?(?:suspended|blocked|disabled|locked) (?:from|for|to) send"
     r"|(?:suspended|blocked|disabled|locked|restricted|prevented|barred) (?:from|for) (?:sending|outgoing"
@@ -164,6 +169,7 @@ RELAYING: Final = WordFamily(
     r"allowed ?rcpthosts?|not a gateway|insecure mail relay|open relay|don't handle mail for|we do not relay"
     r"|no relaying|invalid credentials for relay|local (?:domains|recipients|users?) only|non-local"
     r"|outside (?:this|your) (?:domain|network)",
+    r"smtp (?:server|relay) of your (?:isp|provider)|bypassing (?:\w+ )?provider",
     r"no (?:valid )?(?:user|mailbox|domain) here to relay|as a relay|through this (?:server|machine|host|system)",
 )
 
@@ -174,7 +180,8 @@ HELLO: Final = WordFamily(
 BLOCKED: Final = WordFamily(
     rf"(?:client|host|hosts|ip|ips|address ip|ip address|connection|connections|server|mta|network|remotehost"
     rf"|sender ip|gateway|subnet|asn|mail from|range|netblock|connecting) {_gap(7)}(?:blocked|bloqu\w+"
-    rf"|black-?list\w*|blocklist\w*|block-?list|deny-?list\w*|denylisted|listed|banned|rejected|refused|denied"
+    rf"|black-?list\w*|blocklist\w*|block-?list|deny-?list\w*|denylisted|listed|banned|(?:rejected|refused|denied)"
+    rf"(?! (?:to \w+ )?(?:this |the |your )?(?:message|mail|e-?mail|letter)\b)"
     rf"|not accepted|not allowed|not welcome|rbl|dnsbl|bad reputation|poor reputation|identified|spammer|flagged"
     rf"|reputation|is in an?|abus|gesperrt|blocage|dynamic)\b",
     rf"(?:blocked|black-?listed|blocklisted|rejected|refused|denied|listed|found|banned|blocage|rejecting) (?:by"
@@ -229,6 +236,8 @@ UNKNOWN_MAILBOX: Final = WordFamily(
     r"|nessun utente|no existe|nie istnieje|neexistuje|onbekend|n.o existe|inesistente|empf.nger unbekannt)",
     r"nicht (?:gefunden|bekannt|vorhanden)|existiert nicht|introuvable|n'existe pas|no encontrad\w",
     r"non (?:trovat\w|esiste)|не найден|не существует|不存在|存在しません|見つかりません",
+    r"@ (?:is )?(?:no longer|not) (?:valid|active|in use)|\bnot a (?:registered|member of)\b",
+    r"(?:recipient|address) (?:cannot|can't|could not) be verified",
     r"rcpt (?:@ )?(?:does not exist|not (?:found|exist|valid))|not listed in \S+ directory|bad_recipient|unknown_user",
     r"could not deliver mail to|i cannot deliver mail for|can't accept user|mailbox not"
     r"|not (?:a )?valid recipient|mailbox (?:is )?unavail",
@@ -239,6 +248,8 @@ MAILBOX_FULL: Final = WordFamily(
     rf"|his |allowed )*(?:quota|limit)|quota|out of (?:storage|space)|exceed\w* {_gap(4)}(?:quota|storage|disk"
     rf"|size|limit|space|maximum|allowed)|no (?:space|room)|limit exceeded|limit exeeded|too many messages"
     rf"|insufficient|pleine|voll|llen\w+|pien\w+|used up)",
+    rf"(?:exhausted|used up|consumed|used all) {_gap(3)}(?:storage|disk|space|mailbox)\b|speichervolumen|speicherplatz"
+    r"|(?:mailbox|inbox) exceeds (?:the |its )?allowed size|not have enough (?:space|storage|room)|hat zu ?viele mails",
     r"overquota|over ?quota|quota (?:exceeded|violation|full|limit)|(?:exceed\w*|over) (?:\w+ )?(?:disk|storage"
     r"|mailbox|mail|disc) (?:quota|allocation|space|limit|allotment)|out of storage|not enough (?:storage|space"
     r"|room)|insufficient (?:disk|storage|space)|full mailbox|exceeded storage|no space left"
@@ -248,6 +259,7 @@ MAILBOX_DISABLED: Final = WordFamily(
     rf"\b(?:{_WHO}|domain) {_gap(6)}(?:disabled|inactive|inactivity|suspended|closed|deactivated|terminated"
     rf"|expired|frozen|locked|archived?|discontinued|not active|no longer active|blocked|cancell?ed|not activated"
     rf"|dormant|blocked|bloque|bloqu\w+|gesperrt|deleted|on hold|unused|hangup|disabled/inactive|archivee)",
+    r"^(?:\S+ )?is (?:now )?(?:disabled|inactive|suspended)\b",
     rf"(?:disabled|inactive|suspended|closed|deactivated|dormant|expired|frozen|deleted) (?:e-?mail )?{_WHO}"
     rf"|disableduser|not accepting (?:any )?(?:new )?(?:mail|messages|e-?mail)|mailbox (?:\w+ )?restricted"
     rf"|no longer accepts mail",
@@ -292,6 +304,7 @@ NOT_WORKING: Final = WordFamily(
 # --- what decides between two of the above ---------------------------------------------------------------------------
 
 MAILBOX_FULL_HARD: Final = WordFamily(
+    r"(?:mailbox|inbox) exceeds (?:the |its )?allowed size",
     r"(?:user|mailbox|recipient|inbox) has too many (?:messages|e-?mails|mails)\b",
     r"(?:mailbox|mail ?box|inbox|maildir) (?:\w+ )?(?:is )?(?:full|over)|over ?quota|(?:disk|storage"
     r"|mailbox) quota|mailbox size limit|storage space|overquota|mailbox is full|boite \S+ \S+ pleine",
@@ -316,6 +329,7 @@ BLOCKED_BY_LIST: Final = WordFamily(
     rf"(?:bad|poor|low|reputation of|none/bad|ip|mta's|server|sender"
     rf"|sending) (?:\w+ )?(?:the )?(?:sending )?(?:ip|reputation|mta)(?: address)?\b {_gap(2)}(?:reputation"
     rf"|blocked|banned|\.|$|listed|black)",
+    r"(?:sender|sending|client) ip (?:is |was )?(?:rejected|refused|denied)|\bip[- ]based\b",
     r"block list|blocked - see|your network is|reverse dns|\bptr\b|no smtp service|banned sending ip|sending ip"
     r"|part of their network|too many spams from|sending spam|spammer|suspected spam ip",
 )
@@ -324,7 +338,8 @@ MESSAGE_ON_LIST: Final = WordFamily(
     rf"|message (?:was |is )?(?:classified|identified|detected|contain)"
 )
 OURS_NOT_THEIRS: Final = WordFamily(
-    r"unpaid|invoice|payment|billing|sending (?:is |has been )?disabled|bounce rate|\bip address\b|\bsender ip\b",
+    r"reputation of|\bsending domain\b",
+    r"unpaid|invoice|payment|billing|sending (?:\w+ ){0,4}disabled|bounce rate|\bip address\b|\bsender ip\b",
     r"your (?:\w+ ){}(?:account|ip|server|host|network|domain|access|subscription|trial|smtp|plan)\b".format("{0,2}"),
     r"(?:client|helo) (?:host )?(?:command )?rejected|(?:smtp|sending|relay|customer|outgoing|sender) (?:account"
     r"|user|access|service)|for this client|relay(?:ing)? (?:access )?(?:denied|not)",
@@ -340,6 +355,8 @@ SENDER_SAID: Final = WordFamily(
     r"|address is not verified".format("{0,2}")
 )
 SENDER_HARD: Final = WordFamily(
+    r"\bsender (?:is )?not (?:allowed|permitted|authori[sz]ed) to send from",
+    r"sender address @?:? ?(?:blocked|listed|rejected) (?:using|by|in) ",
     r"send ?as ?denied|sendas|not owned by",
     r"(?:authori[sz]ed|allowed|permitted|able) to use (?:this|the|that) (?:from|sender|address)"
     r"|(?:allowed|permissions?|right|authori[sz]ed|permitted"
@@ -360,4 +377,18 @@ MESSAGE_REFUSED: Final = WordFamily(
     rf"|rejected|reject\b"
 )
 NOT_AUTHENTICATED: Final = WordFamily(r"client was not authenticated(?: \.)?")
+FORM_HARD: Final = WordFamily(
+    r"\bsubject (?:line |header |field )?(?:is )?(?:mandatory|required|missing|empty)|(?:missing|empty|no) subject\b"
+)
+"""The form of the message, whatever the enhanced code says."""
+FOR_NOW: Final = WordFamily(
+    rf"\b(?:try|retry|send|resend|come back|attempt) {_gap(2)}(?:later|again)\b|at a later time|\btemporar(?:y|ily)\b"
+    r"|\bfor now\b"
+)
+"""What a server says of a refusal that will pass, also where its code says that it will not."""
+CODES_OWN: Final = WordFamily(
+    r"(?:requested )?(?:mail )?action (?:not taken|aborted) (?:mailbox unavailable|mailbox name not allowed)(?: \.)?"
+)
+"""What RFC 5321 §4.2.3 has beside the code itself: it says nothing where the server says more."""
+CHECKS_FAILED: Final = WordFamily(r"\b(?:dns|lookup|temporary|temporarily|time-?out|timed out)\b")
 EXPIRED: Final = WordFamily(r"(?:message|queue|delivery)(?: time)? expired|queue\.expired|message delayed")

@@ -74,11 +74,18 @@ def ruling(said: Said) -> Ruling:
     """What the rules make of a reply that is not in the table."""
     if not said.text and not said.detail:
         return _by_code(said)
+    said = said._replace(text=_without_codes_own(said.text))
     for look in (_of_bdat, _of_one_recipients_rate, _of_limits, _of_credentials, _of_refusals):
         found = look(said)
         if found is not None:
             return found
     return _by_code(said)
+
+
+def _without_codes_own(text: str) -> str:
+    """The text without the words that RFC 5321 has beside its code, where the server has words of its own, too."""
+    rest = " ".join(words.CODES_OWN.sub(" ", text).split())
+    return rest if len(_WORD.findall(rest)) > 1 else text
 
 
 def _of_bdat(said: Said) -> Ruling | None:
@@ -91,7 +98,8 @@ def _of_bdat(said: Said) -> Ruling | None:
 def _of_one_recipients_rate(said: Said) -> Ruling | None:
     """Greylisting, and too much mail for this one recipient: "later", whatever the code."""
     text = said.text
-    if words.GREYLISTED.search(text) and said.stage is not Stage.AUTH:
+    delayed = words.DELAYED.search(text) and not limits.LIMITING.search(text)
+    if (delayed or words.GREYLISTED.search(text)) and said.stage is not Stage.AUTH:
         return Ruling(Verdict.GREYLISTED, Reason.GREYLISTED, "words of greylisting")
     if said.detail in ("2.121", "2.122") or (
         limits.ONE_RECIPIENT_RATE.search(text)
@@ -132,7 +140,9 @@ def _of_one_by_the_hour(said: Said) -> Ruling | None:
 
 
 def _about_one(said: Said) -> bool:
-    """Whether a limit that is spoken of is this message's or this recipient's."""
+    """Whether a limit that is spoken of is this message's or this recipient's: before MAIL there is neither."""
+    if said.stage in BEFORE_MAIL:
+        return False
     text = said.text
     if said.detail in _ABOUT_MESSAGE_SUBJECTS or limits.RECIPIENTS_OWN.search(text):
         return True
@@ -213,15 +223,18 @@ def _of_refusals(said: Said) -> Ruling | None:
 def _candidates(said: Said) -> Iterator[Ruling | None]:
     yield _of_sender_surely(said)
     yield _of_form(said)
-    yield _of_content(said)
-    yield _of_mailbox(said)
+    if said.stage not in BEFORE_MAIL:
+        yield _of_content(said)
+        yield _of_mailbox(said)
     yield _of_relay(said)
     yield _of_sender(said)
     yield _of_the_rest(said)
 
 
 def _of_sender_surely(said: Said) -> Ruling | None:
-    if words.SENDER_HARD.search(said.text):
+    # 5.7.27 is a sender's domain that takes no mail (RFC 7505 §4.2); Google says it of SPF.
+    no_mail = said.detail == "7.27" and not words.AUTHENTICATION.search(said.text)
+    if no_mail or words.SENDER_HARD.search(said.text):
         return Ruling(Verdict.SENDER, Reason.SENDER, "words about who may send as whom")
     return None
 
@@ -247,6 +260,8 @@ def _of_content(said: Said) -> Ruling | None:
     """The message: who vouches for it, its size, its content."""
     text, listed = said.text, words.BLOCKED_BY_LIST.search(said.text)
     if said.detail in _ABOUT_MESSAGE_SUBJECTS or (words.AUTHENTICATION.search(text) and not listed):
+        if not said.for_good and words.CHECKS_FAILED.search(text) and not said.detail.startswith("7."):
+            return Ruling(Verdict.LATER, Reason.NETWORK, "words about a check of the sender that could not be made")
         return Ruling(Verdict.CONTENT, Reason.AUTHENTICATION, "words about SPF, DKIM or DMARC")
     if listed and not words.MESSAGE_ON_LIST.search(text):
         return None
@@ -257,7 +272,7 @@ def _of_content(said: Said) -> Ruling | None:
     about_content = words.CONTENT.search(text) and not (
         said.detail in ("1.1", "2.1", "2.2") or words.ACCOUNT.search(text)
     )
-    if about_form or about_content:
+    if about_form or about_content or words.FORM_HARD.search(text):
         return Ruling(Verdict.CONTENT, Reason.CONTENT, "words about the message's content")
     return None
 
@@ -265,14 +280,15 @@ def _of_content(said: Said) -> Ruling | None:
 def _of_mailbox(said: Said) -> Ruling | None:
     """This recipient's mailbox. A mailbox that is said to be unknown for now (4yz) is one that may well exist."""
     text = said.text
-    if said.stage in BEFORE_MAIL or (said.stage is Stage.MAIL and not said.detail.startswith(("1.1", "2.2"))):
+    if said.stage is Stage.MAIL and not said.detail.startswith(("1.1", "2.2")):
         return None
     if words.HELLO.search(text) or words.OURS_NOT_THEIRS.search(text) or words.BLOCKED_BY_LIST.search(text):
         return None
     reason = _mailbox_reason(said)
     if reason is None:
         return None
-    if said.for_good or reason is Reason.MAILBOX_FULL:
+    passes = reason in _MAY_PASS and words.FOR_NOW.search(text) and not words.UNKNOWN_MAILBOX_HARD.search(text)
+    if (said.for_good and not passes) or reason is Reason.MAILBOX_FULL:
         return Ruling(Verdict.MAILBOX, reason, "words about this mailbox")
     return Ruling(Verdict.LATER, Reason.MAILBOX_UNAVAILABLE, "words about a mailbox, for now")
 
@@ -303,6 +319,8 @@ def _mailbox_reason(said: Said) -> Reason | None:
     )
 
 
+# "Mailbox unavailable, try again later" takes nobody off a list, whatever the code.
+_MAY_PASS: Final = (Reason.UNKNOWN_MAILBOX, Reason.MAILBOX_DISABLED)
 _MAILBOX_CODES: Final = {
     "1.1": Reason.UNKNOWN_MAILBOX,
     "1.2": Reason.UNKNOWN_DOMAIN,
@@ -350,6 +368,8 @@ def _of_sender(said: Said) -> Ruling | None:
 
 
 def _of_the_rest(said: Said) -> Ruling | None:
+    if said.for_good and words.FOR_NOW.search(said.text):
+        return Ruling(Verdict.LATER, Reason.SYSTEM, "words of a refusal that will pass")
     if said.stage is Stage.CONTENT and said.for_good and words.MESSAGE_REFUSED.search(said.text):
         return Ruling(Verdict.CONTENT, Reason.CONTENT, "a refusal of this message after its end")
     return None
@@ -368,11 +388,17 @@ def _by_code(said: Said) -> Ruling:
             _BEFORE_MAIL_REASONS.get(said.stage, Reason.BLOCKED),
             f"5yz to {said.stage.value}: nothing can be sent",
         )
-    if said.stage is Stage.MAIL and said.detail.startswith("5."):
-        return Ruling(Verdict.REFUSED, Reason.PROTOCOL, "5yz to MAIL about the protocol")
     if said.stage is Stage.MAIL:
-        return Ruling(Verdict.SENDER, Reason.SENDER, "5yz to MAIL")
+        return _of_mail(said)
     return _by_552(said) or Ruling(Verdict.REFUSED, None, "5yz: for good")
+
+
+def _of_mail(said: Said) -> Ruling:
+    if said.code == 521:
+        return Ruling(Verdict.RELAY, Reason.BLOCKED, "521, which takes no mail from us (RFC 7504)")
+    if said.detail.startswith("5."):
+        return Ruling(Verdict.REFUSED, Reason.PROTOCOL, "5yz to MAIL about the protocol")
+    return Ruling(Verdict.SENDER, Reason.SENDER, "5yz to MAIL")
 
 
 def _by_552(said: Said) -> Ruling | None:
@@ -380,11 +406,13 @@ def _by_552(said: Said) -> Ruling | None:
         return None
     if said.stage is Stage.RCPT:
         return Ruling(Verdict.LATER, None, "552 to RCPT is 452 (RFC 5321 §4.5.3.1.10)")
-    if not said.detail:
+    if not said.detail and not _WORD.search(said.text):
         return Ruling(Verdict.MAILBOX, Reason.MAILBOX_FULL, "552, storage exceeded (RFC 5321 §4.2.2)")
     return None
 
 
+# Words, and not what stands for addresses, hosts and numbers.
+_WORD: Final = late_pattern(r"(?:^| )(?!host\b|ip\b|http:)[^\W\d_][\w'/-]*(?=$| )")
 _COMMAND_REFUSED: Final = (500, 502, 503, 504)
 _BDAT: Final = late_pattern(r"\bbdat\b|\bchunking\b", re.ASCII)
 _PUNCTUATION: Final = late_pattern(r"[^\w\s@'/%#:.+\u0080-\U0010ffff-]+", re.ASCII)

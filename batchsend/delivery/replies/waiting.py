@@ -29,9 +29,16 @@ SECONDS: Final = {Period.HOUR: 3600.0, Period.DAY: 86400.0, Period.MONTH: 86400.
 
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _UNIT: Final = r"(?:seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|w)"
+# Units of other languages, by how they begin; where they begin as an English one of the same length, they are above.
+_OTHER_UNITS: Final = {"stund": 3600.0, "uur": 3600.0, "ore": 3600.0, "ora": 3600.0, "godzin": 3600.0, "tag": 86400.0}
+_OTHER_UNITS.update({"jour": 86400.0, "giorn": 86400.0, "dni": 86400.0})
+_OTHER_UNIT: Final = (
+    r"(?:sekunden|secondes|segundos|secondi|minuten|minuti|minutos|minuut|stunden?|heures?|horas?|ore|ora|uur|godzin\w*"
+    r"|tage?n?|jours?|d[ií]as?|giorn[io]|dagen|dni)"
+)
 # A number may be written in words where it is one: "in an hour".
 _AMOUNT: Final = late_pattern(
-    rf"(?<![\w.])(\d{{1,9}}(?:\.\d{{1,6}})?|(?:an?|one)(?=[ -]))[ -]?({_UNIT})(?![\w/])", re.IGNORECASE
+    rf"(?<![\w.])(\d{{1,9}}(?:\.\d{{1,6}})?|(?:an?|one)(?=[ -]))[ -]?({_OTHER_UNIT}|{_UNIT})(?![\w/])", re.IGNORECASE
 )
 _CLOCK: Final = late_pattern(r"(?<![\d:.-])(\d{1,3}):([0-5]\d):([0-5]\d)(?![\d:])")
 _ISO: Final = late_pattern(
@@ -65,7 +72,7 @@ _COUNTING: Final = late_pattern(
     re.IGNORECASE,
 )
 _TELLS_WHEN: Final = late_pattern(
-    r"(?:again|retry|retrying|wait|waiting|reset|resets|resume|greylist\w*|gr[ea]y-?listed|deferred|delayed"
+    r"(?:again|retry|retrying|wait|waiting|versuchen|warten|r[ée]essaye[rz]|attendre|riprova\w*|intente\w*|tente\w*|reset|resets|resume|enabled|reactivated|restored|released|greylist\w*|gr[ea]y-?listed|deferred|delayed"
     r"|blocked|later|until"
     r"|available|resend|come back|expires?|lifted|remaining|unblocked|banned|suspended|rejected"
     r"|locked)(?:\W+\w+){0,6}?\W*$|[,;:.(-] ?in $",
@@ -170,19 +177,23 @@ def _is_wait(text: str, match: re.Match[str]) -> bool:
 
 def _seconds(match: re.Match[str]) -> float:
     amount = float(match[1]) if match[1][0].isdigit() else 1.0
-    return amount * _UNITS[match[2][0].lower()]
+    unit = match[2].lower()
+    return amount * (
+        next((seconds for begin, seconds in _OTHER_UNITS.items() if unit.startswith(begin)), None) or _UNITS[unit[0]]
+    )
 
 
 _HOUR: Final = late_pattern(
     r"hourly|per[- ]?(?:1 )?h(?:ou)?rs?\b|(?:this|an|each|every|1|one|last|past|same|in the) hour"
     r"|/ ?1? ?h(?:ou)?r?\b|stunden|por hora|orari"
-    r"|par heure|per hour",
+    r"|par heure|pro stunde|st(?:ü|ue)ndlich|per uur|в час|за час|每小时|per hour|\bhour (?:limit|quota)",
     re.IGNORECASE,
 )
 _DAY: Final = late_pattern(
-    r"daily|per[- ]?(?:1 )?day|\b24[- ]?h(?:ou)?rs?|(?:this|a|each|every|1|one|last|past|today's|for the) day\b"
-    r"|today|tomorrow|/ ?1? ?d(?:ay)?\b|tages|diari"
-    r"|giornalier|par jour|dzienn|denn",
+    r"daily|per[- ]?(?:1 )?day|\b24[- ]?h(?:(?:ou)?rs?)?\b|\b86400\b"
+    r"|(?:this|a|each|every|1|one|last|past|today's|for the) day\b|today|tomorrow|/ ?1? ?d(?:ay)?\b|tages|diari"
+    r"|giornalier|pro tag|täglich|taeglich|di[áa]ri|journali|dagelijks|per dag"
+    r"|сутки|за день|今日|当日|每日|本日|par jour|dzienn|denn|\bday (?:limit|quota)",
     re.IGNORECASE,
 )
 _MONTH: Final = late_pattern(
