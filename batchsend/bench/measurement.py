@@ -75,7 +75,9 @@ def _judged(result: DeliveryResult) -> tuple[Judgement, str] | None:
     """What a refusal means, and its words; None where nothing was refused."""
     if result.code is None or result.status is Outcome.ACCEPTED:
         return None
-    text = " ".join(filter(None, (result.enhanced, result.reply)))
+    text = result.reply or ""
+    if result.enhanced and not text.startswith(result.enhanced):
+        text = f"{result.enhanced} {text}".rstrip()
     return judge_said(result.stage, result.code, text), text
 
 

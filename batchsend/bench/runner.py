@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from batchsend.campaign import Delivery
     from batchsend.smtp.extensions import Extensions
 
-_MORE_VISITS: Final = 5
+_MORE_VISITS: Final = 3
 """How often points that are not told apart are visited once more, at most."""
 
 _PACE_SECONDS: Final = 3.0
