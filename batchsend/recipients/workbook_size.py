@@ -13,7 +13,7 @@ import re
 import struct
 import zipfile
 import zlib
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import BinaryIO, Final, NamedTuple
 
 # Of a part's local file header (APPNOTE.TXT §4.3.7): its octets, and where the lengths of name and extra field stand.
@@ -56,19 +56,22 @@ def reckon(file: BinaryIO, archive: zipfile.ZipFile) -> Reckoned:
         zipfile.BadZipFile: A part is not what the archive says of it.
     """
     cells = octets = 0
-    parts = [_unpacked(file, item) for item in archive.infolist()]
-    texts = [length for part in parts for length in _lengths(part)]
-    longest = max(texts, default=0)
-    for part in parts:
+    texts: list[int] = []
+    # Sheets whose texts stand in another part, which may come later, and how many values each has at most.
+    refer: list[tuple[zipfile.ZipInfo, int]] = []
+    for item in archive.infolist():
+        part = _unpacked(file, item)
+        texts += _lengths(part)
         if b"sheetData" in part:
-            sheet = _of_xlsx(part)
-            octets += _filled_in(part, texts) if longest * part.count(b"v>") > len(part) else 0
+            cells = max(cells, _of_xlsx(part))
+            refer.append((item, part.count(b"v>")))
         elif b"spreadsheet>" in part:
             sheet, more = _of_ods(part)
-            octets += more
-        else:
-            continue
-        cells = max(cells, sheet)
+            cells, octets = max(cells, sheet), octets + more
+    longest = max(texts, default=0)
+    for item, values in refer:
+        if longest * values > item.file_size:  # otherwise they are no more than the sheet itself
+            octets += _filled_in(_unpacked(file, item), texts)
     return Reckoned(cells, octets)
 
 
@@ -136,9 +139,10 @@ def _filled_in(part: bytes, texts: list[int]) -> int:
 def _of_ods(part: bytes) -> tuple[int, int]:
     """The cells of a sheet up to the last that has a value, and the octets of their texts."""
     rows = columns = octets = row = column = down = 0
-    found = list(_REPEATED.finditer(part))
-    for place, this in enumerate(found, 1):
-        end = found[place].start() if place < len(found) else len(part)
+    for this, following in pairwise(chain(_REPEATED.finditer(part), (None,))):
+        if this is None:
+            break
+        end = len(part) if following is None else following.start()
         if this[1]:
             repeated = _DOWN.search(this[2])
             down = 1 if repeated is None else int(repeated[1])
