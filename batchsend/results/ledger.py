@@ -108,9 +108,8 @@ class Ledger:
         self._log = ResultsLog(self._path, self._run, file=file, size=size)
         try:
             self._log.__enter__()
-            if (
-                self._durable
-            ):  # the names are: the journal has waited for those in the folder, where the log was already
+            if self._durable:
+                # The names are on the disk: the journal has waited for its folder, where the log was already.
                 self._sync_all()
                 self._sync_all()  # now the journal also knows how much of the log is on the disk
         except BaseException as error:
