@@ -77,6 +77,9 @@ def reckon(file: BinaryIO, archive: zipfile.ZipFile) -> Reckoned:
 
 def _unpacked(file: BinaryIO, item: zipfile.ZipInfo) -> bytes:
     """A part. `zipfile` reads as much as the archive says that it has, and leaves what may be behind that unread."""
+    size = os.fstat(file.fileno()).st_size
+    if not 0 <= item.header_offset < size or item.compress_size > size:
+        raise zipfile.BadZipFile("a part is not where the archive says")
     file.seek(item.header_offset)
     head = file.read(_LOCAL_HEADER)
     if len(head) < _LOCAL_HEADER or item.flag_bits & _ENCRYPTED:
