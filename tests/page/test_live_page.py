@@ -207,7 +207,7 @@ def test_without_control_it_only_shows(tmp_path: Path, relay: Relay) -> None:
         assert b"<section hidden>\n  <h2>Change it</h2>" in served.ask("GET", served.path).body
         assert served.state()["state"] == "sending"
         assert served.change("pause").status == 403
-        until(served.log.exists, "the log has not been begun")
+        until(served.log.exists, "the log is begun")
         assert changes(served.log) == []
     finally:
         running.kill()
