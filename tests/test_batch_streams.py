@@ -187,6 +187,7 @@ def made_from(past: Resumption, made: Any) -> Any:
     return replace(made, recipients=made.results.with_name("results.jsonl.recipients.jsonl"))
 
 
+@pytest.mark.slow
 async def test_a_cancelled_loop_leaves_a_log_that_is_gone_on_with(tmp_path: Path) -> None:
     async with CountingServer(well_behaved) as server, asyncio.timeout(GUARD):
         made = campaign(tmp_path, server)

@@ -114,6 +114,7 @@ processes = 2
 """
 
 
+@pytest.mark.slow
 def test_no_process_has_the_password_among_its_arguments(tmp_path: Path) -> None:
     """Every user of the machine can read those (proc(5), cmdline), of each process that the run starts as well."""
     seen: list[bytes] = []

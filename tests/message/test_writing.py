@@ -125,6 +125,7 @@ FILES = st.lists(
 
 @settings(max_examples=100)
 @given(BODIES, FILES, st.lists(st.sampled_from(["html", "calendar"]), max_size=2), st.booleans(), st.integers(0, 99))
+@pytest.mark.slow
 def test_boundaries_that_are_made_up_are_the_standard_librarys(
     body: str, files: list[tuple[str, str, str]], kinds: list[str], related: bool, seed: int
 ) -> None:

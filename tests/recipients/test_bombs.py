@@ -38,6 +38,7 @@ def rows_of(path: Path) -> list[Record | BadRecord]:
 
 
 @pytest.mark.parametrize("suffix", ["gz", "zst"])
+@pytest.mark.slow
 def test_one_line_without_an_end_is_refused_long_before_all_of_it_is_unpacked(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"list.csv.{suffix}"
     with gzip.open(path, "wb", compresslevel=1) if suffix == "gz" else zstd.ZstdFile(path, "wb") as file:
@@ -95,6 +96,7 @@ def with_other_sizes(workbook: bytes, size: int) -> bytes:
 
 
 @pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_AS)[1] != resource.RLIM_INFINITY, reason="memory is bounded")
+@pytest.mark.slow
 def test_a_workbook_that_says_it_is_smaller_than_it_is_does_not_fill_memory(tmp_path: Path) -> None:
     """What unpacks to 100 MiB, and says of itself that it unpacks to a few octets."""
     made = io.BytesIO()

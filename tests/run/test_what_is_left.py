@@ -33,6 +33,7 @@ def relay_of(most: int) -> LimitedRelay:
     ("keys", "taken"),
     [("", 6000), ("where = \"name != 'x'\"", 5500)],
 )
+@pytest.mark.slow
 def test_it_is_counted_although_the_first_rows_are_short(commands: Commands, keys: str, taken: int) -> None:
     relay = relay_of(40)
     with commands.serving(relay):
