@@ -189,7 +189,7 @@ class Measurement:
             "messages": self.messages,
             **{outcome.value: self.outcomes[outcome] for outcome in Outcome if self.outcomes[outcome]},
             "timed": self.timed,
-            "seconds": round(self.seconds, 6),
+            "seconds": round(self.seconds, 9),  # of a few messages it may be some microseconds
             "rate": round(self.rate, 1),
             "low": round(sure.low, 1) if sure else None,
             "high": round(sure.high, 1) if sure else None,
