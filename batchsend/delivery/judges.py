@@ -6,9 +6,12 @@ nothing: they are loaded for the first refusal.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from batchsend.delivery.replies import Judgement
     from batchsend.outcome import Stage
     from batchsend.smtp.replies import Reply
@@ -22,9 +25,14 @@ def judge(stage: Stage, reply: Reply) -> Judgement:
         stage: Where in the dialogue it came.
         reply: The server's reply.
     """
+    return _loaded()(stage, reply)
+
+
+@cache  # an import, even of what is there, costs as much as the rest of this for each refusal
+def _loaded() -> Callable[[Stage, Reply], Judgement]:
     from batchsend.delivery import replies  # noqa: PLC0415 - for the first refusal only
 
-    return replies.judge(stage, reply)
+    return replies.judge
 
 
 def advice(verdict: Verdict, reason: Reason | None) -> str:

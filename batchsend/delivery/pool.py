@@ -540,7 +540,7 @@ class Pool:
         return self._sessions
 
     def _count(self, relay: Relay) -> int:
-        return len(self._live(relay))
+        return next(len(slots) for slots in self._slots if slots.relay is relay)
 
     def _live(self, relay: Relay) -> tuple[Session, ...]:
         return next(slots.live for slots in self._slots if slots.relay is relay)
