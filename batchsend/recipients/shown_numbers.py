@@ -8,7 +8,6 @@ file has the text itself beside the number.
 from __future__ import annotations
 
 import zipfile
-import zlib
 from bisect import bisect_right
 from contextlib import contextmanager
 from itertools import count
@@ -18,6 +17,7 @@ from xml.parsers import expat
 from batchsend.errors import RunError
 from batchsend.patterns import late_pattern
 from batchsend.recipients.number_formats import BUILT_IN, format_of
+from batchsend.recipients.workbook_size import ARCHIVE_FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,7 +79,7 @@ def readable(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error, expat.ExpatError) as error:
+    except (*ARCHIVE_FAULTS, expat.ExpatError) as error:
         raise RunError(
             f"{path} cannot be read further: {error}", remedy="open it in a spreadsheet, save it anew, and resume"
         ) from None

@@ -16,7 +16,7 @@ from batchsend.recipients.number_formats import ShownNumber, plain_number
 from batchsend.recipients.record import BadRecord, Record
 from batchsend.recipients.shown_numbers import shown_numbers
 from batchsend.recipients.source import Mark
-from batchsend.recipients.workbook_size import reckon
+from batchsend.recipients.workbook_size import ARCHIVE_FAULTS, reckon
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -217,7 +217,7 @@ def _sheets(path: Path, sheet: str | None = None, *, is_first: bool = False) -> 
             yield name, workbook.get_sheet_by_name(name)
     except FileNotFoundError:
         raise UsageError(f"{path}: there is no such file", remedy="name the recipients file") from None
-    except (OSError, zipfile.BadZipFile, NotImplementedError, python_calamine.CalamineError) as error:
+    except (*ARCHIVE_FAULTS, python_calamine.CalamineError) as error:
         raise UsageError(
             f"{path} cannot be read as a workbook: {error}", remedy=f"open it in a spreadsheet and {_SAVE_AS_CSV}"
         ) from None

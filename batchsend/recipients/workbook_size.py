@@ -21,6 +21,10 @@ _LOCAL_HEADER: Final = 30
 _LENGTHS: Final = 26
 _ENCRYPTED: Final = 1
 
+ARCHIVE_FAULTS: Final = (OSError, EOFError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What `zipfile` raises of an archive that is not whole, or that is made as no spreadsheet makes one: a part that is
+encrypted or packed in another way is a `RuntimeError`, a name in no encoding a `ValueError`."""
+
 _PREFIX: Final = rb"<(?:[\w.-]{1,40}:)?"
 _CELL: Final = re.compile(_PREFIX + rb"""(?:(row)|c)(?=[\s/>])([^<>]{0,2000}+)>""")
 _PLACE: Final = re.compile(rb"""\sr\s{0,9}=\s{0,9}["']([A-Za-z]{0,3})(\d{1,7})["']""")
