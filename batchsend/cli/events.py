@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,6 +11,7 @@ import anyio
 import click
 
 from batchsend.cli.campaigns import say
+from batchsend.cli.signals import receiving
 from batchsend.errors import BatchsendError, UsageError
 from batchsend.events.telling import HOW_TO_MAKE_ONE, Endpoint, Teller
 from batchsend.loop import in_abandoned_thread, run
@@ -67,11 +67,10 @@ async def _tell(results: Path, url: str, secret: str, *, follow: bool, again: bo
 
         async def stop_at_a_signal(*, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
             nonlocal code
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            with receiving() as signals:
                 task_status.started()
-                async for number in signals:
-                    code = 128 + number
-                    tasks.cancel_scope.cancel()
+                code = 128 + await signals.get()
+                tasks.cancel_scope.cancel()
 
         async def stop_at_the_end() -> None:
             await in_abandoned_thread(sys.stdin.buffer.read)

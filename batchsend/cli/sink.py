@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import anyio
 import click
 import orjson
 
 from batchsend.cli.campaigns import say, trace_option, tracing
+from batchsend.cli.signals import receiving
 from batchsend.errors import UsageError
 from batchsend.loop import run
 from batchsend.sink import Counts, Rule, Sink, SinkOptions, parse_rule
@@ -127,8 +126,7 @@ async def _serve(options: SinkOptions, ca_file: Path | None, trace: Trace | None
                 server.write_ca(ca_file)
             except OSError as error:
                 raise UsageError(f"{ca_file} cannot be written: {error.strerror}") from None
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with receiving() as signals:
             say(f"listening on {', '.join(server.hosts)} port {server.port}; Ctrl-C ends it")
-            async for _ in signals:
-                break
+            await signals.get()
     return server.counts
