@@ -257,8 +257,15 @@ def test_what_does_not_end_is_ended_by_an_interrupt_some_seconds_later() -> None
 def python(script: str) -> subprocess.Popen[str]:
     """Start a program as a process of its own."""
     command = [sys.executable, "-c", textwrap.dedent(script)]
-    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, text=True, env=environment(), start_new_session=True, **streams)
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        start_new_session=True,
+    )
 
 
 @pytest.mark.slow
