@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import click
 
+from batchsend import figures
 from batchsend.cli.campaigns import say
 from batchsend.cli.signals import receiving
 from batchsend.errors import BatchsendError, UsageError
@@ -82,7 +83,7 @@ async def _tell(results: Path, url: str, secret: str, *, follow: bool, again: bo
             tasks.start_soon(stop_at_the_end)
         tasks.start_soon(tell)
     await endpoint.aclose()
-    say(f"{teller.told:,} events taken by {url}")
+    say(f"{figures.count(teller.told, 'event')} taken by {url}")
     if failure is not None:
         raise failure
     return code

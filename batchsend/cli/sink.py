@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 import orjson
 
+from batchsend import figures
 from batchsend.cli.campaigns import say, trace_option, tracing
 from batchsend.cli.signals import receiving
 from batchsend.errors import UsageError
@@ -109,7 +110,12 @@ def sink(
     if as_json:
         click.echo(orjson.dumps(counts).decode())
     else:
-        say(", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name == "messages"))
+        say(", ".join(_said(name, count) for name, count in counts.items() if count or name == "messages"))
+
+
+def _said(name: str, count: int) -> str:
+    """A count with its name, which is that of things (messages) or says what became of them (rejected)."""
+    return figures.count(count, name.removesuffix("s"), name)
 
 
 def _rules(patterns: dict[str, tuple[str, ...]]) -> Iterator[Rule]:

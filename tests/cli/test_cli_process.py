@@ -465,3 +465,14 @@ def test_the_sink_serves_until_it_is_interrupted_and_counts(tmp_path: Path) -> N
     assert (counts["messages"], counts["rejected"]) == (2, 1)
     assert len(list((tmp_path / "mail" / "new").iterdir())) == 2
     assert trace.read_text().count("RCPT TO:<") == 3
+
+
+@pytest.mark.slow
+def test_the_sink_says_one_of_anything_in_the_singular(tmp_path: Path) -> None:
+    running = process("sink", "--port", "0")
+    assert running.stderr is not None
+    port = running.stderr.readline().split("port ")[1].split(";")[0]
+    campaign = make_campaign(tmp_path, "email,name\na@example.com,A\n")
+    ended(process("send", campaign, "--server", f"smtp://127.0.0.1:{port}"))
+    running.send_signal(signal.SIGINT)
+    assert "1 connection, 1 session, 1 message, 1 recipient," in ended(running).errors
