@@ -83,7 +83,8 @@ async def _tell(results: Path, url: str, secret: str, *, follow: bool, again: bo
             tasks.start_soon(stop_at_the_end)
         tasks.start_soon(tell)
     await endpoint.aclose()
-    say(f"{figures.count(teller.told, 'event')} taken by {url}")
+    if not while_open:  # the program that has started this one reads why it ended, in the last line
+        say(f"{figures.count(teller.told, 'event')} taken by {url}")
     if failure is not None:
         raise failure
     return code
