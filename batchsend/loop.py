@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import anyio
 
+from batchsend.interruption import running
 from batchsend.trace import log
 
 if TYPE_CHECKING:
@@ -25,14 +26,24 @@ def run(main: Callable[[], Awaitable[Result]]) -> Result:
     """Run a coroutine function to its end on a loop of its own: uvloop where it exists, asyncio's elsewhere.
 
     Raises:
+        KeyboardInterrupt: It was interrupted: see `batchsend.interruption`.
         RuntimeError: A loop is running in this thread already.
     """
+    with running() as one:
 
-    async def reporting() -> Result:
-        asyncio.get_running_loop().set_exception_handler(_report)
-        return await main()
+        async def reporting() -> Result:
+            loop, task = asyncio.get_running_loop(), asyncio.current_task()
+            loop.set_exception_handler(_report)
+            assert task is not None  # noqa: S101 - a coroutine runs in one
+            with one.interruptible(loop, task):
+                return await main()
 
-    return anyio.run(reporting, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+        try:
+            return anyio.run(reporting, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+        except asyncio.CancelledError:
+            if one.interrupted:
+                raise KeyboardInterrupt from None
+            raise
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from batchsend.errors import UsageError
+from batchsend.version import with_extra
 
 if TYPE_CHECKING:
     import socket
@@ -40,7 +41,7 @@ def require_web(what: str) -> None:
     except ImportError:
         raise UsageError(
             f"{what} by starlette and uvicorn, which are not installed",
-            remedy="pip install 'batchsend-smtp[web]'",
+            remedy=with_extra("web"),
         ) from None
     del starlette
 

@@ -28,7 +28,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 VOCABULARY = {"outcome", "verdict", "errors", "campaign"}
 STAGES = ["recipients", "message", "delivery", "results", "feedback", "report"]
 # What every room may use; these know nothing but each other.
-TOOLS = {"display", "figures", "histogram", "jitter", "patterns", "trace"}
+TOOLS = {"display", "figures", "histogram", "jitter", "patterns", "trace", "version"}
 MAY_IMPORT = {
     "display": set[str](),
     "figures": set[str](),
@@ -39,7 +39,8 @@ MAY_IMPORT = {
     "outcome": set[str](),
     "verdict": set[str](),
     "errors": set[str](),
-    "loop": set[str](),
+    "interruption": set[str](),
+    "loop": {"interruption"},
     "version": set[str](),
     "_build": set[str](),
     "campaign": {"errors"},
@@ -48,9 +49,9 @@ MAY_IMPORT = {
     "scaffold": {*VOCABULARY, "recipients", "message"},
     **{stage: {*VOCABULARY, *STAGES[:place]} for place, stage in enumerate(STAGES)},
 }
-MAY_IMPORT["delivery"] |= {"smtp", "version"}
+MAY_IMPORT["delivery"].add("smtp")
 # What a run is to campaigns, this is to the messages of other programs.
-MAY_IMPORT["sender"] = {*VOCABULARY, "recipients", "message", "delivery", "results", "loop", "version"}
+MAY_IMPORT["sender"] = {*VOCABULARY, "recipients", "message", "delivery", "results", "loop"}
 # Its management command is the command line's.
 MAY_IMPORT["django"] = {*VOCABULARY, "message", "sender", "results", "cli"}
 # A list may come as a results log: recipients/ reads it as everything else does, and results/ knows nobody.
@@ -60,12 +61,12 @@ MAY_IMPORT["recipients"].add("results")
 MAY_IMPORT["feedback"].add("smtp")
 MAY_IMPORT["web"] = {"errors"}
 MAY_IMPORT["listen"] = {*VOCABULARY, "recipients", "message", "results", "feedback", "sink", "events", "web"}
-MAY_IMPORT["page"] = {*VOCABULARY, "delivery", "report", "monitor", "control", "run", "version", "web"}
-MAY_IMPORT["events"] = {*VOCABULARY, "recipients", "message", "results", "feedback", "version"}
+MAY_IMPORT["page"] = {*VOCABULARY, "delivery", "report", "monitor", "control", "run", "web"}
+MAY_IMPORT["events"] = {*VOCABULARY, "recipients", "message", "results", "feedback"}
 MAY_IMPORT["preview"] = {"errors", "recipients", "message"}
-MAY_IMPORT["monitor"] = {"outcome", "errors", "version", "delivery", "run"}
+MAY_IMPORT["monitor"] = {"outcome", "errors", "delivery", "run"}
 MAY_IMPORT["control"] = set(VOCABULARY)
-MAY_IMPORT["bench"] = {*VOCABULARY, "recipients", "message", "delivery", "smtp", "sink", "loop", "report", "version"}
+MAY_IMPORT["bench"] = {*VOCABULARY, "recipients", "message", "delivery", "smtp", "sink", "loop", "report"}
 MAY_IMPORT["check"] = {*VOCABULARY, "recipients", "message", "delivery", "smtp", "results"}
 SEES_EVERYTHING = {"run", "cluster", "cli", "__init__", "__main__"}
 

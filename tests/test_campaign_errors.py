@@ -409,6 +409,13 @@ def test_every_variable_that_is_not_set_is_named_at_once() -> None:
     )
 
 
+def test_a_variable_that_two_keys_need_is_named_once() -> None:
+    text = with_line("[server]", 'username = "${KEY}"\npassword = "${KEY}"')
+    assert refusal(text, environ={}) == (
+        "campaign.toml: [server] username needs the environment variable KEY, which is not set\nexport KEY=…"
+    )
+
+
 def test_a_password_is_given_in_one_way_and_its_file_is_there(tmp_path: Path) -> None:
     both = 'username = "u"\npassword = "p"\npassword_file = "secret"'
     assert refusal(with_line("[server]", both)).startswith(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -11,6 +12,8 @@ from zipfile import ZipFile
 
 import pytest
 from hatchling.builders.wheel import WheelBuilder
+
+from batchsend.version import DISTRIBUTION, with_extra
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "batchsend"
@@ -91,3 +94,16 @@ def test_only_what_holds_is_claimed() -> None:
     frameworks = [entry for entry in PROJECT["project"]["classifiers"] if entry.startswith("Framework")]
     assert frameworks == ["Framework :: AsyncIO"]
     assert PROJECT["project"]["scripts"] == {"batchsend": "batchsend.__main__:main"}
+
+
+def test_what_is_said_to_install_is_this_distribution_and_an_extra_that_it_has() -> None:
+    assert PROJECT["project"]["name"] == DISTRIBUTION
+    extras = PROJECT["project"]["optional-dependencies"]
+    wrong = []
+    for file in [*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.md"), ROOT / "README.md"]:
+        for said in re.finditer(r"""pip install '?([\w.-]*)\[([^]]*)]|with_extra\(["'](\w+)["']\)""", file.read_text()):
+            named, extra, owned = said.groups()
+            if "{" not in said[0] and (named not in (None, DISTRIBUTION) or (extra or owned) not in extras):
+                wrong.append(f"{file.relative_to(ROOT)}: {said[0]}")
+    assert wrong == []
+    assert with_extra("web") == f"pip install '{DISTRIBUTION}[web]'"

@@ -23,6 +23,7 @@ from batchsend.delivery.account import NullAccount
 from batchsend.delivery.pool import Pool
 from batchsend.errors import RunError, UsageError
 from batchsend.outcome import Outcome
+from batchsend.version import with_extra
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,9 +65,7 @@ def new_histogram() -> HdrHistogram:
     try:
         from hdrh.histogram import HdrHistogram  # noqa: PLC0415 - an extra
     except ImportError:
-        raise UsageError(
-            "--rate and --duration need the package hdrhistogram", remedy="install it: pip install 'batchsend[load]'"
-        ) from None
+        raise UsageError("--rate and --duration need the package hdrhistogram", remedy=with_extra("load")) from None
     return HdrHistogram(1, _LONGEST, _DIGITS)
 
 

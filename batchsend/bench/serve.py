@@ -7,6 +7,7 @@ input, so that it never outlives the process that has started it.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, cast, get_args
@@ -40,7 +41,10 @@ def main() -> None:
     if kind not in get_args(Tls):
         sys.exit(f"usage: python -m batchsend.bench.serve [{'|'.join(get_args(Tls))}]")
     tls = cast("Tls", kind)
-    run(lambda: _serve(tls))
+    try:
+        run(lambda: _serve(tls))
+    except BrokenPipeError:
+        os._exit(0)  # whoever measures has gone; closing what could not be written would complain
 
 
 if __name__ == "__main__":

@@ -201,15 +201,17 @@ def _expand_text(
 
 
 def _not_set(missing: list[tuple[Key, str]], document: Document, environ: Mapping[str, str]) -> UsageError:
-    """The error for variables that are not set, all of them in one."""
-    key, name = missing[0]
-    names = dict.fromkeys(name for _, name in missing)
+    """The error for variables that are not set, all of them in one, each with the first key that needs it."""
+    needed: dict[str, Key] = {}
+    for needing, its in missing:
+        needed.setdefault(its, needing)
+    (name, key), *rest = needed.items()
     state = "empty" if name in environ else "not set"
     what = f"needs the environment variable {name}, which is {state}"
-    if len(missing) > 1:
-        others = (f"{document.name(key)} {name}{' (empty)' if name in environ else ''}" for key, name in missing[1:])
+    if rest:
+        others = (f"{document.name(key)} {name}{' (empty)' if name in environ else ''}" for name, key in rest)
         what = f"{what}; missing as well: {', '.join(others)}"
-    return document.about(key, what, f"export {' '.join(f'{name}=…' for name in names)}")
+    return document.about(key, what, f"export {' '.join(f'{name}=…' for name in needed)}")
 
 
 def _convert(document: Document, directory: Path, tables: dict[str, Any]) -> File:

@@ -12,6 +12,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
+from batchsend import figures
 from batchsend.campaign import Duration, is_loopback, options_for, places, server_warnings
 from batchsend.check.certificate import Certificate
 from batchsend.check.finding import Section, Severity
@@ -195,7 +196,8 @@ class ServerCheck:
             what = f"the message of record {record:,} has {size:,} octets, and the server takes {extensions.size:,}"
             section.warning("server-size", what, where=where, remedy="link to what is large instead of attaching it")
         if self._counted.need_utf8 and not extensions.smtputf8:
-            what = f"{self._counted.need_utf8:,} addresses need SMTPUTF8, which the server does not offer"
+            need = figures.count(self._counted.need_utf8, "address needs", "addresses need")
+            what = f"{need} SMTPUTF8, which the server does not offer"
             section.warning("server-utf8", what, where=where, remedy="send these through another server")
         if delivery.dsn is not None and not extensions.dsn:
             what = "the server does not offer DSN: [delivery.dsn] has no effect"

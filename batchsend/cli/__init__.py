@@ -17,6 +17,7 @@ from typing import NoReturn
 
 import click
 
+from batchsend.cli import signals
 from batchsend.cli.console import Console
 from batchsend.errors import BatchsendError, RunError
 from batchsend.version import __version__, compiled
@@ -64,6 +65,7 @@ class _Commands(click.Group):
             hint = suggestion(cmd_name, _COMMANDS, otherwise=f"there are {', '.join(_COMMANDS)}")
             raise click.UsageError(f"no such command: {cmd_name}; {hint}", ctx)
         command: click.Command = getattr(import_module(f"batchsend.cli.{cmd_name}"), cmd_name)
+        signals.heed()
         if not gc.isenabled():
             _let_collector_begin()
         return command
@@ -114,35 +116,49 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         # The process is ours: see `_let_collector_begin`. At the end it need not look for anything.
         gc.disable()
         atexit.register(gc.freeze)
+        atexit.register(signals.ignore)
     _occupy_closed_streams()
     console = Console()
     console.as_json = _wants_json(sys.argv[1:] if arguments is None else arguments)
     try:
+        try:
+            code = _run(arguments, console)
+        finally:
+            signals.ended()
+    except (click.Abort, KeyboardInterrupt):  # the only one, which click makes an Abort: later signals raise nothing
+        code = signals.exit_code()
+    finally:
+        if arguments is not None:
+            signals.restore()
+    sys.exit(code)
+
+
+def _run(arguments: list[str] | None, console: Console) -> int:
+    """Run a command, and tell of its errors; returns the exit code."""
+    try:
         code = batchsend.main(args=arguments, prog_name="batchsend", standalone_mode=False, obj=console)
     except click.ClickException as error:
         console.error(error.format_message(), _see_help(error))
-        code = 2
+        return 2
     except BatchsendError as error:
         console.error(error.message, error.remedy)
-        code = 3 if isinstance(error, RunError) else 2
+        return 3 if isinstance(error, RunError) else 2
     except BrokenPipeError:
         # Whoever read our output has gone; Python would complain about it once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
+        return 1
     except OSError as error:
         # Anything may be what finds no descriptor left, the import of a module too.
         if error.errno not in (errno.EMFILE, errno.ENFILE):
             raise
         console.error("there are too many open files", "let it have more: ulimit -n 1024")
-        code = 3
-    except (click.Abort, KeyboardInterrupt):
-        code = 130
+        return 3
     except Exception as error:
         if not console.as_json:
             raise
         console.crash(error)
-        code = 1
-    sys.exit(code if isinstance(code, int) else 0)
+        return 1
+    return code if isinstance(code, int) else 0
 
 
 def _wants_json(arguments: list[str]) -> bool:

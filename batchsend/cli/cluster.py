@@ -9,11 +9,11 @@ import anyio
 import click
 import orjson
 
+from batchsend import figures
 from batchsend.campaign import Overrides
 from batchsend.cli.campaigns import tell
 from batchsend.cli.console import Console, pass_console
 from batchsend.errors import BatchsendError, UsageError
-from batchsend.figures import parse_duration
 from batchsend.loop import run
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str | No
     if value is None:
         return None
     try:
-        seconds = parse_duration(value)
+        seconds = figures.parse_duration(value)
     except ValueError:
         seconds = 0.0
     if not 0.5 <= seconds <= 3600.0:
@@ -127,7 +127,8 @@ def publish(
         tell(f"{done.campaign} is published already: run {done.run}")
     else:
         tell(
-            f"{done.campaign} is published: {done.offered:,} records to send, {done.withheld:,} invalid or suppressed; "
+            f"{done.campaign} is published: {figures.count(done.offered, 'record')} to send, "
+            f"{done.withheld:,} invalid or suppressed; "
             f"run {done.run}"
         )
 
@@ -329,7 +330,7 @@ def collect(console: Console, name: str, *, database: str | None, results: Path)
     from batchsend.cluster.collect import collect as write  # noqa: PLC0415 - who has no cluster does not pay for it
 
     found = _with_database(database, lambda db: write(db, name, results))
-    tell(f"{found.records:,} outcomes in {results}")
+    tell(f"{figures.count(found.records, 'outcome')} in {results}")
     if not found.over:
         console.notice(f"{name} is not over: collect it again later")
 
@@ -342,4 +343,4 @@ def drop(name: str, *, database: str | None) -> None:
     from batchsend.cluster.status import drop as take_out  # noqa: PLC0415 - who has no cluster does not pay for it
 
     count = _with_database(database, lambda db: take_out(db, name))
-    tell(f"{name} is gone, and the account of {count:,} records")
+    tell(f"{name} is gone, and the account of {figures.count(count, 'record')}")

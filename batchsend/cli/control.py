@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
+from batchsend import figures
 from batchsend.campaign.nearest import suggestion
 from batchsend.cli.campaigns import tell
 from batchsend.cli.console import Console, pass_console
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from batchsend.control.protocol import ControlAnswer
-
-_VALUED = (ControlCommand.RATE, ControlCommand.CONNECTIONS)
 
 
 @click.command()
@@ -75,7 +74,7 @@ def _lines(answer: ControlAnswer) -> Iterator[str]:
     yield f"{status['state']}: {answer.message}"
     counts = [f"{outcome.label} {status[outcome.value]:,}" for outcome in Outcome if status.get(outcome.value)]
     done = "" if status["progress"] is None else f" ({status['progress']:.0%})"
-    yield f"  {status['records']:,} records{done}{''.join(f' · {text}' for text in counts)}"
+    yield f"  {figures.count(status['records'], 'record')}{done}{''.join(f' · {text}' for text in counts)}"
     limit = "no limit" if status["rate"] is None else f"{status['rate']} at most"
     yield (
         f"  {status['accepted_per_second']:g}/s accepted, {limit}; {status['sessions']} of {status['max_connections']} "

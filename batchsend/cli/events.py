@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -11,7 +10,9 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import click
 
+from batchsend import figures
 from batchsend.cli.campaigns import say
+from batchsend.cli.signals import receiving
 from batchsend.errors import BatchsendError, UsageError
 from batchsend.events.telling import HOW_TO_MAKE_ONE, Endpoint, Teller
 from batchsend.loop import in_abandoned_thread, run
@@ -67,11 +68,10 @@ async def _tell(results: Path, url: str, secret: str, *, follow: bool, again: bo
 
         async def stop_at_a_signal(*, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
             nonlocal code
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            with receiving() as signals:
                 task_status.started()
-                async for number in signals:
-                    code = 128 + number
-                    tasks.cancel_scope.cancel()
+                code = 128 + await signals.get()
+                tasks.cancel_scope.cancel()
 
         async def stop_at_the_end() -> None:
             await in_abandoned_thread(sys.stdin.buffer.read)
@@ -83,7 +83,8 @@ async def _tell(results: Path, url: str, secret: str, *, follow: bool, again: bo
             tasks.start_soon(stop_at_the_end)
         tasks.start_soon(tell)
     await endpoint.aclose()
-    say(f"{teller.told:,} events taken by {url}")
+    if not while_open:  # the program that has started this one reads why it ended, in the last line
+        say(f"{figures.count(teller.told, 'event')} taken by {url}")
     if failure is not None:
         raise failure
     return code

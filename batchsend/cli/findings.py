@@ -83,7 +83,7 @@ class Watch:
         if self._shown and now >= self._next:
             self._next = now + _INTERVAL
             part = "" if share is None else f" ({share:.0%})"
-            click.echo(f"\r\x1b[K{records:,} records{part}", err=True, nl=False)
+            click.echo(f"\r\x1b[K{figures.count(records, 'record')}{part}", err=True, nl=False)
 
     def __enter__(self) -> Self:
         return self

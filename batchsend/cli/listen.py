@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,6 +14,7 @@ import click
 
 from batchsend.campaign.model import feedback_path
 from batchsend.cli.campaigns import say
+from batchsend.cli.signals import receiving
 from batchsend.errors import BatchsendError, UsageError
 from batchsend.listen.bounces import bounce_host
 from batchsend.listen.run import ListenedRun
@@ -82,7 +82,7 @@ async def _serve(
     runs: list[ListenedRun], http: tuple[str, int] | None, smtp: tuple[str, int] | None, secrets: dict[str, str]
 ) -> None:
     """Serve until a signal comes; one that comes before all is open is heeded, too."""
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with receiving() as signals:
         async with AsyncExitStack() as stack:
             if http is not None:
                 app = application(runs, HookVerifier(secrets, fetched), notice=_say, visit=fetched)
@@ -98,8 +98,7 @@ async def _serve(
                 _say(f"what comes in goes to {feedback_path(one.results)}")
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_complete, runs)
-                async for _ in signals:
-                    break
+                await signals.get()
                 tasks.cancel_scope.cancel()
 
 

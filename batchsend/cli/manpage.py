@@ -22,7 +22,7 @@ _EXIT_CODES: Final = {
     "1": "The run ended, and some records were not accepted.",
     "2": "The command, the campaign or a file it names is wrong; nothing was sent.",
     "3": "The run stopped early and can be resumed: server gone, credentials refused, disk full.",
-    "130, 143": "SIGINT, SIGTERM: the first lets replies come in and completes the log; a second one stops at once.",
+    "130, 143, 129": "SIGINT, SIGTERM, SIGHUP: the first lets replies come in and completes the log; a second stops.",
 }
 _FILES: Final = {
     "campaign.toml": "The campaign file.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from batchsend import figures
 from batchsend.campaign import Overrides, load
 from batchsend.campaign.own import own_files
 from batchsend.cli.campaigns import campaign_argument, recipients_option
@@ -91,7 +92,8 @@ class _RecordPreview:
         """
         row = self._rows.find(number)
         if row is None:
-            raise UsageError(f"{self._rows.name} has {self._rows.known:,} records, and no record {number:,}")
+            known = figures.count(self._rows.known, "record")
+            raise UsageError(f"{self._rows.name} has {known}, and no record {number:,}")
         try:
             if isinstance(row, BadRecord):
                 raise RecordError(row.reason)

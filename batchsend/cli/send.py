@@ -13,7 +13,6 @@ from batchsend.cli.campaigns import campaign_argument, recipients_option
 from batchsend.cli.console import Console, pass_console
 from batchsend.cli.options import SendingOptions, sending_options
 from batchsend.cli.sending import Sending
-from batchsend.cli.signals import ending_at_once
 from batchsend.loop import run
 from batchsend.recipients.spool import spool
 from batchsend.results.claim import Claim
@@ -96,8 +95,7 @@ def send(
         if loaded.recipients == "-" and not (no_spool or options.dry_run):
             # First the lock: what comes by standard input is kept beside the log.
             claim = stack.enter_context(Claim(loaded.results))
-            with ending_at_once():
-                loaded = msgspec.structs.replace(loaded, recipients=spool(loaded.results, encoding=loaded.encoding))
+            loaded = msgspec.structs.replace(loaded, recipients=spool(loaded.results, encoding=loaded.encoding))
         again = None if loaded.recipients == "-" else options.resume_command(loaded.results)
         sending = Sending(loaded, options, console, again=again, only=only, overrides=overrides.held, claim=claim)
         return run(lambda: sending.send(sandboxed=options.sandboxed))

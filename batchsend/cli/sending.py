@@ -12,6 +12,7 @@ import anyio
 import click
 import orjson
 
+from batchsend import figures
 from batchsend.cli.campaigns import tracing
 from batchsend.cli.service import service
 from batchsend.cli.signals import Signals
@@ -108,8 +109,7 @@ class Sending:
                 return 128 + self._received(failure)
             batch = self._batch
             if sandboxed:
-                count = sink.counts.messages
-                taken = f"{count:,} message{'' if count == 1 else 's'}"
+                taken = figures.count(sink.counts.messages, "message")
                 afterwards = [f"sandbox: received {taken}; none left this machine"]
             self._show(batch, afterwards)
         if self._signals.received is not None:

@@ -1,18 +1,178 @@
-"""SIGINT, SIGTERM and SIGHUP, as every command that sends heeds them."""
+"""SIGINT, SIGTERM and SIGHUP, as every command heeds them.
+
+A command is ended by one signal and by any number of them alike: what is pressed again while it is ending changes
+nothing, for there is a log to complete and a file to take away. One that has not ended some seconds later is held up by
+something else, such as a lookup that the system is waiting for; then a signal ends it as the system does.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+import threading
+import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final
 
-import anyio
-from anyio import open_signal_receiver  # now, not when it is used: there may be no descriptor left to read it by
+from batchsend.interruption import interrupt
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterator
+    from types import FrameType
+    from typing import Any
+
+    import anyio
 
     from batchsend.cli.console import Console
+
+_ENDS_WITHIN: Final = 5.0
+"""Seconds that a command has for its end."""
+
+_COMES_AGAIN: Final = 0.01
+"""Seconds after which an interrupt comes again where it came while an object was destroyed."""
+
+
+class _Handlers:
+    """What this process does with signals, from when its command is known until it has ended.
+
+    Attributes:
+        first: The first signal, or None.
+    """
+
+    def __init__(self) -> None:
+        self.first: signal.Signals | None = None
+        self._before: dict[signal.Signals, Any] = {}
+        self._receive: Callable[[signal.Signals], None] | None = None
+        self._wanted = 0
+        self._since: float | None = None
+        self._hook: Callable[[sys.UnraisableHookArgs], object] | None = None
+
+    def install(self, numbers: Iterator[signal.Signals]) -> None:
+        """Heed these signals from here on."""
+        if self._hook is None:
+            self._hook, sys.unraisablehook = sys.unraisablehook, self._tell_unraisable
+        for number in numbers:
+            self._before.setdefault(number, signal.getsignal(number))
+            signal.signal(number, self._handle)
+
+    def restore(self) -> None:
+        """Leave the signals to whom they were left before, and forget those that came."""
+        while self._before:
+            number, before = self._before.popitem()
+            signal.signal(number, before)
+        if self._hook is not None:
+            sys.unraisablehook, self._hook = self._hook, None
+        self.first = self._since = None
+
+    def ignore(self) -> None:
+        """Ignore the signals for good."""
+        for number in self._before:
+            signal.signal(number, signal.SIG_IGN)
+
+    def end(self) -> None:
+        """The command has ended: there is nothing to interrupt any more."""
+        self._since = time.monotonic()
+
+    @contextmanager
+    def receiving(self, receive: Callable[[signal.Signals], None], wanted: int) -> Iterator[None]:
+        """While the context lasts, the next signals are received; as many as are wanted."""
+        ours = not self._before
+        self._receive, self._wanted = receive, wanted
+        self.install(_heeded(even_ignored=True))
+        try:
+            yield
+        finally:
+            self._receive = None
+            if self.first is not None:
+                self._since = time.monotonic()
+            if ours:
+                self.restore()
+
+    def _handle(self, number: int, _: FrameType | None) -> None:
+        now, since = time.monotonic(), self._since
+        if self._receive is not None and self._wanted:
+            self._wanted -= 1
+            self._note(number, now)
+            self._receive(signal.Signals(number))
+        elif since is None:
+            self._note(number, now)
+            if not interrupt():
+                raise KeyboardInterrupt
+        elif now - since > _ENDS_WITHIN:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    def _tell_unraisable(self, told: sys.UnraisableHookArgs) -> None:
+        """A KeyboardInterrupt that came while an object was destroyed has ended nothing: it comes again."""
+        if isinstance(told.exc_value, KeyboardInterrupt) and self.first is not None:
+            self._since = None
+            again = threading.Timer(_COMES_AGAIN, os.kill, (os.getpid(), self.first))
+            again.daemon = True
+            again.start()
+        elif self._hook is not None:
+            self._hook(told)
+
+    def _note(self, number: int, now: float) -> None:
+        self._since = now
+        if self.first is None:
+            self.first = signal.Signals(number)
+
+
+_handlers = _Handlers()
+
+
+def heed() -> None:
+    """From here on a signal ends the command: by KeyboardInterrupt, or as who receives it sees fit."""
+    if _is_main_thread():
+        _handlers.install(_heeded())
+
+
+def ended() -> None:
+    """The command has ended, and its process is going to, once its threads have."""
+    if _is_main_thread():
+        _handlers.end()
+
+
+def restore() -> None:
+    """The command has ended, and the process is its caller's, who has signals as before."""
+    if _is_main_thread():
+        _handlers.restore()
+
+
+def ignore() -> None:
+    """The process is at its end, which Python comes to without our handlers: nothing else changes the exit code now."""
+    _handlers.ignore()
+
+
+def _is_main_thread() -> bool:
+    """Whether signals are handled in this thread."""
+    return threading.current_thread() is threading.main_thread()
+
+
+def exit_code() -> int:
+    """The exit code of a command that a signal has ended."""
+    return 128 + (_handlers.first or signal.SIGINT)
+
+
+@contextmanager
+def receiving(wanted: int = 1) -> Iterator[asyncio.Queue[signal.Signals]]:
+    """The signals that come while the context lasts. Only in the main thread's loop.
+
+    Args:
+        wanted: How many are received; those after them find a command that is ending.
+    """
+    import asyncio  # noqa: PLC0415 - who receives signals has a loop; other commands have none
+
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[signal.Signals] = asyncio.Queue()
+
+    def receive(number: signal.Signals) -> None:
+        loop.call_soon_threadsafe(queue.put_nowait, number)
+
+    with _handlers.receiving(receive, wanted):
+        yield queue
 
 
 class Signals:
@@ -36,34 +196,21 @@ class Signals:
             stop: Called with the reason at the first one.
             scope: Cancelled at the second one.
         """
-        with open_signal_receiver(*_heeded()) as signals:
-            async for number in signals:
-                if self.received is not None:
-                    scope.cancel()
-                    return
-                self.received = number
-                stop(f"stopped by {number.name}")
-                self._console.notice(f"{number.name}: nothing new is sent, replies are awaited; again to stop at once")
+        with receiving(2) as signals:
+            self.received = number = await signals.get()
+            stop(f"stopped by {number.name}")
+            self._console.notice(f"{number.name}: nothing new is sent, replies are awaited; again to stop at once")
+            await signals.get()
+            scope.cancel()
 
 
-@contextmanager
-def ending_at_once() -> Iterator[None]:
-    """Nothing is sent yet: a signal ends the command at once, as Ctrl-C does, and what was begun is taken away."""
+def _heeded(*, even_ignored: bool = False) -> Iterator[signal.Signals]:
+    """The signals that end the work, but for those that who started the process has ignored, as nohup does SIGHUP.
 
-    def end(number: int, frame: object) -> NoReturn:  # noqa: ARG001 - the signature of a handler
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, end) for number in _heeded() if number is not signal.SIGINT}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _heeded() -> list[signal.Signals]:
-    """The signals that end the work; SIGHUP, too, unless who started the process has it ignored, as nohup does."""
-    heeded = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        heeded.append(signal.SIGHUP)
-    return heeded
+    Args:
+        even_ignored: SIGINT and SIGTERM even then: a shell ignores SIGINT for what it starts in the background, which
+            is ended by it nevertheless where it is sent.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN or (even_ignored and number is not signal.SIGHUP):
+            yield number

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import signal
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import anyio
 import click
 import orjson
 
+from batchsend import figures
 from batchsend.cli.campaigns import say, trace_option, tracing
+from batchsend.cli.signals import receiving
 from batchsend.errors import UsageError
 from batchsend.loop import run
 from batchsend.sink import Counts, Rule, Sink, SinkOptions, parse_rule
@@ -110,7 +110,12 @@ def sink(
     if as_json:
         click.echo(orjson.dumps(counts).decode())
     else:
-        say(", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name == "messages"))
+        say(", ".join(_said(name, count) for name, count in counts.items() if count or name == "messages"))
+
+
+def _said(name: str, count: int) -> str:
+    """A count with its name, which is that of things (messages) or says what became of them (rejected)."""
+    return figures.count(count, name.removesuffix("s"), name)
 
 
 def _rules(patterns: dict[str, tuple[str, ...]]) -> Iterator[Rule]:
@@ -127,8 +132,7 @@ async def _serve(options: SinkOptions, ca_file: Path | None, trace: Trace | None
                 server.write_ca(ca_file)
             except OSError as error:
                 raise UsageError(f"{ca_file} cannot be written: {error.strerror}") from None
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with receiving() as signals:
             say(f"listening on {', '.join(server.hosts)} port {server.port}; Ctrl-C ends it")
-            async for _ in signals:
-                break
+            await signals.get()
     return server.counts

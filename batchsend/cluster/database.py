@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from batchsend.errors import RunError, UsageError
+from batchsend.version import with_extra
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -268,9 +269,7 @@ def _require_driver() -> None:
     try:
         import asyncpg  # noqa: F401, PLC0415 - the extra "cluster"
     except ImportError:
-        raise ClusterError(
-            "a cluster needs asyncpg, which is not installed", remedy="pip install 'batchsend-smtp[cluster]'"
-        ) from None
+        raise ClusterError("a cluster needs asyncpg, which is not installed", remedy=with_extra("cluster")) from None
 
 
 def _explained(error: BaseException) -> RunError | ClusterError | None:

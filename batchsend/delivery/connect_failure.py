@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiosmtplib import SMTPAuthenticationError, SMTPResponseException, SMTPServerDisconnected, SMTPTimeoutError
 
-from batchsend.delivery.credentials import MechanismRefusedError
+from batchsend.delivery.credentials import MechanismRefusedError, NotOfferedError
 from batchsend.outcome import Stage
 from batchsend.smtp.replies import Reply
 
@@ -87,25 +87,28 @@ def no_require_tls() -> ConnectFailure:
     )
 
 
-def diagnose(stage: Stage, error: Exception, host: str) -> ConnectFailure:
+def diagnose(stage: Stage, error: Exception, host: str, key: str = "password") -> ConnectFailure:
     """What aiosmtplib or the TLS library raised at this stage.
 
     Args:
         stage: The step that was under way.
         error: What was raised.
         host: The server's name, as the certificate should have it.
+        key: The key in [server] that gives the password or token.
     """
     cause = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
     if isinstance(cause, ssl.SSLError):
         return _tls(stage, cause, host)
     if isinstance(error, SMTPResponseException):
-        return _refused(stage, error)
+        return _refused(stage, error, key)
     if isinstance(error, SMTPTimeoutError | TimeoutError):
         return ConnectFailure(
             stage, f"no answer at {stage} in time", "check that this port speaks SMTP, or try again later"
         )
     if isinstance(error, SMTPServerDisconnected | ConnectionError):
         return closed(stage)
+    if isinstance(error, NotOfferedError):
+        return _no_mechanism(error, key)
     return _not_offered(stage, error)
 
 
@@ -119,11 +122,11 @@ def _tls(stage: Stage, error: ssl.SSLError, host: str) -> ConnectFailure:
     return ConnectFailure(stage, what, remedy, lasting=True)
 
 
-def _refused(stage: Stage, error: SMTPResponseException) -> ConnectFailure:
+def _refused(stage: Stage, error: SMTPResponseException, key: str) -> ConnectFailure:
     reply = Reply(error.code, error.message.encode("utf-8", "surrogateescape"))
     if isinstance(error, SMTPAuthenticationError):
         lasting = reply.code >= 500
-        remedy = "check username and password in [server]" if lasting else "try again later"
+        remedy = f"check username and {key} in [server]" if lasting else "try again later"
         again = isinstance(error, MechanismRefusedError)
         return ConnectFailure(stage, f"the credentials were refused: {reply}", remedy, reply, lasting, again=again)
     lasting = stage is Stage.STARTTLS and reply.code >= 500
@@ -139,8 +142,16 @@ def _not_offered(stage: Stage, error: Exception) -> ConnectFailure:
         return ConnectFailure(
             stage, what, 'if this port speaks TLS from the start (465), set tls = "implicit"', lasting=True
         )
-    if stage is Stage.AUTH:
-        what = "the server offers no way to authenticate that batchsend knows"
-        remedy = "take username and password out of [server] if it wants none; otherwise check port and tls"
-        return ConnectFailure(stage, what, remedy, lasting=True)
     return ConnectFailure(stage, f"failed at {stage}: {error}")
+
+
+def _no_mechanism(error: NotOfferedError, key: str) -> ConnectFailure:
+    """The server knows no way to take the credentials."""
+    if not error.offered:
+        what = "the server offers no AUTH"
+        remedy = f"take username and {key} out of [server] if it wants none; otherwise check port and tls"
+    else:
+        what = f"{key} needs AUTH {' or '.join(error.needed)}, and the server offers {', '.join(error.offered)}"
+        other = "a password" if key.startswith("token") else "token or token_command"
+        remedy = f"give {other} in [server] instead of {key} if it takes that; otherwise check host, port and tls"
+    return ConnectFailure(Stage.AUTH, what, remedy, lasting=True)

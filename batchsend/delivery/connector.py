@@ -315,7 +315,7 @@ class Connector:
                 stage = Stage.AUTH
                 await self._credentials.authenticate(client)
         except (SMTPException, OSError, ValueError) as error:
-            raise self._failure(diagnose(stage, error, self.server.host)) from error
+            raise self._failure(diagnose(stage, error, self.server.host, self._credentials.key)) from error
         transport = client.transport
         if transport is None or transport.is_closing():
             raise self._failure(closed(stage))

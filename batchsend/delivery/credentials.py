@@ -15,6 +15,7 @@ from aiosmtplib.typing import Default
 from batchsend.errors import RunError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from aiosmtplib import SMTPResponse
@@ -34,10 +35,24 @@ _NO_INITIAL_RESPONSE: Final = frozenset({500, 501, 504})
 # What a server says of a mechanism, not of name and password (RFC 4954 §4, §6).
 _OF_THE_MECHANISM: Final = frozenset({432, 500, 501, 502, 504, 534, 538})
 _CRAM_MD5: Final = "cram-md5"
+_XOAUTH2: Final = "xoauth2"
 
 
 class MechanismRefusedError(SMTPAuthenticationError):
     """A mechanism was refused and the connection closed; on a new one there is another mechanism to try."""
+
+
+class NotOfferedError(SMTPException):
+    """The server does not offer what the credentials need.
+
+    Args:
+        needed: The mechanisms, of which one would do.
+        offered: Those that it offers.
+    """
+
+    def __init__(self, needed: Sequence[str], offered: Sequence[str]) -> None:
+        self.needed, self.offered = (tuple(name.upper() for name in names) for names in (needed, offered))
+        super().__init__(f"{' or '.join(self.needed)} is not offered")
 
 
 class Credentials:
@@ -62,18 +77,33 @@ class Credentials:
     def __bool__(self) -> bool:
         return self._server.username is not None
 
+    @property
+    def key(self) -> str:
+        """The key in [server] that gives the password or token."""
+        server = self._server
+        keys = {
+            "token": server.token,
+            "token_command": server.token_command,
+            "password_file": server.password_file,
+            "password_command": server.password_command,
+        }
+        return next((key for key, value in keys.items() if value is not None), "password")
+
     async def authenticate(self, client: SMTP) -> None:
         """Authenticate one session.
 
         Raises:
             MechanismRefusedError: The server refuses and closes the connection; a new one may go better.
-            SMTPException: The server refuses, or offers no mechanism that is known.
+            NotOfferedError: The server offers no mechanism that would do.
+            SMTPException: The server refuses.
             RunError: The command or the file does not give a password or token.
         """
         server = self._server
         if server.username is None:
             return
         if server.token is not None or server.token_command is not None:
+            if _XOAUTH2 not in client.server_auth_methods:
+                raise NotOfferedError([_XOAUTH2], client.server_auth_methods)
             await client.auth_xoauth2(server.username, server.token or await self._fetch())
         else:
             await self._log_in(client, server.username, await self._password())
@@ -91,7 +121,7 @@ class Credentials:
         methods = {_CRAM_MD5: client.auth_crammd5, "plain": client.auth_plain, "login": client.auth_login}
         offered = self._in_order(client.supported_auth_methods)
         if not offered:
-            raise SMTPException("no mechanism that is known is offered")
+            raise NotOfferedError(list(methods), client.server_auth_methods)
         left = [mechanism for mechanism in offered if mechanism not in self._refused] or offered
         for mechanism in left:
             try:

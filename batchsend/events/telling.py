@@ -19,7 +19,7 @@ from batchsend.events.signature import key_of, signature
 from batchsend.events.source import EventSource
 from batchsend.jitter import spread
 from batchsend.results.line import timestamp
-from batchsend.version import __version__
+from batchsend.version import __version__, with_extra
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,9 +122,7 @@ def require_endpoint(url: str, secret: str) -> list[bytes]:
     if not keys or len(known) < len(keys):
         raise UsageError("the secret of the events is none", remedy=HOW_TO_MAKE_ONE)
     if find_spec("httpx") is None:
-        raise UsageError(
-            "events are posted by httpx, which is not installed", remedy="pip install 'batchsend-smtp[events]'"
-        )
+        raise UsageError("events are posted by httpx, which is not installed", remedy=with_extra("events"))
     return known
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from batchsend.errors import UsageError
 from batchsend.feedback.wordings import BEGINS_RETURNED
+from batchsend.version import with_extra
 
 if TYPE_CHECKING:
     from batchsend.feedback.entities import Incoming
@@ -133,7 +134,7 @@ def _known_forms(message: Incoming, text: str) -> set[str]:
     except ImportError:
         raise UsageError(
             "bounces in free form are read by flufl.bounce, which is not installed",
-            remedy="pip install 'batchsend-smtp[feedback]'",
+            remedy=with_extra("feedback"),
         ) from None
     shown = Message()
     # Its detectors expect a sender. They look for him, for the subject and for the text; blank lines mean nothing to

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from batchsend.errors import RunError, UsageError
 from batchsend.feedback.entities import MOST_READ
+from batchsend.version import with_extra
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,7 +64,7 @@ def _connected(host: str, port: int) -> Any:
     except ImportError:
         raise UsageError(
             "mail is read from IMAP servers by IMAPClient, which is not installed",
-            remedy="pip install 'batchsend-smtp[feedback]'",
+            remedy=with_extra("feedback"),
         ) from None
     return IMAPClient(host, port=port, ssl=True, ssl_context=ssl.create_default_context(), timeout=_TIMEOUT)
 

@@ -13,7 +13,7 @@ from anyio.lowlevel import current_token
 from batchsend.errors import UsageError
 from batchsend.monitor.sample import Sample
 from batchsend.outcome import Outcome
-from batchsend.version import __version__
+from batchsend.version import __version__, with_extra
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -44,7 +44,7 @@ async def serve_metrics(batch: Batch, place: tuple[str, int]) -> AsyncIterator[s
     except ImportError:
         raise UsageError(
             "metrics need the library prometheus_client, which is not installed",
-            remedy="pip install prometheus_client",
+            remedy=with_extra("metrics"),
         ) from None
     loop = current_token()
     registry = CollectorRegistry()

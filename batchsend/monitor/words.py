@@ -123,7 +123,7 @@ def sessions(sample: Sample) -> str:
 
 def line(sample: Sample, speed: Speed) -> str:
     """All that matters on one line."""
-    parts = [f"{sample.records:,} records"]
+    parts = [figures.count(sample.records, "record")]
     if sample.progress is not None:
         parts.insert(0, percentage(sample.progress))
     parts += [f"{speed.now:,.0f}/s", *_counted(sample)]

@@ -49,8 +49,6 @@ _TOKEN_OCTETS: Final = 24
 _OWN_REQUESTS: Final = (None, "same-origin", "none")
 """What a browser says of where a request comes from, if it does: from the page itself, or from whoever typed it."""
 
-_NOTHING: Final = "default-src 'none'"
-
 _HEADERS: Final = {
     "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin",

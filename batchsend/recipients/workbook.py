@@ -17,6 +17,7 @@ from batchsend.recipients.record import BadRecord, Record
 from batchsend.recipients.shown_numbers import shown_numbers
 from batchsend.recipients.source import Mark
 from batchsend.recipients.workbook_size import ARCHIVE_FAULTS, reckon
+from batchsend.version import with_extra
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -204,7 +205,7 @@ def _sheets(path: Path, sheet: str | None = None, *, is_first: bool = False) -> 
     except ImportError:
         raise UsageError(
             f"{path} is a workbook, and what reads those is not installed",
-            remedy=f"pip install python-calamine; or {_SAVE_AS_CSV}",
+            remedy=f"{with_extra('sheets')}; or {_SAVE_AS_CSV}",
         ) from None
     try:
         _require_bounded(path)

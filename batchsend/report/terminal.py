@@ -122,8 +122,9 @@ def facts(report: CampaignReport) -> Iterator[tuple[str, str]]:
         )
     if report.sessions.count:
         sessions = report.sessions
-        span = f"{sessions.least:,}" if sessions.least == sessions.most else f"{sessions.least:,} to {sessions.most:,}"
-        yield "sessions", f"{sessions.count:,}, {span} messages each, the median {sessions.median:,}"
+        least = "" if sessions.least == sessions.most else f"{sessions.least:,} to "
+        span = f"{least}{figures.count(sessions.most, 'message')}"
+        yield "sessions", f"{sessions.count:,}, {span} each, the median {sessions.median:,}"
     for name, counts in sorted(report.servers.items()):
         told = " · ".join(f"{outcome.label} {counts[outcome]:,}" for outcome in Outcome if counts[outcome])
         yield f"through {one_line(name)}", told

@@ -15,6 +15,7 @@ import struct
 import zlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from batchsend import figures
 from batchsend.errors import RunError, UsageError
 from batchsend.outcome import Outcome
 from batchsend.results import syncpoint
@@ -440,7 +441,8 @@ def _refuse_another(log: Path, *, resumes: bool) -> None:
     else:
         if left is None or not left.entries:
             return
-        what = f"{path} says that {len(left.entries):,} messages of run {left.run} were in flight"
+        messages = figures.count(len(left.entries), "message")
+        what = f"{path} says that {messages} of run {left.run} {'was' if len(left.entries) == 1 else 'were'} in flight"
     raise UsageError(
         f"{what}, and that run's results log is not there",
         remedy=f"bring it back and go on with it: batchsend resume {log}; "

@@ -42,6 +42,12 @@ def open_locked(path: Path, *, make: bool) -> int:
         try:
             file = _opened_or_made(path, make=make)
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and not make:
+                raise UsageError(
+                    f"{path}: there is no such results log",
+                    remedy="name the log that batchsend send has kept of the run that is to be gone on with: "
+                    "results.jsonl beside the campaign file, or what --results said",
+                ) from None
             raise not_openable(path, error) from None
         try:
             _lock(file, path)

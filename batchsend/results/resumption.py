@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType  # noqa: TC003 - get_type_hints looks for it
 from typing import TYPE_CHECKING, Final, Self
 
+from batchsend import figures
 from batchsend.errors import require
 from batchsend.outcome import Outcome
 from batchsend.patterns import late_pattern
@@ -208,7 +209,7 @@ def believed(path: Path, account: RunAccount, left: LeftBehind | JournalError | 
         raise _unknown(f"{journal_path(path)} is an older journal of the run: its log has gone on since")
     missing = left.log_size - account.size - account.torn
     if missing > 0:
-        raise _unknown(f"{path} is {missing:,} octets shorter than it was: outcomes are lost at its end")
+        raise _unknown(f"{path} is {figures.count(missing, 'octet')} shorter than it was: outcomes are lost at its end")
     if left.rebooted and not left.durable and not account.ended:
         raise _unknown(f"{path}: the machine went down after the run, and its last outcomes may be lost")
     return [] if is_over else left.entries

@@ -153,6 +153,8 @@ class Composing:
                 stdout=subprocess.PIPE,
                 stderr=None,
                 env={**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"},
+                # An interrupt at the terminal is for the run: this one may still be starting.
+                start_new_session=True,
             )
         except OSError as error:
             raise RunError(

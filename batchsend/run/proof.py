@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from batchsend import figures
 from batchsend.campaign.own import own_files
 from batchsend.errors import RecordError, UsageError
 from batchsend.message import Composer, Envelope, Submission
@@ -84,7 +85,7 @@ def compose_proofs(campaign: Campaign, to: str, records: Sequence[int]) -> Proof
                 envelope = Envelope(composed.envelope.reverse_path, address)
                 submissions.append(msgspec.structs.replace(composed, envelope=envelope))
         if missing := [number for number in wanted if number not in {one.record for one in submissions}]:
-            raise UsageError(f"{reader.name} has {reader.given:,} records, and no record {missing[0]:,}")
+            raise UsageError(f"{reader.name} has {figures.count(reader.given, 'record')}, and no record {missing[0]:,}")
     return Proofs(address, submissions)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path  # noqa: TC003 - public: its hints are resolved at run time
 from typing import Any, Final
 
-from batchsend.figures import duration, learned
+from batchsend import figures
 from batchsend.outcome import DeliveryResult, Outcome
 
 MOST_LEFT = 100_000
@@ -142,8 +142,9 @@ class Summary:
 
     def lines(self) -> Iterator[str]:
         """The summary as plain lines."""
-        sessions = f" over {self.sessions:,} session{'' if self.sessions == 1 else 's'}" if self.sessions else ""
-        yield f"{self.records:,} records in {duration(self.elapsed)} ({self.rate:,.0f}/s){sessions}"
+        sessions = f" over {figures.count(self.sessions, 'session')}" if self.sessions else ""
+        records, elapsed = figures.count(self.records, "record"), figures.duration(self.elapsed)
+        yield f"{records} in {elapsed} ({self.rate:,.0f}/s){sessions}"
         yield "  " + " · ".join(f"{name} {count:,}" for name, count in self._named_counts())
         for name, counts in sorted(self.servers.items()):
             told = " · ".join(f"{outcome.label} {counts[outcome]:,}" for outcome in Outcome if counts[outcome])
@@ -157,12 +158,12 @@ class Summary:
             yield f"  {count:>7,} {outcome.value.replace('_', ' ')}: {said}"
         if len(kinds) > _KINDS_SHOWN:
             others = len(kinds) - _KINDS_SHOWN
-            yield f"        … and {others:,} other kind{'' if others == 1 else 's'}"
+            yield f"        … and {figures.count(others, 'other kind')}"
         if self.left:
-            number = f"more than {MOST_LEFT:,}" if self.left >= MOST_LEFT else f"{self.left:,}"
-            yield f"left by --limit: {number} record{'' if self.left == 1 else 's'}"
+            more = "more than " if self.left >= MOST_LEFT else ""
+            yield f"left by --limit: {more}{figures.count(min(self.left, MOST_LEFT), 'record')}"
         if self.learned:
-            found = ", ".join(f"{name} = {value}" for name, value in learned(self.learned).items())
+            found = ", ".join(f"{name} = {value}" for name, value in figures.learned(self.learned).items())
             yield f"learned from the server: {found}"
         if self.results is not None:
             yield f"results: {self.results}"

@@ -77,7 +77,8 @@ class EventsProcess:
                 process.stdin.close()
             with anyio.move_on_after(_GRACE):
                 await anyio.to_thread.run_sync(process.wait, abandon_on_cancel=True)
-            if process.poll() is None:
+            is_too_slow = process.poll() is None
+            if is_too_slow:
                 process.terminate()
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(process.wait)
@@ -86,7 +87,12 @@ class EventsProcess:
                 lines = said.read(1 << 16).decode("utf-8", "replace").splitlines()
                 for line in lines[-3:]:
                     log.info("events: %s", line)
-                why = next((line for line in reversed(lines) if "events taken by" not in line), "it was too slow")
+                # Its last line but for a remedy, which is indented, is why it has ended.
+                told = [line.removeprefix("batchsend: ") for line in lines if not line.startswith(" ")]
+                if is_too_slow or not told:
+                    why = "it was too slow" if is_too_slow else "the endpoint did not take them"
+                else:
+                    why = told[-1]
                 self._notice(f"not all events are told: {why}; {self._way_on()}")
         finally:
             if said is not None:

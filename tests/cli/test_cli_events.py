@@ -157,12 +157,23 @@ def test_a_receiver_that_is_not_there_costs_the_campaign_nothing_and_can_be_told
         path = campaign_with_events(tmp_path, receiver.url, sink.port)
         said = ended(process("send", path, env=environment(THEIR_SECRET=SECRET)))
     assert said.code == 0
-    assert "not all events are told: " in said.errors
+    assert "not all events are told: the endpoint did not take them; " in said.errors
     assert set(statuses(tmp_path / "results.jsonl").values()) == {"accepted"}
     with Receiver(port) as receiver:
         command = ("events", tmp_path / "results.jsonl", "--url", receiver.url)
         assert ended(process(*command, env=ENVIRONMENT)).code == 0
         assert len(receiver.events) == 3
+
+
+def test_a_campaign_says_why_its_endpoint_was_given_up(tmp_path: Path) -> None:
+    with Receiver() as receiver, serving(Sink()) as sink:
+        receiver.answers = [410]
+        path = campaign_with_events(tmp_path, receiver.url, sink.port)
+        said = ended(process("send", path, env=environment(THEIR_SECRET=SECRET)))
+    assert said.code == 0
+    (line,) = [line for line in said.errors.splitlines() if "not all events" in line]
+    assert "answered 410 Gone: it is given up" in line
+    assert "taken by" not in said.errors
 
 
 def test_a_campaign_whose_events_cannot_be_told_is_refused_before_anything_is_sent(

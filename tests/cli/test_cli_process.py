@@ -6,10 +6,13 @@ import fcntl
 import json
 import os
 import pty
+import random
 import signal
 import struct
 import subprocess
+import sys
 import termios
+import textwrap
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +26,7 @@ from tests.cli.commandline import (
     Ended,
     ended,
     environment,
+    invoke,
     make_campaign,
     outcomes,
     process,
@@ -94,6 +98,174 @@ def test_a_second_signal_ends_it_at_once_and_names_what_is_in_doubt(tmp_path: Pa
     assert "Traceback" not in result.errors
     counted = list(statuses(tmp_path / "results.jsonl").values())
     assert (counted.count("accepted"), counted.count("in_doubt")) == (8, 2)
+
+
+def in_the_program(running: subprocess.Popen[str]) -> None:
+    """Wait until Python, which handles SIGINT from its own start on, has come to the program."""
+    is_python = False
+
+    def handles_it_no_more() -> bool:
+        nonlocal is_python
+        status = Path(f"/proc/{running.pid}/status").read_text()
+        handles = int(status.split("SigCgt:")[1].split()[0], 16) >> (signal.SIGINT - 1) & 1
+        is_python = is_python or bool(handles)
+        return is_python and not handles
+
+    wait_until(handles_it_no_more)
+
+
+def pressed(running: subprocess.Popen[str], *, gap: float = 0.002) -> Ended:
+    """Press Ctrl-C again and again, as a terminal does: all processes of the group get the signal."""
+    for _ in range(5000):
+        if running.poll() is not None:
+            break
+        os.killpg(running.pid, signal.SIGINT)
+        time.sleep(gap)
+    result = ended(running)
+    said = result.output + result.errors
+    assert not any(word in said for word in ("Traceback", "Exception ignored", "KeyboardInterrupt", "Error")), said
+    return result
+
+
+def test_interrupted_while_it_is_imported(tmp_path: Path) -> None:
+    running = process("send", make_campaign(tmp_path), "--dry-run", start_new_session=True)
+    in_the_program(running)
+    result = pressed(running)
+    assert result.code in (-signal.SIGINT, 130)
+    assert (result.output + result.errors).strip() == ""
+
+
+SOME = "email,name\n" + "".join(f"r{number}@example.com,N\n" for number in range(1, 401))
+
+
+def require_everybody_once(server: CountingServer, campaign: Path) -> None:
+    """Go on with an interrupted run: each record is accepted once, but for those whose reply nobody has waited for."""
+    log = campaign.with_name("results.jsonl")
+    command = ("resume", log) if log.exists() else ("send", campaign)
+    assert ended(process(*command, "--server", url(server), "--rate", "5000/s")).code in (0, 1)
+    assert not log.with_name("results.jsonl.inflight").exists()
+    last = statuses(log)
+    assert sorted(last) == list(range(1, 401))
+    doubtful = {f"r{record}@example.com" for record, status in last.items() if status == "in_doubt"}
+    assert set(last.values()) <= {"accepted", "in_doubt"}
+    taken = [recipient for message in server.accepted for recipient in message.recipients]
+    assert len(taken) == len(set(taken))
+    assert {f"r{record}@example.com" for record in last} - doubtful <= set(taken)
+
+
+def test_interrupted_again_and_again_while_it_sends(tmp_path: Path) -> None:
+    """The log is completed in spite of it, and names what is in doubt."""
+    with serving(CountingServer(well_behaved)) as server:
+        campaign = make_campaign(tmp_path, SOME, delivery="processes = 2")
+        options = ("--server", url(server), "--rate", "200/s")
+        running = process("send", campaign, *options, start_new_session=True)
+        wait_until(lambda: len(server.accepted) > 20)
+        result = pressed(running)
+        assert result.code == 130
+        assert "SIGINT: nothing new is sent" in result.errors
+        require_everybody_once(server, campaign)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+def test_interrupted_again_and_again_from_any_moment_on(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    with serving(CountingServer(well_behaved)) as server:
+        campaign = make_campaign(tmp_path, SOME)
+        running = process("send", campaign, "--server", url(server), start_new_session=True)
+        in_the_program(running)
+        time.sleep(chance.uniform(0, 1.5))
+        result = pressed(running, gap=chance.choice((0.001, 0.005, 0.03)))
+        assert result.code in (-signal.SIGINT, 130, 0)
+        require_everybody_once(server, campaign)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(
+            ["check", "{campaign}"],
+            ["preview", "{campaign}"],
+            ["preview", "{campaign}", "--eml", "-"],
+            ["send", "--help"],
+        ),
+        *(["sink", "--port", "0"], ["bench", "--messages", "100"], ["manual", "relays"], ["presets"]),
+        ["send", "{campaign}", "--sandbox"],
+    ],
+    ids=" ".join,
+)
+def test_any_command_is_interrupted_again_and_again(tmp_path: Path, arguments: list[str]) -> None:
+    campaign = make_campaign(tmp_path)
+    for seed in range(6):
+        chance = random.Random(seed)
+        running = process(*(argument.format(campaign=campaign) for argument in arguments), start_new_session=True)
+        in_the_program(running)
+        time.sleep(chance.uniform(0, 0.8))
+        result = pressed(running, gap=chance.choice((0.001, 0.005, 0.03)))
+        assert result.code in (-signal.SIGINT, 130, 0, 1, 2, 3)
+
+
+def test_who_calls_a_command_has_signals_as_before(capsys: pytest.CaptureFixture[str]) -> None:
+    ended_by = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in ended_by], sys.unraisablehook
+    for command in (("presets",), ("presets", "--such-as"), ("no-such-command",)):
+        invoke(capsys, *command)
+        assert ([signal.getsignal(number) for number in ended_by], sys.unraisablehook) == before
+
+
+def test_an_interrupt_that_strikes_while_an_object_is_destroyed_comes_again() -> None:
+    """Python would only tell of it, and go on."""
+    script = """
+        import os, signal, time
+        from batchsend.cli import signals
+
+        class Destroyed:
+            def __del__(self):
+                os.kill(os.getpid(), signal.SIGINT)
+                for _ in range(1000):
+                    pass
+
+        signals.heed()
+        try:
+            Destroyed()
+            time.sleep(20)
+        except KeyboardInterrupt:
+            print("interrupted")
+        """
+    result = ended(python(script))
+    assert (result.code, result.output, result.errors) == (0, "interrupted\n", "")
+
+
+@pytest.mark.slow
+def test_what_does_not_end_is_ended_by_an_interrupt_some_seconds_later() -> None:
+    """Python waits for threads that nothing may end, such as those in which the system looks names up."""
+    script = """
+        import sys, threading
+        from batchsend.__main__ import main
+
+        threading.Thread(target=threading.Event().wait).start()
+        sys.argv = ["batchsend", "presets"]
+        main()
+        """
+    running = python(script)
+    assert running.stdout is not None
+    assert running.stdout.readline() != ""
+    assert pressed(running).code == -signal.SIGINT
+
+
+def python(script: str) -> subprocess.Popen[str]:
+    """Start a program as a process of its own."""
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        start_new_session=True,
+    )
 
 
 @pytest.mark.slow
@@ -293,3 +465,14 @@ def test_the_sink_serves_until_it_is_interrupted_and_counts(tmp_path: Path) -> N
     assert (counts["messages"], counts["rejected"]) == (2, 1)
     assert len(list((tmp_path / "mail" / "new").iterdir())) == 2
     assert trace.read_text().count("RCPT TO:<") == 3
+
+
+@pytest.mark.slow
+def test_the_sink_says_one_of_anything_in_the_singular(tmp_path: Path) -> None:
+    running = process("sink", "--port", "0")
+    assert running.stderr is not None
+    port = running.stderr.readline().split("port ")[1].split(";")[0]
+    campaign = make_campaign(tmp_path, "email,name\na@example.com,A\n")
+    ended(process("send", campaign, "--server", f"smtp://127.0.0.1:{port}"))
+    running.send_signal(signal.SIGINT)
+    assert "1 connection, 1 session, 1 message, 1 recipient," in ended(running).errors

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,6 +46,19 @@ def test_the_sandbox_stands_in_for_the_server(tmp_path: Path, capsys: Capture) -
     ended = invoke(capsys, "send", campaign, "--sandbox")
     assert ended.code == 0
     assert "sandbox: received 3 messages; none left this machine" in ended.errors
+
+
+def test_one_of_anything_is_said_in_the_singular(tmp_path: Path, capsys: Capture) -> None:
+    campaign = make_campaign(tmp_path, "email,name\na@example.com,A\n")
+    said = [
+        invoke(capsys, "send", campaign, "--sandbox"),
+        invoke(capsys, "report", tmp_path / "results.jsonl"),
+        invoke(capsys, "preview", campaign, "--record", "2"),
+    ]
+    assert "1 record in" in said[0].errors
+    assert "1 message each" in said[1].output
+    assert "has 1 record, and" in said[2].errors
+    assert not re.search(r"\b1 [a-z]+s\b", "".join(one.output + one.errors for one in said))
 
 
 @pytest.mark.parametrize("tls", ["starttls", "implicit", "none"])

@@ -132,5 +132,5 @@ def test_without_the_library_it_says_what_to_install(tmp_path: Path) -> None:
     result = ended(process("send", make_campaign(tmp_path), "--sandbox", "--metrics-port", "0", env=env))
     said = complaint(result)
     assert "metrics need the library prometheus_client, which is not installed" in said
-    assert "pip install prometheus_client" in said
+    assert "pip install 'batchsend-smtp[metrics]'" in said
     assert not (tmp_path / "results.jsonl").exists()

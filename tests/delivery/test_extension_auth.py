@@ -126,6 +126,27 @@ async def test_xoauth2_may_be_refused_at_once(answer: str, *, lasting: bool) -> 
     assert error.failure.lasting is lasting
 
 
+async def test_what_a_refused_token_is_called() -> None:
+    async with ScriptedServer([*offer("XOAUTH2"), Expect("AUTH"), reply("535 5.7.8 no"), ReadToEnd()]) as peer:
+        assert (await refusal(xoauth2(peer, token=TOKEN))).remedy == "check username and token in [server]"
+
+
+async def test_a_mechanism_that_is_not_offered_is_not_tried_and_what_is_offered_is_said() -> None:
+    async with ScriptedServer([*offer("PLAIN LOGIN"), ReadToEnd()]) as peer:
+        error = await refusal(xoauth2(peer, command=("/there/is/no/such/program",)))
+    assert len(peer.connections[0].commands) == 1
+    assert "token_command needs AUTH XOAUTH2, and the server offers PLAIN, LOGIN" in error.message
+    assert error.remedy is not None
+    assert "give a password in [server] instead of token_command" in error.remedy
+    assert error.failure.lasting
+
+    async with ScriptedServer([*offer("XOAUTH2 GSSAPI"), ReadToEnd()]) as peer:
+        error = await refusal(crammd5(peer))
+    assert "password needs AUTH CRAM-MD5 or PLAIN or LOGIN, and the server offers XOAUTH2, GSSAPI" in error.message
+    assert error.remedy is not None
+    assert "give token or token_command" in error.remedy
+
+
 async def test_a_token_comes_from_a_program_that_is_asked_once_for_many_sessions(tmp_path: Path) -> None:
     asked = tmp_path / "asked"
     command = program(tmp_path, f"open({str(asked)!r}, 'a').write('x')\nprint({str(TOKEN)!r})")

@@ -167,7 +167,7 @@ def test_without_the_extra_one_error_says_how_to_install_it(tmp_path: Path, monk
     monkeypatch.setitem(sys.modules, "python_calamine", None)
     with pytest.raises(UsageError, match="is a workbook, and what reads those is not installed") as caught:
         open_records(tmp_path / "list.xlsx")
-    assert "pip install python-calamine" in str(caught.value.remedy)
+    assert "pip install 'batchsend-smtp[sheets]'; or " in str(caught.value.remedy)
 
 
 EUROS = r"#,##0.00\ [$€-407]"

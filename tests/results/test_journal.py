@@ -274,7 +274,7 @@ def test_one_that_has_something_in_flight_is_not_overwritten_by_a_new_run(log: P
     old.mark(7, 1)
     old.close(remove=False)
     before = journal_path(log).read_bytes()
-    with pytest.raises(UsageError, match="1 messages of run first were in flight") as caught:
+    with pytest.raises(UsageError, match="1 message of run first was in flight") as caught:
         Journal(log, "second", 2)
     assert "--results FILE" in str(caught.value)
     assert journal_path(log).read_bytes() == before
