@@ -1,4 +1,4 @@
-"""One run of a campaign: the only file that wires the stages, records → message → delivery → results → report."""
+"""One run of a campaign on this machine, as a program holds it: wires recipients, message, delivery and results."""
 
 from __future__ import annotations
 

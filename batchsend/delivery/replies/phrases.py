@@ -25,7 +25,6 @@ _SENDING: Final = (
     r"|credits?|tenant"
     r"|hourly|daily|monthly|weekly|24-?h(?:ou)?rs?|0-hour)"
 )
-_LIMIT: Final = r"(?:limit(?:s|ation)?|quotas?|allowances?|allotment|credits?|cap|maximum|threshold)"
 _PASSED: Final = (
     r"(?:exceed(?:s|ed|ing)?|reach(?:ed|es)?|used up|exhausted|hit|passed|surpassed|depleted|over|overrun|full|finished"
     r"|exceded|exeeded|crossed|met|consumed)"

@@ -285,9 +285,6 @@ BAD_ADDRESS: Final = WordFamily(
     rf"|address {_gap(3)}(?:syntax|malformed|not a valid rfc|not rfc|badly)|bad (?:address|recipient) syntax"
     rf"|mailbox name|not a valid rfc 5321",
 )
-ONE_RECIPIENT: Final = WordFamily(
-    r"\brecipients?\b|\brcpt\b|\buser\b|\bmailbox\b|\baddress(?:ee)?\b|\bdestination\b|\bdestinataire"
-)
 LOOP: Final = WordFamily(
     r"too many hops|hop count|mail ?loop|exceeded 0 hops|routing loop|loops? back|loop detected"
     r"|too many received|mail loop"
