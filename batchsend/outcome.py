@@ -7,6 +7,7 @@ message passes through, a module looks its members up once, when it is imported.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct
 
@@ -40,6 +41,18 @@ class Outcome(StrEnum):
     def label(self) -> str:
         """The outcome as people read it: ``in doubt``."""
         return self.value.replace("_", " ")
+
+    @property
+    def is_failure(self) -> bool:
+        """Its message has not arrived as far as is known, and should have: figures and causes of failures count it.
+
+        >>> [outcome.value for outcome in Outcome if not outcome.is_failure]
+        ['accepted', 'suppressed']
+        """
+        return self not in _AS_IT_SHOULD_BE
+
+
+_AS_IT_SHOULD_BE: Final = (Outcome.ACCEPTED, Outcome.SUPPRESSED)
 
 
 class Stage(StrEnum):

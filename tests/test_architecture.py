@@ -12,11 +12,15 @@ import tomllib
 from collections import Counter
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
 import batchsend
+from batchsend.display import OUTCOME_COLOURS
+from batchsend.outcome import Outcome
+from batchsend.report.charts import STACKED
+from batchsend.results.format import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -186,6 +190,17 @@ def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """The lines of a function's body without its docstring."""
     body = function.body[1:] if ast.get_docstring(function) else function.body
     return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def test_each_outcome_has_its_word_its_colours_and_its_place() -> None:
+    """What cannot be attributes of the enumeration, because it is loaded without it, is complete all the same."""
+    values = {outcome.value for outcome in Outcome}
+    assert set(get_args(Status)) == set(OUTCOME_COLOURS) == {outcome.value for outcome in STACKED} == values
+    style = (PACKAGE / "report" / "page" / "page.css").read_text()
+    light_and_dark = {value: style.count(f"--{value}: ") for value in values}
+    assert light_and_dark == dict.fromkeys(values, 2)
+    assert [value for value in values if f".{value} {{ fill: var(--{value}); }}" not in style] == []
+    assert len(Outcome) <= 7, "a tally and a journal have three bits for it"
 
 
 def test_there_is_no_circle_of_imports() -> None:

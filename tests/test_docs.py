@@ -124,10 +124,12 @@ def test_every_file_that_is_named_exists() -> None:
     assert sorted(path for path in named if not any((root / path).exists() for root in roots)) == []
 
 
-def test_every_package_is_on_the_map() -> None:
+def test_every_package_and_every_file_beside_them_is_on_the_map() -> None:
     text = (MANUAL / "contributing.md").read_text()
     rooms = {path.parent.name for path in (ROOT / "batchsend").glob("*/__init__.py")}
+    files = {path.name for path in (ROOT / "batchsend").glob("*.py")} - {"__init__.py", "__main__.py"}
     assert sorted(room for room in rooms if f"| `{room}/` |" not in text) == []
+    assert sorted(file for file in files if f"| `{file}` |" not in text) == []
 
 
 @each_document

@@ -56,6 +56,10 @@ class Gathering:
         self._file = file
         self._groups: dict[tuple[str, str], _Group] = {}
 
+    def warn(self, kind: str, what: str, row: Record | BadRecord, remedy: str) -> None:
+        """Take one finding that is a warning; the arguments are those of `add`."""
+        self.add(kind, Severity.WARNING, what, row, remedy=remedy)
+
     def add(self, kind: str, severity: Severity, what: str, row: Record | BadRecord, *, remedy: str) -> None:
         """Take one finding.
 

@@ -104,7 +104,7 @@ class MessageCheck:
         if size > self._largest:
             self._largest, self._largest_record = size, row.number
         if size > _LARGE:
-            self._warn(
+            self._gathering.warn(
                 "message-large",
                 f"a message has more than {_LARGE:,} octets, which is what many servers take at most",
                 row,
@@ -134,7 +134,7 @@ class MessageCheck:
             [*(["text"] if message.text is not None else []), *(["HTML"] if html is not None else []), *names]
         )
         if not (message.text or "").strip():
-            self._warn(
+            self._gathering.warn(
                 "text-missing",
                 "there is no text part, or nothing in it, as in spam that has only images",
                 row,
@@ -145,10 +145,11 @@ class MessageCheck:
             self._markup.look(found, len((html or "").encode(errors="replace")), row, message.inline)
         self._proof_reader.look(message, found, row)
         if not (message.header("Subject") or "").strip():
-            self._warn("subject-empty", "the subject is empty", row, "see subject in [message]")
+            self._gathering.warn("subject-empty", "the subject is empty", row, "see subject in [message]")
         for name in names:
             if PurePath(name).suffix.lower() in _REFUSED:
-                self._warn("attachment-refused", f"Gmail refuses attachments like {name!r}", row, "link to it")
+                what = f"Gmail refuses attachments like {name!r}"
+                self._gathering.warn("attachment-refused", what, row, "link to it")
         self._look_for_unsubscribing(message)
 
     def _look_for_unsubscribing(self, message: ParsedMessage) -> None:
@@ -158,9 +159,6 @@ class MessageCheck:
             self._without_unsubscribe += 1
         elif "<https:" not in ways.lower() or post != "list-unsubscribe=one-click":
             self._without_one_click += 1
-
-    def _warn(self, kind: str, what: str, row: Record, remedy: str) -> None:
-        self._gathering.add(kind, Severity.WARNING, what, row, remedy=remedy)
 
     def conclude(self, section: Section, ready: int) -> None:
         """Say what was found in all of them together.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from batchsend.check.finding import Severity
 from batchsend.message.proof import UNSUBSCRIBES
 from batchsend.recipients.columns import template_variables, variable
 
@@ -71,7 +70,7 @@ class ProofReader:
             value = variables.get(name)
             if isinstance(value, bool):
                 shown = variable(name, tuple(variables))
-                self._warn(
+                self._gathering.warn(
                     "field-truth",
                     f"the field {name} is {str(value)!r}, and a template shows it so",
                     row,
@@ -79,7 +78,7 @@ class ProofReader:
                 )
             elif isinstance(value, str | float) and _is_nothing(str(value).strip()):
                 shown = variable(name, tuple(variables))
-                self._warn(
+                self._gathering.warn(
                     "field-nothing",
                     f"the field {name} is {str(value)!r}, which a reader would read so",
                     row,
@@ -100,7 +99,7 @@ class ProofReader:
         for part in message.attachments:
             if part.content_type.startswith("image/") and len(part.content) > _LARGE_IMAGE:
                 what = f"the image {part.name!r} has more than {_LARGE_IMAGE:,} octets"
-                self._warn(
+                self._gathering.warn(
                     "image-large", what, row, "make it smaller: every recipient loads it, and the relay sends it"
                 )
         if html is None:
@@ -117,7 +116,7 @@ class ProofReader:
     def _look_at_to(self, message: ParsedMessage, row: Record) -> None:
         to = message.header("To") or ""
         if message.envelope.forward_path.lower() not in to.lower():
-            self._warn(
+            self._gathering.warn(
                 "to-fixed",
                 f"the To header says {to[:80]!r} and not the recipient, and every reader sees it",
                 row,
@@ -134,16 +133,17 @@ class ProofReader:
                 else:
                     what = f"a message says {mark!r}: nothing was filled in there"
                     remedy = "write {{ name }}, with two braces on either side"
-                self._warn("mark-brackets", what, row, remedy)
+                self._gathering.warn("mark-brackets", what, row, remedy)
                 return
         if (foreign := _FOREIGN.search(text)) is not None:
             what = f"a message says {foreign[0]!r}: that is another program's mark, and nothing was filled in there"
-            self._warn("mark-brackets", what, row, "write {{ name }}, with the name of a column, or take it out")
+            remedy = "write {{ name }}, with the name of a column, or take it out"
+            self._gathering.warn("mark-brackets", what, row, remedy)
 
     def _look_for_a_way_out(self, html: Html, readable: str, row: Record) -> None:
         ways = [link for link in html.links if UNSUBSCRIBES.search(f"{link.text} {link.target}")]
         if any(link.target in ("", "#") for link in ways) or (not ways and UNSUBSCRIBES.search(readable)):
-            self._warn(
+            self._gathering.warn(
                 "unsubscribe-no-link",
                 "a message says how to unsubscribe, and there is no link to it",
                 row,
@@ -154,7 +154,7 @@ class ProofReader:
     def _look_for_a_way_out_of_text(self, text: str, row: Record) -> None:
         """A text has its links written out, or an address; or it asks for an answer."""
         if UNSUBSCRIBES.search(text) and _CLICK.search(text) and not _WRITTEN_OUT.search(text):
-            self._warn(
+            self._gathering.warn(
                 "unsubscribe-no-link",
                 "a message says how to unsubscribe, and there is no link to it",
                 row,
@@ -190,9 +190,6 @@ class ProofReader:
                 where=f"lines {', '.join(map(str, lines[:10]))} of the recipients",
                 remedy="give each record a link of its own",
             )
-
-    def _warn(self, kind: str, what: str, row: Record, remedy: str) -> None:
-        self._gathering.add(kind, Severity.WARNING, what, row, remedy=remedy)
 
 
 def _is_nothing(value: str) -> bool:

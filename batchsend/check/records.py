@@ -219,7 +219,7 @@ class RecordsCheck:
             self.counted.records += len(wanted) + admission.passed_over - passed_over
             for row in wanted:
                 if isinstance(row, BadRecord):
-                    self._warn("row-unreadable", row.reason, row, "fix the line, or take it out")
+                    self._about_records.warn("row-unreadable", row.reason, row, "fix the line, or take it out")
                 else:
                     self._look(row)
             self._tick(self.counted.records, reader.progress)
@@ -247,13 +247,15 @@ class RecordsCheck:
             name = variable(said.column, tuple(row.fields))
             what = f"by the list some want no mail: {said.column} is {said.value!r}"
             remedy = f"leave them out, unless they wait for this mail; where can be: {name} != {said.value!r}"
-            self._warn("unwanted", what, row, remedy)
+            self._about_records.warn("unwanted", what, row, remedy)
         fields = template_variables(row.fields) if self._shown else {}
         for name in self._shown:
             if name in fields and fields[name] in ("", None):
                 shown = variable(name, tuple(fields))
                 remedy = f"fill it in, or let the template say what then: {{{{ {shown} | default('…', true) }}}}"
-                self._warn("field-empty", f"the field {name} is empty, and a template shows it", row, remedy)
+                self._about_records.warn(
+                    "field-empty", f"the field {name} is empty, and a template shows it", row, remedy
+                )
         self.messages.look(submission, row)
 
     def _look_at_address(self, recipient: str, row: Record) -> None:
@@ -263,7 +265,9 @@ class RecordsCheck:
         if (provider := provider_of(domain)) is not None:
             self.counted.at_providers[provider] += 1
         if (meant := likely_meant(domain)) is not None:
-            self._warn("address-typo", f"{domain} was probably meant to be {meant}", row, "fix the address, or ask")
+            self._about_records.warn(
+                "address-typo", f"{domain} was probably meant to be {meant}", row, "fix the address, or ask"
+            )
 
     def _duplicate(self, row: Record) -> None:
         if self._gets_one:
@@ -275,11 +279,11 @@ class RecordsCheck:
 
     def _refused(self, row: Record, error: RecordError) -> None:
         if not self._has_recipient(row):
-            self._warn("address-bad", error.message, row, "fix the address, or take the record out")
+            self._about_records.warn("address-bad", error.message, row, "fix the address, or take the record out")
         elif error.kind is not RecordErrorKind.MISSING_FIELD:
-            self._warn("record-invalid", error.message, row, "fix the record or the template")
+            self._about_records.warn("record-invalid", error.message, row, "fix the record or the template")
         elif not self._is_unsendable:
-            self._warn("field-missing", error.message, row, _missing_remedy(error.message, row))
+            self._about_records.warn("field-missing", error.message, row, _missing_remedy(error.message, row))
 
     def _has_recipient(self, row: Record) -> bool:
         try:
@@ -287,9 +291,6 @@ class RecordsCheck:
         except RecordError:
             return False
         return True
-
-    def _warn(self, kind: str, what: str, row: Record | BadRecord, remedy: str) -> None:
-        self._about_records.add(kind, Severity.WARNING, what, row, remedy=remedy)
 
 
 def _missing_remedy(message: str, row: Record) -> str:

@@ -36,6 +36,7 @@ class Backlog:
     def __init__(self, low: int) -> None:
         self._low = low
         self.queue: deque[Submission] = deque()
+        self._left: list[Submission] = []  # not offered any more, because the run stops
         self._octets = 0
         self.large = False
 
@@ -70,23 +71,38 @@ class Backlog:
         """Whether the next one may go out beside messages of these sizes."""
         return not self.queue or sum(under_way) + len(self.queue[0].content) <= MOST_OCTETS
 
+    def holds(self, record: int) -> bool:
+        """Whether a record's submission waits here, or was left when the run stopped."""
+        queues = (self.queue, self._left)
+        return any(member.record == record for queue in queues for one in queue for member in members_of(one))
+
     def withdraw(self, record: int) -> Submission | None:
-        """Take a record's submission out, wherever it stands; None if it does not wait here."""
-        for place, queued in enumerate(self.queue):
-            members = members_of(queued)
-            found = next((member for member in members if member.record == record), None)
-            if found is not None:
-                rest = [member for member in members if member is not found]
-                if rest:
-                    self.queue[place] = bundle(rest)
-                else:
-                    del self.queue[place]
-                    self._octets -= len(queued.content)
-                return found
+        """Take a record's submission out, wherever it stands; None if it is not here."""
+        for queue in (self.queue, self._left):
+            for place, queued in enumerate(queue):
+                members = members_of(queued)
+                found = next((member for member in members if member.record == record), None)
+                if found is not None:
+                    rest = [member for member in members if member is not found]
+                    if rest:
+                        queue[place] = bundle(rest)
+                    else:
+                        del queue[place]
+                        if queue is self.queue:
+                            self._octets -= len(queued.content)
+                    return found
         return None
 
+    def leave(self, submission: Submission) -> None:
+        """Keep one that comes back while the run stops: it is not offered any more, but `withdraw` finds it."""
+        self._left.append(submission)
+
     def clear(self) -> None:
-        """Forget all of them: the run stops, and they count as never attempted."""
+        """The run stops: none of them is offered any more.
+
+        They count as never attempted, unless `withdraw` takes one out because an earlier offer of it is in doubt.
+        """
+        self._left += self.queue
         self.queue.clear()
         self._octets = 0
 

@@ -3,10 +3,15 @@
 A record whose first offer went back or was deferred may be under way a second time when the first one's session breaks
 and takes everything back that it was told. The rules, in `supersede`:
 
-1.  If the record waits in the backlog, it is taken out of it, and is in doubt: it is not sent again.
-2.  If it is under way in another session, that goes on. Accepted, it is accepted, and the user is told that it may
-    have been delivered twice; in any other case it is in doubt.
+1.  If the record waits in the backlog, or was left there when the run stopped, it is taken out of it, and is in
+    doubt: it is not sent again.
+2.  If it is under way by another offer, that goes on, and the account is told of the doubt by `Account.retry`.
+    Accepted, the record is accepted, and the user is told that it may have been delivered twice; in any other case it
+    is in doubt.
 3.  Otherwise it is the account's, and the account decides by the attempt.
+
+That is about results that would be in doubt. One that is not, because the content had not gone out, changes nothing of
+a record that the pool has: it is to be sent as it is. And what was settled in doubt for an older offer's sake stays so.
 """
 
 from __future__ import annotations
@@ -111,18 +116,22 @@ class OfferedAgain:
         record = result.record
         result.server = earlier.server
         if in_doubt and (waiting := self._backlog.withdraw(record)) is not None:
-            self._losses.pop(record, None)
-            self._held_back.pop(record, None)
+            self.settled(record)
+            result.attempt = waiting.attempt  # the newest one: that is what all of them together came to
             self._account.settle(waiting, result)
         elif (current := self._under_way(record)) is not None and current is not offer:
             if in_doubt:
+                result.attempt = current.submission.attempt
                 current.doubt = result
                 self._account.retry(current.submission, result)
-        elif not offer.went_back:
+        elif offer.went_back:
+            if in_doubt:
+                # It has an outcome of a later offer, with the same attempt: that one counts, but not another attempt.
+                self._account.supersede(None, result)
+        elif offer.doubt is not None and earlier.status is not _ACCEPTED:
+            pass  # it was settled in doubt, as `with_doubt` has it
+        elif in_doubt or not self._backlog.holds(record):
             self._account.supersede(earlier, result)
-        elif in_doubt:
-            # It has an outcome of a later offer, with the same attempt: that one counts, but not another attempt.
-            self._account.supersede(None, result)
 
     def with_doubt(self, result: DeliveryResult, doubt: DeliveryResult) -> DeliveryResult:
         """The outcome of a record whose older offer is in doubt."""

@@ -361,7 +361,7 @@ class Pool:
             self._together = None
             self._out -= 1
             if together.back:
-                self._backlog.put_back(bundle(together.back))
+                (self._backlog.leave if self._stopping else self._backlog.put_back)(bundle(together.back))
             if not self._out:
                 self._look_for_the_end()
 
@@ -426,15 +426,14 @@ class Pool:
             again.forgotten.discard(submission.record)
             reason = "its session ended before it was sent, and it is somebody else's by now"
             self._account.settle(submission, never_offered(submission, reason, session.number))
-        elif not self._stopping:
+        else:
             losses = again.lost(submission.record, by_its_fault=not (session.full or session.left))
-            if losses < MAX_LOSSES:
+            if losses < MAX_LOSSES or self._stopping:
                 self._queue_again(submission)
             else:
                 reason = f"{losses} sessions ended before it was sent, the last one because {session.why_ended}"
                 result = never_offered(submission, reason, session.number)
-                if self._several:
-                    result.server = session.relay.name
+                result.server = session.relay.name if self._several else None
                 self._account.settle(submission, result)
         if not self._out:
             self._look_for_the_end()
@@ -456,20 +455,21 @@ class Pool:
     def _go_back(self, offer: Offer, result: DeliveryResult, relay: Relay) -> bool:
         """Keep a record that was refused for the relay's reasons; False if that was often enough."""
         submission = offer.submission
-        offer.went_back = True
         if not self._offered_again.held_back(submission.record, relay.accepted) or offer.doubt is not None:
             return False
+        offer.went_back = True
         self._account.retry(submission, result)
         if self._counted:
             self._leave.answered(relay, self._loop.time(), back=True)
-        if not self._stopping:
-            self._queue_again(submission, last=True)  # if it is about the record, the others get through first
+        self._queue_again(submission, last=True)  # if it is about the record, the others get through first
         if not self._out:
             self._look_for_the_end()
         return True
 
     def _queue_again(self, submission: Submission, *, last: bool = False) -> None:
-        if self._together is not None:
+        if self._stopping:
+            self._backlog.leave(submission)
+        elif self._together is not None:
             self._together.back.append(submission)
         elif last:
             self._backlog.extend([submission])

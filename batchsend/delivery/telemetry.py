@@ -20,7 +20,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
-from batchsend.outcome import Outcome
 from batchsend.version import __version__
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
     from batchsend.campaign import Server
     from batchsend.delivery.statistics import PoolStatistics
+    from batchsend.outcome import Outcome
 
 _PATIENCE: Final = 1.0
 """Seconds that whoever collects waits for a loop that is busy; it then hears nothing of that pool this time."""
@@ -172,7 +172,7 @@ class CallSpan:
         span.set_attribute("messaging.batch.message_count", self.counts.total())
         for outcome, count in self.counts.items():
             span.set_attribute(f"batchsend.{outcome.value}", count)
-        failed = [outcome for outcome in self.counts if outcome not in (Outcome.ACCEPTED, Outcome.SUPPRESSED)]
+        failed = [outcome for outcome in self.counts if outcome.is_failure]
         if error is not None:
             span.record_exception(error)
             span.set_attribute("error.type", type(error).__qualname__)

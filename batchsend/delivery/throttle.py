@@ -1,4 +1,4 @@
-"""The rate: one bucket for the whole pool, so that N connections never send N times as fast; it follows the server."""
+"""A rate: one bucket for all sessions of a relay, or of all relays together; a relay's follows what its server asks."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batchsend.feedback.entities import first, header, readable
 from batchsend.feedback.report import FeedbackKind
+from batchsend.smtp.parameters import from_xtext
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,6 @@ _BLANK: Final = re.compile(rb"\r?\n[ \t]*\r?\n")
 _OF_A_RECIPIENT: Final = re.compile(rb"^(?:final|original)-recipient[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _FINAL: Final = re.compile(rb"^final-recipient[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _UNICODE: Final = re.compile(r"\\x\{([0-9A-Fa-f]{1,6})\}")
-_XTEXT: Final = re.compile(r"\+([0-9A-F]{2})")
 
 _OPTS_OUT: Final = frozenset({"opt-out", "opt-out-list"})
 
@@ -127,11 +127,8 @@ def _recipient(value: str) -> str | None:
         address = _typed(address).strip().strip("<>").strip()
     if kind == "utf-8":
         address = _UNICODE.sub(lambda found: _character(found[1]), address)
-    address = (
-        _XTEXT.sub(lambda found: chr(int(found[1], 16)), address)
-        if kind == "rfc822" and "@" not in address
-        else address
-    )
+    if kind == "rfc822" and "@" not in address:
+        address = from_xtext(address)
     return address if "@" in address and " " not in address and address.isprintable() and len(address) <= 320 else None
 
 

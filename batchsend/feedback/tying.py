@@ -10,6 +10,7 @@ from batchsend.errors import RecordError
 from batchsend.message.verp import TOKEN, load_key, record_of
 from batchsend.recipients.entries import comparable
 from batchsend.results.format import AddressedLine, LogReader, opened
+from batchsend.smtp.parameters import from_xtext
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -23,7 +24,6 @@ SENT: Final = ("accepted", "in_doubt")
 # The identities that relays give messages: letters, digits and what stands between them, a mail address's form too.
 _WORD: Final = re.compile(r"[0-9a-z][0-9a-z_.@+=-]*[0-9a-z]")
 _SHORTEST_ID: Final = 8
-_XTEXT: Final = re.compile(r"\+([0-9A-F]{2})")
 
 
 class SentLine(AddressedLine, gc=False):
@@ -223,7 +223,7 @@ def _id_of_envelope(report: FeedbackReport) -> str | None:
     """The Message-ID that an ENVID stands for: delivery gives each message its own without the brackets."""
     if not report.envelope_id:
         return None
-    return f"<{_XTEXT.sub(lambda found: chr(int(found[1], 16)), report.envelope_id.strip('<> '))}>"
+    return f"<{from_xtext(report.envelope_id.strip('<> '))}>"
 
 
 def comparable_or_none(address: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""The recipients file, CSV or JSON Lines, as numbered records; a bad row is a value, not an exception."""
+"""Lists of recipients (CSV, JSON Lines, workbooks, results logs) as numbered records, and who is not written to."""
 
 from batchsend.recipients.reader import RecordReader, open_recipients, open_records
 from batchsend.recipients.record import BadRecord, Record

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from batchsend.errors import RunError, UsageError
 from batchsend.recipients.kinds import WORKBOOKS
 from batchsend.recipients.reader import open_records
-from batchsend.recipients.source import Mark, Source
+from batchsend.recipients.source import COMPRESSIONS, Source, file_mark
 from batchsend.results.run import RecipientsFile
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 _BLOCK: Final = 1024 * 1024
 _UTF8_MARK: Final = b"\xef\xbb\xbf"
-_COMPRESSIONS: Final = (".gz", ".zst")
 
 
 def describe(path: Path) -> RecipientsFile:
@@ -143,14 +142,6 @@ class FileWatch:
         return None
 
 
-def file_mark(path: Path) -> Mark | None:
-    """The mark of the file that a name leads to; None where there is none."""
-    try:
-        return Mark.of(path.stat())
-    except OSError:
-        return None
-
-
 def _is_regular(path: Path) -> bool:
     try:
         # Opening a pipe would take from its reader.
@@ -168,7 +159,7 @@ def _described(path: Path, before: RecipientsFile | None = None) -> tuple[Recipi
     now = RecipientsFile(path=str(path), size=stored.size, sha256=stored.sha256)
     if before is None or before.text_sha256 is None:
         begins_alike = before is not None and stored.beginning == before.sha256
-        if before is None and path.suffix.lower() in _COMPRESSIONS:
+        if before is None and path.suffix.lower() in COMPRESSIONS:
             now = _with_text(now, _text_digest(path, None))
         return now, begins_alike
     text = _text_digest(path, before.text_size)
@@ -227,7 +218,7 @@ def _with_text(described: RecipientsFile, text: _Digest | None) -> RecipientsFil
 def _kind(path: Path) -> str:
     """The suffix that says what records are written as."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in _COMPRESSIONS:
+    if suffixes and suffixes[-1] in COMPRESSIONS:
         suffixes.pop()
     return suffixes[-1] if suffixes else ""
 

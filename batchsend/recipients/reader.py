@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from batchsend.errors import UsageError
 from batchsend.recipients.kinds import WORKBOOKS, refuse_other_kinds
-from batchsend.recipients.source import Compression, Mark, Source
+from batchsend.recipients.source import COMPRESSIONS, Mark, Source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from batchsend.recipients.record import BadRecord, Record
 
 _FORMATS: Final = {".csv": "csv", ".tsv": "csv", ".tab": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-_COMPRESSIONS: Final[dict[str, Compression]] = {".gz": "gzip", ".zst": "zstd"}
 
 
 class RecordReader:
@@ -212,7 +211,7 @@ def open_records(
         raise UsageError(
             f"{path} has no sheets", remedy=f"sheet is for workbooks ({', '.join(WORKBOOKS)}); leave it out"
         )
-    compression = _COMPRESSIONS.get(suffixes.pop()) if suffixes and suffixes[-1] in _COMPRESSIONS else None
+    compression = COMPRESSIONS.get(suffixes.pop()) if suffixes and suffixes[-1] in COMPRESSIONS else None
     kind = format or (_FORMATS.get(suffixes[-1]) if suffixes else None)
     source = Source(path, expect=compression, encoding=encoding, end=end)
     try:

@@ -24,6 +24,9 @@ STANDARD_INPUT: Final = "standard input"
 
 Compression = Literal["gzip", "zstd"]
 
+COMPRESSIONS: Final[dict[str, Compression]] = {".gz": "gzip", ".zst": "zstd"}
+"""The suffixes of compressed files, and what each promises."""
+
 
 class Mark(NamedTuple):
     """What the system says of a file, cheaply: it is another after every change."""
@@ -58,6 +61,14 @@ _MARKS: Final = (
 _UTF8: Final = ("utf-8", "utf-8-sig")
 _LINE_WITH_TEXT: Final = late_pattern(rb"\s*+\S[^\r\n]{3,}[\r\n]")
 _WHOLE: Final = "bring the file whole again, and resume"
+
+
+def file_mark(path: Path) -> Mark | None:
+    """The mark of the file that a name leads to; None where there is none."""
+    try:
+        return Mark.of(path.stat())
+    except OSError:
+        return None
 
 
 class Source:

@@ -26,7 +26,7 @@ from batchsend.recipients.kinds import WORKBOOKS, is_results_log, refuse_other_k
 from batchsend.recipients.lines import Lines, TooLong
 from batchsend.recipients.reader import open_records
 from batchsend.recipients.record import BadRecord
-from batchsend.recipients.source import Compression, Source
+from batchsend.recipients.source import COMPRESSIONS, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from batchsend.recipients.record import Record
 
 _TABLES: Final = (".csv", ".tsv")
-_COMPRESSIONS: Final[dict[str, Compression]] = {".gz": "gzip", ".zst": "zstd"}
 _DELIMITERS: Final = late_pattern(r"[,;\t|]")
 _SEP: Final = late_pattern(r'"?sep=', re.IGNORECASE)
 _LINE_ENDS: Final = late_pattern(r"\r\n?|\n")
@@ -206,7 +205,7 @@ def _entries(given: SuppressionList, recipient_field: str | None) -> Iterator[st
     """The entries of a file of any kind. The kind is told by the content; by the name only what is a table."""
     file = given.file
     suffixes = [suffix.lower() for suffix in file.suffixes]
-    compression = _COMPRESSIONS.get(suffixes.pop()) if suffixes and suffixes[-1] in _COMPRESSIONS else None
+    compression = COMPRESSIONS.get(suffixes.pop()) if suffixes and suffixes[-1] in COMPRESSIONS else None
     suffix = suffixes[-1] if suffixes else ""
     if suffix in WORKBOOKS:
         if given.sheet is None:

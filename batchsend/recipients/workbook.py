@@ -15,7 +15,7 @@ from batchsend.recipients.columns import listed, with_all_named
 from batchsend.recipients.number_formats import ShownNumber, plain_number
 from batchsend.recipients.record import BadRecord, Record
 from batchsend.recipients.shown_numbers import shown_numbers
-from batchsend.recipients.source import Mark
+from batchsend.recipients.source import file_mark
 from batchsend.recipients.workbook_size import ARCHIVE_FAULTS, reckon
 from batchsend.version import with_extra
 
@@ -70,7 +70,7 @@ class Workbook:
         self.name = str(path)
         self.blocking = False
         self.size = self.position = 0
-        self.opened = self.mark = _mark(path)  # what was read stays as it was
+        self.opened = self.mark = file_mark(path)  # what was read stays as it was
         self._rows = _rows(path, sheet)
         self.size = self.position = path.stat().st_size
         self._number = 0
@@ -159,13 +159,6 @@ def _before_anybody_is_written_to() -> Iterator[None]:
         yield
     except RunError as error:
         raise UsageError(error.message, remedy=error.remedy) from None
-
-
-def _mark(path: Path) -> Mark | None:
-    try:
-        return Mark.of(path.stat())
-    except OSError:
-        return None  # what reads it says so
 
 
 def _rows(path: Path, sheet: str | None) -> Iterator[list[Any]]:

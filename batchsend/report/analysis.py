@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from batchsend.results.format import RunLine
 
 _OUTCOMES: Final = {outcome.value: outcome for outcome in Outcome}
-_FAILED: Final = (Outcome.REJECTED, Outcome.DEFERRED, Outcome.IN_DOUBT, Outcome.INVALID)
 
 # A record's last outcome is a number of 32 bits: its domain, and its kind, which is never 0.
 _KIND_BITS: Final = 16
@@ -145,7 +144,7 @@ class _Analysis:
             number, kind = place & _KIND_MASK, self._kinds[place & _KIND_MASK]
             domain = domains.setdefault(place >> _KIND_BITS, Domain(names[place >> _KIND_BITS]))
             domain.counts[kind.outcome] += count
-            if kind.outcome not in _FAILED:
+            if not kind.outcome.is_failure:
                 continue
             cause = causes[number - 1]
             failure = failures.setdefault(cause, Failure(cause))

@@ -23,10 +23,10 @@ _MOST_CLASSES: Final = 48
 _MOST_ROWS: Final = 8
 _GAP: Final = 0.15
 _ROOM: Final = 15.0
-# From the bottom of a stack to its top.
-_STACKED: Final = (
+STACKED: Final = (
     *(Outcome.ACCEPTED, Outcome.DEFERRED, Outcome.REJECTED, Outcome.IN_DOUBT, Outcome.INVALID, Outcome.SUPPRESSED),
 )
+"""The outcomes from the bottom of a stack to its top."""
 _NICE: Final = (1, 2, 5, 10)
 _SECONDS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
 
@@ -104,12 +104,12 @@ def throughput(timeline: Timeline, *, attempts: int, elapsed: float, pauses: Seq
     columns = []
     for place, step in enumerate(steps):
         rects, height = [], 0.0
-        for outcome in _STACKED:
+        for outcome in STACKED:
             if count := step.counts[outcome]:
                 part = 100 * count / width / top
                 rects.append(_rect(place, len(steps), 100 - height - part, part, outcome.value))
                 height += part
-        said = ", ".join(f"{step.counts[o]:,} {o.label}" for o in _STACKED if step.counts[o])
+        said = ", ".join(f"{step.counts[o]:,} {o.label}" for o in STACKED if step.counts[o])
         columns.append(Column(f"{_moment(step.start)}, {figures.rate(step.total / width)}: {said or 'nothing'}", rects))
     whole = len(steps) * width
     return Chart(

@@ -1,4 +1,4 @@
-"""One run of a campaign: the only file that wires the stages, records → message → delivery → results → report."""
+"""One run of a campaign on this machine, as a program holds it: wires recipients, message, delivery and results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from batchsend.delivery.statistics import PoolStatistics  # noqa: TC001 - likewi
 from batchsend.delivery.telemetry import observed
 from batchsend.errors import RunError, UsageError, require
 from batchsend.loop import in_abandoned_thread, run
-from batchsend.outcome import DeliveryResult, Outcome
+from batchsend.outcome import DeliveryResult, Outcome  # noqa: TC001 - likewise
 from batchsend.recipients.fingerprint import FileWatch, describe
 from batchsend.recipients.spool import Rows, spool_records
 from batchsend.results.claim import Claim, refuse_used
@@ -154,7 +154,7 @@ class Batch:
     @property
     def complete(self) -> bool:
         """Every record was accepted or suppressed, in this run or an earlier one."""
-        return self.summary.complete and not self.counts.keys() - {Outcome.ACCEPTED, Outcome.SUPPRESSED}
+        return self.summary.complete and not any(count and outcome.is_failure for outcome, count in self.counts.items())
 
     @property
     def progress(self) -> float | None:

@@ -19,9 +19,10 @@ from batchsend.recipients import open_recipients
 from batchsend.recipients.addressees import Addressees
 from batchsend.recipients.admission import Admission, missing_fields, remember, require_address, taken_column
 from batchsend.recipients.exclusion import Exclusion
-from batchsend.recipients.fingerprint import file_mark, require_continued
+from batchsend.recipients.fingerprint import require_continued
 from batchsend.recipients.original import RECIPIENT
 from batchsend.recipients.selection import select
+from batchsend.recipients.source import file_mark
 from batchsend.run.composer_process import Recipe
 from batchsend.run.composing import Composing, processes_for
 from batchsend.run.producer import Producer

@@ -116,7 +116,7 @@ class Summary:
     @property
     def complete(self) -> bool:
         """Every record that was read was accepted or suppressed, and all were read."""
-        good = self.counts[Outcome.ACCEPTED] + self.counts[Outcome.SUPPRESSED] + self.ready
+        good = sum(count for outcome, count in self.counts.items() if not outcome.is_failure) + self.ready
         return self.stopped is None and self.records == good
 
     @property

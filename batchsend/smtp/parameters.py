@@ -6,6 +6,7 @@ one of its methods'. Whether the server offers it stands in `batchsend.smtp.exte
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, NewType
 
@@ -18,12 +19,13 @@ RcptParameters = NewType("RcptParameters", str)
 """The parameters of RCPT as they stand in the command, each led by a space."""
 
 Notify = Literal["never", "success", "failure", "delay"]
-Return = Literal["full", "headers"]
+Return = Literal["full", "headers"]  # as the campaign file has it; the type checker holds the two together
 
 NO_MAIL_PARAMETERS: Final = MailParameters("")
 NO_RCPT_PARAMETERS: Final = RcptParameters("")
 
 _RET: Final[dict[Return | None, str]] = {None: "", "full": " RET=FULL", "headers": " RET=HDRS"}
+_ENCODED: Final = re.compile(r"\+([0-9A-F]{2})")
 _LONGEST_ENVELOPE_ID: Final = 100
 
 
@@ -111,6 +113,11 @@ def xtext(text: str) -> str:
     return "".join(
         chr(octet) if 33 <= octet <= 126 and octet not in b"+=" else f"+{octet:02X}" for octet in text.encode()
     )
+
+
+def from_xtext(encoded: str) -> str:
+    """What `xtext` has made of a text, or, as servers bring it back, any text: what is no code stays as it is."""
+    return _ENCODED.sub(lambda found: chr(int(found[1], 16)), encoded)
 
 
 def utf8_xtext(address: str) -> str:

@@ -15,6 +15,7 @@ from batchsend import Delivery, Envelope, Outcome, RunError, Server, Submission,
 from batchsend.campaign.values import Duration
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
+from tests.delivery.contract import Observer
 from tests.tools.faulty import ACCEPT, Action, FaultyServer
 from tests.tools.steps import Expect, ReadContent, reply
 
@@ -102,7 +103,7 @@ def options(
 
 @dataclass
 class Account:
-    """What a pool reported.
+    """What a pool reported, held against the contract.
 
     Attributes:
         lines: Every result, in the order of reporting.
@@ -113,6 +114,7 @@ class Account:
         notices: What the user was told.
         error: What stopped the run, or None.
         first: Set when the first record was settled.
+        contract: Follows each record.
     """
 
     lines: list[DeliveryResult] = field(default_factory=list)
@@ -123,30 +125,33 @@ class Account:
     notices: list[str] = field(default_factory=list)
     error: RunError | None = None
     first: asyncio.Event = field(default_factory=asyncio.Event)
+    contract: Observer = field(default_factory=Observer)
 
     def commit(self, submission: Submission, release: Callable[[bool], None]) -> bool:
-        assert submission.record not in self.committed, "committed twice, and neither withdrawn nor settled between"
+        self.contract.commit(submission)
         self.committed.add(submission.record)
         self.most_committed = max(self.most_committed, len(self.committed))
         return True
 
     def withdraw(self, submission: Submission) -> None:
+        self.contract.withdraw(submission)
         self.committed.discard(submission.record)
 
     def retry(self, submission: Submission, result: DeliveryResult) -> None:
+        self.contract.retry(submission, result)
         self.went_back.append(result)
         if result.status is not Outcome.IN_DOUBT:  # then it is said of an earlier offer
             self.committed.discard(submission.record)
 
     def settle(self, submission: Submission, result: DeliveryResult) -> None:
-        assert submission.record == result.record
+        self.contract.settle(submission, result)
         self.committed.discard(submission.record)
         self.lines.append(result)
         self.first.set()
 
     def supersede(self, earlier: DeliveryResult | None, result: DeliveryResult) -> None:
+        self.contract.supersede(earlier, result)
         if earlier is not None:
-            assert (earlier.record, earlier.attempt) == (result.record, result.attempt)
             self.lines.append(result)
             self.taken_back.append(result.record)
 
@@ -171,6 +176,7 @@ class Account:
         results.subtract(self.taken_back)
         assert set(results.values()) <= {1}, "a submission has more than one result"
         assert not self.committed, "the journal would name what is settled"
+        assert not self.contract.broken
         if whole:
             assert set(results) == set(range(1, count + 1))
         taken = Counter(message.recipients[0] for message in peer.accepted)
@@ -197,6 +203,8 @@ async def deliver(
             await feed(pool, work)
         except RunError as error:
             account.error = error
+    account.contract.over = True
+    assert not account.contract.broken
     return account
 
 

@@ -18,6 +18,7 @@ from cryptography.x509.oid import NameOID
 from standardwebhooks import Webhook
 
 from batchsend.errors import UsageError
+from batchsend.feedback.webhooks import RELAYS
 from batchsend.listen.signatures import SECRETS, HookVerifier, configured, is_of_sns
 from batchsend.listen.web import MOST_POSTED, application
 from tests.feedback.letters import RUN, lines_of
@@ -229,7 +230,7 @@ def hooks(tmp_path: Path) -> Hooks:
 
 
 def test_each_relay_has_an_example_here() -> None:
-    assert set(BOUNCES) == set(SECRETS) == set(SECRET)
+    assert set(BOUNCES) == set(RELAYS) == set(SECRETS) == set(SECRET)
 
 
 @pytest.mark.parametrize("relay", sorted(BOUNCES))

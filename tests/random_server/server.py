@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 from tests.smtp.model_server import Decision, ModelServer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from random import Random
 
     from tests.smtp.model_server import Habits
@@ -167,6 +168,7 @@ class Wire(asyncio.Transport):
         habits: How it behaves.
         faulty: What is done to its replies.
         random: Where pieces and times come from.
+        pauses: Seconds between one thing that arrives and the next: one of these.
 
     Attributes:
         server: The model server; its ``accepted`` is the truth.
@@ -174,7 +176,14 @@ class Wire(asyncio.Transport):
         session: The number of the session that drives it, once there is one.
     """
 
-    def __init__(self, decisions: Decisions, habits: Habits, faulty: Faulty, random: Random) -> None:
+    def __init__(
+        self,
+        decisions: Decisions,
+        habits: Habits,
+        faulty: Faulty,
+        random: Random,
+        pauses: Sequence[float] = (1e-6, 1e-6, 0.001, 0.01),
+    ) -> None:
         super().__init__()
         self.server = ModelServer(decisions, habits)
         self.faulty = faulty
@@ -182,6 +191,7 @@ class Wire(asyncio.Transport):
         self.session = 0
         self.decided = decisions
         self._random = random
+        self._pauses = pauses
         self._loop = asyncio.get_running_loop()
         self._protocol: asyncio.Protocol | None = None
         self._closing = False
@@ -223,7 +233,7 @@ class Wire(asyncio.Transport):
 
     def _later(self, call: Callable[..., None], *arguments: object) -> None:
         # A loop's timers of one moment come in any order, so there are no two of one moment.
-        self._next = max(self._next, self._loop.time()) + self._random.choice((1e-6, 1e-6, 0.001, 0.01))
+        self._next = max(self._next, self._loop.time()) + self._random.choice(self._pauses)
         self._loop.call_at(self._next, call, *arguments)
 
     def _arrive(self, data: bytes) -> None:

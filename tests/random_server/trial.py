@@ -141,6 +141,7 @@ async def run_pool(
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_feed(pool, work, choose))
         tasks.create_task(pool.run())
+    account.contract.over = True
     return account, connector.wires
 
 
@@ -214,6 +215,7 @@ def one_run(kind: str, mode: str, seed: int, *, single: bool = False) -> Finding
         elif times and result.status not in (Outcome.ACCEPTED, Outcome.IN_DOUBT):
             found.taken += 1
     assert not account.committed, "the journal would name what is settled"
+    assert not account.contract.broken
     assert len(account.last) == RECORDS
     return found
 
