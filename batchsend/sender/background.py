@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import Future
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from weakref import WeakSet
@@ -113,10 +113,13 @@ class Background:
         self._loop.call_soon_threadsafe(begin)
         return answer
 
-    def call(self, function: Callable[..., object], *arguments: object) -> None:
-        """Call a function on the loop; where that has ended since, as another thread has closed the sender, do not."""
-        with suppress(RuntimeError):
+    def call(self, function: Callable[..., object], *arguments: object) -> bool:
+        """Call a function on the loop; False where that has ended since, as another thread has closed the sender."""
+        try:
             self._loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:
+            return False
+        return True
 
     def stop(self) -> None:
         """Close the sender, and end the loop."""
@@ -178,11 +181,17 @@ class Pending(Generic[Result]):
     def cancel(self) -> None:
         """End it, unless it is over."""
         if self._task is None or not self._task.done():
-            self._background.call(self._cancel)
+            self._background.call(self.end)
 
-    def _cancel(self) -> None:
+    def end(self, ended: Callable[[object], object] = lambda _: None) -> None:
+        """End it, unless it is over; on the loop.
+
+        Args:
+            ended: Called when it is over.
+        """
         if self._task is not None:
             self._task.cancel()
+            self._task.add_done_callback(ended)
 
 
 class Channel:
@@ -215,13 +224,19 @@ class Channel:
             async with aclosing(sender.send(self._taken(), key=self._key)) as results:
                 async for result in results:
                     self.heard.put(result)
-        except asyncio.CancelledError:
-            while not self.heard.empty():  # the thread has left its loop
-                if isinstance(result := self.heard.get(), DeliveryResult):
-                    sender.unclaimed(result)
-            raise
         finally:
             self.heard.put(END)
+
+    def leave(self, pending: Pending[None], background: Background) -> None:
+        """The thread takes no more results: what it has not taken is unclaimed, also where all was sent by then."""
+
+        def unclaim(*_: object) -> None:
+            while not self.heard.empty():
+                if isinstance(result := self.heard.get(), DeliveryResult):
+                    background.sender.unclaimed(result)
+
+        if not background.call(pending.end, unclaim):
+            unclaim()  # the loop has ended: there is no other thread to say it
 
     async def _taken(self) -> AsyncIterator[Sendable]:
         while (message := await self._messages.get()) is not END:

@@ -51,7 +51,7 @@ class SyncSender:
         delivery: As for `Sender`.
         context: As for `Sender`.
         notice: As for `Sender`; called in the thread of the loop.
-        unclaimed: As for `Sender`; called in the thread of the loop.
+        unclaimed: As for `Sender`; called in the thread of the loop, or of the caller where the loop has ended.
         results: As for `Sender`. The log is opened with the first message, and one process at a time has it: processes
             that were forked need one each.
         retry: As for `Sender`.
@@ -279,7 +279,7 @@ class SyncSender:
             answer.wait()
         finally:
             if not background.is_parents:
-                answer.cancel()
+                channel.leave(answer, background)
         if failure is not None:
             raise failure
 

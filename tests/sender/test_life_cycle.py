@@ -309,6 +309,19 @@ def test_close_waits_also_where_another_thread_is_closing() -> None:
             assert [count - began for count in counts] == [len(heard)] * 2
 
 
+def test_results_that_are_not_taken_are_unclaimed_also_where_all_was_sent_by_then() -> None:
+    unclaimed: list[DeliveryResult] = []
+    with SinkThread() as sink:
+        sender = SyncSender(sink.server, unclaimed=unclaimed.append)
+        results = sender.send(submissions(20))
+        heard = [next(results)]
+        sender.close()  # everything that was taken is sent now
+        results.close()  # type: ignore[attr-defined]  # it is a generator
+    told = sorted(str(result.recipient) for result in (*heard, *unclaimed))
+    assert told == sorted(received.recipients[0] for received in sink.received)
+    assert len(told) > 1
+
+
 # --- cancelled --------------------------------------------------------------------------------------------------------
 
 
