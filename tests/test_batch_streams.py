@@ -10,11 +10,13 @@ from collections import Counter
 from contextlib import aclosing
 from datetime import date
 from decimal import Decimal
+from email import message_from_bytes
+from email.policy import default
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batchsend import Batch, Choice, Outcome, Resumption, RunError, Stage, UsageError
+from batchsend import Batch, Choice, Outcome, Resumption, RunError, Stage, UsageError, load
 from tests.cli.commandline import environment
 from tests.delivery.harness import GUARD, CountingServer, serve, well_behaved
 from tests.test_batch import campaign, log
@@ -120,6 +122,102 @@ async def test_nothing_is_sent_and_nothing_left_where_the_iterable_fails(tmp_pat
         with pytest.raises(UsageError, match="already holds the results of a run"):
             await Batch(made, recipients=rows(2)).run()
     assert len(server.accepted) == 2
+
+
+async def refused(work: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        await work
+
+
+async def test_a_batch_is_used_by_one_at_a_time_and_run_once(tmp_path: Path) -> None:
+    """Of two runs at once, each would send to what it got of the records."""
+    async with CountingServer(well_behaved) as server, asyncio.timeout(GUARD):
+        batch = Batch(campaign(tmp_path, server), recipients=rows_of_a_database(50))
+        running = asyncio.create_task(batch.run())
+        other = batch.results()
+        await asyncio.sleep(0)
+        for more in (batch.run(), batch.rehearse(), batch.prepare(), anext(other)):
+            await refused(more, "the batch is in use")
+        with pytest.raises(UsageError, match="the batch is in use"):
+            batch.results()
+        summary = await running
+        assert +summary.counts == {Outcome.ACCEPTED: 50}
+        assert summary is batch.summary
+        for more in (batch.run(), batch.rehearse(), batch.prepare()):
+            await refused(more, "the batch was run before")
+        with pytest.raises(UsageError, match="the batch was run before") as caught:
+            batch.results()
+        assert "resumption= to go on with this run" in str(caught.value.remedy)
+    assert len({accepted.recipients for accepted in server.accepted}) == len(server.accepted) == 50
+
+
+async def test_records_that_were_taken_in_part_are_not_sent_to(tmp_path: Path) -> None:
+    """What a generator has left after an error is not whom the program means."""
+
+    def failing() -> Iterator[dict[str, Any]]:
+        yield from rows(3)
+        raise LookupError("the database is gone")
+
+    async with CountingServer(well_behaved) as server, asyncio.timeout(GUARD):
+        made = campaign(tmp_path, server)
+        batch = Batch(made, recipients=failing())
+        with pytest.raises(LookupError):
+            await batch.run()
+        for more in (batch.run(), batch.prepare()):
+            await refused(more, "the recipients were taken before, and not to their end")
+        assert server.accepted == []
+        assert +(await Batch(made, recipients=rows(3)).run()).counts == {Outcome.ACCEPTED: 3}
+
+
+async def test_a_batch_may_be_rehearsed_and_prepared_and_begun_again_where_it_was_refused(tmp_path: Path) -> None:
+    async with CountingServer(well_behaved) as server, asyncio.timeout(GUARD):
+        made = campaign(tmp_path, server)
+        batch = Batch(made)
+        for _ in range(2):
+            assert (await batch.rehearse()).ready == 10
+        await batch.prepare()
+        made.results.write_text("something else\n")
+        await refused(batch.run(), "already holds the results of a run")
+        made.results.unlink()
+        summary = await batch.run()
+        assert (+summary.counts, summary.ready, summary.results) == ({Outcome.ACCEPTED: 10}, 0, made.results)
+
+        (folder := tmp_path / "kept").mkdir()
+        made = campaign(folder, server)
+        batch = Batch(made, recipients=rows(10))
+        made.results.write_text("something else\n")
+        await refused(batch.run(), "already holds the results of a run")
+        made.results.unlink()
+        await batch.prepare()
+        assert +(await batch.run()).counts == {Outcome.ACCEPTED: 10}
+    assert len(server.accepted) == 20
+
+
+@pytest.mark.parametrize("how", ["from Python", pytest.param("by the command", marks=pytest.mark.slow)])
+async def test_a_program_goes_on_with_a_run_of_its_own_records_by_the_campaign_alone(tmp_path: Path, how: str) -> None:
+    """Whatever the campaign file says of its own list: that is another one, and in another encoding."""
+    given = [{"email": f"r{number}@example.com", "name": f"Zoë {number} 🎈"} for number in range(1, 11)]
+    async with CountingServer(well_behaved) as server, asyncio.timeout(3 * GUARD):
+        campaign(tmp_path, server)
+        file = tmp_path / "campaign.toml"
+        file.write_text('encoding = "cp1252"\n' + file.read_text())
+        made = load(file)
+        await Batch(made, limit=4, recipients=given).run()
+        if how == "from Python":
+            with Resumption(made.results, Choice()) as past:
+                summary = await Batch(load(file), resumption=past).run()
+            assert +summary.counts == {Outcome.ACCEPTED: 6}
+        else:
+            command = (sys.executable, "-m", "batchsend", "resume", str(made.results))
+            resumed = await asyncio.create_subprocess_exec(*command, env=environment(), stderr=asyncio.subprocess.PIPE)
+            _, said = await resumed.communicate()
+            assert resumed.returncode == 0, said
+    names = {
+        accepted.recipients[0]: str(message_from_bytes(accepted.content, policy=default)["Subject"])
+        for accepted in server.accepted
+    }
+    assert names == {row["email"]: f"For {row['name']}" for row in given}
+    assert len(server.accepted) == 10
 
 
 def whom_to_refuse(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:

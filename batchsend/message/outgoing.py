@@ -32,7 +32,8 @@ def outgoing(
         sender: The reverse-path; None for the address in Sender, or else the first one in From. Where the message was
             resent (RFC 5322 §3.6.6), for that in Resent-Sender or Resent-From. ``""`` is the null reverse-path.
         recipients: The forward-paths: addresses without names; one, or several; None for those in To, Cc and Bcc, or in
-            Resent-To, Resent-Cc and Resent-Bcc. Who is there twice gets it once.
+            Resent-To, Resent-Cc and Resent-Bcc. Who is there twice gets it once; a domain is the same in either
+            case.
         signer: What signs it by DKIM, where it may speak for the first address in From and the message has no
             signature yet; None for nothing.
 

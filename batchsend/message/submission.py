@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, force_setattr, replace
 
 from batchsend.errors import require
-from batchsend.recipients.addresses import forward_path, reverse_path
+from batchsend.recipients.addresses import distinct, forward_path, reverse_path
 
 
 class Envelope(Struct, frozen=True):
@@ -55,9 +55,8 @@ class Envelope(Struct, frozen=True):
         if (path := forward_path(self.forward_path)) is not self.forward_path:
             force_setattr(self, "forward_path", path)
         if self.also:
-            further = dict.fromkeys(forward_path(one) for one in self.also)
-            further.pop(self.forward_path, None)
-            force_setattr(self, "also", tuple(further))
+            every = distinct((self.forward_path, *(forward_path(one) for one in self.also)))
+            force_setattr(self, "also", tuple(every[1:]))
 
     @property
     def recipients(self) -> tuple[str, ...]:

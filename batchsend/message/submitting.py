@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from batchsend.errors import RecordError
 from batchsend.message.submission import Envelope, Submission
 from batchsend.message.writing import Field, defects_of, own_fields, written
-from batchsend.recipients.addresses import mailbox
+from batchsend.recipients.addresses import distinct, mailbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,12 +57,13 @@ def submissions(
     fields = _Fields(message)
     prefix = _prefix(fields) if sender is None or recipients is None else ""
     reverse = _sender(fields, prefix) if sender is None else sender
-    envelopes: dict[str, Envelope] = {}
-    utf8 = False
-    for path in _header_recipients(fields, prefix) if recipients is None else recipients:
-        envelope = Envelope(reverse, path)
-        envelopes[envelope.forward_path] = envelope
-        utf8 = utf8 or not (envelope.forward_path.isascii() and envelope.reverse_path.isascii())
+    forward = _header_recipients(fields, prefix) if recipients is None else recipients
+    envelopes = [Envelope(reverse, path) for path in forward]
+    if len(envelopes) > 1:
+        wanted = distinct([envelope.forward_path for envelope in envelopes])
+        if len(wanted) < len(envelopes):
+            envelopes = [Envelope(reverse, path) for path in wanted]
+    utf8 = not all(one.forward_path.isascii() and one.reverse_path.isascii() for one in envelopes)
     if not envelopes:
         raise RecordError("the message has no recipient", remedy="Fill in To, Cc or Bcc, or give recipients.")
     message_id = fields.prepare(reverse, utf8=utf8)
@@ -85,7 +86,7 @@ def submissions(
             eight_bit=not is_ascii,
             seven_bit=in_ascii,
         )
-        for envelope in envelopes.values()
+        for envelope in envelopes
     ]
 
 

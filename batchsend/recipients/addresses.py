@@ -6,11 +6,14 @@ import re
 import unicodedata
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import unquote
 
 from batchsend.errors import RecordError
 from batchsend.patterns import late_pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MAX_LOCAL_PART = 64
 """Octets in a local-part (RFC 5321 §4.5.3.1.1)."""
@@ -186,6 +189,19 @@ def _mailbox(text: str, role: str, *, is_recipient: bool) -> str:
     if len(path.encode()) > MAX_PATH:
         refusal.because(f"it has {len(path.encode())} octets, and {MAX_PATH} is the most")
     return path
+
+
+def distinct(paths: Iterable[str]) -> list[str]:
+    """Paths, each mailbox once and as it was first written, of recipients that a program has named for one message.
+
+    A domain is the same in upper and lower case; what the local part means is the receiving host's matter (RFC 5321
+    §2.4). Records of a list are compared without regard to the case of either, by `Addressees`.
+    """
+    found: dict[str, str] = {}
+    for path in paths:
+        local, at, domain = path.rpartition("@")
+        found.setdefault(f"{local}{at}{domain.lower()}", path)
+    return list(found.values())
 
 
 class _Refusal:

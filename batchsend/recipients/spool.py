@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import sys
 from collections.abc import AsyncIterable, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio.lowlevel
 import orjson
+from msgspec.structs import replace
 
 from batchsend.errors import RunError, UsageError
 from batchsend.recipients.reader import open_records
@@ -19,8 +22,10 @@ from batchsend.results.beside import make_anew
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
     from typing import BinaryIO
+
+    from batchsend.campaign import Campaign
+    from batchsend.results.run import Run
 
 _OCTETS: Final = 256 * 1024
 _ROWS: Final = 500
@@ -111,6 +116,24 @@ async def spool_records(results: Path, rows: Rows) -> Path:
         raise
 
 
+def with_kept(campaign: Campaign, run: Run) -> Campaign:
+    """A campaign with the records of a run that is gone on with, where they were kept beside its results log.
+
+    Args:
+        campaign: The campaign, whose own recipients are others, or standard input.
+        run: The run.
+    """
+    recipients = run.recipients.path
+    kept = _begun(campaign.results.resolve())
+    if recipients not in (f"{kept}.jsonl", f"{kept}.csv"):
+        return campaign
+    if campaign.recipients == "-":  # kept as it came, in the encoding that the campaign says
+        return replace(campaign, recipients=Path(recipients))
+    if campaign.recipients.resolve() == Path(recipients):
+        return campaign
+    return replace(campaign, recipients=Path(recipients), encoding=None, sheet=None)
+
+
 async def _each(rows: Rows) -> AsyncIterator[object]:
     if isinstance(rows, AsyncIterable):
         async for row in rows:
@@ -126,7 +149,11 @@ def _line(row: object, place: int) -> bytes:
     if not isinstance(row, Mapping):
         raise TypeError(f"recipient {place} must be a Mapping, not {type(row).__name__}")
     try:
-        return orjson.dumps(dict(row), default=str, option=orjson.OPT_APPEND_NEWLINE)
+        line = orjson.dumps(dict(row), default=str, option=orjson.OPT_APPEND_NEWLINE)
+        if line.isascii():
+            return line
+        # `resume` reads it in the encoding that the campaign has for its own list: nearly all begin with ASCII.
+        return json.dumps(orjson.loads(line), separators=(",", ":")).encode() + b"\n"
     except TypeError as error:
         raise TypeError(f"recipient {place} cannot be written as JSON: {error}") from None
 

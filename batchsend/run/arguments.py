@@ -1,15 +1,67 @@
-"""What a program gives a run, refused where it is called and not where the run would stumble over it."""
+"""What a program gives a run, and how it uses it: refused where it is called and not where the run would stumble."""
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterable, Iterable, Mapping
+from contextlib import contextmanager
 from types import NoneType
+from typing import TYPE_CHECKING
 
 from batchsend.campaign import Campaign
 from batchsend.errors import UsageError, require
 from batchsend.results.resumption import Resumption
 from batchsend.trace import Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Use:
+    """Sees to it that a run has one user at a time, and is begun once.
+
+    Attributes:
+        begun: Its account is open: what is sent from now on can be gone on with, and not be begun again.
+        taking: Its records are being taken from a program's iterable, which may not give them a second time.
+    """
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.taking = False
+        self._busy = False
+
+    def require(self) -> None:
+        """Refuse a use that would meet another one, or what that has left.
+
+        Raises:
+            UsageError: It would.
+        """
+        if self._busy:
+            raise UsageError("the batch is in use", remedy="wait for its end, or make another Batch for another run")
+        if self.begun:
+            raise UsageError(
+                "the batch was run before",
+                remedy="make another Batch: with another results log, or with resumption= to go on with this run",
+            )
+        if self.taking:
+            raise UsageError(
+                "the recipients were taken before, and not to their end: what is left of them are not all",
+                remedy="make another Batch with an iterable that gives all of them",
+            )
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Use it.
+
+        Raises:
+            UsageError: It is in use, or was begun.
+        """
+        self.require()
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
 
 
 def require_rows(rows: object, resumption: Resumption | None) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ssl  # noqa: TC003 - get_type_hints looks for it
 import time
 from collections import Counter  # noqa: TC003 - likewise
-from collections.abc import AsyncGenerator, Callable, Mapping  # noqa: TC003 - likewise
-from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping  # noqa: TC003 - likewise
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from types import NoneType
@@ -27,7 +27,7 @@ from batchsend.errors import RunError, UsageError, require
 from batchsend.loop import in_abandoned_thread, run
 from batchsend.outcome import DeliveryResult, Outcome  # noqa: TC001 - likewise
 from batchsend.recipients.fingerprint import FileWatch, describe
-from batchsend.recipients.spool import Rows, spool_records
+from batchsend.recipients.spool import Rows, spool_records, with_kept
 from batchsend.results.claim import Claim, refuse_used
 from batchsend.results.groupsync import GroupSync
 from batchsend.results.ledger import Ledger
@@ -36,9 +36,9 @@ from batchsend.results.run import RecipientsFile, Run, SuppressionFile, new_id
 from batchsend.results.usage import read_usage
 from batchsend.run import recovery
 from batchsend.run.accounting import Accounting
-from batchsend.run.arguments import require_rows, require_types
+from batchsend.run.arguments import Use, require_rows, require_types
 from batchsend.run.first_pass import FirstPass, changed_at_start
-from batchsend.run.handing_over import PoolStoppedError, hand_over, wait_until_due
+from batchsend.run.handing_over import PoolStoppedError, hand_over, look_after, wait_until_due
 from batchsend.run.hours import Hours
 from batchsend.run.outlook import Outlook, Rest, count_rest
 from batchsend.run.retry import retries
@@ -54,9 +54,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from batchsend.message import Submission
-
-_LOOK_EVERY = 1.0
-"""Seconds between two looks at whether log and journal are still where they were."""
 
 
 class Batch:
@@ -80,7 +77,8 @@ class Batch:
         beside: What is entered when the account is open and nothing is sent yet, and left when all is sent.
         recipients: The records of a new run instead of the campaign's file: any iterable or asynchronous iterable of
             mappings, such as rows of a database. They are taken to the end before anything is sent, and kept beside the
-            results log, so that the run can be gone on with. None for the campaign's file.
+            results log, so that the run can be gone on with: by ``resumption``, without ``recipients``. None for the
+            campaign's file.
 
     Attributes:
         id: The run's identity: in the log's run line and in every Message-ID.
@@ -90,7 +88,8 @@ class Batch:
         meters: What counts towards the quotas.
         rest: What was left when it stopped; None before, and where that is not known.
 
-    Making one reads no file and refuses nothing but arguments of a wrong type, by a `TypeError`: `run` does.
+    Making one reads no file and refuses nothing but arguments of a wrong type, by a `TypeError`: `run` does. One batch
+    is one run, which is sent once; it may be rehearsed before, and be begun again where it was refused.
     """
 
     def __init__(
@@ -113,12 +112,14 @@ class Batch:
         if not callable(notice):
             raise TypeError(f"notice must be callable, not {type(notice).__name__}")
         require_rows(recipients, resumption)
-        self.campaign: Campaign = campaign
+        self.campaign: Campaign = campaign if resumption is None else with_kept(campaign, resumption.account.run)
         self.id: str = new_id() if resumption is None else resumption.account.run.id
         self.summary: Summary = Summary(results=campaign.results)
         self._resumption = resumption
         self._claim = claim
         self._rows = recipients
+        self._use = Use()
+        self._is_read = False  # what was prepared has been used
         self._stream: ResultStream | None = None
         self._server = server
         self._only = only if resumption is None else resumption.account.run.recipients.only
@@ -132,8 +133,7 @@ class Batch:
         self._trace = trace
         self._connectors: list[Connector] = []
         self._first: FirstPass | None = None
-        delivery = campaign.delivery
-        self.steering = Steering(delivery, self.stop)
+        self.steering = Steering(delivery := campaign.delivery, self.stop)
         self.outlook = Outlook(self)
         self.rest: Rest | None = None
         self.meters = Meters(campaign.servers, tuple(delivery.quota))
@@ -212,7 +212,8 @@ class Batch:
         Raises:
             UsageError: The campaign cannot be sent as it is; nothing was sent, and no results log was made.
         """
-        await self._prepared()
+        with self._alone():
+            await self._prepared()
 
     async def run(self) -> Summary:
         """Send the campaign.
@@ -223,9 +224,14 @@ class Batch:
             The summary. Its ``stopped`` says why the run ended early, where it did; the log is complete either way.
 
         Raises:
-            UsageError: The campaign cannot be sent as it is, or the results log cannot be opened; nothing was sent.
+            UsageError: The campaign cannot be sent as it is, or the results log cannot be opened; or the batch is in
+                use or was run before. Nothing was sent.
             RunError: The run stopped early: the server is gone or refuses the sender, or the log cannot be written.
         """
+        with self._alone():
+            return await self._observed()
+
+    async def _observed(self) -> Summary:
         try:
             with observed(self, self.campaign.servers[0], self.id, self.summary.counts):
                 return await self._run()
@@ -234,7 +240,7 @@ class Batch:
                 self._claim.__exit__(None, None, None)  # where it was not handed over
             await self._events.finish()
 
-    async def results(self) -> AsyncGenerator[DeliveryResult, None]:
+    def results(self) -> AsyncGenerator[DeliveryResult, None]:
         """Send the campaign as `run` does, and yield each outcome as it is known, in no particular order.
 
         A record that was deferred, or whose outcome proves unbelievable, has more than one: its last one counts, as in
@@ -259,10 +265,15 @@ class Batch:
             UsageError: As `run`.
             RunError: As `run`, once what is known was yielded.
         """
-        self._stream = ResultStream()
-        async with aclosing(self._stream.of(self.run, self.stop)) as results:
-            async for result in results:
-                yield result
+        self._use.require()
+        return self._streamed()
+
+    async def _streamed(self) -> AsyncGenerator[DeliveryResult, None]:
+        with self._alone():
+            self._stream = ResultStream()
+            async with aclosing(self._stream.of(self._observed, self.stop)) as results:
+                async for result in results:
+                    yield result
 
     async def _run(self) -> Summary:
         began = time.monotonic()
@@ -270,8 +281,10 @@ class Batch:
         first = await self._prepared()
         for note in (*server_warnings(self.campaign.servers), *first.notes()):
             self._notice(note)
+        self._is_read = True
         try:
             with first, self._ledger(await self._run_line(first)) as ledger:
+                self._use.begun = True
                 disk = GroupSync(ledger) if self._durable else None
                 self._account = accounting = self._accounting(first, ledger, disk)
                 await self._count_what_was_sent()
@@ -316,19 +329,24 @@ class Batch:
             The summary: what would be sent counts as ``ready``.
 
         Raises:
-            UsageError: The campaign cannot be sent as it is.
+            UsageError: The campaign cannot be sent as it is; or the batch is in use or was run before.
             RunError: The recipients file cannot be read further.
         """
-        began = time.monotonic()
-        self.summary.results = None
+        with self._alone():
+            return await self._rehearsed()
+
+    async def _rehearsed(self) -> Summary:
         if self._rows is not None:
             raise UsageError("what would be sent to a program's own records cannot be rehearsed", remedy="use a file")
+        began = time.monotonic()
 
         async def count(batch: list[Submission]) -> None:
             self.summary.ready += len(batch)
             await anyio.lowlevel.checkpoint()  # where Ctrl-C is heeded
 
-        with await self._prepared() as first:
+        first = await self._prepared()
+        self.summary.results, self._is_read = None, True
+        with first:
             for note in first.notes():
                 self._notice(note)
             await self._offer(first, self.summary.count, count)
@@ -353,6 +371,15 @@ class Batch:
             self.campaign, self.id, self._resumption, only=self._only, limit=self._limit, notice=self._notice
         )
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Use it, where nobody does; what an earlier use has read and counted does not count."""
+        with self._use.alone():
+            if self._is_read:
+                self._first, self._watch, self._is_read = None, None, False
+                self.summary = Summary(results=self.campaign.results, stopped=self.summary.stopped)
+            yield
+
     async def _prepared(self) -> FirstPass:
         """What was read before, or is read now."""
         if self._first is not None:
@@ -373,13 +400,14 @@ class Batch:
         results = self.campaign.results
         if self._claim is None:
             self._claim = Claim(results).__enter__()
+        self._use.taking = True
         try:
             kept = await spool_records(results, rows)
         except BaseException:
             self._claim.__exit__(None, None, None)
             self._claim = None
             raise
-        self._rows = None
+        self._rows, self._use.taking = None, False
         self.campaign = replace(self.campaign, recipients=kept, encoding=None, sheet=None)
 
     async def _breathe(self) -> None:
@@ -456,7 +484,7 @@ class Batch:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(produce)
-            tasks.start_soon(_look_after, ledger, pool)
+            tasks.start_soon(look_after, ledger, pool)
             if self._hours is not None:
                 tasks.start_soon(self._hours.run, pool)
             if disk is not None:
@@ -531,9 +559,7 @@ class Batch:
             self._watch = FileWatch(recipients, described, encoding=self.campaign.encoding)
         if self._watch is not None and first.reader.opened not in (None, self._watch.mark):
             raise changed_at_start(first.reader)
-        overrides = self._overrides
-        if overrides is None:
-            overrides = {} if past is None else past.account.held
+        held = {} if past is None else past.account.held
         return Run(
             id=self.id,
             started=self._started,
@@ -544,7 +570,7 @@ class Batch:
             suppress=tuple(
                 SuppressionFile(path=str(path.resolve()), entries=count) for path, count in first.suppression.files
             ),
-            overrides=overrides,
+            overrides=held if self._overrides is None else self._overrides,
             servers=tuple(place.name for place in names) if len(names := places(self.campaign.servers)) > 1 else (),
         )
 
@@ -572,13 +598,3 @@ def send(campaign: Campaign | Path | str, *, limit: int | None = None) -> Summar
     require(limit, "limit", int, NoneType)
     loaded = campaign if isinstance(campaign, Campaign) else load(Path(campaign))
     return run(lambda: Batch(loaded, limit=limit).run())
-
-
-async def _look_after(ledger: Ledger, pool: Pool) -> None:
-    """Stop the pool when something has been done to the account, until cancelled: what is sent then would be lost."""
-    try:
-        while True:
-            await anyio.sleep(_LOOK_EVERY)
-            ledger.look()
-    except RunError as error:
-        pool.stop(error)

@@ -1,13 +1,21 @@
-"""What a run's producer waits for: room in the pool, and records that are due again."""
+"""What is waited for beside a pool: room in it, records that are due again, the next look at the account's files."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from batchsend.errors import RunError
 
 if TYPE_CHECKING:
     from batchsend.delivery.pool import Pool
     from batchsend.message.submission import Submission
+    from batchsend.results.ledger import Ledger
     from batchsend.run.accounting import Accounting
+
+_LOOK_EVERY: Final = 1.0
+"""Seconds between two looks at whether log and journal are still where they were."""
 
 
 class PoolStoppedError(Exception):
@@ -38,3 +46,13 @@ async def wait_until_due(accounting: Accounting) -> dict[int, int] | None:
             return None
         await accounting.changed.wait(accounting.seconds_until_due())
     return chosen
+
+
+async def look_after(ledger: Ledger, pool: Pool) -> None:
+    """Stop the pool when something has been done to the account, until cancelled: what is sent then would be lost."""
+    try:
+        while True:
+            await anyio.sleep(_LOOK_EVERY)
+            ledger.look()
+    except RunError as error:
+        pool.stop(error)

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import ssl  # noqa: TC003 - public: its hints are resolved at run time
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
-from concurrent.futures import Future
-from contextlib import aclosing
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from email.message import Message  # noqa: TC003 - public: its hints are resolved at run time
 from pathlib import Path
-from queue import SimpleQueue
 from types import NoneType, TracebackType
 from typing import Any, Final, Self, TypeVar, overload
 from weakref import WeakSet
 
 from batchsend.campaign import Delivery, Server  # noqa: TC001 - public: its hints are resolved at run time
+from batchsend.delivery.statistics import PoolStatistics  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.errors import UsageError, require
-from batchsend.loop import LastingExecutor, run
 from batchsend.message.submission import Submission
-from batchsend.outcome import DeliveryResult
+from batchsend.outcome import DeliveryResult  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.results.choice import Choice  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.results.lock import InUseError
-from batchsend.sender.given import Key, Sendable, iterable
+from batchsend.sender.background import END, TAKEN, Background, Channel, Pending, inherit, name_here
+from batchsend.sender.given import Key, Sendable, iterable, named_by
 from batchsend.sender.sender import Sender
 
 Result = TypeVar("Result")
@@ -38,7 +35,8 @@ class SyncSender:
 
     Its event loop runs in a thread of its own, from the first message until it is closed; so it can be used where a
     loop is running already, as in a notebook, and holds up that loop meanwhile. After ``os.fork``, as in a Celery or
-    gunicorn worker, the child opens sessions of its own when it first sends, and leaves its parent's alone.
+    gunicorn worker, the child opens sessions of its own when it first sends, and leaves its parent's alone. A signal
+    handler may use it, but not while the call that it has interrupted starts the loop.
 
     ::
 
@@ -53,7 +51,7 @@ class SyncSender:
         delivery: As for `Sender`.
         context: As for `Sender`.
         notice: As for `Sender`; called in the thread of the loop.
-        unclaimed: As for `Sender`; called in the thread of the loop.
+        unclaimed: As for `Sender`; called in the thread of the loop, or of the caller where the loop has ended.
         results: As for `Sender`. The log is opened with the first message, and one process at a time has it: processes
             that were forked need one each.
         retry: As for `Sender`.
@@ -89,10 +87,31 @@ class SyncSender:
 
         make()  # what is wrong with the arguments is said here
         self._make = make
-        self._lock = threading.Lock()
-        self._background: _Background | None = None
+        # A signal handler runs in the main thread wherever that is, also where it has the lock. So the thread that has
+        # it may take it again, and each of the steps below leaves what another call can go on from.
+        self._lock = threading.RLock()
+        self._starting = False
+        self._background: Background | None = None
+        self._ending: Background | None = None
         self._is_open = True
+        self._name = object()  # what the thread of the loop knows it by
         _SENDERS.add(self)
+
+    @property
+    def statistics(self) -> PoolStatistics | None:
+        """Sessions, pace and replies of the pool as they are now, as `Sender.statistics`; None while there is none."""
+        if self._is_own_thread:
+            return None if self._background is None else self._background.sender.statistics
+        with self._lock:
+            background = self._background
+            if background is None:
+                return None
+
+            async def ask(sender: Sender) -> PoolStatistics | None:
+                return sender.statistics
+
+            answer = background.submit(ask)
+        return answer.wait()
 
     def open(self) -> None:
         """Take messages again after `close`; no connection is made before there is something to send."""
@@ -102,17 +121,26 @@ class SyncSender:
     def close(self) -> None:
         """Take no more messages, wait until those that were taken are sent, and end the sessions.
 
+        It may be called while results of `send` are taken, also by the iterable of its messages: what was taken from
+        that has its results, and the loop over them ends with a `RunError` where there was more.
+
         Raises:
-            UsageError: It is called by ``notice`` or ``unclaimed``.
+            UsageError: It is called by ``notice``, ``unclaimed`` or ``key``, or by a signal handler while the call that
+                it has interrupted starts the loop. Nothing has changed then.
+            RunError: The results log cannot be written; the journal beside it names what it does not.
         """
+        self._require_another_thread()
         with self._lock:
-            background, self._background = self._background, None
+            self._require_started()
             self._is_open = False
+            background = self._background
             if background is not None:
-                background.require_another_thread()
+                self._ending = background
+                self._background = None
                 background.stop()
-        if background is not None:
-            background.thread.join()
+            ending = self._ending
+        if ending is not None:
+            ending.join()
 
     def __enter__(self) -> Self:
         self.open()
@@ -163,7 +191,8 @@ class SyncSender:
         Raises:
             RecordError: As `Sender.send_message`.
             UnfinishedError: As `Sender.send_message`.
-            UsageError: It is closed, or called by ``notice`` or ``unclaimed``.
+            UsageError: It is closed, or called by ``notice`` or ``unclaimed``, or by a signal handler while the call
+                that it has interrupted starts the loop.
             TypeError: An argument is of a wrong type.
         """
 
@@ -172,7 +201,7 @@ class SyncSender:
                 return await to.send_message(message, key=key)
             return await to.send_message(message, sender=sender, recipients=recipients, key=key)  # type: ignore[arg-type]  # it says
 
-        return _wait(self._submit(send)[0])
+        return self._submit(send)[0].wait()
 
     def send_all(self, messages: Iterable[Sendable], *, key: Key | None = None) -> list[DeliveryResult]:
         """Send, and return all outcomes at once, in the order of the messages, as `Sender.send_all` does.
@@ -188,11 +217,11 @@ class SyncSender:
 
         Raises:
             UnfinishedError: As `Sender.send_all`.
-            UsageError: It is closed, or called by ``notice`` or ``unclaimed``.
+            UsageError: As `send_message`.
             TypeError: As `Sender.send`.
         """
         given = list(_plain(messages))
-        return _wait(self._submit(lambda to: to.send_all(given, key=key))[0])
+        return self._submit(lambda to: to.send_all(given, key=key))[0].wait()
 
     def send(self, messages: Iterable[Sendable], *, key: Key | None = None) -> Iterator[DeliveryResult]:
         """Send, and yield each outcome as it is known, as `Sender.send` does; in no particular order.
@@ -211,63 +240,104 @@ class SyncSender:
 
         Raises:
             RunError: As `Sender.send`.
-            UsageError: It is closed, or called by ``notice`` or ``unclaimed``.
+            UsageError: As `send_message`; or the process was forked since, and this is the child: the results are its
+                parent's.
             TypeError: As `Sender.send`.
             Exception: What the iterable of messages raises, once what it gave before has its results.
         """
-        return self._stream(_plain(messages), key)
+        self._require_another_thread()
+        if not self._is_open:
+            raise _not_open()
+        return self._stream(_plain(messages), named_by(key, kept=self._results is not None))
 
     def _stream(self, messages: Iterable[Sendable], key: Key | None) -> Iterator[DeliveryResult]:
-        channel = _Channel(key)
-        future, loop = self._submit(channel.send)
-        failure: Exception | None = None
         source = iter(messages)
+        channel = Channel(key)
+        answer, background = self._submit(channel.send)
+        failure: Exception | None = None
         exhausted = False
         ahead = 0
         try:
             while True:
+                background.require_own()
                 while not exhausted and ahead < _AHEAD and channel.quiet:
                     try:
-                        message = next(source, None)
+                        message: object = next(source, END)
                     except Exception as error:  # raised below, once what was given before has its results
-                        failure, message = error, None
-                    exhausted = message is None
+                        failure, message = error, END
+                    background.require_own()
+                    exhausted = message is END
                     ahead += 1
-                    loop.call_soon_threadsafe(channel.give, message)
+                    background.call(channel.give, message)
                 heard = channel.heard.get()
-                if heard is _TAKEN:
+                if heard is TAKEN:
                     ahead -= 1
-                elif heard is _END:
+                elif heard is END:
                     break
                 else:
                     yield heard
-            _wait(future)
+            answer.wait()
         finally:
-            if not future.done():
-                future.cancel()
+            if not background.is_parents:
+                channel.leave(answer, background)
         if failure is not None:
             raise failure
 
-    def _submit(
-        self, make: Callable[[Sender], Coroutine[Any, Any, Result]]
-    ) -> tuple[Future[Result], asyncio.AbstractEventLoop]:
+    def _submit(self, make: Callable[[Sender], Coroutine[Any, Any, Result]]) -> tuple[Pending[Result], Background]:
         """Begin something on the loop, which is started if it is not there."""
+        self._require_another_thread()
         # With the lock: whatever is begun before `close` comes before the loop is told to stop.
         with self._lock:
             if not self._is_open:
-                raise UsageError("the sender is closed", remedy="open it: with SyncSender(…) as sender:")
-            if self._background is None:
-                self._background = _Background(self._make())
+                raise _not_open()
             background = self._background
-            background.require_another_thread()
-            return background.submit(make), background.loop
+            if background is None or background.has_failed:
+                background = self._started()
+            return background.submit(make), background
+
+    def _started(self) -> Background:
+        """Start the loop, with the lock."""
+        self._require_started()
+        sender = self._make()
+        self._starting = True
+        try:
+            # A signal handler may have come in between, and have started it.
+            if self._background is None or self._background.has_failed:
+                self._background = Background(sender, self._name)
+            return self._background
+        finally:
+            self._starting = False
+
+    def _require_started(self) -> None:
+        """Refuse a signal handler that has interrupted the start of the loop, and would wait for it.
+
+        Raises:
+            UsageError: This is one.
+        """
+        if self._starting:
+            raise UsageError(
+                "a signal handler has interrupted the opening of the sender and cannot wait for it",
+                remedy="Have the handler set a flag, or put the message into a queue.",
+            )
+
+    @property
+    def _is_own_thread(self) -> bool:
+        return name_here() is self._name
+
+    def _require_another_thread(self) -> None:
+        """Refuse to wait for oneself; without the lock, which whoever waits for this thread may have.
+
+        Raises:
+            UsageError: This is the loop's own thread.
+        """
+        if self._is_own_thread:
+            raise UsageError("the sender's own thread cannot wait for it", remedy="Use a queue and another thread.")
 
     def _forked(self) -> None:
         """Forget the parent's thread, which is not there in the child, and the lock that it may have held."""
-        if self._background is not None:
-            _INHERITED.append(self._background)
-        self._background = None
-        self._lock = threading.Lock()
+        self._background = self._ending = None
+        self._starting = False
+        self._lock = threading.RLock()
 
 
 class NumberedSyncSender(SyncSender):
@@ -286,9 +356,7 @@ class NumberedSyncSender(SyncSender):
         super().__init__(*servers, results=results, **more)
         self._first = results.absolute()
 
-    def _submit(
-        self, make: Callable[[Sender], Coroutine[Any, Any, Result]]
-    ) -> tuple[Future[Result], asyncio.AbstractEventLoop]:
+    def _submit(self, make: Callable[[Sender], Coroutine[Any, Any, Result]]) -> tuple[Pending[Result], Background]:
         for number in range(2, _MOST_LOGS):
             try:
                 return super()._submit(make)
@@ -301,123 +369,11 @@ class NumberedSyncSender(SyncSender):
         self._results = self._first
 
 
-class _Background:
-    """An event loop in a thread, with an open sender on it.
-
-    Args:
-        sender: The sender.
-
-    Attributes:
-        thread: The thread.
-        loop: The loop.
-    """
-
-    def __init__(self, sender: Sender) -> None:
-        self._sender = sender
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._stop: asyncio.Event
-        started: Future[None] = Future()
-        self.loop: asyncio.AbstractEventLoop
-        self.thread = threading.Thread(target=self._run, args=(started,), name="batchsend", daemon=True)
-        self.thread.start()
-        started.result()
-
-    def _run(self, started: Future[None]) -> None:
-        try:
-            run(lambda: self._main(started))
-        except BaseException as error:
-            if started.done():
-                raise
-            started.set_exception(error)
-
-    async def _main(self, started: Future[None]) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.loop.set_default_executor(LastingExecutor())
-        self._stop = asyncio.Event()
-        async with self._sender:
-            started.set_result(None)
-            await self._stop.wait()
-        if self._tasks:
-            await asyncio.wait(self._tasks)  # each tells its thread what became of it
-
-    def require_another_thread(self) -> None:
-        """Refuse to wait for oneself.
-
-        Raises:
-            UsageError: This is the loop's own thread.
-        """
-        if threading.current_thread() is self.thread:
-            raise UsageError("the sender's own thread cannot wait for it", remedy="Use a queue and another thread.")
-
-    def submit(self, make: Callable[[Sender], Coroutine[Any, Any, Result]]) -> Future[Result]:
-        """Begin something on the loop."""
-
-        async def follow() -> Result:
-            task = asyncio.current_task()
-            if task is not None:
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-            return await make(self._sender)
-
-        return asyncio.run_coroutine_threadsafe(follow(), self.loop)
-
-    def stop(self) -> None:
-        """Close the sender, and end the loop."""
-        self.loop.call_soon_threadsafe(self._stop.set)
-
-
-class _Channel:
-    """Messages from a thread to the loop, and results back.
-
-    Args:
-        key: As for `Sender.send`.
-
-    Attributes:
-        heard: Results for the thread; ``_TAKEN`` for each message that was taken, ``_END`` after the last.
-    """
-
-    def __init__(self, key: Key | None) -> None:
-        self._key = key
-        self.heard: SimpleQueue[Any] = SimpleQueue()
-        self._messages: asyncio.Queue[Sendable | None] = asyncio.Queue()
-
-    @property
-    def quiet(self) -> bool:
-        """Whether the thread has heard all there is: results go before further messages."""
-        return self.heard.empty()
-
-    def give(self, message: Sendable | None) -> None:
-        """Hand a message over; None says that there are no more."""
-        self._messages.put_nowait(message)
-
-    async def send(self, sender: Sender) -> None:
-        """Send what is given, and pass the results on."""
-        try:
-            async with aclosing(sender.send(self._taken(), key=self._key)) as results:
-                async for result in results:
-                    self.heard.put(result)
-        except asyncio.CancelledError:
-            while not self.heard.empty():  # the thread has left its loop
-                if isinstance(result := self.heard.get(), DeliveryResult):
-                    sender.unclaimed(result)
-            raise
-        finally:
-            self.heard.put(_END)
-
-    async def _taken(self) -> AsyncIterator[Sendable]:
-        while (message := await self._messages.get()) is not None:
-            self.heard.put(_TAKEN)
-            yield message
-
-
-_TAKEN: Final = object()
-_END: Final = object()
 _SENDERS: Final[WeakSet[SyncSender]] = WeakSet()
-_INHERITED: Final[list[_Background]] = []
-"""Loops of a parent process. They are kept: taken apart, they would unregister its sockets from its own poll."""
 
 
 def _after_fork() -> None:
+    inherit()
     for sender in _SENDERS:
         sender._forked()
 
@@ -425,17 +381,13 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
+def _not_open() -> UsageError:
+    """The error for a call to a sender that takes none."""
+    return UsageError("the sender is closed", remedy="open it: with SyncSender(…) as sender:")
+
+
 def _plain(messages: Iterable[Sendable]) -> Iterable[Sendable]:
     """The messages, which are no asynchronous iterable."""
     if not isinstance(iterable(messages), Iterable):
         raise TypeError("an asynchronous iterable needs a batchsend.Sender")
     return messages
-
-
-def _wait(future: Future[Result]) -> Result:
-    """The result; where the wait is interrupted, as by Ctrl-C, what was begun is cancelled."""
-    try:
-        return future.result()
-    except BaseException:
-        future.cancel()
-        raise

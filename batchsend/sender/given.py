@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio  # noqa: TC003 - the type of a value
 from collections.abc import AsyncIterable, Callable, Iterable
+from contextvars import ContextVar
 from email.message import Message
 from types import NoneType
 from typing import Any, Final, TypeAlias
@@ -11,6 +13,8 @@ from batchsend.errors import UsageError, require
 from batchsend.message.submission import Envelope, Submission
 
 _LONGEST_KEY: Final = 1000
+
+_FEEDS: Final[ContextVar[tuple[asyncio.Task[None], ...]]] = ContextVar("batchsend_feeds", default=())
 
 Sendable: TypeAlias = Submission | Message
 """What a sender takes: a `Submission`, or a message of the standard library such as `email.message.EmailMessage`."""
@@ -124,3 +128,16 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def begin_feed(task: asyncio.Task[None]) -> None:
+    """Note that the current task, which is this one, goes through an iterable from here on."""
+    _FEEDS.set((*_FEEDS.get(), task))
+
+
+def feeds_here() -> tuple[asyncio.Task[None], ...]:
+    """The tasks that go, or went, through an iterable by which the code that calls this was begun.
+
+    A task that an iterable begins has its context, so it is among what it has begun.
+    """
+    return _FEEDS.get()

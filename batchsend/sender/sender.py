@@ -172,19 +172,23 @@ class Sender:
         committed and not answered is ``in_doubt``, what was not begun has no result.
 
         Raises:
+            UsageError: It is called in another event loop, or by an iterable of messages that is being sent, which it
+                would wait for, or by a task that such an iterable has begun. It stays open.
             RunError: The results log cannot be written; the journal beside it names what it does not.
         """
         serving = self._serving
         if serving is None:
             return
+        serving.require_closable()
         try:
             await serving.close(at_once=error is not None)
         finally:
-            self._serving = None
-            if self._telemetry is not None:
-                self._telemetry.ended(self)
-            if serving.keeper is not None:
-                serving.keeper.log.close()
+            if self._serving is serving:  # otherwise another task has closed it, too, and was done before
+                self._serving = None
+                if self._telemetry is not None:
+                    self._telemetry.ended(self)
+                if serving.keeper is not None:
+                    serving.keeper.log.close()
 
     def _open(self) -> OpenSender:
         """What it works with.
@@ -308,7 +312,8 @@ class Sender:
                 result. The next call tries again.
             TypeError: ``messages`` is not iterable; or something in it is neither a message nor a `Submission` with
                 octets: what was given before has its results.
-            Exception: What the iterable of messages raises, once what it gave before has its results.
+            Exception: What the iterable of messages raises, once what it gave before has its results; a `RunError` for
+                a ``CancelledError`` of its own.
         """
         self._open()
         return self._stream(iterable(messages), named_by(key, kept=self._results is not None))

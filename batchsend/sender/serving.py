@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from batchsend.delivery.pool import Pool
 from batchsend.errors import RunError, UsageError
 from batchsend.sender.exchange import Call, Exchange
-from batchsend.sender.given import no_log_for_keys, own_key, require_key
+from batchsend.sender.given import feeds_here, no_log_for_keys, own_key, require_key
 from batchsend.sender.unfinished import closed, unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from batchsend.campaign import Delivery
     from batchsend.delivery.connector import Connector
@@ -83,6 +83,22 @@ class OpenSender:
         """
         if self.closing:
             raise not_open()
+        self._require_loop()
+
+    def require_closable(self) -> None:
+        """Refuse a close that could not come to its end.
+
+        Raises:
+            UsageError: It comes from another loop, or by an iterable whose end it would wait for.
+        """
+        self._require_loop()
+        if not self.feeds.isdisjoint(feeds_here()):
+            raise UsageError(
+                "an iterable of messages cannot close the sender that it gives them to",
+                remedy="End the iterable, and close the sender where the results are taken.",
+            )
+
+    def _require_loop(self) -> None:
         try:
             here = asyncio.get_running_loop() is self._loop
         except RuntimeError:
@@ -161,8 +177,8 @@ class OpenSender:
         """
         while self._running is not None and self._pool is not None and self._pool.stopping:
             await asyncio.wait([self._running])
-            if self.closing:
-                raise closed()
+        if self.closing:
+            raise closed()
         if self.keeper is not None:
             self.keeper.exchange.require_kept()
 
@@ -213,8 +229,11 @@ class OpenSender:
             if not at_once:
                 await self._drain()
         finally:
-            with anyio.CancelScope(shield=True):
-                await self._end()
+            for feed in self.feeds:
+                feed.cancel()
+            await _to_its_end(self._end())
+            if self.feeds:
+                await asyncio.wait(self.feeds)
 
     async def _drain(self) -> None:
         """Wait until everything that was taken has its result."""
@@ -230,13 +249,33 @@ class OpenSender:
 
     async def _end(self) -> None:
         """End what is still there."""
-        tasks = [*self.feeds, *([] if self._running is None else [self._running])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait([self._running])
         if self.keeper is not None:
             await self.keeper.stop()
         self.exchange.stopped(closed())
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do something as a whole, also where whoever waits for it is cancelled, once or several times.
+
+    What anyio cancels is cancelled in each turn of the loop, which its scope keeps away from here.
+
+    Raises:
+        CancelledError: It was cancelled, and the work is done.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    with anyio.CancelScope(shield=True):
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        task.result()
+        if cancelled is not None:
+            raise cancelled
 
 
 def not_open() -> UsageError:

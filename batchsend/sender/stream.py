@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
-from batchsend.errors import RecordError
+from batchsend.errors import RecordError, RunError
 from batchsend.message.outgoing import outgoing
 from batchsend.message.submission import Submission, bundles, each_recipient
 from batchsend.sender.exchange import Call, invalid
-from batchsend.sender.given import sound
+from batchsend.sender.given import begin_feed, sound
 from batchsend.sender.unfinished import again, closed
 
 if TYPE_CHECKING:
@@ -89,8 +89,22 @@ class Stream:
         """Offer the messages. Cancelled where there may be more.
 
         Raises:
+            RunError: The iterable raised a CancelledError of its own, as of a task that it waited for. Whoever takes
+                the results is not cancelled, and a task group would take them for it.
             Exception: The iterable's.
         """
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        begin_feed(task)
+        try:
+            await self._give_all()
+        except asyncio.CancelledError as error:
+            if task.cancelling():
+                raise
+            raise RunError(
+                "the iterable of messages was cancelled", remedy="What has no result can be sent again."
+            ) from error
+
+    async def _give_all(self) -> None:
         await self._serving.ready()
         if isinstance(self._messages, AsyncIterable):
             place = 0

@@ -147,9 +147,10 @@ def main(path: Path, arguments: list[str]) -> None:
 
     import batchsend.loop  # noqa: PLC0415 - by the clock from the beginning
     import batchsend.run.batch  # noqa: PLC0415
+    import batchsend.run.handing_over  # noqa: PLC0415
 
     setattr(batchsend.loop, "run", run)  # noqa: B010
-    setattr(batchsend.run.batch, "_LOOK_EVERY", _LOOK_EVERY)  # noqa: B010
+    setattr(batchsend.run.handing_over, "_LOOK_EVERY", _LOOK_EVERY)  # noqa: B010
     import batchsend.cli  # noqa: PLC0415 - its commands take the loop's `run` as they are imported
 
     batchsend.cli.main(arguments)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsend import RecordError
+from batchsend import Envelope, RecordError
 from batchsend.message.outgoing import outgoing
 from batchsend.message.submitting import addresses, simple_address
 
@@ -49,6 +49,15 @@ def test_each_recipient_is_one_submission_and_bcc_is_seen_by_nobody() -> None:
     assert made["Bcc"] is not None, "the caller's own message stays as it is"
     assert "Date" not in made
     assert "Message-ID" not in made
+
+
+def test_a_domain_is_the_same_in_upper_and_lower_case_and_a_local_part_is_not() -> None:
+    """RFC 5321 §2.4. Each goes out as it was first written."""
+    named = ["a@Example.com", "a@example.com", "A@example.com", "a@EXAMPLE.COM", "b@example.com"]
+    wanted = ["a@Example.com", "A@example.com", "b@example.com"]
+    assert paths(outgoing(message(To=", ".join(named[:3]), Cc=", ".join(named[3:])))) == wanted
+    assert paths(outgoing(message(To="x@example.com"), recipients=named)) == wanted
+    assert list(Envelope("", named[0], also=tuple(named[1:])).recipients) == wanted
 
 
 def test_what_a_message_must_have_is_added_and_what_it_has_stays() -> None:

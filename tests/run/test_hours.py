@@ -62,7 +62,7 @@ def commands(
     loop: VirtualLoop, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Commands:
     # Each look is a step of the loop, and there would be a hundred thousand in a weekend.
-    monkeypatch.setattr("batchsend.run.batch._LOOK_EVERY", 3600.0)
+    monkeypatch.setattr("batchsend.run.handing_over._LOOK_EVERY", 3600.0)
     monkeypatch.setattr("batchsend.run.hours._LONGEST_LOOK", 3600.0)
     return Commands(loop, tmp_path, capsys, monkeypatch)
 

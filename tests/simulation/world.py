@@ -23,6 +23,7 @@ import aiohappyeyeballs
 import anyio.to_thread
 
 import batchsend.run.batch
+import batchsend.run.handing_over
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.outcome import Stage
@@ -378,7 +379,8 @@ def around(world: World) -> Iterator[None]:
     put(aiohappyeyeballs, "start_connection", world.start_connection)
     put(Connector, "_dial", dial)
     # Half of what a run that waits does is to look at its files each second.
-    put(batchsend.run.batch, "_LOOK_EVERY", 1.0 if any(life.moved is not None for life in world.case.lives) else 60.0)
+    moves = any(life.moved is not None for life in world.case.lives)
+    put(batchsend.run.handing_over, "_LOOK_EVERY", 1.0 if moves else 60.0)
     put(Ledger, "commit", committed)
     put(Pool, "put_back", back)
     try:

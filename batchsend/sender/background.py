@@ -1,0 +1,263 @@
+"""A sender on an event loop in a thread of its own, and what other threads have to do with it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future
+from contextlib import aclosing
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from weakref import WeakSet
+
+from batchsend.errors import UsageError
+from batchsend.loop import LastingExecutor, run
+from batchsend.outcome import DeliveryResult
+from batchsend.sender.unfinished import closed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine
+
+    from batchsend.sender.given import Key, Sendable
+    from batchsend.sender.sender import Sender
+
+Result = TypeVar("Result")
+
+TAKEN: Final = object()
+"""Heard for each message that was taken from a thread's iterable."""
+
+END: Final = object()
+"""Given after the last message, and heard after the last result."""
+
+
+class Background:
+    """An event loop in a thread, with an open sender on it.
+
+    Args:
+        sender: The sender.
+        name: What its thread knows its `SyncSender` by.
+
+    Attributes:
+        sender: The sender, to be used on the loop.
+        is_parents: It is that of a process of which this one is a fork; its thread is not there.
+    """
+
+    def __init__(self, sender: Sender, name: object) -> None:
+        self.sender = sender
+        self.is_parents = False
+        self._name = name
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._stop: asyncio.Event
+        self._failure: BaseException | None = None
+        started: Future[None] = Future()
+        self._loop: asyncio.AbstractEventLoop
+        self._thread = threading.Thread(target=self._run, args=(started,), name="batchsend", daemon=True)
+        _BACKGROUNDS.add(self)
+        self._thread.start()
+        try:
+            started.result()
+        except BaseException:
+            # Interrupted, as by Ctrl-C: nobody will use it.
+            started.add_done_callback(lambda done: self.stop() if done.exception() is None else None)
+            raise
+
+    def _run(self, started: Future[None]) -> None:
+        _HERE.name = self._name
+        try:
+            run(lambda: self._main(started))
+        except BaseException as error:  # raised where it is waited for
+            if started.done():
+                self._failure = error
+            else:
+                started.set_exception(error)
+
+    async def _main(self, started: Future[None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_default_executor(LastingExecutor())
+        self._stop = asyncio.Event()
+        try:
+            async with self.sender:
+                started.set_result(None)
+                await self._stop.wait()
+        finally:
+            if self._tasks:
+                await asyncio.wait(self._tasks)  # each tells its thread what became of it
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether its loop has ended by an error, such as a SystemExit that ``unclaimed`` has raised."""
+        return self._failure is not None
+
+    def require_own(self) -> None:
+        """Refuse what a child process has left of its parent's.
+
+        Raises:
+            UsageError: The process was forked since this was begun, and this is the child.
+        """
+        if self.is_parents:
+            raise UsageError(
+                "the process was forked while results were taken: they are its parent's",
+                remedy="Leave the loop in the child, and send anew there what is the child's to send.",
+            )
+
+    def submit(self, make: Callable[[Sender], Coroutine[Any, Any, Result]]) -> Pending[Result]:
+        """Begin something on the loop."""
+        answer: Pending[Result] = Pending(self)
+
+        def begin() -> None:
+            task = self._loop.create_task(make(self.sender))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            answer.follow(task)
+
+        self._loop.call_soon_threadsafe(begin)
+        return answer
+
+    def call(self, function: Callable[..., object], *arguments: object) -> bool:
+        """Call a function on the loop; False where that has ended since, as another thread has closed the sender."""
+        try:
+            self._loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Close the sender, and end the loop."""
+        self.call(self._stop.set)
+
+    def join(self) -> None:
+        """Wait until the loop has ended.
+
+        Raises:
+            RunError: The results log could not be written at the end; raised once.
+        """
+        self._thread.join()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+
+class Pending(Generic[Result]):
+    """What becomes of something on the loop, for the thread that waits for it.
+
+    As ``concurrent.futures.Future``, but that nobody has a lock: while a signal handler waits for the loop, so would
+    the loop for the lock of the future that the handler has interrupted.
+
+    Args:
+        background: The loop.
+    """
+
+    def __init__(self, background: Background) -> None:
+        self._background = background
+        self._told: SimpleQueue[asyncio.Task[Result]] = SimpleQueue()
+        self._task: asyncio.Task[Result] | None = None
+
+    def follow(self, task: asyncio.Task[Result]) -> None:
+        """Tell what becomes of a task; on the loop."""
+        self._task = task
+        task.add_done_callback(self._tell)
+
+    def _tell(self, task: asyncio.Task[Result]) -> None:
+        if not task.cancelled():
+            task.exception()  # it is raised in the thread, if that has not gone
+        self._told.put(task)
+
+    def wait(self) -> Result:
+        """The result; where the wait is interrupted, as by Ctrl-C, what was begun is cancelled.
+
+        Raises:
+            RunError: The loop was ended by an error.
+            Exception: What it has raised.
+        """
+        try:
+            task = self._told.get()
+        except BaseException:
+            self.cancel()
+            raise
+        if task.cancelled():
+            raise closed()
+        return task.result()
+
+    def cancel(self) -> None:
+        """End it, unless it is over."""
+        if self._task is None or not self._task.done():
+            self._background.call(self.end)
+
+    def end(self, ended: Callable[[object], object] = lambda _: None) -> None:
+        """End it, unless it is over; on the loop.
+
+        Args:
+            ended: Called when it is over.
+        """
+        if self._task is not None:
+            self._task.cancel()
+            self._task.add_done_callback(ended)
+
+
+class Channel:
+    """Messages from a thread to the loop, and results back.
+
+    Args:
+        key: As for `Sender.send`.
+
+    Attributes:
+        heard: Results for the thread; `TAKEN` for each message that was taken, `END` after the last.
+    """
+
+    def __init__(self, key: Key | None) -> None:
+        self._key = key
+        self.heard: SimpleQueue[Any] = SimpleQueue()
+        self._messages: asyncio.Queue[Any] = asyncio.Queue()
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the thread has heard all there is: results go before further messages."""
+        return self.heard.empty()
+
+    def give(self, message: object) -> None:
+        """Hand over what the iterable gave, whatever that is; `END` says that there is no more."""
+        self._messages.put_nowait(message)
+
+    async def send(self, sender: Sender) -> None:
+        """Send what is given, and pass the results on."""
+        try:
+            async with aclosing(sender.send(self._taken(), key=self._key)) as results:
+                async for result in results:
+                    self.heard.put(result)
+        finally:
+            self.heard.put(END)
+
+    def leave(self, pending: Pending[None], background: Background) -> None:
+        """The thread takes no more results: what it has not taken is unclaimed, also where all was sent by then."""
+
+        def unclaim(*_: object) -> None:
+            while not self.heard.empty():
+                if isinstance(result := self.heard.get(), DeliveryResult):
+                    background.sender.unclaimed(result)
+
+        if not background.call(pending.end, unclaim):
+            unclaim()  # the loop has ended: there is no other thread to say it
+
+    async def _taken(self) -> AsyncIterator[Sendable]:
+        while (message := await self._messages.get()) is not END:
+            self.heard.put(TAKEN)
+            yield message
+
+
+_HERE: Final = threading.local()
+_BACKGROUNDS: Final[WeakSet[Background]] = WeakSet()
+_INHERITED: Final[list[Background]] = []
+"""Loops of a parent process. They are kept: taken apart, they would unregister its sockets from its own poll."""
+
+
+def name_here() -> object:
+    """What the thread that calls this knows its `SyncSender` by; None where it is no such thread."""
+    return getattr(_HERE, "name", None)
+
+
+def inherit() -> None:
+    """Mark what a process has of its parent's, after a fork."""
+    _HERE.name = None
+    for background in _BACKGROUNDS:
+        background.is_parents = True
+        _INHERITED.append(background)

@@ -1,0 +1,554 @@
+"""Opening and closing where it is not expected: from iterables and callbacks, in forks, signal handlers and threads."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+
+from batchsend import Delivery, Outcome, RunError, Sender, SyncSender, UnfinishedError, UsageError
+from tests.delivery.harness import GUARD, CountingServer, message, options, server, submissions, well_behaved
+from tests.tools.sink_thread import SinkThread
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from batchsend import DeliveryResult, Server, Submission
+    from batchsend.delivery.statistics import PoolStatistics
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def recipients(sink: SinkThread) -> list[str]:
+    return sorted(received.recipients[0].partition("@")[0] for received in sink.received)
+
+
+# --- wrong messages ---------------------------------------------------------------------------------------------------
+
+
+def test_what_is_no_message_ends_the_loop_with_an_error_and_is_not_taken_for_its_end() -> None:
+    """As with a `Sender`: what was given before has its results, and the error follows."""
+    for wrong in (None, 3, object()):
+        given: Any = [message("a@example.com"), wrong, message("b@example.com")]
+        heard: list[str | None] = []
+        with SinkThread() as sink, SyncSender(sink.server) as sender:
+            with pytest.raises(TypeError, match=f"EmailMessage, not {type(wrong).__name__}"):
+                heard.extend(result.recipient for result in sender.send(given))
+            with pytest.raises(TypeError, match="expected an email"):
+                sender.send_all(given)
+        assert heard == ["a@example.com"]
+
+
+def test_send_refuses_a_closed_sender_and_a_key_without_a_log_where_it_is_called() -> None:
+    with SinkThread() as sink:
+        with SyncSender(sink.server) as sender, pytest.raises(UsageError, match="a key needs a results log"):
+            sender.send([], key=str)
+        with pytest.raises(UsageError, match="the sender is closed"):
+            sender.send([])
+
+
+# --- closing from where it would wait for itself ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["in the iterable", "in a task that it awaits"])
+async def test_an_iterable_cannot_close_the_sender_that_takes_its_messages(how: str) -> None:
+    async with CountingServer(well_behaved) as peer, asyncio.timeout(GUARD):
+        sender = Sender(server(peer), delivery=options())
+
+        async def closing() -> AsyncIterator[Submission]:
+            yield submissions(1)[0]
+            close = sender.__aexit__(None, None, None)
+            await (close if how == "in the iterable" else asyncio.create_task(close))
+
+        async with sender:
+            with pytest.raises(UsageError, match="an iterable of messages cannot close the sender"):
+                await sender.send_all(closing())
+            async with aclosing(sender.send(closing())) as results:
+                assert (await anext(results)).status is Outcome.ACCEPTED
+                with pytest.raises(UsageError, match="an iterable of messages cannot close the sender"):
+                    await anext(results)
+            [result] = await sender.send_message(message("after@example.com"))
+            assert result.status is Outcome.ACCEPTED, "it has stayed open"
+    assert len(peer.accepted) == 3
+
+
+async def test_an_iterable_may_close_another_sender_and_whoever_takes_results_its_own() -> None:
+    async with CountingServer(well_behaved) as peer, asyncio.timeout(GUARD):
+        one, other = Sender(server(peer), delivery=options()), Sender(server(peer), delivery=options())
+
+        async def closing() -> AsyncIterator[Submission]:
+            async with other:
+                await other.send_message(message("other@example.com"))
+            for submission in submissions(2000):
+                yield submission
+
+        heard: list[DeliveryResult] = []
+
+        async def take() -> None:
+            async with one:
+                async for result in one.send(closing()):
+                    heard.append(result)
+                    await one.__aexit__(None, None, None)
+
+        with pytest.raises(RunError, match="closed before everything was sent"):
+            await take()
+    assert len(heard) + 1 == len(peer.accepted) < 2000
+
+
+async def test_an_iterable_that_waits_for_the_task_that_closes_ends_it_at_once() -> None:
+    """Neither of the two can go on: the close cancels the iterable, and the iterable the close that it waits for."""
+    async with CountingServer(well_behaved) as peer, asyncio.timeout(GUARD):
+        sender = Sender(server(peer), delivery=options())
+        await sender.__aenter__()
+        wanted = asyncio.Event()
+
+        async def close() -> None:
+            await wanted.wait()
+            await sender.__aexit__(None, None, None)
+
+        closer = asyncio.create_task(close())
+
+        async def waiting() -> AsyncIterator[Submission]:
+            wanted.set()
+            await closer
+            yield submissions(1)[0]
+
+        with pytest.raises(UnfinishedError, match="the sender was closed"):
+            await sender.send_all(waiting())
+        with pytest.raises(asyncio.CancelledError):
+            await closer
+        async with sender:
+            await sender.send_message(message("again@example.com"))
+    assert len(peer.accepted) == 1
+
+
+async def test_an_iterable_that_goes_on_when_it_is_cancelled_is_taken_nothing_from() -> None:
+    async with CountingServer(well_behaved) as peer, asyncio.timeout(GUARD):
+        sender = Sender(server(peer), delivery=options())
+        first = asyncio.Event()
+
+        async def stubborn() -> AsyncIterator[Submission]:
+            yield submissions(1)[0]
+            first.set()
+            try:
+                await anyio.sleep_forever()
+            except asyncio.CancelledError:
+                yield submissions(2)[1]
+
+        async with sender:
+            sending = asyncio.create_task(sender.send_all(stubborn()))
+            await first.wait()
+        with pytest.raises(UnfinishedError, match="the sender was closed"):
+            await sending
+    assert [received.recipients[0] for received in peer.accepted] == ["r1@example.com"]
+
+
+async def test_a_sender_is_closed_whole_by_whoever_is_cancelled_again_and_again(tmp_path: Path) -> None:
+    """Its log can be opened by the next one at once, and nothing of it is left on the loop."""
+    async with CountingServer(well_behaved) as peer, asyncio.timeout(GUARD):
+        sender = Sender(server(peer), delivery=Delivery(durability="power"), results=tmp_path / "mail.jsonl")
+        for _ in range(5):
+            before = asyncio.all_tasks()
+            await sender.__aenter__()
+            sending = asyncio.create_task(sender.send_all(submissions(50)))
+            await asyncio.sleep(0)
+            closing = asyncio.create_task(sender.__aexit__(ValueError, ValueError(), None))
+            while not closing.done():
+                await asyncio.sleep(0)
+                closing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await closing
+            await asyncio.wait([sending])
+            assert isinstance(sending.exception(), UnfinishedError)
+            while extra := {task for task in asyncio.all_tasks() - before if task.get_name().startswith("peer")}:
+                await asyncio.wait(extra)
+        async with sender:
+            await sender.send_message(message("again@example.com"))
+
+
+async def test_two_tasks_may_close_a_sender_at_once() -> None:
+    async with CountingServer(well_behaved) as peer, asyncio.timeout(GUARD):
+        sender = Sender(server(peer), delivery=options())
+        for _ in range(3):
+            await sender.__aenter__()
+            sending = asyncio.create_task(sender.send_all(submissions(50)))
+            await asyncio.sleep(0)
+            close = [asyncio.create_task(sender.__aexit__(None, None, None)) for _ in range(2)]
+            await asyncio.gather(*close)
+            await asyncio.wait([sending])
+
+
+async def test_a_sender_is_not_closed_from_another_loop() -> None:
+    async with asyncio.timeout(GUARD), CountingServer(well_behaved) as peer, Sender(server(peer)) as sender:
+        with pytest.raises(UsageError, match="opened in another event loop"):
+            await asyncio.to_thread(asyncio.run, sender.__aexit__(None, None, None))
+        await sender.send_message(message("a@example.com"))
+    assert len(peer.accepted) == 1
+
+
+@pytest.mark.parametrize("callback", ["unclaimed", "key"])
+def test_a_close_that_is_refused_changes_nothing(callback: str, tmp_path: Path) -> None:
+    errors: list[str] = []
+    called = threading.Event()
+
+    def close(_: object) -> str:
+        for refused in (sender.close, lambda: sender.send_message(message("b@example.com"))):
+            try:
+                refused()
+            except UsageError as error:
+                errors.append(error.message)
+        called.set()
+        return f"key {len(errors)}"
+
+    def unclaimed(result: DeliveryResult) -> None:
+        close(result)
+
+    with SinkThread() as sink:
+        sender = SyncSender(sink.server, unclaimed=unclaimed, results=tmp_path / "mail.jsonl")
+        if callback == "key":
+            sender.send_all([message("a@example.com")], key=close)
+        else:
+            results = sender.send(submissions(500))
+            next(results)
+            results.close()  # type: ignore[attr-defined]  # it is a generator
+        assert called.wait(GUARD)
+        [result] = sender.send_message(message("after@example.com"))
+        sender.close()
+    assert result.status is Outcome.ACCEPTED
+    assert set(errors) == {"the sender's own thread cannot wait for it"}
+
+
+@pytest.mark.parametrize("count", [3, 3000])
+def test_an_iterable_may_close_a_sync_sender_and_the_loop_ends_with_an_error(count: int) -> None:
+    def closing() -> Iterator[Submission]:
+        for place, submission in enumerate(submissions(count)):
+            if place == 2:
+                sender.close()
+            yield submission
+
+    heard: list[int] = []
+    with SinkThread() as sink:
+        sender = SyncSender(sink.server)
+        with pytest.raises(RunError, match="the sender was closed before everything was sent"):
+            heard.extend(result.record for result in sender.send(closing()))
+        with pytest.raises(UsageError, match="the sender is closed"):
+            sender.send_message(message("a@example.com"))
+    assert sorted(heard) == sorted(int(name[1:]) for name in recipients(sink))
+
+
+def test_a_thread_that_closes_ends_the_loops_of_others_with_an_error() -> None:
+    def endless() -> Iterator[Submission]:
+        while True:
+            yield from submissions(50)
+
+    errors: list[Exception] = []
+    heard: list[DeliveryResult] = []
+
+    def use() -> None:
+        try:
+            for result in sender.send(endless()):
+                heard.append(result)
+                going.set()
+        except Exception as error:
+            errors.append(error)
+
+    with SinkThread() as sink:
+        for _ in range(5):
+            going = threading.Event()
+            sender = SyncSender(sink.server)
+            threads = [threading.Thread(target=use) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            assert going.wait(GUARD)
+            sender.close()
+            for thread in threads:
+                thread.join(GUARD)
+                assert not thread.is_alive()
+    assert {type(error) for error in errors} <= {RunError, UsageError}, errors
+    assert len(errors) == 15
+    assert len(heard) == len(sink.received)
+
+
+def test_close_waits_also_where_another_thread_is_closing() -> None:
+    """Whoever comes second, too, has nothing under way behind it."""
+    heard: list[DeliveryResult] = []
+
+    def use(sender: SyncSender) -> None:
+        try:
+            heard.extend(sender.send_all(submissions(300)))
+        except UnfinishedError as error:
+            heard.extend(error.results)
+
+    with SinkThread() as sink:
+        for _ in range(5):
+            sender = SyncSender(sink.server)
+            began = len(sink.received)
+            heard.clear()
+            sending = threading.Thread(target=use, args=(sender,))
+            sending.start()
+            while len(sink.received) == began:
+                assert sending.is_alive()
+            counts: list[int] = []
+
+            def close() -> None:
+                sender.close()  # noqa: B023 - joined below
+                counts.append(len(sink.received))  # noqa: B023 - likewise
+
+            closing = [threading.Thread(target=close) for _ in range(2)]
+            for thread in closing:
+                thread.start()
+            for thread in (*closing, sending):
+                thread.join()
+            assert [count - began for count in counts] == [len(heard)] * 2
+
+
+def test_results_that_are_not_taken_are_unclaimed_also_where_all_was_sent_by_then() -> None:
+    unclaimed: list[DeliveryResult] = []
+    with SinkThread() as sink:
+        sender = SyncSender(sink.server, unclaimed=unclaimed.append)
+        results = sender.send(submissions(20))
+        heard = [next(results)]
+        sender.close()  # everything that was taken is sent now
+        results.close()  # type: ignore[attr-defined]  # it is a generator
+    told = sorted(str(result.recipient) for result in (*heard, *unclaimed))
+    assert told == sorted(received.recipients[0] for received in sink.received)
+    assert len(told) > 1
+
+
+# --- cancelled --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_cancelled_error_of_the_iterable_is_told_and_cancels_nobody() -> None:
+    async def cancelled() -> AsyncIterator[Submission]:
+        yield submissions(1)[0]
+        task = asyncio.create_task(asyncio.sleep(1000))
+        await asyncio.sleep(0)
+        task.cancel()
+        await task
+
+    def cancelled_too() -> Iterator[Submission]:
+        yield submissions(1)[0]
+        raise asyncio.CancelledError
+
+    async with asyncio.timeout(GUARD), CountingServer(well_behaved) as peer, Sender(server(peer)) as sender:
+        for iterable in (cancelled, cancelled_too):
+            with pytest.raises(UnfinishedError, match="the iterable of messages was cancelled") as caught:
+                await sender.send_all(iterable())
+            assert [result.record for result in caught.value.results] == [1]
+            async with aclosing(sender.send(iterable())) as results:
+                assert (await anext(results)).record == 1
+                with pytest.raises(RunError, match="the iterable of messages was cancelled"):
+                    await anext(results)
+    assert len(peer.accepted) == 4
+
+
+async def test_many_cancelled_callers_leave_nothing_in_the_pool() -> None:
+    """What was with it is sent; then nothing waits, nothing is under way, and no task is left."""
+    unclaimed: list[DeliveryResult] = []
+    async with (
+        asyncio.timeout(3 * GUARD),
+        CountingServer(well_behaved) as peer,
+        Sender(server(peer), delivery=options(max_connections=2), unclaimed=unclaimed.append) as sender,
+    ):
+        heard = len(await sender.send_all(submissions(1)))
+        before = callers_tasks()
+        for turns in range(60):
+            callers = [
+                asyncio.create_task(sender.send_all(submissions(40))),
+                asyncio.create_task(sender.send_message(message("a@example.com", "b@example.com"))),
+                asyncio.create_task(collected(sender)),
+            ]
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            for caller in callers:
+                caller.cancel()
+            for outcome in await asyncio.gather(*callers, return_exceptions=True):
+                heard += len(outcome) if isinstance(outcome, list) else 0
+        while True:  # the pool ends what it has
+            heard += len(await sender.send_all(submissions(1)))
+            statistics = sender.statistics
+            assert statistics is not None
+            if not statistics.in_flight and not statistics.backlog:
+                break
+        assert callers_tasks() == before
+    taken = sum(len(received.recipients) for received in peer.accepted)
+    assert taken == heard + len(unclaimed) > 60
+
+
+def callers_tasks() -> set[asyncio.Task[Any]]:
+    """The tasks that a sender has for its callers, and its own."""
+    return {task for task in asyncio.all_tasks() if "batchsend/sender/" in repr(task.get_coro())}
+
+
+async def collected(sender: Sender) -> list[DeliveryResult]:
+    return [result async for result in sender.send(submissions(40))]
+
+
+# --- statistics -------------------------------------------------------------------------------------------------------
+
+
+def test_a_sync_sender_says_how_its_pool_is_doing() -> None:
+    asked: list[PoolStatistics | None] = []
+    unclaimed = threading.Event()
+
+    def ask(_: object) -> None:
+        asked.append(sender.statistics)
+        unclaimed.set()
+
+    with SinkThread() as sink, SyncSender(sink.server, unclaimed=ask) as sender:
+        before = sender.statistics
+        results = sender.send(submissions(500))
+        next(results)
+        results.close()  # type: ignore[attr-defined]  # it is a generator
+        assert unclaimed.wait(GUARD)
+        assert asked[0] is not None, "the loop's own thread may ask, too"
+        sender.close()
+        sender.open()
+        sender.send_all(submissions(20))
+        statistics = sender.statistics
+        assert statistics is not None
+        assert (statistics.replies, statistics.backlog, statistics.in_flight) == ({250: 20}, 0, 0)
+        sender.close()
+        assert before is sender.statistics is None, "nothing was to be sent yet, and is any more"
+
+
+# --- forks and signals ------------------------------------------------------------------------------------------------
+
+
+def ran(program: str, where: Server, *arguments: str) -> str:
+    """What a program says that is run in a process of its own, which may fork and hang."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program, str(where.port), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=ROOT,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    return done.stdout
+
+
+FORKED_WITHIN_A_LOOP = """
+import os, sys
+from batchsend import Server, SyncSender, UsageError
+from tests.delivery.harness import message, submissions
+
+sender = SyncSender(Server(host="127.0.0.1", port=int(sys.argv[1]), tls="none"))
+child = None
+
+
+def forking():
+    global child
+    for submission in submissions(300):
+        if sys.argv[2] == "iterable" and submission.record == 100:
+            child = os.fork()
+        yield submission
+
+
+heard = []
+try:
+    for result in sender.send(forking()):
+        heard.append(result)
+        if sys.argv[2] == "loop" and len(heard) == 10:
+            child = os.fork()
+except UsageError as error:
+    assert child == 0 and error.message == "the process was forked while results were taken: they are its parent's"
+    [result] = sender.send_message(message("child@example.com"))
+    assert result.status == "accepted"
+    sender.close()
+    os._exit(7)
+print(len(heard), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+sender.close()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["loop", "iterable"])
+def test_a_fork_while_results_are_taken_is_an_error_in_the_child_and_the_parent_goes_on(where: str) -> None:
+    with SinkThread() as sink:
+        assert ran(FORKED_WITHIN_A_LOOP, sink.server, where) == "300 7\n"
+    assert recipients(sink) == sorted(["child", *(f"r{number}" for number in range(1, 301))])
+
+
+INTERRUPTED_ANYWHERE = """
+import signal, sys, threading
+from batchsend import Server, SyncSender, UsageError
+from tests.delivery.harness import message
+
+server = Server(host="127.0.0.1", port=int(sys.argv[1]), tls="none")
+accepted = interrupted = refused = 0
+messages = {name: message(name + "@example.com") for name in ("outer1", "outer2", "outer3", "inner")}
+
+
+def send(to, name):
+    global accepted
+    [result] = to.send_message(messages[name])
+    assert result.status == "accepted", result
+    accepted += 1
+
+
+def use(to):
+    send(to, "outer1")
+    send(to, "outer2")
+    to.close()
+    to.open()
+    send(to, "outer3")
+    to.close()
+
+
+def interrupted_at(place, use):
+    # Use a sender; at one of the calls of a function, or returns from one, a signal arrives.
+    global refused
+    sender = SyncSender(server)
+    count = 0
+
+    def handle(number, frame):
+        global interrupted, refused
+        interrupted += 1
+        try:
+            send(sender, "inner")
+        except UsageError:
+            refused += 1
+
+    def count_calls(frame, event, argument):
+        nonlocal count
+        count += 1
+        if count == place:
+            sys.setprofile(None)
+            signal.raise_signal(signal.SIGUSR1)
+
+    signal.signal(signal.SIGUSR1, handle)
+    sys.setprofile(count_calls)
+    try:
+        use(sender)
+    finally:
+        sys.setprofile(None)
+    sender.close()
+    assert threading.active_count() == 1, place
+    return count
+
+
+interrupted_at(0, use)
+places = interrupted_at(0, use)  # when all is imported
+tried = range(1, places, int(sys.argv[2]))
+for place in tried:
+    interrupted_at(place, use)
+print(accepted, interrupted, refused, len(tried))
+"""
+
+
+@pytest.mark.parametrize("step", [17, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_signal_handler_may_send_wherever_it_interrupts_the_sender(step: int) -> None:
+    """Or it is refused at once; it never waits for what it has interrupted, and no message is lost."""
+    with SinkThread() as sink:
+        accepted, interrupted, refused, tried = map(int, ran(INTERRUPTED_ANYWHERE, sink.server, str(step)).split())
+    assert accepted == len(sink.received) == 3 * (tried + 2) + interrupted - refused
+    assert refused < interrupted / 2 > tried / 3
