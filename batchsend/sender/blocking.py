@@ -10,14 +10,14 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from concurrent.futures import Future
 from contextlib import aclosing
 from email.message import Message  # noqa: TC003 - public: its hints are resolved at run time
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - likewise
 from queue import SimpleQueue
-from types import NoneType, TracebackType
+from types import TracebackType  # noqa: TC003 - likewise
 from typing import Any, Final, Self, TypeVar, overload
 from weakref import WeakSet
 
 from batchsend.campaign import Delivery, Server  # noqa: TC001 - public: its hints are resolved at run time
-from batchsend.errors import UsageError, require
+from batchsend.errors import UsageError, require_path
 from batchsend.loop import LastingExecutor, run
 from batchsend.message.submission import Submission
 from batchsend.outcome import DeliveryResult
@@ -73,8 +73,7 @@ class SyncSender:
         results: Path | str | None = None,
         retry: Choice | None = None,
     ) -> None:
-        require(results, "results", Path, str, NoneType)
-        self._results = None if results is None else Path(results).absolute()
+        self._results = None if results is None else require_path(results, "results").absolute()
 
         def make() -> Sender:
             return Sender(
