@@ -5,7 +5,10 @@ Every message is for the person at the terminal: what happened, where, and what 
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Final
 
 from batchsend.patterns import late_pattern
@@ -30,7 +33,9 @@ class BatchsendError(Exception):
     """
 
     def __init__(self, message: str, *, remedy: str | None = None) -> None:
-        super().__init__(message)
+        super().__init__(require(message, "message", str))
+        if remedy is not None:
+            require(remedy, "remedy", str)
         self.message = message
         self.remedy = remedy
 
@@ -74,7 +79,7 @@ class RecordError(BatchsendError):
         self, message: str, *, kind: RecordErrorKind = RecordErrorKind.OTHER, remedy: str | None = None
     ) -> None:
         super().__init__(message, remedy=remedy)
-        self.kind = kind
+        self.kind: RecordErrorKind = require(kind, "kind", RecordErrorKind)
 
 
 class SessionError(BatchsendError):
@@ -109,6 +114,10 @@ class UsageError(BatchsendError):
     """
 
 
+class ValueUsageError(UsageError, ValueError):
+    """A text or number is none of its kind; what reads a file takes it as any other `ValueError`, and names the key."""
+
+
 def without_values(message: str, stand_in: str) -> str:
     """A message without the values that it quotes: the same for all records in which the same thing is wrong.
 
@@ -133,4 +142,40 @@ def require(value: Any, what: str, *kinds: type) -> Any:
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         names = " or ".join("None" if kind is type(None) else f"a {kind.__name__}" for kind in kinds)
         raise TypeError(f"{what} must be {names}, not {type(value).__name__}")
+    return value
+
+
+def require_path(value: Any, what: str) -> Path:
+    """The path that a program gives, if there can be a file of that name.
+
+    Args:
+        value: The path.
+        what: The argument, as the error names it.
+
+    Raises:
+        TypeError: It is neither a path nor a text.
+        UsageError: It is empty, or has a character that no path has.
+    """
+    text = str(require(value, what, Path, str))
+    try:
+        octets = os.fsencode(text)
+    except UnicodeEncodeError:
+        octets = b""
+    if not octets or b"\0" in octets:
+        raise UsageError(f"{what} is {text!r}", remedy="expected the path of a file or folder")
+    return Path(text)
+
+
+def require_many(value: Any, what: str) -> Iterable[Any]:
+    """Several values that a program gives in one argument: a text is none, although it can be gone through.
+
+    Args:
+        value: The values.
+        what: The argument, as the error names it.
+
+    Raises:
+        TypeError: It is a text, octets, a mapping, or nothing that can be gone through.
+    """
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise TypeError(f"{what} must be several in a tuple or a list, not {type(value).__name__}")
     return value

@@ -190,6 +190,7 @@ def test_it_is_opened_and_closed_as_djangos_own(sink: SinkThread) -> None:
     ("given", "says"),
     [
         ({"BATCHSEND": {"max_conections": 3}}, "settings.BATCHSEND has 'max_conections'"),
+        ({"BATCHSEND": 5}, "settings.BATCHSEND is 5\nexpected a dict"),
         ({"BATCHSEND": {"rate": "fast"}}, "Delivery.rate is 'fast'"),
         ({"BATCHSEND": {"timeouts": {"connect": "soon"}}}, "Timeouts.connect is 'soon'"),
         ({"BATCHSEND": {"ehlo_name": 3}}, "Server.ehlo_name is 3"),

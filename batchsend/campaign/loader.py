@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping  # noqa: TC003 - public: its hints are resolved at run time
+from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
@@ -61,6 +61,8 @@ def load(
     """
     path = Path(require(path, "path", Path, str))
     require(overrides, "overrides", Overrides, NoneType)
+    require(environ, "environ", Mapping)
+    require(resolve_credentials, "resolve_credentials", bool)
     document = Document.read(path)
     if overrides is not None:
         overrides.lay_over(document)

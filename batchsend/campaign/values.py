@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from typing import TYPE_CHECKING, Final, Self
 
-from batchsend.errors import require
+from batchsend.errors import ValueUsageError, require
 from batchsend.figures import DURATION_UNITS, parse_duration
 from batchsend.patterns import late_pattern
 
@@ -21,6 +22,9 @@ _QUOTA_UNITS: Final = {"min": 60.0, "h": 3600.0, "day": 86400.0}
 _MOST_MESSAGES: Final = 10**9
 
 _LONGEST: Final = 24 * 3600.0
+
+
+_SHOWN: Final = 80
 
 
 class Rate:
@@ -38,6 +42,7 @@ class Rate:
         seconds: The time for them, in seconds: 1, 60 or 3600.
 
     Raises:
+        UsageError: One of them is not above 0, or has no end.
         TypeError: One of them is no number.
     """
 
@@ -46,29 +51,27 @@ class Rate:
     def __init__(self, count: float, seconds: float) -> None:
         self.count: float = require(count, "count", int, float)
         self.seconds: float = require(seconds, "seconds", int, float)
+        for name, number in (("count", count), ("seconds", seconds)):
+            if not 0 < number <= sys.float_info.max:
+                raise ValueUsageError(f"{name} is {_brief(number)}", remedy="expected a number above 0")
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read ``"100/s"``, ``"600/min"`` or ``"5000/h"``.
 
         Raises:
-            ValueError: The text is not a rate, or is a rate of nothing.
+            UsageError: The text is not a rate, or is a rate of nothing. It is a `ValueError` as well.
             TypeError: It is no text.
         """
         require(text, "text", str)
         match = _RATE.fullmatch(text.strip())
-        if match is None:
-            raise ValueError(text)
-        return cls(float(match["count"]), _RATE_UNITS[match["unit"]]).checked()
+        count = 0.0 if match is None else float(match["count"])
+        if match is None or not 0 < count < math.inf:
+            raise ValueUsageError(f"text is {_brief(text)}", remedy='expected a rate, such as "5/s"')
+        return cls(count, _RATE_UNITS[match["unit"]])
 
     def checked(self) -> Self:
-        """This rate, which may have been made in code.
-
-        Raises:
-            ValueError: It is a rate of nothing, or none at all.
-        """
-        if not 0 < self.count < math.inf or not 0 < self.seconds < math.inf:
-            raise ValueError(repr(self))
+        """This rate, which was looked into when it was made."""
         return self
 
     @property
@@ -210,23 +213,43 @@ class Duration(float):
     True
     >>> str(Duration(0.5))
     '500ms'
+
+    Args:
+        value: Seconds; as for `float`.
+
+    Raises:
+        UsageError: It is no number, or out of range. It is a `ValueError` as well.
+        TypeError: It is neither a number nor a text.
     """
 
     __slots__ = ()
+
+    def __new__(cls, value: float | str, /) -> Self:
+        """Make one, and look into it."""
+        require(value, "value", int, float, str)
+        try:
+            return super().__new__(cls, value).checked()
+        except (ValueError, OverflowError) as error:
+            raise ValueUsageError(
+                f"value is {_brief(value)}", remedy="expected seconds, above 0, at most a day"
+            ) from error
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read ``"500ms"``, ``"30s"``, ``"5m"`` or ``"1h"``.
 
         Raises:
-            ValueError: The text is not a duration, or is out of range.
+            UsageError: The text is not a duration, or is out of range. It is a `ValueError` as well.
             TypeError: It is no text.
         """
         require(text, "text", str)
-        return cls(parse_duration(text.strip())).checked()
+        try:
+            return cls(parse_duration(text.strip()))
+        except ValueError as error:
+            raise ValueUsageError(f"text is {_brief(text)}", remedy='expected a duration, such as "30s"') from error
 
     def checked(self) -> Self:
-        """This duration, which may have been made in code.
+        """This duration, if it is one.
 
         Raises:
             ValueError: It is out of range.
@@ -253,14 +276,14 @@ class Wait(Duration):
         """Read what `Duration` reads, or ``"forever"``.
 
         Raises:
-            ValueError: The text is neither.
+            UsageError: The text is neither.
             TypeError: It is no text.
         """
         require(text, "text", str)
         return cls(math.inf) if text.strip() == "forever" else super().parse(text)
 
     def checked(self) -> Self:
-        """This wait, which may have been made in code.
+        """This wait, if it is one.
 
         Raises:
             ValueError: It is neither a duration nor infinity.
@@ -278,12 +301,31 @@ class Secret(str):
     '********'
     >>> Secret("hunter2") == "hunter2"
     True
+
+    Args:
+        value: The text.
+
+    Raises:
+        TypeError: It is no text.
     """
 
     __slots__ = ()
 
+    def __new__(cls, value: str, /) -> Self:
+        """Make one: what `str` makes of None and of octets is nobody's password."""
+        return super().__new__(cls, require(value, "value", str))
+
     def __repr__(self) -> str:
         return "'********'"
+
+
+def _brief(value: object) -> str:
+    """A value as an error shows it."""
+    try:
+        shown = repr(value)
+    except ValueError:  # a whole number of more digits than Python writes
+        return "a number of too many digits"
+    return shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 1]}…"
 
 
 def _plain(number: float) -> str:

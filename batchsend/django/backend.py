@@ -246,7 +246,10 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
 
     def _shared(self) -> _Shared:
         """The sender of the process for these settings, and what signs its messages."""
-        options = {**getattr(settings, "BATCHSEND", {}), **self._options}
+        given_options = getattr(settings, "BATCHSEND", {})
+        if not isinstance(given_options, Mapping):
+            raise ImproperlyConfigured(f"batchsend: settings.BATCHSEND is {given_options!r}\nexpected a dict")
+        options = {**given_options, **self._options}
         given = (self.host, self.port, self.username, self.password, bool(self.use_tls), bool(self.use_ssl))
         key = (*given, self.timeout, self.ssl_keyfile, self.ssl_certfile, repr(sorted(options.items())))
         with _lock:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from batchsend.message.encoding import Encoded
     from batchsend.message.images import Images
     from batchsend.message.proof import Proof
-    from batchsend.message.template import Template
+    from batchsend.message.template import TextTemplate
     from batchsend.message.templates import Templates
     from batchsend.message.texts import Rendered
 
@@ -166,7 +166,7 @@ class _Attachment:
         self.inline = options.inline
         self._type = options.type
         self._images = images
-        self._name: Template | None = None
+        self._name: TextTemplate | None = None
         with naming("message.attachments"):
             if options.type is not None:
                 check_media_type(options.type)

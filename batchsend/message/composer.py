@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from batchsend.message.entity import Body
     from batchsend.message.field_use import FieldUse
     from batchsend.message.proof import Proof
-    from batchsend.message.template import Template
+    from batchsend.message.template import TextTemplate
     from batchsend.message.verp import Verp
     from batchsend.recipients import Record
 
@@ -110,7 +110,7 @@ class Composer:
         if head.to is not None:
             with naming(key.format("to")):
                 self._to = AddressField("To", self._templates.structured(head.to, "header To"))
-        self._return_path: Template | None = None
+        self._return_path: TextTemplate | None = None
         if message.return_path is not None and proof is None:
             with naming("message.return_path"):
                 self._return_path = self._templates.text(message.return_path, "return path")

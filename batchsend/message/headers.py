@@ -18,7 +18,7 @@ from batchsend.patterns import late_pattern
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from batchsend.message.template import StructuredTemplate, Template
+    from batchsend.message.template import StructuredTemplate, TextTemplate
     from batchsend.message.templates import Templates
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -72,7 +72,7 @@ class PlainField:
         write: Makes the field of its name and its value.
     """
 
-    def __init__(self, name: str, template: Template, write: Callable[[str, str], str]) -> None:
+    def __init__(self, name: str, template: TextTemplate, write: Callable[[str, str], str]) -> None:
         self.name = name
         self._template = template
         self._write = write

@@ -9,14 +9,14 @@ from types import NoneType
 from typing import Any
 
 from batchsend.campaign import Message, check_message
-from batchsend.errors import UsageError, require
+from batchsend.errors import UsageError, require, require_path
 from batchsend.message.composer import Composer
 from batchsend.message.submission import Submission  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.recipients import Record
 
 
-class MessageTemplate:
-    """A message whose templates are compiled once; ``batchsend.Template``.
+class Template:
+    """A message whose templates are compiled once.
 
     >>> message = Message(from_="shop@example.com", subject="Hello, {{ name }}", text="Your order is on its way.")
     >>> submission = Template(message).render({"email": "ada@example.com", "name": "Ada"})
@@ -39,9 +39,8 @@ class MessageTemplate:
         self, message: Message, *, directory: Path | str | None = None, recipient_field: str | None = None
     ) -> None:
         require(message, "message", Message)
-        require(directory, "directory", Path, str, NoneType)
         require(recipient_field, "recipient_field", str, NoneType)
-        folder = Path.cwd() if directory is None else Path(directory).absolute()
+        folder = Path.cwd() if directory is None else require_path(directory, "directory").absolute()
         check_message(message, folder)
         if message.unsubscribe is not None:
             raise UsageError(
@@ -78,6 +77,3 @@ class MessageTemplate:
             raise UsageError(f"number is {number}", remedy="expected a number from 1")
         self._rendered = self._rendered + 1 if number is None else number
         return self._composer.compose(Record(self._rendered, self._rendered, dict(record)))
-
-
-Template = MessageTemplate

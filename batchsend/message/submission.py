@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import asdict, force_setattr, replace
 
-from batchsend.errors import require
+from batchsend.errors import require, require_many
 from batchsend.recipients.addresses import distinct, forward_path, reverse_path
 
 
@@ -30,6 +30,7 @@ class Envelope(Struct, frozen=True):
 
     Raises:
         RecordError: One of them is not a Mailbox (RFC 5321 §4.1.2); the message names which, and why.
+        TypeError: One of them is no text, or ``also`` is one.
     """
 
     reverse_path: str
@@ -42,8 +43,7 @@ class Envelope(Struct, frozen=True):
         except TypeError:  # looked into only then: this is made for each message
             for name in ("reverse_path", "forward_path"):
                 require(getattr(self, name), name, str)
-            require(self.also, "also", tuple, list)
-            for one in self.also:
+            for one in require_many(self.also, "also"):
                 require(one, "a recipient in also", str)
             raise
 
@@ -54,9 +54,9 @@ class Envelope(Struct, frozen=True):
             force_setattr(self, "reverse_path", path)
         if (path := forward_path(self.forward_path)) is not self.forward_path:
             force_setattr(self, "forward_path", path)
-        if self.also:
-            every = distinct((self.forward_path, *(forward_path(one) for one in self.also)))
-            force_setattr(self, "also", tuple(every[1:]))
+        if self.also != ():
+            further = (forward_path(one) for one in require_many(self.also, "also"))
+            force_setattr(self, "also", tuple(distinct((self.forward_path, *further))[1:]))
 
     @property
     def recipients(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import os
 import re
 import time
 from email import message_from_bytes
-from email.errors import InvalidHeaderDefect, MessageError
+from email.errors import InvalidHeaderDefect
 from email.header import Header
 from email.headerregistry import Address, BaseHeader, Group
 from email.policy import EmailPolicy, default
@@ -36,6 +36,7 @@ _RESENT: Final = "Resent-"
 # An address by itself, or in angle brackets after plain words: what parsing would find, in a hundredth of the time.
 _DOT_ATOM: Final = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*"
 _SIMPLE: Final = re.compile(rf"({_DOT_ATOM})|[A-Za-z0-9][A-Za-z0-9 ]{{0,60}} <({_DOT_ATOM})>")
+_SHOWN: Final = 200
 _BLIND: Final = frozenset({"bcc", f"{_RESENT}Bcc".lower()})
 _WITH_DOMAINS: Final = frozenset(
     f"{prefix}{name}".lower() for name in (*_ORIGINATORS, "To", "Cc") for prefix in ("", _RESENT)
@@ -122,7 +123,10 @@ class _Fields:
         name, value = field
         if self._keeps_parsed and isinstance(value, BaseHeader):
             return value
-        return self.policy.header_fetch_parse(name, value)
+        try:
+            return self.policy.header_fetch_parse(name, value)
+        except Exception as error:  # foreign code that reads whatever is in the message, see `_unreadable`
+            raise _unreadable(f"header {name}", value, error) from error
 
     def addresses(self, name: str) -> list[str]:
         """The addresses in all fields of a name."""
@@ -145,7 +149,7 @@ class _Fields:
                 if name in _WITH_DOMAINS and not self._is_ascii(found):
                     self._put_domains_into_ascii(name, utf8=utf8)
         own = self._named.get("message-id")
-        message_id = None if own is None else str(own[-1][1]).strip()
+        message_id = None if own is None else _whole(str(own[-1][1])).strip()
         if "dkim-signature" not in self._named:
             # As they are written: parsing them would take as long as all the rest.
             if "date" not in self._named:
@@ -169,7 +173,7 @@ class _Fields:
         for place, (given, raw) in enumerate(self.all):
             if given.lower() != name:
                 continue
-            value = self.policy.header_fetch_parse(given, raw)
+            value = self._value((given, raw))
             if all(address.addr_spec.isascii() for address in value.addresses):
                 continue
             if not utf8 and not all(address.username.isascii() for address in value.addresses):
@@ -178,7 +182,23 @@ class _Fields:
                 Group(group.display_name, tuple(_ascii(address, name) for address in group.addresses))
                 for group in value.groups
             ]
-            self.all[place] = self.policy.header_store_parse(given, groups)
+            try:
+                self.all[place] = self.policy.header_store_parse(given, groups)
+            except Exception as error:  # as in `_value`
+                raise _unreadable(f"header {given}", raw, error) from error
+
+
+def given_message_id(message: Message[Any, Any]) -> str | None:
+    """The Message-ID that a message came with, as it was written: what is no Message-ID could not be read."""
+    for name, value in message.raw_items():
+        if name.lower() == "message-id":
+            return _whole(str(value).replace("\r", "").replace("\n", "")).strip()
+    return None
+
+
+def _whole(text: str) -> str:
+    """A text that can be written as UTF-8: octets of a parsed message that are none are halves of characters here."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
 def _new_message_id(domain: str) -> str:
@@ -239,16 +259,34 @@ def addresses(value: object, where: str) -> list[str]:
         if not defects:
             return [simple]
     if not hasattr(value, "addresses"):
-        # An older header is parsed before its encoded words are decoded: a comma in a name stays there.
-        text = value.encode() if isinstance(value, Header) else str(value)
         try:
+            # An older header is parsed before its encoded words are decoded: a comma in a name stays there.
+            text = value.encode() if isinstance(value, Header) else str(value)
             field = default.header_factory("To", text)
-        except (MessageError, ValueError, LookupError) as error:  # the parser stumbles over "@" by an IndexError
-            raise RecordError(f"{where} {text!r} is not a list of addresses") from error
+        except Exception as error:  # as in `_Fields._value`
+            raise _unreadable(where, value, error) from error
     wrong = next((defect for defect in field.defects if isinstance(defect, InvalidHeaderDefect)), None)
     if wrong is not None:
-        raise RecordError(f"{where} {str(value)!r} is not a list of addresses: {wrong}")
+        raise RecordError(f"{where} {_shown(value)} is not a list of addresses: {wrong}")
     return [address.addr_spec for address in field.addresses]
+
+
+def _unreadable(where: str, value: object, error: Exception) -> RecordError:
+    """The error for a header that the standard library's parser stumbles over.
+
+    It does so by errors of any type (``@@`` is an `IndexError`, a group in a group an `AttributeError`), whose words
+    mean nothing to whoever has written the header.
+    """
+    return error if isinstance(error, RecordError) else RecordError(f"{where} {_shown(value)} cannot be read")
+
+
+def _shown(value: object) -> str:
+    """A header's value as it was written, if not all of it."""
+    try:
+        text = str(getattr(value, "_parse_tree", value))  # a parsed header's own text leaves out what it did not take
+    except UnicodeError:
+        return "(octets that are no text)"
+    return repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}…"
 
 
 def _ascii(address: Address, name: str) -> Address:
@@ -281,8 +319,7 @@ def _octets(message: Message[Any, Any], fields: Sequence[Field], **policy: Any) 
         raise RecordError("an address in another script needs an email.message.EmailMessage")
     try:
         return written(message, fields, **policy)
-    except (MessageError, ValueError, LookupError, TypeError, AttributeError) as error:
-        # All of these come from what the program has put into the message.
+    except Exception as error:  # foreign code that writes whatever the program has put into the message
         raise RecordError(f"the message cannot be written out: {error}") from error
 
 

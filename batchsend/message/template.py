@@ -21,7 +21,7 @@ MAX_RENDERED: Final = 16 << 20
 _SHOWN: Final = 200
 
 
-class Template:
+class TextTemplate:
     """One compiled template.
 
     Attributes:
@@ -65,7 +65,7 @@ class Template:
                 rendered = self.filling(variables)
             else:
                 self._budget.renew()
-                # Not Template.render, which copies the variables once more for each template of the record.
+                # Not Jinja2's Template.render, which copies the variables once more for each template of the record.
                 chunks = self._template.root_render_func(self._template.new_context(variables, shared=True))
                 rendered = "".join(chunks) if self._flat else self._bounded(chunks)
         except Exception as error:
@@ -133,7 +133,7 @@ class StructuredTemplate:
 
     __slots__ = ("_mark", "_template", "constant", "where")
 
-    def __init__(self, template: Template, mark: str) -> None:
+    def __init__(self, template: TextTemplate, mark: str) -> None:
         self.where = template.where
         self.constant = template.constant
         self._template = template
@@ -146,7 +146,7 @@ class StructuredTemplate:
             The template's own text and the data by turns; the first and the last are the template's own, perhaps empty.
 
         Raises:
-            RecordError: As `Template.render`.
+            RecordError: As `TextTemplate.render`.
         """
         template = self._template
         if template.filling is not None:
@@ -162,7 +162,7 @@ class StructuredTemplate:
         """The same by kind: the template's own texts, and the data that stands between each and the next.
 
         Raises:
-            RecordError: As `Template.render`.
+            RecordError: As `TextTemplate.render`.
         """
         template = self._template
         if template.filling is not None:

@@ -20,7 +20,7 @@ from batchsend.message.images import FILTER, Images
 from batchsend.message.included import names_written_in, shows_as_it_goes, source_of
 from batchsend.message.marks import with_sheets_that_are_no_comments
 from batchsend.message.plain_template import OF_BATCH, filling
-from batchsend.message.template import StructuredTemplate, Template
+from batchsend.message.template import StructuredTemplate, TextTemplate
 from batchsend.message.verp import Verp, throwaway_key
 from batchsend.patterns import late_pattern
 from batchsend.recipients.columns import template_variables
@@ -125,7 +125,7 @@ class Templates:
         self._names: set[str] = set()
         self.use = FieldUse()
 
-    def text(self, source: str, where: str) -> Template:
+    def text(self, source: str, where: str) -> TextTemplate:
         """Compile a template whose output is used as it is.
 
         Raises:
@@ -133,7 +133,7 @@ class Templates:
         """
         return self._compile(self._text, source, where)
 
-    def html(self, source: str, where: str) -> Template:
+    def html(self, source: str, where: str) -> TextTemplate:
         """Compile a template for HTML: what is filled in is escaped.
 
         Raises:
@@ -186,12 +186,12 @@ class Templates:
         """
         return {**self._globals, **template_variables(fields), "batch": batch}
 
-    def _compile(self, environment: BoundedEnvironment, source: str, where: str) -> Template:
+    def _compile(self, environment: BoundedEnvironment, source: str, where: str) -> TextTemplate:
         budget = environment.budget
         try:
             constant = environment.preprocess(source)
             if not any(mark in constant for mark in _MARKS):
-                return Template(where, None, constant=constant, budget=budget)
+                return TextTemplate(where, None, constant=constant, budget=budget)
             budget.renew()
             tree = environment.parse(source)
             flat = next(tree.find_all(_REPEATS), None) is None
@@ -210,7 +210,7 @@ class Templates:
             self._beyond_fields = True
         else:
             self._names.update(short.names)
-        return Template(where, template, budget=budget, flat=flat, filling=short)
+        return TextTemplate(where, template, budget=budget, flat=flat, filling=short)
 
     def _shown(self, value: Any) -> Any:
         """A value as it is shown: null is nothing."""

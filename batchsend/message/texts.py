@@ -10,7 +10,7 @@ from batchsend.message.plain_template import PlainTemplate
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from batchsend.message.template import Template
+    from batchsend.message.template import TextTemplate
 
 Rendered: TypeAlias = tuple[str, Encoded]
 """A text as a record makes it, and as it is sent."""
@@ -29,7 +29,7 @@ class Text:
 
     def __init__(
         self,
-        template: Template,
+        template: TextTemplate,
         delimiter: str,
         where: str,
         *,

@@ -32,6 +32,9 @@ Field = tuple[str, Any]
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _BEGINS_A_LINE: Final = re.compile(rb"\r\n[^ \t]|\r[^ \n\t]|\n[^ \t]")
 _MEDIA_TYPE: Final = re.compile(r"([a-z0-9]+)/([a-z0-9][a-z0-9.+-]*)")
+# A line of 78 must hold a parameter's name, a section's number, "unknown-8bit" and four encoded octets (RFC 2231 §4).
+_LONGEST_NAME: Final = 40
+_WITH_PARAMETERS: Final = frozenset({"content-type", "content-disposition"})
 _BOUNDARY_DIGITS: Final = len(repr(sys.maxsize - 1))
 _USED_BY_THE_GENERATOR: Final = (
     *("__getitem__", "get", "get_all", "raw_items", "get_payload", "is_multipart", "get_content_type"),
@@ -224,12 +227,27 @@ def headers(fields: Sequence[Field], policy: Policy[Any]) -> bytes:
         if is_plain(text) and len(name) + len(text) <= room:
             lines += [known, ": ", text, "\r\n"]
             continue
+        if is_newer and name.lower() in _WITH_PARAMETERS:
+            _require_short_names(name, value, policy)
         folded = policy.fold_binary(name, value)
         if not folded.endswith(b"\r\n") or _BEGINS_A_LINE.search(folded[:-2]):
             raise MessageError(f"header {name} holds a line end")
         lines.append(folded.decode("ascii", "surrogateescape"))
     lines.append("\r\n")
     return "".join(lines).encode("ascii", "surrogateescape")
+
+
+def _require_short_names(name: str, value: Any, policy: Policy[Any]) -> None:
+    """Refuse parameters whose names leave no room for a value: the standard library would fold them for ever.
+
+    Raises:
+        MessageError: There is one.
+    """
+    if not any(len(piece.partition("=")[0]) > _LONGEST_NAME for piece in str(value).split(";")):
+        return  # as nearly always: there is nothing to parse
+    parsed: Any = policy.header_fetch_parse(name, value)
+    if any(len(parameter) > _LONGEST_NAME for parameter in getattr(parsed, "params", ())):
+        raise MessageError(f"header {name} has a parameter with a name of more than {_LONGEST_NAME} characters")
 
 
 def _source(name: str, value: Any) -> tuple[str, str | None]:

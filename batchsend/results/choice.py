@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable  # noqa: TC003 - public: its hints are resolved at run time
 from typing import Final
 
-from batchsend.errors import UsageError, require
+from batchsend.errors import UsageError, require, require_many
 from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.patterns import late_pattern
 from batchsend.results.format import OutcomeLine  # noqa: TC001 - public: its hints are resolved at run time
@@ -47,9 +47,7 @@ class Choice:
         never: Iterable[Outcome] = (Outcome.ACCEPTED,),
     ) -> None:
         for name, given in (("wanted", wanted), ("always", always), ("never", never)):
-            if isinstance(given, str):  # it could be gone through, letter by letter
-                raise TypeError(f"{name} must be an iterable of texts, not a text")
-            require(given, name, Iterable)
+            require_many(given, name)
         require(option, "option", str)
         wanted = [require(word, "a word in wanted", str) for word in wanted]
         statuses = {require(one, "an outcome in always", Outcome) for one in always}

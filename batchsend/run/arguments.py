@@ -9,7 +9,8 @@ from types import NoneType
 from typing import TYPE_CHECKING
 
 from batchsend.campaign import Campaign
-from batchsend.errors import UsageError, require
+from batchsend.errors import UsageError, require, require_many
+from batchsend.results.claim import Claim
 from batchsend.results.resumption import Resumption
 from batchsend.trace import Trace
 
@@ -81,14 +82,32 @@ def require_rows(rows: object, resumption: Resumption | None) -> None:
         )
 
 
-def require_types(campaign: object, context: object, limit: object, resumption: object, trace: object) -> None:
-    """Refuse what cannot be the other arguments of a run.
+def require_internal(server: object, only: object, overrides: object, claim: object, beside: object) -> None:
+    """Refuse what cannot be the arguments that the command line gives.
 
     Raises:
         TypeError: One of them is of a wrong type.
     """
+    require(server, "server", str, NoneType)
+    for word in require_many(only, "only"):
+        require(word, "a word in only", str)
+    require(overrides, "overrides", Mapping, NoneType)
+    require(claim, "claim", Claim, NoneType)
+    if not callable(beside):
+        raise TypeError(f"beside must be callable, not {type(beside).__name__}")
+
+
+def require_types(campaign: object, context: object, limit: int | None, resumption: object, trace: object) -> None:
+    """Refuse what cannot be the other arguments of a run.
+
+    Raises:
+        TypeError: One of them is of a wrong type.
+        UsageError: The limit is below 1.
+    """
     require(campaign, "campaign", Campaign)
     require(context, "context", ssl.SSLContext, NoneType)
     require(limit, "limit", int, NoneType)
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit is {limit}", remedy="expected a number from 1, or None for all")
     require(resumption, "resumption", Resumption, NoneType)
     require(trace, "trace", Trace, NoneType)

@@ -36,7 +36,7 @@ from batchsend.results.run import RecipientsFile, Run, SuppressionFile, new_id
 from batchsend.results.usage import read_usage
 from batchsend.run import recovery
 from batchsend.run.accounting import Accounting
-from batchsend.run.arguments import Use, require_rows, require_types
+from batchsend.run.arguments import Use, require_internal, require_rows, require_types
 from batchsend.run.first_pass import FirstPass, changed_at_start
 from batchsend.run.handing_over import PoolStoppedError, hand_over, look_after, wait_until_due
 from batchsend.run.hours import Hours
@@ -88,8 +88,12 @@ class Batch:
         meters: What counts towards the quotas.
         rest: What was left when it stopped; None before, and where that is not known.
 
-    Making one reads no file and refuses nothing but arguments of a wrong type, by a `TypeError`: `run` does. One batch
-    is one run, which is sent once; it may be rehearsed before, and be begun again where it was refused.
+    Making one reads no file and refuses nothing but wrong arguments: `run` does. One batch is one run, which is sent
+    once; it may be rehearsed before, and be begun again where it was refused.
+
+    Raises:
+        TypeError: An argument is of a wrong type.
+        UsageError: ``limit`` is below 1; or there are ``recipients`` as well as a ``resumption``, which has its own.
     """
 
     def __init__(
@@ -109,6 +113,7 @@ class Batch:
         recipients: Rows | None = None,
     ) -> None:
         require_types(campaign, context, limit, resumption, trace)
+        require_internal(server, only, overrides, claim, beside)
         if not callable(notice):
             raise TypeError(f"notice must be callable, not {type(notice).__name__}")
         require_rows(recipients, resumption)

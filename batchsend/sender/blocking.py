@@ -7,14 +7,14 @@ import ssl  # noqa: TC003 - public: its hints are resolved at run time
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from email.message import Message  # noqa: TC003 - public: its hints are resolved at run time
-from pathlib import Path
-from types import NoneType, TracebackType
+from pathlib import Path  # noqa: TC003 - likewise
+from types import TracebackType  # noqa: TC003 - likewise
 from typing import Any, Final, Self, TypeVar, overload
 from weakref import WeakSet
 
 from batchsend.campaign import Delivery, Server  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.delivery.statistics import PoolStatistics  # noqa: TC001 - public: its hints are resolved at run time
-from batchsend.errors import UsageError, require
+from batchsend.errors import UsageError, require_path
 from batchsend.message.submission import Submission
 from batchsend.outcome import DeliveryResult  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.results.choice import Choice  # noqa: TC001 - public: its hints are resolved at run time
@@ -71,8 +71,7 @@ class SyncSender:
         results: Path | str | None = None,
         retry: Choice | None = None,
     ) -> None:
-        require(results, "results", Path, str, NoneType)
-        self._results = None if results is None else Path(results).absolute()
+        self._results = None if results is None else require_path(results, "results").absolute()
 
         def make() -> Sender:
             return Sender(

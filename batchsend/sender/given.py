@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from batchsend.errors import UsageError, require
 from batchsend.message.submission import Envelope, Submission
+from batchsend.message.submitting import given_message_id
 
 _LONGEST_KEY: Final = 1000
 
@@ -118,8 +119,8 @@ def no_log_for_keys() -> UsageError:
 
 def own_key(message: Sendable) -> str | None:
     """What a message is known by that was given no key: the Message-ID that it came with, or nothing."""
-    own = message.message_id if isinstance(message, Submission) else message["Message-ID"]
-    return (str(own).strip()[:_LONGEST_KEY] or None) if own is not None else None
+    own = message.message_id if isinstance(message, Submission) else given_message_id(message)
+    return (own.strip()[:_LONGEST_KEY] or None) if own is not None else None
 
 
 def _is_unicode(text: str) -> bool:

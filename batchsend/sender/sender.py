@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable  # noqa: TC003 - likewise
 from email.message import Message  # noqa: TC003 - public: its hints are resolved at run time
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - likewise
 from types import NoneType, TracebackType
 from typing import Any, Self, overload
 
@@ -14,10 +14,10 @@ from batchsend.delivery.connector import Connector
 from batchsend.delivery.quota import Meters
 from batchsend.delivery.statistics import PoolStatistics  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.delivery.telemetry import CallSpan, Telemetry, telemetry
-from batchsend.errors import RunError, UsageError, require
+from batchsend.errors import RunError, UsageError, require, require_path
 from batchsend.message.outgoing import outgoing
 from batchsend.message.submission import Bundle, Submission, bundles
-from batchsend.outcome import DeliveryResult  # noqa: TC001 - public: its hints are resolved at run time
+from batchsend.outcome import DeliveryResult
 from batchsend.results.choice import Choice
 from batchsend.sender.exchange import Exchange, say_unclaimed
 from batchsend.sender.given import Key, Messages, Sendable, iterable, named_by, sound
@@ -74,7 +74,6 @@ class Sender:
     ) -> None:
         for server in servers:
             require(server, "a server", Server)
-        require(results, "results", Path, str, NoneType)
         require(retry, "retry", Choice, NoneType)
         self._delivery = Delivery() if delivery is None else require(delivery, "delivery", Delivery)
         require(context, "context", ssl.SSLContext, NoneType)
@@ -90,7 +89,7 @@ class Sender:
             for server in servers
         ]
         self._servers = servers
-        self._results = None if results is None else Path(results).absolute()
+        self._results = None if results is None else require_path(results, "results").absolute()
         self._retry = retry or Choice()
         if retry is not None and results is None:
             raise UsageError("retry needs results", remedy="Sender(…, results=…, retry=…)")
@@ -116,7 +115,12 @@ class Sender:
         self._notice(f"nobody waits for this result: {result.recipient}, message {result.message_id}: {outcome}")
 
     def unclaimed(self, result: DeliveryResult) -> None:
-        """Say of a result that nobody waits for it, for whoever has taken it and cannot pass it on."""
+        """Say of a result that nobody waits for it, for whoever has taken it and cannot pass it on.
+
+        Raises:
+            TypeError: It is no result.
+        """
+        require(result, "result", DeliveryResult)
         say_unclaimed(self._unclaimed, result)
 
     # --- open and closed ----------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 from batchsend.errors import RecordError, RunError
 from batchsend.message.outgoing import outgoing
 from batchsend.message.submission import Submission, bundles, each_recipient
+from batchsend.message.submitting import given_message_id
 from batchsend.sender.exchange import Call, invalid
 from batchsend.sender.given import begin_feed, sound
 from batchsend.sender.unfinished import again, closed
@@ -134,8 +135,7 @@ class Stream:
             try:
                 submissions = bundles(outgoing(message, record=place))
             except RecordError as error:
-                message_id = message["Message-ID"]
-                result = invalid(place, None if message_id is None else str(message_id), error.message)
+                result = invalid(place, given_message_id(message), error.message)
                 self._serving.exchange.tell(self._call, result, self._name_of(message))
                 return
         self._serving.offer(self._call, submissions, self._name_of(message))

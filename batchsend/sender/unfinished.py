@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable  # noqa: TC003 - get_type_hints looks for it
 
-from batchsend.errors import BatchsendError, RunError
-from batchsend.outcome import DeliveryResult  # noqa: TC001 - likewise
+from batchsend.errors import BatchsendError, RunError, require, require_many
+from batchsend.outcome import DeliveryResult
 
 
 class UnfinishedError(RunError):
@@ -22,7 +22,8 @@ class UnfinishedError(RunError):
 
     def __init__(self, message: str, results: Iterable[DeliveryResult] = (), *, remedy: str | None = None) -> None:
         super().__init__(message, remedy=remedy)
-        self.results: list[DeliveryResult] = list(results)
+        known = require_many(results, "results")
+        self.results: list[DeliveryResult] = [require(one, "a result in results", DeliveryResult) for one in known]
 
 
 def closed() -> RunError:

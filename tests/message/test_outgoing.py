@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import email
+from contextlib import suppress
 from email.errors import InvalidHeaderDefect
 from email.header import Header
 from email.message import EmailMessage
 from email.mime.text import MIMEText
-from email.policy import SMTP, default
-from typing import TYPE_CHECKING
+from email.policy import SMTP, compat32, default
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchsend import Envelope, RecordError
 from batchsend.message.outgoing import outgoing
 from batchsend.message.submitting import addresses, simple_address
+from tests.tools.examples import examples
 
 if TYPE_CHECKING:
     from batchsend import Submission
@@ -182,6 +184,79 @@ def test_what_cannot_be_written_out_is_the_records_fault() -> None:
     made.set_payload("€")
     with pytest.raises(RecordError, match="cannot be written out"):
         outgoing(made)
+
+
+HOSTILE = st.lists(
+    st.sampled_from(
+        [
+            *'@,;:<>()[]"\\\\.= ?\t\0',
+            "a",
+            "ü",
+            "\ud800",
+            "\udcff",
+            "a@example.com",
+            "é@ü.de",
+            "=?utf-8?q?a?=",
+            "=?x?q?=FF?=",
+            ":;",
+        ]
+    ),
+    max_size=8,
+).map("".join)
+ANY_NAME = st.sampled_from(
+    [
+        *("From", "To", "Cc", "Bcc", "Sender", "Reply-To", "Resent-Date", "Resent-From", "Resent-To", "Message-ID"),
+        *("Date", "Content-Type", "Content-Transfer-Encoding", "MIME-Version", "Subject"),
+    ]
+)
+
+
+@settings(max_examples=examples(500))
+@given(
+    st.lists(st.tuples(ANY_NAME, HOSTILE), min_size=1, max_size=4),
+    st.sampled_from([default, SMTP, compat32]),
+    st.booleans(),
+)
+def test_whatever_stands_in_a_header_there_is_no_other_error(
+    fields: list[tuple[str, str]], policy: Any, parsed: bool
+) -> None:
+    """The standard library's parser has errors of any type for what it does not understand."""
+    fields = [("From", "shop@example.com"), ("To", "b@example.com"), *fields]
+    if parsed:
+        text = "".join(f"{name}: {value}\n" for name, value in fields)
+        made = email.message_from_bytes(f"{text}\nText\n".encode("utf-8", "surrogatepass"), policy=policy)
+    else:
+        made = email.message_from_string("\nText\n", policy=policy)
+        for name, value in fields:
+            made.set_raw(name, value)
+    with suppress(RecordError):
+        for submission in outgoing(made):
+            (submission.message_id or "").encode()  # as the results log has it
+
+
+@pytest.mark.parametrize("policy", [default, compat32])
+@pytest.mark.parametrize(
+    "wrong",
+    [b"@@, foo@", b'"', b"a@[", b"(((", b"a: b: c@example.com;", b"a: b", b"<", b"\0", b"("],
+)
+def test_a_header_that_nobody_can_read_is_named(wrong: bytes, policy: Any) -> None:
+    made = email.message_from_bytes(b"From: shop@example.com\nTo: " + wrong + b"\n\nText\n", policy=policy)
+    with pytest.raises(RecordError, match=r"header To .* (cannot be read|is not a list of addresses)|no recipient"):
+        outgoing(made)
+
+
+def test_a_header_of_any_length_is_shown_in_part() -> None:
+    made = email.message_from_bytes(b"From: shop@example.com\nTo: " + b"<" * 3000 + b"\n\nText\n", policy=default)
+    with pytest.raises(RecordError, match="header To '<<<") as caught:
+        outgoing(made)
+    assert len(str(caught.value)) < 300
+
+
+def test_a_parameter_whose_name_leaves_no_room_in_a_line_is_refused() -> None:
+    """The standard library would fold it for ever."""
+    head = b"From: shop@example.com\nTo: a@example.com\nContent-Type: text/plain; " + b"x" * 90 + b"=y\n\nText\n"
+    with pytest.raises(RecordError, match="a parameter with a name of more than 40 characters"):
+        outgoing(email.message_from_bytes(head, policy=default))
 
 
 @pytest.mark.parametrize("wrong", [None, "text", b"octets", 3])

@@ -6,7 +6,9 @@ import asyncio
 import json
 import os
 from collections import Counter
+from email import message_from_bytes
 from email.message import EmailMessage
+from email.policy import default
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -293,3 +295,28 @@ def test_threads_have_a_log_by_the_blocking_sender(tmp_path: Path) -> None:
                 listed = sender.send_all([message("c@example.com")], key=lambda _: "3")
                 assert [one.status for one in (result, *streamed, *listed)] == ["accepted"] * 3
         assert len(sink.received) == 3
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_a_header_that_cannot_be_read_is_its_messages_own_trouble(kept: bool, tmp_path: Path) -> None:
+    """With and without a log, whose keys are Message-IDs."""
+    heads = [
+        b"To: a@example.com\nMessage-ID: <1@example.com>",
+        b"To: @@, foo@\nMessage-ID: <[",
+        b"To: b@example.com\nMessage-ID: <[",
+        b"To: c@example.com\nMessage-ID: <\xfe@example.com>",
+        b"To: c@example.com\nMessage-ID: <\xff@example.com>",
+    ]
+    letters = [message_from_bytes(b"From: shop@example.com\n" + head + b"\n\nText\n", policy=default) for head in heads]
+    log = tmp_path / "mail.jsonl" if kept else None
+    async with (
+        asyncio.timeout(GUARD),
+        FaultyServer(well_behaved) as peer,
+        Sender(server(peer), delivery=options(), results=log) as sender,
+    ):
+        results = await sender.send_all(letters)
+    assert [result.status for result in results] == [
+        *(Outcome.ACCEPTED, Outcome.INVALID, Outcome.ACCEPTED, Outcome.ACCEPTED, Outcome.ACCEPTED)
+    ]
+    assert "header To '@@, foo@' cannot be read" in (results[1].reason or "")
+    assert len(results if log is None else lines(log)) == 5
