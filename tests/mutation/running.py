@@ -6,8 +6,10 @@ import ctypes
 import os
 import resource
 import signal
+import sys
 import tempfile
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
@@ -36,6 +38,7 @@ _TIMES: Final = 10.0
 """How many seconds a test may compute and wait: so many, and so many times what it takes."""
 
 _MEMORY: Final = 4 << 30
+_CACHED: Final = type(cache(str))
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
 
@@ -99,6 +102,7 @@ class Runner:
             name: Which.
             following: The test that is run next: what both of them need stays. None where none is.
         """
+        forget_results()
         if name.startswith(SEED):
             return not run_case(draw(int(name.removeprefix(SEED))))
         item = self._items[name]
@@ -119,6 +123,18 @@ class Runner:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         return None
+
+
+def forget_results() -> None:
+    """Empty the program's caches: what one test has had computed is computed for the next one, too.
+
+    Otherwise only the first of them would be seen to execute the lines, and a mutant's would not be executed at all.
+    """
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == "batchsend":
+            for value in vars(module).values():
+                if isinstance(value, _CACHED):
+                    value.cache_clear()
 
 
 def within_bounds() -> None:

@@ -35,7 +35,7 @@ LEAST: Final = 0.9
 
 TIERS: Final = {
     "smtp": ("tests/smtp", "tests/delivery", "tests/simulation"),
-    "delivery": ("tests/delivery", "tests/simulation"),
+    "delivery": ("tests/delivery", "tests/sender/test_telemetry.py", "tests/simulation"),
     "results": (
         *("tests/results", "tests/sender/test_kept.py", "tests/sender/test_kept_callers.py"),
         *("tests/sender/test_full_disk.py", "tests/simulation"),
