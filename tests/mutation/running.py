@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 SEED: Final = "seed "
 """How the name of a case of the simulation begins; the rest is its seed."""
 
-SLOW_BUT_ASKED: Final = ("tests/run/test_composing.py",)
-"""Their tests start processes, and no quick one does what these processes do."""
+SLOW_BUT_ASKED: Final = (
+    *("tests/run/test_composing.py", "tests/run/test_own_quotas.py", "tests/run/test_under_way.py"),
+    "tests/crash/test_log_under_way.py",
+)
+"""No quick test does what is done there, in processes that they start or over many runs."""
 
 PYTEST: Final = (
     *("-q", "-s", "-k", "not broken_build", "-p", "no:cacheprovider", "-p", "no:faulthandler", "--hypothesis-seed=0"),

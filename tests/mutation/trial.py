@@ -43,6 +43,7 @@ TIERS: Final = {
     "run": (
         *("tests/run", "tests/test_batch.py", "tests/test_batch_streams.py", "tests/delivery/test_retry.py"),
         *("tests/report/test_summary_kinds.py", "tests/cli/test_cli_control.py", "tests/cli/test_cli_proof.py"),
+        *("tests/crash/test_log_under_way.py",),
         *("tests/cli/test_cli_send.py", "tests/cli/test_waiting_for_quota.py", "tests/cli/test_sending_options.py"),
         *("tests/control", "tests/monitor", "tests/simulation"),
     ),
