@@ -239,6 +239,9 @@ def _said(tried: list[Tried], fates: list[str | None]) -> Iterator[str]:
 def main(given: argparse.Namespace) -> int:
     """Try mutants; returns the exit code."""
     adopt()
+    # A shell has what it starts in the background ignore these, and so would the processes that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     tried = [one for name in given.what for one in chosen(name, given.most, given.seed)]
     reasons = known()
     fates: list[str | None] = []
