@@ -246,6 +246,8 @@ class Accounting:
         self._preparing.discard(result.record)
         self._summary.waiting -= 1
         self._summary.count(result)
+        # It stands for the attempt that would have come: what is found out of the ones before is about an older one.
+        self._latest.note(result.record, max(self._latest[result.record], 1) + 1, result.status)
         self._write(result)
 
     def not_found_again(self) -> None:

@@ -103,7 +103,6 @@ class Outlook:
         self._done: float | None = None
         self._reckoned = time.monotonic() - _EVERY
         self._looked: float | None = None
-        self._records = 0
         self._sending = 0.0  # seconds in which it was not held back
 
     def done(self) -> float | None:

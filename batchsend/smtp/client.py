@@ -555,7 +555,6 @@ class Client(ClientState[Key]):
         if settle_from_the_end(commands, self._kept, self._telling, refused_before=self._refused_since):
             self.error = None
             self.unconfirmed = 0
-        self._end()
 
     def _consider_loss(self, why: str, quiet: float) -> None:
         """The server ended the session, perhaps after a silence in which it waited for us: replies may be lost."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from batchsend.delivery.backlog import Backlog
 from tests.delivery.harness import submissions
 
@@ -32,6 +34,18 @@ def test_few_large_messages_are_enough() -> None:
     assert not backlog.wants_more
     backlog.take()
     assert backlog.wants_more
+
+
+@pytest.mark.parametrize("cleared", [False, True])
+def test_it_holds_eight_megabytes(cleared: bool) -> None:
+    backlog = Backlog(low=1000)
+    if cleared:
+        backlog.extend(submissions(1))
+        backlog.clear()
+    backlog.extend(submissions(1, content=b"x" * (8 * 1024 * 1024 - 1)))
+    assert backlog.wants_more
+    backlog.extend(submissions(1, content=b"x"))
+    assert not backlog.wants_more
 
 
 def test_one_message_larger_than_the_bound_does_not_stop_it_for_ever() -> None:

@@ -148,6 +148,16 @@ def test_where_a_quota_is_large_they_go_side_by_side_until_it_is_near() -> None:
     assert foresight.wait(5_003, 5, HOUR + 2) == 0.0
 
 
+def test_of_several_sent_at_once_as_many_go_as_the_quota_has_room_for() -> None:
+    foresight = Foresight(12, 0.0)
+    foresight.refused(5_003, 1.0, HOUR, first=False)
+    foresight.woken(5_003, HOUR + 1)
+    assert foresight.room(5_003, 0, HOUR + 2) == 5_003
+    assert foresight.wait(10_000, 1, HOUR + 3) == 0.0
+    assert foresight.room(10_000, 1, HOUR + 3) == 5
+    assert foresight.room(10_000, 5, HOUR + 3) == 1
+
+
 def test_what_was_sent_over_longer_than_the_quota_counts_says_nothing_of_it() -> None:
     foresight = Foresight(12, 0.0)
     foresight.refused(5000, 3 * HOUR, HOUR, first=False)

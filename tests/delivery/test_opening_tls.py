@@ -18,7 +18,19 @@ from batchsend.sink import Sink, SinkOptions
 from tests.delivery.harness import GUARD, deliver, options, submissions
 from tests.tools.certificates import Certificates, issue
 from tests.tools.scripted import ScriptedServer
-from tests.tools.steps import Close, CutOff, Expect, ReadContent, ReadToEnd, Send, StartTls, Step, reply
+from tests.tools.steps import (
+    Close,
+    CutOff,
+    Expect,
+    ReadContent,
+    ReadToEnd,
+    Send,
+    Silence,
+    StartTls,
+    Step,
+    StopReading,
+    reply,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -240,6 +252,25 @@ async def test_a_reply_that_was_cut_off_without_a_close_notify_is_none(
         server = Server(host=peer.host, port=peer.port, tls=kind, ca_file=certificates.ca_file)
         account = await deliver(server, submissions(1), options())
     assert account.outcomes == {1: outcome}
+
+
+async def test_a_session_that_was_turned_away_leaves_nothing_to_those_after_it(tmp_path: Path) -> None:
+    """Its server takes no part in the end of TLS: neither its connection nor what watches it waits for that."""
+    certificates = issue(tmp_path)
+    *opening, _, _ = script_for("starttls", certificates.server_context())
+    turned_away: list[Step] = [
+        *opening,
+        reply("502 no"),
+        Expect("HELO"),
+        reply("554 no service here"),
+        StopReading(),
+        Silence(),
+    ]
+    async with ScriptedServer(*[turned_away] * 3) as peer:
+        for _ in range(3):
+            with pytest.raises(ConnectError, match="no service here"):
+                await open_session(Server(host=peer.host, port=peer.port, ca_file=certificates.ca_file))
+        peer.release()
 
 
 async def test_plaintext_where_tls_is_expected_says_what_to_check() -> None:

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+from typing import TYPE_CHECKING
+
 import pytest
 
 from batchsend.delivery import slots
+from batchsend.delivery.connector import Connector
+from batchsend.delivery.pool import Pool
+from batchsend.delivery.session import Session
 from batchsend.outcome import Outcome, Stage
-from tests.delivery.harness import MODES, CountingServer, address, deliver, options, serve, submissions, well_behaved
+from tests.delivery.harness import (
+    MODES,
+    Account,
+    CountingServer,
+    address,
+    deliver,
+    options,
+    serve,
+    server,
+    submissions,
+    well_behaved,
+)
 from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse, say
+
+if TYPE_CHECKING:
+    from tests.tools.virtual import VirtualLoop
 
 modes = pytest.mark.parametrize("mode", MODES)
 modes_and_stages = pytest.mark.parametrize(
@@ -172,6 +193,53 @@ async def test_the_session_counts_itself_in_every_result() -> None:
     assert sessions == [1, 1, 1, 2, 2, 2, 3]
     assert all(result.elapsed is not None and 0 <= result.elapsed < 60 for result in account.lines)
     assert all(result.recipient == address(result.record) for result in account.lines)
+
+
+def sessions_in_memory() -> int:
+    gc.collect()
+    return sum(isinstance(one, Session) for one in gc.get_objects())
+
+
+@pytest.mark.parametrize("fault", [None, drop(), refuse(421)])
+async def test_sessions_that_have_ended_leave_nothing_in_memory(fault: Action | None) -> None:
+    """However many there were: neither a time-out that still runs nor a list has any of them."""
+    there: list[int] = []
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        if recipient == address(40) and asked is Stage.CONTENT:
+            there.append(sessions_in_memory())
+        return fault if fault is not None and (transaction, asked) == (2, Stage.MAIL) else ACCEPT
+
+    async with serve(decide, "pipelined") as peer:
+        account = await deliver(peer, submissions(40), options(max_messages=2))
+    account.check(peer, 40)
+    assert len(peer.connections) >= 20
+    assert there[0] <= 4
+
+
+def test_nor_do_those_that_a_pause_has_ended(loop: VirtualLoop) -> None:
+    async def main() -> None:
+        async with serve(well_behaved, "pipelined") as peer:
+            account, how = Account(), options()
+            pool = Pool([Connector(server(peer), how.timeouts)], how, account)
+
+            async def work() -> None:
+                for one in submissions(20):
+                    pool.add([one])
+                    await asyncio.sleep(5)
+                    pool.pause()
+                    await asyncio.sleep(5)
+                    pool.resume()
+                assert sessions_in_memory() <= 2
+                pool.close()
+
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(work())
+                tasks.create_task(pool.run())
+        account.check(peer, 20)
+        assert len(peer.connections) == 20
+
+    loop.run(main)
 
 
 async def test_depth_without_chunking_is_lockstep_with_one_warning() -> None:

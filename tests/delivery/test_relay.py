@@ -45,6 +45,10 @@ def test_pauses_grow_to_a_minute_and_an_accepted_message_ends_them() -> None:
         now += relay.wait(now)
         tries += 1
     assert tries <= 30, "in ten minutes of failing"
+    for _ in range(500):
+        relay.back_off(now)
+        assert 30.0 <= relay.wait(now) <= 60.0
+        now += relay.wait(now)
     relay.took()
     assert relay.wait(now) == 0.0
     assert relay.unlimited
@@ -69,3 +73,15 @@ def test_a_relay_that_refuses_us_stays_out_of_service() -> None:
         relay.retire(error)
     assert relay.out_of_service is first
     assert not relay.can_send(1e9)
+
+
+def test_of_its_own_rate_only_the_part_that_others_do_not_use_is_used() -> None:
+    """The campaign's rate is shared out by others, and is not divided here."""
+    relay = Relay("relay", Delivery(), 0.0, own_rate=20.0)
+    relay.set_part(0.25, 0.0)
+    assert 4 * 9 <= sent(relay, 1.0, 10.0) <= 4 * 15
+    relay.set_rate(2.0, 20.0)
+    assert 18 <= sent(relay, 30.0, 10.0) <= 25
+    relay.set_rate(None, 50.0)
+    relay.set_part(1.0, 50.0)
+    assert 18 * 10 <= sent(relay, 60.0, 10.0) <= 22 * 10

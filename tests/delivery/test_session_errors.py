@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import anyio
 import pytest
 
+from batchsend.delivery.connector import Connector
+from batchsend.delivery.pool import Pool
 from batchsend.outcome import Outcome, Stage
+from batchsend.trace import Trace
 from tests.delivery.harness import (
     GONE,
     GREETED,
+    GUARD,
     MODES,
     OFFERED,
     TAKEN,
+    Account,
     CountingServer,
     deliver,
+    feed,
     options,
     serve,
+    server,
     submissions,
 )
 from tests.tools.faulty import ACCEPT, Action, say
 from tests.tools.scripted import ScriptedServer
 from tests.tools.steps import ReadContent, ReadToEnd, Reset, Send, Step, reply
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WRONG = {
     "extra reply": b"250 ok\r\n250 again\r\n",
@@ -130,3 +143,16 @@ async def test_text_of_the_server_is_data() -> None:
         account = await deliver(peer, submissions(1), options(quit=0.1))
     assert account.last[1].reply == "5.1.1 \\x1b[2J\\x07caf\\xe9\n5.1.1 second"
     assert (account.last[1].enhanced, account.last[1].reason) == ("5.1.1", "unknown_mailbox")
+
+
+async def test_the_trace_says_why_a_session_that_had_nothing_to_answer_was_ended(tmp_path: Path) -> None:
+    script: list[Step] = [*GREETED, *OFFERED, reply("250 ok", "250 ok", "354 go"), ReadContent()]
+    script += [reply("250 taken", "550 and another"), ReadToEnd()]
+    with Trace(tmp_path / "trace") as trace:
+        async with ScriptedServer(script) as peer:
+            account, how = Account(), options()
+            pool = Pool([Connector(server(peer), how.timeouts, trace=trace)], how, account)
+            with anyio.fail_after(GUARD):
+                await feed(pool, submissions(1))
+    assert account.outcomes == {1: Outcome.IN_DOUBT}
+    assert "# a reply to nothing: 550 and another\n" in (tmp_path / "trace").read_text()

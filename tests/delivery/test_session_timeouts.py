@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -41,6 +42,9 @@ from tests.tools.steps import (
     reply,
 )
 
+if TYPE_CHECKING:
+    from tests.tools.virtual import VirtualLoop
+
 
 @dataclass(frozen=True, slots=True)
 class Pause:
@@ -50,6 +54,31 @@ class Pause:
 
     async def play(self, dialogue: Dialogue) -> None:
         await asyncio.sleep(self.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """A server that does nothing until something has happened."""
+
+    happened: asyncio.Event
+
+    async def play(self, dialogue: Dialogue) -> None:
+        await self.happened.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Steps after which something has happened that others wait for, whether or not the client was there for them."""
+
+    steps: list[Step]
+    happened: asyncio.Event
+
+    async def play(self, dialogue: Dialogue) -> None:
+        try:
+            for step in self.steps:
+                await step.play(dialogue)
+        finally:
+            self.happened.set()
 
 
 @pytest.mark.parametrize(
@@ -108,6 +137,24 @@ async def test_a_server_that_never_reads_the_content_is_left_and_nothing_is_in_d
     async with ScriptedServer(script, [*GREETED, *TAKEN, *GONE], receive_buffer=4096) as peer:
         account = await deliver(peer, submissions(1, content=large), options(content=1.5))
     assert account.outcomes == {1: Outcome.ACCEPTED}
+
+
+def test_a_server_that_reads_on_when_it_was_left_gets_no_second_copy(loop: VirtualLoop) -> None:
+    """What is still in this machine's buffers when the message goes to another session never leaves them."""
+    large = b"Subject: x\r\n\r\n" + (b"x" * 70 + b"\r\n") * 60_000
+    go_on: list[Step] = [*GREETED, *OFFERED, reply("250 ok", "250 ok", "354 go")]
+
+    async def main() -> None:
+        read, over = asyncio.Event(), asyncio.Event()
+        late: list[Step] = [Until(read), ResumeReading(), ReadContent(), reply("250 taken")]
+        stuck: list[Step] = [*go_on, StopReading(), Ending(late, over)]
+        again: list[Step] = [*go_on, Ending([ReadContent()], read), Until(over), reply("250 taken"), *GONE]
+        async with ScriptedServer(stuck, again, receive_buffer=4096) as peer:
+            account = await deliver(peer, submissions(1, content=large), options(content=30), guard=1000)
+            assert [len(connection.messages) for connection in peer.connections] == [0, 1]
+        assert account.outcomes == {1: Outcome.ACCEPTED}
+
+    loop.run(main)
 
 
 @pytest.mark.slow
@@ -190,16 +237,6 @@ async def test_replies_are_read_while_content_is_being_written() -> None:
         account = await deliver(peer, submissions(12, content=content), options(depth=6))
         assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
         assert [message.content for message in peer.messages] == [content] * 12
-
-
-@dataclass(frozen=True, slots=True)
-class Until:
-    """A server that does nothing until something has happened."""
-
-    happened: asyncio.Event
-
-    async def play(self, dialogue: Dialogue) -> None:
-        await self.happened.wait()
 
 
 async def test_the_time_in_which_the_process_did_not_run_is_not_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:

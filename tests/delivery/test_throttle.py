@@ -176,3 +176,12 @@ def test_a_rate_that_is_the_servers_is_found_and_little_is_refused(limit: int) -
     server.send_for(300.0)
     assert server.accepted > 300 * limit * 0.8
     assert server.refused < 0.1 * server.accepted
+
+
+def test_as_many_refusals_cut_nothing_as_one_in_twenty_of_what_got_through_in_three_seconds() -> None:
+    """However long it went well before: a server that has a limit by now is heard after a moment."""
+    throttle = Throttle(None, 0.0)
+    assert throttle.slow_down(0.0, 200.0)
+    assert not throttle.slow_down(60.0, 100.0), "the first one of many"
+    few = next(place for place in range(2, 100) if throttle.slow_down(60.0, 100.0))
+    assert few == 1 + 3 * 100 // 20

@@ -6,8 +6,10 @@ import ctypes
 import os
 import resource
 import signal
+import sys
 import tempfile
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
@@ -23,8 +25,11 @@ if TYPE_CHECKING:
 SEED: Final = "seed "
 """How the name of a case of the simulation begins; the rest is its seed."""
 
-SLOW_BUT_ASKED: Final = ("tests/run/test_composing.py",)
-"""Their tests start processes, and no quick one does what these processes do."""
+SLOW_BUT_ASKED: Final = (
+    *("tests/run/test_composing.py", "tests/run/test_own_quotas.py", "tests/run/test_under_way.py"),
+    "tests/crash/test_log_under_way.py",
+)
+"""No quick test does what is done there, in processes that they start or over many runs."""
 
 PYTEST: Final = (
     *("-q", "-s", "-k", "not broken_build", "-p", "no:cacheprovider", "-p", "no:faulthandler", "--hypothesis-seed=0"),
@@ -36,6 +41,7 @@ _TIMES: Final = 10.0
 """How many seconds a test may compute and wait: so many, and so many times what it takes."""
 
 _MEMORY: Final = 4 << 30
+_CACHED: Final = type(cache(str))
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
 
@@ -99,6 +105,7 @@ class Runner:
             name: Which.
             following: The test that is run next: what both of them need stays. None where none is.
         """
+        forget_results()
         if name.startswith(SEED):
             return not run_case(draw(int(name.removeprefix(SEED))))
         item = self._items[name]
@@ -119,6 +126,18 @@ class Runner:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         return None
+
+
+def forget_results() -> None:
+    """Empty the program's caches: what one test has had computed is computed for the next one, too.
+
+    Otherwise only the first of them would be seen to execute the lines, and a mutant's would not be executed at all.
+    """
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == "batchsend":
+            for value in vars(module).values():
+                if isinstance(value, _CACHED):
+                    value.cache_clear()
 
 
 def within_bounds() -> None:

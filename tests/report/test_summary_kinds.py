@@ -96,3 +96,10 @@ def test_the_name_of_a_missing_variable_is_shown() -> None:
         reason = "message.text: 'town' is undefined"
         summary.count(DeliveryResult(record=record, recipient=None, status=Outcome.INVALID, reason=reason))
     assert "2 invalid: message.text: 'town' is undefined" in lines(summary)
+
+
+def test_it_names_each_outcome_that_there_was_and_the_accepted_in_any_case() -> None:
+    summary = Summary()
+    for record, code in enumerate((550, 550, 450), 1):
+        summary.count(refusal(record, "no", code=code))
+    assert "accepted 0 · rejected 2 · deferred 1" in lines(summary)

@@ -134,7 +134,7 @@ class World:
     async def step(self) -> None:
         """Do one thing that can be done now."""
         choose = self.choose
-        match choose.choice(("settle", "settle", "take back", "due", "prepared")):
+        match choose.choice(("settle", "settle", "take back", "due", "prepared", "withheld")):
             case "settle" if self.pool.held:
                 outcomes = (Outcome.ACCEPTED, Outcome.REJECTED, Outcome.DEFERRED, Outcome.DEFERRED)
                 self.settle(choose.choice(sorted(self.pool.held)), choose.choice(outcomes))
@@ -151,6 +151,12 @@ class World:
                 for record in chosen:
                     self.preparing.pop(record, None)
                 self.hand_over([submission(record, attempt) for record, attempt in chosen.items()])
+            case "withheld" if self.preparing or self.in_doubt:
+                record = choose.choice(sorted({*self.preparing, *self.in_doubt}))
+                attempt = self.preparing.pop(record, self.newest[record][0])
+                if record not in self.in_doubt:
+                    self.newest[record] = attempt, Outcome.SUPPRESSED
+                self.account.withheld_again(result(record, 1, Outcome.SUPPRESSED))
         assert not self.in_doubt & self.pool.held.keys(), "offered again although it may have been delivered"
 
 

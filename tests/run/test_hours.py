@@ -117,6 +117,14 @@ def test_it_goes_on_when_the_window_opens(
         assert min(relay.times) >= at(opens)
 
 
+def test_a_wait_that_is_not_too_long_is_waited_for(commands: Commands, set_clock: Callable[[str], None]) -> None:
+    set_clock("2026-11-27 18:00")
+    delivery = 'timezone = "Europe/Berlin"\nwindow = ["Fri 22:00-02:00"]\nmax_wait = "5h"'
+    with commands.serving(TimedRelay()) as relay:
+        assert commands.send(commands.campaign(relay, 5, delivery)).code == 0
+        assert min(relay.times) >= at("2026-11-27 22:00")
+
+
 def test_a_wait_that_is_too_long_ends_the_run_and_says_when_to_go_on(
     commands: Commands, set_clock: Callable[[str], None]
 ) -> None:

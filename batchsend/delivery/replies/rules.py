@@ -72,8 +72,6 @@ class Ruling(NamedTuple):
 
 def ruling(said: Said) -> Ruling:
     """What the rules make of a reply that is not in the table."""
-    if not said.text and not said.detail:
-        return _by_code(said)
     said = said._replace(text=_without_codes_own(said.text))
     for look in (_of_bdat, _of_one_recipients_rate, _of_limits, _of_credentials, _of_refusals):
         found = look(said)

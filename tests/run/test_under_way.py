@@ -1,0 +1,228 @@
+"""What a run does while its list is being read: how much is left, who is offered again, and what changes meanwhile."""
+
+from __future__ import annotations
+
+import os
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batchsend import Batch, Outcome, RunError, Stage, load
+from batchsend.run import outlook
+from batchsend.run.outlook import Outlook
+from tests.delivery.harness import CountingServer
+from tests.test_batch import campaign
+from tests.tools.faulty import ACCEPT, Action, refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.tools.virtual import VirtualLoop
+
+COUNT = 200
+
+
+def rows(count: int) -> str:
+    """All of the same length, so that the octets that were read tell how many records are left."""
+    return "".join(f"r{number:04}@example.com,N{number:04}\n" for number in range(1, count + 1))
+
+
+class Watched(CountingServer):
+    """Calls something back when the message of a certain record is there, and defers those that it is to defer once.
+
+    Args:
+        at: The record, and what is called.
+        later: Whom it refuses at their first attempt.
+    """
+
+    def __init__(self, at: dict[int, Callable[[], None]], later: tuple[int, ...] = ()) -> None:
+        super().__init__(self._decide)
+        self.offered: list[str] = []
+        self._at = {name(number): call for number, call in at.items()}
+        self._later = {name(number) for number in later}
+
+    def _decide(self, connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        if stage is Stage.CONTENT and recipient in self._at:
+            self._at.pop(recipient)()
+        if stage is Stage.RCPT and recipient is not None:
+            self.offered.append(recipient)
+            if recipient in self._later:
+                self._later.discard(recipient)
+                return refuse(450, "4.2.0 later")
+        return ACCEPT
+
+
+def name(number: int) -> str:
+    return f"r{number:04}@example.com"
+
+
+class Run:
+    """A run of a list of some hundred records at ten a second, by the loop's clock.
+
+    Attributes:
+        batch: The run.
+        server: The server.
+        error: What ended it early, or None.
+    """
+
+    batch: Batch
+    server: Watched
+    error: RunError | None = None
+
+    def __init__(
+        self,
+        loop: VirtualLoop,
+        folder: Path,
+        at: dict[int, Callable[[Run], None]],
+        later: tuple[int, ...] = (),
+        *,
+        count: int = COUNT,
+        limit: int | None = None,
+        **delivery: str | int,
+    ) -> None:
+        async def main() -> None:
+            calls: dict[int, Callable[[], None]] = {number: lambda act=act: act(self) for number, act in at.items()}  # type: ignore[misc]
+            async with Watched(calls, later) as self.server:
+                how = {"max_connections": 1, "rate": "10/s", **delivery}
+                sent = campaign(folder, self.server, rows(count), **how)
+                self.batch = Batch(sent, limit=limit)
+                try:
+                    await self.batch.run()
+                except RunError as error:
+                    self.error = error
+
+        loop.run(main)
+
+
+def look(run: Run, told: list[tuple[int | None, float | None]]) -> None:
+    told.append((run.batch.left, run.batch.progress))
+
+
+def test_it_says_about_how_many_are_left(loop: VirtualLoop, tmp_path: Path) -> None:
+    """Of those that were read, the batch that waits for room in the pool may count as done."""
+    told: list[tuple[int | None, float | None]] = []
+    run = Run(loop, tmp_path, {100: lambda run: look(run, told)})
+    ((left, progress),) = told
+    assert left == pytest.approx(101, abs=65)
+    assert progress == pytest.approx(0.5, abs=0.33)
+    assert len(run.server.accepted) == COUNT
+    assert {path.name for path in tmp_path.iterdir()} == {"recipients.csv", "campaign.toml", "results.jsonl"}
+
+
+@pytest.mark.slow
+def test_of_a_limit_it_says_exactly_how_many_are_left(loop: VirtualLoop, tmp_path: Path) -> None:
+    """Those who wait for another attempt are among them."""
+    told: list[tuple[int | None, float | None]] = []
+    later = (1, 2, 3, 4, 5, 6)
+    run = Run(loop, tmp_path, {100: lambda run: look(run, told)}, later, limit=150, retry_after="10m")
+    ((left, progress),) = told
+    assert left == 150 - 93
+    assert progress == pytest.approx(93 / 150, abs=0.02)
+    assert len(run.server.accepted) == 150
+
+
+@pytest.mark.slow
+def test_who_was_deferred_is_offered_again_while_the_list_is_read(loop: VirtualLoop, tmp_path: Path) -> None:
+    run = Run(loop, tmp_path, {}, later=(1,), count=600, retry_after="2s")
+    assert len(run.server.accepted) == 600
+    first, again = (place for place, one in enumerate(run.server.offered) if one == name(1))
+    assert first == 0
+    assert again < 500
+
+
+def test_a_rate_that_is_set_while_it_goes_on_holds_from_then_on(loop: VirtualLoop, tmp_path: Path) -> None:
+    times: list[float] = []
+
+    def faster(run: Run) -> None:
+        run.batch.steering.set_rate(None, "the test")
+
+    Run(
+        loop,
+        tmp_path,
+        {1: lambda run: times.append(loop.time()), 100: faster, COUNT: lambda run: times.append(loop.time())},
+    )
+    first, last = times
+    assert 9.5 < last - first < 12
+
+
+def test_a_log_that_is_taken_away_stops_the_run(loop: VirtualLoop, tmp_path: Path) -> None:
+    run = Run(loop, tmp_path, {50: lambda run: (tmp_path / "results.jsonl").unlink()})
+    assert run.error is not None
+    assert len(run.server.accepted) < COUNT // 2
+
+
+def with_another_line(tmp_path: Path) -> None:
+    """The list is written to in its place."""
+    text = (tmp_path / "recipients.csv").read_text().replace("N0200", "N02OO")
+    with (tmp_path / "recipients.csv").open("r+") as file:
+        file.write(text)
+
+
+@pytest.mark.slow
+def test_a_list_that_has_changed_is_not_read_for_those_who_were_deferred(loop: VirtualLoop, tmp_path: Path) -> None:
+    """Whoever stands in a place now need not be who stood there."""
+    run = Run(loop, tmp_path, {COUNT: lambda run: with_another_line(tmp_path)}, later=(COUNT - 1,), retry_after="2m")
+    assert run.server.offered.count(name(COUNT - 1)) == 1
+    assert run.error is not None
+    assert "recipients.csv" in run.error.message
+
+
+@pytest.mark.slow
+def test_one_that_was_only_touched_is(loop: VirtualLoop, tmp_path: Path) -> None:
+    def touch(run: Run) -> None:
+        os.utime(tmp_path / "recipients.csv", (0, 0))
+
+    run = Run(loop, tmp_path, {COUNT: touch}, later=(COUNT - 1,), retry_after="2m")
+    assert run.error is None
+    assert +run.batch.summary.counts == {Outcome.ACCEPTED: COUNT}
+
+
+def test_a_long_list_that_is_written_to_while_it_is_read_stops_the_run(loop: VirtualLoop, tmp_path: Path) -> None:
+    run = Run(loop, tmp_path, {50: lambda run: with_another_line(tmp_path)}, count=5000, rate="1000/s")
+    assert run.error is not None
+    assert "recipients.csv" in run.error.message
+    assert len(run.server.accepted) < 5000
+
+
+@pytest.mark.slow
+def test_one_that_another_takes_the_place_of_is_read_to_its_end(loop: VirtualLoop, tmp_path: Path) -> None:
+    """As an export that is made anew does it: the one that is open is as it was."""
+
+    def replace(run: Run) -> None:
+        (tmp_path / "new.csv").write_text("email,name\nother@example.com,Other\n")
+        (tmp_path / "new.csv").replace(tmp_path / "recipients.csv")
+
+    run = Run(loop, tmp_path, {50: replace}, count=3000, rate="1000/s")
+    assert run.error is None
+    assert len(run.server.accepted) == 3000
+
+
+def test_the_pace_is_that_of_the_time_in_which_it_could_send(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A night between two windows does not make the rest of the list take longer."""
+    clock = SimpleNamespace(monotonic=0.0, time=1_800_000_000.0)
+    monkeypatch.setattr(outlook, "time", SimpleNamespace(monotonic=lambda: clock.monotonic, time=lambda: clock.time))
+    (tmp_path / "recipients.csv").write_text("email\n")
+    toml = 'recipients = "recipients.csv"\n[server]\nhost = "smtp.example.com"\n[message]\nfrom = "a@example.com"\n'
+    (tmp_path / "campaign.toml").write_text(f'{toml}subject = "s"\ntext = "t"\n[delivery]\nquota = "1000000/day"\n')
+    batch: Any = SimpleNamespace(
+        campaign=load(tmp_path / "campaign.toml"),
+        summary=SimpleNamespace(records=0),
+        steering=SimpleNamespace(held=False, paused=False, rate=None),
+        meters=SimpleNamespace(sent=list, began=None),
+        statistics=SimpleNamespace(asleep=None),
+        left=1000,
+        rest=None,
+    )
+    reckoned = Outlook(batch)
+    for second in range(21):
+        clock.monotonic = batch.summary.records = second
+        done = reckoned.done()
+    assert done == pytest.approx(clock.time + 1000, abs=1)
+    for second in range(21, 1201):
+        batch.steering.held = 50 <= second % 600 < 550
+        clock.monotonic = second
+        batch.summary.records += 0 if batch.steering.held else 1
+        done = reckoned.done()
+    assert done == pytest.approx(clock.time + 1000, abs=20)
