@@ -165,6 +165,7 @@ def test_a_receiver_that_is_not_there_costs_the_campaign_nothing_and_can_be_told
         assert len(receiver.events) == 3
 
 
+@pytest.mark.slow
 def test_a_campaign_says_why_its_endpoint_was_given_up(tmp_path: Path) -> None:
     with Receiver() as receiver, serving(Sink()) as sink:
         receiver.answers = [410]

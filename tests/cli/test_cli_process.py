@@ -153,6 +153,7 @@ def require_everybody_once(server: CountingServer, campaign: Path) -> None:
     assert {f"r{record}@example.com" for record in last} - doubtful <= set(taken)
 
 
+@pytest.mark.slow
 def test_interrupted_again_and_again_while_it_sends(tmp_path: Path) -> None:
     """The log is completed in spite of it, and names what is in doubt."""
     with serving(CountingServer(well_behaved)) as server:
