@@ -65,7 +65,7 @@ def resume(
     command line said about where and how to send holds, unless this one says otherwise. What was in flight when the run
     was killed may have been delivered: it is named, and in doubt.
     """
-    with Resumption(results, Choice(retry), accept_duplicates=accept_duplicates) as past:
+    with Resumption(results, Choice(retry, option="--retry"), accept_duplicates=accept_duplicates) as past:
         return _go_on(console, past, recipients, options, held=past.account.held)
 
 

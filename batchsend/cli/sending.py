@@ -16,10 +16,11 @@ from batchsend import figures
 from batchsend.cli.campaigns import tracing
 from batchsend.cli.service import service
 from batchsend.cli.signals import Signals
-from batchsend.delivery.consequences import RESUME
+from batchsend.delivery.consequences import RESUME, WAIT
 from batchsend.display import called
 from batchsend.errors import BatchsendError, RunError, UsageError
 from batchsend.outcome import Outcome
+from batchsend.patterns import late_pattern
 from batchsend.run.batch import Batch
 
 if TYPE_CHECKING:
@@ -153,13 +154,14 @@ class Sending:
         return batch
 
     def _with_way_on(self, failure: RunError, batch: Batch) -> RunError:
+        failure = RunError(failure.message, remedy=failure.remedy and as_command(failure.remedy, self._again))
         if self._again is None:
             return failure
         way_on = f"to go on: {self._again}"
         if self._resumption is None and not batch.summary.records and _is_empty(self._campaign.results):
             way_on = "send it again: nothing was sent"
-        elif failure.remedy and RESUME in failure.remedy:
-            return RunError(failure.message, remedy=failure.remedy.replace(RESUME, self._again))
+        elif failure.remedy and self._again in failure.remedy:
+            return failure
         if failure.remedy:
             way_on = f"{failure.remedy.removesuffix('.')}; then, {way_on}"
         return RunError(failure.message, remedy=way_on)
@@ -290,3 +292,17 @@ def _obey(batch: Batch, request: ControlRequest) -> ControlAnswer:
     from batchsend.cli.steer import obey  # noqa: PLC0415 - for the first request only
 
     return obey(batch, request)
+
+
+def as_command(remedy: str, again: str | None) -> str:
+    """What a program is told to do, as the command line has it.
+
+    Args:
+        remedy: The remedy of an error.
+        again: The command that goes on with the run, or None.
+    """
+    text = remedy.replace(RESUME, again or "batchsend resume RESULTS").replace(WAIT, "--wait")
+    return _RETRY.sub(r" --retry \1", text)
+
+
+_RETRY: Final = late_pattern(r' with Choice\(\["([^"]*)"\]\)')

@@ -51,7 +51,11 @@ _OF_THE_RECORD: Final = (Verdict.GREYLISTED, Verdict.LATER)  # nothing follows b
 
 _HOUR: Final = 3600.0
 _DAY: Final = 86400.0
-RESUME: Final = "batchsend resume RESULTS"
+RESUME: Final = "Batch(…, resumption=…)"
+"""How a program goes on with a run; the command line says it in its own way, and so does a sender."""
+
+WAIT: Final = 'Delivery(max_wait="forever")'
+"""How a program has a run wait by itself."""
 """What remedies call the command that goes on with the run: where its log is, is not known here."""
 
 _TOLD: Final = 1000  # notices that are remembered
@@ -178,7 +182,7 @@ class Consequences:
             self._stop(
                 RunError(
                     f"{first.name}: its sending limit is used up until about {back}: {words}",
-                    remedy=f"go on at {back} or later: {RESUME}; to let it wait by itself: --wait",
+                    remedy=f"go on at {back} or later: {RESUME}; to let it wait by itself: {WAIT}",
                 )
             )
         else:
@@ -217,7 +221,7 @@ class Consequences:
             self._stop(
                 RunError(
                     f"nothing was accepted for {minutes} min, however slowly it was sent: the server said {said}",
-                    remedy=f"go on when the server takes mail again: {RESUME}; to let it try by itself: --wait",
+                    remedy=f"go on when the server takes mail again: {RESUME}; to let it try by itself: {WAIT}",
                 )
             )
 
@@ -269,5 +273,5 @@ class Consequences:
         remedy = advice(judgement.verdict, judgement.reason)
         if result.status is Outcome.REJECTED:
             again = judgement.reason or result.code
-            remedy += f" Then send to those who were refused, too: {RESUME} --retry {again}"
+            remedy += f' Then send to those who were refused, too: {RESUME} with Choice(["{again}"])'
         self._stop(RefusalError(what, remedy=remedy))

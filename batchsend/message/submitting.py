@@ -66,7 +66,9 @@ def submissions(
             envelopes = [Envelope(reverse, path) for path in wanted]
     utf8 = not all(one.forward_path.isascii() and one.reverse_path.isascii() for one in envelopes)
     if not envelopes:
-        raise RecordError("the message has no recipient", remedy="Fill in To, Cc or Bcc, or give recipients.")
+        raise RecordError(
+            "the message has no recipient", remedy=f"Fill in {prefix}To, {prefix}Cc or {prefix}Bcc, or give recipients."
+        )
     message_id = fields.prepare(reverse, utf8=utf8)
     content = _octets(message, fields.all, utf8=utf8)
     is_ascii = content.isascii()
@@ -218,7 +220,7 @@ def _prefix(fields: _Fields) -> str:
     if len(resent) > 1:
         raise RecordError(
             "the message was resent more than once: its headers do not say which recipients are meant",
-            remedy="Give sender and recipients.",
+            remedy="Give both to send_message: sender=…, recipients=….",
         )
     return _RESENT if resent else ""
 
@@ -227,7 +229,7 @@ def _sender(fields: _Fields, prefix: str) -> str:
     for name in (f"{prefix}Sender", f"{prefix}From"):
         for address in fields.addresses(name):
             return address
-    raise RecordError("the message has no sender", remedy="Fill in From, or give a sender.")
+    raise RecordError("the message has no sender", remedy=f"Fill in {prefix}From, or give a sender.")
 
 
 def _header_recipients(fields: _Fields, prefix: str) -> list[str]:

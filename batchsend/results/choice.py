@@ -42,7 +42,7 @@ class Choice:
         self,
         wanted: Iterable[str] = (),
         *,
-        option: str = "--retry",
+        option: str = "wanted",
         always: Iterable[Outcome] = (Outcome.DEFERRED,),
         never: Iterable[Outcome] = (Outcome.ACCEPTED,),
     ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 from batchsend.errors import BatchsendError, UsageError
 from batchsend.results.format import opened
 from batchsend.results.journal import JournalError, read_journal
-from batchsend.results.lock import not_openable, open_locked
+from batchsend.results.lock import BY_ANOTHER_NAME, not_openable, open_locked
 from batchsend.results.reader import read_account
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def refuse_used(path: Path) -> None:
     raise UsageError(
         f"{path} already holds the results of a run",
         remedy=f"go on with that run: batchsend resume {shlex.quote(str(path))}; "
-        "or keep this one's elsewhere: --results FILE",
+        f"or keep this one's elsewhere: {BY_ANOTHER_NAME}",
     )
 
 

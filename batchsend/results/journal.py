@@ -21,6 +21,7 @@ from batchsend.outcome import Outcome
 from batchsend.results import syncpoint
 from batchsend.results.beside import make_anew, set_aside_file, sync_directory, write_all
 from batchsend.results.format import MAX_RECORD
+from batchsend.results.lock import BY_ANOTHER_NAME
 from batchsend.results.mapping import Mapping
 from batchsend.results.tally import CODES, MAX_ATTEMPTS, OUTCOMES
 
@@ -115,7 +116,10 @@ class LeftBehind(NamedTuple):
     begun: int | None = None
 
 
-NOT_KNOWN: Final = "bring it back as it was; or go on, and some may get the message twice: --accept-duplicates"
+NOT_KNOWN: Final = (
+    "bring it back as it was; or go on, and some may get the message twice: "
+    "--accept-duplicates, in Python accept_duplicates=True"
+)
 """What to do where a journal does not say what was in flight."""
 
 
@@ -181,7 +185,7 @@ class Journal:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
                 raise RunError(what, remedy=_MAKE_ROOM) from None
             raise UsageError(
-                what, remedy="it stands beside the results log; name another one: --results FILE"
+                what, remedy=f"it stands beside the results log; name another one: {BY_ANOTHER_NAME}"
             ) from None
 
     # --- the hot path ---------------------------------------------------------------------------------------------
@@ -428,7 +432,7 @@ def _refuse_another(log: Path, *, resumes: bool) -> None:
     except BlockingIOError:
         raise UsageError(
             f"{path} is the journal of a run that goes on, whose results log was moved or removed",
-            remedy="wait for its end, or keep this one's results elsewhere: --results FILE",
+            remedy=f"wait for its end, or keep this one's results elsewhere: {BY_ANOTHER_NAME}",
         ) from None
     finally:
         os.close(file)
@@ -446,7 +450,7 @@ def _refuse_another(log: Path, *, resumes: bool) -> None:
     raise UsageError(
         f"{what}, and that run's results log is not there",
         remedy=f"bring it back and go on with it: batchsend resume {log}; "
-        "or keep this one's elsewhere: --results FILE; or remove the journal, if it is of no use any more",
+        f"or keep this one's elsewhere: {BY_ANOTHER_NAME}; or remove the journal, if it is of no use any more",
     )
 
 

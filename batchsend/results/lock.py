@@ -8,7 +8,7 @@ import os
 import stat
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from batchsend.errors import UsageError
 from batchsend.results.format import opened
@@ -87,11 +87,17 @@ def open_to_read(path: Path) -> Iterator[int]:
         yield file
 
 
+BY_ANOTHER_NAME: Final = "--results FILE, in Python results=…"
+"""How a results log is kept elsewhere."""
+
+
 def not_openable(path: Path, error: OSError) -> UsageError:
     """The error for a log that cannot be opened."""
     remedy = "name another, in a folder that exists"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        remedy = f"let the user with the number {os.geteuid()} write in {path.parent}, or name another: --results FILE"
+        remedy = (
+            f"let the user with the number {os.geteuid()} write in {path.parent}, or name another: {BY_ANOTHER_NAME}"
+        )
     return UsageError(f"{path}: the results log cannot be opened: {error.strerror}", remedy=remedy)
 
 
@@ -100,12 +106,12 @@ def _lock(
     path: Path,
     *,
     kind: int = fcntl.LOCK_EX,
-    remedy: str = "wait for its end, or keep this one's elsewhere: --results FILE",
+    remedy: str = f"wait for its end, or keep this one's elsewhere: {BY_ANOTHER_NAME}",
 ) -> None:
     if not stat.S_ISREG(os.fstat(file).st_mode):
         raise UsageError(
             f"{path} is not a regular file: what is kept there cannot be read back",
-            remedy="name another: --results FILE",
+            remedy=f"name another: {BY_ANOTHER_NAME}",
         )
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
@@ -113,7 +119,7 @@ def _lock(
         if error.errno != errno.EWOULDBLOCK:
             raise UsageError(
                 f"{path}: the results log cannot be locked: {error.strerror}",
-                remedy="keep it on a file system that has locks: --results FILE",
+                remedy=f"keep it on a file system that has locks: {BY_ANOTHER_NAME}",
             ) from None
         holder = _holder(file)
         who = "another run" if holder is None else f"the run of process {holder}"

@@ -10,7 +10,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Final
 
-from batchsend.delivery.consequences import RESUME
+from batchsend.delivery.consequences import RESUME, WAIT
 from batchsend.errors import RunError
 from batchsend.figures import local_time
 
@@ -98,5 +98,5 @@ class Hours:
         back = self.when(opens)
         return RunError(
             f"nothing may be begun until {back}: {self._why(time.time())}",
-            remedy=f"go on at {back} or later: {RESUME}; to let it wait by itself: --wait",
+            remedy=f"go on at {back} or later: {RESUME}; to let it wait by itself: {WAIT}",
         )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable  # noqa: TC003 - get_type_hints looks for it
+from typing import Final
 
+from batchsend.delivery.consequences import RESUME
 from batchsend.errors import BatchsendError, RunError, require, require_many
 from batchsend.outcome import DeliveryResult
+from batchsend.patterns import late_pattern
 
 
 class UnfinishedError(RunError):
@@ -33,7 +37,7 @@ def closed() -> RunError:
 
 def again(error: Exception) -> Exception:
     """An error for one of several callers, each of whom adds its own traceback."""
-    return RunError(error.message, remedy=error.remedy) if isinstance(error, RunError) else error
+    return RunError(error.message, remedy=_of_a_sender(error.remedy)) if isinstance(error, RunError) else error
 
 
 def unfinished(error: Exception | None, known: Iterable[DeliveryResult]) -> Exception:
@@ -44,5 +48,13 @@ def unfinished(error: Exception | None, known: Iterable[DeliveryResult]) -> Exce
         known: The outcomes.
     """
     if isinstance(error, BatchsendError):
-        return UnfinishedError(error.message, known, remedy=error.remedy)
+        return UnfinishedError(error.message, known, remedy=_of_a_sender(error.remedy))
     return error or closed()
+
+
+def _of_a_sender(remedy: str | None) -> str | None:
+    """What to do, for whoever has no run that could be gone on with."""
+    return None if remedy is None else _WAY_ON.sub("send what has no result", remedy)
+
+
+_WAY_ON: Final = late_pattern(rf'{re.escape(RESUME)}(?: with Choice\(\["[^"]*"\]\))?')

@@ -66,7 +66,7 @@ async def test_a_quota_stops_the_run_and_nobody_is_rejected(text: str, stage: St
     assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
     assert account.error is not None
     assert "its sending limit is used up until about" in account.error.message
-    assert "resume" in (account.error.remedy or "")
+    assert "Batch(…, resumption=…)" in (account.error.remedy or "")
     assert len(account.went_back) <= 4, "refused offers are bounded"
 
 
@@ -136,7 +136,7 @@ async def test_the_same_refusal_of_everybody_stops_the_run(text: str, stage: Sta
         account = await deliver(peer, work, options())
     assert account.error is not None
     assert "records in a row were refused alike" in account.error.message
-    assert "--retry" in (account.error.remedy or "")
+    assert 'with Choice(["content"])' in (account.error.remedy or "")
     assert 100 <= refused(account) <= 102
 
 

@@ -136,6 +136,19 @@ async def test_a_server_that_is_gone_is_an_error_of_the_send() -> None:
                     await collect(sender.send(submissions(3)))
 
 
+async def test_a_caller_is_told_what_a_caller_can_do() -> None:
+    """A run can be gone on with, by an option or a command; a sender's messages are the caller's."""
+    full = refuse(550, "5.4.5 Daily user sending limit exceeded")
+    async with CountingServer(lambda _, __, stage, ___: full if stage is Stage.MAIL else ACCEPT) as peer:
+        with anyio.fail_after(GUARD):
+            async with Sender(server(peer), delivery=options()) as sender:
+                with pytest.raises(RunError, match="sending limit is used up") as caught:
+                    await sender.send_all(submissions(3))
+    remedy = caught.value.remedy or ""
+    assert "send what has no result" in remedy
+    assert not any(word in remedy for word in ("--", "resum", "batchsend"))
+
+
 async def test_an_error_in_the_callers_own_submissions_is_the_callers() -> None:
     """It comes out of the loop as it is, after the results of what was sent."""
 
