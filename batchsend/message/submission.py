@@ -38,7 +38,16 @@ class Envelope(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         try:
-            self._check()
+            if not isinstance(self.reverse_path, str):
+                raise TypeError
+            if (path := reverse_path(self.reverse_path)) is not self.reverse_path:
+                force_setattr(self, "reverse_path", path)
+            if (path := forward_path(self.forward_path)) is not self.forward_path:
+                force_setattr(self, "forward_path", path)
+            if self.also:
+                further = dict.fromkeys(forward_path(one) for one in self.also)
+                further.pop(self.forward_path, None)
+                force_setattr(self, "also", tuple(further))
         except TypeError:  # looked into only then: this is made for each message
             for name in ("reverse_path", "forward_path"):
                 require(getattr(self, name), name, str)
@@ -46,18 +55,6 @@ class Envelope(Struct, frozen=True):
             for one in self.also:
                 require(one, "a recipient in also", str)
             raise
-
-    def _check(self) -> None:
-        if not isinstance(self.reverse_path, str):
-            raise TypeError
-        if (path := reverse_path(self.reverse_path)) is not self.reverse_path:
-            force_setattr(self, "reverse_path", path)
-        if (path := forward_path(self.forward_path)) is not self.forward_path:
-            force_setattr(self, "forward_path", path)
-        if self.also:
-            further = dict.fromkeys(forward_path(one) for one in self.also)
-            further.pop(self.forward_path, None)
-            force_setattr(self, "also", tuple(further))
 
     @property
     def recipients(self) -> tuple[str, ...]:
