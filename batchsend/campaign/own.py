@@ -19,13 +19,13 @@ class OwnFiles(Struct, frozen=True):
 
     Attributes:
         files: Their paths, symbolic links resolved.
-        results: The results log, whose companions are told by their names; None for none.
+        logs: What the paths of the results log and its companions begin with, their folder included.
     """
 
-    files: frozenset[Path] = frozenset()
-    results: Path | None = None
+    files: frozenset[str] = frozenset()
+    logs: tuple[str, ...] = ()
 
-    def has(self, path: Path) -> bool:
+    def has(self, path: str) -> bool:
         """Whether a file is one of them.
 
         Args:
@@ -33,9 +33,8 @@ class OwnFiles(Struct, frozen=True):
         """
         if path in self.files:
             return True
-        log = self.results
-        return (
-            log is not None and path.parent == log.parent and path.name.startswith((log.name, feedback_path(log).name))
+        return path.startswith(self.logs) and any(
+            path.startswith(log) and "/" not in path[len(log) :] for log in self.logs
         )
 
 
@@ -50,5 +49,6 @@ def own_files(campaign: Campaign) -> OwnFiles:
     keys = [signature.key_file for signature in campaign.message.dkim]
     servers = [path for server in campaign.servers for path in (server.ca_file, server.password_file)]
     named = [campaign.path, campaign.recipients, *lists, *delivery.exclude, *keys, *servers]
-    files = frozenset(Path(os.path.realpath(path)) for path in named if path is not None and path != "-")
-    return OwnFiles(files, Path(os.path.realpath(campaign.results)))
+    files = frozenset(os.path.realpath(path) for path in named if path is not None and path != "-")
+    log = Path(os.path.realpath(campaign.results))
+    return OwnFiles(files, (str(log), str(feedback_path(log))))

@@ -72,7 +72,8 @@ class Composer:
         if len(batch_id) > 64 or not _DOT_ATOM.fullmatch(batch_id):
             raise ValueError(f"batch_id {batch_id!r} cannot be part of a Message-ID")
         self._batch_id = batch_id
-        self._way_back = (verp if proof is None else None, message.unsubscribe)  # a test's links are worth nothing
+        self._verp = verp if proof is None else None  # a test's links are worth nothing
+        self._unsubscribe = message.unsubscribe
         self._recipient_field = recipient_field
         # Relays may make quoted-printable of octets above 127, which a signature does not outlive (RFC 6376 §5.3).
         eight_bit = message.encoding == "auto" and not message.dkim
@@ -135,19 +136,30 @@ class Composer:
         Raises:
             RecordError: The record cannot be sent; the message names the field, header or template, and why.
         """
-        name, given = self._given_recipient(record.fields)
+        name = address_column(record.fields, self._recipient_field)
+        given = record.fields[name]
+        if not isinstance(given, str):
+            raise RecordError(f"field {name!r} holds no address but {type(given).__name__}")
         recipient = cleaned(given)
         # A template that shows the address, as To does, shows the one that is written to.
         fields = record.fields if recipient == given else {**record.fields, name: recipient}
-        variables = fields
-        if not self._templates.are_variables(fields):
-            variables = self._templates.variables(fields, self._batch(record.number))
+        if self._templates.may_be_variables(fields):
+            try:
+                return self._composed(record.number, recipient, fields, at)
+            except RecordError:
+                if not self._templates.lacks_variables(fields):
+                    raise
+        batch = TemplateBatch(self._batch_id, record.number, self._verp, self._unsubscribe)
+        return self._composed(record.number, recipient, self._templates.variables(fields, batch), at)
+
+    def _composed(self, number: int, recipient: str, variables: dict[str, Any], at: int | None) -> Submission:
+        """The submission of the record of a number, whose variables are known."""
         from_field, sender = self._from.with_address(variables)
         if self._signer is not None:
             self._signer.require_alignment(sender)
         return_path = sender if self._return_path is None else self._return_path.render(variables)
         envelope = Envelope(return_path, recipient)
-        message_id = f"<{self._batch_id}.{record.number}@{sender.rpartition('@')[2]}>"
+        message_id = f"<{self._batch_id}.{number}@{sender.rpartition('@')[2]}>"
         to = envelope.forward_path
         to_field = f"To: {to}\r\n" if self._to is None else self._to.with_address(variables, known=to)[0]
         rest = "".join([field.render(variables) for field in self._fields])
@@ -161,7 +173,7 @@ class Composer:
         entity = self._body.render(variables)
         head = block.encode()
         return Submission(
-            record=record.number,
+            record=number,
             envelope=envelope,
             content=self._finished(head, entity.pieces),
             message_id=message_id,
@@ -170,9 +182,6 @@ class Composer:
             # A server that takes addresses in other scripts takes octets above 127 (RFC 6531 §3.1).
             seven_bit=partial(self._in_seven_bits, head, entity.seven_bit) if entity.seven_bit and plain else None,
         )
-
-    def _batch(self, record: int) -> TemplateBatch:
-        return TemplateBatch(self._batch_id, record, *self._way_back)
 
     def _in_seven_bits(self, head: bytes, pieces: Callable[[], list[bytes]]) -> bytes:
         return self._finished(head, pieces())
@@ -190,17 +199,10 @@ class Composer:
     def given_recipient(self, record: Record) -> str | None:
         """What stands where the recipient's address should be, as it stands there; None where there is no such text."""
         try:
-            return self._given_recipient(record.fields)[1]
+            given = record.fields[address_column(record.fields, self._recipient_field)]
         except RecordError:
             return None
-
-    def _given_recipient(self, fields: dict[str, Any]) -> tuple[str, str]:
-        """The name of the field that holds the recipient's address, and what it holds."""
-        name = address_column(fields, self._recipient_field)
-        value = fields[name]
-        if not isinstance(value, str):
-            raise RecordError(f"field {name!r} holds no address but {type(value).__name__}")
-        return name, value
+        return given if isinstance(given, str) else None
 
 
 def _signer(message: Message, author: str | None) -> Signer:

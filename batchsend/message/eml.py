@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 from email import message_from_bytes, policy
 from email.utils import collapse_rfc2231_value
 from functools import partial
@@ -18,7 +17,7 @@ from batchsend.message.entity import Entity
 from batchsend.message.files_read import note
 from batchsend.message.headers import ADDRESS_FIELDS, URL_FIELDS, Head
 from batchsend.message.marks import has_marks, marks
-from batchsend.message.mime import Boundary
+from batchsend.message.mime import Boundary, new_delimiter
 from batchsend.message.naming import naming
 from batchsend.message.texts import Text
 
@@ -65,7 +64,7 @@ class WholeMessage:
         self._templates = templates
         self._proof = proof
         self._eight_bit = eight_bit
-        self._delimiter = f"=_{secrets.token_hex(12)}"
+        self._delimiter = new_delimiter()
         self._boundaries = 0
         self._pieces: list[bytes | Text] = [b"MIME-Version: 1.0\r\n"]
         self._octets = _read(path)

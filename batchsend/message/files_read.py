@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _READ: Final[ContextVar[set[Path] | None]] = ContextVar("files read", default=None)
 
@@ -27,8 +27,8 @@ def noting(paths: set[Path]) -> Iterator[None]:
         _READ.reset(before)
 
 
-def note(path: Path) -> None:
+def note(path: Path | str) -> None:
     """A file is about to be read."""
     paths = _READ.get()
     if paths is not None:
-        paths.add(path)
+        paths.add(Path(path))

@@ -14,6 +14,16 @@ _PLAIN = b"Content-Type: text/plain; charset=utf-8\r\n"
 _HTML = b"Content-Type: text/html; charset=utf-8\r\n"
 
 
+# Digits whose lower six bits are those of no small letter, digit or blank, nor of a line's end: by these bits Python
+# skips what is no part of what it searches a text for, and every text is searched for its delimiter.
+_DIGITS = str.maketrans("0123456789abcdef", "ABCDEFGHKLNOPQRS")
+
+
+def new_delimiter() -> str:
+    """What begins the boundaries of a campaign, for `Skeleton.delimiter`: nobody who writes a text can know it."""
+    return f"=_{secrets.token_hex(12).translate(_DIGITS)}"
+
+
 class Files(NamedTuple):
     """The files of one message; each is a whole part, headers and all, in pieces to be joined.
 
@@ -41,7 +51,7 @@ class Skeleton:
     """
 
     def __init__(self) -> None:
-        self.delimiter = f"=_{secrets.token_hex(12)}"
+        self.delimiter = new_delimiter()
         self._mixed = Boundary("mixed", f"{self.delimiter}_m")
         self._alternative = Boundary("alternative", f"{self.delimiter}_a")
         self._related = Boundary("related", f"{self.delimiter}_r", parameters=' type="text/html";\r\n')

@@ -43,13 +43,14 @@ class PlainTemplate:
         escaped: As given.
     """
 
-    __slots__ = ("_look_up", "_pieces", "escaped", "names", "own")
+    __slots__ = ("_look_up", "_must_escape", "_pieces", "escaped", "names", "own")
 
     def __init__(self, own: Sequence[str], names: Sequence[str], *, escaped: bool) -> None:
         self.own = tuple(own)
         self.names = tuple(names)
         self.escaped = escaped
         self._look_up = _getter(self.names)
+        self._must_escape = _TO_ESCAPE.search if escaped else None
         self._pieces = [""] * (2 * len(self.names) + 1)
         self._pieces[::2] = self.own
 
@@ -69,7 +70,7 @@ class PlainTemplate:
             values = ["" if value is None else str(value) for value in values]
             together = "".join(values)
         # Most values have nothing to escape, and one look tells it of all.
-        if self.escaped and _TO_ESCAPE.search(together):
+        if (must_escape := self._must_escape) is not None and must_escape(together):
             return [str(escape(value)) for value in values]
         return values
 

@@ -39,24 +39,21 @@ class Envelope(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         try:
-            self._check()
+            if not isinstance(self.reverse_path, str):
+                raise TypeError
+            if (path := reverse_path(self.reverse_path)) is not self.reverse_path:
+                force_setattr(self, "reverse_path", path)
+            if (path := forward_path(self.forward_path)) is not self.forward_path:
+                force_setattr(self, "forward_path", path)
+            if self.also != ():
+                further = (forward_path(one) for one in require_many(self.also, "also"))
+                force_setattr(self, "also", tuple(distinct((self.forward_path, *further))[1:]))
         except TypeError:  # looked into only then: this is made for each message
             for name in ("reverse_path", "forward_path"):
                 require(getattr(self, name), name, str)
             for one in require_many(self.also, "also"):
                 require(one, "a recipient in also", str)
             raise
-
-    def _check(self) -> None:
-        if not isinstance(self.reverse_path, str):
-            raise TypeError
-        if (path := reverse_path(self.reverse_path)) is not self.reverse_path:
-            force_setattr(self, "reverse_path", path)
-        if (path := forward_path(self.forward_path)) is not self.forward_path:
-            force_setattr(self, "forward_path", path)
-        if self.also != ():
-            further = (forward_path(one) for one in require_many(self.also, "also"))
-            force_setattr(self, "also", tuple(distinct((self.forward_path, *further))[1:]))
 
     @property
     def recipients(self) -> tuple[str, ...]:

@@ -122,6 +122,7 @@ class Templates:
         self._marked_html = self._html.overlay(finalize=self._marked_html_data)
         self._globals = self._text.globals
         self._beyond_fields = False
+        self._all_named = True
         self._names: set[str] = set()
         self.use = FieldUse()
 
@@ -174,17 +175,32 @@ class Templates:
             filtered.name not in _ESCAPED_FILTERS for filtered in tree.find_all(nodes.Filter)
         )
 
-    def are_variables(self, fields: Mapping[str, Any]) -> bool:
-        """Whether the fields of a record are all that its templates use, by the names that they have."""
-        return not self._beyond_fields and isinstance(fields, dict) and self._names <= fields.keys()
+    def may_be_variables(self, fields: Mapping[str, Any]) -> bool:
+        """Whether templates may see the fields of a record as they are.
+
+        The records of most lists have all fields that the templates use, by the names that they have. So no record is
+        looked at for that until `lacks_variables` has been told of one that has not.
+        """
+        if self._beyond_fields or not isinstance(fields, dict):
+            return False
+        return self._all_named or self._names <= fields.keys()
+
+    def lacks_variables(self, fields: Mapping[str, Any]) -> bool:
+        """Whether fields that templates have seen as they are lack a name that is used: it may be an alias."""
+        if self._names <= fields.keys():
+            return False
+        self._all_named = False
+        return True
 
     def variables(self, fields: Mapping[str, Any], batch: TemplateBatch) -> dict[str, Any]:
         """What the templates of one record see: its fields, and ``batch``, which wins over a field of that name.
 
         A field whose name is no variable's has another one, and ``row`` is all of them: `template_variables`.
-        Where `are_variables` says so, there is no need of it.
+        Where `may_be_variables` says so, there is no need of it.
         """
-        return {**self._globals, **template_variables(fields), "batch": batch}
+        variables = template_variables(fields, self._globals)
+        variables["batch"] = batch
+        return variables
 
     def _compile(self, environment: BoundedEnvironment, source: str, where: str) -> TextTemplate:
         budget = environment.budget

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from batchsend.campaign.nearest import nearest
@@ -18,6 +19,8 @@ RECIPIENT_FIELDS: Final = ("email", "to", "recipient", "address")
 
 ROW: Final = "row"
 """What templates call the record itself: ``row["First Name"]``."""
+
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 # One of these words makes a column one of e-mail addresses …
 _MAIL_WORDS: Final = frozenset(
@@ -256,13 +259,17 @@ def aliases(names: tuple[str, ...]) -> Mapping[str, str]:
     return {alias: name for alias, name in found.items() if alias not in shared}
 
 
-def template_variables(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """A record's fields as templates see them: by their names, by their `aliases`, and together as ``row``."""
-    variables: dict[str, Any] = {ROW: fields}
+def template_variables(fields: Mapping[str, Any], others: Mapping[str, Any] = _NONE) -> dict[str, Any]:
+    """A record's fields as templates see them: by their names, by their `aliases`, and together as ``row``.
+
+    Args:
+        fields: The fields.
+        others: Further variables; a field of the same name, or alias, hides one.
+    """
+    variables: dict[str, Any] = {**others, ROW: fields, **fields}
     for alias, name in aliases(tuple(fields)).items():
         variables[alias] = fields[name]
-    variables.update(fields)
-    if isinstance(value := fields.get(ROW), str):
+    if ROW in fields and isinstance(value := fields[ROW], str):
         variables[ROW] = _ColumnCalledRow.of(value, fields)
     return variables
 

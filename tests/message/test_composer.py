@@ -272,3 +272,12 @@ def test_an_address_is_written_to_as_it_was_meant_and_shown_so(tmp_path: Path, w
     parsed = parse(submission)
     assert parsed["To"] == "Ann <ann@example.com>"
     assert body(parsed, "plain").strip() == "ann@example.com"
+
+
+def test_each_record_of_a_list_has_its_own_names(tmp_path: Path) -> None:
+    one = composer(tmp_path, text="Hi {{ First_Name }}")
+    named, aliased = {**ANN, "First_Name": "Ann"}, {**ANN, "First Name": "Bob"}
+    for fields, name in ((named, "Ann"), (aliased, "Bob"), (named, "Ann"), (aliased, "Bob")):
+        assert f"Hi {name}".encode() in one.compose(Record(1, 2, fields)).content
+        with pytest.raises(RecordError, match="'First_Name' is undefined"):
+            one.compose(Record(1, 2, ANN))
