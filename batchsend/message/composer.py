@@ -117,8 +117,7 @@ class Composer:
                 self._return_path = self._templates.text(message.return_path, "return path")
                 reverse_path(self._return_path.constant or "")
         self._fields = _fields(head, self._templates, key)
-        names = ("Date", "Message-ID", "From", "To", *(field.name for field in self._fields))
-        self._block_check = BlockCheck(names)
+        self._block_check = BlockCheck(("Date", "Message-ID", "From", "To", *(field.name for field in self._fields)))
         self._signer = _signer(message, self._from.address) if message.dkim else None
 
     @property

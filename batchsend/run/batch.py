@@ -7,7 +7,6 @@ import time
 from collections import Counter  # noqa: TC003 - likewise
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping  # noqa: TC003 - likewise
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING
@@ -33,7 +32,6 @@ from batchsend.results.groupsync import GroupSync
 from batchsend.results.ledger import Ledger
 from batchsend.results.resumption import Resumption  # noqa: TC001 - likewise
 from batchsend.results.run import RecipientsFile, Run, SuppressionFile, new_id
-from batchsend.results.usage import read_usage
 from batchsend.run import recovery
 from batchsend.run.accounting import Accounting
 from batchsend.run.arguments import Use, require_internal, require_rows, require_types
@@ -292,7 +290,8 @@ class Batch:
                 self._use.begun = True
                 disk = GroupSync(ledger) if self._durable else None
                 self._account = accounting = self._accounting(first, ledger, disk)
-                await self._count_what_was_sent()
+                if self._resumption is not None:
+                    await recovery.count_what_was_sent(self._resumption, self.meters)
                 await self._write_what_was_in_flight(first, ledger)
                 self._pool = pool = Pool(
                     self._connectors,
@@ -518,17 +517,6 @@ class Batch:
         await again.look()
         while again.cut_short is None and (chosen := await wait_until_due(accounting)) is not None:
             await again.run(chosen, pool, accounting)
-
-    async def _count_what_was_sent(self) -> None:
-        """What earlier runs have sent, according to the log, counts towards the quotas.
-
-        Raises:
-            RunError: The log cannot be read.
-        """
-        past = self._resumption
-        if past is not None and self.meters.watch(past.account.learned):
-            note = partial(self.meters.note, now=time.time())
-            await anyio.to_thread.run_sync(read_usage, past.path, past.account.size, note)
 
     async def _write_what_was_in_flight(self, first: FirstPass, ledger: Ledger) -> None:
         """Give what was in flight when the earlier run was killed its lines in the log, before anything is sent.

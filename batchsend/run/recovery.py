@@ -1,9 +1,10 @@
-"""What was in flight when a run was killed: what the journal knows, with names from the recipients file."""
+"""What a run takes over from an earlier one: what that has sent, and what was in flight when it was killed."""
 
 from __future__ import annotations
 
 import shlex
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio.to_thread
@@ -11,6 +12,7 @@ import anyio.to_thread
 from batchsend.errors import RecordError, UsageError
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.recipients import BadRecord, Record
+from batchsend.results.usage import read_usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,6 +26,20 @@ if TYPE_CHECKING:
     from batchsend.run.streaming import ResultStream
 
 _NAMED = 20
+
+
+async def count_what_was_sent(past: Resumption, meters: Meters) -> None:
+    """Count what earlier runs have sent, according to the log, towards the quotas.
+
+    Args:
+        past: The run to go on with.
+        meters: What counts messages towards the quotas.
+
+    Raises:
+        RunError: The log cannot be read.
+    """
+    if meters.watch(past.account.learned):
+        await anyio.to_thread.run_sync(read_usage, past.path, past.account.size, partial(meters.note, now=time.time()))
 
 
 async def recover(

@@ -120,6 +120,7 @@ async def looked_into(batch: Batch, past: Resumption, choice: Choice) -> None:
     assert_type(past.distrusted, bool)
     assert_type(past.hand_over_file(), int)
     assert_type(past.sends(Outcome.DEFERRED), bool)
+    assert_type(Outcome.DEFERRED.is_failure, bool)
     assert_type(past.next_attempt(1), int)
     assert_type(past.was_offered(1), bool)
     assert_type(choice.statuses, frozenset[Outcome])
