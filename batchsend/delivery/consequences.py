@@ -56,7 +56,6 @@ RESUME: Final = "Batch(…, resumption=…)"
 
 WAIT: Final = 'Delivery(max_wait="forever")'
 """How a program has a run wait by itself."""
-"""What remedies call the command that goes on with the run: where its log is, is not known here."""
 
 _TOLD: Final = 1000  # notices that are remembered
 _NOTICED: Final = 100  # characters of what a server says that a notice repeats
