@@ -107,12 +107,22 @@ class _Handlers:
     def _tell_unraisable(self, told: sys.UnraisableHookArgs) -> None:
         """A KeyboardInterrupt that came while an object was destroyed has ended nothing: it comes again."""
         if isinstance(told.exc_value, KeyboardInterrupt) and self.first is not None:
-            self._since = None
-            again = threading.Timer(_COMES_AGAIN, os.kill, (os.getpid(), self.first))
-            again.daemon = True
-            again.start()
+            threading.Thread(target=self._come_again, args=(self.first,), daemon=True).start()
         elif self._hook is not None:
             self._hook(told)
+
+    def _come_again(self, number: signal.Signals) -> None:
+        """Send the first signal once more, when the main thread has left the function above: here it would be lost."""
+        main = threading.main_thread().ident or 0
+        while True:
+            time.sleep(_COMES_AGAIN)
+            frame = sys._current_frames().get(main)
+            while frame is not None and frame.f_code is not _Handlers._tell_unraisable.__code__:
+                frame = frame.f_back
+            if frame is None:
+                break
+        self._since = None
+        os.kill(os.getpid(), number)
 
     def _note(self, number: int, now: float) -> None:
         self._since = now
