@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import resource
+import signal
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from tests.tools.virtual import VirtualLoop
 
 HERE = Path(__file__).parent
+
+# A shell ignores SIGINT for what a script starts in the background, and all processes of its tests would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says how busy the machine is: it is no test's business.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -80,7 +80,7 @@ class _Handlers:
         """While the context lasts, the next signals are received; as many as are wanted."""
         ours = not self._before
         self._receive, self._wanted = receive, wanted
-        self.install(_heeded(even_ignored=True))
+        self.install(_heeded())
         try:
             yield
         finally:
@@ -214,13 +214,12 @@ class Signals:
             scope.cancel()
 
 
-def _heeded(*, even_ignored: bool = False) -> Iterator[signal.Signals]:
-    """The signals that end the work, but for those that who started the process has ignored, as nohup does SIGHUP.
+def _heeded() -> Iterator[signal.Signals]:
+    """The signals that end the work; SIGHUP, too, unless who started the process has it ignored, as nohup does.
 
-    Args:
-        even_ignored: SIGINT and SIGTERM even then: a shell ignores SIGINT for what it starts in the background, which
-            is ended by it nevertheless where it is sent.
+    SIGINT even then: a shell ignores it for what a script starts in the background, which whoever sends it means to end
+    nevertheless.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN or (even_ignored and number is not signal.SIGHUP):
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
             yield number

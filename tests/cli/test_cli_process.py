@@ -375,6 +375,18 @@ def test_who_has_hangups_ignored_is_not_stopped_by_one(tmp_path: Path) -> None:
     assert len(server.accepted) == 2000
 
 
+@pytest.mark.slow
+def test_what_a_script_starts_in_the_background_is_ended_by_an_interrupt_that_is_sent_to_it() -> None:
+    """A shell has it ignored there."""
+    running = process(
+        *("sink", "--port", "0", "--json"), preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)
+    )
+    assert running.stderr is not None
+    running.stderr.readline()
+    running.send_signal(signal.SIGINT)
+    assert ended(running).code == 0
+
+
 def test_recipients_from_standard_input(tmp_path: Path) -> None:
     with serving(CountingServer(well_behaved)) as server:
         options = ("--recipients", "-", "--server", url(server))
