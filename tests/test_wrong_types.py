@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import re
 from email.message import EmailMessage
 from enum import Enum
@@ -212,3 +213,20 @@ def test_so_does_a_submission_where_it_is_sent(wrong: Any) -> None:
             sound = {"content": b"Subject: x\r\n\r\n", "envelope": batchsend.Envelope("a@example.com", "b@example.com")}
             with pytest.raises(TypeError, match=next(iter(fields))):
                 sender.send_message(Submission(record=1, **{**sound, **fields}))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"record": 0}, {"record": -1}, {"attempt": 0}, {"canonical": True, "content": b"no end"}]
+)
+def test_and_what_a_submission_says_of_itself_must_be_possible(wrong: dict[str, Any]) -> None:
+    envelope = batchsend.Envelope("a@example.com", "b@example.com")
+    sound = {"record": 1, "content": b"Subject: x\r\n\r\n", "envelope": envelope}
+    with batchsend.SyncSender(SERVER) as sender, pytest.raises(UsageError, match=next(iter(wrong))):
+        sender.send_message(Submission(**{**sound, **wrong}))
+
+
+def test_help_does_not_show_the_environment() -> None:
+    for name in batchsend.__all__:
+        public = getattr(batchsend, name)
+        if inspect.isfunction(public):
+            assert all(given.default is not os.environ for given in inspect.signature(public).parameters.values())

@@ -39,7 +39,7 @@ def load(
     path: Path | str,
     *,
     overrides: Overrides | None = None,
-    environ: Mapping[str, str] = os.environ,
+    environ: Mapping[str, str] | None = None,
     resolve_credentials: bool = True,
 ) -> Campaign:
     """Read a campaign file and check all of it, the files it names included; the recipients file is left to its reader.
@@ -50,7 +50,7 @@ def load(
     Args:
         path: The campaign file.
         overrides: What the command line says in its place.
-        environ: Where ``${NAME}`` in ``[server]`` is looked up.
+        environ: Where ``${NAME}`` in ``[server]`` is looked up; None for the environment of this process.
         resolve_credentials: False where nothing is sent to the campaign's server: the credentials become None, and
             what they name need not be set.
 
@@ -61,7 +61,7 @@ def load(
     """
     path = Path(require(path, "path", Path, str))
     require(overrides, "overrides", Overrides, NoneType)
-    require(environ, "environ", Mapping)
+    require(environ, "environ", Mapping, NoneType)
     require(resolve_credentials, "resolve_credentials", bool)
     document = Document.read(path)
     if overrides is not None:
@@ -70,7 +70,7 @@ def load(
 
 
 def load_document(
-    document: Document, *, environ: Mapping[str, str] = os.environ, resolve_credentials: bool = True
+    document: Document, *, environ: Mapping[str, str] | None = None, resolve_credentials: bool = True
 ) -> Campaign:
     """A campaign from tables that are known already; otherwise as `load`.
 
@@ -86,7 +86,8 @@ def load_document(
     _refuse_unknown_keys(document)
     _apply_presets(document, is_used=resolve_credentials)
     directory = path.parent.resolve()
-    file = _convert(document, directory, _expand(document, environ, resolve_credentials=resolve_credentials))
+    names = os.environ if environ is None else environ
+    file = _convert(document, directory, _expand(document, names, resolve_credentials=resolve_credentials))
     if "\0" in file.recipients:
         raise document.wrong(("recipients",), f"expected {_expected(('recipients',))}")
     campaign = Campaign(

@@ -138,7 +138,7 @@ def _run(arguments: list[str] | None, console: Console) -> int:
     try:
         code = batchsend.main(args=arguments, prog_name="batchsend", standalone_mode=False, obj=console)
     except click.ClickException as error:
-        console.error(error.format_message(), _see_help(error))
+        console.error(" ".join(error.format_message().split()), _see_help(error))
         return 2
     except BatchsendError as error:
         console.error(error.message, error.remedy)

@@ -33,9 +33,12 @@ _database_option = click.option(
 _name_argument = click.argument("name", metavar="NAME")
 
 
-@click.group()
-def cluster() -> None:
+@click.group(invoke_without_command=True)
+@click.pass_context
+def cluster(context: click.Context) -> None:
     """Send campaigns from several machines: PostgreSQL holds them and the account of every recipient."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def _with_database(url: str | None, work: Callable[[Database], Awaitable[Any]], *, checked: bool = True) -> Any:

@@ -66,13 +66,14 @@ SECRETS: Final = {
 """The relays whose webhooks are taken, by name."""
 
 
-def configured(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The secrets of the relays whose webhooks are taken: those in the environment.
+def configured(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The secrets of the relays whose webhooks are taken: those in the environment, which is this process's for None.
 
     Raises:
         UsageError: One is too short to be a secret.
     """
-    found = {relay: environ[secret.variable] for relay, secret in SECRETS.items() if environ.get(secret.variable)}
+    names = os.environ if environ is None else environ
+    found = {relay: names[secret.variable] for relay, secret in SECRETS.items() if names.get(secret.variable)}
     for relay, secret in found.items():
         if len(secret) < _FEWEST:
             raise UsageError(

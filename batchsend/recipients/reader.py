@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from batchsend.campaign import Campaign
     from batchsend.recipients.record import BadRecord, Record
 
-_FORMATS: Final = {".csv": "csv", ".tsv": "csv", ".tab": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+FORMATS: Final = {".csv": "csv", ".tsv": "csv", ".tab": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+"""What a list is by the end of its name."""
 
 
 class RecordReader:
@@ -212,7 +213,7 @@ def open_records(
             f"{path} has no sheets", remedy=f"sheet is for workbooks ({', '.join(WORKBOOKS)}); leave it out"
         )
     compression = COMPRESSIONS.get(suffixes.pop()) if suffixes and suffixes[-1] in COMPRESSIONS else None
-    kind = format or (_FORMATS.get(suffixes[-1]) if suffixes else None)
+    kind = format or (FORMATS.get(suffixes[-1]) if suffixes else None)
     source = Source(path, expect=compression, encoding=encoding, end=end)
     try:
         kind = kind or _guess(source)

@@ -24,7 +24,7 @@ from batchsend.recipients.entries import DOMAIN, addresses_among, comparable, en
 from batchsend.recipients.feedback import FedBack, FollowedLog, is_feedback
 from batchsend.recipients.kinds import WORKBOOKS, is_results_log, refuse_other_kinds
 from batchsend.recipients.lines import Lines, TooLong
-from batchsend.recipients.reader import open_records
+from batchsend.recipients.reader import FORMATS, open_records
 from batchsend.recipients.record import BadRecord
 from batchsend.recipients.source import COMPRESSIONS, Source
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from batchsend.recipients.record import Record
 
-_TABLES: Final = (".csv", ".tsv")
 _DELIMITERS: Final = late_pattern(r"[,;\t|]")
 _SEP: Final = late_pattern(r'"?sep=', re.IGNORECASE)
 _LINE_ENDS: Final = late_pattern(r"\r\n?|\n")
@@ -218,7 +217,7 @@ def _entries(given: SuppressionList, recipient_field: str | None) -> Iterator[st
     if is_results_log(start):
         source.close()
         return _hard_bounces(file)
-    if suffix == ".jsonl" or start.lstrip()[:1] in (b"{", b"["):
+    if FORMATS.get(suffix) == "jsonl" or start.lstrip()[:1] in (b"{", b"["):
         source.close()
         return _table(given, "jsonl", recipient_field)
     try:
@@ -247,7 +246,7 @@ def _is_table(text: str, suffix: str, named: str | None) -> bool:
     if "@" in first or not first:
         return False
     names = [name.strip().strip('"').strip() for name in _DELIMITERS.split(first)]
-    return suffix in _TABLES or means_address(names) or (named is not None and named in names)
+    return FORMATS.get(suffix) == "csv" or means_address(names) or (named is not None and named in names)
 
 
 def _plain_list(source: Source) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Final, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BLOCK: Final = 1024 * 1024
+
+_FIRST: Final = b'{"run":{"id":"'
+"""How the first line of a log begins."""
 
 MAX_RECORD: Final = 1_000_000_000
 """The highest record number that is believed: a gigabyte is kept for it."""
@@ -221,11 +224,13 @@ class LogReader(Generic[_L]):
         return line.run is not None and line.run.started is not None
 
     def _begins_with_no_run(self) -> UsageError:
-        return UsageError(
-            f"{self._path} does not begin with the line of a run",
-            remedy="name the results log that batchsend send has kept; "
-            "or, if the machine went down as the run began, remove it: nothing was sent",
-        )
+        remedy = "name the results log that batchsend send has kept"
+        with suppress(OSError), self._path.open("rb") as file:
+            # So begins a log whose first line never reached the disk, or not all of it; nobody's campaign or list does.
+            start = file.read(len(_FIRST))
+            if not start.strip(b"\0\r\n ") or _FIRST.startswith(start.strip(b"\0")):
+                remedy += "; or, if the machine went down as the run began, remove it: nothing was sent"
+        return UsageError(f"{self._path} does not begin with the line of a run", remedy=remedy)
 
     def _decoded(self, octets: bytes, before: int) -> Block[_L]:
         """What a block says; where its lines may be holes, as far as they are none."""

@@ -20,6 +20,7 @@ from batchsend.recipients.columns import (
     split_words,
     variable,
 )
+from batchsend.recipients.reader import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,7 +140,8 @@ class Recipients:
 
 def _header_below(path: Path, encoding: str | None) -> int | None:
     """The line, counted from 1, that looks like a header below a title or a remark; None where there is none."""
-    if path.suffix.lower() not in {".csv", ".tsv", ".txt"}:
+    suffix = path.suffix.lower()
+    if suffix != ".txt" and FORMATS.get(suffix) != "csv":
         return None
     with path.open(encoding=encoding or "utf-8", errors="replace") as file:
         for number, line in enumerate(islice(file, _TITLE_LINES), 1):

@@ -6,6 +6,7 @@ import asyncio  # noqa: TC003 - the type of a value
 from collections.abc import AsyncIterable, Callable, Iterable
 from contextvars import ContextVar
 from email.message import Message
+from hashlib import sha256
 from types import NoneType
 from typing import Any, Final, TypeAlias
 
@@ -44,6 +45,7 @@ def sound(submission: Submission) -> Submission:
 
     Raises:
         TypeError: One of its values is of a wrong type.
+        UsageError: One of its numbers is below 1; or its content is not what it says.
     """
     given: Any = submission  # what a program puts there may be of any type
     message_id, marked = given.message_id, given.eight_bit
@@ -51,8 +53,10 @@ def sound(submission: Submission) -> Submission:
         type(given.content) is bytes
         and isinstance(given.envelope, Envelope)
         and type(given.record) is type(given.attempt) is int
+        and given.record >= 1 <= given.attempt
         and (message_id is None or (type(message_id) is str and message_id.isascii()))
         and type(given.canonical) is bool
+        and (not given.canonical or given.content.endswith(b"\r\n"))
         and (marked is None or type(marked) is bool)
         and (given.seven_bit is None or callable(given.seven_bit))
     ):
@@ -70,11 +74,18 @@ def _looked_into(submission: Submission) -> Submission:
             f"not {type(submission.envelope).__name__}"
         )
     record = require(submission.record, "record", int)
-    require(submission.attempt, f"record {record}: attempt", int)
+    attempt = require(submission.attempt, f"record {record}: attempt", int)
+    for name, number in (("record", record), (f"record {record}: attempt", attempt)):
+        if number < 1:
+            raise UsageError(f"{name} is {number}", remedy="expected a whole number from 1 on")
     message_id = require(submission.message_id, f"record {record}: message_id", str, NoneType)
     if message_id is not None and not _is_unicode(message_id):
         raise TypeError(f"record {record}: message_id has half of a character")
-    require(submission.canonical, f"record {record}: canonical", bool)
+    if require(submission.canonical, f"record {record}: canonical", bool) and not submission.content.endswith(b"\r\n"):
+        raise UsageError(
+            f"record {record}: content is said to be canonical, and does not end with CRLF",
+            remedy="leave canonical out: the content is then made so",
+        )
     require(submission.eight_bit, f"record {record}: eight_bit", bool, NoneType)
     if submission.seven_bit is not None and not callable(submission.seven_bit):
         raise TypeError(f"record {record}: seven_bit must be callable, not {type(submission.seven_bit).__name__}")
@@ -120,7 +131,12 @@ def no_log_for_keys() -> UsageError:
 def own_key(message: Sendable) -> str | None:
     """What a message is known by that was given no key: the Message-ID that it came with, or nothing."""
     own = message.message_id if isinstance(message, Submission) else given_message_id(message)
-    return (own.strip()[:_LONGEST_KEY] or None) if own is not None else None
+    if own is None or not (own := own.strip()):
+        return None
+    if len(own) <= _LONGEST_KEY:
+        return own
+    # Longer than any that RFC 5322 §2.1.1 allows. What it differs from others in may be at its end.
+    return f"{own[: _LONGEST_KEY - 64]}{sha256(own.encode(errors='surrogatepass')).hexdigest()}"
 
 
 def _is_unicode(text: str) -> bool:

@@ -54,6 +54,7 @@ Capture = pytest.CaptureFixture[str]
         (["preview", "{campaign}", "--record", "0"], "--record"),
         (["preview", "{campaign}", "--record", "4"], "recipients.csv has 3 records, and no record 4"),
         (["preview", "{campaign}", "--eml", "{folder}/no/such.eml"], "such.eml"),
+        (["completion"], "Choose from: bash, zsh, fish"),
         (["sink", "--port", "70000"], "--port"),
         (["sink", "--host", "192.0.2.1"], "192.0.2.1"),
         (["sink", "--tls", "perhaps"], "perhaps"),
@@ -208,3 +209,9 @@ def test_no_arguments_at_all_show_how_it_is_used(capsys: Capture) -> None:
     assert (ended.code, ended.errors) == (0, "")
     assert ended.output.startswith("Usage: batchsend")
     assert "sink" in ended.output
+
+
+def test_a_group_of_commands_alone_shows_its_help(capsys: Capture) -> None:
+    shown = invoke(capsys, "cluster")
+    assert (shown.code, shown.errors) == (0, "")
+    assert shown.output.startswith("Usage: batchsend cluster [OPTIONS] [COMMAND]")

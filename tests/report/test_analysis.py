@@ -159,6 +159,22 @@ def test_what_is_no_results_log(tmp_path: Path, lines: list[bytes], said: str) -
     assert caught.value.remedy
 
 
+def test_only_what_may_be_a_torn_log_is_to_be_removed(tmp_path: Path) -> None:
+    for lines, is_torn in (
+        ([b""], True),
+        ([begin()[:-20]], True),
+        ([begin()[:5]], True),
+        ([bytes(4096)], True),
+        ([outcome(1)], False),
+        ([b"email\na@example.com\n"], False),
+        ([b'{"email":"a@example.com"}\n'], False),
+        ([b'recipients = "list.csv"\n'], False),
+    ):
+        with pytest.raises(UsageError, match="does not begin with the line of a run") as caught:
+            report_of(tmp_path, *lines)
+        assert ("remove it" in (caught.value.remedy or "")) is is_torn, lines
+
+
 def test_a_log_that_is_not_there_or_is_a_folder(tmp_path: Path) -> None:
     for path in (tmp_path / "nowhere.jsonl", tmp_path):
         with pytest.raises(UsageError, match="cannot be opened"):

@@ -285,6 +285,24 @@ async def test_quotas_are_counted_from_the_log(tmp_path: Path) -> None:
     assert len(peer.accepted) == 3
 
 
+def test_message_ids_that_differ_at_their_end_only_are_two(tmp_path: Path) -> None:
+    start = "a" * 1200
+    with SinkThread() as sink:
+        for _ in range(2):
+            with SyncSender(sink.server, results=tmp_path / "mail.jsonl") as sender:
+                given = [
+                    Submission(
+                        record=1,
+                        envelope=Envelope("shop@example.com", f"r{number}@example.com"),
+                        content=b"Subject: x\r\n\r\n",
+                        message_id=f"<{start}{number}@example.com>",
+                    )
+                    for number in range(2)
+                ]
+                assert [one.status for one in sender.send_all(given)] == ["accepted"] * 2
+        assert len(sink.received) == 2
+
+
 def test_threads_have_a_log_by_the_blocking_sender(tmp_path: Path) -> None:
     log = tmp_path / "mail.jsonl"
     with SinkThread() as sink:
