@@ -103,6 +103,8 @@ class LogCounter:
 
     def received(self) -> int:
         """How many messages it has queued so far."""
+        if not self._log.exists():  # Postfix makes it with its first line
+            return 0
         with self._log.open("rb") as log:
             log.seek(self._read)
             lines = log.read()

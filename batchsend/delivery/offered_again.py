@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from batchsend.outcome import DeliveryResult, Outcome
 
 if TYPE_CHECKING:
@@ -121,7 +123,6 @@ class OfferedAgain:
             self._account.settle(waiting, result)
         elif (current := self._under_way(record)) is not None and current is not offer:
             if in_doubt:
-                result.attempt = current.submission.attempt
                 current.doubt = result
                 self._account.retry(current.submission, result)
         elif offer.went_back:
@@ -136,6 +137,8 @@ class OfferedAgain:
     def with_doubt(self, result: DeliveryResult, doubt: DeliveryResult) -> DeliveryResult:
         """The outcome of a record whose older offer is in doubt."""
         if result.status is not _ACCEPTED:
-            return doubt
+            # The newest attempt: that is what all of them together came to. The line that was written when the older
+            # one became doubtful keeps that one's number, so that the newer one's place in the journal stands.
+            return replace(doubt, attempt=result.attempt) if result.attempt else doubt
         self._notice(f"record {result.record:,} may have been delivered twice: {doubt.reason}")
         return result
