@@ -134,11 +134,18 @@ class OfferedAgain:
         elif in_doubt or not self._backlog.holds(record):
             self._account.supersede(earlier, result)
 
-    def with_doubt(self, result: DeliveryResult, doubt: DeliveryResult) -> DeliveryResult:
-        """The outcome of a record whose older offer is in doubt."""
+    def with_doubt(self, result: DeliveryResult, doubt: DeliveryResult, attempt: int) -> DeliveryResult:
+        """The outcome of a record whose older offer is in doubt, and whose newest attempt has come to a result."""
         if result.status is not _ACCEPTED:
-            # The newest attempt: that is what all of them together came to. The line that was written when the older
-            # one became doubtful keeps that one's number, so that the newer one's place in the journal stands.
-            return replace(doubt, attempt=result.attempt) if result.attempt else doubt
+            return of_attempt(doubt, attempt)
         self._notice(f"record {result.record:,} may have been delivered twice: {doubt.reason}")
         return result
+
+
+def of_attempt(doubt: DeliveryResult, attempt: int) -> DeliveryResult:
+    """A doubt about an older offer as the outcome of the newest attempt, which is what all of them together came to.
+
+    The line that was written when the older offer became doubtful keeps that one's number, so that the place of the
+    newer one in the journal stood until now.
+    """
+    return replace(doubt, attempt=attempt)

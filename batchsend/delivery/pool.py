@@ -19,7 +19,7 @@ from batchsend.delivery.backlog import Backlog
 from batchsend.delivery.consequences import Consequences
 from batchsend.delivery.leave import Leave
 from batchsend.delivery.offer import never_offered
-from batchsend.delivery.offered_again import MAX_LOSSES, OfferedAgain
+from batchsend.delivery.offered_again import MAX_LOSSES, OfferedAgain, of_attempt
 from batchsend.delivery.quota import Meters
 from batchsend.delivery.relay import CLOSE_AFTER, relays_of
 from batchsend.delivery.several_recipients import Together
@@ -397,7 +397,7 @@ class Pool:
         # The record has its outcome: what was kept of it is forgotten, and it goes back to the account.
         submission, again = offer.submission, self._offered_again
         if offer.doubt is not None:
-            result = again.with_doubt(result, offer.doubt)
+            result = again.with_doubt(result, offer.doubt, submission.attempt)
         if again.used:
             again.settled(submission.record)
         self._account.settle(submission, result)
@@ -421,7 +421,7 @@ class Pool:
         submission, again = offer.submission, self._offered_again
         self._account.withdraw(submission)
         if offer.doubt is not None:
-            self._account.settle(submission, offer.doubt)
+            self._account.settle(submission, of_attempt(offer.doubt, submission.attempt))
         elif submission.record in again.forgotten:
             again.forgotten.discard(submission.record)
             reason = "its session ended before it was sent, and it is somebody else's by now"

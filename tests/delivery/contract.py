@@ -70,7 +70,8 @@ class Observer:
         record = submission.record
         if result.status is not Outcome.IN_DOUBT:
             self._went_back[record] = self._went_back.get(record, 0) + 1
-        self._require(result.attempt == submission.attempt, f"{result} is of another attempt than {submission}")
+            self._require(result.attempt == submission.attempt, f"{result} is of another attempt than {submission}")
+        self._require(result.attempt <= submission.attempt, f"{result} is of a later attempt than {submission}")
 
     def settle(self, submission: Submission, result: DeliveryResult) -> None:
         record = submission.record
