@@ -88,8 +88,8 @@ class Account(Protocol):
                 settled and put in again, while this submission is under way: that goes on, and whatever `commit` has
                 said of it stands. Once for each such offer, of whose attempt it is. The line of a log is written now,
                 as the process may be killed before the record is settled. If it is anything else, it is how the server
-                refused this offer for reasons such as pace or quota: the message was not taken, and that is no attempt. The
-                pool then offers it again, and any call may follow; or nothing does, because the run stops.
+                refused this offer for reasons such as pace or quota: the message was not taken, and that is no attempt.
+                The pool then offers it again, and any call may follow; or nothing does, because the run stops.
         """
 
     def settle(self, submission: Submission, result: DeliveryResult) -> None:
