@@ -85,6 +85,7 @@ def pytest_asyncio_loop_factories(
     return loops
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """Say how many processes ``-n auto`` starts: tests of `make test` wait a third of their time, all together half."""
     cores = len(os.sched_getaffinity(0))

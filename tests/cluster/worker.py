@@ -20,7 +20,7 @@ CLOCK = "BATCHSEND_TEST_CLOCK"
 
 def say_tasks(*_: object) -> None:
     """Print where each task of each loop is, to standard error."""
-    for task in [one for one in gc.get_objects() if isinstance(one, asyncio.Task) and not one.done()]:
+    for task in [one for one in gc.get_objects() if issubclass(type(one), asyncio.Task) and not one.done()]:
         print(task.get_name(), file=sys.stderr)
         awaited: Any = task.get_coro()
         while (frame := getattr(awaited, "cr_frame", None)) is not None:
