@@ -53,6 +53,7 @@ AGAIN: Final = WordFamily(
 ONE_RECIPIENT_RATE: Final = WordFamily(
     rf"(?:receiving|receives|gets|getting) {_gap(3)}(?:at a rate|too (?:quickly|fast|many|much|often)|messages? too)",
     r"recipient(?:'?s)? domain(?:'s)? (?:daily |hourly )?(?:quota|limit)|address rejected recipient quota",
+    r"mailbox does not exist (?:. )?domains? (?:daily |hourly )?quota",
     r"recipient(?:'s)? (?:@:? )?(?:has |have |is |was )?(?:been )?(?:exceed|over|receiv|reached|thread limit|rate"
     r"|per hour|hourly|daily)",
     rf"recipient(?:'s)? (?:message|mail|receiv\w+|e-?mail|inbound) {_gap(2)}(?:rate|limit)",
@@ -204,7 +205,7 @@ QUOTA: Final = WordFamily(
     r"|allowance)\b",
     r"submissionquota|sendquota|send quota|messagequota|maximum credits|credits? exceeded|credit limit",
     rf"(?:sent|sending|send|sends) {_gap(1)}too (?:many|much) {_MAIL}",
-    r"\btoo many (?:out-?going |out-?bound |sent )?(?:e-?mails|mails|messages)\b",
+    r"\btoo many (?:out-?going |out-?bound |sent |same size |similar |identical )?(?:e-?mails|mails|messages)\b",
     rf"\byou(?:'ve| have)? {_gap(1)}(?:exceeded|reached|used up|hit) {_gap(3)}(?:quota|limits?|allowance)\b",
     rf"policy rejection(?:-| .)? quota exceeded"
     rf"|policy rejection . (?:message|recipient) count exceeded|\b(?:message|mail|e-?mail) count {_gap(1)}exceed",
@@ -229,10 +230,13 @@ QUOTA: Final = WordFamily(
 )
 """Limits of what an account may send, with or without the period that they count in."""
 
-MUCH_SENT: Final = WordFamily(r"excessive volume|rate overlimit")
+MUCH_SENT: Final = WordFamily(
+    r"excessive volume|rate overlimit|\byou(?:'ve| have) sent too (?:much|many) (?:e-?mails?|mails?|messages?)\b"
+)
 RECIPIENTS_OWN: Final = WordFamily(
     r"limits? of \w+ to this (?:mailbox|recipient|inbox)\b",
     r"recipient(?:'?s)? domain(?:'s)? (?:daily |hourly )?(?:quota|limit)|address rejected recipient quota",
+    r"mailbox does not exist (?:. )?domains? (?:daily |hourly )?quota",
     r"recipient(?:'s)? (?:@:? )?(?:has |have |is )?(?:exceed|over|receiv)",
     r"receiv(?:e|ing) (?:rate |message |mail )?limit",
     r"(?:can|may) receive\b|(?:limit|quota|maximum) (?:of|on|for) (?:incoming|inbound|received) ",

@@ -32,7 +32,8 @@ DELAYED: Final = WordFamily(r"(?:deferred|delayed|rejected|refused|blocked) for 
 
 AUTHENTICATION: Final = WordFamily(
     r"(?<!from your )\b(?:spf|dkim|dmarc)\b|sender policy framework|domainkeys",
-    r"unauthenticated (?:e-?mails?|mail|messages?)\b|(?:sender|message|mail|e-?mail|it) is (?:un|not )authenticated",
+    r"unauthenticated (?:e-?mails?|mail|messages?)\b(?! not allowed from)",
+    r"(?:sender|message|mail|e-?mail|it) is (?:un|not )authenticated",
     r"pass(?:es|ing)? authentication|authentication (?:checks?|information|results?|fail\w* for message)"
     r"|anti-?spoof|spoofed|spoofing",
 )
@@ -47,11 +48,12 @@ CONTENT: Final = WordFamily(
     rf"|flagged) {_gap(2)}(?:as |like |to be )?(?:\w+ )?(?:spam|ube|junk|bulk|unsolicited)\b",
     r"no spam|spam(?:assassin)? score|anti-?spam|suspected spam(?! ip)|unsolicited (?:mail|e-?mail|message|bulk"
     r"|content)|\bdt:spm\b|\bube\b",
-    r"attachments?|executable|\bmime\b|file type|\.exe\b|\bzip\b",
+    r"attachments?|executable|\bmime\b|^(?:mime|header)_|file (?:type|extension)|\.exe\b|\bzip\b",
     r"(?:message|mail|e-?mail|body) {0}content|content {0}(?:reject|den|refus|not accept|filter|policy|block"
     r"|unaccept|restrict|judged|viola|not allowed|guideline|prohibit|examination)".format(_gap(4)),
     rf"urls?\b {_gap(6)}(?:listed|blocked|blacklist|in (?:this|the|your))|blacklisted url|\burl (?:in|listed)"
     rf"|uribl|surbl|spamhaus dbl|\bdbl\b|links? (?:in|within|to)",
+    r"must be rfc",
     r"rfc-?(?:5322|2822|822)|header|message-id|(?:bare|lone) (?:lf|line|cr)|nul characters|line (?:too|is too"
     r"|length|limit)|too many hops"
     r"|malformed (?:message|mail|mime)|date:|subject"
@@ -74,7 +76,7 @@ TOO_LARGE: Final = WordFamily(
 SENDER: Final = WordFamily(
     rf"send ?as ?denied|send-?as|sendas|not owned by|sender {_gap(5)}(?:reject|refus|den(?:ied|y)|not (?:allow"
     rf"|permit|verif|valid|accept|found|exist|authori[sz]ed|local|registered|belong)|invalid|unknown|mismatch"
-    rf"|blocked|disabled|must|does not|doesn't|is not|isn't)",
+    rf"|blocked|disabled|must|does not|doesn't|has no|is not|isn't)",
     r"(?:rejected|refused|denied|invalid|unknown|unverified|bad|bogus|unauthori[sz]ed|fake|illegal|blacklisted"
     r"|unresolvable|wrong|unroutable|unregistered) (?:envelope |mail |e-?mail )?(?:sender|from|return-?path"
     r"|reverse-?path|originator|mail from)\b",
@@ -97,7 +99,8 @@ BY_RECIPIENT: Final = WordFamily(
     r"|moderator|destination domain|recipient domain|receiving domain)\b",
     r"recipient(?:'s)? (?:preferences|policy|block|list|settings|filter|does(?:n't| not) (?:want|accept)|refus"
     r"|has blocked|reject\w* your|is only accepting|organi[sz]ation)",
-    r"refuse to receive|user(?:'s)? (?:rules|block|filter)|personal block|members?-only|allowed[- ]senders"
+    r"refuse to receive|policy rejection-? abuse|blocked by (?:the |this )?\w+ user(?: \.)?$",
+    r"user(?:'s)? (?:rules|block|filter)|personal block|members?-only|allowed[- ]senders"
     r"|not subscribed|user entry|user domain entry",
 )
 """A refusal by the recipient's own choice: about nobody else."""
@@ -129,6 +132,8 @@ ACCOUNT: Final = WordFamily(
     r"this account (?:has been |is |was )?(?:\w+ )?(?:suspended|blocked|disabled|locked) (?:from|for|to) send"
     r"|(?:suspended|blocked|disabled|locked|restricted|prevented|barred) (?:from|for) (?:sending|outgoing"
     r"|outbound|smtp|relaying)",
+    r"sender address rejected account (?:is |has been )?(?:blocked|suspended|disabled|locked)"
+    r"|invalid recipients originating from your account",
     rf"account outbounds disabled|is not allowed to send|abuse {_gap(2)}(?:your account|from your account)"
     rf"|complaint rate|bounce rate|reputation of your account",
     r"user (?:has been |is |was |account )?(?:suspended|disabled|blocked|locked) (?:due to|because|for) (?:spam"
@@ -146,6 +151,7 @@ CREDENTIALS: Final = WordFamily(
     rf"|wrong) (?:\w+ )?(?:credentials|password|login|username|user name|user or|authentication)",
     r"without authentication|not (?:been )?(?:authenticated|logged)|unauthenticated(?: users?| senders?| client"
     r"| connection| relay|$)|authenticate first|authentication turned on|pop before smtp|pop-before-smtp"
+    r"|unauthenticated (?:e-?mails?|mail|messages?) not allowed from"
     r"|client was not auth|no auth|auth first|authentication (?:and|or) (?:encryption|tls) required",
 )
 CREDENTIALS_OF_GROUP: Final = WordFamily(
@@ -169,6 +175,7 @@ RELAYING: Final = WordFamily(
     r"allowed ?rcpthosts?|not a gateway|insecure mail relay|open relay|don't handle mail for|we do not relay"
     r"|no relaying|invalid credentials for relay|local (?:domains|recipients|users?) only|non-local"
     r"|outside (?:this|your) (?:domain|network)",
+    r"relay check \w+ fail|no smtp mx only",
     r"smtp (?:server|relay) of your (?:isp|provider)|bypassing (?:\w+ )?provider",
     r"no (?:valid )?(?:user|mailbox|domain) here to relay|as a relay|through this (?:server|machine|host|system)",
 )
@@ -206,7 +213,7 @@ BLOCKED: Final = WordFamily(
         "{0,2}"
     ),
     r"too many (?:spams|unwanted messages|bad recipients) from (?:your|the following) ip|sending spam|spammer"
-    r"|behaviou?r spam|currently sending spam|banned sending ip|traffic not accepted from|ip frequency"
+    r"|behaviou?r spam|block-?listing|currently sending spam|banned sending ip|traffic not accepted from|ip frequency"
     r"|suspected spam ip|blacklist policy|ip rejected|black ip"
     r"|unauthori[sz]ed ip\b|\bhl:(?:itc|rep|mep)\b|\bdt:rbl\b|\bwm:bli\b|blocked (?:-"
     r"|.) see|ip blocked|\[bl\d|tss09|tss11",
@@ -239,7 +246,7 @@ UNKNOWN_MAILBOX: Final = WordFamily(
     r"@ (?:is )?(?:no longer|not) (?:valid|active|in use)|\bnot a (?:registered|member of)\b",
     r"(?:recipient|address) (?:cannot|can't|could not) be verified",
     r"rcpt (?:@ )?(?:does not exist|not (?:found|exist|valid))|not listed in \S+ directory|bad_recipient|unknown_user",
-    r"could not deliver mail to|i cannot deliver mail for|can't accept user|mailbox not"
+    r"not in recipient list|could not deliver mail to|i cannot deliver mail for|can't accept user|mailbox not"
     r"|not (?:a )?valid recipient|mailbox (?:is )?unavail",
 )
 MAILBOX_FULL: Final = WordFamily(
@@ -311,9 +318,10 @@ TOO_MANY_UNKNOWN: Final = WordFamily(
     r" (?:recipients|users|rcpts|addresses)"
 )
 """It is about those before this one: whether this one is known is not said."""
+TOO_MANY_RECIPIENTS: Final = WordFamily(r"\btoo (?:many|much) (?:recipients?|rcpts?)\b")
 UNKNOWN_MAILBOX_HARD: Final = WordFamily(
     r"user unknown|unknown user|no such (?:user|mailbox|recipient)|does not exist|not found|unknown recipient"
-    r"|recipient unknown"
+    r"|recipient unknown|not in recipient list"
 )
 BLOCKED_BY_LIST: Final = WordFamily(
     rf"(?:client|host|ip|address|server|connection|mail from|ips|mta|network|sender ip"
@@ -340,12 +348,12 @@ OURS_NOT_THEIRS: Final = WordFamily(
     r"your (?:\w+ ){}(?:account|ip|server|host|network|domain|access|subscription|trial|smtp|plan)\b".format("{0,2}"),
     r"(?:client|helo) (?:host )?(?:command )?rejected|(?:smtp|sending|relay|customer|outgoing|sender) (?:account"
     r"|user|access|service)|for this client|relay(?:ing)? (?:access )?(?:denied|not)",
-    r"(?:from|for) sending|unusual sending|outgoing|smtp auth|is not allowed to send|activate your"
-    r"|account is not (?:yet )?(?:activated|verified|approved|allowed)|tenant\b|banned sender"
+    r"(?:from|for) sending|unusual sending|outgoing|outbounds disabled|smtp auth|is not allowed to send|activate your"
+    r"|account is not (?:yet )?(?:activated|verified|approved|allowed)|tenant\b(?! or domain)|banned sender"
     r"|authentication required",
 )
 SENDER_SAID: Final = WordFamily(
-    r"^@?:? ?(?:\w+ ){}sender (?:address )?(?:\w+ )?(?:reject|refus|den|invalid|unknown|not|must|blocked|verif"
+    r"^(?:ip )?@?:? ?(?:\w+ ){}sender (?:address )?(?:\w+ )?(?:reject|refus|den|invalid|unknown|not|must|blocked|verif"
     r"|domain)|sender address|domain of sender|sender verify|not owned by|sendas|send as|mail from|from address"
     r"|from domain"
     r"|invalid sender|emetteur|return-?path|envelope sender|sender domain|purported responsible"

@@ -26,6 +26,8 @@ _ABOUT_MESSAGE_SUBJECTS: Final = frozenset(
 )
 
 
+_BEFORE_CONTENT: Final = (Stage.MAIL, Stage.RCPT, Stage.DATA)
+
 _BEFORE_MAIL_REASONS: Final = {
     Stage.EHLO: Reason.HELLO,
     Stage.STARTTLS: Reason.ENCRYPTION,
@@ -127,6 +129,8 @@ def _of_limits(said: Said) -> Ruling | None:
 
 def _of_one_by_the_hour(said: Said) -> Ruling | None:
     """What one recipient may get in an hour or a day is over then: that, too, is no rejection."""
+    if words.TOO_MANY_UNKNOWN.search(said.text) and _counts_sent(said):
+        return Ruling(Verdict.QUOTA, Reason.QUOTA, "words about too many unknown recipients in an hour or a day")
     if (
         said.stage is not Stage.RCPT
         or said.detail == "1.1"
@@ -373,6 +377,9 @@ def _of_sender(said: Said) -> Ruling | None:
 def _of_the_rest(said: Said) -> Ruling | None:
     if said.for_good and words.FOR_NOW.search(said.text):
         return Ruling(Verdict.LATER, Reason.SYSTEM, "words of a refusal that will pass")
+    # RFC 5321 §4.5.3.1.10 has 452 for it, and the recipient before whom there were too many is sent to later.
+    if said.stage in _BEFORE_CONTENT and words.TOO_MANY_RECIPIENTS.search(said.text):
+        return Ruling(Verdict.LATER, Reason.PROTOCOL, "words about too many recipients")
     if said.stage is Stage.CONTENT and said.for_good and words.MESSAGE_REFUSED.search(said.text):
         return Ruling(Verdict.CONTENT, Reason.CONTENT, "a refusal of this message after its end")
     return None
