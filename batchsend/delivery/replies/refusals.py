@@ -352,6 +352,21 @@ OURS_NOT_THEIRS: Final = WordFamily(
     r"|account is not (?:yet )?(?:activated|verified|approved|allowed)|tenant\b(?! or domain)|banned sender"
     r"|authentication required",
 )
+OUR_HOST: Final = WordFamily(
+    r"\byour (?:mail )?(?:ip|network|server|host)\b|\bclient host ip\b|not allowed to connect"
+    r"|\bip address (?:is |was |has been )?(?:temporarily )?(?:blocked|blacklisted)\b"
+)
+"""Our address or host, also behind the words of a server that says of the client at MAIL or RCPT what it knows."""
+OUR_ACCOUNT: Final = WordFamily(
+    r"\b(?:account|user|mailbox|domain) (?:is |was |has been |currently )*(?:suspended|disabled|blocked|locked"
+    r"|deactivated|frozen|restricted)\b"
+)
+"""At MAIL, where nobody else has been spoken of."""
+BARE_ACCOUNT: Final = WordFamily(
+    r"(?:^|rejected )(?:the |this )?account (?:is |was |has been |currently )*"
+    r"(?:suspended|disabled|blocked|locked)(?: \.)?$"
+)
+"""Nothing more than that: whose account it is, the enhanced code and the stage say."""
 SENDER_SAID: Final = WordFamily(
     r"^(?:ip )?@?:? ?(?:\w+ ){}sender (?:address )?(?:\w+ )?(?:reject|refus|den|invalid|unknown|not|must|blocked|verif"
     r"|domain)|sender address|domain of sender|sender verify|not owned by|sendas|send as|mail from|from address"

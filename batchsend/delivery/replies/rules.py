@@ -26,6 +26,7 @@ _ABOUT_MESSAGE_SUBJECTS: Final = frozenset(
 )
 
 
+_AFTER_RCPT: Final = (Stage.DATA, Stage.CONTENT)
 _BEFORE_CONTENT: Final = (Stage.MAIL, Stage.RCPT, Stage.DATA)
 
 _BEFORE_MAIL_REASONS: Final = {
@@ -287,8 +288,11 @@ def _of_mailbox(said: Said) -> Ruling | None:
     text = said.text
     if said.stage is Stage.MAIL and not said.detail.startswith(("1.1", "2.2")):
         return None
-    if words.HELLO.search(text) or words.OURS_NOT_THEIRS.search(text) or words.BLOCKED_BY_LIST.search(text):
+    if any(family.search(text) for family in _NOT_OF_MAILBOX):
         return None
+    # X.7.z is of security (RFC 3463 §3.8), and the recipient has been accepted by then: the account is the sender's.
+    if said.for_good and said.detail.startswith("7.") and said.stage in _AFTER_RCPT and words.BARE_ACCOUNT.search(text):
+        return Ruling(Verdict.RELAY, Reason.ACCOUNT, "words about an account, after the recipient was accepted")
     reason = _mailbox_reason(said)
     if reason is None:
         return None
@@ -326,6 +330,7 @@ def _mailbox_reason(said: Said) -> Reason | None:
     )
 
 
+_NOT_OF_MAILBOX: Final = (words.HELLO, words.OURS_NOT_THEIRS, words.BLOCKED_BY_LIST, words.OUR_HOST)
 # "Mailbox unavailable, try again later" takes nobody off a list, whatever the code.
 _MAY_PASS: Final = (Reason.UNKNOWN_MAILBOX, Reason.MAILBOX_DISABLED)
 _MAILBOX_CODES: Final = {
@@ -347,12 +352,21 @@ def _of_relay(said: Said) -> Ruling | None:
                 continue
             if reason is Reason.RELAYING and words.RELAYING_AS.search(text):
                 continue
-            if reason is Reason.BLOCKED and words.SENDER_SAID.search(text) and not words.BLOCKED_BY_LIST.search(text):
+            if reason is Reason.BLOCKED and _names_the_sender(text):
                 continue
             if reason is Reason.CREDENTIALS and not said.for_good and words.NOT_WORKING.search(text):
                 return Ruling(Verdict.LATER, Reason.SYSTEM, "words about trouble with logins, for now")
             return Ruling(Verdict.RELAY, reason, rule)
     return None
+
+
+def _names_the_sender(text: str) -> bool:
+    """Whether it is the sender's address that is blocked, and not our host."""
+    return (
+        words.SENDER_SAID.search(text) is not None
+        and words.BLOCKED_BY_LIST.search(text) is None
+        and words.OUR_HOST.search(text) is None
+    )
 
 
 _OF_US: Final = (
@@ -406,6 +420,8 @@ def _by_code(said: Said) -> Ruling:
 def _of_mail(said: Said) -> Ruling:
     if said.code == 521:
         return Ruling(Verdict.RELAY, Reason.BLOCKED, "521, which takes no mail from us (RFC 7504)")
+    if words.OUR_ACCOUNT.search(said.text):
+        return Ruling(Verdict.RELAY, Reason.ACCOUNT, "5yz to MAIL about an account, which is ours")
     if said.detail.startswith("5."):
         return Ruling(Verdict.REFUSED, Reason.PROTOCOL, "5yz to MAIL about the protocol")
     return Ruling(Verdict.SENDER, Reason.SENDER, "5yz to MAIL")
