@@ -27,7 +27,7 @@ def confirm(order: int, email: str) -> str:
     message = EmailMessage()
     message["From"], message["To"], message["Subject"] = "shop@example.com", email, f"Your order {order}"
     message.set_content("It is on its way.\n")
-    [result] = sender.send_message(message)
+    [result] = sender.send_message(message, recipients=email)  # one address; To may hold any number of them
     if result.status is batchsend.Outcome.DEFERRED:
         raise batchsend.RunError(f"the server refused it for now: {result.reply or result.reason}")
     return result.status

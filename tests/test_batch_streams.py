@@ -124,6 +124,34 @@ async def test_nothing_is_sent_and_nothing_left_where_the_iterable_fails(tmp_pat
     assert len(server.accepted) == 2
 
 
+async def test_what_the_iterable_raises_is_what_its_caller_hears(tmp_path: Path) -> None:
+    """Its own error, though the file that is written could have had one of its type; no cancellation that is none."""
+
+    def lost() -> Iterator[Any]:
+        yield from rows(3)
+        raise ConnectionResetError("the database is gone")
+
+    async def late() -> AsyncIterator[Any]:
+        yield {"email": "a@example.com"}
+        raise TimeoutError
+
+    async def cancelled() -> AsyncIterator[Any]:
+        yield {"email": "a@example.com"}
+        raise asyncio.CancelledError
+
+    async with CountingServer(well_behaved) as server, asyncio.timeout(GUARD):
+        made = campaign(tmp_path, server)
+        before = names(tmp_path)
+        with pytest.raises(ConnectionResetError, match="the database is gone"):
+            await Batch(made, recipients=lost()).run()
+        with pytest.raises(TimeoutError):
+            await Batch(made, recipients=late()).run()
+        with pytest.raises(RunError, match="the iterable of recipients was cancelled"):
+            await Batch(made, recipients=cancelled()).run()
+        assert names(tmp_path) == before
+    assert server.accepted == []
+
+
 async def refused(work: Any, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         await work

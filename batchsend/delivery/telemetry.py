@@ -126,17 +126,19 @@ class Telemetry:
 
     # --- spans --------------------------------------------------------------------------------------------------------
 
-    def sending(self, server: Server, message_id: str | None = None) -> CallSpan:
-        """Begin the span of a call that sends."""
+    def sending(self, server: Server, message_id: str | None = None, *, is_batch: bool) -> CallSpan:
+        """Begin the span of a call that sends; ``is_batch`` says whether it takes any number of messages."""
         about = {"messaging.system": "smtp", "messaging.operation.name": "send", "messaging.operation.type": "send"}
         attributes = {**about, **place(server)}
         if message_id is not None:
             attributes["messaging.message.id"] = message_id
-        return CallSpan(self._begin("send", attributes), self._trace)
+        return CallSpan(self._begin("send", attributes), self._trace, is_batch=is_batch)
 
     def running(self, server: Server, run: str) -> CallSpan:
         """Begin the span of a run."""
-        return CallSpan(self._begin("batchsend run", {"batchsend.run": run, **place(server)}), self._trace)
+        return CallSpan(
+            self._begin("batchsend run", {"batchsend.run": run, **place(server)}), self._trace, is_batch=True
+        )
 
     def _begin(self, name: str, attributes: Mapping[str, str | int]) -> Span:
         return self._tracer.start_span(name, kind=self._trace.SpanKind.CLIENT, attributes=dict(attributes))
@@ -148,17 +150,19 @@ class CallSpan:
     Args:
         span: The span.
         api: ``opentelemetry.trace``.
+        is_batch: Whether its messages are counted, which OpenTelemetry's conventions want of calls for several alone.
 
     Attributes:
         counts: The outcomes.
         codes: The last reply code of each outcome.
     """
 
-    def __init__(self, span: Span, api: Any) -> None:
+    def __init__(self, span: Span, api: Any, *, is_batch: bool) -> None:
         self.counts: Counter[Outcome] = Counter()
         self.codes: dict[Outcome, int] = {}
         self._span = span
         self._api = api
+        self._is_batch = is_batch
 
     def note(self, status: Outcome, code: int | None) -> None:
         """A message has an outcome."""
@@ -169,7 +173,8 @@ class CallSpan:
     def end(self, error: BaseException | None = None) -> None:
         """It is over; with ``error`` if that has ended it."""
         span, status = self._span, self._api.Status
-        span.set_attribute("messaging.batch.message_count", self.counts.total())
+        if self._is_batch:
+            span.set_attribute("messaging.batch.message_count", self.counts.total())
         for outcome, count in self.counts.items():
             span.set_attribute(f"batchsend.{outcome.value}", count)
         failed = [outcome for outcome in self.counts if outcome.is_failure]

@@ -30,6 +30,8 @@ Field = tuple[str, Any]
 """A header as a message stores it: its name, and its value, which is a text or a parsed header."""
 
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
+_NAME: Final = re.compile(r"[!-9;-~]+")
+_SHOWN: Final = 200
 _BEGINS_A_LINE: Final = re.compile(rb"\r\n[^ \t]|\r[^ \n\t]|\n[^ \t]")
 _MEDIA_TYPE: Final = re.compile(r"([a-z0-9]+)/([a-z0-9][a-z0-9.+-]*)")
 # A line of 78 must hold a parameter's name, a section's number, "unknown-8bit" and four encoded octets (RFC 2231 §4).
@@ -52,7 +54,7 @@ def written(message: Message[Any, Any], fields: Sequence[Field] | None = None, *
         policy: What to change of its policy.
 
     Raises:
-        MessageError: A header holds a line end that would begin another header.
+        MessageError: A header holds a line end that would begin another header, or has a name that is none.
         Exception: As the standard library's generator.
     """
     rules = rules_of(message.policy, tuple(policy.items()))
@@ -217,13 +219,15 @@ def headers(fields: Sequence[Field], policy: Policy[Any]) -> bytes:
     """Headers written out, and the empty line after them.
 
     Raises:
-        MessageError: One holds a line end that would begin another header.
+        MessageError: One holds a line end that would begin another header, or has a name that is none.
     """
     is_newer = isinstance(policy, EmailPolicy)
     room = (policy.max_line_length or 0) - 2
     lines: list[str] = []
     for name, value in fields:
         known, text = (name, value) if type(value) is str or not is_newer else _source(name, value)
+        if known not in _NAMES:
+            _require_name(known)
         if is_plain(text) and len(name) + len(text) <= room:
             lines += [known, ": ", text, "\r\n"]
             continue
@@ -235,6 +239,21 @@ def headers(fields: Sequence[Field], policy: Policy[Any]) -> bytes:
         lines.append(folded.decode("ascii", "surrogateescape"))
     lines.append("\r\n")
     return "".join(lines).encode("ascii", "surrogateescape")
+
+
+_NAMES: Final[set[str]] = set()  # those that were looked into already: a program uses few
+
+
+def _require_name(name: str) -> None:
+    """Refuse a name by which a header would be another one, begin another one, or end the headers (RFC 5322 §2.2).
+
+    Raises:
+        MessageError: It is one.
+    """
+    if not _NAME.fullmatch(name):
+        raise MessageError(f"{name[:_SHOWN]!r} is not a header name")
+    if len(_NAMES) < _MOST_KINDS:
+        _NAMES.add(name)
 
 
 def _require_short_names(name: str, value: Any, policy: Policy[Any]) -> None:
@@ -341,6 +360,8 @@ class _Writer(BytesGenerator):
         if _is_known_policy(policy):
             self._fp.write(headers(list(msg.raw_items()), policy))  # type: ignore[attr-defined]
         else:
+            for name, _ in msg.raw_items():
+                _require_name(name)
             super()._write_headers(msg)  # type: ignore[misc]
 
     def _write_lines(self, lines: str) -> None:

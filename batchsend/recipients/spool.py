@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
@@ -89,15 +90,16 @@ async def spool_records(results: Path, rows: Rows) -> Path:
 
     Raises:
         UsageError: It cannot be written.
-        RunError: There is no room for it.
+        RunError: There is no room for it; or ``rows`` raised a CancelledError of its own.
         TypeError: Something in ``rows`` is no mapping of texts to values; nothing was sent.
         Exception: What ``rows`` raises; nothing was sent.
     """
     begun = _begun(results)
     count, held, size = 0, [], 0
+    theirs: list[OSError] = []
     try:
         with os.fdopen(make_anew(begun), "wb") as file:
-            async for row in _each(rows):
+            async for row in _each(rows, theirs):
                 count += 1
                 held.append(line := _line(row, count))
                 size += len(line)
@@ -110,6 +112,8 @@ async def spool_records(results: Path, rows: Rows) -> Path:
         return begun.rename(begun.with_name(f"{begun.name}.jsonl"))
     except OSError as error:
         begun.unlink(missing_ok=True)
+        if error in theirs:  # such as that of a database that is gone: nothing is wrong with the file
+            raise
         raise _not_kept(begun, "the recipients", error) from None
     except BaseException:
         begun.unlink(missing_ok=True)
@@ -134,11 +138,31 @@ def with_kept(campaign: Campaign, run: Run) -> Campaign:
     return replace(campaign, recipients=Path(recipients), encoding=None, sheet=None)
 
 
-async def _each(rows: Rows) -> AsyncIterator[object]:
-    if isinstance(rows, AsyncIterable):
-        async for row in rows:
-            yield row
-        return
+async def _each(rows: Rows, theirs: list[OSError]) -> AsyncIterator[object]:
+    """Each of the records; an error of theirs that the file could have had as well is noted.
+
+    Raises:
+        RunError: The iterable raised a CancelledError of its own. Whoever takes the results is not cancelled.
+        Exception: The iterable's.
+    """
+    source = aiter(rows) if isinstance(rows, AsyncIterable) else aiter(_in_turns(rows))
+    while True:
+        try:
+            row = await anext(source)
+        except StopAsyncIteration:
+            return
+        except OSError as error:
+            theirs.append(error)
+            raise
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise RunError("the iterable of recipients was cancelled", remedy="Nothing was sent.") from error
+        yield row
+
+
+async def _in_turns(rows: Iterable[Mapping[str, Any]]) -> AsyncIterator[Mapping[str, Any]]:
     for place, row in enumerate(rows):
         if place % _ROWS == 0:
             await anyio.lowlevel.checkpoint()

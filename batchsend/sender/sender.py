@@ -286,7 +286,7 @@ class Sender:
         outcomes = serving.outcomes(submissions, key, owns=owns)
         if self._telemetry is None:
             return outcomes
-        return _traced(outcomes, self._telemetry.sending(self._servers[0], submissions[0].message_id))
+        return _traced(outcomes, self._telemetry.sending(self._servers[0], submissions[0].message_id, is_batch=False))
 
     def send(
         self, messages: Iterable[Sendable] | AsyncIterable[Sendable], *, key: Key | None = None
@@ -369,7 +369,7 @@ class Sender:
 
     def _begin(self, messages: Messages, key: Key | None) -> Stream:
         serving = self._open()
-        span = None if self._telemetry is None else self._telemetry.sending(self._servers[0])
+        span = None if self._telemetry is None else self._telemetry.sending(self._servers[0], is_batch=True)
         return Stream(serving, messages, key, span)
 
 

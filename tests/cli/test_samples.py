@@ -104,7 +104,7 @@ from fastapi_app import app
 async def main():
     transport = httpx.ASGITransport(app=app)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://a") as client:
-        for email in ("ada@example.com", "nobody"):
+        for email in ("ada@example.com", "nobody", "a@example.com, b@example.com", "c@example.com\\nBcc: d"):
             answer = await client.post("/orders", params={"email": email})
             print(answer.status_code, answer.json().get("outcome"))
 asyncio.run(main())
@@ -114,6 +114,7 @@ CELERY_CLIENT = """
 from celery_tasks import app, confirm
 app.conf.task_always_eager = True
 print(confirm.delay(1, "ada@example.com").get())
+print(type(confirm.delay(2, "a@example.com, b@example.com").result).__name__)
 """
 
 
@@ -121,8 +122,8 @@ print(confirm.delay(1, "ada@example.com").get())
 @pytest.mark.parametrize(
     ("framework", "program", "prints"),
     [
-        ("fastapi", FASTAPI_CLIENT, "200 accepted\n422 None\n"),
-        ("celery", CELERY_CLIENT, "accepted\n"),
+        ("fastapi", FASTAPI_CLIENT, "200 accepted\n" + 3 * "422 None\n"),
+        ("celery", CELERY_CLIENT, "accepted\nRecordError\n"),
     ],
 )
 def test_the_sample_for_a_framework_runs(framework: str, program: str, prints: str) -> None:

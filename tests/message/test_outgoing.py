@@ -259,6 +259,21 @@ def test_a_parameter_whose_name_leaves_no_room_in_a_line_is_refused() -> None:
         outgoing(email.message_from_bytes(head, policy=default))
 
 
+@pytest.mark.parametrize("policy", [default, default.clone(refold_source="all"), compat32])
+@pytest.mark.parametrize("name", ["X\r\nBcc: eve@example.com", "\nX", "", " X", "Bcc ", "X:A", "X-\0", "X-É"])
+def test_a_header_name_is_one_by_rfc_5322(name: str, policy: Any) -> None:
+    """A header begins no other one, and none is Bcc to some reader and not here."""
+    whole = email.message_from_string("From: shop@example.com\nTo: a@example.com\n\nText\n", policy=policy)
+    mixed = 'From: shop@example.com\nTo: a@example.com\nContent-Type: multipart/mixed; boundary="b"'
+    holder = email.message_from_string(f"{mixed}\n\n--b\n\nText\n--b--\n", policy=policy)
+    part: Any = holder.get_payload(0)
+    for wrong in (whole, part):
+        wrong.set_raw(name, "x")
+    for made in (whole, holder):
+        with pytest.raises(RecordError, match="is not a header name"):
+            outgoing(made)
+
+
 @pytest.mark.parametrize("wrong", [None, "text", b"octets", 3])
 def test_anything_else_is_a_mistake_of_the_program(wrong: object) -> None:
     with pytest.raises(TypeError, match=r"expected an email\.message\.EmailMessage"):
