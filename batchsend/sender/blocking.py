@@ -120,6 +120,9 @@ class SyncSender:
     def close(self) -> None:
         """Take no more messages, wait until those that were taken are sent, and end the sessions.
 
+        It waits where `with` is left by an error, too, such as Ctrl-C: the messages may be those of other threads. A
+        second Ctrl-C ends the waiting. (A `Sender` that is left by an error ends at once.)
+
         It may be called while results of `send` are taken, also by the iterable of its messages: what was taken from
         that has its results, and the loop over them ends with a `RunError` where there was more.
 
