@@ -15,6 +15,7 @@ from email.policy import default
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from batchsend import Batch, Choice, Outcome, Resumption, RunError, Stage, UsageError, load
 from tests.cli.commandline import environment
@@ -191,6 +192,27 @@ async def test_a_batch_may_be_rehearsed_and_prepared_and_begun_again_where_it_wa
         await batch.prepare()
         assert +(await batch.run()).counts == {Outcome.ACCEPTED: 10}
     assert len(server.accepted) == 20
+
+
+@pytest.mark.parametrize("work", ["run", "prepare", "results"])
+async def test_what_was_kept_of_a_programs_records_goes_where_the_run_is_refused(tmp_path: Path, work: str) -> None:
+    async with CountingServer(well_behaved) as server, asyncio.timeout(GUARD):
+        made = campaign(tmp_path, server)
+        (text := tmp_path / "text.txt").write_text("{{ name")
+        broken = replace(made, message=replace(made.message, text=None, html=None, text_file=text))
+        before = names(tmp_path)
+
+        async def use(batch: Batch) -> object:
+            return await anext(batch.results()) if work == "results" else await getattr(batch, work)()
+
+        again, once = Batch(broken, recipients=list(rows(3))), Batch(broken, recipients=rows(3))
+        for batch in (again, again, once):
+            await refused(use(batch), "text.txt")
+            assert names(tmp_path) == before
+        await refused(use(once), "from an iterator, which gives them once")
+        text.write_text("{{ name }}")
+        assert +(await again.run()).counts == {Outcome.ACCEPTED: 3}
+    assert len(server.accepted) == 3
 
 
 @pytest.mark.parametrize("how", ["from Python", pytest.param("by the command", marks=pytest.mark.slow)])
