@@ -140,9 +140,40 @@ def require(value: Any, what: str, *kinds: type) -> Any:
         TypeError: It is of another kind: a mistake of the program, said where it was made.
     """
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        names = " or ".join("None" if kind is type(None) else f"a {kind.__name__}" for kind in kinds)
+        names = " or ".join("None" if kind is type(None) else with_article(kind.__name__) for kind in kinds)
         raise TypeError(f"{what} must be {names}, not {type(value).__name__}")
     return value
+
+
+def require_callable(value: Any, what: str) -> Any:
+    """The value of a program's argument, if it can be called.
+
+    Args:
+        value: The value.
+        what: The argument, as the error names it.
+
+    Raises:
+        TypeError: It cannot.
+    """
+    if not callable(value):
+        raise TypeError(f"{what} must be callable, not {type(value).__name__}")
+    return value
+
+
+def with_article(name: str) -> str:
+    """The name of a type as a sentence has it: "an int", "a str", "an SSLContext"."""
+    # Capitals in a row are read letter by letter: the names of these begin with a vowel.
+    letters = name[:2].isupper() and name[0] in "AEFHILMNORSX"
+    return f"{'an' if letters or name[0] in 'AEIOaeiou' else 'a'} {name}"
+
+
+def is_path(text: str) -> bool:
+    """Whether there can be a file of this name: it is not empty, and has no character that no path has."""
+    try:
+        octets = os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return bool(octets) and b"\0" not in octets
 
 
 def require_path(value: Any, what: str) -> Path:
@@ -157,11 +188,7 @@ def require_path(value: Any, what: str) -> Path:
         UsageError: It is empty, or has a character that no path has.
     """
     text = str(require(value, what, Path, str))
-    try:
-        octets = os.fsencode(text)
-    except UnicodeEncodeError:
-        octets = b""
-    if not octets or b"\0" in octets:
+    if not is_path(text):
         raise UsageError(f"{what} is {text!r}", remedy="expected the path of a file or folder")
     return Path(text)
 

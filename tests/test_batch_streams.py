@@ -15,6 +15,7 @@ from email.policy import default
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from batchsend import Batch, Choice, Outcome, Resumption, RunError, Stage, UsageError, load
 from tests.cli.commandline import environment
@@ -219,6 +220,45 @@ async def test_a_batch_may_be_rehearsed_and_prepared_and_begun_again_where_it_wa
         await batch.prepare()
         assert +(await batch.run()).counts == {Outcome.ACCEPTED: 10}
     assert len(server.accepted) == 20
+
+
+async def test_a_program_is_told_what_a_program_can_do(tmp_path: Path) -> None:
+    """And not only which command and option there are."""
+    async with CountingServer(well_behaved) as server, asyncio.timeout(GUARD):
+        made = campaign(tmp_path, server)
+        (other := tmp_path / "other").mkdir()
+        (other / "r.jsonl.recipients").mkdir()
+        with pytest.raises(UsageError, match="the recipients cannot be kept") as no_room:
+            await Batch(replace(made, results=other / "r.jsonl"), recipients=rows(2)).run()
+        assert "--" not in (no_room.value.remedy or "")
+        await Batch(made).run()
+        with pytest.raises(UsageError, match="already holds the results") as used:
+            await Batch(made).run()
+        assert "in Python Batch(…, resumption=…)" in (used.value.remedy or "")
+        with pytest.raises(UsageError, match="is a results log") as log_as_list:
+            await Batch(replace(made, recipients=made.results, results=other / "o.jsonl")).run()
+        assert "in Python only=(" in (log_as_list.value.remedy or "")
+
+
+@pytest.mark.parametrize("work", ["run", "prepare", "results"])
+async def test_what_was_kept_of_a_programs_records_goes_where_the_run_is_refused(tmp_path: Path, work: str) -> None:
+    async with CountingServer(well_behaved) as server, asyncio.timeout(GUARD):
+        made = campaign(tmp_path, server)
+        (text := tmp_path / "text.txt").write_text("{{ name")
+        broken = replace(made, message=replace(made.message, text=None, html=None, text_file=text))
+        before = names(tmp_path)
+
+        async def use(batch: Batch) -> object:
+            return await anext(batch.results()) if work == "results" else await getattr(batch, work)()
+
+        again, once = Batch(broken, recipients=list(rows(3))), Batch(broken, recipients=rows(3))
+        for batch in (again, again, once):
+            await refused(use(batch), "text.txt")
+            assert names(tmp_path) == before
+        await refused(use(once), "from an iterator, which gives them once")
+        text.write_text("{{ name }}")
+        assert +(await again.run()).counts == {Outcome.ACCEPTED: 3}
+    assert len(server.accepted) == 3
 
 
 @pytest.mark.parametrize("how", ["from Python", pytest.param("by the command", marks=pytest.mark.slow)])

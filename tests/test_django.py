@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import smtplib
 import subprocess
 import sys
@@ -19,7 +20,7 @@ django = pytest.importorskip("django", minversion="4.2")
 
 from django.conf import settings  # noqa: E402
 from django.core.exceptions import ImproperlyConfigured  # noqa: E402
-from django.core.mail import EmailMessage, get_connection, send_mass_mail  # noqa: E402
+from django.core.mail import EmailMessage, EmailMultiAlternatives, get_connection, send_mass_mail  # noqa: E402
 from django.core.management import CommandError, call_command  # noqa: E402
 from django.test.utils import override_settings  # noqa: E402
 
@@ -172,6 +173,72 @@ def test_nothing_is_sent_if_an_address_is_none(sink: SinkThread, wrong: str) -> 
         with pytest.raises(ValueError, match="Invalid address"):
             get_connection(fail_silently=silently).send_messages([message("a@example.com"), message(bcc=[wrong])])
     assert sink.received == []
+
+
+@pytest.mark.skipif(django.VERSION >= (6,), reason="Django 6 makes such messages")
+@pytest.mark.parametrize("to", ["é@example.com", "Zoë <é@example.com>"])
+def test_an_address_that_needs_another_django_is_said_to_need_it(sink: SinkThread, to: str) -> None:
+    if django.VERSION >= (6,):
+        pytest.skip(NO_OTHER_DJANGO)
+    with pytest.raises(
+        ValueError, match=r"'é@example\.com' is not ASCII before the @ and needs SMTPUTF8.*from 6\.0 on"
+    ):
+        message(to).send()
+    assert sink.received == []
+
+
+def test_a_mailbox_that_is_named_twice_gets_a_message_once(sink: SinkThread) -> None:
+    """Whichever way the message is composed: one with an attachment goes Django's own."""
+    for one in (message("a@example.com", cc=["a@EXAMPLE.com", "A@example.com"]), message("b@example.com")):
+        one.bcc = ["b@Example.com"]
+        assert one.send() == 1
+        attached = message(*one.to, cc=one.cc, bcc=one.bcc)
+        attached.attach("a.txt", "text", "text/plain")
+        assert attached.send() == 1
+    assert [received.recipients for received in sink.received] == [
+        *[["a@example.com", "A@example.com", "b@Example.com"]] * 2,
+        *[["b@example.com"]] * 2,
+    ]
+
+
+MADE_UP = re.compile(rb"^(Date|Message-ID): .*\r\n(?: .*\r\n)*", re.MULTILINE)
+BOUNDARY = re.compile(rb"={3,}\d+==")
+
+
+def test_what_arrives_is_what_djangos_own_backend_sends(sink: SinkThread) -> None:
+    """Octet for octet, but for the date, the Message-ID and boundaries, which are made anew for each message."""
+    made = []
+    for number, (subject, text) in enumerate(
+        [("Subject", "Text\n.dot\n"), ("Grüße", "Straße\n"), ("x" * 90, "y\r\nz")]
+    ):
+        to = f"Zoë <r{number}@example.com>"
+        plain = EmailMessage(
+            subject, text, "Shop <shop@example.com>", [to], ["hidden@example.com"], cc=["c@example.com"]
+        )
+        both = EmailMultiAlternatives(subject, text, "shop@example.com", [to], headers={"X-Tag": "é", "Reply-To": to})
+        both.attach_alternative(f"<p>{text}</p>", "text/html")
+        attached = EmailMessage(subject, text, "shop@example.com", [to])
+        attached.attach("ä.pdf", b"\0\xff" * 60, "application/pdf")
+        made += [plain, both, attached]
+    sent = {}
+    for backend in (MAILER, "django.core.mail.backends.smtp.EmailBackend"):
+        sink.received.clear()
+        assert get_connection(backend).send_messages(made) == len(made)
+        assert (
+            send_mass_mail(
+                [(f"Subject {n}", f"Text {n}", "shop@example.com", [f"m{n}@example.com"]) for n in range(20)],
+                connection=get_connection(backend),
+            )
+            == 20
+        )
+        sent[backend] = sorted(
+            (sorted(one.recipients), BOUNDARY.sub(b"boundary", MADE_UP.sub(rb"\1\r\n", one.content)))
+            for one in sink.received
+        )
+        assert all(MADE_UP.search(one.content) for one in sink.received)
+    ours, theirs = sent.values()
+    assert len(ours) == len(made) + 20
+    assert ours == theirs
 
 
 def test_it_is_opened_and_closed_as_djangos_own(sink: SinkThread) -> None:

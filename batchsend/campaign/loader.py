@@ -13,11 +13,12 @@ import msgspec
 from batchsend.campaign.document import Document, Key
 from batchsend.campaign.file import TABLES, File, expected
 from batchsend.campaign.model import PROOFS, Campaign, Delivery, SuppressionList
+from batchsend.campaign.named_files import is_file
 from batchsend.campaign.overrides import Overrides
 from batchsend.campaign.rules import check
 from batchsend.campaign.values import Duration, Quotas, Rate, Secret, Wait
 from batchsend.campaign.windows import Start, Window
-from batchsend.errors import require
+from batchsend.errors import is_path, require, require_path
 from batchsend.patterns import late_pattern
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def load(
             the remedy says what is expected.
         TypeError: An argument is of a wrong type.
     """
-    path = Path(require(path, "path", Path, str))
+    path = require_path(path, "path")
     require(overrides, "overrides", Overrides, NoneType)
     require(environ, "environ", Mapping, NoneType)
     require(resolve_credentials, "resolve_credentials", bool)
@@ -88,7 +89,7 @@ def load_document(
     directory = path.parent.resolve()
     names = os.environ if environ is None else environ
     file = _convert(document, directory, _expand(document, names, resolve_credentials=resolve_credentials))
-    if "\0" in file.recipients:
+    if not is_path(file.recipients):
         raise document.wrong(("recipients",), f"expected {_expected(('recipients',))}")
     campaign = Campaign(
         path=path,
@@ -116,7 +117,7 @@ def load_document(
 def _require_password_files(campaign: Campaign, document: Document) -> None:
     for place, server in enumerate(campaign.servers):
         path = server.password_file
-        if path is not None and not path.is_file():
+        if path is not None and not is_file(path):
             key = ("server", place, "password_file")
             raise document.wrong(key, f"expected {_expected(key)}; {path} is not there, or is none")
 
@@ -241,7 +242,7 @@ def _with_suppression_lists(delivery: Delivery, directory: Path, document: Docum
     """The delivery with each file of addresses by its absolute path, as the other files of a campaign are."""
     lists: list[SuppressionList] = []
     for place, given in enumerate(delivery.suppress):
-        if isinstance(given, str) and "\0" in given:
+        if isinstance(given, str) and not is_path(given):
             raise document.wrong(("delivery", "suppress", place), "expected the path of a file of addresses")
         lists.append(given if isinstance(given, SuppressionList) else SuppressionList(file=directory / given))
     return msgspec.structs.replace(delivery, suppress=tuple(lists))

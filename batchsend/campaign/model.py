@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias, cast
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
 
-from batchsend.campaign.objects import check_values
+from batchsend.campaign.objects import PathOrInput, check_values
 from batchsend.campaign.values import Duration, Quotas, Rate, Secret, Wait
 from batchsend.campaign.windows import Schedule, Start, Window, Zone
 
@@ -455,7 +455,7 @@ def feedback_path(results: Path) -> Path:
     return results.with_name(results.name.removesuffix(".jsonl") + FEEDBACK_SUFFIX)
 
 
-class Campaign(Struct, frozen=True, kw_only=True):
+class Campaign(_Checked, frozen=True, kw_only=True):
     """A campaign file, checked, with everything it names by an absolute path.
 
     >>> campaign = load("campaign.toml")
@@ -476,17 +476,20 @@ class Campaign(Struct, frozen=True, kw_only=True):
         message: What is sent.
         delivery: How it is sent.
         events: Who is told what becomes of each message; None for nobody.
+
+    Raises:
+        UsageError: A value is of a wrong type, also where one is replaced; the message names it.
     """
 
-    path: Path
-    directory: Path
-    recipients: Path | Literal["-"]
-    results: Path
-    recipient_field: str | None = None
-    encoding: str | None = None
-    sheet: str | None = None
-    where: str | None = None
-    servers: tuple[Server, ...]
-    message: Message
-    delivery: Delivery = Delivery()
-    events: Events | None = None
+    path: Annotated[Path, Meta(description="the path of the campaign file")]
+    directory: Annotated[Path, Meta(description="the path of the folder that it is in")]
+    recipients: Annotated[PathOrInput, Meta(description='the path of the recipients file, or "-"')]
+    results: Annotated[Path, Meta(description="the path of the results log")]
+    recipient_field: Annotated[str | None, Meta(description="the name of a field")] = None
+    encoding: Annotated[str | None, Meta(description='an encoding such as "cp1252" or "utf-16-le"')] = None
+    sheet: Annotated[str | None, Meta(description="the name of a sheet")] = None
+    where: Annotated[str | None, Meta(description="an expression over a record's fields")] = None
+    servers: Annotated[tuple[Server, ...], Meta(min_length=1, description="a Server in a tuple, or several")]
+    message: Annotated[Message, Meta(description="a Message")]
+    delivery: Annotated[Delivery, Meta(description="a Delivery")] = Delivery()
+    events: Annotated[Events | None, Meta(description="Events with their url and secret, or None")] = None

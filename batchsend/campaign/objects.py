@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import NODEFAULT, Meta, Struct
@@ -15,12 +15,15 @@ from msgspec.structs import force_setattr
 
 from batchsend.campaign.values import Duration, Quotas, Rate, Secret
 from batchsend.campaign.windows import Start, Window
-from batchsend.errors import UsageError
+from batchsend.errors import UsageError, is_path
 
 if TYPE_CHECKING:
     from batchsend.campaign.document import Key
 
 _SHOWN: Final = 80
+
+PathOrInput: TypeAlias = Path | Literal["-"]
+"""A file, or standard input."""
 
 
 def check_values(built: Struct) -> None:
@@ -38,11 +41,18 @@ def check_values(built: Struct) -> None:
     for name in given:
         field, value = fields[name], getattr(built, name)
         try:
-            taken = msgspec.convert(value, field.type, dec_hook=_taken)
+            taken = _converted(value, field.type)
         except (msgspec.ValidationError, TypeError, ValueError):
             raise _wrong(built, field.name, value, _description(field.type)) from None
         if taken is not value:
             force_setattr(built, field.name, taken)
+
+
+def _converted(value: object, kind: Any) -> object:
+    """A value as its declared type; of a path or standard input by hand, for msgspec knows no such union."""
+    if getattr(kind, "__origin__", None) == PathOrInput:
+        return value if value == "-" else _taken(Path, value)
+    return msgspec.convert(value, kind, dec_hook=_taken)
 
 
 @cache
@@ -66,7 +76,7 @@ class Objects:
     def wrong(self, key: Key, remedy: str) -> UsageError:
         """The error for an impossible value."""
         owner, name = self._find(key)
-        value = getattr(owner, name, None)
+        value = getattr(owner, name, None) if name else owner
         places = [place for place in key if isinstance(place, int)]
         if isinstance(value, list | tuple) and places and places[-1] < len(value):
             value = value[places[-1]]
@@ -136,6 +146,6 @@ def _taken(kind: type, value: object) -> object:
             return kind(value).checked()
         case str() if kind is Secret:
             return value if isinstance(value, Secret) else Secret(value)
-        case str() | Path() if kind is Path and value and "\0" not in str(value):
+        case str() | Path() if kind is Path and is_path(str(value)):
             return Path(value)
     raise TypeError(kind)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import os
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
@@ -13,10 +12,12 @@ from msgspec import structs
 from batchsend.campaign.file import expected
 from batchsend.campaign.header_names import refusal
 from batchsend.campaign.model import PROOFS, Campaign, Dkim, Server, SuppressionList, feedback_path
+from batchsend.campaign.named_files import exists, is_file, is_folder, is_same, no_file, resolved
 from batchsend.campaign.objects import Objects
 from batchsend.campaign.order import places
 from batchsend.campaign.overrides import is_loopback
 from batchsend.campaign.windows import Zone
+from batchsend.errors import is_path
 from batchsend.patterns import late_pattern
 
 if TYPE_CHECKING:
@@ -110,8 +111,8 @@ def _check_server(server: Server, terms: Terms, table: Key) -> None:
             (*table, "ehlo_name"),
             'expected a domain such as "mail.example.com", or "[192.0.2.1]" or "[IPv6:2001:db8::1]"',
         )
-    if server.ca_file is not None and not server.ca_file.is_file():
-        raise terms.wrong((*table, "ca_file"), _no_file("the path of a PEM file", server.ca_file))
+    if server.ca_file is not None and not is_file(server.ca_file):
+        raise terms.wrong((*table, "ca_file"), no_file("the path of a PEM file", server.ca_file))
     for name in ("username", "password", "token"):
         value: str | None = getattr(server, name)
         if value is not None and (not value or _CONTROL.search(value)):
@@ -208,7 +209,7 @@ def _check_attachments(message: Message, directory: Path, terms: Terms) -> None:
         else:
             file, key = attachment.file, (*key, "file")
         if not _TEMPLATE_MARK.search(file):
-            if not file or "\0" in file:
+            if not is_path(file):
                 raise terms.wrong(key, "expected the path of a file")
             _check_inside(directory / file, directory, terms, key, "the path of a file")
 
@@ -232,8 +233,8 @@ def _check_signature(signature: Dkim, terms: Terms, table: Key) -> None:
         )
     if not _DOMAIN.fullmatch(selector) or len(f"{selector}._domainkey.{domain}") > _LONGEST_NAME:
         raise terms.wrong((*table, "selector"), 'expected a name such as "s2026": letters, digits and hyphens')
-    if not signature.key_file.is_file():
-        raise terms.wrong((*table, "key_file"), _no_file("the path of a private key", signature.key_file))
+    if not is_file(signature.key_file):
+        raise terms.wrong((*table, "key_file"), no_file("the path of a private key", signature.key_file))
 
 
 def _check_headers(message: Message, terms: Terms) -> None:
@@ -245,11 +246,11 @@ def _check_headers(message: Message, terms: Terms) -> None:
 
 def _check_inside(path: Path, directory: Path, terms: Terms, key: Key, expected: str) -> None:
     """Check that a path is a file in the campaign's folder, also when symbolic links are followed."""
-    path = _resolved(path)
+    path = resolved(path)
     if not path.is_relative_to(directory):
         raise terms.wrong(key, f"expected {expected} inside the campaign's folder {directory}; this is {path}")
-    if not path.is_file():
-        raise terms.wrong(key, _no_file(f"{expected} inside the campaign's folder", path))
+    if not is_file(path):
+        raise terms.wrong(key, no_file(f"{expected} inside the campaign's folder", path))
 
 
 def _check_delivery(delivery: Delivery, terms: Terms, *, own: Path | None = None) -> None:
@@ -257,13 +258,13 @@ def _check_delivery(delivery: Delivery, terms: Terms, *, own: Path | None = None
     for place, listed in enumerate(delivery.suppress):
         path = listed.file if isinstance(listed, SuppressionList) else Path(listed)
         # Nothing has come back of a run that has not begun: its own feedback log is a list of nobody.
-        if not path.is_file() and (path != own or path.exists()):
-            raise terms.wrong(("delivery", "suppress", place), _no_file("the path of a file of addresses", path))
+        if not is_file(path) and (path != own or exists(path)):
+            raise terms.wrong(("delivery", "suppress", place), no_file("the path of a file of addresses", path))
         if isinstance(listed, SuppressionList):
             _check_encoding(listed.encoding, terms, ("delivery", "suppress", place, "encoding"))
     for place, path in enumerate(delivery.exclude):
-        if not path.is_file():
-            raise terms.wrong(("delivery", "exclude", place), _no_file("the path of a results log", path))
+        if not is_file(path):
+            raise terms.wrong(("delivery", "exclude", place), no_file("the path of a results log", path))
     if delivery.dsn is not None and "never" in delivery.dsn.notify and len(delivery.dsn.notify) > 1:
         raise terms.about(("delivery", "dsn", "notify"), 'has "never" among others', 'leave "never" or the others')
 
@@ -299,33 +300,18 @@ def _check_encoding(encoding: str | None, terms: Terms, key: Key) -> None:
 
 def _check_results(campaign: Campaign, terms: Terms) -> None:
     results = campaign.results
-    if results.is_dir():
+    if is_folder(results):
         raise terms.wrong(("results",), "expected the path of a file; this is a directory")
-    if not results.parent.is_dir():
+    if not is_folder(results.parent):
         raise terms.wrong(("results",), f"expected a path in a folder that exists; there is no {results.parent}")
     for what, path in (("the campaign file", campaign.path), ("the recipients file", campaign.recipients)):
-        if path != "-" and _is_same(results, path):
+        if path != "-" and is_same(results, path):
             raise terms.wrong(("results",), f"expected a file of its own; this is {what}")
     for place, path in enumerate(campaign.delivery.exclude):
-        if _is_same(results, path):
+        if is_same(results, path):
             raise terms.wrong(
                 ("delivery", "exclude", place), "expected the log of another run; this is the results log of this one"
             )
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    """Whether two paths are one file, by their names with links resolved or as hard links."""
-    return _resolved(one) == _resolved(other) or (one.exists() and other.exists() and one.samefile(other))
-
-
-def _resolved(path: Path) -> Path:
-    """The path without symbolic links; links in a circle, at which ``Path.resolve`` fails, stay: they are no file."""
-    return Path(os.path.realpath(path))
-
-
-def _no_file(expected: str, path: Path) -> str:
-    found = "is not a regular file" if path.exists() else "does not exist"
-    return f"expected {expected}; {path} {found}"
 
 
 def _is_host(text: str) -> bool:

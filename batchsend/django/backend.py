@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from django import VERSION
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.mail.backends.base import BaseEmailBackend
@@ -347,13 +348,20 @@ def _submissions(message: Any, place: int, signer: Signer | None) -> list[Submis
     recipients = [_address(recipient) for recipient in message.recipients()]
     if not recipients:
         return []
+    sender = _address(message.from_email)
     try:
-        sender = _address(message.from_email)
         if signer is None and (composed := compose(message)) is not None:
             return bundles(composed.to(recipients, sender, place))
         return bundles(outgoing(message.message(), record=place, sender=sender, recipients=recipients, signer=signer))
     except RecordError as error:
-        raise ValueError(f"Invalid address or message; {error.message}") from error
+        raise ValueError(f"Invalid address or message; {error.message}{_since(sender, *recipients)}") from error
+
+
+def _since(*paths: str) -> str:
+    """Which Django writes messages for addresses that are not ASCII before the @, where this one does not."""
+    if VERSION >= (6,) or all(path.rpartition("@")[0].isascii() for path in paths):
+        return ""
+    return "; Django makes such messages from 6.0 on"
 
 
 def _address(text: object) -> str:

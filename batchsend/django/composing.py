@@ -25,8 +25,8 @@ from django.conf import settings
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.mail.utils import DNS_NAME
 
-from batchsend.message.submission import Envelope, Submission
-from batchsend.message.submitting import simple_address
+from batchsend.message.submission import Submission
+from batchsend.message.submitting import envelopes_to, simple_address
 from batchsend.message.writing import (
     boundary_line,
     headers,
@@ -68,7 +68,7 @@ class Composed(NamedTuple):
     message_id: str
 
     def to(self, recipients: Iterable[str], sender: str, record: int) -> list[Submission]:
-        """A submission for each recipient.
+        """A submission for each recipient; whom it names twice gets it once.
 
         Args:
             recipients: Addresses without names.
@@ -79,7 +79,6 @@ class Composed(NamedTuple):
             RecordError: One of them is no address.
         """
         eight_bit = not self.content.isascii()
-        envelopes = {(envelope := Envelope(sender, path)).forward_path: envelope for path in recipients}
         return [
             Submission(
                 record=record,
@@ -89,7 +88,7 @@ class Composed(NamedTuple):
                 eight_bit=eight_bit,
                 seven_bit=self._seven_bit if eight_bit else None,
             )
-            for envelope in envelopes.values()
+            for envelope in envelopes_to(recipients, sender)
         ]
 
     def _seven_bit(self) -> bytes:

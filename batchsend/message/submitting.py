@@ -25,7 +25,7 @@ from batchsend.message.writing import Field, defects_of, own_fields, written
 from batchsend.recipients.addresses import distinct, mailbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from email.message import Message
 
     from batchsend.message.dkim import Signer
@@ -59,12 +59,14 @@ def submissions(
     prefix = _prefix(fields) if sender is None or recipients is None else ""
     reverse = _sender(fields, prefix) if sender is None else sender
     forward = _header_recipients(fields, prefix) if recipients is None else recipients
-    envelopes = [Envelope(reverse, path) for path in forward]
-    if len(envelopes) > 1:
-        wanted = distinct([envelope.forward_path for envelope in envelopes])
-        if len(wanted) < len(envelopes):
-            envelopes = [Envelope(reverse, path) for path in wanted]
+    envelopes = envelopes_to(forward, reverse)
     utf8 = not all(one.forward_path.isascii() and one.reverse_path.isascii() for one in envelopes)
+    if utf8 and not isinstance(message.policy, EmailPolicy):
+        paths = (path for one in envelopes for path in (one.reverse_path, one.forward_path))
+        raise RecordError(
+            f"{next(path for path in paths if not path.isascii())!r} is not ASCII before the @ and needs SMTPUTF8 "
+            "(RFC 6531), for which only an email.message.EmailMessage can be written"
+        )
     if not envelopes:
         raise RecordError(
             "the message has no recipient", remedy=f"Fill in {prefix}To, {prefix}Cc or {prefix}Bcc, or give recipients."
@@ -91,6 +93,20 @@ def submissions(
         )
         for envelope in envelopes
     ]
+
+
+def envelopes_to(recipients: Iterable[str], reverse: str) -> list[Envelope]:
+    """The envelope of each recipient of a message; whom it names twice gets it once.
+
+    Raises:
+        RecordError: One of them is no address, or ``reverse`` is none.
+    """
+    envelopes = [Envelope(reverse, path) for path in recipients]
+    if len(envelopes) > 1:
+        wanted = distinct([envelope.forward_path for envelope in envelopes])
+        if len(wanted) < len(envelopes):
+            return [Envelope(reverse, path) for path in wanted]
+    return envelopes
 
 
 class _Fields:
@@ -317,8 +333,6 @@ def _octets(message: Message[Any, Any], fields: Sequence[Field], **policy: Any) 
     """
     if not policy.get("utf8", True):
         del policy["utf8"]
-    if policy.get("utf8") and not isinstance(message.policy, EmailPolicy):
-        raise RecordError("an address in another script needs an email.message.EmailMessage")
     try:
         return written(message, fields, **policy)
     except Exception as error:  # foreign code that writes whatever the program has put into the message

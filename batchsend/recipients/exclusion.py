@@ -12,6 +12,7 @@ from batchsend.results.format import AddressedLine, LogReader
 from batchsend.results.journal import JournalError, read_journal
 from batchsend.results.lock import open_to_read
 from batchsend.results.resumption import believed, news, read_beside, sound_octets
+from batchsend.results.way_on import way_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,7 +82,7 @@ class Exclusion:
                 raise UsageError(
                     error.message,
                     remedy="bring it back as it was; or, if some may get the message twice, let the run come to an "
-                    f"end: batchsend resume {log} --accept-duplicates",
+                    f"end: {way_on(log, accept_duplicates=True)}",
                 ) from None
             unnamed: set[int] = set()
             for entry in news(entries, account.tally):
@@ -108,5 +109,5 @@ class Exclusion:
             raise UsageError(
                 f"{log}: record {in_doubt[0]} was in flight when the run was killed, "
                 f"and whose it is does not stand there ({len(in_doubt):,} of that kind)",
-                remedy=f"let the run name them: batchsend resume {log}",
+                remedy=f"let the run name them: {way_on(log)}",
             )

@@ -12,6 +12,7 @@ from batchsend.recipients.reader import open_recipients
 from batchsend.results.choice import Choice
 from batchsend.results.format import opened
 from batchsend.results.reader import read_account
+from batchsend.results.way_on import way_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,7 +141,8 @@ def select(recipients: Path | Literal["-"], only: tuple[str, ...]) -> Selection 
     if not only:
         raise UsageError(
             f"{recipients} is a results log: which of its records are meant?",
-            remedy="name outcomes or codes: --only rejected, --only 550; to go on with its run: batchsend resume",
+            remedy='name outcomes or codes: --only rejected, --only 550, in Python only=("rejected", "550"); to go on '
+            f"with its run: {way_on(recipients)}",
         )
     return Selection.of(recipients, Choice(only, option="--only", always=(), never=()))
 

@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import AsyncIterable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -66,13 +67,14 @@ def spool(results: Path, source: BinaryIO | None = None, *, encoding: str | None
         open_records(begun, format=kind, encoding=encoding).close()
         return begun.rename(begun.with_name(f"{begun.name}.{kind}"))
     except OSError as error:
-        begun.unlink(missing_ok=True)
-        raise _not_kept(begun, "what comes by standard input", error) from None
+        _remove(begun)
+        remedy = "name another --results, or do without resuming: --no-spool"
+        raise _not_kept(begun, "what comes by standard input", error, remedy) from None
     except UsageError as error:
-        begun.unlink(missing_ok=True)
+        _remove(begun)
         raise UsageError(error.message.replace(str(begun), STANDARD_INPUT), remedy=error.remedy) from None
     except BaseException:
-        begun.unlink(missing_ok=True)
+        _remove(begun)
         raise
 
 
@@ -111,12 +113,13 @@ async def spool_records(results: Path, rows: Rows) -> Path:
             os.fsync(file.fileno())
         return begun.rename(begun.with_name(f"{begun.name}.jsonl"))
     except OSError as error:
-        begun.unlink(missing_ok=True)
+        _remove(begun)
         if error in theirs:  # such as that of a database that is gone: nothing is wrong with the file
             raise
-        raise _not_kept(begun, "the recipients", error) from None
+        remedy = "give the campaign another results log, in a folder that can be written in"
+        raise _not_kept(begun, "the recipients", error, remedy) from None
     except BaseException:
-        begun.unlink(missing_ok=True)
+        _remove(begun)
         raise
 
 
@@ -186,8 +189,13 @@ def _begun(results: Path) -> Path:
     return results.with_name(f"{results.name}.recipients")
 
 
-def _not_kept(file: Path, what: str, error: OSError) -> RunError | UsageError:
+def _remove(file: Path) -> None:
+    with suppress(OSError):  # why nothing is kept is what is told; a folder in the way stays where it is
+        file.unlink()
+
+
+def _not_kept(file: Path, what: str, error: OSError, remedy: str) -> RunError | UsageError:
     text = f"{file}: {what} cannot be kept: {error.strerror}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
         return RunError(text, remedy="make room, or see what is wrong with the disk")
-    return UsageError(text, remedy="name another --results, or do without resuming: --no-spool")
+    return UsageError(text, remedy=remedy)

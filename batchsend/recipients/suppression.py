@@ -38,7 +38,7 @@ _SEP: Final = late_pattern(r'"?sep=', re.IGNORECASE)
 _LINE_ENDS: Final = late_pattern(r"\r\n?|\n")
 _BLOCK: Final = 1000
 _START: Final = 4096
-_LOG_REMEDY: Final = "take the log from a backup; one whose run was killed is repaired by batchsend resume"
+_LOG_REMEDY: Final = "take the log from a backup; one whose run was killed is repaired by who goes on with that run"
 _REMEDY: Final = "fix the line, or take it out: whoever is missed in it would be written to"
 
 

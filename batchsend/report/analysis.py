@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from batchsend.errors import UsageError
 from batchsend.histogram import Histogram
 from batchsend.outcome import Outcome
-from batchsend.report.causes import Cause, cause_of
+from batchsend.report.causes import Cause, cause_of, in_a_program
 from batchsend.report.kinds import Kinds
 from batchsend.report.lines import Line, LogLines
 from batchsend.report.report import CampaignReport, Domain, Failure, KindCount, RunSpan, Sessions
@@ -50,7 +50,7 @@ def analyse(path: Path) -> CampaignReport:
     analysis = _Analysis(path)
     for block in lines.read(Line):
         analysis.take(block)
-    return analysis.report(torn=lines.torn, returns=read_returns(path))
+    return analysis.report(torn=lines.torn, returns=read_returns(path, of_a_program=analysis.is_of_a_program))
 
 
 class _Analysis:
@@ -129,6 +129,11 @@ class _Analysis:
             - sum(map(self._is_accepted, () if returns is None else returns.bounced)),
         )
 
+    @property
+    def is_of_a_program(self) -> bool:
+        """Whether it is the log of a `Sender`, which no campaign file stands behind."""
+        return bool(self._runs) and not self._runs[0].first.campaign
+
     def _is_accepted(self, record: int) -> bool:
         place = self._last[record] if record < len(self._last) else 0
         return bool(place) and self._kinds[place & _KIND_MASK].outcome is Outcome.ACCEPTED
@@ -140,6 +145,8 @@ class _Analysis:
         failures: dict[Cause, Failure] = {}
         kinds: Counter[int] = Counter()
         causes = [cause_of(self._kinds[number]) for number in range(1, len(self._kinds) + 1)]
+        if self.is_of_a_program:
+            causes = [in_a_program(cause) for cause in causes]
         for place, count in records.items():
             number, kind = place & _KIND_MASK, self._kinds[place & _KIND_MASK]
             domain = domains.setdefault(place >> _KIND_BITS, Domain(names[place >> _KIND_BITS]))

@@ -166,6 +166,18 @@ OTHER_DEFERRAL: Final = Cause(
     "more.",
 )
 
+_INVALID_IN_A_PROGRAM: Final = (
+    "These could not be written as messages, or have an address that is none, and were never offered to a server. "
+    "Correct them where the program makes them, and send them anew."
+)
+# A program has no recipients file and no command that goes on: its sender does, when it is given the messages again.
+_IN_A_PROGRAM: Final = (
+    ("`batchsend resume --retry in_doubt` sends them", '`Sender(…, results=…, retry=Choice(["in_doubt"]))` sends them'),
+    ("`batchsend resume`", "`Sender(…, results=…)`, given these messages again"),
+    ("`[delivery]`", "`Delivery`"),
+    ("`[server]`", "`Server`"),
+)
+
 _NOT_BY_REPLY: Final = frozenset({Outcome.IN_DOUBT, Outcome.INVALID, Outcome.SUPPRESSED})
 _STAGES: Final = frozenset(Stage)
 
@@ -207,6 +219,20 @@ _WITHOUT_CODE: Final = {
     Outcome.SUPPRESSED: SUPPRESSED,
     Outcome.DEFERRED: CONNECTION_LOST,
 }
+
+
+def in_a_program(cause: Cause) -> Cause:
+    """A cause with advice for whoever has sent by a `Sender`, in whose log it is found.
+
+    Args:
+        cause: The cause, with advice for who sends by the command line.
+    """
+    if cause is INVALID:
+        return Cause(cause.name, _INVALID_IN_A_PROGRAM)
+    told = cause.advice
+    for command, call in _IN_A_PROGRAM:
+        told = told.replace(command, call)
+    return Cause(cause.name, told)
 
 
 def cause_of(kind: Kind) -> Cause:

@@ -214,6 +214,11 @@ class CampaignReport:
         return self.records / self.elapsed if self.elapsed > 0 else 0.0
 
     @property
+    def is_of_a_program(self) -> bool:
+        """Whether it is the log of a `Sender`, which no campaign file stands behind."""
+        return not self.runs[0].first.campaign
+
+    @property
     def stopped(self) -> str | None:
         """Why the last run ended before all records were done; None where it did not."""
         last = self.runs[-1]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from batchsend.campaign.model import feedback_path
 from batchsend.outcome import Outcome
 from batchsend.recipients.feedback import feedback_lines
-from batchsend.report.causes import cause_of
+from batchsend.report.causes import cause_of, in_a_program
 from batchsend.report.kinds import Kind
 
 if TYPE_CHECKING:
@@ -105,8 +105,12 @@ class Returns:
         return sorted(found, key=lambda one: (-one[1] / max(one[2], 1), one[0]))
 
 
-def read_returns(results: Path) -> Returns | None:
+def read_returns(results: Path, *, of_a_program: bool = False) -> Returns | None:
     """What came back; None where there is no feedback log.
+
+    Args:
+        results: The results log.
+        of_a_program: Whether that is a `Sender`'s, so that advice is for who writes the program.
 
     Raises:
         UsageError: It cannot be read.
@@ -117,6 +121,8 @@ def read_returns(results: Path) -> Returns | None:
     returns = Returns()
     for line in feedback_lines(log):
         returns.note(line)
+    if of_a_program:
+        returns.causes = Counter({in_a_program(cause): count for cause, count in returns.causes.items()})
     return returns
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from batchsend.errors import UsageError, require, require_many
 from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.patterns import late_pattern
-from batchsend.results.format import OutcomeLine  # noqa: TC001 - public: its hints are resolved at run time
+from batchsend.results.format import OutcomeLine
 from batchsend.verdict import Reason
 
 _REASONS: Final = frozenset(Reason)
@@ -79,14 +79,30 @@ class Choice:
         return bool(self._codes or self._enhanced or self._reasons)
 
     def has_code(self, line: OutcomeLine | DeliveryResult) -> bool:
-        """Whether a line's codes or its reason are among those that are wanted."""
-        if line.code in self._codes or line.reason in self._reasons:
-            return True
-        enhanced = line.enhanced
+        """Whether a line's codes or its reason are among those that are wanted.
+
+        Raises:
+            TypeError: It is no outcome.
+        """
+        try:
+            if line.code in self._codes or line.reason in self._reasons:
+                return True
+            enhanced = line.enhanced
+        except AttributeError:  # looked into only then: this is asked of each line
+            require(line, "line", OutcomeLine, DeliveryResult)
+            raise
         return enhanced is not None and any(
             enhanced == wanted or enhanced.startswith(f"{wanted}.") for wanted in self._enhanced
         )
 
-    def wants(self, line: OutcomeLine) -> bool:
-        """Whether a line is meant, by its outcome or by its codes."""
-        return line.status in self.statuses or self.has_code(line)
+    def wants(self, line: OutcomeLine | DeliveryResult) -> bool:
+        """Whether a line is meant, by its outcome or by its codes.
+
+        Raises:
+            TypeError: It is no outcome.
+        """
+        try:
+            return line.status in self.statuses or self.has_code(line)
+        except AttributeError:
+            require(line, "line", OutcomeLine, DeliveryResult)
+            raise

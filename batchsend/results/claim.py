@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from typing import TYPE_CHECKING, Final, Self
 
 from batchsend.errors import BatchsendError, UsageError
@@ -11,6 +10,7 @@ from batchsend.results.format import opened
 from batchsend.results.journal import JournalError, read_journal
 from batchsend.results.lock import BY_ANOTHER_NAME, not_openable, open_locked
 from batchsend.results.reader import read_account
+from batchsend.results.way_on import way_on
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,8 +87,7 @@ def refuse_used(path: Path) -> None:
         return
     raise UsageError(
         f"{path} already holds the results of a run",
-        remedy=f"go on with that run: batchsend resume {shlex.quote(str(path))}; "
-        f"or keep this one's elsewhere: {BY_ANOTHER_NAME}",
+        remedy=f"go on with that run: {way_on(path)}; or keep this one's elsewhere: {BY_ANOTHER_NAME}",
     )
 
 

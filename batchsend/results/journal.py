@@ -24,6 +24,7 @@ from batchsend.results.format import MAX_RECORD
 from batchsend.results.lock import BY_ANOTHER_NAME
 from batchsend.results.mapping import Mapping
 from batchsend.results.tally import CODES, MAX_ATTEMPTS, OUTCOMES
+from batchsend.results.way_on import way_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -449,7 +450,7 @@ def _refuse_another(log: Path, *, resumes: bool) -> None:
         what = f"{path} says that {messages} of run {left.run} {'was' if len(left.entries) == 1 else 'were'} in flight"
     raise UsageError(
         f"{what}, and that run's results log is not there",
-        remedy=f"bring it back and go on with it: batchsend resume {log}; "
+        remedy=f"bring it back and go on with it: {way_on(log)}; "
         f"or keep this one's elsewhere: {BY_ANOTHER_NAME}; or remove the journal, if it is of no use any more",
     )
 

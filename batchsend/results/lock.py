@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class InUseError(UsageError):
-    """Another run, or another program, is at work on a results log."""
+    """Another process, which has a run or a sender, is at work on a results log."""
 
 
 def open_locked(path: Path, *, make: bool) -> int:
@@ -122,7 +122,7 @@ def _lock(
                 remedy=f"keep it on a file system that has locks: {BY_ANOTHER_NAME}",
             ) from None
         holder = _holder(file)
-        who = "another run" if holder is None else f"the run of process {holder}"
+        who = "another run or sender" if holder is None else f"process {holder}"
         raise InUseError(f"{path}: {who} is at work on it", remedy=remedy) from None
 
 

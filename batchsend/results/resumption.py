@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from pathlib import Path
-from types import TracebackType  # noqa: TC003 - get_type_hints looks for it
+from pathlib import Path  # noqa: TC003 - get_type_hints looks for it
+from types import TracebackType  # noqa: TC003 - likewise
 from typing import TYPE_CHECKING, Final, Self
 
 from batchsend import figures
-from batchsend.errors import require
+from batchsend.errors import require, require_path
 from batchsend.outcome import Outcome
 from batchsend.patterns import late_pattern
 from batchsend.results.choice import Choice
@@ -54,12 +54,12 @@ class Resumption:
 
     Raises:
         TypeError: An argument is of a wrong type.
-        UsageError: On entry: the log cannot be read or another run is at work on it; or what was in flight cannot be
-            known, and duplicates are not accepted.
+        UsageError: No file can be called ``path``. On entry: the log cannot be read or another run is at work on it; or
+            what was in flight cannot be known, and duplicates are not accepted.
     """
 
-    def __init__(self, path: Path, choice: Choice, *, accept_duplicates: bool = False) -> None:
-        self.path: Path = require(path, "path", Path)
+    def __init__(self, path: Path | str, choice: Choice, *, accept_duplicates: bool = False) -> None:
+        self.path: Path = require_path(path, "path")
         require(choice, "choice", Choice)
         require(accept_duplicates, "accept_duplicates", bool)
         self.in_flight: list[Entry] = []
@@ -92,26 +92,51 @@ class Resumption:
         if self._file >= 0:
             os.close(self.hand_over_file())
 
+    @property
+    def is_open(self) -> bool:
+        """Whether its log is open and locked, and nobody has taken that over yet."""
+        return self._file >= 0
+
     def hand_over_file(self) -> int:
         """The log's descriptor, locked; it is the caller's to close."""
         file, self._file = self._file, -1
         return file
 
     def sends(self, status: Outcome) -> bool:
-        """Whether records with this outcome are sent again."""
-        return status in self._choice.statuses
+        """Whether records with this outcome are sent again.
+
+        Raises:
+            TypeError: It is no outcome.
+        """
+        return require(status, "status", Outcome) in self._choice.statuses
 
     def next_attempt(self, record: int) -> int:
-        """The number of the attempt that a record is to be sent with; 0 if it is not to be sent."""
+        """The number of the attempt that a record is to be sent with; 0 if it is not to be sent.
+
+        Raises:
+            TypeError: It is no number.
+        """
         tally = self.account.tally
-        status = tally.status(record)
+        try:
+            status = tally.status(record)
+        except TypeError:  # looked into only then: this is asked of each record
+            require(record, "record", int)
+            raise
         if status is None or status in self._choice.statuses or self._has_code(record, status):
             return min(tally.attempts(record) + 1, MAX_ATTEMPTS)
         return 0
 
     def was_offered(self, record: int) -> bool:
-        """Whether a record was for an address that it counts as written to."""
-        return self.account.tally.status(record) not in (None, Outcome.INVALID, Outcome.SUPPRESSED)
+        """Whether a record was for an address that it counts as written to.
+
+        Raises:
+            TypeError: It is no number.
+        """
+        try:
+            return self.account.tally.status(record) not in (None, Outcome.INVALID, Outcome.SUPPRESSED)
+        except TypeError:
+            require(record, "record", int)
+            raise
 
     def _has_code(self, record: int, status: Outcome) -> bool:
         return status is Outcome.REJECTED and record < len(self._with_code) and bool(self._with_code[record])

@@ -23,6 +23,7 @@ from batchsend.delivery.signal import Signal
 from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.results.book import Book, delivered_before_too
 from batchsend.results.tally import CODES, OUTCOMES
+from batchsend.run.summary import Summary, take_one
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from batchsend.results.resumption import Resumption
     from batchsend.run.retry import RetryQueue
     from batchsend.run.streaming import ResultStream
-    from batchsend.run.summary import Summary
 
 # Looking for the deferred records means reading the recipients file again: at most a twentieth of the time goes there.
 _SHARE: Final = 20
@@ -227,7 +227,7 @@ class Accounting:
         if later is _ACCEPTED or later is None:
             self._notice(delivered_before_too(result))
             return False
-        self._summary.counts[later] -= 1
+        take_one(self._summary.counts, later)
         self._summary.count(result)
         return True
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import NoneType
-from typing import TYPE_CHECKING
 
 from batchsend.campaign import Campaign
-from batchsend.errors import UsageError, require, require_many
+from batchsend.errors import UsageError, require, require_callable, require_many
 from batchsend.results.claim import Claim
 from batchsend.results.resumption import Resumption
 from batchsend.trace import Trace
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class Use:
@@ -24,11 +20,13 @@ class Use:
     Attributes:
         begun: Its account is open: what is sent from now on can be gone on with, and not be begun again.
         taking: Its records are being taken from a program's iterable, which may not give them a second time.
+        spent: Its records were taken for a run that was refused, from an iterator, which has no more of them.
     """
 
     def __init__(self) -> None:
         self.begun = False
         self.taking = False
+        self.spent = False
         self._busy = False
 
     def require(self) -> None:
@@ -47,6 +45,11 @@ class Use:
         if self.taking:
             raise UsageError(
                 "the recipients were taken before, and not to their end: what is left of them are not all",
+                remedy="make another Batch with an iterable that gives all of them",
+            )
+        if self.spent:
+            raise UsageError(
+                "the recipients were taken before, from an iterator, which gives them once",
                 remedy="make another Batch with an iterable that gives all of them",
             )
 
@@ -93,8 +96,7 @@ def require_internal(server: object, only: object, overrides: object, claim: obj
         require(word, "a word in only", str)
     require(overrides, "overrides", Mapping, NoneType)
     require(claim, "claim", Claim, NoneType)
-    if not callable(beside):
-        raise TypeError(f"beside must be callable, not {type(beside).__name__}")
+    require_callable(beside, "beside")
 
 
 def require_types(campaign: object, context: object, limit: int | None, resumption: object, trace: object) -> None:
@@ -102,12 +104,16 @@ def require_types(campaign: object, context: object, limit: int | None, resumpti
 
     Raises:
         TypeError: One of them is of a wrong type.
-        UsageError: The limit is below 1.
+        UsageError: The limit is below 1; or the run to go on with is not open.
     """
     require(campaign, "campaign", Campaign)
     require(context, "context", ssl.SSLContext, NoneType)
     require(limit, "limit", int, NoneType)
     if limit is not None and limit < 1:
         raise UsageError(f"limit is {limit}", remedy="expected a number from 1, or None for all")
-    require(resumption, "resumption", Resumption, NoneType)
+    if (past := require(resumption, "resumption", Resumption, NoneType)) is not None and not past.is_open:
+        raise UsageError(
+            "resumption is not open, or another Batch has taken it over",
+            remedy="with Resumption(…) as past: Batch(…, resumption=past)",
+        )
     require(trace, "trace", Trace, NoneType)

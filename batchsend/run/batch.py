@@ -22,11 +22,11 @@ from batchsend.delivery.pool import Pool
 from batchsend.delivery.quota import Meters
 from batchsend.delivery.statistics import PoolStatistics  # noqa: TC001 - likewise
 from batchsend.delivery.telemetry import observed
-from batchsend.errors import RunError, UsageError, require
+from batchsend.errors import RunError, UsageError, require, require_callable
 from batchsend.loop import in_abandoned_thread, run
 from batchsend.outcome import DeliveryResult, Outcome  # noqa: TC001 - likewise
 from batchsend.recipients.fingerprint import FileWatch, describe
-from batchsend.recipients.spool import Rows, spool_records, with_kept
+from batchsend.recipients.spool import Rows, with_kept
 from batchsend.results.claim import Claim, refuse_used
 from batchsend.results.groupsync import GroupSync
 from batchsend.results.ledger import Ledger
@@ -39,6 +39,7 @@ from batchsend.run.first_pass import FirstPass, changed_at_start
 from batchsend.run.handing_over import PoolStoppedError, hand_over, look_after, wait_until_due
 from batchsend.run.hours import Hours
 from batchsend.run.outlook import Outlook, Rest, count_rest
+from batchsend.run.own_records import OwnRecords
 from batchsend.run.retry import retries
 from batchsend.run.second_pass import SecondPass
 from batchsend.run.steering import Steering
@@ -66,7 +67,7 @@ class Batch:
         context: What to verify the server's certificate with, instead of what the campaign says.
         limit: Send at most this many records; None for all.
         notice: Called with what the user should know while it runs, one line each.
-        resumption: The run to go on with; its log is the campaign's.
+        resumption: The run to go on with, open; its log is the campaign's.
         server: What the run line calls the server; None for the campaign's first one.
         only: Where the recipients file is a results log: the outcomes and codes of the records to send to.
         overrides: What was said in place of the campaign file, for the run line; None: as the earlier run has it.
@@ -75,8 +76,8 @@ class Batch:
         beside: What is entered when the account is open and nothing is sent yet, and left when all is sent.
         recipients: The records of a new run instead of the campaign's file: any iterable or asynchronous iterable of
             mappings, such as rows of a database. They are taken to the end before anything is sent, and kept beside the
-            results log, so that the run can be gone on with: by ``resumption``, without ``recipients``. None for the
-            campaign's file.
+            results log, so that the run can be gone on with: by ``resumption``, without ``recipients``. Where the run
+            is refused after that, they are not kept. None for the campaign's file.
 
     Attributes:
         id: The run's identity: in the log's run line and in every Message-ID.
@@ -91,7 +92,8 @@ class Batch:
 
     Raises:
         TypeError: An argument is of a wrong type.
-        UsageError: ``limit`` is below 1; or there are ``recipients`` as well as a ``resumption``, which has its own.
+        UsageError: ``limit`` is below 1; the ``resumption`` is not open; or there are ``recipients`` as well as one,
+            which has its own.
     """
 
     def __init__(
@@ -112,15 +114,13 @@ class Batch:
     ) -> None:
         require_types(campaign, context, limit, resumption, trace)
         require_internal(server, only, overrides, claim, beside)
-        if not callable(notice):
-            raise TypeError(f"notice must be callable, not {type(notice).__name__}")
+        require_callable(notice, "notice")
         require_rows(recipients, resumption)
         self.campaign: Campaign = campaign if resumption is None else with_kept(campaign, resumption.account.run)
         self.id: str = new_id() if resumption is None else resumption.account.run.id
         self.summary: Summary = Summary(results=campaign.results)
         self._resumption = resumption
-        self._claim = claim
-        self._rows = recipients
+        self._own = OwnRecords(recipients, claim)
         self._use = Use()
         self._is_read = False  # what was prepared has been used
         self._stream: ResultStream | None = None
@@ -239,8 +239,7 @@ class Batch:
             with observed(self, self.campaign.servers[0], self.id, self.summary.counts):
                 return await self._run()
         finally:
-            if self._claim is not None:
-                self._claim.__exit__(None, None, None)  # where it was not handed over
+            self._own.give_back()  # where it was not handed over
             await self._events.finish()
 
     def results(self) -> AsyncGenerator[DeliveryResult, None]:
@@ -336,12 +335,13 @@ class Batch:
             UsageError: The campaign cannot be sent as it is; or the batch is in use or was run before.
             RunError: The recipients file cannot be read further.
         """
+        self._use.require()
+        if self._own.rows is not None:
+            raise UsageError("what would be sent to a program's own records cannot be rehearsed", remedy="use a file")
         with self._alone():
             return await self._rehearsed()
 
     async def _rehearsed(self) -> Summary:
-        if self._rows is not None:
-            raise UsageError("what would be sent to a program's own records cannot be rehearsed", remedy="use a file")
         began = time.monotonic()
 
         async def count(batch: list[Submission]) -> None:
@@ -382,37 +382,21 @@ class Batch:
             if self._is_read:
                 self._first, self._watch, self._is_read = None, None, False
                 self.summary = Summary(results=self.campaign.results, stopped=self.summary.stopped)
-            yield
+            try:
+                yield
+            except BaseException:
+                if not self._use.begun and (before := self._own.remove(self.campaign, self._use)) is not self.campaign:
+                    self.campaign, self._first = before, None
+                raise
 
     async def _prepared(self) -> FirstPass:
         """What was read before, or is read now."""
         if self._first is not None:
             return self._first
-        if self._rows is not None:
-            await self._keep(self._rows)
+        self.campaign = await self._own.keep(self.campaign, self._use)
         first, self._connectors = await in_abandoned_thread(self._read)
         self._first = first
         return first
-
-    async def _keep(self, rows: Rows) -> None:
-        """Make a recipients file of a program's records, beside the log, which is this run's from now on.
-
-        Raises:
-            UsageError: The log is in use, or the file cannot be written.
-            Exception: What the iterable raises.
-        """
-        results = self.campaign.results
-        if self._claim is None:
-            self._claim = Claim(results).__enter__()
-        self._use.taking = True
-        try:
-            kept = await spool_records(results, rows)
-        except BaseException:
-            self._claim.__exit__(None, None, None)
-            self._claim = None
-            raise
-        self._rows, self._use.taking = None, False
-        self.campaign = replace(self.campaign, recipients=kept, encoding=None, sheet=None)
 
     async def _breathe(self) -> None:
         """Let others have their turn, and whoever takes the results catch up."""
@@ -444,7 +428,7 @@ class Batch:
             line,
             capacity=capacity,
             resumption=self._resumption,
-            claim=self._claim,
+            claim=self._own.claim,
             durable=self._durable,
         )
 

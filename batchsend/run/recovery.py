@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from batchsend.errors import RecordError, UsageError
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.recipients import BadRecord, Record
 from batchsend.results.usage import read_usage
+from batchsend.results.way_on import way_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -78,8 +78,8 @@ async def recover(
     if (told := describe_in_doubt(results)) is not None:
         notice(told)
         if not past.sends(Outcome.IN_DOUBT):
-            command = f"batchsend resume {shlex.quote(str(past.path))} --retry in_doubt"
-            notice(f"they may have been delivered; to send them again all the same: {command}")
+            again = way_on(past.path, retry="in_doubt")
+            notice(f"they may have been delivered; to send them again all the same: {again}")
 
 
 def outcomes(entries: Iterable[Entry], records: Callable[[], RecordReader], composer: Composer) -> list[DeliveryResult]:

@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping  # noqa: TC003 - public: its hints are resolved at run time
 from dataclasses import dataclass, field
 from pathlib import Path  # noqa: TC003 - public: its hints are resolved at run time
+from types import NoneType
 from typing import Any, Final
 
 from batchsend import figures
+from batchsend.errors import require
 from batchsend.outcome import DeliveryResult, Outcome
 
 MOST_LEFT = 100_000
@@ -32,7 +34,7 @@ class Summary:
 
     Attributes:
         results: The results log, or None where none is kept.
-        counts: Records by outcome.
+        counts: Records by outcome; an outcome that no record has is not there.
         kinds: Refusals by what was said: code, enhanced code and reason, or the reason alone; where there is no reason,
             the server's text without ids and addresses.
         passed_over: Records that ``where`` did not hold for; None where there is none.
@@ -67,19 +69,35 @@ class Summary:
         Args:
             result: The outcome.
             earlier: The record's earlier outcome, whose place this one takes.
+
+        Raises:
+            TypeError: One of them is no outcome.
         """
-        if result.server is not None:
-            self.servers.setdefault(result.server, Counter())[result.status] += 1
-        if earlier is not None:
-            if earlier.server is not None:
-                self.servers.setdefault(earlier.server, Counter())[earlier.status] -= 1
-            self.counts[earlier.status] -= 1
-            self._take_back(earlier)
-        self.counts[result.status] += 1
+        try:
+            server, status = result.server, result.status
+            if earlier is not None:
+                self._uncount(earlier)
+        except AttributeError:  # looked into only then: this is called for each record
+            require(result, "result", DeliveryResult)
+            require(earlier, "earlier", DeliveryResult, NoneType)
+            raise
+        if server is not None:
+            self.servers.setdefault(server, Counter())[status] += 1
+        self.counts[status] += 1
         if result.session is not None and result.session > self.sessions:
             self.sessions = result.session
-        if result.status is not _ACCEPTED:
+        if status is not _ACCEPTED:
             self._count_kind(result)
+
+    def _uncount(self, earlier: DeliveryResult) -> None:
+        """Count an outcome no more, whose place a later one takes."""
+        server = earlier.server
+        if server is not None and (decided := self.servers.get(server)) is not None:
+            take_one(decided, earlier.status)
+            if not decided:
+                del self.servers[server]
+        take_one(self.counts, earlier.status)
+        self._take_back(earlier)
 
     def _take_back(self, earlier: DeliveryResult) -> None:
         """Count a refusal no more; one that was accepted or waited for another attempt was never counted as one."""
@@ -105,8 +123,9 @@ class Summary:
 
     def give_up_waiting(self) -> None:
         """The run is over: what waited stays deferred."""
-        self.counts[Outcome.DEFERRED] += self.waiting
-        self.waiting = 0
+        if self.waiting:
+            self.counts[Outcome.DEFERRED] += self.waiting
+            self.waiting = 0
 
     @property
     def records(self) -> int:
@@ -182,6 +201,13 @@ def by_server(servers: Mapping[str, Counter[Outcome]]) -> dict[str, dict[str, in
         name: {outcome.value: counts[outcome] for outcome in Outcome if counts[outcome]}
         for name, counts in sorted(servers.items())
     }
+
+
+def take_one(counts: Counter[Outcome], outcome: Outcome) -> None:
+    """Count one record less; a number that comes to 0 is not there."""
+    counts[outcome] -= 1
+    if not counts[outcome]:
+        del counts[outcome]
 
 
 def _said(result: DeliveryResult) -> tuple[str, str]:

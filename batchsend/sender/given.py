@@ -10,7 +10,7 @@ from hashlib import sha256
 from types import NoneType
 from typing import Any, Final, TypeAlias
 
-from batchsend.errors import UsageError, require
+from batchsend.errors import UsageError, require, require_callable
 from batchsend.message.submission import Envelope, Submission
 from batchsend.message.submitting import given_message_id
 
@@ -45,7 +45,7 @@ def sound(submission: Submission) -> Submission:
 
     Raises:
         TypeError: One of its values is of a wrong type.
-        UsageError: One of its numbers is below 1; or its content is not what it says.
+        UsageError: One of its numbers is below 1; its Message-ID has a line end; or its content is not what it says.
     """
     given: Any = submission  # what a program puts there may be of any type
     message_id, marked = given.message_id, given.eight_bit
@@ -55,6 +55,7 @@ def sound(submission: Submission) -> Submission:
         and type(given.record) is type(given.attempt) is int
         and given.record >= 1 <= given.attempt
         and (message_id is None or (type(message_id) is str and message_id.isascii()))
+        and (message_id is None or not ("\n" in message_id or "\r" in message_id))
         and type(given.canonical) is bool
         and (not given.canonical or given.content.endswith(b"\r\n"))
         and (marked is None or type(marked) is bool)
@@ -81,14 +82,16 @@ def _looked_into(submission: Submission) -> Submission:
     message_id = require(submission.message_id, f"record {record}: message_id", str, NoneType)
     if message_id is not None and not _is_unicode(message_id):
         raise TypeError(f"record {record}: message_id has half of a character")
+    if message_id is not None and ("\n" in message_id or "\r" in message_id):
+        raise UsageError(f"record {record}: message_id is {message_id[:80]!r}", remedy="expected a text of one line")
     if require(submission.canonical, f"record {record}: canonical", bool) and not submission.content.endswith(b"\r\n"):
         raise UsageError(
             f"record {record}: content is said to be canonical, and does not end with CRLF",
             remedy="leave canonical out: the content is then made so",
         )
     require(submission.eight_bit, f"record {record}: eight_bit", bool, NoneType)
-    if submission.seven_bit is not None and not callable(submission.seven_bit):
-        raise TypeError(f"record {record}: seven_bit must be callable, not {type(submission.seven_bit).__name__}")
+    if submission.seven_bit is not None:
+        require_callable(submission.seven_bit, f"record {record}: seven_bit")
     return submission
 
 
@@ -116,8 +119,7 @@ def named_by(key: Key | None, *, kept: bool) -> Key | None:
     """
     if key is None:
         return None
-    if not callable(key):
-        raise TypeError(f"key must be callable, not {type(key).__name__}")
+    require_callable(key, "key")
     if not kept:
         raise no_log_for_keys()
     return key

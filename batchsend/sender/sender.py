@@ -14,7 +14,7 @@ from batchsend.delivery.connector import Connector
 from batchsend.delivery.quota import Meters
 from batchsend.delivery.statistics import PoolStatistics  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.delivery.telemetry import CallSpan, Telemetry, telemetry
-from batchsend.errors import RunError, UsageError, require, require_path
+from batchsend.errors import RunError, UsageError, require, require_callable, require_path
 from batchsend.message.outgoing import outgoing
 from batchsend.message.submission import Bundle, Submission, bundles
 from batchsend.outcome import DeliveryResult
@@ -78,9 +78,9 @@ class Sender:
         self._delivery = Delivery() if delivery is None else require(delivery, "delivery", Delivery)
         require(context, "context", ssl.SSLContext, NoneType)
         require(trace, "trace", Trace, NoneType)
-        for name, called in (("notice", notice), ("unclaimed", unclaimed)):
-            if called is not None and not callable(called):
-                raise TypeError(f"{name} must be callable, not {type(called).__name__}")
+        require_callable(notice, "notice")
+        if unclaimed is not None:
+            require_callable(unclaimed, "unclaimed")
         check_objects(*servers, self._delivery)
         if not servers:
             raise UsageError("there is no server to send to", remedy="give one: Sender(Server(host=…))")

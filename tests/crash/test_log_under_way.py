@@ -164,7 +164,7 @@ async def test_two_runs_of_standard_input_on_one_log_do_not_mix_their_recipients
         second = await asyncio.create_subprocess_exec(*command, stdin=pipe, stderr=pipe)
         _, said = await second.communicate(b"email\nr7@example.com\n")
         assert second.returncode == 2
-        assert f"the run of process {first.pid} is at work on it" in said.decode()
+        assert f"process {first.pid} is at work on it" in said.decode()
         await first.communicate(b"r2@example.com\n")
         assert first.returncode == 0
         assert built.taken == {address(1): 1, address(2): 1}

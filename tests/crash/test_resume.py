@@ -165,7 +165,7 @@ async def test_two_runs_on_one_log_refuse_each_other(tmp_path: Path) -> None:
         assert await built.send() == 0
         await second[0]
         assert [code for code, _ in refused] == [2]
-        assert f"the run of process {at_work[0]} is at work on it" in refused[0][1]
+        assert f"process {at_work[0]} is at work on it" in refused[0][1]
         assert built.taken == {address(record): 1 for record in range(1, 301)}
 
 

@@ -103,3 +103,20 @@ def test_it_names_each_outcome_that_there_was_and_the_accepted_in_any_case() -> 
     for record, code in enumerate((550, 550, 450), 1):
         summary.count(refusal(record, "no", code=code))
     assert "accepted 0 · rejected 2 · deferred 1" in lines(summary)
+
+
+def test_an_outcome_that_no_record_has_is_not_counted_as_none() -> None:
+    summary = Summary()
+    summary.give_up_waiting()
+    assert dict(summary.counts) == {}
+    first = refusal(1, "<r1@example.com>: later", code=450)
+    first.server = "one"
+    summary.count(first)
+    summary.count(
+        DeliveryResult(record=1, recipient="r1@example.com", status=Outcome.ACCEPTED, attempt=2, server="two"), first
+    )
+    assert dict(summary.counts) == {Outcome.ACCEPTED: 1}
+    assert {name: dict(counts) for name, counts in summary.servers.items()} == {"two": {Outcome.ACCEPTED: 1}}
+    summary.waiting = 2
+    summary.give_up_waiting()
+    assert dict(summary.counts) == {Outcome.ACCEPTED: 1, Outcome.DEFERRED: 2}

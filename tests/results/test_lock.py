@@ -49,7 +49,7 @@ def test_another_process_is_refused_and_told_who_is_at_work_until_that_is_killed
     with hold(log) as holder:
         (tmp_path / "hard").hardlink_to(log)
         for name in ("results.jsonl", "symbolic", "hard"):
-            with pytest.raises(UsageError, match=rf"{name}: the run of process {holder.pid} is at work on it"):
+            with pytest.raises(UsageError, match=rf"{name}: process {holder.pid} is at work on it"):
                 open_locked(tmp_path / name, make=True)
         holder.send_signal(signal.SIGKILL)
         holder.wait()

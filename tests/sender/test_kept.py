@@ -216,7 +216,7 @@ async def test_a_log_is_one_processs_and_no_campaigns(tmp_path: Path, capsys: py
     log = tmp_path / "mail.jsonl"
     async with CountingServer(well_behaved) as peer, asyncio.timeout(GUARD):
         async with Sender(server(peer), results=log) as sender:
-            with pytest.raises(UsageError, match=f"the run of process {os.getpid()} is at work on it"):
+            with pytest.raises(UsageError, match=f"process {os.getpid()} is at work on it"):
                 await Sender(server(peer), results=log).__aenter__()
             await sender.send_message(message("a@example.com"), key="k")
         resumed = invoke(capsys, "resume", log)

@@ -118,6 +118,7 @@ async def looked_into(batch: Batch, past: Resumption, choice: Choice) -> None:
     assert_type(past.path, Path)
     assert_type(past.counts, Counter[Outcome])
     assert_type(past.distrusted, bool)
+    assert_type(past.is_open, bool)
     assert_type(past.hand_over_file(), int)
     assert_type(past.sends(Outcome.DEFERRED), bool)
     assert_type(Outcome.DEFERRED.is_failure, bool)

@@ -210,7 +210,7 @@ _ADVICE: Final = {
 }
 _OTHERWISE: Final = {
     Verdict.ACCEPTED: "Nothing is to be done.",
-    Verdict.LATER: "Try again later: `batchsend resume` does.",
+    Verdict.LATER: "Try again later: who goes on with the run does.",
     Verdict.REFUSED: "The server says no more than that. Ask its postmaster, or take the address off the list.",
 }
 
