@@ -111,7 +111,8 @@ class Resumption:
 
     def was_offered(self, record: int) -> bool:
         """Whether a record was for an address that it counts as written to."""
-        return self.account.tally.status(record) not in (None, Outcome.INVALID, Outcome.SUPPRESSED)
+        status = self.account.tally.status(record)
+        return status is not None and status.was_offered
 
     def _has_code(self, record: int, status: Outcome) -> bool:
         return status is Outcome.REJECTED and record < len(self._with_code) and bool(self._with_code[record])
