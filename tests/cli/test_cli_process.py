@@ -38,7 +38,7 @@ from tests.delivery.harness import CountingServer, well_behaved
 from tests.tools.faulty import ACCEPT, Action, Then, drop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 MANY = "email,name\n" + "".join(f"r{number}@example.com,N\n" for number in range(1, 20_001))
 
@@ -104,16 +104,7 @@ def told_by(script: str, *arguments: str | Path) -> subprocess.Popen[str]:
     """Start a program in a session of its own, and wait until it calls ``tell()``."""
     readable, writable = os.pipe()
     begin = f"import os, signal, sys, time\ndef tell(): os.write({writable}, b'.'); os.close({writable})\n"
-    running = subprocess.Popen(
-        [sys.executable, "-c", begin + textwrap.dedent(script), *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-        start_new_session=True,
-        pass_fds=[writable],
-    )
+    running = python(begin + textwrap.dedent(script), *arguments, pass_fds=[writable])
     os.close(writable)
     assert os.read(readable, 1) == b"."
     os.close(readable)
@@ -278,9 +269,9 @@ def test_what_does_not_end_is_ended_by_an_interrupt_some_seconds_later() -> None
     assert pressed(running).code == -signal.SIGINT
 
 
-def python(script: str) -> subprocess.Popen[str]:
-    """Start a program as a process of its own."""
-    command = [sys.executable, "-c", textwrap.dedent(script)]
+def python(script: str, *arguments: str | Path, pass_fds: Sequence[int] = ()) -> subprocess.Popen[str]:
+    """Start a program as a process in a session of its own."""
+    command = [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)]
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -289,6 +280,7 @@ def python(script: str) -> subprocess.Popen[str]:
         text=True,
         env=environment(),
         start_new_session=True,
+        pass_fds=pass_fds,
     )
 
 
