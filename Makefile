@@ -1,4 +1,5 @@
-# Every target sets up what it needs in .venv; nothing outside the checkout is touched.
+# Every target sets up what it needs in .venv. Outside the checkout are only temporary files of tests and measurements, and
+# the programs that those that say "as root" install.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -20,7 +21,8 @@ help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
 demo: $(INSTALLED)  ## send the welcome sample through the embedded server
-	$(BIN)/batchsend send samples/welcome/campaign.toml --sandbox --results $$(mktemp -d)/results.jsonl
+	mkdir -p .venv/demo && rm -f .venv/demo/results.jsonl*
+	$(BIN)/batchsend send samples/welcome/campaign.toml --sandbox --results .venv/demo/results.jsonl
 
 test: $(INSTALLED)  ## what needs no server and little time, in under two minutes; says which tiers it left out
 	$(PYTEST) --quick $(TESTS)

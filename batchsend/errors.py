@@ -5,6 +5,7 @@ Every message is for the person at the terminal: what happened, where, and what 
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -116,6 +117,34 @@ class UsageError(BatchsendError):
 
 class ValueUsageError(UsageError, ValueError):
     """A text or number is none of its kind; what reads a file takes it as any other `ValueError`, and names the key."""
+
+
+def not_writable(path: Path, error: OSError, what: str | None = None) -> UsageError:
+    """The error for a file that a command was told to write and that cannot be written, by what is in the way.
+
+    Args:
+        path: The file.
+        error: What the system said.
+        what: What was to be written there, in a few words; None where the file's name says it.
+    """
+    if error.errno in (errno.ENOENT, errno.ENOTDIR) and not path.parent.is_dir():
+        why = f"there is no folder {path.parent}"
+        remedy = "make that folder, or name a file in one that is there"
+    else:
+        why = error.strerror or str(error)
+        remedy = _WRITE_ELSEWHERE.get(error.errno or 0, "name another file")
+    subject = f"{path} cannot be written" if what is None else f"{what} cannot be written to {path}"
+    return UsageError(f"{subject}: {why}", remedy=remedy)
+
+
+_WRITE_ELSEWHERE: Final = {
+    errno.EEXIST: "name a file that is not there yet",
+    errno.EISDIR: "name a file, not a folder",
+    errno.EACCES: "name a file where you may write",
+    errno.EPERM: "name a file where you may write",
+    errno.EROFS: "name a file where you may write",
+    errno.ENOSPC: "make room, or name a file on another disk",
+}
 
 
 def without_values(message: str, stand_in: str) -> str:

@@ -51,7 +51,17 @@ class Outcome(StrEnum):
         """
         return self not in _AS_IT_SHOULD_BE
 
+    @property
+    def was_offered(self) -> bool:
+        """A server was asked to take it, or was about to be, so that its address counts as written to.
 
+        >>> [outcome.value for outcome in Outcome if not outcome.was_offered]
+        ['invalid', 'suppressed']
+        """
+        return self not in _NEVER_OFFERED
+
+
+_NEVER_OFFERED: Final = (Outcome.INVALID, Outcome.SUPPRESSED)
 _AS_IT_SHOULD_BE: Final = (Outcome.ACCEPTED, Outcome.SUPPRESSED)
 
 

@@ -52,7 +52,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final, Literal, Self
 
-from batchsend.errors import UsageError
+from batchsend.errors import not_writable
 from batchsend.patterns import late_pattern
 
 if TYPE_CHECKING:
@@ -147,9 +147,7 @@ class Trace:
                 path, "w" if device else "x", encoding="utf-8", newline="\n", opener=_private
             )
         except OSError as error:
-            raise UsageError(
-                f"the trace cannot be written to {path}: {error.strerror}", remedy="name a file that is not there yet"
-            ) from None
+            raise not_writable(path, error, "the trace") from None
 
     def session(self, number: int, where: str = "") -> SessionTrace:
         """Begin the trace of a session.

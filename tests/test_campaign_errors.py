@@ -194,6 +194,8 @@ def with_line(table: str, line: str) -> str:
         ),
         ("[server]", 'preset = "relay"', None, "batchsend presets lists them; or give host and port"),
         ("[server]", 'preset = "sendgird"', None, "did you mean sendgrid?"),
+        ("[server]", 'preset = "Nexus"', None, "did you mean nexuspromail?"),
+        ("[server]", 'preset = "amazon"', None, "19 presets begin so: batchsend presets amazon lists them"),
         ("[server]", "preset = 5", None, "expected the name of a preset: batchsend presets lists them"),
         ("[delivery.dsn]", 'notfy = ["never"]', "[delivery.dsn] notfy is not a key that batchsend knows", None),
         ("[server]", 'hots = "a"', "[server] hots is not a key that batchsend knows", "did you mean host?"),
@@ -473,6 +475,25 @@ def test_what_is_no_campaign_file_is_refused(content: str | bytes, message: str 
         assert told == message
     else:
         assert told.startswith("campaign.toml: not TOML: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message", "remedy"),
+    [
+        ("list.csv", b"email,name\na@example.com,A\n", "list.csv is a list", "batchsend init --recipients list.csv"),
+        ("my list.csv.gz", b"\x1f\x8b\x08\x00\xff", "my list.csv.gz is a list", "init --recipients 'my list.csv.gz'"),
+        ("list.jsonl", b'{"email": "a@example.com"}\n', "list.jsonl is a list", "batchsend init --recipients"),
+        ("list.xlsx", b"PK\x03\x04\xff", "list.xlsx is a list", "batchsend init --recipients"),
+        ("large.csv", b"a@example.com\n" * 800_000, "large.csv is a list", "batchsend init --recipients"),
+        ("results.jsonl", b'{"run":{"id":"x"}}\n', "results.jsonl is a results log", "batchsend resume results.jsonl"),
+    ],
+)
+def test_what_else_was_named_is_said(folder: Path, name: str, content: bytes, message: str, remedy: str) -> None:
+    (folder / name).write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        load(Path(name))
+    assert caught.value.message == f"{message}, not a campaign file"
+    assert remedy in str(caught.value.remedy)
 
 
 def test_file_that_cannot_be_read_is_refused(folder: Path) -> None:

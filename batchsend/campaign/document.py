@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
@@ -23,6 +24,10 @@ _LARGEST: Final = 10 * 1024 * 1024
 _SHOWN: Final = 60
 _ARRAYS: Final[tuple[tuple[str, ...], ...]] = (("server",), ("message", "dkim"))
 _SECRET: Final = frozenset({"username", "password", "token"})
+_RESULTS_LOG: Final = b'{"run":'
+_LISTS: Final = frozenset({".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".xlsx", ".xlsm", ".xls", ".ods"})
+"""How lists are named, be they compressed or not."""
+
 _SYNTAX_ERROR: Final = late_pattern(
     r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)"
 )
@@ -62,12 +67,15 @@ class Document:
         Raises:
             UsageError: It cannot be read, is larger than 10 MiB, or is not TOML in UTF-8.
         """
+        content = _content(path)
         try:
-            return cls(path, tomllib.loads(_text(path)))
+            return cls(path, tomllib.loads(_text(path, content)))
+        except UsageError as error:
+            raise _taken_for_campaign(path, content) or error from None
         except RecursionError:
             raise UsageError(f"{path}: nested too deeply", remedy="a campaign file has tables within tables") from None
         except ValueError as error:
-            raise _syntax_error(path, str(error)) from None
+            raise _taken_for_campaign(path, content) or _syntax_error(path, str(error)) from None
 
     def put(self, key: tuple[str, ...], value: object, option: Option) -> None:
         """Put an option's value in the place of the file's, in a table that is made if it is not there."""
@@ -193,11 +201,11 @@ def _found(value: object) -> str:
             return shown(str(value), quotes="")
 
 
-def _text(path: Path) -> str:
-    """The file's text, its line ends as they are."""
+def _content(path: Path) -> bytes:
+    """The file's octets, or as many of them as are too many."""
     try:
         with path.open("rb") as file:
-            content = file.read(_LARGEST + 1)
+            return file.read(_LARGEST + 1)
     except IsADirectoryError:
         raise UsageError(f"{path} is a directory", remedy="name the campaign file in it") from None
     except FileNotFoundError:
@@ -205,6 +213,10 @@ def _text(path: Path) -> str:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UsageError(f"{path} cannot be read: {reason}", remedy="name a campaign file (TOML)") from None
+
+
+def _text(path: Path, content: bytes) -> str:
+    """The file's text, its line ends as they are."""
     if len(content) > _LARGEST:
         raise UsageError(
             f"{path} is larger than 10 MiB",
@@ -215,6 +227,18 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise UsageError(f"{path}:{line}: not UTF-8", remedy="save the campaign file as UTF-8") from None
+
+
+def _taken_for_campaign(path: Path, content: bytes) -> UsageError | None:
+    """The error for a list or a results log that was named where a campaign file is expected; None for other files."""
+    name = shlex.quote(str(path))
+    if content.startswith(_RESULTS_LOG):
+        remedy = f"go on with its run: batchsend resume {name}; or see what became of it: batchsend report {name}"
+        return UsageError(f"{path} is a results log, not a campaign file", remedy=remedy)
+    if not _LISTS.isdisjoint(path.suffixes[-2:]):
+        remedy = f"make a campaign of it: batchsend init --recipients {name}; or name a campaign file (TOML)"
+        return UsageError(f"{path} is a list, not a campaign file", remedy=remedy)
+    return None
 
 
 def _syntax_error(path: Path, text: str) -> UsageError:

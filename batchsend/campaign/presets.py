@@ -230,6 +230,19 @@ def _with_preset(document: Document) -> Iterator[tuple[int, dict[str, Any], Pres
             continue  # What is not a text, the check of types refuses.
         preset = PRESETS.get(name)
         if preset is None:
-            remedy = suggestion(name, PRESETS, otherwise="batchsend presets lists them; or give host and port")
-            raise document.wrong(("server", place, "preset"), remedy)
+            raise document.wrong(("server", place, "preset"), _meant_by(name))
         yield place, server, preset
+
+
+def _meant_by(name: str) -> str:
+    """What to do about a name that no preset has: the presets that begin like it, or the one that is most like it."""
+    begin_so = [known for known in PRESETS if name and known.startswith(name.lower())]
+    if 0 < len(begin_so) <= _FEW:
+        return f"did you mean {' or '.join(begin_so)}?"
+    if begin_so:
+        return f"{len(begin_so)} presets begin so: batchsend presets {name.lower()} lists them"
+    return suggestion(name, PRESETS, otherwise="batchsend presets lists them; or give host and port")
+
+
+_FEW: Final = 3
+"""Presets that are named where one of them was meant."""

@@ -172,10 +172,15 @@ class RecordsCheck:
             )
 
     def _state_nothing(self, section: Section) -> None:
-        """Say why nothing would be sent. Where the campaign asks for that, `send` ends with 0, and so does `check`."""
+        """Say why nothing would be sent.
+
+        Where the campaign asks for that, `send` ends with 0, and so does `check`. Both warn of a list in which there is
+        nobody, and `send` ends with 0 then, too: a list that is made every day may be empty one day.
+        """
         counted = self.counted
         if not counted.records:
-            section.error("nothing-to-send", "there are no records", where=self._file, remedy="put recipients into it")
+            remedy = "put recipients into it, unless there may be nobody to write to"
+            section.warning("nothing-to-send", "there are no records", where=self._file, remedy=remedy)
         elif counted.suppressed + counted.duplicates + counted.passed_over == counted.records:
             section.note("nobody-to-write-to", "nobody would get a message: see the numbers above", where=self._file)
         elif not self._is_unsendable:  # that is said, and what follows from it is no other finding

@@ -75,7 +75,7 @@ class ServerCheck:
                 f"server-{trouble.stage.value}",
                 severity,
                 trouble.what,
-                where=f"{section.title.removeprefix('server: ')} ({address})",
+                where=_at(section.title.removeprefix("server: "), address),
                 remedy=trouble.remedy or "see the server's log",
             )
         return sections
@@ -277,3 +277,8 @@ def _duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)
     return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
+
+
+def _at(server: str, address: str) -> str:
+    """Which address of a server it is about; no address where its name has none."""
+    return server if address == server else f"{server} ({address})"

@@ -1,7 +1,8 @@
 """The command line: flags to calls, errors to exit codes; no logic.
 
 Exit codes: 0 all records accepted or suppressed; 1 the run ended, and some were not; 2 usage or configuration; 3 the
-run stopped early and can be resumed; 130, 143 and 129 after SIGINT, SIGTERM and SIGHUP.
+run stopped early and can be resumed; 130, 143 and 129 after SIGINT, SIGTERM and SIGHUP; 141 where the reader of the
+output has gone, as after SIGPIPE.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import atexit
 import errno
 import gc
 import os
+import signal
 import sys
+from contextlib import contextmanager
 from importlib import import_module
 from itertools import pairwise
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -21,6 +24,9 @@ from batchsend.cli import signals
 from batchsend.cli.console import Console
 from batchsend.errors import BatchsendError, RunError
 from batchsend.version import __version__, compiled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _COMMANDS = (
     "init",
@@ -41,11 +47,29 @@ _COMMANDS = (
     "completion",
     "manual",
 )
+_READER_GONE = 128 + signal.SIGPIPE  # what a shell says of programs that end by the signal
 _SENTENCE = 200  # characters of a command's first sentence, which is shorter
+
+
+class _ReaderGoneError(Exception):
+    """Whoever read what a command prints has gone, as `head` does."""
 
 
 class _Commands(click.Group):
     """Imports a command only when it is asked for: what the others need would cost each run a tenth of a second."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        """As click has it, which prints help and version here."""
+        with _reader_gone():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; its output is written when this returns."""
+        with _reader_gone():
+            code = super().invoke(ctx)
+            if sys.stdout is not None:  # it is where the stream was closed from the beginning
+                sys.stdout.flush()
+            return code
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(_COMMANDS)
@@ -69,6 +93,15 @@ class _Commands(click.Group):
         if not gc.isenabled():
             _let_collector_begin()
         return command
+
+
+@contextmanager
+def _reader_gone() -> Iterator[None]:
+    """Tell a broken pipe from other errors: click would end the process with 1, which says something of a run."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise _ReaderGoneError from None
 
 
 def _let_collector_begin() -> None:
@@ -143,10 +176,10 @@ def _run(arguments: list[str] | None, console: Console) -> int:
     except BatchsendError as error:
         console.error(error.message, error.remedy)
         return 3 if isinstance(error, RunError) else 2
-    except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain about it once more when it flushes at exit.
+    except _ReaderGoneError:
+        # Python would complain about it once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return _READER_GONE
     except OSError as error:
         # Anything may be what finds no descriptor left, the import of a module too.
         if error.errno not in (errno.EMFILE, errno.ENFILE):

@@ -28,7 +28,7 @@ from batchsend.cli.campaigns import trace_option, tracing
 from batchsend.cli.console import Console, pass_console
 from batchsend.cli.signals import Signals
 from batchsend.display import printable
-from batchsend.errors import RunError, UsageError
+from batchsend.errors import RunError, UsageError, not_writable
 from batchsend.loop import run
 from batchsend.version import __version__
 
@@ -350,7 +350,7 @@ class _BenchCommand:
                 try:
                     self._html.write_text(page, encoding="utf-8")
                 except OSError as error:
-                    raise UsageError(f"--html {self._html}: {error.strerror or error}") from None
+                    raise not_writable(self._html, error) from None
         if self._as_json:
             click.echo(orjson.dumps(found).decode())
             return

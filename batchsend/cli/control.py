@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,19 +38,19 @@ def control(console: Console, results: Path, *, command: str, value: str | None,
     in the results log.
     """
     del console
-    answer = ask(results, _request(command, value))
+    answer = ask(results, _request(results, command, value))
     if as_json:
         click.echo(orjson.dumps({"ok": answer.ok, "message": answer.message, **answer.status}).decode())
     if not answer.ok:
         raise UsageError(answer.message, remedy=answer.remedy)
     if not as_json:
-        for line in _lines(answer):
+        for line in lines(answer):
             tell(line)
     return 0
 
 
-def _request(command: str, value: str | None) -> ControlRequest:
-    """The request that a command line means.
+def _request(results: Path, command: str, value: str | None) -> ControlRequest:
+    """The request that a command line means, to the run that keeps this log.
 
     Raises:
         UsageError: It means none.
@@ -66,19 +67,36 @@ def _request(command: str, value: str | None) -> ControlRequest:
         example = {ControlCommand.RATE: "rate 50/s", ControlCommand.CONNECTIONS: "connections 3"}.get(
             ControlCommand(command), command
         )
-        raise UsageError(str(error), remedy=f"such as: batchsend control RESULTS {example}") from None
+        raise UsageError(
+            str(error), remedy=f"such as: batchsend control {shlex.quote(str(results))} {example}"
+        ) from None
 
 
-def _lines(answer: ControlAnswer) -> Iterator[str]:
+def lines(answer: ControlAnswer) -> Iterator[str]:
+    """What a run has answered, for people."""
     status: dict[str, Any] = answer.status
     yield f"{status['state']}: {answer.message}"
     counts = [f"{outcome.label} {status[outcome.value]:,}" for outcome in Outcome if status.get(outcome.value)]
     done = "" if status["progress"] is None else f" ({status['progress']:.0%})"
     yield f"  {figures.count(status['records'], 'record')}{done}{''.join(f' · {text}' for text in counts)}"
     limit = "no limit" if status["rate"] is None else f"{status['rate']} at most"
-    yield (
-        f"  {status['accepted_per_second']:g}/s accepted, {limit}; {status['sessions']} of {status['max_connections']} "
-        "sessions"
-    )
+    yield f"  {status['accepted_per_second']:g}/s accepted, {limit}; {_sessions(status)}"
     if status["closed_until"] is not None:
         yield f"  nothing is begun until {status['closed_until']}"
+
+
+def _sessions(status: dict[str, Any]) -> str:
+    """How many of the sessions that there may be there are; those beside them that come or go are not counted there.
+
+    A run of an earlier version of the program does not tell of these.
+    """
+    spare, retiring = status.get("spare", 0), status.get("retiring", 0)
+    said = f"{status['sessions'] - spare - retiring} of {figures.count(_allowed(status), 'session')}"
+    if retiring:
+        said += f", and {retiring} that {'ends' if retiring == 1 else 'end'} with the replies still to come"
+    return f"{said}, and {spare} that will take over from {'another' if spare == 1 else 'others'}" if spare else said
+
+
+def _allowed(status: dict[str, Any]) -> int:
+    """How many sessions there may be with all relays together."""
+    return int(status.get("sessions_allowed", status["max_connections"]))

@@ -145,7 +145,7 @@ def _of_answers(
     if from_django is None:
         chosen = _answer("Relay, as a preset or HOST:PORT", relay, _RELAY, RelayAnswers.named, asks=asks)
         from_ = _answer("From", sender, _SENDER, _checked_sender, asks=asks)
-        notes = []
+        notes = [chosen.note] if chosen.note else []
     elif relay is not None:
         raise click.UsageError("--relay and --from-django exclude each other", click.get_current_context())
     else:

@@ -23,6 +23,7 @@ _EXIT_CODES: Final = {
     "2": "The command, the campaign or a file it names is wrong; nothing was sent.",
     "3": "The run stopped early and can be resumed: server gone, credentials refused, disk full.",
     "130, 143, 129": "SIGINT, SIGTERM, SIGHUP: the first lets replies come in and completes the log; a second stops.",
+    "141": "What reads the output has gone; nothing is wrong.",
 }
 _FILES: Final = {
     "campaign.toml": "The campaign file.",

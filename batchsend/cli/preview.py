@@ -13,7 +13,7 @@ from batchsend import figures
 from batchsend.campaign import Overrides, load
 from batchsend.campaign.own import own_files
 from batchsend.cli.campaigns import campaign_argument, recipients_option
-from batchsend.errors import RecordError, UsageError
+from batchsend.errors import RecordError, UsageError, not_writable
 from batchsend.message import Composer
 from batchsend.preview.rows import Rows
 from batchsend.recipients import BadRecord, open_recipients
@@ -92,8 +92,11 @@ class _RecordPreview:
         """
         row = self._rows.find(number)
         if row is None:
-            known = figures.count(self._rows.known, "record")
-            raise UsageError(f"{self._rows.name} has {known}, and no record {number:,}")
+            known = self._rows.known
+            raise UsageError(
+                f"{self._rows.name} has {figures.count(known, 'record')}, and no record {number:,}",
+                remedy=f"look at another: --record N, from 1 to {known}" if known else "put recipients into it",
+            )
         try:
             if isinstance(row, BadRecord):
                 raise RecordError(row.reason)
@@ -144,7 +147,7 @@ def _write(content: bytes, file: Path) -> None:
     try:
         file.write_bytes(content)
     except OSError as error:
-        raise UsageError(f"{file} cannot be written: {error.strerror}") from None
+        raise not_writable(file, error) from None
 
 
 def _open(message: ParsedMessage) -> Path:

@@ -12,7 +12,7 @@ import orjson
 from batchsend import figures
 from batchsend.cli.campaigns import say, trace_option, tracing
 from batchsend.cli.signals import receiving
-from batchsend.errors import UsageError
+from batchsend.errors import not_writable
 from batchsend.loop import run
 from batchsend.sink import Counts, Rule, Sink, SinkOptions, parse_rule
 
@@ -131,7 +131,7 @@ async def _serve(options: SinkOptions, ca_file: Path | None, trace: Trace | None
             try:
                 server.write_ca(ca_file)
             except OSError as error:
-                raise UsageError(f"{ca_file} cannot be written: {error.strerror}") from None
+                raise not_writable(ca_file, error) from None
         with receiving() as signals:
             say(f"listening on {', '.join(server.hosts)} port {server.port}; Ctrl-C ends it")
             await signals.get()

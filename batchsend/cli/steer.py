@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batchsend.campaign import Rate
 from batchsend.control.protocol import MAX_CONNECTIONS, ControlAnswer, ControlCommand, rate_of
+from batchsend.delivery.statistics import SessionState
 from batchsend.monitor.sample import Sample
 from batchsend.outcome import Outcome
 from batchsend.results.line import timestamp
 
 if TYPE_CHECKING:
     from batchsend.control.protocol import ControlRequest
+    from batchsend.delivery.statistics import PoolStatistics
     from batchsend.run.batch import Batch
 
 _STOPS: Final = {"control": "batchsend control", "page": "the page"}
@@ -86,9 +88,16 @@ def standing(batch: Batch) -> dict[str, Any]:
         "rate": None if steering.rate is None else str(steering.rate),
         "max_connections": steering.connections,
         "sessions": 0 if pool is None else len(pool.sessions),
+        "sessions_allowed": sample.max_connections,
+        "spare": _in_state(pool, SessionState.SPARE),
+        "retiring": _in_state(pool, SessionState.RETIRING),
         "accepted_per_second": 0.0 if pool is None else round(pool.goodput, 1),
         "results": str(batch.campaign.results),
     }
+
+
+def _in_state(pool: PoolStatistics | None, state: SessionState) -> int:
+    return 0 if pool is None else sum(session.state is state for session in pool.sessions)
 
 
 def _state(batch: Batch) -> str:

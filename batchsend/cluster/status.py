@@ -90,7 +90,7 @@ class CampaignStatus(Struct):
     @property
     def withheld(self) -> int:
         """How many of its records were decided without being offered."""
-        return self.outcomes.get(Outcome.INVALID, 0) + self.outcomes.get(Outcome.SUPPRESSED, 0)
+        return sum(self.outcomes.get(outcome, 0) for outcome in Outcome if not outcome.was_offered)
 
 
 class WorkerStatus(Struct):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import socket
 import stat
 import struct
@@ -89,7 +90,7 @@ def connected(log: Path, seconds: float) -> socket.socket:
         connection.close()
         raise UsageError(
             f"{log}: no run is under way on it, or it runs with --no-control",
-            remedy="see what became of it: batchsend report RESULTS",
+            remedy=f"see what became of it: batchsend report {shlex.quote(str(log))}",
         ) from None
     except OSError as error:
         connection.close()

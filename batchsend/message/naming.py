@@ -25,4 +25,6 @@ def naming(key: str) -> Iterator[None]:
         yield
     except (RecordError, UsageError) as error:
         remedy = error.remedy or "Fix this key of the campaign file."
-        raise UsageError(f"{key}: {error.message}", remedy=remedy) from error
+        # A text of the campaign file is called by its key, and a file may be called like one: message.html.
+        is_said = error.message.startswith((f"{key}: ", f"{key}, line "))
+        raise UsageError(error.message if is_said else f"{key}: {error.message}", remedy=remedy) from error

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchsend.errors import UsageError
+from batchsend.errors import UsageError, not_writable
 from batchsend.results.journal import journal_path
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Output:
             else:
                 self._replace(path.resolve(), content)
         except OSError as error:
-            raise UsageError(f"{path} cannot be written: {error.strerror}", remedy="name another file") from None
+            raise not_writable(path, error) from None
 
     def _refuse_kept(self, path: Path) -> None:
         for what, kept in self._kept.items():

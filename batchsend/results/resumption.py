@@ -133,10 +133,11 @@ class Resumption:
             TypeError: It is no number.
         """
         try:
-            return self.account.tally.status(record) not in (None, Outcome.INVALID, Outcome.SUPPRESSED)
+            status = self.account.tally.status(record)
         except TypeError:
             require(record, "record", int)
             raise
+        return status is not None and status.was_offered
 
     def _has_code(self, record: int, status: Outcome) -> bool:
         return status is Outcome.REJECTED and record < len(self._with_code) and bool(self._with_code[record])

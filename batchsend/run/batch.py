@@ -122,7 +122,7 @@ class Batch:
         self._resumption = resumption
         self._own = OwnRecords(recipients, claim)
         self._use = Use()
-        self._is_read = False  # what was prepared has been used
+        self._first_is_used = False  # what was read in advance has gone into a rehearsal or a run
         self._stream: ResultStream | None = None
         self._server = server
         self._only = only if resumption is None else resumption.account.run.recipients.only
@@ -283,7 +283,7 @@ class Batch:
         first = await self._prepared()
         for note in (*server_warnings(self.campaign.servers), *first.notes()):
             self._notice(note)
-        self._is_read = True
+        self._first_is_used = True
         try:
             with first, self._ledger(await self._run_line(first)) as ledger:
                 self._use.begun = True
@@ -306,7 +306,7 @@ class Batch:
                 if self.summary.stopped is not None:
                     pool.stop()
                 try:
-                    await self._steered(first, pool, accounting, ledger, disk)
+                    await self._send_steered(first, pool, accounting, ledger, disk)
                 except RunError as error:
                     self.summary.stopped = error.message
                     raise
@@ -349,7 +349,7 @@ class Batch:
             await anyio.lowlevel.checkpoint()  # where Ctrl-C is heeded
 
         first = await self._prepared()
-        self.summary.results, self._is_read = None, True
+        self.summary.results, self._first_is_used = None, True
         with first:
             for note in first.notes():
                 self._notice(note)
@@ -357,7 +357,7 @@ class Batch:
         self.summary.elapsed = time.monotonic() - began
         return self.summary
 
-    def _read(self) -> tuple[FirstPass, list[Connector]]:
+    def _read_files(self) -> tuple[FirstPass, list[Connector]]:
         """Read what a run needs before it begins."""
         campaign = self.campaign
         check_objects(campaign)
@@ -379,8 +379,8 @@ class Batch:
     def _alone(self) -> Iterator[None]:
         """Use it, where nobody does; what an earlier use has read and counted does not count."""
         with self._use.alone():
-            if self._is_read:
-                self._first, self._watch, self._is_read = None, None, False
+            if self._first_is_used:
+                self._first, self._watch, self._first_is_used = None, None, False
                 self.summary = Summary(results=self.campaign.results, stopped=self.summary.stopped)
             try:
                 yield
@@ -394,7 +394,7 @@ class Batch:
         if self._first is not None:
             return self._first
         self.campaign = await self._own.keep(self.campaign, self._use)
-        first, self._connectors = await in_abandoned_thread(self._read)
+        first, self._connectors = await in_abandoned_thread(self._read_files)
         self._first = first
         return first
 
@@ -443,7 +443,7 @@ class Batch:
             stream=self._stream,
         )
 
-    async def _steered(
+    async def _send_steered(
         self, first: FirstPass, pool: Pool, accounting: Accounting, ledger: Ledger, disk: GroupSync | None
     ) -> None:
         """Send within the hours, with somebody at the wheel."""

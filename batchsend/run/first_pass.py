@@ -62,7 +62,7 @@ class FirstPass:
         resumption: The run to go on with, or None.
         only: Where the recipients file is a results log: the outcomes and codes of the records to send to.
         limit: Offer at most this many records; None for all.
-        notice: Called with what the user should know, one line each, in the thread that makes it.
+        notice: Called with what the user should know, one line each: in the thread that makes it, and in that of `run`.
 
     Attributes:
         reader: The recipients file, open.
@@ -176,6 +176,8 @@ class FirstPass:
             breathe=breathe,
         )
         await producer.run(hand_over)
+        if self.reader.given == 0:
+            self._notice(f"warning: {self.reader.name} has no records: nobody is written to")
 
     def _composing(self, seconds: float) -> Composing | None:
         """What composes the rest of the messages beside this process, where one takes so many seconds to compose."""

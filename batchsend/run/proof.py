@@ -85,7 +85,12 @@ def compose_proofs(campaign: Campaign, to: str, records: Sequence[int]) -> Proof
                 envelope = Envelope(composed.envelope.reverse_path, address)
                 submissions.append(msgspec.structs.replace(composed, envelope=envelope))
         if missing := [number for number in wanted if number not in {one.record for one in submissions}]:
-            raise UsageError(f"{reader.name} has {figures.count(reader.given, 'record')}, and no record {missing[0]:,}")
+            raise UsageError(
+                f"{reader.name} has {figures.count(reader.given, 'record')}, and no record {missing[0]:,}",
+                remedy=f"name another: --record N, from 1 to {reader.given}"
+                if reader.given
+                else "put recipients into it",
+            )
     return Proofs(address, submissions)
 
 

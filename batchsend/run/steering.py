@@ -85,7 +85,7 @@ class Steering:
         self.paused = True
         self._settle()
         self._write({"paused": True}, by)
-        return "paused: what was begun is finished, and nothing new is begun"
+        return "nothing new is begun, and what was begun is finished"
 
     def go_on(self, by: str) -> str:
         """Go on after `pause`."""

@@ -20,6 +20,7 @@ from batchsend.recipients.columns import (
     split_words,
     variable,
 )
+from batchsend.recipients.kinds import WORKBOOKS
 from batchsend.recipients.reader import FORMATS
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ olga@example.org,Ольга,Тверь
 """
 _SAMPLE_NAME: Final = "recipients.csv"
 _TITLE_LINES: Final = 20  # lines in which a header below a title is looked for
-_WORKBOOKS: Final = frozenset({".xlsx", ".ods"})
 _DELIMITER: Final = re.compile(r"[,;\t|]")
 _LOOKED_AT: Final = 100  # records of a JSON Lines file; in CSV the header says it all
 
@@ -118,7 +118,7 @@ class Recipients:
         address = address or found or _looks_like_addresses(names, rows)
         if address is None:
             line, called = _header_below(path, encoding), "line"
-            if line is None and path.suffix.lower() in _WORKBOOKS:
+            if line is None and path.suffix.lower() in WORKBOOKS:
                 below = (row.line for row in rows if means_address(map(str, row.fields.values())))
                 line, called = next(below, None), "row"
             above = "" if line is None else f"{called} {line} looks like its header: take out what stands above it; or "

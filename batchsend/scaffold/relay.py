@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Self
 
 from batchsend.campaign import is_loopback
@@ -28,10 +28,12 @@ class RelayAnswers:
     Attributes:
         entries: Its keys.
         variables: The environment variables that they need, each with what it holds.
+        note: What to know about it; empty where there is nothing.
     """
 
     entries: list[TomlEntry]
     variables: dict[str, str] = field(default_factory=dict)
+    note: str = ""
 
     @classmethod
     def named(cls, text: str) -> Self:
@@ -55,7 +57,12 @@ class RelayAnswers:
         port = 587 if match["port"] is None else int(match["port"])
         if not 0 < port < 65536:
             raise UsageError(f"{text!r} has no port from 1 to 65535", remedy=_REMEDY)
-        return cls.at(match["host"].strip("[]"), port)
+        host = match["host"].strip("[]")
+        answers = cls.at(host, port)
+        if "." in host or ":" in host or is_loopback(host):
+            return answers
+        note = f"{host} is no preset (batchsend presets lists them): it is taken for a host of your network"
+        return replace(answers, note=note)
 
     @classmethod
     def at(cls, host: str, port: int, *, tls: str | None = None, authenticated: bool = True) -> Self:

@@ -95,10 +95,6 @@ class Sink:
         """
         path.write_bytes(self.ca_pem)
 
-    async def serve_forever(self) -> None:
-        """Wait until cancelled."""
-        await asyncio.get_running_loop().create_future()
-
     async def __aenter__(self) -> Self:
         options = self.options
         deliver = self._delivery()

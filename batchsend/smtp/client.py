@@ -548,11 +548,11 @@ class Client(ClientState[Key]):
             self._on_content: Asked.CONTENT,
             self._on_quit: Asked.QUIT,
         }
-        commands: list[Command] = [(places[handler], transaction) for handler, transaction, _, _ in self._set_aside]
-        if not self.awaits_end or commands[-1][0] is not Asked.QUIT or self._handed != self._queued:
+        unanswered: list[Command] = [(places[handler], transaction) for handler, transaction, _, _ in self._set_aside]
+        if not self.awaits_end or unanswered[-1][0] is not Asked.QUIT or self._handed != self._queued:
             self._break(self.error or "")
             return
-        if settle_from_the_end(commands, self._kept, self._telling, refused_before=self._refused_since):
+        if settle_from_the_end(unanswered, self._kept, self._telling, refused_before=self._refused_since):
             self.error = None
             self.unconfirmed = 0
 

@@ -241,6 +241,20 @@ async def test_a_name_that_the_dns_does_not_say_anything_about_is_no_error(
     assert "Temporary failure" in finding.what
 
 
+async def test_a_name_that_there_is_not_stands_once_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import socket  # noqa: PLC0415 - likewise
+
+    def unknown(*_: object) -> object:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    (section,) = await look(tmp_path, Server(host="smtp.example.com"))
+    finding = found("server-connect", section)
+    assert (finding.severity, finding.where) == (Severity.ERROR, "smtp.example.com:587")
+
+
 async def test_a_message_that_is_too_large(tmp_path: Path) -> None:
     script = [*greeted("PIPELINING", "SIZE 5000"), *TALK]
     finding = found("server-size", await look_at(tmp_path, script, to_send=counted(largest=(5001, 7))))

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from batchsend import Stage
+from batchsend.cli.control import lines
 from batchsend.control.place import socket_path
+from batchsend.control.protocol import ControlAnswer
 from tests.cli.commandline import WITHIN, ended, invoke, make_campaign, process, serving, statuses
 from tests.cli.terminal import Terminal
 from tests.delivery.harness import CountingServer
@@ -104,7 +106,8 @@ def test_pause_continue_and_stop(tmp_path: Path, relay: Relay, control: Callable
             "40/s",
             2,
         )
-        assert control("pause").output.startswith("paused: paused: what was begun is finished")
+        assert (status["sessions_allowed"], status["spare"], status["retiring"]) == (2, 0, 0)
+        assert control("pause").output.startswith("paused: nothing new is begun, and what was begun is finished")
         until(lambda: json.loads(control("status", "--json").output)["sessions"] == 0, "idle sessions are closed")
         taken = len(relay.accepted)
         assert all(line == "accepted" for line in statuses(run.log).values())
@@ -137,7 +140,7 @@ def test_rate_and_connections_at_the_server_and_in_the_log(
         until(lambda: json.loads(control("status", "--json").output)["sessions"] == 1, "one session")
         until(lambda: relay.open_now == 1, "of which the server has one")
         assert control("rate", "6/min").code == 0
-        assert "6/min at most; 1 of 1 sessions" in control("status").output
+        assert "6/min at most; 1 of 1 session" in control("status").output
         assert changes(run.log) == [
             {"rate": "2000/s", "by": "control"},
             {"max_connections": 5, "by": "control"},
@@ -155,11 +158,40 @@ def test_what_a_run_cannot_be_told(tmp_path: Path, control: Callable[..., Ended]
     (tmp_path / "results.jsonl").touch()
     assert "did you mean pause" in control("puase").errors
     assert "rate fast: a rate such as 100/s" in control("rate", "fast").errors
-    assert "connections needs a value" in control("connections").errors
+    unsaid = control("connections")
+    assert "connections needs a value" in unsaid.errors
+    assert f"such as: batchsend control {tmp_path / 'results.jsonl'} connections 3" in unsaid.errors
     assert "pause has no value" in control("pause", "now").errors
     refused = control("status")
     assert refused.code == 2
     assert "no run is under way on it, or it runs with --no-control" in refused.errors
+    assert f"batchsend report {tmp_path / 'results.jsonl'}" in refused.errors
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ({"sessions": 2, "sessions_allowed": 3, "spare": 0, "retiring": 0}, "2 of 3 sessions"),
+        (
+            {"sessions": 4, "sessions_allowed": 3, "spare": 0, "retiring": 1},
+            "3 of 3 sessions, and 1 that ends with the replies still to come",
+        ),
+        (
+            {"sessions": 6, "sessions_allowed": 3, "spare": 1, "retiring": 2},
+            "3 of 3 sessions, and 2 that end with the replies still to come, and 1 that will take over from another",
+        ),
+        ({"sessions": 6, "sessions_allowed": 6, "spare": 0, "retiring": 0}, "6 of 6 sessions"),
+        ({"sessions": 1}, "1 of 3 sessions"),  # of a run that an earlier version has begun
+    ],
+)
+def test_sessions_that_take_turns_are_not_more_than_there_may_be(status: dict[str, int], said: str) -> None:
+    of_a_run = {"state": "sending", "records": 9, "progress": None, "rate": None, "closed_until": None}
+    answer = ControlAnswer(
+        ok=True,
+        message="the run is under way",
+        status={**of_a_run, "max_connections": 3, "accepted_per_second": 5.0, **status},
+    )
+    assert list(lines(answer))[-1] == f"  5/s accepted, no limit; {said}"
 
 
 @pytest.mark.slow

@@ -152,6 +152,14 @@ def test_on_a_terminal_it_asks_and_asks_again(here: Path) -> None:
     assert tables(here / "campaign")["server"]["preset"] == "nexuspromail"
 
 
+def test_a_name_that_is_no_preset_is_said_to_be_taken_for_a_host(here: Path, capsys: Capture) -> None:
+    taken = "nosuch is no preset (batchsend presets lists them): it is taken for a host of your network"
+    assert taken in invoke(capsys, "init", "a", "--relay", "nosuch").output
+    for number, relay in enumerate(("mail.example.com", "localhost:2525", "[::1]:2525", "sendgrid")):
+        assert "taken for a host" not in invoke(capsys, "init", f"b{number}", "--relay", relay).output
+    assert tables(here / "a")["server"]["host"] == "nosuch"
+
+
 def test_presets_are_listed(capsys: Capture) -> None:
     listed = invoke(capsys, "presets").output
     assert all(f"\n{name} " in f"\n{listed}" for name in PRESETS)

@@ -89,6 +89,15 @@ def test_a_record_that_costs_session_after_session_stays_deferred_and_the_others
     assert statuses(tmp_path / "results.jsonl") == {1: "accepted", 2: "accepted", 3: "accepted", 4: "deferred"}
 
 
+@pytest.mark.parametrize("option", ["--sandbox", "--dry-run"])
+def test_a_list_in_which_there_is_nobody_is_said(tmp_path: Path, capsys: Capture, option: str) -> None:
+    ended = invoke(capsys, "send", make_campaign(tmp_path, "email,name\n"), option)
+    assert ended.code == 0
+    assert "recipients.csv has no records: nobody is written to" in ended.errors
+    somebody = invoke(capsys, "send", make_campaign(tmp_path, THREE), option, "--results", tmp_path / "other.jsonl")
+    assert "has no records" not in somebody.errors
+
+
 def test_dry_run_renders_everything_and_touches_nothing(tmp_path: Path, capsys: Capture) -> None:
     ended = invoke(capsys, "send", make_campaign(tmp_path), "--dry-run")
     assert ended.code == 0

@@ -224,6 +224,13 @@ def test_what_is_wrong_with_the_campaign_is_said_before_any_record(
     assert caught.value.remedy
 
 
+def test_what_is_wrong_in_a_template_is_said_of_it_once(tmp_path: Path) -> None:
+    """The file that `init` writes is called like the key of the HTML."""
+    (tmp_path / "message.html").write_text("{% if %}")
+    with pytest.raises(UsageError, match=r"^message\.html, line 1: "):
+        composer(tmp_path, html_file=tmp_path / "message.html")
+
+
 def test_a_missing_template_file_names_its_key(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"message\.html_file: cannot read .*missing\.html"):
         composer(tmp_path, html_file=tmp_path / "missing.html")

@@ -90,7 +90,7 @@ def test_it_lives_and_has_a_hand_on_the_wheel(browser: Browser, served: Served, 
 
         press(page, "#pause")
         waits_for(page, "document.getElementById('pause').textContent === 'Continue'")
-        assert text(page, "answer").startswith("paused: what was begun is finished")
+        assert text(page, "answer").startswith("nothing new is begun")
         until(lambda: relays[0].open_now + relays[1].open_now == 0, "its sessions are closed")
         assert taken() == len(relays[0].accepted) + len(relays[1].accepted)
         press(page, "#pause")

@@ -85,6 +85,7 @@ def test_a_pipe_is_written_to_and_not_replaced(output: Output, tmp_path: Path) -
 
 
 def test_a_place_that_cannot_be_written_to(output: Output, tmp_path: Path) -> None:
-    for path in (tmp_path / "no" / "such.html", tmp_path):
-        with pytest.raises(UsageError, match="cannot be written"):
+    for path, remedy in ((tmp_path / "no" / "such.html", "make that folder"), (tmp_path, "name a file, not a folder")):
+        with pytest.raises(UsageError, match="cannot be written") as refused:
             output.write(path, [b"a report"])
+        assert remedy in str(refused.value.remedy)
