@@ -57,8 +57,8 @@ dist: $(COMPILED)/.built  ## dist/: the source archive, the wheel in plain Pytho
 bench: $(COMPILED)/.built  ## batchsend and its rivals in turns, about twenty minutes (as root, on Debian; a quiet machine)
 	$(WITH_COMPILED) $(BIN)/python -m benchmarks $(addprefix --only ,$(ONLY)) $(if $(LOADED),--loaded)
 
-bench-prediction: $(COMPILED)/.built  ## what `batchsend bench` predicts and advises, against campaigns, about fifty minutes (as root, on Debian)
-	$(WITH_COMPILED) $(BIN)/python -m benchmarks.prediction
+bench-prediction: $(COMPILED)/.built  ## what `batchsend bench` predicts and advises, against campaigns, about twenty-five minutes (as root, on Debian)
+	$(WITH_COMPILED) $(BIN)/python -m benchmarks.prediction $(addprefix --server ,$(ONLY)) $(if $(KEEP),--keep $(KEEP))
 
 bench-setup: $(INSTALLED)  ## the rivals that `make bench` compares with (as root, on Debian)
 	bash benchmarks/setup

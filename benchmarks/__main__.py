@@ -15,6 +15,7 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
+from batchsend.figures import duration
 from benchmarks.documents import LOADED, PERFORMANCE, README, RESULTS, fill
 from benchmarks.figures import Figures, Outcome
 from benchmarks.loading import one_core_loaded
@@ -63,6 +64,7 @@ def _measure(figures: Figures, options: argparse.Namespace, folder: Path) -> boo
             figures.save(options.output, account(figures))
 
         race = Race(scenario, folder, messages=options.messages, rounds=options.rounds, notice=_say, keep=keep)
+        began = time.monotonic()
         try:
             race.run()
         except UnavailableError as missing:
@@ -71,7 +73,8 @@ def _measure(figures: Figures, options: argparse.Namespace, folder: Path) -> boo
         except RuntimeError as error:
             _say(f"{scenario.name} was broken off: {error}")
             good = False
-        for line in ("", *outcome_lines(race.outcome), ""):
+        took = f"  {duration(time.monotonic() - began)} for all of it"
+        for line in ("", *outcome_lines(race.outcome), took, ""):
             _say(line)
     return good
 

@@ -9,8 +9,10 @@ far
 limited
     on this machine, with 200 messages a second and 5 sessions allowed to a client, by Postfix's own limits.
 
-In each round ``batchsend bench`` measures the server with the campaign's own messages. Then ``batchsend send`` sends a
-campaign with the advised settings, and one with each other setting of the grid. The server's own log is the account of
+In each round ``batchsend bench`` measures the server with the campaign's own messages, each setting for half as long as
+it does by itself: what holds for that holds for the longer one. Then ``batchsend send`` sends a campaign with the
+advised settings, and a shorter one with each other setting of the grid; one that was far from the fastest in an earlier
+round is not sent with again. The server's own log is the account of
 what it received. The prediction is right if the campaign was as fast as predicted, 10 % more or less, by what `send`
 itself says it took. The advice is right if no other setting was surely faster: by more than the 5 % that the advice
 spends on asking less of the server and, where several rounds were run, by the intervals of all their campaigns.
@@ -20,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -31,10 +34,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batchsend.bench.grid import GridPoint, all_points
 from batchsend.bench.interval import interval_of
+from batchsend.figures import duration
 from benchmarks.distance import far_away
 from benchmarks.job import Job, Place
 from benchmarks.process import execute
-from benchmarks.settings import LogCounter, or_unavailable
+from benchmarks.settings import LogCounter, UnavailableError, or_unavailable
 from benchmarks.work import NOTICE
 from tests.servers.postfix import Postfix
 
@@ -59,6 +63,12 @@ _LIMITED: Final = {
     "smtpd_client_connection_count_limit": "5",
     "anvil_rate_time_unit": "1s",
 }
+FAR_BEHIND: Final = 0.8
+"""With what reached no more than this of a round's fastest setting, no later round sends: that is not by chance."""
+
+_PART: Final = 0.5
+"""How long the campaigns of the other settings are, as a part of that of the advised one."""
+
 _MANY: Final = 1_000_000
 """More test messages than a bench has time for."""
 
@@ -139,6 +149,7 @@ class Trials:
         seconds: How long a campaign is to take, by what the bench has measured.
         grid: The settings that are tried.
         options: Further options of the bench.
+        earlier: The rounds that there were at this server: what was far behind in one of them is left out.
         notice: Called with what was found, a line at a time.
     """
 
@@ -151,6 +162,7 @@ class Trials:
         seconds: float,
         grid: Sequence[GridPoint] = GRID,
         options: Sequence[str] = (),
+        earlier: Iterable[Trial] = (),
         notice: Callable[[str], None] = print,
     ) -> None:
         self._server = server
@@ -159,6 +171,7 @@ class Trials:
         self._seconds = seconds
         self._grid = grid
         self._options = options
+        self._hopeless = {name for trial in earlier for name in far_behind(trial)}
         self._notice = notice
 
     def round(self) -> Trial:
@@ -179,9 +192,11 @@ class Trials:
         for point in sorted(self._grid, key=lambda point: point != advised):
             expected = measured[point]["rate"] if point in measured else advice["expected"]
             rate = advice["rate"] if point == advised else None
-            campaigns[str(point)] = self._send(point, rate, expected)
+            if point == advised or str(point) not in self._hopeless:
+                seconds = self._seconds * (1 if point == advised else _PART)
+                campaigns[str(point)] = self._send(point, rate, expected, seconds)
         low, high = measured[advised]["low"], measured[advised]["high"]
-        return Trial(
+        trial = Trial(
             server=self._server,
             advised=(advised.connections, advised.depth),
             rate=advice["rate"],
@@ -190,6 +205,8 @@ class Trials:
             bench_seconds=round(took, 1),
             campaigns=campaigns,
         )
+        self._hopeless |= far_behind(trial)
+        return trial
 
     def _bench(self) -> dict[str, Any]:
         job = self._job(_FEWEST)
@@ -208,9 +225,9 @@ class Trials:
             self._notice(f"  bench: {point!s:<30} {one['rate']:>8,.0f}/s{sure}")
         return found
 
-    def _send(self, point: GridPoint, rate: float | None, expected: float) -> float:
+    def _send(self, point: GridPoint, rate: float | None, expected: float, seconds: float) -> float:
         """Send a campaign; its messages a second."""
-        messages = max(_FEWEST, round(expected * self._seconds, -2))
+        messages = max(_FEWEST, round(expected * seconds, -2))
         job = replace(self._job(int(messages)), connections=point.connections, depth=point.depth, rate=rate)
         before = self._place.received()
         with tempfile.TemporaryDirectory(dir=job.home) as folder:
@@ -271,6 +288,12 @@ def verdicts(trials: Sequence[Trial]) -> Iterator[str]:
     )
 
 
+def far_behind(trial: Trial) -> set[str]:
+    """The settings of a round that were so much slower than its fastest that chance does not explain it."""
+    fastest = max(trial.campaigns.values())
+    return {name for name, rate in trial.campaigns.items() if rate <= FAR_BEHIND * fastest}
+
+
 def surely_faster(trial: Trial, trials: Sequence[Trial]) -> str:
     """The setting that was surely faster than the one advised, in words; empty where there is none.
 
@@ -303,15 +326,19 @@ def _options() -> argparse.Namespace:
         prog="python -m benchmarks.prediction", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("--server", action="append", choices=SERVERS, help="this one alone; may be given several times")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="how often each server is tried (5)")
     parser.add_argument(
-        "--seconds", type=float, default=15.0, metavar="S", help="how long each campaign is to take, about (15)"
+        "--rounds", type=int, default=5, metavar="N", help="how often each server is tried, with those in --keep (5)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=15.0, metavar="S", help="how long the advised campaign is to take, about (15)"
     )
     parser.add_argument("--connections", type=_numbers, default=(1, 5, 20), metavar="N,…", help="as of bench (1,5,20)")
     parser.add_argument("--depths", type=_numbers, default=(1, 16), metavar="N,…", help="as of bench (1,16)")
-    parser.add_argument("--time", metavar="TIME", help="given to the bench: how long it measures each setting")
     parser.add_argument(
-        "--keep", type=Path, metavar="FILE", help="add the rounds to those in FILE, and judge all of them"
+        "--time", default="5s", metavar="TIME", help="given to the bench: how long it measures each setting (5s)"
+    )
+    parser.add_argument(
+        "--keep", type=Path, metavar="FILE", help="add each round to FILE as it ends, and go on after those in it"
     )
     return parser.parse_args()
 
@@ -324,29 +351,59 @@ def _kept(file: Path | None) -> Iterable[Trial]:
 
 
 def main() -> int:
-    """Run what was asked for; 1 where a prediction or a piece of advice was wrong."""
+    """Run what was asked for; 1 where a prediction or a piece of advice was wrong, or a round was broken off."""
     options = _options()
+    for number in (signal.SIGINT, signal.SIGTERM):  # the servers are to be ended whatever ends this
+        signal.signal(number, signal.default_int_handler)
     trials = list(_kept(options.keep))
+    code = 0
     with tempfile.TemporaryDirectory(prefix="batchsend-prediction-") as folder:
-        for server in options.server or SERVERS:
-            with SERVERS[server]() as place:
-                more = ("--time", options.time) if options.time else ()
-                grid = all_points(options.connections, options.depths)
-                rounds = Trials(
-                    server, place, Path(folder), seconds=options.seconds, grid=grid, options=more, notice=_say
-                )
-                for _ in range(options.rounds):
-                    trials.append(rounds.round())
-                    if options.keep is not None:
-                        with options.keep.open("a") as file:
-                            file.write(json.dumps(asdict(trials[-1])) + "\n")
-    good = True
+        try:
+            for server in options.server or SERVERS:
+                _try(server, options, Path(folder), trials)
+        except (RuntimeError, UnavailableError) as error:
+            _say(f"broken off: {error}")
+            code = 1
+        except KeyboardInterrupt:
+            _say("interrupted; the rounds that were over are judged")
+            code = 130
     for server in SERVERS:
         if own := [trial for trial in trials if trial.server == server]:
             for line in verdicts(own):
                 _say(line)
-            good = good and all(trial.is_right and not surely_faster(trial, own) for trial in own)
-    return 0 if good else 1
+            if not all(trial.is_right and not surely_faster(trial, own) for trial in own):
+                code = code or 1
+    return code
+
+
+def _try(server: str, options: argparse.Namespace, folder: Path, trials: list[Trial]) -> None:
+    """Add the rounds that are lacking at a server.
+
+    Raises:
+        RuntimeError: One was broken off.
+        UnavailableError: The machine has no Postfix, or no namespaces to run it in.
+    """
+    earlier = [trial for trial in trials if trial.server == server]
+    if len(earlier) >= options.rounds:
+        return
+    began = time.monotonic()
+    with SERVERS[server]() as place:
+        rounds = Trials(
+            server,
+            place,
+            folder,
+            seconds=options.seconds,
+            grid=all_points(options.connections, options.depths),
+            options=("--time", options.time),
+            earlier=earlier,
+            notice=_say,
+        )
+        for _ in range(options.rounds - len(earlier)):
+            trials.append(rounds.round())
+            if options.keep is not None:
+                with options.keep.open("a") as file:
+                    file.write(json.dumps(asdict(trials[-1])) + "\n")
+    _say(f"{server}: {duration(time.monotonic() - began)}")
 
 
 def _say(line: str) -> None:

@@ -36,6 +36,9 @@ WARM_UP: Final = 0.5
 WARMING: Final = 0.25
 """The part of a visit's messages that warm it up at most, where there are few."""
 
+STEADY: Final = 10
+"""Where the messages end before the time, so many times what may be under way must be timed after the warm-up."""
+
 SETTLING: Final = 5.0
 """Seconds that are timed, where there are so many messages, after the server asked for a slower pace."""
 
@@ -49,7 +52,9 @@ class Visit(NullAccount):
     """Sends messages at one point: one for each session to open these, some to warm up, and then the clock runs.
 
     What is timed is the pace while there is always more to send: from the end of the warm-up until the time is over, or
-    until the messages are. Where the server asks for a slower pace meanwhile, the clock begins anew: what it took
+    until the messages are. Of few messages, most were under way when the warm-up ended, and their replies would count
+    without the time that they took: there everything is timed, from the hand-over of the first one after those that
+    opened the sessions. Where the server asks for a slower pace meanwhile, the clock begins anew: what it took
     before that is not what it takes.
 
     Args:
@@ -82,6 +87,10 @@ class Visit(NullAccount):
         self._over = False
         self._accepted = 0
         self._latencies: list[float] = []
+        self._opened = 0.0
+        self._warming_accepted = 0
+        self._warming_latencies: list[float] = []
+        self._slowed = False
         self._seconds: Counter[int] = Counter()  # messages taken, second by second
         delivery = msgspec.structs.replace(delivery, max_connections=point.connections, depth=point.depth)
         if pace is not None and (delivery.rate is None or delivery.rate.per_second > pace):
@@ -130,11 +139,20 @@ class Visit(NullAccount):
         finally:
             if self._is_free:
                 measurement.learned |= self._pool.learned
+            if self._began and self._are_few():
+                self._began = self._opened
+                self._accepted += self._warming_accepted
+                self._latencies += self._warming_latencies
             if self._accepted:
                 measurement.visits.append(VisitRate(self._accepted, self._last - self._began))
             measurement.latencies.update(self._latencies)
         if failure is not None:
             raise failure
+
+    def _are_few(self) -> bool:
+        """Whether the messages were over so soon that those under way at the end of the warm-up count for much."""
+        steady = self._accepted >= STEADY * self._measurement.point.in_flight
+        return not (self._over or self._slowed or steady)
 
     async def _feed(self, messages: MessageSource, count: int | None) -> None:
         opening = self._measurement.point.connections
@@ -158,11 +176,10 @@ class Visit(NullAccount):
         if not self._warm.is_set():
             self._warm.set()
             self._begin()
-        slowed = False
         end = time.perf_counter() + seconds
         while (now := time.perf_counter()) < end:
-            if not slowed and "rate" in self._pool.learned:
-                slowed = True
+            if not self._slowed and "rate" in self._pool.learned:
+                self._slowed = True
                 end = now + max(seconds, SETTLING)
                 self._begin()
             await anyio.sleep(min(_LOOK, end - now))
@@ -203,17 +220,22 @@ class Visit(NullAccount):
             elif result.elapsed is not None and result.code is not None:
                 self._latencies.append(result.elapsed)
         elif earlier is None and not self._began:
-            self._count_before()
+            self._count_before(result)
 
-    def _count_before(self) -> None:
+    def _count_before(self, result: DeliveryResult) -> None:
         """Count a result from before the time that counts: of a message that opens a session, or warms it up."""
         if self._to_come:
             self._to_come -= 1
             if self._to_come:
                 return
+            self._opened = time.perf_counter()
             self._open.set()
-        elif self._warming is not None:
-            self._warming -= 1
+        else:
+            self._warming_accepted += result.status is Outcome.ACCEPTED
+            if result.elapsed is not None and result.code is not None:
+                self._warming_latencies.append(result.elapsed)
+            if self._warming is not None:
+                self._warming -= 1
         if self._warming is not None and self._warming <= 0:
             self._warm.set()
             self._begin()

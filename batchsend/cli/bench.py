@@ -28,8 +28,9 @@ from batchsend.cli.campaigns import trace_option, tracing
 from batchsend.cli.console import Console, pass_console
 from batchsend.cli.signals import Signals
 from batchsend.display import printable
-from batchsend.errors import RunError, UsageError, not_writable
+from batchsend.errors import RecordError, RunError, UsageError, not_writable
 from batchsend.loop import run
+from batchsend.recipients.addresses import mailbox
 from batchsend.version import __version__
 
 if TYPE_CHECKING:
@@ -212,6 +213,7 @@ def bench(
             here = Server(host=sink.host, port=sink.port, tls="none")
             target = _Target(here, Delivery(), _made(_SENDER, _RECIPIENT, size), embedded=True)
         else:
+            _require_address(to, "--to")
             target = _target(server, to, sender, campaign, size)
             for warning in server_warnings([target.server]):
                 console.notice(warning)
@@ -265,6 +267,14 @@ def _refuse_without_server(**options: object) -> None:
             )
 
 
+def _require_address(text: str, option: str) -> None:
+    """Name the option that has no address; what makes the messages could only name a header."""
+    try:
+        mailbox(text, option)
+    except RecordError as error:
+        raise UsageError(error.message) from None
+
+
 def _target(url: str | None, recipient: str, sender: str | None, campaign: Path | None, size: int | None) -> _Target:
     """The server, as the campaign or the environment says it is to be talked to, and what is sent to it."""
     messages: MessageSource
@@ -281,6 +291,8 @@ def _target(url: str | None, recipient: str, sender: str | None, campaign: Path 
         username, password = _from_environment()
         server = Server(host=host, port=port, tls=tls, username=username, password=password)
         delivery = Delivery()
+        if sender is not None:
+            _require_address(sender, "--from")
         messages = _made(sender or recipient, recipient, size)
     delivery = msgspec.structs.replace(delivery, give_up_after=min(delivery.give_up_after, _GIVE_UP_AFTER))
     return _Target(server, delivery, messages)

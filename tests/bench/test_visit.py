@@ -38,19 +38,38 @@ async def measure(peer: CountingServer, point: GridPoint, count: int | None, sec
 @pytest.mark.parametrize("depth", [1, 8])
 async def test_no_message_is_sent_before_every_session_is_open(depth: int) -> None:
     """The first session of several could do all that there is to do while the others say EHLO."""
-    open_at_mail: list[int] = []
+    greeted: set[int] = set()
+    greeted_at_mail: list[int] = []
 
     def watch(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
-        if stage is Stage.MAIL:
-            open_at_mail.append(peer.open_now)
+        if stage is Stage.GREETING:
+            greeted.add(connection)
+        elif stage is Stage.MAIL:
+            greeted_at_mail.append(len(greeted))
         return ACCEPT
 
     async with CountingServer(watch) as peer:
         measurement = await measure(peer, GridPoint(5, depth), 30)
-    assert set(open_at_mail) == {5}
-    # Five have opened the sessions, and a quarter of the others has warmed them up.
-    assert (measurement.messages, measurement.timed) == (30, 19)
+    assert set(greeted_at_mail) == {5}
+    # Five have opened the sessions. The others are few: all of them are timed.
+    assert (measurement.messages, measurement.timed) == (30, 25)
     assert len(peer.accepted) == 30
+
+
+async def test_few_messages_are_timed_from_their_hand_over_on() -> None:
+    """What is under way together is answered together: the time between two such replies is no pace."""
+    async with CountingServer(well_behaved) as peer:
+        measurement = await measure(peer, GridPoint(1, 16), 16)
+    longest = measurement.percentile(99)
+    assert longest is not None
+    assert measurement.timed == measurement.latencies.count == 15
+    assert measurement.seconds >= longest * 0.9  # percentiles are exact to some per cent
+
+
+async def test_of_many_messages_those_that_warm_up_are_not_timed() -> None:
+    async with CountingServer(well_behaved) as peer:
+        measurement = await measure(peer, GridPoint(2, 1), 102)
+    assert (measurement.messages, measurement.timed) == (102, 75)
 
 
 async def test_the_sessions_are_rotated_one_after_the_other() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchsend.bench.grid import GridPoint
-from benchmarks.prediction import GRID, SERVERS, Trial, Trials, surely_faster, verdicts
+from benchmarks.prediction import GRID, SERVERS, Trial, Trials, far_behind, surely_faster, verdicts
 from tests.servers import requirements
 
 if TYPE_CHECKING:
@@ -48,6 +48,11 @@ def test_what_is_said_of_all_rounds() -> None:
     assert "-20.0% WRONG" in lines[1]
     assert lines[2] == "far: prediction within 10% 1 times of 2, advice the best 2 times of 2"
     assert "advice the best 0 times of 1" in list(verdicts([replace(good, advised=(5, 1))]))[-1]
+
+
+def test_what_was_far_behind_in_a_round_is_not_sent_with_again() -> None:
+    assert far_behind(trial(1000, gentle=800, deep=1000)) == {GENTLE}
+    assert not far_behind(trial(1000, gentle=801, deep=1000))
 
 
 @pytest.mark.servers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -149,6 +150,16 @@ def test_a_round_in_which_the_machine_was_slower_is_repeated_some_times(tmp_path
     assert any(
         "30% slower in the worst round than at its fastest; 4 repeated" in one for one in outcome_lines(race.outcome)
     )
+
+
+def test_on_a_machine_that_is_never_quiet_a_scenario_ends_all_the_same(tmp_path: Path) -> None:
+    track = Track()
+    times = itertools.chain([0.010], itertools.repeat(0.013))
+    race = steady(scenario(track, entry(track, "a")), tmp_path, calibrate=lambda: next(times))
+    race.run()
+    assert race.outcome.repeated == 4
+    assert track.order == ["a"] * (3 + 4)
+    assert race.outcome.slower == [0.3] * 3
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from email import message_from_bytes
@@ -104,7 +105,7 @@ def test_never_more_than_the_messages_allowed(capsys: Capture) -> None:
 def test_a_real_server_only_with_server_and_recipient(capsys: Capture) -> None:
     with serving(Sink()) as sink:
         assert "--server without --to" in complaint(invoke(capsys, "bench", "--server", url(sink)))
-        assert "no test message can be made" in complaint(
+        assert "--to 'not an address' is not an address: it contains a space" in complaint(
             invoke(capsys, "bench", "--server", url(sink), "--to", "not an address")
         )
         assert sink.counts.connections == 0
@@ -116,6 +117,13 @@ def test_credentials_in_the_url_are_refused_and_not_shown(capsys: Capture) -> No
     said = complaint(invoke(capsys, "bench", "--server", "smtp://app:s3cr3t@mail.example.com", "--to", ME))
     assert "--server holds credentials" in said
     assert "s3cr3t" not in said
+
+
+@pytest.mark.parametrize("option", ["--to", "--from"])
+def test_an_address_that_is_none_is_told_by_its_option(capsys: Capture, option: str) -> None:
+    options = {"--server": "smtp://127.0.0.1:1", "--to": ME, "--from": ME, option: "nobody"}
+    said = complaint(invoke(capsys, "bench", *itertools.chain(*options.items())))
+    assert f"{option} 'nobody' is not an address: it has no @" in said
 
 
 @pytest.mark.parametrize("value", ["", "0", "1,,2", "1,x", "-1", "1001", "1.5", "99999999999"])
