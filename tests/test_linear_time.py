@@ -304,6 +304,12 @@ FOREIGN: dict[str, tuple[Callable[[str], object], list[str]]] = {
     "check, gathering": (gather, WORDS),
     "check, DNS tags": (read_tags, WORDS),
     "text from HTML": (text_from_html, HTML),
+    "inline_css, selectors": (
+        lambda text: inlined(
+            f"<html><head><style>{text}{{color:red}}</style></head><body><p class=a>x</p></body></html>"
+        ),
+        [*PLAIN, "[", ".a[", '["', "['", '[a="', "[ '[", ":a(", ":not(", "::", "#a", ".\\", "a,", "[]", "~", "/*"],
+    ),
     "inline_css": (lambda text: inlined(f"<style>b {{ width: {next(NUMBERS)}px }}</style>{text}"), HTML),
     "encoded-words read": (decoded, WORDS),
     "preview, text": (visible, WORDS),

@@ -28,13 +28,14 @@ _STATIC: Final = frozenset(
 )
 _PSEUDO: Final = re.compile(r"::?([A-Za-z-]+)(\()?")
 _STRING: Final = re.compile(r"\"(?:[^\"\\]|\\[\s\S])*+\"|'(?:[^'\\]|\\[\s\S])*+'")
+# A bracket that is not closed goes on to the end: otherwise the rest would be looked through for each of many.
 _SPECIFIC: Final = re.compile(
-    r"(?P<id>#[^\s#.:\[\]>+~*,()]++)|(?P<class>\.[^\s#.:\[\]>+~*,()]++|\[[^\]]*+\])|(?P<element>::[\w-]++)"
-    r"|:(?P<negation>not)\(|(?P<pseudo>:[\w-]++(?:\([^)]*+\))?)|(?P<type>[^\s#.:\[\]>+~*,()]++)",
+    r"(?P<id>#[^\s#.:\[\]>+~*,()]++)|(?P<class>\.[^\s#.:\[\]>+~*,()]++|\[[^\]]*+\]?)|(?P<element>::[\w-]++)"
+    r"|:(?P<negation>not)\(|(?P<pseudo>:[\w-]++(?:\([^)]*+\)?)?)|(?P<type>[^\s#.:\[\]>+~*,()]++)",
     re.IGNORECASE,
 )
 _STRUCTURAL: Final = re.compile(r"[+~]|:(?:first|last|only|nth|empty)", re.IGNORECASE)
-_NAMED: Final = re.compile(r"\[(?:[^\]\"']|\"[^\"]*+\"|'[^']*+')*+\]|(?P<name>[.#](?:\\[\s\S]|[\w-]|[^\x00-\x7f])++)")
+_NAMED: Final = re.compile(r"\[(?:[^\]\"']|\"[^\"]*+\"|'[^']*+')*+\]?|(?P<name>[.#](?:\\[\s\S]|[\w-]|[^\x00-\x7f])++)")
 _COMPOUND_END: Final = re.compile(r"[\s>+~]+(?=[^\s>+~]*$)")
 
 

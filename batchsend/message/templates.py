@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from batchsend.campaign.nearest import suggestion
 from batchsend.errors import RecordError, UsageError
-from batchsend.message.bounds import BoundedEnvironment
+from batchsend.message.bounds import BoundedEnvironment, TooManyPiecesError
 from batchsend.message.field_use import FieldUse
 from batchsend.message.files_read import note
 from batchsend.message.images import FILTER, Images
@@ -246,6 +246,8 @@ class Templates:
 
 
 def _other_language(error: jinja2.TemplateSyntaxError, source: str) -> str:
+    if isinstance(error, TooManyPiecesError):
+        return "Write what repeats once, in a loop over a list of the record."
     from batchsend.message.other_languages import in_jinja2  # noqa: PLC0415 - only for templates that are none
 
     return in_jinja2(error.source or source, error.lineno) or "Fix the template; its language is Jinja2."

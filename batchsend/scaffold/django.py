@@ -89,10 +89,18 @@ def _with_credentials(relay: RelayAnswers, values: dict[str, _Value]) -> RelayAn
     return RelayAnswers(entries, variables)
 
 
+_LARGEST: Final = 1 << 20
+"""Octets of a settings module: Python takes a hundred times as much memory to read one."""
+
+
 def _assignments(path: Path) -> tuple[dict[str, _Value], list[str]]:
     """The settings that the module assigns at its top level, the last one winning, and notes on those left out."""
     try:
-        module = ast.parse(path.read_bytes(), filename=str(path))
+        with path.open("rb") as file:
+            source = file.read(_LARGEST + 1)
+        if len(source) > _LARGEST:
+            raise UsageError(f"{path} is larger than {_LARGEST >> 20} MiB", remedy="name the settings.py")
+        module = ast.parse(source, filename=str(path))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", remedy="name the settings.py") from None
     except (SyntaxError, ValueError, RecursionError) as error:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tests.bounds.bounds import BOUNDS, Bound
-from tests.bounds.commands import cases
-from tests.bounds.measuring import Took, run
+from tests.bounds.commands import cases, measure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.bounds.measuring import Took
 
 MEMORY: Final = 500.0
 SECONDS: Final = 60.0
@@ -28,7 +29,7 @@ def tried() -> Iterator[Bound]:
     for name, kind, arguments in cases():
         yield Bound(
             f"{name}: {kind}",
-            lambda folder, arguments=arguments: run(folder, *arguments(folder)),  # type: ignore[misc]
+            lambda folder, arguments=arguments: measure(folder, arguments),  # type: ignore[misc]
             MEMORY,
             SECONDS,
             (0, 1, 2, 3),

@@ -118,10 +118,10 @@ def _compressed(suffix: str, *, line: bool) -> Callable[[Path], Took]:
     def measure(folder: Path) -> Took:
         path = make_campaign(folder)
         path.write_text(path.read_text().replace("recipients.csv", f"list.csv.{suffix}"))
-        block = b"a" * (1 << 20) if line else b"a@example.com\n" * (1 << 16)
+        block = b"a" * (1 << 20) if line else b"a@example.com,A\n" * (1 << 16)
         name = folder / f"list.csv.{suffix}"
         with gzip.open(name, "wb", compresslevel=1) if suffix == "gz" else zstd.ZstdFile(name, "wb") as file:
-            file.write(b"email,name\n" if line else b"email\n")
+            file.write(b"email,name\n")
             for _ in range((1 << 30) // len(block) if line else 100):
                 file.write(block)
         return run(folder, "preview", path, "--record", "2" if line else "5000000")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tests.cli.commandline import environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 # For its last child: what subprocess.run has waited for, in KiB (getrusage(2)).
 _MEASURE: Final = (
@@ -45,7 +46,7 @@ class Took:
 def run(
     folder: Path,
     *arguments: str | Path,
-    given: str = "",
+    given: Path | None = None,
     descriptors: int | None = None,
     variables: Mapping[str, str] | None = None,
 ) -> Took:
@@ -54,7 +55,7 @@ def run(
     Args:
         folder: Where it is run, and may write.
         *arguments: The words behind ``batchsend``.
-        given: What it finds on standard input.
+        given: The file that it finds on standard input; where there is none, that is empty.
         descriptors: So many files it may have open; None for as many as this process.
         variables: What is set in its environment besides.
     """
@@ -62,16 +63,17 @@ def run(
     limited = ["prlimit", f"--nofile={descriptors}:{descriptors}"] if descriptors is not None else []
     command = [sys.executable, "-c", _MEASURE, str(measured), *limited, sys.executable, "-m", "batchsend"]
     began = time.monotonic()
-    done = subprocess.run(
-        [*command, *map(str, arguments)],
-        cwd=folder,
-        env=environment(**(variables or {})),
-        input=given,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=WITHIN,
-        check=False,
-    )
+    with (given if given is not None and given.exists() else Path(os.devnull)).open("rb") as standard_input:
+        done = subprocess.run(
+            [*command, *map(str, arguments)],
+            cwd=folder,
+            env=environment(**(variables or {})),
+            stdin=standard_input,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=WITHIN,
+            check=False,
+        )
     seconds = time.monotonic() - began
     return Took(done.returncode, seconds, int(measured.read_text()) / 1024, done.stdout, done.stderr)

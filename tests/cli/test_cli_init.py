@@ -186,3 +186,13 @@ def test_what_only_has_an_at_sign_is_no_column_of_addresses(here: Path, capsys: 
     assert ended.code == 2
     assert "has no column of addresses" in ended.errors
     assert not (here / "new").exists()
+
+
+def test_what_is_too_large_for_settings_of_django_is_not_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = tmp_path / "settings.py"
+    settings.write_text("#\n" * (1 << 19) + "\n")
+    done = invoke(capsys, "init", tmp_path / "made", "--from-django", settings)
+    assert (done.code, "settings.py is larger than 1 MiB" in done.errors) == (2, True)
+    assert not (tmp_path / "made").exists()

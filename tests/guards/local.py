@@ -213,6 +213,14 @@ TEMPLATES: Final = (
             ("    def wrap_str_format(self, value: Any) -> Callable", "    def unused(self, value: Any) -> Callable"),
         ),
     ),
+    Guard(
+        "a template that takes minutes to compile",
+        "batchsend/message/bounds.py",
+        "            if count >= MAX_PIECES:\n",
+        "            if count >= 1 << 60:\n",
+        "tests/message/test_hostile_templates.py::test_a_file_that_is_no_template_is_a_mistake_of_the_campaign",
+        "many_marks and html",
+    ),
     Guard("a rendering without an end: steps", _BUDGET, "        if steps < 0:\n", "        if False:\n", _LIMITS),
     Guard(
         "a rendering without an end: texts",

@@ -140,6 +140,10 @@ def _long_marks(path: Path) -> None:
     path.write_text("{{ name " * 100_000)
 
 
+def _many_marks(path: Path) -> None:
+    path.write_text("{{ name }} " * 15_000)
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
@@ -155,6 +159,7 @@ def _long_marks(path: Path) -> None:
         (_deep_brackets, "nested too deeply"),
         (_deep_blocks, "nested too deeply"),
         (_long_marks, "line 1"),
+        pytest.param(_many_marks, "more than 50,000 marks", marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize("key", ["html_file", "text_file"])

@@ -1,4 +1,4 @@
-"""``python -m tests.servers.far_campaign [RECORDS [SERVER]]``: campaigns to real servers over a bad way, as a table.
+"""``python -m tests.servers.far_campaign [SERVER …]``: campaigns to real servers over a bad way, as a table.
 
 Mixed records: most are taken, some refused, deferred or invalid. On their way are delay, small segments, and
 connections that are reset. Each server has its own account of what it took, and the log is held against that.
@@ -6,6 +6,7 @@ connections that are reset. Each server has its own account of what it took, and
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import random
 import sys
@@ -41,8 +42,24 @@ RESETS_EVERY: Final = 100
 WITHIN: Final = 900.0
 """Seconds that a campaign may take."""
 
-MODES: Final[dict[str, Mapping[str, int]]] = {"one at a time": {"depth": 1}, "16 at a time": {"depth": 16}}
 _CONNECTIONS: Final = 6
+
+
+class Mode(NamedTuple):
+    """How commands are sent.
+
+    Attributes:
+        depth: How many messages a session has under way.
+        pipelining: Whether commands are sent in groups, where the server takes that.
+    """
+
+    depth: int
+    pipelining: bool = True
+
+
+ONE: Final = "one at a time"
+MODES: Final = {"lockstep": Mode(1, pipelining=False), ONE: Mode(1), "16 at a time": Mode(16)}
+"""Each command by itself; those of one message together; sixteen messages under way."""
 
 # Loopback is not excepted from Postfix's limits, of which there are connections, errors and refusals.
 _LIMITS: Final = {
@@ -86,7 +103,7 @@ class Kind(NamedTuple):
         open: Runs it for as long as the context lasts.
         delivery: What the campaign says of delivery to it.
         ends_sessions: It ends sessions itself, which leaves messages in doubt, too.
-        pipelines: It offers PIPELINING.
+        pipelines: It offers PIPELINING; where it does not, there is one mode, for what is found out by itself.
     """
 
     open: Callable[[], AbstractContextManager[Place]]
@@ -133,7 +150,7 @@ def _with_sasl() -> Iterator[Place]:
 SERVERS: Final[dict[str, Kind]] = {
     "postfix": Kind(_of(lambda: Postfix(settings=_PATIENT))),
     "postfix with limits": Kind(_of(lambda: Postfix(settings=_LIMITS)), ends_sessions=True),
-    "postfix, lockstep": Kind(_of(lambda: Postfix(settings=_BARE)), pipelines=False),
+    "postfix without PIPELINING": Kind(_of(lambda: Postfix(settings=_BARE)), pipelines=False),
     "postfix, greylisting": Kind(
         _asking(lambda: Greylist(GREYLISTED_FOR)), {"max_attempts": 3, "retry_after": f"{GREYLISTED_FOR:g}s"}
     ),
@@ -179,13 +196,13 @@ def campaign(kind: Kind, place: Place, folder: CampaignFolder, records: int, mod
     (folder.path / "recipients.csv").write_text(f"email,filling\n{rows}")
     folder.write(
         top={"recipients": "recipients.csv", "results": "results.jsonl"},
-        server=place.table(port),
+        server={**place.table(port), "pipelining": MODES[mode].pipelining},
         message={
             "from": "accounts@mail.example.com",
             "subject": "Record {{ batch.record }}",
             "text": "For {{ email }} alone.\n.\n{{ filling }}\n..\n",
         },
-        delivery={"max_connections": _CONNECTIONS, "max_attempts": 1, **MODES[mode], **kind.delivery},
+        delivery={"max_connections": _CONNECTIONS, "max_attempts": 1, "depth": MODES[mode].depth, **kind.delivery},
     )
 
 
@@ -209,7 +226,7 @@ async def send(name: str, folder: Path, records: int, mode: str, *, every: int =
         seconds = time.monotonic() - began
         wrong = [] if ended.code == 1 else [f"exit code {ended.code}: {ended.errors[-500:]}"]
         outcomes, found = judge(written.account(), place.server, records)
-    most = resets * MODES[mode]["depth"]
+    most = resets * MODES[mode].depth
     if not kind.ends_sessions and outcomes["in_doubt"] > most:
         wrong.append(f"{outcomes['in_doubt']} are in doubt, {most} may be")
     return Came(outcomes, resets, len(written.account().message_counts()), seconds, [*wrong, *found])
@@ -259,19 +276,19 @@ def judge(account: Account, server: Server, records: int) -> tuple[Counter[str],
     return counts, wrong
 
 
-def main(records: int, names: list[str]) -> int:
-    """Send to some servers in each mode; returns the exit code."""
+def main(records: int, names: list[str], modes: list[str]) -> int:
+    """Send to some servers in some modes; returns the exit code."""
     failed = 0
     print(f"| server | mode | {' | '.join(_COLUMNS)} | resets | sessions | s |")
-    print(f"|{' --- |' * (len(_COLUMNS) + 5)}")
+    print(f"|{' --- |' * (len(_COLUMNS) + 5)}", flush=True)
     for name in names:
-        for mode in MODES if SERVERS[name].pipelines else ["one at a time"]:
+        for mode in modes if SERVERS[name].pipelines else [ONE]:
             with tempfile.TemporaryDirectory(prefix="batchsend-far-") as folder:
                 came = asyncio.run(send(name, Path(folder), records, mode))
             cells = " | ".join(str(came.outcomes[column]) for column in _COLUMNS)
             print(f"| {name} | {mode} | {cells} | {came.resets} | {came.sessions} | {came.seconds:.0f} |", flush=True)
             for line in came.wrong[:5]:
-                print(f"  wrong: {line[:500]}")
+                print(f"  wrong: {line[:500]}", flush=True)
             failed += bool(came.wrong)
     return 1 if failed else 0
 
@@ -279,4 +296,11 @@ def main(records: int, names: list[str]) -> int:
 _COLUMNS: Final = ("accepted", "rejected", "deferred", "invalid", "in_doubt", "none")
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 5000, sys.argv[2:] or list(SERVERS)))
+    parser = argparse.ArgumentParser(prog="python -m tests.servers.far_campaign")
+    parser.add_argument("servers", nargs="*", metavar="SERVER", help=f"some of: {'; '.join(SERVERS)}")
+    parser.add_argument("--records", type=int, default=5000)
+    parser.add_argument("--mode", choices=MODES, action="append", help="how commands are sent; all, unless it is given")
+    given = parser.parse_args()
+    if unknown := set(given.servers) - set(SERVERS):
+        parser.error(f"no such server: {', '.join(sorted(unknown))}")
+    sys.exit(main(given.records, given.servers or list(SERVERS), given.mode or list(MODES)))

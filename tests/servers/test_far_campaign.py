@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     [
         ("postfix", "16 at a time"),
         ("postfix with limits", "one at a time"),
-        ("postfix, lockstep", "one at a time"),
+        ("postfix without PIPELINING", "one at a time"),
         ("postfix, greylisting", "one at a time"),
         ("postfix, quota daemon", "16 at a time"),
         ("postfix, SASL by Dovecot", "16 at a time"),
         ("exim", "16 at a time"),
         ("opensmtpd", "one at a time"),
         ("npm smtp-server", "16 at a time"),
+        ("npm smtp-server", "lockstep"),
     ],
 )
 def test_a_bad_way_to_a_real_server_loses_nobody_and_sends_nothing_twice(
