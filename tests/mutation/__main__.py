@@ -28,8 +28,13 @@ _COPIED: Final = ("batchsend", "tests", "samples", "benchmarks", "pyproject.toml
 
 def main(options: list[str]) -> int:
     """Try mutants in a copy of the program; returns the exit code."""
-    with tempfile.TemporaryDirectory(prefix="batchsend-mutation-") as made:
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
+    with (
+        tempfile.TemporaryDirectory(prefix="batchsend-mutation-") as made,
+        tempfile.TemporaryDirectory(prefix="batchsend-mutation-", dir=memory) as servers,
+    ):
         folder = Path(made).resolve()
+        Path(servers).chmod(0o755)  # they run as nobody
         for name in _COPIED:
             source = ROOT / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
@@ -40,6 +45,7 @@ def main(options: list[str]) -> int:
             "PYTHONSAFEPATH": "1",
             "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"),
             "TMPDIR": str(folder / "tmp"),
+            "BATCHSEND_TEST_MEMORY": servers,
         }
         command = [sys.executable, "-m", "tests.mutation.trial", *options]
         command += ["--kept", str(ROOT / ".pytest_cache" / "mutation.json")]

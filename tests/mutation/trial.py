@@ -47,9 +47,15 @@ TIERS: Final = {
         *("tests/cli/test_cli_send.py", "tests/cli/test_waiting_for_quota.py", "tests/cli/test_sending_options.py"),
         *("tests/control", "tests/monitor", "tests/simulation"),
     ),
-    "cluster": ("tests/cluster", "tests/simulation/cluster"),
+    "cluster": (
+        *("tests/cluster/test_campaigns.py", "tests/cluster/test_database.py", "tests/cluster/test_fencing.py"),
+        *("tests/cluster/test_stored_form.py", "tests/cluster/test_url.py", "tests/simulation/cluster"),
+    ),
 }
 """Where the tests are that mutants of a room are shown to."""
+
+IN_PROCESSES: Final = ("cluster",)
+"""The rooms of which most is done in processes that tests start, which are asked after those that are seen to do it."""
 
 
 NOT_COLLECTED: Final = "the tests cannot be collected"
@@ -110,6 +116,8 @@ class Trial:
         elif not tests:  # perhaps in a process that a test starts
             tests, anew = self._known.starting(), True
         tests.sort(key=lambda test: not test.name.startswith(f"tests/{tried.room}/"))  # they are the most likely ones
+        if tried.room in IN_PROCESSES:
+            tests += [test for test in self._known.starting() if test not in tests]
         tests = [
             test
             for test, until in zip(tests, accumulate(test.seconds for test in tests), strict=True)
