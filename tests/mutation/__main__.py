@@ -23,6 +23,14 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
+_WATCHED: Final = """
+import os
+if "COVERAGE_PROCESS_START" in os.environ:
+    import coverage
+    coverage.process_startup()
+"""
+"""What every process of the tests does first: where it is to be watched, it is."""
+
 _COPIED: Final = ("batchsend", "tests", "samples", "benchmarks", "pyproject.toml", "README.md", "CHANGELOG.md")
 
 
@@ -39,6 +47,7 @@ def main(options: list[str]) -> int:
             source = ROOT / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
         (folder / "tmp").mkdir()
+        (folder / "sitecustomize.py").write_text(_WATCHED)
         paths = {
             **os.environ,
             "PYTHONPATH": str(folder),

@@ -43,7 +43,7 @@ TIERS: Final = {
     "run": (
         *("tests/run", "tests/test_batch.py", "tests/test_batch_streams.py", "tests/delivery/test_retry.py"),
         *("tests/report/test_summary_kinds.py", "tests/cli/test_cli_control.py", "tests/cli/test_cli_proof.py"),
-        *("tests/crash/test_log_under_way.py",),
+        *("tests/crash/test_log_under_way.py", "tests/cli/test_cli_events.py"),
         *("tests/cli/test_cli_send.py", "tests/cli/test_waiting_for_quota.py", "tests/cli/test_sending_options.py"),
         *("tests/control", "tests/monitor", "tests/simulation"),
     ),
@@ -53,9 +53,6 @@ TIERS: Final = {
     ),
 }
 """Where the tests are that mutants of a room are shown to."""
-
-IN_PROCESSES: Final = ("cluster",)
-"""The rooms of which most is done in processes that tests start, which are asked after those that are seen to do it."""
 
 
 NOT_COLLECTED: Final = "the tests cannot be collected"
@@ -115,9 +112,8 @@ class Trial:
             tests = self._known.touching(tried.file)
         elif not tests:  # perhaps in a process that a test starts
             tests, anew = self._known.starting(), True
-        tests.sort(key=lambda test: not test.name.startswith(f"tests/{tried.room}/"))  # they are the most likely ones
-        if tried.room in IN_PROCESSES:
-            tests += [test for test in self._known.starting() if test not in tests]
+        own = (f"tests/{tried.room}/", f"tests/simulation/{tried.room}/")
+        tests.sort(key=lambda test: not test.name.startswith(own))  # they are the most likely ones
         tests = [
             test
             for test, until in zip(tests, accumulate(test.seconds for test in tests), strict=True)

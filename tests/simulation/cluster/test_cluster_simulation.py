@@ -29,7 +29,7 @@ CASES = int(os.environ.get("BATCHSEND_SIMULATED_CLUSTER", "60"))
 FIRST = 1000
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def real() -> Iterator[RealDatabase]:
     """Return the server that does the statements."""
     with Postgres("fsync=off", "autovacuum=off") as postgres, RealDatabase(postgres.url) as database:
