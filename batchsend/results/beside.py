@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import count
 from typing import TYPE_CHECKING
 
 from batchsend.errors import RunError
@@ -54,7 +55,7 @@ def set_aside_file(path: Path) -> None:
     Raises:
         OSError: There is no room for the name.
     """
-    for number in range(1, 1000):
+    for number in count(1):
         try:
             os.link(path, path.with_name(f"{path.name}.{number}"), follow_symlinks=False)
         except FileExistsError:

@@ -93,11 +93,6 @@ class Tally:
         return low if self._high is None else low + self._high[record] * _LOW_ATTEMPTS
 
     @property
-    def highest(self) -> int:
-        """No record above this number has an outcome."""
-        return max(0, len(self._octets) - 1)
-
-    @property
     def last(self) -> int:
         """The highest record with an outcome; 0 where there is none."""
         return max(0, len(self._octets.rstrip(b"\0")) - 1)

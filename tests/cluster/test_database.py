@@ -11,10 +11,11 @@ import pytest
 import trustme
 
 from batchsend.cluster.database import Database, DatabaseGoneError
+from batchsend.cluster.work import Worker
 from tests.cluster.gate import Gate
 from tests.cluster.house import GUARD, House, until, write_campaign
 from tests.cluster.postgres import Postgres
-from tests.servers.daemon import private_directory
+from tests.servers.daemon import free_ports, private_directory
 from tests.tools.faulty import ACCEPT, FaultyServer
 
 if TYPE_CHECKING:
@@ -50,6 +51,30 @@ async def test_a_transaction_without_an_answer_is_given_up(shared_postgres: Post
             gate.heal()
             assert await database.call(lambda connection: connection.fetchval("SELECT 3")) == 3
             await database.close()
+
+
+async def test_which_of_several_servers_is_used_is_what_the_url_says(shared_postgres: Postgres) -> None:
+    """Without that it is one that takes writes; here one that takes none is asked for, and there is none."""
+    url = Postgres.url_at(shared_postgres.port, shared_postgres.port)
+    asked = "SELECT pg_is_in_recovery()"
+    database = Database(url)
+    assert await database.call(lambda connection: connection.fetchval(asked)) is False
+    await database.close()
+    with pytest.raises(DatabaseGoneError):
+        await Database(f"{url}&target_session_attrs=standby").call(lambda connection: connection.fetchval(asked))
+
+
+async def test_a_worker_that_is_told_to_stop_before_the_database_has_answered_ends_and_has_nothing_to_leave() -> None:
+    said: list[str] = []
+
+    def stop(notice: str) -> None:
+        said.append(notice)
+        worker.stop()
+
+    worker = Worker(Postgres.url_at(*free_ports(1)), notice=stop)
+    async with asyncio.timeout(GUARD):
+        await worker.run()
+    assert ["asked again for 30 s" in notice for notice in said] == [True]
 
 
 async def test_a_worker_whose_last_outcome_cannot_be_stored_ends_all_the_same(house: House, tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from batchsend import UsageError
 from batchsend.campaign.document import Document
 from batchsend.campaign.loader import load_document
-from batchsend.cluster.definition import pack, unpack
+from batchsend.cluster.definition import composer, pack, unpack
 from batchsend.cluster.lots import Parcel, decode, encode, lot_of
+from batchsend.message.verp import VARIABLE
 from batchsend.recipients import Record
 from batchsend.recipients.number_formats import ShownNumber
 
@@ -96,6 +97,26 @@ def test_no_file_from_the_database_is_written_outside_its_folder(tmp_path: Path,
     with pytest.raises(UsageError, match="the database has a file called"):
         unpack(published(tmp_path), {name: b"x"}, folder, keys=None, environ={})
     assert list(folder.iterdir()) == []
+
+
+def test_a_file_in_a_folder_lies_there_on_the_worker(tmp_path: Path) -> None:
+    folder = tmp_path / "worker"
+    folder.mkdir()
+    unpack(published(tmp_path), {"pictures/large/logo.png": b"x"}, folder, keys=None, environ={})
+    assert (folder / "pictures" / "large" / "logo.png").read_bytes() == b"x"
+
+
+def test_a_worker_signs_return_paths_with_the_key_that_all_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = {"return_path": "bounces+{{ batch.verp }}@example.com"}
+    campaign = load_document(document(tmp_path, message=message), resolve_credentials=False)
+    monkeypatch.delenv(VARIABLE, raising=False)
+    with pytest.raises(UsageError, match=f"needs {VARIABLE}"):
+        composer(campaign, "run")
+    monkeypatch.setenv(VARIABLE, "ab" * 32)
+    made = composer(campaign, "run").compose(Record(1, 1, {"email": "a@example.com"}))
+    assert made.envelope.reverse_path.startswith("bounces+")
 
 
 def test_private_keys_stay_on_the_worker(tmp_path: Path) -> None:

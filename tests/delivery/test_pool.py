@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ from batchsend.delivery.pool import Pool
 from batchsend.delivery.session import Session
 from batchsend.outcome import Outcome, Stage
 from tests.delivery.harness import (
+    GUARD,
     MODES,
     Account,
     CountingServer,
@@ -62,6 +64,37 @@ async def test_sessions_and_their_messages_stay_within_the_bounds(
     assert len(cut_short) <= connections, "a session ended before its max_messages, and the run was not over"
     used = [connection for connection, begun in zip(peer.connections, peer.begun, strict=True) if begun]
     assert all(connection.commands[-1] == b"QUIT" for connection in used)
+
+
+@pytest.mark.parametrize("how", ["stopped", "cancelled"])
+async def test_who_waits_for_room_is_told_at_once_that_there_will_be_none(how: str) -> None:
+    """Also while what is under way is still awaited, which may take minutes."""
+    silent = asyncio.Event()
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        if asked is not Stage.MAIL:
+            return ACCEPT
+        silent.set()
+        return drop(Then.SILENCE)
+
+    account = Account()
+    async with CountingServer(decide) as peer, asyncio.timeout(GUARD):
+        delivery = options(max_connections=1)
+        pool = Pool([Connector(server(peer), delivery.timeouts)], delivery, account, notice=account.notices.append)
+        running = asyncio.create_task(pool.run())
+        pool.add(submissions(1000))
+        waiting = asyncio.create_task(pool.room())
+        await silent.wait()
+        assert not waiting.done()
+        if how == "stopped":
+            pool.stop()
+        else:
+            running.cancel()
+        assert not await waiting
+        assert how == "cancelled" or not running.done(), "the server has not answered"
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
 
 
 async def test_a_limit_that_the_server_names_is_kept() -> None:

@@ -23,23 +23,38 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
+_WATCHED: Final = """
+import os
+if "COVERAGE_PROCESS_START" in os.environ:
+    import coverage
+    coverage.process_startup()
+"""
+"""What every process of the tests does first: where it is to be watched, it is."""
+
 _COPIED: Final = ("batchsend", "tests", "samples", "benchmarks", "pyproject.toml", "README.md", "CHANGELOG.md")
 
 
 def main(options: list[str]) -> int:
     """Try mutants in a copy of the program; returns the exit code."""
-    with tempfile.TemporaryDirectory(prefix="batchsend-mutation-") as made:
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
+    with (
+        tempfile.TemporaryDirectory(prefix="batchsend-mutation-") as made,
+        tempfile.TemporaryDirectory(prefix="batchsend-mutation-", dir=memory) as servers,
+    ):
         folder = Path(made).resolve()
+        Path(servers).chmod(0o755)  # they run as nobody
         for name in _COPIED:
             source = ROOT / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
         (folder / "tmp").mkdir()
+        (folder / "sitecustomize.py").write_text(_WATCHED)
         paths = {
             **os.environ,
             "PYTHONPATH": str(folder),
             "PYTHONSAFEPATH": "1",
             "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"),
             "TMPDIR": str(folder / "tmp"),
+            "BATCHSEND_TEST_MEMORY": servers,
         }
         command = [sys.executable, "-m", "tests.mutation.trial", *options]
         command += ["--kept", str(ROOT / ".pytest_cache" / "mutation.json")]

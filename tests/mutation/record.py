@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import resource
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from coverage import Coverage
+from coverage import Coverage, CoverageData
+from coverage.exceptions import DataError
 
 from tests.mutation.running import SEED, Runner, Timed, fork
 
@@ -44,6 +47,17 @@ print(json.dumps({file.removeprefix(folder + "/"): data.lines(file) for file in 
 """
 
 
+_CHILDREN: Final = "children"
+"""The folder for what processes execute that a test starts."""
+
+_CONFIGURATION: Final = """
+[run]
+parallel = true
+data_file = {folder}/{children}/lines
+include = {folder}/batchsend/*
+"""
+
+
 class Recorded(msgspec.Struct):
     """What is known of a test.
 
@@ -51,8 +65,8 @@ class Recorded(msgspec.Struct):
         file: A checksum of the file that it is in.
         seconds: How long it takes while it is watched, which is longer than else.
         fails: Whether it fails although nothing was changed: then it says nothing.
-        starts: Whether it starts processes, whose lines are not seen.
-        lines: The lines that it executes, by file.
+        starts: Whether it starts processes; what is executed by one that is killed is not seen.
+        lines: The lines that it executes, by file, and those that processes do that it starts.
     """
 
     file: str
@@ -182,6 +196,11 @@ def _imported(files: list[Path], folder: Path) -> dict[str, list[int]]:
 def _watch(runner: Runner, names: list[str], folder: Path) -> dict[str, Recorded]:
     """Run tests, and see which lines each of them executes."""
     watched = {name: Recorded("") for name in names}
+    children = folder / _CHILDREN
+    children.mkdir(exist_ok=True)
+    configuration = children / "configuration"
+    configuration.write_text(_CONFIGURATION.format(folder=folder, children=_CHILDREN))
+    os.environ["COVERAGE_PROCESS_START"] = str(configuration)
     coverage = Coverage(data_file=None, include=[f"{folder}/batchsend/*"], config_file=False)
     coverage.start()
     for place, name in enumerate(names):
@@ -191,6 +210,7 @@ def _watch(runner: Runner, names: list[str], folder: Path) -> dict[str, Recorded
         watched[name].fails = not runner.succeeds(name, following)
         watched[name].seconds = time.perf_counter() - began
         watched[name].starts = resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt > started
+        watched[name].lines = _of_processes(children, folder)
     coverage.stop()
     data = coverage.get_data()
     for file in data.measured_files():
@@ -199,3 +219,16 @@ def _watch(runner: Runner, names: list[str], folder: Path) -> dict[str, Recorded
                 if name in watched:
                     watched[name].lines.setdefault(file.removeprefix(f"{folder}/"), []).append(line)
     return watched
+
+
+def _of_processes(children: Path, folder: Path) -> dict[str, list[int]]:
+    """The lines that processes have executed since this was asked last, by file."""
+    lines: dict[str, set[int]] = {}
+    for kept in children.glob("lines.*"):
+        data = CoverageData(str(kept))
+        with suppress(DataError):  # its process was killed while it wrote
+            data.read()
+        for file in data.measured_files():
+            lines.setdefault(file.removeprefix(f"{folder}/"), set()).update(data.lines(file) or ())
+        kept.unlink()
+    return {file: sorted(executed) for file, executed in lines.items()}

@@ -43,11 +43,15 @@ TIERS: Final = {
     "run": (
         *("tests/run", "tests/test_batch.py", "tests/test_batch_streams.py", "tests/delivery/test_retry.py"),
         *("tests/report/test_summary_kinds.py", "tests/cli/test_cli_control.py", "tests/cli/test_cli_proof.py"),
-        *("tests/crash/test_log_under_way.py",),
+        *("tests/crash/test_log_under_way.py", "tests/cli/test_cli_events.py"),
         *("tests/cli/test_cli_send.py", "tests/cli/test_waiting_for_quota.py", "tests/cli/test_sending_options.py"),
         *("tests/control", "tests/monitor", "tests/simulation"),
     ),
-    "cluster": ("tests/cluster", "tests/simulation/cluster"),
+    "cluster": (
+        *("tests/cluster/test_campaigns.py", "tests/cluster/test_database.py", "tests/cluster/test_fencing.py"),
+        *("tests/cluster/test_quotas.py", "tests/cluster/test_stored_form.py", "tests/cluster/test_url.py"),
+        "tests/simulation/cluster",
+    ),
 }
 """Where the tests are that mutants of a room are shown to."""
 
@@ -109,7 +113,8 @@ class Trial:
             tests = self._known.touching(tried.file)
         elif not tests:  # perhaps in a process that a test starts
             tests, anew = self._known.starting(), True
-        tests.sort(key=lambda test: not test.name.startswith(f"tests/{tried.room}/"))  # they are the most likely ones
+        own = (f"tests/{tried.room}/", f"tests/simulation/{tried.room}/")
+        tests.sort(key=lambda test: not test.name.startswith(own))  # they are the most likely ones
         tests = [
             test
             for test, until in zip(tests, accumulate(test.seconds for test in tests), strict=True)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from batchsend.errors import RunError, UsageError
 from batchsend.outcome import Outcome
+from batchsend.results.beside import set_aside_file
 from batchsend.results.format import MAX_RECORD
 from batchsend.results.journal import Entry, Journal, JournalError, journal_path, read_journal
 from batchsend.results.tally import MAX_ATTEMPTS
@@ -286,7 +287,7 @@ def test_one_that_has_something_in_flight_is_not_overwritten_by_a_new_run(log: P
 def test_one_that_has_nothing_in_flight_is(log: Path) -> None:
     Journal(log, "first", 2).close(remove=False)
     Journal(log, "second", 2).close(remove=True)
-    assert not journal_path(log).exists()
+    assert list(log.parent.iterdir()) == [], "nor is it kept under another name"
 
 
 def test_that_of_a_run_that_goes_on_is_not_taken_whatever_is_in_it(log: Path) -> None:
@@ -320,6 +321,25 @@ def test_one_that_was_not_believed_is_kept_beside(log: Path) -> None:
         before = journal_path(log).read_bytes()
         Journal(log, "second", 2, resumes=True, set_aside=True).close(remove=False)
         assert log.with_name(name).read_bytes() == before
+
+
+def test_however_many_were_kept_beside_before_one_more_is_kept(log: Path) -> None:
+    Journal(log, "first", 2).close(remove=False)
+    before = journal_path(log).read_bytes()
+    for number in range(1, 1001):
+        log.with_name(f"results.jsonl.inflight.{number}").touch()
+    Journal(log, "second", 2, resumes=True, set_aside=True).close(remove=False)
+    assert log.with_name("results.jsonl.inflight.1001").read_bytes() == before
+
+
+def test_what_a_link_leads_to_gets_no_other_name(log: Path, tmp_path: Path) -> None:
+    """A link that stands in the place of a file beside the log is kept as the link that it is."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("precious")
+    journal_path(log).symlink_to(elsewhere)
+    set_aside_file(journal_path(log))
+    assert log.with_name("results.jsonl.inflight.1").is_symlink()
+    assert elsewhere.stat().st_nlink == 1
 
 
 def test_it_is_made_where_nothing_is_and_through_no_link(log: Path, tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ def test_a_log_that_was_replaced_meanwhile_is_not_locked_in_its_stead(
     monkeypatch.setattr(os, "open", open_and_replace)
     file = open_locked(log, make=True)
     assert os.path.samestat(os.fstat(file), log.stat())
+    os.close(open_locked(tmp_path / "moved", make=False))  # its lock was given back
     os.close(file)
 
 

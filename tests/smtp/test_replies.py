@@ -30,6 +30,11 @@ GOOD = [
     pytest.param(
         b"550-a\r\n451-b\r\n554 c\r\n", [(451, b"a\nb\nc")], id="of two kinds of refusal the one for now, later"
     ),
+    pytest.param(
+        b"450-a\r\n503 b\r\n", [(450, b"a\nb")], id="of two kinds of refusal the one for now, whatever the other"
+    ),
+    pytest.param(b"400-a\r\n451 b\r\n", [(451, b"a\nb")], id="of two refusals for now the last one"),
+    pytest.param(b"503-a\r\n504 b\r\n", [(504, b"a\nb")], id="of two refusals for good the last one"),
     pytest.param(b"250", [], id="nothing is complete yet"),
     pytest.param(b"250 a\r", [], id="CR without LF yet"),
 ]

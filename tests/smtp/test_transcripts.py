@@ -121,6 +121,16 @@ def test_a_session_that_ends_because_it_was_idle_says_so() -> None:
     assert ended == {"idle-timeout-451", "refused-in-idleness"}
 
 
+def test_a_session_whose_first_bdat_was_refused_says_so() -> None:
+    """DATA is used there from then on."""
+    refused = {path.stem for path in TRANSCRIPTS if play(read(path), octet_by_octet=False).client.chunking_refused}
+    assert refused == {
+        *("chunking-refused-at-first", "chunking-refused-at-first-and-421", "chunking-refused-at-first-and-lost"),
+        *("chunking-refused-at-first-without-end", "chunking-stray-refusal-at-first"),
+        *("chunking-unknown-at-first", "chunking-unknown-in-one-segment"),
+    }
+
+
 @pytest.mark.parametrize(
     ("quiet", "awaited", "idle"), [(1.0, 0, True), (0.9, 0, False), (2.0, 1, False), (0.5, 1, False)]
 )

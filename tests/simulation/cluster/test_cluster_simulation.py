@@ -29,7 +29,7 @@ CASES = int(os.environ.get("BATCHSEND_SIMULATED_CLUSTER", "60"))
 FIRST = 1000
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def real() -> Iterator[RealDatabase]:
     """Return the server that does the statements."""
     with Postgres("fsync=off", "autovacuum=off") as postgres, RealDatabase(postgres.url) as database:
@@ -41,19 +41,19 @@ def test_what_was_found_once_is_right_in_a_cluster(real: RealDatabase, path: Pat
     assert run_case(msgspec.json.decode(path.read_bytes(), type=ClusterCase), real) == []
 
 
-def test_a_statement_that_is_done_late_changes_nothing_whichever_it_is(real: RealDatabase) -> None:
+@pytest.mark.parametrize("nth", range(20, 80, 3))
+def test_a_statement_that_is_done_late_changes_nothing_whichever_it_is(real: RealDatabase, nth: int) -> None:
     kept = msgspec.json.decode(
         (Path(__file__).parent / "cases/a_statement_done_late.json").read_bytes(), type=ClusterCase
     )
-    for nth in range(20, 80, 3):
-        case = replace(kept, troubles=(Trouble(client=1, nth=nth, what="late", seconds=6.0),))
-        assert run_case(case, real) == [], f"the {nth}th"
+    case = replace(kept, troubles=(Trouble(client=1, nth=nth, what="late", seconds=6.0),))
+    assert run_case(case, real) == []
 
 
-def test_many_cases_of_a_cluster_keep_all_promises(real: RealDatabase) -> None:
-    for seed in range(FIRST, FIRST + CASES):
-        wrong = run_case(draw(seed), real)
-        assert not wrong, f"python -m tests.simulation.cluster {seed} --runs 1: {wrong[:3]}"
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + CASES))
+def test_many_cases_of_a_cluster_keep_all_promises(real: RealDatabase, seed: int) -> None:
+    wrong = run_case(draw(seed), real)
+    assert not wrong, f"python -m tests.simulation.cluster {seed} --runs 1: {wrong[:3]}"
 
 
 def test_who_is_stopped_loses_its_lease_and_a_killed_one_is_gone(real: RealDatabase) -> None:
