@@ -142,5 +142,4 @@ async def test_the_caution_is_said_once_at_the_start_of_a_run(tmp_path: Path) ->
     (tmp_path / "r.csv").write_text("email\n")
     said: list[str] = []
     await Batch(campaign(tmp_path, 'host = "smtp.example.com"\nport = 25'), notice=said.append).run()
-    assert len(said) == 1
-    assert "port 25 of a public relay" in said[0]
+    assert sum("port 25 of a public relay" in one for one in said) == 1

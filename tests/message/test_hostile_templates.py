@@ -150,7 +150,7 @@ def _many_marks(path: Path) -> None:
         (_missing, "does not exist"),
         (_directory, "not a regular file"),
         (_fifo, "not a regular file"),
-        (_circle, "does not exist"),
+        (_circle, "Too many levels of symbolic links"),
         (_outside, "inside the campaign's folder"),
         (_huge, "16 MiB"),
         (_latin, "not UTF-8"),
