@@ -224,7 +224,7 @@ class LogReader(Generic[_L]):
         return line.run is not None and line.run.started is not None
 
     def _begins_with_no_run(self) -> UsageError:
-        remedy = "name the results log that batchsend send has kept"
+        remedy = "name a results log"
         with suppress(OSError), self._path.open("rb") as file:
             # So begins a log whose first line never reached the disk, or not all of it; nobody's campaign or list does.
             start = file.read(len(_FIRST))
@@ -300,6 +300,4 @@ def opened(path: Path) -> Iterator[int]:
 
 
 def _not_opened(path: Path, why: str) -> UsageError:
-    return UsageError(
-        f"{path}: the results log cannot be opened: {why}", remedy="name the results log that batchsend send has kept"
-    )
+    return UsageError(f"{path}: the results log cannot be opened: {why}", remedy="name a results log")

@@ -45,7 +45,7 @@ def open_locked(path: Path, *, make: bool) -> int:
             if isinstance(error, FileNotFoundError) and not make:
                 raise UsageError(
                     f"{path}: there is no such results log",
-                    remedy="name the log that batchsend send has kept of the run that is to be gone on with: "
+                    remedy="name the results log of the run that is to be gone on with: "
                     "results.jsonl beside the campaign file, or what --results said",
                 ) from None
             raise not_openable(path, error) from None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from batchsend.campaign import most_in_doubt, places
 from batchsend.delivery.quota import Meters
+from batchsend.display import printable
 from batchsend.errors import UsageError
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.results.claim import Claim
@@ -235,6 +236,7 @@ class KeptLog:
 def _described(in_doubt: Sequence[DeliveryResult]) -> str | None:
     if not in_doubt:
         return None
-    called = [f"{one.key or 'no key'}, to {one.recipient}" for one in in_doubt[:_NAMED]]
+    # A key is whatever a program has made it of: here it stays on one line.
+    called = [f"{printable(one.key or 'no key')}, to {one.recipient}" for one in in_doubt[:_NAMED]]
     named = "; ".join(called) + ("; …" if len(in_doubt) > _NAMED else "")
     return f"in flight when an earlier process was killed, so now in doubt: {len(in_doubt):,} ({named})"

@@ -169,7 +169,7 @@ def test_its_headers_let_nobody_frame_keep_or_extend_it(served: Served) -> None:
 @pytest.mark.slow
 def test_what_it_changes_is_in_the_log_and_at_the_server(served: Served, relay: Relay) -> None:
     until(lambda: len(relay.times) > 5, "it sends")
-    assert json.loads(served.change("pause").body)["message"].startswith("paused")
+    assert json.loads(served.change("pause").body)["message"].startswith("nothing new is begun")
     assert served.state()["state"] == "paused"
     until(lambda: relay.open_now == 0, "a pause closes the sessions")
     until(lambda: not served.state()["sessions"], "and the page says so")

@@ -28,8 +28,8 @@ def numbered(count: int) -> Iterator[EmailMessage]:
 
 
 def key(message: EmailMessage) -> str:
-    """What a message is called, whichever process sends it."""
-    return str(message["Subject"])
+    """What a message is called, whichever process sends it; not all of it can be shown as it is."""
+    return str(message["Subject"]).replace(" ", "\n")
 
 
 async def main() -> None:

@@ -103,7 +103,7 @@ async def test_nothing_is_lost_and_nothing_is_sent_twice(tmp_path: Path, durabil
     doubtful = {recipient for recipient, line in last.items() if line["status"] == "in_doubt"}
     assert set(taken) <= accepted | doubtful, "what was taken is accepted, or named"
     assert len(doubtful) <= 20 + kills * (CONNECTIONS + 1) * 2, "no more than was unanswered"
-    assert all(line["key"] == f"Order {str(line['recipient'])[1:].partition('@')[0]}" for line in last.values())
+    assert all(line["key"] == f"Order\n{str(line['recipient'])[1:].partition('@')[0]}" for line in last.values())
     assert len(peer.accepted) - before <= 20
 
 
@@ -129,7 +129,7 @@ async def test_what_nobody_has_answered_is_named(tmp_path: Path, durability: str
     doubtful = [line for line in outcomes(log) if line["status"] == "in_doubt"]
     assert killed[0] in [line["recipient"] for line in doubtful]
     assert f"now in doubt: {len(doubtful)} (" in said
-    assert f"Order {killed[0][1:].partition('@')[0]}, to {killed[0]}" in said
+    assert f"Order\\n{killed[0][1:].partition('@')[0]}, to {killed[0]}" in said
     taken = Counter(recipient for accepted in peer.accepted for recipient in accepted.recipients)
     assert set(taken.values()) == {1}
     assert set(RECIPIENTS) - set(taken) <= {str(line["recipient"]) for line in doubtful}
