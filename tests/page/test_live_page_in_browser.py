@@ -67,8 +67,19 @@ def press(page: Page, selector: str) -> None:
 
 
 def enter(page: Page, identifier: str, value: str) -> None:
-    page.evaluate(f"document.getElementById('{identifier}').value = '{value}'")
+    """Type a value, look elsewhere until the page has been refreshed, and send it."""
+    page.evaluate(
+        f"(field => {{ field.value = '{value}'; field.dispatchEvent(new Event('input')) }})"
+        f"(document.getElementById('{identifier}'))"
+    )
+    refreshed(page)
     press(page, f"#{identifier}-form button")
+
+
+def refreshed(page: Page) -> None:
+    """Wait for the next state of the run to be shown: how long it has taken is in it."""
+    first = text(page, "said")
+    waits_for(page, f"document.getElementById('said').textContent !== '{first}'")
 
 
 def address(served: Served) -> str:
@@ -85,8 +96,7 @@ def test_it_lives_and_has_a_hand_on_the_wheel(browser: Browser, served: Served, 
         waits_for(page, "document.getElementById('relays').textContent.includes('asleep until')")
         assert "100 of 100/h" in text(page, "relays")
         assert text(page, "state") == "sending"
-        first = text(page, "said")
-        waits_for(page, f"document.getElementById('said').textContent !== '{first}'")
+        refreshed(page)
 
         press(page, "#pause")
         waits_for(page, "document.getElementById('pause').textContent === 'Continue'")

@@ -65,6 +65,7 @@
     html("tr", {}, html("th", { scope: "row" }, label), html("td", { class: "bar" }, middle), html("td", { class: "number" }, count));
 
   let paused = false;
+  const typed = new Set();  // fields with a value that is not sent yet: it stays, also while they are not in use
   let sure = 0;
   const show = (told) => {
     place("gone").hidden = true;
@@ -87,7 +88,7 @@
     place("pause").textContent = paused ? "Continue" : "Pause";
     for (const button of document.querySelectorAll("button")) button.disabled = told.stopping;
     for (const [id, value] of [["rate", told.rate ?? ""], ["connections", String(told.connections)]])
-      if (document.activeElement !== place(id)) place(id).value = value;
+      if (document.activeElement !== place(id) && !typed.has(id)) place(id).value = value;
   };
 
   let gone = false;
@@ -135,16 +136,17 @@
     place("stop").classList.add("sure");
     sure = setTimeout(unsure, 5000);
   });
-  place("rate-form").addEventListener("submit", (event) => {
-    event.preventDefault();
-    ask("rate", place("rate").value.trim() || "none");
-    place("rate").blur();
-  });
-  place("connections-form").addEventListener("submit", (event) => {
-    event.preventDefault();
-    ask("connections", Number(place("connections").value));
-    place("connections").blur();
-  });
+  const field = (id, value) => {
+    place(id).addEventListener("input", () => typed.add(id));
+    place(`${id}-form`).addEventListener("submit", (event) => {
+      event.preventDefault();
+      ask(id, value(place(id).value));
+      typed.delete(id);
+      place(id).blur();
+    });
+  };
+  field("rate", (text) => text.trim() || "none");
+  field("connections", Number);
 
   const again = async () => {
     // A page that nobody sees asks for nothing; one whose run is gone asks now and then, for it may be started again.
