@@ -44,7 +44,3 @@ class SocketMaker(Backend):
     async def sleep(self, interval: float) -> None:
         """Wait, between two attempts."""
         await asyncio.sleep(interval)
-
-    def datagram_connection_required(self) -> bool:
-        """Whether a UDP socket has to be connected."""
-        return bool(self._asyncio.datagram_connection_required())
