@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterator
-    from typing import Any
+    from collections.abc import Callable, Iterator
 
 
 class Running:
@@ -25,14 +24,14 @@ class Running:
 
     def __init__(self) -> None:
         self.interrupted = False
-        self._work: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
+        self._work: tuple[asyncio.AbstractEventLoop, Callable[[], object]] | None = None
 
     @contextmanager
-    def interruptible(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> Iterator[None]:
-        """While the context lasts, a task is cancelled by an interrupt, also by one that came before."""
-        self._work = loop, task
+    def interruptible(self, loop: asyncio.AbstractEventLoop, cancel: Callable[[], object]) -> Iterator[None]:
+        """While the context lasts, an interrupt calls what cancels the work on a loop, also one that came before."""
+        self._work = loop, cancel
         if self.interrupted:
-            task.cancel()
+            cancel()
         try:
             yield
         finally:
@@ -42,8 +41,8 @@ class Running:
         """Cancel it: now, or when it begins. What has come to its end is not interrupted."""
         self.interrupted = True
         if self._work is not None:
-            loop, task = self._work
-            loop.call_soon_threadsafe(task.cancel)
+            loop, cancel = self._work
+            loop.call_soon_threadsafe(cancel)
 
 
 _running: Running | None = None

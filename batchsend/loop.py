@@ -32,11 +32,12 @@ def run(main: Callable[[], Awaitable[Result]]) -> Result:
     with running() as one:
 
         async def reporting() -> Result:
-            loop, task = asyncio.get_running_loop(), asyncio.current_task()
+            loop = asyncio.get_running_loop()
             loop.set_exception_handler(_report)
-            assert task is not None  # noqa: S101 - a coroutine runs in one
-            with one.interruptible(loop, task):
+            # anyio cancels until it has ended: `asyncio.wait_for` of Python 3.11 may lose a cancellation.
+            with anyio.CancelScope() as scope, one.interruptible(loop, scope.cancel):
                 return await main()
+            raise asyncio.CancelledError
 
         try:
             return anyio.run(reporting, backend_options={"use_uvloop": find_spec("uvloop") is not None})

@@ -111,12 +111,14 @@ class Lookup:
         import dns.exception  # noqa: PLC0415 - a large library that only this needs
         import dns.resolver  # noqa: PLC0415
 
+        from batchsend.check.sockets import SocketMaker  # noqa: PLC0415 - imports it, too
+
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise UnansweredError("the time for asking the DNS is up")
         try:
             answer = await self._resolver().resolve(
-                f"{name}.", kind, lifetime=min(left, _EACH), raise_on_no_answer=False
+                f"{name}.", kind, lifetime=min(left, _EACH), raise_on_no_answer=False, backend=SocketMaker()
             )
         except dns.resolver.NXDOMAIN:
             return Answer(exists=False)

@@ -11,7 +11,7 @@ import ssl
 from contextlib import suppress
 from dataclasses import replace
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import anyio
 from aiosmtplib import SMTP, SMTPException, SMTPHeloError
@@ -34,7 +34,7 @@ from batchsend.smtp.extensions import Extensions
 from batchsend.trace import SessionTrace, smtp_log
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 
     from batchsend.campaign import Server, Timeouts
     from batchsend.trace import Trace
@@ -58,6 +58,8 @@ _TURNS_TO_CLOSE = 20
 
 _Place = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
 _Address = tuple[int, int, int, str, _Place]
+
+_Result = TypeVar("_Result")
 
 
 class ConnectError(SessionError):
@@ -193,7 +195,7 @@ class Connector:
         trace = None if self._trace is None else self._trace.next_session(self._with_whom(place))
         client = self._client(connection, trace)
         try:
-            opened = await self._introduce(client)
+            opened = await _until_cancelled(lambda: self._introduce(client))
         except BaseException as error:
             client.close()
             await _hang_up(connection)
@@ -382,6 +384,29 @@ def _own_name() -> str:
     """
     name = socket.gethostname()
     return name if "." in name.strip(".") and name.isascii() else "[127.0.0.1]"
+
+
+async def _until_cancelled(work: Callable[[], Coroutine[Any, Any, _Result]]) -> _Result:
+    """Await what aiosmtplib does, and see it ended by a cancellation at any moment.
+
+    aiosmtplib waits by `asyncio.wait_for`, which loses a cancellation in Python 3.11 where what it waits for comes in
+    the same turn of the loop: the next step would wait for the server. anyio cancels what runs in a task group again
+    and again until it has ended.
+    """
+    results: list[_Result] = []
+    errors: list[Exception] = []
+
+    async def settle() -> None:
+        try:
+            results.append(await work())
+        except Exception as error:  # raised below: the group would wrap it
+            errors.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(settle)
+    if errors:
+        raise errors.pop()
+    return results.pop()
 
 
 async def _hang_up(connection: socket.socket) -> None:

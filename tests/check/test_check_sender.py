@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import pytest
 
 from batchsend.check import Severity
@@ -127,3 +130,24 @@ async def test_without_a_return_path_nothing_is_said_of_spf() -> None:
         (section,), authentication = await check.run()
     assert not any(kind.startswith("spf") for kind in kinds(section))
     assert authentication.spf is Compliance.UNKNOWN
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # a loop with such a socket could not be closed
+async def test_a_question_that_is_cancelled_at_any_moment_leaves_no_socket_open() -> None:
+    def open_sockets() -> int:
+        # The one that the listing itself is read from is gone by then.
+        files = [str(file.readlink()) for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
+        return sum(file.startswith("socket:") for file in files)
+
+    async with NameServer({"example.com TXT": [SILENT]}) as resolver:
+        before = open_sockets()
+        for turns in range(20):
+            asking = asyncio.create_task(Lookup(resolver.address).exists("example.com"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            asking.cancel()
+            await asyncio.wait([asking])
+            assert asking.cancelled()
+            for _ in range(5):  # turns in which a transport closes its socket
+                await asyncio.sleep(0)
+            assert open_sockets() == before, f"cancelled in turn {turns} of the loop, it leaves a socket open"

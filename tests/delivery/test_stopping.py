@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from batchsend.message.submission import Submission
     from batchsend.outcome import DeliveryResult
+    from tests.tools.steps import Step
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -314,3 +315,25 @@ async def test_a_server_without_an_address_stops_the_run() -> None:
     assert account.error is not None
     assert "cannot be resolved" in account.error.message
     assert account.error.remedy
+
+
+@pytest.mark.parametrize(
+    "script",
+    [[ReadToEnd()], [reply("220 ready"), Expect("EHLO"), ReadToEnd()]],
+    ids=["before the greeting", "before the reply to EHLO"],
+)
+async def test_a_run_that_is_cancelled_at_any_moment_of_the_opening_does_not_wait_for_the_server(
+    script: list[Step],
+) -> None:
+    """`asyncio.wait_for` of Python 3.11 loses a cancellation that comes with what it waits for."""
+    async with ScriptedServer(script) as peer:
+        for turns in range(80):
+            delivery = options()
+            pool = Pool([Connector(server(peer), delivery.timeouts)], delivery, Account())
+            running = asyncio.create_task(pool.run())
+            pool.add(submissions(1))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            running.cancel()
+            await asyncio.wait([running], timeout=GUARD)
+            assert running.cancelled(), f"cancelled in turn {turns} of the loop, it goes on"
