@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 from batchsend.campaign.forecast import Plan
 from batchsend.campaign.model import feedback_path
 from batchsend.campaign.own import own_files
-from batchsend.check.consent import unwanted
 from batchsend.check.finding import Section, Severity
 from batchsend.check.gathering import Gathering
 from batchsend.check.message import MessageCheck
@@ -27,6 +26,7 @@ from batchsend.recipients.addressees import Addressees
 from batchsend.recipients.addresses import forward_path
 from batchsend.recipients.admission import DUPLICATE, Admission, missing_fields, require_address, taken_column
 from batchsend.recipients.columns import meant_by, template_variables, variable
+from batchsend.recipients.consent import unwanted
 from batchsend.recipients.exclusion import Exclusion
 
 if TYPE_CHECKING:
@@ -249,9 +249,9 @@ class RecordsCheck:
         self.counted.ready += 1
         self._look_at_address(recipient, row)
         if (said := unwanted(row.fields)) is not None:
-            name = variable(said.column, tuple(row.fields))
-            what = f"by the list some want no mail: {said.column} is {said.value!r}"
-            remedy = f"leave them out, unless they wait for this mail; where can be: {name} != {said.value!r}"
+            what = f"by the list some want no mail: {said.said}"
+            where = said.where(tuple(row.fields))
+            remedy = f"leave them out, unless they wait for this mail; where can be: {where}"
             self._about_records.warn("unwanted", what, row, remedy)
         fields = template_variables(row.fields) if self._shown else {}
         for name in self._shown:

@@ -18,7 +18,7 @@ from batchsend.recipients.columns import listed
 from batchsend.scaffold import Draft, Recipients, RelayAnswers, write
 from batchsend.scaffold.django import read_settings
 from batchsend.scaffold.draft import CAMPAIGN
-from batchsend.scaffold.toml import TomlEntry
+from batchsend.scaffold.toml import TomlEntry, literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,6 +152,10 @@ def _of_answers(
         settings = read_settings(from_django)
         chosen, from_, notes = settings.relay, _checked_sender(sender or settings.sender), settings.notes
     file = _answer("Recipients file, or nothing for a sample", given.path, "", _recipients(folder, given), asks=asks)
+    if file.unwanted is not None:
+        # Not written into the campaign file: who waits for this mail, only the user knows.
+        where = literal(file.unwanted.where(file.columns))
+        notes = [*notes, f"by the list some want no mail: {file.unwanted.said}; to leave them out: where = {where}"]
     return Draft.of_answers(chosen, from_, file), notes
 
 

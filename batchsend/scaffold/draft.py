@@ -178,8 +178,8 @@ def _shown(recipients: Recipients, column: str) -> str:
 def _first_body(recipients: Recipients) -> DraftBody:
     """A greeting, and the recipient's columns as examples of what a template can say."""
     hello = f"Hello {_shown(recipients, recipients.name)}," if recipients.name else "Hello,"
-    known = [name for name in recipients.columns if name not in (recipients.name, recipients.address)]
-    shown = known[:_SHOWN_COLUMNS]
+    told = {recipients.name, recipients.address}
+    shown = [name for name in recipients.filled if name not in told][:_SHOWN_COLUMNS]
     says = ["this is where your message goes."]
     text_items, html_items = "", ""
     if shown:

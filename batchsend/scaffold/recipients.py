@@ -20,6 +20,7 @@ from batchsend.recipients.columns import (
     split_words,
     variable,
 )
+from batchsend.recipients.consent import Unwanted, unwanted
 from batchsend.recipients.kinds import WORKBOOKS
 from batchsend.recipients.reader import FORMATS
 
@@ -33,6 +34,7 @@ ada@example.com,Ada,London
 zoe@example.net,Zoë,Uppsala
 olga@example.org,Ольга,Тверь
 """
+_SAMPLE_COLUMNS: Final = ("email", "name", "city")
 _SAMPLE_NAME: Final = "recipients.csv"
 _TITLE_LINES: Final = 20  # lines in which a header below a title is looked for
 _DELIMITER: Final = re.compile(r"[,;\t|]")
@@ -57,6 +59,8 @@ class Recipients:
         is_found: Whether the composer finds the address by itself.
         encoding: The encoding of the file, or None for UTF-8.
         sheet: The sheet of a workbook, or None for the first.
+        filled: The columns that say something of the first records, those first that do so of all.
+        unwanted: By what the list says that somebody wants no mail, or None.
     """
 
     path: str
@@ -66,6 +70,8 @@ class Recipients:
     is_found: bool = True
     encoding: str | None = None
     sheet: str | None = None
+    filled: tuple[str, ...] = ()
+    unwanted: Unwanted | None = None
 
     @property
     def name(self) -> str | None:
@@ -80,7 +86,7 @@ class Recipients:
     @classmethod
     def example(cls) -> Self:
         """A sample of three."""
-        return cls(path=_SAMPLE_NAME, sample=SAMPLE, columns=("email", "name", "city"), address="email")
+        return cls(path=_SAMPLE_NAME, sample=SAMPLE, columns=_SAMPLE_COLUMNS, filled=_SAMPLE_COLUMNS, address="email")
 
     @classmethod
     def read(
@@ -135,6 +141,8 @@ class Recipients:
             is_found=is_found,
             encoding=encoding,
             sheet=sheet,
+            filled=_filled(names, rows),
+            unwanted=next((said for row in rows if (said := unwanted(row.fields)) is not None), None),
         )
 
 
@@ -159,6 +167,13 @@ def relative(path: Path, directory: Path) -> str:
 def _common(rows: Sequence[Record]) -> tuple[str, ...]:
     """The fields that all records have, in the order of the first one."""
     return tuple(name for name in rows[0].fields if all(name in row.fields for row in rows)) if rows else ()
+
+
+def _filled(names: Sequence[str], rows: Sequence[Record]) -> tuple[str, ...]:
+    """The columns with a value in one of the records, those first that have one in all."""
+    counts = {name: sum(row.fields.get(name) not in (None, "") for row in rows) for name in names}
+    some = [name for name in names if counts[name]]
+    return tuple(sorted(some, key=lambda name: counts[name] < len(rows)))
 
 
 def _is_address(value: object) -> bool:

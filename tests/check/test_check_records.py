@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from batchsend.campaign import load
-from batchsend.check import Report, Severity
+from batchsend.check import Finding, Report, Severity
 from batchsend.check.records import RecordsCheck
 from batchsend.errors import UsageError
 from tests.check.harness import found, kinds, look_at, records_check
@@ -44,25 +44,54 @@ def test_a_list_with_nothing_wrong(tmp_path: Path) -> None:
         ("EMAIL BLACKLISTED", "1", "0"),
         ("Email Opt Out", "true", "false"),
         ("email_disabled", "true", "false"),
+        ("Opted out of email: Marketing Information", "true", "false"),
+        ("IsEmailBounced", "true", "false"),
+        ("Marketing contact status", "Non-marketing contact", "Marketing contact"),
+        ("Portal Spam Report", "TRUE", "FALSE"),
     ],
 )
 def test_people_who_want_no_mail_by_what_a_tool_exported(tmp_path: Path, column: str, gone: str, there: str) -> None:
-    values = {"a": there, "b": gone, "c": "", "d": gone}
-    rows = f"email,name,{column}\n" + "".join(f"{name}@example.com,N,{value}\n" for name, value in values.items())
-    records, _ = look_at(tmp_path, rows)
-    (finding,) = [one for one in records.findings if one.kind == "unwanted"]
+    finding = finding_of_the_unwanted(tmp_path, column, gone, there, gone)
     assert finding.what == f"by the list some want no mail: {column} is {gone!r}"
+
+
+@pytest.mark.parametrize(
+    ("column", "gone", "later"),
+    [
+        ("UNSUB_TIME", "2022-02-02 02:02:02", "2023-01-01 00:00:00"),
+        ("unsubscribed_at", "1700000000", "1700000001"),
+        ("Unsubscribe Date", "1/2/2023", "1/3/2023"),
+        ("CLEAN_TIME", "2022-02-02 02:02:02", "2023-01-01 00:00:00"),
+        ("Email Bounced Reason", "550 5.1.1 unknown", "mailbox full"),
+        ("Email hard bounce reason", "UNKNOWN_USER", "OTHER"),
+    ],
+)
+def test_people_who_want_no_mail_by_when_or_why(tmp_path: Path, column: str, gone: str, later: str) -> None:
+    finding = finding_of_the_unwanted(tmp_path, column, gone, "", later)
+    assert finding.what == f"by the list some want no mail: {column} is filled in"
+
+
+def finding_of_the_unwanted(folder: Path, column: str, gone: str, there: str, again: str) -> Finding:
+    values = {"a": there, "b": gone, "c": "", "d": again}
+    rows = f"email,name,{column}\n" + "".join(f"{name}@example.com,N,{value}\n" for name, value in values.items())
+    records, _ = look_at(folder, rows)
+    (finding,) = [one for one in records.findings if one.kind == "unwanted"]
     assert finding.lines == (3, 5)
     assert finding.severity is Severity.WARNING
     where = (finding.remedy or "").partition("where can be: ")[2]
-    records, _ = look_at(tmp_path, rows, top=f"where = {json.dumps(where)}")
+    records, _ = look_at(folder, rows, top=f"where = {json.dumps(where)}")
     assert "unwanted" not in kinds(records)
     assert records.facts["passed over"].startswith("2,")
+    return finding
 
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("State", "NY"), ("state", "no"), ("status", "new"), ("blocked_by", "1"), ("label", "Cancelled"), ("plan", "no")],
+    [
+        *(("State", "NY"), ("state", "no"), ("status", "new"), ("blocked_by", "1"), ("label", "Cancelled")),
+        *(("plan", "no"), ("unsubscribed_at", "0000-00-00 00:00:00"), ("Unsubscribe Date", "null")),
+        *(("Email Bounced Reason", "No"), ("Clean Date", "1/2/2023"), ("LAST_CHANGED", "2023-01-01")),
+    ],
 )
 def test_a_column_that_says_something_else(tmp_path: Path, column: str, value: str) -> None:
     records, _ = look_at(tmp_path, f"email,name,{column}\na@example.com,A,{value}\n")

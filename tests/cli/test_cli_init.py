@@ -88,6 +88,36 @@ def test_a_recipients_file_is_looked_into(here: Path, capsys: Capture) -> None:
     assert invoke(capsys, "send", "c/campaign.toml", "--sandbox").code == 0
 
 
+def test_columns_without_values_are_no_examples(here: Path, capsys: Capture) -> None:
+    """Exports have many columns that nobody fills in; those that everybody has come first."""
+    (here / "list.csv").write_text(
+        "Email,First Name,Middle Name,Phone,Town\na@example.com,A,,,X\nb@example.com,B,,1,Y\n"
+    )
+    assert invoke(capsys, "init", "c", "--recipients", "list.csv").code == 0
+    text = (here / "c" / "message.txt").read_text()
+    assert text.index("Town: {{ Town }}") < text.index("Phone: {{ Phone }}")
+    assert "Middle" not in text
+
+
+def test_it_says_that_a_list_has_people_who_want_no_mail(here: Path, capsys: Capture) -> None:
+    (here / "list.csv").write_text("Email,Email Status\na@example.com,Active\nb@example.com,Unsubscribed\n")
+    said = invoke(capsys, "init", "c", "--recipients", "list.csv")
+    (note,) = [line for line in said.output.splitlines() if "want no mail" in line]
+    assert "Email Status is 'Unsubscribed'" in note
+    campaign = here / "c" / "campaign.toml"
+    campaign.write_text(f"where{note.partition('where')[2]}\n{campaign.read_text()}")
+    assert invoke(capsys, "send", "c/campaign.toml", "--sandbox", "--results", "sandbox.jsonl").code == 0
+    assert statuses(here / "sandbox.jsonl") == {1: "accepted"}
+
+
+def test_a_list_of_thousands_of_columns(here: Path, capsys: Capture) -> None:
+    """The time it takes grows with their number, not with its square, which would be minutes."""
+    names = [f"c{number}" for number in range(5_000)]
+    (here / "list.csv").write_text(f"email,{','.join(names)}\na@example.com,{','.join(names)}\n")
+    assert invoke(capsys, "init", "c", "--recipients", "list.csv").code == 0
+    assert "c4: {{ c4 }}" in (here / "c" / "message.txt").read_text()
+
+
 def test_json_lines_give_the_fields_that_all_records_have(here: Path, capsys: Capture) -> None:
     (here / "list.jsonl").write_text(
         '{"email": "a@example.com", "name": "A", "town": "X"}\n{"email": "b@example.com", "name": "B"}\n'

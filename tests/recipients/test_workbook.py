@@ -118,6 +118,27 @@ def test_a_sheet_is_read_as_a_person_reads_it(tmp_path: Path, suffix: str, made:
     assert caught.value.remedy == "its sheets are 'Guests', 'Others'"
 
 
+@pytest.mark.parametrize(
+    ("suffix", "made", "row", "hidden"),
+    [
+        (".xlsx", xlsx, b'<row r="2">', b'<row r="2" hidden="1">'),
+        (".ods", ods, b"<table:table-row>", b'<table:table-row table:visibility="filter">'),
+    ],
+)
+def test_hidden_rows_are_read_as_all_others(
+    tmp_path: Path, suffix: str, made: Callable[..., bytes], row: bytes, hidden: bytes
+) -> None:
+    shown = made(A=[["email"], ["a@example.com"], ["b@example.com"]])
+    path = tmp_path / f"list{suffix}"
+    with zipfile.ZipFile(io.BytesIO(shown)) as old, zipfile.ZipFile(path, "w") as new:
+        contents = {name: old.read(name) for name in old.namelist()}
+        assert sum(row in content for content in contents.values()) == 1
+        for name, content in contents.items():
+            new.writestr(name, content.replace(row, hidden))
+    with open_records(path) as reader:
+        assert [one.number for one in reader.read(10)] == [1, 2]
+
+
 def test_more_rows_than_are_read_at_once(tmp_path: Path) -> None:
     (tmp_path / "list.xlsx").write_bytes(xlsx(A=[["email"], *([f"u{n}@example.com"] for n in range(2500))]))
     with open_records(tmp_path / "list.xlsx") as reader:

@@ -10,6 +10,8 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from batchsend.recipients.columns import variable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -23,16 +25,25 @@ _WANTS: Final = re.compile(
 )
 _WANTS_NOT: Final = re.compile(
     r"(?:email)?(?:blacklisted|blocklisted|blocked|optout|optedout|disabled|unsubscribed|bounced)"
-    r"|(?:is|has)?(?:unsubscribed|optedout(?:ofemail)?|blacklisted|blocklisted)|unsubscribedfromallemail|donotemail"
+    r"|(?:is|has)?(?:unsubscribed|blacklisted|blocklisted)|unsubscribedfromallemail|donotemail"
+    # HubSpot has one such column for each kind of mail: "Opted out of email: Marketing Information".
+    r"|(?:is|has)?optedout(?:ofemail.*)?|is(?:email)?bounced|(?:portal|global)(?:bounce|unsubscribe|spamreport)"
 )
+# A column in which stands since when or why somebody gets no mail: whatever it holds says so.
+_SINCE: Final = re.compile(
+    r"(?:unsub|unsubscribed?|optout|optedout|(?:emailhard|email|hard)?bounced?|complaint|complained)"
+    r"(?:time|timestamp|date|at|on|reason)|clean(?:ed)?time"
+)
+_NOTHING: Final = frozenset({"null", "none", "nil", "nan", "na", "never"})
 # A column in which words say so.
 _STATES: Final = re.compile(
-    r"(?:email|member|subscriber|subscription|contact|email(?:permission|subscription|marketing))?(?:status|state|consent)"
+    r"(?:email|member|subscriber|subscription|contact|marketingcontact|email(?:permission|subscription|marketing))?(?:status|state|consent)"
     r"|emailmarketingconsent|acceptsmarketing"
 )
 _GONE: Final = frozenset(
     {*("unsubscribed", "unsubscribe", "blocklisted", "blacklisted", "blocked", "cancelled", "canceled", "cleaned")}
     | {*("optedout", "optout", "complained", "complaint", "spamcomplaint", "suppressed", "neversubscribed", "bounced")}
+    | {"nonmarketingcontact"}
 )
 
 
@@ -41,11 +52,25 @@ class Unwanted(NamedTuple):
 
     Attributes:
         column: The column.
-        value: What it holds.
+        value: What it holds; None where anything in it says so, such as the time of unsubscribing.
     """
 
     column: str
-    value: str
+    value: str | None
+
+    @property
+    def said(self) -> str:
+        """What the list says."""
+        return f"{self.column} is filled in" if self.value is None else f"{self.column} is {self.value!r}"
+
+    def where(self, columns: tuple[str, ...]) -> str:
+        """The expression for ``where`` that leaves out whoever it is said of.
+
+        Args:
+            columns: The names of the list's columns.
+        """
+        name = variable(self.column, columns)
+        return f"not {name}" if self.value is None else f"{name} != {self.value!r}"
 
 
 def unwanted(fields: Mapping[str, Any]) -> Unwanted | None:
@@ -55,13 +80,15 @@ def unwanted(fields: Mapping[str, Any]) -> Unwanted | None:
         said = str(value).strip() if isinstance(value, str | int) else ""
         if said and _says_so(_letters(column), said.lower()):
             return Unwanted(column, said)
+        if said and _SINCE.fullmatch(_letters(column)) and _is_something(said.lower()):
+            return Unwanted(column, None)
     return None
 
 
 @lru_cache(maxsize=64)
 def _columns(columns: tuple[str, ...]) -> tuple[str, ...]:
     """The columns that may say so: the records of a list have the same ones."""
-    patterns = (_WANTS, _WANTS_NOT, _STATES)
+    patterns = (_WANTS, _WANTS_NOT, _STATES, _SINCE)
     return tuple(one for one in columns if any(pattern.fullmatch(_letters(one)) for pattern in patterns))
 
 
@@ -71,6 +98,11 @@ def _says_so(column: str, value: str) -> bool:
         or (value in _NO and _WANTS.fullmatch(column) is not None)
         or (value in _YES and _WANTS_NOT.fullmatch(column) is not None)
     )
+
+
+def _is_something(value: str) -> bool:
+    """Whether a value is more than a word, or a date of zeros, for nothing."""
+    return value not in _NO and _letters(value) not in _NOTHING and re.search(r"[1-9]|[^\W\d_]", value) is not None
 
 
 def _letters(text: str) -> str:
