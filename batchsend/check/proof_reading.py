@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from batchsend.message.proof import UNSUBSCRIBES
+from batchsend.message.proof import UNSUBSCRIBES, unsubscribing_links
 from batchsend.recipients.columns import template_variables, variable
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class ProofReader:
         if html is None:
             self._look_for_a_way_out_of_text(message.text or "", row)
         else:
-            self._look_for_a_way_out(html, readable, row)
+            self._look_for_a_way_out(html, readable, row, message.html or "")
             for place, link in enumerate(html.links):
                 if link.target.lower().startswith("http") and not UNSUBSCRIBES.search(f"{link.text} {link.target}"):
                     targets = self._links.setdefault((place, link.text.strip()[:80]), {})
@@ -140,9 +140,10 @@ class ProofReader:
             remedy = "write {{ name }}, with the name of a column, or take it out"
             self._gathering.warn("mark-brackets", what, row, remedy)
 
-    def _look_for_a_way_out(self, html: Html, readable: str, row: Record) -> None:
+    def _look_for_a_way_out(self, html: Html, readable: str, row: Record, source: str) -> None:
         ways = [link for link in html.links if UNSUBSCRIBES.search(f"{link.text} {link.target}")]
-        if any(link.target in ("", "#") for link in ways) or (not ways and UNSUBSCRIBES.search(readable)):
+        is_said = not ways and UNSUBSCRIBES.search(readable) and next(unsubscribing_links(source), None) is None
+        if is_said or any(link.target in ("", "#") for link in ways):
             self._gathering.warn(
                 "unsubscribe-no-link",
                 "a message says how to unsubscribe, and there is no link to it",

@@ -11,7 +11,7 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from batchsend.message.html_tokens import tokens, unescaped
+from batchsend.message.html_tokens import tokens, unescaped, unescaped_value
 from batchsend.message.text import address_of, outline_of, text_from_html
 from batchsend.message.text_layout import laid_out
 from batchsend.patterns import late_pattern
@@ -210,7 +210,8 @@ class DerivedText:
         links: list[_Link] = []
 
         def address(said: str, target: str) -> str:
-            if not said.strip() or _differ(mark.split(said), mark.split(target)):
+            decided = not _is_number(target, mark) and _differ(mark.split(said), mark.split(target))
+            if not said.strip() or decided:
                 return address_of(said, target).replace(f"v{token}n", f"v{token}a")
             links.append(_Link(_outline_of(said, mark), _outline_of(target, mark)))
             return f"v{token}l{len(links) - 1}e"
@@ -240,14 +241,16 @@ class DerivedText:
         if "&" in plain:
             if any(map(_REFERENCE_BEGUN.search, values)):
                 return None
-            values = [unescaped(value) for value in values]
+            escaped, values = values, [unescaped(value) for value in values]
+            if (self._addresses or self._links) and values != [unescaped_value(value) for value in escaped]:
+                return None
             plain = "".join(values)
         if not plain.isprintable() or "" in values or (" " in plain and _BLANKS.search("\n".join(values))):
             return None
         if any(_HIDES.search(values[place]) for place in self._styles):
             return None
         if self._addresses:
-            values = [*values, *[values[place].replace(" ", "") for place in self._addresses]]
+            values = [*values, *[values[place].replace(" ", "%20") for place in self._addresses]]
         if self._links:
             given = values
             values = [*values, *[address_of(one.said.filled(given), one.target.filled(given)) for one in self._links]]
@@ -319,6 +322,11 @@ def _differ(said: Sequence[str], target: Sequence[str]) -> bool:
         beginnings.append(beginning)
     first, second = beginnings
     return bool(first and second) and not first.startswith(second) and not second.startswith(first)
+
+
+def _is_number(target: str, mark: re.Pattern[str]) -> bool:
+    """Whether values stand in a telephone number, whose blanks are not encoded."""
+    return target[:4].lower() == "tel:" and mark.search(target) is not None
 
 
 def _outline_of(text: str, mark: re.Pattern[str]) -> _Outline:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import re
+from html.entities import html5
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from batchsend.patterns import late_pattern
@@ -60,6 +61,7 @@ _CANDIDATE: Final = late_pattern(r"([^\s,](?:\S*[^\s,])?)(?:,|\s[^,]*+)?")
 _NO_CHARACTER: Final = late_pattern(r"&#(?:[0-9]{9,}+|[xX][0-9A-Fa-f]{8,}+);?")
 
 _REFERENCE: Final = late_pattern(r"&#?[A-Za-z0-9]{1,8};")
+_NAMED: Final = late_pattern(r"&([A-Za-z][A-Za-z0-9]*+)([;=]?)")
 _FEW_REFERENCES: Final = 20
 """So many are read one by one, and so many different ones all of a kind at once."""
 
@@ -125,7 +127,7 @@ class Token:
         """The value of the first attribute of this name, its character references read; None where there is none."""
         for attribute in self.attributes:
             if attribute.name == name:
-                return unescaped(attribute.value or "")
+                return unescaped_value(attribute.value or "")
         return None
 
 
@@ -231,6 +233,21 @@ def unescaped(text: str) -> str:
                 if not character.isascii():
                     text = text.replace(one, character)
     return html.unescape(_NO_CHARACTER.sub("\ufffd", text)) if "&" in text else text
+
+
+def unescaped_value(value: str) -> str:
+    """The value of an attribute with its character references read.
+
+    There a name without a semicolon is none before a letter, a digit or ``=`` (HTML standard, §13.2.5.73): ``&sect=2``
+    and ``&copy=1`` in an address are what they look like.
+    """
+    return unescaped(_NAMED.sub(_unless_it_counts, value) if "&" in value else value)
+
+
+def _unless_it_counts(reference: re.Match[str]) -> str:
+    name, sign = reference.groups()
+    counts = f"{name};" in html5 if sign == ";" else not sign and name in html5
+    return reference[0] if counts else f"&amp;{reference[0][1:]}"
 
 
 def _no_tag(source: str, at: int) -> Token | None:

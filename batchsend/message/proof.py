@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from batchsend.message.html_tokens import tokens
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from batchsend.message.headers import Head
 
 PREFIX: Final = "[Test] "
@@ -25,6 +27,8 @@ _NEAR: Final = 400
 """Characters: a sentence or two."""
 
 _BLOCKS: Final = frozenset({*("p", "div", "td", "th", "tr", "table", "li", "ul", "ol", "h1", "h2", "h3", "body", "hr")})
+_LINKS: Final = frozenset({"a", "area"})
+_SENTENCE_END: Final = re.compile(r"[.!?](?:\s|\Z)|[|·•]")
 _URL: Final = re.compile(r"https?://[^\s<>\"']++|mailto:[^\s<>\"']++", re.IGNORECASE)
 # A message that is opened by the tester's reader unsubscribes nobody.
 _ACTS: Final = frozenset({"list-unsubscribe", "list-unsubscribe-post", "disposition-notification-to"})
@@ -46,31 +50,12 @@ class Proof(NamedTuple):
 
     @staticmethod
     def html(source: str) -> str:
-        """HTML whose links to unsubscribe lead nowhere, by what they or words before them say, or by their targets."""
+        """HTML whose links to unsubscribe lead nowhere."""
         pieces: list[str] = []
         at = 0
-        before = ""  # what the same paragraph says before the link
-        link: tuple[int, int] | None = None
-        for token in tokens(source):
-            if token.kind == "text":
-                before = f"{before}{source[token.start : token.end]}"[-_NEAR:]
-            elif token.kind in ("start", "end") and token.name in _BLOCKS:
-                before = ""
-            elif token.name in ("a", "area") and token.kind in ("start", "end"):
-                if link is not None and UNSUBSCRIBES.search(before):
-                    pieces += [source[at : link[0]], f'"{DISARMED}"']
-                    at = link[1]
-                if link is not None:
-                    before = ""
-                link = None
-                for attribute in token.attributes:
-                    if attribute.name == "href" and attribute.value:
-                        quoted = source[attribute.value_start - 1] in "\"'"
-                        link = attribute.value_start - quoted, attribute.end
-                        before = f"{before} {attribute.value} "
-        if link is not None and UNSUBSCRIBES.search(before):
-            pieces += [source[at : link[0]], f'"{DISARMED}"']
-            at = link[1]
+        for start, end in unsubscribing_links(source):
+            pieces += [source[at:start], f'"{DISARMED}"']
+            at = end
         pieces.append(source[at:])
         return "".join(pieces)
 
@@ -86,3 +71,43 @@ class Proof(NamedTuple):
             lines.append(line)
             before = line
         return "\n".join(lines)
+
+
+def unsubscribing_links(source: str) -> Iterator[tuple[int, int]]:
+    """Where the addresses of links stand by which one would unsubscribe, quotation marks included.
+
+    A link is one by its address, by what it says, or by what the same paragraph says before it or goes on with behind.
+
+    Args:
+        source: HTML.
+    """
+    link: tuple[int, int] | None = None
+    said = ""
+    behind: str | None = None  # what follows the link, once it has ended
+    for token in tokens(source):
+        if token.kind == "text" and behind is None:
+            said = f"{said}{source[token.start : token.end]}"[-_NEAR:]
+        elif token.kind == "text":
+            behind = f"{behind}{source[token.start : token.end]}"[:_NEAR]
+        elif token.kind == "end" and token.name == "a":
+            behind = "" if link is not None else behind
+        elif token.kind in ("start", "end") and (token.name in _LINKS or token.name in _BLOCKS):
+            is_block = token.name in _BLOCKS
+            if is_block and link is not None and behind is None:
+                continue  # the block is within the link
+            if link is not None and _leads_out(said, behind):
+                yield link
+            said = "" if is_block else behind or ("" if link is not None else said)
+            link = behind = None
+            if token.name in _LINKS:
+                for attribute in token.attributes:
+                    if attribute.name == "href" and attribute.value:
+                        quoted = source[attribute.value_start - 1] in "\"'"
+                        link = attribute.value_start - quoted, attribute.end
+                        said = f"{said} {attribute.value} "
+    if link is not None and _leads_out(said, behind):
+        yield link
+
+
+def _leads_out(said: str, behind: str | None) -> bool:
+    return UNSUBSCRIBES.search(f"{said} {_SENTENCE_END.split(behind or '', maxsplit=1)[0]}") is not None

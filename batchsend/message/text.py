@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 from batchsend.errors import RecordError
 from batchsend.message.text_layout import laid_out, outlined
 from batchsend.message.text_markup import MEANING, STAND_INS, exchanged, prepared, with_layout_as_blocks
+from batchsend.patterns import late_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from batchsend.message.text_markup import Address
+
+
+_FOLDS: Final = str.maketrans("", "", "\t\n\r")
+_BLANK: Final = late_pattern(r"\s")
 
 
 def text_from_html(html: str) -> str:
@@ -75,7 +81,15 @@ def address_of(said: str, target: str) -> str:
     bare = target.removeprefix("mailto:").removeprefix("tel:").removeprefix("https://").removeprefix("http://")
     if said.removeprefix("https://").removeprefix("http://").rstrip("/") == bare.rstrip("/"):
         return ""
-    return f" <{''.join(target.split())}>"
+    return f" <{_written_out(target)}>"
+
+
+def _written_out(target: str) -> str:
+    """An address without blanks: browsers leave out those that fold its lines, and encode the others (URL standard)."""
+    target = target.translate(_FOLDS)
+    if target[:4].lower() == "tel:":
+        return "".join(target.split())
+    return _BLANK.sub(lambda blank: quote(blank[0]), target)
 
 
 @cache

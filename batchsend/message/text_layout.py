@@ -35,7 +35,8 @@ def outlined(text: str) -> str:
     Returns:
         The text; `laid_out` takes it to its end, perhaps with other words in the places of some.
     """
-    lines = [line.rstrip() for line in text.strip("\n").split("\n")]
+    lines = text.strip("\n").split("\n")
+    lines = [line.rstrip() for line in (_without_fillers(lines) if "\xa0" in text else lines)]
     if "\n " in text or text.startswith(" "):
         # A blank that stood between two blocks; what is indented is so by two or more.
         lines = [line[1:] if line.startswith(" ") and not line.startswith("  ") else line for line in lines]
@@ -47,6 +48,22 @@ def outlined(text: str) -> str:
     if ") " in text:
         text = _OTHER_LIST.sub(r"\1. ", text)
     return _ROWS.sub(_marked_table, text) if "|" in text else text
+
+
+def _without_fillers(lines: list[str]) -> list[str]:
+    """The lines without blocks of nothing but blanks that do not break, which are there to leave space."""
+    kept = [""]
+    behind_filler = False
+    for line in lines:
+        is_filler = "\xa0" in line and not line.strip()
+        behind_filler = is_filler or (behind_filler and not line)
+        if not behind_filler:
+            kept.append(line)
+        elif kept[-1]:
+            kept.append("")
+    while len(kept) > 1 and not kept[-1]:
+        kept.pop()
+    return kept[1:] or [""]
 
 
 def laid_out(text: str) -> str:

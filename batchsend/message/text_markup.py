@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from markupsafe import escape
 
-from batchsend.message.html_tokens import BLANKS, pieces_of, tokens, unescaped
+from batchsend.message.html_tokens import BLANKS, pieces_of, tokens, unescaped, unescaped_value
 from batchsend.patterns import late_pattern
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 _HEADER_CELL: Final = late_pattern(r"<[tT][hH]")
 _TABLE_TAG: Final = late_pattern(r"<(/?)(?:table|caption|thead|tbody|tfoot|tr|td|th|center)(?=[\s/>])", re.IGNORECASE)
-_BOUND: Final = late_pattern(r"<(?:(table)|(/table)|th)(?=[\s/>])", re.IGNORECASE)
+_BOUND: Final = late_pattern(r"<(?:(table)|(/table)|(th)|td)(?=[\s/>])", re.IGNORECASE)
+_FOR_LAYOUT: Final = late_pattern(r"\srole\s*+=\s*+[\"']?(?:presentation|none)\b", re.IGNORECASE)
 _OF_TABLES: Final = frozenset({"table", "caption", "thead", "tbody", "tfoot", "tr", "td", "th", "center"})
 
 # What Markdown gives a meaning, and the control characters that stand for it until the text is there: HTML shows none,
@@ -143,23 +144,27 @@ def _without_controls(text: str) -> str:
 
 
 def _data_tables(markup: Sequence[str]) -> list[tuple[int, int]]:
-    """Tables of data: they have header cells and no table inside. Every other table of an e-mail only places things.
+    """Tables of data: they have header cells, others too, and no table inside. Every other one only places things.
+
+    Frameworks for e-mails place things by tables of nothing but header cells.
 
     Returns:
         Of each, the place of its start tag, and the one behind its end tag.
     """
     found: list[tuple[int, int]] = []
-    start, has_header = -1, False
+    start, has_header, has_data = -1, False, False
     for place, piece in enumerate(markup):
         bound = _BOUND.match(piece)
         if bound is None:
             continue
         if bound[1]:
-            start, has_header = place, False
-        elif not bound[2]:
+            start, has_header, has_data = -1 if _FOR_LAYOUT.search(piece) else place, False, False
+        elif bound[3]:
             has_header = True
+        elif not bound[2]:
+            has_data = True
         else:
-            if start >= 0 and has_header:
+            if start >= 0 and has_header and has_data:
                 found.append((start, place + 1))
             start = -1
     return found
@@ -263,7 +268,7 @@ class _Readings(dict[str, "str | _Special"]):
         markup = piece.rstrip(BLANKS)
         blank = piece[len(markup) :]
         if link := _LINK.match(markup):
-            target = _CONTROLS.sub("", unescaped(link[1] or link[2] or "").strip())
+            target = _CONTROLS.sub("", unescaped_value(link[1] or link[2] or "").strip())
             return _Special(_Reading.LINK, target, " " if blank else "")
         token = next(tokens(markup))
         if blank:

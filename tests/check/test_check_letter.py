@@ -77,6 +77,8 @@ def test_what_is_wrong_in_html(tmp_path: Path, html: str, kind: str) -> None:
     [
         '<img alt="" src="https://example.com/a.png" srcset="https://example.com/b.png 2x, https://example.com/c.png">',
         '<a href="https://example.com/u?t={{ email | urlencode }}">Unsubscribe</a>',
+        '<p>To unsubscribe, click <a href="https://example.com/u?t={{ email | urlencode }}">here</a>.</p>',
+        '<p>Click <a href="https://example.com/u?t={{ email | urlencode }}">here</a> to unsubscribe.</p>',
         "<p>50% of {all} [others] and {{ first_name }}</p>",
         '<link rel="icon" href="x.png">',
         "<style>@font-face { src: url(own.woff2) } p { background: url(#x) url(https://example.com/a.png) }</style>",

@@ -137,6 +137,15 @@ def test_a_whole_message_is_tested_as_well(tmp_path: Path, server: _Server, caps
         ),
         ("<p>Unsubscribe</p><p><a href='shop'>shop</a></p>", "<p>Unsubscribe</p><p><a href='shop'>shop</a></p>"),
         ("<a href='shop'>shop</a>", "<a href='shop'>shop</a>"),
+        (
+            "<p>Click <a href='u'><b>here</b></a> to unsubscribe.</p><p>See <a href='shop'>shop</a></p>",
+            f"<p>Click <a href=\"{DISARMED}\"><b>here</b></a> to unsubscribe.</p><p>See <a href='shop'>shop</a></p>",
+        ),
+        (
+            "<a href='shop'>shop</a> | <a href='u'><div>unsubscribe</div></a>",
+            f"<a href='shop'>shop</a> | <a href=\"{DISARMED}\"><div>unsubscribe</div></a>",
+        ),
+        ("<a href='shop'>shop</a>. Unsubscribe", "<a href='shop'>shop</a>. Unsubscribe"),
     ],
 )
 def test_links_that_unsubscribe_lead_nowhere(html: str, expected: str) -> None:

@@ -35,6 +35,7 @@ VALUES = [
     "ä\u200bé",
     "\u00a0x",
     "#x",
+    "1 &copy=2",
 ]
 
 
@@ -74,6 +75,7 @@ AROUND = st.sampled_from(
     [
         *(f"<{tag}>%s</{tag}>" for tag in ("p", "div", "h1", "h2", "h4", "li", "td", "b", "q", "pre", "blockquote")),
         *('<a href="https://example.com/?n=%s">%s</a>', '<a href="%s">%s</a>', '<a href="mailto:%s">write</a>'),
+        *('<a href="tel:+1 %s">call</a>', '<a href="https://example.com/?a&copy=%s %s">x</a>'),
         *('<p style="color:%s">%s</p>', '<p style="display:%s">x</p>', '<p class="%s">x</p>', "<p title=%s>x</p>"),
         *("<!-- %s -->", "<!--[if mso]>%s<![endif]-->", "<title>%s</title>", '<img alt="%s">', "<style>%s</style>"),
         *(
@@ -128,7 +130,7 @@ def test_it_is_the_same_whatever_the_template_is(tmp_path: Path, html: str, valu
             "| who     | x   |\n| ------- | --- |\n| Ann|Bob | 1   |\n",
         ),
         ('<p><a href="https://{{ x }}/">{{ name }}</a></p>', ("Shop", "a.example"), "Shop <https://a.example/>\n"),
-        ('<p><a href="https://a.example/?n={{ name }}">x</a></p>', ("A B", "y"), "x <https://a.example/?n=AB>\n"),
+        ('<p><a href="https://a.example/?n={{ name }}">x</a></p>', ("A B", "y"), "x <https://a.example/?n=A%20B>\n"),
         ('<p style="color: {{ x }}">{{ name }}</p>', ("Ann", "red"), "Ann\n"),
         ("{% if x == 'y' %}<h2>{{ name|upper }}</h2>{% endif %}<p>.</p>", ("Ann", "y"), "ANN\n---\n\n.\n"),
     ],

@@ -99,9 +99,35 @@ def test_what_stands_there_is_not_escaped(said: str) -> None:
         ("<label><h2>Two</h2></label>x", "Twox\n----"),
         ("<label><h2>A</h2></label><h1># B</h1>", "A\n-\n\n# B\n==="),
         (
-            "<ul><li>x<h2>T</h2></li><li><table><tr><th>A</table></li></ul>",
-            "- x\n\n  T\n  -\n-\n    | A   |\n    | --- |",
+            "<ul><li>x<h2>T</h2></li><li><table><tr><th>A<tr><td>1</table></li></ul>",
+            "- x\n\n  T\n  -\n-\n    | A   |\n    | --- |\n    | 1   |",
         ),
+        # Foundation for Emails places columns by header cells; and a role says that a table only places things.
+        (
+            (
+                '<table class="row"><tr><th><table><tr><th><p>Left</p></th><th class="expander"></th></tr>'
+                "</table></th><th><table><tr><th><p>Right</p><p>Two</p></th></tr></table></th></tr></table>"
+            ),
+            "Left\n\nRight\n\nTwo",
+        ),
+        ('<table role="presentation"><tr><th>Left</th><td>Right</td></tr></table>', "Left\n\nRight"),
+        # Blocks that only leave space.
+        (
+            (
+                "<table><tr><td>&nbsp;</td></tr></table><p>a</p><table><tr><td>&nbsp;</td></tr><tr><td>&nbsp;</td></tr>"
+                "</table><p>b</p>c<br>&nbsp;<br>d<p>&nbsp;</p>"
+            ),
+            "a\n\nb\n\nc\n\nd",
+        ),
+        ("<pre>a\n\n\nb</pre><p>c&nbsp;d</p>", "    a\n\n\n    b\n\nc d"),
+        # An address as a browser takes it: in an attribute, a name without a semicolon may be no character reference.
+        (
+            '<a href="https://example.com/?a=1&section=2&timestamp=3&copy=4&amp;b=5&reg&#61;6">x</a>',
+            "x <https://example.com/?a=1&section=2&timestamp=3&copy=4&b=5\xae=6>",
+        ),
+        ("<a title=x href='https://example.com/?a&copy=4&notit;'>x</a>", "x <https://example.com/?a&copy=4&notit;>"),
+        ('<a href=" https://example.com/an\n other ">x</a>', "x <https://example.com/an%20other>"),
+        ('<a href="tel:+1 234">call</a>', "call <tel:+1234>"),
         (
             '<a href="https://example.com/a">Terms</a>\n   \t<a href="https://example.com/b">Privacy</a>\n',
             "Terms <https://example.com/a> Privacy <https://example.com/b>",
