@@ -153,6 +153,7 @@ def test_columns_that_do_not_say_who_is_meant_are_one_error(
     campaign = make_campaign(tmp_path, rows)
     assert said in complaint(invoke(capsys, "send", campaign, *server.options))
     assert server.received == []
+    assert said in complaint(invoke(capsys, "preview", campaign))
 
 
 def test_records_without_any_address_are_one_error(tmp_path: Path, server: SinkServer, capsys: Capture) -> None:
@@ -194,6 +195,7 @@ def test_a_field_that_no_record_can_have_is_one_error(
     assert said in complaint(invoke(capsys, "send", campaign, *server.options))
     assert not (tmp_path / "results.jsonl").exists()
     assert "field-missing" in checked(capsys, campaign)["findings"]
+    assert said in complaint(invoke(capsys, "preview", campaign))
 
 
 @pytest.mark.parametrize(
