@@ -24,7 +24,7 @@ from batchsend.message.condition import Condition
 from batchsend.recipients import BadRecord, open_recipients
 from batchsend.recipients.addressees import Addressees
 from batchsend.recipients.addresses import forward_path
-from batchsend.recipients.admission import DUPLICATE, Admission, missing_fields, require_address, taken_column
+from batchsend.recipients.admission import DUPLICATE, Admission, missing_fields, require_fields, taken_column
 from batchsend.recipients.columns import meant_by, template_variables, variable
 from batchsend.recipients.consent import unwanted
 from batchsend.recipients.exclusion import Exclusion
@@ -131,10 +131,8 @@ class RecordsCheck:
         records, messages = Section(f"records: {self._file}"), Section("message")
         started = time.monotonic()
         with open_recipients(self._campaign) as reader, self._addressees, self._exclusion:
-            require_address(reader, self._campaign.recipient_field)
-            if self._where is not None:
-                for error in missing_fields(reader, self._where.use.needed, self._where.use.always):
-                    raise error
+            uses = [] if self._where is None else [self._where.use]
+            require_fields(reader, self._campaign.recipient_field, uses)
             self._look_at_columns(records, reader)
             try:
                 self._read(reader)

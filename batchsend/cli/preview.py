@@ -17,11 +17,13 @@ from batchsend.errors import RecordError, UsageError, not_writable
 from batchsend.message import Composer
 from batchsend.preview.rows import Rows
 from batchsend.recipients import BadRecord, open_recipients
+from batchsend.recipients.admission import require_fields
 
 if TYPE_CHECKING:
     from batchsend.campaign import Campaign
     from batchsend.message import Submission
     from batchsend.message.parsed import ParsedMessage
+    from batchsend.recipients import RecordReader
 
 
 @click.command()
@@ -49,8 +51,15 @@ def preview(
     one, o for the browser, q to quit.
     """
     loaded = load(campaign, overrides=Overrides(recipients=recipients), resolve_credentials=False)
-    with Rows(partial(open_recipients, loaded)) as rows:
-        shown = _RecordPreview(loaded, rows, raw=raw)
+    composer = Composer(
+        loaded.message,
+        directory=loaded.directory,
+        batch_id="preview",
+        recipient_field=loaded.recipient_field,
+        own=own_files(loaded),
+    )
+    with Rows(partial(_records, loaded, composer)) as rows:
+        shown = _RecordPreview(composer, rows, raw=raw)
         if eml is not None:
             _write(shown.compose(record).content, eml)
         elif in_browser:
@@ -64,25 +73,34 @@ def preview(
                 click.echo(line)
 
 
+def _records(campaign: Campaign, composer: Composer) -> RecordReader:
+    """The recipients file from its beginning, of which it is certain that messages can be made of its records.
+
+    Raises:
+        UsageError: It cannot be opened, or what `send` says of the whole list before its first message.
+    """
+    reader = open_recipients(campaign)
+    try:
+        require_fields(reader, campaign.recipient_field, [composer.field_use])
+    except BaseException:
+        reader.close()
+        raise
+    return reader
+
+
 class _RecordPreview:
     """Where records are composed and laid out.
 
     Args:
-        campaign: What is composed.
-        rows: Of whom.
+        composer: What composes them.
+        rows: The records.
         raw: Show headers and HTML as they are sent.
     """
 
-    def __init__(self, campaign: Campaign, rows: Rows, *, raw: bool) -> None:
+    def __init__(self, composer: Composer, rows: Rows, *, raw: bool) -> None:
         self._rows = rows
         self._raw = raw
-        self._composer = Composer(
-            campaign.message,
-            directory=campaign.directory,
-            batch_id="preview",
-            recipient_field=campaign.recipient_field,
-            own=own_files(campaign),
-        )
+        self._composer = composer
 
     def compose(self, number: int) -> Submission:
         """The message of a record.

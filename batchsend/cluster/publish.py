@@ -23,7 +23,7 @@ from batchsend.message.condition import Condition
 from batchsend.message.files_read import noting
 from batchsend.recipients import RecordReader, open_recipients
 from batchsend.recipients.addressees import Addressees
-from batchsend.recipients.admission import Admission, missing_fields, require_address
+from batchsend.recipients.admission import Admission, require_fields
 from batchsend.recipients.exclusion import Exclusion
 from batchsend.recipients.fingerprint import describe
 from batchsend.results.line import outcome_line
@@ -256,10 +256,8 @@ class _Publishing:
         where = None if campaign.where is None else Condition(campaign.where)
         with noting(self._files), open_recipients(campaign) as reader:
             made = composer(campaign, self._published.run, publishing=True)
-            require_address(reader, campaign.recipient_field)
-            for use in [made.field_use, *([] if where is None else [where.use])]:
-                for error in missing_fields(reader, use.needed, use.always):
-                    raise error
+            uses = [made.field_use, *([] if where is None else [where.use])]
+            require_fields(reader, campaign.recipient_field, uses)
             remembering = _Remembering(reader)
             with (
                 Addressees(campaign.directory) as addressees,

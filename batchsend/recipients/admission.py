@@ -18,7 +18,7 @@ from batchsend.recipients.columns import (
 from batchsend.recipients.record import BadRecord, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from batchsend.recipients.addressees import Addressees
     from batchsend.recipients.exclusion import Exclusion
@@ -43,6 +43,13 @@ class Where(Protocol):
         Raises:
             RecordError: It cannot be said of this record.
         """
+
+
+class Uses(Protocol):
+    """The fields that templates use; `batchsend.message.field_use.FieldUse` takes them down."""
+
+    needed: dict[str, str]
+    always: set[str]
 
 
 class Admission:
@@ -243,6 +250,24 @@ def require_address(reader: RecordReader, recipient_field: str | None) -> None:
         what = "columns" if reader.fields is not None else "fields"
         remedy = f"the {what} are {listed(samples[0])}; {_NAME_IT}"
         raise UsageError(f"{reader.name}: {failure.message}", remedy=remedy)
+
+
+def require_fields(reader: RecordReader, recipient_field: str | None, uses: Iterable[Uses]) -> None:
+    """Check that records can have an address, and the fields without which no message can be made.
+
+    Args:
+        reader: The file, of which nothing has been read.
+        recipient_field: The field that the campaign names, or None.
+        uses: What uses fields: the message's templates, and ``where``.
+
+    Raises:
+        UsageError: They cannot; it says which column was probably meant, and all of them.
+        RunError: The file cannot be read.
+    """
+    require_address(reader, recipient_field)
+    for use in uses:
+        for error in missing_fields(reader, use.needed, use.always):
+            raise error
 
 
 def taken_column(reader: RecordReader, recipient_field: str | None) -> str | None:

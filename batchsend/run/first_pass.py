@@ -17,7 +17,7 @@ from batchsend.message.verp import Verp, kept_key, make_key
 from batchsend.outcome import Outcome
 from batchsend.recipients import open_recipients
 from batchsend.recipients.addressees import Addressees
-from batchsend.recipients.admission import Admission, missing_fields, remember, require_address, taken_column
+from batchsend.recipients.admission import Admission, remember, require_fields, taken_column
 from batchsend.recipients.exclusion import Exclusion
 from batchsend.recipients.fingerprint import require_continued
 from batchsend.recipients.original import RECIPIENT
@@ -304,10 +304,7 @@ class FirstPass:
         reader = self.records()
         uses = [self.composer.field_use, *([] if self._where is None else [self._where.use])]
         try:
-            require_address(reader, self._recipient_field)
-            for use in uses:
-                for error in missing_fields(reader, use.needed, use.always):
-                    raise error
+            require_fields(reader, self._recipient_field, uses)
         except BaseException:
             reader.close()
             raise

@@ -150,8 +150,10 @@ def test_whoever_was_written_to_is_known_before_the_first_record_is_offered_agai
 def test_columns_that_do_not_say_who_is_meant_are_one_error(
     tmp_path: Path, rows: str, said: str, server: SinkServer, capsys: Capture
 ) -> None:
-    assert said in complaint(invoke(capsys, "send", make_campaign(tmp_path, rows), *server.options))
+    campaign = make_campaign(tmp_path, rows)
+    assert said in complaint(invoke(capsys, "send", campaign, *server.options))
     assert server.received == []
+    assert said in complaint(invoke(capsys, "preview", campaign))
 
 
 def test_records_without_any_address_are_one_error(tmp_path: Path, server: SinkServer, capsys: Capture) -> None:
@@ -171,16 +173,29 @@ def test_records_without_any_address_are_one_error(tmp_path: Path, server: SinkS
         ("{{ row['first name'] }}", "did you mean First_Name?"),
         ("{{ 'no' if Plan else zzz | upper }}", "there is no column 'zzz'"),
         ("{% include 'greeting.txt' %}", "message.text, greeting.txt: there is no column 'nmae'"),
+        ("{% include ['none.txt', 'greeting.txt'] %}", "message.text, greeting.txt: there is no column 'nmae'"),
+        ("{% import 'greeting.txt' as g with context %}", "message.text, greeting.txt: there is no column 'nmae'"),
+        ("{% for zzz in [1] %}{{ zzz }}{% endfor %}{{ zzz }}", "there is no column 'zzz'"),
+        ("{% macro f(zzz) %}{{ zzz }}{% endmacro %}{{ f(1) }}{{ zzz }}", "there is no column 'zzz'"),
+        ("{% with zzz = 1 %}{{ zzz }}{% endwith %}{{ zzz }}", "there is no column 'zzz'"),
+        ("{{ zzz }}{% set zzz = 1 %}", "there is no column 'zzz'"),
+        ("{{ zzz | default('-') }} {{ zzz }}", "there is no column 'zzz'"),
+        ("{% if zzz is defined %}{{ zzz }}{% endif %}{{ zzz }}", "there is no column 'zzz'"),
+        ("{% extends 'frame.txt' %}{% block end %}{{ zzz }}{% endblock %}", "there is no column 'zzz'"),
+        ("{% set given = zzz %}{{ given }}", "there is no column 'zzz'"),
+        ("{{ zzz | map('upper') | join(', ') }}", "there is no column 'zzz'"),
     ],
 )
 def test_a_field_that_no_record_can_have_is_one_error(
     text: str, said: str, tmp_path: Path, server: SinkServer, capsys: Capture
 ) -> None:
     (tmp_path / "greeting.txt").write_text("Hello {{ nmae }}")
+    (tmp_path / "frame.txt").write_text("{{ name }}{% block end %}{% endblock %}")
     campaign = make_campaign(tmp_path, "email,name,Plan,First Name\na@example.com,N,gold,Ann\n", text=text)
     assert said in complaint(invoke(capsys, "send", campaign, *server.options))
     assert not (tmp_path / "results.jsonl").exists()
     assert "field-missing" in checked(capsys, campaign)["findings"]
+    assert said in complaint(invoke(capsys, "preview", campaign))
 
 
 @pytest.mark.parametrize(
@@ -195,6 +210,20 @@ def test_a_field_that_no_record_can_have_is_one_error(
         "{% if 'gone' in row %}{{ gone }}{{ row.gone }}{% endif %}",
         "{% include 'set.txt' %}",
         "{% extends 'base.txt' %}{% block end %}Bye{% endblock %}",
+        "{% extends 'base.txt' %}{% set gone = 'x' %}",
+        "{% extends 'base.txt' %}{{ gone }}{% block end %}{% endblock %}",
+        "{{ 'x' if gone is none else '-' }}",
+        "{{ '-' if gone is not defined else gone }}",
+        "{{ gone is defined and gone }}",
+        "{% set gone = gone | default('-') %}{{ gone }}",
+        "{% if name %}{% set gone = 'x' %}{% endif %}{{ gone }}",
+        "{% macro f() %}{{ gone }}{% endmacro %}{% set gone = 'x' %}{{ f() }}",
+        "{% set kept = gone %}{{ gone | default('-') }}",
+        "{% set kept = gone %}{% if kept is defined %}{{ kept }}{% endif %}",
+        "{% macro f(a) %}-{% endmacro %}{{ f(gone) }}",
+        "{{ [gone, name] | length }}{{ gone in [] }}{{ name | default(gone) }}{{ name % gone }}",
+        "{% include ['none.txt', 'set.txt'] %}",
+        "{% from 'set.txt' import gone with context %}{{ gone }}",
     ],
 )
 def test_what_a_template_asks_for_or_sets_need_not_be_a_column(
@@ -291,6 +320,8 @@ def test_a_field_that_no_record_of_json_lines_has_is_one_error(
     said = complaint(invoke(capsys, "send", make_campaign(tmp_path, text="{{ plan }}"), *options))
     assert "message.text: there is no field 'plan'" in said
     assert "did you mean Plan?" in said
+    text = "{% block all %}{{ plan }}{% endblock %}"
+    assert "there is no field 'plan'" in complaint(invoke(capsys, "send", make_campaign(tmp_path, text=text), *options))
     text = "{% if Plan == 'iron' %}{{ rust }}{% endif %}"
     assert invoke(capsys, "send", make_campaign(tmp_path, text=text), *options).code == 0
     assert len(server.received) == 3
