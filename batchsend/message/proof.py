@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from batchsend.message.html_tokens import tokens
+from batchsend.message.html_tokens import Attribute, Token, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,14 +99,16 @@ def unsubscribing_links(source: str) -> Iterator[tuple[int, int]]:
                 yield link
             said = "" if is_block else behind or ("" if link is not None else said)
             link = behind = None
-            if token.name in _LINKS:
-                for attribute in token.attributes:
-                    if attribute.name == "href" and attribute.value:
-                        quoted = source[attribute.value_start - 1] in "\"'"
-                        link = attribute.value_start - quoted, attribute.end
-                        said = f"{said} {attribute.value} "
+            if token.name in _LINKS and (address := _address(token)) is not None:
+                link = address.value_start - (source[address.value_start - 1] in "\"'"), address.end
+                said = f"{said} {address.value} "
     if link is not None and _leads_out(said, behind):
         yield link
+
+
+def _address(link: Token) -> Attribute | None:
+    """Where a link leads; None if it leads nowhere."""
+    return next((one for one in link.attributes if one.name == "href" and one.value), None)
 
 
 def _leads_out(said: str, behind: str | None) -> bool:
