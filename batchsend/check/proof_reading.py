@@ -40,6 +40,11 @@ _LITERAL_REMEDY: Final = (
 )
 # What a text says where there would be a link, and what links are in it.
 _CLICK: Final = re.compile(r"\b(?:click|here|link|klick|hier|cliqu|ici|clic|aqu[ií]|qui)", re.IGNORECASE)
+_ANSWER: Final = re.compile(
+    r"\b(?:repl(?:y|ies|ying)|answer|respond|antwort|répon|responde|respuesta|rispond|responda|beantwoord)",
+    re.IGNORECASE,
+)
+"""Words that ask for an answer: it needs no link."""
 _WRITTEN_OUT: Final = re.compile(r"https?://|www\.|mailto:|[^\s@]@[^\s@]+\.\w", re.IGNORECASE)
 _IDENTIFIER: Final = re.compile(r"(?=[^\d]*\d)[\w.~%-]{6,}|[\w.~%-]{20,}")
 _OF_IDENTIFIER: Final = re.compile(r"[?&](?:\w*(?:token|key|uuid|hash|secret|code|id)|[tkuc])=\Z", re.IGNORECASE)
@@ -142,8 +147,10 @@ class ProofReader:
 
     def _look_for_a_way_out(self, html: Html, readable: str, row: Record, source: str) -> None:
         ways = [link for link in html.links if UNSUBSCRIBES.search(f"{link.text} {link.target}")]
-        is_said = not ways and UNSUBSCRIBES.search(readable) and next(unsubscribing_links(source), None) is None
-        if is_said or any(link.target in ("", "#") for link in ways):
+        is_said = not ways and UNSUBSCRIBES.search(readable) and not _ANSWER.search(readable)
+        if (is_said and next(unsubscribing_links(source), None) is None) or any(
+            link.target in ("", "#") for link in ways
+        ):
             self._gathering.warn(
                 "unsubscribe-no-link",
                 "a message says how to unsubscribe, and there is no link to it",

@@ -84,6 +84,8 @@ def test_what_is_wrong_in_html(tmp_path: Path, html: str, kind: str) -> None:
         "<style>@font-face { src: url(own.woff2) } p { background: url(#x) url(https://example.com/a.png) }</style>",
         '<table background="logo.png"><tr><td style="background:url(big.png)">x</td></tr></table>',
         '<img alt="" src="cid:logo.png">',
+        "<p>To unsubscribe, reply with the word unsubscribe.</p>",
+        "<p>Zum Abbestellen antworten Sie einfach mit 'Newsletter abbestellen'.</p>",
         '<img alt="" src="logo.png" srcset="big.png 2x, ./logo.png 1x">',
     ],
 )
