@@ -203,7 +203,7 @@ async def test_a_new_run_does_not_throw_away_what_another_one_had_in_flight(tmp_
         built.results.unlink()
         taken = sum(built.taken.values())
         assert await built.send() == 2
-        assert "were in flight, and that run's results log is not there" in built.output
+        assert "in flight, and that run's results log is not there" in built.output
         assert sum(built.taken.values()) == taken
         assert built.journal.read_bytes() == journal
         assert not built.results.exists()

@@ -69,7 +69,7 @@ class Capricious(Faulty):
                 *(SLOWLY, SLOWLY + reply),
                 reply + b"250 ok\r\n",
                 reply + b"250 ok\r\n",
-                b"552 5.5.3 too many recipients\r\n",
+                b"552 5.5.3 Recipient count exceeds 2\r\n",
                 b"451 4.3.0 later\r\n",
                 b"421 4.3.2 going down\r\n",
                 b"",
