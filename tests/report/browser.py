@@ -177,7 +177,9 @@ def browsing(profile: Path) -> Iterator[Browser]:
                 break
         else:
             pytest.fail(f"chromium did not start: {''.join(said)}")
-        with connect(said[-1].split()[-1], max_size=None, open_timeout=WITHIN) as socket:
+        # No pings: their thread draws from the generator of `random`, which other tests seed for what they compare, and
+        # a browser that has ended closes its connection.
+        with connect(said[-1].split()[-1], max_size=None, open_timeout=WITHIN, ping_interval=None) as socket:
             yield Browser(socket)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
