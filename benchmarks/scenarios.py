@@ -279,9 +279,9 @@ SCENARIOS = (
     ),
     Scenario(
         "service",
-        "6,000 single messages from 200 concurrent callers, to smtp-sink on loopback",
+        "10,000 single messages from 200 concurrent callers, to smtp-sink on loopback",
         smtp_sink_and_rest,
-        6_000,
+        10_000,
         20,
         (
             Entry(SERVICE, Program("service_sender")),

@@ -12,7 +12,7 @@ import copy
 import random
 import re
 import sys
-from email._header_value_parser import TokenList
+from email._header_value_parser import TokenList, ValueTerminal, WhiteSpaceTerminal
 from email.errors import MessageError
 from email.generator import BytesGenerator
 from email.headerregistry import AddressHeader, BaseHeader
@@ -318,9 +318,13 @@ def own_fields(message: Message[Any, Any]) -> list[Field]:
 def is_plain(text: Any) -> TypeGuard[str]:
     """Whether a short text stands in a header as it is, whichever the policy."""
     # By the methods of `str` itself, see `_source`.
-    if not isinstance(text, str) or not text or not str.isascii(text) or not str.isprintable(text):
+    if not isinstance(text, str) or not text or not _IS_ASCII(text) or not _IS_PRINTABLE(text):
         return False
     return "=?" not in text and text[0] != " " and text[-1] != " "
+
+
+_IS_ASCII: Final = str.isascii
+_IS_PRINTABLE: Final = str.isprintable
 
 
 def _said(tree: TokenList) -> str:
@@ -332,16 +336,22 @@ def _said(tree: TokenList) -> str:
 
 def _say(nodes: list[Any], words: list[str]) -> None:
     for node in nodes:
-        is_word = _IS_WORD.get(type(node))
+        kind = type(node)
+        if kind is _VALUE or kind is _BLANK:  # every other node is one of them: they are not looked up
+            words.append(node)
+            continue
+        is_word = _IS_WORD.get(kind)
         if is_word is False:
             _say(node, words)
         elif is_word is True:
             words.append(node)
         else:
             words.append(str(node))
-            _IS_WORD[type(node)] = _is_word(type(node))
+            _IS_WORD[kind] = _is_word(kind)
 
 
+_VALUE: Final = ValueTerminal
+_BLANK: Final = WhiteSpaceTerminal
 _IS_WORD: Final[dict[type, bool | None]] = {}
 
 

@@ -16,7 +16,8 @@ async def main() -> None:
     task = given()
     campaign = load(Path(task.campaign))
     template = Template(campaign.message, directory=campaign.directory)
-    left = iter(list(task.records()))
+    records = list(task.records())
+    left = iter(records)
     heard: dict[str, int] = {}
 
     async def call(sender: Sender) -> None:
