@@ -174,7 +174,7 @@ class Sharing:
             now: The time.
             asking: The relays that have room for more than there is: they are not slow.
         """
-        interval, self._looked = now - self._looked, now
+        interval = now - self._looked
         standings = self.standings(now)
         best = min((one.priority for one in standings if one.ready and one.room > 0), default=None)
         equals = [one for one in standings if one.ready and one.awaited and one.room > 0 and one.priority == best]
@@ -199,6 +199,7 @@ class Sharing:
                 self._slow_until.update(dict.fromkeys(behind, now + SLOW_FOR))
                 self._idle_for[relay] = 0.0
                 self.changed()
+        self._looked = now  # not before: the idle seconds counted above are those since the look before this one
 
     def is_slow(self, relay: Relay, now: float) -> bool:
         """Whether a relay takes less than its share because it is slow."""

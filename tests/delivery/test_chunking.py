@@ -129,6 +129,18 @@ async def test_one_session_waits_for_another_to_find_out() -> None:
     assert not by_data, "all of them use BDAT once it is known to work"
 
 
+async def test_a_session_that_is_lost_after_that_says_nothing_of_bdat() -> None:
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        return drop() if (connection, transaction, asked) == (1, 5, Stage.MAIL) else ACCEPT
+
+    async with CountingServer(decide, chunking=True) as peer:
+        account = await deliver(peer, submissions(20), options(depth=4))
+    account.check(peer, 20)
+    assert len(peer.connections) > 1
+    assert not [command for one in peer.connections for command in one.commands if command == b"DATA"]
+    assert account.notices == []
+
+
 @pytest.mark.parametrize("stage", [Stage.MAIL, Stage.RCPT, Stage.CONTENT])
 @pytest.mark.parametrize("said", [b"421 4.7.0 Not now\r\n", b"451 4.3.0 Sender verification timed out\r\n"])
 async def test_who_says_farewell_and_goes_on_is_sent_nothing_twice(stage: Stage, said: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import anyio
 import msgspec
@@ -15,8 +16,10 @@ from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.outcome import Outcome, Stage
 from tests.delivery.harness import (
+    GONE,
     GREETED,
     OFFERED,
+    TAKEN,
     Account,
     CountingServer,
     deliver,
@@ -28,6 +31,10 @@ from tests.delivery.harness import (
 from tests.tools.faulty import ACCEPT, Action, Decide, refuse
 from tests.tools.scripted import ScriptedServer
 from tests.tools.steps import Close, Expect, ReadContent, ReadToEnd, Step, reply
+
+if TYPE_CHECKING:
+    from tests.tools.virtual import VirtualLoop
+    from tests.tools.wire import Wire
 
 LIMITS = [
     "550 5.4.5 Daily user sending limit exceeded",
@@ -247,6 +254,56 @@ async def test_a_login_that_is_refused_is_tried_by_one_session_alone() -> None:
     assert len(peer.connections) == 1
     assert account.error is not None
     assert "535 5.7.8 Username and Password not accepted" in account.error.message
+
+
+@pytest.mark.parametrize("refusals", [2, 3])
+def test_a_login_that_has_worked_is_tried_three_times_at_most(refusals: int, loop: VirtualLoop) -> None:
+    """A directory that does not answer for a moment stops no run, and no account is locked for it."""
+    offer = reply("250-mx.example.org", "250-PIPELINING", "250 AUTH PLAIN")
+    asked: list[Step] = [reply("220 ready"), Expect("EHLO"), offer, Expect("AUTH")]
+    works: list[Step] = [*asked, reply("235 ok"), *TAKEN, *GONE]
+    refused: list[Step] = [*asked, reply("535 5.7.8 Username and Password not accepted"), ReadToEnd()]
+
+    async def run() -> tuple[int, Account]:
+        async with ScriptedServer(works, *[refused] * refusals, works) as peer:
+            login = Server(host=peer.host, port=peer.port, tls="none", username=Secret("u"), password=Secret("p"))
+            account = await deliver(login, submissions(3), options(max_messages=1), guard=600)
+            return len(peer.connections), account
+
+    connections, account = loop.run(run)
+    if refusals == 2:
+        assert (connections, len(account.lines), account.error) == (5, 3, None)
+    else:
+        assert (connections, len(account.lines)) == (4, 1)
+        assert account.error is not None
+        assert "535 5.7.8 Username and Password not accepted" in account.error.message
+
+
+class TakesThree(CountingServer):
+    """Refuses the fourth connection, and greets the second and the third one only then."""
+
+    def __init__(self) -> None:
+        super().__init__(self._decision)
+        self._refused = asyncio.Event()
+
+    def _decision(self, connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        return refuse(421, "4.3.2 Not more of you") if (connection, asked) == (4, Stage.GREETING) else ACCEPT
+
+    async def play(self, wire: Wire) -> None:
+        if wire.connection.number in (2, 3):
+            await self._refused.wait()
+        await super().play(wire)
+        if wire.connection.number == 4:
+            self._refused.set()
+
+
+async def test_one_connection_too_many_is_said_with_how_many_are_left() -> None:
+    """One session is open and two are being opened by then: three are what the server takes."""
+    async with TakesThree() as peer:
+        account = await deliver(peer, submissions(60), options(max_connections=4))
+    account.check(peer, 60)
+    assert len(peer.connections) == 4
+    assert [notice.partition("; ")[2] for notice in account.notices] == ["going on with 3 sessions"]
 
 
 async def test_too_many_logins_are_waited_out_one_at_a_time() -> None:

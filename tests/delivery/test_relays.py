@@ -164,21 +164,30 @@ def test_one_dies_comes_back_and_uses_its_quota_up(loop: VirtualLoop, count: int
     assert {result.attempt for result in account.lines} == {1}
 
 
-@pytest.mark.slow
-def test_a_slow_relay_takes_less_and_holds_nobody_up(loop: VirtualLoop) -> None:
+@pytest.mark.parametrize(
+    ("count", "slowly", "quickly", "together"),
+    [
+        (60, "1/s", "20/s", "40/s"),
+        (100, "2/s", "40/s", None),
+        pytest.param(1000, "10/s", "100/s", None, marks=pytest.mark.slow),
+    ],
+)
+def test_a_slow_relay_takes_less_and_holds_nobody_up(
+    loop: VirtualLoop, count: int, slowly: str, quickly: str, together: str | None
+) -> None:
     slow, quick = Relay(), Relay()
     began = loop.time()
     run(
         loop,
-        1000,
+        count,
         {
-            slow: {"rate": "10/s", "weight": 1},
-            quick: {"rate": "100/s", "weight": 1},
+            slow: {"rate": slowly, "weight": 1},
+            quick: {"rate": quickly, "weight": 1},
         },
-        delivery=Delivery(),
+        delivery=Delivery(rate=together),
     )
     # They are equal in weight, and were so until it was clear.
-    assert len(slow.times) < 250
+    assert len(slow.times) < count / 4
     assert loop.time() - began < 20
 
 
@@ -253,6 +262,24 @@ def test_a_session_that_is_open_too_late_does_not_stay_for_the_sleep(loop: Virtu
     run(loop, 6, {only: {"quota": "3/h"}}, delivery=Delivery(max_wait="forever", max_connections=5))
     assert len(only.connections) > 2
     assert seen == [0]
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_what_was_not_taken_uses_nothing_of_a_quota(loop: VirtualLoop, *, refused: bool) -> None:
+    """Of ten messages one goes back, as the relay says that it is too fast or its session ends; all go in one hour."""
+    only = Relay()
+
+    def recover() -> None:
+        only.alive, only.says = True, None
+
+    def fail(number: int) -> None:
+        if number == 4:
+            only.alive, only.says = refused, PACE if refused else None
+            loop.call_later(1, recover)
+
+    only.on_message = fail
+    run(loop, 10, {only: {"quota": "10/h"}}, delivery=Delivery(max_wait="forever"))
+    assert only.times[-1] - only.times[0] < 3600
 
 
 def test_warm_up_gives_each_day_its_own_quota(loop: VirtualLoop) -> None:

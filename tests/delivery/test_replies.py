@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
+from itertools import product
 from pathlib import Path
 from re import _parser as parser  # type: ignore[attr-defined]
 from types import ModuleType
@@ -259,6 +261,25 @@ def test_421_says_what_its_words_say_and_without_them_ends_a_session() -> None:
             assert judge(stage, parse(said)).verdict is verdict
 
 
+@pytest.mark.parametrize("stage", set(Stage) - {Stage.AUTH})
+@pytest.mark.parametrize("code", [530, 534, 535, 538])
+def test_a_code_of_logins_is_about_ours_whatever_is_said_with_it_and_wherever(code: int, stage: Stage) -> None:
+    """RFC 4954 §6: some servers find out at MAIL or later only, and no record is rejected for that."""
+    judgement = judge(stage, Reply(code, b"5.7.9 That is not strong enough here"))
+    assert (judgement.verdict, judgement.reason) == (Verdict.RELAY, Reason.CREDENTIALS)
+
+
+@pytest.mark.parametrize("code", [534, 535, 538])
+def test_a_code_of_logins_is_one_of_auth_where_nobody_says_of_what_it_is(code: int) -> None:
+    assert usual_stage(Reply(code, b"5.7.9 That is not strong enough here")) is Stage.AUTH
+
+
+@pytest.mark.parametrize("said", ["503 5.5.1 BDAT command not allowed here", "502 CHUNKING is not implemented"])
+def test_a_refused_bdat_says_nothing_of_the_message(said: str) -> None:
+    assert judge(Stage.CONTENT, parse(said)).outcome is None
+    assert judge(Stage.RCPT, parse(said)).outcome is Outcome.REJECTED, "no BDAT has been sent by then"
+
+
 def test_530_to_one_recipient_may_be_a_group_of_its_own_people() -> None:
     said = parse("530 5.7.1 Client was not authenticated")
     assert judge(Stage.RCPT, said).verdict is Verdict.REFUSED
@@ -294,6 +315,21 @@ def test_replies_that_differ_in_ids_are_one_kind() -> None:
         for n in range(1000, 2000)
     }
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("digit", ["", "7"])
+def test_the_hosts_that_replies_name_are_not_kept(digit: str) -> None:
+    replies = [f"blocked by {''.join(name)}{digit}.example.net".encode() for name in product("ab", repeat=11)]
+    for _ in replies:  # Python keeps up to 2000 tuples of a length for later
+        kinds.kind_of(replies[0])
+    tracemalloc.start()
+    try:
+        found = {kinds.kind_of(one) for one in replies}
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(found) == 1
+    assert kept < 20 * len(replies), "octets: less than the hosts themselves"
 
 
 def expressions() -> list[tuple[str, str]]:

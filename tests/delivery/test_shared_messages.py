@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from batchsend import Envelope, Outcome, Sender, Server, Submission, UsageError
+from batchsend import Delivery, Envelope, Outcome, Sender, Server, Submission, UsageError
 from tests.delivery.harness import GUARD, MODES, CountingServer, options, serve, server
 from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse
 
 if TYPE_CHECKING:
     from batchsend import DeliveryResult, Stage
+    from tests.tools.virtual import VirtualLoop
 
 CONTENT = b"Subject: x\r\n\r\nText\r\n"
 
@@ -77,6 +78,27 @@ async def test_the_limit_that_a_server_announces_is_kept() -> None:
         results = await send(peer, *"abcde")
     assert set(outcomes(results).values()) == {Outcome.ACCEPTED}
     assert [len(one.recipients) for one in peer.accepted] == [2, 2, 1]
+
+
+def test_each_recipient_counts_towards_a_quota(loop: VirtualLoop) -> None:
+    times: list[float] = []
+
+    def decide(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        if stage.value == "content":
+            times.append(loop.time())
+        return ACCEPT
+
+    async def run() -> tuple[list[int], list[DeliveryResult]]:
+        async with CountingServer(decide) as peer:
+            how = Delivery(quota="3/h", max_wait="forever")
+            async with Sender(server(peer), delivery=how) as sender:
+                results = await sender.send_all([shared(*"abcde")])
+            return [len(one.recipients) for one in peer.accepted], results
+
+    taken, results = loop.run(run)
+    assert set(outcomes(results).values()) == {Outcome.ACCEPTED}
+    assert taken == [3, 2]
+    assert times[1] - times[0] >= 3600
 
 
 @pytest.mark.parametrize("mode", MODES)

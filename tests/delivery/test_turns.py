@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsend.delivery.turns import LEAD, Standing, decide, returning
+from batchsend import Delivery
+from batchsend.delivery.relay import Relay
+from batchsend.delivery.turns import LEAD, Sharing, Standing, decide, returning
 
 TURNS = st.floats(0, 1000)
 STANDINGS = st.lists(
@@ -63,6 +66,27 @@ def test_who_comes_back_has_little_to_catch_up_with(standings: list[Standing]) -
         if awaited:
             least, weights = min(other.turns for other in awaited), sum(other.weight for other in awaited)
             assert turns == one.turns or turns == least - LEAD / weights
+
+
+@given(
+    weights=st.lists(st.integers(1, 100), min_size=2, max_size=4), lead=st.floats(1, LEAD), seed=st.integers(0, 2**32)
+)
+def test_whoever_waits_for_its_share_is_told_when_to_go_on(weights: list[int], lead: float, seed: int) -> None:
+    """Otherwise all of them wait, and the work stands still until somebody looks."""
+    chance = random.Random(seed)
+    relays = [Relay(f"relay {number}", Delivery(), 0.0, weight=weight) for number, weight in enumerate(weights)]
+    for one in relays:
+        one.reached()
+    sharing = Sharing(relays, lambda _, now: sys.maxsize)
+    sharing.lead = lead
+    waiting: set[Relay] = set()
+    for _ in range(250):
+        relay = chance.choice([one for one in relays if one not in waiting])
+        if not sharing.may_take(relay, 0.0):
+            waiting.add(relay)
+        elif sharing.took(relay, 0.0):
+            waiting.clear()
+        assert len(waiting) < len(relays)
 
 
 @pytest.mark.slow
