@@ -306,9 +306,13 @@ FOREIGN: dict[str, tuple[Callable[[str], object], list[str]]] = {
     "text from HTML": (text_from_html, HTML),
     "inline_css, selectors": (
         lambda text: inlined(
-            f"<html><head><style>{text}{{color:red}}</style></head><body><p class=a>x</p></body></html>"
+            f"<html><head><style>{text}{{width: {next(NUMBERS)}px}}</style></head><body><p class=a>x</p></body></html>"
         ),
         [*PLAIN, "[", ".a[", '["', "['", '[a="', "[ '[", ":a(", ":not(", "::", "#a", ".\\", "a,", "[]", "~", "/*"],
+    ),
+    "inline_css, a string that is not closed": (
+        lambda text: inlined(f"<style>{text}a\n{{width: {next(NUMBERS)}px}}</style><p>x</p>"),
+        [*PLAIN, '"\\', "'\\"],
     ),
     "inline_css": (lambda text: inlined(f"<style>b {{ width: {next(NUMBERS)}px }}</style>{text}"), HTML),
     "encoded-words read": (decoded, WORDS),

@@ -27,7 +27,8 @@ _STATIC: Final = frozenset(
     | {*("only-of-type", "nth-of-type", "nth-last-of-type", "empty", "root", "not")}
 )
 _PSEUDO: Final = re.compile(r"::?([A-Za-z-]+)(\()?")
-_STRING: Final = re.compile(r"\"(?:[^\"\\]|\\[\s\S])*+\"|'(?:[^'\\]|\\[\s\S])*+'")
+# One that is not closed ends with its line, as in `_PIECE`: otherwise each of many would look through all the rest.
+_STRING: Final = re.compile(r"\"(?:[^\"\\\n]|\\[\s\S])*+\"?|'(?:[^'\\\n]|\\[\s\S])*+'?")
 # A bracket that is not closed goes on to the end: otherwise the rest would be looked through for each of many.
 _SPECIFIC: Final = re.compile(
     r"(?P<id>#[^\s#.:\[\]>+~*,()]++)|(?P<class>\.[^\s#.:\[\]>+~*,()]++|\[[^\]]*+\]?)|(?P<element>::[\w-]++)"

@@ -6,7 +6,8 @@ from typing import Final
 
 from batchsend.patterns import late_pattern
 
-# What is found of each language, and how it is written here, with the groups of what was found.
+# What is found of each language, and how it is written here, with the groups of what was found. No two parts of an
+# expression can take the same blanks in turns: of two thousand blanks that would be a minute's work.
 _WRITTEN: Final[dict[str, dict[str, str]]] = {
     "Handlebars": {
         r"\{\{~?\s*#\s*if\s+(?P<x>[\w.]+)\s*~?\}\}": "{{% if {x} %}} … {{% else %}} … {{% endif %}}",
@@ -27,10 +28,10 @@ _WRITTEN: Final[dict[str, dict[str, str]]] = {
     },
     "Liquid": {
         r"\{\{[^{}]*\|\s*default\s*:\s*(?P<x>\"[^\"{}]*\"|'[^'{}]*')[^{}]*\}\}": "{{{{ … | default({x}, true) }}}}",
-        r"\{[{%][^{}]*\|\s*(?P<x>\w+)\s*:\s*(?P<y>[^{}|]{1,40}?)\s*(?:\||\}\}|%\})": "{{{{ … | {x}({y}) }}}}",
+        r"\{[{%][^{}]*\|\s*+(?P<x>\w++)\s*+:\s*+(?P<y>[^{}|]{1,40}?)\s*+(?:\||\}\}|%\})": "{{{{ … | {x}({y}) }}}}",
         r"\{%-?\s*assign\s+(?P<x>\w+)\s*=[^{}]*%\}": "{{% set {x} = … %}}",
         r"\{%-?\s*capture\s+(?P<x>\w+)\s*-?%\}": "{{% set {x} %}} … {{% endset %}}",
-        r"\{%-?\s*unless\s+(?P<x>[^{}%]{1,40}?)\s*-?%\}": "{{% if not ({x}) %}} … {{% endif %}}",
+        r"\{%-?\s*unless\s++(?P<x>[^{}%]{1,40}?)\s*+-?%\}": "{{% if not ({x}) %}} … {{% endif %}}",
         r"\{%-?\s*elsif\b[^{}]*%\}": "{{% elif … %}}",
         r"\{%-?\s*(?:case|when)\b[^{}]*%\}": "{{% if … == … %}} … {{% elif … == … %}} … {{% endif %}}",
         r"\{%-?\s*comment\s*-?%\}": "{{# … #}}",
@@ -43,8 +44,8 @@ _WRITTEN: Final[dict[str, dict[str, str]]] = {
         r"\{%\s*(?:load|trans|blocktrans|url|static|csrf_token)\b[^{}]*%\}": "",
     },
     "Twig": {
-        r"\{\{\s*(?P<x>[\w.]+)\s*\?[?:]\s*(?P<y>[^{}]+?)\s*\}\}": "{{{{ {x} | default({y}, true) }}}}",
-        r"\{\{\s*(?P<x>[^{}?]+?)\s*\?\s*(?P<y>[^{}:]+?)\s*:\s*(?P<z>[^{}]+?)\s*\}\}": "{{{{ {y} if {x} else {z} }}}}",
+        r"\{\{\s*+(?P<x>[\w.]++)\s*+\?[?:](?P<y>[^{}]++)\}\}": "{{{{ {x} | default({y}, true) }}}}",
+        r"\{\{(?P<x>[^{}?]++)\?(?P<y>[^{}:]++):(?P<z>[^{}]++)\}\}": "{{{{ {y} if {x} else {z} }}}}",
     },
     "another language's": {
         r"\{%[^{}%]*&&[^{}%]*%\}": "{{% if … and … %}}",
@@ -54,7 +55,7 @@ _WRITTEN: Final[dict[str, dict[str, str]]] = {
         r"\{[{%][^{}]*&(?:nbsp|quot|apos|lt|gt|amp|#\d+);[^{}]*[}%]\}": "the character itself, or a blank",
         r"\{[{%][^{}]*[“”„‘’«»][^{}]*[}%]\}": "straight quotation marks",  # noqa: RUF001 - these very ones
         r"\{[{%][^{}]*\xa0[^{}]*[}%]\}": "an ordinary blank",
-        r"\{[{%][^{}]*<[^{}]*>[^{}]*[}%]\}": "the tags around the mark, not into it",
+        r"\{[{%][^{}<]*+<[^{}>]*+>[^{}]*+(?:(?<=%)|\})\}": "the tags around the mark, not into it",
     },
 }
 _FOUND: Final = tuple(
@@ -84,5 +85,5 @@ def in_jinja2(source: str, line: int) -> str | None:
         return None
     _, _, match, language, instead = min(found, key=lambda one: one[:2])
     mark = " ".join(match[0].split())[:80]
-    here = instead.format(**{name: value or "" for name, value in match.groupdict().items()})
+    here = instead.format(**{name: (value or "").strip() for name, value in match.groupdict().items()})
     return f"{mark} is {language}: " + (f"write {here}" if here else "leave it out")

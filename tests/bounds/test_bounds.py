@@ -13,7 +13,7 @@ import pytest
 from batchsend.cli import batchsend
 from tests.bounds.__main__ import MEMORY, wrong
 from tests.bounds.bounds import BOUNDS, Bound
-from tests.bounds.commands import COMMANDS, ELSEWHERE, READ_NOTHING, measure
+from tests.bounds.commands import COMMANDS, ELSEWHERE, READ_NOTHING, REFUSED, measure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +38,7 @@ def test_a_command_ends_with_a_documented_exit_code(tmp_path: Path, name: str, k
     took = measure(tmp_path, lambda folder: arguments(folder, content))
     bound = Bound(name, lambda _: took, memory=MEMORY / 2, seconds=60.0, codes=(0, 1, 2, 3))
     assert wrong(bound, took) == []
+    assert kind != "huge" or (took.code == 2) == (name in REFUSED), took
     # Whoever reads it knows what is wrong, and what to do.
     assert took.code != 2 or "batchsend: " in took.errors or took.output
 

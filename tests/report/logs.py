@@ -19,9 +19,17 @@ STARTED = 1_795_330_800.0
 ID = "20261122T070000.abcdef"
 
 
-def begin(*, after: float = 0.0, id_: str = ID, campaign: str = "/campaigns/spring/campaign.toml") -> bytes:
+_LIST = RecipientsFile(path="/campaigns/spring/recipients.csv", size=12, sha256="ab" * 32)
+
+
+def begin(
+    *,
+    after: float = 0.0,
+    id_: str = ID,
+    campaign: str = "/campaigns/spring/campaign.toml",
+    recipients: RecipientsFile = _LIST,
+) -> bytes:
     """The line that a run begins with, so many seconds after the first run."""
-    recipients = RecipientsFile(path="/campaigns/spring/recipients.csv", size=12, sha256="ab" * 32)
     server = "smtp.example.com:587"
     return run_line(
         Run(id=id_, started=STARTED + after, campaign=campaign, recipients=recipients, version="0.1.0", server=server)
