@@ -199,6 +199,7 @@ async def test_the_page_shows_a_cluster(house: House, tmp_path: Path) -> None:
     assert any(row["accepted"] not in ("", "0") for row in shown), "the worker"
     assert any("of 900/day" in row["said"] for row in shown), "the quota"
     assert seen[-1]["chart"] is not None
+    assert (seen[0]["share"], seen[-1]["share"]) == ("0 %", "100 %")
 
 
 async def asked(port: int, path: str) -> str:
@@ -255,6 +256,33 @@ async def test_deferred_records_come_back_after_their_pause_with_the_same_messag
     assert all(
         lines[1]["message_id"].startswith("<") and f".{number}@" in line["message_id"] for number, line in lines.items()
     )
+
+
+@pytest.mark.parametrize("setting", ["max_attempts = 1", 'retry_after = "1h"'])
+async def test_who_takes_a_lot_over_offers_no_deferred_record_that_is_not_due(
+    house: House, tmp_path: Path, setting: str
+) -> None:
+    """Neither one that has had all its attempts nor one whose pause is not over."""
+    records, offered = 60, Counter[str]()
+
+    def defer_first(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        if stage != "content" or recipient is None:
+            return ACCEPT
+        offered[recipient] += 1
+        return refuse(451, "4.3.0 later") if recipient == address(1) else ACCEPT
+
+    async with FaultyServer(defer_first) as server:
+        campaign = write_campaign(tmp_path / "campaign", server.port, records, 'rate = "20/s"')
+        given = re.compile(rf"^{setting.split(maxsplit=1)[0]} = .*$", re.MULTILINE)
+        campaign.write_text(given.sub(setting, campaign.read_text()))
+        await house.command("publish", campaign, "--lot", str(records))
+        for enough in (records // 3, records - 1):
+            worker = await house.work()
+            await until(lambda: len(server.accepted) >= enough, lambda: worker.running)  # noqa: B023 - it is waited for here
+            worker.send(signal.SIGTERM)
+            assert await worker.wait() == 0, worker.output.read_text()
+            assert enough <= len(server.accepted) < records
+    assert offered == {address(record): 1 for record in range(1, records + 1)}
 
 
 async def test_clocks_of_machines_may_differ_by_minutes(house: House, tmp_path: Path) -> None:
@@ -323,14 +351,46 @@ async def test_what_a_stopped_campaign_has_left_is_sent_from_one_machine(house: 
         await house.command("stop", "campaign")
         await house.command("collect", "campaign", "--results", results)
         assert "people would get the message twice" in await house.command("continue", "campaign", code=2)
+        collected = results.read_bytes()
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "batchsend", "resume", str(results), "--no-progress"
         )
         assert await process.wait() == 0
         counts, wrong = check(results, server, records)
     assert (counts, wrong) == ({"accepted": records}, [])
+    gone_on_with = results.read_bytes()
+    assert gone_on_with.startswith(collected)
+    killed = gone_on_with[: gone_on_with.rindex(b"\n", 0, -1) + 1]  # without the line that says how the run has ended
+    for text in (gone_on_with, killed):
+        results.write_bytes(text)
+        said = await house.command("collect", "campaign", "--results", results, code=2)
+        assert "was gone on with on one machine: collecting would lose that" in said
+        assert results.read_bytes() == text
     word = ("continue", "campaign", "--although-collected")
     assert await house.command(*word) == "campaign is active\n"
+
+
+async def test_the_log_of_another_run_is_not_replaced_by_what_is_collected(house: House, tmp_path: Path) -> None:
+    """Whether that run has ended or goes on."""
+    results = tmp_path / "results.jsonl"
+    for name in ("first", "second"):
+        await house.command("publish", write_campaign(tmp_path / name, 25, 3))
+    for over in (False, True):
+        if over:
+            await house.command("stop", "first")
+        assert ("not over" in await house.command("collect", "first", "--results", results)) is not over
+        before = results.read_bytes()
+        refused = await house.command("collect", "second", "--results", results, code=2)
+        assert "is the log of another run" in refused
+        assert results.read_bytes() == before
+
+
+async def test_a_campaign_has_the_name_of_its_folder_or_that_which_it_is_given(house: House, tmp_path: Path) -> None:
+    campaign = write_campaign(tmp_path / "october", 25, 3)
+    await house.command("publish", campaign)
+    await house.command("publish", campaign, "--name", "november")
+    names = [line.split()[0] for line in (await house.command("list")).splitlines()]
+    assert sorted(names) == ["november", "october"]
 
 
 async def test_several_campaigns_are_sent_side_by_side(house: House, tmp_path: Path) -> None:
