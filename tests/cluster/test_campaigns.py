@@ -21,7 +21,7 @@ import pytest
 
 import batchsend as batchsend_package
 from tests.cluster.house import GUARD, House, address, check, last_lines, until, write_campaign
-from tests.tools.faulty import ACCEPT, FaultyServer, refuse
+from tests.tools.faulty import ACCEPT, FaultyServer, refuse, say
 
 if TYPE_CHECKING:
     from batchsend import Stage
@@ -285,6 +285,61 @@ async def test_who_takes_a_lot_over_offers_no_deferred_record_that_is_not_due(
     assert offered == {address(record): 1 for record in range(1, records + 1)}
 
 
+async def test_a_worker_leaves_what_waits_of_a_lot_that_was_taken_over_to_the_other(
+    house: House, tmp_path: Path
+) -> None:
+    """It was stopped for longer than its lease: the relay hears no more of these records from it, and it ends."""
+    records, offered = 500, Counter[str]()
+
+    def note(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        if stage == "rcpt" and recipient is not None:
+            offered[recipient] += 1
+        return ACCEPT
+
+    async with FaultyServer(note) as server:
+        campaign = write_campaign(tmp_path / "campaign", server.port, records, 'rate = "50/s"\nmax_connections = 2')
+        await house.command("publish", campaign, "--lot", str(records))
+        options = ("--until-done", "--lease", "2s")
+        first = await house.work(*options)
+        await until(lambda: len(server.accepted) >= 50, lambda: first.running)
+        first.send(signal.SIGSTOP)
+        second = await house.work(*options)
+        await until(lambda: len(server.accepted) >= 100, lambda: second.running)
+        first.send(signal.SIGCONT)
+        for worker in (first, second):
+            assert await worker.wait() == 0, worker.output.read_text()
+        assert "was taken over by another worker" in first.output.read_text()
+        await house.command("collect", "campaign", "--results", tmp_path / "results.jsonl")
+        counts, wrong = check(tmp_path / "results.jsonl", server, records)
+    assert wrong == []
+    assert counts["in_doubt"] <= 2 + 1
+    assert offered.total() - records <= 2 + 1, "what the first one had begun, and no more"
+
+
+async def test_a_message_that_was_accepted_is_in_doubt_where_its_reply_may_have_been_anothers(
+    house: House, tmp_path: Path
+) -> None:
+    """A lot has one record: it is done and given back before the reply comes that cannot be right."""
+    records, shifted = 20, 7
+
+    def decide(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        if (stage, recipient) == ("content", address(shifted)):
+            return say(b"250 taken\r\n550 not taken\r\n", succeeds=True)
+        return ACCEPT
+
+    async with FaultyServer(decide, pipelining=True) as server:
+        campaign = write_campaign(tmp_path / "campaign", server.port, records, "max_connections = 1")
+        await house.command("publish", campaign, "--lot", "1")
+        worker = await house.work("--until-done")
+        assert await worker.wait() == 0, worker.output.read_text()
+        await house.command("collect", "campaign", "--results", tmp_path / "results.jsonl")
+        counts, wrong = check(tmp_path / "results.jsonl", server, records)
+    assert (counts, wrong) == ({"accepted": records - 1, "in_doubt": 1}, [])
+    line = last_lines(tmp_path / "results.jsonl")[shifted]
+    assert line["status"] == "in_doubt"
+    assert "may have been another's" in line["reason"]
+
+
 async def test_clocks_of_machines_may_differ_by_minutes(house: House, tmp_path: Path) -> None:
     """Leases, pauses and times are the database's: a worker ahead takes nothing early, one behind nothing late."""
     records, minutes, results = 400, 600.0, tmp_path / "results.jsonl"
@@ -447,6 +502,8 @@ async def test_status_tells_the_pace_and_the_end_of_each_campaign(house: House, 
         assert pace["slow"] < 60
         said = await house.command("status")
         assert len(re.findall(r"/s, .* left; run", said)) == 2, said
+        assert re.search(r"^worker \d+ .* accepted, .*/s, for ", said, re.MULTILINE), said
+        assert "no worker was heard of" not in said
         assert await worker.wait() == 0
 
 
