@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -468,6 +469,28 @@ async def test_several_campaigns_are_sent_side_by_side(house: House, tmp_path: P
     assert min(half.values()) > 100, "one campaign waits for the other"
 
 
+async def test_a_worker_sends_no_more_campaigns_at_once_than_it_was_told(house: House, tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def note(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        if stage == "content":
+            order.append(str(recipient).partition("-")[0])
+        return ACCEPT
+
+    async with FaultyServer(note) as server:
+        for name in ("first", "second"):
+            campaign = write_campaign(tmp_path / name, server.port, 80, 'rate = "40/s"')
+            rows = "".join(f"{name}-{number}@example.com\n" for number in range(80))
+            (campaign.parent / "recipients.csv").write_text(f"email\n{rows}")
+            await house.command("publish", campaign, "--lot", "10")
+        worker = await house.work("--until-done", "--campaigns", "1")
+        assert await worker.wait() == 0, worker.output.read_text()
+    assert Counter(order) == {"first": 80, "second": 80}
+    assert sum(one != other for one, other in pairwise(order)) <= 2, (
+        "they take turns, and none is sent beside the other"
+    )
+
+
 async def test_a_campaign_does_not_wait_until_those_are_done_that_take_all_places_of_a_worker(
     house: House, tmp_path: Path
 ) -> None:
@@ -617,6 +640,26 @@ async def test_a_campaign_that_is_dropped_leaves_nothing(house: House, tmp_path:
 async def test_a_window_needs_a_time_zone_that_all_workers_agree_on(house: House, tmp_path: Path) -> None:
     campaign = write_campaign(tmp_path / "campaign", 25, 3, 'window = ["Mon-Sun 08:00-18:00"]')
     assert "without a time zone" in await house.command("publish", campaign, code=2)
+
+
+async def test_a_worker_sends_nothing_before_the_start_and_ends_when_it_is_told_to(
+    house: House, tmp_path: Path
+) -> None:
+    """It goes on living meanwhile: it is heard of, and holds nothing."""
+    start = 'start = "2090-01-01 09:00"\ntimezone = "UTC"'
+    async with FaultyServer(accept) as server:
+        await house.command("publish", write_campaign(tmp_path / "campaign", server.port, 20, start))
+        worker = await house.work("--lease", "2s")
+        async with asyncio.timeout(60.0):
+            while not await house.sql("SELECT FROM batchsend.shares WHERE until > now()"):
+                assert worker.running, worker.output.read_text()
+        await asyncio.sleep(5.0)  # a promise about time: longer than a share holds that is not renewed
+        assert await house.sql("SELECT FROM batchsend.shares WHERE until > now()"), "it is not heard of any more"
+        status = await house.status("campaign")
+        worker.send(signal.SIGTERM)
+        assert await worker.wait() == 0, worker.output.read_text()
+    assert server.accepted == []
+    assert (status["campaigns"][0]["state"], status["campaigns"][0]["leased"]) == ("active", 0)
 
 
 async def test_two_databases_versions_are_told_apart(house: House, tmp_path: Path) -> None:
