@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -660,6 +660,21 @@ async def test_a_worker_sends_nothing_before_the_start_and_ends_when_it_is_told_
         assert await worker.wait() == 0, worker.output.read_text()
     assert server.accepted == []
     assert (status["campaigns"][0]["state"], status["campaigns"][0]["leased"]) == ("active", 0)
+
+
+@pytest.mark.parametrize("clock", [-600.0, 600.0])
+async def test_a_start_holds_on_the_databases_clock(house: House, tmp_path: Path, clock: float) -> None:
+    """It was five minutes ago, also for a machine whose own clock is ten minutes slow."""
+    begun = datetime.fromtimestamp(time.time() - 300.0, UTC)
+    async with FaultyServer(accept) as server:
+        start = f'start = "{begun:%Y-%m-%d %H:%M}"\ntimezone = "UTC"'
+        await house.command("publish", write_campaign(tmp_path / "campaign", server.port, 20, start))
+        worker = await house.work(clock=clock)
+        async with asyncio.timeout(60.0):
+            await until(lambda: len(server.accepted) == 20, lambda: worker.running)
+        worker.send(signal.SIGTERM)
+        assert await worker.wait() == 0, worker.output.read_text()
+    assert len(server.accepted) == 20
 
 
 async def test_two_databases_versions_are_told_apart(house: House, tmp_path: Path) -> None:
