@@ -130,7 +130,6 @@ class ClusterAccount:
         self.accepted = 0
         self.clock = 0.0
         self.pool: Pool | None = None
-        self.on_lost: Callable[[HeldLot], None] = lambda _: None
         self._campaign = campaign
         self._size = size
         self._writer = writer
@@ -173,7 +172,6 @@ class ClusterAccount:
         """A lot is somebody else's: take what waits out of the pool, and see to it that nothing comes back."""
         self._notice(f"lot {lot.lease.lot} was taken over by another worker: this one was not heard of for too long")
         self.forget(lot, lot.out)
-        self.on_lost(lot)
 
     def forget(self, lot: HeldLot, records: set[int]) -> None:
         """Records of a lot are not to be offered any more."""

@@ -12,7 +12,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from datetime import datetime
+from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -21,7 +22,7 @@ import pytest
 
 import batchsend as batchsend_package
 from tests.cluster.house import GUARD, House, address, check, last_lines, until, write_campaign
-from tests.tools.faulty import ACCEPT, FaultyServer, refuse
+from tests.tools.faulty import ACCEPT, FaultyServer, refuse, say
 
 if TYPE_CHECKING:
     from batchsend import Stage
@@ -199,6 +200,7 @@ async def test_the_page_shows_a_cluster(house: House, tmp_path: Path) -> None:
     assert any(row["accepted"] not in ("", "0") for row in shown), "the worker"
     assert any("of 900/day" in row["said"] for row in shown), "the quota"
     assert seen[-1]["chart"] is not None
+    assert (seen[0]["share"], seen[-1]["share"]) == ("0 %", "100 %")
 
 
 async def asked(port: int, path: str) -> str:
@@ -255,6 +257,88 @@ async def test_deferred_records_come_back_after_their_pause_with_the_same_messag
     assert all(
         lines[1]["message_id"].startswith("<") and f".{number}@" in line["message_id"] for number, line in lines.items()
     )
+
+
+@pytest.mark.parametrize("setting", ["max_attempts = 1", 'retry_after = "1h"'])
+async def test_who_takes_a_lot_over_offers_no_deferred_record_that_is_not_due(
+    house: House, tmp_path: Path, setting: str
+) -> None:
+    """Neither one that has had all its attempts nor one whose pause is not over."""
+    records, offered = 60, Counter[str]()
+
+    def defer_first(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        if stage != "content" or recipient is None:
+            return ACCEPT
+        offered[recipient] += 1
+        return refuse(451, "4.3.0 later") if recipient == address(1) else ACCEPT
+
+    async with FaultyServer(defer_first) as server:
+        campaign = write_campaign(tmp_path / "campaign", server.port, records, 'rate = "20/s"')
+        given = re.compile(rf"^{setting.split(maxsplit=1)[0]} = .*$", re.MULTILINE)
+        campaign.write_text(given.sub(setting, campaign.read_text()))
+        await house.command("publish", campaign, "--lot", str(records))
+        for enough in (records // 3, records - 1):
+            worker = await house.work()
+            await until(lambda: len(server.accepted) >= enough, lambda: worker.running)  # noqa: B023 - it is waited for here
+            worker.send(signal.SIGTERM)
+            assert await worker.wait() == 0, worker.output.read_text()
+            assert enough <= len(server.accepted) < records
+    assert offered == {address(record): 1 for record in range(1, records + 1)}
+
+
+async def test_a_worker_leaves_what_waits_of_a_lot_that_was_taken_over_to_the_other(
+    house: House, tmp_path: Path
+) -> None:
+    """It was stopped for longer than its lease: the relay hears no more of these records from it, and it ends."""
+    records, offered = 500, Counter[str]()
+
+    def note(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        if stage == "rcpt" and recipient is not None:
+            offered[recipient] += 1
+        return ACCEPT
+
+    async with FaultyServer(note) as server:
+        campaign = write_campaign(tmp_path / "campaign", server.port, records, 'rate = "50/s"\nmax_connections = 2')
+        await house.command("publish", campaign, "--lot", str(records))
+        options = ("--until-done", "--lease", "2s")
+        first = await house.work(*options)
+        await until(lambda: len(server.accepted) >= 50, lambda: first.running)
+        first.send(signal.SIGSTOP)
+        second = await house.work(*options)
+        await until(lambda: len(server.accepted) >= 100, lambda: second.running)
+        first.send(signal.SIGCONT)
+        for worker in (first, second):
+            assert await worker.wait() == 0, worker.output.read_text()
+        assert "was taken over by another worker" in first.output.read_text()
+        await house.command("collect", "campaign", "--results", tmp_path / "results.jsonl")
+        counts, wrong = check(tmp_path / "results.jsonl", server, records)
+    assert wrong == []
+    assert counts["in_doubt"] <= 2 + 1
+    assert offered.total() - records <= 2 + 1, "what the first one had begun, and no more"
+
+
+async def test_a_message_that_was_accepted_is_in_doubt_where_its_reply_may_have_been_anothers(
+    house: House, tmp_path: Path
+) -> None:
+    """A lot has one record: it is done and given back before the reply comes that cannot be right."""
+    records, shifted = 20, 7
+
+    def decide(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        if (stage, recipient) == ("content", address(shifted)):
+            return say(b"250 taken\r\n550 not taken\r\n", succeeds=True)
+        return ACCEPT
+
+    async with FaultyServer(decide, pipelining=True) as server:
+        campaign = write_campaign(tmp_path / "campaign", server.port, records, "max_connections = 1")
+        await house.command("publish", campaign, "--lot", "1")
+        worker = await house.work("--until-done")
+        assert await worker.wait() == 0, worker.output.read_text()
+        await house.command("collect", "campaign", "--results", tmp_path / "results.jsonl")
+        counts, wrong = check(tmp_path / "results.jsonl", server, records)
+    assert (counts, wrong) == ({"accepted": records - 1, "in_doubt": 1}, [])
+    line = last_lines(tmp_path / "results.jsonl")[shifted]
+    assert line["status"] == "in_doubt"
+    assert "may have been another's" in line["reason"]
 
 
 async def test_clocks_of_machines_may_differ_by_minutes(house: House, tmp_path: Path) -> None:
@@ -323,14 +407,46 @@ async def test_what_a_stopped_campaign_has_left_is_sent_from_one_machine(house: 
         await house.command("stop", "campaign")
         await house.command("collect", "campaign", "--results", results)
         assert "people would get the message twice" in await house.command("continue", "campaign", code=2)
+        collected = results.read_bytes()
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "batchsend", "resume", str(results), "--no-progress"
         )
         assert await process.wait() == 0
         counts, wrong = check(results, server, records)
     assert (counts, wrong) == ({"accepted": records}, [])
+    gone_on_with = results.read_bytes()
+    assert gone_on_with.startswith(collected)
+    killed = gone_on_with[: gone_on_with.rindex(b"\n", 0, -1) + 1]  # without the line that says how the run has ended
+    for text in (gone_on_with, killed):
+        results.write_bytes(text)
+        said = await house.command("collect", "campaign", "--results", results, code=2)
+        assert "was gone on with on one machine: collecting would lose that" in said
+        assert results.read_bytes() == text
     word = ("continue", "campaign", "--although-collected")
     assert await house.command(*word) == "campaign is active\n"
+
+
+async def test_the_log_of_another_run_is_not_replaced_by_what_is_collected(house: House, tmp_path: Path) -> None:
+    """Whether that run has ended or goes on."""
+    results = tmp_path / "results.jsonl"
+    for name in ("first", "second"):
+        await house.command("publish", write_campaign(tmp_path / name, 25, 3))
+    for over in (False, True):
+        if over:
+            await house.command("stop", "first")
+        assert ("not over" in await house.command("collect", "first", "--results", results)) is not over
+        before = results.read_bytes()
+        refused = await house.command("collect", "second", "--results", results, code=2)
+        assert "is the log of another run" in refused
+        assert results.read_bytes() == before
+
+
+async def test_a_campaign_has_the_name_of_its_folder_or_that_which_it_is_given(house: House, tmp_path: Path) -> None:
+    campaign = write_campaign(tmp_path / "october", 25, 3)
+    await house.command("publish", campaign)
+    await house.command("publish", campaign, "--name", "november")
+    names = [line.split()[0] for line in (await house.command("list")).splitlines()]
+    assert sorted(names) == ["november", "october"]
 
 
 async def test_several_campaigns_are_sent_side_by_side(house: House, tmp_path: Path) -> None:
@@ -351,6 +467,28 @@ async def test_several_campaigns_are_sent_side_by_side(house: House, tmp_path: P
     assert Counter(order).total() == len(set(order)) == 1600
     half = Counter(address.startswith("first") for address in order[:800])
     assert min(half.values()) > 100, "one campaign waits for the other"
+
+
+async def test_a_worker_sends_no_more_campaigns_at_once_than_it_was_told(house: House, tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def note(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        if stage == "content":
+            order.append(str(recipient).partition("-")[0])
+        return ACCEPT
+
+    async with FaultyServer(note) as server:
+        for name in ("first", "second"):
+            campaign = write_campaign(tmp_path / name, server.port, 80, 'rate = "40/s"')
+            rows = "".join(f"{name}-{number}@example.com\n" for number in range(80))
+            (campaign.parent / "recipients.csv").write_text(f"email\n{rows}")
+            await house.command("publish", campaign, "--lot", "10")
+        worker = await house.work("--until-done", "--campaigns", "1")
+        assert await worker.wait() == 0, worker.output.read_text()
+    assert Counter(order) == {"first": 80, "second": 80}
+    assert sum(one != other for one, other in pairwise(order)) <= 2, (
+        "they take turns, and none is sent beside the other"
+    )
 
 
 async def test_a_campaign_does_not_wait_until_those_are_done_that_take_all_places_of_a_worker(
@@ -387,6 +525,8 @@ async def test_status_tells_the_pace_and_the_end_of_each_campaign(house: House, 
         assert pace["slow"] < 60
         said = await house.command("status")
         assert len(re.findall(r"/s, .* left; run", said)) == 2, said
+        assert re.search(r"^worker \d+ .* accepted, .*/s, for ", said, re.MULTILINE), said
+        assert "no worker was heard of" not in said
         assert await worker.wait() == 0
 
 
@@ -500,6 +640,41 @@ async def test_a_campaign_that_is_dropped_leaves_nothing(house: House, tmp_path:
 async def test_a_window_needs_a_time_zone_that_all_workers_agree_on(house: House, tmp_path: Path) -> None:
     campaign = write_campaign(tmp_path / "campaign", 25, 3, 'window = ["Mon-Sun 08:00-18:00"]')
     assert "without a time zone" in await house.command("publish", campaign, code=2)
+
+
+async def test_a_worker_sends_nothing_before_the_start_and_ends_when_it_is_told_to(
+    house: House, tmp_path: Path
+) -> None:
+    """It goes on living meanwhile: it is heard of, and holds nothing."""
+    start = 'start = "2090-01-01 09:00"\ntimezone = "UTC"'
+    async with FaultyServer(accept) as server:
+        await house.command("publish", write_campaign(tmp_path / "campaign", server.port, 20, start))
+        worker = await house.work("--lease", "2s")
+        async with asyncio.timeout(60.0):
+            while not await house.sql("SELECT FROM batchsend.shares WHERE until > now()"):
+                assert worker.running, worker.output.read_text()
+        await asyncio.sleep(5.0)  # a promise about time: longer than a share holds that is not renewed
+        assert await house.sql("SELECT FROM batchsend.shares WHERE until > now()"), "it is not heard of any more"
+        status = await house.status("campaign")
+        worker.send(signal.SIGTERM)
+        assert await worker.wait() == 0, worker.output.read_text()
+    assert server.accepted == []
+    assert (status["campaigns"][0]["state"], status["campaigns"][0]["leased"]) == ("active", 0)
+
+
+@pytest.mark.parametrize("clock", [-600.0, 600.0])
+async def test_a_start_holds_on_the_databases_clock(house: House, tmp_path: Path, clock: float) -> None:
+    """It was five minutes ago, also for a machine whose own clock is ten minutes slow."""
+    begun = datetime.fromtimestamp(time.time() - 300.0, UTC)
+    async with FaultyServer(accept) as server:
+        start = f'start = "{begun:%Y-%m-%d %H:%M}"\ntimezone = "UTC"'
+        await house.command("publish", write_campaign(tmp_path / "campaign", server.port, 20, start))
+        worker = await house.work(clock=clock)
+        async with asyncio.timeout(60.0):
+            await until(lambda: len(server.accepted) == 20, lambda: worker.running)
+        worker.send(signal.SIGTERM)
+        assert await worker.wait() == 0, worker.output.read_text()
+    assert len(server.accepted) == 20
 
 
 async def test_two_databases_versions_are_told_apart(house: House, tmp_path: Path) -> None:

@@ -45,12 +45,18 @@ def test_lots_are_numbered_from_0_and_records_from_1() -> None:
     assert [lot_of(record, 3) for record in (1, 3, 4, 6, 7)] == [0, 0, 1, 1, 2]
 
 
-def document(tmp_path: Path, server: dict[str, Any] | None = None, message: dict[str, Any] | None = None) -> Document:
+def document(
+    tmp_path: Path,
+    server: dict[str, Any] | None = None,
+    message: dict[str, Any] | None = None,
+    delivery: dict[str, Any] | None = None,
+) -> Document:
     """The tables of a small campaign."""
     tables = {
         "recipients": "list.csv",
         "server": {"host": "127.0.0.1", "port": 25, "tls": "none", **(server or {})},
         "message": {"from": "a@example.com", "subject": "Hello", "text": "Hello", **(message or {})},
+        "delivery": delivery or {},
     }
     return Document(tmp_path / "campaign.toml", json.loads(json.dumps(tables)))
 
@@ -88,6 +94,17 @@ def test_no_worker_runs_a_program_that_the_database_names(tmp_path: Path) -> Non
     stored["server"][0] |= {"username": "me", "token_command": ["touch", str(tmp_path / "ran")]}
     with pytest.raises(UsageError, match="names a program"):
         unpack(json.dumps(stored), {}, tmp_path, keys=None, environ={})
+
+
+def test_a_worker_needs_no_list_of_whom_not_to_write_to(tmp_path: Path) -> None:
+    """They are read when the campaign is published."""
+    (tmp_path / "stop.csv").write_text("email\nb@example.com\n")
+    (tmp_path / "october.jsonl").write_bytes(b"")
+    stored = published(tmp_path, delivery={"suppress": ["stop.csv"], "exclude": ["october.jsonl"]})
+    folder = tmp_path / "worker"
+    folder.mkdir()
+    campaign = unpack(stored, {}, folder, keys=None, environ={})
+    assert (campaign.delivery.suppress, campaign.delivery.exclude) == ((), ())
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc/outside", "a/../../outside", ""])
