@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import sys
 from collections import Counter
 from contextlib import aclosing
@@ -122,6 +123,34 @@ async def test_what_is_no_iterable_of_records_is_refused_where_it_is_given(tmp_p
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+async def test_nothing_is_left_of_a_run_that_was_prepared_and_never_begun(tmp_path: Path) -> None:
+    """Neither its recipients nor the lock on its log. A process that was forked meanwhile removes nothing."""
+    async with CountingServer(well_behaved) as server, asyncio.timeout(GUARD):
+        made = campaign(tmp_path, server)
+        before = names(tmp_path)
+        batch = Batch(made, recipients=list(rows(3)))
+        await batch.prepare()
+        prepared = names(tmp_path)
+        assert len(prepared) == len(before) + 2
+        if (child := os.fork()) == 0:
+            try:
+                del batch
+                gc.collect()
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        assert names(tmp_path) == prepared
+        del batch
+        gc.collect()
+        assert names(tmp_path) == before
+        begun = Batch(made, recipients=list(rows(3)))
+        await begun.prepare()
+        assert (await begun.run()).complete
+        del begun
+        gc.collect()
+        assert names(tmp_path) == [*before, "results.jsonl", "results.jsonl.recipients.jsonl"]
 
 
 async def test_nothing_is_sent_and_nothing_left_where_the_iterable_fails(tmp_path: Path) -> None:
