@@ -140,7 +140,7 @@ async def test_nothing_is_left_of_a_run_that_was_prepared_and_never_begun(tmp_pa
                 gc.collect()
             finally:
                 os._exit(0)
-        os.waitpid(child, 0)
+        await asyncio.to_thread(os.waitpid, child, 0)
         assert names(tmp_path) == prepared
         del batch
         gc.collect()
