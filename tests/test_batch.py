@@ -271,6 +271,13 @@ async def test_send_needs_no_loop_and_refuses_one(tmp_path: Path) -> None:
     assert +summary.counts == {Outcome.ACCEPTED: 10}
 
 
+async def test_a_choice_that_means_nothing_is_refused_at_once_by_its_name_in_a_program(tmp_path: Path) -> None:
+    async with CountingServer(well_behaved) as server:
+        made = campaign(tmp_path, server)
+        with pytest.raises(UsageError, match=r"^only delivered: there is no such outcome or code"):
+            Batch(made, only=("rejected", "delivered"))
+
+
 async def test_a_used_log_and_a_missing_file_are_refused_before_anything_is_done(tmp_path: Path) -> None:
     async with CountingServer(well_behaved) as server:
         made = campaign(tmp_path, server)

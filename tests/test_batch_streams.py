@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import sys
 from collections import Counter
 from contextlib import aclosing
@@ -64,6 +65,26 @@ async def test_values_are_what_json_has(tmp_path: Path) -> None:
     assert kept == {"email": "a@example.com", "name": ["2026-03-01", "1.50", None, {"deep": True}]}
 
 
+async def test_a_value_that_json_has_no_room_for_is_no_matter_for_the_other_records(tmp_path: Path) -> None:
+    """Integers are exact at any size; half a character is its own record's error."""
+    given: list[dict[str, Any]] = [
+        {"email": "a@example.com", "name": 2**70, "since": date(2026, 3, 1), "deep": [{"n": -(2**64)}, 2.5, None]},
+        {"email": "b@example.com", "name": "x\ud800y"},
+        {"email": "c@example.com", "name": "\U0001f600", "n": 2**65},
+        {"email": "d@example.com", "name": "D"},
+    ]
+    async with CountingServer(well_behaved) as server, asyncio.timeout(GUARD):
+        summary = await Batch(campaign(tmp_path, server), recipients=given).run()
+    assert +summary.counts == {Outcome.ACCEPTED: 3, Outcome.INVALID: 1}
+    assert f"Subject: For {2**70}\r\n".encode() in b"".join(accepted.content for accepted in server.accepted)
+    kept = [json.loads(line) for line in (tmp_path / "results.jsonl.recipients.jsonl").read_text().splitlines()]
+    assert kept == [{**given[0], "since": "2026-03-01"}, *given[1:]]
+    _, outcomes = log(tmp_path)
+    [invalid] = [line for line in outcomes if line["status"] == "invalid"]
+    assert invalid["record"] == 2
+    assert "half a character in 'name'" in invalid["reason"]
+
+
 async def test_a_run_of_a_programs_records_is_gone_on_with(tmp_path: Path) -> None:
     """They were kept: `resume` needs the program no more; and deferred ones are tried again in the run itself."""
     refused = {"r5@example.com", "r6@example.com"}
@@ -104,6 +125,34 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+async def test_nothing_is_left_of_a_run_that_was_prepared_and_never_begun(tmp_path: Path) -> None:
+    """Neither its recipients nor the lock on its log. A process that was forked meanwhile removes nothing."""
+    async with CountingServer(well_behaved) as server, asyncio.timeout(GUARD):
+        made = campaign(tmp_path, server)
+        before = names(tmp_path)
+        batch = Batch(made, recipients=list(rows(3)))
+        await batch.prepare()
+        prepared = names(tmp_path)
+        assert len(prepared) == len(before) + 2
+        if (child := os.fork()) == 0:
+            try:
+                del batch
+                gc.collect()
+            finally:
+                os._exit(0)
+        await asyncio.to_thread(os.waitpid, child, 0)
+        assert names(tmp_path) == prepared
+        del batch
+        gc.collect()
+        assert names(tmp_path) == before
+        begun = Batch(made, recipients=list(rows(3)))
+        await begun.prepare()
+        assert (await begun.run()).complete
+        del begun
+        gc.collect()
+        assert names(tmp_path) == [*before, "results.jsonl", "results.jsonl.recipients.jsonl"]
+
+
 async def test_nothing_is_sent_and_nothing_left_where_the_iterable_fails(tmp_path: Path) -> None:
     def failing() -> Iterator[Any]:
         yield from rows(2000)
@@ -114,7 +163,13 @@ async def test_nothing_is_sent_and_nothing_left_where_the_iterable_fails(tmp_pat
         before = names(tmp_path)
         with pytest.raises(LookupError, match="the database is gone"):
             await Batch(made, recipients=failing()).run()
-        for row, said in ((7, "recipient 2 must be a Mapping, not int"), ({1: 2}, "recipient 2 cannot be written")):
+        circular: dict[str, Any] = {"email": "a@example.com"}
+        circular["again"] = circular
+        for row, said in (
+            (7, "recipient 2 must be a Mapping, not int"),
+            ({0: 2}, "recipient 2 cannot be written as JSON: Dict key must be str"),
+            (circular, "recipient 2 cannot be written as JSON"),
+        ):
             with pytest.raises(TypeError, match=said):
                 await Batch(made, recipients=[{"email": "a@example.com"}, row]).run()  # type: ignore[list-item]
         assert server.accepted == []

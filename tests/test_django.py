@@ -165,7 +165,11 @@ def test_a_server_that_is_gone_is_a_connection_error(sink: SinkThread) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["a@b@example.com", "a@example.com\nBcc: x@example.com", "@", "<a@example.com>, b@x.y"]
+    "wrong",
+    [
+        *("a@b@example.com", "a@example.com\nBcc: x@example.com", "@", "<a@example.com>, b@x.y"),
+        *("Readers: a@example.com, b@example.com;", "Readers: a@example.com;", "a@example.com,", ",a@example.com"),
+    ],
 )
 def test_nothing_is_sent_if_an_address_is_none(sink: SinkThread, wrong: str) -> None:
     """Not even with `fail_silently`, as in Django: it is a mistake of the program."""

@@ -14,6 +14,7 @@ from batchsend.cli.console import Console, pass_console
 from batchsend.cli.options import SendingOptions, sending_options
 from batchsend.cli.sending import Sending
 from batchsend.loop import run
+from batchsend.recipients.selection import choice_of
 from batchsend.recipients.spool import spool
 from batchsend.results.claim import Claim
 
@@ -80,6 +81,7 @@ def send(
         raise click.UsageError("--record goes with --to", click.get_current_context())
     if resumed and (tester is not None or options.limit is not None or no_spool):
         raise click.UsageError("--resume excludes --to, --limit and --no-spool", click.get_current_context())
+    choice_of(only, option="--only")  # the run would call it only, as a program does
     overrides = options.overrides(recipients=recipients, results=results)
     loaded = load(campaign, overrides=overrides, resolve_credentials=not (options.sandboxed or options.dry_run))
     if tester is not None:

@@ -14,9 +14,10 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import anyio
+import msgspec
 from aiosmtplib import SMTP, SMTPException, SMTPHeloError
 
-from batchsend.campaign import is_loopback
+from batchsend.campaign import Duration, is_loopback
 from batchsend.delivery.connect_failure import (
     ConnectFailure,
     closed,
@@ -68,11 +69,16 @@ class ConnectError(SessionError):
     Args:
         where: Host and port.
         failure: How far it came, what happened, what to check, and whether trying again can help.
+
+    Attributes:
+        failure: As given.
+        silent: Seconds of the attempt in which no session was there that the server could have answered in.
     """
 
     def __init__(self, where: str, failure: ConnectFailure) -> None:
         super().__init__(f"{where}: {failure.what}", remedy=failure.remedy)
         self.failure = failure
+        self.silent = 0.0
 
 
 class Opened(NamedTuple):
@@ -140,6 +146,16 @@ class Connector:
             raise UsageError(
                 f"{self.where}: credentials are not sent without TLS", remedy='set tls = "starttls" or tls = "implicit"'
             )
+
+    def be_patient_for(self, seconds: Duration) -> None:
+        """Wait for no step of an opening longer than this: whoever opens a session gives the server up after it.
+
+        A second is waited in any case, which a server far away needs for its greeting.
+        """
+        most, given = max(seconds, Duration(1)), self._timeouts
+        self._timeouts = msgspec.structs.replace(
+            given, connect=min(given.connect, most), greeting=min(given.greeting, most), ehlo=min(given.ehlo, most)
+        )
 
     async def open(self) -> Opened:
         """Open one session.

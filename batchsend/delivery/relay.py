@@ -273,10 +273,10 @@ class Relay:
         """The server asks for a pause of its own length, such as minutes after too many logins."""
         self._paused_until = max(self._paused_until, now + spread(seconds))
 
-    def failing(self, now: float) -> float:
-        """It does not answer: for how many seconds it has not."""
+    def failing(self, now: float, silent: float) -> float:
+        """It does not answer: for how many seconds it has not, ``silent`` ones at least."""
         if self._failing_since is None:
-            self._failing_since = now
+            self._failing_since = now - silent
         return now - self._failing_since
 
     def fruitless_since(self, now: float) -> float:

@@ -99,6 +99,7 @@ class Slots:
         self.opened = 0
         self.opening = 0
         self._connector = connector
+        connector.be_patient_for(options.give_up_after)
         self._options = options
         self._work = work
         self._backlog = backlog
@@ -447,7 +448,7 @@ class Slots:
         """A new session; None if it is not needed any more."""
         if not await self._place():
             return None
-        began = self._loop.time()
+        began, before, alone = self._loop.time(), self.opened, not self._live
         self.relay.limits.grow(began)
         self.opening += 1
         attempt = self._loop.create_task(self._connector.open())
@@ -468,6 +469,8 @@ class Slots:
             self._changed.notify()
         if attempt.cancelled():
             return None
+        if alone and before == self.opened and isinstance(error := attempt.exception(), ConnectError):
+            error.silent = self._loop.time() - began
         opened = attempt.result()
         self._open_seconds = self._loop.time() - began
         self._refused_logins = 0
@@ -528,7 +531,7 @@ class Slots:
                 relay.proven = False
                 relay.back_off_for(now, _LOGIN_PAUSE * self._refused_logins)
                 self._notice_once(f"{error.message}; trying again in some minutes")
-                self._give_up_after_silence(error.message, error.remedy)
+                self._give_up_after_silence(error)
                 return
             if relay.proven and self._refused_logins < _REFUSED_LOGINS:
                 relay.back_off(now)
@@ -549,13 +552,13 @@ class Slots:
         elif not others:
             relay.unreached = reason
             self._unreached(relay)
-            self._give_up_after_silence(error.message, error.remedy)
+            self._give_up_after_silence(error)
             self._notice_once(f"{error.message}; trying again")
 
-    def _give_up_after_silence(self, message: str, remedy: str | None) -> None:
-        silent = self.relay.failing(self._loop.time())
+    def _give_up_after_silence(self, error: ConnectError) -> None:
+        silent = self.relay.failing(self._loop.time(), error.silent)
         if not self._live and silent > self._options.give_up_after:
-            self._gone(self.relay, RunError(f"{message}; given up after {silent:.0f} s", remedy=remedy))
+            self._gone(self.relay, RunError(f"{error.message}; given up after {silent:.0f} s", remedy=error.remedy))
 
     def _give_up_after_fruitless(self, trouble: str) -> None:
         """Sessions open, and end before any message is decided: those that began since have to show better."""

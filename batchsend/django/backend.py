@@ -9,6 +9,8 @@ import smtplib
 import ssl
 import threading
 from collections.abc import Iterable, Mapping
+from email._header_value_parser import get_mailbox
+from email.errors import HeaderParseError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -34,7 +36,7 @@ from batchsend.errors import RecordError, RunError, UsageError
 from batchsend.message.dkim import Signer
 from batchsend.message.outgoing import outgoing
 from batchsend.message.submission import bundles
-from batchsend.message.submitting import addresses
+from batchsend.message.submitting import addresses, simple_address
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.sender.blocking import NumberedSyncSender, SyncSender
 from batchsend.sender.unfinished import UnfinishedError
@@ -375,7 +377,18 @@ def _address(text: object) -> str:
         raise ValueError(f"Invalid address {plain!r}: {error.message}") from error
     if len(found) != 1:
         raise ValueError(f"Invalid address {plain!r}: it holds {len(found)} addresses")
+    if simple_address(plain) is None and not _is_one(plain):
+        raise ValueError(f"Invalid address {plain!r}: it is a list or a group")
     return found[0]
+
+
+def _is_one(address: str) -> bool:
+    """Whether it is an address alone: Django refuses a list or group (RFC 5322 §3.4) of one as it does one of two."""
+    try:
+        _, rest = get_mailbox(address)
+    except HeaderParseError:
+        return False
+    return not rest
 
 
 def _exception(refused: list[DeliveryResult]) -> OSError:

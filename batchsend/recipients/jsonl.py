@@ -22,6 +22,7 @@ _LONG_NUMBER: Final = re.compile(rb"[0-9]{%d}" % _LONG_DIGITS)
 _STRIDE: Final = 2
 _DIGITS_TO_ZERO: Final = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
 _SAMPLE: Final = b"0" * (_LONG_DIGITS // _STRIDE)
+_HALF: Final = re.compile("[\ud800-\udfff]")
 _CONSTANTS: Final = ("NaN", "Infinity", "-Infinity")
 
 
@@ -160,6 +161,18 @@ def _key_count(fields: dict[str, Any]) -> int:
     return total
 
 
+def _half_in(text: str) -> str:
+    """Where half of a surrogate pair stands in a line, if all else is well with it."""
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    for name, value in fields.items() if isinstance(fields, dict) else ():
+        if _HALF.search(json.dumps({name: value}, ensure_ascii=False)):
+            return f" in {name!r}"
+    return ""
+
+
 def _kind(value: object) -> str:
     match value:
         case list():
@@ -188,4 +201,5 @@ def _reason(text: bytes, error: orjson.JSONDecodeError) -> str:
         return f"a number that is too large (column {error.pos + 1})"
     if "depth" in error.msg or "recursion" in error.msg.lower():
         return "nested too deeply"
-    return f"not JSON: {error.msg} (column {error.pos + 1})"
+    what = f"half a character{_half_in(characters)}" if "surrogate" in error.msg else "not JSON"
+    return f"{what}: {error.msg} (column {error.pos + 1})"

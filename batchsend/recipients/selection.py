@@ -135,7 +135,9 @@ def select(recipients: Path | Literal["-"], only: tuple[str, ...]) -> Selection 
     """
     is_log = recipients != "-" and _is_results_log(recipients)
     if only and (recipients == "-" or not is_log):
-        raise UsageError(f"--only is for results logs, and {recipients} is none", remedy="leave it out")
+        raise UsageError(
+            f"--only, or only= in Python, is for results logs, and {recipients} is none", remedy="leave it out"
+        )
     if recipients == "-" or not is_log:
         return None
     if not only:
@@ -144,7 +146,20 @@ def select(recipients: Path | Literal["-"], only: tuple[str, ...]) -> Selection 
             remedy='name outcomes or codes: --only rejected, --only 550, in Python only=("rejected", "550"); to go on '
             f"with its run: {way_on(recipients)}",
         )
-    return Selection.of(recipients, Choice(only, option="--only", always=(), never=()))
+    return Selection.of(recipients, choice_of(only, option="only"))
+
+
+def choice_of(only: tuple[str, ...], *, option: str) -> Choice:
+    """What is meant of a results log.
+
+    Args:
+        only: Outcomes and codes, as for `Choice`.
+        option: What they were given by, for errors.
+
+    Raises:
+        UsageError: One of them is neither.
+    """
+    return Choice(only, option=option, always=(), never=())
 
 
 def _is_results_log(path: Path) -> bool:

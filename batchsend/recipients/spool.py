@@ -176,13 +176,37 @@ def _line(row: object, place: int) -> bytes:
     if not isinstance(row, Mapping):
         raise TypeError(f"recipient {place} must be a Mapping, not {type(row).__name__}")
     try:
-        line = orjson.dumps(dict(row), default=str, option=orjson.OPT_APPEND_NEWLINE)
-        if line.isascii():
-            return line
+        try:
+            line = orjson.dumps(dict(row), default=str, option=orjson.OPT_APPEND_NEWLINE)
+        except TypeError:
+            return _ascii_line(_as_json(dict(row)))
         # `resume` reads it in the encoding that the campaign has for its own list: nearly all begin with ASCII.
-        return json.dumps(orjson.loads(line), separators=(",", ":")).encode() + b"\n"
-    except TypeError as error:
+        return line if line.isascii() else _ascii_line(orjson.loads(line))
+    except (TypeError, RecursionError) as error:
         raise TypeError(f"recipient {place} cannot be written as JSON: {error}") from None
+
+
+def _ascii_line(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+
+
+def _as_json(value: object) -> object:
+    """What orjson would write of a value, but for what it refuses and a JSON text can say.
+
+    That are integers beyond 64 bits, which are read again exactly, and half a character (a surrogate alone), for which
+    the reader refuses this one record.
+    """
+    match value:
+        case dict():
+            if not all(isinstance(key, str) for key in value):
+                raise TypeError("Dict key must be str")
+            return {key: _as_json(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_as_json(one) for one in value]
+        case str() | int():
+            return value
+        case _:
+            return orjson.loads(orjson.dumps(value, default=str))
 
 
 def _begun(results: Path) -> Path:

@@ -52,6 +52,11 @@ class Claim:
         if self._file >= 0:
             let_go(self.path, self.hand_over_file())
 
+    @property
+    def is_held(self) -> bool:
+        """Whether the log is locked, and nobody has taken it over."""
+        return self._file >= 0
+
     def hand_over_file(self) -> int:
         """The log's descriptor, locked; it is the caller's to close."""
         file, self._file = self._file, -1

@@ -9,6 +9,7 @@ from types import NoneType
 
 from batchsend.campaign import Campaign
 from batchsend.errors import UsageError, require, require_callable, require_many
+from batchsend.recipients.selection import choice_of
 from batchsend.results.claim import Claim
 from batchsend.results.resumption import Resumption
 from batchsend.trace import Trace
@@ -90,10 +91,10 @@ def require_internal(server: object, only: object, overrides: object, claim: obj
 
     Raises:
         TypeError: One of them is of a wrong type.
+        UsageError: A word in ``only`` means no records.
     """
     require(server, "server", str, NoneType)
-    for word in require_many(only, "only"):
-        require(word, "a word in only", str)
+    choice_of(tuple(require(word, "a word in only", str) for word in require_many(only, "only")), option="only")
     require(overrides, "overrides", Mapping, NoneType)
     require(claim, "claim", Claim, NoneType)
     require_callable(beside, "beside")

@@ -92,8 +92,8 @@ class Batch:
 
     Raises:
         TypeError: An argument is of a wrong type.
-        UsageError: ``limit`` is below 1; the ``resumption`` is not open; or there are ``recipients`` as well as one,
-            which has its own.
+        UsageError: ``limit`` is below 1; a word in ``only`` means no records; the ``resumption`` is not open; or there
+            are ``recipients`` as well as one, which has its own.
     """
 
     def __init__(

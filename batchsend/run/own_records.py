@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import finalize
 
 from msgspec.structs import replace
 
@@ -56,6 +58,7 @@ class OwnRecords:
         except BaseException:
             self.give_back()
             raise
+        finalize(self, _forget, kept, self.claim, os.getpid())
         use.taking, self._before = False, campaign
         return replace(campaign, recipients=kept, encoding=None, sheet=None)
 
@@ -80,3 +83,17 @@ class OwnRecords:
         if self.claim is not None:
             self.claim.__exit__(None, None, None)
             self.claim = None
+
+
+def _forget(kept: Path, claim: Claim, process: int) -> None:
+    """Remove what was kept for a run that nobody has begun, and will: its `Batch` is gone, or the program ends.
+
+    Args:
+        kept: The records.
+        claim: The lock on the log; a run that has begun has taken it over.
+        process: Who has kept them. A process that was forked since has nothing to remove.
+    """
+    if claim.is_held and process == os.getpid():
+        with suppress(OSError):
+            kept.unlink()
+        claim.__exit__(None, None, None)

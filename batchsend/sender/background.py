@@ -40,6 +40,9 @@ class Background:
     Attributes:
         sender: The sender, to be used on the loop.
         is_parents: It is that of a process of which this one is a fork; its thread is not there.
+
+    Raises:
+        UsageError: Greenlets have taken the place of threads.
     """
 
     def __init__(self, sender: Sender, name: object) -> None:
@@ -49,6 +52,7 @@ class Background:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stop: asyncio.Event
         self._failure: BaseException | None = None
+        self._begun_in = threading.get_native_id()
         started: Future[None] = Future()
         self._loop: asyncio.AbstractEventLoop
         self._thread = threading.Thread(target=self._run, args=(started,), name="batchsend", daemon=True)
@@ -62,6 +66,10 @@ class Background:
             raise
 
     def _run(self, started: Future[None]) -> None:
+        if threading.get_native_id() == self._begun_in:
+            # A greenlet, as of gevent or eventlet: the loop would hold up whoever waits for it, for ever.
+            started.set_exception(_no_thread())
+            return
         _HERE.name = self._name
         try:
             run(lambda: self._main(started))
@@ -242,6 +250,13 @@ class Channel:
         while (message := await self._messages.get()) is not END:
             self.heard.put(TAKEN)
             yield message
+
+
+def _no_thread() -> UsageError:
+    return UsageError(
+        "a SyncSender needs a thread, and greenlets have taken the place of threads, as with gevent or eventlet",
+        remedy="Use workers that are processes or threads, such as gunicorn's gthread or Celery's prefork.",
+    )
 
 
 _HERE: Final = threading.local()

@@ -44,7 +44,7 @@ async def test_the_last_line_of_each_record_is_chosen_by_outcome_or_code_and_can
         assert await built.send(*arguments, "--only", "delivered") == 2
         assert "--only delivered: there is no such outcome or code" in built.output
         assert await built.send("--only", "rejected", "--results", str(second)) == 2
-        assert "--only is for results logs" in built.output
+        assert "--only, or only= in Python, is for results logs" in built.output
         assert not built.taken
 
         assert await built.send(*arguments, "--only", "rejected", "--limit", "2") == 0

@@ -33,7 +33,7 @@ from tests.delivery.harness import (
 )
 from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse
 from tests.tools.scripted import ScriptedServer
-from tests.tools.steps import Await, Expect, ReadContent, ReadToEnd, Signal, reply
+from tests.tools.steps import Await, Expect, ReadContent, ReadToEnd, Signal, Silence, reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -289,6 +289,18 @@ async def test_patience_begins_when_the_server_goes_away_and_not_when_it_was_las
         account = await deliver(peer, submissions(3), options(give_up_after=0.1))
     assert account.error is None
     assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
+
+
+@pytest.mark.parametrize("silent_at", ["greeting", "ehlo"])
+async def test_a_server_that_is_silent_is_given_up_after_the_stated_time(silent_at: str) -> None:
+    """Not after the time-out of the step, which is minutes, nor only after a second attempt."""
+    before: list[Step] = [] if silent_at == "greeting" else [reply("220 x"), Expect("EHLO")]
+    async with ScriptedServer([*before, Silence()]) as peer:
+        account = await deliver(peer, submissions(3), options(give_up_after=0.1))
+    assert account.error is not None
+    assert "no answer at" in account.error.message
+    assert "given up after" in account.error.message
+    assert account.lines == []
 
 
 async def test_a_server_further_down_takes_over_in_the_order_given() -> None:

@@ -137,6 +137,32 @@ def test_a_thread_may_begin_to_send_when_the_main_thread_has_ended(tmp_path: Pat
     assert len(sink.received) == 3
 
 
+# What gevent and eventlet do to threads: they become greenlets, of which all run in the thread that begins them.
+WITH_GREENLETS = """
+import sys
+import threading
+
+from batchsend import Server, SyncSender, UsageError
+from tests.delivery.harness import message
+
+sender = SyncSender(Server(host="localhost", port=int(sys.argv[1]), tls="none"))
+threading._start_new_thread = lambda function, arguments: function(*arguments)
+try:
+    sender.send_message(message("a@example.com"))
+except UsageError as error:
+    print(error.message)
+"""
+
+
+def test_where_greenlets_are_in_the_place_of_threads_it_is_refused() -> None:
+    """It would wait for ever."""
+    with SinkThread() as sink:
+        command = [sys.executable, "-c", WITH_GREENLETS, str(sink.port)]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
+    assert "greenlets have taken the place of threads" in ran.stdout, ran.stderr
+    assert sink.received == []
+
+
 @pytest.mark.slow
 def test_it_works_under_nest_asyncio() -> None:
     """In a process of its own, for that changes the standard library's event loop for good."""
