@@ -542,7 +542,7 @@ def test_a_where_that_is_another_one_when_a_run_is_resumed_is_said(
         ("20 < Years", "Years is compared with 20", "Years | int"),
         ("Opt_Out != 1", "Opt_Out is compared with 1", "Opt_Out == '1'"),
         ('row["Opt Out"] != true', "Opt_Out is compared with True", "Opt_Out == '1'"),
-        ("Country = 'DE'", "got '='", "country == 'DE'"),
+        ("Country = 'DE'", "got '='", "asked by two of them"),
         ("Country == 'DE' && Years", "'&'", "the word and"),
         ("Country || Years", "'|'", "the word or"),
         ("!Country", "'!'", "the word not"),
