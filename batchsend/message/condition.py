@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import jinja2
 from jinja2 import meta, nodes
@@ -15,9 +15,12 @@ from batchsend.message.budget import Excess
 from batchsend.message.field_use import FieldUse
 from batchsend.message.templates import remedy_for
 from batchsend.patterns import late_pattern
-from batchsend.recipients.columns import template_variables
+from batchsend.recipients.columns import aliases, template_variables, variable
+from batchsend.recipients.consent import NO
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from batchsend.recipients import Record
 
 # What other languages write, by what Jinja2 says of it, or by the expression.
@@ -71,6 +74,7 @@ class Condition:
             )
         self.use.add(tree, "where")
         self.use.numbers.update(_numbers(tree))
+        self._truths = sorted({name for node in tree.find_all(nodes.Output) for name in _truths(node.nodes[0])})
 
     def holds(self, record: Record) -> bool:
         """Whether the record is of the campaign.
@@ -80,7 +84,9 @@ class Condition:
         """
         self._budget.renew()
         try:
-            return bool(self._evaluate(template_variables(record.fields)))
+            return self._decided(record.fields)
+        except RecordError:
+            raise
         except Excess as error:
             raise RecordError(f"where: the expression {error}") from error
         except jinja2.UndefinedError as error:
@@ -88,6 +94,26 @@ class Condition:
         except Exception as error:  # whatever a filter or an operator makes of this record's values
             hint = "; a text is made a number by | int" if _TEXT_AND_NUMBER.match(str(error)) else ""
             raise RecordError(f"where: {type(error).__name__}: {error}{hint}") from error
+
+    def _decided(self, fields: Mapping[str, Any]) -> bool:
+        """Whether the expression holds.
+
+        Raises:
+            RecordError: A field would be taken for the opposite of what it says: the text ``no`` counts as true.
+        """
+        held = bool(self._evaluate(template_variables(fields)))
+        if not self._truths:
+            return held
+        by_alias = aliases(tuple(fields))
+        columns = {by_alias.get(name, name): name for name in self._truths}
+        said = {column: name for column, name in columns.items() if _is_no(fields.get(column))}
+        if said and held != bool(self._evaluate(template_variables({**fields, **dict.fromkeys(said, "")}))):
+            column, name = next(iter(said.items()))
+            raise RecordError(
+                f"where: {name} is the text {fields[column]!r}, and any text counts as true; compare it, as in "
+                f"{variable(column, tuple(fields))} == 'yes'"
+            )
+        return held
 
 
 def _meant(message: str, expression: str) -> str:
@@ -114,6 +140,22 @@ def _numbers(tree: nodes.Template) -> dict[str, str]:
                 elif name is not None and isinstance(value, int | float):
                     numbers.setdefault(name, str(value))
     return {name: value for name, value in numbers.items() if name not in texts}
+
+
+def _truths(expression: nodes.Node) -> Iterator[str]:
+    """The fields that an expression takes for true or false as they are, where it is so taken itself."""
+    match expression:
+        case nodes.And() | nodes.Or():
+            yield from _truths(expression.left)
+            yield from _truths(expression.right)
+        case nodes.Not():
+            yield from _truths(expression.node)
+        case nodes.Expr() if (name := _field(expression)) is not None:
+            yield name
+
+
+def _is_no(value: object) -> bool:
+    return isinstance(value, str) and value.strip().lower() in NO
 
 
 def _constant(expression: nodes.Expr) -> object:

@@ -608,3 +608,29 @@ def test_values_in_a_column_without_a_name_are_said(
     (tmp_path / "whole.xlsx").write_bytes(xlsx(Sheet=without))
     ended = invoke(capsys, "send", campaign, "--recipients", tmp_path / "whole.xlsx", "--dry-run")
     assert "no name" not in ended.errors
+
+
+@pytest.mark.parametrize(
+    ("where", "written_to", "invalid"),
+    [
+        ("Opted_In", ["yes", "1"], 4),
+        ('row["Opted In"]', ["yes", "1"], 4),
+        ("not Opted_In", [""], 4),
+        ("name == 'N' and Opted_In", ["yes", "1"], 4),
+        ("name == 'Z' and Opted_In", [], 0),
+        ("name == 'N' or Opted_In", ["yes", "1", "no", "0", "FALSE", " n ", ""], 0),
+        ("Opted_In in ['yes', '1']", ["yes", "1"], 0),
+        ("Opted_In | length > 1", ["yes", "no", "FALSE", " n "], 0),
+    ],
+)
+def test_a_text_that_says_no_is_not_taken_for_true(
+    where: str, written_to: list[str], invalid: int, tmp_path: Path, server: SinkServer, capsys: Capture
+) -> None:
+    values = ["yes", "1", "no", "0", "FALSE", " n ", ""]
+    rows = "".join(f"r{n}@example.com,N,{value}\n" for n, value in enumerate(values))
+    campaign = make_campaign(tmp_path, f"email,name,Opted In\n{rows}", top=f"where = {json.dumps(where)}")
+    invoke(capsys, "send", campaign, *server.options)
+    assert server.recipients == sorted(f"r{values.index(value)}@example.com" for value in written_to)
+    lines = outcomes(tmp_path / "results.jsonl")
+    assert [line["status"] for line in lines].count("invalid") == invalid
+    assert all("any text counts as true" in line["reason"] for line in lines if line["status"] == "invalid")
