@@ -634,3 +634,19 @@ def test_a_text_that_says_no_is_not_taken_for_true(
     lines = outcomes(tmp_path / "results.jsonl")
     assert [line["status"] for line in lines].count("invalid") == invalid
     assert all("any text counts as true" in line["reason"] for line in lines if line["status"] == "invalid")
+
+
+@pytest.mark.parametrize(("encoding", "said"), [("utf-8", "cp1252"), ("utf-16-be", "utf-16-le"), ("utf-8", "cp037")])
+@pytest.mark.parametrize("name", ["gone.csv", "gone.txt"])
+def test_nobody_is_written_to_because_a_suppression_list_was_read_in_another_encoding(
+    encoding: str, said: str, name: str, tmp_path: Path, server: SinkServer, capsys: Capture
+) -> None:
+    head = "email\n" if name.endswith("csv") else ""
+    (tmp_path / name).write_bytes(f"{head}a@example.com\njürgen@example.com\n".encode(encoding))
+    campaign = make_campaign(
+        tmp_path,
+        "email,name\njürgen@example.com,J\n",
+        delivery=f'suppress = [{{ file = "{name}", encoding = "{said}" }}]',
+    )
+    assert f"{name} is not in {said}" in complaint(invoke(capsys, "send", campaign, *server.options))
+    assert server.recipients == []
