@@ -736,6 +736,8 @@ def test_a_sign_that_not_every_record_has_is_no_delimiter(rows_of: Callable[[str
         ("r.jsonl", b"{'email': 'a@example.com'}\n{'email': 'b@example.com'}\n", "none of its lines is JSON", "double"),
         ("r.jsonl", b'// all\n{email: "a@example.com"}\n', "none of its lines is JSON", "no comments"),
         ("r.csv", b"'email','name'\n'a@example.com','A'\n", "the fields stand in single quotes", "email,name"),
+        ("r.csv", "“email”,“name”\n“a@example.com”,“A”\n".encode(), "the fields stand in curly quotes", "sed 's/[“”„]"),
+        ("r.csv", "„email“\n„a@example.com“\n".encode(), "the fields stand in curly quotes", "sed 's/[“”„]"),
         ("r.csv", b'"email" , "name"\n"a@example.com" , "A"\n', "text after a closing quote", """sed 's/" *,/",/g'"""),
     ],
 )

@@ -8,6 +8,7 @@ import tomllib
 from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
+from batchsend.campaign.list_names import is_called_a_list
 from batchsend.campaign.nearest import suggestion
 from batchsend.display import printable
 from batchsend.errors import UsageError
@@ -25,9 +26,6 @@ _SHOWN: Final = 60
 _ARRAYS: Final[tuple[tuple[str, ...], ...]] = (("server",), ("message", "dkim"))
 _SECRET: Final = frozenset({"username", "password", "token"})
 _RESULTS_LOG: Final = b'{"run":'
-_LISTS: Final = frozenset({".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".xlsx", ".xlsm", ".xls", ".ods"})
-"""How lists are named, be they compressed or not."""
-
 _SYNTAX_ERROR: Final = late_pattern(
     r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)"
 )
@@ -235,7 +233,7 @@ def _taken_for_campaign(path: Path, content: bytes) -> UsageError | None:
     if content.startswith(_RESULTS_LOG):
         remedy = f"go on with its run: batchsend resume {name}; or see what became of it: batchsend report {name}"
         return UsageError(f"{path} is a results log, not a campaign file", remedy=remedy)
-    if not _LISTS.isdisjoint(path.suffixes[-2:]):
+    if is_called_a_list(path):
         remedy = f"make a campaign of it: batchsend init --recipients {name}; or name a campaign file (TOML)"
         return UsageError(f"{path} is a list, not a campaign file", remedy=remedy)
     return None

@@ -94,8 +94,8 @@ class Server(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
         weight: Its share of the work among those of the same priority that can send; None for 1.
         rate: The most messages in a time through this relay, all its sessions together; None for no limit but that of
             the whole campaign.
-        quota: How many messages this relay is given in any hour or day, whatever the run: what the results log says was
-            accepted counts.
+        quota: How many messages this relay is given in any minute, hour or day, whatever the run: what the results log
+            says was accepted counts.
         warm_up: For a new account or address: how many messages it is given on the first day, the second …, counted
             from the first message; after the last of them only ``quota`` holds.
         max_connections: Sessions with this relay at once; None for what ``[delivery]`` says.
@@ -340,8 +340,8 @@ class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
         max_connections: Sessions open at once with each relay that says nothing else.
         max_messages: Transactions of one session, after which it is rotated.
         rate: The most messages in a time, all sessions and relays together; None for as fast as they are taken.
-        quota: How many messages the whole campaign sends in any hour or day: what the results log says was accepted
-            counts, so that a run that is resumed does not forget.
+        quota: How many messages the whole campaign sends in any minute, hour or day: what the results log says was
+            accepted counts, so that a run that is resumed does not forget.
         depth: Transactions of one session that may be unanswered at once; above 1 needs CHUNKING (RFC 3030).
         max_attempts: How often a record is offered within a run before it stays deferred.
         retry_after: Seconds until a deferred record is offered again, doubled each time.

@@ -24,7 +24,7 @@ from batchsend.message.condition import Condition
 from batchsend.recipients import BadRecord, open_recipients
 from batchsend.recipients.addressees import Addressees
 from batchsend.recipients.addresses import forward_path
-from batchsend.recipients.admission import DUPLICATE, Admission, missing_fields, require_fields, taken_column
+from batchsend.recipients.admission import DUPLICATE, UNNAMED, Admission, missing_fields, require_fields, taken_column
 from batchsend.recipients.columns import meant_by, template_variables, variable
 from batchsend.recipients.consent import unwanted
 from batchsend.recipients.exclusion import Exclusion
@@ -138,6 +138,9 @@ class RecordsCheck:
                 self._read(reader)
             except RunError as error:
                 records.error("records-unfinished", error.message, where=self._file, remedy=error.remedy)
+            if reader.unnamed:
+                remedy = "give the column a name, if the values matter"
+                records.note("column-unnamed", UNNAMED, where=f"{self._file}:{reader.unnamed}", remedy=remedy)
         self._state_suppression(records)
         counted = self.counted
         counted.passed_over = self._admission.passed_over

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from contextlib import ExitStack
@@ -198,6 +199,8 @@ def bench(
         return _compare(*compare)
     if html is not None and str(html) == "-" and as_json:
         raise UsageError("both --html and --json would be printed", remedy="name a file for --html")
+    if html is not None and str(html) != "-":
+        _require_writable(html)
     if campaign is not None and size is not None:
         raise UsageError("--size with --campaign", remedy="its own messages are sent, and are as long as they are")
     if server is None and campaign is None:
@@ -265,6 +268,19 @@ def _refuse_without_server(**options: object) -> None:
                 remedy="give --server URL or --campaign FILE to measure a real server; without, an embedded one is "
                 "measured",
             )
+
+
+def _require_writable(file: Path) -> None:
+    """Find out before anything is measured, and without touching the file."""
+    if not file.parent.is_dir():
+        fault = errno.ENOENT
+    elif file.is_dir():
+        fault = errno.EISDIR
+    elif not os.access(file if file.exists() else file.parent, os.W_OK):
+        fault = errno.EACCES
+    else:
+        return
+    raise not_writable(file, OSError(fault, os.strerror(fault)))
 
 
 def _require_address(text: str, option: str) -> None:

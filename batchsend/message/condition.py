@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import re
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
 
 import jinja2
-from jinja2 import meta
+from jinja2 import meta, nodes
 
 from batchsend.errors import RecordError, RecordErrorKind, UsageError
 from batchsend.message.bounds import BoundedEnvironment
 from batchsend.message.budget import Excess
 from batchsend.message.field_use import FieldUse
 from batchsend.message.templates import remedy_for
-from batchsend.recipients.columns import template_variables
+from batchsend.patterns import late_pattern
+from batchsend.recipients.columns import aliases, template_variables, variable
+from batchsend.recipients.consent import NO
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from batchsend.recipients import Record
 
+# What other languages write, by what Jinja2 says of it, or by the expression.
+_MEANT: Final = (
+    (late_pattern(r".*'='", re.DOTALL), "whether two are the same is asked by two of them: country == 'DE'"),
+    (late_pattern(r"unexpected char '&'"), "it is the word and: country == 'DE' and opted_in == 'yes'"),
+    (late_pattern(r".*got '\|'", re.DOTALL), "it is the word or: country == 'DE' or country == 'AT'"),
+    (late_pattern(r"unexpected char '!'"), "it is the word not: not vip; or != between two: country != 'DE'"),
+    (late_pattern(r"unexpected '>'"), "whether two differ is asked by != : country != 'DE'"),
+    (late_pattern("unexpected char '[\u2018-\u201f]'"), "quotes are straight ones: country == 'DE'"),
+)
+_CAPITALS: Final = late_pattern(r"(?s:.*)\b(AND|OR|NOT|IN|IS)\b")
+_TEXT_AND_NUMBER: Final = late_pattern(r".*'(?:str|int|float)' and '(?:str|int|float)'")
 _LANGUAGE: Final = "its language is that of Jinja2's expressions, such as: country == 'DE' and opted_in == 'yes'"
 
 
@@ -46,7 +63,8 @@ class Condition:
             self._evaluate = environment.compile_expression(expression, undefined_to_none=False)
             names = meta.find_undeclared_variables(tree)
         except jinja2.TemplateSyntaxError as error:
-            remedy = remedy_for(error.message or "", environment, otherwise=_LANGUAGE)
+            message = error.message or ""
+            remedy = remedy_for(message, environment, otherwise=_meant(message, expression))
             raise UsageError(f"where: {error.message}", remedy=remedy) from None
         except (RecursionError, SyntaxError):
             raise UsageError("where: the expression is nested too deeply", remedy="make it shorter") from None
@@ -55,6 +73,8 @@ class Condition:
                 "where: batch is the run, and no field of a record", remedy='a column of that name is row["batch"]'
             )
         self.use.add(tree, "where")
+        self.use.numbers.update(_numbers(tree))
+        self._truths = sorted({name for node in tree.find_all(nodes.Output) for name in _truths(node.nodes[0])})
 
     def holds(self, record: Record) -> bool:
         """Whether the record is of the campaign.
@@ -64,10 +84,91 @@ class Condition:
         """
         self._budget.renew()
         try:
-            return bool(self._evaluate(template_variables(record.fields)))
+            return self._decided(record.fields)
+        except RecordError:
+            raise
         except Excess as error:
             raise RecordError(f"where: the expression {error}") from error
         except jinja2.UndefinedError as error:
             raise RecordError(f"where: {error.message}", kind=RecordErrorKind.MISSING_FIELD) from error
         except Exception as error:  # whatever a filter or an operator makes of this record's values
-            raise RecordError(f"where: {type(error).__name__}: {error}") from error
+            hint = "; a text is made a number by | int" if _TEXT_AND_NUMBER.match(str(error)) else ""
+            raise RecordError(f"where: {type(error).__name__}: {error}{hint}") from error
+
+    def _decided(self, fields: Mapping[str, Any]) -> bool:
+        """Whether the expression holds.
+
+        Raises:
+            RecordError: A field would be taken for the opposite of what it says: the text ``no`` counts as true.
+        """
+        held = bool(self._evaluate(template_variables(fields)))
+        if not self._truths:
+            return held
+        by_alias = aliases(tuple(fields))
+        columns = {by_alias.get(name, name): name for name in self._truths}
+        said = {column: name for column, name in columns.items() if _is_no(fields.get(column))}
+        if said and held != bool(self._evaluate(template_variables({**fields, **dict.fromkeys(said, "")}))):
+            column, name = next(iter(said.items()))
+            raise RecordError(
+                f"where: {name} is the text {fields[column]!r}, and any text counts as true; compare it, as in "
+                f"{variable(column, tuple(fields))} == 'yes'"
+            )
+        return held
+
+
+def _meant(message: str, expression: str) -> str:
+    """What to do about an expression that is none."""
+    for pattern, remedy in _MEANT:
+        if pattern.match(message):
+            return remedy
+    if (word := _CAPITALS.match(expression)) is not None:
+        return f"{word[1]} is written in small letters: {word[1].lower()}"
+    return _LANGUAGE
+
+
+def _numbers(tree: nodes.Template) -> dict[str, str]:
+    """The fields that are compared with a number or a truth value as they are, and nowhere with a text."""
+    numbers: dict[str, str] = {}
+    texts: set[str] = set()
+    for compare in tree.find_all(nodes.Compare):
+        sides = [compare.expr, *(operand.expr for operand in compare.ops)]
+        for left, right in pairwise(sides):
+            for field, other in ((left, right), (right, left)):
+                name, value = _field(field), _constant(other)
+                if name is not None and isinstance(value, str):
+                    texts.add(name)
+                elif name is not None and isinstance(value, int | float):
+                    numbers.setdefault(name, str(value))
+    return {name: value for name, value in numbers.items() if name not in texts}
+
+
+def _truths(expression: nodes.Node) -> Iterator[str]:
+    """The fields that an expression takes for true or false as they are, where it is so taken itself."""
+    match expression:
+        case nodes.And() | nodes.Or():
+            yield from _truths(expression.left)
+            yield from _truths(expression.right)
+        case nodes.Not():
+            yield from _truths(expression.node)
+        case nodes.Expr() if (name := _field(expression)) is not None:
+            yield name
+
+
+def _is_no(value: object) -> bool:
+    return isinstance(value, str) and value.strip().lower() in NO
+
+
+def _constant(expression: nodes.Expr) -> object:
+    """The value that an expression is as it stands; None of any other."""
+    bare = expression.node if isinstance(expression, nodes.Neg) else expression
+    return bare.value if isinstance(bare, nodes.Const) else None
+
+
+def _field(expression: nodes.Expr) -> str | None:
+    """The field that an expression is, as `FieldUse` knows it; None of any other."""
+    match expression:
+        case nodes.Name():
+            return expression.name
+        case nodes.Getitem(node=nodes.Name(name="row"), arg=nodes.Const(value=str(name))):
+            return name
+    return None

@@ -10,10 +10,12 @@ from batchsend.recipients.addresses import forward_path
 from batchsend.recipients.columns import (
     RECIPIENT_FIELDS,
     address_column,
+    aliases,
     find_address_column,
     is_known,
     listed,
     unknown,
+    variable,
 )
 from batchsend.recipients.record import BadRecord, Record
 
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 LISTED: Final = "on a suppression list"
 HAD_IT: Final = "had it already"
 DUPLICATE: Final = "duplicate"
+
+UNNAMED: Final = "a value stands in a column that the header has no name for; such values are left out"
+"""What is said of a line that `RecordReader.unnamed` names."""
 
 _BLOCK: Final = 1000
 _LOOKED_AT: Final = 100
@@ -50,6 +55,7 @@ class Uses(Protocol):
 
     needed: dict[str, str]
     always: set[str]
+    numbers: dict[str, str]
 
 
 class Admission:
@@ -261,13 +267,21 @@ def require_fields(reader: RecordReader, recipient_field: str | None, uses: Iter
         uses: What uses fields: the message's templates, and ``where``.
 
     Raises:
-        UsageError: They cannot; it says which column was probably meant, and all of them.
+        UsageError: They cannot; it says which column was probably meant, and all of them. Or ``where`` compares a
+            column of texts with a number.
         RunError: The file cannot be read.
     """
     require_address(reader, recipient_field)
     for use in uses:
         for error in missing_fields(reader, use.needed, use.always):
             raise error
+        for name, number in use.numbers.items():
+            if name in reader.texts or name in aliases(reader.texts):
+                written = variable(name, reader.texts) if name in reader.texts else name
+                raise UsageError(
+                    f"where: {written} is compared with {number}, which no text is, and this list has only texts",
+                    remedy=f"compare it as a text, as in {written} == '1', or as a number, as in {written} | int == 1",
+                )
 
 
 def taken_column(reader: RecordReader, recipient_field: str | None) -> str | None:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 _LETTERS: Final = re.compile(r"[^a-z]+")
 _YES: Final = frozenset({"yes", "y", "true", "t", "1", "x"})
-_NO: Final = frozenset({"no", "n", "false", "f", "0"})
+NO: Final = frozenset({"no", "n", "false", "f", "0"})
+"""Texts that say no, in small letters."""
+
 # A column whose name says that somebody wants mail, and one that says that they do not, without all but the letters.
 _WANTS: Final = re.compile(
     r"accepts(?:email)?marketing(?:consent)?|(?:is)?subscribed|subscriber|optin|optedin|hasoptedin|emailoptin"
@@ -95,14 +97,14 @@ def _columns(columns: tuple[str, ...]) -> tuple[str, ...]:
 def _says_so(column: str, value: str) -> bool:
     return (
         _letters(value) in _GONE
-        or (value in _NO and _WANTS.fullmatch(column) is not None)
+        or (value in NO and _WANTS.fullmatch(column) is not None)
         or (value in _YES and _WANTS_NOT.fullmatch(column) is not None)
     )
 
 
 def _is_something(value: str) -> bool:
     """Whether a value is more than a word, or a date of zeros, for nothing."""
-    return value not in _NO and _letters(value) not in _NOTHING and re.search(r"[1-9]|[^\W\d_]", value) is not None
+    return value not in NO and _letters(value) not in _NOTHING and re.search(r"[1-9]|[^\W\d_]", value) is not None
 
 
 def _letters(text: str) -> str:

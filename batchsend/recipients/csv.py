@@ -54,6 +54,7 @@ class CsvParser:
 
     Attributes:
         fields: The names in the header.
+        unnamed: The line of the first value in a column at the end that has no name; 0 for none.
 
     Raises:
         UsageError: There is no header, or it cannot name fields.
@@ -76,6 +77,7 @@ class CsvParser:
         self._skips_blanks = False
         self._sep: str | None = None
         self._width = 0
+        self.unnamed = 0
         self.fields = self._header()
 
     def next(self) -> list[Record | BadRecord] | None:
@@ -159,6 +161,11 @@ class CsvParser:
         while len(row) > 1 and not row[-1].strip():
             row.pop()  # A delimiter at the end of the line makes a column that nothing can be asked of.
         names = tuple(name.strip() for name in row)
+        if _has_curly_quotes(names):
+            raise UsageError(
+                f"{place}: the fields stand in curly quotes, where CSV has straight ones",
+                remedy="""make them straight: sed 's/[“”„]/"/g' FILE > NEW_FILE""",
+            )
         if fault := _single_quotes(names) or _header_fault(names):
             raise UsageError(f"{place}: {fault}", remedy=_HEADER_REMEDY)
         if self._names_all:
@@ -239,6 +246,9 @@ class CsvParser:
             return None
         if len(rows) != len(lines) or set(map(len, rows)) != {self._width} or not all(map(any, rows)):
             return None
+        if len(self.fields) < self._width and not self.unnamed:
+            for line, row in enumerate(rows, self._line + 1):
+                self._note_unnamed(row, line)
         fields = map(dict, map(zip, repeat(self.fields), rows))
         records: list[Record | BadRecord] = list(map(Record, count(self._number + 1), count(self._line + 1), fields))
         self._number += len(records)
@@ -260,6 +270,8 @@ class CsvParser:
             self._number += 1
             rows.append(BadRecord(self._number, line, self._too_many(len(feed.record), within), None))
             return
+        if len(self.fields) < self._width == len(row):
+            self._note_unnamed(row, line)
         if len(row) == self._width and not self._is_suspect:
             self._number += 1
             rows.append(Record(self._number, line, dict(zip(self.fields, row, strict=False))))
@@ -271,6 +283,10 @@ class CsvParser:
         rows.append(
             Record(self._number, line, fields) if fault is None else BadRecord(self._number, line, fault, fields)
         )
+
+    def _note_unnamed(self, row: list[str], line: int) -> None:
+        if not self.unnamed and any(map(str.strip, row[len(self.fields) :])):
+            self.unnamed = line
 
     def _rows_within(self, row: list[str], lines: list[str]) -> int:
         """How many of a record's further lines look like rows of their own, which a stray quote has taken in.
@@ -400,6 +416,11 @@ def _name(delimiter: str) -> str:
 def _single_quotes(names: tuple[str, ...]) -> str | None:
     is_quoted = len(names) > 1 and all(len(name) > 2 and name[0] == name[-1] == "'" for name in names)
     return "the fields stand in single quotes, where CSV has double ones" if is_quoted else None
+
+
+def _has_curly_quotes(names: tuple[str, ...]) -> bool:
+    """Whether a word processor has made the quotes: they would be part of addresses, and let commas end fields."""
+    return all(len(name) > 2 and name[0] in "“”„" and name[-1] in "“”" for name in names)
 
 
 def _header_fault(names: tuple[str, ...]) -> str | None:

@@ -7,8 +7,8 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+from batchsend.campaign.list_names import WORKBOOKS
 from batchsend.errors import RunError, UsageError
-from batchsend.recipients.kinds import WORKBOOKS
 from batchsend.recipients.reader import open_records
 from batchsend.recipients.source import COMPRESSIONS, Source, file_mark
 from batchsend.results.run import RecipientsFile

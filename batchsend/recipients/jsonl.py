@@ -38,9 +38,11 @@ class JsonlParser:
 
     Attributes:
         fields: None: every line names its own.
+        unnamed: 0: every value has a name.
     """
 
     fields: tuple[str, ...] | None = None
+    unnamed = 0
 
     def __init__(self, source: Source) -> None:
         self._lines = Lines(source, lone_cr=False)

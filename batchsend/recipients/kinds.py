@@ -15,9 +15,6 @@ from batchsend.errors import UsageError
 from batchsend.patterns import late_pattern
 from batchsend.recipients.encodings import guessed, iconv_name
 
-WORKBOOKS: Final = (".xlsx", ".xlsm", ".ods")
-"""The suffixes of workbooks that can be read."""
-
 _AS_CSV: Final = "save the sheet as CSV UTF-8 in the program that made it"
 _UNPACK: Final = "unpack it, and name the file in it"
 # Magic numbers of what people take for a list, or is named like one.

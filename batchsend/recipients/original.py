@@ -102,6 +102,16 @@ class _JoinedReader(RecordReader):
         columns = self._list.fields
         return None if columns is None else tuple(dict.fromkeys((*columns, *LOG_FIELDS)))
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The columns of the list."""
+        return self._list.fields or ()
+
+    @property
+    def unnamed(self) -> int:
+        """As of the list."""
+        return self._list.unnamed
+
     def next(self) -> list[Record | BadRecord] | None:
         """The next rows, perhaps none; None after the last.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
+from batchsend.campaign.list_names import FORMATS, WORKBOOKS
 from batchsend.errors import UsageError
-from batchsend.recipients.kinds import WORKBOOKS, refuse_other_kinds
+from batchsend.recipients.kinds import refuse_other_kinds
 from batchsend.recipients.source import COMPRESSIONS, Mark, Source
 
 if TYPE_CHECKING:
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 
     from batchsend.campaign import Campaign
     from batchsend.recipients.record import BadRecord, Record
-
-FORMATS: Final = {".csv": "csv", ".tsv": "csv", ".tab": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-"""What a list is by the end of its name."""
 
 
 class RecordReader:
@@ -45,6 +43,16 @@ class RecordReader:
     def fields(self) -> tuple[str, ...] | None:
         """The names in the header of a CSV file or a sheet; None for JSONL."""
         return self._parser.fields
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The fields whose values are texts in every record: those of a CSV file or a sheet."""
+        return self._parser.fields or ()
+
+    @property
+    def unnamed(self) -> int:
+        """The line of the first value, of those read so far, that stands in a column without a name; 0 for none."""
+        return self._parser.unnamed
 
     @property
     def position(self) -> int:
@@ -159,6 +167,9 @@ class _Source(Protocol):
 class _Parser(Protocol):
     @property
     def fields(self) -> tuple[str, ...] | None: ...
+
+    @property
+    def unnamed(self) -> int: ...
 
     def next(self) -> list[Record | BadRecord] | None: ...
 

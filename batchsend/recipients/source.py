@@ -50,6 +50,9 @@ _GLANCE: Final = 100
 """Milliseconds between two looks at whether a pipe is still wanted."""
 _GZIP: Final = b"\x1f\x8b"  # RFC 1952 §2.3.1
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"  # RFC 8878 §3.1.1; neither can begin a text in UTF-8
+# Letters of these in a row are not UTF-8, as what would go on a letter there is mostly a sign here. Thai is not among
+# them, nor is what has several octets for a letter: short texts in those may be both.
+_OF_ONE_OCTET: Final = late_pattern(r"cp125\d|iso8859-(?!11)\d+|koi8.*|mac.*|cp(?:437|850|852|858|866)")
 _UTF8_MARK: Final = b"\xef\xbb\xbf"
 # The longest first: the mark of UTF-32 begins with that of UTF-16.
 _MARKS: Final = (
@@ -201,15 +204,21 @@ class Source:
         refuse_eight_bit(self.name, block, line=line, is_cut=place + len(block) < size)
 
     def _require_decodable(self, encoding: str) -> None:
+        """Refuse what is not in an encoding, and what can be read in it and makes no sense then."""
         decoder = codecs.getincrementaldecoder(encoding)("strict")
+        looks = _Looks(encoding)
         place, line = 0, 1
         try:
             while block := os.pread(self._counted.fileno(), _BLOCK, place):
-                line += decoder.decode(block).count("\n")
+                text = decoder.decode(block)
+                looks.take(block, text)
+                line += text.count("\n")
                 place += len(block)
             decoder.decode(b"", final=True)
         except UnicodeError as error:
             raise self._not_in(encoding, f"{error} (on line {line:,} or below)") from None
+        if (why := looks.fault()) is not None:
+            raise self._not_in(encoding, why)
 
     def close(self) -> None:
         """Close it; the descriptor of standard input stays open. A thread that waits in `read` comes to its end."""
@@ -281,6 +290,42 @@ class Source:
             f"{self.name} is not in {encoding}: {why}",
             remedy="name the encoding that it has, or leave encoding out: then it is UTF-8",
         )
+
+
+class _Looks:
+    """Tells a text that can be read in an encoding, and is in another one: its addresses would be other ones, or none.
+
+    Args:
+        encoding: The encoding that it is said to be in.
+    """
+
+    def __init__(self, encoding: str) -> None:
+        is_told = _OF_ONE_OCTET.fullmatch(codecs.lookup(encoding).name) is not None
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("strict") if is_told else None
+        self._is_ascii = True
+        self._has_sign = False
+        self._may_have_sign = False
+
+    def take(self, block: bytes, text: str) -> None:
+        """Look at the next octets, and what they are in that encoding."""
+        self._has_sign = self._has_sign or "@" in text
+        self._may_have_sign = self._may_have_sign or b"@" in block
+        self._is_ascii = self._is_ascii and block.isascii()
+        self._try_utf8(block, final=False)
+
+    def fault(self) -> str | None:
+        """Why it is in another encoding, now that all of it was seen; None if it is not."""
+        self._try_utf8(b"", final=True)
+        if self._utf8 is not None and not self._is_ascii:
+            return "all of it is UTF-8"
+        return "read so, it has no address" if self._may_have_sign and not self._has_sign else None
+
+    def _try_utf8(self, block: bytes, *, final: bool) -> None:
+        if self._utf8 is not None:
+            try:
+                self._utf8.decode(block, final)
+            except UnicodeDecodeError:
+                self._utf8 = None
 
 
 class _Readable(Protocol):

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from batchsend.campaign.list_names import FORMATS, WORKBOOKS
 from batchsend.campaign.model import SuppressionList
 from batchsend.errors import RecordError, RunError, UsageError
 from batchsend.patterns import late_pattern
@@ -22,9 +23,9 @@ from batchsend.recipients.columns import (
 )
 from batchsend.recipients.entries import DOMAIN, addresses_among, comparable, entries, without_marks, without_number
 from batchsend.recipients.feedback import FedBack, FollowedLog, is_feedback
-from batchsend.recipients.kinds import WORKBOOKS, is_results_log, refuse_other_kinds
+from batchsend.recipients.kinds import is_results_log, refuse_other_kinds
 from batchsend.recipients.lines import Lines, TooLong
-from batchsend.recipients.reader import FORMATS, open_records
+from batchsend.recipients.reader import open_records
 from batchsend.recipients.record import BadRecord
 from batchsend.recipients.source import COMPRESSIONS, Source
 

@@ -57,6 +57,7 @@ class Workbook:
     Attributes:
         name: What to call the file.
         fields: The names in the header.
+        unnamed: The row of the first value behind the last of these columns; 0 for none.
         size: Its octets.
         position: As many, once the sheet is read.
         blocking: False.
@@ -75,6 +76,7 @@ class Workbook:
         self.size = self.position = path.stat().st_size
         self._number = 0
         self._line = 0
+        self.unnamed = 0
         with _before_anybody_is_written_to():
             self.fields = self._header(path, names_all=names_all)
 
@@ -95,6 +97,8 @@ class Workbook:
                 continue
             self._number += 1
             fields: dict[str, Any] = dict(zip(self.fields, cells, strict=False))
+            if not self.unnamed and any(cells[len(self.fields) :]):
+                self.unnamed = self._line
             fault = _fault(cells)
             record = Record(self._number, self._line, fields)
             records.append(record if fault is None else BadRecord(self._number, self._line, fault, fields))

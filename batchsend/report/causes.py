@@ -133,6 +133,11 @@ PROTOCOL: Final = Cause(
     "The server cannot take this message or this address as it is, such as one that is not in ASCII. The replies "
     "below say which.",
 )
+NOT_NOW: Final = Cause(
+    "Not taken for now",
+    "The server did not take these messages as they came, and may take them later. Go on with `batchsend resume`; if "
+    "it stays, its words below say more.",
+)
 TROUBLE: Final = Cause(
     "Trouble at the server",
     "Something at the server or behind it does not work at present. Go on later with `batchsend resume`.",
@@ -241,6 +246,8 @@ def cause_of(kind: Kind) -> Cause:
         return _WITHOUT_CODE.get(kind.outcome, OTHER_REFUSAL)
     said = " ".join(part for part in (kind.enhanced, kind.example or kind.text) if part)
     found = judge_said(Stage(kind.stage) if kind.stage in _STAGES else None, kind.code, said)
+    if found.verdict is Verdict.LATER and found.reason is Reason.PROTOCOL:
+        return NOT_NOW
     if found.reason is not None:
         return _BY_REASON[found.reason]
     return OTHER_DEFERRAL if kind.outcome is Outcome.DEFERRED else OTHER_REFUSAL

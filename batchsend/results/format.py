@@ -52,6 +52,7 @@ class RunLine(msgspec.Struct):
         change: What: an option by its name, or ``paused``.
         by: By which way it was changed.
         servers: The names of the relays, where there are several.
+        where: Which of the records the run was for; None where it does not say.
     """
 
     id: str
@@ -69,6 +70,7 @@ class RunLine(msgspec.Struct):
     change: dict[str, Change] = msgspec.field(default_factory=dict)
     by: str = ""
     servers: tuple[str, ...] = ()
+    where: str | None = None
 
     def as_run(self) -> Run:
         """The run that a first line describes; when it began is not taken over."""
@@ -82,6 +84,7 @@ class RunLine(msgspec.Struct):
             suppress=self.suppress,
             overrides=self.overrides,
             servers=self.servers,
+            where=self.where,
         )
 
 

@@ -33,6 +33,8 @@ def run_line(run: Run) -> bytes:
         line["run"]["overrides"] = dict(run.overrides)
     if run.servers:
         line["run"]["servers"] = run.servers
+    if run.where is not None:
+        line["run"]["where"] = run.where
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 

@@ -61,6 +61,7 @@ class Run(Struct, frozen=True, kw_only=True):
         overrides: What the command line said in place of the campaign file about where and how to send, by the name of
             the option; it holds for whoever goes on with the run. Never a secret.
         servers: The names of the relays, where there are several: outcomes say which of them.
+        where: Which of the records it was for; None for all, and in a log that does not say.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Run(Struct, frozen=True, kw_only=True):
     suppress: tuple[SuppressionFile, ...] = ()
     overrides: Mapping[str, str | int] = {}
     servers: tuple[str, ...] = ()
+    where: str | None = None
 
 
 def new_id() -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import anyio.to_thread
 
+from batchsend.campaign.document import shown
 from batchsend.campaign.model import feedback_path
 from batchsend.campaign.own import own_files
 from batchsend.errors import RunError, UsageError
@@ -17,7 +18,7 @@ from batchsend.message.verp import Verp, kept_key, make_key
 from batchsend.outcome import Outcome
 from batchsend.recipients import open_recipients
 from batchsend.recipients.addressees import Addressees
-from batchsend.recipients.admission import Admission, remember, require_fields, taken_column
+from batchsend.recipients.admission import UNNAMED, Admission, remember, require_fields, taken_column
 from batchsend.recipients.exclusion import Exclusion
 from batchsend.recipients.fingerprint import require_continued
 from batchsend.recipients.original import RECIPIENT
@@ -145,6 +146,14 @@ class FirstPass:
             yield f"addresses are taken from the column {column!r}"
         if self._exclusion is not None:
             yield from self._exclusion.notices
+        if (past := self._resumption) is not None:
+            before, now = past.account.run.where, self._campaign.where
+            if before != now:
+                then = "that run's log names none" if before is None else f"it was {shown(before)}"
+                yield (
+                    f"where is {'none' if now is None else shown(now)} now, and {then}: "
+                    "which of the records that are left are sent to is decided by the one of now"
+                )
 
     async def run(
         self,
@@ -178,6 +187,8 @@ class FirstPass:
         await producer.run(hand_over)
         if self.reader.given == 0:
             self._notice(f"warning: {self.reader.name} has no records: nobody is written to")
+        if self.reader.unnamed:
+            self._notice(f"{self.reader.name}:{self.reader.unnamed}: {UNNAMED}")
 
     def _composing(self, seconds: float) -> Composing | None:
         """What composes the rest of the messages beside this process, where one takes so many seconds to compose."""

@@ -14,6 +14,7 @@ from batchsend.message import Composer, Envelope, Submission
 from batchsend.message.proof import Proof
 from batchsend.recipients import BadRecord, open_recipients
 from batchsend.recipients.addresses import forward_path
+from batchsend.recipients.admission import require_fields
 from batchsend.sender.sender import Sender
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def compose_proofs(campaign: Campaign, to: str, records: Sequence[int]) -> Proof
     wanted = dict.fromkeys(sorted(records))
     submissions: list[Submission] = []
     with open_recipients(campaign) as reader:
+        require_fields(reader, campaign.recipient_field, [composer.field_use])
         while len(submissions) < len(wanted) and (rows := reader.read(_BLOCK)):
             for row in rows:
                 if row.number not in wanted:

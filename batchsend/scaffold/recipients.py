@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Self
 
+from batchsend.campaign.list_names import FORMATS, WORKBOOKS
 from batchsend.errors import RecordError, UsageError
 from batchsend.recipients import Record, open_records
 from batchsend.recipients.addresses import cleaned, forward_path
@@ -21,8 +22,6 @@ from batchsend.recipients.columns import (
     variable,
 )
 from batchsend.recipients.consent import Unwanted, unwanted
-from batchsend.recipients.kinds import WORKBOOKS
-from batchsend.recipients.reader import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -357,6 +357,11 @@ def test_a_record_without_a_field_that_others_have_is_told_which_was_probably_me
     assert str(finding.remedy).startswith("did you mean Plan? Otherwise add the field")
 
 
+def test_a_value_in_a_column_without_a_name_is_told(tmp_path: Path) -> None:
+    finding = found("column-unnamed", *look_at(tmp_path, "email,name,\na@example.com,A,\nb@example.com,B,moved\n"))
+    assert (finding.severity, finding.where.rpartition(":")[2]) == (Severity.NOTE, "3")
+
+
 def test_a_column_that_templates_have_another_thing_for_is_told(tmp_path: Path) -> None:
     finding = found("column-hidden", *look_at(tmp_path, "email,name,batch\na@example.com,A,7\n"))
     assert (finding.severity, 'row["batch"]' in finding.what) == (Severity.NOTE, True)

@@ -346,6 +346,18 @@ def test_times_and_rates_as_a_campaign_file_has_them(capsys: Capture, option: st
     assert "expected a" in complaint(invoke(capsys, "bench", option, value))
 
 
+def test_where_a_page_cannot_be_written_is_found_out_before_anything_is_measured(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "page.html").write_text("kept")
+    with serving(Sink()) as sink:
+        for page, why in ((tmp_path / "none" / "x.html", "there is no folder"), (tmp_path, "Is a directory")):
+            said = complaint(bench(capsys, sink, "--messages", "120", "--html", page))
+            assert f"{page} cannot be written: {why}" in said
+        assert sink.counts.connections == 0
+    assert (tmp_path / "page.html").read_text() == "kept"
+
+
 @pytest.mark.slow
 def test_the_page_has_the_curves_and_what_a_server_says_is_text_in_it(tmp_path: Path, capsys: Capture) -> None:
     rules = (parse_rule("defer", f"{ME}=450 4.2.1 <script>alert(1)</script>"),)

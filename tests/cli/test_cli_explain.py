@@ -195,3 +195,10 @@ def test_354_decides_nothing(capsys: Capture) -> None:
 def test_an_unknown_stage_is_an_error(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     assert "--stage" in complaint(invoke(capsys, "explain", "550 no", "--stage", "quit"))
+
+
+@pytest.mark.parametrize("reply", ["452 4.5.3 Too many recipients", "550 5.5.3 Too many recipients"])
+def test_what_is_taken_later_is_no_fault_of_message_or_address(capsys: Capture, reply: str) -> None:
+    told = explained(capsys, reply)
+    assert (told["verdict"], told["outcome"]) == ("later", "deferred")
+    assert "Try again later" in told["advice"]

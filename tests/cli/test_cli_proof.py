@@ -106,6 +106,13 @@ def test_what_cannot_be_sent(tmp_path: Path, capsys: Capture, arguments: tuple[s
     assert says in ended.errors
 
 
+def test_a_field_that_no_record_can_have_is_told_of_as_when_all_are_sent(tmp_path: Path, capsys: Capture) -> None:
+    campaign = make_campaign(tmp_path, "email,name,Town\na@example.com,A,Rome\n", text="{{ town }}")
+    proof = invoke(capsys, "send", campaign, "--to", "t@example.net")
+    assert (proof.code, proof.errors) == (2, invoke(capsys, "send", campaign, "--sandbox").errors)
+    assert "did you mean Town?" in proof.errors
+
+
 def test_an_invalid_record_is_not_tested(tmp_path: Path, capsys: Capture) -> None:
     ended = invoke(capsys, "send", make_campaign(tmp_path, "email,name\nnobody,A\n"), "--to", "t@example.net")
     assert ended.code == 2

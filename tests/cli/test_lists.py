@@ -509,3 +509,144 @@ def test_init_points_out_a_title_above_the_header_of_a_sheet(tmp_path: Path, cap
     path.write_bytes(xlsx(A=[["Guests of 2026"], [], ["E-Mail", "Name"], ["a@example.com", "Ann"]]))
     said = complaint(invoke(capsys, "init", tmp_path / "c", "--recipients", path))
     assert "row 3 looks like its header" in said
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (
+            "where = \"name != 'A'\"",
+            "where = \"name != 'B'\"",
+            "where is \"name != 'B'\" now, and it was \"name != 'A'\"",
+        ),
+        ("", "where = \"name != 'B'\"", "where is \"name != 'B'\" now, and that run's log names none"),
+        ("where = \"name != 'B'\"", "", "where is none now, and it was \"name != 'B'\""),
+        ("where = \"name != 'B'\"", "where = \"name != 'B'\"", None),
+    ],
+)
+def test_a_where_that_is_another_one_when_a_run_is_resumed_is_said(
+    before: str, after: str, said: str | None, tmp_path: Path, server: SinkServer, capsys: Capture
+) -> None:
+    assert invoke(capsys, "send", make_campaign(tmp_path, top=before), *server.options, "--limit", "1").code == 0
+    make_campaign(tmp_path, top=after)
+    ended = invoke(capsys, "resume", tmp_path / "results.jsonl", *server.options)
+    assert ended.code == 0
+    assert ("where is" in ended.errors) == (said is not None)
+    assert (said or "") in ended.errors
+
+
+@pytest.mark.parametrize(
+    ("where", "said", "remedy"),
+    [
+        ("Years > 20", "Years is compared with 20", "Years | int"),
+        ("20 < Years", "Years is compared with 20", "Years | int"),
+        ("Opt_Out != 1", "Opt_Out is compared with 1", "Opt_Out == '1'"),
+        ('row["Opt Out"] != true', "Opt_Out is compared with True", "Opt_Out == '1'"),
+        ("Country = 'DE'", "got '='", "asked by two of them"),
+        ("Country == 'DE' && Years", "'&'", "the word and"),
+        ("Country || Years", "'|'", "the word or"),
+        ("!Country", "'!'", "the word not"),
+        ("Country <> 'DE'", "'>'", "!="),
+        ("Country == “DE”", "“", "straight"),
+        ("Country == 'DE' AND Years == '1'", "'AND'", "small letters: and"),
+    ],
+)
+def test_a_condition_in_another_language_is_one_error_that_says_what_was_meant(
+    where: str, said: str, remedy: str, tmp_path: Path, capsys: Capture
+) -> None:
+    rows = "email,name,Years,Country,Opt Out\na@example.com,A,30,DE,1\n"
+    campaign = make_campaign(tmp_path, rows, top=f"where = {json.dumps(where)}")
+    told = complaint(invoke(capsys, "send", campaign, "--sandbox"))
+    assert said in told
+    assert remedy in told
+    checked = invoke(capsys, "check", campaign, "--offline")
+    assert checked.code == 2
+    assert said in checked.output
+    assert not (tmp_path / "results.jsonl").exists()
+
+
+@pytest.mark.parametrize("where", ["Years in [20, '30']", "Years == 30 or Years == '30'", "Years | int == 30"])
+def test_a_condition_that_holds_for_texts_as_well_is_none_of_them(
+    where: str, tmp_path: Path, server: SinkServer, capsys: Capture
+) -> None:
+    campaign = make_campaign(tmp_path, "email,name,Years\na@example.com,A,30\n", top=f"where = {json.dumps(where)}")
+    assert invoke(capsys, "send", campaign, *server.options).code == 0
+    assert server.recipients == ["a@example.com"]
+
+
+def test_a_text_that_is_compared_with_a_number_is_told_of_with_what_makes_it_one(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    campaign = make_campaign(tmp_path, top='where = "years > 20"')
+    (tmp_path / "list.jsonl").write_text('{"email":"a@example.com","name":"A","years":"30"}\n')
+    invoke(capsys, "send", campaign, "--recipients", tmp_path / "list.jsonl", "--sandbox")
+    (line,) = outcomes(tmp_path / "results.jsonl")
+    assert "is made a number by | int" in line["reason"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "quoted", "xlsx", "ods"])
+def test_values_in_a_column_without_a_name_are_said(
+    kind: str, tmp_path: Path, server: SinkServer, capsys: Capture
+) -> None:
+    rows: list[list[Cell]] = [["email", "name", None], ["a@example.com", "A", None], ["b@example.com", "B", "moved"]]
+    campaign = make_campaign(tmp_path)
+    path = tmp_path / f"list.{'csv' if kind == 'quoted' else kind}"
+    if path.suffix == ".csv":
+        quote = '"' if kind == "quoted" else ""
+        path.write_text(
+            "email,name,\n" + "".join(f"{row[0]},{quote}{row[1]}{quote},{row[2] or ''}\n" for row in rows[1:])
+        )
+    else:
+        path.write_bytes((xlsx if kind == "xlsx" else ods)(Sheet=rows))
+    campaign.write_text(campaign.read_text().replace("list.csv", path.name).replace("recipients.csv", path.name))
+    finding = checked(capsys, campaign)["findings"]["column-unnamed"]
+    assert finding["where"].endswith(f"{path.name}:3")
+    ended = invoke(capsys, "send", campaign, *server.options)
+    assert f"{path.name}:3: a value stands in a column that the header has no name for" in ended.errors
+    assert server.recipients == ["a@example.com", "b@example.com"]
+    without = rows[0][:2], rows[1][:2], rows[2][:2]
+    (tmp_path / "whole.xlsx").write_bytes(xlsx(Sheet=without))
+    ended = invoke(capsys, "send", campaign, "--recipients", tmp_path / "whole.xlsx", "--dry-run")
+    assert "no name" not in ended.errors
+
+
+@pytest.mark.parametrize(
+    ("where", "written_to", "invalid"),
+    [
+        ("Opted_In", ["yes", "1"], 4),
+        ('row["Opted In"]', ["yes", "1"], 4),
+        ("not Opted_In", [""], 4),
+        ("name == 'N' and Opted_In", ["yes", "1"], 4),
+        ("name == 'Z' and Opted_In", [], 0),
+        ("name == 'N' or Opted_In", ["yes", "1", "no", "0", "FALSE", " n ", ""], 0),
+        ("Opted_In in ['yes', '1']", ["yes", "1"], 0),
+        ("Opted_In | length > 1", ["yes", "no", "FALSE", " n "], 0),
+    ],
+)
+def test_a_text_that_says_no_is_not_taken_for_true(
+    where: str, written_to: list[str], invalid: int, tmp_path: Path, server: SinkServer, capsys: Capture
+) -> None:
+    values = ["yes", "1", "no", "0", "FALSE", " n ", ""]
+    rows = "".join(f"r{n}@example.com,N,{value}\n" for n, value in enumerate(values))
+    campaign = make_campaign(tmp_path, f"email,name,Opted In\n{rows}", top=f"where = {json.dumps(where)}")
+    invoke(capsys, "send", campaign, *server.options)
+    assert server.recipients == sorted(f"r{values.index(value)}@example.com" for value in written_to)
+    lines = outcomes(tmp_path / "results.jsonl")
+    assert [line["status"] for line in lines].count("invalid") == invalid
+    assert all("any text counts as true" in line["reason"] for line in lines if line["status"] == "invalid")
+
+
+@pytest.mark.parametrize(("encoding", "said"), [("utf-8", "cp1252"), ("utf-16-be", "utf-16-le"), ("utf-8", "cp037")])
+@pytest.mark.parametrize("name", ["gone.csv", "gone.txt"])
+def test_nobody_is_written_to_because_a_suppression_list_was_read_in_another_encoding(
+    encoding: str, said: str, name: str, tmp_path: Path, server: SinkServer, capsys: Capture
+) -> None:
+    head = "email\n" if name.endswith("csv") else ""
+    (tmp_path / name).write_bytes(f"{head}a@example.com\njürgen@example.com\n".encode(encoding))
+    campaign = make_campaign(
+        tmp_path,
+        "email,name\njürgen@example.com,J\n",
+        delivery=f'suppress = [{{ file = "{name}", encoding = "{said}" }}]',
+    )
+    assert f"{name} is not in {said}" in complaint(invoke(capsys, "send", campaign, *server.options))
+    assert server.recipients == []

@@ -51,3 +51,25 @@ def test_the_encoding_of_a_list_is_found(tmp_path: Path, encoding: str, name: st
     assert f'encoding = "{encoding}"' in str(caught.value.remedy)
     with open_records(tmp_path / "list.csv", encoding=encoding) as reader:
         assert [(row.fields or {})[name] for row in reader.read(100)] == words.split()
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "cp1251", "koi8-r", "mac-roman", "cp850"])
+def test_a_list_in_utf8_is_read_as_nothing_else(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "list.csv").write_text("email,name\na@example.com,A\njürgen@example.com,Jürgen\n")
+    with pytest.raises(UsageError, match=f"is not in {encoding}: all of it is UTF-8") as caught:
+        open_records(tmp_path / "list.csv", encoding=encoding)
+    assert "leave encoding out" in str(caught.value.remedy)
+    (tmp_path / "list.csv").write_text("email,name\na@example.com,A\n")
+    with open_records(tmp_path / "list.csv", encoding=encoding) as reader:
+        assert len(reader.read(100)) == 1
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"), [("utf-16-be", "utf-16-le"), ("utf-16-le", "utf-16-be"), ("utf-8", "cp037")]
+)
+def test_a_list_that_has_addresses_in_another_encoding_only_is_refused(
+    tmp_path: Path, encoding: str, said: str
+) -> None:
+    (tmp_path / "list.csv").write_bytes("email,name\na@example.com,A\n".encode(encoding))
+    with pytest.raises(UsageError, match=f"is not in {said}: read so, it has no address"):
+        open_records(tmp_path / "list.csv", encoding=said)

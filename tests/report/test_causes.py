@@ -85,6 +85,7 @@ def test_the_stage_of_a_reply_is_part_of_what_it_means() -> None:
         (451, "4.3.0 Local problem", "mail system", causes.TROUBLE),
         (450, "4.2.1 try again", "mailbox disabled", causes.MAILBOX_UNAVAILABLE),
         (451, "later", None, causes.OTHER_DEFERRAL),
+        (452, "4.5.3 Too many recipients", None, causes.NOT_NOW),
         (None, None, "the server closed the connection", causes.CONNECTION_LOST),
     ],
 )

@@ -212,6 +212,7 @@ QUOTA: Final = WordFamily(
     rf"(?:limit|quota|maximum) of 0 (?:\w+ )?(?:e-?mails?|mails?|messages?) {_gap(2)}{_PASSED}\b",
     rf"maximum number of {_MAIL} {_gap(3)}period|quota (?:will )?resets?\b",
     r"too many recipients for #",
+    rf"\b(?:out of|no more|no) credits?\b|\bsent 0 of (?:your )?0 {_MAIL}\b",
     rf"too many {_gap(1)}recipients {_gap(2)}(?:this|per|in an|in the|today|within)",
     r"rate_msg|(?:limit|quota) (?:of|on|for) (?:the )?(?:number of )?(?:allowed )?(?:your )?(?:out-?going|sent"
     r"|sending|out-?bound)",
@@ -226,7 +227,8 @@ QUOTA: Final = WordFamily(
     r"|troppi (?:messaggi|invii|destinatari)"
     r"|superato il limite|cuota de env",
     r"muitas mensagens|muitos e-?mails|verzendlimiet|te veel (?:berichten|e-?mails)|limit (?:wys|wiadomo|dzienn)"
-    r"|przekroczon\w* limit|denni limit",
+    r"|przekroczon\w* limit|denni limit|(?:dagelijkse|dag|uur|maand)\S* ?limiet (?:is )?bereikt"
+    r"|gonderim limit\S+ (?:doldu|as)",
 )
 """Limits of what an account may send, with or without the period that they count in."""
 

@@ -219,6 +219,8 @@ def advice(verdict: Verdict, reason: Reason | None) -> str:
     """What the sender should do."""
     if verdict is Verdict.REFUSED and reason is Reason.UNKNOWN_MAILBOX:
         return "The receiving system does not know this recipient, or does not take mail for it. Look at the address."
+    if verdict is Verdict.LATER and reason is Reason.PROTOCOL:
+        return _OTHERWISE[verdict]
     if reason is not None:
         return _ADVICE[reason]
     return _OTHERWISE.get(verdict, _OTHERWISE[Verdict.REFUSED])

@@ -404,6 +404,8 @@ FORM_HARD: Final = WordFamily(
 FOR_NOW: Final = WordFamily(
     rf"\b(?:try|retry|send|resend|come back|attempt) {_gap(2)}later\b|\bagain (?:in|after|at) |at a later time"
     r"|\btemporar(?:y|ily)\b|\bfor now\b"
+    r"|\bserver (?:is )?(?:too |currently )?busy\b|\b(?:under|for) maintenance\b|\bmaintenance in progress\b"
+    r"|\bdatabase (?:is )?(?:currently )?(?:unavailable|not available|down)\b"
 )
 """What a server says of a refusal that will pass, also where its code says that it will not."""
 CODES_OWN: Final = WordFamily(
