@@ -284,6 +284,18 @@ def require_fields(reader: RecordReader, recipient_field: str | None, uses: Iter
                 )
 
 
+def address_field(reader: RecordReader, recipient_field: str | None) -> str | None:
+    """The field that every record has its address in; None where it may be another one in each, as in JSON Lines.
+
+    Args:
+        reader: The file, whose header has such a field.
+        recipient_field: The field that the campaign names, or None.
+    """
+    if recipient_field is not None or reader.fields is None:
+        return recipient_field
+    return find_address_column(reader.fields)
+
+
 def taken_column(reader: RecordReader, recipient_field: str | None) -> str | None:
     """The column that addresses are taken from, where only the meaning of its name says so; otherwise None."""
     if recipient_field is not None or reader.fields is None:

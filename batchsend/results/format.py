@@ -53,6 +53,7 @@ class RunLine(msgspec.Struct):
         by: By which way it was changed.
         servers: The names of the relays, where there are several.
         where: Which of the records the run was for; None where it does not say.
+        recipient_field: The field of the addresses; None where it does not say.
     """
 
     id: str
@@ -71,6 +72,7 @@ class RunLine(msgspec.Struct):
     by: str = ""
     servers: tuple[str, ...] = ()
     where: str | None = None
+    recipient_field: str | None = None
 
     def as_run(self) -> Run:
         """The run that a first line describes; when it began is not taken over."""
@@ -85,6 +87,7 @@ class RunLine(msgspec.Struct):
             overrides=self.overrides,
             servers=self.servers,
             where=self.where,
+            recipient_field=self.recipient_field,
         )
 
 

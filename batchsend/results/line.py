@@ -35,6 +35,8 @@ def run_line(run: Run) -> bytes:
         line["run"]["servers"] = run.servers
     if run.where is not None:
         line["run"]["where"] = run.where
+    if run.recipient_field is not None:
+        line["run"]["recipient_field"] = run.recipient_field
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 

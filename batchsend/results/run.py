@@ -62,6 +62,8 @@ class Run(Struct, frozen=True, kw_only=True):
             the option; it holds for whoever goes on with the run. Never a secret.
         servers: The names of the relays, where there are several: outcomes say which of them.
         where: Which of the records it was for; None for all, and in a log that does not say.
+        recipient_field: The field that addresses were taken from; None where that is another one by record, and in a
+            log that does not say.
     """
 
     id: str
@@ -74,6 +76,7 @@ class Run(Struct, frozen=True, kw_only=True):
     overrides: Mapping[str, str | int] = {}
     servers: tuple[str, ...] = ()
     where: str | None = None
+    recipient_field: str | None = None
 
 
 def new_id() -> str:

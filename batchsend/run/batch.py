@@ -550,6 +550,7 @@ class Batch:
             overrides=held if self._overrides is None else self._overrides,
             servers=tuple(place.name for place in names) if len(names := places(self.campaign.servers)) > 1 else (),
             where=self.campaign.where,
+            recipient_field=first.address_field,
         )
 
 

@@ -18,7 +18,7 @@ from batchsend.message.verp import Verp, kept_key, make_key
 from batchsend.outcome import Outcome
 from batchsend.recipients import open_recipients
 from batchsend.recipients.addressees import Addressees
-from batchsend.recipients.admission import UNNAMED, Admission, remember, require_fields, taken_column
+from batchsend.recipients.admission import UNNAMED, Admission, address_field, remember, require_fields, taken_column
 from batchsend.recipients.exclusion import Exclusion
 from batchsend.recipients.fingerprint import require_continued
 from batchsend.recipients.original import RECIPIENT
@@ -72,6 +72,7 @@ class FirstPass:
         records: Opens the recipients again.
         selection: Which records of a results log are meant; None where the recipients file is none.
         recipients: The recipients file as the run to go on with has it; None for a new run.
+        address_field: The field that addresses are taken from; None where that is another one by record.
 
     Raises:
         UsageError: The campaign cannot be sent as it is.
@@ -310,16 +311,35 @@ class FirstPass:
         """The recipients file, of which it is certain that not all of its records are invalid for one reason.
 
         Raises:
-            UsageError: Nothing in it can be an address, or a template uses a field that none of them has.
+            UsageError: Nothing in it can be an address, or a template uses a field that none of them has; or the
+                addresses are not those of the run to go on with.
         """
         reader = self.records()
         uses = [self.composer.field_use, *([] if self._where is None else [self._where.use])]
         try:
             require_fields(reader, self._recipient_field, uses)
+            self.address_field = address_field(reader, self._recipient_field)
+            self._require_same_field()
         except BaseException:
             reader.close()
             raise
         return reader
+
+    def _require_same_field(self) -> None:
+        """Refuse other addresses than those of the run that is gone on with: who had it is known by them.
+
+        Raises:
+            UsageError: They are taken from another field.
+        """
+        if (past := self._resumption) is None:
+            return
+        before, now = past.account.run.recipient_field, self.address_field
+        if None not in (before, now) and before != now:
+            raise UsageError(
+                f"addresses are taken from {now!r}, and were taken from {before!r} when the run began: who has had the "
+                "message cannot be told",
+                remedy=f'set recipient_field = "{before}"; or begin another run, with exclude = ["{past.path.name}"]',
+            )
 
     def _next_attempt(self) -> Callable[[int], int] | None:
         """What says which attempt of a record is next, and 0 if there is none; None where all are offered."""

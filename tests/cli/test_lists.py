@@ -650,3 +650,22 @@ def test_nobody_is_written_to_because_a_suppression_list_was_read_in_another_enc
     )
     assert f"{name} is not in {said}" in complaint(invoke(capsys, "send", campaign, *server.options))
     assert server.recipients == []
+
+
+@pytest.mark.parametrize(("before", "after"), [("", "alt"), ("email", "alt"), ("alt", "")])
+def test_nobody_gets_it_twice_because_addresses_come_from_another_column(
+    before: str, after: str, tmp_path: Path, server: SinkServer, capsys: Capture
+) -> None:
+    rows = "email,alt,name\na@example.org,b@example.org,A\nbad,a@example.org,B\nb@example.org,bad,B\n"
+    named = [f'recipient_field = "{field}"' if field else "" for field in (before, after)]
+    campaign = make_campaign(tmp_path, rows, top=named[0])
+    invoke(capsys, "send", campaign, *server.options)
+    first = server.recipients
+    make_campaign(tmp_path, rows, top=named[1])
+    said = invoke(capsys, "resume", tmp_path / "results.jsonl", "--retry", "invalid", *server.options)
+    assert said.code == 2
+    assert f"addresses are taken from {after or 'email'!r}, and were taken from {before or 'email'!r}" in said.errors
+    assert server.recipients == first
+    make_campaign(tmp_path, rows, top=f'recipient_field = "{before or "email"}"')
+    assert invoke(capsys, "resume", tmp_path / "results.jsonl", *server.options).code in (0, 1)
+    assert server.recipients == first
