@@ -176,7 +176,7 @@ PACE: Final = WordFamily(
     r"|complaint|invalid|unknown))",
     rf"\brates? {_gap(1)}(?:exceed\w*|limit\w*|control|overlimit|too|violat\w*|policy|restrict\w*)",
     r"too much (?:mail|e-?mail|traffic|load|volume)\b(?! data)",
-    rf"frequency {_gap(1)}(?:limit\w*|exceed\w*|too)|\bsfq\b|mi:sfq|mi:stc|hl:ifc",
+    rf"frequency {_gap(1)}(?:limit\w*|exceed\w*|too)|频率|频繁|\bsfq\b|mi:sfq|mi:stc|hl:ifc",
     r"(?:per|a|each|every|in|in one|/) ?(?:0 )?(?:sec(?:ond)?s?|min(?:ute)?s?)\b",
     rf"too many {_gap(1)}(?:recipients|rcpts) (?:received )?(?:from|by)\b",
     r"too many requests|too many (?:\S+ )?(?:in|within) (?:a |too )?short",

@@ -406,6 +406,7 @@ FOR_NOW: Final = WordFamily(
     r"|\btemporar(?:y|ily)\b|\bfor now\b"
     r"|\bserver (?:is )?(?:too |currently )?busy\b|\b(?:under|for) maintenance\b|\bmaintenance in progress\b"
     r"|\bdatabase (?:is )?(?:currently )?(?:unavailable|not available|down)\b"
+    r"|\bsystem (?:is )?not accepting (?:network )?messages\b"  # RFC 3463 §3.4: a shutdown, load, or maintenance
 )
 """What a server says of a refusal that will pass, also where its code says that it will not."""
 CODES_OWN: Final = WordFamily(
