@@ -38,7 +38,7 @@ def main(options: list[str]) -> int:
     """Try mutants in a copy of the program; returns the exit code."""
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
     with (
-        tempfile.TemporaryDirectory(prefix="batchsend-mutation-") as made,
+        tempfile.TemporaryDirectory(prefix="bm-") as made,  # short: tests make Unix sockets below it, of 107 octets
         tempfile.TemporaryDirectory(prefix="batchsend-mutation-", dir=memory) as servers,
     ):
         folder = Path(made).resolve()
@@ -46,14 +46,14 @@ def main(options: list[str]) -> int:
         for name in _COPIED:
             source = ROOT / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
-        (folder / "tmp").mkdir()
+        (folder / "t").mkdir()
         (folder / "sitecustomize.py").write_text(_WATCHED)
         paths = {
             **os.environ,
             "PYTHONPATH": str(folder),
             "PYTHONSAFEPATH": "1",
             "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"),
-            "TMPDIR": str(folder / "tmp"),
+            "TMPDIR": str(folder / "t"),
             "BATCHSEND_TEST_MEMORY": servers,
         }
         command = [sys.executable, "-m", "tests.mutation.trial", *options]
