@@ -22,7 +22,7 @@ _LONG_NUMBER: Final = re.compile(rb"[0-9]{%d}" % _LONG_DIGITS)
 _STRIDE: Final = 2
 _DIGITS_TO_ZERO: Final = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
 _SAMPLE: Final = b"0" * (_LONG_DIGITS // _STRIDE)
-_HALF: Final = re.compile("[\ud800-\udfff]")
+_HALF: Final = re.compile(r"[\ud800-\udfff]")
 _CONSTANTS: Final = ("NaN", "Infinity", "-Infinity")
 
 
