@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,15 +24,15 @@ if TYPE_CHECKING:
 
 # What other languages write, by what Jinja2 says of it, or by the expression.
 _MEANT: Final = (
-    (late_pattern(r".*'='", re.DOTALL), "whether two are the same is asked by two of them: country == 'DE'"),
+    (late_pattern(r"'='"), "whether two are the same is asked by two of them: country == 'DE'"),
     (late_pattern(r"unexpected char '&'"), "it is the word and: country == 'DE' and opted_in == 'yes'"),
-    (late_pattern(r".*got '\|'", re.DOTALL), "it is the word or: country == 'DE' or country == 'AT'"),
+    (late_pattern(r"got '\|'"), "it is the word or: country == 'DE' or country == 'AT'"),
     (late_pattern(r"unexpected char '!'"), "it is the word not: not vip; or != between two: country != 'DE'"),
     (late_pattern(r"unexpected '>'"), "whether two differ is asked by != : country != 'DE'"),
     (late_pattern("unexpected char '[\u2018-\u201f]'"), "quotes are straight ones: country == 'DE'"),
 )
-_CAPITALS: Final = late_pattern(r"(?s:.*)\b(AND|OR|NOT|IN|IS)\b")
-_TEXT_AND_NUMBER: Final = late_pattern(r".*'(?:str|int|float)' and '(?:str|int|float)'")
+_CAPITALS: Final = late_pattern(r"\b(AND|OR|NOT|IN|IS)\b")
+_TEXT_AND_NUMBER: Final = late_pattern(r"'(?:str|int|float)' and '(?:str|int|float)'")
 _LANGUAGE: Final = "its language is that of Jinja2's expressions, such as: country == 'DE' and opted_in == 'yes'"
 
 
@@ -92,7 +91,7 @@ class Condition:
         except jinja2.UndefinedError as error:
             raise RecordError(f"where: {error.message}", kind=RecordErrorKind.MISSING_FIELD) from error
         except Exception as error:  # whatever a filter or an operator makes of this record's values
-            hint = "; a text is made a number by | int" if _TEXT_AND_NUMBER.match(str(error)) else ""
+            hint = "; a text is made a number by | int" if _TEXT_AND_NUMBER.search(str(error)) else ""
             raise RecordError(f"where: {type(error).__name__}: {error}{hint}") from error
 
     def _decided(self, fields: Mapping[str, Any]) -> bool:
@@ -119,9 +118,9 @@ class Condition:
 def _meant(message: str, expression: str) -> str:
     """What to do about an expression that is none."""
     for pattern, remedy in _MEANT:
-        if pattern.match(message):
+        if pattern.search(message):
             return remedy
-    if (word := _CAPITALS.match(expression)) is not None:
+    if (word := _CAPITALS.search(expression)) is not None:
         return f"{word[1]} is written in small letters: {word[1].lower()}"
     return _LANGUAGE
 

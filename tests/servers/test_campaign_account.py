@@ -69,7 +69,7 @@ BAD_JSON_LINES = (
     (b'{"email": null, "name": "Null", "share": 1}', "holds no address but NoneType"),
     (b'{"email": ["a@example.com"], "name": "List", "share": 1}', "holds no address but list"),
     (b'{"email": "missing@example.com", "share": 1}', "'name' is undefined"),
-    (b'{"email": "half@example.com", "name": "\\ud800", "share": 1}', "not JSON"),
+    (b'{"email": "half@example.com", "name": "\\ud800", "share": 1}', "half a character in 'name'"),
     (b'{"email": "type@example.com", "name": "Type", "share": "1"}', "TypeError"),
     (b'{"email": "lf@example.com\\nDATA", "name": "Eve", "share": 1}', "control character"),
     (b'{"email": "bcc@example.com", "name": "Eve\\r\\nBcc: victim@example.net", "share": 1}', "control character"),
