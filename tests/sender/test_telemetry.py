@@ -54,8 +54,27 @@ def _fresh() -> Iterator[None]:
     SPANS.clear()
 
 
+class Figures:
+    """What is observed of a server from now on: by instrument, by state or code.
+
+    What is counted is counted for the whole process, and another test's server may have had the same port.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._before = figures(port)
+
+    def now(self) -> dict[str, dict[str, float]]:
+        found = figures(self._port)
+        for counted in ("replies", "opened"):
+            before = self._before.get(counted, {})
+            since = {name: number - before.get(name, 0) for name, number in found.get(counted, {}).items()}
+            found[counted] = {name: number for name, number in since.items() if number}
+        return found
+
+
 def figures(port: int) -> dict[str, dict[str, float]]:
-    """What is observed of a server: by instrument, by state or code."""
+    """What is observed of all servers that had this port."""
     collected = READER.get_metrics_data()
     found: dict[str, dict[str, float]] = {}
     for resource in [] if collected is None else collected.resource_metrics:
@@ -125,22 +144,24 @@ async def test_what_ends_a_call_is_in_its_span() -> None:
 
 async def test_figures_are_the_pools_and_go_on_counting() -> None:
     async with CountingServer(refusing) as peer, asyncio.timeout(GUARD):
+        observed = Figures(peer.port)
         for turn in (1, 2):
             async with Sender(server(peer), delivery=options()) as sender:
                 await sender.send_all([message("a@example.com"), message("no@example.com"), message("b@example.com")])
-                now = figures(peer.port)
+                now = observed.now()
                 assert now["replies"] == {"250": 2 * turn, "550": turn}
                 assert now["opened"] == {"": turn}
                 assert now["sessions"] == {"open": 1, "opening": 0}
                 assert (now["in_flight"], now["backlog"]) == ({"": 0}, {"": 0})
-        assert figures(peer.port) == {"replies": {"250": 4, "550": 2}, "opened": {"": 2}}
+        assert observed.now() == {"replies": {"250": 4, "550": 2}, "opened": {"": 2}}
 
 
 def test_figures_are_collected_from_another_thread() -> None:
     with SinkThread() as sink, SyncSender(sink.server) as sender:
+        observed = Figures(sink.port)
         sender.send_message(message("a@example.com"))
         found: list[dict[str, dict[str, float]]] = []
-        thread = threading.Thread(target=lambda: found.append(figures(sink.port)))
+        thread = threading.Thread(target=lambda: found.append(observed.now()))
         thread.start()
         thread.join()
         assert found[0]["replies"] == {"250": 1}
@@ -148,9 +169,10 @@ def test_figures_are_collected_from_another_thread() -> None:
 
 async def test_a_run_is_a_span(tmp_path: Path) -> None:
     async with CountingServer(well_behaved) as peer, asyncio.timeout(GUARD):
+        observed = Figures(peer.port)
         batch = Batch(campaign(tmp_path, peer))
         await batch.run()
-        assert figures(peer.port)["replies"] == {"250": 10}
+        assert observed.now()["replies"] == {"250": 10}
     [span] = SPANS.get_finished_spans()
     assert (span.name, (span.attributes or {})["batchsend.accepted"]) == ("batchsend run", 10)
     assert (span.attributes or {})["batchsend.run"] == batch.id
