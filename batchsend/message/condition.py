@@ -33,6 +33,8 @@ _MEANT: Final = (
 )
 _CAPITALS: Final = late_pattern(r"\b(AND|OR|NOT|IN|IS)\b")
 _TEXT_AND_NUMBER: Final = late_pattern(r"'(?:str|int|float)' and '(?:str|int|float)'")
+# Filters whose result counts as true where the text does.
+_KEEP_A_TEXT: Final = frozenset({"default", "d", "trim", "lower", "upper", "string", "capitalize"})
 _LANGUAGE: Final = "its language is that of Jinja2's expressions, such as: country == 'DE' and opted_in == 'yes'"
 
 
@@ -149,6 +151,12 @@ def _truths(expression: nodes.Node) -> Iterator[str]:
             yield from _truths(expression.right)
         case nodes.Not():
             yield from _truths(expression.node)
+        case nodes.CondExpr():
+            for part in (expression.test, expression.expr1, expression.expr2):
+                if part is not None:
+                    yield from _truths(part)
+        case nodes.Filter(name=kept, node=nodes.Expr() as filtered) if kept in _KEEP_A_TEXT:
+            yield from _truths(filtered)
         case nodes.Expr() if (name := _field(expression)) is not None:
             yield name
 
@@ -169,5 +177,11 @@ def _field(expression: nodes.Expr) -> str | None:
         case nodes.Name():
             return expression.name
         case nodes.Getitem(node=nodes.Name(name="row"), arg=nodes.Const(value=str(name))):
+            return name
+        case nodes.Getattr(node=nodes.Name(name="row"), attr=str(name)) if name != "get":
+            return name
+        case nodes.Call(
+            node=nodes.Getattr(node=nodes.Name(name="row"), attr="get"), args=[nodes.Const(value=str(name)), *_]
+        ):
             return name
     return None

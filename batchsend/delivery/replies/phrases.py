@@ -212,7 +212,7 @@ QUOTA: Final = WordFamily(
     rf"(?:limit|quota|maximum) of 0 (?:\w+ )?(?:e-?mails?|mails?|messages?) {_gap(2)}{_PASSED}\b",
     rf"maximum number of {_MAIL} {_gap(3)}period|quota (?:will )?resets?\b",
     r"too many recipients for #",
-    rf"\b(?:out of|no more|no) credits?\b|\bsent 0 of (?:your )?0 {_MAIL}\b",
+    rf"\b(?:out of|no more|no|insufficient|not enough) credits?\b(?! cards?\b)|\bsent 0 of (?:your )?0 {_MAIL}\b",
     rf"too many {_gap(1)}recipients {_gap(2)}(?:this|per|in an|in the|today|within)",
     r"rate_msg|(?:limit|quota) (?:of|on|for) (?:the )?(?:number of )?(?:allowed )?(?:your )?(?:out-?going|sent"
     r"|sending|out-?bound)",

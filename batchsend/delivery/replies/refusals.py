@@ -404,7 +404,8 @@ FORM_HARD: Final = WordFamily(
 FOR_NOW: Final = WordFamily(
     rf"\b(?:try|retry|send|resend|come back|attempt) {_gap(2)}later\b|\bagain (?:in|after|at) |at a later time"
     r"|\btemporar(?:y|ily)\b|\bfor now\b"
-    r"|\bserver (?:is )?(?:too |currently )?busy\b|\b(?:under|for) maintenance\b|\bmaintenance in progress\b"
+    r"|\b(?:server|system) (?:is )?(?:too |currently )?(?:busy|overloaded)\b"
+    r"|\b(?:under|for) maintenance\b|\bmaintenance in progress\b"
     r"|\bdatabase (?:is )?(?:currently )?(?:unavailable|not available|down)\b"
     r"|\bsystem (?:is )?not accepting (?:network )?messages\b"  # RFC 3463 §3.4: a shutdown, load, or maintenance
 )
