@@ -10,6 +10,7 @@ import socket
 import ssl
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
@@ -35,7 +36,7 @@ from batchsend.smtp.extensions import Extensions
 from batchsend.trace import SessionTrace, smtp_log
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+    from collections.abc import AsyncGenerator, Coroutine, Sequence
 
     from batchsend.campaign import Server, Timeouts
     from batchsend.trace import Trace
@@ -211,7 +212,7 @@ class Connector:
         trace = None if self._trace is None else self._trace.next_session(self._with_whom(place))
         client = self._client(connection, trace)
         try:
-            opened = await _until_cancelled(lambda: self._introduce(client))
+            opened = await _until_cancelled(self._introduce(client))
         except BaseException as error:
             client.close()
             await _hang_up(connection)
@@ -402,27 +403,29 @@ def _own_name() -> str:
     return name if "." in name.strip(".") and name.isascii() else "[127.0.0.1]"
 
 
-async def _until_cancelled(work: Callable[[], Coroutine[Any, Any, _Result]]) -> _Result:
+# A server says the same in each session.
+_read_extensions = lru_cache(maxsize=4)(Extensions.parse)
+
+
+async def _until_cancelled(work: Coroutine[Any, Any, _Result]) -> _Result:
     """Await what aiosmtplib does, and see it ended by a cancellation at any moment.
 
     aiosmtplib waits by `asyncio.wait_for`, which loses a cancellation in Python 3.11 where what it waits for comes in
-    the same turn of the loop: the next step would wait for the server. anyio cancels what runs in a task group again
-    and again until it has ended.
+    the same turn of the loop: the next step would wait for the server. So it is a task of its own, which is cancelled
+    again and again until it has ended.
     """
-    results: list[_Result] = []
-    errors: list[Exception] = []
-
-    async def settle() -> None:
-        try:
-            results.append(await work())
-        except Exception as error:  # raised below: the group would wrap it
-            errors.append(error)
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(settle)
-    if errors:
-        raise errors.pop()
-    return results.pop()
+    task = asyncio.get_running_loop().create_task(work)
+    try:
+        await asyncio.wait((task,))
+    except asyncio.CancelledError:
+        while not task.done():
+            task.cancel()
+            with suppress(asyncio.CancelledError):  # this one is being cancelled already
+                await asyncio.sleep(0)
+        if not task.cancelled():
+            task.exception()  # nobody is to hear of it any more, nor that nobody has
+        raise
+    return task.result()
 
 
 async def _hang_up(connection: socket.socket) -> None:
@@ -444,7 +447,7 @@ async def _hang_up(connection: socket.socket) -> None:
 async def _ehlo(client: SMTP) -> Extensions:
     """The extensions of the session as it is now: STARTTLS makes what was said before void (RFC 3207 §4.2)."""
     try:
-        return Extensions.parse((await client.ehlo()).message)
+        return _read_extensions((await client.ehlo()).message)
     except SMTPHeloError as error:
         if error.code < 500 or client.transport is None:
             raise
