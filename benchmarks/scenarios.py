@@ -285,6 +285,8 @@ SCENARIOS = (
         20,
         (
             Entry(SERVICE, Program("service_sender")),
+            # As aiosmtplib keeps its connections.
+            Entry(NEVER_ROTATING, Program("service_sender"), max_messages=NEVER),
             Entry(SERVICE_TEMPLATE, Program("service_template")),
             Entry(SERVICE_AIOSMTPLIB, Program("service_aiosmtplib"), connections=200),
         ),
