@@ -78,9 +78,13 @@ class Calm:
         self._fastest = tuple(map(min, self._fastest or now, now))
         return now
 
-    def wait(self) -> Calibration:
-        """Wait until the machine is quiet, some seconds at most; the last calibration."""
-        until = self._clock() + min(_PATIENCE, self.allowed)
+    def wait(self, needed: float = 0.0) -> Calibration:
+        """Wait until the machine is quiet, some seconds at most; the last calibration.
+
+        Args:
+            needed: Seconds of what is allowed that are for something else.
+        """
+        until = self._clock() + min(_PATIENCE, self.allowed - needed)
         while self.slower(now := self.look()) > TOLERANCE and self._clock() < until:
             pass
         return now

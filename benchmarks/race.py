@@ -35,10 +35,17 @@ _POLL = 0.02
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """A run, and of each core the slower one of the calibrations before and after it."""
+    """A run.
+
+    Attributes:
+        run: What it took by the contestant's clock.
+        calibration: Of each core, the slower one of the calibrations before and after it.
+        took: How long the round was busy with it.
+    """
 
     run: Run
     calibration: Calibration
+    took: float
 
 
 class Race:
@@ -77,8 +84,9 @@ class Race:
         self._rounds = rounds or scenario.rounds
         self._notice = notice
         self._keep = keep
+        self._clock = clock
         self._calm = Calm(calibrate, clock)
-        self._kept: list[list[_Attempt | None]] = []  # by contestant, by round
+        self._runs: list[dict[int, _Attempt]] = []  # those that count, by round, by contestant
 
     def run(self) -> None:
         """Run all rounds.
@@ -90,51 +98,49 @@ class Race:
         with self._scenario.setting() as places:
             jobs = self._jobs(places)
             self.outcome.timings = [Timing(entry.name, job.messages if entry.sends else 0) for entry, job in jobs]
-            self._kept = [[] for _ in jobs]
             self._size(jobs)
             for number in range(self._rounds):
                 self._round(number, jobs)
 
     def _round(self, number: int, jobs: Sequence[tuple[Entry, Job]]) -> None:
         """Everybody once, and then those again whose runs were disturbed, by what is known of the machine by then."""
-        takes_part = [entry.rounds is None or number < entry.rounds for entry, _ in jobs]
-        self._calm.allowed += _ALLOWED * sum(takes_part)
-        order = []
-        for place in _turn(len(jobs), number):
-            self._kept[place].append(None)
-            if takes_part[place]:
-                order.append(place)
-                with self._calm.spending():
-                    before = self._calm.wait()
-                self._take(place, self._attempt(number, *jobs[place], before))
+        places = [place for place in _turn(len(jobs), number) if (jobs[place][0].rounds or self._rounds) > number]
+        runs: dict[int, _Attempt] = {}
+        self._runs.append(runs)
+        self._calm.allowed += _ALLOWED * len(places)
+        for place in places:
+            with self._calm.spending():
+                before = self._calm.wait()
+            runs[place] = self._attempt(number, *jobs[place], before)
+            self._tell()
         for _ in range(_REPEATS):
-            for place in order:
-                if (slower := self._slower(place)) > TOLERANCE and self._calm.allowed > 0:
+            for place in places:
+                took, slower = runs[place].took, self._slower(runs[place])
+                if slower > TOLERANCE and took < self._calm.allowed:
                     self._say(number, f"{jobs[place][0].name}: the machine was {slower:.0%} slower, so it runs again")
                     self.outcome.repeated += 1
                     with self._calm.spending():
-                        self._take(place, self._attempt(number, *jobs[place], self._calm.wait()))
-        if disturbed := [slower for place in order if (slower := self._slower(place)) > TOLERANCE]:
+                        again = self._attempt(number, *jobs[place], self._calm.wait(took))
+                    runs[place] = min(runs[place], again, key=self._slower)
+                    self._tell()
+        if disturbed := [slower for run in runs.values() if (slower := self._slower(run)) > TOLERANCE]:
             self._say(
                 number,
-                f"the machine did not become quiet in time: {len(disturbed)} of {len(order)} runs count though it was "
+                f"the machine did not become quiet in time: {len(disturbed)} of {len(runs)} runs count though it was "
                 f"up to {max(disturbed):.0%} slower",
             )
 
-    def _slower(self, place: int) -> float:
-        """How much slower the machine was beside a contestant's run of this round that counts so far."""
-        attempt = self._kept[place][-1]
-        return 0.0 if attempt is None else self._calm.slower(attempt.calibration)
+    def _slower(self, attempt: _Attempt) -> float:
+        """How much slower the machine was beside a run, by what is known of it now."""
+        return self._calm.slower(attempt.calibration)
 
-    def _take(self, place: int, attempt: _Attempt) -> None:
-        """Let an attempt count if there is no other of this round that was less disturbed; and tell the figures."""
-        runs = self._kept[place]
-        if runs[-1] is None or self._calm.slower(attempt.calibration) < self._slower(place):
-            runs[-1] = attempt
-        for timing, kept in zip(self.outcome.timings, self._kept, strict=True):
+    def _tell(self) -> None:
+        """Write the runs that count into the outcome."""
+        for place, timing in enumerate(self.outcome.timings):
+            kept = [runs.get(place) for runs in self._runs]
             attempts = [one for one in kept if one is not None]
             timing.seconds = [None if one is None else round(one.run.seconds, 6) for one in kept]
-            timing.slower = [None if one is None else round(self._calm.slower(one.calibration), 3) for one in kept]
+            timing.slower = [None if one is None else round(self._slower(one), 3) for one in kept]
             timing.peak_mb = [round(one.run.peak, 1) for one in attempts]
             timing.beside_mb = [round(one.run.beside, 1) for one in attempts if one.run.beside is not None]
         self._keep(self.outcome)
@@ -166,13 +172,15 @@ class Race:
                 return
 
     def _attempt(self, number: int, entry: Entry, job: Job, before: Calibration) -> _Attempt:
+        began = self._clock()
         received = job.place.received()
         run = entry.contestant.run(job)
         self._require_received(entry, job, received)
         rate = f"{job.messages / run.seconds:>10,.0f}/s" if entry.sends else f"{run.seconds:>10.3f} s"
         self._say(number, f"{entry.name:<46} {rate}")
         job.place.settle()  # what the server has still to do is not what disturbs the machine
-        return _Attempt(run, tuple(map(max, before, self._calm.look())))
+        after = self._calm.look()
+        return _Attempt(run, tuple(map(max, before, after)), self._clock() - began)
 
     def _say(self, number: int, line: str) -> None:
         self._notice(f"{self._scenario.name}, round {number + 1}: {line}")
