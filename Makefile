@@ -54,7 +54,7 @@ check: $(INSTALLED)  ## format, lint, types
 dist: $(COMPILED)/.built  ## dist/: the source archive, the wheel in plain Python, the compiled wheel; each tried in a clean place
 	$(BIN)/python -m tests.tools.dist
 
-bench: $(COMPILED)/.built  ## batchsend and its rivals in turns, about twenty minutes (as root, on Debian; a quiet machine)
+bench: $(COMPILED)/.built  ## batchsend and its rivals in turns, twenty minutes, an hour on a machine that is never quiet (as root, on Debian)
 	$(WITH_COMPILED) $(BIN)/python -m benchmarks $(addprefix --only ,$(ONLY)) $(if $(LOADED),--loaded)
 
 bench-prediction: $(COMPILED)/.built  ## what `batchsend bench` predicts and advises, against campaigns, about twenty-five minutes (as root, on Debian)

@@ -8,14 +8,17 @@ end.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import tempfile
 import time
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 from batchsend.figures import duration
+from benchmarks.calibration import calibrate
 from benchmarks.documents import LOADED, PERFORMANCE, README, RESULTS, fill
 from benchmarks.figures import Figures, Outcome
 from benchmarks.loading import one_core_loaded
@@ -54,16 +57,25 @@ def _chosen(only: list[str] | None) -> list[Scenario]:
     return [scenario for scenario in SCENARIOS if only is None or scenario.name in only]
 
 
-def _measure(figures: Figures, options: argparse.Namespace, folder: Path) -> bool:
-    """Run the scenarios; false where one could not be run to its end."""
+def _measure(figures: Figures, options: argparse.Namespace, folder: Path, busy: int | None) -> bool:
+    """Run the scenarios; false where one could not be run to its end. A busy core is not looked at."""
     good = True
+    cores = os.sched_getaffinity(0) - {busy}
     for scenario in _chosen(options.only):
 
         def keep(outcome: Outcome) -> None:
             figures.outcomes[outcome.name] = outcome
             figures.save(options.output, account(figures))
 
-        race = Race(scenario, folder, messages=options.messages, rounds=options.rounds, notice=_say, keep=keep)
+        race = Race(
+            scenario,
+            folder,
+            messages=options.messages,
+            rounds=options.rounds,
+            notice=_say,
+            keep=keep,
+            calibrate=partial(calibrate, cores),
+        )
         began = time.monotonic()
         try:
             race.run()
@@ -95,8 +107,8 @@ def main() -> int:
         figures.machine, figures.versions = machine(), versions()
         with tempfile.TemporaryDirectory(prefix="batchsend-bench-") as folder:
             try:
-                with one_core_loaded() if options.loaded else nullcontext():
-                    code = 0 if _measure(figures, options, Path(folder)) else 1
+                with one_core_loaded() if options.loaded else nullcontext() as busy:
+                    code = 0 if _measure(figures, options, Path(folder), busy) else 1
             except KeyboardInterrupt:
                 _say("interrupted; what was measured is kept")
                 code = 130

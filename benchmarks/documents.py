@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import scenarios as names
 from benchmarks.process import ROOT
-from benchmarks.table import bound
+from benchmarks.table import bound, disturbance
 from benchmarks.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ def _lines(figures: Figures, loaded: Figures) -> Iterator[str]:
     machine = f"{figures.machine['cores']} cores, Python {figures.machine['python']}"
     hot_path = "compiled" if figures.machine.get("compiled") else "not compiled"
     yield f"Measured on {figures.measured}: {machine}, batchsend {hot_path}; {programs}."
+    if said := disturbance(figures.outcomes.values()):
+        yield f"{said[0].upper()}{said[1:]}."
     for scenario, ours in _SHOWN.items():
         outcome = figures.outcomes.get(scenario)
         if outcome is not None and outcome.timing(ours) is not None:

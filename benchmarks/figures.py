@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from dataclasses import asdict, dataclass, field
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ class Timing:
         name: The contestant.
         messages: How many each run sent; 0 for a contestant that sends nothing.
         seconds: How long each run took, by round; None for a round that it took no part in.
+        slower: How much slower the machine was beside each run than at its fastest, by round: 0.1 is a tenth.
         peak_mb: The most memory each run's process held, in MB of a million octets.
         beside_mb: The most memory that one of the processes it started held, of the runs that started some.
     """
@@ -28,6 +30,7 @@ class Timing:
     seconds: list[float | None] = field(default_factory=list)
     peak_mb: list[float] = field(default_factory=list)
     beside_mb: list[float] = field(default_factory=list)
+    slower: list[float | None] = field(default_factory=list)
 
     @property
     def taken(self) -> list[float]:
@@ -45,7 +48,7 @@ class Timing:
         return statistics.median(self.rates)
 
     def ratios(self, other: Timing) -> list[float]:
-        """This contestant's rate by the other's, round by round: what disturbs a round disturbs both."""
+        """This contestant's rate by the other's, round by round: what lasts longer than a round hits both."""
         return [
             (self.messages / ours) / (other.messages / theirs)
             for ours, theirs in zip(self.seconds, other.seconds, strict=False)
@@ -64,8 +67,7 @@ class Outcome:
         octets: The size of the first message as batchsend sends it; 0 where that was not asked.
         timings: The contestants that ran.
         missing: Why others did not, by name.
-        slower: Of each round, how much slower the machine was than at its fastest: 0.1 is a tenth.
-        repeated: How many rounds were repeated because it was too slow.
+        repeated: How many runs were repeated because the machine was slower than it can be.
     """
 
     name: str
@@ -74,8 +76,13 @@ class Outcome:
     octets: int = 0
     timings: list[Timing] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
-    slower: list[float] = field(default_factory=list)
     repeated: int = 0
+
+    @property
+    def slower(self) -> list[float]:
+        """Of each round, how much slower the machine was than at its fastest, beside the worst run that counts."""
+        rounds = zip_longest(*(timing.slower for timing in self.timings))
+        return [max((one for one in slower if one is not None), default=0.0) for slower in rounds]
 
     def timing(self, name: str) -> Timing | None:
         """A contestant's runs; None where there are none."""
@@ -113,9 +120,11 @@ class Figures:
                     timing["seconds"],
                     timing["peak_mb"],
                     timing.get("beside_mb", []),
+                    timing.get("slower", []),
                 )
                 for timing in outcome.pop("timings")
             ]
+            outcome.pop("slower", None)  # it follows from the timings
             outcomes[outcome["name"]] = Outcome(**outcome, timings=timings)
         return cls(told["measured"], told["machine"], told["versions"], outcomes)
 
@@ -139,7 +148,7 @@ class Figures:
 
 
 def _with_medians(outcome: Outcome) -> dict[str, object]:
-    told = asdict(outcome)
+    told = {**asdict(outcome), "slower": outcome.slower}
     for timing, shown in zip(outcome.timings, told["timings"], strict=True):
         if timing.taken:
             shown["median_per_second"] = round(timing.rate, 1)

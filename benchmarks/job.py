@@ -143,6 +143,7 @@ class Job:
             "from_address": "hello@mail.example.com",
             "messages": self.messages,
             "connections": self.connections,
+            "max_messages": self.max_messages,
         }
         path = self.home / "task.json"
         path.write_text(json.dumps(task))

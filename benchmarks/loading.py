@@ -21,13 +21,13 @@ while True:
 
 
 @contextmanager
-def one_core_loaded() -> Iterator[None]:
-    """Have a process compute on the last core, and on no other, while the context lasts."""
+def one_core_loaded() -> Iterator[int]:
+    """Have a process compute on the last core, which is the value, and on no other, while the context lasts."""
     core = max(os.sched_getaffinity(0))
     with subprocess.Popen([sys.executable, "-c", _BUSY], stdin=subprocess.PIPE, start_new_session=True) as process:
         os.sched_setaffinity(process.pid, {core})
         try:
-            yield
+            yield core
         finally:
             if process.stdin is not None:
                 process.stdin.close()

@@ -1,15 +1,18 @@
 """Runs a scenario: everybody once a round, each round in another order, and every message counted at the server.
 
-A round before or after which the machine was slower than it can be is repeated, a few times at most in a scenario.
+Each run waits for a quiet moment of the machine. Where a core was slower before or after it than it can be, the run is
+repeated after the others of its round, a few times at most, and the least disturbed one counts. What waiting and
+repeating take is bounded, so that a scenario ends on a machine that is never quiet.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.calibration import TOLERANCE, calibrate
+from benchmarks.calibration import TOLERANCE, Calm, calibrate
 from benchmarks.contestants import Batchsend
 from benchmarks.figures import Outcome, Timing
 from benchmarks.job import Job
@@ -19,13 +22,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from benchmarks.calibration import Calibration
+    from benchmarks.contestants import Run
     from benchmarks.job import Place
     from benchmarks.scenarios import Entry, Scenario
 
 _COUNTED_WITHIN = 10.0
-_REPEATS = 2  # of each round
-_REPEATS_IN_ALL = 4  # of a scenario: on a machine that is never quiet the run is to end all the same
+_REPEATS = 3  # of each run
+_ALLOWED = 6.0  # seconds a run, for waiting and for repeating; what one does not need is left for the others
 _POLL = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A run.
+
+    Attributes:
+        run: What it took by the contestant's clock.
+        calibration: Of each core, the slower one of the calibrations before and after it.
+        took: How long the round was busy with it.
+    """
+
+    run: Run
+    calibration: Calibration
+    took: float
 
 
 class Race:
@@ -38,7 +58,8 @@ class Race:
         rounds: How many rounds; None for the scenario's own number.
         notice: Called with each run's result, one line each.
         keep: Called after each run, so that an interruption loses nothing.
-        calibrate: Says how long a fixed piece of work takes now, in seconds.
+        calibrate: Says how long a fixed piece of work takes now on each core, in seconds.
+        clock: The time by which waiting and repeating are bounded, in seconds.
 
     Attributes:
         outcome: What was measured so far.
@@ -53,7 +74,8 @@ class Race:
         rounds: int | None = None,
         notice: Callable[[str], None] = print,
         keep: Callable[[Outcome], None] = lambda _: None,
-        calibrate: Callable[[], float] = calibrate,
+        calibrate: Callable[[], Calibration] = calibrate,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.outcome = Outcome(scenario.name, scenario.title, scenario.connections)
         self._scenario = scenario
@@ -62,8 +84,9 @@ class Race:
         self._rounds = rounds or scenario.rounds
         self._notice = notice
         self._keep = keep
-        self._calibrate = calibrate
-        self._fastest = float("inf")  # calibration
+        self._clock = clock
+        self._calm = Calm(calibrate, clock)
+        self._runs: list[dict[int, _Attempt]] = []  # those that count, by round, by contestant
 
     def run(self) -> None:
         """Run all rounds.
@@ -80,27 +103,47 @@ class Race:
                 self._round(number, jobs)
 
     def _round(self, number: int, jobs: Sequence[tuple[Entry, Job]]) -> None:
-        """Everybody once; again where the machine was disturbed, for which it is judged by its fastest calibration."""
-        timings = self.outcome.timings
-        had = [(len(timing.seconds), len(timing.peak_mb), len(timing.beside_mb)) for timing in timings]
-        for repeats_left in range(_REPEATS, -1, -1):
-            before = self._calibrate()
-            for place in _turn(len(jobs), number):
-                self._once(number, *jobs[place], timings[place])
-            slowest = max(before, after := self._calibrate())
-            self._fastest = min(self._fastest, before, after)
-            if (slower := slowest / self._fastest - 1) <= TOLERANCE or not self._may_repeat(repeats_left):
-                self.outcome.slower.append(round(slower, 3))
-                return
-            self.outcome.repeated += 1
-            self._notice(
-                f"{self._scenario.name}, round {number + 1}: the machine was {slower:.0%} slower, so it is repeated"
+        """Everybody once, and then those again whose runs were disturbed, by what is known of the machine by then."""
+        places = [place for place in _turn(len(jobs), number) if (jobs[place][0].rounds or self._rounds) > number]
+        runs: dict[int, _Attempt] = {}
+        self._runs.append(runs)
+        self._calm.allowed += _ALLOWED * len(places)
+        for place in places:
+            with self._calm.spending():
+                before = self._calm.wait()
+            runs[place] = self._attempt(number, *jobs[place], before)
+            self._tell()
+        for _ in range(_REPEATS):
+            for place in places:
+                took, slower = runs[place].took, self._slower(runs[place])
+                if slower > TOLERANCE and took < self._calm.allowed:
+                    self._say(number, f"{jobs[place][0].name}: the machine was {slower:.0%} slower, so it runs again")
+                    self.outcome.repeated += 1
+                    with self._calm.spending():
+                        again = self._attempt(number, *jobs[place], self._calm.wait(took))
+                    runs[place] = min(runs[place], again, key=self._slower)
+                    self._tell()
+        if disturbed := [slower for run in runs.values() if (slower := self._slower(run)) > TOLERANCE]:
+            self._say(
+                number,
+                f"the machine did not become quiet in time: {len(disturbed)} of {len(runs)} runs count though it was "
+                f"up to {max(disturbed):.0%} slower",
             )
-            for timing, (seconds, peaks, beside) in zip(timings, had, strict=True):
-                del timing.seconds[seconds:], timing.peak_mb[peaks:], timing.beside_mb[beside:]
 
-    def _may_repeat(self, repeats_left: int) -> bool:
-        return repeats_left > 0 and self.outcome.repeated < _REPEATS_IN_ALL
+    def _slower(self, attempt: _Attempt) -> float:
+        """How much slower the machine was beside a run, by what is known of it now."""
+        return self._calm.slower(attempt.calibration)
+
+    def _tell(self) -> None:
+        """Write the runs that count into the outcome."""
+        for place, timing in enumerate(self.outcome.timings):
+            kept = [runs.get(place) for runs in self._runs]
+            attempts = [one for one in kept if one is not None]
+            timing.seconds = [None if one is None else round(one.run.seconds, 6) for one in kept]
+            timing.slower = [None if one is None else round(self._slower(one), 3) for one in kept]
+            timing.peak_mb = [round(one.run.peak, 1) for one in attempts]
+            timing.beside_mb = [round(one.run.beside, 1) for one in attempts if one.run.beside is not None]
+        self._keep(self.outcome)
 
     def _jobs(self, places: Mapping[str, Place]) -> list[tuple[Entry, Job]]:
         scenario = self._scenario
@@ -128,21 +171,19 @@ class Race:
                 self.outcome.octets = octets(job)
                 return
 
-    def _once(self, number: int, entry: Entry, job: Job, timing: Timing) -> None:
-        if entry.rounds is not None and number >= entry.rounds:
-            timing.seconds.append(None)
-            return
-        before = job.place.received()
+    def _attempt(self, number: int, entry: Entry, job: Job, before: Calibration) -> _Attempt:
+        began = self._clock()
+        received = job.place.received()
         run = entry.contestant.run(job)
-        self._require_received(entry, job, before)
-        timing.seconds.append(round(run.seconds, 6))
-        timing.peak_mb.append(round(run.peak, 1))
-        if run.beside is not None:
-            timing.beside_mb.append(round(run.beside, 1))
+        self._require_received(entry, job, received)
         rate = f"{job.messages / run.seconds:>10,.0f}/s" if entry.sends else f"{run.seconds:>10.3f} s"
-        self._notice(f"{self._scenario.name}, round {number + 1}: {entry.name:<46} {rate}")
-        self._keep(self.outcome)
-        job.place.settle()
+        self._say(number, f"{entry.name:<46} {rate}")
+        job.place.settle()  # what the server has still to do is not what disturbs the machine
+        after = self._calm.look()
+        return _Attempt(run, tuple(map(max, before, after)), self._clock() - began)
+
+    def _say(self, number: int, line: str) -> None:
+        self._notice(f"{self._scenario.name}, round {number + 1}: {line}")
 
     def _require_received(self, entry: Entry, job: Job, before: int) -> None:
         """Wait until the server has counted what was sent: its log may be a moment late."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
+from benchmarks.calibration import TOLERANCE
 from benchmarks.scenarios import plural
 from benchmarks.targets import TARGETS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from benchmarks.figures import Figures, Outcome
     from benchmarks.targets import Target
@@ -37,9 +38,21 @@ def outcome_lines(outcome: Outcome) -> Iterator[str]:
         )
     for name, why in outcome.missing.items():
         yield f"  {name:<46} left out: {why}"
-    if outcome.slower:
+    if said := disturbance([outcome]):
         repeated = f"; {outcome.repeated} repeated" if outcome.repeated else ""
-        yield f"  the machine was {max(outcome.slower):.0%} slower in the worst round than at its fastest{repeated}"
+        yield f"  {said}{repeated}"
+
+
+def disturbance(outcomes: Iterable[Outcome]) -> str:
+    """How far the machine was disturbed beside the runs that count; empty where nobody looked."""
+    slower = [one for outcome in outcomes for timing in outcome.timings for one in timing.slower if one is not None]
+    if not slower:
+        return ""
+    many = sum(one > TOLERANCE for one in slower)
+    return (
+        f"the machine was more than {TOLERANCE:.0%} slower than at its fastest beside {many:,} of {len(slower):,} runs,"
+        f" {max(slower):.0%} at most"
+    )
 
 
 def target_lines(figures: Figures) -> Iterator[str]:

@@ -25,7 +25,8 @@ async def main() -> None:
             heard[result.status] = heard.get(result.status, 0) + 1
 
     server = Server(host=task.host, port=task.port, tls="none")
-    made = Sender(server, delivery=Delivery(max_connections=task.connections))  # its imports are not on the clock
+    delivery = Delivery(max_connections=task.connections, max_messages=task.max_messages)
+    made = Sender(server, delivery=delivery)  # its imports are not on the clock
     with clock():
         async with made as sender:
             await asyncio.gather(*(call(sender) for _ in range(CALLERS)))

@@ -44,6 +44,7 @@ class Task:
         host: The server's address.
         port: Its port.
         connections: How many sessions at once.
+        max_messages: After how many messages a session is rotated.
         sender: The mailbox in From.
         sender_address: Its address.
         messages: How many messages.
@@ -54,6 +55,7 @@ class Task:
         self.host: str = told["host"]
         self.port: int = told["port"]
         self.connections: int = told["connections"]
+        self.max_messages: int = told["max_messages"]
         self.messages: int = told["messages"]
         self.sender = f"{told['from_name']} <{told['from_address']}>"
         self.sender_address: str = told["from_address"]

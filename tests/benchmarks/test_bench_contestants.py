@@ -146,6 +146,16 @@ def test_rotation_depth_and_connections_are_batchsends(tmp_path: Path, server: S
     assert len({message.session for message in server.received}) == 3
 
 
+@pytest.mark.parametrize("name", ["service_sender", "service_template"])
+@pytest.mark.parametrize(("max_messages", "sessions"), [(5, 3), (NEVER, 1)])
+def test_a_service_rotates_as_it_is_told(
+    tmp_path: Path, server: Server, name: str, max_messages: int, sessions: int
+) -> None:
+    Program(name).run(job(tmp_path, server.place(), connections=1, max_messages=max_messages))
+    assert len(server.messages()) == MESSAGES
+    assert len({message.session for message in server.received}) == sessions
+
+
 def test_far_away_is_the_same_server(tmp_path: Path, server: Server) -> None:
     with far_away(server.sink.hosts[0], server.sink.port, 0.01) as port:
         place = Place("127.0.0.1", port, lambda: len(server.received))

@@ -38,6 +38,9 @@ def everything(seconds: float = 2.0) -> Figures:
 def test_what_was_kept_is_what_is_read(tmp_path: Path) -> None:
     figures = everything()
     figures.outcomes["loopback"].timings[0].seconds[1] = None
+    figures.outcomes["loopback"].timings[0].slower = [0.01, None, 0.02]
+    figures.outcomes["loopback"].timings[1].slower = [0.0, 0.5, 0.0]
+    figures.outcomes["loopback"].repeated = 2
     path = tmp_path / "results.json"
     figures.save(path, account(figures))
     assert Figures.load(path) == figures
@@ -45,6 +48,7 @@ def test_what_was_kept_is_what_is_read(tmp_path: Path) -> None:
     told = json.loads(path.read_text())
     assert [target["met"] for target in told["targets"]].count(None) == 0
     assert told["scenarios"][0]["timings"][0]["median_per_second"] == 500
+    assert told["scenarios"][0]["slower"] == [0.01, 0.5, 0.02], "the worst run of each round"
     assert Figures.load(tmp_path / "none.json") == Figures()
 
 
@@ -148,6 +152,15 @@ def test_the_worst_round_is_a_target_of_its_own() -> None:
     measured = {target.name: target.measure(figures) for target in TARGETS}
     assert measured["whole job against smtp-source"] == 2.0
     assert measured["whole job against smtp-source, worst round"] == pytest.approx(2.0 / 2.1)
+
+
+def test_the_document_says_how_far_the_machine_was_disturbed() -> None:
+    figures = everything()
+    for place, timing in enumerate(figures.outcomes["loopback"].timings[:2]):
+        timing.slower = [0.0, 0.65 * place, 0.15]
+    said = "The machine was more than 15% slower than at its fastest beside 1 of 6 runs, 65% at most."
+    assert said in section(figures, Figures())
+    assert "slower than at its fastest" not in section(everything(), Figures()), "nobody looked"
 
 
 def test_the_picture_shows_what_was_measured() -> None:
