@@ -72,7 +72,7 @@ def submissions(
         raise RecordError(
             "the message has no recipient", remedy=f"Fill in {prefix}To, {prefix}Cc or {prefix}Bcc, or give recipients."
         )
-    message_id = fields.prepare(reverse, utf8=utf8)
+    message_id = fields.prepare(envelopes[0].reverse_path, utf8=utf8)
     content = _octets(message, fields.all, utf8=utf8)
     is_ascii = content.isascii()
     signed = signer is not None and _is_to_sign(fields, signer)

@@ -253,8 +253,9 @@ class Sender:
 
         Args:
             message: An `email.message.EmailMessage`, or a `Submission` with one recipient.
-            sender: The reverse-path; None for the address in Sender, or else the first one in From. Of a message with a
-                Resent-Date, which somebody has sent on, Resent-Sender and Resent-From count (RFC 5322 §3.6.6).
+            sender: The reverse-path, ``""`` for the null one; None for the address in Sender, or else the first one in
+                From. Of a message with a Resent-Date, which somebody has sent on, Resent-Sender and Resent-From count
+                (RFC 5322 §3.6.6).
             recipients: The forward-paths, addresses without names; None for To, Cc and Bcc, or those of
                 Resent-*. A `Submission` has its own.
             key: What the message is called in the results log, such as ``"order 17"``; None for its Message-ID, where

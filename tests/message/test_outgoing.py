@@ -110,6 +110,18 @@ def test_or_it_is_given() -> None:
     assert read(found[0])["To"] == "a@example.com"
 
 
+@pytest.mark.parametrize("sender", ["", "<>"])
+def test_the_null_reverse_path_may_be_written_as_in_mail(sender: str) -> None:
+    """RFC 5321 §4.5.5; smtplib takes both, too."""
+    [found] = outgoing(message(To="a@example.com"), sender=sender)
+    assert found.envelope == Envelope("", "a@example.com")
+    assert (found.message_id or "").endswith("@localhost>")
+    with pytest.raises(
+        RecordError, match="recipient '<>' is not an address: it is the null path, which nobody receives"
+    ):
+        outgoing(message(), recipients="<>")
+
+
 @pytest.mark.parametrize(
     ("headers", "says"),
     [
