@@ -75,6 +75,7 @@ def test_what_is_wrong_with_a_server_is_said_to_a_program(tmp_path: Path) -> Non
         with pytest.raises(UsageError, match="no certificates") as caught:
             kind(Server(host="127.0.0.1", ca_file=tmp_path / "ca.pem"))
         assert caught.value.remedy == "ca_file in Server(…) names a file of certificates in PEM form"
+        assert caught.value.args == (caught.value.message, caught.value.remedy)
         with pytest.raises(UsageError) as caught:
             kind(Server(host="mail.example.com", tls="none", username="u", password="p"))
         assert str(caught.value) == (

@@ -56,7 +56,8 @@ def python_terms(campaign: Campaign | None = None) -> Iterator[None]:
         yield
     except BatchsendError as error:
         if error.remedy is not None and (campaign is None or not _is_in_a_file(campaign)):
-            error.remedy = in_python(error.remedy)
+            before, error.remedy = error.remedy, in_python(error.remedy)
+            error.args = tuple(error.remedy if one == before else one for one in error.args)
         raise
 
 

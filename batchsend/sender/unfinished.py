@@ -25,8 +25,10 @@ class UnfinishedError(RunError):
         remedy: As for every `BatchsendError`.
     """
 
-    def __init__(self, message: str, results: Iterable[DeliveryResult] = (), *, remedy: str | None = None) -> None:
-        super().__init__(message, remedy=remedy)
+    def __init__(self, message: str, results: Iterable[DeliveryResult] = (), remedy: str | None = None) -> None:
+        super().__init__(message, remedy)
+        if remedy is not None:
+            self.args = (message, (), remedy)  # what JSON can hold, see `BatchsendError`
         known = require_many(results, "results")
         self.results: list[DeliveryResult] = [require(one, "a result in results", DeliveryResult) for one in known]
 
