@@ -33,10 +33,12 @@ class BatchsendError(Exception):
         remedy: What to do about it; one line, or None where the message says it.
     """
 
-    def __init__(self, message: str, *, remedy: str | None = None) -> None:
-        super().__init__(require(message, "message", str))
+    def __init__(self, message: str, remedy: str | None = None) -> None:
+        require(message, "message", str)
         if remedy is not None:
             require(remedy, "remedy", str)
+        # Whoever has stored the arguments only, as Celery's JSON backend does, makes the error of them again.
+        super().__init__(*([message] if remedy is None else [message, remedy]))
         self.message = message
         self.remedy = remedy
 
@@ -72,14 +74,14 @@ class RecordError(BatchsendError):
 
     Args:
         message: As for every `BatchsendError`.
-        kind: What is wrong, out of a closed set.
         remedy: As for every `BatchsendError`.
+        kind: What is wrong, out of a closed set.
     """
 
     def __init__(
-        self, message: str, *, kind: RecordErrorKind = RecordErrorKind.OTHER, remedy: str | None = None
+        self, message: str, remedy: str | None = None, *, kind: RecordErrorKind = RecordErrorKind.OTHER
     ) -> None:
-        super().__init__(message, remedy=remedy)
+        super().__init__(message, remedy)
         self.kind: RecordErrorKind = require(kind, "kind", RecordErrorKind)
 
 

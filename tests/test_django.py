@@ -271,11 +271,36 @@ def test_it_is_opened_and_closed_as_djangos_own(sink: SinkThread) -> None:
         ({"BATCHSEND": {"dkim": {**KEY, "key_file": "none.pem"}}}, "Dkim.key_file is"),
         ({"BATCHSEND": {"dkim": {**KEY, "domain": "example.com; x=1"}}}, "Dkim.domain is"),
         ({"BATCHSEND": {"dkim": {**KEY, "colour": "red"}}}, "'dkim'] cannot be used"),
+        ({"BATCHSEND": {"timeouts": 3}}, r"settings.BATCHSEND\['timeouts'\] is 3"),
+        ({"BATCHSEND": {"timeouts": {"conect": "1s"}}}, "It is a dict that may have connect, "),
+        ({"BATCHSEND": {"dsn": 3}}, r"settings.BATCHSEND\['dsn'\] is 3"),
+        ({"BATCHSEND": {"dsn": {"notice": "never"}}}, "It is a dict that may have notify, ret"),
+        ({"BATCHSEND": {3: 1, "rato": 1}}, "settings.BATCHSEND has 'rato', 3"),
+        ({"EMAIL_USE_TLS": True, "EMAIL_SSL_CERTFILE": "none.pem"}, "ssl_certfile 'none.pem' .* cannot be used"),
+        ({"EMAIL_USE_TLS": True, "EMAIL_SSL_KEYFILE": "key.pem"}, "ssl_keyfile 'key.pem' cannot be used"),
+        ({"EMAIL_USE_TLS": True, "EMAIL_SSL_CERTFILE": 3}, "ssl_certfile 3 "),
+        ({"EMAIL_USE_TLS": True, "BATCHSEND": {"ca_file": __file__}}, "ca_file in the settings names a file"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_said_when_it_is_opened(given: dict[str, Any], says: str) -> None:
     with override_settings(**given), pytest.raises(ImproperlyConfigured, match=says):
         EmailBackend().open()
+
+
+def test_a_server_that_is_gone_is_said_in_the_terms_of_the_settings() -> None:
+    with SinkThread(SinkOptions()) as sink:
+        gone = sink.port
+    with (
+        override_settings(EMAIL_HOST="127.0.0.1", EMAIL_PORT=gone, BATCHSEND={"give_up_after": "100ms"}),
+        pytest.raises(ConnectionError, match="check host and port in the settings, and that a server runs there"),
+    ):
+        message("a@example.com").send()
+    with (
+        SinkThread(SinkOptions()) as sink,
+        override_settings(EMAIL_HOST="127.0.0.1", EMAIL_PORT=sink.port),
+        pytest.raises(ConnectionError, match=r"give use_ssl \(EMAIL_USE_SSL\)"),
+    ):
+        get_connection(use_tls=True).send_messages([message("a@example.com")])
 
 
 def test_credentials_are_never_sent_in_the_clear() -> None:

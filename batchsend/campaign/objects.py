@@ -43,7 +43,7 @@ def check_values(built: Struct) -> None:
         try:
             taken = _converted(value, field.type)
         except (msgspec.ValidationError, TypeError, ValueError):
-            raise _wrong(built, field.name, value, _description(field.type)) from None
+            raise _wrong(built, field.name, value, f"expected {_description(field.type)}") from None
         if taken is not value:
             force_setattr(built, field.name, taken)
 
@@ -80,7 +80,7 @@ class Objects:
         places = [place for place in key if isinstance(place, int)]
         if isinstance(value, list | tuple) and places and places[-1] < len(value):
             value = value[places[-1]]
-        return _wrong(owner, name, value, remedy.removeprefix("expected "))
+        return _wrong(owner, name, value, remedy)
 
     def missing(self, key: Key, remedy: str) -> UsageError:
         """The error for a value that has to be there and is not."""
@@ -118,12 +118,12 @@ def _named(owner: Struct, name: str) -> str:
     return f"{type(owner).__name__}.{name}" if name else type(owner).__name__
 
 
-def _wrong(owner: Struct, name: str, value: object, expected: str) -> UsageError:
+def _wrong(owner: Struct, name: str, value: object, remedy: str) -> UsageError:
     shown = (
         "'********'" if name in ("username", "password", "password_command", "token", "token_command") else repr(value)
     )
     shown = shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 1]}…"
-    return UsageError(f"{_named(owner, name)} is {shown}", remedy=f"expected {expected}")
+    return UsageError(f"{_named(owner, name)} is {shown}", remedy=remedy)
 
 
 def _description(kind: Any) -> str:

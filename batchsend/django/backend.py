@@ -32,12 +32,13 @@ except ImportError:  # before Django 6.1 there are no mailers, and nothing is to
 
 from batchsend.campaign import Delivery, Dkim, Dsn, Server, Timeouts, check_objects
 from batchsend.django.composing import compose
-from batchsend.errors import RecordError, RunError, UsageError
+from batchsend.errors import BatchsendError, RecordError, RunError, UsageError
 from batchsend.message.dkim import Signer
 from batchsend.message.outgoing import outgoing
 from batchsend.message.submission import bundles
 from batchsend.message.submitting import addresses, simple_address
 from batchsend.outcome import DeliveryResult, Outcome, Stage
+from batchsend.patterns import late_pattern
 from batchsend.sender.blocking import NumberedSyncSender, SyncSender
 from batchsend.sender.unfinished import UnfinishedError
 
@@ -62,6 +63,15 @@ _SETTINGS: Final = {
     "ssl_keyfile": "EMAIL_SSL_KEYFILE",
     "ssl_certfile": "EMAIL_SSL_CERTFILE",
 }
+# What a sender's remedies call its arguments, and where Django has them.
+_TERMS: Final = {
+    'Server(tls="starttls")': "use_tls (EMAIL_USE_TLS)",
+    'Server(tls="implicit")': "use_ssl (EMAIL_USE_SSL)",
+    "Server(…)": "the settings",
+    "Delivery(…)": "BATCHSEND",
+    "Dkim(…)": 'BATCHSEND["dkim"]',
+}
+_OF_DELIVERY: Final = late_pattern(r'Delivery\((\w+)=("[^"]*"|\w+)\)')
 
 
 class _Shared(NamedTuple):
@@ -244,7 +254,7 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
             if failed:
                 raise failed[0]
             if unreached is not None:
-                raise ConnectionError(str(unreached)) from unreached
+                raise ConnectionError(_in_settings(unreached)) from unreached
         return sent
 
     def _shared(self) -> _Shared:
@@ -254,13 +264,13 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
             raise ImproperlyConfigured(f"batchsend: settings.BATCHSEND is {given_options!r}\nexpected a dict")
         options = {**given_options, **self._options}
         given = (self.host, self.port, self.username, self.password, bool(self.use_tls), bool(self.use_ssl))
-        key = (*given, self.timeout, self.ssl_keyfile, self.ssl_certfile, repr(sorted(options.items())))
+        key = (*given, self.timeout, self.ssl_keyfile, self.ssl_certfile, repr(sorted(options.items(), key=repr)))
         with _lock:
             if key not in SHARED:
                 try:
                     SHARED[key] = self._made(options)
                 except UsageError as error:
-                    raise ImproperlyConfigured(f"batchsend: {error}") from error
+                    raise _improper(error) from error
             return SHARED[key]
 
     def _made(self, options: Mapping[str, Any]) -> _Shared:
@@ -284,8 +294,14 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
         check_objects(server, delivery)
         context = None
         if self.ssl_certfile or self.ssl_keyfile:
-            context = ssl.create_default_context(cafile=server.ca_file)
-            context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile)
+            try:
+                context = ssl.create_default_context(cafile=server.ca_file)
+                context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile)
+            except (TypeError, OSError) as error:
+                raise UsageError(
+                    f"ssl_certfile {self.ssl_certfile!r} and ssl_keyfile {self.ssl_keyfile!r} cannot be used: {error}",
+                    remedy="ssl_certfile is a file of certificates in PEM form, and has the key, or ssl_keyfile has it",
+                ) from error
         signer = _signer(options["dkim"]) if "dkim" in options else None
         given: dict[str, Any] = {"delivery": delivery, "context": context, "notice": _LOG.warning}
         results = options.get("results")
@@ -309,16 +325,44 @@ def _results(connection: SyncSender, submissions: list[Submission]) -> tuple[lis
     except RunError as error:
         return [], error
     except UsageError as error:
-        raise ImproperlyConfigured(f"batchsend: {error}") from error
+        raise _improper(error) from error
+
+
+def _improper(error: UsageError) -> ImproperlyConfigured:
+    return ImproperlyConfigured(f"batchsend: {_in_settings(error)}")
+
+
+def _in_settings(error: BatchsendError) -> str:
+    """What an error of a sender says, to whoever has given it settings of Django's."""
+    text = _OF_DELIVERY.sub(r'BATCHSEND = {"\1": \2}', str(error))
+    for argument, setting in _TERMS.items():
+        text = text.replace(argument, setting)
+    return text
 
 
 def _delivery(options: dict[str, Any], timeout: float | None) -> Delivery:
     steps = ("connect", "greeting", "ehlo", "mail", "rcpt", "data")
     timeouts: dict[str, Any] = {} if timeout is None else dict.fromkeys(steps, timeout)
-    options["timeouts"] = Timeouts(**{**timeouts, **options.get("timeouts", {})})
-    if isinstance(dsn := options.get("dsn"), Mapping):
-        options["dsn"] = Dsn(**dsn)
+    options["timeouts"] = _table(Timeouts, "timeouts", options.get("timeouts", {}), timeouts)
+    if (dsn := options.get("dsn")) is not None:
+        options["dsn"] = _table(Dsn, "dsn", dsn, {})
     return Delivery(**options)
+
+
+def _table(kind: type[Timeouts | Dsn], name: str, given: Any, defaults: Mapping[str, Any]) -> Timeouts | Dsn:
+    """What a table of `Delivery` is that is given as a dict.
+
+    Raises:
+        UsageError: It is none, or has something else in it.
+    """
+    if isinstance(given, kind):
+        return given
+    if not isinstance(given, Mapping) or not all(one in kind.__struct_fields__ for one in given):
+        raise UsageError(
+            f"settings.BATCHSEND[{name!r}] is {given!r}",
+            remedy=f"It is a dict that may have {', '.join(kind.__struct_fields__)}.",
+        )
+    return kind(**{**defaults, **given})
 
 
 def _signer(dkim: Any) -> Signer:

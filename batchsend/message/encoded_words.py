@@ -24,7 +24,12 @@ def unfolded(raw: str) -> str:
     Raises:
         UnicodeError: They are not.
     """
-    return _FOLD.sub("", raw).strip().encode("ascii", "surrogateescape").decode()
+    return on_one_line(raw).strip().encode("ascii", "surrogateescape").decode()
+
+
+def on_one_line(raw: str) -> str:
+    """A header's value without the line ends by which it is folded (RFC 5322 §2.2.3)."""
+    return _FOLD.sub("", raw)
 
 
 def read_words(text: str, use: Callable[[str], str] = lambda said: said) -> str:

@@ -30,7 +30,8 @@ def outgoing(
         message: An `email.message.EmailMessage`, or an older `Message`.
         record: The number of the message, by which the results are told.
         sender: The reverse-path; None for the address in Sender, or else the first one in From. Where the message was
-            resent (RFC 5322 §3.6.6), for that in Resent-Sender or Resent-From. ``""`` is the null reverse-path.
+            resent (RFC 5322 §3.6.6), for that in Resent-Sender or Resent-From. ``""``, or ``"<>"``, is the null
+            reverse-path.
         recipients: The forward-paths: addresses without names; one, or several; None for those in To, Cc and Bcc, or in
             Resent-To, Resent-Cc and Resent-Bcc. Who is there twice gets it once; a domain is the same in either
             case.

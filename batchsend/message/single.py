@@ -9,6 +9,7 @@ from types import NoneType
 from typing import Any
 
 from batchsend.campaign import Message, check_message
+from batchsend.campaign.python_terms import python_terms
 from batchsend.errors import UsageError, require, require_path
 from batchsend.message.composer import Composer
 from batchsend.message.submission import Submission  # noqa: TC001 - public: its hints are resolved at run time
@@ -41,16 +42,18 @@ class Template:
         require(message, "message", Message)
         require(recipient_field, "recipient_field", str, NoneType)
         folder = Path.cwd() if directory is None else require_path(directory, "directory").absolute()
-        check_message(message, folder)
+        with python_terms():
+            check_message(message, folder)
         if message.unsubscribe is not None:
             raise UsageError(
                 "Message.unsubscribe is a link that a run's log answers for",
                 remedy="Set the header yourself, or send a Batch.",
             )
         # It is part of each Message-ID: no two templates have the same.
-        self._composer = Composer(
-            message, directory=folder, batch_id=secrets.token_hex(12), recipient_field=recipient_field
-        )
+        with python_terms():
+            self._composer = Composer(
+                message, directory=folder, batch_id=secrets.token_hex(12), recipient_field=recipient_field
+            )
         self._rendered = 0
 
     def render(self, record: Mapping[str, Any], *, number: int | None = None) -> Submission:

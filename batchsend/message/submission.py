@@ -22,7 +22,8 @@ class Envelope(Struct, frozen=True):
     ('ada@example.com', 'bob@example.com')
 
     Args:
-        reverse_path: Where failures are reported: a Mailbox without angle brackets, or ``""`` (the null reverse-path).
+        reverse_path: Where failures are reported: a Mailbox without angle brackets, or the null reverse-path, ``""`` or
+            ``"<>"``.
         forward_path: The recipient: a Mailbox without angle brackets. A domain in another script is kept as A-labels
             (RFC 5890).
         also: Further recipients of the same message in the same transaction (RFC 5321 §3.3); each has an outcome of its

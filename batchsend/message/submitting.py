@@ -20,8 +20,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from batchsend.errors import RecordError
+from batchsend.message.encoded_words import on_one_line
 from batchsend.message.submission import Envelope, Submission
-from batchsend.message.writing import Field, defects_of, own_fields, written
+from batchsend.message.writing import Field, defects_of, not_in_a_line, own_fields, written
 from batchsend.recipients.addresses import distinct, mailbox
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def submissions(
         raise RecordError(
             "the message has no recipient", remedy=f"Fill in {prefix}To, {prefix}Cc or {prefix}Bcc, or give recipients."
         )
-    message_id = fields.prepare(reverse, utf8=utf8)
+    message_id = fields.prepare(envelopes[0].reverse_path, utf8=utf8)
     content = _octets(message, fields.all, utf8=utf8)
     is_ascii = content.isascii()
     signed = signer is not None and _is_to_sign(fields, signer)
@@ -279,14 +280,25 @@ def addresses(value: object, where: str) -> list[str]:
     if not hasattr(value, "addresses"):
         try:
             # An older header is parsed before its encoded words are decoded: a comma in a name stays there.
-            text = value.encode() if isinstance(value, Header) else str(value)
-            field = default.header_factory("To", text)
+            field = _parsed(value.encode() if isinstance(value, Header) else str(value))
+            if isinstance(value, Header) and _wrong(field) is not None:
+                # All of it was encoded, the addresses, too, which then are only in what it says.
+                field = _parsed(str(value))
         except Exception as error:  # as in `_Fields._value`
             raise _unreadable(where, value, error) from error
-    wrong = next((defect for defect in field.defects if isinstance(defect, InvalidHeaderDefect)), None)
-    if wrong is not None:
+    if (wrong := _wrong(field)) is not None:
         raise RecordError(f"{where} {_shown(value)} is not a list of addresses: {wrong}")
     return [address.addr_spec for address in field.addresses]
+
+
+def _parsed(text: str) -> Any:
+    """A text as a header of addresses."""
+    return default.header_factory("To", on_one_line(text))
+
+
+def _wrong(field: Any) -> InvalidHeaderDefect | None:
+    """Why a header is no list of addresses; None where it is one."""
+    return next((defect for defect in field.defects if isinstance(defect, InvalidHeaderDefect)), None)
 
 
 def _unreadable(where: str, value: object, error: Exception) -> RecordError:
@@ -295,7 +307,9 @@ def _unreadable(where: str, value: object, error: Exception) -> RecordError:
     It does so by errors of any type (``@@`` is an `IndexError`, a group in a group an `AttributeError`), whose words
     mean nothing to whoever has written the header.
     """
-    return error if isinstance(error, RecordError) else RecordError(f"{where} {_shown(value)} cannot be read")
+    if isinstance(error, RecordError):
+        return error
+    return RecordError(not_in_a_line(where, value) or f"{where} {_shown(value)} cannot be read")
 
 
 def _shown(value: object) -> str:

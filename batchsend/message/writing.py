@@ -30,6 +30,11 @@ Field = tuple[str, Any]
 """A header as a message stores it: its name, and its value, which is a text or a parsed header."""
 
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
+# Where the standard library begins a new line (`str.splitlines`), unless it only folds; and halves of characters, but
+# for those by which it keeps octets above 127.
+_NOT_IN_A_LINE: Final = re.compile(
+    r"(?P<half>[\ud800-\udc7f\udd00-\udfff])|(?:\r\n|[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029])(?![ \t])"
+)
 _NAME: Final = re.compile(r"[!-9;-~]+")
 _SHOWN: Final = 200
 _BEGINS_A_LINE: Final = re.compile(rb"\r\n[^ \t]|\r[^ \n\t]|\n[^ \t]")
@@ -233,12 +238,32 @@ def headers(fields: Sequence[Field], policy: Policy[Any]) -> bytes:
             continue
         if is_newer and name.lower() in _WITH_PARAMETERS:
             _require_short_names(name, value, policy)
-        folded = policy.fold_binary(name, value)
+        try:
+            folded = policy.fold_binary(name, value)
+        except (MessageError, UnicodeError) as error:  # its words name neither header nor character
+            raise MessageError(not_in_a_line(f"header {name}", value) or f"header {name}: {error}") from error
         if not folded.endswith(b"\r\n") or _BEGINS_A_LINE.search(folded[:-2]):
-            raise MessageError(f"header {name} holds a line end")
+            raise MessageError(not_in_a_line(f"header {name}", value) or f"header {name} holds a line end")
         lines.append(folded.decode("ascii", "surrogateescape"))
     lines.append("\r\n")
     return "".join(lines).encode("ascii", "surrogateescape")
+
+
+def not_in_a_line(where: str, value: object) -> str | None:
+    """What is wrong with a header that has a character which no line of a header can hold; None where it has none.
+
+    Args:
+        where: What it is, as the error names it.
+        value: Its value.
+    """
+    try:
+        found = _NOT_IN_A_LINE.search(str(value))
+    except UnicodeError:  # an older header, which decodes its words to say what they are
+        return f"{where} contains half of a character"
+    if found is None:
+        return None
+    kind = "half of a character" if found["half"] else "a line break"
+    return f"{where} contains {kind}, U+{ord(found[0][0]):04X}"
 
 
 _NAMES: Final[set[str]] = set()  # those that were looked into already: a program uses few

@@ -145,10 +145,12 @@ def forward_path(text: str) -> str:
 def reverse_path(text: str) -> str:
     """A sender as it goes into MAIL: as `forward_path`, or ``""`` for the null reverse-path (RFC 5321 §4.5.5).
 
+    That may also be given as MAIL has it, ``<>``.
+
     Raises:
         RecordError: It is neither; the message says why.
     """
-    return mailbox(text, "return path") if text else text
+    return mailbox(text, "return path") if text and text != "<>" else ""
 
 
 def mailbox(text: str, role: str) -> str:

@@ -17,6 +17,7 @@ import anyio.to_thread
 from msgspec.structs import replace
 
 from batchsend.campaign import Campaign, check_objects, load, most_in_doubt, places, server_warnings
+from batchsend.campaign.python_terms import python_terms
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.delivery.quota import Meters
@@ -378,7 +379,7 @@ class Batch:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Use it, where nobody does; what an earlier use has read and counted does not count."""
-        with self._use.alone():
+        with python_terms(self.campaign), self._use.alone():
             if self._first_is_used:
                 self._first, self._watch, self._first_is_used = None, None, False
                 self.summary = Summary(results=self.campaign.results, stopped=self.summary.stopped)

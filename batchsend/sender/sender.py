@@ -10,6 +10,7 @@ from types import NoneType, TracebackType
 from typing import Any, Self, overload
 
 from batchsend.campaign import Delivery, Server, check_objects
+from batchsend.campaign.python_terms import in_python, python_terms
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.quota import Meters
 from batchsend.delivery.statistics import PoolStatistics  # noqa: TC001 - public: its hints are resolved at run time
@@ -84,21 +85,25 @@ class Sender:
         check_objects(*servers, self._delivery)
         if not servers:
             raise UsageError("there is no server to send to", remedy="give one: Sender(Server(host=…))")
-        self._connectors = [
-            Connector(server, self._delivery.timeouts, context, require_tls=self._delivery.require_tls, trace=trace)
-            for server in servers
-        ]
+        with python_terms():
+            self._connectors = [
+                Connector(server, self._delivery.timeouts, context, require_tls=self._delivery.require_tls, trace=trace)
+                for server in servers
+            ]
         self._servers = servers
         self._results = None if results is None else require_path(results, "results").absolute()
         self._retry = retry or Choice()
         if retry is not None and results is None:
             raise UsageError("retry needs results", remedy="Sender(…, results=…, retry=…)")
-        self._notice = logged(notice)
+        self._tell = logged(notice)
         self._unclaimed = unclaimed or self._say
         self._meters = Meters(servers, tuple(self._delivery.quota))
         self._telemetry: Telemetry | None = None
         self._opening = False
         self._serving: OpenSender | None = None  # while it is open
+
+    def _notice(self, text: str) -> None:
+        self._tell(in_python(text))
 
     @property
     def statistics(self) -> PoolStatistics | None:
@@ -248,8 +253,9 @@ class Sender:
 
         Args:
             message: An `email.message.EmailMessage`, or a `Submission` with one recipient.
-            sender: The reverse-path; None for the address in Sender, or else the first one in From. Of a message with a
-                Resent-Date, which somebody has sent on, Resent-Sender and Resent-From count (RFC 5322 §3.6.6).
+            sender: The reverse-path, ``""`` for the null one; None for the address in Sender, or else the first one in
+                From. Of a message with a Resent-Date, which somebody has sent on, Resent-Sender and Resent-From count
+                (RFC 5322 §3.6.6).
             recipients: The forward-paths, addresses without names; None for To, Cc and Bcc, or those of
                 Resent-*. A `Submission` has its own.
             key: What the message is called in the results log, such as ``"order 17"``; None for its Message-ID, where

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable  # noqa: TC003 - get_type_hints looks for it
 from typing import Final
 
+from batchsend.campaign.python_terms import in_python
 from batchsend.delivery.consequences import RESUME
 from batchsend.errors import BatchsendError, RunError, require, require_many
 from batchsend.outcome import DeliveryResult
@@ -24,8 +25,10 @@ class UnfinishedError(RunError):
         remedy: As for every `BatchsendError`.
     """
 
-    def __init__(self, message: str, results: Iterable[DeliveryResult] = (), *, remedy: str | None = None) -> None:
-        super().__init__(message, remedy=remedy)
+    def __init__(self, message: str, results: Iterable[DeliveryResult] = (), remedy: str | None = None) -> None:
+        super().__init__(message, remedy)
+        if remedy is not None:
+            self.args = (message, (), remedy)  # what JSON can hold, see `BatchsendError`
         known = require_many(results, "results")
         self.results: list[DeliveryResult] = [require(one, "a result in results", DeliveryResult) for one in known]
 
@@ -53,8 +56,8 @@ def unfinished(error: Exception | None, known: Iterable[DeliveryResult]) -> Exce
 
 
 def _of_a_sender(remedy: str | None) -> str | None:
-    """What to do, for whoever has no run that could be gone on with."""
-    return None if remedy is None else _WAY_ON.sub("send what has no result", remedy)
+    """What to do, for whoever has neither a campaign file nor a run that could be gone on with."""
+    return None if remedy is None else in_python(_WAY_ON.sub("send what has no result", remedy))
 
 
 _WAY_ON: Final = late_pattern(rf'{re.escape(RESUME)}(?: with Choice\(\["[^"]*"\]\))?')

@@ -110,6 +110,18 @@ def test_or_it_is_given() -> None:
     assert read(found[0])["To"] == "a@example.com"
 
 
+@pytest.mark.parametrize("sender", ["", "<>"])
+def test_the_null_reverse_path_may_be_written_as_in_mail(sender: str) -> None:
+    """RFC 5321 §4.5.5; smtplib takes both, too."""
+    [found] = outgoing(message(To="a@example.com"), sender=sender)
+    assert found.envelope == Envelope("", "a@example.com")
+    assert (found.message_id or "").endswith("@localhost>")
+    with pytest.raises(
+        RecordError, match="recipient '<>' is not an address: it is the null path, which nobody receives"
+    ):
+        outgoing(message(), recipients="<>")
+
+
 @pytest.mark.parametrize(
     ("headers", "says"),
     [
@@ -146,6 +158,85 @@ def test_the_older_kind_of_message_is_read_before_it_is_decoded() -> None:
     found = outgoing(made)
     assert paths(found) == ["a@example.com", "b@example.com"]
     assert b"Bcc" not in found[0].content
+
+
+ENCODED_WHOLE = {
+    "a@example.com": ["a@example.com"],
+    "Müller Jürgen <a@example.com>": ["a@example.com"],
+    '"Müller, Jürgen" <a@example.com>': ["a@example.com"],
+    "Jürgen <a@example.com>, Ünal <b@example.com>": ["a@example.com", "b@example.com"],
+    ", ".join(f"reader-{n}@example.com" for n in range(9)): [f"reader-{n}@example.com" for n in range(9)],
+}
+
+
+@pytest.mark.parametrize("text", ENCODED_WHOLE)
+@pytest.mark.parametrize("name", ["From", "To", "Cc", "Bcc"])
+def test_an_older_header_that_is_encoded_as_a_whole_is_taken_as_smtplib_takes_it(name: str, text: str) -> None:
+    """``Header("Jürgen <a@example.com>", "utf-8")`` is one encoded-word, address and all, and is sent as that."""
+    made: Any = MIMEText("Text\n")
+    made["From" if name != "From" else "To"] = "other@example.com"
+    made[name] = Header(text, "utf-8")
+    made["Reply-To"] = Header("Grüße <r@example.com>", "utf-8")
+    found = outgoing(made)
+    if name == "From":
+        assert {one.envelope.reverse_path for one in found} == {ENCODED_WHOLE[text][0]}
+    else:
+        assert paths(found) == ENCODED_WHOLE[text]
+    rules: Any = compat32.clone(linesep="\r\n")
+    line = rules.fold_binary(name, Header(text, "utf-8"))
+    assert (line in found[0].content) == (name != "Bcc")
+    assert b"\r\nReply-To: =?utf-8?b?R3LDvMOfZSA8ckBleGFtcGxlLmNvbT4=?=\r\n" in found[0].content
+
+
+def test_an_older_header_with_an_address_in_plain_sight_is_not_decoded_for_more() -> None:
+    made: Any = MIMEText("Text\n")
+    made["From"] = "shop@example.com"
+    to = Header("Ünal, <eve@example.com>, Hans", "utf-8")
+    to.append("<a@example.com>", "us-ascii")
+    made["To"] = to
+    assert paths(outgoing(made)) == ["a@example.com"]
+
+
+@pytest.mark.parametrize("policy", [compat32, default])
+def test_a_parsed_header_may_be_folded_within_a_name_and_have_octets_above_127(policy: Any) -> None:
+    head = 'From: "Our\n Shop" <shop@example.com>\nTo: Jürgen\n Müller <a@example.com>,\n\tÜnal <b@example.com>\n'
+    [one, other] = outgoing(email.message_from_bytes(f"{head}\nText\n".encode(), policy=policy))
+    assert paths([one, other]) == ["a@example.com", "b@example.com"]
+    assert one.envelope.reverse_path == "shop@example.com"
+
+
+LINE_BREAKS = ["\r", "\n", "\r\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e"]
+
+
+@pytest.mark.parametrize("broken", [*LINE_BREAKS, "\ud800"])
+@pytest.mark.parametrize("name", ["Subject", "To", "Cc", "X-Note", "Message-ID"])
+def test_a_character_that_no_header_holds_is_named_with_its_header(name: str, broken: str) -> None:
+    """An older message takes any of them; the standard library ends a line there, and what follows is a header."""
+    made = MIMEText("Text\n")
+    made["From"] = "shop@example.com"
+    made["Bcc"] = "a@example.com"
+    made[name] = f"Ada{broken}Bcc: <b@example.com>" if name not in ("To", "Cc") else f"Ada{broken}B <b@example.com>"
+    with pytest.raises(RecordError) as caught:
+        outgoing(made)
+    kind = "half of a character" if broken == "\ud800" else f"a line break, U+{ord(broken[0]):04X}"
+    assert f"header {name} contains {kind}" in caught.value.message
+
+
+@pytest.mark.parametrize("broken", ["\x0b", "\x1e", "\x85", "\u2028", "\u2029"])
+@pytest.mark.parametrize("name", ["Subject", "To", "X-Note"])
+def test_so_it_is_in_a_message_that_was_parsed(name: str, broken: str) -> None:
+    value = f"Ada{broken}X-B: y" if name != "To" else f"Ada{broken}B <b@example.com>"
+    whole = f"From: shop@example.com\nBcc: a@example.com\n{name}: {value}\n\nText\n"
+    with pytest.raises(RecordError, match=rf"header {name} contains a line break, U\+{ord(broken):04X}$"):
+        outgoing(email.message_from_string(whole, policy=default))
+
+
+@pytest.mark.parametrize("value", ["Ada\ud800 <b@example.com>", "Ada\rB <b@example.com>"])
+def test_so_it_is_in_an_older_header(value: str) -> None:
+    made: Any = email.message_from_string("From: shop@example.com\n\nText\n")
+    made.set_raw("To", Header(value, "utf-8", errors="surrogatepass"))
+    with pytest.raises(RecordError, match=r"header To contains (half of a character|a line break)"):
+        outgoing(made)
 
 
 def test_lines_end_in_crlf_and_from_is_not_mangled() -> None:
