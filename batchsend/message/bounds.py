@@ -33,7 +33,7 @@ _PADDING = frozenset({"center", "ljust", "rjust", "zfill", "to_bytes", "expandta
 _LOOP = "each_turn_is_a_step"
 
 
-class _Steps(CodeGenerator):
+class BoundedCodeGenerator(CodeGenerator):
     """Compiles templates so that each turn of a loop is a step, and what is joined by ``~`` is paid for."""
 
     def visit_Template(self, node: nodes.Template, frame: Frame | None = None) -> None:  # noqa: N802 - Jinja2's name for it
@@ -84,7 +84,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         budget: What is left; whoever renders renews it. Overlays share it.
     """
 
-    code_generator_class = _Steps
+    code_generator_class = BoundedCodeGenerator
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
     def __init__(self, **options: Any) -> None:

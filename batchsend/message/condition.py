@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 import jinja2
 from jinja2 import meta, nodes
+from jinja2.visitor import NodeVisitor
 
 from batchsend.errors import RecordError, RecordErrorKind, UsageError
-from batchsend.message.bounds import BoundedEnvironment
+from batchsend.message.bounds import BoundedCodeGenerator, BoundedEnvironment
 from batchsend.message.budget import Excess
 from batchsend.message.field_use import FieldUse
 from batchsend.message.templates import remedy_for
 from batchsend.patterns import late_pattern
 from batchsend.recipients.columns import aliases, template_variables, variable
-from batchsend.recipients.consent import NO
+from batchsend.recipients.consent import says_no
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from jinja2.compiler import Frame
 
     from batchsend.recipients import Record
 
@@ -33,8 +36,18 @@ _MEANT: Final = (
 )
 _CAPITALS: Final = late_pattern(r"\b(AND|OR|NOT|IN|IS)\b")
 _TEXT_AND_NUMBER: Final = late_pattern(r"'(?:str|int|float)' and '(?:str|int|float)'")
-# Filters whose result counts as true where the text does.
-_KEEP_A_TEXT: Final = frozenset({"default", "d", "trim", "lower", "upper", "string", "capitalize"})
+# Filters and methods whose result is a text where they are given one.
+_KEEP_A_TEXT: Final = frozenset(
+    {*("default", "d", "trim", "lower", "upper", "string", "capitalize", "title", "replace", "strip", "casefold")}
+)
+# Tests of what no text is, and what is said of them; then those that compare.
+_OF_NO_TEXT: Final = {
+    **{name: name for name in ("true", "false", "none")},
+    **dict.fromkeys(("number", "integer", "float"), "a number"),
+    "boolean": "true and false",
+}
+_COMPARING_TESTS: Final = frozenset({"eq", "equalto", "==", "ne", "!=", "sameas", "in"})
+_TRUTH: Final = "taken for true or false"
 _LANGUAGE: Final = "its language is that of Jinja2's expressions, such as: country == 'DE' and opted_in == 'yes'"
 
 
@@ -55,7 +68,8 @@ class Condition:
     """
 
     def __init__(self, expression: str) -> None:
-        environment = BoundedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
+        environment = _Environment(undefined=jinja2.StrictUndefined, autoescape=False)
+        self._truths = environment.truths
         self._budget = environment.budget
         self.use = FieldUse()
         try:
@@ -75,7 +89,6 @@ class Condition:
             )
         self.use.add(tree, "where")
         self.use.numbers.update(_numbers(tree))
-        self._truths = sorted({name for node in tree.find_all(nodes.Output) for name in _truths(node.nodes[0])})
 
     def holds(self, record: Record) -> bool:
         """Whether the record is of the campaign.
@@ -100,21 +113,154 @@ class Condition:
         """Whether the expression holds.
 
         Raises:
-            RecordError: A field would be taken for the opposite of what it says: the text ``no`` counts as true.
+            RecordError: A text would be taken for the opposite of what it says: ``no`` counts as true.
         """
-        held = bool(self._evaluate(template_variables(fields)))
-        if not self._truths:
+        variables = template_variables(fields)
+        truths = self._truths
+        truths.said, truths.believes = [], False
+        held = bool(self._evaluate(variables))
+        if not truths.said:
             return held
-        by_alias = aliases(tuple(fields))
-        columns = {by_alias.get(name, name): name for name in self._truths}
-        said = {column: name for column, name in columns.items() if _is_no(fields.get(column))}
-        if said and held != bool(self._evaluate(template_variables({**fields, **dict.fromkeys(said, "")}))):
-            column, name = next(iter(said.items()))
-            raise RecordError(
-                f"where: {name} is the text {fields[column]!r}, and any text counts as true; compare it, as in "
-                f"{variable(column, tuple(fields))} == 'yes'"
+        text, name = truths.said[0]
+        truths.believes = True
+        if bool(self._evaluate(variables)) == held:
+            return held
+        columns = tuple(fields)
+        column = aliases(columns).get(name, name)
+        raise RecordError(
+            f"where: {name} is the text {text!r}, and any text counts as true; compare it, as in "
+            f"{variable(column, columns) if column in fields else name} == 'yes'"
+        )
+
+
+class _Truths:
+    """Looks at the values that an expression takes for true or false.
+
+    Attributes:
+        said: Those of them that are texts which say no, and of which field each is made.
+        believes: Whether such a text counts as false, as it is meant.
+    """
+
+    __slots__ = ("believes", "said")
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, str]] = []
+        self.believes = False
+
+    def __call__(self, value: Any, name: str) -> Any:
+        """A value that is about to be taken for true or false, given back.
+
+        Args:
+            value: The value.
+            name: What it is made of.
+        """
+        text = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
+        if isinstance(text, str) and says_no(text):
+            self.said.append((text, name))
+            return "" if self.believes else value
+        return value
+
+
+class _CodeGenerator(BoundedCodeGenerator):
+    """Compiles an expression so that what it takes for true or false is looked at."""
+
+    def visit_Template(self, node: nodes.Template, frame: Frame | None = None) -> None:  # noqa: N802 - Jinja2's name for it
+        """A whole expression, as the value that Jinja2 gives a name."""
+        for assign in node.find_all(nodes.Assign):
+            if isinstance(assign.node, nodes.Expr):
+                assign.node = _Asking(self.environment).operand(assign.node)
+        super().visit_Template(node, frame)
+
+
+class _Environment(BoundedEnvironment):
+    """Where conditions are compiled.
+
+    Attributes:
+        truths: What looks at the values that are taken for true or false.
+    """
+
+    code_generator_class = _CodeGenerator
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.truths = _Truths()
+        self.filters[_TRUTH] = self.truths
+
+
+class _Asking(NodeVisitor):
+    """Passes what an expression takes for true or false through `_Truths`, but for what is neither a text nor a list.
+
+    The value of ``x or y`` counts as true or false only where the whole does: ``(x or 'none') == 'none'`` asks whether
+    there is something.
+    """
+
+    def __init__(self, environment: jinja2.Environment) -> None:
+        self._environment = environment
+
+    def truth(self, node: nodes.Expr) -> nodes.Expr:
+        """An expression that is taken for true or false.
+
+        Raises:
+            UsageError: It is true whatever the record says.
+        """
+        match node:
+            case nodes.And() | nodes.Or():
+                node.left, node.right = self.operand(node.left), self.operand(node.right)
+            case nodes.Not():
+                self.visit(node)
+            case nodes.CondExpr():
+                node.test, node.expr1 = self.truth(node.test), self.truth(node.expr1)
+                node.expr2 = None if node.expr2 is None else self.truth(node.expr2)
+            case nodes.Compare() | nodes.Test():
+                self.visit(node)
+            case nodes.List() | nodes.Tuple() | nodes.Dict() if list(node.iter_child_nodes()):
+                raise UsageError(
+                    "where: a list in brackets counts as true, whatever the fields in it are",
+                    remedy="ask for each of them: vip == 'yes' or opted_in == 'yes'",
+                )
+            case nodes.Const(value=str(text)) if says_no(text):
+                raise UsageError(f"where: any text counts as true, {text!r} as well", remedy="true and false are none")
+            case nodes.Const():
+                pass
+            case _:
+                self.visit(node)
+                return self._looked_at(node)
+        return node
+
+    def operand(self, node: nodes.Expr) -> nodes.Expr:
+        """A whole expression that is taken for true or false, or one beside ``and`` or ``or``.
+
+        Raises:
+            UsageError: It is true whatever the record says.
+        """
+        if isinstance(node, nodes.Const) and node.value and not isinstance(node.value, bool):
+            raise UsageError(
+                f"where: {node.value!r} is compared with nothing, and counts as true",
+                remedy="compare it: country == 'DE' or country == 'AT', or country in ['DE', 'AT']",
             )
-        return held
+        return self.truth(node)
+
+    def _looked_at(self, node: nodes.Expr) -> nodes.Expr:
+        names = (name for one in (node, *node.find_all(nodes.Expr)) if (name := _field(one)) is not None)
+        asked = nodes.Filter(node, _TRUTH, [nodes.Const(next(names, "it"))], [], None, None, lineno=node.lineno)
+        asked.set_environment(self._environment)
+        return asked
+
+    def visit_And(self, node: nodes.And) -> None:  # noqa: N802 - Jinja2's name for it
+        """``x and y`` of which the value is wanted."""
+        node.left = self.truth(node.left)
+        self.visit(node.right)
+
+    def visit_Not(self, node: nodes.Not) -> None:  # noqa: N802 - Jinja2's name for it
+        """``not x``."""
+        node.node = self.truth(node.node)
+
+    def visit_CondExpr(self, node: nodes.CondExpr) -> None:  # noqa: N802 - Jinja2's name for it
+        """``y if x else z`` of which the value is wanted."""
+        node.test = self.truth(node.test)
+        for branch in (node.expr1, node.expr2):
+            if branch is not None:
+                self.visit(branch)
 
 
 def _meant(message: str, expression: str) -> str:
@@ -128,47 +274,50 @@ def _meant(message: str, expression: str) -> str:
 
 
 def _numbers(tree: nodes.Template) -> dict[str, str]:
-    """The fields that are compared with a number or a truth value as they are, and nowhere with a text."""
+    """The fields that are compared with what no text is, as they are, and nowhere with a text; and with what."""
     numbers: dict[str, str] = {}
     texts: set[str] = set()
-    for compare in tree.find_all(nodes.Compare):
-        sides = [compare.expr, *(operand.expr for operand in compare.ops)]
-        for left, right in pairwise(sides):
-            for field, other in ((left, right), (right, left)):
-                name, value = _field(field), _constant(other)
-                if name is not None and isinstance(value, str):
-                    texts.add(name)
-                elif name is not None and isinstance(value, int | float):
-                    numbers.setdefault(name, str(value))
+    for expression, values in _comparisons(tree):
+        name = _text(expression)
+        if name is not None and any(isinstance(value, str) for value in values):
+            texts.add(name)
+        elif name is not None and values:
+            numbers.setdefault(name, " or ".join(str(value).lower() for value in values))
+    for test in tree.find_all(nodes.Test):
+        if test.name in _OF_NO_TEXT and (name := _text(test.node)) is not None:
+            numbers.setdefault(name, _OF_NO_TEXT[test.name])
     return {name: value for name, value in numbers.items() if name not in texts}
 
 
-def _truths(expression: nodes.Node) -> Iterator[str]:
-    """The fields that an expression takes for true or false as they are, where it is so taken itself."""
+def _comparisons(tree: nodes.Template) -> Iterator[tuple[nodes.Expr, list[Any]]]:
+    """What is compared with constants, and with which."""
+    for compare in tree.find_all(nodes.Compare):
+        sides = [compare.expr, *(operand.expr for operand in compare.ops)]
+        for left, right in pairwise(sides):
+            yield left, _constants(right)
+            yield right, _constants(left)
+    for test in tree.find_all(nodes.Test):
+        if test.name in _COMPARING_TESTS and len(test.args) == 1:
+            yield test.node, _constants(test.args[0])
+
+
+def _constants(expression: nodes.Expr) -> list[Any]:
+    """The value that an expression is as it stands, or the values of a list; none of any other."""
+    try:
+        value = expression.as_const()
+    except nodes.Impossible:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _text(expression: nodes.Expr | None) -> str | None:
+    """The field that an expression is, or that it makes another text of; None of any other."""
     match expression:
-        case nodes.And() | nodes.Or():
-            yield from _truths(expression.left)
-            yield from _truths(expression.right)
-        case nodes.Not():
-            yield from _truths(expression.node)
-        case nodes.CondExpr():
-            for part in (expression.test, expression.expr1, expression.expr2):
-                if part is not None:
-                    yield from _truths(part)
-        case nodes.Filter(name=kept, node=nodes.Expr() as filtered) if kept in _KEEP_A_TEXT:
-            yield from _truths(filtered)
-        case nodes.Expr() if (name := _field(expression)) is not None:
-            yield name
-
-
-def _is_no(value: object) -> bool:
-    return isinstance(value, str) and value.strip().lower() in NO
-
-
-def _constant(expression: nodes.Expr) -> object:
-    """The value that an expression is as it stands; None of any other."""
-    bare = expression.node if isinstance(expression, nodes.Neg) else expression
-    return bare.value if isinstance(bare, nodes.Const) else None
+        case nodes.Filter(name=kept, node=nodes.Expr() as made_of) if kept in _KEEP_A_TEXT:
+            return _text(made_of)
+        case nodes.Call(node=nodes.Getattr(attr=kept, node=made_of)) if kept in _KEEP_A_TEXT:
+            return _text(made_of)
+    return None if expression is None else _field(expression)
 
 
 def _field(expression: nodes.Expr) -> str | None:

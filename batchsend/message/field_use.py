@@ -47,7 +47,7 @@ class FieldUse:
         needed: The fields that a record cannot be without, and the first template that uses each of them. Left out is
             what stands only in branches of a template that asks for it somewhere (``is defined``, ``default``).
         always: Those of them without which no record can be sent: they stand in no branch, loop or macro.
-        numbers: The fields that ``where`` compares with a number, which a text never is, and that number.
+        numbers: The fields that ``where`` compares with what a text never is, such as a number, and what that is.
     """
 
     def __init__(self) -> None:

@@ -278,9 +278,10 @@ def require_fields(reader: RecordReader, recipient_field: str | None, uses: Iter
         for name, number in use.numbers.items():
             if name in reader.texts or name in aliases(reader.texts):
                 written = variable(name, reader.texts) if name in reader.texts else name
+                as_text = f"compare it as a text, as in {written} == '1', or as a number, as in {written} | int == 1"
                 raise UsageError(
                     f"where: {written} is compared with {number}, which no text is, and this list has only texts",
-                    remedy=f"compare it as a text, as in {written} == '1', or as a number, as in {written} | int == 1",
+                    remedy=f"what is empty is an empty text: {written} == ''" if number == "none" else as_text,
                 )
 
 

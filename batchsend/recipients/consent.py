@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from unicodedata import normalize
 
 from batchsend.recipients.columns import variable
 
@@ -17,8 +18,16 @@ if TYPE_CHECKING:
 
 _LETTERS: Final = re.compile(r"[^a-z]+")
 _YES: Final = frozenset({"yes", "y", "true", "t", "1", "x"})
-NO: Final = frozenset({"no", "n", "false", "f", "0"})
-"""Texts that say no, in small letters."""
+_NO: Final = frozenset(
+    {
+        *("no", "n", "false", "f", "0", "off", "nein", "falsch", "non", "faux", "falso", "nao", "não", "nee", "onwaar"),
+        *("nej", "nei", "falsk", "falskt", "ei", "epätosi", "nie", "fałsz", "ne", "nē", "nepravda", "nem", "hamis"),
+        *("nu", "fals", "hay\u0131r", "hayir", "yanl\u0131ş", "нет", "ложь", "ні", "не", "όχι", "לא", "لا", "tidak"),
+        *("không", "否", "不", "不是", "无", "無", "没有", "いいえ", "偽", "아니요", "아니오", "거짓", "✗", "✘", "✖"),
+        *("❌", "☐"),
+    }
+)
+_LONGEST: Final = 24  # characters of a text that may say no
 
 # A column whose name says that somebody wants mail, and one that says that they do not, without all but the letters.
 _WANTS: Final = re.compile(
@@ -37,6 +46,7 @@ _SINCE: Final = re.compile(
     r"(?:time|timestamp|date|at|on|reason)|clean(?:ed)?time"
 )
 _NOTHING: Final = frozenset({"null", "none", "nil", "nan", "na", "never"})
+_ZEROS: Final = "+-\u2013\u20140., :/"
 # A column in which words say so.
 _STATES: Final = re.compile(
     r"(?:email|member|subscriber|subscription|contact|marketingcontact|email(?:permission|subscription|marketing))?(?:status|state|consent)"
@@ -87,6 +97,14 @@ def unwanted(fields: Mapping[str, Any]) -> Unwanted | None:
     return None
 
 
+def says_no(text: str) -> bool:
+    """Whether a text says no, or stands for nothing, in one of many languages: ``Nein``, ``0.0``, ``null``, ``-``."""
+    if len(text) > _LONGEST:
+        return False
+    said = normalize("NFKC", text).casefold().strip().strip(".!'\"")
+    return said in _NO or said.replace("/", "") in _NOTHING or (said != "" and not said.strip(_ZEROS))
+
+
 @lru_cache(maxsize=64)
 def _columns(columns: tuple[str, ...]) -> tuple[str, ...]:
     """The columns that may say so: the records of a list have the same ones."""
@@ -97,14 +115,14 @@ def _columns(columns: tuple[str, ...]) -> tuple[str, ...]:
 def _says_so(column: str, value: str) -> bool:
     return (
         _letters(value) in _GONE
-        or (value in NO and _WANTS.fullmatch(column) is not None)
+        or (value in _NO and _WANTS.fullmatch(column) is not None)
         or (value in _YES and _WANTS_NOT.fullmatch(column) is not None)
     )
 
 
 def _is_something(value: str) -> bool:
     """Whether a value is more than a word, or a date of zeros, for nothing."""
-    return value not in NO and _letters(value) not in _NOTHING and re.search(r"[1-9]|[^\W\d_]", value) is not None
+    return value not in _NO and _letters(value) not in _NOTHING and re.search(r"[1-9]|[^\W\d_]", value) is not None
 
 
 def _letters(text: str) -> str:

@@ -541,7 +541,20 @@ def test_a_where_that_is_another_one_when_a_run_is_resumed_is_said(
         ("Years > 20", "Years is compared with 20", "Years | int"),
         ("20 < Years", "Years is compared with 20", "Years | int"),
         ("Opt_Out != 1", "Opt_Out is compared with 1", "Opt_Out == '1'"),
-        ('row["Opt Out"] != true', "Opt_Out is compared with True", "Opt_Out == '1'"),
+        ('row["Opt Out"] != true', "Opt_Out is compared with true", "Opt_Out == '1'"),
+        ("Opt_Out is not true", "Opt_Out is compared with true", "Opt_Out == '1'"),
+        ("Opt_Out.strip() is false or Years", "Opt_Out is compared with false", "Opt_Out == '1'"),
+        ("Opt_Out is not none", "Opt_Out is compared with none", "Opt_Out == ''"),
+        ("Opt_Out == none", "Opt_Out is compared with none", "Opt_Out == ''"),
+        ("Opt_Out is not boolean", "Opt_Out is compared with true and false", "Opt_Out == '1'"),
+        ("Years is number", "Years is compared with a number", "Years | int"),
+        ("Opt_Out is ne 1", "Opt_Out is compared with 1", "Opt_Out == '1'"),
+        ("Opt_Out | trim != 1", "Opt_Out is compared with 1", "Opt_Out == '1'"),
+        ("Opt_Out not in [1, true]", "Opt_Out is compared with 1 or true", "Opt_Out == '1'"),
+        ("Country == 'DE' or 'AT'", "'AT' is compared with nothing", "country == 'AT'"),
+        ("'Opt_Out'", "'Opt_Out' is compared with nothing", "compare it"),
+        ("[Opt_Out]", "a list in brackets counts as true", "each of them"),
+        ("'yes' if Years == '30' else 'no'", "'no' as well", "true and false"),
         ("Country = 'DE'", "got '='", "asked by two of them"),
         ("Country == 'DE' && Years", "'&'", "the word and"),
         ("Country || Years", "'|'", "the word or"),
@@ -565,7 +578,10 @@ def test_a_condition_in_another_language_is_one_error_that_says_what_was_meant(
     assert not (tmp_path / "results.jsonl").exists()
 
 
-@pytest.mark.parametrize("where", ["Years in [20, '30']", "Years == 30 or Years == '30'", "Years | int == 30"])
+@pytest.mark.parametrize(
+    "where",
+    ["Years in [20, '30']", "Years is not none and Years == '30'", "Years == 30 or Years == '30'", "Years | int == 30"],
+)
 def test_a_condition_that_holds_for_texts_as_well_is_none_of_them(
     where: str, tmp_path: Path, server: SinkServer, capsys: Capture
 ) -> None:
@@ -620,6 +636,12 @@ def test_values_in_a_column_without_a_name_are_said(
         ("Opted_In | default(false)", ["yes", "1"], 4),
         ("Opted_In | trim | lower", ["yes", "1"], 4),
         ("true if Opted_In else false", ["yes", "1"], 4),
+        ("Opted_In.strip() | replace('a', 'a') ~ ''", ["yes", "1"], 4),
+        ("not (Opted_In ~ '')", [""], 4),
+        ("(Opted_In and name) == 'N'", ["yes", "1"], 4),
+        ("Opted_In.split()", ["yes", "1"], 4),
+        ("(Opted_In or 'no') | trim | lower in ['yes', '1']", ["yes", "1"], 0),
+        ("Opted_In.strip().isalpha()", ["yes", "no", "FALSE", " n "], 0),
         ("name == 'N' and Opted_In", ["yes", "1"], 4),
         ("name == 'Z' and Opted_In", [], 0),
         ("name == 'N' or Opted_In", ["yes", "1", "no", "0", "FALSE", " n ", ""], 0),

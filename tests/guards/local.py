@@ -202,8 +202,8 @@ TEMPLATES: Final = (
     Guard(
         "Python from a template",
         "batchsend/message/bounds.py",
-        "    code_generator_class = _Steps\n",
-        "    code_generator_class = _Steps\n\n"
+        "    code_generator_class = BoundedCodeGenerator\n",
+        "    code_generator_class = BoundedCodeGenerator\n\n"
         "    def is_safe_attribute(self, *_: Any) -> bool:\n        return True\n\n"
         "    def is_safe_callable(self, *_: Any) -> bool:\n        return True\n\n"
         "    def wrap_str_format(self, value: Any) -> None:\n        return None\n\n"

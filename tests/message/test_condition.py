@@ -73,3 +73,38 @@ def test_a_filter_that_there_is_not_is_named_with_the_one_that_was_meant() -> No
     with pytest.raises(UsageError, match="No filter named 'uper'") as caught:
         Condition("name | uper == 'A'")
     assert caught.value.remedy == "did you mean upper?"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "off",
+        "Nein",
+        "NON",
+        "nej.",
+        "nee",
+        "nie",
+        "não",
+        "tidak",
+        "Нет",
+        "否",
+        "いいえ",
+        "0.0",
+        "0,00",
+        "-",
+        "0000-00-00",
+        "null",
+        "n/a",
+    ],
+)
+def test_a_text_that_says_no_in_other_words_is_not_taken_for_true(text: str) -> None:
+    with pytest.raises(RecordError, match="any text counts as true"):
+        Condition("vip").holds(record(vip=text))
+    assert Condition("vip == 'yes' or not vip").holds(record(vip="yes"))
+
+
+@pytest.mark.parametrize(
+    "value", ["yes", "on", "ja", "2026-01-01", "Nora", "-1", "0.5", True, 1, ["no", "yes"], {"no": 0}]
+)
+def test_what_says_something_else_counts_as_true(value: Any) -> None:
+    assert Condition("vip").holds(record(vip=value))
