@@ -48,9 +48,13 @@ class Markup:
             row: The record that the message is for.
             inline: The Content-IDs of the message's parts, without angle brackets.
         """
-        for link in html.links:
-            self._look_at_link(link, row)
         nowhere: list[str] = []
+        for link in html.links:
+            self._look_at_link(link, row, nowhere)
+        if nowhere:
+            what = f"links lead nowhere from within a message: {_named(nowhere)}"
+            self._warn("link-nowhere", what, row, "write the whole URL: https://…")
+        nowhere = []
         for image in html.images:
             self._look_at_image(image, row, nowhere)
         others = [*html.candidates, *(one for one in html.backgrounds if not one.startswith("#"))]
@@ -58,8 +62,7 @@ class Markup:
         everywhere = [*(image.source for image in html.images), *others]
         nowhere += [one for one in everywhere if one[:4].lower() == "cid:" and not _is_part(one[4:], inline)]
         if nowhere:
-            named = ", ".join(map(repr, dict.fromkeys(nowhere)))
-            what = f"images cannot be found from within a message: {named}"
+            what = f"images cannot be found from within a message: {_named(nowhere)}"
             self._warn("image-nowhere", what, row, "write the whole URL: https://…, or put the file beside the HTML")
         for sheet in dict.fromkeys(html.sheets):
             what = f"the style sheet {sheet!r} is linked to, and mail readers load none"
@@ -83,11 +86,11 @@ class Markup:
                 "shorten it; what unsubscribes may be in the part that is cut off",
             )
 
-    def _look_at_link(self, link: Link, row: Record) -> None:
+    def _look_at_link(self, link: Link, row: Record, nowhere: list[str]) -> None:
         try:
             scheme, shown = urlsplit(link.target).scheme, link.text.strip()
-        except ValueError:
-            self._warn("link-nowhere", f"a link to {link.target!r} is not a URL", row, "write it as https://…")
+        except ValueError:  # it is not a URL
+            nowhere.append(link.target)
             return
         host = host_of(link.target)
         if _ENCODED_MARK.search(link.target):
@@ -99,15 +102,12 @@ class Markup:
             )
         if scheme in _SCRIPTS:
             self._warn("link-script", f"a link runs {scheme}:, which mail readers do not", row, "link to a page")
+        elif scheme in ("http", "https") and not host:  # as where a field is empty, or the rest was never written
+            nowhere.append(link.target)
         elif scheme == "http":
             self._warn("link-http", f"a link goes to http://{host}, which is not encrypted", row, "write https://")
-        elif scheme not in _ELSEWHERE and not link.target.startswith("#"):
-            self._warn(
-                "link-nowhere",
-                f"a link to {link.target!r} leads nowhere from within a message",
-                row,
-                "write the whole URL: https://…",
-            )
+        elif link.target[-1:] == ":" or (scheme not in _ELSEWHERE and not link.target.startswith("#")):
+            nowhere.append(link.target)
         if scheme in ("http", "https") and _URL_AS_TEXT.fullmatch(shown):
             said = host_of(shown if "://" in shown else f"https://{shown}")
             if is_registrable(said) and organisational(said) != organisational(host):
@@ -143,6 +143,10 @@ class Markup:
 
     def _warn(self, kind: str, what: str, row: Record, remedy: str) -> None:
         self._gathering.add(kind, Severity.WARNING, f"{self._where}: {what}", row, remedy=remedy)
+
+
+def _named(sources: list[str]) -> str:
+    return ", ".join(map(repr, dict.fromkeys(sources)))
 
 
 def _is_part(content_id: str, inline: Container[str]) -> bool:

@@ -23,7 +23,7 @@ from batchsend.message import Composer, Suppression
 from batchsend.message.condition import Condition
 from batchsend.recipients import BadRecord, open_recipients
 from batchsend.recipients.addressees import Addressees
-from batchsend.recipients.addresses import forward_path
+from batchsend.recipients.addresses import forward_path, is_invisible
 from batchsend.recipients.admission import DUPLICATE, UNNAMED, Admission, missing_fields, require_fields, taken_column
 from batchsend.recipients.columns import meant_by, template_variables, variable
 from batchsend.recipients.consent import unwanted
@@ -256,12 +256,16 @@ class RecordsCheck:
             self._about_records.warn("unwanted", what, row, remedy)
         fields = template_variables(row.fields) if self._shown else {}
         for name in self._shown:
-            if name in fields and fields[name] in ("", None):
-                shown = variable(name, tuple(fields))
-                remedy = f"fill it in, or let the template say what then: {{{{ {shown} | default('…', true) }}}}"
-                self._about_records.warn(
-                    "field-empty", f"the field {name} is empty, and a template shows it", row, remedy
-                )
+            if name not in fields:
+                continue
+            value, shown = fields[name], variable(name, tuple(fields))
+            remedy = f"let the template say what then: {{{{ {shown} | default('…', true) }}}}"
+            if value in ("", None):
+                what = f"the field {name} is empty, and a template shows it"
+                self._about_records.warn("field-empty", what, row, f"fill it in, or {remedy}")
+            elif isinstance(value, str) and all(map(is_invisible, value)):
+                what = f"the field {name} has only blanks, and a template shows it"
+                self._about_records.warn("field-empty", what, row, f"fill it in, or leave it empty and {remedy}")
         self.messages.look(submission, row)
 
     def _look_at_address(self, recipient: str, row: Record) -> None:

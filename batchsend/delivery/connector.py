@@ -451,5 +451,8 @@ async def _ehlo(client: SMTP) -> Extensions:
     except SMTPHeloError as error:
         if error.code < 500 or client.transport is None:
             raise
-        await client.helo()  # RFC 5321 §3.2: a server that knows no EHLO
+        try:
+            await client.helo()  # RFC 5321 §3.2: a server that knows no EHLO
+        except ConnectionError:  # it hung up: why, it said in its reply to EHLO
+            raise error from None
         return Extensions()

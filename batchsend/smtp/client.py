@@ -457,7 +457,10 @@ class Client(ClientState[Key]):
         if self._bare is not None:
             self._bare.next = reply
             self._release_bare(shifted=True)
+        twice = self.says_twice
         if reply.code == 221:
+            # What came in its place before was one too many.
+            self.says_twice = twice or self._surplus > 0
             self._anchor()
             if self._bdat_refusal is not None:
                 self._close(self._bdat_refusal)
@@ -467,6 +470,8 @@ class Client(ClientState[Key]):
             self._awaited.append((self._on_quit, _NO_TRANSACTION, _MAIL, self._handed))
         elif self._is_surplus(reply.code):
             # Either how this server says goodbye, or a reply too many: the end of the connection, or 221, will follow.
+            # After BDAT it counts as one too many all the same, because nothing else would show it.
+            self.says_twice = twice or self._chunked or self._surplus > 1
             self._awaited.append((self._on_quit, _NO_TRANSACTION, _MAIL, self._handed))
         else:
             self._misplaced(reply, "QUIT", self._on_quit, _NO_TRANSACTION, _MAIL)

@@ -35,6 +35,9 @@ ALWAYS = {"from-reserved", "unsubscribe-missing"}
         ('<a href="">page</a>', "link-nowhere"),
         ('<a href="//example.com/page">page</a>', "link-nowhere"),
         ('<a href="https://[::1/page">page</a>', "link-nowhere"),
+        ('<a href="https://">page</a>', "link-nowhere"),
+        ('<a href="http:///page">page</a>', "link-nowhere"),
+        ('<a href="mailto:">write to us</a>', "link-nowhere"),
         ('<a href="https://example.net/x"> https://www.example.com/ </a>', "link-differs"),
         ('<a href="https://example.net/x"><b>www.example.com</b></a>', "link-differs"),
         ('<img alt="" src="http://example.com/a.png">', "image-http"),
@@ -53,6 +56,7 @@ def test_what_is_wrong_in_html(tmp_path: Path, html: str, kind: str) -> None:
     [
         '<a href="https://example.com/page">page</a>',
         '<a href="mailto:desk@example.com">write to us</a> <a href="tel:+4612345">or call</a>',
+        '<a href="mailto:?subject=Read%20this">tell a friend</a>',
         '<a href="#top">to the top</a>',
         '<a href="https://click.example.com/x">https://www.example.com/</a>',
         '<a href="https://example.net/x">node.js and www.not-a-domain.js</a>',
@@ -64,6 +68,14 @@ def test_what_is_wrong_in_html(tmp_path: Path, html: str, kind: str) -> None:
 )
 def test_what_is_right_in_html(tmp_path: Path, html: str) -> None:
     assert bodies(tmp_path, f"<body>{WORDS}{html}</body>") == ALWAYS
+
+
+def test_links_that_lead_nowhere_are_all_named_in_one_finding(tmp_path: Path) -> None:
+    (tmp_path / "body.html").write_text(
+        f'<body>{WORDS}<a href="a.html">a</a> <a href="https://">b</a> <a href="a.html">c</a></body>'
+    )
+    finding = found("link-nowhere", *look_at(tmp_path, message='html_file = "body.html"'))
+    assert finding.what == "body.html: links lead nowhere from within a message: 'a.html', 'https://'"
 
 
 def test_a_message_of_images_alone(tmp_path: Path) -> None:

@@ -372,6 +372,12 @@ def test_an_empty_name_in_the_subject_is_told(tmp_path: Path) -> None:
     assert (finding.lines, finding.what) == ((4,), "the field name is empty, and a template shows it")
 
 
+def test_a_name_that_shows_nothing_is_empty_to_its_reader(tmp_path: Path) -> None:
+    rows = 'email,name\na@example.com," "\nb@example.com,\u00a0\nc@example.com,\u200b\nd@example.com,D\u200b\n'
+    finding = found("field-empty", *look_at(tmp_path, rows, text="Hello {{ name }}"))
+    assert (finding.lines, finding.what) == ((2, 3, 4), "the field name has only blanks, and a template shows it")
+
+
 def test_the_column_that_was_taken_for_the_addresses_is_told(tmp_path: Path) -> None:
     records, _ = look_at(tmp_path, "Primary E-Mail,name\na@example.com,A\n")
     assert records.facts["addresses in"] == "Primary E-Mail"

@@ -129,8 +129,16 @@ def test_a_name_that_is_refused_at_each_rcpt_stops_the_run_and_is_named(loop: Vi
     assert len(account.went_back) <= 2 * 3
 
 
-def test_a_name_that_ehlo_refuses_is_shown_with_the_key_that_changes_it(loop: VirtualLoop) -> None:
-    peer = ScriptedServer([reply("220 ready"), Repeat([Expect(""), reply("501 5.5.4 Invalid EHLO")])])
+@pytest.mark.parametrize(
+    "after",
+    [
+        pytest.param([Repeat([Expect(""), reply("501 5.5.4 Invalid EHLO")])], id="says it to HELO, too"),
+        pytest.param([Close()], id="hangs up"),
+        pytest.param([Expect("HELO"), Close()], id="hangs up at HELO"),
+    ],
+)
+def test_a_name_that_ehlo_refuses_is_shown_with_the_key_that_changes_it(after: list[Step], loop: VirtualLoop) -> None:
+    peer = ScriptedServer([reply("220 ready"), Expect("EHLO"), reply("501 5.5.4 Invalid EHLO"), *after])
     account = on_one(loop, peer, submissions(20), options(max_connections=5))
     assert account.error is not None
     assert "501 5.5.4 Invalid EHLO" in account.error.message

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchsend.outcome import Outcome, Stage
-from tests.delivery.harness import CountingServer, deliver, options, submissions
+from tests.delivery.harness import GREETED, TAKEN, CountingServer, deliver, options, submissions
 from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse, say
+from tests.tools.scripted import ScriptedServer
+from tests.tools.steps import Close, Expect, ReadToEnd, reply
 
 if TYPE_CHECKING:
     from tests.tools.faulty import Decide
+    from tests.tools.steps import Step
 
 TWICE = say(b"250\r\n250 Ok queued\r\n")
 STRAY = say(b"503 5.5.1 Bad sequence of commands\r\n250 Ok queued\r\n", succeeds=True)
@@ -109,6 +112,24 @@ async def test_two_answers_to_each_message_are_said_once(*, pipelining: bool) ->
     assert {result.reply for result in account.lines} == {"Ok queued"}
     assert len(account.notices) == 1
     assert "says 250 twice" in account.notices[0]
+
+
+@pytest.mark.parametrize(
+    ("farewell", "is_twice"),
+    [
+        pytest.param([reply("250 Bye"), Close()], False, id="250 and the end"),
+        pytest.param([reply("250 Bye"), ReadToEnd()], False, id="250 and silence"),
+        pytest.param([reply("250 Ok", "221 Bye")], True, id="250 and 221"),
+        pytest.param([reply("250 Ok", "250 Bye"), Close()], True, id="250 and 250"),
+    ],
+)
+async def test_a_server_that_says_goodbye_by_250_has_said_nothing_twice(
+    farewell: list[Step], *, is_twice: bool
+) -> None:
+    async with ScriptedServer([*GREETED, *TAKEN, Expect("QUIT"), *farewell]) as peer:
+        account = await deliver(peer, submissions(1), options(quit=0.15))
+    assert account.outcomes == {1: Outcome.ACCEPTED}
+    assert len(account.notices) == is_twice, account.notices
 
 
 async def test_one_session_waits_for_another_to_find_out() -> None:
