@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import os
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.lowlevel
+import anyio.to_thread
 import pytest
 
 import batchsend
@@ -70,6 +73,38 @@ async def test_what_is_under_way_or_waits_is_not_done(tmp_path: Path, limit: int
                 assert running.summary.waiting == 1
                 assert running.progress == pytest.approx(progress)
                 tasks.cancel_scope.cancel()
+
+
+async def test_of_a_pipe_it_is_not_known_and_of_a_limit_it_is(tmp_path: Path) -> None:
+    for name, limit, told in (("whole", None, (None, None)), ("limited", 20, (10 / 20, None))):  # it is not read again
+        (folder := tmp_path / name).mkdir()
+        async with CountingServer(halts) as server:
+            running = batch(folder, server, 40, limit)
+            rows = (folder / "recipients.csv").read_bytes()
+            (folder / "recipients.csv").unlink()
+            os.mkfifo(folder / "recipients.csv")
+            with anyio.fail_after(GUARD):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(anyio.to_thread.run_sync, (folder / "recipients.csv").write_bytes, rows)
+                    tasks.start_soon(running.run)
+                    while running.summary.records < 10:  # noqa: ASYNC110 - nothing tells of it
+                        await anyio.sleep(0.001)
+                    assert (running.progress, running.left) == told
+                    tasks.cancel_scope.cancel()
+
+
+async def test_a_rehearsal_tells_how_much_it_has_read(tmp_path: Path) -> None:
+    async with CountingServer(well_behaved) as server, anyio.create_task_group() as tasks:
+        running = batch(tmp_path, server, 300)
+        tasks.start_soon(running.rehearse)
+        told = []
+        while running.summary.ready < 300:
+            told.append((running.progress, running.left))
+            await anyio.lowlevel.checkpoint()
+    read = [progress for progress, _ in told if progress is not None]
+    assert read == sorted(read)
+    assert 0 < read[-1] < 1
+    assert {left for _, left in told} == {None}
 
 
 async def test_at_the_end_all_is_done(tmp_path: Path) -> None:

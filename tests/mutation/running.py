@@ -20,7 +20,7 @@ from tests.simulation.drawing import draw
 from tests.simulation.running import run_case
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 SEED: Final = "seed "
 """How the name of a case of the simulation begins; the rest is its seed."""
@@ -77,10 +77,12 @@ class Runner:
         )
         settings.load_profile("mutation")
 
-    def pytest_itemcollected(self, item: pytest.Item) -> None:
-        """Have `--quick` keep the slow tests of a file that alone runs what it is about."""
-        if str(item.path).endswith(SLOW_BUT_ASKED) and (module := item.getparent(pytest.Module)) is not None:
-            module.own_markers[:] = [mark for mark in module.own_markers if mark.name != "slow"]
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Iterator[None]:
+        """Have `--quick` keep the tests of a file that alone runs what it is about, of whatever tier they are."""
+        asked = [item for item in items if str(item.path).endswith(SLOW_BUT_ASKED)]
+        yield
+        items += [item for item in asked if item not in items]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Literal[True]:

@@ -45,7 +45,7 @@ TIERS: Final = {
         *("tests/report/test_summary_kinds.py", "tests/cli/test_cli_control.py", "tests/cli/test_cli_proof.py"),
         *("tests/crash/test_log_under_way.py", "tests/cli/test_cli_events.py"),
         *("tests/cli/test_cli_send.py", "tests/cli/test_waiting_for_quota.py", "tests/cli/test_sending_options.py"),
-        *("tests/control", "tests/monitor", "tests/simulation"),
+        *("tests/control", "tests/monitor", "tests/test_wrong_types.py", "tests/simulation"),
     ),
     "cluster": (
         *("tests/cluster/test_campaigns.py", "tests/cluster/test_database.py", "tests/cluster/test_fencing.py"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.run.summary import Summary
 
@@ -120,3 +122,20 @@ def test_an_outcome_that_no_record_has_is_not_counted_as_none() -> None:
     summary.waiting = 2
     summary.give_up_waiting()
     assert dict(summary.counts) == {Outcome.ACCEPTED: 1, Outcome.DEFERRED: 2}
+
+
+def test_a_new_one_is_of_nothing_and_rounds_what_it_has_counted() -> None:
+    summary = Summary()
+    assert (summary.records, summary.elapsed, summary.rate, summary.complete) == (0, 0.0, 0.0, True)
+    summary.count(refusal(1, "<r1@example.com>: no such user"))
+    summary.elapsed = 2.99971
+    described = summary.to_json()
+    assert (described["records"], described["elapsed"], described["rate"]) == (1, 3.0, 0.3)
+
+
+def test_what_it_is_shown_as_has_what_its_attributes_are_called() -> None:
+    summary = Summary()
+    summary.count(refusal(1, "<r1@example.com>: no such user"))
+    shown = set(re.findall(r"(\w+)=", repr(summary)))
+    assert "kinds" in shown
+    assert [name for name in shown if name.startswith("_")] == []

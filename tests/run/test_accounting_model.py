@@ -111,6 +111,8 @@ class World:
         said = result(record, held.attempt, status)
         self.settled.append(said)
         self.newest[record] = held.attempt, status
+        if status is Outcome.IN_DOUBT:
+            self.in_doubt.add(record)
         self.account.settle(held, said)
 
     def take_back(self, earlier: DeliveryResult, status: Outcome) -> None:
@@ -136,7 +138,7 @@ class World:
         choose = self.choose
         match choose.choice(("settle", "settle", "take back", "due", "prepared", "withheld")):
             case "settle" if self.pool.held:
-                outcomes = (Outcome.ACCEPTED, Outcome.REJECTED, Outcome.DEFERRED, Outcome.DEFERRED)
+                outcomes = (Outcome.ACCEPTED, Outcome.REJECTED, *(Outcome.DEFERRED,) * 3, Outcome.IN_DOUBT)
                 self.settle(choose.choice(sorted(self.pool.held)), choose.choice(outcomes))
             case "take back" if self.settled:
                 earlier = self.settled.pop(choose.randrange(len(self.settled)))
@@ -178,6 +180,17 @@ async def test_the_last_line_of_each_record_is_what_the_model_says() -> None:
         assert {line.record: line.status for line in world.lines.lines} == expected, seed
         world.summary.give_up_waiting()
         assert +world.summary.counts == Counter(expected.values()), seed
+
+
+async def test_what_is_known_of_one_record_does_not_matter_for_those_after_it() -> None:
+    """One goes back for the relay's reasons, and each of a long list is settled after it."""
+    world = World(1)
+    world.hand_over([submission(record, 1) for record in range(1, 3001)])
+    world.account.retry(world.pool.held[1], result(1, 1, Outcome.DEFERRED))
+    for record in range(1, 3001):
+        world.settle(record, Outcome.ACCEPTED)
+    assert +world.summary.counts == Counter({Outcome.ACCEPTED: 3000})
+    assert world.account.is_over
 
 
 @pytest.mark.parametrize("later", [Outcome.ACCEPTED, Outcome.REJECTED, Outcome.DEFERRED])

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import re
+import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
+from batchsend import Outcome, load
 from batchsend.message import Suppression
 from batchsend.recipients.admission import Admission
 from batchsend.recipients.reader import open_records
+from batchsend.run.first_pass import FirstPass
+from batchsend.run.outlook import Rest, count_rest
+from batchsend.run.summary import Summary
 from tests.cli.commandline import Ended, outcomes
 from tests.run.limited import Commands, LimitedRelay
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from batchsend.message.submission import Submission
 
 DAILY = "550 5.4.5 Daily user sending quota exceeded"
 
@@ -61,3 +71,52 @@ def test_a_list_that_is_too_long_to_be_counted_is_not(tmp_path: Path) -> None:
         assert admission.taken == 0
         assert admission.take_on(reader, until=float("inf"))
         assert admission.taken == 5000
+
+
+COUNT = 1000
+"""Records of a list, one of which is as long as the other."""
+
+
+class EnoughError(Exception):
+    """So many records were handed over as were to be."""
+
+
+def rest_of(folder: Path, where: str, read: int, settled: int, before: Counter[Outcome]) -> Rest | None:
+    """What is told of a run that has read so many records and settled so many, and is given no time to count."""
+
+    async def main() -> Rest | None:
+        with FirstPass(load(folder / "campaign.toml"), "run", None, only=(), limit=None, notice=print) as first:
+
+            async def hand_over(batch: list[Submission]) -> None:
+                await breathe()
+
+            async def breathe() -> None:
+                if first.reader.given >= read:
+                    raise EnoughError
+
+            with pytest.raises(EnoughError):
+                await first.run(print, hand_over, breathe)
+            assert read <= first.reader.given < COUNT
+            with pytest.MonkeyPatch.context() as patched:  # each look at the clock is a second after the one before
+                patched.setattr(time, "monotonic", itertools.count(time.monotonic()).__next__)
+                return await count_rest(first, Summary(counts=Counter({Outcome.ACCEPTED: settled})), before)
+
+    rows = (f'{{"email": "r{one:04}@example.com", "group": "{"ab"[one % 2]}"}}\n' for one in range(COUNT))
+    (folder / "list.jsonl").write_text("".join(rows))
+    (folder / "campaign.toml").write_text(
+        f'{where}\nrecipients = "list.jsonl"\n[server]\nhost = "smtp.example.com"\n[message]\n'
+        'from = "a@example.com"\nsubject = "s"\ntext = "t"\n'
+    )
+    return asyncio.run(main())
+
+
+def test_of_a_list_that_is_too_long_it_is_told_by_what_was_read(tmp_path: Path) -> None:
+    """Those whom an earlier run has settled are not left; those whom it left deferred are, and so is who was read."""
+    nobody = Counter[Outcome]()
+    assert rest_of(tmp_path, "", 200, 150, nobody) == Rest(850, is_exact=False)
+    assert rest_of(tmp_path, "", 800, 750, nobody) == Rest(250, is_exact=False)
+    earlier = Counter({Outcome.ACCEPTED: 500, Outcome.REJECTED: 1, Outcome.DEFERRED: 20})
+    assert rest_of(tmp_path, "", 200, 150, earlier) == Rest(349, is_exact=False)
+    every_other = rest_of(tmp_path, "where = \"group == 'a'\"", 200, 80, nobody)
+    assert every_other is not None
+    assert every_other.records == pytest.approx(420, abs=5)
