@@ -451,13 +451,22 @@ FOR_NOW: Final = WordFamily(
 )
 """What a server says of a refusal that will pass, also where its code says that it will not."""
 OUT_OF_SERVICE: Final = WordFamily(
-    r"\b(?:service|server|system|relay) (?:is )?(?:currently |now )?(?:unavailable|not available|down|offline"
-    r"|out of service|not working)(?: \.)?(?: closing\b| at (?:this time|the moment)\b| right now\b| now\b|$)"
-    r"|^out of service\b",
+    r"\b(?:services?|server|system|relay|gateway|backend|upstream) (?:is |are )?(?:currently |now )?(?:unavailable"
+    r"|not available|down|offline|out of service|not working|unreachable)(?: \.)?(?: closing\b"
+    r"| at (?:this time|the moment|present)\b| right now\b| now\b|$)|^out of service\b",
+    r"\b(?:services?|server|system|relay|gateway|backend|upstream) (?:is |are )?(?:restarting|rebooting|shutting down"
+    r"|overloaded|overload|busy|interrupted|degraded|paused|crashed|ausgefallen|uberlastet|surcharge|saturado)\b",
+    r"^(?:too )?busy\b|^overload(?:ed)?\b|^(?:shutting down|rebooting|restarting)\b|\bserver shutdown\b"
+    r"|\bshutdown in progress\b|\bout of memory\b|\b(?:cannot|can't|could not) connect to (?:the )?(?:backend|database"
+    r"|upstream)\b|\btimed out\b|^time-?out\b",
+    r"\b(?:internal|system|database|backend)(?: server)? (?:error|failure|problem|fault)\b"
+    r"|\b(?:interner|technischer) fehler\b|\berreur interne\b|\berror interno\b|\berrore interno\b",
     r"\b(?:dienst|server|system) (?:ist )?(?:derzeit |zurzeit )?nicht (?:verfugbar|erreichbar)\b"
-    r"|\b(?:service|serveur) indisponible\b|\b(?:servicio|servidor) no disponible\b"
+    r"|\b(?:service|serveur) (?:temporairement )?indisponible\b"
+    r"|\b(?:servicio|servidor) (?:temporalmente )?no disponible\b"
     r"|\b(?:servizio|server) non disponibile\b|\bservico indisponivel\b|\bdienst niet beschikbaar\b"
-    r"|(?:сервис|служба|сервер) (?:временно )?недоступ|服务器?[^ ]{0,3}不可用|サービスは利用でき",
+    r"|(?:сервис|служба|сервер) (?:временно )?недоступ|服务器?[^ ]{0,3}(?:不可用|忙)|系统[^ ]{0,2}忙"
+    r"|服务[^ ]{0,2}(?:暂停|中断)|サービスは利用でき",
 )
 """All that is said, or the last: what else follows in a reply says why somebody is refused."""
 CODES_OWN: Final = WordFamily(

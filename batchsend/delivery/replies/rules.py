@@ -426,14 +426,14 @@ def _of_sender(said: Said) -> Ruling | None:
 
 
 def _of_the_rest(said: Said) -> Ruling | None:
+    if _is_server_full(said):
+        return Ruling(Verdict.LATER, Reason.SYSTEM, "words about a server that has no room")
     if said.for_good and (
         words.FOR_NOW.search(said.text)
-        or _is_server_full(said)
         or (words.OUT_OF_SERVICE.search(said.text) and not said.detail.startswith("7.") and said.code != 521)
     ):
         return Ruling(Verdict.LATER, Reason.SYSTEM, "words of a refusal that will pass")
-    is_passed = said.for_good and said.stage not in BEFORE_MAIL and limits.BARE_LIMIT.search(said.text)
-    if is_passed and not _about_one(said):
+    if said.for_good and limits.BARE_LIMIT.search(said.text) and not _about_one(said):
         return Ruling(Verdict.LATER, Reason.QUOTA, "words about a limit, and not whose it is")
     # RFC 5321 §4.5.3.1.10 has 452 for it, and the recipient before whom there were too many is sent to later.
     if said.stage in _BEFORE_CONTENT and words.TOO_MANY_RECIPIENTS.search(said.text):
