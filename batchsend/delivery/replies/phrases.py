@@ -297,8 +297,9 @@ ALLOWANCE: Final = WordFamily(
 )
 """What somebody was given to send is used up."""
 ERRORS_COUNTED: Final = WordFamily(
-    rf"\b(?:limit|limits|limited|maximum|max|more than|exceed\w*) {_gap(3)}(?:errors?|failures|mistakes)\b",
-    rf"\berrors? {_gap(2)}(?:limit|per|an|each|every|this|exceed\w*|allowed)\b",
+    rf"\b(?:limit|limits|limited|maximum|max|more than|exceed\w*) {_gap(3)}(?:errors?|failures|mistakes"
+    r"|(?:bad|invalid|unknown) (?:recipients?|users?|rcpts?))\b",
+    rf"\berrors? {_gap(2)}(?:limit|limited|per|an|each|every|this|exceed\w*|allowed)\b",
 )
 """A limit of errors: of the recipients that were not there, and of none who is."""
 CONNECTION_RATE: Final = WordFamily(

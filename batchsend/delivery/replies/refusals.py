@@ -139,8 +139,11 @@ ACCOUNT: Final = WordFamily(
     r"user (?:has been |is |was |account )?(?:suspended|disabled|blocked|locked) (?:due to|because|for) (?:spam"
     r"|abuse|sending|over|viol)|probation|account suspension|server is (?:currently )?disabled"
     r"|not subscribed to ses|not authori[sz]ed to perform",
-    rf"\b(?:trial|free|demo|sandbox|test|evaluation) (?:accounts?|plans?|mode|users|tier|period|tenants?"
-    rf"|subscriptions?) {_gap(6)}(?:send|sending|(?:un)?verified|(?:un)?authori[sz]ed|test purposes)\b",
+    rf"\b(?:free|test|evaluation) (?:accounts?|plans?|users|tier|period|tenants?|subscriptions?) {_gap(6)}(?:send"
+    r"|sending|(?:un)?verified|(?:un)?authori[sz]ed|test purposes)\b|\btest mode\b|\btestmodus\b|\bprobezeit\b",
+    r"\b(?:trial|sandbox|demo) (?:accounts?|plans?|mode|users|tier|period|tenants?|subscriptions?|restrictions?)\b"
+    rf"|\b(?:during|in) (?:the |your )?trial\b|^sandbox \b|\bupgrade {_gap(4)}to send\b|\bmode d'essai\b"
+    r"|\b(?:periodo de|durante la|modo de) prueba\b",
     rf"\b(?:can|may|able to|allowed to|permitted to) (?:only )?(?:send|deliver|e-?mail) {_gap(3)}(?:only )?to {_gap(3)}"
     r"(?:verified|authori[sz]ed|confirmed|validated|approved) (?:e-?mail )?(?:recipients|addresses|e-?mails|domains)\b",
     rf"\bonly (?:be )?(?:send|sent) {_gap(3)}to your own\b|\baccounts? in (?:the )?(?:trial|sandbox)\b"
@@ -325,10 +328,11 @@ MAILBOX_FULL_HARD: Final = WordFamily(
 )
 TOO_MANY_UNKNOWN: Final = WordFamily(
     r"(?:to{1,2} many|excessive|(?:number|rate|amount) of) (?:invalid|unknown|unrecogni[sz]ed|bad|wrong"
-    r"|nonexist\w+|non-exist\w+|undeliverable|bounced|failed|rejected|inactive) (?:local |e-?mail )?(?:recipients?"
+    r"|nonexist\w+|non[- ]exist\w+|undeliverable|bounced|failed|rejected|inactive) (?:local |e-?mail )?(?:recipients?"
     r"|users?|rcpts?|addresses|mailboxes|accounts)\b",
     r"\btoo many (?:recipients?|users?|rcpts?|addresses) (?:are |were )?(?:unknown|invalid|not found|nonexist\w+)\b",
-    r"\b(?:invalid|unknown|bad) (?:recipients?|users?|rcpts?|addresses) (?:too many|limit|threshold|rate)\b",
+    r"\b(?:invalid|unknown|bad) (?:recipients?|users?|rcpts?|addresses) (?:too many|limit|threshold|rate|count)\b"
+    r"|\bmax(?:imum)? (?:number of )?(?:invalid|unknown|bad) (?:recipients?|users?|rcpts?|addresses)\b",
     r"\bzu viele (?:ungultige|unbekannte|ungueltige) (?:empf|adress|benutzer|nutzer)"
     r"|\btrop d(?:e |')(?:destinataires|adresses|utilisateurs) (?:invalides|inconnus|inconnues|inexistant\w+)"
     r"|\bdemasiad[oa]s (?:destinatarios|usuarios|direcciones) (?:no valid\w+|invalid\w+|inexistentes|desconocid\w+)"
@@ -336,8 +340,12 @@ TOO_MANY_UNKNOWN: Final = WordFamily(
     r"(?:无效|未知|不存在)的?(?:收件人|用户|地址)[^ ]{0,2}(?:过多|太多)|(?:过多|太多)的?(?:无效|未知|不存在)",
 )
 """It is about those before this one: whether this one is known is not said."""
+TOO_MANY_ERRORS: Final = WordFamily(
+    rf"\btoo many {_gap(3)}(?:errors|bounces|failures|attempts)\b|\bharvest(?:ing)?\b|\bdictionary attack"
+)
+"""Likewise, where nothing else is said of this one than a code."""
 SAID_OF_US: Final = WordFamily(
-    r"\b(?:from|by|for) (?:your|this|the) (?:\w+ )?(?:ip|host|server|network|client|address|connection)\b"
+    r"\b(?:from (?:your|this|the)|by your|for your) (?:\w+ )?(?:ip|host|server|network|client|address|connection)\b"
     r"|\byour (?:ip|host|server|network)\b|\bfrom (?:you|ip|host)\b|\bvon ihre[rm]\b|\bdepuis votre\b|\bdesde su\b"
 )
 SHUT_OUT: Final = WordFamily(
@@ -347,10 +355,11 @@ TOO_MANY_RECIPIENTS: Final = WordFamily(r"\btoo (?:many|much) (?:recipients?|rcp
 SERVER_FULL: Final = WordFamily(
     rf"\b(?:insufficient|not enough|no|low|lacks?|out of|short of|exhausted) {_gap(2)}(?:disk|disc|storage|space|spool"
     r"|resources|memory)\b",
-    rf"\b(?:disk|disc|storage|space|spool|queue|file ?system|partition) {_gap(2)}(?:full|exceeded|exhausted"
-    r"|insufficient|shortage)\b|\b(?:server|system) (?:is )?full\b",
-    r"speicher\S* {0}(?:voll|erschopft)|\b(?:nicht genugend|zu wenig|kein|nicht genug) (?:speicher|plattenplatz)"
-    r"|\bespace {0}insuffisant|\bdisque {0}plein|\bespacio {0}insuficiente|\bdisco {0}lleno|\bspazio {0}insufficiente"
+    rf"\b(?:disk|disc|storage|space|spool|queue|file ?system|partition) {_gap(3)}(?:full|exceeded|exhausted"
+    r"|insufficient|shortage|low)\b|\bmail ?store (?:is )?full\b|\b(?:server|system) (?:is )?full\b",
+    r"(?:speicher|platte)\S* {0}(?:voll|erschopft)|\b(?:nicht genugend|zu wenig|kein|nicht genug) (?:speicher|platten)"
+    r"|\bespace {0}insuffisant|\bplus d'espace\b|\bsin espacio\b|\bdisque {0}plein|\bespacio {0}insuficiente"
+    r"|\bdisco {0}lleno|\bspazio {0}insufficiente"
     r"|(?:磁盘|存储|空间)[^ ]{{0,6}}(?:不足|已满)".format(_gap(3)),
 )
 """No room. Whose it is, the enhanced code says, or `SERVERS`."""

@@ -344,7 +344,7 @@ def _mailbox_reason(said: Said) -> Reason | None:
     ):
         if pattern.search(text) and not words.RELAYING.search(text):
             return reason
-    if limits.BARE_LIMIT.search(text) or words.OUT_OF_SERVICE.search(text):
+    if limits.BARE_LIMIT.search(text) or words.OUT_OF_SERVICE.search(text) or _is_of_those_before(said):
         return None
     return _MAILBOX_CODES.get(detail) or (
         Reason.MAILBOX_MOVED
@@ -412,9 +412,12 @@ def _of_those_before(said: Said) -> Ruling | None:
 
 def _is_of_those_before(said: Said) -> bool:
     """Whether too many recipients were unknown, of one sender, or by a code that could be taken for this one's."""
-    return words.TOO_MANY_UNKNOWN.search(said.text) is not None and (
-        said.detail.startswith("1.") or words.SAID_OF_US.search(said.text) is not None
-    )
+    text = said.text
+    if words.TOO_MANY_UNKNOWN.search(text):
+        return said.detail.startswith("1.") or words.SAID_OF_US.search(text) is not None
+    if said.detail != "1.1" or words.UNKNOWN_MAILBOX_HARD.search(text):
+        return False
+    return words.TOO_MANY_ERRORS.search(text) is not None and words.SAID_OF_US.search(text) is not None
 
 
 def _of_sender(said: Said) -> Ruling | None:
