@@ -153,11 +153,20 @@ class _Truths:
         Args:
             value: The value.
             name: What it is made of.
+
+        Raises:
+            RecordError: It is a method, which is not called, and counts as true.
         """
         text = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
         if isinstance(text, str) and says_no(text):
             self.said.append((text, name))
             return "" if self.believes else value
+        if callable(value) and not isinstance(value, jinja2.Undefined):
+            called = getattr(value, "__name__", "it")
+            raise RecordError(
+                f"where: {called} is a method that is not called, and counts as true; write {called}(), or "
+                f"row[{called!r}] for a column of that name"
+            )
         return value
 
 

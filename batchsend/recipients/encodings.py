@@ -58,6 +58,8 @@ _ENDING_ONLY: Final = frozenset("ךםןףץ")
 _WITHIN_WORDS: Final = frozenset("\u2019\u2018\xb4\xb7")  # apostrophes, and the dot between two words
 _CURRENCY: Final = frozenset("\xa2\xa3\xa5")
 _JAPANESE: Final = frozenset({"HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "FULLWIDTH", "IDEOGRAPHIC"})
+_IN_ADDRESSES: Final = frozenset({"Nd", "Cf"})  # digits, and what joins letters or parts them
+_MARKED_IN_A_ROW: Final = 4  # as in "żółć"
 _NOT_ASCII: Final = late_pattern(r"[^\x00-\x7f]")
 
 
@@ -77,6 +79,32 @@ def guessed(block: bytes, *, is_mac: bool) -> tuple[str, str] | None:
         alike = [one for one in _ALPHABETS if wrong.get(one, 1.0) <= wrong[best] + 0.05]
         best = max(alike, key=lambda one: _like_a_language(texts[one], _ALPHABETS[one]))
     return best, (_MAC | _ENCODINGS)[best]
+
+
+def misread(address: str) -> str | None:
+    """What in an address tells that its octets are of another encoding; None if nothing does.
+
+    Of addresses there are no signs but those of ASCII, no words of two scripts, no capital behind a small letter where
+    it has a mark, and no five Latin letters with marks in a row. Encodings of the same script are often not told apart.
+
+    Args:
+        address: An address, as it is in the encoding that it is said to be in, of one octet a character.
+    """
+    marked = 0
+    before, script_before = "", ""
+    for character in address:
+        if (script := _script(character)) == "COMBINING":
+            continue
+        marked = marked + 1 if script == "LATIN" and not character.isascii() else 0
+        if not script:
+            is_told = not character.isascii() and unicodedata.category(character) not in _IN_ADDRESSES
+        else:
+            is_other = script_before not in ("", script)
+            is_told = is_other or (before.islower() and character.isupper() and not character.isascii())
+        if is_told or marked > _MARKED_IN_A_ROW:
+            return character
+        before, script_before = character, script
+    return None
 
 
 def iconv_name(encoding: str) -> str:

@@ -52,7 +52,7 @@ _GZIP: Final = b"\x1f\x8b"  # RFC 1952 §2.3.1
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"  # RFC 8878 §3.1.1; neither can begin a text in UTF-8
 # Letters of these in a row are not UTF-8, as what would go on a letter there is mostly a sign here. Thai is not among
 # them, nor is what has several octets for a letter: short texts in those may be both.
-_OF_ONE_OCTET: Final = late_pattern(r"cp125\d|iso8859-(?!11)\d+|koi8.*|mac.*|cp(?:437|850|852|858|866)")
+_OF_ONE_OCTET: Final = late_pattern(r"cp125\d|iso8859-(?!11)\d+|koi8.*|mac.*|cp(?:437|7[23]\d|775|8[56]\d)")
 _UTF8_MARK: Final = b"\xef\xbb\xbf"
 # The longest first: the mark of UTF-32 begins with that of UTF-16.
 _MARKS: Final = (
@@ -292,6 +292,11 @@ class Source:
         )
 
 
+def is_of_one_octet(encoding: str) -> bool:
+    """Whether each character of an encoding is one octet, so that nearly all octets can be read in it."""
+    return _OF_ONE_OCTET.fullmatch(codecs.lookup(encoding).name) is not None
+
+
 class _Looks:
     """Tells a text that can be read in an encoding, and is in another one: its addresses would be other ones, or none.
 
@@ -300,8 +305,7 @@ class _Looks:
     """
 
     def __init__(self, encoding: str) -> None:
-        is_told = _OF_ONE_OCTET.fullmatch(codecs.lookup(encoding).name) is not None
-        self._utf8 = codecs.getincrementaldecoder("utf-8")("strict") if is_told else None
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("strict") if is_of_one_octet(encoding) else None
         self._is_ascii = True
         self._has_sign = False
         self._may_have_sign = False

@@ -21,13 +21,14 @@ from batchsend.recipients.columns import (
     may_hold_address,
     means_address,
 )
+from batchsend.recipients.encodings import misread
 from batchsend.recipients.entries import DOMAIN, addresses_among, comparable, entries, without_marks, without_number
 from batchsend.recipients.feedback import FedBack, FollowedLog, is_feedback
 from batchsend.recipients.kinds import is_results_log, refuse_other_kinds
 from batchsend.recipients.lines import Lines, TooLong
 from batchsend.recipients.reader import open_records
 from batchsend.recipients.record import BadRecord
-from batchsend.recipients.source import COMPRESSIONS, Source
+from batchsend.recipients.source import COMPRESSIONS, Source, is_of_one_octet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 _DELIMITERS: Final = late_pattern(r"[,;\t|]")
 _SEP: Final = late_pattern(r'"?sep=', re.IGNORECASE)
 _LINE_ENDS: Final = late_pattern(r"\r\n?|\n")
+_BESIDE_ADDRESSES: Final = late_pattern(r"[\s<>(),;\"']+")
 _BLOCK: Final = 1000
 _START: Final = 4096
 _LOG_REMEDY: Final = "take the log from a backup; one whose run was killed is repaired by who goes on with that run"
@@ -236,7 +238,7 @@ def _entries(given: SuppressionList, recipient_field: str | None) -> Iterator[st
             f"{file} is a plain list without columns, and the field {given.field!r} was asked for",
             remedy="put a line with the names of the columns at its beginning, or leave the field out",
         )
-    return _plain_list(source)
+    return _plain_list(source, given.encoding)
 
 
 def _is_table(text: str, suffix: str, named: str | None) -> bool:
@@ -250,7 +252,7 @@ def _is_table(text: str, suffix: str, named: str | None) -> bool:
     return FORMATS.get(suffix) == "csv" or means_address(names) or (named is not None and named in names)
 
 
-def _plain_list(source: Source) -> Iterator[str]:
+def _plain_list(source: Source, encoding: str | None) -> Iterator[str]:
     number = 1
     try:
         lines = Lines(source, lone_cr=True)
@@ -264,6 +266,7 @@ def _plain_list(source: Source) -> Iterator[str]:
                 raise UsageError(f"{source.name}:{number}: not UTF-8", remedy=_REMEDY) from None
             *whole, rest = _LINE_ENDS.split(text)
             for line in (*whole, rest) if rest else whole:
+                _require_read_rightly(line, encoding, f"{source.name}:{number}")
                 yield from _parsed(line, f"{source.name}:{number}")
                 number += 1
     finally:
@@ -282,6 +285,9 @@ def _table(given: SuppressionList, kind: str | None, recipient_field: str | None
                 if columns is None or (reader.fields is None and tuple(row.fields) != names):
                     names = tuple(row.fields)
                     columns = _columns(names, wanted=given.field, preferred=recipient_field, place=place)
+                for value in row.fields.values():
+                    if isinstance(value, str):
+                        _require_read_rightly(value, given.encoding, place)
                 yield from _in_row(row, columns, place)
 
 
@@ -367,6 +373,22 @@ def _cell(value: object, column: str, place: str) -> list[str]:
     if not found and ("@" in value or not re.match(r"\s*#[^#]", value)):
         raise UsageError(f"{place}: no address in the field {column!r}", remedy=_REMEDY)
     return found
+
+
+def _require_read_rightly(text: str, encoding: str | None, place: str) -> None:
+    """Refuse an address that was read in an encoding which the list is not in: it would keep nobody out.
+
+    Raises:
+        UsageError: It has what no address has.
+    """
+    if text.isascii() or encoding is None or "@" not in text or not is_of_one_octet(encoding):
+        return
+    for word in _BESIDE_ADDRESSES.split(text):
+        if "." in word.partition("@")[2] and (sign := misread(word)) is not None:
+            raise UsageError(
+                f"{place}: {word} is no address in {encoding}, because of its {sign!r}",
+                remedy="name the encoding that the list has, such as cp1252, or fix the line",
+            )
 
 
 def _texts(value: object) -> Iterator[str]:

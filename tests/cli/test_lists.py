@@ -678,6 +678,58 @@ def test_nobody_is_written_to_because_a_suppression_list_was_read_in_another_enc
     assert server.recipients == []
 
 
+@pytest.mark.parametrize("name", ["gone.csv", "gone.txt"])
+@pytest.mark.parametrize(
+    ("encoding", "said", "address"),
+    [
+        ("cp1252", "cp437", "jürgen@example.com"),
+        ("cp1252", "cp850", "rené@example.com"),
+        ("cp1252", "mac_roman", "info@müller.example"),
+        ("cp1252", "cp1251", "jürgen@example.com"),
+        ("cp437", "cp1252", "rené@example.com"),
+        ("mac_roman", "cp1252", "jürgen@example.com"),
+        ("cp1253", "cp1252", "\u03bd\u03b9\u03ba\u03bf\u03c2@example.com"),
+    ],
+)
+def test_an_address_that_no_list_has_tells_that_a_suppression_list_was_read_in_another_encoding(
+    encoding: str, said: str, address: str, name: str, tmp_path: Path, server: SinkServer, capsys: Capture
+) -> None:
+    head = "email\n" if name.endswith("csv") else ""
+    (tmp_path / name).write_bytes(f"{head}a@example.com\n{address}\n".encode(encoding))
+    rows = f"email,name\n{address},J\n"
+    campaign = make_campaign(tmp_path, rows, delivery=f'suppress = [{{ file = "{name}", encoding = "{said}" }}]')
+    told = complaint(invoke(capsys, "send", campaign, *server.options))
+    assert f"{name}:{3 if head else 2}: " in told
+    assert f"is no address in {said}" in told
+    campaign = make_campaign(tmp_path, rows, delivery=f'suppress = [{{ file = "{name}", encoding = "{encoding}" }}]')
+    assert invoke(capsys, "send", campaign, *server.options).code == 0
+    assert server.recipients == []
+
+
+@pytest.mark.parametrize(
+    ("encoding", "address"),
+    [
+        ("cp1252", "jürgen.müßig@grüße.example"),
+        ("cp1252", "José-María@example.com"),
+        ("cp1250", "Łukasz.Żółć@example.com"),
+        ("cp1251", "\u0438\u0432\u0430\u043d.ivanov@\u043f\u043e\u0447\u0442\u0430.example"),
+        ("cp1253", "\u03bd\u03b9\u03ba\u03bf\u03c2@example.com"),
+        ("cp1254", "Çiğdem.şahin@example.com"),
+        ("cp437", "Ängström_Éric@example.com"),
+        ("cp1258", "nguyê\u0303n@example.com"),
+        ("cp1255", "\u05e9\u05dc\u05d5\u05dd@example.com"),
+    ],
+)
+def test_a_suppression_list_in_its_own_encoding_is_read(
+    encoding: str, address: str, tmp_path: Path, server: SinkServer, capsys: Capture
+) -> None:
+    (tmp_path / "gone.csv").write_bytes(f"email,note\n{address},½ m² ÷ 5@£3\n".encode(encoding, "replace"))
+    delivery = f'suppress = [{{ file = "gone.csv", encoding = "{encoding}" }}]'
+    campaign = make_campaign(tmp_path, f"email,name\n{address},J\n", delivery=delivery)
+    assert invoke(capsys, "send", campaign, *server.options).code == 0
+    assert server.recipients == []
+
+
 @pytest.mark.parametrize(("before", "after"), [("", "alt"), ("email", "alt"), ("alt", "")])
 def test_nobody_gets_it_twice_because_addresses_come_from_another_column(
     before: str, after: str, tmp_path: Path, server: SinkServer, capsys: Capture

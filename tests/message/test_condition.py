@@ -108,3 +108,9 @@ def test_a_text_that_says_no_in_other_words_is_not_taken_for_true(text: str) -> 
 )
 def test_what_says_something_else_counts_as_true(value: Any) -> None:
     assert Condition("vip").holds(record(vip=value))
+
+
+@pytest.mark.parametrize("expression", ["vip.strip", "row.items", "name == 'A' and not vip.isalpha"])
+def test_a_method_that_is_not_called_is_not_taken_for_true(expression: str) -> None:
+    with pytest.raises(RecordError, match="is not called, and counts as true"):
+        Condition(expression).holds(record(vip="", name="A", items="no"))

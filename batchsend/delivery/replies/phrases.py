@@ -272,6 +272,36 @@ OF_SENDING: Final = WordFamily(
 BARE_QUOTA: Final = WordFamily(
     r"(?:quota|limits?) {0}(?:exceeded|reached|exhausted)|(?:exceeded|reached) {0}(?:quota|limits?)\b".format(_gap(2))
 )
+BARE_LIMIT: Final = WordFamily(
+    *BARE_QUOTA.alternatives,
+    rf"(?<!spam )(?<!score )\b(?:quota|limits?|limitation|maximum|max|threshold|cap|limite|limiet|cuota|cota|grenze"
+    rf"|hochstgrenze|obergrenze) {_gap(2)}(?:{_PASSED}|spent"
+    r"|uberschritten|ueberschritten|erreicht|erschopft|ausgeschopft|depasse\w*|atteinte?s?|epuise\w*|exced\w+"
+    r"|superad\w|alcanzad\w|agotad\w|superat\w|raggiunt\w|esaurit\w|atingid\w|esgotad\w|ultrapassad\w"
+    r"|overschreden|bereikt)\b",
+    rf"\b(?:{_PASSED}|above|beyond) {_gap(2)}(?:quota|limits?|limitation|maximum)\b|\b(?:no|out of) quota\b",
+    r"\b(?:atteint|depasse|superado|excedido|alcanzado|superato|raggiunto) (?:la |votre |el |su |il )?(?:limite|cuota"
+    r"|quota)\b|\blimit przekroczony\b",
+    r"超出[^ ]{0,4}(?:限制|限额|上限|配额)|超过[^ ]{0,4}(?:限制|限额|上限|配额)|(?:达到|已达)[^ ]{0,4}(?:上限|限制)"
+    r"|(?:配额|限额)[^ ]{0,4}(?:用完|用尽|不足)|超限|上限[にを](?:達|超)|制限を超|превышен лимит"
+    r"|лимит (?:превышен|исчерпан)",
+)
+"""A limit is passed, and it is not said whose it is."""
+ALLOWANCE: Final = WordFamily(
+    rf"(?<!mailbox )(?<!storage )(?<!disk )(?<!inbox )(?<!space )\b(?:allowances?|allotments?) {_gap(3)}(?:{_PASSED}"
+    r"|spent|run out|ran out)\b",
+    rf"\b(?:plan|package|free tier|budget|prepaid volume) {_gap(1)}(?:used up|exhausted|depleted|consumed|spent)\b",
+    rf"\b(?:{_PASSED}|no|zero|no more|out of|insufficient|not enough) {_gap(1)}(?:allowances?|allotments?)\b",
+    r"\bguthaben (?:ist |wurde )?(?:aufgebraucht|erschopft|verbraucht)|\bcredits? (?:epuise|agotad|esaurit)\w"
+    r"|\bcreditos? agotados?\b|余额不足|额度[^ ]{0,4}(?:用完|用尽|不足)",
+)
+"""What somebody was given to send is used up."""
+ERRORS_COUNTED: Final = WordFamily(
+    rf"\b(?:limit|limits|limited|maximum|max|more than|exceed\w*) {_gap(3)}(?:errors?|failures|mistakes"
+    r"|(?:bad|invalid|unknown) (?:recipients?|users?|rcpts?))\b",
+    rf"\berrors? {_gap(2)}(?:limit|limited|per|an|each|every|this|exceed\w*|allowed)\b",
+)
+"""A limit of errors: of the recipients that were not there, and of none who is."""
 CONNECTION_RATE: Final = WordFamily(
     r"(?:connection|session)s? (?:\w+ )?rate|rate of connection|connections? (?:per|in|within) (?:a |an |0 "
     r"|the )?(?:sec|min|hour)"

@@ -139,6 +139,19 @@ ACCOUNT: Final = WordFamily(
     r"user (?:has been |is |was |account )?(?:suspended|disabled|blocked|locked) (?:due to|because|for) (?:spam"
     r"|abuse|sending|over|viol)|probation|account suspension|server is (?:currently )?disabled"
     r"|not subscribed to ses|not authori[sz]ed to perform",
+    rf"\b(?:free|test|evaluation) (?:accounts?|plans?|users|tier|period|tenants?|subscriptions?) {_gap(6)}(?:send"
+    r"|sending|(?:un)?verified|(?:un)?authori[sz]ed|test purposes)\b|\btest mode\b|\btestmodus\b|\bprobezeit\b",
+    r"\b(?:trial|sandbox|demo) (?:accounts?|plans?|mode|users|tier|period|tenants?|subscriptions?|restrictions?)\b"
+    rf"|\b(?:during|in) (?:the |your )?trial\b|^sandbox \b|\bupgrade {_gap(4)}to send\b|\bmode d'essai\b"
+    r"|\b(?:periodo de|durante la|modo de) prueba\b",
+    rf"\b(?:can|may|able to|allowed to|permitted to) (?:only )?(?:send|deliver|e-?mail) {_gap(3)}(?:only )?to {_gap(3)}"
+    r"(?:verified|authori[sz]ed|confirmed|validated|approved) (?:e-?mail )?(?:recipients|addresses|e-?mails|domains)\b",
+    rf"\bonly (?:be )?(?:send|sent) {_gap(3)}to your own\b|\baccounts? in (?:the )?(?:trial|sandbox)\b"
+    rf"|\b(?:account|domain|tenant|identity) (?:is |are )(?:still )?in (?:the |a )?{_gap(1)}(?:trial|sandbox|demo)\b"
+    rf"|\b(?:recipients|addresses) {_gap(4)}(?:in|of|on) (?:the |a |your )?(?:trial|sandbox|demo) (?:mode|account"
+    r"|plan)\b",
+    r"\b(?:testkont(?:o|en)|testzugang|probekont(?:o|en)) |\bcomptes? d'essai\b|\bcuentas? de prueba\b"
+    r"|\bcontas? de teste\b|\baccount di prova\b|试用(?:账户|账号|帐户|帐号|用户|版)|トライアル(?:アカウント|版)",
 )
 
 CREDENTIALS: Final = WordFamily(
@@ -251,7 +264,7 @@ UNKNOWN_MAILBOX: Final = WordFamily(
 )
 MAILBOX_FULL: Final = WordFamily(
     rf"(?:mailbox|mail ?box|inbox|mailfolder|maildir|folder|disk|disc|storage|mail file|user|recipient|account"
-    rf"|boite|quota|users?|mailbox:|space|store|it) {_gap(4)}(?:full|over ?quota|over (?:its |the |their |disk "
+    rf"|boite|quota|users?|mailbox:|space|store|\bit) {_gap(4)}(?:full|over ?quota|over (?:its |the |their |disk "
     rf"|his |allowed )*(?:quota|limit)|quota|out of (?:storage|space)|exceed\w* {_gap(4)}(?:quota|storage|disk"
     rf"|size|limit|space|maximum|allowed)|no (?:space|room)|limit exceeded|limit exeeded|too many messages"
     rf"|insufficient|pleine|voll|llen\w+|pien\w+|used up)",
@@ -293,7 +306,7 @@ BAD_ADDRESS: Final = WordFamily(
     rf"|mailbox name|not a valid rfc 5321",
 )
 LOOP: Final = WordFamily(
-    r"too many hops|hop count|mail ?loop|exceeded 0 hops|routing loop|loops? back|loop detected"
+    r"too many hops|hop (?:count|limit)|mail ?loop|exceeded 0 hops|routing loop|loops? back|loop detected"
     r"|too many received|mail loop"
 )
 
@@ -314,11 +327,46 @@ MAILBOX_FULL_HARD: Final = WordFamily(
     r"|mailbox) quota|mailbox size limit|storage space|overquota|mailbox is full|boite \S+ \S+ pleine",
 )
 TOO_MANY_UNKNOWN: Final = WordFamily(
-    r"too many (?:invalid|unknown|unrecogni[sz]ed|bad|wrong|nonexistent|undeliverable|bounced|failed)"
-    r" (?:recipients|users|rcpts|addresses)"
+    r"(?:to{1,2} many|excessive|(?:number|rate|amount) of) (?:invalid|unknown|unrecogni[sz]ed|bad|wrong"
+    r"|nonexist\w+|non[- ]exist\w+|undeliverable|bounced|failed|rejected|inactive) (?:local |e-?mail )?(?:recipients?"
+    r"|users?|rcpts?|addresses|mailboxes|accounts)\b",
+    r"\btoo many (?:recipients?|users?|rcpts?|addresses) (?:are |were )?(?:unknown|invalid|not found|nonexist\w+)\b",
+    r"\b(?:invalid|unknown|bad) (?:recipients?|users?|rcpts?|addresses) (?:too many|limit|threshold|rate|count)\b"
+    r"|\bmax(?:imum)? (?:number of )?(?:invalid|unknown|bad) (?:recipients?|users?|rcpts?|addresses)\b",
+    r"\bzu viele (?:ungultige|unbekannte|ungueltige) (?:empf|adress|benutzer|nutzer)"
+    r"|\btrop d(?:e |')(?:destinataires|adresses|utilisateurs) (?:invalides|inconnus|inconnues|inexistant\w+)"
+    r"|\bdemasiad[oa]s (?:destinatarios|usuarios|direcciones) (?:no valid\w+|invalid\w+|inexistentes|desconocid\w+)"
+    r"|\btroppi (?:destinatari|utenti) (?:non valid\w|sconosciut\w|inesistent\w)",
+    r"(?:无效|未知|不存在)的?(?:收件人|用户|地址)[^ ]{0,2}(?:过多|太多)|(?:过多|太多)的?(?:无效|未知|不存在)",
 )
 """It is about those before this one: whether this one is known is not said."""
+TOO_MANY_ERRORS: Final = WordFamily(
+    rf"\btoo many {_gap(3)}(?:errors|bounces|failures|attempts)\b|\bharvest(?:ing)?\b|\bdictionary attack"
+)
+"""Likewise, where nothing else is said of this one than a code."""
+SAID_OF_US: Final = WordFamily(
+    r"\b(?:from (?:your|this|the)|by your|for your) (?:\w+ )?(?:ip|host|server|network|client|address|connection)\b"
+    r"|\byour (?:ip|host|server|network)\b|\bfrom (?:you|ip|host)\b|\bvon ihre[rm]\b|\bdepuis votre\b|\bdesde su\b"
+)
+SHUT_OUT: Final = WordFamily(
+    r"\b(?:blocked|banned|black-?listed|block-?listed|suspended|disabled|denied|restricted|gesperrt|bloque)\b"
+)
 TOO_MANY_RECIPIENTS: Final = WordFamily(r"\btoo (?:many|much) (?:recipients?|rcpts?)\b")
+SERVER_FULL: Final = WordFamily(
+    rf"\b(?:insufficient|not enough|no|low|lacks?|out of|short of|exhausted) {_gap(2)}(?:disk|disc|storage|space|spool"
+    r"|resources|memory)\b",
+    rf"\b(?:disk|disc|storage|space|spool|queue|file ?system|partition) {_gap(3)}(?:full|exceeded|exhausted"
+    r"|insufficient|shortage|low)\b|\bmail ?store (?:is )?full\b|\b(?:server|system) (?:is )?full\b",
+    r"(?:speicher|platte)\S* {0}(?:voll|erschopft)|\b(?:nicht genugend|zu wenig|kein|nicht genug) (?:speicher|platten)"
+    r"|\bespace {0}insuffisant|\bplus d'espace\b|\bsin espacio\b|\bdisque {0}plein|\bespacio {0}insuficiente"
+    r"|\bdisco {0}lleno|\bspazio {0}insufficiente"
+    r"|(?:磁盘|存储|空间)[^ ]{{0,6}}(?:不足|已满)".format(_gap(3)),
+)
+"""No room. Whose it is, the enhanced code says, or `SERVERS`."""
+SERVERS: Final = WordFamily(
+    r"\b(?:server|system|spool|queue|device|host|serveur|servidor|dieses servers|dem server)\b|服务器|系统"
+)
+OF_SOMEBODY: Final = WordFamily(r"\b(?:user|mailbox|recipient|inbox|account)(?:'s|s)?\b")
 UNKNOWN_MAILBOX_HARD: Final = WordFamily(
     r"user unknown|unknown user|no such (?:user|mailbox|recipient)|does not exist|not found|unknown recipient"
     r"|recipient unknown|not in recipient list"
@@ -405,11 +453,31 @@ FOR_NOW: Final = WordFamily(
     rf"\b(?:try|retry|send|resend|come back|attempt) {_gap(2)}later\b|\bagain (?:in|after|at) |at a later time"
     r"|\btemporar(?:y|ily)\b|\bfor now\b"
     r"|\b(?:server|system) (?:is )?(?:too |currently )?(?:busy|overloaded)\b"
-    r"|\b(?:under|for) maintenance\b|\bmaintenance in progress\b"
+    r"|\bmaintenance\b|\bmantenimiento\b|\bmanutenzione\b|\bmanutencao\b|\bwartung(?:s\w+)?\b|\bwird gewartet\b"
+    r"|\bonderhoud\b|обслуживани|维护|維護|メンテナンス"
     r"|\bdatabase (?:is )?(?:currently )?(?:unavailable|not available|down)\b"
     r"|\bsystem (?:is )?not accepting (?:network )?messages\b"  # RFC 3463 §3.4: a shutdown, load, or maintenance
 )
 """What a server says of a refusal that will pass, also where its code says that it will not."""
+OUT_OF_SERVICE: Final = WordFamily(
+    r"\b(?:services?|server|system|relay|gateway|backend|upstream) (?:is |are )?(?:currently |now )?(?:unavailable"
+    r"|not available|down|offline|out of service|not working|unreachable)(?: \.)?(?: closing\b"
+    r"| at (?:this time|the moment|present)\b| right now\b| now\b|$)|^out of service\b",
+    r"\b(?:services?|server|system|relay|gateway|backend|upstream) (?:is |are )?(?:restarting|rebooting|shutting down"
+    r"|overloaded|overload|busy|interrupted|degraded|paused|crashed|ausgefallen|uberlastet|surcharge|saturado)\b",
+    r"^(?:too )?busy\b|^overload(?:ed)?\b|^(?:shutting down|rebooting|restarting)\b|\bserver shutdown\b"
+    r"|\bshutdown in progress\b|\bout of memory\b|\b(?:cannot|can't|could not) connect to (?:the )?(?:backend|database"
+    r"|upstream)\b|\btimed out\b|^time-?out\b",
+    r"\b(?:internal|system|database|backend)(?: server)? (?:error|failure|problem|fault)\b"
+    r"|\b(?:interner|technischer) fehler\b|\berreur interne\b|\berror interno\b|\berrore interno\b",
+    r"\b(?:dienst|server|system) (?:ist )?(?:derzeit |zurzeit )?nicht (?:verfugbar|erreichbar)\b"
+    r"|\b(?:service|serveur) (?:temporairement )?indisponible\b"
+    r"|\b(?:servicio|servidor) (?:temporalmente )?no disponible\b"
+    r"|\b(?:servizio|server) non disponibile\b|\bservico indisponivel\b|\bdienst niet beschikbaar\b"
+    r"|(?:сервис|служба|сервер) (?:временно )?недоступ|服务器?[^ ]{0,3}(?:不可用|忙)|系统[^ ]{0,2}忙"
+    r"|服务[^ ]{0,2}(?:暂停|中断)|サービスは利用でき",
+)
+"""All that is said, or the last: what else follows in a reply says why somebody is refused."""
 CODES_OWN: Final = WordFamily(
     r"(?:requested )?(?:mail )?action (?:not taken|aborted) (?:mailbox unavailable|mailbox name not allowed)(?: \.)?"
 )

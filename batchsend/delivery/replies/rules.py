@@ -117,6 +117,8 @@ def _ours(text: str) -> bool:
 
 def _of_limits(said: Said) -> Ruling | None:
     """Limits of a session, of sessions, of a pace, of an hour or a day."""
+    if words.UNKNOWN_MAILBOX_HARD.search(said.text) and limits.ERRORS_COUNTED.search(said.text):
+        return None  # this recipient is unknown, and it is told how many such there may be
     if _about_one(said):
         return _of_one_by_the_hour(said)
     if said.code == 421 and limits.ERRORS_OF_SESSION.search(said.text) and not limits.TOO_MANY_LOGINS.search(said.text):
@@ -153,9 +155,9 @@ def _about_one(said: Said) -> bool:
         return True
     if said.stage is Stage.RCPT and said.detail[:2] in ("", "1.", "2.") and limits.USERS_QUOTA.fullmatch(text):
         return True
-    return limits.ABOUT_ONE_ONLY.search(text) is not None or (
-        limits.ABOUT_ONE.search(text) is not None and not _ours(text)
-    )
+    if limits.ABOUT_ONE_ONLY.search(text) or _is_of_those_before(said):
+        return True
+    return limits.ABOUT_ONE.search(text) is not None and not _ours(text)
 
 
 def _of_sessions(said: Said) -> Ruling | None:
@@ -197,11 +199,15 @@ def _counts_sent(said: Said) -> bool:
 
 def _is_quota(said: Said) -> bool:
     """Whether a limit of what may be sent is passed, and not a mailbox that is full."""
-    if limits.QUOTA.search(said.text):
-        return said.detail != "2.2" or limits.OF_SENDING.search(said.text) is not None
-    return limits.BARE_QUOTA.search(said.text) is not None and (
-        said.detail.startswith(("4.", "7.")) or said.stage in (Stage.MAIL, Stage.AUTH)
-    )
+    text = said.text
+    if limits.QUOTA.search(text):
+        return said.detail != "2.2" or limits.OF_SENDING.search(text) is not None
+    if limits.ALLOWANCE.search(text) and said.detail != "2.2":
+        return True
+    if said.stage not in (Stage.MAIL, Stage.AUTH):
+        return said.detail.startswith(("4.", "7.")) and limits.BARE_QUOTA.search(text) is not None
+    of_size = said.code == 552 or said.detail.startswith(("2.", "3.", "6."))  # RFC 1870 §6.1
+    return (limits.BARE_QUOTA if of_size else limits.BARE_LIMIT).search(text) is not None
 
 
 def _of_credentials(said: Said) -> Ruling | None:
@@ -231,7 +237,10 @@ def _candidates(said: Said) -> Iterator[Ruling | None]:
     if said.stage not in BEFORE_MAIL:
         yield _of_content(said)
         yield _of_mailbox(said)
-    yield _of_relay(said)
+    # What is said to MAIL is said of us, and only where no more is said than that, of those before.
+    is_to_mail = said.stage is Stage.MAIL
+    yield _of_relay(said) if is_to_mail else _of_those_before(said)
+    yield _of_those_before(said) if is_to_mail else _of_relay(said)
     yield _of_sender(said)
     yield _of_the_rest(said)
 
@@ -268,9 +277,9 @@ def _of_content(said: Said) -> Ruling | None:
         if not said.for_good and words.CHECKS_FAILED.search(text) and not said.detail.startswith("7."):
             return Ruling(Verdict.LATER, Reason.NETWORK, "words about a check of the sender that could not be made")
         return Ruling(Verdict.CONTENT, Reason.AUTHENTICATION, "words about SPF, DKIM or DMARC")
-    if listed and not words.MESSAGE_ON_LIST.search(text):
+    if (listed and not words.MESSAGE_ON_LIST.search(text)) or words.TOO_MANY_UNKNOWN.search(text):
         return None
-    if words.TOO_LARGE.search(text) or said.detail in ("3.4", "2.3"):
+    if words.TOO_LARGE.search(text) or (said.detail in ("3.4", "2.3") and not _is_server_full(said)):
         full = words.MAILBOX_FULL_HARD.search(text)
         return None if full else Ruling(Verdict.CONTENT, Reason.TOO_LARGE, "words about the message's size")
     about_form = said.detail.startswith("6.") and said.for_good and said.stage in (Stage.DATA, Stage.CONTENT)
@@ -281,6 +290,16 @@ def _of_content(said: Said) -> Ruling | None:
     if about_form or about_content or words.FORM_HARD.search(text):
         return Ruling(Verdict.CONTENT, Reason.CONTENT, "words about the message's content")
     return None
+
+
+def _is_server_full(said: Said) -> bool:
+    """Whether the server has no room. X.3.z is of the mail system, X.2.z of a mailbox (RFC 3463 §3.3, §3.4)."""
+    text = said.text
+    if words.SERVER_FULL.search(text) is None or said.detail.startswith("2."):
+        return False
+    return said.detail.startswith("3.") or (
+        words.SERVERS.search(text) is not None and words.OF_SOMEBODY.search(text) is None
+    )
 
 
 def _of_mailbox(said: Said) -> Ruling | None:
@@ -296,7 +315,9 @@ def _of_mailbox(said: Said) -> Ruling | None:
     reason = _mailbox_reason(said)
     if reason is None:
         return None
-    passes = reason in _MAY_PASS and words.FOR_NOW.search(text) and not words.UNKNOWN_MAILBOX_HARD.search(text)
+    of_server = reason is Reason.UNKNOWN_MAILBOX and words.OUT_OF_SERVICE.search(text)
+    for_now = of_server or (reason in _MAY_PASS and words.FOR_NOW.search(text))
+    passes = for_now and not words.UNKNOWN_MAILBOX_HARD.search(text)
     if (said.for_good and not passes) or reason is Reason.MAILBOX_FULL:
         return Ruling(Verdict.MAILBOX, reason, "words about this mailbox")
     return Ruling(Verdict.LATER, Reason.MAILBOX_UNAVAILABLE, "words about a mailbox, for now")
@@ -304,7 +325,7 @@ def _of_mailbox(said: Said) -> Ruling | None:
 
 def _mailbox_reason(said: Said) -> Reason | None:
     text, detail = said.text, said.detail
-    if words.SENDER_SAID.search(text) or words.TOO_MANY_UNKNOWN.search(text):
+    if words.SENDER_SAID.search(text) or words.TOO_MANY_UNKNOWN.search(text) or _is_server_full(said):
         return None
     if detail == "2.2" or (
         words.MAILBOX_FULL.search(text)
@@ -323,6 +344,8 @@ def _mailbox_reason(said: Said) -> Reason | None:
     ):
         if pattern.search(text) and not words.RELAYING.search(text):
             return reason
+    if limits.BARE_LIMIT.search(text) or words.OUT_OF_SERVICE.search(text) or _is_of_those_before(said):
+        return None
     return _MAILBOX_CODES.get(detail) or (
         Reason.MAILBOX_MOVED
         if said.code == 551 and said.detail[:2] in ("", "1.") and not words.RELAYING.search(text)
@@ -380,6 +403,23 @@ _OF_US: Final = (
 )
 
 
+def _of_those_before(said: Said) -> Ruling | None:
+    """Too many unknown recipients before this one, of whom nothing is said, whatever the enhanced code is."""
+    if said.stage not in BEFORE_MAIL and _is_of_those_before(said) and not words.SHUT_OUT.search(said.text):
+        return Ruling(Verdict.LATER, Reason.PROTOCOL, "words about too many unknown recipients before this one")
+    return None
+
+
+def _is_of_those_before(said: Said) -> bool:
+    """Whether too many recipients were unknown, of one sender, or by a code that could be taken for this one's."""
+    text = said.text
+    if words.TOO_MANY_UNKNOWN.search(text):
+        return said.detail.startswith("1.") or words.SAID_OF_US.search(text) is not None
+    if said.detail != "1.1" or words.UNKNOWN_MAILBOX_HARD.search(text):
+        return False
+    return words.TOO_MANY_ERRORS.search(text) is not None and words.SAID_OF_US.search(text) is not None
+
+
 def _of_sender(said: Said) -> Ruling | None:
     if words.SENDER.search(said.text) or said.detail in ("1.7", "1.8", "1.9"):
         if said.stage in BEFORE_MAIL:
@@ -389,8 +429,15 @@ def _of_sender(said: Said) -> Ruling | None:
 
 
 def _of_the_rest(said: Said) -> Ruling | None:
-    if said.for_good and words.FOR_NOW.search(said.text):
+    if _is_server_full(said):
+        return Ruling(Verdict.LATER, Reason.SYSTEM, "words about a server that has no room")
+    if said.for_good and (
+        words.FOR_NOW.search(said.text)
+        or (words.OUT_OF_SERVICE.search(said.text) and not said.detail.startswith("7.") and said.code != 521)
+    ):
         return Ruling(Verdict.LATER, Reason.SYSTEM, "words of a refusal that will pass")
+    if said.for_good and limits.BARE_LIMIT.search(said.text) and not _about_one(said):
+        return Ruling(Verdict.LATER, Reason.QUOTA, "words about a limit, and not whose it is")
     # RFC 5321 §4.5.3.1.10 has 452 for it, and the recipient before whom there were too many is sent to later.
     if said.stage in _BEFORE_CONTENT and words.TOO_MANY_RECIPIENTS.search(said.text):
         return Ruling(Verdict.LATER, Reason.PROTOCOL, "words about too many recipients")
