@@ -121,6 +121,10 @@ class ValueUsageError(UsageError, ValueError):
     """A text or number is none of its kind; what reads a file takes it as any other `ValueError`, and names the key."""
 
 
+class RunningLoopError(UsageError, RuntimeError):
+    """An event loop is running where another one is to run; it is taken as the `RuntimeError` that it is, too."""
+
+
 def not_writable(path: Path, error: OSError, what: str | None = None) -> UsageError:
     """The error for a file that a command was told to write and that cannot be written, by what is in the way.
 

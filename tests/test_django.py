@@ -27,6 +27,7 @@ from django.test.utils import override_settings  # noqa: E402
 if not settings.configured:
     settings.configure(EMAIL_BACKEND="batchsend.django.EmailBackend", USE_I18N=False)
 
+from batchsend import Secret  # noqa: E402
 from batchsend.django import EmailBackend  # noqa: E402
 from batchsend.django.management.commands.send_campaign import Command  # noqa: E402
 from batchsend.sink import SinkOptions, parse_rule  # noqa: E402
@@ -285,6 +286,31 @@ def test_it_is_opened_and_closed_as_djangos_own(sink: SinkThread) -> None:
 def test_a_setting_that_cannot_be_used_is_said_when_it_is_opened(given: dict[str, Any], says: str) -> None:
     with override_settings(**given), pytest.raises(ImproperlyConfigured, match=says):
         EmailBackend().open()
+
+
+@pytest.mark.parametrize("name", ["host", "port", "timeout"])
+def test_a_setting_of_any_type_is_looked_into(name: str) -> None:
+    given: dict[str, Any] = {"host": "127.0.0.1", "port": 9, name: ["a"]}
+    with pytest.raises(ImproperlyConfigured, match="is "):
+        EmailBackend(**given).open()
+
+
+def test_other_credentials_are_other_sessions_whether_they_show_themselves_or_not() -> None:
+    """A `Secret` is shown as asterisks, whatever it is."""
+    senders = []
+    for token in (Secret("one"), Secret("two"), Secret("one")):
+        backend = EmailBackend(host="127.0.0.1", port=9, username="u", token=token)
+        backend.open()
+        senders.append(backend.connection)
+    assert senders[0] is senders[2] is not senders[1]
+
+
+@pytest.mark.parametrize("wrong", ["x", [["one"]], [("one",)], 3])
+def test_alternatives_that_are_none_are_left_to_django(sink: SinkThread, wrong: Any) -> None:
+    """It reads them of the class that has them, and of no other."""
+    made: Any = message("a@example.com")
+    made.alternatives = wrong
+    assert get_connection().send_messages([made]) == 1
 
 
 def test_a_server_that_is_gone_is_said_in_the_terms_of_the_settings() -> None:

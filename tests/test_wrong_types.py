@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import os
 import re
+import ssl
 from email.message import EmailMessage
 from enum import Enum
 from pathlib import Path
@@ -271,6 +272,44 @@ def test_and_what_a_submission_says_of_itself_must_be_possible(wrong: dict[str, 
     sound = {"record": 1, "content": b"Subject: x\r\n\r\n", "envelope": envelope}
     with batchsend.SyncSender(SERVER) as sender, pytest.raises(UsageError, match=next(iter(wrong))):
         sender.send_message(Submission(**{**sound, **wrong}))
+
+
+def test_a_resumption_is_used_within_its_with(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("email\n")
+    campaign = calls(tmp_path)["Batch"][1]["campaign"]
+    batchsend.send(campaign)
+    past = batchsend.Resumption(campaign.results, Choice())
+    for use in (past.hand_over_file, lambda: past.next_attempt(1), lambda: past.was_offered(1)):
+        with pytest.raises(UsageError, match="resumption is not open"):
+            use()
+    with past:
+        batch = batchsend.Batch(campaign, resumption=past)
+        assert past.next_attempt(1) == 1
+    with pytest.raises(UsageError, match="resumption is not open") as caught:
+        asyncio.run(batch.run())
+    assert caught.value.remedy == "with Resumption(…) as past: Batch(…, resumption=past)"
+    with pytest.raises(UsageError, match="resumption is not open"):
+        past.hand_over_file()
+
+
+async def test_send_does_not_wait_in_a_running_loop(tmp_path: Path) -> None:
+    campaign = calls(tmp_path)["Batch"][1]["campaign"]
+    with pytest.raises(UsageError, match="an event loop is running in this thread") as caught:
+        batchsend.send(campaign)
+    assert caught.value.remedy == "await Batch(campaign).run()"
+    assert isinstance(caught.value, RuntimeError), "as programs may have caught it"
+
+
+@pytest.mark.parametrize("kind", [batchsend.Sender, batchsend.SyncSender])
+def test_a_servers_tls_context_is_refused(kind: Callable[..., object]) -> None:
+    with pytest.raises(UsageError, match=r"^context is one by which a server proves who it is"):
+        kind(SERVER, context=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+
+
+def test_a_mapping_that_is_none_is_a_value_of_a_wrong_type() -> None:
+    """msgspec asks a sequence of no known type for its keys."""
+    with pytest.raises(UsageError, match=r"^Message\.headers is range"):
+        Message(**{**MESSAGE, "headers": range(3)})
 
 
 def test_help_does_not_show_the_environment() -> None:

@@ -42,7 +42,7 @@ def check_values(built: Struct) -> None:
         field, value = fields[name], getattr(built, name)
         try:
             taken = _converted(value, field.type)
-        except (msgspec.ValidationError, TypeError, ValueError):
+        except (msgspec.ValidationError, TypeError, ValueError, AttributeError):  # the last by what seems a mapping
             raise _wrong(built, field.name, value, f"expected {_description(field.type)}") from None
         if taken is not value:
             force_setattr(built, field.name, taken)

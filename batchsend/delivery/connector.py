@@ -115,8 +115,8 @@ class Connector:
         where: Host and port, for messages.
 
     Raises:
-        UsageError: ``ca_file`` holds no certificate; or there are credentials without TLS and the host is not
-            loopback.
+        UsageError: ``ca_file`` holds no certificate; the context is a server's; or there are credentials without TLS
+            and the host is not loopback.
     """
 
     opens_together = False
@@ -143,6 +143,11 @@ class Connector:
         self._avoided: dict[_Place, float] = {}  # addresses that did not work, and until when they are left alone
         if server.tls != "none" and context is None:
             self._context = _verifying_context(server)
+        if context is not None and context.protocol is ssl.PROTOCOL_TLS_SERVER:
+            raise UsageError(
+                "context is one by which a server proves who it is, and verifies none",
+                remedy="ssl.create_default_context() makes one that does",
+            )
         if server.tls == "none" and server.username is not None and not is_loopback(server.host):
             raise UsageError(
                 f"{self.where}: credentials are not sent without TLS", remedy='set tls = "starttls" or tls = "implicit"'

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from email._header_value_parser import get_mailbox
 from email.errors import HeaderParseError
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -264,7 +265,7 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
             raise ImproperlyConfigured(f"batchsend: settings.BATCHSEND is {given_options!r}\nexpected a dict")
         options = {**given_options, **self._options}
         given = (self.host, self.port, self.username, self.password, bool(self.use_tls), bool(self.use_ssl))
-        key = (*given, self.timeout, self.ssl_keyfile, self.ssl_certfile, repr(sorted(options.items(), key=repr)))
+        key = _key([*given, self.timeout, self.ssl_keyfile, self.ssl_certfile, options])
         with _lock:
             if key not in SHARED:
                 try:
@@ -310,6 +311,16 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
         if not isinstance(results, str | Path):
             raise UsageError(f"settings.BATCHSEND['results'] is {results!r}", remedy="It is the path of a results log.")
         return _Shared(NumberedSyncSender(server, results=Path(results), **given), signer)
+
+
+def _key(value: Any) -> Any:
+    """What is the same for the same settings only, and can be looked up, whatever somebody has put there."""
+    if isinstance(value, Mapping):
+        return tuple(sorted(((repr(name), _key(of)) for name, of in value.items()), key=itemgetter(0)))
+    if isinstance(value, list | tuple):
+        return tuple(map(_key, value))
+    # The text of a secret, which does not show itself.
+    return (type(value).__name__, str(value) if isinstance(value, str) else repr(value))
 
 
 def _results(connection: SyncSender, submissions: list[Submission]) -> tuple[list[DeliveryResult], RunError | None]:

@@ -156,9 +156,9 @@ def compose(message: Any) -> Composed | None:
     kind: Any = type(message)
     if not _is_ordinary(kind) or not _FUNCTIONS.isdisjoint(vars(message)) or message.attachments:
         return None
-    if (message.encoding or settings.DEFAULT_CHARSET) != _UTF_8:
-        return None
     alternatives = getattr(message, "alternatives", ())
+    if (message.encoding or settings.DEFAULT_CHARSET) != _UTF_8 or not _are_alternatives(alternatives):
+        return None
     values = _values(message)
     texts = [message.body, *(one[0] for one in alternatives)]
     kinds = [_kind(text) for text in texts]
@@ -213,6 +213,10 @@ def _values(message: Any) -> dict[str, str] | None:
     if any(len(values.get(name, "")) + len(name) > _HEADER_ROOM for name in ("From", "To", "Cc", "Reply-To")):
         return None
     return values if len({name.lower() for name in values}) == len(values) else None
+
+
+def _are_alternatives(given: Any) -> bool:
+    return isinstance(given, list | tuple) and all(isinstance(one, tuple) and len(one) == 2 for one in given)
 
 
 def _is_plain_address(text: Any) -> bool:

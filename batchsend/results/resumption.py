@@ -9,7 +9,7 @@ from types import TracebackType  # noqa: TC003 - likewise
 from typing import TYPE_CHECKING, Final, Self
 
 from batchsend import figures
-from batchsend.errors import require, require_path
+from batchsend.errors import UsageError, require, require_path
 from batchsend.outcome import Outcome
 from batchsend.patterns import late_pattern
 from batchsend.results.choice import Choice
@@ -98,7 +98,13 @@ class Resumption:
         return self._file >= 0
 
     def hand_over_file(self) -> int:
-        """The log's descriptor, locked; it is the caller's to close."""
+        """The log's descriptor, locked; it is the caller's to close.
+
+        Raises:
+            UsageError: It is not open, or was handed over before.
+        """
+        if self._file < 0:
+            raise not_open()
         file, self._file = self._file, -1
         return file
 
@@ -115,12 +121,13 @@ class Resumption:
 
         Raises:
             TypeError: It is no number.
+            UsageError: The log was not opened yet.
         """
-        tally = self.account.tally
         try:
+            tally = self.account.tally
             status = tally.status(record)
-        except TypeError:  # looked into only then: this is asked of each record
-            require(record, "record", int)
+        except (TypeError, AttributeError):  # looked into only then: this is asked of each record
+            self._look_into(record)
             raise
         if status is None or status in self._choice.statuses or self._has_code(record, status):
             return min(tally.attempts(record) + 1, MAX_ATTEMPTS)
@@ -131,13 +138,19 @@ class Resumption:
 
         Raises:
             TypeError: It is no number.
+            UsageError: The log was not opened yet.
         """
         try:
             status = self.account.tally.status(record)
-        except TypeError:
-            require(record, "record", int)
+        except (TypeError, AttributeError):
+            self._look_into(record)
             raise
         return status is not None and status.was_offered
+
+    def _look_into(self, record: int) -> None:
+        require(record, "record", int)
+        if not hasattr(self, "account"):
+            raise not_open() from None
 
     def _has_code(self, record: int, status: Outcome) -> bool:
         return status is Outcome.REJECTED and record < len(self._with_code) and bool(self._with_code[record])
@@ -174,6 +187,14 @@ class Resumption:
             return []
         number = int(record[1])
         return [Entry(number, min(account.tally.attempts(number) + 1, MAX_ATTEMPTS))]
+
+
+def not_open() -> UsageError:
+    """The error for a resumption that is used outside its ``with``, or a second time."""
+    return UsageError(
+        "resumption is not open, or another Batch has taken it over",
+        remedy="with Resumption(…) as past: Batch(…, resumption=past)",
+    )
 
 
 def read_beside(

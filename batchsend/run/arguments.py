@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import NoneType
 
 from batchsend.campaign import Campaign
-from batchsend.errors import UsageError, require, require_callable, require_many
+from batchsend.errors import RunningLoopError, UsageError, require, require_callable, require_many
 from batchsend.recipients.selection import choice_of
 from batchsend.results.claim import Claim
-from batchsend.results.resumption import Resumption
+from batchsend.results.resumption import Resumption, not_open
 from batchsend.trace import Trace
 
 
@@ -86,6 +87,21 @@ def require_rows(rows: object, resumption: Resumption | None) -> None:
         )
 
 
+def require_no_loop() -> None:
+    """Refuse to wait for a run in a thread whose event loop is running.
+
+    Raises:
+        RunningLoopError: It is.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RunningLoopError(
+        "an event loop is running in this thread, which send would hold up", remedy="await Batch(campaign).run()"
+    )
+
+
 def require_internal(server: object, only: object, overrides: object, claim: object, beside: object) -> None:
     """Refuse what cannot be the arguments that the command line gives.
 
@@ -113,8 +129,5 @@ def require_types(campaign: object, context: object, limit: int | None, resumpti
     if limit is not None and limit < 1:
         raise UsageError(f"limit is {limit}", remedy="expected a number from 1, or None for all")
     if (past := require(resumption, "resumption", Resumption, NoneType)) is not None and not past.is_open:
-        raise UsageError(
-            "resumption is not open, or another Batch has taken it over",
-            remedy="with Resumption(…) as past: Batch(…, resumption=past)",
-        )
+        raise not_open()
     require(trace, "trace", Trace, NoneType)

@@ -35,7 +35,7 @@ from batchsend.results.resumption import Resumption  # noqa: TC001 - likewise
 from batchsend.results.run import RecipientsFile, Run, SuppressionFile, new_id
 from batchsend.run import recovery
 from batchsend.run.accounting import Accounting
-from batchsend.run.arguments import Use, require_internal, require_rows, require_types
+from batchsend.run.arguments import Use, require_internal, require_no_loop, require_rows, require_types
 from batchsend.run.first_pass import FirstPass, changed_at_start
 from batchsend.run.handing_over import PoolStoppedError, hand_over, look_after, wait_until_due
 from batchsend.run.hours import Hours
@@ -569,12 +569,13 @@ def send(campaign: Campaign | Path | str, *, limit: int | None = None) -> Summar
         What became of the records; each one's outcome is in the results log.
 
     Raises:
-        UsageError: The campaign cannot be sent as it is; nothing was sent.
+        UsageError: The campaign cannot be sent as it is, or a loop is running in this thread already, which is a
+            `RuntimeError` as well; nothing was sent.
         RunError: The run stopped early; what became of each record until then is in the results log.
-        RuntimeError: A loop is running in this thread already.
         TypeError: An argument is of a wrong type.
     """
     require(campaign, "campaign", Campaign, Path, str)
     require(limit, "limit", int, NoneType)
+    require_no_loop()
     loaded = campaign if isinstance(campaign, Campaign) else load(Path(campaign))
     return run(lambda: Batch(loaded, limit=limit).run())
