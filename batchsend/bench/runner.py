@@ -128,13 +128,13 @@ class Bench:
         grid = self._grid
         if not (offered.chunking and offered.pipelining):
             grid = list(dict.fromkeys(GridPoint(point.connections, 1) for point in grid))
-        guesses = await self._climb(grid)
+        guesses = await self._measure_grid(grid)
         await self._measure_undecided()
         for place, guess in guesses.items():
             if self.stopped is None:
                 await self._find_pace(self.measurements[place], guess)
 
-    async def _climb(self, grid: Sequence[GridPoint]) -> dict[int, float]:
+    async def _measure_grid(self, grid: Sequence[GridPoint]) -> dict[int, float]:
         """Visit the points in turns, as many as the server takes.
 
         Returns:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 import time
 from collections import Counter
@@ -25,7 +24,7 @@ from batchsend.recipients import BadRecord, open_recipients
 from batchsend.recipients.addressees import Addressees
 from batchsend.recipients.addresses import forward_path, is_invisible
 from batchsend.recipients.admission import DUPLICATE, UNNAMED, Admission, missing_fields, require_fields, taken_column
-from batchsend.recipients.columns import meant_by, template_variables, variable
+from batchsend.recipients.columns import is_known, meant_by, template_variables, variable
 from batchsend.recipients.consent import unwanted
 from batchsend.recipients.exclusion import Exclusion
 
@@ -293,7 +292,16 @@ class RecordsCheck:
         elif error.kind is not RecordErrorKind.MISSING_FIELD:
             self._about_records.warn("record-invalid", error.message, row, "fix the record or the template")
         elif not self._is_unsendable:
-            self._about_records.warn("field-missing", error.message, row, _missing_remedy(error.message, row))
+            self._about_records.warn("field-missing", error.message, row, self._missing_remedy(error.message, row))
+
+    def _missing_remedy(self, message: str, row: Record) -> str:
+        """What to do about a field that is missing; where the record has one of a like name, that it was meant."""
+        there = tuple(row.fields)
+        uses = [self._composer.field_use, *([] if self._where is None else [self._where.use])]
+        # Of those that the record lacks, the message names the one that was asked for first.
+        missing = (name for use in uses for name in use.needed if not is_known(name, there) and repr(name) in message)
+        meant = next((one for name in missing if (one := meant_by(name, there)) is not None), None)
+        return _MISSING_REMEDY if meant is None else f"did you mean {meant}? Otherwise {_MISSING_REMEDY}"
 
     def _has_recipient(self, row: Record) -> bool:
         try:
@@ -303,14 +311,6 @@ class RecordsCheck:
         return True
 
 
-def _missing_remedy(message: str, row: Record) -> str:
-    """What to do about a field that is missing; where the record has one of a like name, that it was meant."""
-    name = _UNDEFINED.search(message)
-    meant = None if name is None else meant_by(name[1], tuple(row.fields))
-    return _MISSING_REMEDY if meant is None else f"did you mean {meant}? Otherwise {_MISSING_REMEDY}"
-
-
-_UNDEFINED: Final = re.compile(r"'([^']+)' is undefined")
 _CLEANED: Final = "blanks, invisible characters, an apostrophe or mailto: around the address are left out"
 _CLEANED_REMEDY: Final = "nothing has to be done; the list is cleaner without them"
 _NO_ENTRIES_REMEDY: Final = "see whether it is the right file; a results log counts by its hard bounces only"

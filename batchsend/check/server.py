@@ -86,8 +86,8 @@ class ServerCheck:
         servers = self._campaign.servers
         self._options = options_for(server, self._campaign.delivery, alone=len(servers) == 1)
         self._state_place(server, section)
-        for caution in server_warnings([server]):
-            section.warning("server-port", caution, where="[server] port", remedy="set port = 587, or 465")
+        for warning in server_warnings([server]):
+            section.warning("server-port", warning, where="[server] port", remedy="set port = 587, or 465")
         if server.tls == "none" and not is_loopback(server.host):
             section.warning(
                 "server-clear",

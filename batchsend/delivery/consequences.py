@@ -122,6 +122,9 @@ class Consequences:
         if verdict is Verdict.SESSION_FULL:
             session.finish()
             relay.limits.session_full(session.took, now)
+            if not session.took:  # then the next one would be full, too: it is no limit of a session's length
+                relay.back_off(now)
+                self._look_for_progress(said, now)
         else:
             self._count(result, judgement, said)
 

@@ -19,7 +19,7 @@ MOST_LEFT = 100_000
 _KINDS_SHOWN = 8
 _KINDS_KEPT = 1000
 _SHOWN = 100
-_ACCEPTED: Final = Outcome.ACCEPTED  # Python 3.11 takes 0.1 µs to look a member up in its enumeration
+_ACCEPTED: Final = Outcome.ACCEPTED  # looked up once: `batchsend.outcome` says why
 
 
 @dataclass(slots=True)

@@ -30,7 +30,7 @@ class State(Enum):
     CLOSED = "closed"
 
 
-# Python 3.11 takes 0.1 µs to look a member up in its enumeration.
+# Looked up once, because every message passes through here: `batchsend.outcome` says what it costs.
 _OPEN: Final = State.OPEN
 _CLOSED: Final = State.CLOSED
 

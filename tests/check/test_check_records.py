@@ -346,8 +346,9 @@ def test_a_field_of_another_case_is_probably_meant(tmp_path: Path) -> None:
     assert str(finding.remedy).startswith("did you mean Plan? The columns are")
 
 
-def test_a_record_without_a_field_that_others_have_is_told_which_was_probably_meant(tmp_path: Path) -> None:
-    campaign = make_campaign(tmp_path, text="{{ plan }}")
+@pytest.mark.parametrize("text", ["{{ plan }}", "{{ row['plan'] }}", "{{ row.plan }}"])
+def test_a_record_without_a_field_that_others_have_is_told_which_was_probably_meant(text: str, tmp_path: Path) -> None:
+    campaign = make_campaign(tmp_path, text=text)
     (tmp_path / "r.jsonl").write_text(
         '{"email": "a@example.com", "name": "A", "plan": 1}\n{"email": "b@example.com", "name": "B", "Plan": 1}\n'
     )

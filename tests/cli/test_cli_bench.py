@@ -183,7 +183,7 @@ def test_a_server_that_throttles_ends_the_bench_with_a_rate(capsys: Capture) -> 
     assert told["advice"]["rate"] == told["grid"][-1]["learned"]["rate"] > 0
 
 
-def test_refusals_are_counted_by_code_and_end_the_climb(capsys: Capture) -> None:
+def test_refusals_are_counted_by_code_and_end_the_measuring(capsys: Capture) -> None:
     rules = (parse_rule("reject", f"{ME}=550 5.1.1 Unknown"),)
     with serving(Sink(SinkOptions(rules=rules))) as sink:
         result = bench(capsys, sink, "--messages", "100", "--json")

@@ -150,6 +150,37 @@ def test_sessions_and_refused_offers_of_any_minute_are_bounded(seed: int, loop: 
     assert not account.committed
 
 
+@pytest.mark.parametrize(
+    ("stage", "said"),
+    [
+        (Stage.DATA, "452 4.4.5 Maximum number of messages per session exceeded."),
+        pytest.param(Stage.MAIL, "452 4.7.0 too many messages in this connection", marks=pytest.mark.slow),
+        pytest.param(Stage.RCPT, "450 4.7.0 Max message per connection reached", marks=pytest.mark.slow),
+    ],
+)
+def test_sessions_that_are_full_before_their_first_message_end_the_run_and_are_few(
+    stage: Stage, said: str, loop: VirtualLoop
+) -> None:
+    """The next session would be told the same: it is no limit of how long a session is."""
+    most = SESSIONS + 16 * 2 * (CONNECTIONS + 1)  # two pauses a minute at most, after the first
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        del transaction, recipient
+        return refuse(int(said[:3]), said[4:]) if asked is stage and connection <= most else ACCEPT
+
+    how = options(max_connections=CONNECTIONS, max_messages=20)
+    account = Account()
+
+    async def run() -> None:
+        async with CountingServer(decide) as peer:
+            connector = Connector(Server(host=peer.host, port=peer.port, tls="none"), how.timeouts)
+            with pytest.raises(RunError, match=r"nothing was accepted for 1[56] min"):
+                await feed(Pool([connector], how, account), submissions(300))
+
+    loop.run(run)
+    assert not account.outcomes
+
+
 ASKED: list[Step] = [reply("220 ready"), Expect("EHLO"), reply("250-mx.example.org", "250 AUTH PLAIN"), Expect("AUTH")]
 
 
