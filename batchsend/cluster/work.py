@@ -83,7 +83,7 @@ class Worker:
         lease: float = lots.LEASE_SECONDS,
         campaigns: int = CAMPAIGNS,
         keys: Path | None = None,
-        until_done: bool = False,
+        until_done: bool,
         environ: Mapping[str, str] = os.environ,
         notice: Callable[[str], None] = lambda _: None,
     ) -> None:

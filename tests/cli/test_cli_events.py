@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -175,6 +176,23 @@ def test_a_campaign_says_why_its_endpoint_was_given_up(tmp_path: Path) -> None:
     (line,) = [line for line in said.errors.splitlines() if "not all events" in line]
     assert "answered 410 Gone: it is given up" in line
     assert "taken by" not in said.errors
+
+
+@pytest.mark.slow
+def test_a_run_that_is_interrupted_has_told_what_it_has_sent(tmp_path: Path) -> None:
+    """Ctrl-C goes to every process that the terminal's job has started."""
+    with Receiver() as receiver, serving(Sink()) as sink:
+        path = campaign_with_events(tmp_path, receiver.url, sink.port)
+        path.write_text(path.read_text().replace("[events]", 'rate = "20/s"\n[events]'))
+        (tmp_path / "recipients.csv").write_text("email,name\n" + "".join(f"{address},N\n" for address in MANY))
+        running = process("send", path, env=environment(THEIR_SECRET=SECRET), start_new_session=True)
+        assert receiver.arrived.acquire(timeout=30)
+        os.killpg(running.pid, signal.SIGINT)
+        said = ended(running)
+    assert "not all events" not in said.errors, said
+    accepted = statuses(tmp_path / "results.jsonl")
+    assert 0 < len(accepted) < len(MANY)
+    assert {event["data"]["record"] for event in receiver.events} == set(accepted)
 
 
 def test_a_campaign_whose_events_cannot_be_told_is_refused_before_anything_is_sent(

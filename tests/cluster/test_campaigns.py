@@ -56,6 +56,7 @@ async def test_everybody_gets_the_message_once_whoever_sends(house: House, tmp_p
         for worker in [await house.work("--until-done") for _ in range(workers)]:
             assert await worker.wait() == 0, worker.output.read_text()
         print(f"{records:,} records by {workers}: {time.monotonic() - began:.0f} s")
+        assert await house.sql("SELECT count(*) FROM batchsend.shares") == [(0,)], "who has ended leaves all to others"
         said = await house.command("collect", "campaign", "--results", results)
         assert said.startswith(f"{records:,} outcomes in ")
         counts, wrong = check(results, server, records)

@@ -71,7 +71,7 @@ async def test_a_worker_that_is_told_to_stop_before_the_database_has_answered_en
         said.append(notice)
         worker.stop()
 
-    worker = Worker(Postgres.url_at(*free_ports(1)), notice=stop)
+    worker = Worker(Postgres.url_at(*free_ports(1)), until_done=False, notice=stop)
     async with asyncio.timeout(GUARD):
         await worker.run()
     assert ["asked again for 30 s" in notice for notice in said] == [True]

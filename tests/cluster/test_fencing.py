@@ -246,6 +246,30 @@ async def test_a_statement_whose_turn_is_over_stores_nothing(scene: Scene) -> No
     assert not await scene.commit(_NEW, lot, 2)
 
 
+async def test_a_session_that_waits_for_two_records_waits_until_both_are_stored(
+    scene: Scene, shared_postgres: Postgres
+) -> None:
+    """The second one is committed while the statement is under way that stores the first one."""
+    lot = await scene.take(_NEW, _LONG)
+    assert lot is not None
+    holding = await asyncpg.connect(shared_postgres.url)
+    told: list[bool] = []
+    release = told.append
+    try:
+        async with asyncio.timeout(GUARD), scene.writing(_NEW) as writer:
+            async with holding.transaction():
+                await holding.execute("SELECT FROM batchsend.lots WHERE campaign = $1 FOR UPDATE", scene.number)
+                writer.commit(Stored(lot, 1, 1, UNDER_WAY), release)
+                while not await holding.fetchval(_WAITS):  # noqa: ASYNC110 - nothing tells
+                    await asyncio.sleep(0.01)
+                writer.commit(Stored(lot, 2, 1, UNDER_WAY), release)
+            await writer.flush()
+    finally:
+        await holding.close()
+    assert told == [True], "it is let go once, and not after the first"
+    assert await scene.account() == {1: (UNDER_WAY, 1), 2: (UNDER_WAY, 1)}
+
+
 @pytest.mark.parametrize("status", ["accepted", "rejected", "in_doubt", "invalid", "suppressed"])
 async def test_a_record_that_has_its_outcome_is_not_sent_again(scene: Scene, status: str) -> None:
     lot = await scene.take(_NEW, _LONG)

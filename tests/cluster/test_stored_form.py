@@ -14,7 +14,7 @@ from batchsend.campaign.document import Document
 from batchsend.campaign.loader import load_document
 from batchsend.cluster.definition import composer, pack, unpack
 from batchsend.cluster.lots import Parcel, decode, encode, lot_of
-from batchsend.message.verp import VARIABLE
+from batchsend.message.verp import VARIABLE, load_key, record_of
 from batchsend.recipients import Record
 from batchsend.recipients.number_formats import ShownNumber
 
@@ -133,7 +133,10 @@ def test_a_worker_signs_return_paths_with_the_key_that_all_have(
         composer(campaign, "run")
     monkeypatch.setenv(VARIABLE, "ab" * 32)
     made = composer(campaign, "run").compose(Record(1, 1, {"email": "a@example.com"}))
-    assert made.envelope.reverse_path.startswith("bounces+")
+    back = made.envelope.reverse_path
+    assert back.startswith("bounces+")
+    assert record_of([back], ["run"], load_key(tmp_path / "results.jsonl")) == (True, 1)
+    assert record_of([back], ["run"], b"") == (True, None)
 
 
 def test_private_keys_stay_on_the_worker(tmp_path: Path) -> None:

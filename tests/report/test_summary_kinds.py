@@ -124,6 +124,24 @@ def test_an_outcome_that_no_record_has_is_not_counted_as_none() -> None:
     assert dict(summary.counts) == {Outcome.ACCEPTED: 1, Outcome.DEFERRED: 2}
 
 
+def test_what_was_said_at_length_is_shortened_to_100_characters() -> None:
+    summary = Summary()
+    for record, length in enumerate((100, 101), 1):
+        words = f"{'ab'[record - 1]} {'long ' * 30}"
+        summary.count(refusal(record, "5.1.1 no", reason=words[: length - len("550 ") - 1] + "."))
+    shown = sorted(line.partition(": ")[2] for line in lines(summary) if "1 rejected: " in line)
+    assert [len(said) for said in shown] == [100, 100]
+    assert [said[-1] for said in shown] == [".", "…"]
+
+
+def test_kinds_are_in_the_order_of_their_number_and_then_of_their_words() -> None:
+    summary = Summary()
+    for record, reason in enumerate(("mailbox full", "spam", "blocked", "spam"), 1):
+        summary.count(refusal(record, "no", reason=reason))
+    shown = [line for line in lines(summary) if " rejected: " in line]
+    assert shown == ["2 rejected: 550 spam", "1 rejected: 550 blocked", "1 rejected: 550 mailbox full"]
+
+
 def test_a_new_one_is_of_nothing_and_rounds_what_it_has_counted() -> None:
     summary = Summary()
     assert (summary.records, summary.elapsed, summary.rate, summary.complete) == (0, 0.0, 0.0, True)

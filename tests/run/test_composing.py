@@ -70,11 +70,14 @@ async def outcomes_with(folder: Path, processes: int) -> tuple[list[tuple[Any, .
     return told, {message.recipients[0]: message.content for message in server.accepted}
 
 
-async def test_it_makes_no_difference_who_composes(tmp_path: Path) -> None:
+async def test_it_makes_no_difference_who_composes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="batchsend")
     for name in ("alone", "beside"):
         (tmp_path / name).mkdir()
     alone, received_alone = await outcomes_with(tmp_path / "alone", 1)
+    assert "compose messages" not in caplog.text
     beside, received_beside = await outcomes_with(tmp_path / "beside", 2)
+    assert "2 processes compose messages" in caplog.text
     assert alone == beside
     assert received_alone.keys() == received_beside.keys()
     for recipient, content in received_alone.items():
