@@ -9,10 +9,22 @@ import pytest
 from msgspec.structs import replace
 
 import batchsend
-from batchsend import Batch, Duration, Message, RunError, Sender, Server, SyncSender, UsageError
+from batchsend import Batch, Duration, Message, Outcome, RunError, Sender, Server, SyncSender, UsageError
 from batchsend.campaign.python_terms import in_python
-from tests.delivery.harness import GUARD, CountingServer, options, server, submissions, well_behaved
+from tests.delivery.harness import (
+    GONE,
+    GREETED,
+    GUARD,
+    OFFERED,
+    CountingServer,
+    options,
+    server,
+    submissions,
+    well_behaved,
+)
 from tests.test_batch import campaign
+from tests.tools.scripted import ScriptedServer
+from tests.tools.steps import Expect, ReadContent, ReadToEnd, reply
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +69,31 @@ async def test_a_sender_speaks_to_a_program(gone: Server) -> None:
             async for _ in sender.send(submissions(1)):
                 pass
         assert "Server(…)" in (caught.value.remedy or "")
+
+
+async def test_so_does_a_senders_notice_that_says_what_to_set() -> None:
+    """And none that only tells what was set."""
+    first = [*GREETED, *OFFERED, reply("250 ok"), ReadToEnd()]
+    alone = [
+        *GREETED,
+        Expect("MAIL"),
+        reply("250 ok"),
+        Expect("RCPT"),
+        reply("250 ok"),
+        Expect("DATA"),
+        reply("354 go"),
+    ]
+    told: list[str] = []
+    limits = options(depth=4, rcpt=0.2, quit=0.2)
+    async with (
+        ScriptedServer(first, [*alone, ReadContent(), reply("250 taken"), *GONE]) as peer,
+        Sender(server(peer), delivery=limits, notice=told.append) as sender,
+        asyncio.timeout(GUARD),
+    ):
+        [result] = await sender.send_all(submissions(1))
+    assert result.status is Outcome.ACCEPTED
+    assert any(text.endswith("; Server(pipelining=False) does so from the beginning") for text in told)
+    assert any(text.endswith(": depth = 4 is taken as 1") for text in told)
 
 
 async def test_so_does_a_sync_sender() -> None:

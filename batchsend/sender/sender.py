@@ -103,7 +103,8 @@ class Sender:
         self._serving: OpenSender | None = None  # while it is open
 
     def _notice(self, text: str) -> None:
-        self._tell(in_python(text))
+        # Only one that says what to set names a table; others tell what was set, or what a server has said.
+        self._tell(in_python(text) if "[server]" in text else text)
 
     @property
     def statistics(self) -> PoolStatistics | None:
