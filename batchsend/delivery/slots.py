@@ -276,7 +276,9 @@ class Slots:
             relay.answered()
         if session.trouble is not None or session.closing_reply is not None:
             relay.foresight.lost(relay.accepted, now)
-            if not session.was_idle and not session.broken:
+            # One that took nothing, and was closed without a word, came to nothing (rule 2 of `delivery/relay.py`).
+            says_something = session.took or session.closing_reply is not None
+            if says_something and not session.was_idle and not session.broken:
                 relay.limits.session_closed(session.closing_reply, session.answered, session.opened_at, now)
             if not session.took and session.unfinished:
                 relay.back_off(now)

@@ -181,6 +181,22 @@ def test_sessions_that_are_full_before_their_first_message_end_the_run_and_are_f
     assert not account.outcomes
 
 
+@pytest.mark.parametrize(
+    "stage", [Stage.CONTENT, *(pytest.param(one, marks=pytest.mark.slow) for one in (Stage.RCPT, Stage.DATA))]
+)
+def test_sessions_that_are_closed_after_each_refusal_are_not_taken_for_full(stage: Stage, loop: VirtualLoop) -> None:
+    """Where one message a session were all that it takes, the next could be opened at once, and so on for all."""
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        del connection, transaction, recipient
+        trouble = say(b"451 4.3.0 trouble\r\n", then=Then.CLOSE, succeeds=False)
+        return trouble if asked is stage else ACCEPT
+
+    peer = CountingServer(decide)
+    send_for_a_while(loop, peer, lambda: Server(host=peer.host, port=peer.port, tls="none"), 1000)
+    assert len(peer.connections) <= SESSIONS + 4 * 2 * (CONNECTIONS + 1), "two pauses a minute, after the first ten"
+
+
 ASKED: list[Step] = [reply("220 ready"), Expect("EHLO"), reply("250-mx.example.org", "250 AUTH PLAIN"), Expect("AUTH")]
 
 
