@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batchsend import Batch, Outcome, RunError, Stage, load
+from batchsend import Batch, Outcome, RunError, Stage, UsageError, load
 from batchsend.run import outlook
 from batchsend.run.outlook import Outlook
-from tests.delivery.harness import CountingServer
+from tests.delivery.harness import GUARD, CountingServer, well_behaved
 from tests.test_batch import campaign
 from tests.tools.faulty import ACCEPT, Action, refuse
 
@@ -197,6 +198,20 @@ def test_one_that_another_takes_the_place_of_is_read_to_its_end(loop: VirtualLoo
     run = Run(loop, tmp_path, {50: replace}, count=3000, rate="1000/s")
     assert run.error is None
     assert len(run.server.accepted) == 3000
+
+
+async def test_a_list_that_is_written_to_as_the_run_begins_is_refused_and_nobody_is_sent_anything(
+    tmp_path: Path,
+) -> None:
+    async with CountingServer(well_behaved) as server, asyncio.timeout(GUARD):
+        batch = Batch(campaign(tmp_path, server, rows(10)))
+        await batch.prepare()
+        with (tmp_path / "recipients.csv").open("a") as file:
+            file.write("r9999@example.com,N9999\n")
+        with pytest.raises(UsageError, match=r"recipients\.csv was written to as the run began"):
+            await batch.run()
+        assert server.accepted == []
+        assert not (tmp_path / "results.jsonl").exists()
 
 
 def test_the_pace_is_that_of_the_time_in_which_it_could_send(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
