@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from benchmarks.scenarios import Entry, Scenario
 
 _COUNTED_WITHIN = 10.0
-_REPEATS = 3  # of each run
+_REPEATS = 5  # of each run
 _ALLOWED = 6.0  # seconds a run, for waiting and for repeating; what one does not need is left for the others
 _POLL = 0.02
 
