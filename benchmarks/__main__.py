@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from batchsend.figures import duration
-from benchmarks.calibration import calibrate
+from benchmarks.calibration import calibrate, sample
 from benchmarks.documents import LOADED, PERFORMANCE, README, RESULTS, fill
 from benchmarks.figures import Figures, Outcome
 from benchmarks.loading import one_core_loaded
@@ -75,6 +75,7 @@ def _measure(figures: Figures, options: argparse.Namespace, folder: Path, busy: 
             notice=_say,
             keep=keep,
             calibrate=partial(calibrate, cores),
+            sample=partial(sample, cores),
         )
         began = time.monotonic()
         try:

@@ -1,4 +1,4 @@
-"""How fast each core is at the moment: a loop of fixed length, run before and after each contestant's run.
+"""How fast each core is at the moment: a loop of fixed length, before, after and during each contestant's run.
 
 Other work makes a core slower, on a virtual machine also that of another one which has the same core's second thread.
 It comes and goes in seconds and has one core at a time, so ratios within a round do not bear it: one contestant meets
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import statistics
+import threading
 import time
 from contextlib import contextmanager
+from itertools import cycle
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -22,8 +24,13 @@ Calibration = tuple[float, ...]
 TOLERANCE: Final = 0.15
 """So much slower than at its fastest a core may be before and after a run that is not repeated."""
 
+TOLERANCE_DURING: Final = 0.1
+"""So much slower on average over a run a core may be than in the least disturbed one."""
+
 _LOOPS: Final = 5
 _STEPS: Final = 50_000
+_SAMPLE_STEPS: Final = 5_000
+_SAMPLE_SECONDS: Final = 0.1
 _PATIENCE: Final = 5.0
 
 
@@ -42,15 +49,57 @@ def calibrate(cores: Iterable[int] | None = None) -> Calibration:
 
 def _on(core: int) -> float:
     os.sched_setaffinity(0, {core})
-    return statistics.median(_timed() for _ in range(_LOOPS))
+    return statistics.median(_timed(_STEPS, time.perf_counter) for _ in range(_LOOPS))
 
 
-def _timed() -> float:
-    began = time.perf_counter()
+def _timed(steps: int, clock: Callable[[], float]) -> float:
+    began = clock()
     number = 1
-    for _ in range(_STEPS):
+    for _ in range(steps):
         number = number * 1_103_515_245 + 12_345 & 0x7FFFFFFF
-    return time.perf_counter() - began
+    return clock() - began
+
+
+@contextmanager
+def sample(cores: Iterable[int] | None = None) -> Iterator[Callable[[], Calibration]]:
+    """Look at one core after the other while the context lasts; its value tells the mean of each.
+
+    It is the processor's time of some 0.4 ms of arithmetic: what runs on the same core meanwhile does not lengthen it,
+    but another machine's work on the core's second thread does. Nothing is told before each core was looked at.
+
+    Args:
+        cores: The cores that are looked at; None for all that this process may use.
+    """
+    seconds: dict[int, list[float]] = {core: [] for core in sorted(os.sched_getaffinity(0) if cores is None else cores)}
+    over = threading.Event()
+
+    def look() -> None:
+        for core, found in cycle(seconds.items()):
+            if over.wait(_SAMPLE_SECONDS):
+                return
+            os.sched_setaffinity(0, {core})  # of this thread alone
+            found.append(_timed(_SAMPLE_STEPS, time.thread_time))
+
+    def means() -> Calibration:
+        return tuple(map(statistics.fmean, seconds.values())) if all(seconds.values()) else ()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield means
+    finally:
+        over.set()
+        thread.join()
+
+
+def excess(seconds: Calibration, least: Calibration) -> float:
+    """How much more than the least it was at the core where it was most: 0.1 is a tenth."""
+    return max((one / other for one, other in zip(seconds, least, strict=True)), default=1.0) - 1
+
+
+def least(many: Iterable[Calibration]) -> Calibration:
+    """Of each core, the fewest seconds."""
+    return tuple(map(min, zip(*many, strict=True)))
 
 
 class Calm:
@@ -75,7 +124,7 @@ class Calm:
     def look(self) -> Calibration:
         """Calibrate once."""
         now = self._calibrate()
-        self._fastest = tuple(map(min, self._fastest or now, now))
+        self._fastest = least((self._fastest or now, now))
         return now
 
     def wait(self, needed: float = 0.0) -> Calibration:
@@ -91,8 +140,7 @@ class Calm:
 
     def slower(self, calibration: Calibration) -> float:
         """How much slower than at its fastest so far the most disturbed core was: 0.1 is a tenth."""
-        pairs = zip(calibration, self._fastest, strict=True)
-        return max((seconds / fastest for seconds, fastest in pairs), default=1.0) - 1
+        return excess(calibration, self._fastest)
 
     @contextmanager
     def spending(self) -> Iterator[None]:

@@ -1,8 +1,8 @@
 """Runs a scenario: everybody once a round, each round in another order, and every message counted at the server.
 
-Each run waits for a quiet moment of the machine. Where a core was slower before or after it than it can be, the run is
-repeated after the others of its round, a few times at most, and the least disturbed one counts. What waiting and
-repeating take is bounded, so that a scenario ends on a machine that is never quiet.
+Each run waits for a quiet moment of the machine. Where a core was slower than it can be, before or after the run or on
+average during it, the run is repeated after the others of its round, a few times at most, and the least disturbed one
+counts. What waiting and repeating take is bounded, so that a scenario ends on a machine that is never quiet.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.calibration import TOLERANCE, Calm, calibrate
+from benchmarks.calibration import TOLERANCE, TOLERANCE_DURING, Calm, calibrate, excess, least, sample
 from benchmarks.contestants import Batchsend
 from benchmarks.figures import Outcome, Timing
 from benchmarks.job import Job
@@ -20,6 +20,7 @@ from benchmarks.process import execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from benchmarks.calibration import Calibration
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from benchmarks.scenarios import Entry, Scenario
 
 _COUNTED_WITHIN = 10.0
-_REPEATS = 3  # of each run
+_REPEATS = 5  # of each run
 _ALLOWED = 6.0  # seconds a run, for waiting and for repeating; what one does not need is left for the others
 _POLL = 0.02
 
@@ -38,13 +39,17 @@ class _Attempt:
     """A run.
 
     Attributes:
+        place: The contestant's, in its scenario.
         run: What it took by the contestant's clock.
         calibration: Of each core, the slower one of the calibrations before and after it.
+        during: Of each core, the mean of what was seen of it during the run; empty for a run that was too short.
         took: How long the round was busy with it.
     """
 
+    place: int
     run: Run
     calibration: Calibration
+    during: Calibration
     took: float
 
 
@@ -59,6 +64,7 @@ class Race:
         notice: Called with each run's result, one line each.
         keep: Called after each run, so that an interruption loses nothing.
         calibrate: Says how long a fixed piece of work takes now on each core, in seconds.
+        sample: Looks at each core while its context lasts, and then says how long a piece of work took on average.
         clock: The time by which waiting and repeating are bounded, in seconds.
 
     Attributes:
@@ -75,6 +81,7 @@ class Race:
         notice: Callable[[str], None] = print,
         keep: Callable[[Outcome], None] = lambda _: None,
         calibrate: Callable[[], Calibration] = calibrate,
+        sample: Callable[[], AbstractContextManager[Callable[[], Calibration]]] = sample,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.outcome = Outcome(scenario.name, scenario.title, scenario.connections)
@@ -84,9 +91,11 @@ class Race:
         self._rounds = rounds or scenario.rounds
         self._notice = notice
         self._keep = keep
+        self._sample = sample
         self._clock = clock
         self._calm = Calm(calibrate, clock)
         self._runs: list[dict[int, _Attempt]] = []  # those that count, by round, by contestant
+        self._during: dict[int, list[Calibration]] = {}  # what was seen during runs, by contestant
 
     def run(self) -> None:
         """Run all rounds.
@@ -111,19 +120,20 @@ class Race:
         for place in places:
             with self._calm.spending():
                 before = self._calm.wait()
-            runs[place] = self._attempt(number, *jobs[place], before)
+            runs[place] = self._attempt(number, place, *jobs[place], before)
             self._tell()
         for _ in range(_REPEATS):
             for place in places:
-                took, slower = runs[place].took, self._slower(runs[place])
-                if slower > TOLERANCE and took < self._calm.allowed:
-                    self._say(number, f"{jobs[place][0].name}: the machine was {slower:.0%} slower, so it runs again")
+                took = runs[place].took
+                if self._is_disturbed(runs[place]) and took < self._calm.allowed:
+                    slower = f"the machine was {self._slower(runs[place]):.0%} slower, so it runs again"
+                    self._say(number, f"{jobs[place][0].name}: {slower}")
                     self.outcome.repeated += 1
                     with self._calm.spending():
-                        again = self._attempt(number, *jobs[place], self._calm.wait(took))
+                        again = self._attempt(number, place, *jobs[place], self._calm.wait(took))
                     runs[place] = min(runs[place], again, key=self._slower)
                     self._tell()
-        if disturbed := [slower for run in runs.values() if (slower := self._slower(run)) > TOLERANCE]:
+        if disturbed := [self._slower(run) for run in runs.values() if self._is_disturbed(run)]:
             self._say(
                 number,
                 f"the machine did not become quiet in time: {len(disturbed)} of {len(runs)} runs count though it was "
@@ -132,7 +142,20 @@ class Race:
 
     def _slower(self, attempt: _Attempt) -> float:
         """How much slower the machine was beside a run, by what is known of it now."""
-        return self._calm.slower(attempt.calibration)
+        return max(self._calm.slower(attempt.calibration), self._slower_during(attempt))
+
+    def _slower_during(self, attempt: _Attempt) -> float:
+        """How much slower it was on average than in another run.
+
+        Where two cores are threads of one, the contestant's own work makes both of them slower: its runs are held
+        against each other, and its first one against everybody's.
+        """
+        own = self._during[attempt.place]
+        others = own if len(own) > 1 else [one for runs in self._during.values() for one in runs]
+        return excess(attempt.during, least(others)) if attempt.during else 0.0
+
+    def _is_disturbed(self, attempt: _Attempt) -> bool:
+        return self._calm.slower(attempt.calibration) > TOLERANCE or self._slower_during(attempt) > TOLERANCE_DURING
 
     def _tell(self) -> None:
         """Write the runs that count into the outcome."""
@@ -171,16 +194,18 @@ class Race:
                 self.outcome.octets = octets(job)
                 return
 
-    def _attempt(self, number: int, entry: Entry, job: Job, before: Calibration) -> _Attempt:
+    def _attempt(self, number: int, place: int, entry: Entry, job: Job, before: Calibration) -> _Attempt:
         began = self._clock()
         received = job.place.received()
-        run = entry.contestant.run(job)
+        with self._sample() as means:
+            run = entry.contestant.run(job)
+        self._during.setdefault(place, []).extend([during] if (during := means()) else [])
         self._require_received(entry, job, received)
         rate = f"{job.messages / run.seconds:>10,.0f}/s" if entry.sends else f"{run.seconds:>10.3f} s"
         self._say(number, f"{entry.name:<46} {rate}")
         job.place.settle()  # what the server has still to do is not what disturbs the machine
         after = self._calm.look()
-        return _Attempt(run, tuple(map(max, before, after)), self._clock() - began)
+        return _Attempt(place, run, tuple(map(max, before, after)), during, self._clock() - began)
 
     def _say(self, number: int, line: str) -> None:
         self._notice(f"{self._scenario.name}, round {number + 1}: {line}")

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmarks.calibration import calibrate
+from benchmarks.calibration import calibrate, sample
 from benchmarks.contestants import Contestant, Program, Run
 from benchmarks.job import Place
 from benchmarks.race import Race
 from benchmarks.scenarios import SCENARIOS, Entry, Scenario
 from benchmarks.table import outcome_lines
+from tests.cli.commandline import WITHIN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from benchmarks.figures import Outcome
@@ -49,6 +51,19 @@ class Track:
     def calibrate(self) -> tuple[float, ...]:
         self.now += 0.05
         return tuple(seconds * self.times(core) for core, seconds in enumerate(self.usual))
+
+    @contextmanager
+    def sample(self) -> Iterator[Callable[[], tuple[float, ...]]]:
+        """What each core took on average, from here on."""
+        began = self.now
+
+        def means() -> tuple[float, ...]:
+            sums = [0.0, 0.0]
+            for start, end, core, times in self.bursts:
+                sums[core] += (times - 1) * max(0.0, min(end, self.now) - max(start, began))
+            return tuple(seconds * (1 + sums[core] / (self.now - began)) for core, seconds in enumerate(self.usual))
+
+        yield means
 
     def times(self, core: int) -> float:
         """How many times slower a core is now."""
@@ -87,7 +102,13 @@ def entry(track: Track, name: str, **options: float) -> Entry:
 
 def quick(scenario: Scenario, folder: Path, track: Track, **options: Any) -> Race:
     """A race by the track's own time."""
-    options = {"notice": lambda _: None, "calibrate": track.calibrate, "clock": lambda: track.now, **options}
+    options = {
+        "notice": lambda _: None,
+        "calibrate": track.calibrate,
+        "sample": lambda: nullcontext(tuple),
+        "clock": lambda: track.now,
+        **options,
+    }
     return Race(scenario, folder, **options)
 
 
@@ -233,14 +254,14 @@ def test_a_machine_that_is_never_quiet_again_is_measured_all_the_same_in_bounded
 
 def test_a_run_is_repeated_a_few_times_at_most_and_the_least_disturbed_one_counts(tmp_path: Path) -> None:
     # "a" runs first, and again from 6.35 on: each calibration after it finds a burst, one of them a weaker one.
-    after = {2.1: 1.7, 8.4: 1.7, 10.5: 1.3, 12.6: 1.7, 14.7: 1.7}
+    after = {2.1: 1.7, 8.4: 1.7, 10.5: 1.3, **dict.fromkeys([12.6, 14.7, 16.8, 18.9], 1.7)}
     track = Track(bursts=[(now - 1.0, now + 0.02, 0, times) for now, times in after.items()])
     race = quick(scenario(track, *(entry(track, name) for name in "abc")), tmp_path, track, rounds=1)
     race.run()
-    assert "".join(track.order) == "abcaaa"
+    assert "".join(track.order) == "abcaaaaa"
     assert race.outcome.timings[0].seconds == [pytest.approx(2.6)]
     assert race.outcome.slower == [pytest.approx(0.3)]
-    assert race.outcome.repeated == 3
+    assert race.outcome.repeated == 5
 
 
 def test_a_run_that_takes_longer_than_there_is_time_for_is_not_repeated(tmp_path: Path) -> None:
@@ -249,6 +270,45 @@ def test_a_run_that_takes_longer_than_there_is_time_for_is_not_repeated(tmp_path
     race.run()
     assert track.order == ["a"] * 3
     assert race.outcome.slower == [0.7] * 3
+
+
+def test_a_disturbance_that_begins_and_ends_within_a_run_is_seen_too(tmp_path: Path) -> None:
+    # "b" runs from 2.15 to 4.15: 0.3 seconds at 1.7 times are 10.5 % on average, 0.2 seconds are 7 %.
+    for seconds, order, slower in ((0.3, "abcb", 0.0), (0.2, "abc", 0.07)):
+        track = Track(bursts=[(3.0, 3.0 + seconds, 1, 1.7)])
+        race = quick(scenario(track, *(entry(track, name) for name in "abc")), tmp_path, track, sample=track.sample)
+        race.run()
+        assert "".join(track.order)[: len(order)] == order
+        assert race.outcome.repeated == len(order) - 3
+        assert race.outcome.slower == [slower, 0.0, 0.0]
+
+
+def test_what_a_contestant_does_to_the_cores_itself_is_no_disturbance(tmp_path: Path) -> None:
+    """It is so in each of its runs: the second one shows it."""
+    track = Track()
+    shares = {"a": 0.01, "b": 0.017}
+
+    @contextmanager
+    def sample() -> Iterator[Callable[[], tuple[float, ...]]]:
+        yield lambda: (0.01, shares[track.order[-1]])
+
+    race = quick(scenario(track, *(entry(track, name) for name in "ab")), tmp_path, track, sample=sample)
+    race.run()
+    assert "".join(track.order[:3]) == "abb"
+    assert race.outcome.repeated == 1
+    assert race.outcome.slower == [0.0] * 3
+
+
+def test_every_core_is_looked_at_now_and_then_and_the_process_keeps_its_cores() -> None:
+    allowed = os.sched_getaffinity(0)
+    deadline = time.monotonic() + WITHIN
+    with sample() as means:
+        assert means() == (), "none was looked at yet"
+        while not (found := means()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert os.sched_getaffinity(0) == allowed
+    assert len(found) == len(allowed)
+    assert all(seconds > 0 for seconds in found)
 
 
 def test_the_calibration_looks_at_every_core_and_leaves_the_process_its_cores() -> None:
