@@ -11,6 +11,7 @@ relay          the relay is out of service for this run; none left: stop the run
 sender         the tenth in a row stops the run
 content,       the same refusal of `stop_after` records in a row, of three domains or more, stops the run:
 refused, …     it is not about the recipients
+later          the same refusal of so many: the relay pauses after each further one, ever longer, until one is accepted
 =============  ====================================================================================================
 """
 
@@ -47,7 +48,8 @@ CUTS_BEFORE_FEWER: Final = 5
 
 # Looked up once: see `batchsend.outcome`.
 _MAILBOX: Final = Verdict.MAILBOX
-_OF_THE_RECORD: Final = (Verdict.GREYLISTED, Verdict.LATER)  # nothing follows beyond it
+_LATER: Final = Verdict.LATER
+_GREYLISTED: Final = Verdict.GREYLISTED
 
 _HOUR: Final = 3600.0
 _DAY: Final = 86400.0
@@ -61,6 +63,38 @@ _TOLD: Final = 1000  # notices that are remembered
 _NOTICED: Final = 100  # characters of what a server says that a notice repeats
 
 
+class _InARow:
+    """Records in a row that were refused alike.
+
+    Attributes:
+        count: How many.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._shape: tuple[object, ...] = ()
+        self._domains: set[str] = set()
+
+    def add(self, result: DeliveryResult, judgement: Judgement) -> None:
+        """One more was refused, alike or not."""
+        shape = (judgement.verdict, result.code, result.enhanced, kind_of((result.reply or "").encode()))
+        if shape != self._shape:
+            self.clear()
+            self._shape = shape
+        self.count += 1
+        if len(self._domains) < LEAST_DOMAINS:
+            self._domains.add((result.recipient or "").rpartition("@")[2].lower())
+
+    def clear(self) -> None:
+        """Another one was not."""
+        self.count = 0
+        self._domains.clear()
+
+    def are_all(self, most: int) -> bool:
+        """Whether it is not about the recipients: there are so many, of `LEAST_DOMAINS` domains."""
+        return self.count >= most and len(self._domains) >= LEAST_DOMAINS
+
+
 class Consequences:
     """Acts on what refusals mean beyond their records.
 
@@ -72,7 +106,6 @@ class Consequences:
         retire: Called with a relay that is to be sent nothing for now.
 
     Attributes:
-        refusals: Records in a row that were refused alike.
         slowdown: When a relay asked for a slower pace last, and what it said; or None.
     """
 
@@ -85,23 +118,27 @@ class Consequences:
         stop: Callable[[RunError], None],
         retire: Callable[[Relay], None],
     ) -> None:
-        self.refusals = 0
         self.slowdown: tuple[float, str] | None = None
         self._options = options
         self._relays = relays
         self._notice = notice
         self._stop = stop
         self._retire = retire
-        self._shape: tuple[object, ...] = ()
-        self._domains: set[str] = set()
+        self._refused = _InARow()
+        self._later = _InARow()
         self._told: set[str] = set()
         self._accepted = 0  # when a limit was spoken of last, and since when nothing more was accepted
         self._in_vain_since: float | None = None
 
+    @property
+    def refusals(self) -> int:
+        """Records in a row that were refused alike, for good or for now: where there are some, call `accepted`."""
+        return self._refused.count or self._later.count
+
     def accepted(self) -> None:
         """A message was accepted: what was refused before it was about its own record."""
-        self.refusals = 0
-        self._domains.clear()
+        self._refused.clear()
+        self._later.clear()
 
     def refused(
         self, session: Session, result: DeliveryResult, judgement: Judgement, *, now: float, sessions: int
@@ -111,10 +148,16 @@ class Consequences:
         if verdict is _MAILBOX:
             self.accepted()  # many addresses of an old list may be unknown; it is an answer about a recipient
             return
-        if verdict in _OF_THE_RECORD:
+        if verdict is _GREYLISTED:
             return
         relay = session.relay
         said = f"{result.code} {result.reply}".replace("\n", " ")
+        if verdict is _LATER:
+            self._later.add(result, judgement)
+            if self._later.are_all(self._options.stop_after):
+                relay.back_off(now)
+                self._look_for_progress(said, now)
+            return
         if self._of_relay(relay, judgement, result.stage, said, now=now, sessions=sessions):
             if verdict is Verdict.CONNECTIONS and sessions > relay.limits.allowed:
                 session.finish()  # one of those that are too many
@@ -257,21 +300,15 @@ class Consequences:
 
     def _count(self, result: DeliveryResult, judgement: Judgement, said: str) -> None:
         """The same refusal again and again is not about the recipients."""
-        shape = (judgement.verdict, result.code, result.enhanced, kind_of((result.reply or "").encode()))
-        if shape != self._shape:
-            self.accepted()
-            self._shape = shape
-        self.refusals += 1
-        if len(self._domains) < LEAST_DOMAINS:
-            self._domains.add((result.recipient or "").rpartition("@")[2].lower())
+        self._refused.add(result, judgement)
         if judgement.verdict is Verdict.SENDER:
-            if self.refusals < MAX_SENDER_REFUSALS:
+            if self._refused.count < MAX_SENDER_REFUSALS:
                 return
             what = f"the sender is refused at {result.stage}: {said}"
-        elif self.refusals < self._options.stop_after or len(self._domains) < LEAST_DOMAINS:
+        elif not self._refused.are_all(self._options.stop_after):
             return
         else:
-            what = f"{self.refusals} records in a row were refused alike at {result.stage}: {said}"
+            what = f"{self._refused.count} records in a row were refused alike at {result.stage}: {said}"
         remedy = advice(judgement.verdict, judgement.reason)
         if result.status is Outcome.REJECTED:
             again = judgement.reason or result.code

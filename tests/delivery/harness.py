@@ -64,6 +64,18 @@ def submissions(count: int, *, content: bytes = b"Subject: x\r\n\r\nText\r\n") -
     ]
 
 
+def several_domains(count: int) -> list[Submission]:
+    """Submissions to five domains in turns: what all of them hear is not about their recipients."""
+    return [
+        Submission(
+            record=number,
+            envelope=Envelope("from@example.com", f"r{number}@{number % 5}.example.com"),
+            content=b"Subject: x\r\n\r\nText\r\n",
+        )
+        for number in range(1, count + 1)
+    ]
+
+
 def message(*recipients: str) -> EmailMessage:
     """A message as a program sends it."""
     made = EmailMessage()

@@ -18,6 +18,7 @@ from tests.delivery.harness import (
     deliver,
     options,
     server,
+    several_domains,
     submissions,
     well_behaved,
 )
@@ -53,14 +54,6 @@ def delivered(
     finally:
         for one in where:
             loop.run_until_complete(one.__aexit__(None, None, None))
-
-
-def several_domains(count: int) -> list[Submission]:
-    work = submissions(count)
-    for submission in work:
-        recipient = f"r{submission.record}@{submission.record % 5}.example.com"
-        submission.envelope = type(submission.envelope)("from@example.com", recipient)
-    return work
 
 
 NOT_HERE: dict[str, list[Step]] = {

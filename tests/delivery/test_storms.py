@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import anyio
+import msgspec
 import pytest
 
 from batchsend import RunError, Server, Stage
@@ -21,7 +22,7 @@ from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.delivery.replies import judge, parse
 from batchsend.outcome import Outcome
-from tests.delivery.harness import Account, CountingServer, feed, options, submissions
+from tests.delivery.harness import Account, CountingServer, feed, options, several_domains, submissions
 from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse, say
 from tests.tools.scripted import ScriptedServer
 from tests.tools.steps import Close, Expect, Step, reply
@@ -244,6 +245,71 @@ def test_a_relay_that_never_decides_a_message_ends_the_run(stage: Stage, connect
 
     assert loop.run(run) <= 100 + MINUTE + 1
     assert len(account.outcomes) <= 20 * connections
+
+
+@pytest.mark.parametrize("stage", [Stage.RCPT, pytest.param(Stage.CONTENT, marks=pytest.mark.slow)])
+def test_offers_that_all_are_refused_for_now_are_few_until_one_is_taken(stage: Stage, loop: VirtualLoop) -> None:
+    """It is a trouble of the relay's: to go through a whole list in seconds helps nobody, and is held against us."""
+    began, refused = loop.time(), Moments(loop)
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        del connection, transaction, recipient
+        if asked is not stage or loop.time() - began > 5 * MINUTE:
+            return ACCEPT
+        refused.note()
+        return refuse(451, "4.3.0 trouble")
+
+    how = msgspec.structs.replace(options(max_connections=CONNECTIONS), max_attempts=1)
+    account = Account()
+
+    async def run() -> None:
+        async with CountingServer(decide) as peer:
+            connector = Connector(Server(host=peer.host, port=peer.port, tls="none"), how.timeouts)
+            await feed(Pool([connector], how, account), several_domains(1000))
+
+    loop.run(run)
+    assert len(refused.all) <= how.stop_after + REFUSALS + 4 * 2 * 2 * (CONNECTIONS + 1)
+    assert list(account.outcomes.values()).count(Outcome.ACCEPTED) == 1000 - len(refused.all)
+    assert loop.time() - began < 7 * MINUTE
+
+
+def test_a_relay_that_takes_nothing_for_long_is_not_asked_for_ever(loop: VirtualLoop) -> None:
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        del connection, transaction, recipient
+        return refuse(451, "4.3.0 trouble") if asked is Stage.MAIL else ACCEPT
+
+    how = msgspec.structs.replace(options(max_connections=CONNECTIONS), max_attempts=1)
+    account = Account()
+
+    async def run() -> None:
+        async with CountingServer(decide) as peer:
+            connector = Connector(Server(host=peer.host, port=peer.port, tls="none"), how.timeouts)
+            with pytest.raises(RunError, match=r"nothing was accepted for 1[56] min.*451 4\.3\.0 trouble"):
+                await feed(Pool([connector], how, account), several_domains(1000))
+
+    loop.run(run)
+    assert len(account.outcomes) < 1000, "the others were not tried, and have an attempt left"
+
+
+def test_a_relay_whose_replies_never_fit_leaves_few_in_doubt(loop: VirtualLoop) -> None:
+    """Each session ends with its first message, which may have been taken."""
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        del connection, transaction, recipient
+        return say(b"250 ok\r\n" * 5, succeeds=True) if asked is Stage.CONTENT else ACCEPT
+
+    how = options(max_connections=CONNECTIONS, max_messages=20)
+    account = Account()
+
+    async def run() -> None:
+        async with CountingServer(decide) as peer:
+            connector = Connector(Server(host=peer.host, port=peer.port, tls="none"), how.timeouts)
+            with pytest.raises(RunError, match="sends replies that do not fit, in 20 sessions in a row"):
+                await feed(Pool([connector], how, account), submissions(1000))
+
+    loop.run(run)
+    in_doubt = [record for record, outcome in account.outcomes.items() if outcome is Outcome.IN_DOUBT]
+    assert 0 < len(in_doubt) <= 2 * (20 + CONNECTIONS)
 
 
 def test_a_relay_that_comes_to_itself_in_time_is_gone_on_with(loop: VirtualLoop) -> None:
