@@ -13,7 +13,7 @@ from batchsend import Batch, Outcome, RunError, Stage, UsageError, load
 from batchsend.run import outlook
 from batchsend.run.outlook import Outlook
 from tests.delivery.harness import GUARD, CountingServer, well_behaved
-from tests.test_batch import campaign
+from tests.test_batch import campaign, log
 from tests.tools.faulty import ACCEPT, Action, refuse
 
 if TYPE_CHECKING:
@@ -146,6 +146,7 @@ def test_a_rate_that_is_set_while_it_goes_on_holds_from_then_on(loop: VirtualLoo
     )
     first, last = times
     assert 9.5 < last - first < 12
+    assert [line["change"] for line in log(tmp_path)[0] if "change" in line] == [{"rate": None}], "the log says so"
 
 
 def test_a_log_that_is_taken_away_stops_the_run(loop: VirtualLoop, tmp_path: Path) -> None:
