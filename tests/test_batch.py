@@ -50,8 +50,9 @@ async def test_a_batch_sends_counts_and_writes(tmp_path: Path) -> None:
             summary = await batch.run()
     assert +summary.counts == {Outcome.ACCEPTED: 10}
     assert (summary.records, summary.complete, summary.stopped) == (10, True, None)
-    assert batch.progress == 1.0
+    assert (batch.progress, batch.rest) == (1.0, None)
     runs, outcomes = log(tmp_path)
+    assert "servers" not in runs[0], "there is one relay"
     recipients = (tmp_path / "recipients.csv").read_bytes()
     assert runs[0]["id"] == batch.id
     assert runs[0]["campaign"] == str(tmp_path / "campaign.toml")

@@ -137,8 +137,7 @@ class Worker:
                     except DatabaseGoneError:
                         pass  # the writer says so where somebody waits for it, and this is asked again
                     await self._pause()
-                for serving in self._serving.values():
-                    serving.stop()
+                self.stop()  # those that were begun since it was told to, too
                 await self._await_servings()
                 writing.cancel()
         except BaseExceptionGroup as group:

@@ -21,7 +21,9 @@ from urllib.parse import urlsplit
 import pytest
 
 import batchsend as batchsend_package
+from batchsend.results.line import end_line
 from tests.cluster.house import GUARD, House, address, check, last_lines, until, write_campaign
+from tests.feedback.letters import RUN, results_log
 from tests.tools.faulty import ACCEPT, FaultyServer, refuse, say
 
 if TYPE_CHECKING:
@@ -68,12 +70,18 @@ async def test_everybody_gets_the_message_once_whoever_sends(house: House, tmp_p
 
 async def test_who_is_not_written_to_is_decided_when_it_is_published(house: House, tmp_path: Path) -> None:
     async with FaultyServer(accept) as server:
-        campaign = write_campaign(tmp_path / "campaign", server.port, 5, 'suppress = ["stop.csv"]')
+        campaign = write_campaign(
+            tmp_path / "campaign", server.port, 5, 'suppress = ["stop.csv"]\nexclude = ["before/results.jsonl"]'
+        )
         (campaign.parent / "stop.csv").write_text(f"email\n{address(3)}\n")
+        (campaign.parent / "before").mkdir()
+        with results_log(campaign.parent / "before", ()).open("ab") as log:
+            log.write(end_line(RUN, ended=0.0, stopped=None, learned={}))
         with (campaign.parent / "recipients.csv").open("a") as file:
             file.write(f"no address\n{address(1)}\n")
         said = await house.command("publish", campaign, "--lot", "2")
         assert "4 records to send, 3 invalid or suppressed" in said
+        assert "nobody in it was accepted or is in doubt, so it excludes nobody else" in said
         assert await (await house.work("--until-done")).wait() == 0
         await house.command("collect", "campaign", "--results", tmp_path / "results.jsonl")
         taken = Counter(recipient for message in server.accepted for recipient in message.recipients)
@@ -84,6 +92,20 @@ async def test_who_is_not_written_to_is_decided_when_it_is_published(house: Hous
     }
     assert lines[6]["status"] == "invalid"
     assert taken == {address(number): 1 for number in (1, 2, 4, 5)}
+
+
+async def test_a_lot_is_kept_for_longer_than_a_lease_and_of_a_stopped_campaign_nothing_more_is_begun(
+    house: House, tmp_path: Path
+) -> None:
+    async with FaultyServer(accept) as server:
+        campaign = write_campaign(tmp_path / "campaign", server.port, 400, 'rate = "5/s"')
+        await house.command("publish", campaign, "--lot", "400")
+        worker = await house.work("--until-done", "--lease", "1s")
+        await until(lambda: len(server.accepted) >= 10, lambda: worker.running)
+        assert await house.sql("SELECT epoch, lease_until > now() FROM batchsend.lots") == [(1, True)]
+        await house.command("stop", "campaign")
+        assert await worker.wait() == 0, worker.output.read_text()
+    assert len(server.accepted) < 200
 
 
 _SLOWLY = """
@@ -629,6 +651,9 @@ async def test_a_campaign_that_is_dropped_leaves_nothing(house: House, tmp_path:
     async with FaultyServer(accept) as server:
         campaign = write_campaign(tmp_path / "campaign", server.port, 30, 'quota = "900/day"\nsuppress = ["stop.csv"]')
         (campaign.parent / "stop.csv").write_text(f"email\n{address(3)}\n")
+        (campaign.parent / "before").mkdir()
+        with results_log(campaign.parent / "before", ()).open("ab") as log:
+            log.write(end_line(RUN, ended=0.0, stopped=None, learned={}))
         await house.command("publish", campaign, "--lot", "10")
         assert "is being sent" in await house.command("drop", "campaign", code=2)
         assert await (await house.work("--until-done")).wait() == 0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import asyncpg
 import pytest
 import trustme
 
@@ -75,6 +76,78 @@ async def test_a_worker_that_is_told_to_stop_before_the_database_has_answered_en
     async with asyncio.timeout(GUARD):
         await worker.run()
     assert ["asked again for 30 s" in notice for notice in said] == [True]
+
+
+async def test_that_the_database_is_asked_again_is_said_once() -> None:
+    said: list[str] = []
+    asked = 0
+
+    def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        writer.close()
+        if asked == 20:
+            worker.stop()
+
+    async with asyncio.timeout(GUARD), await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        url = Postgres.url_at(server.sockets[0].getsockname()[1])
+        worker = Worker(url, lease=0.04, until_done=False, notice=said.append)  # it is asked 4 times in a lease
+        await worker.run()
+    assert ["asked again for 30 s" in notice for notice in said] == [True]
+
+
+async def test_a_worker_that_is_told_to_stop_while_it_begins_a_campaign_does_not_send_it_to_its_end(
+    house: House, shared_postgres: Postgres, tmp_path: Path
+) -> None:
+    holding = await asyncpg.connect(shared_postgres.url)
+    try:
+        async with FaultyServer(lambda *_: ACCEPT) as server, asyncio.timeout(GUARD):
+            await house.command("publish", write_campaign(tmp_path / "campaign", server.port, 400, 'rate = "5/s"'))
+            worker = Worker(house.url, until_done=True)
+            async with holding.transaction():
+                await holding.execute("LOCK TABLE batchsend.files")
+                working = asyncio.create_task(worker.run())
+                while not await holding.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 - nothing tells
+                    await asyncio.sleep(0.01)
+                worker.stop()
+            await working
+    finally:
+        await holding.close()
+    assert len(server.accepted) < 200
+
+
+class Counted(dict[str, str]):
+    """Variables of an environment, none of which there is.
+
+    Attributes:
+        looked_up: How often one was looked up.
+    """
+
+    looked_up = 0
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.looked_up += 1
+        return default
+
+
+async def test_a_campaign_that_cannot_be_sent_from_here_is_not_tried_every_second(house: House, tmp_path: Path) -> None:
+    environ = Counted()
+    async with FaultyServer(lambda *_: ACCEPT) as server, asyncio.timeout(GUARD):
+        wanting = write_campaign(tmp_path / "wanting", server.port, 5)
+        text = wanting.read_text().replace(
+            'tls = "none" }', 'tls = "none", username = "me", password = "${CLUSTER_TEST_PASSWORD}" }'
+        )
+        wanting.write_text(text)
+        await house.command("publish", wanting)
+        await house.command("publish", write_campaign(tmp_path / "sound", server.port, 20, 'rate = "8/s"'))
+        worker = Worker(house.url, until_done=False, environ=environ)
+        working = asyncio.create_task(worker.run())
+        await until(lambda: len(server.accepted) >= 5, lambda: not working.done())
+        assert (tried := environ.looked_up) > 0
+        await until(lambda: len(server.accepted) == 20, lambda: not working.done())
+        worker.stop()
+        await working
+    assert environ.looked_up == tried
 
 
 async def test_a_worker_whose_last_outcome_cannot_be_stored_ends_all_the_same(house: House, tmp_path: Path) -> None:

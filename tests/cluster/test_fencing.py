@@ -20,6 +20,9 @@ from batchsend.cluster.database import Database
 from batchsend.cluster.lots import Lease
 from batchsend.cluster.publish import publish
 from batchsend.cluster.quotas import SharedQuotas
+from batchsend.cluster.serving import CampaignRow, Serving
+from batchsend.cluster.serving import load as load_row
+from batchsend.cluster.status import drop
 from batchsend.cluster.writer import UNDER_WAY, WAITING, Stored, Writer
 from tests.cluster.house import GUARD, write_campaign
 
@@ -36,6 +39,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_factories=["asyncio"
 _SIZE = 10
 _WORKERS = _OLD, _NEW, _THIRD = 1001, 1002, 1003
 _LONG = 60.0
+_RELAY = "127.0.0.1:25"
 _WAITS = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
 
@@ -112,6 +116,21 @@ class Scene:
         [may] = told
         return may
 
+    @asynccontextmanager
+    async def serving(self, worker: int) -> AsyncIterator[Serving]:
+        """The campaign as a worker sends it, which ends in order."""
+        [(relays,)] = await self.sql("SELECT relays FROM batchsend.campaigns WHERE id = $1", self.number)
+        row = CampaignRow(self.number, "fencing", "run", _SIZE, tuple(relays))
+        loaded = await load_row(self.database, row, keys=None, environ={})
+        try:
+            async with asyncio.timeout(GUARD), self.writing(worker) as writer:
+                serving = Serving(loaded, self.database, writer, worker=worker, lease=_LONG, notice=pytest.fail)
+                yield serving
+                serving.stop()
+                await serving.run()
+        finally:
+            loaded.close()
+
     async def account(self) -> dict[int, tuple[str, int]]:
         """Status and attempt of each record in the account."""
         found = await self.sql("SELECT record, status, attempt FROM batchsend.account WHERE campaign = $1", self.number)
@@ -147,6 +166,7 @@ async def scene(shared_postgres: Postgres, tmp_path: Path) -> AsyncIterator[Scen
     for table in ("quotas", "quota_used"):
         await scene.sql(f"DELETE FROM batchsend.{table} WHERE meter = $1", f"campaign {number}")
     await scene.sql("DELETE FROM batchsend.campaigns WHERE id = $1", number)
+    await scene.sql("DELETE FROM batchsend.relays WHERE relay = $1", _RELAY)
     await database.close()
 
 
@@ -409,6 +429,48 @@ async def test_what_is_answered_while_it_is_named_keeps_its_answer(scene: Scene,
     assert await scene.account() == {1: ("accepted", 1)}
 
 
+# --- what workers share -----------------------------------------------------------------------------------------------
+
+
+async def test_who_stops_leaves_its_share_and_its_quota_to_the_others(scene: Scene) -> None:
+    shares = "SELECT count(*) FROM batchsend.shares WHERE campaign = $1"
+    held = "SELECT sum(held)::int FROM batchsend.quota_held WHERE campaign = $1"
+    async with scene.serving(_NEW) as serving:
+        await serving.share()
+        assert await scene.sql(shares, scene.number) == [(1,)]
+        assert await scene.sql(held, scene.number) == [(15,)]
+    assert await scene.sql(shares, scene.number) == [(0,)]
+    assert await scene.sql(held, scene.number) == [(0,)]
+
+
+async def test_of_a_campaign_that_is_gone_nothing_is_left(scene: Scene) -> None:
+    async with scene.serving(_NEW) as serving:
+        await serving.share()
+    await scene.sql("UPDATE batchsend.campaigns SET state = 'stopped' WHERE id = $1", scene.number)
+    await drop(scene.database, "fencing")
+    for table in ("lots", "files", "account", "shares", "quota_held"):
+        assert await scene.sql(f"SELECT count(*) FROM batchsend.{table} WHERE campaign = $1", scene.number) == [(0,)]
+    for table in ("quotas", "quota_used"):
+        found = f"SELECT count(*) FROM batchsend.{table} WHERE meter = $1"
+        assert await scene.sql(found, f"campaign {scene.number}") == [(0,)]
+
+
+async def test_what_one_worker_meets_at_a_relay_holds_for_the_others(scene: Scene) -> None:
+    async with scene.serving(_OLD) as one, scene.serving(_NEW) as other:
+        for serving in (one, other, one, other):
+            await serving.share()
+        [met], [told] = one.pool.relays, other.pool.relays
+        now = asyncio.get_running_loop().time()
+        before = told.limits.most
+        met.sleep(now, 3600.0, "5.4.5 Daily sending quota exceeded")
+        met.limits.too_many_connections(2, now)
+        await one.share()
+        await other.share()
+        assert told.asleep_until == pytest.approx(now + 3600.0, abs=5.0)
+        assert told.sleeps_because == "5.4.5 Daily sending quota exceeded"
+        assert (before, told.limits.most) == (2, 1), "of the 3 that one found to be allowed while the other had 2"
+
+
 # --- quotas -----------------------------------------------------------------------------------------------------------
 
 
@@ -432,7 +494,7 @@ async def test_what_a_silent_worker_was_granted_is_free_once_it_can_send_no_more
         "VALUES ($1, $2, $3, 5, 0, clock_timestamp() + $4 * interval '1 second')",
         *(meter, scene.number, _OLD, grant),
     )
-    quotas = SharedQuotas(scene.number, scene.campaign, ["127.0.0.1:25"], _NEW)
+    quotas = SharedQuotas(scene.number, scene.campaign, [_RELAY], _NEW)
     await scene.database.call(quotas.settle)
     [(held, reported)] = await scene.sql(
         "SELECT held, reported FROM batchsend.quota_held WHERE meter = $1 AND worker = $2", meter, _OLD

@@ -43,7 +43,11 @@ TIERS: Final = {
     "run": (
         *("tests/run", "tests/test_batch.py", "tests/test_batch_streams.py", "tests/delivery/test_retry.py"),
         *("tests/report/test_summary_kinds.py", "tests/cli/test_cli_control.py", "tests/cli/test_cli_proof.py"),
-        *("tests/crash/test_log_under_way.py", "tests/cli/test_cli_events.py"),
+        *(
+            "tests/crash/test_log_under_way.py",
+            "tests/crash/test_results_as_recipients.py",
+            "tests/cli/test_cli_events.py",
+        ),
         *("tests/cli/test_cli_send.py", "tests/cli/test_waiting_for_quota.py", "tests/cli/test_sending_options.py"),
         *("tests/control", "tests/monitor", "tests/test_wrong_types.py", "tests/simulation"),
     ),

@@ -149,6 +149,10 @@ def test_a_new_one_is_of_nothing_and_rounds_what_it_has_counted() -> None:
     summary.elapsed = 2.99971
     described = summary.to_json()
     assert (described["records"], described["elapsed"], described["rate"]) == (1, 3.0, 0.3)
+    assert "servers" not in described, "there is one relay"
+    (of_two := refusal(2, "<r2@example.com>: no such user")).server = "two"
+    summary.count(of_two)
+    assert summary.to_json()["servers"] == {"two": {"rejected": 1}}
 
 
 def test_what_it_is_shown_as_has_what_its_attributes_are_called() -> None:

@@ -13,7 +13,7 @@ from batchsend import Batch, Outcome, RunError, Stage, UsageError, load
 from batchsend.run import outlook
 from batchsend.run.outlook import Outlook
 from tests.delivery.harness import GUARD, CountingServer, well_behaved
-from tests.test_batch import campaign
+from tests.test_batch import campaign, log
 from tests.tools.faulty import ACCEPT, Action, refuse
 
 if TYPE_CHECKING:
@@ -146,6 +146,18 @@ def test_a_rate_that_is_set_while_it_goes_on_holds_from_then_on(loop: VirtualLoo
     )
     first, last = times
     assert 9.5 < last - first < 12
+    assert [line["change"] for line in log(tmp_path)[0] if "change" in line] == [{"rate": None}], "the log says so"
+
+
+async def test_what_is_changed_before_it_begins_is_in_the_log(tmp_path: Path) -> None:
+    async with CountingServer(well_behaved) as server, asyncio.timeout(GUARD):
+        batch = Batch(campaign(tmp_path, server, rows(10)))
+        batch.steering.pause("the test")
+        batch.steering.go_on("the test")
+        summary = await batch.run()
+    assert +summary.counts == {Outcome.ACCEPTED: 10}
+    changes = [line["change"] for line in log(tmp_path)[0] if "change" in line]
+    assert changes == [{"paused": True}, {"paused": False}]
 
 
 def test_a_log_that_is_taken_away_stops_the_run(loop: VirtualLoop, tmp_path: Path) -> None:
