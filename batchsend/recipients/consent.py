@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from unicodedata import normalize
 
+from batchsend.recipients.addresses import without_invisible_ends
 from batchsend.recipients.columns import variable
 
 if TYPE_CHECKING:
@@ -22,9 +23,9 @@ _NO: Final = frozenset(
     {
         *("no", "n", "false", "f", "0", "off", "nein", "falsch", "non", "faux", "falso", "nao", "não", "nee", "onwaar"),
         *("nej", "nei", "falsk", "falskt", "ei", "epätosi", "nie", "fałsz", "ne", "nē", "nepravda", "nem", "hamis"),
-        *("nu", "fals", "hay\u0131r", "hayir", "yanl\u0131ş", "нет", "ложь", "ні", "не", "όχι", "לא", "لا", "tidak"),
-        *("không", "否", "不", "不是", "无", "無", "没有", "いいえ", "偽", "아니요", "아니오", "거짓", "✗", "✘", "✖"),
-        *("❌", "☐"),
+        *("nu", "fals", "hay\u0131r", "hayir", "yanl\u0131ş", "нет", "ложь", "ні", "не", "όχι", "οχι", "לא", "لا"),
+        *("tidak", "không", "否", "不", "不是", "无", "無", "没有", "いいえ", "偽", "아니요", "아니오", "거짓"),
+        *("✗", "✘", "✖", "❌", "☐"),
     }
 )
 _LONGEST: Final = 24  # characters of a text that may say no
@@ -45,7 +46,8 @@ _SINCE: Final = re.compile(
     r"(?:unsub|unsubscribed?|optout|optedout|(?:emailhard|email|hard)?bounced?|complaint|complained)"
     r"(?:time|timestamp|date|at|on|reason)|clean(?:ed)?time"
 )
-_NOTHING: Final = frozenset({"null", "none", "nil", "nan", "na", "never"})
+_NOTHING: Final = frozenset({"null", "none", "nil", "nan", "na", "never", "undefined"})
+_AROUND: Final = " .,;!#'\"\u2018\u2019\u201c\u201d\u201e\xab\xbb()[]{}"
 _ZEROS: Final = "+-\u2013\u20140., :/"
 # A column in which words say so.
 _STATES: Final = re.compile(
@@ -98,11 +100,13 @@ def unwanted(fields: Mapping[str, Any]) -> Unwanted | None:
 
 
 def says_no(text: str) -> bool:
-    """Whether a text says no, or stands for nothing, in one of many languages: ``Nein``, ``0.0``, ``null``, ``-``."""
-    if len(text) > _LONGEST:
-        return False
-    said = normalize("NFKC", text).casefold().strip().strip(".!'\"")
-    return said in _NO or said.replace("/", "") in _NOTHING or (said != "" and not said.strip(_ZEROS))
+    """Whether a text says no, or stands for nothing, in one of many languages: ``Nein``, ``0.0``, ``null``, blanks."""
+    if len(text) > _LONGEST or text == "":
+        return text.isspace()
+    said = without_invisible_ends(normalize("NFKC", text)).casefold().strip(_AROUND)
+    if said == "":
+        return True
+    return said in _NO or said.replace("/", "") in _NOTHING or not said.strip(_ZEROS)
 
 
 @lru_cache(maxsize=64)

@@ -95,6 +95,17 @@ def test_a_filter_that_there_is_not_is_named_with_the_one_that_was_meant() -> No
         "0000-00-00",
         "null",
         "n/a",
+        "#N/A",
+        "undefined",
+        "\u201cno\u201d",
+        "no,",
+        "(No)",
+        "[]",
+        "no\u200b",
+        "\ufeffno",
+        "\u039f\u03a7\u0399",
+        " ",
+        "\xa0" * 30,
     ],
 )
 def test_a_text_that_says_no_in_other_words_is_not_taken_for_true(text: str) -> None:

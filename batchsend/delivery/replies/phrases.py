@@ -287,6 +287,12 @@ BARE_LIMIT: Final = WordFamily(
     r"|лимит (?:превышен|исчерпан)",
 )
 """A limit is passed, and it is not said whose it is."""
+OF_OTHER_THINGS: Final = WordFamily(
+    r"\b(?:spam|junk|scored?|scores|points|bayes\w*|probability|reputation|complaints?|bounces?|abuse|penalty|reject"
+    r"|rejection|policy threshold|recursion|nesting|depth|urls?|links?|idle|inactiv\w+)\b",
+    r"\b(?:postfach|boite|casella|buzon|caixa postal)\b|邮箱|信箱|メールボックス|ящик",
+)
+"""Limits of these are none of what is sent: of what a message is worth, how it is made, or of a mailbox."""
 ALLOWANCE: Final = WordFamily(
     rf"(?<!mailbox )(?<!storage )(?<!disk )(?<!inbox )(?<!space )\b(?:allowances?|allotments?) {_gap(3)}(?:{_PASSED}"
     r"|spent|run out|ran out)\b",

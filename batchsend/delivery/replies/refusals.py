@@ -142,7 +142,8 @@ ACCOUNT: Final = WordFamily(
     rf"\b(?:free|test|evaluation) (?:accounts?|plans?|users|tier|period|tenants?|subscriptions?) {_gap(6)}(?:send"
     r"|sending|(?:un)?verified|(?:un)?authori[sz]ed|test purposes)\b|\btest mode\b|\btestmodus\b|\bprobezeit\b",
     r"\b(?:trial|sandbox|demo) (?:accounts?|plans?|mode|users|tier|period|tenants?|subscriptions?|restrictions?)\b"
-    rf"|\b(?:during|in) (?:the |your )?trial\b|^sandbox \b|\bupgrade {_gap(4)}to send\b|\bmode d'essai\b"
+    rf"|\b(?:during|in) (?:the |your )?trial\b|^sandbox (?:\w+ )?(?:can|may|only|are|is|cannot)\b"
+    rf"|\bupgrade {_gap(4)}to send\b|\bmode d'essai\b"
     r"|\b(?:periodo de|durante la|modo de) prueba\b",
     rf"\b(?:can|may|able to|allowed to|permitted to) (?:only )?(?:send|deliver|e-?mail) {_gap(3)}(?:only )?to {_gap(3)}"
     r"(?:verified|authori[sz]ed|confirmed|validated|approved) (?:e-?mail )?(?:recipients|addresses|e-?mails|domains)\b",
@@ -364,12 +365,12 @@ SERVER_FULL: Final = WordFamily(
 )
 """No room. Whose it is, the enhanced code says, or `SERVERS`."""
 SERVERS: Final = WordFamily(
-    r"\b(?:server|system|spool|queue|device|host|serveur|servidor|dieses servers|dem server)\b|服务器|系统"
+    r"\b(?:server|system|spool|queue|device|(?:this|the) host|serveur|servidor|dieses servers|dem server)\b|服务器|系统"
 )
 OF_SOMEBODY: Final = WordFamily(r"\b(?:user|mailbox|recipient|inbox|account)(?:'s|s)?\b")
 UNKNOWN_MAILBOX_HARD: Final = WordFamily(
-    r"user unknown|unknown user|no such (?:user|mailbox|recipient)|does not exist|not found|unknown recipient"
-    r"|recipient unknown|not in recipient list"
+    r"user unknown|unknown user|no such (?:user|mailbox|recipient)|does(?: not|n't) exist|not found|unknown recipient"
+    r"|recipient unknown|not in recipient list|existiert nicht|n'existe pas|不存在"
 )
 BLOCKED_BY_LIST: Final = WordFamily(
     rf"(?:client|host|ip|address|server|connection|mail from|ips|mta|network|sender ip"
@@ -453,7 +454,8 @@ FOR_NOW: Final = WordFamily(
     rf"\b(?:try|retry|send|resend|come back|attempt) {_gap(2)}later\b|\bagain (?:in|after|at) |at a later time"
     r"|\btemporar(?:y|ily)\b|\bfor now\b"
     r"|\b(?:server|system) (?:is )?(?:too |currently )?(?:busy|overloaded)\b"
-    r"|\bmaintenance\b|\bmantenimiento\b|\bmanutenzione\b|\bmanutencao\b|\bwartung(?:s\w+)?\b|\bwird gewartet\b"
+    r"|(?<!list )\bmaintenance\b(?! (?:team|department|dept|staff|crew|contact|of))"
+    r"|\bmantenimiento\b|\bmanutenzione\b|\bmanutencao\b|\bwartung(?:s\w+)?\b|\bwird gewartet\b"
     r"|\bonderhoud\b|обслуживани|维护|維護|メンテナンス"
     r"|\bdatabase (?:is )?(?:currently )?(?:unavailable|not available|down)\b"
     r"|\bsystem (?:is )?not accepting (?:network )?messages\b"  # RFC 3463 §3.4: a shutdown, load, or maintenance

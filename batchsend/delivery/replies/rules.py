@@ -132,7 +132,7 @@ def _of_limits(said: Said) -> Ruling | None:
 
 def _of_one_by_the_hour(said: Said) -> Ruling | None:
     """What one recipient may get in an hour or a day is over then: that, too, is no rejection."""
-    if words.TOO_MANY_UNKNOWN.search(said.text) and _counts_sent(said):
+    if _tells_of_unknown(said.text) and _counts_sent(said):
         return Ruling(Verdict.QUOTA, Reason.QUOTA, "words about too many unknown recipients in an hour or a day")
     if (
         said.stage is not Stage.RCPT
@@ -202,12 +202,17 @@ def _is_quota(said: Said) -> bool:
     text = said.text
     if limits.QUOTA.search(text):
         return said.detail != "2.2" or limits.OF_SENDING.search(text) is not None
-    if limits.ALLOWANCE.search(text) and said.detail != "2.2":
+    if limits.ALLOWANCE.search(text) and said.detail != "2.2" and said.code != 552:  # 552 is of storage
         return True
     if said.stage not in (Stage.MAIL, Stage.AUTH):
         return said.detail.startswith(("4.", "7.")) and limits.BARE_QUOTA.search(text) is not None
     of_size = said.code == 552 or said.detail.startswith(("2.", "3.", "6."))  # RFC 1870 §6.1
-    return (limits.BARE_QUOTA if of_size else limits.BARE_LIMIT).search(text) is not None
+    return limits.BARE_QUOTA.search(text) is not None if of_size else _is_bare_limit(text)
+
+
+def _is_bare_limit(text: str) -> bool:
+    """Whether a limit is passed that may be one of what is sent: not one of a message's score, nor of a mailbox."""
+    return limits.BARE_LIMIT.search(text) is not None and limits.OF_OTHER_THINGS.search(text) is None
 
 
 def _of_credentials(said: Said) -> Ruling | None:
@@ -277,7 +282,7 @@ def _of_content(said: Said) -> Ruling | None:
         if not said.for_good and words.CHECKS_FAILED.search(text) and not said.detail.startswith("7."):
             return Ruling(Verdict.LATER, Reason.NETWORK, "words about a check of the sender that could not be made")
         return Ruling(Verdict.CONTENT, Reason.AUTHENTICATION, "words about SPF, DKIM or DMARC")
-    if (listed and not words.MESSAGE_ON_LIST.search(text)) or words.TOO_MANY_UNKNOWN.search(text):
+    if (listed and not words.MESSAGE_ON_LIST.search(text)) or _tells_of_unknown(text):
         return None
     if words.TOO_LARGE.search(text) or (said.detail in ("3.4", "2.3") and not _is_server_full(said)):
         full = words.MAILBOX_FULL_HARD.search(text)
@@ -325,7 +330,7 @@ def _of_mailbox(said: Said) -> Ruling | None:
 
 def _mailbox_reason(said: Said) -> Reason | None:
     text, detail = said.text, said.detail
-    if words.SENDER_SAID.search(text) or words.TOO_MANY_UNKNOWN.search(text) or _is_server_full(said):
+    if words.SENDER_SAID.search(text) or _tells_of_unknown(text) or _is_server_full(said):
         return None
     if detail == "2.2" or (
         words.MAILBOX_FULL.search(text)
@@ -344,7 +349,7 @@ def _mailbox_reason(said: Said) -> Reason | None:
     ):
         if pattern.search(text) and not words.RELAYING.search(text):
             return reason
-    if limits.BARE_LIMIT.search(text) or words.OUT_OF_SERVICE.search(text) or _is_of_those_before(said):
+    if _is_bare_limit(text) or words.OUT_OF_SERVICE.search(text) or _is_of_those_before(said):
         return None
     return _MAILBOX_CODES.get(detail) or (
         Reason.MAILBOX_MOVED
@@ -413,11 +418,18 @@ def _of_those_before(said: Said) -> Ruling | None:
 def _is_of_those_before(said: Said) -> bool:
     """Whether too many recipients were unknown, of one sender, or by a code that could be taken for this one's."""
     text = said.text
-    if words.TOO_MANY_UNKNOWN.search(text):
+    if _tells_of_unknown(text):
         return said.detail.startswith("1.") or words.SAID_OF_US.search(text) is not None
     if said.detail != "1.1" or words.UNKNOWN_MAILBOX_HARD.search(text):
         return False
     return words.TOO_MANY_ERRORS.search(text) is not None and words.SAID_OF_US.search(text) is not None
+
+
+def _tells_of_unknown(text: str) -> bool:
+    """Whether too many recipients were unknown, and it is not said that this one is unknown itself."""
+    if words.TOO_MANY_UNKNOWN.search(text) is None:
+        return False
+    return words.UNKNOWN_MAILBOX_HARD.search(words.TOO_MANY_UNKNOWN.sub(" ", text)) is None
 
 
 def _of_sender(said: Said) -> Ruling | None:
@@ -436,7 +448,7 @@ def _of_the_rest(said: Said) -> Ruling | None:
         or (words.OUT_OF_SERVICE.search(said.text) and not said.detail.startswith("7.") and said.code != 521)
     ):
         return Ruling(Verdict.LATER, Reason.SYSTEM, "words of a refusal that will pass")
-    if said.for_good and limits.BARE_LIMIT.search(said.text) and not _about_one(said):
+    if said.for_good and _is_bare_limit(said.text) and not _about_one(said):
         return Ruling(Verdict.LATER, Reason.QUOTA, "words about a limit, and not whose it is")
     # RFC 5321 §4.5.3.1.10 has 452 for it, and the recipient before whom there were too many is sent to later.
     if said.stage in _BEFORE_CONTENT and words.TOO_MANY_RECIPIENTS.search(said.text):
