@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from aiosmtplib import SMTPAuthenticationError, SMTPResponseException, SMTPServerDisconnected, SMTPTimeoutError
 
 from batchsend.delivery.credentials import MechanismRefusedError, NotOfferedError
+from batchsend.delivery.judges import judge
 from batchsend.outcome import Stage
 from batchsend.smtp.replies import Reply
+from batchsend.verdict import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -131,7 +133,7 @@ def _refused(stage: Stage, error: SMTPResponseException, key: str) -> ConnectFai
         return ConnectFailure(stage, f"the credentials were refused: {reply}", remedy, reply, lasting, again=again)
     lasting = stage is Stage.STARTTLS and reply.code >= 500
     remedy = "see what the server says, or try again later"
-    if stage is Stage.EHLO and reply.code >= 500:
+    if stage is Stage.EHLO and reply.code >= 500 and judge(stage, reply).reason is Reason.HELLO:
         remedy = "set ehlo_name in [server] to a host name that exists in the DNS"
     return ConnectFailure(stage, f"refused at {stage}: {reply}", remedy, reply, lasting)
 

@@ -139,6 +139,14 @@ def test_a_name_that_ehlo_refuses_is_shown_with_the_key_that_changes_it(after: l
     assert len(peer.connections) == 1
 
 
+def test_a_block_that_is_said_to_ehlo_is_not_told_as_one_of_the_name(loop: VirtualLoop) -> None:
+    peer = ScriptedServer([reply("220 ready"), Expect("EHLO"), reply("554 5.7.1 Your IP is blocked"), Close()])
+    account = on_one(loop, peer, submissions(20), options(max_connections=5))
+    assert account.error is not None
+    assert "554 5.7.1 Your IP is blocked" in account.error.message
+    assert "ehlo_name" not in (account.error.remedy or "")
+
+
 def test_a_sender_that_is_refused_at_each_rcpt_stops_the_run(loop: VirtualLoop) -> None:
     text = "5.7.1 <from@example.com>: Sender address rejected: not owned by user app@example.com"
     account = on_one(loop, refusing(Stage.RCPT, 553, text), several_domains(500), options(max_connections=3))

@@ -349,7 +349,8 @@ def _mailbox_reason(said: Said) -> Reason | None:
     ):
         if pattern.search(text) and not words.RELAYING.search(text):
             return reason
-    if _is_bare_limit(text) or words.OUT_OF_SERVICE.search(text) or _is_of_those_before(said):
+    out_of_service = detail != "2.1" and words.OUT_OF_SERVICE.search(text)  # X.2.1 says whose service it is
+    if out_of_service or _is_bare_limit(text) or _is_of_those_before(said):
         return None
     return _MAILBOX_CODES.get(detail) or (
         Reason.MAILBOX_MOVED
