@@ -12,6 +12,8 @@ or does. Time is given, not asked for. The rules:
     many messages it took before that is remembered, and foreseen the next time (`Foresight`).
 4.  A relay that *refuses us* is out of service for this run.
 5.  Until a first session was opened, only one is being opened: a login that is refused is not tried five times.
+6.  A relay whose replies could not be believed in 20 sessions in a row is out of service, too: each such session leaves
+    messages in doubt.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 60.0
 # A relay that pauses for longer than this is not ready: others take over meanwhile.
 _SHORT_PAUSE: Final = 1.0
+_BROKEN_SESSIONS: Final = 20  # rule 6
 
 CLOSE_AFTER: Final = 30.0
 """Seconds of sleep for a quota of ours beyond which sessions are closed: servers end those that are idle for long."""
@@ -81,9 +84,9 @@ class Relay:
     # Python 3.11 keeps more than thirty attributes in a dictionary of the object's own, and looks each method up anew.
     # fmt: off
     __slots__ = (
-        "_depth", "_dormant", "_failing_since", "_fruitless_since", "_most_sessions", "_own_rate", "_part", "_pause",
-        "_paused_until", "_rate", "_recipients", "accepted", "asleep_until", "careful", "chunking_works", "foresight",
-        "given_up", "goodput", "limits", "meter", "name", "no_chunking", "no_pipelining", "out_of_service",
+        "_broken", "_depth", "_dormant", "_failing_since", "_fruitless_since", "_most_sessions", "_own_rate", "_part",
+        "_pause", "_paused_until", "_rate", "_recipients", "accepted", "asleep_until", "careful", "chunking_works",
+        "foresight", "given_up", "goodput", "limits", "meter", "name", "no_chunking", "no_pipelining", "out_of_service",
         "priority", "proven", "rests", "sleeps_because", "throttle", "tried_in_vain", "trying", "unreached", "weight",
     )
     # fmt: on
@@ -132,6 +135,7 @@ class Relay:
         self._pause = _FIRST_PAUSE
         self._failing_since: float | None = None
         self._fruitless_since: float | None = None
+        self._broken = 0  # sessions in a row
 
     def can_send(self, now: float) -> bool:
         """Whether it may be given work at all; a pause for backing off does not count, it is short."""
@@ -284,6 +288,19 @@ class Relay:
         if self._fruitless_since is None:
             self._fruitless_since = now
         return self._fruitless_since
+
+    def is_believed(self, *, is_broken: bool, answered: int) -> bool:
+        """A session with DATA has ended; False where it is the last of so many that broke (rule 6).
+
+        Args:
+            is_broken: Its replies could not be believed.
+            answered: How many messages it has decided.
+        """
+        if is_broken:
+            self._broken += 1
+        elif answered:
+            self._broken = 0
+        return self._broken < _BROKEN_SESSIONS
 
     def sleep(self, now: float, seconds: float, because: str, *, period: float | None = None) -> None:
         """Its quota is used up for so many seconds (rule 3).

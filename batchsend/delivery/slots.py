@@ -56,9 +56,6 @@ _PROBE_SECONDS: Final = 3.0
 # Sessions with BDAT whose replies could not be believed, from which the relay gets DATA: there the 354 tells which
 # reply is whose, and far less is in doubt.
 _BROKEN_CHUNKS: Final = 2
-# Sessions in a row with DATA whose replies could not be believed, each of which has left messages in doubt, from which
-# the relay is out of service.
-_BROKEN_SESSIONS: Final = 20
 
 
 class Slots:
@@ -134,7 +131,6 @@ class Slots:
         self._pace = 0.0  # messages a second of the session that retired last
         self._refused_logins = 0
         self._broken_chunks = 0
-        self._broken_sessions = 0
         self._attempts: set[asyncio.Task[Opened]] = set()  # to open a session
 
     async def run(self) -> None:
@@ -286,23 +282,12 @@ class Slots:
                 relay.limits.session_closed(session.closing_reply, session.answered, session.opened_at, now)
             if not session.took and session.unfinished:
                 relay.back_off(now)
-        self._count_broken(session)
+        if not session.chunked and not relay.is_believed(is_broken=session.broken, answered=session.answered):
+            what = f"{relay.name} sends replies that do not fit, in session after session: {session.trouble}"
+            remedy = "see what is between here and the server, by --trace; what was sent meanwhile is in doubt"
+            self._lost(relay, RunError(what, remedy=remedy))
         self._ended(session)
         self._changed.notify()
-
-    def _count_broken(self, session: Session) -> None:
-        """Give a relay up whose replies cannot be believed in session after session: a whole list would be in doubt."""
-        if session.broken and not session.chunked:
-            self._broken_sessions += 1
-        elif session.answered and not session.broken:
-            self._broken_sessions = 0
-        if self._broken_sessions == _BROKEN_SESSIONS:
-            error = RunError(
-                f"{self.relay.name} sends replies that do not fit, in {_BROKEN_SESSIONS} sessions in a row, the last "
-                f"one: {session.trouble}",
-                remedy="see what is between here and the server, by --trace; what was sent meanwhile is in doubt",
-            )
-            self._lost(self.relay, error)
 
     def closed(self, session: Session) -> None:
         """The transport of a session that has ended is closed."""

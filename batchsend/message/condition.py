@@ -158,7 +158,7 @@ class _Truths:
             RecordError: It is a method, which is not called, and counts as true.
         """
         text = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
-        if isinstance(text, str) and says_no(text):
+        if isinstance(text, str) and says_no(text, name):
             self.said.append((text, name))
             return "" if self.believes else value
         if callable(value) and not isinstance(value, jinja2.Undefined):

@@ -59,6 +59,23 @@ _GONE: Final = frozenset(
     | {*("optedout", "optout", "complained", "complaint", "spamcomplaint", "suppressed", "neversubscribed", "bounced")}
     | {"nonmarketingcontact"}
 )
+# What such words say in any other column as well, whose name does not say it itself.
+_DECLINED: Final = frozenset(
+    {
+        *(
+            "declined",
+            "denied",
+            "withdrawn",
+            "revoked",
+            "refused",
+            "noconsent",
+            "noconsentgiven",
+            "nothanks",
+            "nothankyou",
+        )
+    }
+    | {*("notsubscribed", "notoptedin", "abgemeldet", "abgelehnt", "widerrufen", "keineeinwilligung", "desinscrit")}
+)
 
 
 class Unwanted(NamedTuple):
@@ -99,14 +116,22 @@ def unwanted(fields: Mapping[str, Any]) -> Unwanted | None:
     return None
 
 
-def says_no(text: str) -> bool:
-    """Whether a text says no, or stands for nothing, in one of many languages: ``Nein``, ``0.0``, ``null``, blanks."""
+def says_no(text: str, column: str = "") -> bool:
+    """Whether a text says no, or stands for nothing, in one of many languages: ``Nein``, ``0.0``, ``null``, blanks.
+
+    Args:
+        text: It.
+        column: Where it stands: ``unsubscribed`` says no in each but those whose own name says that.
+    """
     if len(text) > _LONGEST or text == "":
         return text.isspace()
     said = without_invisible_ends(normalize("NFKC", text)).casefold().strip(_AROUND)
     if said == "":
         return True
-    return said in _NO or said.replace("/", "") in _NOTHING or not said.strip(_ZEROS)
+    if said in _NO or said.replace("/", "") in _NOTHING or not said.strip(_ZEROS):
+        return True
+    letters, name = _letters(said), _letters(column)
+    return (letters in _GONE or letters in _DECLINED) and not (_WANTS_NOT.fullmatch(name) or _SINCE.fullmatch(name))
 
 
 @lru_cache(maxsize=64)

@@ -106,12 +106,23 @@ def test_a_filter_that_there_is_not_is_named_with_the_one_that_was_meant() -> No
         "\u039f\u03a7\u0399",
         " ",
         "\xa0" * 30,
+        "unsubscribed",
+        "Opted out",
+        "declined",
+        "no consent",
+        "No, thanks!",
+        "abgemeldet",
     ],
 )
 def test_a_text_that_says_no_in_other_words_is_not_taken_for_true(text: str) -> None:
     with pytest.raises(RecordError, match="any text counts as true"):
         Condition("vip").holds(record(vip=text))
     assert Condition("vip == 'yes' or not vip").holds(record(vip="yes"))
+
+
+@pytest.mark.parametrize("column", ["unsubscribed", "Opted_Out", "unsubscribed_reason"])
+def test_a_column_that_says_it_itself_is_filled_in(column: str) -> None:
+    assert not Condition(f"not {column}").holds(record(**{column: "unsubscribed"}))
 
 
 @pytest.mark.parametrize(
