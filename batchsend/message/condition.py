@@ -34,6 +34,8 @@ _MEANT: Final = (
     (late_pattern(r"unexpected '>'"), "whether two differ is asked by != : country != 'DE'"),
     (late_pattern("unexpected char '[\u2018-\u201f]'"), "quotes are straight ones: country == 'DE'"),
 )
+_AFTER_IT: Final = late_pattern(r"expected token '\)', got (.+)")
+_AT: Final = late_pattern(r" at \d+$")  # counted with what is ours
 _CAPITALS: Final = late_pattern(r"\b(AND|OR|NOT|IN|IS)\b")
 _TEXT_AND_NUMBER: Final = late_pattern(r"'(?:str|int|float)' and '(?:str|int|float)'")
 # Filters and methods whose result is a text where they are given one.
@@ -80,7 +82,7 @@ class Condition:
         except jinja2.TemplateSyntaxError as error:
             message = error.message or ""
             remedy = remedy_for(message, environment, otherwise=_meant(message, expression))
-            raise UsageError(f"where: {error.message}", remedy=remedy) from None
+            raise UsageError(f"where: {_said(message, expression)}", remedy=remedy) from None
         except (RecursionError, SyntaxError):
             raise UsageError("where: the expression is nested too deeply", remedy="make it shorter") from None
         if "batch" in names:
@@ -272,8 +274,25 @@ class _Asking(NodeVisitor):
                 self.visit(branch)
 
 
+def _said(message: str, expression: str) -> str:
+    """What is wrong with an expression; Jinja2 may name a bracket that stands around it and is ours."""
+    if not expression.strip():
+        return "there is no expression"
+    if message.startswith(("unexpected '}'", "unexpected ')', expected")) or "'end of template'" in message:
+        return "a bracket is not closed"
+    if message.startswith(('unexpected char "\'"', "unexpected char '\"'")):
+        return "a quotation mark has no second one"
+    if ")" not in expression and message == "unexpected ')'":
+        return "the expression ends where something has to follow"
+    if "(" not in expression and (got := _AFTER_IT.fullmatch(message)) is not None:
+        return f"unexpected {got[1]}"
+    return _AT.sub("", message)
+
+
 def _meant(message: str, expression: str) -> str:
     """What to do about an expression that is none."""
+    if "{{" in expression:
+        return "no braces stand around it: country == 'DE', not {{ country == 'DE' }}"
     for pattern, remedy in _MEANT:
         if pattern.search(message):
             return remedy

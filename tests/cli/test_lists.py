@@ -555,7 +555,7 @@ def test_a_where_that_is_another_one_when_a_run_is_resumed_is_said(
         ("'Opt_Out'", "'Opt_Out' is compared with nothing", "compare it"),
         ("[Opt_Out]", "a list in brackets counts as true", "each of them"),
         ("'yes' if Years == '30' else 'no'", "'no' as well", "true and false"),
-        ("Country = 'DE'", "got '='", "asked by two of them"),
+        ("Country = 'DE'", "unexpected '='", "asked by two of them"),
         ("Country == 'DE' && Years", "'&'", "the word and"),
         ("Country || Years", "'|'", "the word or"),
         ("!Country", "'!'", "the word not"),

@@ -205,6 +205,7 @@ def test_whatever_is_stated_is_said_at_times() -> None:
     assert unseen == set()
 
 
+@pytest.mark.slow
 def test_a_record_that_went_back_too_often_and_may_have_been_delivered_is_in_doubt(loop: VirtualLoop) -> None:
     """Its last refusal is its outcome, and is superseded as any other."""
     said = 0

@@ -217,6 +217,7 @@ async def test_chunking_that_is_offered_and_refused_costs_nobody_the_message() -
     assert sum(bdats) == 1, "the other sessions wait for the answer"
 
 
+@pytest.mark.slow
 async def test_too_many_connections_never_makes_a_storm() -> None:
     """Every message is refused so while others hold the slots: sessions and refused offers stay few."""
     loop = asyncio.get_running_loop()
@@ -337,6 +338,7 @@ async def test_a_session_that_is_closed_for_idleness_leaves_nothing_in_doubt() -
     assert len(peer.connections) == 6
 
 
+@pytest.mark.slow
 async def test_sessions_that_end_before_anything_was_said_never_make_a_storm() -> None:
     """Whatever a server says to every session as soon as it is open, the sessions of three seconds are few."""
     sessions: dict[str, int] = {}

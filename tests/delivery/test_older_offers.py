@@ -82,6 +82,7 @@ FULL = b"452 4.4.5 Maximum number of messages per session exceeded.\r\n"
 """It goes back, at once and as often as it is said."""
 
 
+@pytest.mark.slow
 async def test_servers_that_take_back_and_lie_at_random_get_nobody_written_to_twice() -> None:
     """Refusals that were acceptances, shifted by one reply; honest ones, deferrals and lost connections among them."""
     async with asyncio.TaskGroup() as tasks:  # all at once: what takes time are the pauses after lost connections
@@ -127,7 +128,7 @@ async def test_what_a_lost_session_gives_back_keeps_its_order() -> None:
     assert [message.recipients[0] for message in peer.accepted] == [address(record) for record in range(1, 21)]
 
 
-@pytest.mark.parametrize("kind", ["lost", "full"])
+@pytest.mark.parametrize("kind", ["lost", pytest.param("full", marks=pytest.mark.slow)])
 def test_a_later_attempt_does_not_pay_for_what_befell_an_earlier_one(kind: str, loop: VirtualLoop) -> None:
     """How often a record was lost, or went back, is forgotten with its outcome."""
     often = {"lost": 3, "full": 30}[kind]

@@ -273,6 +273,7 @@ def test_offers_that_all_are_refused_for_now_are_few_until_one_is_taken(stage: S
     assert loop.time() - began < 7 * MINUTE
 
 
+@pytest.mark.slow
 def test_a_relay_that_takes_nothing_for_long_is_not_asked_for_ever(loop: VirtualLoop) -> None:
     def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
         del connection, transaction, recipient

@@ -76,6 +76,31 @@ def test_a_filter_that_there_is_not_is_named_with_the_one_that_was_meant() -> No
 
 
 @pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("", "where: there is no expression"),
+        ("country ==", "where: the expression ends where something has to follow"),
+        ("(country == 'DE'", "where: a bracket is not closed"),
+        ("[country", "where: a bracket is not closed"),
+        ("country == 'DE", "where: a quotation mark has no second one"),
+        ("country == 'DE' & vip", "where: unexpected char '&'"),
+        ("country vip", "where: unexpected 'vip'"),
+        ("country == )", "where: unexpected ')'"),
+    ],
+)
+def test_what_is_wrong_is_said_of_what_was_written(expression: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Condition(expression)
+    assert caught.value.message == said
+
+
+def test_braces_around_an_expression_are_named() -> None:
+    with pytest.raises(UsageError) as caught:
+        Condition("{{ country == 'DE' }}")
+    assert caught.value.remedy == "no braces stand around it: country == 'DE', not {{ country == 'DE' }}"
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "off",
