@@ -7,7 +7,7 @@ import pickle
 import subprocess
 import sys
 from collections import deque
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -138,7 +138,7 @@ class Composing:
             log.warning("a process that composes messages has ended, with status %s", helper.process.returncode)
             return None
         except BaseException:
-            helper.process.kill()  # in the middle of an answer: what comes next from it would be taken for another's
+            helper.kill()  # in the middle of an answer: what comes next from it would be taken for another's
             raise
         self._idle.append(helper)
         return answer
@@ -173,8 +173,7 @@ class Composing:
 
     async def _end(self, helper: _Helper) -> None:
         self._all.discard(helper)
-        if helper.process.returncode is None:
-            helper.process.kill()
+        helper.kill()
         await helper.process.aclose()
 
     def _submission(self, row: Record, made: Parts | str) -> Submission | str:
@@ -217,6 +216,11 @@ class _Helper:
         await self._questions.send(LENGTH.pack(len(question)) + question)
         (length,) = LENGTH.unpack(await self._answers.receive_exactly(LENGTH.size))
         return pickle.loads(await self._answers.receive_exactly(length))  # noqa: S301 - from a process of our own
+
+    def kill(self) -> None:
+        """End the process, unless it has ended; uvloop says that it has by an error."""
+        with suppress(ProcessLookupError):
+            self.process.kill()
 
 
 def _in_seven_bits(composer: Composer, row: Record, at: int) -> bytes:
