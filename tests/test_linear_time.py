@@ -71,6 +71,9 @@ MEASURABLE = 0.004
 """Seconds: below this a clock's own steps show."""
 LOOKS_AT_ONCE = 3
 LOOKS = 12
+NEAR = 5 * 2**DOUBLINGS
+LOOKS_IF_NEAR = 200
+"""What else the machine does may make all of some seconds slower: a ratio below `NEAR` is looked at for longer."""
 
 PLAIN = [
     " ",
@@ -372,8 +375,8 @@ def growth(work: Callable[[str], object], unit: str, shortest: int, longest: int
         length *= 2
     # What else the machine does makes both slower, never faster: the best of several of each is what they take.
     longer = first if length * 2**DOUBLINGS == longest else spent(work, unit, length * 2**DOUBLINGS)
-    for _ in range(LOOKS):
-        if longer / once <= MOST:
+    for look in range(LOOKS_IF_NEAR):
+        if longer / once <= MOST or (look >= LOOKS and longer / once >= NEAR):
             break
         longer = min(longer, spent(work, unit, length * 2**DOUBLINGS))
         once = min(once, spent(work, unit, length))
