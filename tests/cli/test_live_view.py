@@ -161,7 +161,7 @@ def test_a_terminal_that_is_held_does_not_hold_the_run(tmp_path: Path) -> None:
     """Ctrl-S: who reads at leisure must not cost the sessions their time-outs."""
     with (
         serving(CountingServer(well_behaved)) as server,
-        started(tmp_path, server, "--rate", "90/s") as terminal,
+        started(tmp_path, server, "--rate", "20/s") as terminal,
     ):
         terminal.until(lambda shown: BAR in shown)
         termios.tcflow(terminal.theirs, termios.TCOOFF)
