@@ -345,6 +345,9 @@ class Connector:
             raise self._failure(closed(stage))
         if self._require_tls and (server.tls == "none" or not extensions.require_tls):
             raise self._failure(no_require_tls())
+        # The client and its protocol hold each other: without this, both would stay in memory, and the socket with
+        # them, until the garbage collector finds them.
+        client.protocol = client.transport = None
         return Opened(self.where, cast("asyncio.Transport", transport), extensions)
 
     def _no_connection(self, failure: ConnectFailure) -> ConnectError:
