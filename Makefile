@@ -11,7 +11,7 @@ WITH_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED)/lib:$(CURDIR)
 UNPACKED := $(or $(BATCHSEND_SERVERS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/batchsend-tests)
 # Tests wait more than they compute, and share the machine's cores. They start the program some hundred times: where
 # nothing may be kept of a module that was read, each of them reads all of it again. Neighbours go to one process, for
-# they use the same things, such as a browser, until another process has nothing left to do.
+# they use the same things, such as a browser, until another process has nothing left to do; what takes long goes first.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n auto --dist worksteal
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 

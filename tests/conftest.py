@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.report.browser import Browser, browsing
 from tests.servers.requirements import EVERYTHING_IS_HERE, NO_MAILERS, NO_OTHER_DJANGO, ROOT_MAY_EVERYTHING
+from tests.tools.shares import in_shares
 from tests.tools.virtual import virtual_loop
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ settings.load_profile("untimed")
 # The tiers that `--quick` leaves out, each with the folder all of whose tests belong to it; any other test joins a tier
 # by its marker.
 LEFT_OUT_WHEN_QUICK = {"servers": "servers", "crash": "crash", "slow": "benchmarks"}
+
+# About how many seconds a test of each of them takes, by which processes share them out; any other takes next to none.
+SECONDS = {"servers": 5.0, "crash": 2.0, "slow": 2.0}
 
 # How many of the tests that computed the longest `--quick` names at its end.
 NAMED = 10
@@ -109,9 +113,12 @@ def tier_of_folder(folder: Path) -> str | None:
     return next((tier for tier, name in LEFT_OUT_WHEN_QUICK.items() if folder.is_relative_to(HERE / name)), None)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the tests of a folder that is a tier; leave out what `--quick` does not run, and count it."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
+    """Mark the tests of a folder that is a tier; leave out what `--quick` does not run, and count it.
+
+    Several processes each begin with what takes long.
+    """
     left_out, kept = [], []
     count = Counter[str]()
     quick = config.getoption("--quick")
@@ -128,6 +135,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = kept
+    yield
+    processes: int = getattr(config, "workerinput", {}).get("workercount", 1)  # of pytest-xdist
+    if processes > 1:
+        items[:] = in_shares(items, seconds, processes)
+
+
+def seconds(item: pytest.Item) -> float:
+    """About how long a test takes; 0.0 for next to no time."""
+    return next((taken for tier, taken in SECONDS.items() if item.get_closest_marker(tier)), 0.0)
 
 
 def pytest_collection_finish() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from batchsend.delivery.signal import Signal
 from batchsend.message.submission import bundle, members_of
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Backlog:
     Attributes:
         queue: What waits, in its order: to be looked at, not to be changed.
         large: There was a large message.
+        wanted: It wants more. `withdraw` tells; where there are waiters, who calls `take` has to.
     """
 
     def __init__(self, low: int) -> None:
@@ -39,6 +41,7 @@ class Backlog:
         self._left: list[Submission] = []  # not offered any more, because the run stops
         self._octets = 0
         self.large = False
+        self.wanted = Signal()
 
     def __len__(self) -> int:
         return len(self.queue)
@@ -90,6 +93,8 @@ class Backlog:
                         del queue[place]
                         if queue is self.queue:
                             self._octets -= len(queued.content)
+                            if self.wants_more:
+                                self.wanted.notify()
                     return found
         return None
 

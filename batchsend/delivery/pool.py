@@ -108,7 +108,7 @@ class Pool:
         self._wake_ups: dict[Relay, asyncio.TimerHandle] = {}  # of relays that a rate or a pause holds back
         self._parked: dict[Session, None] = {}  # in the order of parking
         self._out = 0
-        self._wanted = Signal()  # the backlog wants more, or the pool has stopped
+        self._wanted = self._backlog.wanted  # or the pool has stopped
         self._over = asyncio.Event()
         self._look_again = Signal()  # the pool is over, or goes on after a pause
         self._closed = False

@@ -340,6 +340,29 @@ async def test_a_worker_leaves_what_waits_of_a_lot_that_was_taken_over_to_the_ot
     assert offered.total() - records <= 2 + 1, "what the first one had begun, and no more"
 
 
+async def test_a_worker_that_has_lost_all_that_it_had_at_once_takes_it_again(house: House, tmp_path: Path) -> None:
+    """It was stopped for longer than its lease, and who has taken its lot over meanwhile is killed."""
+    records = 200
+    async with FaultyServer(lambda *_: ACCEPT) as server:
+        campaign = write_campaign(tmp_path / "campaign", server.port, records, 'rate = "50/s"\nmax_connections = 2')
+        await house.command("publish", campaign, "--lot", str(records))
+        options = ("--until-done", "--lease", "2s")
+        first = await house.work(*options)
+        await until(lambda: len(server.accepted) >= 10, lambda: first.running)
+        first.send(signal.SIGSTOP)
+        sent = len(server.accepted)
+        second = await house.work(*options)
+        await until(lambda: len(server.accepted) >= sent + 10, lambda: second.running)
+        second.send(signal.SIGKILL)
+        first.send(signal.SIGCONT)
+        assert await first.wait() == 0, first.output.read_text()
+        assert "was taken over by another worker" in first.output.read_text()
+        await house.command("collect", "campaign", "--results", tmp_path / "results.jsonl")
+        counts, wrong = check(tmp_path / "results.jsonl", server, records)
+    assert wrong == []
+    assert counts["accepted"] + counts["in_doubt"] == records
+
+
 async def test_a_message_that_was_accepted_is_in_doubt_where_its_reply_may_have_been_anothers(
     house: House, tmp_path: Path
 ) -> None:

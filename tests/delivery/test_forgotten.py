@@ -107,6 +107,19 @@ async def test_one_that_was_not_there_is_offered_as_any_other_when_it_comes() ->
     assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
 
 
+async def test_who_waits_for_room_hears_of_it_when_all_that_waited_is_somebody_elses() -> None:
+    """No session takes anything then, which is what tells of room otherwise."""
+    async with CountingServer(lambda *_: ACCEPT) as peer:
+        pool = Pool([Connector(server(peer), options().timeouts)], options(), Account())
+        pool.add(submissions(100))
+        waiting = asyncio.create_task(pool.room())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        assert len(pool.forget(range(1, 101))) == 100
+        with anyio.fail_after(GUARD):
+            assert await waiting
+
+
 async def test_a_run_in_which_only_that_was_left_is_over() -> None:
     async with CountingServer(lambda *_: ACCEPT) as peer:
         account = Account()

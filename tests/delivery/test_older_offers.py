@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,11 +13,13 @@ import pytest
 from batchsend import Timeouts
 from batchsend.campaign.values import Duration
 from batchsend.delivery.connector import Connector
+from batchsend.delivery.offer import Offer, not_believed
 from batchsend.delivery.pool import Pool
-from batchsend.outcome import Outcome, Stage
+from batchsend.outcome import DeliveryResult, Outcome, Stage
 from tests.delivery.harness import (
     GONE,
     GREETED,
+    GUARD,
     OFFERED,
     Account,
     CountingServer,
@@ -116,6 +119,22 @@ async def nobody_is_written_to_twice(seed: int) -> None:
     except AssertionError as error:
         error.add_note(f"with seed {seed}")
         raise
+
+
+async def test_who_waits_for_room_hears_of_it_when_the_large_message_that_waited_is_in_doubt() -> None:
+    """No session takes it then, which is what tells of room otherwise."""
+    async with CountingServer(lambda *_: ACCEPT) as peer:
+        pool = Pool([Connector(server(peer), options().timeouts)], options(), Account())
+        (large,) = submissions(1, content=bytes(9 << 20))
+        pool.add([large])
+        waiting = asyncio.create_task(pool.room())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        earlier = DeliveryResult(record=1, recipient=address(1), status=Outcome.DEFERRED, time=time.time())
+        doubtful = not_believed(earlier, "a reply to nothing", session=1, committed=True)
+        pool.supersede(Offer(large, time.monotonic()), earlier, doubtful)
+        async with asyncio.timeout(GUARD):
+            assert await waiting
 
 
 async def test_what_a_lost_session_gives_back_keeps_its_order() -> None:

@@ -225,6 +225,8 @@ async def send(name: str, folder: Path, records: int, mode: str, *, every: int =
             ended, resets = await _resetting(proxy, written, records, every)
         seconds = time.monotonic() - began
         wrong = [] if ended.code == 1 else [f"exit code {ended.code}: {ended.errors[-2000:]}"]
+        if wrong and not isinstance(place.server, SmtpServer):
+            wrong.append(f"the server said: {place.server.log_text()[-4000:]}")
         if not place.has_refused():
             wrong.append("the policy service was not asked, or has refused nothing")
         outcomes, found = judge(written.account(), place.server, records)

@@ -37,10 +37,16 @@ class _End(asyncio.Protocol):
         self._blocked = False
         self._received_fin = False
         self._handed_on_fin = False
+        self._is_broken_off = False
 
     def join(self, peer: _End) -> None:
-        """Connect both directions; what was received meanwhile is already on its way."""
+        """Connect both directions; what was received meanwhile is already on its way.
+
+        Where one was broken off meanwhile, the other one had to wait until now.
+        """
         self._peer, peer._peer = peer, self
+        if self._is_broken_off or peer._is_broken_off:
+            self.break_off()
         self._schedule()
         peer._schedule()
 
@@ -87,6 +93,7 @@ class _End(asyncio.Protocol):
         """Reset the connection at both its ends; what is on its way is lost."""
         for end in (self, self._peer):
             if end is not None:
+                end._is_broken_off = True
                 end._pipe.clear()
                 end.reset()
 

@@ -90,6 +90,20 @@ async def test_a_reset_by_the_client_reaches_the_server() -> None:
     assert server.connections[0].end is not None
 
 
+async def test_what_is_broken_off_before_it_has_reached_the_server_is_so_for_the_server_too() -> None:
+    async with ScriptedServer([Expect("x")]) as server, ByteProxy(server.host, server.port, round_trip=0.1) as proxy:
+        reader, writer = await asyncio.open_connection(proxy.host, proxy.port)
+        while not proxy.ends:  # noqa: ASYNC110 - nothing tells of a connection
+            await asyncio.sleep(0)
+        (client,) = proxy.ends
+        client.break_off()
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        await server.ended(1)
+        writer.transport.abort()
+    assert server.connections[0].end is not None
+
+
 async def test_a_refused_connection_is_reset() -> None:
     async with ScriptedServer([Close()]) as server:
         port = server.port
