@@ -318,6 +318,14 @@ TERMINAL: Final = (
         "tests/preview/test_shown.py::test_nothing_that_a_terminal_would_obey_gets_through",
     ),
     Guard(
+        "escapes in JSON",
+        "batchsend/display.py",
+        '    return _DANGEROUS.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text)\n',
+        "    return text\n",
+        f"{_ESCAPES}::test_nothing_that_a_terminal_would_obey_is_printed",
+        "json",
+    ),
+    Guard(
         "escapes in errors and notices",
         "batchsend/cli/console.py",
         "                self._print(printable(line))\n",
