@@ -455,4 +455,26 @@ OTHERS: Final = (
         "    if False:\n",
         "tests/results/test_lock.py::test_what_cannot_be_read_back_is_no_log",
     ),
+    Guard(
+        "a FIFO in the log's place, as it is read",
+        "batchsend/results/format.py",
+        "        if not stat.S_ISREG(mode):\n",
+        "        if False:\n",
+        f"{_LINKS}::test_a_fifo_is_read_by_nobody",
+    ),
+    Guard(
+        "a FIFO in the key's place",
+        "batchsend/message/verp.py",
+        "os.open(name, flags | os.O_NONBLOCK)",
+        "os.open(name, flags)",
+        _FIFO,
+        "key",
+    ),
+    Guard(
+        "a FIFO in the place of a key for DKIM",
+        "batchsend/message/dkim_key.py",
+        "            if not stat.S_ISREG(status.st_mode):\n",
+        "            if False:\n",
+        "tests/message/test_dkim_key.py::test_what_is_no_file_is_refused",
+    ),
 )
