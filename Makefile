@@ -40,7 +40,7 @@ compiled: $(COMPILED)/.built  ## the compiled hot path, in .venv/compiled, for t
 test-sniffio: $(SNIFFIO)/.installed  ## what `make test` runs, or TESTS=…, with sniffio installed
 	PYTHONPATH=$(CURDIR)/$(SNIFFIO) $(PYTEST) --quick $(TESTS)
 
-simulate: $(INSTALLED)  ## bad days in virtual time until one goes wrong, which is made small: SEED=… RUNS=…, or a minute's worth
+simulate: $(INSTALLED)  ## bad days in virtual time until one goes wrong, which is made small and kept: SEED=… RUNS=…, or a minute's worth
 	$(BIN)/python -m tests.simulation $(SEED) $(addprefix --runs ,$(RUNS))
 
 servers:  ## what `make test-all` needs beside Python, as root on Debian; does nothing where it is there

@@ -7,6 +7,7 @@ these functions changes text that has nothing of the kind in it.
 - `printable`: one line; everything that is not printed as itself is escaped.
 - `one_line`: the same, of a text that may have several lines, which are joined by spaces.
 - `visible`: text of several lines that stays as it looks; only what is dangerous is escaped.
+- `json_shown`: JSON, which says the same with what is dangerous escaped as JSON has it.
 - `called`: the name of a campaign.
 - `html`: text as it stands in HTML, in an attribute's value too.
 """
@@ -62,6 +63,11 @@ def visible(text: str) -> str:
     Unlike `printable` it leaves tabs and every kind of space as they are.
     """
     return _DANGEROUS.sub(lambda found: _escape(found[0]), text.replace("\r\n", "\n"))
+
+
+def json_shown(text: str) -> str:
+    """A line of JSON in which what a terminal would obey is escaped as JSON has it: it says the same."""
+    return _DANGEROUS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def called(path: PurePath) -> str:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import anyio
 import click
 import msgspec
-import orjson
 
 from batchsend.bench import Bench, CampaignMessages, GridPoint, Messages, findings
 from batchsend.bench.advice import advise, undecided
@@ -25,7 +24,7 @@ from batchsend.bench.grid import all_points
 from batchsend.bench.load import Load, new_histogram
 from batchsend.bench.messages import MessageSource
 from batchsend.campaign import Delivery, Duration, Overrides, Rate, Secret, Server, load, server_place, server_warnings
-from batchsend.cli.campaigns import trace_option, tracing
+from batchsend.cli.campaigns import tell_json, trace_option, tracing
 from batchsend.cli.console import Console, pass_console
 from batchsend.cli.signals import Signals
 from batchsend.display import printable
@@ -380,7 +379,7 @@ class _BenchCommand:
                 except OSError as error:
                     raise not_writable(self._html, error) from None
         if self._as_json:
-            click.echo(orjson.dumps(found).decode())
+            tell_json(found)
             return
         if found["messages"]:
             self._print("")

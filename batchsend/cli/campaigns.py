@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from batchsend.display import printable
+from batchsend.display import json_shown, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,3 +84,24 @@ def tell(line: str) -> None:
     character that a terminal would obey is shown as an escape.
     """
     click.echo(printable(line))
+
+
+def tell_json(found: object, default: Callable[[Any], Any] | None = None) -> None:
+    """Print a line of JSON on standard output.
+
+    What a terminal would obey is escaped as JSON has it, so that whoever parses it finds what is there.
+
+    Args:
+        found: What it says.
+        default: Turns what JSON has no form for into something that it has one for.
+    """
+    import orjson  # noqa: PLC0415 - only where it is asked for
+
+    try:
+        line = json_shown(orjson.dumps(found, default=default).decode())
+    except orjson.JSONEncodeError:
+        # Half characters, which stand for a file name's other bytes: the standard library's escapes them.
+        import json  # noqa: PLC0415 - only here
+
+        line = json.dumps(found, default=default)
+    click.echo(line)

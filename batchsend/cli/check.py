@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
-import orjson
 
 from batchsend.campaign import Campaign, Overrides, load
 from batchsend.check import Inspection, Report
-from batchsend.cli.campaigns import campaign_argument, recipients_option, trace_option, tracing
+from batchsend.cli.campaigns import campaign_argument, recipients_option, tell_json, trace_option, tracing
 from batchsend.cli.findings import Watch, print_report
 from batchsend.errors import UsageError
 from batchsend.loop import run
@@ -76,8 +74,7 @@ def check(
         report = Report(str(campaign), sections)
         report.sections += run(lambda: inspection.look_around(seen, counted))
     if as_json:
-        sys.stdout.buffer.write(orjson.dumps(report.to_json(), option=orjson.OPT_APPEND_NEWLINE))
-        sys.stdout.flush()
+        tell_json(report.to_json())
     else:
         print_report(report)
     return report.exit_code

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import click
-import orjson
 
 from batchsend import figures
 from batchsend.campaign import Overrides
-from batchsend.cli.campaigns import tell
+from batchsend.cli.campaigns import tell, tell_json
 from batchsend.cli.console import Console, pass_console
 from batchsend.errors import BatchsendError, UsageError
 from batchsend.loop import run
@@ -221,7 +220,7 @@ def status(
 
     def present(found: ClusterStatus) -> None:
         if as_json:
-            click.echo(orjson.dumps(found, default=_as_dict).decode())
+            tell_json(found, default=_as_dict)
             return
         if watch:
             click.clear()

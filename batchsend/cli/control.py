@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import orjson
 
 from batchsend import figures
 from batchsend.campaign.nearest import suggestion
-from batchsend.cli.campaigns import tell
+from batchsend.cli.campaigns import tell, tell_json
 from batchsend.cli.console import Console, pass_console
 from batchsend.control.client import ask
 from batchsend.control.protocol import ControlCommand, ControlRequest
@@ -40,7 +39,7 @@ def control(console: Console, results: Path, *, command: str, value: str | None,
     del console
     answer = ask(results, _request(results, command, value))
     if as_json:
-        click.echo(orjson.dumps({"ok": answer.ok, "message": answer.message, **answer.status}).decode())
+        tell_json({"ok": answer.ok, "message": answer.message, **answer.status})
     if not answer.ok:
         raise UsageError(answer.message, remedy=answer.remedy)
     if not as_json:

@@ -9,9 +9,8 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-import orjson
 
-from batchsend.cli.campaigns import tell
+from batchsend.cli.campaigns import tell, tell_json
 from batchsend.delivery.replies import (
     Judgement,
     Period,
@@ -76,7 +75,7 @@ def explain(reply: tuple[str, ...], *, stage: str | None, as_json: bool) -> None
     found = judge(at, said)
     until = _until(said, found, time.time())
     if as_json:
-        click.echo(orjson.dumps(_object(said, at, found, until)).decode())
+        tell_json(_object(said, at, found, until))
         return
     for line in _lines(said, at, found, until):
         tell(line)

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Final
 
 import click
-import orjson
 
 from batchsend.campaign.model import feedback_path
-from batchsend.cli.campaigns import tell
+from batchsend.cli.campaigns import tell, tell_json
 from batchsend.feedback.log import FeedbackLog
 from batchsend.feedback.reading import CameBack, come_back, grow_list, require_results
 from batchsend.feedback.report import FeedbackKind
@@ -81,7 +80,7 @@ def feedback(
         for one in found:
             counts.note(one)
             if as_json:
-                click.echo(orjson.dumps(one.to_json()).decode())
+                tell_json(one.to_json())
         if log is not None:
             with log:
                 counts.added += log.add([one.fields() for one in found if one.is_logged])

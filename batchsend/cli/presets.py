@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import click
-import orjson
 
 from batchsend.campaign.presets import PRESETS, Preset
+from batchsend.cli.campaigns import tell_json
 
 
 @click.command()
@@ -18,7 +18,7 @@ def presets(name: str | None, *, as_json: bool) -> None:
     """
     chosen = {known: preset for known, preset in PRESETS.items() if name is None or known.startswith(name.lower())}
     if as_json:
-        click.echo(orjson.dumps(chosen).decode())
+        tell_json(chosen)
         return
     if not chosen:
         from batchsend.campaign.nearest import suggestion  # noqa: PLC0415 - only for a name there is not

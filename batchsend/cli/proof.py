@@ -5,10 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-import click
-import orjson
-
-from batchsend.cli.campaigns import tracing
+from batchsend.cli.campaigns import tell_json, tracing
 from batchsend.outcome import Outcome
 from batchsend.run.proof import compose_proofs, send_proofs
 
@@ -51,7 +48,7 @@ async def send_to_tester(
         results = await send_proofs(campaign, proofs, context=context, notice=console.notice, trace=trace)
     for result in results:
         if options.as_json:
-            click.echo(orjson.dumps(_described(result, proofs.to)).decode())
+            tell_json(_described(result, proofs.to))
         else:
             console.end([_line(result, proofs.to)], **_described(result, proofs.to))
     return 0 if all(result.status is Outcome.ACCEPTED for result in results) else 1

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
-import orjson
 
+from batchsend.cli.campaigns import tell_json
 from batchsend.errors import UsageError
 from batchsend.report.analysis import analyse
 from batchsend.report.output import Output
@@ -65,7 +65,7 @@ def report(results: Path, *, html: Path | None, csv: Path | None, as_json: bool)
 
         output.write(csv, rows(results))
     if as_json:
-        click.echo(orjson.dumps(found.to_json()).decode())
+        tell_json(found.to_json())
     elif not to_stdout:
         _show(found)
 

@@ -9,11 +9,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import anyio
-import click
-import orjson
 
 from batchsend import figures
-from batchsend.cli.campaigns import tracing
+from batchsend.cli.campaigns import tell_json, tracing
 from batchsend.cli.service import service
 from batchsend.cli.signals import Signals
 from batchsend.delivery.consequences import RESUME, WAIT
@@ -260,7 +258,7 @@ class Sending:
         if summary.left and self._again is not None and not self._options.dry_run:
             afterwards = [*afterwards, f"to send to those who are left: {self._again}"]
         if self._options.as_json:
-            click.echo(orjson.dumps(described).decode())
+            tell_json(described)
         if self._console.as_json or not self._options.as_json:
             self._console.end([*summary.lines(), *afterwards], **described, notes=afterwards)
 

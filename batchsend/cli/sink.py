@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import orjson
 
 from batchsend import figures
-from batchsend.cli.campaigns import say, trace_option, tracing
+from batchsend.cli.campaigns import say, tell_json, trace_option, tracing
 from batchsend.cli.signals import receiving
 from batchsend.errors import not_writable
 from batchsend.loop import run
@@ -108,7 +107,7 @@ def sink(
     with tracing(trace, side="server") as traced:
         counts = asdict(run(lambda: _serve(options, ca_file, traced)))
     if as_json:
-        click.echo(orjson.dumps(counts).decode())
+        tell_json(counts)
     else:
         say(", ".join(_said(name, count) for name, count in counts.items() if count or name == "messages"))
 

@@ -41,6 +41,7 @@ class Limits:
         self.max_messages = max_messages
         self.recipients = MOST_RECIPIENTS
         self.learned: dict[str, float] = {}
+        self._told_messages = max_messages  # the least that the campaign or the server has said in so many words
         self._configured_messages = max_messages
         self._concluded_until: float | None = None
         self._max_connections = max_connections
@@ -108,8 +109,8 @@ class Limits:
 
     def announced(self, mail_max: int | None) -> None:
         """The server says in EHLO how many transactions a session may have (RFC 9422 §4.1)."""
-        if mail_max is not None and mail_max < self.max_messages:
-            self._learn_messages(mail_max)
+        if mail_max is not None:
+            self._is_told(mail_max)
 
     def too_many_recipients(self, taken: int) -> None:
         """The server says that a transaction has too many recipients; so many, one at least, it would have taken."""
@@ -117,16 +118,17 @@ class Limits:
 
     def session_full(self, answered: int, now: float) -> None:
         """The server says that a session has had as many messages as it may have."""
-        if 0 < answered < self.max_messages:
-            self._learn_messages(answered)
+        if answered > 0:
+            self._is_told(answered)
         del now
 
     def max_messages_now(self, now: float) -> int:
         """Messages of a session that is opened now; a limit that was only concluded is tried again after a while."""
         if self._concluded_until is not None and now >= self._concluded_until:
             self._concluded_until = None
-            self.max_messages = self._configured_messages
             self.learned.pop("max_messages", None)
+            self.max_messages = self._configured_messages
+            self._is_told(self._told_messages)
         return self.max_messages
 
     def session_closed(self, closing_reply: Reply | None, answered: int, opened_at: float, now: float) -> None:
@@ -144,7 +146,7 @@ class Limits:
         if not 0 < answered < self.max_messages:
             return
         if closing_reply is not None and _PER_SESSION.search(closing_reply.raw):
-            self._learn_messages(answered)
+            self._is_told(answered)
             return
         if closing_reply is not None and is_about_waiting(closing_reply):
             return  # it would have taken more, had there been any
@@ -157,6 +159,12 @@ class Limits:
         if self._repeated >= _REPEATED:
             self._learn_messages(answered)
             self._concluded_until = now + _CONCLUSION_SECONDS
+
+    def _is_told(self, count: int) -> None:
+        """The server says how many it takes; that holds also once what was only concluded is tried again."""
+        self._told_messages = min(self._told_messages, count)
+        if count < self.max_messages:
+            self._learn_messages(count)
 
     def _learn_messages(self, count: int) -> None:
         self.max_messages = count

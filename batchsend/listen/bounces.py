@@ -18,6 +18,7 @@ _MOST_OCTETS: Final = 16 * 1024 * 1024  # of a message; reports return all of th
 _MOST_SESSIONS: Final = 100
 _MOST_MESSAGES: Final = 1000  # of a session
 _IDLE: Final = 300.0  # seconds (RFC 5321 §4.5.3.2.7)
+_LONGEST: Final = 3600.0  # seconds of a session
 
 
 def bounce_host(runs: Sequence[ListenedRun], host: str, port: int, *, notice: Callable[[str], None]) -> Sink:
@@ -54,6 +55,7 @@ def bounce_host(runs: Sequence[ListenedRun], host: str, port: int, *, notice: Ca
         max_messages=_MOST_MESSAGES,
         max_sessions=_MOST_SESSIONS,
         idle_timeout=_IDLE,
+        session_timeout=_LONGEST,
         authentication=False,
         recipients=takes,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Final, cast
 
 from batchsend.sink.state import Pause, StartTls
@@ -29,6 +30,7 @@ class ServerConnection(asyncio.Protocol):
         idle_timeout: Seconds of silence after which the session is ended.
         connections: Where the connection keeps itself while it exists.
         most: So many of them may exist at once; None for no limit.
+        longest: Seconds after which the session is ended, whatever goes on in it; None for no limit.
         begin_trace: Begins the trace of the session that was just made, with the client's address; returns None where
             nobody wants one.
 
@@ -46,8 +48,10 @@ class ServerConnection(asyncio.Protocol):
         begin_trace: Callable[[str], SessionTrace | None],
         *,
         most: int | None = None,
+        longest: float | None = None,
     ) -> None:
         self._most = most
+        self._longest = math.inf if longest is None else longest
         self._open_session = open_session
         self._context = context
         self._idle_timeout = idle_timeout
@@ -57,6 +61,7 @@ class ServerConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[None] = self._loop.create_future()
         self._heard = self._loop.time()
+        self._over = math.inf
         self._pause: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._handshake: asyncio.Task[None] | None = None
@@ -75,7 +80,8 @@ class ServerConnection(asyncio.Protocol):
         self._trace = self._begin_trace(peer)
         if self._trace is not None and transport.get_extra_info("sslcontext") is not None:
             self._trace.tls_started()
-        self._timer = self._loop.call_later(self._idle_timeout, self._check_idle)
+        self._over = self._loop.time() + self._longest
+        self._timer = self._loop.call_later(min(self._idle_timeout, self._longest), self._check_time)
         if self._most is not None and len(self._connections) > self._most:
             self.end(b"421 4.3.2 Too many connections")
             return
@@ -186,13 +192,15 @@ class ServerConnection(asyncio.Protocol):
         early, self._early = self._early, b""
         self._receive(early)
 
-    def _check_idle(self) -> None:
+    def _check_time(self) -> None:
+        now = self._loop.time()
         waiting = self._pause is not None or self._handshake is not None
-        left = self._idle_timeout if waiting else self._heard + self._idle_timeout - self._loop.time()
+        quiet = self._idle_timeout if waiting else self._heard + self._idle_timeout - now
+        left = min(quiet, self._over - now)
         if left > 0:
-            self._timer = self._loop.call_later(left, self._check_idle)
+            self._timer = self._loop.call_later(left, self._check_time)
         else:
-            self.end(b"421 4.4.2 Idle for too long")
+            self.end(b"421 4.4.2 Idle for too long" if quiet <= 0 else b"421 4.4.2 Open for too long")
 
     def _close(self) -> None:
         if self._pause is not None:

@@ -38,6 +38,7 @@ class SinkOptions:
         max_sessions: Sessions at once; further ones are answered 421. None for no limit.
         maildir: Store accepted messages in this maildir, which is made where it does not exist; None stores nothing.
         idle_timeout: Seconds of silence after which a session is ended (RFC 5321 §4.5.3.2.7 asks for 300 at least).
+        session_timeout: Seconds after which a session is ended, whatever goes on in it; None for no limit.
 
     Raises:
         UsageError: A value is impossible, or two of them contradict each other.
@@ -63,6 +64,7 @@ class SinkOptions:
     max_sessions: int | None = None
     maildir: Path | None = None
     idle_timeout: float = 300.0
+    session_timeout: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -84,6 +86,11 @@ class SinkOptions:
         if not self.idle_timeout > 0:
             raise UsageError(
                 f"the sink's idle_timeout is {self.idle_timeout}", remedy="choose a number of seconds above 0"
+            )
+        if self.session_timeout is not None and not self.session_timeout > 0:
+            raise UsageError(
+                f"the sink's session_timeout is {self.session_timeout}",
+                remedy="choose a number of seconds above 0, or no limit",
             )
         if not self.hostname or not self.hostname.isascii() or any(c <= " " or c == "\x7f" for c in self.hostname):
             raise UsageError(f"the sink's host name is {self.hostname!r}", remedy="choose one without blanks, in ASCII")

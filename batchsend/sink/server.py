@@ -112,7 +112,13 @@ class Sink:
 
         def accept() -> ServerConnection:
             return ServerConnection(
-                open_session, context, options.idle_timeout, self._connections, begin_trace, most=options.max_sessions
+                open_session,
+                context,
+                options.idle_timeout,
+                self._connections,
+                begin_trace,
+                most=options.max_sessions,
+                longest=options.session_timeout,
             )
 
         loop = asyncio.get_running_loop()

@@ -112,6 +112,10 @@ SHOWN: dict[str, Callable[[Path], list[str | Path]]] = {
     "preview, a template": lambda folder: ["preview", _template(folder)],
     "send, cells": lambda folder: ["send", _cells(folder), "--sandbox", "--no-progress"],
     "report": lambda folder: ["report", _log(folder)],
+    "report, json": lambda folder: ["report", _log(folder), "--json"],
+    "check, json": lambda folder: ["check", _cells(folder), "--offline", "--json"],
+    "feedback, json": lambda folder: ["feedback", *_letters(folder), "--json"],
+    "send, json": lambda folder: ["send", _cells(folder), "--sandbox", "--no-progress", "--json"],
     "report, a file": lambda folder: ["report", _log(folder), "--html", folder / NAME / NAME],
     "resume": lambda folder: ["resume", _log(folder)],
     "explain": lambda _: ["explain", f"550 5.1.1 {ESCAPES}"],
@@ -136,6 +140,15 @@ def test_nothing_that_a_terminal_would_obey_is_printed(
     said = done.output + done.errors
     assert said
     assert sorted(set(said) & OBEYED) == [], said
+
+
+@pytest.mark.parametrize("name", [NAME, "\udcff"], ids=["escapes", "no UTF-8"])
+def test_json_tells_a_program_what_a_file_is_called(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / f"{name}.jsonl"
+    _log(tmp_path).rename(path)
+    assert json.loads(invoke(capsys, "report", path, "--json").output)["results"] == str(path)
 
 
 EVIL = ESCAPES.replace("\r", "").encode()

@@ -47,6 +47,18 @@ def test_words_about_a_limit_are_enough() -> None:
     assert after(("421 4.7.0 Too many messages in this session", 7)).learned == {"max_messages": 7}
 
 
+@pytest.mark.parametrize("how", ["LIMITS", "in words", "not at all"])
+def test_what_the_server_has_said_holds_also_once_what_was_concluded_is_tried_again(how: str) -> None:
+    limits = after((None, 7), (None, 7), (None, 7))
+    if how == "LIMITS":
+        limits.announced(20)
+    elif how == "in words":
+        limits.session_full(20, now=40.0)
+    assert limits.max_messages_now(50.0) == 7
+    assert limits.max_messages_now(5000.0) == (100 if how == "not at all" else 20)
+    assert limits.learned == ({} if how == "not at all" else {"max_messages": 20})
+
+
 @pytest.mark.parametrize("way", ["421", "451", "dropped"])
 @pytest.mark.parametrize(("quiet", "idle"), [(0.2, False), (1.5, True)])
 def test_a_session_that_ends_after_a_second_of_rest_was_idle(way: str, quiet: float, *, idle: bool) -> None:

@@ -77,7 +77,8 @@ def attempt(guard: Guard, folder: Path) -> Tried:
         return Tried(noticed=True, said=f"not over within {_WITHIN:g} s")
     finally:
         (folder / guard.file).write_text(source)
-    lines = (done.stdout + done.stderr).strip().splitlines() or [""]
+    # What is left of a test that has failed may be told on standard error, when pytest has had its last word.
+    lines = (done.stdout.strip() or done.stderr.strip()).splitlines() or [""]
     return Tried(noticed=done.returncode == _FAILED and " failed" in lines[-1], said=lines[-1])
 
 

@@ -318,6 +318,14 @@ TERMINAL: Final = (
         "tests/preview/test_shown.py::test_nothing_that_a_terminal_would_obey_gets_through",
     ),
     Guard(
+        "escapes in JSON",
+        "batchsend/display.py",
+        '    return _DANGEROUS.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text)\n',
+        "    return text\n",
+        f"{_ESCAPES}::test_nothing_that_a_terminal_would_obey_is_printed",
+        "json",
+    ),
+    Guard(
         "escapes in errors and notices",
         "batchsend/cli/console.py",
         "                self._print(printable(line))\n",
@@ -446,5 +454,27 @@ OTHERS: Final = (
         "    if not stat.S_ISREG(os.fstat(file).st_mode):\n",
         "    if False:\n",
         "tests/results/test_lock.py::test_what_cannot_be_read_back_is_no_log",
+    ),
+    Guard(
+        "a FIFO in the log's place, as it is read",
+        "batchsend/results/format.py",
+        "        if not stat.S_ISREG(mode):\n",
+        "        if False:\n",
+        f"{_LINKS}::test_a_fifo_is_read_by_nobody",
+    ),
+    Guard(
+        "a FIFO in the key's place",
+        "batchsend/message/verp.py",
+        "os.open(name, flags | os.O_NONBLOCK)",
+        "os.open(name, flags)",
+        _FIFO,
+        "key",
+    ),
+    Guard(
+        "a FIFO in the place of a key for DKIM",
+        "batchsend/message/dkim_key.py",
+        "            if not stat.S_ISREG(status.st_mode):\n",
+        "            if False:\n",
+        "tests/message/test_dkim_key.py::test_what_is_no_file_is_refused",
     ),
 )

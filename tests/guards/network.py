@@ -13,6 +13,8 @@ _MINIMUM: Final = "    context.minimum_version = ssl.TLSVersion.TLSv1_2\n"
 _AUTHENTICITY: Final = "tests/listen/test_webhooks.py"
 _WEB: Final = "batchsend/listen/web.py"
 _PAGE: Final = "batchsend/page/server.py"
+_BOUNCES: Final = "batchsend/listen/bounces.py"
+_HOST: Final = "tests/listen/test_bounce_host.py"
 _OWN_HTTP: Final = "batchsend/web.py"
 _SIGNATURES: Final = "batchsend/listen/signatures.py"
 _NOT_GENUINE: Final = 'raise RefusedError("the signature is not genuine")'
@@ -206,6 +208,20 @@ SERVER: Final = (
         "tests/delivery/test_session_timeouts.py::test_silence_is_ended_by_the_time_out_of_its_stage",
         "lockstep",
     ),
+    Guard(
+        "an octet now and then",
+        "batchsend/delivery/session.py",
+        "        if client.replies != replies:\n",
+        "        if data:\n",
+        "tests/delivery/test_session_timeouts.py::test_an_octet_now_and_then_is_silence",
+    ),
+    Guard(
+        "a server that reads too slowly",
+        "batchsend/delivery/session.py",
+        "left - self._left_before > _SLOWEST * (now - self._looked)",
+        "left > self._left_before",
+        "tests/delivery/test_session_timeouts.py::test_a_server_that_reads_too_slowly_is_left_and_nothing_is_in_doubt",
+    ),
 )
 
 RETURNS: Final = (
@@ -339,6 +355,34 @@ LISTENER: Final = (
         "        limit_concurrency=most,\n",
         "",
         "tests/listen/test_connections.py::test_there_are_so_many_and_no_more",
+    ),
+    Guard(
+        "a bounce without an end",
+        _BOUNCES,
+        "        max_size=_MOST_OCTETS,\n",
+        "",
+        f"{_HOST}::test_what_is_too_large_is_refused_before_it_is_sent",
+    ),
+    Guard(
+        "more sessions of bounces than there is room for",
+        _BOUNCES,
+        "        max_sessions=_MOST_SESSIONS,\n",
+        "",
+        f"{_HOST}::test_more_sessions_than_it_has_room_for_are_told_to_come_again",
+    ),
+    Guard(
+        "a session of bounces without an end",
+        _BOUNCES,
+        "        session_timeout=_LONGEST,\n",
+        "",
+        f"{_HOST}::test_an_octet_now_and_then_keeps_no_session_open",
+    ),
+    Guard(
+        "a command without an end to the listener",
+        "batchsend/sink/session.py",
+        "        if self._overlong or end + 2 - position > limit:\n",
+        "        if False:\n",
+        "tests/sink/test_sink_dialogue.py::test_lines_have_limits_and_the_session_survives_them",
     ),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import smtplib
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ from tests.listen.signed import SignedRun
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from tests.tools.virtual import VirtualLoop
 
 
 async def with_host(signed: SignedRun, talk: Callable[[smtplib.SMTP], None]) -> list[str]:
@@ -127,3 +130,34 @@ async def test_more_sessions_than_it_has_room_for_are_told_to_come_again(signed:
 
     async with bounce_host([signed.listened()], "127.0.0.1", 0, notice=print) as host:
         await anyio.to_thread.run_sync(connect, host.port)
+
+
+async def test_what_is_too_large_is_refused_before_it_is_sent(signed: SignedRun) -> None:
+    def talk(client: smtplib.SMTP) -> None:
+        client.ehlo()
+        most = 16 * 1024 * 1024
+        assert client.esmtp_features["size"] == str(most)
+        assert client.mail("", [f"SIZE={most + 1}"])[0] == 552
+
+    await with_host(signed, talk)
+
+
+def test_an_octet_now_and_then_keeps_no_session_open(signed: SignedRun, loop: VirtualLoop) -> None:
+    """Nor does anything else: a hundred that went on for ever would leave no room for bounces."""
+
+    async def talk() -> list[bytes]:
+        said = []
+        async with bounce_host([signed.listened()], "127.0.0.1", 0, notice=print) as host:
+            reader, writer = await asyncio.open_connection("127.0.0.1", host.port)
+            for _ in range(50):
+                try:
+                    said.append(await asyncio.wait_for(reader.readline(), 200.0))
+                except TimeoutError:
+                    writer.write(b"N")
+            writer.close()
+        return said
+
+    said = loop.run(talk)
+    assert said[0].startswith(b"220 ")
+    assert said[1].startswith(b"421 4.4.2 ")
+    assert set(said[2:]) == {b""}, "that is the end of the session"

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batchsend.errors import BatchsendError
+from batchsend.errors import BatchsendError, UsageError
 from batchsend.events.cursor import Cursor, locked, write_cursor
 from batchsend.feedback.log import FeedbackLog
 from batchsend.feedback.reading import grow_list
 from batchsend.message.verp import make_key
 from batchsend.results.beside import make_anew
+from batchsend.results.format import opened
 from batchsend.results.lock import open_locked
 from batchsend.results.messages import MessageList
 from batchsend.trace import Trace
@@ -125,6 +126,12 @@ def test_a_fifo_in_its_place_holds_nobody_up_and_gets_nothing(what: str, tmp_pat
             assert os.read(reader, 100) == b""
     finally:
         os.close(reader)
+
+
+def test_a_fifo_is_read_by_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "results.jsonl")
+    with an_end(), pytest.raises(UsageError, match="it is not a regular file"), opened(tmp_path / "results.jsonl"):
+        pytest.fail("it was opened")
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """``python -m tests.simulation [SEED] [--runs N] [--seconds S]``: cases from a seed on, until one fails.
 
-A case that fails is made smaller and printed as it can be kept in ``tests/simulation/cases``; ``--case FILE`` runs one
-that was kept. Seconds are those that the processor computes: they are the same on a busy machine.
+A case that fails is made smaller, printed, and kept in ``tests/simulation/cases``: the tests try it from then on.
+``--case FILE`` runs one that was kept. Seconds are those that the processor computes: they are the same on a busy
+machine.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import msgspec
 from tests.simulation.case import Case
 from tests.simulation.drawing import draw
 from tests.simulation.running import run_case
-from tests.simulation.shrinking import shrink, smaller_cases
+from tests.simulation.shrinking import keep, shrink, smaller_cases
+
+CASES = Path(__file__).parent / "cases"
 
 
 def main(seed: int, runs: int | None, seconds: float, kept: Path | None, *, as_it_is: bool) -> int:
@@ -44,7 +47,9 @@ def main(seed: int, runs: int | None, seconds: float, kept: Path | None, *, as_i
             sys.stdout.flush()
             if as_it_is:
                 return 1
-            return _tell(shrink(case, lambda one: bool(run_case(one)), smaller_cases, seconds=30.0))
+            small = shrink(case, lambda one: bool(run_case(one)), smaller_cases, seconds=30.0)
+            print(f"kept as {keep(small, small.seed, CASES)}")
+            return _tell(small)
     print(f"{done} cases from seed {seed} on, in {time.process_time() - began:.0f} s: nothing wrong")
     return 0
 

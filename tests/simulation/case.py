@@ -16,8 +16,17 @@ Breaks: TypeAlias = Literal["refuse", "unreachable", "reset", "close", "drip", "
 """What befalls a connection: it is refused or never made; it is reset or closed after some octets; from there on the
 server's octets come one by one, do not come at all, or the client's are read no more."""
 
-Ends: TypeAlias = Literal["end", "kill", "power", "stop", "cancel"]
-"""How a run ends: by itself, by SIGKILL, by a cut of the power, by one signal, or by a second one at once."""
+Ends: TypeAlias = Literal["end", "kill", "power", "stop", "cancel", "hurry"]
+"""How a run ends: by itself, by SIGKILL, by a cut of the power, by one signal, by a second one at once, or by a second
+one some seconds later, where the replies that are awaited are not all there by then."""
+
+Habit: TypeAlias = Literal[
+    "wavers", "first only", "flushes", "hangs up", "takes for nobody", "bdat unknown", "bdat refused"
+]
+"""How a relay breaks what it offers. It offers PIPELINING and CHUNKING in every other session only, as several machines
+behind one name do. Of a group of commands it takes the first and throws the others away; it throws away what came
+behind a command that it refuses; it hangs up on a group. It goes on with a message of which every recipient was
+refused, and throws it away. It does not know BDAT and takes its octets for commands, or refuses each one."""
 
 
 class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -52,12 +61,14 @@ class Break(Struct, frozen=True, kw_only=True, omit_defaults=True):
         connection: The how manieth, from 1.
         what: What.
         octets: After so many octets from the server; for ``deaf`` from the client.
+        upward: The octets are those from the client: what follows them never arrives.
     """
 
     relay: int
     connection: int
     what: Breaks
     octets: int = 0
+    upward: bool = False
 
 
 class Relay(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -69,13 +80,17 @@ class Relay(Struct, frozen=True, kw_only=True, omit_defaults=True):
         login: It wants a login.
         logins_fail: Of a hundred logins, how many are refused for now.
         quota: It takes so many messages in any so many seconds; None for any number.
+        by_clock: These seconds are each minute, hour or day of the clock, not any.
         quota_stage: Where it refuses the others.
         quota_says: How.
         per_session: Messages that it takes in a session.
+        limits: It says in EHLO how many these are (LIMITS, RFC 9422).
         sessions: Sessions that it lets be open at once.
         idle: Seconds after which it ends a session that sends nothing.
-        addresses: How many addresses it has; all but the last are unreachable.
+        addresses: How many addresses it has; all but the last refuse connections.
+        silent: These do not refuse them: nothing comes from there at all.
         window: Octets that may be on their way to it.
+        habits: How it breaks what it offers.
     """
 
     pipelining: bool = True
@@ -83,13 +98,17 @@ class Relay(Struct, frozen=True, kw_only=True, omit_defaults=True):
     login: bool = False
     logins_fail: int = 0
     quota: tuple[int, int] | None = None
+    by_clock: bool = False
     quota_stage: Stage = Stage.CONTENT
     quota_says: str = ""
     per_session: int | None = None
+    limits: bool = False
     sessions: int | None = None
     idle: int | None = None
     addresses: int = 1
+    silent: bool = False
     window: int = 65536
+    habits: tuple[Habit, ...] = ()
 
 
 class DiskFault(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -127,7 +146,7 @@ class Life(Struct, frozen=True, kw_only=True, omit_defaults=True):
     disk: DiskFault | None = None
     jumps: tuple[tuple[float, float], ...] = ()
     pause: float = 1.0
-    options: dict[str, int] = {}
+    options: dict[str, int | str] = {}
     retry: tuple[str, ...] = ()
     list: Literal["same", "grown", "changed"] = "same"
     twice: bool = False

@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec.structs import replace
+
 from batchsend.outcome import Stage
-from tests.simulation.case import Break, Case, DiskFault, Ends, Life, Relay, Reply
-from tests.simulation.replies import IMPOSSIBLE, OUT_OF_PLACE, PLAIN, QUOTAS, REFUSALS
+from tests.simulation.case import Break, Case, DiskFault, Ends, Habit, Life, Relay, Reply
+from tests.simulation.replies import IMPOSSIBLE, LOCKED_OUT, OUT_OF_PLACE, PLAIN, QUOTAS, REFUSALS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from random import Random
 
 _STAGES: Final = (Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.CONTENT)
@@ -26,7 +29,7 @@ def draw(seed: int) -> Case:
     replies = [_reply(choose, len(relays), records, lies=lies) for _ in range(choose.randint(0, trouble))]
     breaks = [_break(choose, len(relays)) for _ in range(choose.randint(0, trouble))]
     delivery = _delivery(choose, chunking=any(relay.chunking for relay in relays))
-    return Case(
+    case = Case(
         seed=seed,
         records=records,
         relays=relays,
@@ -36,6 +39,7 @@ def draw(seed: int) -> Case:
         delivery=delivery,
         slow=choose.choice((0.005, 0.05, 1.0, 1.0)),
     )
+    return _with_more(case, random.Random(f"{seed}, and more"))
 
 
 def _relay(choose: Random, records: int) -> Relay:
@@ -120,7 +124,7 @@ def _life(choose: Random, records: int, *, power: bool) -> Life:
     all_ends: tuple[Ends, ...] = ("end", "kill", "kill", "kill", cut, "stop", "cancel")
     ends = choose.choice(all_ends)
     by_clock = choose.random() < 0.3
-    options = {}
+    options: dict[str, int | str] = {}
     if choose.random() < 0.2:
         options = {"max_connections": choose.randint(1, 5), "max_messages": choose.randint(1, 10)}
     return Life(
@@ -140,3 +144,57 @@ def _life(choose: Random, records: int, *, power: bool) -> Life:
         twice=choose.random() < 0.1,
         moved=choose.uniform(0, 3) if choose.random() < 0.05 else None,
     )
+
+
+def _with_more(case: Case, choose: Random) -> Case:
+    """What goes wrong besides: it has numbers of its own, so that the rest of a seed's case stays what it was."""
+    chunking = any(relay.chunking for relay in case.relays)
+    return replace(
+        case,
+        relays=tuple(_with_habits(relay, choose) for relay in case.relays),
+        breaks=tuple(
+            replace(one, upward=choose.random() < 0.4) if one.what in ("reset", "close", "drip") else one
+            for one in case.breaks
+        ),
+        replies=(*case.replies, *_locked_out(case, choose)),
+        lives=tuple(_with_choices(life, choose, chunking=chunking) for life in case.lives),
+    )
+
+
+def _with_habits(relay: Relay, choose: Random) -> Relay:
+    habits: list[Habit] = ["wavers", "takes for nobody"]
+    if relay.pipelining:
+        habits += ["first only", "flushes", "hangs up"]
+    if relay.chunking:
+        habits += ["bdat unknown", "bdat refused"]
+    return replace(
+        relay,
+        habits=(choose.choice(habits),) if choose.random() < 0.15 else (),
+        by_clock=relay.quota is not None and choose.random() < 0.5,
+        limits=choose.random() < 0.3,
+        silent=choose.random() < 0.3,
+    )
+
+
+def _locked_out(case: Case, choose: Random) -> Iterator[Reply]:
+    """Logins that a relay refuses as if for good, once or from then on."""
+    for place, relay in enumerate(case.relays):
+        if relay.login and choose.random() < 0.15:
+            nth, again = choose.randint(1, 5), choose.choice((0, 1000))
+            yield Reply(relay=place, stage=Stage.AUTH, nth=nth, says=LOCKED_OUT, again=again)
+
+
+def _with_choices(life: Life, choose: Random, *, chunking: bool) -> Life:
+    """Other ways for people to go on: a second signal later, other options, other records to be sent again."""
+    options: dict[str, int | str] = dict(life.options)
+    if choose.random() < 0.1:
+        options["rate"] = choose.choice(("1/s", "10/s"))
+    if choose.random() < 0.1:
+        options["max_attempts"] = 1
+    if chunking and choose.random() < 0.1:
+        options["depth"] = choose.choice((1, 4, 16))
+    retry = life.retry
+    if choose.random() < 0.03:
+        retry = (*retry, choose.choice(("rejected", "mailbox_full", "5.7")))
+    hurries = life.ends == "stop" and choose.random() < 0.4
+    return replace(life, ends="hurry" if hurries else life.ends, options=options, retry=retry)

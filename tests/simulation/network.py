@@ -279,5 +279,5 @@ def connected(random: Random, window: int, happens: Callable[[str], None], broke
     client, server = End(random, window, happens), End(random, _HIGH_WATER, None)
     client.other, server.other = server, client
     if broken is not None:
-        (client if broken.what == "deaf" else server).broken = broken
+        (client if broken.upward or broken.what == "deaf" else server).broken = broken
     return client, server

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 _KILLED: Final = "the run was killed before"
+_USUAL: Final[dict[str, int | str]] = {"max_connections": 5, "depth": 1, "max_messages": 100}
 _MAY_HAVE: Final = {"accepted": (1,), "in_doubt": (0, 1)}
 
 
@@ -60,9 +61,10 @@ def _read(world: World) -> tuple[list[dict[str, Any]], list[str]]:
 def _bounds(case: Case, ended: list[Ended]) -> Iterator[str]:
     """Promise 2: what a kill leaves in doubt is bounded."""
     for number, one in enumerate(ended):
-        options = {**case.delivery, **case.lives[number].options}
-        connections, depth = int(options.get("max_connections", 5)), int(options.get("depth", 1))
-        most = (connections + 1) * min(depth, int(options.get("max_messages", 100))) * len(case.relays)
+        # What the command line says holds for whoever goes on, until it says something else.
+        said = [{**_USUAL, **case.delivery}, *(life.options for life in case.lives[: number + 1])]
+        connections, depth, messages = (max(int(options.get(name, 0)) for options in said) for name in _USUAL)
+        most = (connections + 1) * min(depth, messages) * len(case.relays)
         most *= 2 if case.power else 1
         if one.unanswered is not None and one.unanswered > most and not _inherits(case, number):
             yield f"{one.unanswered} in doubt after run {number}, {most} may be"

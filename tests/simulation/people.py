@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from tests.simulation.case import Case, Life, Relay
 
+_SECOND_SIGNAL: Final = 2.0
 _CAMPAIGN: Final = """\
 recipients = "{recipients}"
 {servers}
@@ -178,7 +179,11 @@ class People:
         def cancel() -> None:
             loop.call_soon(running[0].cancel)
 
-        does = {"kill": kill, "power": kill, "stop": stop, "cancel": cancel}
+        def hurry() -> None:
+            stop()
+            loop.call_later(_SECOND_SIGNAL, running[0].cancel)
+
+        does = {"kill": kill, "power": kill, "stop": stop, "cancel": cancel, "hurry": hurry}
         return does.get(life.ends)
 
     def _meanwhile(self, life: Life, first: asyncio.Task[tuple[str, str]]) -> list[asyncio.TimerHandle]:

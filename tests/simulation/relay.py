@@ -26,11 +26,15 @@ _RECIPIENT: Final = re.compile(r"r([0-9]+)@")
 _CONTENT: Final = re.compile(rb"Record ([0-9]+) begins here\..*\nRecord ([0-9]+) ends here\.", re.DOTALL)
 
 _PATIENCE: Final = 120.0
+_ON_ITS_WAY: Final = 30.0  # a group of commands has come by then, whatever the window is
+_BROKEN: Final = (b"PIPELINING", b"CHUNKING", b"LIMITS")
 
 TRY_AGAIN: Final = "454 4.7.0 Temporary authentication failure"
 TOO_MANY_SESSIONS: Final = "421 4.7.0 relay.example.net Error: too many connections from 192.0.2.1"
 SESSION_FULL: Final = "421 Max message per connection reached, closing transmission channel"
 IDLE: Final = b"421 4.4.2 relay.example.net Error: timeout exceeded\r\n"
+NO_GROUPS: Final = "554 5.5.0 Synchronization error: next input sent too soon"
+NO_BDAT: Final = "502 5.5.1 BDAT is not implemented"
 
 
 def address(record: int) -> str:
@@ -84,10 +88,19 @@ class SimulatedRelay(FaultyServer):
     """
 
     def __init__(self, plan: Relay, replies: list[Reply], random: Random, watch: Watch) -> None:
-        extensions = ("8BITMIME", *(["AUTH PLAIN"] if plan.login else []))
+        said = ["AUTH PLAIN"] if plan.login else []
+        if plan.limits and plan.per_session is not None:
+            said.append(f"LIMITS MAILMAX={plan.per_session}")
         super().__init__(
-            self._decide_of_case, pipelining=plan.pipelining, chunking=plan.chunking, extensions=extensions
+            self._decide_of_case,
+            pipelining=plan.pipelining,
+            chunking=plan.chunking,
+            knows_bdat="bdat unknown" not in plan.habits,
+            anyway="takes for nobody" in plan.habits,
+            extensions=("8BITMIME", *said),
         )
+        lines = self.ehlo_reply.splitlines(keepends=True)
+        self._plain_ehlo = b"".join(line for line in lines if not any(word in line for word in _BROKEN))
         self.plan = plan
         self.said: dict[int, set[str]] = {}
         self.lied: set[int] = set()
@@ -102,6 +115,7 @@ class SimulatedRelay(FaultyServer):
         self._odd: set[int] = set()
         self._records: dict[int, set[int]] = {}
         self._ends: dict[int, End] = {}
+        self._wires: dict[int, Wire] = {}
         self._checked = 0
 
     def connect(self, end: End) -> None:
@@ -116,6 +130,7 @@ class SimulatedRelay(FaultyServer):
 
     async def play(self, wire: Wire) -> None:
         self.open += 1
+        self._wires[wire.connection.number] = wire
         watching = asyncio.get_running_loop().create_task(self._watch_idle(wire))
         try:
             await super().play(wire)
@@ -145,10 +160,15 @@ class SimulatedRelay(FaultyServer):
             self._records.setdefault(connection, set()).add(record)
             if connection in self._lying:
                 self.lied.add(record)
+        self._see_what_is_behind(stage, connection)
         action, says = self._by_case(stage, connection)
         if action is None:
-            says = self._by_limits(stage, connection)
+            says = self._by_habit(stage, connection) or self._by_limits(stage, connection)
             action = ACCEPT if says is None else say(octets(says), then=_then(says))
+        if stage is Stage.EHLO and action is ACCEPT and not self._offers(connection):
+            action = say(self._plain_ehlo)
+        if "first only" in self.plan.habits or (says is not None and "flushes" in self.plan.habits):
+            self._forget_what_is_behind(connection)
         if says is not None and record is not None:
             self.said.setdefault(record, set()).add(MEANS.get(says, "other"))
         if says is not None and record is not None and stage in (Stage.RCPT, Stage.CONTENT):
@@ -181,6 +201,37 @@ class SimulatedRelay(FaultyServer):
                 return say(octets(reply.says), then=then, succeeds=reply.takes), refusal
         return None, None
 
+    def _offers(self, connection: int) -> bool:
+        """Whether the relay offers in a session what it offers."""
+        return "wavers" not in self.plan.habits or connection % 2 == 1
+
+    def _see_what_is_behind(self, stage: Stage, connection: int) -> None:
+        """See that the client does nothing that was not offered, and that DATA ends a group (RFC 2920 §3.1)."""
+        offers = self._offers(connection)
+        if stage is Stage.CONTENT and self._is_by_bdat(connection) and not (self.plan.chunking and offers):
+            self.wrong.append("BDAT, which was not offered")
+        if stage is Stage.GREETING or (self.plan.pipelining and offers and stage is not Stage.DATA):
+            return
+        if self._wires[connection].has_more and connection not in self._lying | self._odd:
+            self.wrong.append(f"octets behind {stage}, before it was answered")
+
+    def _forget_what_is_behind(self, connection: int) -> None:
+        """Throw away what came with the command that is being answered."""
+        if self._wires[connection].has_more:
+            self._wires[connection].forget(_ON_ITS_WAY)
+
+    def _by_habit(self, stage: Stage, connection: int) -> str | None:
+        """What the relay says because it does not keep what it offers."""
+        habits = self.plan.habits
+        if stage is Stage.MAIL and "hangs up" in habits and self._wires[connection].has_more:
+            return NO_GROUPS
+        if stage is Stage.CONTENT and "bdat refused" in habits and self._is_by_bdat(connection):
+            return NO_BDAT
+        return None
+
+    def _is_by_bdat(self, connection: int) -> bool:
+        return self.connections[connection - 1].commands[-1].startswith(b"BDAT")
+
     def _by_limits(self, stage: Stage, connection: int) -> str | None:
         """What the relay refuses with for its own reasons."""
         plan = self.plan
@@ -191,6 +242,8 @@ class SimulatedRelay(FaultyServer):
         if stage is Stage.MAIL and plan.per_session is not None:
             begun = sum(command.startswith(b"MAIL ") for command in self.connections[connection - 1].commands)
             if begun > plan.per_session:
+                if plan.limits and self._offers(connection):
+                    self.wrong.append(f"{begun} messages in a session, of which EHLO says {plan.per_session}")
                 return SESSION_FULL
         if plan.quota is not None and stage is plan.quota_stage and self._is_used_up(*plan.quota):
             return plan.quota_says
@@ -200,13 +253,16 @@ class SimulatedRelay(FaultyServer):
 
     def _is_used_up(self, messages: int, seconds: int) -> bool:
         now = asyncio.get_running_loop().time()
-        while self._taken_at and now - self._taken_at[0] >= seconds:
+        first = now // seconds * seconds if self.plan.by_clock else now - seconds
+        while self._taken_at and self._taken_at[0] <= first:
             self._taken_at.popleft()
         return len(self._taken_at) >= messages
 
     def _refuses(self, connection: int, record: int, stage: Stage, action: Action, says: str) -> None:
         """Have the client's side say when the reply is in its hands, where that is a refusal without any doubt."""
         if action.reply is None or action.succeeds or connection in self._lying or connection in self._odd:
+            return
+        if self.plan.habits:
             return
         client, due = self._ends[connection].other, len(self.connections[connection - 1].sent) + len(action.reply)
         before = client.heard
@@ -248,8 +304,10 @@ class SimulatedRelay(FaultyServer):
             if found is None or {found[1], found[2]} != expected:
                 self.wrong.append(f"what was taken for {message.recipients} is {message.content[-80:]!r}")
         self._checked = len(self.accepted)
+        if any(self.for_nobody) and not (self._lying or self._odd):
+            self.wrong.append(f"content was sent, of which every recipient was refused: {self.for_nobody}")
 
 
 def _then(says: str) -> Then:
-    """After a 421 a server closes (RFC 5321 §3.8)."""
-    return Then.CLOSE if says.startswith("421") else Then.GO_ON
+    """After a 421 a server closes (RFC 5321 §3.8), and so does one that hangs up on a group."""
+    return Then.CLOSE if says.startswith("421") or says == NO_GROUPS else Then.GO_ON

@@ -42,6 +42,8 @@ PLAIN: Final = {
 IMPOSSIBLE: Final = ("150 wait", "650 what", "what is it", "220 hello", "354 go", "99 x")
 """What is no reply, or none to what was asked."""
 
+LOCKED_OUT: Final = "535 5.7.8 Authentication credentials invalid"
+
 OUT_OF_PLACE: Final = "503 5.5.1 Bad sequence of commands"
 
 ODD: Final = frozenset({*IMPOSSIBLE, OUT_OF_PLACE})

@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
 from msgspec.structs import fields, replace
 
 from tests.simulation.case import Life, Relay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from msgspec import Struct
 
     from tests.simulation.case import Case
 
@@ -39,6 +43,22 @@ def shrink(
                 found = candidate
                 break
     return case
+
+
+def keep(case: Struct, seed: int, folder: Path) -> Path:
+    """Write a case to where the tests find it.
+
+    Args:
+        case: The case.
+        seed: What it was drawn from.
+        folder: Where the tests look for cases.
+
+    Returns:
+        Its file.
+    """
+    path = folder / f"seed_{seed}.json"
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(case), indent=2) + b"\n")
+    return path
 
 
 def smaller_cases(case: Case) -> Iterator[Case]:

@@ -48,6 +48,8 @@ EPOCH: Final = 1_780_000_000.0
 PORT: Final = 2500
 CONTENT_END: Final = re.compile(rb"Record ([0-9]+) ends here\.")
 _SILENT: Final = 3 * 3600.0
+_FOR_EVER: Final = 86400.0
+_NEXT_ADDRESS: Final = 0.25  # Connection Attempt Delay (RFC 8305 §5)
 _LONGEST: Final = 100 * 86400.0  # a relay that takes one message a day has a list of forty
 
 
@@ -245,13 +247,15 @@ class World:
         number = place[1] - PORT
         await asyncio.sleep(self._random.choice((0.001, 0.01, 0.1)))
         if int(place[0].rpartition(".")[2]) < self.case.relays[number].addresses:
+            if self.case.relays[number].silent:
+                await asyncio.sleep(_FOR_EVER)
             raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
         self._connections[number] += 1
         broken: Break | None = self._breaks.get((number, self._connections[number]))
         if broken is not None and broken.what == "refuse":
             raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
         if broken is not None and broken.what == "unreachable":
-            await asyncio.sleep(86400)
+            await asyncio.sleep(_FOR_EVER)
         client, server = connected(self._random, self.case.relays[number].window, self.happens, broken)
         client.watched = self.sees
         self._clients.append(client)
@@ -259,17 +263,30 @@ class World:
         return client.set_socket(place)
 
     async def start_connection(self, addresses: Sequence[Any], **_: Any) -> SimulatedSocket:
-        """Connect to the first of several addresses that takes the connection.
+        """Connect to the first of several addresses that answers; where one does not, the next is tried beside it.
 
         Raises:
-            OSError: None does.
+            OSError: None takes the connection.
         """
-        for address in addresses[:-1]:
-            try:
-                return await self.dial(address[4])
-            except OSError:
-                continue
-        return await self.dial(addresses[-1][4])
+        left = list(addresses)
+        tried: list[asyncio.Task[SimulatedSocket]] = []
+        taken: asyncio.Task[SimulatedSocket] | None = None
+        try:
+            while left or not all(one.done() for one in tried):
+                if left:
+                    tried.append(self.loop.create_task(self.dial(left.pop(0)[4])))
+                pending = [one for one in tried if not one.done()]
+                await asyncio.wait(
+                    pending, timeout=_NEXT_ADDRESS if left else None, return_when=asyncio.FIRST_COMPLETED
+                )
+                taken = next((one for one in tried if one.done() and one.exception() is None), None)
+                if taken is not None:
+                    break
+        finally:
+            for one in tried:
+                if not one.cancel() and one is not taken and not one.cancelled() and one.exception() is None:
+                    one.result().close()  # nobody waits for it any more
+        return await (taken or tried[-1])
 
     # --- what the program has of it -----------------------------------------------------------------------------------
 

@@ -354,5 +354,9 @@ def test_options_that_contradict_each_other_are_refused() -> None:
         SinkOptions(require_tls=True)
     with pytest.raises(UsageError, match="password"):
         SinkOptions(password="secret")
+    with pytest.raises(UsageError, match="idle_timeout"):
+        SinkOptions(idle_timeout=0.0)
+    with pytest.raises(UsageError, match="session_timeout"):
+        SinkOptions(session_timeout=0.0)
     with pytest.raises(UsageError, match="host name"):
         SinkOptions(hostname="x\r\n250 y")

@@ -211,9 +211,10 @@ async def test_a_drop_ends_the_connection_without_a_reply_and_without_the_messag
         assert (sink.counts.dropped, sink.counts.messages) == (1, 0)
 
 
-async def test_a_silent_session_is_ended_with_421() -> None:
+@pytest.mark.parametrize("options", [SinkOptions(idle_timeout=0.05), SinkOptions(session_timeout=0.05)])
+async def test_a_silent_session_is_ended_with_421(options: SinkOptions) -> None:
     with anyio.fail_after(30):
-        async with Sink(SinkOptions(idle_timeout=0.05)) as sink:
+        async with Sink(options) as sink:
             reader, writer = await asyncio.open_connection("127.0.0.1", sink.port)
             assert await read_replies(reader, 2) == [b"220", b"421"]
             assert await reader.read() == b""

@@ -152,7 +152,7 @@ class _Session:
                 await self._rcpt(command)
             case b"DATA":
                 await self._data()
-            case b"BDAT" if self._server.chunking:
+            case b"BDAT" if self._server.chunking and self._server.knows_bdat:
                 await self._bdat(command)
             case b"RSET":
                 self._reset()
@@ -185,7 +185,13 @@ class _Session:
 
     async def _data(self) -> None:
         if not self._recipients:
-            await self._send(b"503 5.5.1 RCPT first\r\n")
+            if not self._server.anyway:
+                await self._send(b"503 5.5.1 RCPT first\r\n")
+                return
+            await self._send(_WELL_BEHAVED[Stage.DATA])
+            self._server.for_nobody.append(await self._wire.read_content())
+            await self._send(_WELL_BEHAVED[Stage.CONTENT])
+            self._reset()
             return
         if await self._act(Stage.DATA, self._recipients[0]):
             await self._finish(await self._wire.read_content())
@@ -198,7 +204,7 @@ class _Session:
         last = words[2:] == [b"LAST"]
         if not self._recipients:
             # The octets are read all the same (RFC 3030 §2): they are in the pipeline, whatever became of RCPT.
-            await self._send(b"503 5.5.1 RCPT first\r\n")
+            await self._send(_WELL_BEHAVED[Stage.CONTENT] if self._server.anyway else b"503 5.5.1 RCPT first\r\n")
             if last:
                 self._reset()
             return
@@ -266,12 +272,16 @@ class FaultyServer(Listener):
         decide: Asked once for each reply that matters.
         pipelining: Whether EHLO offers PIPELINING (RFC 2920).
         chunking: Whether EHLO offers CHUNKING (RFC 3030) and BDAT works.
+        knows_bdat: False for a server that offers CHUNKING and does not know BDAT: it takes the octets for commands.
+        anyway: Whether DATA and BDAT are answered as if somebody would receive the message, although every RCPT was
+            refused (RFC 2920 §3.1 allows for the 354); what follows is thrown away.
         extensions: Further lines for EHLO's reply, such as ``"8BITMIME"``.
         segment: Replies are written in pieces of so many octets; None: whole.
         tls: The context of implicit TLS, or None for plaintext.
 
     Attributes:
         accepted: Every message that the server has taken, in order: the oracle.
+        for_nobody: What it was sent after a 354 without any recipient: nothing but the lone dot should be.
     """
 
     def __init__(
@@ -280,6 +290,8 @@ class FaultyServer(Listener):
         *,
         pipelining: bool = True,
         chunking: bool = True,
+        knows_bdat: bool = True,
+        anyway: bool = False,
         extensions: tuple[str, ...] = ("8BITMIME", "SMTPUTF8"),
         segment: int | None = None,
         tls: ssl.SSLContext | None = None,
@@ -287,6 +299,9 @@ class FaultyServer(Listener):
         super().__init__(tls=tls)
         self.decide = decide
         self.chunking = chunking
+        self.knows_bdat = knows_bdat
+        self.anyway = anyway
+        self.for_nobody: list[bytes] = []
         self.segment = segment
         self.accepted: list[Accepted] = []
         offered = ["PIPELINING"] * pipelining + ["CHUNKING"] * chunking + [*extensions, "ENHANCEDSTATUSCODES"]

@@ -14,6 +14,7 @@ from tests.tools.faulty import ACCEPT, Accepted, Action, FaultyServer, Then, dro
 
 if TYPE_CHECKING:
     from tests.tools.faulty import Decide
+    from tests.tools.wire import Wire
 
 _TRANSACTION = b"MAIL FROM:<a@example.org>\r\nRCPT TO:<%b@example.com>\r\nDATA\r\n"
 _ENVELOPE = ("a@example.org", ("b@example.com",))
@@ -112,6 +113,43 @@ async def test_a_refused_recipient_makes_its_chunk_refused_and_read_all_the_same
         lines = await _talk(server, transaction * 2 + b"QUIT\r\n")
     assert [line[:3] for line in lines] == [b"250", b"450", b"503", b"250", b"250", b"250", b"221"]
     assert server.accepted == [Accepted(1, 2, *_ENVELOPE, b"QUIT\r\n")]
+
+
+async def test_a_server_may_go_on_with_a_message_for_nobody_and_throws_it_away() -> None:
+    chunk = b"RSET\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.com>\r\nBDAT 6 LAST\r\nQUIT\r\n"
+    async with FaultyServer(_always(Stage.RCPT, refuse(550)), anyway=True) as server:
+        lines = await _talk(server, _TRANSACTION % b"b" + b"one\r\n.\r\n" + chunk + b"QUIT\r\n")
+    assert [line[:3] for line in lines] == [b"250", b"550", b"354", b"250", b"250", b"250", b"550", b"250", b"221"]
+    assert server.for_nobody == [b"one\r\n"]
+    assert server.accepted == []
+
+
+async def test_a_server_that_does_not_know_bdat_takes_its_octets_for_commands() -> None:
+    chunk = b"MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.com>\r\nBDAT 13 LAST\r\none\r\nQUITE\r\n\r\n"
+    async with FaultyServer(_well_behaved, knows_bdat=False) as server:
+        lines = await _talk(server, chunk + b"QUIT\r\n")
+    assert [line[:3] for line in lines] == [b"250", b"250", *[b"500"] * 4, b"221"]
+    assert server.accepted == []
+
+
+async def test_what_has_come_may_be_thrown_away() -> None:
+    """What the server has read and not answered, and what comes for some time."""
+
+    class Forgetful(FaultyServer):
+        async def play(self, wire: Wire) -> None:
+            self.wires = [wire]
+            await super().play(wire)
+
+    def decide(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        if stage is Stage.MAIL:
+            (wire,) = server.wires
+            if wire.has_more:
+                wire.forget(0.0)
+        return ACCEPT
+
+    async with Forgetful(decide) as server:
+        lines = await _talk(server, _TRANSACTION % b"b")
+    assert lines == [b"250 2.1.0 Ok\r\n"]
 
 
 async def test_a_refused_content_is_not_accepted() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import re
 import socket
@@ -82,6 +83,7 @@ class Wire:
         self._reader = reader
         self._writer = writer
         self._buffer = bytearray()
+        self._deaf_until = -math.inf
         sock: socket.socket = writer.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = sock
@@ -96,7 +98,8 @@ class Wire:
             self.connection.end = "eof"
             raise PeerClosedError
         self.connection.received += octets
-        self._buffer += octets
+        if asyncio.get_running_loop().time() >= self._deaf_until:
+            self._buffer += octets
 
     async def read_line(self) -> bytes:
         """Return the next line without its CRLF.
@@ -144,6 +147,16 @@ class Wire:
         octets = bytes(self._buffer[:count])
         del self._buffer[:count]
         return octets
+
+    @property
+    def has_more(self) -> bool:
+        """Something has come that was not taken yet: what the client sent together with the last line, or early."""
+        return bool(self._buffer)
+
+    def forget(self, seconds: float) -> None:
+        """Throw away what has come and was not taken, and what comes in some seconds from now."""
+        self._buffer.clear()
+        self._deaf_until = asyncio.get_running_loop().time() + seconds
 
     async def read_to_end(self) -> None:
         """Read and record until the client closes or resets the connection."""

@@ -1,8 +1,8 @@
 """``python -m tests.simulation.cluster [SEED] [--runs N] [--seconds S]``: cases of the cluster, until one fails.
 
-A case that fails is made smaller and printed as it can be kept in ``tests/simulation/cluster/cases``; ``--case FILE``
-runs one that was kept, ``--tell`` says what happens in it. Seconds are those that this process computes: they are the
-same on a busy machine.
+A case that fails is made smaller, printed, and kept in ``tests/simulation/cluster/cases``: the tests try it from then
+on. ``--case FILE`` runs one that was kept, ``--tell`` says what happens in it. Seconds are those that this process
+computes: they are the same on a busy machine.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from tests.simulation.cluster.case import ClusterCase, draw
 from tests.simulation.cluster.database import RealDatabase
 from tests.simulation.cluster.running import run_case
 from tests.simulation.cluster.shrinking import smaller_cases
-from tests.simulation.shrinking import shrink
+from tests.simulation.shrinking import keep, shrink
+
+CASES = Path(__file__).parent / "cases"
 
 
 def main(real: RealDatabase, given: argparse.Namespace) -> int:
@@ -42,6 +44,7 @@ def main(real: RealDatabase, given: argparse.Namespace) -> int:
             if given.as_it_is:
                 return 1
             small = shrink(case, lambda one: bool(run_case(one, real)), smaller_cases, seconds=20.0)
+            print(f"kept as {keep(small, small.seed, CASES)}")
             return _tell(small, real, tell=False)
     print(f"{done} cases from seed {seed} on, in {time.process_time() - began:.0f} s: nothing wrong")
     return 0
