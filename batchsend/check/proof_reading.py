@@ -33,6 +33,7 @@ _FOREIGN: Final = re.compile(
     r"|\{![A-Za-z$][\w.$]{1,60}\}"
     r"|%recipient\.\w{1,60}%|\[\[(?:var|data):[^\[\]]{1,80}\]\]|\{\$[A-Za-z]\w{0,60}\}|<%=[^%<>]{1,80}%>"
     r"|%(?:FIRSTNAME|LASTNAME|FULLNAME|EMAIL|PHONE|UNSUBSCRIBELINK|WEBCOPY|SENDER-INFO(?:-SINGLELINE)?)%"
+    r"|[\[\{<«]{1,2}(?:FNAME|LNAME|FIRST[ _-]?NAME|LAST[ _-]?NAME|FULL[ _-]?NAME|VORNAME|NACHNAME)[\]\}>»]{1,2}"
 )
 _LITERAL_REMEDY: Final = (
     "if it is to be filled in, write its braces in the template themselves: not as &#123; or another character "

@@ -133,8 +133,20 @@ class Leave:
         if not counts:
             self._again()
 
-    def may_work(self, relay: Relay, now: float) -> bool:
-        """Whether a relay is to have another session: it can send, none goes before it, and there is work for it."""
+    def may_work(self, relay: Relay, now: float, opening: int = 0) -> bool:
+        """Whether a relay is to have another session: it can send, none goes before it, and there is work for it.
+
+        A server that ends idle sessions gets none that would be idle: there is a message at once for each.
+
+        Args:
+            relay: It.
+            now: The time.
+            opening: How many of its sessions are being opened.
+        """
+        if relay.ends_idle and not all(
+            throttle is None or throttle.allows(opening + 1, now) for throttle in (relay.throttle, self._throttle)
+        ):
+            return False
         if self.several:
             return self._sharing.may_work(relay, now)
         return relay.can_send(now) and (not self.counts or self._room(relay, now) > 0)

@@ -480,9 +480,9 @@ class Pool:
         found = (session.holds(record) for slots in self._slots for session in slots.live)
         return next((offer for offer in found if offer is not None), None)
 
-    def _may_work(self, relay: Relay) -> bool:
-        """Whether a relay is to have another session: it can send, and there is work for it."""
-        return (not self._backlog.large or self._fits()) and self._leave.may_work(relay, self._loop.time())
+    def _may_work(self, relay: Relay, opening: int) -> bool:
+        """Whether a relay is to have one more session than are being opened: it can send, and there is work for it."""
+        return (not self._backlog.large or self._fits()) and self._leave.may_work(relay, self._loop.time(), opening)
 
     def _distribute(self) -> None:
         """Give work to the sessions that wait for it, then wake slots for the rest."""

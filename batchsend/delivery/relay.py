@@ -79,6 +79,7 @@ class Relay:
         no_pipelining: It offers PIPELINING, and answers the first command of a group only.
         no_chunking: It offers CHUNKING and refuses BDAT.
         chunking_works: A BDAT was accepted.
+        ends_idle: It has ended a session that was idle.
     """
 
     # Python 3.11 keeps more than thirty attributes in a dictionary of the object's own, and looks each method up anew.
@@ -86,8 +87,9 @@ class Relay:
     __slots__ = (
         "_broken", "_depth", "_dormant", "_failing_since", "_fruitless_since", "_most_sessions", "_own_rate", "_part",
         "_pause", "_paused_until", "_rate", "_recipients", "accepted", "asleep_until", "careful", "chunking_works",
-        "foresight", "given_up", "goodput", "limits", "meter", "name", "no_chunking", "no_pipelining", "out_of_service",
-        "priority", "proven", "rests", "sleeps_because", "throttle", "tried_in_vain", "trying", "unreached", "weight",
+        "ends_idle", "foresight", "given_up", "goodput", "limits", "meter", "name", "no_chunking", "no_pipelining",
+        "out_of_service", "priority", "proven", "rests", "sleeps_because", "throttle", "tried_in_vain", "trying",
+        "unreached", "weight",
     )
     # fmt: on
 
@@ -126,6 +128,7 @@ class Relay:
         self.no_pipelining = False
         self.no_chunking = False
         self.chunking_works = False
+        self.ends_idle = False
         self._depth = options.depth
         self._recipients = 1  # of a transaction, at most so far
         self._most_sessions = options.max_connections
@@ -276,6 +279,10 @@ class Relay:
     def back_off_for(self, now: float, seconds: float) -> None:
         """The server asks for a pause of its own length, such as minutes after too many logins."""
         self._paused_until = max(self._paused_until, now + spread(seconds))
+
+    def is_tried_by(self, latest: float) -> None:
+        """It is tried again at this time at the latest, however long it is paused for."""
+        self._paused_until = min(self._paused_until, latest)
 
     def failing(self, now: float, silent: float) -> float:
         """It does not answer: for how many seconds it has not, ``silent`` ones at least."""

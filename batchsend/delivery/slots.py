@@ -13,7 +13,9 @@ The rules:
     one waits for its place. The one is the spare, or a session that takes its leave while its successor sends.
 5.  Whether a server that offers CHUNKING takes BDAT, one session finds out with one message. The others wait for that
     a few seconds and send by DATA where it is not known then, so that one record at most is in doubt for it.
-6.  How long to wait before another session is tried is the relay's to say (`Relay`, rule 2), for all slots together.
+6.  How long to wait before another session is tried is the relay's to say (`Relay`, rule 2), for all slots together;
+    where none is open, one is tried again before ``give_up_after`` is over.
+7.  To a server that has ended an idle session none is opened that would be idle: as many as may send a message at once.
 """
 
 from __future__ import annotations
@@ -67,7 +69,7 @@ class Slots:
         options: The campaign's limits and time-outs.
         work: Where sessions get their work.
         backlog: What is to be done.
-        may_work: Whether this relay is to be used now: no better one can send.
+        may_work: Whether this relay is to have one more session than are being opened: no better one can send.
         lost: Called with the reason when the relay cannot be used any more in this run.
         gone: Called with the reason when the relay does not answer, and is not waited for any more.
         unreached: Called when no session can be opened at present: others may take over meanwhile.
@@ -87,7 +89,7 @@ class Slots:
         *,
         work: WorkSource,
         backlog: Backlog,
-        may_work: Callable[[Relay], bool],
+        may_work: Callable[[Relay, int], bool],
         lost: Callable[[Relay, RunError], None],
         gone: Callable[[Relay, RunError], None],
         unreached: Callable[[Relay], None],
@@ -274,6 +276,7 @@ class Slots:
             )
         if session.answered:
             relay.answered()
+        relay.ends_idle |= session.was_idle
         if session.trouble is not None or session.closing_reply is not None:
             relay.foresight.lost(relay.accepted, now)
             # One that took nothing, and was closed without a word, came to nothing (rule 2 of `delivery/relay.py`).
@@ -287,6 +290,8 @@ class Slots:
             remedy = "see what is between here and the server, by --trace; what was sent meanwhile is in doubt"
             self._lost(relay, RunError(what, remedy=remedy))
         self._ended(session)
+        if not self._live:
+            relay.is_tried_by(now + self._options.give_up_after)
         self._changed.notify()
 
     def closed(self, session: Session) -> None:
@@ -342,7 +347,7 @@ class Slots:
         while not self._over:
             now = self._loop.time()
             seconds: float | None = None
-            if self._backlog and not self._paused and self._may_work(relay):
+            if self._backlog and not self._paused and self._may_work(relay, self.opening):
                 if (pause := relay.wait(now)) > 0:
                     seconds = min(pause, _LONGEST_LOOK)
                 elif self._busy < relay.connections(now) and self._may_try():
@@ -536,8 +541,8 @@ class Slots:
                 # A server that counts logins counts those that it refuses, too: minutes, and one at a time.
                 relay.proven = False
                 relay.back_off_for(now, _LOGIN_PAUSE * self._refused_logins)
-                self._notice_once(f"{error.message}; trying again in some minutes")
-                self._give_up_after_silence(error)
+                self._notice_once(f"{error.message}; trying again after a while")
+                self._give_up_after_silence(error, now)
                 return
             if relay.proven and self._refused_logins < _REFUSED_LOGINS:
                 relay.back_off(now)
@@ -558,19 +563,23 @@ class Slots:
         elif not others:
             relay.unreached = reason
             self._unreached(relay)
-            self._give_up_after_silence(error)
+            self._give_up_after_silence(error, now)
             self._notice_once(f"{error.message}; trying again")
 
-    def _give_up_after_silence(self, error: ConnectError) -> None:
-        silent = self.relay.failing(self._loop.time(), error.silent)
-        if not self._live and silent > self._options.give_up_after:
+    def _give_up_after_silence(self, error: ConnectError, now: float) -> None:
+        silent = self.relay.failing(now, error.silent)
+        if (left := self._options.give_up_after - silent) > 0 and not self._live:
+            self.relay.is_tried_by(now + left)
+        elif not self._live:
             self._gone(self.relay, RunError(f"{error.message}; given up after {silent:.0f} s", remedy=error.remedy))
 
     def _give_up_after_fruitless(self, trouble: str) -> None:
         """Sessions open, and end before any message is decided: those that began since have to show better."""
         now = self._loop.time()
         since = self.relay.fruitless_since(now)
-        if now - since > self._options.give_up_after and all(session.began > since for session in self._live):
+        if (left := self._options.give_up_after - (now - since)) > 0:
+            self.relay.is_tried_by(now + left)
+        elif all(session.began > since for session in self._live):
             message = f"sessions end before anything is answered: {trouble}; given up after {now - since:.0f} s"
             self._gone(self.relay, RunError(message, remedy=None))
 

@@ -78,6 +78,10 @@ class Throttle:
             return 0.0
         return (1.0 - self._tokens) / rate
 
+    def allows(self, messages: int, now: float) -> bool:
+        """Whether leave to send so many messages could be taken now."""
+        return not self.wait(now) and (self.rate is None or self._tokens >= messages)
+
     def charge(self, messages: int) -> None:
         """So many more go with the one that was given leave last: those that come later wait for them, too."""
         if self.rate is not None:

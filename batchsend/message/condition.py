@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,12 +16,10 @@ from batchsend.message.budget import Excess
 from batchsend.message.field_use import FieldUse
 from batchsend.message.templates import remedy_for
 from batchsend.patterns import late_pattern
-from batchsend.recipients.columns import aliases, template_variables, variable
+from batchsend.recipients.columns import ROW, aliases, template_variables, variable
 from batchsend.recipients.consent import says_no
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from jinja2.compiler import Frame
 
     from batchsend.recipients import Record
@@ -34,6 +33,9 @@ _MEANT: Final = (
     (late_pattern(r"unexpected '>'"), "whether two differ is asked by != : country != 'DE'"),
     (late_pattern("unexpected char '[\u2018-\u201f]'"), "quotes are straight ones: country == 'DE'"),
 )
+_MARKS: Final = late_pattern(r"\{[\{%]")
+_BY_IS: Final = late_pattern(r"\bis(?: not)? ?[\"'\d]")
+_NO_NAME: Final = late_pattern(r"expected token 'name', got '(?:string|integer|float)'")
 _AFTER_IT: Final = late_pattern(r"expected token '\)', got (.+)")
 _AT: Final = late_pattern(r" at \d+$")  # counted with what is ours
 _CAPITALS: Final = late_pattern(r"\b(AND|OR|NOT|IN|IS)\b")
@@ -50,6 +52,7 @@ _OF_NO_TEXT: Final = {
 }
 _COMPARING_TESTS: Final = frozenset({"eq", "equalto", "==", "ne", "!=", "sameas", "in"})
 _TRUTH: Final = "taken for true or false"
+_SHOWN: Final = 80  # characters of a value that an error shows
 _LANGUAGE: Final = "its language is that of Jinja2's expressions, such as: country == 'DE' and opted_in == 'yes'"
 
 
@@ -89,6 +92,13 @@ class Condition:
             raise UsageError(
                 "where: batch is the run, and no field of a record", remedy='a column of that name is row["batch"]'
             )
+        if _divides_by_nothing(tree):
+            raise UsageError("where: nothing can be divided by 0", remedy="divide by another number, or leave it out")
+        if not names:  # it is the same for every record
+            try:
+                self._held({})
+            except RecordError as error:
+                raise UsageError(error.message, remedy=_LANGUAGE) from None
         self.use.add(tree, "where")
         self.use.numbers.update(_numbers(tree))
 
@@ -98,9 +108,12 @@ class Condition:
         Raises:
             RecordError: It cannot be said of this record.
         """
+        return self._held(record.fields)
+
+    def _held(self, fields: Mapping[str, Any]) -> bool:
         self._budget.renew()
         try:
-            return self._decided(record.fields)
+            return self._decided(fields)
         except RecordError:
             raise
         except Excess as error:
@@ -115,7 +128,7 @@ class Condition:
         """Whether the expression holds.
 
         Raises:
-            RecordError: A text would be taken for the opposite of what it says: ``no`` counts as true.
+            RecordError: A value would be taken for the opposite of what it says: ``no`` counts as true.
         """
         variables = template_variables(fields)
         truths = self._truths
@@ -123,14 +136,18 @@ class Condition:
         held = bool(self._evaluate(variables))
         if not truths.said:
             return held
-        text, name = truths.said[0]
+        value, name = truths.said[0]
         truths.believes = True
         if bool(self._evaluate(variables)) == held:
             return held
         columns = tuple(fields)
         column = aliases(columns).get(name, name)
+        if not isinstance(value, str):
+            raise RecordError(
+                f"where: {name} is {repr(value)[:_SHOWN]}, and what is not empty counts as true; compare what is in it"
+            )
         raise RecordError(
-            f"where: {name} is the text {text!r}, and any text counts as true; compare it, as in "
+            f"where: {name} is the text {value!r}, and any text counts as true; compare it, as in "
             f"{variable(column, columns) if column in fields else name} == 'yes'"
         )
 
@@ -139,30 +156,41 @@ class _Truths:
     """Looks at the values that an expression takes for true or false.
 
     Attributes:
-        said: Those of them that are texts which say no, and of which field each is made.
-        believes: Whether such a text counts as false, as it is meant.
+        said: Those of them that say no and count as true, or what they are made of that does; and of which field.
+        believes: Whether such a value counts as false, as it is meant.
     """
 
     __slots__ = ("believes", "said")
 
     def __init__(self) -> None:
-        self.said: list[tuple[str, str]] = []
+        self.said: list[tuple[Any, str]] = []
         self.believes = False
 
-    def __call__(self, value: Any, name: str) -> Any:
+    def __call__(self, value: Any, name: str, *made_of: Any) -> Any:
         """A value that is about to be taken for true or false, given back.
 
         Args:
             value: The value.
-            name: What it is made of.
+            name: The field that it is, or is made of.
+            made_of: Where it is none itself, the names and values of the fields that it is made of, in turns.
 
         Raises:
-            RecordError: It is a method, which is not called, and counts as true.
+            RecordError: It is a method, which is not called, or a list that nothing has gone through yet: these count
+                as true whatever the record says.
         """
-        text = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
-        if isinstance(text, str) and says_no(text, name):
-            self.said.append((text, name))
+        said = None
+        # An answer, such as that of `startswith`, is none of a text's own, and what is false says no as it is.
+        if made_of and not isinstance(value, bool | jinja2.Undefined) and value:
+            pairs = zip(made_of[::2], made_of[1::2], strict=True)
+            said, name = next(((field, its) for its, field in pairs if _says_no(field, its)), (None, name))
+        if said is None and _says_no(value, name):
+            said = value
+        if said is not None:
+            is_of_one = isinstance(said, list | tuple) and len(said) == 1 and isinstance(said[0], str)
+            self.said.append((said[0] if is_of_one else said, name))
             return "" if self.believes else value
+        if isinstance(value, Iterator):
+            raise RecordError("where: a list that nothing has gone through yet counts as true; write | list behind it")
         if callable(value) and not isinstance(value, jinja2.Undefined):
             called = getattr(value, "__name__", "it")
             raise RecordError(
@@ -253,7 +281,10 @@ class _Asking(NodeVisitor):
 
     def _looked_at(self, node: nodes.Expr) -> nodes.Expr:
         names = (name for one in (node, *node.find_all(nodes.Expr)) if (name := _field(one)) is not None)
-        asked = nodes.Filter(node, _TRUTH, [nodes.Const(next(names, "it"))], [], None, None, lineno=node.lineno)
+        arguments: list[nodes.Expr] = [nodes.Const(next(names, "it"))]
+        if _field(node) is None:
+            arguments += [one for name, field in _made_of(node) for one in (nodes.Const(name), field)]
+        asked = nodes.Filter(node, _TRUTH, arguments, [], None, None, lineno=node.lineno)
         asked.set_environment(self._environment)
         return asked
 
@@ -274,16 +305,73 @@ class _Asking(NodeVisitor):
                 self.visit(branch)
 
 
+def _says_no(value: Any, name: str) -> bool:
+    """Whether a value that counts as true says no: a text, or a list or an object in which nothing says otherwise."""
+    if isinstance(value, str):
+        return says_no(value, name)
+    if not isinstance(value, list | tuple | Mapping) or not value:
+        return False
+    left: list[Any] = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, list | tuple | Mapping):
+            left += one.values() if isinstance(one, Mapping) else one
+        elif one and not (isinstance(one, str) and says_no(one, name)):
+            return False
+    return True
+
+
+def _made_of(expression: nodes.Node) -> Iterator[tuple[str, nodes.Expr]]:
+    """The fields of which a value is made, by name; not those that are only compared, or by which it is looked up."""
+    name = _field(expression)
+    if name is not None and isinstance(expression, nodes.Expr):
+        if name != ROW:
+            yield name, expression
+        return
+    parts: Iterator[nodes.Node]
+    match expression:
+        case nodes.Compare() | nodes.Test() | nodes.Not():
+            return
+        case nodes.Filter(name="default" | "d", node=nodes.Expr() as made_of):
+            parts = iter([made_of, *expression.args])
+        case nodes.Filter(node=nodes.Expr() as made_of) | nodes.Call(node=nodes.Getattr(node=made_of)):
+            parts = iter([made_of])
+        case nodes.Getitem(node=made_of) | nodes.Getattr(node=made_of):
+            parts = iter([made_of])
+        case nodes.CondExpr():
+            parts = iter([expression.expr1, *([] if expression.expr2 is None else [expression.expr2])])
+        case _:
+            parts = expression.iter_child_nodes()
+    for part in parts:
+        yield from _made_of(part)
+
+
+def _divides_by_nothing(tree: nodes.Template) -> bool:
+    """Whether a number is divided by 0, whatever the record says; ``%`` behind a text fills it in."""
+    return any(
+        value == 0
+        for division in tree.find_all((nodes.Div, nodes.FloorDiv, nodes.Mod))
+        if not (isinstance(division.left, nodes.Const) and isinstance(division.left.value, str))
+        for value in _constants(division.right)
+    )
+
+
 def _said(message: str, expression: str) -> str:
     """What is wrong with an expression; Jinja2 may name a bracket that stands around it and is ours."""
-    if not expression.strip():
-        return "there is no expression"
-    if message.startswith(("unexpected '}'", "unexpected ')', expected")) or "'end of template'" in message:
-        return "a bracket is not closed"
-    if message.startswith(('unexpected char "\'"', "unexpected char '\"'")):
-        return "a quotation mark has no second one"
-    if ")" not in expression and message == "unexpected ')'":
-        return "the expression ends where something has to follow"
+    is_open = message.startswith(("unexpected '}'", "unexpected ')', expected")) or "'end of template'" in message
+    for is_so, said in (
+        (not expression.strip(), "there is no expression"),
+        (_MARKS.search(expression), "an expression stands there alone, without the marks of a template"),
+        (_compares_by_is(message, expression), "is asks what kind of value something is, and compares it with none"),
+        (is_open, "a bracket is not closed"),
+        (message.startswith(('unexpected char "\'"', "unexpected char '\"'")), "a quotation mark has no second one"),
+        (
+            ")" not in expression and message == "unexpected ')'",
+            "the expression ends where something has to follow",
+        ),
+    ):
+        if is_so:
+            return said
     if "(" not in expression and (got := _AFTER_IT.fullmatch(message)) is not None:
         return f"unexpected {got[1]}"
     return _AT.sub("", message)
@@ -293,12 +381,20 @@ def _meant(message: str, expression: str) -> str:
     """What to do about an expression that is none."""
     if "{{" in expression:
         return "no braces stand around it: country == 'DE', not {{ country == 'DE' }}"
+    if "{%" in expression:
+        return "no marks stand around it: country == 'DE', not {% if country == 'DE' %}"
+    if _compares_by_is(message, expression):
+        return "whether two are the same is asked by == : country == 'DE'"
     for pattern, remedy in _MEANT:
         if pattern.search(message):
             return remedy
     if (word := _CAPITALS.search(expression)) is not None:
         return f"{word[1]} is written in small letters: {word[1].lower()}"
     return _LANGUAGE
+
+
+def _compares_by_is(message: str, expression: str) -> bool:
+    return _NO_NAME.fullmatch(message) is not None and _BY_IS.search(expression) is not None
 
 
 def _numbers(tree: nodes.Template) -> dict[str, str]:
@@ -348,7 +444,7 @@ def _text(expression: nodes.Expr | None) -> str | None:
     return None if expression is None else _field(expression)
 
 
-def _field(expression: nodes.Expr) -> str | None:
+def _field(expression: nodes.Node) -> str | None:
     """The field that an expression is, as `FieldUse` knows it; None of any other."""
     match expression:
         case nodes.Name():

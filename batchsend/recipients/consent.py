@@ -28,6 +28,35 @@ _NO: Final = frozenset(
         *("✗", "✘", "✖", "❌", "☐"),
     }
 )
+_SAYS_YES: Final = frozenset(
+    {
+        *(*_YES, "on", "ja", "jo", "joo", "kyllä", "oui", "si", "sí", "sì", "sim", "da", "tak", "ano", "áno", "igen"),
+        *(
+            "evet",
+            "taip",
+            "jah",
+            "jā",
+            "да",
+            "так",
+            "\u03bd\u03b1\u03b9",
+            "כן",
+            "نعم",
+            "ya",
+            "có",
+            "是",
+            "有",
+            "はい",
+            "예",
+            "네",
+        ),
+        *("ok", "okay", "wahr", "vrai", "vero", "sant", "sand", "✓", "✔", "☑", "✅", "active", "aktiv", "confirmed"),
+        *("subscribed", "opted in", "opted-in", "optedin", "opt in", "opt-in", "optin", "double opt-in", "checked"),
+        *("granted", "given", "accepted", "agreed", "enabled", "verified", "marketing contact"),
+    }
+)
+# "Yes, I want to have the newsletter", and when somebody has said so.
+_BEGINS_WITH_YES: Final = re.compile(r"(?:yes|ja|oui|s[ií]|sim|tak|да)\b|\d{1,4}[-./]\d{1,2}[-./]\d{1,4}(?!\d)")
+_COUNT: Final = re.compile(r"\+?0*[1-9]\d*(?:[.,]\d+)?")
 _LONGEST: Final = 24  # characters of a text that may say no
 
 # A column whose name says that somebody wants mail, and one that says that they do not, without all but the letters.
@@ -119,19 +148,33 @@ def unwanted(fields: Mapping[str, Any]) -> Unwanted | None:
 def says_no(text: str, column: str = "") -> bool:
     """Whether a text says no, or stands for nothing, in one of many languages: ``Nein``, ``0.0``, ``null``, blanks.
 
+    In a column that asks whether somebody wants mail, whatever does not say yes says no: ``pending``, ``ask me later``.
+
     Args:
         text: It.
         column: Where it stands: ``unsubscribed`` says no in each but those whose own name says that.
     """
-    if len(text) > _LONGEST or text == "":
-        return text.isspace()
+    if text == "" or text.isspace():
+        return text != ""
+    if len(text) > _LONGEST:
+        return _asks(column) and _BEGINS_WITH_YES.match(text[:_LONGEST].casefold().strip(_AROUND)) is None
     said = without_invisible_ends(normalize("NFKC", text)).casefold().strip(_AROUND)
     if said == "":
         return True
     if said in _NO or said.replace("/", "") in _NOTHING or not said.strip(_ZEROS):
         return True
+    if _asks(column):
+        return not (said in _SAYS_YES or _BEGINS_WITH_YES.match(said) or _COUNT.fullmatch(said))
     letters, name = _letters(said), _letters(column)
     return (letters in _GONE or letters in _DECLINED) and not (_WANTS_NOT.fullmatch(name) or _SINCE.fullmatch(name))
+
+
+@lru_cache(maxsize=64)
+def _asks(column: str) -> bool:
+    """Whether a column asks if somebody wants mail; a state may as well be one of a country."""
+    name = _letters(column)
+    is_state = name not in ("state", "status") and _STATES.fullmatch(name) is not None
+    return is_state or _WANTS.fullmatch(name) is not None
 
 
 @lru_cache(maxsize=64)

@@ -7,9 +7,10 @@ the sessions and offers that one pause is worth, and no more.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from bisect import bisect_left
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING
 
 import anyio
@@ -17,15 +18,26 @@ import msgspec
 import pytest
 
 from batchsend import RunError, Server, Stage
-from batchsend.campaign import Secret
+from batchsend.campaign import Rate, Secret
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.delivery.replies import judge, parse
 from batchsend.outcome import Outcome
-from tests.delivery.harness import Account, CountingServer, feed, options, several_domains, submissions
+from tests.delivery.harness import (
+    TAKEN,
+    Account,
+    CountingServer,
+    deliver,
+    feed,
+    options,
+    server,
+    several_domains,
+    submissions,
+    well_behaved,
+)
 from tests.tools.faulty import ACCEPT, Action, Then, drop, refuse, say
 from tests.tools.scripted import ScriptedServer
-from tests.tools.steps import Close, Expect, Step, reply
+from tests.tools.steps import Await, Close, Expect, Step, reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -215,12 +227,95 @@ ASKED: list[Step] = [reply("220 ready"), Expect("EHLO"), reply("250-mx.example.o
 def test_logins_are_few_whatever_they_come_to(says: str, most: int, loop: VirtualLoop) -> None:
     peer = ScriptedServer([*ASKED, reply(says), Close()] if says else [*ASKED, Close()])
 
-    def where() -> Server:
-        return Server(host=peer.host, port=peer.port, tls="none", username=Secret("u"), password=Secret("p"))
-
-    account = send_for_a_while(loop, peer, where, 20)
+    account = send_for_a_while(loop, peer, lambda: logging_in(peer), 20)
     assert not account.outcomes
     assert 1 <= len(peer.connections) <= most
+
+
+def logging_in(peer: Listener) -> Server:
+    return Server(host=peer.host, port=peer.port, tls="none", username=Secret("u"), password=Secret("p"))
+
+
+@pytest.mark.parametrize(("patience", "most"), [(25.0, 2), (300.0, 4)])
+def test_logins_that_are_refused_for_now_are_given_up_after_the_stated_time(
+    patience: float, most: int, loop: VirtualLoop
+) -> None:
+    """The pauses are of minutes, and none is longer than what is left of it: so one login more is tried at its end."""
+    account = Account()
+
+    async def run() -> float:
+        async with ScriptedServer([*ASKED, reply("454 4.7.0 Temporary authentication failure"), Close()]) as peer:
+            how = options(max_connections=CONNECTIONS, give_up_after=patience)
+            began = loop.time()
+            with pytest.raises(RunError, match=f"given up after {patience:.0f} s"):
+                await feed(Pool([Connector(logging_in(peer), how.timeouts)], how, account), submissions(20))
+            assert 2 <= len(peer.connections) <= most
+            return loop.time() - began
+
+    assert loop.run(run) == pytest.approx(patience, abs=2.0)
+
+
+def test_the_last_session_that_ends_cuts_a_pause_for_logins_short(loop: VirtualLoop) -> None:
+    """While it was open, the pause held up nobody."""
+    lasted = asyncio.Event()
+    said = ["250-mx.example.org", "250-PIPELINING", "250 AUTH PLAIN"]
+    asked: list[Step] = [reply("220 ready"), Expect("EHLO"), reply(*said), Expect("AUTH")]
+    first: list[Step] = [*asked, reply("235 2.7.0 welcome"), *TAKEN, Await(lasted), Close()]
+    others: list[Step] = [*asked, reply("454 4.7.0 Too many login attempts"), Close()]
+    account = Account()
+
+    async def run() -> float:
+        async with ScriptedServer(first, others) as peer:
+            how = options(max_connections=2, give_up_after=25.0)
+            loop.call_later(10.0, lasted.set)
+            began = loop.time()
+            with pytest.raises(RunError, match="given up after 25 s"):
+                await feed(Pool([Connector(logging_in(peer), how.timeouts)], how, account), submissions(20))
+            return loop.time() - began
+
+    assert loop.run(run) == pytest.approx(10.0 + 25.0 + 25.0, abs=2.0)
+    assert account.outcomes == {1: Outcome.ACCEPTED}
+
+
+IDLE_FOR = 1.3
+
+
+class Impatient(CountingServer):
+    """Ends a session from which it has heard nothing for about `IDLE_FOR` seconds."""
+
+    async def play(self, wire: Wire) -> None:
+        playing = asyncio.ensure_future(super().play(wire))
+        heard, received = -1, wire.connection.received
+        try:
+            while heard < len(received) and not playing.done():
+                heard = len(received)
+                await asyncio.wait((playing,), timeout=IDLE_FOR)
+            if playing.done():
+                playing.result()
+            else:
+                await wire.send(b"421 4.4.2 idle for too long, closing\r\n")
+        finally:
+            playing.cancel()
+
+
+@pytest.mark.parametrize(("rate", "more"), [("1/s", 3), ("12/min", 40)])
+@pytest.mark.parametrize("relays", [1, 2])
+def test_a_session_that_was_ended_for_idleness_is_opened_again_when_there_is_a_message_for_it(
+    rate: str, more: int, relays: int, loop: VirtualLoop
+) -> None:
+    """At first there are as many as may be. Then one goes on with a message a second, or one is opened for each."""
+    peers = [Impatient(well_behaved) for _ in range(relays)]
+    how = msgspec.structs.replace(options(max_connections=CONNECTIONS), rate=Rate.parse(rate))
+
+    async def run() -> Account:
+        async with AsyncExitStack() as stack:
+            there = [server(await stack.enter_async_context(peer)) for peer in peers]
+            servers = [msgspec.structs.replace(one, weight=1) for one in there]
+            return await deliver(servers, submissions(40), how, guard=10 * LASTS)
+
+    account = loop.run(run)
+    assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
+    assert sum(len(peer.connections) for peer in peers) <= relays * (CONNECTIONS + more)
 
 
 @pytest.mark.parametrize("stage", [Stage.MAIL, Stage.CONTENT])
@@ -243,7 +338,7 @@ def test_a_relay_that_never_decides_a_message_ends_the_run(stage: Stage, connect
                 await feed(Pool([connector], how, account), submissions(500))
             return loop.time() - began
 
-    assert loop.run(run) <= 100 + MINUTE + 1
+    assert loop.run(run) == pytest.approx(100, abs=2.0)
     assert len(account.outcomes) <= 20 * connections
 
 

@@ -70,6 +70,29 @@ ONE_RECIPIENT_RATE: Final = WordFamily(
     r"user (?:has |is )?(?:received|receiving) ",
 )
 """Too much mail for one recipient, whoever sends it."""
+RECIPIENTS_ROOM: Final = WordFamily(
+    r"\b(?:storage|disk|disc|capacity|size|space|megabytes?|gigabytes?|bytes|octets|[kmg]b)\b"
+)
+"""Words of how much something may hold."""
+RECIPIENTS_QUOTA: Final = WordFamily(
+    r"\brecipient(?:'s)? (?:has |have |is |was )?(?:been )?(?:exceed\w*|over|reached) (?:its |his |her |the |their "
+    r"|allowed |assigned |mail |e-?mail |mail ?box |inbox ){0,3}(?:quota|allocation|allotment)\b",
+    r"\b(?:mail ?box|inbox)(?:'s)? (?:limits?|quota|maximum)\b",
+)
+"""A recipient's quota, of which it is not said that it is one of messages."""
+IN_A_TIME: Final = WordFamily(
+    _PERIOD,
+    r"\brates?\b|ratelimit|\btoo (?:quick|fast|often|frequent|many|much)|\brecent\b|receiv(?:e|ing) (?:\w+ )?limit"
+    r"|\b(?:incoming|inbound)\b|throttl|\bthreads?\b",
+)
+"""Words of how much comes in a time."""
+USERS_MESSAGES: Final = WordFamily(
+    r"(?:@:? )?(?:the )?(?:user|account)(?:'s)? (?:@:? )?(?:(?:has |have |is |was )?(?:been )?(?:exceed(?:ed|s)"
+    r"|reached|over|at|hit) (?:its |his |her |their |the )?(?:maximum |max )?(?:number of )?(?:messages?|mails?"
+    r"|e-?mails?)(?: (?:limits?|quota|count|allowance))?|(?:messages?|mails?|e-?mails?) (?:limits?|quota) (?:has been "
+    r"|is |was )?(?:exceeded|reached))(?: \.)?(?: (?:please )?(?:try|retry) (?:again )?later)?(?: \.)?"
+)
+"""All that is said. Whose account it is, is not said: where an address is answered, it may be the recipient's."""
 
 ABOUT_ONE: Final = WordFamily(
     rf"(?:too many|number of|maximum|max|limit on|exceeds?) {_gap(2)}(?:attachments?|hops?|bounces?"

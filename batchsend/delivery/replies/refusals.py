@@ -122,7 +122,7 @@ ACCOUNT: Final = WordFamily(
     r"unusual (?:sending )?activity|suspicious (?:sending )?activity|outgoing blocked|unblockme"
     r"|sending (?:has been |is |was )?(?:paused|suspended|disabled|stopped|blocked|prohibited)"
     rf"|mail sending denied|(?:message|mail|e-?mail) sending {_gap(4)}(?:disabled|suspended|blocked|paused|stopped)",
-    r"(?:payment|billing|invoice|unpaid|overdue|trial (?:has )?(?:expired|ended)|subscription|balance|prepaid|funds)\b",
+    r"(?:payment|billing|invoice|unpaid|overdue|balance|prepaid|funds)\b",
     r"tenant has exceeded threshold|spam abuse detected|bad outbound sender|banned sender"
     r"|not (?:currently )?(?:allowed|permitted|authori[sz]ed|enabled|able) to (?:send|use"
     r"|submit)(?: (?:any )?(?:e-?mails?|mails?|messages?|smtp|this service|through|via|out))?(?: \.|$| please"
@@ -140,19 +140,35 @@ ACCOUNT: Final = WordFamily(
     r"|abuse|sending|over|viol)|probation|account suspension|server is (?:currently )?disabled"
     r"|not subscribed to ses|not authori[sz]ed to perform",
     rf"\b(?:free|test|evaluation) (?:accounts?|plans?|users|tier|period|tenants?|subscriptions?) {_gap(6)}(?:send"
-    r"|sending|(?:un)?verified|(?:un)?authori[sz]ed|test purposes)\b|\btest mode\b|\btestmodus\b|\bprobezeit\b",
-    r"\b(?:trial|sandbox|demo) (?:accounts?|plans?|mode|users|tier|period|tenants?|subscriptions?|restrictions?)\b"
-    rf"|\b(?:during|in) (?:the |your )?trial\b|^sandbox (?:\w+ )?(?:can|may|only|are|is|cannot)\b"
-    rf"|\bupgrade {_gap(4)}to send\b|\bmode d'essai\b"
-    r"|\b(?:periodo de|durante la|modo de) prueba\b",
+    rf"|sending|(?:un)?verified|(?:un)?authori[sz]ed|test purposes)\b|\bupgrade {_gap(4)}to send\b",
     rf"\b(?:can|may|able to|allowed to|permitted to) (?:only )?(?:send|deliver|e-?mail) {_gap(3)}(?:only )?to {_gap(3)}"
-    r"(?:verified|authori[sz]ed|confirmed|validated|approved) (?:e-?mail )?(?:recipients|addresses|e-?mails|domains)\b",
-    rf"\bonly (?:be )?(?:send|sent) {_gap(3)}to your own\b|\baccounts? in (?:the )?(?:trial|sandbox)\b"
-    rf"|\b(?:account|domain|tenant|identity) (?:is |are )(?:still )?in (?:the |a )?{_gap(1)}(?:trial|sandbox|demo)\b"
-    rf"|\b(?:recipients|addresses) {_gap(4)}(?:in|of|on) (?:the |a |your )?(?:trial|sandbox|demo) (?:mode|account"
-    r"|plan)\b",
+    r"(?:verified|authori[sz]ed|confirmed|validated|approved) (?:e-?mail )?(?:recipients|addresses|e-?mails|domains)\b"
+    rf"|\bonly (?:be )?(?:send|sent) {_gap(3)}to your own\b",
+)
+TRIAL: Final = WordFamily(
+    r"\b(?:trial|sandbox|demo) (?:accounts?|plans?|mode|users|tier|period|tenants?|subscriptions?|restrictions?)\b"
+    r"|\btrial (?:has )?(?:expired|ended)\b|subscription\b|\b(?:during|in) (?:the |your )?trial\b",
+    rf"\b(?:account|domain|tenant|identity) (?:is |are )(?:still )?in (?:the |a )?{_gap(1)}(?:trial|sandbox|demo)\b"
+    r"|\baccounts? in (?:the )?(?:trial|sandbox)\b|^sandbox (?:\w+ )?(?:can|may|only|are|is|cannot)\b",
+    r"\btest mode\b|\btestmodus\b|\bprobezeit\b|\bmode d'essai\b|\b(?:periodo de|durante la|modo de) prueba\b",
     r"\b(?:testkont(?:o|en)|testzugang|probekont(?:o|en)) |\bcomptes? d'essai\b|\bcuentas? de prueba\b"
     r"|\bcontas? de teste\b|\baccount di prova\b|试用(?:账户|账号|帐户|帐号|用户|版)|トライアル(?:アカウント|版)",
+)
+"""An account that may not send to everybody yet, or not any more; or a mailbox of which the same is said."""
+OTHERS_TRIAL: Final = WordFamily(
+    r"\b(?:mail ?box(?:es)?|inbox(?:es)?|recipient|addressee|(?<!smtp )(?<!sending )(?<!authenticated )(?<!your )user"
+    r"|postfach|boite|casella|buzon)(?:'s)?(?: (?:mail ?box|inbox|account))? (?:@:? )?(?:is |are |was |ist |est )?"
+    r"(?:still |currently |now )?(?:in|on|under|en) (?:an? |the |its )?(?:trial|sandbox|demo|test|evaluation"
+    r"|mode|modo)\b"
+)
+"""A mailbox that is in a sandbox itself, whoever writes to it."""
+OF_ONE: Final = WordFamily(
+    r"\b(?:mail ?box(?:es)?|inbox(?:es)?|addressee|recipient(?:'s)?|attachments?|content|file|malware|virus|analys\w+"
+    r"|scan\w*|postfach|boite|casella|buzon)\b|\bthis (?:user|address|message|e-?mail)\b"
+)
+OF_OUR_SENDING: Final = WordFamily(
+    r"\byour?\b|\bsen[dt]\w*|\bupgrade|verif|authori[sz]|\ballow|\bpermitted|white-?list|\bactivat|\bproduction\b"
+    r"|\bsmtp\b|\brelay"
 )
 
 CREDENTIALS: Final = WordFamily(
@@ -264,6 +280,10 @@ UNKNOWN_MAILBOX: Final = WordFamily(
     r"|not (?:a )?valid recipient|mailbox (?:is )?unavail",
 )
 MAILBOX_FULL: Final = WordFamily(
+    r"\b(?:mail ?box|inbox|maildir|storage)(?:'s)? (?:limits?|quota|capacity|allotment|allowance|allocation) (?:has "
+    r"|have |is |was |been |already ){0,3}(?:exceed\w*|reach\w*|passed|hit|used up|exhausted|full|depleted)\b",
+    rf"\b(?:mail ?box|inbox|maildir|storage) {_gap(2)}(?:reach\w*|hit|passed|at) {_gap(3)}(?:limit|quota|capacity"
+    r"|maximum)\b|\brecipient's quota\b",
     rf"(?:mailbox|mail ?box|inbox|mailfolder|maildir|folder|disk|disc|storage|mail file|user|recipient|account"
     rf"|boite|quota|users?|mailbox:|space|store|\bit) {_gap(4)}(?:full|over ?quota|over (?:its |the |their |disk "
     rf"|his |allowed )*(?:quota|limit)|quota|out of (?:storage|space)|exceed\w* {_gap(4)}(?:quota|storage|disk"
@@ -322,10 +342,12 @@ NOT_WORKING: Final = WordFamily(
 # --- what decides between two of the above ---------------------------------------------------------------------------
 
 MAILBOX_FULL_HARD: Final = WordFamily(
-    r"(?:mailbox|inbox) exceeds (?:the |its )?allowed size",
+    r"\b(?:mail ?box|inbox|maildir)(?:'s)? (?:maximum |max |allowed |total |exceed\w+ |over )?(?:storage|size|disk"
+    r"|capacity|space)\b",
     r"(?:user|mailbox|recipient|inbox) has too many (?:messages|e-?mails|mails)\b",
-    r"(?:mailbox|mail ?box|inbox|maildir) (?:\w+ )?(?:is )?(?:full|over)|over ?quota|(?:disk|storage"
-    r"|mailbox) quota|mailbox size limit|storage space|overquota|mailbox is full|boite \S+ \S+ pleine",
+    r"(?:mailbox|mail ?box|inbox|maildir) (?:\w+ )?(?:is )?(?:full|over(?! (?:its |the |his |her |their )?(?:hourly"
+    r"|daily|rate|message|receiv)))|over ?quota|(?:disk|storage|mailbox) quota|storage space|overquota|mailbox is full"
+    r"|boite \S+ \S+ pleine|(?:mailbox|inbox) exceeds (?:the |its )?allowed size",
 )
 TOO_MANY_UNKNOWN: Final = WordFamily(
     r"(?:to{1,2} many|excessive|(?:number|rate|amount) of) (?:invalid|unknown|unrecogni[sz]ed|bad|wrong"

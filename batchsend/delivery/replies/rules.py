@@ -104,11 +104,28 @@ def _of_one_recipients_rate(said: Said) -> Ruling | None:
         return Ruling(Verdict.GREYLISTED, Reason.GREYLISTED, "words of greylisting")
     if said.detail in ("2.121", "2.122") or (
         limits.ONE_RECIPIENT_RATE.search(text)
-        and not words.MAILBOX_FULL_HARD.search(text)
+        and not _is_of_room(said)
         and (limits.RECIPIENTS_OWN.search(text) or not _ours(text))
     ):
         return Ruling(Verdict.LATER, Reason.RECIPIENT_RATE, "words about one recipient's own rate")
+    # Before RCPT it is ours, and so it is where the code is one of policies, or ends the session.
+    may_be_theirs = said.stage is Stage.RCPT and said.detail[:2] in ("", "1.", "2.") and said.code != 421
+    if may_be_theirs and said.detail != "2.2" and limits.USERS_MESSAGES.fullmatch(text):
+        return Ruling(Verdict.LATER, Reason.RECIPIENT_RATE, "words about an account, which may be this recipient's")
     return None
+
+
+def _is_of_room(said: Said) -> bool:
+    """Whether a recipient's limit is one of what the mailbox holds, and not of how much mail comes in a time.
+
+    X.2.2 says the first (RFC 3463 §3.3), and some servers say it of the second.
+    """
+    text = limits.AGAIN.sub(" ", said.text)
+    if words.MAILBOX_FULL_HARD.search(text) or limits.RECIPIENTS_ROOM.search(text):
+        return True
+    if limits.IN_A_TIME.search(text):
+        return False
+    return said.detail == "2.2" or limits.RECIPIENTS_QUOTA.search(text) is not None
 
 
 def _ours(text: str) -> bool:
@@ -222,7 +239,7 @@ def _of_credentials(said: Said) -> Ruling | None:
     if said.code in (530, 534, 535, 538) and not words.TOO_LARGE.search(said.text):
         if words.ENCRYPTION.search(said.text) or said.detail in ("7.10", "7.11"):
             return Ruling(Verdict.RELAY, Reason.ENCRYPTION, "530 that asks for encryption")
-        if words.ACCOUNT.search(said.text):
+        if _is_of_our_account(said):
             return Ruling(Verdict.RELAY, Reason.ACCOUNT, "words about our account")
         return Ruling(Verdict.RELAY, Reason.CREDENTIALS, f"{said.code}, credentials")
     return None
@@ -268,7 +285,7 @@ def _of_form(said: Said) -> Ruling | None:
         return Ruling(Verdict.REFUSED, Reason.UNKNOWN_MAILBOX, "5.4.1 Access denied, Microsoft's unknown recipient")
     if words.CREDENTIALS_OF_GROUP.search(text):
         return Ruling(Verdict.REFUSED, Reason.POLICY, "words about a group that takes mail of its own people only")
-    if words.BY_RECIPIENT.search(text) and not words.UNKNOWN_MAILBOX_HARD.search(text):
+    if words.BY_RECIPIENT.search(text) and not (words.UNKNOWN_MAILBOX_HARD.search(text) or _is_full(said)):
         return Ruling(
             Verdict.REFUSED if said.for_good else Verdict.LATER, Reason.POLICY, "words about the recipient's choice"
         )
@@ -290,11 +307,19 @@ def _of_content(said: Said) -> Ruling | None:
     about_form = said.detail.startswith("6.") and said.for_good and said.stage in (Stage.DATA, Stage.CONTENT)
     # What is said to MAIL is said before anything of the message was seen.
     about_content = words.CONTENT.search(text) and not (
-        said.stage is Stage.MAIL or said.detail in ("1.1", "2.1", "2.2") or words.ACCOUNT.search(text)
+        said.stage is Stage.MAIL or said.detail in ("1.1", "2.1", "2.2") or _is_of_our_account(said)
     )
     if about_form or about_content or words.FORM_HARD.search(text):
         return Ruling(Verdict.CONTENT, Reason.CONTENT, "words about the message's content")
     return None
+
+
+def _is_full(said: Said) -> bool:
+    """Whether a mailbox is full, whoever else is spoken of."""
+    text = said.text
+    if said.detail == "2.2" or words.MAILBOX_FULL_HARD.search(text):
+        return True
+    return limits.RECIPIENTS_ROOM.search(text) is not None and words.MAILBOX_FULL.search(text) is not None
 
 
 def _is_server_full(said: Said) -> bool:
@@ -332,12 +357,9 @@ def _mailbox_reason(said: Said) -> Reason | None:
     text, detail = said.text, said.detail
     if words.SENDER_SAID.search(text) or _tells_of_unknown(text) or _is_server_full(said):
         return None
-    if detail == "2.2" or (
-        words.MAILBOX_FULL.search(text)
-        and detail[:2] not in ("3.", "4.")
-        and (detail != "1.1" or words.MAILBOX_FULL_HARD.search(text))
-        and (not words.SYSTEM_FULL.search(text) or words.MAILBOX_FULL_HARD.search(text))
-    ):
+    surely = words.MAILBOX_FULL_HARD.search(text)
+    perhaps = detail != "1.1" and words.MAILBOX_FULL.search(text) and not words.SYSTEM_FULL.search(text)
+    if detail == "2.2" or ((surely or perhaps) and detail[:2] not in ("3.", "4.")):
         return Reason.MAILBOX_FULL
     for pattern, reason in (
         (words.NO_MAIL_DOMAIN, Reason.NO_MAIL_DOMAIN),
@@ -375,6 +397,8 @@ _MAILBOX_CODES: Final = {
 def _of_relay(said: Said) -> Ruling | None:
     """Refusals of us: for good the relay takes nothing from us; for now (4yz) it is somebody's bad hour."""
     text = said.text
+    if _is_of_our_account(said):
+        return Ruling(Verdict.RELAY, Reason.ACCOUNT, "words about our account")
     for pattern, reason, rule in _OF_US:
         if pattern.search(text):
             if reason is Reason.HELLO and not said.for_good and "rejected" not in text:
@@ -389,6 +413,23 @@ def _of_relay(said: Said) -> Ruling | None:
     return None
 
 
+def _is_of_our_account(said: Said) -> bool:
+    """Whether our account may not send: not where a mailbox, or a look at the message, is what is on trial.
+
+    What is said to MAIL and before is said of us.
+    """
+    text = said.text
+    if words.ACCOUNT.search(text):
+        return True
+    if not words.TRIAL.search(text):
+        return False
+    if said.stage in BEFORE_MAIL or said.stage is Stage.MAIL:
+        return True
+    if words.OTHERS_TRIAL.search(text):
+        return False
+    return words.OF_ONE.search(text) is None or words.OF_OUR_SENDING.search(text) is not None
+
+
 def _names_the_sender(text: str) -> bool:
     """Whether it is the sender's address that is blocked, and not our host."""
     return (
@@ -399,7 +440,6 @@ def _names_the_sender(text: str) -> bool:
 
 
 _OF_US: Final = (
-    (words.ACCOUNT, Reason.ACCOUNT, "words about our account"),
     (words.BLOCKED_BY_LIST, Reason.BLOCKED, "words about a list that our address is on"),
     (words.RELAYING, Reason.RELAYING, "words about relaying"),
     (words.CREDENTIALS, Reason.CREDENTIALS, "words about logging in"),
