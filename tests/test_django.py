@@ -28,6 +28,7 @@ if not settings.configured:
     settings.configure(EMAIL_BACKEND="batchsend.django.EmailBackend", USE_I18N=False)
 
 from batchsend import Secret  # noqa: E402
+from batchsend.campaign.presets import PRESETS, Preset  # noqa: E402
 from batchsend.django import EmailBackend  # noqa: E402
 from batchsend.django.management.commands.send_campaign import Command  # noqa: E402
 from batchsend.sink import SinkOptions, parse_rule  # noqa: E402
@@ -277,6 +278,9 @@ def test_it_is_opened_and_closed_as_djangos_own(sink: SinkThread) -> None:
         ({"BATCHSEND": {"dsn": 3}}, r"settings.BATCHSEND\['dsn'\] is 3"),
         ({"BATCHSEND": {"dsn": {"notice": "never"}}}, "It is a dict that may have notify, ret"),
         ({"BATCHSEND": {3: 1, "rato": 1}}, "settings.BATCHSEND has 'rato', 3"),
+        ({"BATCHSEND": {"preset": "brevvo"}}, "'brevvo'\ndid you mean brevo\\?"),
+        ({"BATCHSEND": {"preset": ["brevo"]}}, "expected the name of a preset"),
+        ({"BATCHSEND": {"preset": "brevo"}}, "EMAIL_HOST_PASSWORD is missing\nBrevo: the SMTP login"),
         ({"EMAIL_USE_TLS": True, "EMAIL_SSL_CERTFILE": "none.pem"}, "ssl_certfile 'none.pem' .* cannot be used"),
         ({"EMAIL_USE_TLS": True, "EMAIL_SSL_KEYFILE": "key.pem"}, "ssl_keyfile 'key.pem' cannot be used"),
         ({"EMAIL_USE_TLS": True, "EMAIL_SSL_CERTFILE": 3}, "ssl_certfile 3 "),
@@ -286,6 +290,32 @@ def test_it_is_opened_and_closed_as_djangos_own(sink: SinkThread) -> None:
 def test_a_setting_that_cannot_be_used_is_said_when_it_is_opened(given: dict[str, Any], says: str) -> None:
     with override_settings(**given), pytest.raises(ImproperlyConfigured, match=says):
         EmailBackend().open()
+
+
+def test_a_preset_says_where_the_relay_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a campaign file: what the settings or the options say wins."""
+
+    def made(**options: Any) -> tuple[Any, ...]:
+        backend = EmailBackend(**options)
+        assert backend.open()
+        security = "tls" if backend.use_tls else "ssl" if backend.use_ssl else "none"
+        return (backend.host, backend.port, security, backend.username, backend.password)
+
+    with override_settings(BATCHSEND={"preset": "sendgrid"}, EMAIL_HOST_PASSWORD="k3y"):
+        assert made() == ("smtp.sendgrid.net", 587, "tls", "apikey", "k3y")
+        with override_settings(EMAIL_PORT=465):
+            assert made() == ("smtp.sendgrid.net", 465, "ssl", "apikey", "k3y")
+        with override_settings(EMAIL_USE_SSL=True, EMAIL_HOST="relay.example.com", EMAIL_HOST_USER="me"):
+            assert made() == ("relay.example.com", 465, "ssl", "me", "k3y")
+        assert made(preset="postmark") == ("smtp.postmarkapp.com", 587, "tls", "k3y", "k3y")
+        mailer = {"alias": "bulk", "preset": "fastmail", "username": "u", "password": "p"}
+        assert made(**mailer) == ("smtp.fastmail.com", 465, "ssl", "u", "p")
+    monkeypatch.setitem(PRESETS, "slow", Preset(title="Slow", host="relay.example", credentials="a key", rate="none"))
+    with override_settings(BATCHSEND={"preset": "slow"}, EMAIL_HOST_USER="u", EMAIL_HOST_PASSWORD="p"):
+        with pytest.raises(ImproperlyConfigured, match=r"Delivery\.rate is 'none'"):
+            made()
+        assert made(rate="5/s")[0] == "relay.example"
+        assert made(host="another.example")[0] == "another.example", "whose limits are not known"
 
 
 @pytest.mark.parametrize("name", ["host", "port", "timeout"])

@@ -15,7 +15,17 @@ import pytest
 
 import batchsend
 from batchsend import Delivery, Message, RunError, Server, Timeouts, UsageError
-from batchsend.campaign import Attachment, Campaign, Dkim, Dsn, Duration, Rate, check_objects
+from batchsend.campaign import (
+    Attachment,
+    Campaign,
+    Dkim,
+    Dsn,
+    Duration,
+    Events,
+    Rate,
+    SuppressionList,
+    check_objects,
+)
 from batchsend.sender.sender import Sender
 
 NAMES = [name for name in batchsend.__all__ if name != "__version__"]
@@ -57,8 +67,9 @@ def test_what_type_checkers_are_told_is_what_there_is() -> None:
                 assert isinstance(within, ast.FunctionDef)
                 defaults = [None if default is None else ast.unparse(default) for default in within.args.kw_defaults]
                 told[node.name] = dict(zip((one.arg for one in within.args.kwonlyargs), defaults, strict=True))
-    assert told.keys() == {"Server", "Timeouts", "Delivery"}
-    for kind in (Server, Timeouts, Delivery):
+    kinds = (Server, Timeouts, Delivery, Message, Dkim, SuppressionList, Events)
+    assert told.keys() == {kind.__name__ for kind in kinds}
+    for kind in kinds:
         fields = {field.name: field for field in msgspec.structs.fields(kind)}
         assert list(told[kind.__name__]) == list(fields)
         for name, default in told[kind.__name__].items():
@@ -150,6 +161,12 @@ def test_values_are_taken_as_a_file_has_them() -> None:
     delivery = Delivery(rate="100/s", retry_after=5, suppress=["a.txt"], timeouts=Timeouts(connect="2s"))
     assert (delivery.rate, delivery.retry_after, delivery.timeouts.connect) == (Rate(100, 1), Duration(5), Duration(2))
     assert tuple(map(str, delivery.suppress)) == ("a.txt",)
+    key = Dkim(domain="example.com", selector="s", key_file="dkim.pem")
+    message = Message(text_file="order.txt", attachments=["terms.pdf", Attachment(file="a.pdf")], dkim=[key])
+    assert (message.text_file, key.key_file) == (Path("order.txt"), Path("dkim.pem"))
+    assert (message.attachments, message.dkim) == (("terms.pdf", Attachment(file="a.pdf")), (key,))
+    assert SuppressionList(file="a.csv").file == Path("a.csv")
+    assert Events(url="https://app.example.com/hooks", secret="whsec_x").secret == "whsec_x"
 
 
 @pytest.mark.parametrize(

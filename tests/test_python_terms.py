@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 import batchsend
-from batchsend import Batch, Duration, Message, Outcome, RunError, Sender, Server, SyncSender, UsageError
+from batchsend import Batch, Delivery, Duration, Message, Outcome, RunError, Sender, Server, SyncSender, UsageError
 from batchsend.campaign.python_terms import in_python
 from tests.delivery.harness import (
     GONE,
@@ -40,7 +40,12 @@ if TYPE_CHECKING:
         ('exclude = ["a.jsonl", "b.jsonl"]', 'Delivery(exclude=["a.jsonl", "b.jsonl"])'),
         ('set recipient_field = "mail"', 'give Campaign(recipient_field="mail")'),
         ("key_file in [message.dkim] names a key", "key_file in Dkim(…) names a key"),
-        ("set it by the key from of [message]", "set it by the key from_ of Message(…)"),
+        ("set it by the key from of [message]", "give Message(from_=…)"),
+        (
+            "subject, from and the like belong in [message] of the campaign file.",
+            "subject, from and the like belong in Message(…).",
+        ),
+        ('name it in the campaign file: recipient_field = "…"', 'name it: Campaign(recipient_field="…")'),
         (
             'name it: { file = "…", field = "…" }; the columns are a, b',
             'name it: SuppressionList(file="…", field="…"); the columns are a, b',
@@ -50,6 +55,26 @@ if TYPE_CHECKING:
 )
 def test_keys_are_arguments(of_a_file: str, of_a_program: str) -> None:
     assert in_python(of_a_file) == of_a_program
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "expected"),
+    [
+        (Message, {"dkim": 3}, "expected a list of Dkim(…)"),
+        (Message, {"attachments": 3}, "expected a list of paths inside the message's directory, or of Attachment(…)"),
+        (Message, {"html_file": 3}, "expected the path of a template inside the message's directory"),
+        (Message, {"headers": 3}, "expected a dict of header names and texts"),
+        (Message, {"inline_css": "yes"}, "expected True or False"),
+        (Delivery, {"suppress": 3}, "expected a list of paths, or of SuppressionList(…)"),
+        (Delivery, {"dsn": 3}, "expected a Dsn(…)"),
+        (Delivery, {"timeouts": "5m"}, "expected a Timeouts(…)"),
+        (Server, {"host": "h", "password_command": 3}, "expected a list of a program and its arguments"),
+    ],
+)
+def test_what_is_expected_of_an_argument_is_what_python_has(kind: Any, given: dict[str, Any], expected: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        kind(**given)
+    assert caught.value.remedy == expected
 
 
 @pytest.fixture
@@ -125,7 +150,17 @@ def test_what_is_wrong_with_a_server_is_said_to_a_program(tmp_path: Path) -> Non
 def test_so_is_what_is_wrong_with_a_message(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError) as caught:
         batchsend.Template(Message(**{"from_": "a@example.com", "subject": "x", "text": "x", **wrong}))
-    assert caught.value.remedy in ("Fix this value.", "set it by the key from_ of Message(…)")
+    assert caught.value.remedy in ("Fix this value.", "give Message(from_=…)")
+
+
+async def test_so_is_what_is_wrong_with_the_message_of_a_batch(tmp_path: Path) -> None:
+    async with CountingServer(well_behaved) as peer:
+        made = campaign(tmp_path, peer)
+        made = replace(made, message=replace(made.message, text="Hello, {{ town }}"))
+        for results, called in (("one.jsonl", "message.text"), ("two.jsonl", "Message.text")):
+            with pytest.raises(UsageError, match=rf"\b{called}: there is no column 'town'"):
+                await Batch(replace(made, results=tmp_path / results)).run()
+            (tmp_path / "campaign.toml").unlink(missing_ok=True)
 
 
 async def test_a_batch_speaks_of_the_file_where_there_is_one(

@@ -30,6 +30,8 @@ _DURATION_TEXT: Final = 'a duration such as "500ms", "30s", "5m" or "1h", at mos
 _TEMPLATE_TEXT: Final = "a text, which may have template marks"
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     # What an object takes where it is made in code: the values of a file as well as those of the types that it keeps.
     # For type checkers only; test_public_names.py holds these signatures against the attributes.
     _APath: TypeAlias = str | Path
@@ -179,6 +181,10 @@ class Dkim(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     selector: Annotated[str, Meta(description='a name such as "s2026"')]
     key_file: Annotated[Path, Meta(description="the path of a private key")]
 
+    if TYPE_CHECKING:
+
+        def __init__(self, *, domain: str, selector: str, key_file: _APath) -> None: ...
+
 
 class Attachment(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One attached file.
@@ -256,6 +262,32 @@ class Message(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True, r
     unsubscribe: Annotated[_NotEmpty | None, Meta(description='a URL such as "https://lists.example.com/u"')] = None
     dkim: Annotated[tuple[Dkim, ...], Meta(description="a table [message.dkim], or several [[message.dkim]]")] = ()
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            from_: str | None = None,
+            to: str | None = None,
+            reply_to: str | None = None,
+            return_path: str | None = None,
+            subject: str | None = None,
+            html: str | None = None,
+            html_file: _APath | None = None,
+            text: str | None = None,
+            text_file: _APath | None = None,
+            markdown: str | None = None,
+            markdown_file: _APath | None = None,
+            style_file: _APath | None = None,
+            inline_css: bool = False,
+            attachments: Sequence[str | Attachment] = (),
+            eml_file: _APath | None = None,
+            encoding: Encoding = "auto",
+            headers: dict[str, str] = ...,
+            unsubscribe: str | None = None,
+            dkim: Sequence[Dkim] = (),
+        ) -> None: ...
+
 
 class Timeouts(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long to wait for each step of the dialogue, in seconds: by default as RFC 5321 §4.5.3.2 asks of a client.
@@ -328,6 +360,12 @@ class SuppressionList(_Checked, frozen=True, kw_only=True, forbid_unknown_fields
     field: Annotated[_NotEmpty | None, Meta(description="the name of the column that holds the addresses")] = None
     encoding: Annotated[_NotEmpty | None, Meta(description='an encoding such as "cp1252" or "utf-16-le"')] = None
     sheet: Annotated[_NotEmpty | None, Meta(description="the name of a sheet")] = None
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, *, file: _APath, field: str | None = None, encoding: str | None = None, sheet: str | None = None
+        ) -> None: ...
 
 
 class Delivery(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -444,6 +482,10 @@ class Events(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     url: Annotated[str, Meta(min_length=1, description='a URL such as "https://app.example.com/hooks/mail"')]
     secret: Annotated[Secret, Meta(description='a secret, "${NAME}" for what an environment variable holds')]
+
+    if TYPE_CHECKING:
+
+        def __init__(self, *, url: str, secret: str) -> None: ...
 
 
 FEEDBACK_SUFFIX: Final = ".feedback.jsonl"

@@ -126,10 +126,27 @@ def _wrong(owner: Struct, name: str, value: object, remedy: str) -> UsageError:
     return UsageError(f"{_named(owner, name)} is {shown}", remedy=remedy)
 
 
+# What descriptions say in the words of TOML.
+_OF_TOML: Final = (
+    ("a table [message.dkim], or several [[message.dkim]]", "a list of Dkim(…)"),
+    ("of tables of file, name, type and inline", "of Attachment(…)"),
+    ("of tables of file, field, encoding and sheet", "of SuppressionList(…)"),
+    ("a table of notify and ret", "a Dsn(…)"),
+    ("a table of durations", "a Timeouts(…)"),
+    ("a table of", "a dict of"),
+    ("an array of", "a list of"),
+    ("true or false", "True or False"),
+    ("the campaign's folder", "the message's directory"),
+)
+
+
 def _description(kind: Any) -> str:
     for meta in getattr(kind, "__metadata__", ()):
         if isinstance(meta, Meta) and meta.description:
-            return meta.description
+            text = meta.description
+            for of_toml, of_python in _OF_TOML:
+                text = text.replace(of_toml, of_python)
+            return text
     return f"{kind}"
 
 

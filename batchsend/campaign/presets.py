@@ -230,11 +230,11 @@ def _with_preset(document: Document) -> Iterator[tuple[int, dict[str, Any], Pres
             continue  # What is not a text, the check of types refuses.
         preset = PRESETS.get(name)
         if preset is None:
-            raise document.wrong(("server", place, "preset"), _meant_by(name))
+            raise document.wrong(("server", place, "preset"), meant_by(name))
         yield place, server, preset
 
 
-def _meant_by(name: str) -> str:
+def meant_by(name: str) -> str:
     """What to do about a name that no preset has: the presets that begin like it, or the one that is most like it."""
     begin_so = [known for known in PRESETS if name and known.startswith(name.lower())]
     if 0 < len(begin_so) <= _FEW:

@@ -68,17 +68,19 @@ class ConnectError(SessionError):
     """A session could not be opened.
 
     Args:
-        where: Host and port.
-        failure: How far it came, what happened, what to check, and whether trying again can help.
+        message: As for every `BatchsendError`.
+        remedy: As for every `BatchsendError`.
+        failure: How far it came, what happened, what to check, and whether trying again can help; None where the error
+            is made of its arguments again, which say no more than message and remedy.
 
     Attributes:
         failure: As given.
         silent: Seconds of the attempt in which no session was there that the server could have answered in.
     """
 
-    def __init__(self, where: str, failure: ConnectFailure) -> None:
-        super().__init__(f"{where}: {failure.what}", remedy=failure.remedy)
-        self.failure = failure
+    def __init__(self, message: str, remedy: str | None = None, *, failure: ConnectFailure | None = None) -> None:
+        super().__init__(message, remedy)
+        self.failure = ConnectFailure(Stage.CONNECT, message, remedy) if failure is None else failure
         self.silent = 0.0
 
 
@@ -355,7 +357,7 @@ class Connector:
         return self._failure(failure)
 
     def _failure(self, failure: ConnectFailure) -> ConnectError:
-        return ConnectError(self.where, failure)
+        return ConnectError(f"{self.where}: {failure.what}", failure.remedy, failure=failure)
 
 
 def _leave_descriptors(connection: socket.socket) -> None:

@@ -44,6 +44,7 @@ from batchsend.sender.blocking import NumberedSyncSender, SyncSender
 from batchsend.sender.unfinished import UnfinishedError
 
 if TYPE_CHECKING:
+    from batchsend.campaign.presets import Preset
     from batchsend.message.submission import Submission
 
 _LOG: Final = logging.getLogger("batchsend.django")
@@ -53,9 +54,11 @@ _DELIVERY_KEYS: Final = frozenset(
     {"max_connections", "max_messages", "rate", "depth", "give_up_after", "max_wait", "stop_after", "dsn"}
     | {"require_tls", "timeouts", "durability"}
 )
-_OTHERS: Final = frozenset({"dkim", "results"})
+_OTHERS: Final = frozenset({"preset", "dkim", "results"})
 _OWN: Final = _SERVER_KEYS | _DELIVERY_KEYS | _OTHERS
 _SETTINGS: Final = {
+    "host": "EMAIL_HOST",
+    "port": "EMAIL_PORT",
     "username": "EMAIL_HOST_USER",
     "password": "EMAIL_HOST_PASSWORD",
     "use_tls": "EMAIL_USE_TLS",
@@ -64,6 +67,7 @@ _SETTINGS: Final = {
     "ssl_keyfile": "EMAIL_SSL_KEYFILE",
     "ssl_certfile": "EMAIL_SSL_CERTFILE",
 }
+_OF_PRESETS: Final = frozenset({"host", "port", "use_tls", "use_ssl"})
 # What a sender's remedies call its arguments, and where Django has them.
 _TERMS: Final = {
     'Server(tls="starttls")': "use_tls (EMAIL_USE_TLS)",
@@ -92,10 +96,11 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
     All backends with the same settings share one `SyncSender` of the process. ``settings.BATCHSEND`` may hold what
     Django has no setting for, by the names of the campaign file: ``max_connections``, ``max_messages``, ``rate``,
     ``depth``, ``give_up_after``, ``max_wait``, ``stop_after``, ``dsn``, ``require_tls`` and ``timeouts`` of
-    ``[delivery]``, ``ca_file``, ``token``, ``token_command`` and ``ehlo_name`` of ``[[server]]``, ``dkim`` of
-    ``[message]``, a dict or a list of them. A message is signed where one of these domains may speak for its From.
-    ``results`` is the results log, in which each outcome is written down; each process has one of its own, the second
-    one ``mail-2.jsonl`` beside ``mail.jsonl``::
+    ``[delivery]``, ``preset``, ``ca_file``, ``token``, ``token_command`` and ``ehlo_name`` of ``[[server]]``, and
+    ``dkim`` of ``[message]``, a dict or a list of them. A message is signed where one of these domains may speak for
+    its From. ``preset`` stands for host, port, TLS, a username that is always the same, and the rate that the relay
+    documents, where neither settings nor options say otherwise. ``results`` is the results log, in which each outcome
+    is written down; each process has one of its own, the second one ``mail-2.jsonl`` beside ``mail.jsonl``::
 
         EMAIL_BACKEND = "batchsend.django.EmailBackend"
         EMAIL_HOST, EMAIL_PORT, EMAIL_USE_TLS = "smtp.example.com", 587, True
@@ -128,6 +133,7 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
     Raises:
         ValueError: ``use_tls`` and ``use_ssl`` are both true.
         InvalidMailer: An entry of ``MAILERS`` cannot be used.
+        ImproperlyConfigured: There is no such preset.
     """
 
     def __init__(  # noqa: PLR0917 - in the order that Django's own has them
@@ -155,9 +161,14 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
         self.timeout = timeout
         self.ssl_keyfile = ssl_keyfile
         self.ssl_certfile: Any = ssl_certfile
+        self._rate: str | None = None  # that the relay documents
+        options = self._known_options()
+        self._preset = preset = _preset(options.get("preset"))
         if self.alias is None:
-            self._take_settings()
-        elif self.host is None:
+            self._take_settings(preset)
+        if preset is not None:
+            self._take_preset(preset, options)
+        elif self.alias is not None and self.host is None:
             raise InvalidMailer("OPTIONS must define 'host'.", alias=self.alias)
         self.use_tls, self.use_ssl = self.use_tls or False, self.use_ssl or False
         if self.use_ssl and self.use_tls:
@@ -174,13 +185,35 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
         self.connection: SyncSender | None = None
         self._signer: Signer | None = None
 
-    def _take_settings(self) -> None:
-        """What was not given is what the settings say: it comes from none of the ``MAILERS``."""
-        self.host = self.host or settings.EMAIL_HOST
-        self.port = self.port or settings.EMAIL_PORT
+    def _known_options(self) -> dict[str, Any]:
+        """``BATCHSEND`` and, over it, what was given here; what is no dict is refused by `open`."""
+        given = getattr(settings, "BATCHSEND", {})
+        return {**(given if isinstance(given, Mapping) else {}), **self._options}
+
+    def _take_settings(self, preset: Preset | None) -> None:
+        """What was not given is what the settings say: it comes from none of the ``MAILERS``.
+
+        Where Django's defaults say where the relay is, a preset says better.
+        """
         for name, setting in _SETTINGS.items():
-            if getattr(self, name) is None:
+            given = getattr(self, name)
+            if (not given if name in {"host", "port"} else given is None) and (
+                preset is None or name not in _OF_PRESETS or settings.is_overridden(setting)
+            ):
                 setattr(self, name, getattr(settings, setting))
+
+    def _take_preset(self, preset: Preset, options: Mapping[str, Any]) -> None:
+        """What was neither given nor set is what the relay documents."""
+        self._rate = None if self.host else preset.rate  # it is the limit of a relay that is used
+        self.host = self.host or preset.host
+        if self.use_tls is None and self.use_ssl is None:
+            self.port = self.port or preset.port
+            self.use_ssl = self.port == 465
+            self.use_tls = not self.use_ssl
+        given = {name: value for name in ("username", "password") if (value := getattr(self, name))}
+        given |= {name: value for name in ("token", "token_command") if (value := options.get(name))}
+        known = preset.complete(given)
+        self.username, self.password = known.get("username", self.username), known.get("password", self.password)
 
     def open(self) -> bool | None:
         """Take the process's sender; nothing is connected before there is something to send.
@@ -281,6 +314,7 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
                 remedy=f"It may have {', '.join(sorted(_OWN))}.",
             )
         of_server = {name: value for name, value in options.items() if name in _SERVER_KEYS}
+        self._require_credentials(of_server)
         if self.username and (self.password or of_server):
             of_server["username"] = str(self.username)
             if self.password:
@@ -291,7 +325,10 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
             tls="implicit" if self.use_ssl else "starttls" if self.use_tls else "none",
             **of_server,
         )
-        delivery = _delivery({name: value for name, value in options.items() if name in _DELIVERY_KEYS}, self.timeout)
+        of_delivery = {name: value for name, value in options.items() if name in _DELIVERY_KEYS}
+        if self._rate is not None:
+            of_delivery.setdefault("rate", self._rate)
+        delivery = _delivery(of_delivery, self.timeout)
         check_objects(server, delivery)
         context = None
         if self.ssl_certfile or self.ssl_keyfile:
@@ -311,6 +348,17 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
         if not isinstance(results, str | Path):
             raise UsageError(f"settings.BATCHSEND['results'] is {results!r}", remedy="It is the path of a results log.")
         return _Shared(NumberedSyncSender(server, results=Path(results), **given), signer)
+
+    def _require_credentials(self, of_server: Mapping[str, Any]) -> None:
+        """Refuse a preset that nobody may use without credentials, where there are none.
+
+        Raises:
+            UsageError: There are none.
+        """
+        preset = self._preset
+        if preset is None or preset.anonymous or self.password or {"token", "token_command"} & of_server.keys():
+            return
+        raise UsageError("EMAIL_HOST_PASSWORD is missing", remedy=f"{preset.title}: {preset.credentials}")
 
 
 def _key(value: Any) -> Any:
@@ -374,6 +422,22 @@ def _table(kind: type[Timeouts | Dsn], name: str, given: Any, defaults: Mapping[
             remedy=f"It is a dict that may have {', '.join(kind.__struct_fields__)}.",
         )
     return kind(**{**defaults, **given})
+
+
+def _preset(name: object) -> Preset | None:
+    """The relay that ``BATCHSEND["preset"]`` names; None for None.
+
+    Raises:
+        ImproperlyConfigured: There is no such preset.
+    """
+    if name is None:
+        return None
+    from batchsend.campaign.presets import PRESETS, meant_by  # noqa: PLC0415 - a long table, which few projects need
+
+    if not isinstance(name, str) or name not in PRESETS:
+        remedy = meant_by(name) if isinstance(name, str) else "expected the name of a preset"
+        raise _improper(UsageError(f"settings.BATCHSEND['preset'] is {name!r}", remedy=remedy))
+    return PRESETS[name]
 
 
 def _signer(dkim: Any) -> Signer:

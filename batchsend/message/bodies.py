@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from batchsend.message.derived_text import HtmlAndText
     from batchsend.message.encoding import Encoded
     from batchsend.message.images import Images
+    from batchsend.message.naming import KeyName
     from batchsend.message.proof import Proof
     from batchsend.message.template import TextTemplate
     from batchsend.message.templates import Templates
@@ -42,6 +43,7 @@ class CampaignBody:
         templates: Compiles its templates.
         images: Finds the images of its HTML.
         eight_bit: Whether octets above 127 may be sent.
+        called: What errors call the keys of the message.
         proof: What makes tests of the messages, or None.
 
     Raises:
@@ -57,13 +59,14 @@ class CampaignBody:
         templates: Templates,
         images: Images,
         eight_bit: bool,
+        called: KeyName,
         proof: Proof | None = None,
     ) -> None:
         self._images = images
-        html_source = _source(message.html, message.html_file, "html")
-        text_source = _source(message.text, message.text_file, "text")
-        if (markdown := _source(message.markdown, message.markdown_file, "markdown")) is not None:
-            html_source, text_source = _from_markdown(*markdown, message.style_file), markdown
+        html_source = _source(message.html, message.html_file, called, "html")
+        text_source = _source(message.text, message.text_file, called, "text")
+        if (markdown := _source(message.markdown, message.markdown_file, called, "markdown")) is not None:
+            html_source, text_source = _from_markdown(*markdown, message.style_file, called), markdown
         if html_source is None and text_source is None:
             raise UsageError(
                 "message: there is neither text nor HTML", remedy="Set html_file, text_file or markdown_file."
@@ -77,11 +80,11 @@ class CampaignBody:
         self._html_and_text: HtmlAndText | None = None
         if text_source is not None:
             text = templates.text(*text_source)
-            with naming("message.text"):
+            with naming(called("text")):
                 self._text = compiled(text, where="text", finish=None if proof is None else proof.text)
         if html_source is not None:
             inline_css = message.inline_css or markdown is not None
-            with naming("message.html"):
+            with naming(called("html")):
                 source, finish = _html(*html_source, templates, images.folder, inline_css=inline_css)
                 html = templates.html(source, html_source[1])
                 if proof is not None:
@@ -98,12 +101,12 @@ class CampaignBody:
         # What the campaign's author names may lie anywhere; what a record names may not.
         anywhere = AttachmentFiles(directory, inside=None)
         self._attachments = [
-            _Attachment(one, named_by_records if "{" in one.file else anywhere, templates, images)
+            _Attachment(one, named_by_records if "{" in one.file else anywhere, templates, images, called)
             for one in _with_options(message)
         ]
         if self._html is None and any(one.inline for one in self._attachments):
             raise UsageError(
-                "message.attachments: inline is for what HTML shows, and there is none",
+                f"{called('attachments')}: inline is for what HTML shows, and there is none",
                 remedy="Leave inline out, or add html_file.",
             )
 
@@ -162,12 +165,14 @@ _NO_FILES = Files()
 class _Attachment:
     """One attachment of the campaign file: the same for all records, or named by each."""
 
-    def __init__(self, options: Attachment, files: AttachmentFiles, templates: Templates, images: Images) -> None:
+    def __init__(
+        self, options: Attachment, files: AttachmentFiles, templates: Templates, images: Images, called: KeyName
+    ) -> None:
         self.inline = options.inline
         self._type = options.type
         self._images = images
         self._name: TextTemplate | None = None
-        with naming("message.attachments"):
+        with naming(called("attachments")):
             if options.type is not None:
                 check_media_type(options.type)
             file = templates.text(options.file, f"attachment {options.file!r}")
@@ -226,7 +231,7 @@ def _one_after_the_other(first: Callable[[str], str] | None, then: Callable[[str
     return then if first is None else lambda text: then(first(text))
 
 
-def _from_markdown(source: str, where: str, style_file: Path | None) -> tuple[str, str]:
+def _from_markdown(source: str, where: str, style_file: Path | None, called: KeyName) -> tuple[str, str]:
     """The HTML that is made of Markdown, and what errors call it.
 
     Raises:
@@ -242,7 +247,7 @@ def _from_markdown(source: str, where: str, style_file: Path | None) -> tuple[st
             f"{where}: it begins with front matter, which would be sent as part of the text",
             remedy="Take it out; subject, from and the like belong in [message] of the campaign file.",
         )
-    style = None if style_file is None else read_source(style_file, "message.style_file")
+    style = None if style_file is None else read_source(style_file, called("style_file"))
     return html_from_markdown(source, style), where
 
 
@@ -259,10 +264,10 @@ def _with_options(message: Message) -> list[Attachment]:
     return [one if isinstance(one, Attachment) else Attachment(file=one) for one in message.attachments]
 
 
-def _source(source: str | None, file: Path | None, key: str) -> tuple[str, str] | None:
+def _source(source: str | None, file: Path | None, called: KeyName, key: str) -> tuple[str, str] | None:
     """A template's source, and what errors call it."""
     if source is not None:
-        return source, f"message.{key}"
+        return source, called(key)
     if file is not None:
-        return read_source(file, f"message.{key}_file"), file.name
+        return read_source(file, called(f"{key}_file")), file.name
     return None

@@ -14,7 +14,7 @@ from batchsend.message.bodies import CampaignBody, inline_names
 from batchsend.message.headers import BlockCheck, Field, Head, PlainField, custom_fields, date, with_way_out
 from batchsend.message.images import Images
 from batchsend.message.mailboxes import AddressField
-from batchsend.message.naming import naming
+from batchsend.message.naming import in_a_file, naming
 from batchsend.message.submission import Envelope, Submission
 from batchsend.message.templates import TemplateBatch, Templates
 from batchsend.message.words import unstructured
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from batchsend.message.dkim import Signer
     from batchsend.message.entity import Body
     from batchsend.message.field_use import FieldUse
+    from batchsend.message.naming import KeyName
     from batchsend.message.proof import Proof
     from batchsend.message.template import TextTemplate
     from batchsend.message.verp import Verp
@@ -52,6 +53,7 @@ class Composer:
         proof: What makes tests of the messages; None for the messages themselves.
         verp: What signs their return paths and links; None where they are only looked at.
         own: The campaign's own files, which no record may name.
+        called: What errors call the keys of the message.
 
     Raises:
         UsageError: A template, header, file or address of the campaign is wrong; the message names the key.
@@ -68,6 +70,7 @@ class Composer:
         proof: Proof | None = None,
         verp: Verp | None = None,
         own: OwnFiles = NO_FILES,
+        called: KeyName = in_a_file,
     ) -> None:
         if len(batch_id) > 64 or not _DOT_ATOM.fullmatch(batch_id):
             raise ValueError(f"batch_id {batch_id!r} cannot be part of a Message-ID")
@@ -82,7 +85,8 @@ class Composer:
             from batchsend.message.eml import WholeMessage  # noqa: PLC0415 - it needs a parser, which most do not
 
             self._templates = Templates(directory)
-            self._body = WholeMessage(message.eml_file, self._templates, eight_bit=eight_bit, proof=proof)
+            with naming(called("eml_file")):
+                self._body = WholeMessage(message.eml_file, self._templates, eight_bit=eight_bit, proof=proof)
             head = self._body.head
         else:
             file = message.html_file or message.markdown_file
@@ -98,27 +102,25 @@ class Composer:
                 images=images,
                 eight_bit=eight_bit,
                 proof=proof,
+                called=called,
             )
             others = tuple(message.headers.items())
             head = Head(message.from_ or "", message.to, message.reply_to, message.subject, others)
         head = with_way_out(head, message.unsubscribe)
         if proof is not None:
             head = proof.head(head)
-        key = "message.{}" if message.eml_file is None else "message.eml_file"
-        with naming(key.format("from")):
+        # Of a whole message the headers are no keys.
+        of_head: KeyName = called if message.eml_file is None else lambda _: called("eml_file")
+        with naming(of_head("from")):
             self._from = AddressField("From", self._templates.structured(head.from_, "header From"), single=True)
         self._to: AddressField | None = None
         if head.to is not None:
-            with naming(key.format("to")):
+            with naming(of_head("to")):
                 self._to = AddressField("To", self._templates.structured(head.to, "header To"))
-        self._return_path: TextTemplate | None = None
-        if message.return_path is not None and proof is None:
-            with naming("message.return_path"):
-                self._return_path = self._templates.text(message.return_path, "return path")
-                reverse_path(self._return_path.constant or "")
-        self._fields = _fields(head, self._templates, key)
+        self._return_path = None if proof is not None else _return_path(message, self._templates, called)
+        self._fields = _fields(head, self._templates, of_head)
         self._block_check = BlockCheck(("Date", "Message-ID", "From", "To", *(field.name for field in self._fields)))
-        self._signer = _signer(message, self._from.address) if message.dkim else None
+        self._signer = _signer(message, self._from.address, called) if message.dkim else None
 
     @property
     def field_use(self) -> FieldUse:
@@ -204,26 +206,36 @@ class Composer:
         return given if isinstance(given, str) else None
 
 
-def _signer(message: Message, author: str | None) -> Signer:
+def _return_path(message: Message, templates: Templates, called: KeyName) -> TextTemplate | None:
+    """The template of the return path; None where that is the address in From."""
+    if message.return_path is None:
+        return None
+    with naming(called("return_path")):
+        template = templates.text(message.return_path, "return path")
+        reverse_path(template.constant or "")
+    return template
+
+
+def _signer(message: Message, author: str | None, called: KeyName) -> Signer:
     """What signs the campaign's messages; ``author`` is the address in From where all have the same."""
     from batchsend.message.dkim import Signer  # noqa: PLC0415 - most campaigns leave it to the relay
 
     signer = Signer.from_campaign(message.dkim)
     if author is not None:
-        with naming("message.dkim"):
+        with naming(called("dkim")):
             signer.require_alignment(author)
     return signer
 
 
-def _fields(head: Head, templates: Templates, key: str) -> list[Field]:
+def _fields(head: Head, templates: Templates, called: KeyName) -> list[Field]:
     """The header fields after To."""
     fields: list[Field] = []
     if head.reply_to is not None:
-        with naming(key.format("reply_to")):
+        with naming(called("reply_to")):
             fields.append(AddressField("Reply-To", templates.structured(head.reply_to, "header Reply-To")))
     if head.subject is not None:
-        with naming(key.format("subject")):
+        with naming(called("subject")):
             fields.append(PlainField("Subject", templates.text(head.subject, "header Subject"), unstructured))
-    with naming(key.format("headers")):
+    with naming(called("headers")):
         fields += custom_fields(head.others, templates)
     return fields

@@ -18,7 +18,6 @@ from batchsend.message.files_read import note
 from batchsend.message.headers import ADDRESS_FIELDS, URL_FIELDS, Head
 from batchsend.message.marks import has_marks, marks
 from batchsend.message.mime import Boundary, new_delimiter
-from batchsend.message.naming import naming
 from batchsend.message.texts import Text
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from batchsend.message.proof import Proof
     from batchsend.message.templates import Templates
 
-_WHERE = "message.eml_file"
 # What an earlier transmission left behind, or what every message gets anew.
 _LEFT_OUT = re.compile(
     r"date|message-id|mime-version|content-.*|received(-spf)?|return-path|delivered-to|x-original-to|dkim-signature"
@@ -73,7 +71,7 @@ class WholeMessage:
         try:
             self._add(message)
         except RecursionError as error:
-            raise _refusal(f"{path} has parts within parts too deeply", "Save it anew.") from error
+            raise UsageError(f"{path} has parts within parts too deeply", "Save it anew.") from error
         self._octets = b""
 
     def render(self, variables: dict[str, Any]) -> Entity:
@@ -92,7 +90,7 @@ class WholeMessage:
             if name.lower().startswith("content-"):
                 _require_plain(name, str(raw))
         if not isinstance(part.get_param("charset", ""), str):  # the standard library trips over it
-            raise _refusal("a part has a charset in a language", "Write charset=utf-8, without asterisks.")
+            raise UsageError("a part has a charset in a language", "Write charset=utf-8, without asterisks.")
         kind = part.get_content_type()
         if part.is_multipart() and kind not in _WHOLE:
             self._add_multipart(part)
@@ -118,13 +116,12 @@ class WholeMessage:
     def _add_text(self, part: Parsed) -> None:
         kind = part.get_content_type()
         where = f"the {kind} part"
-        with naming(_WHERE):
-            html = kind == "text/html"
-            template = (self._templates.html if html else self._templates.text)(_text(part), where)
-            finish = None
-            if self._proof is not None:
-                finish = self._proof.html if html else self._proof.text
-            text = Text(template, self._delimiter, where, eight_bit=self._eight_bit, finish=finish)
+        html = kind == "text/html"
+        template = (self._templates.html if html else self._templates.text)(_text(part), where)
+        finish = None
+        if self._proof is not None:
+            finish = self._proof.html if html else self._proof.text
+        text = Text(template, self._delimiter, where, eight_bit=self._eight_bit, finish=finish)
         parameters = "".join([f";\r\n {one}" for one in _parameters(part, but="charset")])
         header = f"Content-Type: {kind}; charset=utf-8{parameters}\r\n".encode("ascii")
         self._pieces += [header + _part_header(part, but=("content-type", "content-transfer-encoding")), text]
@@ -134,7 +131,7 @@ class WholeMessage:
         if part.is_multipart() or part.get_content_type() in _WHOLE:
             body = self._whole(part)
             if not _is_sendable(body):
-                raise _refusal(
+                raise UsageError(
                     f"its {part.get_content_type()} part has octets above 127 or lines of more than 998",
                     "Encode what is in it as quoted-printable or base64.",
                 )
@@ -157,7 +154,7 @@ class WholeMessage:
         first = re.compile(rb"^--%b[ \t]*+\r\n" % mark, re.MULTILINE).search(octets)
         last = re.compile(rb"^--%b--" % mark, re.MULTILINE).search(octets, first.end()) if first else None
         if first is None or last is None:
-            raise _refusal(f"its {part.get_content_type()} part has no end", "Save it anew.")
+            raise UsageError(f"its {part.get_content_type()} part has no end", "Save it anew.")
         return octets[first.start() : last.end()]
 
 
@@ -179,9 +176,9 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             octets = file.read(MAX_SIZE + 1)
     except OSError as error:
-        raise _refusal(f"cannot read {path}: {error.strerror}", "Check the path and its permissions.") from error
+        raise UsageError(f"cannot read {path}: {error.strerror}", "Check the path and its permissions.") from error
     if len(octets) > MAX_SIZE:
-        raise _refusal(f"{path} has more than {MAX_SIZE} octets", "No relay takes such a message.")
+        raise UsageError(f"{path} has more than {MAX_SIZE} octets", "No relay takes such a message.")
     return octets.removeprefix(b"\xef\xbb\xbf")
 
 
@@ -190,11 +187,11 @@ def _parsed(octets: bytes, path: Path) -> Parsed:
         message = message_from_bytes(octets, policy=policy.compat32)
         parts = list(message.walk())
     except RecursionError as error:
-        raise _refusal(f"{path} has parts within parts too deeply", "Save it anew.") from error
+        raise UsageError(f"{path} has parts within parts too deeply", "Save it anew.") from error
     for part in parts:
         if part.defects:
             defect = type(part.defects[0]).__name__
-            raise _refusal(f"{path} is not a message as RFC 5322 and RFC 2045 want it: {defect}", "Save it anew.")
+            raise UsageError(f"{path} is not a message as RFC 5322 and RFC 2045 want it: {defect}", "Save it anew.")
     return message
 
 
@@ -207,16 +204,16 @@ def _head(message: Parsed) -> Head:
         if _LEFT_OUT.fullmatch(name):
             continue
         if key in _REFUSED:
-            raise _refusal(f"has the header {name}", "A message goes to its record's recipient alone: take it out.")
+            raise UsageError(f"has the header {name}", "A message goes to its record's recipient alone: take it out.")
         value = _decoded(name, str(raw))
         if key not in ("from", "to", "reply-to", "subject"):
             others.append((name, value))
         elif key in own:
-            raise _refusal(f"has the header {name} twice", "Keep one.")
+            raise UsageError(f"has the header {name} twice", "Keep one.")
         else:
             own[key] = value
     if "from" not in own:
-        raise _refusal("has no header From", "Add it; it may have template marks.")
+        raise UsageError("has no header From", "Add it; it may have template marks.")
     return Head(own["from"], own.get("to"), own.get("reply-to"), own.get("subject"), others)
 
 
@@ -229,7 +226,7 @@ def _decoded(name: str, raw: str) -> str:
             return read_words(value, _quoted)  # what they say is a name, whatever is in it
         return value if key in tokens.NAMES | URL_FIELDS else read_words(value)
     except (LookupError, ValueError) as error:
-        raise _refusal(f"header {name} cannot be decoded: {error}", "Write it in UTF-8.") from error
+        raise UsageError(f"header {name} cannot be decoded: {error}", "Write it in UTF-8.") from error
 
 
 def _quoted(text: str) -> str:
@@ -252,7 +249,9 @@ def _text(part: Parsed) -> str:
     try:
         return decode(_octets(part), charset).replace("\r\n", "\n")
     except (LookupError, ValueError) as error:
-        raise _refusal(f"a {part.get_content_type()} part is not {charset!r}: {error}", "Save it as UTF-8.") from error
+        raise UsageError(
+            f"a {part.get_content_type()} part is not {charset!r}: {error}", "Save it as UTF-8."
+        ) from error
 
 
 def _octets(part: Parsed) -> bytes:
@@ -284,14 +283,14 @@ def _part_header(part: Parsed, *, but: tuple[str, ...]) -> bytes:
 
 def _require_plain(name: str, value: str) -> None:
     if has_marks(value):
-        raise _refusal(
+        raise UsageError(
             f"header {name} of a part has template marks",
             "They may stand in the message's own header and in its texts.",
         )
     if not f"{name}{value}".isascii() or "\0" in value:
-        raise _refusal(f"header {name!a} of a part is not ASCII", "Encode it by RFC 2231, or name the file in ASCII.")
+        raise UsageError(f"header {name!a} of a part is not ASCII", "Encode it by RFC 2231, or name the file in ASCII.")
     if len(value) > _LONGEST_FIELD:
-        raise _refusal(f"header {name} of a part has more than {_LONGEST_FIELD} characters", "Save it anew.")
+        raise UsageError(f"header {name} of a part has more than {_LONGEST_FIELD} characters", "Save it anew.")
 
 
 def _is_sendable(body: bytes) -> bool:
@@ -300,7 +299,3 @@ def _is_sendable(body: bytes) -> bool:
 
 def _with_crlf(octets: bytes) -> bytes:
     return octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
-
-
-def _refusal(what: str, remedy: str) -> UsageError:
-    return UsageError(f"{_WHERE}: {what}", remedy=remedy)

@@ -9,8 +9,8 @@ from types import NoneType
 from typing import Any
 
 from batchsend.campaign import Message, check_message
-from batchsend.campaign.python_terms import python_terms
-from batchsend.errors import UsageError, require, require_path
+from batchsend.campaign.python_terms import of_message, python_terms, speak_to_a_program
+from batchsend.errors import BatchsendError, UsageError, require, require_path
 from batchsend.message.composer import Composer
 from batchsend.message.submission import Submission  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.recipients import Record
@@ -31,8 +31,8 @@ class Template:
         recipient_field: The field that holds a record's address; None to find it by its name, such as ``email``.
 
     Raises:
-        UsageError: A template, header, file or address of the message is wrong, which is named by its key; or it has an
-            ``unsubscribe`` link, which only a run can answer for.
+        UsageError: A template, header, file or address of the message is wrong, which is named by its attribute, as in
+            ``Message.from_``; or it has an ``unsubscribe`` link, which only a run can answer for.
         TypeError: An argument is of a wrong type.
     """
 
@@ -52,7 +52,11 @@ class Template:
         # It is part of each Message-ID: no two templates have the same.
         with python_terms():
             self._composer = Composer(
-                message, directory=folder, batch_id=secrets.token_hex(12), recipient_field=recipient_field
+                message,
+                directory=folder,
+                batch_id=secrets.token_hex(12),
+                recipient_field=recipient_field,
+                called=of_message,
             )
         self._rendered = 0
 
@@ -79,4 +83,8 @@ class Template:
         if number is not None and number < 1:
             raise UsageError(f"number is {number}", remedy="expected a number from 1")
         self._rendered = self._rendered + 1 if number is None else number
-        return self._composer.compose(Record(self._rendered, self._rendered, dict(record)))
+        try:
+            return self._composer.compose(Record(self._rendered, self._rendered, dict(record)))
+        except BatchsendError as error:
+            speak_to_a_program(error, alone=True)
+            raise

@@ -317,7 +317,7 @@ def read_source(path: Path, where: str) -> str:
     except OSError as error:
         raise UsageError(
             f"{where}: cannot read {path}: {error.strerror}",
-            remedy="The path is relative to the campaign file; check it and its permissions.",
+            remedy="Check the path and its permissions.",
         ) from error
     if len(source) > MAX_SOURCE:
         raise UsageError(

@@ -103,13 +103,19 @@ _RESERVED: Final = frozenset(
 class AmbiguousColumnsError(RecordError):
     """Several columns can hold the address, and nothing says which of them is meant.
 
+    Args:
+        message: As for every `BatchsendError`.
+        remedy: As for every `BatchsendError`.
+        candidates: These columns; none where the error is made of its arguments again, which say no more than message
+            and remedy.
+
     Attributes:
-        candidates: These columns.
+        candidates: As given.
     """
 
-    def __init__(self, candidates: Iterable[str]) -> None:
+    def __init__(self, message: str, remedy: str | None = None, *, candidates: Iterable[str] = ()) -> None:
+        super().__init__(message, remedy)
         self.candidates = tuple(candidates)
-        super().__init__(f"several columns can hold the recipient's address: {listed(self.candidates)}")
 
 
 def listed(names: Iterable[str]) -> str:
@@ -165,7 +171,10 @@ def _found(names: tuple[str, ...]) -> str:
     if len(candidates) == 1:
         return candidates[0][0]
     if candidates:
-        raise AmbiguousColumnsError(name for name, _ in candidates)
+        called = tuple(name for name, _ in candidates)
+        raise AmbiguousColumnsError(
+            f"several columns can hold the recipient's address: {listed(called)}", candidates=called
+        )
     for wanted in ("to", "recipient", "address"):
         if alike := [name for name in names if name.casefold() == wanted]:
             return wanted if wanted in alike else alike[0]

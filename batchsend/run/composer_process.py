@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from batchsend.errors import RecordError, UsageError
 from batchsend.message import Composer
+from batchsend.message.naming import in_a_file
 from batchsend.message.verp import Verp, make_key
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from batchsend.campaign import Message
     from batchsend.campaign.own import OwnFiles
+    from batchsend.message.naming import KeyName
     from batchsend.recipients import Record
 
 LENGTH: Final = struct.Struct("!I")
@@ -46,6 +48,7 @@ class Recipe(Struct, frozen=True):
         recipient_field: The field that holds a record's address; None to find it by its name.
         own: The campaign's own files, which no record may name.
         results: The run's results log, beside which the key lies that signs return paths and links.
+        called: What errors call the keys of the message.
     """
 
     message: Message
@@ -54,6 +57,7 @@ class Recipe(Struct, frozen=True):
     recipient_field: str | None
     results: Path
     own: OwnFiles
+    called: KeyName = in_a_file
 
     def composer(self) -> Composer:
         """What composes them.
@@ -68,6 +72,7 @@ class Recipe(Struct, frozen=True):
             recipient_field=self.recipient_field,
             verp=Verp(self.batch_id, partial(make_key, self.results)),
             own=self.own,
+            called=self.called,
         )
 
 

@@ -12,8 +12,10 @@ import anyio.to_thread
 from batchsend.campaign.document import shown
 from batchsend.campaign.model import feedback_path
 from batchsend.campaign.own import own_files
+from batchsend.campaign.python_terms import is_in_a_file, of_message
 from batchsend.errors import RunError, UsageError
 from batchsend.message import Composer, Suppression
+from batchsend.message.naming import in_a_file
 from batchsend.message.verp import Verp, kept_key, make_key
 from batchsend.outcome import Outcome
 from batchsend.recipients import open_recipients
@@ -90,6 +92,7 @@ class FirstPass:
     ) -> None:
         self._notice = notice
         self._campaign = campaign
+        self._called = in_a_file if is_in_a_file(campaign) else of_message
         self._batch_id = batch_id
         self._resumption = resumption
         seen = None if campaign.recipients == "-" else file_mark(campaign.recipients)
@@ -103,6 +106,7 @@ class FirstPass:
             recipient_field=self._recipient_field,
             verp=self._verp(batch_id),
             own=own_files(campaign),
+            called=self._called,
         )
         self.suppression = Suppression.read(
             campaign.delivery.suppress, recipient_field=campaign.recipient_field, own=feedback_path(campaign.results)
@@ -207,6 +211,7 @@ class FirstPass:
             recipient_field=self._recipient_field,
             results=campaign.results,
             own=own_files(campaign),
+            called=self._called,
         )
         return Composing(recipe, self.composer, count)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _AT_A_TIME: Final = 32
 """How many messages of one caller go into the pool before it is the next one's turn."""
 
-_REMEMBERED: Final = 1024
+REMEMBERED: Final = 1024
 """Results of one session that may still be corrected; also the number of sessions of which that is kept."""
 
 
@@ -250,7 +250,7 @@ class Exchange(NullAccount):
             return
         for known, origin in reversed(self._settled.get(earlier.session, ())):
             if known == result.record:
-                self._tell(origin.call, Told(origin.number, replace(result, record=origin.record)))
+                self._correct(origin, result)
                 return
         self.unclaimed(replace(result, record=0))
 
@@ -259,6 +259,10 @@ class Exchange(NullAccount):
     def _settle(self, record: int, origin: Origin, result: DeliveryResult) -> None:
         self._remember(result.session, record, origin)
         origin.call.under_way -= 1
+        self._tell(origin.call, Told(origin.number, replace(result, record=origin.record)))
+
+    def _correct(self, origin: Origin, result: DeliveryResult) -> None:
+        """Tell a caller what replaces the outcome that it was told."""
         self._tell(origin.call, Told(origin.number, replace(result, record=origin.record)))
 
     def _tell(self, call: Call, told: Told) -> None:
@@ -271,8 +275,8 @@ class Exchange(NullAccount):
     def _remember(self, session: int | None, record: int, origin: Origin) -> None:
         results = self._settled.pop(session, None)
         if results is None:
-            results = deque(maxlen=_REMEMBERED)
-            if len(self._settled) >= _REMEMBERED:
+            results = deque(maxlen=REMEMBERED)
+            if len(self._settled) >= REMEMBERED:
                 del self._settled[next(iter(self._settled))]  # the one that was heard of least lately
         results.append((record, origin))
         self._settled[session] = results

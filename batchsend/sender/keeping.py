@@ -18,7 +18,7 @@ from batchsend.errors import RunError
 from batchsend.message.submission import members_of
 from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.results.book import Book, delivered_before_too
-from batchsend.sender.exchange import Exchange, Origin, Told, numbered
+from batchsend.sender.exchange import REMEMBERED, Exchange, Origin, Told, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -56,6 +56,8 @@ class KeptExchange(Exchange):
         self.on_failure: Callable[[RunError], None] = lambda _: None
         self._notice = notice
         self._joined: dict[int, list[Origin]] = {}
+        # Who was told of the latest outcomes beside whoever sent the message, by the number that is theirs.
+        self._told_too: dict[int, list[Origin]] = {}
         self._failure: RunError | None = None
         self._is_disk_bad = False
         self._book = Book(log.ledger, disk, log.messages.flush)
@@ -168,8 +170,13 @@ class KeptExchange(Exchange):
         result.key = origin.key
         self._write(result)
         self._settle(record, origin, result)
-        for joined in self._joined.pop(record, ()):
-            self._settle(record, joined, result)
+        if (joined := self._joined.pop(record, None)) is not None:
+            for one in joined:
+                one.call.under_way -= 1
+                self._tell(one.call, Told(one.number, replace(result, record=one.record)))
+            if len(self._told_too) >= REMEMBERED:
+                del self._told_too[next(iter(self._told_too))]
+            self._told_too[origin.number] = joined
         self._look_for_idleness()
 
     def supersede(self, earlier: DeliveryResult | None, result: DeliveryResult) -> None:
@@ -188,6 +195,10 @@ class KeptExchange(Exchange):
         result.key = self.log.messages.line(record).key
         self._write(result)
         super().supersede(result if earlier is None else earlier, result)
+
+    def _correct(self, origin: Origin, result: DeliveryResult) -> None:
+        for one in (origin, *self._told_too.get(origin.number, ())):
+            super()._correct(one, result)
 
     # ------------------------------------------------------------------------------------------------------------------
 

@@ -44,6 +44,7 @@ class KeptLog:
         choice: What is sent again.
         servers: The relays.
         delivery: How safely the account is kept.
+        abandoned: What was in flight was left by an event loop of this process that ended, not by a process.
 
     Attributes:
         ledger: The log and the journal.
@@ -58,8 +59,11 @@ class KeptLog:
         RunError: It cannot be written, or not be read further.
     """
 
-    def __init__(self, path: Path, choice: Choice, servers: Sequence[Server], delivery: Delivery) -> None:
+    def __init__(
+        self, path: Path, choice: Choice, servers: Sequence[Server], delivery: Delivery, *, abandoned: bool = False
+    ) -> None:
         self.path = path
+        self._abandoned = abandoned
         self._choice = choice
         self._chosen: dict[int, bool] = {}  # of records refused by this process: whether their codes are asked for
         self.learned: dict[str, float] = {}
@@ -96,6 +100,15 @@ class KeptLog:
         with self._open:
             self.messages.flush()
             self.ledger.end(None, self.learned)
+
+    def let_go(self) -> None:
+        """Let go of the files as they are, with what is in flight in the journal.
+
+        Raises:
+            RunError: What is known cannot be written.
+        """
+        with self._open:
+            self.messages.flush()
 
     def next_attempt(self, record: int) -> int:
         """The number of the attempt that a record is to be sent with; 0 if it is not to be sent."""
@@ -214,7 +227,9 @@ class KeptLog:
             if result.status in (Outcome.ACCEPTED, _IN_DOUBT):
                 self.meters.note(None, result.time, result.time)  # the journal does not say through which relay
         self.ledger.flush()
-        self.in_doubt = _described([result for result in results if result.status is _IN_DOUBT])
+        in_doubt = [result for result in results if result.status is _IN_DOUBT]
+        when = "the event loop ended" if self._abandoned else "an earlier process was killed"
+        self.in_doubt = _described(in_doubt, when)
 
     def _left_behind(self, entry: Entry) -> DeliveryResult:
         line = self.messages.line(entry.record)
@@ -225,7 +240,7 @@ class KeptLog:
             status=entry.status or _IN_DOUBT,
             stage=Stage.CONTENT,
             code=entry.code,
-            reason=f"the process was killed {what}",
+            reason=f"{'the event loop ended' if self._abandoned else 'the process was killed'} {what}",
             attempt=entry.attempt,
             message_id=line.message_id,
             time=time.time(),
@@ -233,10 +248,10 @@ class KeptLog:
         )
 
 
-def _described(in_doubt: Sequence[DeliveryResult]) -> str | None:
+def _described(in_doubt: Sequence[DeliveryResult], when: str) -> str | None:
     if not in_doubt:
         return None
     # A key is whatever a program has made it of: here it stays on one line.
     called = [f"{printable(one.key or 'no key')}, to {one.recipient}" for one in in_doubt[:_NAMED]]
     named = "; ".join(called) + ("; …" if len(in_doubt) > _NAMED else "")
-    return f"in flight when an earlier process was killed, so now in doubt: {len(in_doubt):,} ({named})"
+    return f"in flight when {when}, so now in doubt: {len(in_doubt):,} ({named})"

@@ -24,14 +24,18 @@ _LOOK_EVERY: Final = 1.0
 """Seconds between two looks at whether log and journal are still where they were."""
 
 
-async def opened(path: Path, choice: Choice, servers: Sequence[Server], delivery: Delivery) -> KeptLog:
-    """Read a log in a thread, and go on with it.
+async def opened(
+    path: Path, choice: Choice, servers: Sequence[Server], delivery: Delivery, *, abandoned: bool
+) -> KeptLog:
+    """Read a log in a thread, and go on with it; the arguments are those of `KeptLog`.
 
     Raises:
         UsageError: As `KeptLog`.
         RunError: Likewise.
     """
-    opening = asyncio.get_running_loop().run_in_executor(None, lambda: KeptLog(path, choice, servers, delivery))
+    opening = asyncio.get_running_loop().run_in_executor(
+        None, lambda: KeptLog(path, choice, servers, delivery, abandoned=abandoned)
+    )
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:

@@ -85,12 +85,10 @@ class Sender:
         check_objects(*servers, self._delivery)
         if not servers:
             raise UsageError("there is no server to send to", remedy="give one: Sender(Server(host=…))")
-        with python_terms():
-            self._connectors = [
-                Connector(server, self._delivery.timeouts, context, require_tls=self._delivery.require_tls, trace=trace)
-                for server in servers
-            ]
         self._servers = servers
+        self._context = context
+        self._trace = trace
+        self._connectors = self._new_connectors()
         self._results = None if results is None else require_path(results, "results").absolute()
         self._retry = retry or Choice()
         if retry is not None and results is None:
@@ -101,6 +99,19 @@ class Sender:
         self._telemetry: Telemetry | None = None
         self._opening = False
         self._serving: OpenSender | None = None  # while it is open
+
+    def _new_connectors(self) -> list[Connector]:
+        """What opens sessions to the servers.
+
+        Raises:
+            UsageError: A server's settings cannot be used.
+        """
+        timeouts, require_tls = self._delivery.timeouts, self._delivery.require_tls
+        with python_terms():
+            return [
+                Connector(server, timeouts, self._context, require_tls=require_tls, trace=self._trace)
+                for server in self._servers
+            ]
 
     def _notice(self, text: str) -> None:
         # Only one that says what to set names a table; others tell what was set, or what a server has said.
@@ -134,16 +145,23 @@ class Sender:
     async def __aenter__(self) -> Self:
         """Open it; no connection is made before there is something to send.
 
+        One that was left open by an event loop that has ended is opened anew: what was under way there has no result,
+        which ``notice`` hears of, and is ``in_doubt`` in a results log.
+
         Raises:
-            UsageError: It is open already; or the results log cannot be opened, another process is at work on it, it
-                is a campaign's, or what was in flight when an earlier process was killed cannot be known.
+            UsageError: It is open already, in this event loop or in another one that has not ended; or the results log
+                cannot be opened, another process is at work on it, it is a campaign's, or what was in flight when an
+                earlier process was killed cannot be known.
             RunError: The results log cannot be written, or not be read further.
         """
+        abandoned = self._let_go_of_ended_loop()
+        if self._serving is not None:
+            self._serving.require_loop()
         if self._opening or self._serving is not None:
             raise UsageError("the sender is open already", remedy="Share it: any number of tasks may use it at once.")
         self._opening = True
         try:
-            keeper = None if self._results is None else await self._keeper(self._results)
+            keeper = None if self._results is None else await self._keeper(self._results, abandoned=abandoned)
         finally:
             self._opening = False
         self._telemetry = telemetry()
@@ -160,9 +178,28 @@ class Sender:
             self._telemetry.watch(self, self._servers[0])
         return self
 
-    async def _keeper(self, path: Path) -> LogKeeper:
+    def _let_go_of_ended_loop(self) -> bool:
+        """Let go of what a loop has left that ended and did not close the sender; whether one has.
+
+        Raises:
+            UsageError: A server's settings cannot be used any more.
+            RunError: The results log cannot be written.
+        """
+        left = self._serving
+        if left is None or not left.is_abandoned:
+            return False
+        connectors = self._new_connectors()  # a session that was being opened may have the lock of its credentials
+        self._serving, self._connectors = None, connectors
+        if self._telemetry is not None:
+            if (last := left.statistics()) is not None:
+                self._telemetry.pool_ended(self, last)
+            self._telemetry.ended(self)
+        left.let_go()
+        return True
+
+    async def _keeper(self, path: Path, *, abandoned: bool) -> LogKeeper:
         """Open the log and go on with it."""
-        log = await opened(path, self._retry, self._servers, self._delivery)
+        log = await opened(path, self._retry, self._servers, self._delivery, abandoned=abandoned)
         if log.in_doubt is not None:
             self._notice(log.in_doubt)
             self._notice("they may have been delivered, and are not sent again unless retry says so")

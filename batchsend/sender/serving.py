@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from batchsend.outcome import DeliveryResult
     from batchsend.sender.given import Sendable
     from batchsend.sender.looking import LogKeeper
+
+
+_ENDED: Final = "the event loop that the sender was opened in has ended and did not close it"
 
 
 class OpenSender:
@@ -83,7 +86,7 @@ class OpenSender:
         """
         if self.closing:
             raise not_open()
-        self._require_loop()
+        self.require_loop()
 
     def require_closable(self) -> None:
         """Refuse a close that could not come to its end.
@@ -91,22 +94,33 @@ class OpenSender:
         Raises:
             UsageError: It comes from another loop, or by an iterable whose end it would wait for.
         """
-        self._require_loop()
+        self.require_loop()
         if not self.feeds.isdisjoint(feeds_here()):
             raise UsageError(
                 "an iterable of messages cannot close the sender that it gives them to",
                 remedy="End the iterable, and close the sender where the results are taken.",
             )
 
-    def _require_loop(self) -> None:
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether its loop was closed and it was not: nothing of it goes on any more, and nobody can close it."""
+        return self._loop.is_closed()
+
+    def require_loop(self) -> None:
+        """Refuse a call from another loop than its own.
+
+        Raises:
+            UsageError: This is one.
+        """
         try:
             here = asyncio.get_running_loop() is self._loop
         except RuntimeError:
             here = False
-        if not here:
-            raise UsageError(
-                "the sender was opened in another event loop", remedy="Threads share a batchsend.SyncSender."
-            )
+        if here:
+            return
+        if self.is_abandoned:
+            raise UsageError(_ENDED, remedy="open it again, and close it before its loop ends: async with sender:")
+        raise UsageError("the sender was opened in another event loop", remedy="Threads share a batchsend.SyncSender.")
 
     def name_of(self, message: Sendable, key: str | None) -> str | None:
         """What a message is known by in the results log; None where there is no log, or it is known by nothing.
@@ -234,6 +248,17 @@ class OpenSender:
             await _to_its_end(self._end())
             if self.feeds:
                 await asyncio.wait(self.feeds)
+
+    def let_go(self) -> None:
+        """Let go of the results log of a sender whose loop has ended: whoever opens it reads there what was in flight.
+
+        Raises:
+            RunError: What is known cannot be written.
+        """
+        if not self.exchange.is_idle:
+            self._notice(f"{_ENDED}: what was under way there has no result")
+        if self.keeper is not None:
+            self.keeper.log.let_go()
 
     async def _drain(self) -> None:
         """Wait until everything that was taken has its result."""

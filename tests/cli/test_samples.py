@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -107,6 +110,9 @@ async def main():
         for email in ("ada@example.com", "nobody", "a@example.com, b@example.com", "c@example.com\\nBcc: d"):
             answer = await client.post("/orders", params={"email": email})
             print(answer.status_code, answer.json().get("outcome"))
+        for email in ("grace@example.com", "nobody"):
+            answer = await client.post("/reminders", params={"email": email})
+            print(answer.status_code)
 asyncio.run(main())
 """
 
@@ -120,13 +126,13 @@ print(type(confirm.delay(2, "a@example.com, b@example.com").result).__name__)
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("framework", "program", "prints"),
+    ("framework", "program", "prints", "messages"),
     [
-        ("fastapi", FASTAPI_CLIENT, "200 accepted\n" + 3 * "422 None\n"),
-        ("celery", CELERY_CLIENT, "accepted\nRecordError\n"),
+        ("fastapi", FASTAPI_CLIENT, "200 accepted\n" + 3 * "422 None\n" + 2 * "202\n", 2),
+        ("celery", CELERY_CLIENT, "accepted\nRecordError\n", 1),
     ],
 )
-def test_the_sample_for_a_framework_runs(framework: str, program: str, prints: str) -> None:
+def test_the_sample_for_a_framework_runs(framework: str, program: str, prints: str, messages: int) -> None:
     if importlib.util.find_spec(framework) is None:
         pytest.skip(f"{framework} is not installed: pip install {framework}")
     with serving(Sink()) as sink:
@@ -139,7 +145,66 @@ def test_the_sample_for_a_framework_runs(framework: str, program: str, prints: s
             check=False,
         )
         assert (ran.stdout, ran.returncode) == (prints, 0), ran.stderr
-        assert sink.counts.messages == 1
+        assert sink.counts.messages == messages
+
+
+FORKED_WORKERS = """
+import os
+from celery_tasks import app, confirm
+
+folder = os.environ["FOLDER"]
+app.conf.update(
+    broker_url="filesystem://",
+    broker_transport_options={
+        "data_folder_in": f"{folder}/queue", "data_folder_out": f"{folder}/queue", "control_folder": f"{folder}/control"
+    },
+    result_backend=f"file://{folder}/results",
+)
+if __name__ == "__main__":
+    asked = [confirm.delay(number, f"to{number}@example.com") for number in range(1, 7)]
+    print(*(one.get(timeout=60) for one in asked))
+else:
+    confirm(0, "parent@example.com")  # before it is forked
+"""
+
+
+@pytest.mark.slow
+def test_celery_forks_workers_from_a_process_that_has_sent(tmp_path: Path) -> None:
+    pytest.importorskip("celery")
+    for name in ("queue", "control", "results"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "workers.py").write_text(FORKED_WORKERS)
+    with serving(Sink()) as sink:
+        path = f"{tmp_path}:{SAMPLES}:{SAMPLES.parent}"
+        among = {**environment(), "SMTP_PORT": str(sink.port), "PYTHONPATH": path, "FOLDER": str(tmp_path)}
+        among["PYTHONWARNINGS"] = "ignore"  # Celery warns of a worker that is root's
+        of_celery = ("celery", "-A", "workers", "worker", "--pool", "prefork", "--concurrency", "2")
+        with subprocess.Popen(
+            [sys.executable, "-m", *of_celery, "--without-gossip", "--without-mingle"],
+            cwd=tmp_path,
+            env=among,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        ) as worker:
+            try:
+                said = subprocess.run(
+                    [sys.executable, "workers.py"],
+                    cwd=tmp_path,
+                    env=among,
+                    capture_output=True,
+                    text=True,
+                    timeout=WITHIN,
+                    check=False,
+                )
+                worker.terminate()
+                worker.wait(WITHIN)
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(worker.pid, signal.SIGKILL)
+        assert (said.stdout.split(), said.returncode) == (["accepted"] * 6, 0), said.stderr
+        assert sink.counts.messages == 7
+        assert sink.counts.connections >= 2, "the parent's session is its own"
 
 
 @pytest.mark.slow

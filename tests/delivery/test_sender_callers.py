@@ -73,7 +73,8 @@ async def test_a_sender_says_how_its_pool_is_doing() -> None:
             assert before is sender.statistics is None, "nothing was to be sent yet, and is any more"
 
 
-async def test_hundreds_of_callers_each_hear_of_their_own() -> None:
+@pytest.mark.parametrize(("callers", "each"), [(100, 3), pytest.param(200, 50, marks=pytest.mark.slow)])
+async def test_hundreds_of_callers_each_hear_of_their_own(callers: int, each: int) -> None:
     """They number their messages alike, and the pool has none mixed up."""
     async with (
         CountingServer(well_behaved) as peer,
@@ -81,7 +82,7 @@ async def test_hundreds_of_callers_each_hear_of_their_own() -> None:
     ):
 
         async def call(name: int) -> None:
-            for place in range(3):
+            for place in range(each):
                 recipient = f"c{name}-{place}@example.com"
                 if name % 2:
                     [result] = await sender.send_message(message(recipient))
@@ -93,10 +94,10 @@ async def test_hundreds_of_callers_each_hear_of_their_own() -> None:
 
         with anyio.fail_after(3 * GUARD):
             async with asyncio.TaskGroup() as tasks:
-                for name in range(100):
+                for name in range(callers):
                     tasks.create_task(call(name))
-    assert len(peer.accepted) == 300
-    assert len({received.recipients[0] for received in peer.accepted}) == 300
+    assert len(peer.accepted) == callers * each
+    assert len({received.recipients[0] for received in peer.accepted}) == callers * each
 
 
 async def test_a_long_send_does_not_keep_others_waiting() -> None:

@@ -235,6 +235,16 @@ def test_what_cannot_be_sent_is_said_before_any_record(tmp_path: Path, source: s
     assert caught.value.remedy
 
 
+@pytest.mark.parametrize("depth", [500, 2000])  # too deep to go through, and to read
+def test_parts_within_parts_without_an_end_are_refused(tmp_path: Path, depth: int) -> None:
+    lines = ["From: a@example.com"]
+    for number in range(depth):
+        lines += [f"Content-Type: multipart/mixed; boundary=b{number}", "", f"--b{number}"]
+    lines += ["", "text", *(f"--b{number}--" for number in reversed(range(depth)))]
+    with pytest.raises(UsageError, match=r"message\.eml has parts within parts too deeply"):
+        whole(tmp_path, "\n".join(lines))
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"message\.eml_file: cannot read .*gone\.eml"):
         Composer(Message(eml_file=tmp_path / "gone.eml"), directory=tmp_path, batch_id="b1")

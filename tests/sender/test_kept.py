@@ -31,12 +31,13 @@ from batchsend import (
 from batchsend.campaign import Overrides
 from tests.cli.commandline import invoke
 from tests.delivery.harness import GUARD, CountingServer, message, options, server, well_behaved
-from tests.tools.faulty import ACCEPT, Action, FaultyServer, drop, refuse
+from tests.tools.faulty import ACCEPT, Action, FaultyServer, drop, refuse, say
 from tests.tools.sink_thread import SinkThread
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from batchsend import DeliveryResult
     from tests.tools.faulty import Decide
 
 
@@ -168,6 +169,28 @@ async def test_callers_with_one_key_at_once_all_hear_of_one_message(tmp_path: Pa
         results = await asyncio.gather(*calls)
     assert [result.status for [result] in results] == ["accepted"] * 20
     assert len(peer.accepted) == 1
+
+
+async def test_and_all_hear_that_its_outcome_proves_unbelievable(tmp_path: Path) -> None:
+    """As the result of the call where it has not returned yet, and otherwise by `unclaimed`."""
+    unclaimed: list[DeliveryResult] = []
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        if (connection, transaction, asked) == (1, 2, Stage.CONTENT):
+            return say(b"250 ok\r\n550 and no\r\n", succeeds=True)
+        return ACCEPT
+
+    log = tmp_path / "mail.jsonl"
+    async with (
+        asyncio.timeout(GUARD),
+        CountingServer(decide, chunking=False) as peer,
+        Sender(server(peer), delivery=options(), unclaimed=unclaimed.append, results=log) as sender,
+    ):
+        await sender.send_message(message("a@example.com"))
+        calls = [sender.send_message(message("b@example.com"), key="k") for _ in range(3)]
+        results = [result for [result] in await asyncio.gather(*calls)]
+    assert [result.status for result in (*results, *unclaimed)].count(Outcome.IN_DOUBT) == 3
+    assert sum(received.recipients == ("b@example.com",) for received in peer.accepted) == 1
 
 
 async def test_a_stream_is_gone_on_with(tmp_path: Path) -> None:

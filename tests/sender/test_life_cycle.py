@@ -20,7 +20,7 @@ from tests.tools.sink_thread import SinkThread
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from batchsend import DeliveryResult, Server, Submission
+    from batchsend import DeliveryResult, Submission
     from batchsend.delivery.statistics import PoolStatistics
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -322,6 +322,110 @@ def test_results_that_are_not_taken_are_unclaimed_also_where_all_was_sent_by_the
     assert len(told) > 1
 
 
+# --- a loop that ends -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_sender_that_its_loop_did_not_close_says_so_and_opens_again(kept: bool, tmp_path: Path) -> None:
+    told: list[str] = []
+    with SinkThread() as sink:
+        sender = Sender(sink.server, notice=told.append, results=tmp_path / "mail.jsonl" if kept else None)
+
+        async def leave_open() -> None:
+            await sender.__aenter__()
+            await sender.send_message(message("first@example.com"))
+
+        async def use() -> None:
+            for call in (
+                lambda: sender.send_message(message("late@example.com")),
+                lambda: sender.send_all([]),
+                lambda: sender.__aexit__(None, None, None),
+            ):
+                with pytest.raises(
+                    UsageError, match="the event loop that the sender was opened in has ended"
+                ) as caught:
+                    await call()
+                assert caught.value.remedy == "open it again, and close it before its loop ends: async with sender:"
+
+        async def open_again() -> Outcome:
+            async with sender:
+                [result] = await sender.send_message(message("again@example.com"))
+            return result.status
+
+        asyncio.run(leave_open())
+        asyncio.run(use())
+        with pytest.raises(UsageError, match="has ended and did not close it"):
+            sender.send([])
+        assert asyncio.run(open_again()) is Outcome.ACCEPTED
+    assert recipients(sink) == ["again", "first"]
+    assert told == [], "nothing was under way"
+
+
+LEFT_BY_A_LOOP = """
+import asyncio, logging, sys, threading
+from batchsend import Sender
+from tests.delivery.harness import message
+from tests.tools.sink_thread import SinkThread
+
+# What the loop has left complains when it is taken apart, and finds no loop then.
+logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+sys.unraisablehook = lambda _: None
+
+taken, answer = threading.Event(), threading.Event()
+
+
+def take(received):
+    taken.set()
+    answer.wait()
+
+
+with SinkThread(on_message=take) as sink:
+    sender = Sender(sink.server, results=sys.argv[1], notice=print)
+
+    async def use():
+        await sender.__aenter__()
+        sending = asyncio.create_task(sender.send_message(message("first@example.com"), key="first"))
+        await asyncio.to_thread(taken.wait)
+        assert not sending.done()
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(use())
+    loop.close()
+    answer.set()
+
+    async def again():
+        async with sender:
+            for name in ("first", "second"):
+                [result] = await sender.send_message(message(name + "@example.com"), key=name)
+                print(result.recipient, result.status.value)
+
+    asyncio.run(again())
+print(*(received.recipients[0] for received in sink.received))
+"""
+
+
+def test_what_was_under_way_in_a_loop_that_was_closed_is_in_doubt(tmp_path: Path) -> None:
+    """The loop has not even ended its tasks: what a process that is killed leaves behind, but with the files open."""
+    log = tmp_path / "mail.jsonl"
+    ended = "the event loop that the sender was opened in has ended and did not close it"
+    assert ran(LEFT_BY_A_LOOP, str(log)).splitlines() == [
+        f"{ended}: what was under way there has no result",
+        "in flight when the event loop ended, so now in doubt: 1 (first, to first@example.com)",
+        "they may have been delivered, and are not sent again unless retry says so",
+        "first@example.com in_doubt",
+        "second@example.com accepted",
+        "first@example.com second@example.com",
+    ]
+    assert "the event loop ended before the server answered" in log.read_text()
+
+
+async def test_a_sender_is_not_opened_in_a_second_loop() -> None:
+    async with asyncio.timeout(GUARD), CountingServer(well_behaved) as peer, Sender(server(peer)) as sender:
+        with pytest.raises(UsageError, match="opened in another event loop") as caught:
+            await asyncio.to_thread(asyncio.run, sender.__aenter__())
+        assert caught.value.remedy == "Threads share a batchsend.SyncSender."
+
+
 # --- cancelled --------------------------------------------------------------------------------------------------------
 
 
@@ -422,10 +526,10 @@ def test_a_sync_sender_says_how_its_pool_is_doing() -> None:
 # --- forks and signals ------------------------------------------------------------------------------------------------
 
 
-def ran(program: str, where: Server, *arguments: str) -> str:
+def ran(program: str, *arguments: str) -> str:
     """What a program says that is run in a process of its own, which may fork and hang."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program, str(where.port), *arguments],
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program, *arguments],
         capture_output=True,
         text=True,
         timeout=120,
@@ -474,7 +578,7 @@ sender.close()
 @pytest.mark.parametrize("where", ["loop", "iterable"])
 def test_a_fork_while_results_are_taken_is_an_error_in_the_child_and_the_parent_goes_on(where: str) -> None:
     with SinkThread() as sink:
-        assert ran(FORKED_WITHIN_A_LOOP, sink.server, where) == "300 7\n"
+        assert ran(FORKED_WITHIN_A_LOOP, str(sink.port), where) == "300 7\n"
     assert recipients(sink) == sorted(["child", *(f"r{number}" for number in range(1, 301))])
 
 
@@ -549,6 +653,6 @@ print(accepted, interrupted, refused, len(tried))
 def test_a_signal_handler_may_send_wherever_it_interrupts_the_sender(step: int) -> None:
     """Or it is refused at once; it never waits for what it has interrupted, and no message is lost."""
     with SinkThread() as sink:
-        accepted, interrupted, refused, tried = map(int, ran(INTERRUPTED_ANYWHERE, sink.server, str(step)).split())
+        accepted, interrupted, refused, tried = map(int, ran(INTERRUPTED_ANYWHERE, str(sink.port), str(step)).split())
     assert accepted == len(sink.received) == 3 * (tried + 2) + interrupted - refused
     assert refused < interrupted / 2 > tried / 3

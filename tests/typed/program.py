@@ -42,11 +42,21 @@ from batchsend import (
     load,
     send,
 )
+from batchsend.campaign import Attachment, Dkim
 from batchsend.results.format import OutcomeLine  # noqa: TC001 - likewise
 
 server = Server(host="smtp.example.com", username="u", password="p", rate="14/s", quota="500/h")
 delivery = Delivery(rate="5/s", retry_after="30s", timeouts=Timeouts(connect=5, data="2m"), suppress=["a.txt"])
 message = Message(from_="shop@example.com", subject="Hello, {{ name }}", text="It is on its way.")
+from_files = Message(
+    from_="shop@example.com",
+    subject="Hello",
+    text_file="order.txt",
+    attachments=["terms.pdf", Attachment(file="a.pdf", name="b.pdf")],
+    dkim=[Dkim(domain="example.com", selector="s", key_file="dkim.pem")],
+)
+assert_type(from_files.text_file, Path | None)
+assert_type(from_files.dkim, tuple[Dkim, ...])
 assert_type(delivery.rate, Rate | None)
 assert_type(delivery.retry_after, Duration)
 assert_type(server.password, Secret | None)
