@@ -17,9 +17,9 @@ from msgspec.structs import replace
 
 from batchsend.cluster.lots import Lease, Taken, lot_of
 from batchsend.cluster.writer import UNDER_WAY, WAITING, Stored, Writer
-from batchsend.jitter import spread
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.results.line import outcome_line
+from batchsend.run.retry import pause_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 LOST: Final = "the worker was lost before the server answered"
 """Why a record is in doubt that was under way when its worker was lost."""
 
-_LONGEST: Final = 3600.0
 _SOON: Final = 0.5
 _IN_DOUBT: Final = Outcome.IN_DOUBT
 _DEFERRED: Final = Outcome.DEFERRED
@@ -107,7 +106,7 @@ class ClusterAccount:
         size: Records of each of its lots.
         writer: What stores.
         max_attempts: How often a record is offered in all.
-        pause: Seconds before the second attempt; doubled for each further one, up to an hour, give or take a quarter.
+        pause: Seconds before the second attempt.
         notice: Called with what the user should know.
 
     Attributes:
@@ -258,9 +257,7 @@ class ClusterAccount:
         attempt = max(result.attempt, offered)
         pause: float | None = None
         if result.status is _DEFERRED and attempt < self._max_attempts:
-            pause = min(self._pause * 2 ** (max(attempt, 1) - 1), _LONGEST)
-            # Records that were deferred together should not come back together.
-            pause = spread(pause)
+            pause = pause_after(max(attempt, 1), self._pause)
         line = outcome_line(self._told(result)).rstrip()
         self._writer.store(Stored(lot, result.record, attempt, result.status.value, line, pause))
 

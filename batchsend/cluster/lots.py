@@ -77,6 +77,12 @@ def lot_of(record: int, size: int) -> int:
     return (record - 1) // size
 
 
+def _bounds(lot: int, size: int) -> tuple[int, int]:
+    """The record before the first one of a lot, and its last one."""
+    before = lot * size
+    return before, before + size
+
+
 def encode(parcels: Iterable[Parcel]) -> bytes:
     """The records of a lot as they are stored: compressed JSON Lines."""
     lines = (json.dumps(_stored(parcel), ensure_ascii=False, separators=(",", ":")) for parcel in parcels)
@@ -173,7 +179,7 @@ async def take(
         return None
     lot: int = row["lot"]
     # Only now: whatever was stored under an earlier epoch is there, and nothing more can be.
-    rows = await connection.fetch(_KNOWN, campaign, lot * size, (lot + 1) * size)
+    rows = await connection.fetch(_KNOWN, campaign, *_bounds(lot, size))
     known = {found["record"]: Known(found["attempt"], found["status"], found["wait"]) for found in rows}
     return Taken(lot, row["epoch"], decode(row["records"]), known)
 
@@ -210,8 +216,8 @@ async def renew(connection: Connection, leases: Sequence[Lease], worker: int, le
 
 async def finish(connection: Connection, leases: Sequence[Lease]) -> None:
     """All that could be offered of these lots has its outcome in the account: they are done, or due again later."""
-    before = [one.lot * one.size for one in leases]
-    last = [(one.lot + 1) * one.size for one in leases]
+    bounds = [_bounds(one.lot, one.size) for one in leases]
+    before, last = [first for first, _ in bounds], [last for _, last in bounds]
     await connection.execute(_FINISH, *_columns(leases), before, last)
 
 

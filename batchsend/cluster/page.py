@@ -49,7 +49,7 @@ class ClusterLive:
         self._gone = ""
         self._began = time.monotonic()
         self._timeline = Timeline(_EVERY)
-        self._counts: dict[str, int] | None = None
+        self._last: tuple[float, dict[str, int]] | None = None  # when it was looked, and what there was
         self.encoded = b""
 
     async def run(self) -> None:
@@ -78,11 +78,13 @@ class ClusterLive:
             self.encoded = msgspec.json.encode(self._state(self._found, one))
 
     def _count(self, one: CampaignStatus) -> None:
-        """What has come since the last look is of this second; what was there before the first one is of no time."""
-        before, self._counts = self._counts, dict(one.outcomes)
-        moment = max(0.0, time.monotonic() - self._began - _EVERY / 2)
-        for outcome in Outcome if before is not None else ():
-            if (more := one.outcomes.get(outcome, 0) - (before or {}).get(outcome, 0)) > 0:
+        """What has come since the last look is of the second after that; what was there at first is of no time."""
+        before, self._last = self._last, (time.monotonic() - self._began, dict(one.outcomes))
+        if before is None:
+            return
+        moment, counts = before
+        for outcome in Outcome:
+            if (more := one.outcomes.get(outcome, 0) - counts.get(outcome, 0)) > 0:
                 self._timeline.add(moment, outcome, more)
 
     def _state(self, found: ClusterStatus, one: CampaignStatus) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import msgspec
 
@@ -275,7 +276,8 @@ class _Publishing:
                 async def hand_over(batch: list[Submission]) -> None:
                     await self._take(batch, remembering)
 
-                await Producer(remembering, made, admission, report=self._withhold).run(hand_over)
+                producer = Producer(remembering, made, admission, report=self._withhold, breathe=self._store_withheld)
+                await producer.run(hand_over)
         await self._store()
         await self._patiently(self._complete)
 
@@ -294,6 +296,11 @@ class _Publishing:
                 lots.Parcel(row, submission.envelope.forward_path, submission.message_id)  # type: ignore[arg-type]
             )
         self._published.offered += len(batch)
+        await self._store_withheld()
+
+    async def _store_withheld(self) -> None:
+        """Store what is known of records that are withheld, once it is a lot: the list may be nothing else."""
+        await anyio.lowlevel.checkpoint()
         if len(self._withheld) >= self._size:
             await self._store_outcomes()
 

@@ -68,7 +68,8 @@ WHERE meter = $1 AND moment > clock_timestamp() - $2 * interval '1 second'
 # The newest moment of which more than the quota leaves room for is still in the window: once it is out, there is room.
 _FREE: Final = """
 SELECT extract(epoch FROM moment - clock_timestamp())::float8 + $2 FROM (
-    SELECT moment, sum(count) OVER (ORDER BY moment DESC) AS since FROM batchsend.quota_used WHERE meter = $1
+    SELECT moment, sum(count) OVER (ORDER BY moment DESC) AS since FROM batchsend.quota_used
+    WHERE meter = $1 AND moment > clock_timestamp() - $2 * interval '1 second'
 ) AS u WHERE since >= $3 ORDER BY moment DESC LIMIT 1
 """
 _SILENT: Final = """
@@ -96,18 +97,18 @@ class Grant(NamedTuple):
     Attributes:
         allowed: How many messages may count in all.
         told: How many of them the database knows to be sent.
+        before: How many earlier pools of this worker have said that they have sent, beside these.
         until: When the grant is over, on the loop's clock.
         figures: As `Meter.figures`.
-        used_up: The quota that the whole cluster has used up, or None.
-        free_at: Until when that is so, on the loop's clock.
+        used_up: The quota that the whole cluster has used up, and until when, on the loop's clock; or None.
     """
 
     allowed: int
     told: int
+    before: int
     until: float
     figures: list[tuple[str, int, int]]
-    used_up: Quota | None
-    free_at: float
+    used_up: tuple[Quota, float] | None
 
 
 class SharedMeter(Meter):
@@ -125,7 +126,7 @@ class SharedMeter(Meter):
         of_campaign: As given.
         spent: Messages that count, of this pool.
         allowed: How many may count in all, with those that are under way.
-        new: It was never granted anything.
+        granted: What it was granted last; None before the first time.
     """
 
     def __init__(
@@ -144,19 +145,8 @@ class SharedMeter(Meter):
         self.warm_up = tuple(warm_up)
         self.spent = 0
         self.allowed = 0
-        self.new = True
-        self.before = 0  # what earlier pools of this worker have said that they have sent
-        self.told = 0  # what this one has said
+        self.granted: Grant | None = None
         self._clock = clock
-        self._until = 0.0
-        self._used_up: Quota | None = None
-        self._free_at = 0.0
-        self._figures: list[tuple[str, int, int]] = []
-
-    @property
-    def longest(self) -> float:
-        """The length of its longest window, in seconds."""
-        return max([*(quota.seconds for quota in self.quotas), *(DAY for _ in self.warm_up)])
 
     @property
     def together(self) -> float:
@@ -176,14 +166,11 @@ class SharedMeter(Meter):
     @property
     def lapsed(self) -> bool:
         """What it was granted holds no more."""
-        return self._clock() > self._until
+        return self.granted is None or self._clock() > self.granted.until
 
     def grant(self, grant: Grant) -> None:
         """More messages may count, or it is known when that will be."""
-        self.allowed, self._until, self._figures = grant.allowed, grant.until, grant.figures
-        self._used_up, self._free_at = grant.used_up, grant.free_at
-        self.told = grant.told
-        self.new = False
+        self.granted, self.allowed = grant, grant.allowed
 
     def answered(self, now: float, *, counts: bool) -> None:
         """As `Meter.answered`."""
@@ -200,16 +187,25 @@ class SharedMeter(Meter):
         """As `Meter.wait`."""
         if self.room(now):
             return 0.0
-        return max(_ASK_AGAIN, self._free_at - self._clock()) if self._used_up is not None else _ASK_AGAIN
+        used_up = self._used_up
+        return _ASK_AGAIN if used_up is None else max(_ASK_AGAIN, used_up[1] - self._clock())
 
     def used_up(self, now: float) -> Quota | None:
         """As `Meter.used_up`."""
-        return self._used_up if not self.room(now) and self._clock() < self._free_at else None
+        used_up = self._used_up
+        if used_up is None or self.room(now):
+            return None
+        quota, until = used_up
+        return quota if self._clock() < until else None
 
     def figures(self, now: float) -> list[tuple[str, int, int]]:
         """As `Meter.figures`, of the whole cluster."""
         del now
-        return self._figures
+        return [] if self.granted is None else self.granted.figures
+
+    @property
+    def _used_up(self) -> tuple[Quota, float] | None:
+        return None if self.granted is None else self.granted.used_up
 
 
 class SharedQuotas:
@@ -262,17 +258,15 @@ class SharedQuotas:
             return
         statistics = pool.statistics()
         busy = bool(statistics.backlog or statistics.in_flight)
-        self._granted.clear()
         for meter in self._all:
             if meter.lapsed or not busy:
                 meter.give_back()
-            self._granted[meter] = await self._ask(connection, meter, workers if busy or meter.new else 0)
+            self._granted[meter] = await self._ask(connection, meter, workers if busy or meter.granted is None else 0)
 
     def adopt(self) -> None:
         """The transaction is done: what it has granted may be used."""
         for meter, grant in self._granted.items():
             meter.grant(grant)
-        self._granted.clear()
 
     async def settle(self, connection: Connection) -> None:
         """This worker sends nothing more of the campaign for now: say what was sent, and give the rest back."""
@@ -289,19 +283,22 @@ class SharedQuotas:
         began, spent, allowed = self._clock(), meter.spent, meter.allowed
         await connection.execute(_ENTER, meter.name, self._campaign if meter.of_campaign else None)
         age = await connection.fetchval(_LOCK, meter.name)
-        if meter.new:
+        if meter.granted is None:
             # An earlier pool of this worker may not have come to tell of its end.
-            meter.before = await self._reckon(connection, meter, self._campaign, self._worker)
+            before = await self._reckon(connection, meter, self._campaign, self._worker)
         else:
+            before = meter.granted.before
             own = await connection.fetchrow(_OWN, meter.name, self._campaign, self._worker)
-            reported = meter.before if own is None else own["reported"]
-            await self._use(connection, meter, meter.before + spent - reported)
+            reported = before if own is None else own["reported"]
+            await self._use(connection, meter, before + spent - reported)
         for lost in await connection.fetch(_SILENT, meter.name, self._campaign, self._worker):
             if await self._is_lost(connection, lost["campaign"], lost["worker"]):
                 await self._reckon(connection, meter, lost["campaign"], lost["worker"])
-        await connection.execute(_FORGET, meter.name, meter.longest + 2 * meter.together)
+        # Not after its own longest window: another campaign may have a longer one for the same relay, of a day at most.
+        await connection.execute(_FORGET, meter.name, DAY)
         held = allowed - spent
-        wanted = max(_FIRST, 4 * (spent - meter.told))
+        known = spent if meter.granted is None else meter.granted.told
+        wanted = max(_FIRST, 4 * (spent - known))
         limits = meter.limits(age)
         figures = [
             (str(one), await connection.fetchval(_USED, meter.name, one.seconds), one.messages) for one in limits
@@ -312,16 +309,17 @@ class SharedQuotas:
             held = max(held, min(room, wanted, -(-room // workers)))
         elif workers:  # its warm-up is over
             held = max(held, wanted)
-        await connection.execute(_KEEP, meter.name, self._campaign, self._worker, held, meter.before + spent, _HOLD)
-        used_up, free_at = None, 0.0
+        await connection.execute(_KEEP, meter.name, self._campaign, self._worker, held, before + spent, _HOLD)
+        used_up: list[tuple[Quota, float]] = []
         for quota, (_, used, most) in zip(limits, figures, strict=True):
             if used >= most:
                 free = await connection.fetchval(_FREE, meter.name, quota.seconds, most)
-                if free is not None and began + free > free_at:
-                    used_up, free_at = quota, began + free
+                if free is not None:
+                    used_up.append((quota, began + free))
+        last = max(used_up, key=lambda one: one[1], default=None)
         told = ", ".join(f"{used:,} of {name}" for name, used, _ in figures)
-        await connection.execute(_TELL, meter.name, told, free_at - began if used_up is not None else None)
-        return Grant(spent + held, spent, began + _HOLD, figures, used_up, free_at)
+        await connection.execute(_TELL, meter.name, told, None if last is None else last[1] - began)
+        return Grant(spent + held, spent, before, began + _HOLD, figures, last)
 
     async def _use(self, connection: Connection, meter: SharedMeter, messages: int) -> None:
         """So many messages were sent."""

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 # Records composed in one go, and octets: the loop does nothing else meanwhile.
 _RECORDS: Final = 64
 _OCTETS: Final = 512 * 1024
-# Between two looks for a lot, where there was none.
+# Between two looks for a lot, where there was none, and at the clock.
 _POLL: Final = 0.25
 # Sessions stay open for so long without a lot: another one may be due in a moment.
 _LINGER: Final = 2.0
@@ -208,12 +208,13 @@ class Serving:
         """
         failure: RunError | None = None
         async with asyncio.TaskGroup() as tasks:
-            feeding = tasks.create_task(self._feed())
+            working = [tasks.create_task(self._keep_hours()), tasks.create_task(self._feed())]
             try:
                 await self.pool.run()
             except RunError as error:
                 failure = error
-            feeding.cancel()
+            for task in working:
+                task.cancel()
         await self._writer.flush()
         await self._give_back()
         await self._leave_share()
@@ -235,13 +236,15 @@ class Serving:
         except DatabaseGoneError:
             return  # it ends by itself in seconds
 
-    def _is_open(self) -> bool:
-        """Whether the campaign's window is open, on the database's clock; the pool is paused while it is not."""
-        if self._schedule is None or self._schedule.is_open(time.time() + self.account.clock):
-            self.pool.resume()
-            return True
-        self.pool.pause()
-        return False
+    async def _keep_hours(self) -> None:
+        """Pause the pool while the campaign's window is not open, on the database's clock, whatever waits in it."""
+        schedule = self._schedule
+        while schedule is not None:
+            if schedule.is_open(time.time() + self.account.clock):
+                self.pool.resume()
+            else:
+                self.pool.pause()
+            await asyncio.sleep(_POLL)
 
     # --- feeding ------------------------------------------------------------------------------------------------------
 
@@ -249,7 +252,7 @@ class Serving:
         empty_since: float | None = None
         await self._may_send.wait()
         while await self.pool.room():
-            if not self._is_open():
+            if self.pool.paused:
                 await asyncio.sleep(_POLL)
                 continue
             lot = await self._take()

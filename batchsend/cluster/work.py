@@ -104,7 +104,7 @@ class Worker:
         self._turns: dict[int, float] = {}  # when a campaign's last turn ended
         self._stopping = asyncio.Event()
         self._accepted = 0
-        self._renewed = 0.0
+        self._renewed = float("-inf")
         self._clock = 0.0
 
     def stop(self, reason: str = "") -> None:

@@ -138,11 +138,9 @@ class Writer:
         self._releases: dict[Callable[[bool], None], list[tuple[int, int]]] = {}
         self._finished: list[Lease] = []
         self._wanted = asyncio.Event()
-        self._stored = asyncio.Event()  # everything that was told is stored
-        self._stored.set()
+        self._stored = asyncio.Event()  # everything that was told is stored; `flush` asks
         self._timer: asyncio.TimerHandle | None = None
         self._turn = 0
-        self.groups = 0
         self.gone_since: float | None = None
 
     # --- what accounts say: in the turn of the loop in which it happens ---------------------------------------------
@@ -191,7 +189,7 @@ class Writer:
             if entries or finished:
                 held, committed = await self._patiently(list(entries.values()), finished)
                 self._tell(entries, releases, held, committed)
-            if not (self._entries or self._releases or self._finished):
+            if not (self._entries or self._finished):
                 self._stored.set()
 
     def _tell(
@@ -236,7 +234,6 @@ class Writer:
                 if self.gone_since is not None:
                     self._notice(f"the database is back after {self._loop.time() - self.gone_since:.0f} s")
                     self.gone_since = None
-                self.groups += 1
                 return stored
 
     async def _store(

@@ -19,6 +19,18 @@ MAX_WAITING = 100_000
 _LONGEST = 3600.0
 
 
+def pause_after(attempt: int, first: float) -> float:
+    """Seconds before a record is offered again: doubled for each attempt up to an hour, give or take a quarter.
+
+    So those that were deferred together do not come back together.
+
+    Args:
+        attempt: The number of the attempt that was deferred.
+        first: Seconds before the second attempt; where that is more than an hour, it stays so.
+    """
+    return spread(min(first * 2 ** (attempt - 1), max(first, _LONGEST)))
+
+
 class _Entry(NamedTuple):
     due: float
     record: int
@@ -30,7 +42,7 @@ class RetryQueue:
 
     Args:
         max_attempts: How often a record is offered in all.
-        pause: Seconds before the second attempt; doubled for each further one, up to an hour, give or take a quarter.
+        pause: Seconds before the second attempt; of the others see `pause_after`.
     """
 
     def __init__(self, *, max_attempts: int, pause: float) -> None:
@@ -47,9 +59,7 @@ class RetryQueue:
         if attempt >= self._max_attempts or len(self._heap) >= MAX_WAITING:
             return False
         self._records.add(record)
-        pause = min(self._pause * 2 ** (attempt - 1), _LONGEST)
-        # Records that were deferred together should not come back together.
-        due = now + spread(pause)
+        due = now + pause_after(attempt, self._pause)
         heapq.heappush(self._heap, _Entry(due, record, attempt + 1))
         return True
 

@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from datetime import UTC, datetime
@@ -21,6 +22,8 @@ from urllib.parse import urlsplit
 import pytest
 
 import batchsend as batchsend_package
+from batchsend.cluster.work import Worker
+from batchsend.message import Composer
 from batchsend.results.line import end_line
 from tests.cluster.house import GUARD, House, address, check, last_lines, until, write_campaign
 from tests.feedback.letters import RUN, results_log
@@ -28,6 +31,8 @@ from tests.tools.faulty import ACCEPT, FaultyServer, refuse, say
 
 if TYPE_CHECKING:
     from batchsend import Stage
+    from batchsend.message.submission import Submission
+    from batchsend.recipients import Record
     from tests.tools.faulty import Action
 
 pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_factories=["asyncio"])]
@@ -513,6 +518,45 @@ async def test_several_campaigns_are_sent_side_by_side(house: House, tmp_path: P
     assert Counter(order).total() == len(set(order)) == 1600
     half = Counter(address.startswith("first") for address in order[:800])
     assert min(half.values()) > 100, "one campaign waits for the other"
+
+
+@pytest.mark.interpreted
+@pytest.mark.parametrize("text", ["Hello", 300 * f"{60 * 'x'}\\n"], ids=["small", "large"])
+async def test_other_things_have_their_turn_while_a_lot_is_composed(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """After 64 messages or half a megabyte: replies are read meanwhile, and leases are renewed."""
+    records, turns = 300, list[list[int]]()
+    under_way = False
+    real = Composer.compose
+
+    def end_turn() -> None:
+        nonlocal under_way
+        under_way = False
+
+    def compose(composer: Composer, record: Record) -> Submission:
+        nonlocal under_way
+        made = real(composer, record)
+        if not under_way:
+            under_way = True
+            turns.append([])
+            asyncio.get_running_loop().call_soon(end_turn)
+        turns[-1].append(len(made.content))
+        return made
+
+    async with FaultyServer(accept) as server:
+        campaign = write_campaign(tmp_path / "campaign", server.port, records)
+        campaign.write_text(campaign.read_text().replace("Hello {{ email }}", text))
+        await house.command("publish", campaign)
+        monkeypatch.setattr(Composer, "compose", compose)
+        (tmp_path / "files").mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "files"))
+        async with asyncio.timeout(GUARD):
+            await Worker(house.url, until_done=True).run()
+    assert len(server.accepted) == sum(map(len, turns)) == records
+    assert max(map(len, turns)) <= 64
+    assert max(sum(turn[:-1]) for turn in turns) <= 512 * 1024
+    assert list((tmp_path / "files").iterdir()) == [], "it leaves nothing of the campaign"
 
 
 async def test_a_worker_sends_no_more_campaigns_at_once_than_it_was_told(house: House, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Two workers and one lot, statement by statement: what one of them does after the
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +16,19 @@ import pytest
 from batchsend.campaign import Overrides
 from batchsend.campaign.loader import load
 from batchsend.cluster import lots, schema
+from batchsend.cluster.account import ClusterAccount
 from batchsend.cluster.collect import name_left_behind
 from batchsend.cluster.database import Database
-from batchsend.cluster.lots import Lease
+from batchsend.cluster.lots import Known, Lease, Parcel, Taken
+from batchsend.cluster.page import ClusterLive
 from batchsend.cluster.publish import publish
 from batchsend.cluster.quotas import SharedQuotas
 from batchsend.cluster.serving import CampaignRow, Serving
 from batchsend.cluster.serving import load as load_row
 from batchsend.cluster.status import drop
 from batchsend.cluster.writer import UNDER_WAY, WAITING, Stored, Writer
+from batchsend.errors import RefusalError
+from batchsend.recipients import Record
 from tests.cluster.house import GUARD, write_campaign
 
 if TYPE_CHECKING:
@@ -31,7 +36,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchsend.campaign import Campaign
-    from batchsend.cluster.lots import Taken
     from tests.cluster.postgres import Postgres
 
 pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_factories=["asyncio"])]
@@ -161,7 +165,7 @@ async def scene(shared_postgres: Postgres, tmp_path: Path) -> AsyncIterator[Scen
     await scene.sql(enter, _WORKERS)
     yield scene
     await scene.sql("DELETE FROM batchsend.workers WHERE id = ANY($1::bigint[])", _WORKERS)
-    for table in ("lots", "account", "files", "quota_held"):
+    for table in ("lots", "account", "files", "quota_held", "shares"):
         await scene.sql(f"DELETE FROM batchsend.{table} WHERE campaign = $1", number)
     for table in ("quotas", "quota_used"):
         await scene.sql(f"DELETE FROM batchsend.{table} WHERE meter = $1", f"campaign {number}")
@@ -390,6 +394,30 @@ async def test_who_has_lost_a_lot_does_not_end_it(scene: Scene) -> None:
     assert await scene.lot() == (new.lease.epoch, None, False, True)
 
 
+@pytest.mark.parametrize("waits", [10, 11])
+async def test_a_lot_is_done_when_nothing_of_it_waits_whatever_its_neighbour_has(scene: Scene, waits: int) -> None:
+    """Records 1 to 10 are lot 0, and 11 to 20 are lot 1."""
+    both = [await scene.take(_NEW, _LONG), await scene.take(_NEW, _LONG)]
+    held = [lot for lot in both if lot is not None]
+    later = Stored(held[0 if waits == 10 else 1], waits, 1, "deferred", b'{"record":%d}' % waits, pause=3600.0)
+    await scene.store(_NEW, later)
+    await scene.database.call(lambda connection: lots.finish(connection, [lot.lease for lot in held]))
+    found = await scene.sql("SELECT lot, done FROM batchsend.lots WHERE campaign = $1 ORDER BY lot", scene.number)
+    assert found == [(0, waits != 10), (1, waits != 11)]
+
+
+async def test_twenty_of_those_that_a_lost_worker_had_under_way_are_named(scene: Scene) -> None:
+    said: list[str] = []
+    account = ClusterAccount(
+        scene.number, 30, Writer(scene.database, _NEW, pytest.fail), max_attempts=3, pause=30.0, notice=said.append
+    )
+    records = range(1, 26)
+    parcels = [Parcel(Record(number, number, {}), f"r{number}@example.com", None) for number in records]
+    account.take_over(Taken(0, 2, parcels, {number: Known(1, UNDER_WAY, None) for number in records}))
+    [notice] = said
+    assert notice.endswith(f"now in doubt: 25 (record {', '.join(map(str, records[:20]))})")
+
+
 async def test_what_is_left_behind_is_named_only_where_nobody_holds_the_lot(scene: Scene) -> None:
     held, over = await scene.take(_OLD, _LONG), await scene.take(_OLD, 0.0)
     assert held is not None
@@ -443,6 +471,52 @@ async def test_who_stops_leaves_its_share_and_its_quota_to_the_others(scene: Sce
     assert await scene.sql(held, scene.number) == [(0,)]
 
 
+async def shares(scene: Scene) -> list[tuple[Any, ...]]:
+    """The part of the rate and the connections of each worker."""
+    found = "SELECT round(part::numeric, 3)::float8, connections FROM batchsend.shares WHERE campaign = $1"
+    return await scene.sql(f"{found} ORDER BY worker", scene.number)
+
+
+def connections(*servings: Serving) -> list[int]:
+    """How many sessions each may have."""
+    return [relay.limits.most for serving in servings for relay in serving.pool.relays]
+
+
+async def test_each_worker_has_the_same_part_and_the_connections_that_are_left_over_go_to_the_first(
+    scene: Scene,
+) -> None:
+    held = "SELECT worker, held::int FROM batchsend.quota_held WHERE campaign = $1 ORDER BY worker"
+    async with scene.serving(_OLD) as one, scene.serving(_NEW) as two:
+        await one.share()
+        assert await shares(scene) == [(1.0, 5)]
+        await two.share()
+        assert await shares(scene) == [(1.0, 5), (0.0, 0)], "it waits until the other has given something up"
+        await one.share()
+        assert await shares(scene) == [(0.5, 3), (0.0, 0)]
+        await two.share()
+        assert await shares(scene) == [(0.5, 3), (0.5, 2)]
+        assert await scene.sql(held, scene.number) == [(_OLD, 0), (_NEW, 8)], "half of the 15 that nobody needs"
+        async with scene.serving(_THIRD) as three:
+            for serving in 2 * (one, two, three):
+                await serving.share()
+            assert await shares(scene) == [(0.333, 2), (0.333, 2), (0.333, 1)]
+            assert connections(one, two, three) == [2, 2, 1]
+        for serving in (one, two):
+            await serving.share()
+        assert await shares(scene) == [(0.5, 3), (0.5, 2)]
+        assert connections(one, two) == [3, 2]
+
+
+async def test_who_comes_to_a_relay_that_takes_fewer_sessions_than_there_are_workers_ends(scene: Scene) -> None:
+    most = "INSERT INTO batchsend.relays (relay, most_connections, most_until) VALUES ($1, 2, now() + interval '1 min')"
+    await scene.sql(most, _RELAY)
+    async with scene.serving(_OLD) as one, scene.serving(_NEW) as two, scene.serving(_THIRD) as three:
+        for serving in 2 * (one, two, three):
+            await serving.share()
+        assert await shares(scene) == [(0.5, 1), (0.5, 1)]
+        assert (one.stopped, two.stopped, three.stopped) == (False, False, True)
+
+
 async def test_of_a_campaign_that_is_gone_nothing_is_left(scene: Scene) -> None:
     async with scene.serving(_NEW) as serving:
         await serving.share()
@@ -469,6 +543,91 @@ async def test_what_one_worker_meets_at_a_relay_holds_for_the_others(scene: Scen
         assert told.asleep_until == pytest.approx(now + 3600.0, abs=5.0)
         assert told.sleeps_because == "5.4.5 Daily sending quota exceeded"
         assert (before, told.limits.most) == (2, 1), "of the 3 that one found to be allowed while the other had 2"
+        [(remembered,)] = await scene.sql(
+            "SELECT extract(epoch FROM most_until - clock_timestamp())::float8 FROM batchsend.relays WHERE relay = $1",
+            _RELAY,
+        )
+        assert remembered == pytest.approx(600.0, abs=10.0)
+        until = met.asleep_until, told.asleep_until
+        await one.share()
+        await other.share()
+        assert (met.asleep_until, told.asleep_until) == until, "they are put to sleep once"
+
+
+async def test_a_pace_that_one_worker_is_told_is_too_fast_is_cut_by_each_and_told_once(scene: Scene) -> None:
+    slower = "SELECT slower, slowed_by FROM batchsend.relays WHERE relay = $1"
+    async with scene.serving(_OLD) as one, scene.serving(_NEW) as other:
+        for serving in (one, other, one, other):
+            await serving.share()
+        assert await scene.sql(slower, _RELAY) == []
+        [met], [told] = one.pool.relays, other.pool.relays
+        assert met.throttle.slow_down(asyncio.get_running_loop().time(), 100.0)
+        await one.share()
+        assert await scene.sql(slower, _RELAY) == [(1, _OLD)]
+        assert told.throttle.cuts == 0
+        for serving in (other, one, other):
+            await serving.share()
+        assert (met.throttle.cuts, told.throttle.cuts) == (1, 1)
+        assert await scene.sql(slower, _RELAY) == [(1, _OLD)]
+
+
+async def test_a_relay_that_has_refused_another_worker_is_not_tried(scene: Scene) -> None:
+    await scene.sql("INSERT INTO batchsend.relays (relay, refuses) VALUES ($1, $2)", _RELAY, "554 5.7.1 not you")
+    ending = scene.serving(_NEW)
+    serving = await ending.__aenter__()
+    await serving.share()
+    [relay] = serving.pool.relays
+    assert isinstance(relay.out_of_service, RefusalError)
+    with pytest.raises(RefusalError, match="not you"):
+        await ending.__aexit__(None, None, None)
+
+
+async def test_the_page_shows_a_campaign_from_the_database(scene: Scene) -> None:
+    lot = await scene.take(_NEW, _LONG)
+    assert lot is not None
+    await scene.store(_NEW, outcome(lot, 1, "accepted"), outcome(lot, 2, "accepted"), outcome(lot, 3, "rejected"))
+    assert await scene.commit(_NEW, lot, 4)
+    await scene.sql(
+        "INSERT INTO batchsend.shares (campaign, worker, part, connections, pace, until) "
+        "VALUES ($1, $2, 1, 5, 2, now() + interval '1 min')",
+        *(scene.number, _NEW),
+    )
+    await scene.sql("DELETE FROM batchsend.workers WHERE id <> ALL($1::bigint[])", [_OLD])
+    lacks = "UPDATE batchsend.workers SET lacks = $2, accepted = 1200, pace = 2 WHERE id = $1"
+    await scene.sql(lacks, _OLD, json.dumps({"1": "needs a key"}))
+    live = ClusterLive(scene.database, "fencing")
+    assert live.encoded == b""
+    await live.refresh()
+    shown = json.loads(live.encoded)
+    names = "name", "state", "said", "accepted", "pace", "sessions", "quotas"
+    worker = dict(zip(names, ("one", "ready", "needs a key", "1,200", "2/s", "", []), strict=True))
+    assert [row for row in shown["relays"] if row["state"] == "ready"] == [worker]
+    assert {name: value for name, value in shown.items() if name not in ("relays", "outcomes")} == {
+        "state": "sending",
+        "notes": ["needs a key"],
+        "share": "15 %",
+        "said": "20 records, 2 accepted",
+        "figures": [["Pace", "2/s", "1 worker"], ["Lots", "0 of 2", "1 leased"], ["Left", "17", "8.5 s left"]],
+        "chart": None,
+        "quotas": [],
+        "replies": [],
+        "sessions": [],
+        "sessions_said": "1 message stored as under way",
+        "paused": False,
+        "stopping": False,
+        "rate": None,
+        "connections": 0,
+    }
+    assert [(row["kind"], row["count"], row["part"]) for row in shown["outcomes"]] == [
+        ("accepted", "2", 10.0),
+        ("rejected", "1", 5.0),
+    ]
+    await scene.store(_OLD, outcome(lot, 5, "accepted"))
+    await scene.sql("UPDATE batchsend.shares SET pace = 0.5 WHERE campaign = $1", scene.number)
+    await live.refresh()
+    shown = json.loads(live.encoded)
+    assert shown["chart"] is not None
+    assert shown["figures"][2] == ["Left", "16", ""], "less than one a second tells nothing of the end"
 
 
 # --- quotas -----------------------------------------------------------------------------------------------------------
@@ -501,3 +660,50 @@ async def test_what_a_silent_worker_was_granted_is_free_once_it_can_send_no_more
     )
     assert (held, reported) == ((0, 1) if over else (5, 0))
     assert await scene.commit(_OLD, old, 2) is not over
+
+
+async def by_the_minute(scene: Scene, folder: Path, *counted: tuple[str, int]) -> list[tuple[Any, ...]]:
+    """What the database has of the quota of a relay after a worker has asked for it, which is 10 a minute.
+
+    Args:
+        scene: Where.
+        folder: Where the campaign file is.
+        counted: How long ago messages were sent through the relay, and how many.
+    """
+    path = write_campaign(folder / "minute", 25, 1)
+    path.write_text(path.read_text().replace('tls = "none" }', 'tls = "none", quota = "10/min" }'))
+    meter = f"relay {_RELAY}"
+    await scene.sql("INSERT INTO batchsend.quotas (meter) VALUES ($1)", meter)
+    used = "INSERT INTO batchsend.quota_used VALUES ($1, clock_timestamp() - $2::text::interval, $3)"
+    for ago, count in counted:
+        await scene.sql(used, meter, ago, count)
+    quotas = SharedQuotas(scene.number, load(path), [_RELAY], _NEW)
+    await scene.database.call(quotas.settle)
+    left = await scene.sql("SELECT count FROM batchsend.quota_used WHERE meter = $1 ORDER BY moment", meter)
+    told = await scene.sql(
+        "SELECT figures, extract(epoch FROM used_up_until - clock_timestamp())::float8 FROM batchsend.quotas "
+        "WHERE meter = $1",
+        meter,
+    )
+    for table in ("quotas", "quota_used"):
+        await scene.sql(f"DELETE FROM batchsend.{table} WHERE meter = $1", meter)
+    return [*left, *told]
+
+
+async def test_a_quota_by_the_minute_forgets_nothing_that_another_campaign_counts_by_the_day(
+    scene: Scene, tmp_path: Path
+) -> None:
+    """Of the same relay; what is older than a day counts for nobody."""
+    found = await by_the_minute(scene, tmp_path, ("25 hours", 1), ("23 hours", 7), ("30 seconds", 3))
+    assert found == [(7,), (3,), ("3 of 10/min", None)]
+
+
+async def test_a_quota_is_used_up_until_enough_of_what_counts_is_out_of_its_window(
+    scene: Scene, tmp_path: Path
+) -> None:
+    found = await by_the_minute(
+        scene, tmp_path, ("2 minutes", 9), ("40 seconds", 1), ("30 seconds", 8), ("10 seconds", 5)
+    )
+    figures, seconds = found[-1]
+    assert figures == "14 of 10/min"
+    assert seconds == pytest.approx(30.0, abs=5.0), "then 9 are left"

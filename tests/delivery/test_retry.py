@@ -38,6 +38,13 @@ def test_the_pause_doubles_up_to_an_hour(attempt: int, seconds: float) -> None:
     assert waiting.take_due(due) == {1: attempt + 1}
 
 
+@pytest.mark.parametrize("attempt", [1, 2, 9])
+def test_a_pause_that_is_more_than_an_hour_from_the_first_on_stays_so(attempt: int) -> None:
+    waiting = RetryQueue(max_attempts=100, pause=7200.0)
+    waiting.add(1, attempt, now=0.0)
+    assert waiting.next_due() == pytest.approx(7200.0, rel=0.25)
+
+
 def test_the_last_attempt_is_the_last() -> None:
     waiting = RetryQueue(max_attempts=3, pause=30.0)
     assert waiting.add(1, 1, now=0.0)

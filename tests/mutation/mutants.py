@@ -29,6 +29,8 @@ _RECKONED: Final[dict[type[ast.operator], tuple[str, str]]] = {
     ast.Mult: ("*", "/"),
     ast.FloorDiv: ("//", "*"),
 }
+_OF_A_CLASS: Final = ("frozen", "gc", "kw_only", "slots")
+"""Of a class, as of a dataclass in its decorator: they forbid what type checkers report, or save time and memory."""
 
 
 class Mutant(NamedTuple):
@@ -50,7 +52,10 @@ class Mutant(NamedTuple):
 
 
 def mutants(source: str, *, only: str | None = None) -> list[Mutant]:
-    """All mutants of a file, in the order of its lines; types, docstrings and messages are left as they are.
+    """All mutants of a file, in the order of its lines.
+
+    Types, docstrings and decorators are left as they are, and so is what only says that the program has no mistake:
+    `_OF_A_CLASS`, and ``strict`` of `zip`.
 
     Args:
         source: The file.
@@ -101,9 +106,11 @@ def _changes(source: str) -> Iterator[tuple[int, int, str]]:
         assert node.end_col_offset is not None
         return at(node.lineno, node.col_offset), at(node.end_lineno, node.end_col_offset)
 
-    for node in _code(ast.parse(source)):
+    tree = ast.parse(source)
+    figures = _figures(tree)
+    for node in _code(tree):
         yield from _changes_of_operators(node, source, span)
-        yield from _changes_of_others(node, source, span)
+        yield from _changes_of_others(node, source, span, figures)
 
 
 def _changes_of_operators(node: ast.AST, source: str, span: _Span) -> Iterator[tuple[int, int, str]]:
@@ -119,17 +126,32 @@ def _changes_of_operators(node: ast.AST, source: str, span: _Span) -> Iterator[t
         yield span(node)[0], span(node.operand)[0], ""
 
 
-def _changes_of_others(node: ast.AST, source: str, span: _Span) -> Iterator[tuple[int, int, str]]:
+def _changes_of_others(
+    node: ast.AST, source: str, span: _Span, figures: set[ast.AST]
+) -> Iterator[tuple[int, int, str]]:
     if isinstance(node, ast.Constant) and isinstance(node.value, bool):
         yield *span(node), str(not node.value)
     elif isinstance(node, ast.Constant) and isinstance(node.value, int | float):
-        yield *span(node), f"{node.value + 1}"
+        # One second more than an hour is nothing that anybody would notice; twice the time is.
+        more = max(1, abs(node.value)) if node in figures else 1
+        yield *span(node), f"{node.value + more}"
     elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call | ast.Await):
         begin, end = span(node)
         yield begin, end, "pass" + "\n" * source.count("\n", begin, end)
     elif isinstance(node, ast.If | ast.While) and not _is_turned_elsewhere(node.test):
         begin, end = span(node.test)
         yield begin, end, f"not ({source[begin:end]})"
+
+
+def _figures(tree: ast.Module) -> set[ast.AST]:
+    """The numbers of the figures that a module names: a number, or what is reckoned of numbers."""
+    found: set[ast.AST] = set()
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
+            parts = list(ast.walk(statement.value))
+            if all(isinstance(part, ast.Constant | ast.BinOp | ast.operator) for part in parts):
+                found.update(parts)
+    return found
 
 
 def _is_turned_elsewhere(test: ast.expr) -> bool:
@@ -167,4 +189,14 @@ def _code(tree: ast.Module) -> Iterator[ast.AST]:
         for name, value in ast.iter_fields(node):
             if name in ("annotation", "returns", "decorator_list"):
                 continue
-            waiting += [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, ast.AST)]
+            inner = value if isinstance(value, list) else [value]
+            waiting += [one for one in inner if isinstance(one, ast.AST) and not _says_it_is_right(node, one)]
+
+
+def _says_it_is_right(node: ast.AST, inner: ast.AST) -> bool:
+    """Whether something only says that the program has no mistake: without it, one that has none does the same."""
+    if not isinstance(inner, ast.keyword):
+        return False
+    if isinstance(node, ast.ClassDef):
+        return inner.arg in _OF_A_CLASS
+    return isinstance(node, ast.Call) and ast.unparse(node.func) == "zip" and inner.arg == "strict"

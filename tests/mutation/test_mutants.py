@@ -41,6 +41,26 @@ def test_each_mutant_changes_one_thing() -> None:
     }
 
 
+def changed(source: str) -> list[str]:
+    return [one.after for one in mutants(source)]
+
+
+def test_a_figure_that_a_module_names_is_doubled_and_any_other_number_is_one_more() -> None:
+    assert changed("LONGEST: Final = 3600.0") == ["LONGEST: Final = 7200.0"]
+    assert changed("SOON = 0.5") == ["SOON = 1.5"], "by one at least"
+    assert changed("NONE = 0") == ["NONE = 1"]
+    assert changed("OCTETS = 512 * 1024") == ["OCTETS = 1024 * 1024", "OCTETS = 512 / 1024", "OCTETS = 512 * 2048"]
+    assert changed("WORDS = gap(4)") == ["WORDS = gap(5)"], "it is an argument"
+    assert changed("def f(x=8):\n    return x") == ["def f(x=9):"]
+
+
+def test_what_only_says_that_the_program_has_no_mistake_is_left_as_it_is() -> None:
+    assert changed("class Row(Struct, frozen=True, kw_only=True, gc=False, slots=True):\n    x: int") == []
+    assert changed("class Row(Struct, omit_defaults=True):\n    x: int") == ["class Row(Struct, omit_defaults=False):"]
+    assert changed("rows = zip(a, b, strict=True)") == []
+    assert changed("path = path.resolve(strict=True)") == ["path = path.resolve(strict=False)"]
+
+
 WHOLE = """\
 LIMIT = 3
 
@@ -93,7 +113,7 @@ def test_a_change_within_a_function_is_put_into_the_running_program() -> None:
 
 def test_what_is_computed_when_a_file_is_imported_is_known_to_be_so() -> None:
     outside = {one.after for one in mutants(WHOLE) if replaced("whole.py", WHOLE, one.source).outside}
-    assert outside == {"LIMIT = 4", "def outer(x, most=5):", "zero = 1"}
+    assert outside == {"LIMIT = 6", "def outer(x, most=5):", "zero = 1"}
 
 
 def test_a_mutant_knows_the_statement_that_it_is_in() -> None:

@@ -23,31 +23,47 @@ from batchsend.cluster.work import Worker
 from batchsend.delivery.connector import Connector
 from batchsend.errors import RunError
 from batchsend.jitter import JITTER
+from batchsend.outcome import Stage
 from tests.simulation.cluster.case import LEASE
 from tests.simulation.cluster.oracle import judge
 from tests.simulation.cluster.workers import EPOCH, NOBODY, Client, ClusterLoop, SimulatedServer, who
 from tests.simulation.network import connected
 from tests.simulation.people import campaign_text, write_list
-from tests.simulation.relay import SimulatedRelay
+from tests.simulation.relay import SimulatedRelay, record_of
 from tests.simulation.running import end_loop
 from tests.simulation.world import CONTENT_END, PORT, EndlessError, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from batchsend.outcome import Stage
+    from tests.simulation.case import Relay, Reply
     from tests.simulation.cluster.case import ClusterCase, Event
     from tests.simulation.cluster.database import RealDatabase
     from tests.simulation.network import SimulatedSocket
+    from tests.simulation.relay import Watch
+    from tests.tools.faulty import Action
 
-_MEMORY: Final = Path("/dev/shm")
-_URL: Final = "postgresql://simulated@simulated/simulated"
+MEMORY: Final = Path("/dev/shm")
+URL: Final = "postgresql://simulated@simulated/simulated"
 _NAME: Final = "simulated"
 _LONGEST: Final = 6 * 3600.0
 
 
 class _ClusterRelay(SimulatedRelay):
-    """A relay whose clients may wait in mid-transaction: for the database, or because they are stopped."""
+    """A relay whose clients may wait in mid-transaction: for the database, or because they are stopped.
+
+    Attributes:
+        offered: When each message came, and which record it was for.
+    """
+
+    def __init__(self, plan: Relay, replies: list[Reply], random: random.Random, watch: Watch) -> None:
+        super().__init__(plan, replies, random, watch)
+        self.offered: list[tuple[float, int]] = []
+
+    def _decide_of_case(self, connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        if stage is Stage.CONTENT and recipient is not None:
+            self.offered.append((asyncio.get_running_loop().time(), record_of(recipient)))
+        return super()._decide_of_case(connection, transaction, stage, recipient)
 
     def _wait_for_content(self, connection: int) -> None:
         del connection
@@ -170,7 +186,7 @@ class Cluster:
         campaign = self._folder / "campaign.toml"
         campaign.write_text(campaign_text(self.case.relays, self.case.delivery, "recipients.csv"))
         while True:
-            database = Database(_URL)
+            database = Database(URL)
             try:
                 await publish(database, campaign, overrides=Overrides(), name=_NAME, size=self.case.lot)
             except DatabaseGoneError as error:
@@ -185,7 +201,7 @@ class Cluster:
         await asyncio.sleep(begins - self.loop.time())
         tell = self._tell
         worker = Worker(
-            _URL,
+            URL,
             lease=LEASE,
             until_done=True,
             environ={},
@@ -231,7 +247,7 @@ def run_case(case: ClusterCase, real: RealDatabase, tell: Callable[[str], None] 
         real: What does the statements; it is emptied first.
         tell: Called with everything that is said, and when.
     """
-    where = _MEMORY if _MEMORY.is_dir() else None
+    where = MEMORY if MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="batchsend-simulation-", dir=where) as folder:
         return _run_in(case, real, Path(folder).resolve(), tell)
 
@@ -274,8 +290,13 @@ QUERIES: Final = (
 
 
 @contextmanager
-def around(cluster: Cluster) -> Iterator[None]:
-    """Have workers live in a cluster: their time, their connections and their threads are that one's."""
+def around(cluster: Cluster, *, patient: bool = True) -> Iterator[None]:
+    """Have workers live in a cluster: their time, their connections and their threads are that one's.
+
+    Args:
+        cluster: Where they live.
+        patient: They look for a lot every other second only, which is most of what workers do that wait.
+    """
     kept: list[tuple[Any, str, Any]] = []
 
     def put(where: Any, name: str, value: Any) -> None:
@@ -301,8 +322,8 @@ def around(cluster: Cluster) -> Iterator[None]:
     put(aiohappyeyeballs, "start_connection", start_connection)
     put(Connector, "_dial", dial)
     put(asyncpg, "connect", connect)
-    # Most of what workers do that wait is to look whether there is a lot for them.
-    put(batchsend.cluster.serving, "_POLL", 2.0)
+    if patient:
+        put(batchsend.cluster.serving, "_POLL", 2.0)
     try:
         yield
     finally:

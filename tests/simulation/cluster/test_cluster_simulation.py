@@ -10,14 +10,12 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from tests.cluster.postgres import Postgres
 from tests.simulation.broken_builds import CLUSTER_PATCHES, find
 from tests.simulation.cluster.case import ClusterCase, Event, Trouble, draw
-from tests.simulation.cluster.database import RealDatabase
 from tests.simulation.cluster.running import run_case
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tests.simulation.cluster.database import RealDatabase
 
 # The connections are the simulation's own, and a compiled pool takes no connector but the real one.
 pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.interpreted]
@@ -27,13 +25,6 @@ CASES = int(os.environ.get("BATCHSEND_SIMULATED_CLUSTER", "60"))
 """How many cases a run of all the tests tries: some twenty seconds' worth."""
 
 FIRST = 1000
-
-
-@pytest.fixture(scope="session")
-def real() -> Iterator[RealDatabase]:
-    """Return the server that does the statements."""
-    with Postgres("fsync=off", "autovacuum=off") as postgres, RealDatabase(postgres.url) as database:
-        yield database
 
 
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)

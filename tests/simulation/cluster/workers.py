@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVarTuple, Unpack
 
 import asyncpg
 
+from tests.simulation.cluster.case import Trouble
 from tests.simulation.cluster.database import RealDatabase, Session, SimulatedConnection
 from tests.simulation.world import SimulationLoop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.simulation.cluster.case import ClusterCase, Trouble
+    from tests.simulation.cluster.case import ClusterCase
     from tests.simulation.network import End
 
 Given = TypeVarTuple("Given")
@@ -114,6 +115,8 @@ class Client:
         ends: Its ends of connections to relays.
         context: Its context.
         cut_until: Until when what it sends to the database is held back.
+        dialled: When it has asked for a connection to the database.
+        asked: Each statement that it has sent there, and when.
     """
 
     def __init__(self, number: int, case: ClusterCase, cluster: SimulatedServer) -> None:
@@ -129,8 +132,9 @@ class Client:
         self._cluster = cluster
         self._loop = cluster.loop
         self._random = random.Random(case.seed * 100 + number)
+        self.dialled: list[float] = []
+        self.asked: list[tuple[float, str]] = []
         self._troubles: dict[int, Trouble] = {one.nth: one for one in case.troubles if one.client == number}
-        self._statements = 0
         self._sessions: list[Session] = []
 
     # --- its life -----------------------------------------------------------------------------------------------------
@@ -163,12 +167,18 @@ class Client:
 
     # --- its way to the database --------------------------------------------------------------------------------------
 
+    def silence(self, nth: int) -> None:
+        """To the nth of the statements that it sends from now on, no answer ever comes."""
+        nth += len(self.asked)
+        self._troubles[nth] = Trouble(client=self.number, nth=nth, what="silent")
+
     async def connect(self) -> SimulatedConnection:
         """Connect to the database.
 
         Raises:
             OSError: It is not there.
         """
+        self.dialled.append(self._loop.time())
         await asyncio.sleep(max(self._random.choice((0.001, 0.01)), self.cut_until - self._loop.time()))
         if self._cluster.is_away or self.is_over:
             raise ConnectionRefusedError("the database is away")
@@ -185,8 +195,8 @@ class Client:
         """
         if self.is_over:
             raise asyncpg.InterfaceError("nobody is there any more")
-        self._statements += 1
-        trouble = self._troubles.get(self._statements)
+        self.asked.append((self._loop.time(), statement))
+        trouble = self._troubles.get(len(self.asked))
         answer: asyncio.Future[Any] = self._loop.create_future()
         there = max(self._random.choice((0.0002, 0.002, 0.02)), self.cut_until - self._loop.time())
         if trouble is not None and trouble.what == "late":
