@@ -11,7 +11,7 @@ import pytest
 
 from batchsend import Batch, Outcome, RunError, Stage, UsageError, load
 from batchsend.run import outlook
-from batchsend.run.outlook import Outlook
+from batchsend.run.outlook import Outlook, Rest
 from tests.delivery.harness import GUARD, CountingServer, well_behaved
 from tests.test_batch import campaign, log
 from tests.tools.faulty import ACCEPT, Action, refuse
@@ -164,6 +164,7 @@ def test_a_log_that_is_taken_away_stops_the_run(loop: VirtualLoop, tmp_path: Pat
     run = Run(loop, tmp_path, {50: lambda run: (tmp_path / "results.jsonl").unlink()})
     assert run.error is not None
     assert len(run.server.accepted) < COUNT // 2
+    assert run.batch.rest == Rest(COUNT - len(run.server.accepted), is_exact=True)
 
 
 def with_another_line(tmp_path: Path) -> None:
