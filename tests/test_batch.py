@@ -81,6 +81,7 @@ async def test_a_rehearsal_asks_no_server_and_makes_no_log(tmp_path: Path) -> No
     async with CountingServer(well_behaved) as server:
         summary = await Batch(campaign(tmp_path, server, ROWS + "bad,row,here\nnobody,X\n")).rehearse()
     assert (summary.ready, summary.counts[Outcome.INVALID], summary.complete) == (10, 2, False)
+    assert 0 < summary.elapsed < GUARD
     assert server.connections == []
     assert not (tmp_path / "results.jsonl").exists()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from batchsend.errors import BatchsendError, UsageError
 from batchsend.results.format import opened
-from batchsend.results.journal import JournalError, read_journal
+from batchsend.results.journal import read_journal
 from batchsend.results.lock import BY_ANOTHER_NAME, not_openable, open_locked
 from batchsend.results.reader import read_account
 from batchsend.results.way_on import way_on
@@ -35,7 +35,7 @@ class Claim:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = -1
+        self._file: int | None = None
 
     def __enter__(self) -> Self:
         self._file = open_locked(self.path, make=True)
@@ -49,17 +49,18 @@ class Claim:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._file >= 0:
+        if self._file is not None:
             let_go(self.path, self.hand_over_file())
 
     @property
     def is_held(self) -> bool:
         """Whether the log is locked, and nobody has taken it over."""
-        return self._file >= 0
+        return self._file is not None
 
     def hand_over_file(self) -> int:
         """The log's descriptor, locked; it is the caller's to close."""
-        file, self._file = self._file, -1
+        file, self._file = self._file, None
+        assert file is not None  # noqa: S101 - nobody has taken it over before
         return file
 
 
@@ -102,7 +103,7 @@ def _is_of_nobody(path: Path) -> bool:
         left = read_journal(path)
         with opened(path) as file:
             account = read_account(path, file)
-    except (BatchsendError, JournalError):
+    except BatchsendError:
         return False
     if account.outcomes or account.torn:
         return False

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_BLOCK: Final = 1024 * 1024
+BLOCK: Final = 1024 * 1024
+"""Octets of a file that are read at once."""
 
 _FIRST: Final = b'{"run":{"id":"'
 """How the first line of a log begins."""
@@ -265,23 +266,28 @@ class LogReader(Generic[_L]):
         return len(lines)
 
     def _blocks(self) -> Iterator[bytes]:
-        """Whole lines, about a megabyte at a time; a torn last line is left out."""
-        begun = b""
-        offset = self._begin
-        while True:
-            try:
-                block = os.pread(self._file, _BLOCK, offset)
-            except OSError as error:
-                raise RunError(f"{self._path}: the results log cannot be read: {error.strerror}") from None
-            if not block:
-                return
-            offset += len(block)
-            end = block.rfind(b"\n") + 1
-            if end:
-                yield begun + block[:end]
-                begun = block[end:]
-            else:
-                begun += block
+        """The lines of the file, as `whole_lines` gives them."""
+        try:
+            yield from whole_lines(self._file, self._begin)
+        except OSError as error:
+            raise RunError(f"{self._path}: the results log cannot be read: {error.strerror}") from None
+
+
+def whole_lines(file: int, offset: int = 0) -> Iterator[bytes]:
+    """The lines of a file from a place on, about a megabyte at a time; a torn last line is left out.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    begun = b""
+    while block := os.pread(file, BLOCK, offset):
+        offset += len(block)
+        end = block.rfind(b"\n") + 1
+        if end:
+            yield begun + block[:end]
+            begun = block[end:]
+        else:
+            begun += block
 
 
 @contextmanager

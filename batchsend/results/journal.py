@@ -173,7 +173,6 @@ class Journal:
         self._begun = log_size
         self._looks = 1
         self._durable = durable
-        self._file = -1
         entries = list(entries)
         self._places = {entry.record: place for place, entry in enumerate(entries, _HEADER)}
         try:
@@ -320,7 +319,8 @@ class Journal:
         """Another descriptor of the file as it is now, for the caller to sync in a thread and to close."""
         return os.dup(self._file)
 
-    def _make(self, capacity: int, words: list[int], log_size: int) -> None:
+    def _make(self, capacity: int, words: list[int], log_size: int, old: int | None = None) -> None:
+        """Make the file; ``old`` is the descriptor of the one that it takes the place of, None where there is none."""
         new = self.path.with_name(f"{self.path.name}.new")
         header = _static(self._run, capacity, self._begun, durable=self._durable).ljust(_LOG_SIZE * 8, b"\0")
         header += _WORD.pack(log_size) + _WORD.pack(self._begun) + _WORD.pack(self._looks)
@@ -334,7 +334,7 @@ class Journal:
             table = Mapping(file)
             if self._durable:
                 os.fsync(file)
-            if self._file >= 0 and not self.is_in_place:
+            if old is not None and not self.is_in_place:
                 raise OSError(errno.ESTALE, "it was moved or replaced")
             new.replace(self.path)
             if self._durable:
@@ -345,8 +345,8 @@ class Journal:
                 table.close()
             os.close(file)
             raise
-        if self._file >= 0:
-            os.close(self._file)
+        if old is not None:
+            os.close(old)
         self._file = file
         self._table = table
         self._words = table.words
@@ -364,7 +364,7 @@ class Journal:
     def _make_again(self, capacity: int, words: list[int], log_size: int) -> None:
         old = self._table
         try:
-            self._make(capacity, words, log_size)
+            self._make(capacity, words, log_size, self._file)
         except OSError as error:
             raise RunError(
                 f"{self.path}: the journal of what is in flight cannot be made anew: {error.strerror}",

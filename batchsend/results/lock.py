@@ -64,7 +64,7 @@ def _opened_or_made(path: Path, *, make: bool) -> int:
     flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
     while True:
         try:
-            return os.open(path, flags, 0o600)
+            return os.open(path, flags)
         except FileNotFoundError:
             if not make:
                 raise
@@ -143,6 +143,6 @@ def _holder(file: int) -> int | None:
     place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     for line in locks.splitlines():
         words = line.split()
-        if words[1:2] == ["FLOCK"] and len(words) > 5 and words[5] == place and int(words[4]) > 0:
-            return int(words[4])
+        if words[1:2] == ["FLOCK"] and words[5:6] == [place]:
+            return int(words[4]) or None  # 0 is a process outside this container
     return None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from batchsend.errors import RunError
-from batchsend.results.claim import Claim
+from batchsend.results.format import BLOCK
 from batchsend.results.line import change_line, end_line, outcome_line, run_line
 from batchsend.results.lock import not_openable
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from batchsend.results.run import Change, Run
 
 
-_BLOCK: Final = 1024 * 1024
 _MOVE_BACK: Final = "move it back, and have nothing rotate it"
 _MAKE_WAY: Final = (
     "another file has its name now: move that one elsewhere and this one back, and have nothing rotate it"
@@ -28,25 +27,24 @@ _MAKE_WAY: Final = (
 
 
 class ResultsLog:
-    """Appends the outcomes of a run to its log. A context manager: opened on entry, flushed and closed on exit.
+    """Appends the outcomes of a run to its log. A context manager: begun on entry, flushed and closed on exit.
 
     Args:
-        path: The file; made if it is not there.
+        path: The file, for messages and to see whether it is still there.
         run: What the run's first line says.
-        file: The descriptor of the file, opened and locked, which this takes over once it is entered; None to open it
-            here as the log of a new run.
+        file: Its descriptor, opened and locked, which this takes over once it is entered.
         size: The octets of an earlier run's whole lines in it; what follows them is a torn line, and is cut off.
 
     Raises:
-        UsageError: On entry: it cannot be opened, another run is at work on it, or it holds outcomes.
+        UsageError: On entry: it cannot be cut to that size.
         RunError: On entry: the run line cannot be written.
     """
 
-    def __init__(self, path: Path, run: Run, *, file: int | None = None, size: int = 0) -> None:
+    def __init__(self, path: Path, run: Run, *, file: int, size: int) -> None:
         self.path = path
         self._run = run
         self._lines: list[bytes] = []
-        self._file = -1 if file is None else file
+        self._file = file
         self._size = size
 
     @property
@@ -60,21 +58,13 @@ class ResultsLog:
         return self._size
 
     def __enter__(self) -> Self:
-        given = self._file >= 0
-        if not given:
-            with Claim(self.path) as claim:
-                self._file = claim.hand_over_file()
         try:
             if os.fstat(self._file).st_size > self._size:
                 os.ftruncate(self._file, self._size)
-            self._lines.append(run_line(self._run))
-            self.flush()
-        except BaseException as error:
-            if not given:
-                os.close(self._file)
-            if isinstance(error, OSError):
-                raise not_openable(self.path, error) from None
-            raise
+        except OSError as error:
+            raise not_openable(self.path, error) from None
+        self._lines.append(run_line(self._run))
+        self.flush()
         return self
 
     def __exit__(
@@ -135,7 +125,7 @@ class ResultsLog:
             return False
         try:
             offset = 0
-            while block := os.pread(self._file, _BLOCK, offset):
+            while block := os.pread(self._file, BLOCK, offset):
                 offset += os.write(file, block)
             os.fsync(file)
         except OSError:

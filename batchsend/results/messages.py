@@ -16,13 +16,13 @@ import msgspec
 import orjson
 
 from batchsend.errors import RunError, UsageError
-from batchsend.results.format import MAX_RECORD
+from batchsend.results.format import MAX_RECORD, whole_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
-_BLOCK: Final = 1024 * 1024
 _DIGEST: Final = 12
 """Octets of a digest: that two of a billion messages share one has a chance of one in ten billion."""
 
@@ -172,7 +172,7 @@ class MessageList:
         """
         decoder = msgspec.json.Decoder(MessageLine)
         offset = 0
-        while block := self._block(offset):
+        for block in self._blocks():
             for octets in block.splitlines(keepends=True):
                 record = len(self._offsets) + 1
                 try:
@@ -189,17 +189,11 @@ class MessageList:
                 offset += len(octets)
         return offset
 
-    def _block(self, offset: int) -> bytes:
-        """Whole lines from a place on, about a megabyte of them; none at the end."""
-        octets = b""
+    def _blocks(self) -> Iterator[bytes]:
         try:
-            while block := os.pread(self._file, _BLOCK, offset + len(octets)):
-                octets += block
-                if end := octets.rfind(b"\n") + 1:
-                    return octets[:end]
+            yield from whole_lines(self._file)
         except OSError as error:
             raise RunError(f"{self.path}: the list of messages cannot be read: {error.strerror}") from None
-        return b""
 
     def _no_list(self, line: int) -> UsageError:
         return UsageError(

@@ -21,7 +21,7 @@ class Reached:
 
     def __init__(self) -> None:
         self.place = 0
-        self._inode = -1
+        self._inode: int | None = None
         self._before = b""
 
     def look(self, file: int) -> bool:
@@ -34,7 +34,7 @@ class Reached:
             OSError: It cannot be read.
         """
         found = os.fstat(file)
-        same = found.st_ino == self._inode and found.st_size >= self.place and self._octets_before(file) == self._before
+        same = found.st_ino == self._inode and self._octets_before(file) == self._before
         if not same:
             self.forget()
             self._inode = found.st_ino
@@ -51,7 +51,7 @@ class Reached:
 
     def forget(self) -> None:
         """Nothing was read, of no file."""
-        self.place, self._inode, self._before = 0, -1, b""
+        self.place, self._inode, self._before = 0, None, b""
 
     def _octets_before(self, file: int) -> bytes:
         begin = max(self.place - _REMEMBERED, 0)

@@ -91,13 +91,12 @@ def read_account(
     for block in reader:
         lines = block.lines
         try:
-            found = tally.note_lines(lines)
+            of_runs = tally.note_lines(lines)
         except KeyError:
             reader.require_whole(block)
             raise
-        outcomes += found
-        if found < len(lines):
-            runs.take(block)
+        outcomes += len(lines) - len(of_runs)
+        runs.take(block, of_runs)
         if visit is not None:
             for number, line in enumerate(lines, block.before + 1):
                 if line.run is None:
@@ -139,16 +138,13 @@ class _Runs:
         self._path = path
         self._id: str | None = None
 
-    def take(self, block: Block[OutcomeLine]) -> None:
-        """Take the lines of runs in a block.
+    def take(self, block: Block[OutcomeLine], lines: list[tuple[int, RunLine]]) -> None:
+        """Take the lines of runs in a block, each with its place there.
 
         Raises:
             UsageError: They are of two runs.
         """
-        for place, line in enumerate(block.lines):
-            run = line.run
-            if run is None:
-                continue
+        for place, run in lines:
             if self._id not in (None, run.id):
                 raise UsageError(
                     f"{self._path} holds the accounts of two runs, {self._id} and {run.id}",

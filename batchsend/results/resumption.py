@@ -16,7 +16,7 @@ from batchsend.results.choice import Choice
 from batchsend.results.journal import NOT_KNOWN, Entry, JournalError, journal_path, read_journal
 from batchsend.results.lock import open_locked
 from batchsend.results.reader import RunAccount, read_account
-from batchsend.results.tally import MAX_ATTEMPTS
+from batchsend.results.tally import MAX_ATTEMPTS, lengthen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -68,16 +68,16 @@ class Resumption:
         self._choice = choice
         self._accept_duplicates = accept_duplicates
         self._with_code = bytearray()  # of each record: whether its last outcome has a code that is asked for
-        self._file = -1
+        self._file: int | None = None
 
     def __enter__(self) -> Self:
-        self._file = open_locked(self.path, make=False)
+        self._file = file = open_locked(self.path, make=False)
         try:
             visit = self._look_at_codes if self._choice.asks_for_codes else None
             left = self._journal()
-            self.account: RunAccount = read_beside(self.path, self._file, left, visit=visit)
+            self.account: RunAccount = read_beside(self.path, file, left, visit=visit)
             tally = self.account.tally
-            self.in_flight = news(self._left_behind(left), tally)
+            self.in_flight = news(self._left_behind(left, file), tally)
             for entry in self.in_flight:
                 tally.note(entry.record, entry.status or Outcome.IN_DOUBT, entry.attempt)
             self.counts = tally.counts()
@@ -89,13 +89,13 @@ class Resumption:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._file >= 0:
+        if self._file is not None:
             os.close(self.hand_over_file())
 
     @property
     def is_open(self) -> bool:
         """Whether its log is open and locked, and nobody has taken that over yet."""
-        return self._file >= 0
+        return self._file is not None
 
     def hand_over_file(self) -> int:
         """The log's descriptor, locked; it is the caller's to close.
@@ -103,9 +103,9 @@ class Resumption:
         Raises:
             UsageError: It is not open, or was handed over before.
         """
-        if self._file < 0:
+        if self._file is None:
             raise not_open()
-        file, self._file = self._file, -1
+        file, self._file = self._file, None
         return file
 
     def sends(self, status: Outcome) -> bool:
@@ -157,7 +157,7 @@ class Resumption:
 
     def _look_at_codes(self, line: OutcomeLine, _: int) -> None:
         if line.record >= len(self._with_code):
-            self._with_code.extend(bytes(line.record * 5 // 4 + 1024 - len(self._with_code)))
+            lengthen(self._with_code, line.record)
         self._with_code[line.record] = self._choice.has_code(line)
 
     # --- what was in flight -----------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ class Resumption:
         except JournalError as error:
             return error
 
-    def _left_behind(self, left: LeftBehind | JournalError | None) -> list[Entry]:
+    def _left_behind(self, left: LeftBehind | JournalError | None, file: int) -> list[Entry]:
         """The journal's entries; where it cannot be believed, what the torn line says, if that is to be enough."""
         try:
             return believed(self.path, self.account, left)
@@ -176,12 +176,12 @@ class Resumption:
             if not self._accept_duplicates:
                 raise
             self.distrusted = left is not None
-            return self._torn()
+            return self._torn(file)
 
-    def _torn(self) -> list[Entry]:
+    def _torn(self, file: int) -> list[Entry]:
         """The record of a torn line is in doubt, unless the line still says that it was not accepted."""
         account = self.account
-        line = os.pread(self._file, account.torn, account.size)
+        line = os.pread(file, account.torn, account.size)
         record, status = _TORN_RECORD.match(line), _TORN_STATUS.search(line)
         if record is None or (status is not None and status[1] not in (b"accepted", b"in_doubt")):
             return []

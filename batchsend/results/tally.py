@@ -10,7 +10,7 @@ from batchsend.outcome import Outcome
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from batchsend.results.format import OutcomeLine
+    from batchsend.results.format import OutcomeLine, RunLine
 
 _STATUS_BITS: Final = 3
 _STATUS_MASK: Final = (1 << _STATUS_BITS) - 1
@@ -56,19 +56,19 @@ class Tally:
             self._high = bytearray(len(self._octets))
             self._high[record] = attempts // _LOW_ATTEMPTS
 
-    def note_lines(self, lines: Iterable[OutcomeLine]) -> int:
+    def note_lines(self, lines: Iterable[OutcomeLine]) -> list[tuple[int, RunLine]]:
         """Take down the outcomes of lines, in their order; as `note` does, for hundreds of thousands a second.
 
         Returns:
-            How many there are: lines of runs are passed over.
+            The lines of runs, which are passed over, each with its place.
 
         Raises:
             KeyError: A line has no record or no status, and is no line of a run.
         """
         codes = _CODES_BY_TEXT
         octets, plain = self._octets, self._high is None
-        runs = count = 0
-        for count, line in enumerate(lines, 1):  # noqa: B007 - how many there were is asked for afterwards
+        runs: list[tuple[int, RunLine]] = []
+        for place, line in enumerate(lines):
             record, attempt = line.record, line.attempt
             if plain and 0 < attempt < _LOW_ATTEMPTS and 0 < record < len(octets):
                 octets[record] = codes[line.status] | attempt << _STATUS_BITS
@@ -76,10 +76,10 @@ class Tally:
                 self.note(record, Outcome(line.status), attempt)
                 plain = self._high is None
             elif line.run is not None:
-                runs += 1
+                runs.append((place, line.run))
             else:
                 raise KeyError(record)
-        return count - runs
+        return runs
 
     def status(self, record: int) -> Outcome | None:
         """The last outcome of a record; None if it has none."""
@@ -107,11 +107,14 @@ class Tally:
         return counts
 
     def _grow(self, record: int) -> None:
-        # A quarter more at a time: what is not touched yet is not in memory either.
-        more = max(record + 1, len(self._octets) * 5 // 4, 1024) - len(self._octets)
-        self._octets.extend(bytes(more))
+        lengthen(self._octets, record)
         if self._high is not None:
-            self._high.extend(bytes(more))
+            self._high.extend(bytes(len(self._octets) - len(self._high)))
 
     def __repr__(self) -> str:
         return f"<Tally {dict(self.counts())}>"
+
+
+def lengthen(octets: bytearray, record: int) -> None:
+    """Have a table of an octet for each record, which ends before this one, reach it: by a quarter more at least."""
+    octets.extend(bytes(max(record + 1 - len(octets), len(octets) // 4, 1024)))

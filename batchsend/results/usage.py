@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,7 +52,7 @@ def read_usage(path: Path, size: int, note: Callable[[str | None, float], None])
     """
     tally = Tally()
     only: str | None = None
-    second, base = "", 0.0
+    known, base = "", math.nan  # the second that was reckoned last, and when that was
     with opened(path) as file:
         for block in LogReader(path, file, UsageLine, sound=size):
             for line in block.lines:
@@ -68,7 +69,8 @@ def read_usage(path: Path, size: int, note: Callable[[str | None, float], None])
                     continue
                 if status == "in_doubt" and before is Outcome.ACCEPTED and attempts == line.attempt:
                     continue
-                if line.time[:19] != second:
-                    second = line.time[:19]
+                second, _, thousandths = line.time.removesuffix("Z").partition(".")
+                if second != known:
+                    known = second
                     base = datetime.fromisoformat(f"{second}+00:00").timestamp()
-                note(line.server or only, base + float(f"0{line.time[19:-1]}" if line.time[19:-1] else 0) + _ROUNDED)
+                note(line.server or only, base + float(f"0.{thousandths}") + _ROUNDED)

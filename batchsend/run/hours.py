@@ -51,19 +51,18 @@ class Hours:
     def look(self, now: float) -> float:
         """Open or close as the clock says; the seconds until that may be otherwise."""
         schedule = self._schedule
-        opens = schedule.opens(now + _MARGIN)
+        moment = now + _MARGIN if schedule.is_open(now) else now
+        opens = schedule.opens(moment)
         if opens is None:
             self._steering.close_until(math.inf, "its windows never open")
             return _LONGEST_LOOK
-        if opens <= now + _MARGIN and schedule.is_open(now):
+        if opens <= moment:
             if self._steering.closed_until is not None:
                 self._steering.close_until(None)
             closes = schedule.closes(now)
             return _LONGEST_LOOK if closes is None else closes - _MARGIN - now
-        if not schedule.is_open(now):
-            opens = schedule.opens(now) or opens
         if self._steering.closed_until != opens:
-            self._steering.close_until(opens, f"nothing is begun until {self.when(opens)}: {self._why(now)}")
+            self._steering.close_until(opens, f"nothing is begun until {self.when(opens)}: {self._why(opens)}")
         return opens - now
 
     async def run(self, pool: Pool) -> None:
@@ -88,15 +87,14 @@ class Hours:
         zone = self._schedule.zone
         return local_time(zone.local(moment), zone.name)
 
-    def _why(self, now: float) -> str:
-        starts = self._schedule.starts
-        return "that is its start" if starts is not None and now < starts else "it is outside its windows"
+    def _why(self, opens: float) -> str:
+        return "that is its start" if opens == self._schedule.starts else "it is outside its windows"
 
     def _too_long(self, opens: float) -> RunError:
         if opens == math.inf:
             return RunError("its windows never open", remedy="change window in [delivery]: the clock skips that hour")
         back = self.when(opens)
         return RunError(
-            f"nothing may be begun until {back}: {self._why(time.time())}",
+            f"nothing may be begun until {back}: {self._why(opens)}",
             remedy=f"go on at {back} or later: {RESUME}; to let it wait by itself: {WAIT}",
         )

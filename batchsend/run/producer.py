@@ -37,7 +37,7 @@ class Producer:
         composer: What makes a message of each.
         admission: Which of them are offered.
         report: Called with the outcome of each record that is not to be offered.
-        last: Nothing after this record is wanted; None for all of the file.
+        last: Nothing after this record is wanted; None for all of the file, as where there is ``beside``.
         look: Looks at the file after each reading and before what was read counts, and may raise; None: nobody looks.
         beside: Gives what composes messages in processes beside this one, by how many seconds of computing one has
             taken, or None; asked once, when some records are composed. None: all of them are composed here.
@@ -121,8 +121,7 @@ class Producer:
 
     async def _read_ahead(self, composing: Composing, tasks: TaskGroup, blocks: MemoryObjectSendStream[_Block]) -> None:
         async with blocks:
-            rows: list[Record | BadRecord] = []
-            while not rows or not self._is_last(rows):
+            while True:
                 try:
                     if not (rows := await self._rows()):
                         return

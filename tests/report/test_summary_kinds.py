@@ -142,6 +142,13 @@ def test_kinds_are_in_the_order_of_their_number_and_then_of_their_words() -> Non
     assert shown == ["2 rejected: 550 spam", "1 rejected: 550 blocked", "1 rejected: 550 mailbox full"]
 
 
+def test_no_more_than_a_thousand_kinds_are_told_apart_however_many_there_are() -> None:
+    summary = Summary()
+    for record in range(1, 1101):
+        summary.count(refusal(record, "no", reason=f"reason {record}"))
+    assert (len(summary.kinds), summary.records) == (1000, 1100)
+
+
 def test_a_new_one_is_of_nothing_and_rounds_what_it_has_counted() -> None:
     summary = Summary()
     assert (summary.records, summary.elapsed, summary.rate, summary.complete) == (0, 0.0, 0.0, True)

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +17,13 @@ from msgspec.structs import replace
 
 from batchsend.errors import RunError, UsageError
 from batchsend.outcome import DeliveryResult, Outcome, Stage
-from batchsend.results.claim import refuse_used
+from batchsend.results.claim import Claim, refuse_used
 from batchsend.results.log import ResultsLog
 from batchsend.results.reader import read_account
 from batchsend.results.run import RecipientsFile, Run, SuppressionFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = Run(
@@ -48,8 +49,15 @@ ACCEPTED = DeliveryResult(
 )
 
 
+@contextmanager
+def begun(path: Path, run: Run = RUN) -> Iterator[ResultsLog]:
+    """Give the log of a new run."""
+    with Claim(path) as claim, ResultsLog(path, run, file=claim.hand_over_file(), size=0) as log:
+        yield log
+
+
 def written(path: Path, *results: DeliveryResult) -> list[str]:
-    with ResultsLog(path, RUN) as log:
+    with begun(path) as log:
         for result in results:
             log.append(result)
     return path.read_text().splitlines()
@@ -89,7 +97,7 @@ def test_the_first_line_says_what_run_it_is(tmp_path: Path) -> None:
 
 def test_the_first_line_says_which_lists_were_not_written_to(tmp_path: Path) -> None:
     suppressed = replace(RUN, suppress=(SuppressionFile(path="/lists/gone.csv", entries=12),))
-    with ResultsLog(tmp_path / "log", suppressed):
+    with begun(tmp_path / "log", suppressed):
         pass
     run = json.loads((tmp_path / "log").read_text().splitlines()[0])["run"]
     assert list(run)[-1] == "suppress"
@@ -124,7 +132,7 @@ def test_it_is_private_to_its_owner(tmp_path: Path) -> None:
 
 
 def test_lines_are_with_the_kernel_after_each_flush(tmp_path: Path) -> None:
-    with ResultsLog(tmp_path / "log", RUN) as log:
+    with begun(tmp_path / "log") as log:
         assert (tmp_path / "log").read_bytes().count(b"\n") == 1, "the run line is not there at once"
         assert log.append(ACCEPTED), "the first one asks for a flush"
         assert not log.append(ACCEPTED), "the second one need not"
@@ -135,7 +143,7 @@ def test_lines_are_with_the_kernel_after_each_flush(tmp_path: Path) -> None:
 
 
 def test_it_knows_how_long_it_is(tmp_path: Path) -> None:
-    with ResultsLog(tmp_path / "log", RUN) as log:
+    with begun(tmp_path / "log") as log:
         for _ in range(2):
             assert log.size == (tmp_path / "log").stat().st_size
             log.require_in_place()
@@ -144,7 +152,7 @@ def test_it_knows_how_long_it_is(tmp_path: Path) -> None:
 
 
 def test_what_others_append_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
-    with ResultsLog(tmp_path / "log", RUN) as log:
+    with begun(tmp_path / "log") as log:
         with (tmp_path / "log").open("ab") as other:
             other.write(b'{"note": "by hand"}\n')
         log.append(ACCEPTED)
@@ -156,7 +164,7 @@ def test_what_others_append_meanwhile_is_not_overwritten(tmp_path: Path) -> None
 @pytest.mark.parametrize("content", [b"x", b'{"run": {}}\n', b"\n"])
 def test_a_used_log_is_not_touched(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "log").write_bytes(content)
-    for attempt in (lambda: refuse_used(tmp_path / "log"), lambda: ResultsLog(tmp_path / "log", RUN).__enter__()):
+    for attempt in (lambda: refuse_used(tmp_path / "log"), lambda: written(tmp_path / "log")):
         with pytest.raises(UsageError, match="already holds") as caught:
             attempt()
         assert caught.value.remedy is not None
@@ -191,12 +199,11 @@ LIMITED = """
 import resource, signal, sys
 from pathlib import Path
 from batchsend.errors import RunError
-from batchsend.results.log import ResultsLog
-from tests.results.test_log import ACCEPTED, RUN
+from tests.results.test_log import ACCEPTED, begun
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 path, limit = Path(sys.argv[1]), int(sys.argv[2])
-with ResultsLog(path, RUN) as log:
+with begun(path) as log:
     size = path.stat().st_size
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + limit, resource.RLIM_INFINITY))
     for _ in range(10):
@@ -241,7 +248,7 @@ def test_a_disk_without_room_for_the_first_line(tmp_path: Path) -> None:
     script = (
         f"mount -t tmpfs -o size=4k none {tmp_path} && dd if=/dev/zero of={tmp_path}/fill bs=4k count=1 2>&1 && exec"
     )
-    code = "from tests.results.test_log import *; ResultsLog(Path(sys.argv[1]), RUN).__enter__()"
+    code = "from tests.results.test_log import *; written(Path(sys.argv[1]))"
     ran = subprocess.run(
         ["unshare", "-rm", "sh", "-c", f'{script} "$@"', "sh", sys.executable, "-c", code, tmp_path / "log"],
         capture_output=True,

@@ -8,6 +8,8 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +21,6 @@ from batchsend.results.mapping import Mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 PAGE = mmap.PAGESIZE
 PAGES = 3
@@ -78,6 +79,32 @@ def test_words_that_were_cut_off_can_be_used_and_are_known_to_be_lost(file: int,
     assert (mapping.words[last], mapping.words[0]) == (9, 9)
     assert os.fstat(file).st_size == kept, "the file is left as it was found"
     mapping.close()
+
+
+def test_a_file_that_cannot_be_asked_for_its_size_is_not_whole(file: int) -> None:
+    """As one that a file server has removed; here the mapping's own descriptor is one of no file for a while."""
+    before = descriptors()
+    mapping = Mapping(file)
+    (own,) = descriptors() - before
+    kept = os.dup(own)
+    os.close(own)
+    try:
+        is_whole = mapping.is_whole
+    finally:
+        os.dup2(kept, own, inheritable=False)
+        os.close(kept)
+    assert (is_whole, mapping.is_whole) == (False, True)
+    mapping.close()
+
+
+def descriptors() -> set[int]:
+    """Those that are open in this process; the one of their list is not any more."""
+    found = set()
+    for one in Path("/dev/fd").iterdir():
+        with suppress(OSError):
+            os.fstat(int(one.name))
+            found.add(int(one.name))
+    return found
 
 
 def test_only_the_file_that_was_cut_short_is_given_up(file: int, tmp_path: Path) -> None:

@@ -53,3 +53,18 @@ def test_a_file_that_was_exchanged_is_another(tmp_path: Path, reached: Reached) 
         assert not reached.look(other.fileno())
         reached.reach(other.fileno(), 3)
         assert reached.look(other.fileno())
+
+
+def test_one_that_has_not_grown_is_the_same(file: int, reached: Reached) -> None:
+    assert reached.look(file)
+
+
+def test_the_first_octet_of_a_short_one_counts(tmp_path: Path) -> None:
+    path = tmp_path / "short"
+    path.write_bytes(b"one\n")
+    reached = Reached()
+    with path.open("r+b") as opened:
+        assert not reached.look(opened.fileno())
+        reached.reach(opened.fileno(), 4)
+        os.pwrite(opened.fileno(), b"O", 0)
+        assert not reached.look(opened.fileno())

@@ -69,7 +69,7 @@ def read(path: Path, data: bytes, lines: list[OutcomeLine] | None = None) -> Run
 def test_what_is_read_is_what_json_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: list[DeliveryResult], block: int
 ) -> None:
-    monkeypatch.setattr(log_format, "_BLOCK", block)
+    monkeypatch.setattr(log_format, "BLOCK", block)
     data = run_line(RUN) + b"".join(map(outcome_line, written))
     lines: list[OutcomeLine] = []
     account = read(tmp_path / "log", data, lines)
@@ -141,9 +141,10 @@ def test_a_torn_last_line_of_any_length_is_told_from_whole_ones(tmp_path: Path) 
         b'{"record":0,"status":"accepted"}',
         b'{"record":-1,"status":"accepted"}',
         b'{"record":1}',
+        b'{"status":"accepted"}',
         b'{"record":1,"status":"delivered"}',
         b'{"record":1,"status":"accepted","attempt":-1}',
-        b'{"record":10000000000,"status":"accepted"}',
+        b'{"record":1000000001,"status":"accepted"}',
         b'{"record":1,"status":"accepted"',
         b'{"record":1,"status":"accepted"}{"record":2,"status":"accepted"}',
         b"\0\0\0\0",
@@ -155,6 +156,11 @@ def test_a_line_that_no_log_has_is_named_by_its_number(tmp_path: Path, line: byt
     good = outcome_line(DeliveryResult(record=1, recipient=None, status=Outcome.ACCEPTED, attempt=1))
     with pytest.raises(UsageError, match=r"log:4: not a line of a results log"):
         read(tmp_path / "log", run_line(RUN) + good + good + line + b"\n" + good)
+
+
+def test_a_line_that_names_no_attempt_is_of_a_record_that_was_not_offered(tmp_path: Path) -> None:
+    tally = read(tmp_path / "log", run_line(RUN) + b'{"record":1,"status":"suppressed"}\n').tally
+    assert (tally.status(1), tally.attempts(1)) == (Outcome.SUPPRESSED, 0)
 
 
 def test_two_runs_in_one_log_are_not_taken_for_one(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_lines_are_taken_down_as_single_outcomes_are(noted: list[tuple[int, Outc
     for record, status, attempt in noted:
         one_by_one.note(record, status, attempt)
     lines = [OutcomeLine(record=record, status=status.value, attempt=attempt) for record, status, attempt in noted]
-    assert at_once.note_lines(lines) == len(noted)
+    assert at_once.note_lines(lines) == []
     for record in range(3001):
         assert at_once.status(record) is one_by_one.status(record)
         assert at_once.attempts(record) == one_by_one.attempts(record)
@@ -50,10 +50,18 @@ def test_lines_are_taken_down_as_single_outcomes_are(noted: list[tuple[int, Outc
 
 def test_any_number_of_attempts_is_kept_from_the_first_line_on() -> None:
     """A new tally each time: the first number that does not fit into the octet brings the second one."""
-    for attempt in (*range(100), MAX_ATTEMPTS):
+    for attempt in (*range(100), 8191):
         tally = Tally()
         tally.note(1, Outcome.DEFERRED, attempt)
         assert (tally.attempts(1), tally.status(1)) == (attempt, Outcome.DEFERRED)
+
+
+def test_the_highest_record_is_known() -> None:
+    tally = Tally()
+    assert tally.last == 0
+    for record in (1, 5, 3):
+        tally.note(record, Outcome.ACCEPTED, 1)
+    assert tally.last == 5
 
 
 def test_it_takes_an_octet_a_record() -> None:

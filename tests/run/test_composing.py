@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import ReferenceType, ref
 
 import anyio
 import pytest
+from anyio.abc import Process
 
 from batchsend import Batch, Outcome, RunError, Stage, load
 from batchsend.campaign.own import own_files
@@ -88,7 +91,7 @@ async def test_it_makes_no_difference_who_composes(tmp_path: Path, caplog: pytes
     assert children() == []
 
 
-async def test_a_process_that_is_killed_costs_nobody_anything(tmp_path: Path) -> None:
+async def test_a_process_that_is_killed_costs_nobody_anything(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     killed: list[int] = []
 
     def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
@@ -101,6 +104,7 @@ async def test_a_process_that_is_killed_costs_nobody_anything(tmp_path: Path) ->
         with anyio.fail_after(GUARD):
             summary = await Batch(campaign(tmp_path, server, ROWS * 4, processes=2, duplicates="send")).run()
     assert len(killed) == 3
+    assert "a process that composes messages has ended, with status -9" in caplog.messages
     assert +summary.counts == {Outcome.ACCEPTED: 1200}
     assert len(server.accepted) == 1200
 
@@ -142,6 +146,27 @@ async def test_a_record_that_ends_its_process_costs_itself(tmp_path: Path) -> No
     died = [number for number, one in enumerate(answer, 1) if isinstance(one, str)]
     assert died == [3, 7, 8]
     assert [one.record for one in answer if isinstance(one, Submission)] == [1, 2, 4, 5, 6, 9]
+
+
+async def test_nothing_is_kept_of_processes_that_have_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long run may come to any number of records that end theirs."""
+    opened, made = anyio.open_process, list[ReferenceType[Process]]()
+
+    async def open_process(*arguments: Any, **options: Any) -> Process:
+        process = await opened(*arguments, **options)
+        made.append(ref(process))
+        return process
+
+    monkeypatch.setattr(anyio, "open_process", open_process)
+    async with CountingServer(well_behaved) as server:
+        sent = campaign(tmp_path, server)
+        deadly: Any = Deadly(recipe(sent), 1)
+        async with Composing(deadly, recipe(sent).composer(), 1).open() as composing:
+            with anyio.fail_after(GUARD):
+                await composing.compose(records(2))
+            gc.collect()
+            assert len(made) > 2
+            assert len([process for process in made if process() is not None]) == 1
 
 
 async def test_where_every_record_ends_a_process_the_run_stops(tmp_path: Path) -> None:
@@ -218,6 +243,7 @@ async def test_a_record_without_a_message_says_why(tmp_path: Path) -> None:
         ("auto", 400e-6, 10**6, 4, 4),
         ("auto", 400e-6, None, 4, 4),
         ("auto", 400e-6, 1000, 4, 0),
+        ("auto", 400e-6, 4000, 4, 4),
         ("auto", 1.0, 10**6, 1, 0),
     ],
 )
@@ -226,6 +252,15 @@ def test_how_many_processes_there_are(
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
     assert processes_for(wanted, seconds, left) == count
+
+
+@pytest.mark.parametrize(("cores", "count"), [(4, 4), (None, 0)])
+def test_where_it_is_not_said_which_cores_a_process_has_all_of_them_count(
+    monkeypatch: pytest.MonkeyPatch, cores: int | None, count: int
+) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert processes_for("auto", 1.0, None) == count
 
 
 async def test_what_the_first_message_costs_and_what_others_take_is_not_what_messages_cost(

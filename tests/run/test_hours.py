@@ -6,24 +6,30 @@ The loop's clock is the relay's, the run's and the machine's: a weekend takes no
 from __future__ import annotations
 
 import json
+import math
 import re
 import struct
 import time
 import zoneinfo
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from batchsend import Stage
-from batchsend.campaign.windows import Schedule, Window, Zone
+from batchsend import Batch, Delivery, RunError, Stage
+from batchsend.campaign.windows import Schedule, Start, Window, Zone
+from batchsend.run.hours import Hours
+from batchsend.run.steering import Steering
 from tests.cli.commandline import statuses
+from tests.delivery.harness import CountingServer, well_behaved
 from tests.run.limited import Commands, LimitedRelay, recipients
+from tests.test_batch import campaign
 from tests.tools.faulty import ACCEPT, Action
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from tests.tools.virtual import VirtualLoop
@@ -203,6 +209,65 @@ def test_nothing_is_sent_before_the_start(commands: Commands, set_clock: Callabl
         assert min(relay.times) >= at("2026-12-01 09:00")
         assert min(relay.times) == pytest.approx(at("2026-12-01 09:00"), abs=5)
         assert relay.taken == dict.fromkeys(recipients(5), 1)
+
+
+def hours(*windows: str, start: str | None = None) -> tuple[Hours, Steering]:
+    """What keeps a run to some windows in Berlin and to a start, and what it holds the run back by."""
+    steering = Steering(Delivery(), lambda _: None)
+    starts = None if start is None else Start.parse(start)
+    schedule = Schedule([Window.parse(window) for window in windows], Zone("Europe/Berlin"), starts)
+    return Hours(schedule, math.inf, steering, lambda _: None), steering
+
+
+def test_it_closes_a_moment_before_a_window_ends_and_opens_when_one_begins() -> None:
+    """A busy loop is not late for the end by that moment."""
+    looking, steering = hours("Mon-Fri 08:00-18:00")
+    found = []
+    for now in ("07:59:59.875", "08:00", "17:59:59.625", "17:59:59.750", "17:59:59.875", "18:00"):
+        seconds = looking.look(at(f"2026-11-27 {now}"))  # a Friday
+        found.append((seconds, steering.closed_until))
+    weekend, monday = 62 * 3600, at("2026-11-30 08:00")
+    assert found == [
+        (0.125, at("2026-11-27 08:00")),
+        (35999.75, None),
+        (0.125, None),
+        (weekend + 0.25, monday),
+        (weekend + 0.125, monday),
+        (weekend, monday),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("start", "why"), [("2026-11-27 15:00", "that is its start"), ("2026-11-27 13:00", "it is outside its windows")]
+)
+def test_what_is_waited_for_is_its_start_only_where_it_begins_with_that(start: str, why: str) -> None:
+    looking, steering = hours("Fri 14:00-18:00", start=start)
+    looking.look(at("2026-11-27 12:00"))
+    opens = "15:00" if why == "that is its start" else "14:00"
+    assert steering.why_held == f"nothing is begun until Fri 27 Nov {opens} (Europe/Berlin): {why}"
+
+
+def test_whoever_looks_on_is_told_from_the_first_moment_that_nothing_is_begun(
+    loop: VirtualLoop, tmp_path: Path
+) -> None:
+    seen: list[str | None] = []
+    batch: Batch
+
+    @asynccontextmanager
+    async def beside() -> AsyncIterator[None]:
+        seen.append(batch.steering.why_held)
+        yield
+
+    async def main() -> None:
+        nonlocal batch
+        async with CountingServer(well_behaved) as server:
+            batch = Batch(campaign(tmp_path, server, start="2100-01-01 09:00", max_wait="1s"), beside=beside)
+            with pytest.raises(RunError, match="that is its start"):
+                await batch.run()
+        assert server.connections == []
+
+    loop.run(main)
+    assert [said is not None and "that is its start" in said for said in seen] == [True]
 
 
 def test_what_is_changed_holds_for_whoever_goes_on(commands: Commands, set_clock: Callable[[str], None]) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from batchsend import Batch, Outcome, RunError, Stage, UsageError, load
 from batchsend.run import outlook
-from batchsend.run.outlook import Outlook
+from batchsend.run.outlook import Outlook, Rest
 from tests.delivery.harness import GUARD, CountingServer, well_behaved
 from tests.test_batch import campaign, log
 from tests.tools.faulty import ACCEPT, Action, refuse
@@ -164,6 +164,7 @@ def test_a_log_that_is_taken_away_stops_the_run(loop: VirtualLoop, tmp_path: Pat
     run = Run(loop, tmp_path, {50: lambda run: (tmp_path / "results.jsonl").unlink()})
     assert run.error is not None
     assert len(run.server.accepted) < COUNT // 2
+    assert run.batch.rest == Rest(COUNT - len(run.server.accepted), is_exact=True)
 
 
 def with_another_line(tmp_path: Path) -> None:
@@ -199,17 +200,50 @@ def test_a_long_list_that_is_written_to_while_it_is_read_stops_the_run(loop: Vir
     assert len(run.server.accepted) < 5000
 
 
+def with_another_list(folder: Path) -> None:
+    """As an export that is made anew does it: another takes its name, and the one that is open is as it was."""
+    (folder / "new.csv").write_text("email,name\nother@example.com,Other\n")
+    (folder / "new.csv").replace(folder / "recipients.csv")
+
+
 @pytest.mark.slow
 def test_one_that_another_takes_the_place_of_is_read_to_its_end(loop: VirtualLoop, tmp_path: Path) -> None:
-    """As an export that is made anew does it: the one that is open is as it was."""
-
-    def replace(run: Run) -> None:
-        (tmp_path / "new.csv").write_text("email,name\nother@example.com,Other\n")
-        (tmp_path / "new.csv").replace(tmp_path / "recipients.csv")
-
-    run = Run(loop, tmp_path, {50: replace}, count=3000, rate="1000/s")
+    run = Run(loop, tmp_path, {50: lambda run: with_another_list(tmp_path)}, count=3000, rate="1000/s")
     assert run.error is None
     assert len(run.server.accepted) == 3000
+
+
+@pytest.mark.slow
+def test_who_stands_in_no_list_any_more_when_he_is_due_waits_no_longer(loop: VirtualLoop, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+
+    def look(run: Run) -> None:
+        told.append((run.batch.summary.waiting, run.batch.summary.counts[Outcome.DEFERRED]))
+
+    at: dict[int, Callable[[Run], None]] = {2: lambda run: with_another_list(tmp_path), 590: look}
+    run = Run(loop, tmp_path, at, later=(1,), count=600, retry_after="2s")
+    assert told == [(0, 1)]
+    assert run.error is not None
+    assert len(run.server.accepted) == 599
+
+
+@pytest.mark.slow
+def test_whom_a_second_reading_does_not_come_to_waits_no_longer(loop: VirtualLoop, tmp_path: Path) -> None:
+    """The list changes in the midst of it: those who are handed over by then are sent to, the others are deferred."""
+    deferred: list[int] = []
+
+    def offered_again(run: Run) -> None:
+        if len(deferred) == 100:
+            with_another_list(tmp_path)
+        deferred.append(run.batch.summary.counts[Outcome.DEFERRED])
+
+    everybody = tuple(range(1, 601))
+    at: dict[int, Callable[[Run], None]] = dict.fromkeys(everybody, offered_again)
+    run = Run(loop, tmp_path, at, everybody, count=600, rate="10000/s", retry_after="2s")
+    assert deferred[:100] == [0] * 100
+    assert deferred[-1] > 0
+    assert run.error is not None
+    assert len(run.server.accepted) == len(deferred) < 600
 
 
 async def test_a_list_that_is_written_to_as_the_run_begins_is_refused_and_nobody_is_sent_anything(

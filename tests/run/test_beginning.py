@@ -1,0 +1,86 @@
+"""How a run begins: with whose addresses, with which key, and what is said of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from msgspec.structs import replace
+
+from batchsend import Batch, Choice, Outcome, Resumption, Stage, UsageError, load
+from tests.delivery.harness import GUARD, CountingServer, well_behaved
+from tests.test_batch import campaign, log
+from tests.tools.faulty import ACCEPT, Action, refuse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def test_addresses_are_taken_from_the_field_that_the_campaign_names(tmp_path: Path) -> None:
+    async with CountingServer(well_behaved) as server:
+        campaign(tmp_path, server)
+        (tmp_path / "recipients.csv").write_text("email,name,work\nhome@example.com,A,work@example.com\n")
+        toml = (tmp_path / "campaign.toml").read_text()
+        (tmp_path / "campaign.toml").write_text(f'recipient_field = "work"\n{toml}')
+        await Batch(load(tmp_path / "campaign.toml")).run()
+    assert [message.recipients for message in server.accepted] == [("work@example.com",)]
+
+
+async def test_where_the_key_of_signed_return_paths_cannot_be_had_no_run_begins(tmp_path: Path) -> None:
+    """Nor is a log begun: once the key is there, the same command sends."""
+    async with CountingServer(well_behaved) as server:
+        campaign(tmp_path, server)
+        toml = (tmp_path / "campaign.toml").read_text()
+        signed = toml.replace("[message]\n", '[message]\nreturn_path = "bounce+{{ batch.verp }}@example.com"\n')
+        (tmp_path / "campaign.toml").write_text(signed)
+        (tmp_path / "results.jsonl.key").write_text("no key\n")
+        with pytest.raises(UsageError, match=r"results\.jsonl\.key is not a key"):
+            await Batch(load(tmp_path / "campaign.toml")).run()
+    assert server.connections == []
+    assert not (tmp_path / "results.jsonl").exists()
+
+
+async def test_whoever_listens_to_the_logger_hears_when_a_run_begins_and_when_it_has_ended(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="batchsend")
+    async with CountingServer(well_behaved) as server:
+        batch = Batch(campaign(tmp_path, server))
+        summary = await batch.run()
+    assert 0 < summary.elapsed < GUARD
+    said = [message for message in caplog.messages if message.startswith(f"run {batch.id} ")]
+    assert said == [
+        f"run {batch.id} of {tmp_path / 'campaign.toml'} begins: results in {tmp_path / 'results.jsonl'}",
+        f"run {batch.id} has ended: all its records were attempted",
+    ]
+    runs, _ = log(tmp_path)
+    assert "servers" not in runs[0], "there is one relay"
+
+
+async def test_what_cannot_be_called_is_refused_where_it_is_given(tmp_path: Path) -> None:
+    wrong: Any = 3
+    async with CountingServer(well_behaved) as server:
+        with pytest.raises(TypeError, match="notice"):
+            Batch(campaign(tmp_path, server), notice=wrong)
+
+
+async def test_a_run_to_some_records_of_a_log_is_gone_on_with_to_the_others_of_them_and_to_nobody_else(
+    tmp_path: Path,
+) -> None:
+    unknown = {"r2@example.com", "r4@example.com", "r5@example.com"}
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        return refuse(550, "5.1.1 unknown") if asked is Stage.RCPT and recipient in unknown else ACCEPT
+
+    async with CountingServer(decide) as server:
+        first = campaign(tmp_path, server, max_connections=1)
+        await Batch(first).run()
+        assert len(server.accepted) == 7
+        everybody = unknown.copy()
+        unknown.clear()
+        second = replace(first, recipients=first.results, results=tmp_path / "second.jsonl")
+        await Batch(second, only=("rejected",), limit=1).run()
+        with Resumption(second.results, Choice()) as past:
+            summary = await Batch(second, resumption=past).run()
+    assert [message.recipients[0] for message in server.accepted[7:]] == sorted(everybody)
+    assert +summary.counts == {Outcome.ACCEPTED: 2}, "of the others nothing is said"
