@@ -41,8 +41,9 @@ SEEDS = {
     "refusal_not_withdrawn": 9360,
     "reply_ignored": 9315,
 }
-"""Where to begin, so that it is not left to luck whether a broken build is found in time: `SEED` for all others. A little
-before the case by which it is found at present, for those that take long."""
+"""Where to begin, so that it is not left to luck whether a broken build is found in time: `SEED` for all others.
+
+For those that take long it is a little before the case by which it is found at present."""
 
 
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
