@@ -133,6 +133,11 @@ TARGETS = (
     Target("1,000,000 records against 10,000: more memory", _growth, 5, at_least=False, unit="MB"),
     Target("one record: time against that of the imports alone", _start, 1.5, at_least=False),
     Target("200 callers against aiosmtplib", _times("service", names.SERVICE, names.SERVICE_AIOSMTPLIB), 5),
+    Target(
+        "200 callers against aiosmtplib, both never rotating",
+        _times("service", names.NEVER_ROTATING, names.SERVICE_AIOSMTPLIB),
+        5,
+    ),
     Target("Django, 1 ms: send_mass_mail", _times("django-1", names.DJANGO, names.DJANGO_SMTP), 10),
     Target("Django, 20 ms: send_mass_mail", _times("django-20", names.DJANGO, names.DJANGO_SMTP), 10),
 )
