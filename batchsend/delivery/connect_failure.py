@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from aiosmtplib import SMTPAuthenticationError, SMTPResponseException, SMTPServerDisconnected, SMTPTimeoutError
 
 from batchsend.delivery.credentials import MechanismRefusedError, NotOfferedError
-from batchsend.delivery.judges import judge
+from batchsend.delivery.judges import goes_on, judge
 from batchsend.outcome import Stage
 from batchsend.smtp.replies import Reply
 from batchsend.verdict import Reason
@@ -39,6 +39,13 @@ class ConnectFailure(NamedTuple):
     lasting: bool = False
     local: bool = False
     again: bool = False
+
+    @property
+    def is_final(self) -> bool:
+        """Whether a relay that has never let us in says that it will not: nothing listens there, or it says 5yz."""
+        if self.reply is None:
+            return self.stage is Stage.CONNECT
+        return 500 <= self.reply.code < 600 and not goes_on(judge(self.stage, self.reply).verdict)
 
 
 def unresolved(error: Exception) -> ConnectFailure:

@@ -8,6 +8,7 @@ or does. Time is given, not asked for. The rules:
     that is about the relay, pause the whole relay, not one slot: for 0.2 s, doubled each time up to a minute, with
     full jitter above the half. A message that is accepted ends that. So at most about
     ``max_connections + 1`` sessions, logins and refused messages come of each pause.
+    Where no session is open, one is tried again before ``give_up_after`` is over.
 3.  A *quota* puts the relay to sleep until it is over. Afterwards one session with one message tries it first. How
     many messages it took before that is remembered, and foreseen the next time (`Foresight`).
 4.  A relay that *refuses us* is out of service for this run.

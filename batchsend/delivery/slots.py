@@ -13,8 +13,7 @@ The rules:
     one waits for its place. The one is the spare, or a session that takes its leave while its successor sends.
 5.  Whether a server that offers CHUNKING takes BDAT, one session finds out with one message. The others wait for that
     a few seconds and send by DATA where it is not known then, so that one record at most is in doubt for it.
-6.  How long to wait before another session is tried is the relay's to say (`Relay`, rule 2), for all slots together;
-    where none is open, one is tried again before ``give_up_after`` is over.
+6.  How long to wait before another session is tried is the relay's to say (`Relay`, rule 2), for all slots together.
 7.  To a server that has ended an idle session none is opened that would be idle: as many as may send a message at once.
 """
 
@@ -26,7 +25,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from batchsend.delivery.connector import ConnectError, Opened
-from batchsend.delivery.judges import goes_on, judge
 from batchsend.delivery.relay import CLOSE_AFTER
 from batchsend.delivery.session import Session
 from batchsend.delivery.signal import Signal
@@ -40,7 +38,6 @@ if TYPE_CHECKING:
 
     from batchsend.campaign import Delivery
     from batchsend.delivery.backlog import Backlog
-    from batchsend.delivery.connect_failure import ConnectFailure
     from batchsend.delivery.connector import Connector
     from batchsend.delivery.relay import Relay
     from batchsend.delivery.session import WorkSource
@@ -551,7 +548,7 @@ class Slots:
         if failure.lasting:
             self._lost(relay, reason)
             return
-        if not relay.proven and not others and _is_final(failure):
+        if not relay.proven and not others and failure.is_final:
             relay.back_off(now)
             relay.unreached = reason
             self._gone(relay, reason)
@@ -591,10 +588,3 @@ class Slots:
     def __repr__(self) -> str:
         spare = ", a spare" if self._spare is not None else ""
         return f"<Slots {self._busy} busy, {len(self._live)} sessions{spare}, {self._idle_slots} idle, {self.relay!r}>"
-
-
-def _is_final(failure: ConnectFailure) -> bool:
-    """Whether a relay that has never let us in has said that it will not: nothing listens there, or it says 5yz."""
-    if failure.reply is None:
-        return failure.stage is Stage.CONNECT
-    return 500 <= failure.reply.code < 600 and not goes_on(judge(failure.stage, failure.reply).verdict)

@@ -298,10 +298,9 @@ class Impatient(CountingServer):
             playing.cancel()
 
 
-@pytest.mark.parametrize(("rate", "more"), [("1/s", 3), ("12/min", 40)])
-@pytest.mark.parametrize("relays", [1, 2])
+@pytest.mark.parametrize(("relays", "rate", "more"), [(1, "1/s", 3), (1, "12/min", 40), (2, "12/min", 40)])
 def test_a_session_that_was_ended_for_idleness_is_opened_again_when_there_is_a_message_for_it(
-    rate: str, more: int, relays: int, loop: VirtualLoop
+    relays: int, rate: str, more: int, loop: VirtualLoop
 ) -> None:
     """At first there are as many as may be. Then one goes on with a message a second, or one is opened for each."""
     peers = [Impatient(well_behaved) for _ in range(relays)]
