@@ -405,7 +405,7 @@ def test_what_a_lost_worker_had_of_the_rate_is_the_others_within_seconds(real: R
     play(real, script)
 
 
-@pytest.mark.parametrize("sent", [12], ids=["while they send"])
+@pytest.mark.parametrize("sent", [0, 12], ids=["while they are opened", "while they send"])
 def test_sessions_that_are_too_many_since_a_worker_has_come_end_and_count_until_then(
     real: RealDatabase, sent: int
 ) -> None:
