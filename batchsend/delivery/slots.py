@@ -115,6 +115,7 @@ class Slots:
         self._live: dict[Session, None] = {}
         self._unclosed: dict[Session, None] = {}  # their transports: live ones, and those that take their leave
         self._over = False
+        self._asked_for: int | None = None  # sessions, since `set_connections`
         self._paused = False
         self._slots = 0  # tasks
         # A session has ended or is closed, a spare has or has not been opened, there is work, or the run is over.
@@ -166,6 +167,7 @@ class Slots:
     def set_connections(self, connections: int) -> None:
         """From now on there may be so many sessions: those that are too many end in order."""
         self.relay.set_connections(connections)
+        self._asked_for = connections
         for session in list(self._live)[connections:]:
             session.finish()
         self._add_slots(connections)
@@ -380,9 +382,10 @@ class Slots:
         if session is None:
             return None
         await self._chunking_known(session)
-        if not self._paused:
+        is_one_too_many = self._is_one_too_many(session)
+        if not self._paused and not is_one_too_many:
             session.begin()
-        if self._is_not_wanted():
+        if self._is_not_wanted() or is_one_too_many:
             session.finish()
         await session.retired.wait()
         if session.begun:
@@ -441,6 +444,13 @@ class Slots:
         """Whether a session that has just been opened is to end at once: what is to be said to all was said before."""
         now = self._loop.time()
         return self._over or self._paused or self.relay.asleep_until - now > CLOSE_AFTER
+
+    def _is_one_too_many(self, session: Session) -> bool:
+        """Whether fewer sessions were asked for while this one was being opened."""
+        if self._asked_for is None:
+            return False
+        others = [one for one in self._live if one is not self._spare and not one.retired.is_set()]
+        return session in others[self._asked_for :]
 
     async def _place(self) -> bool:
         """Wait for a place for one more session (rule 4); False if it is not needed any more."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchsend.campaign import Campaign
+    from batchsend.delivery.quota import Meter
     from tests.cluster.postgres import Postgres
 
 pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_factories=["asyncio"])]
@@ -44,6 +45,7 @@ _SIZE = 10
 _WORKERS = _OLD, _NEW, _THIRD = 1001, 1002, 1003
 _LONG = 60.0
 _RELAY = "127.0.0.1:25"
+_METER = f"relay {_RELAY}"
 _WAITS = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
 
@@ -167,8 +169,8 @@ async def scene(shared_postgres: Postgres, tmp_path: Path) -> AsyncIterator[Scen
     await scene.sql("DELETE FROM batchsend.workers WHERE id = ANY($1::bigint[])", _WORKERS)
     for table in ("lots", "account", "files", "quota_held", "shares"):
         await scene.sql(f"DELETE FROM batchsend.{table} WHERE campaign = $1", number)
-    for table in ("quotas", "quota_used"):
-        await scene.sql(f"DELETE FROM batchsend.{table} WHERE meter = $1", f"campaign {number}")
+    for table in ("quotas", "quota_used", "quota_held"):
+        await scene.sql(f"DELETE FROM batchsend.{table} WHERE meter = ANY($1)", [f"campaign {number}", _METER])
     await scene.sql("DELETE FROM batchsend.campaigns WHERE id = $1", number)
     await scene.sql("DELETE FROM batchsend.relays WHERE relay = $1", _RELAY)
     await database.close()
@@ -626,7 +628,7 @@ async def test_the_page_shows_a_campaign_from_the_database(scene: Scene) -> None
     await scene.sql("UPDATE batchsend.shares SET pace = 0.5 WHERE campaign = $1", scene.number)
     await live.refresh()
     shown = json.loads(live.encoded)
-    assert shown["chart"] is not None
+    assert len(shown["chart"]["columns"]) == 1, "of the first second"
     assert shown["figures"][2] == ["Left", "16", ""], "less than one a second tells nothing of the end"
 
 
@@ -662,48 +664,62 @@ async def test_what_a_silent_worker_was_granted_is_free_once_it_can_send_no_more
     assert await scene.commit(_OLD, old, 2) is not over
 
 
-async def by_the_minute(scene: Scene, folder: Path, *counted: tuple[str, int]) -> list[tuple[Any, ...]]:
-    """What the database has of the quota of a relay after a worker has asked for it, which is 10 a minute.
+async def by_the_minute(scene: Scene, folder: Path, *counted: tuple[str, int]) -> tuple[list[int], Meter]:
+    """What a worker asks for of a quota of a relay's, which is 10 a minute.
 
     Args:
         scene: Where.
         folder: Where the campaign file is.
         counted: How long ago messages were sent through the relay, and how many.
+
+    Returns:
+        What the database still counts, and what the worker knows.
     """
     path = write_campaign(folder / "minute", 25, 1)
     path.write_text(path.read_text().replace('tls = "none" }', 'tls = "none", quota = "10/min" }'))
-    meter = f"relay {_RELAY}"
-    await scene.sql("INSERT INTO batchsend.quotas (meter) VALUES ($1)", meter)
+    await scene.sql("INSERT INTO batchsend.quotas (meter) VALUES ($1)", _METER)
     used = "INSERT INTO batchsend.quota_used VALUES ($1, clock_timestamp() - $2::text::interval, $3)"
     for ago, count in counted:
-        await scene.sql(used, meter, ago, count)
+        await scene.sql(used, _METER, ago, count)
     quotas = SharedQuotas(scene.number, load(path), [_RELAY], _NEW)
     await scene.database.call(quotas.settle)
-    left = await scene.sql("SELECT count FROM batchsend.quota_used WHERE meter = $1 ORDER BY moment", meter)
-    told = await scene.sql(
-        "SELECT figures, extract(epoch FROM used_up_until - clock_timestamp())::float8 FROM batchsend.quotas "
-        "WHERE meter = $1",
-        meter,
-    )
-    for table in ("quotas", "quota_used"):
-        await scene.sql(f"DELETE FROM batchsend.{table} WHERE meter = $1", meter)
-    return [*left, *told]
+    [meter] = quotas.meters.relays.values()
+    left = "SELECT count::int FROM batchsend.quota_used WHERE meter = $1 ORDER BY moment"
+    return [count for (count,) in await scene.sql(left, _METER)], meter
 
 
 async def test_a_quota_by_the_minute_forgets_nothing_that_another_campaign_counts_by_the_day(
     scene: Scene, tmp_path: Path
 ) -> None:
     """Of the same relay; what is older than a day counts for nobody."""
-    found = await by_the_minute(scene, tmp_path, ("25 hours", 1), ("23 hours", 7), ("30 seconds", 3))
-    assert found == [(7,), (3,), ("3 of 10/min", None)]
+    left, meter = await by_the_minute(scene, tmp_path, ("25 hours", 1), ("23 hours", 7), ("30 seconds", 3))
+    assert left == [7, 3]
+    assert meter.figures(0.0) == [("10/min", 3, 10)]
+    assert meter.used_up(0.0) is None
 
 
 async def test_a_quota_is_used_up_until_enough_of_what_counts_is_out_of_its_window(
     scene: Scene, tmp_path: Path
 ) -> None:
-    found = await by_the_minute(
-        scene, tmp_path, ("2 minutes", 9), ("40 seconds", 1), ("30 seconds", 8), ("10 seconds", 5)
-    )
-    figures, seconds = found[-1]
+    before = ("2 minutes", 9), ("40 seconds", 1), ("30 seconds", 8), ("10 seconds", 5)
+    _, meter = await by_the_minute(scene, tmp_path, *before)
+    assert meter.figures(0.0) == [("10/min", 14, 10)]
+    assert str(meter.used_up(0.0)) == "10/min"
+    assert meter.wait(0.0) == pytest.approx(30.0, abs=5.0), "then 5 are left"
+    told = "SELECT figures, extract(epoch FROM used_up_until - clock_timestamp())::float8 FROM batchsend.quotas"
+    [(figures, seconds)] = await scene.sql(f"{told} WHERE meter = $1", _METER)
     assert figures == "14 of 10/min"
-    assert seconds == pytest.approx(30.0, abs=5.0), "then 9 are left"
+    assert seconds == pytest.approx(30.0, abs=5.0)
+
+
+async def test_of_a_lost_worker_whose_campaign_was_dropped_all_that_it_was_granted_counts(
+    scene: Scene, tmp_path: Path
+) -> None:
+    """Nobody knows what it has sent; of a campaign that there is, the account does, and it says nothing here."""
+    held = "INSERT INTO batchsend.quota_held VALUES ($1, $2, $3, 4, 0, clock_timestamp() - interval '1 second')"
+    for campaign in (scene.number, -1):
+        await scene.sql(held, _METER, campaign, _OLD)
+    left, _ = await by_the_minute(scene, tmp_path)
+    assert left == [4]
+    still = "SELECT campaign, held::int FROM batchsend.quota_held WHERE meter = $1 AND worker = $2 ORDER BY campaign"
+    assert await scene.sql(still, _METER, _OLD) == [(-1, 0), (scene.number, 0)]

@@ -116,3 +116,29 @@ def test_fewer_connections_end_sessions_and_more_open_some(loop: VirtualLoop) ->
     peer, _ = run(loop, 1200, {100: fewer, 300: look, 1000: look_again})
     assert seen == {"fewer": 1, "more": 6}
     assert peer.peak <= 7
+
+
+def test_sessions_that_are_being_opened_when_fewer_are_asked_for_end(loop: VirtualLoop) -> None:
+    account, how = Account(), options(max_connections=3, max_messages=1000)
+    pools: list[Pool] = []
+    sessions: list[int] = []
+
+    def decide(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        del transaction, recipient
+        [pool] = pools
+        if stage.value == "greeting" and connection == 3:
+            pool.set_connections(1)
+        if stage.value == "content":
+            sessions.append(len(pool.statistics().sessions))
+        return ACCEPT
+
+    async def main() -> CountingServer:
+        async with CountingServer(decide) as peer:
+            pools.append(Pool([Connector(server(peer), how.timeouts)], how, account))
+            await asyncio.wait_for(feed(pools[0], submissions(300)), 1000)
+        return peer
+
+    peer = loop.run(main)
+    account.check(peer, 300)
+    assert len(peer.connections) == 3
+    assert set(sessions[100:]) == {1}

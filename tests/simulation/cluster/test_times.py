@@ -82,6 +82,18 @@ def test_a_worker_waits_for_half_a_minute_for_a_database_that_is_not_there_when_
     play(real, script)
 
 
+def test_a_worker_does_nothing_with_tables_of_a_later_version(real: RealDatabase) -> None:
+    async def script(scene: Scene) -> None:
+        scene.rows("UPDATE batchsend.version SET version = version + 1")
+        try:
+            with pytest.raises(ClusterError, match="this batchsend knows version"):
+                await scene.work()
+        finally:
+            scene.rows("UPDATE batchsend.version SET version = version - 1")
+
+    play(real, script)
+
+
 def test_a_worker_that_is_told_to_end_waits_for_half_a_minute_for_a_database_that_is_away(real: RealDatabase) -> None:
     async def script(scene: Scene) -> None:
         await scene.publish(records=100, lot=50, rate="5/s")
@@ -181,6 +193,7 @@ def test_where_no_lot_is_free_the_database_is_asked_four_times_a_second(real: Re
         assert 60 <= len(scene.asked(1, "SKIP LOCKED", began)) <= 122
         assert 20 <= len(scene.asked(1, "SET seen = now()", began)) <= 31, "once a second it says that it is there"
         assert 5 <= len(scene.asked(1, "l.worker = $4", began)) <= 9, "a lease is renewed four times in its 15 seconds"
+        assert scene.asked(1, "pg_logical_emit_message") == [], "one server need not be told from others"
 
     play(real, script)
 
@@ -405,7 +418,7 @@ def test_what_a_lost_worker_had_of_the_rate_is_the_others_within_seconds(real: R
     play(real, script)
 
 
-@pytest.mark.parametrize("sent", [12], ids=["while they send"])
+@pytest.mark.parametrize("sent", [0, 12], ids=["while they are opened", "while they send"])
 def test_sessions_that_are_too_many_since_a_worker_has_come_end_and_count_until_then(
     real: RealDatabase, sent: int
 ) -> None:
@@ -462,6 +475,51 @@ def test_what_is_answered_is_stored_at_once(real: RealDatabase) -> None:
         assert await scene.until(lambda: bool(scene.rows(accepted))) - sent <= 0.4
 
     play(real, script)
+
+
+def test_a_quota_is_used_up_exactly_by_all_workers_together(real: RealDatabase) -> None:
+    async def script(scene: Scene) -> None:
+        await scene.publish(records=100, lot=5, rate="20/s", quota="41/day")
+        for number in (1, 2):
+            scene.work(number)
+        await asyncio.sleep(20.0)
+        assert len(scene.sent) == 41
+        [quota] = (await scene.ask(status)).quotas
+        assert quota.figures == "41 of 41/day"
+        assert quota.used_up == pytest.approx(86_400.0, abs=60.0)
+
+    play(real, script)
+
+
+def test_one_message_counts(real: RealDatabase) -> None:
+    async def script(scene: Scene) -> None:
+        await scene.publish(records=1, quota="5/day")
+        scene.work()
+        await scene.until(lambda: scene.rows("SELECT state FROM batchsend.campaigns") == [("done",)])
+        await asyncio.sleep(3.0)
+        assert scene.rows("SELECT figures FROM batchsend.quotas") == [("1 of 5/day",)]
+
+    play(real, script)
+
+
+def test_a_quota_that_is_not_used_up_slows_nobody_down(real: RealDatabase) -> None:
+    """What is granted follows the pace: here twice as much in a second as is granted at first."""
+    seconds = []
+
+    async def script(scene: Scene) -> None:
+        quota = of_delivery('quota = "100000/day"')
+        for name, edit in (("free", of_delivery("")), ("counted", quota)):
+            before = len(scene.sent)
+            await scene.publish(name, records=900, lot=100, max_connections=20, edit=edit)
+            began = scene.now
+            if not before:
+                scene.work()
+            await scene.until(lambda: len(scene.sent) == before + 900)  # noqa: B023 - it is waited for
+            seconds.append(scene.now - began)
+
+    play(real, script)
+    free, counted = seconds
+    assert counted <= free + 3.0
 
 
 # --- when something is due --------------------------------------------------------------------------------------------
