@@ -119,6 +119,7 @@ class Session(asyncio.Protocol):
         began: When it was to begin its first transaction, on the loop's clock.
         answered: How many of its transactions a reply has decided.
         took: How many of them were accepted.
+        doubted: How many of them were in doubt when it ended, because their replies had not come.
         chunked: Its content goes by BDAT.
         opened_at: When it was opened, on the loop's clock.
         group_lost: The server answered the first command of a group, and was silent then for too long.
@@ -133,8 +134,8 @@ class Session(asyncio.Protocol):
     __slots__ = (
         "_announce_at", "_client", "_due", "_excused", "_held", "_in_clear", "_last_progress", "_last_reply",
         "_left_before", "_limits", "_looked", "_loop", "_owner", "_parameters", "_paused", "_timeouts", "_timer",
-        "_transport", "_unconfirmed", "_unproven", "_work", "_written", "answered", "began", "chunked", "ended",
-        "extensions", "group_lost", "left", "max_messages", "number", "opened_at", "probed_in_vain", "relay",
+        "_transport", "_unconfirmed", "_unproven", "_work", "_written", "answered", "began", "chunked", "doubted",
+        "ended", "extensions", "group_lost", "left", "max_messages", "number", "opened_at", "probed_in_vain", "relay",
         "retired", "took", "trace", "trouble", "unfinished",
     )
     # fmt: on
@@ -158,7 +159,7 @@ class Session(asyncio.Protocol):
         self.retired = asyncio.Event()
         self.ended = asyncio.Event()
         self.trouble: str | None = None
-        self.answered = self.took = 0
+        self.answered = self.took = self.doubted = 0
         self.unfinished = False
         self.left = False
         self.group_lost = False
@@ -532,6 +533,7 @@ class Session(asyncio.Protocol):
                     self._work.supersede(offer, result, not_believed(result, client.error, self.number, committed))
         unanswered = client.abandon(unsent=self._unsent())
         self.trouble = trouble if unanswered or client.error or client.trouble else None
+        self.doubted = sum(one.disposition is Disposition.IN_DOUBT for one in unanswered)
         for transaction in reversed(unanswered):
             self._settle(transaction, trouble)
         if self._client.error is None and not unanswered:

@@ -55,6 +55,8 @@ _PROBE_SECONDS: Final = 3.0
 # Sessions with BDAT whose replies could not be believed, from which the relay gets DATA: there the 354 tells which
 # reply is whose, and far less is in doubt.
 _BROKEN_CHUNKS: Final = 2
+# Sessions with BDAT that were lost with messages in doubt, from which it gets DATA if these are more than it has taken.
+_LOST_CHUNKS: Final = 3
 
 
 class Slots:
@@ -131,6 +133,8 @@ class Slots:
         self._pace = 0.0  # messages a second of the session that retired last
         self._refused_logins = 0
         self._broken_chunks = 0
+        # Of sessions with BDAT: those lost with messages in doubt, and how many messages were in doubt and taken.
+        self._lost_chunks = self._doubted_chunks = self._taken_chunks = 0
         self._attempts: set[asyncio.Task[Opened]] = set()  # to open a session
 
     async def run(self) -> None:
@@ -321,9 +325,17 @@ class Slots:
         if not session.chunked or relay.no_chunking:
             return
         self._broken_chunks += session.broken
-        if session.says_twice or self._broken_chunks >= _BROKEN_CHUNKS:
+        self._lost_chunks += session.doubted > 1
+        self._doubted_chunks += session.doubted
+        self._taken_chunks += session.took
+        is_lossy = self._lost_chunks >= _LOST_CHUNKS and self._doubted_chunks > self._taken_chunks
+        if session.says_twice or is_lossy or self._broken_chunks >= _BROKEN_CHUNKS:
             relay.no_chunking = True
-            what = "says 250 twice to one command" if session.says_twice else "sends replies that do not fit"
+            what = "sends replies that do not fit"
+            if session.says_twice:
+                what = "says 250 twice to one command"
+            elif is_lossy:
+                what = f"ends sessions in the midst of messages, {self._doubted_chunks} of which are in doubt"
             self._notice_once(f"{relay.name} {what}: DATA from now on, one message after the other, as if depth were 1")
             for other in [other for other in self._live if other.chunked and other.begun]:
                 other.finish()

@@ -98,6 +98,32 @@ async def test_where_that_begins_later_a_session_at_most_is_in_doubt() -> None:
     assert not any(by_bdat[2:]), "the session that is open by then may be the second one"
 
 
+async def test_a_server_that_ends_sessions_in_the_midst_of_messages_gets_one_at_a_time() -> None:
+    """As Postfix does after too many errors: what is on its way by BDAT is in doubt each time, and little is taken."""
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        return drop(Then.RESET) if (asked, transaction) == (Stage.MAIL, 4) else ACCEPT
+
+    async with CountingServer(decide, chunking=True) as peer:
+        account = await deliver(peer, submissions(200), options(max_connections=1, depth=16))
+    account.check(peer, 200)
+    in_doubt = list(account.outcomes.values()).count(Outcome.IN_DOUBT)
+    assert 3 < in_doubt <= 4 * 16, "in three sessions, and one that was open by then"
+    assert list(account.outcomes.values()).count(Outcome.ACCEPTED) == 200 - in_doubt
+    assert len([notice for notice in account.notices if "in the midst of messages" in notice]) == 1
+
+
+async def test_a_session_lost_now_and_then_is_no_reason_to_send_more_slowly() -> None:
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        return drop(Then.RESET) if (asked, transaction) == (Stage.MAIL, 60) else ACCEPT
+
+    async with CountingServer(decide, chunking=True) as peer:
+        account = await deliver(peer, submissions(400), options(max_connections=1, depth=8))
+    account.check(peer, 400)
+    assert list(account.outcomes.values()).count(Outcome.IN_DOUBT) > 16
+    assert not [notice for notice in account.notices if "DATA" in notice]
+
+
 @pytest.mark.parametrize("pipelining", [True, False], ids=["pipelined", "lockstep"])
 async def test_two_answers_to_each_message_are_said_once(*, pipelining: bool) -> None:
     """Everything is accepted, and the log says what the second line does: the first one has no text."""

@@ -61,15 +61,18 @@ ONE: Final = "one at a time"
 MODES: Final = {"lockstep": Mode(1, pipelining=False), ONE: Mode(1), "16 at a time": Mode(16)}
 """Each command by itself; those of one message together; sixteen messages under way."""
 
-# Loopback is not excepted from Postfix's limits, of which there are connections, errors and refusals.
+# Loopback is not excepted from Postfix's limits, of which there are connections, errors and messages in some time.
 _LIMITS: Final = {
     "smtpd_client_event_limit_exceptions": "",
     "smtpd_client_connection_count_limit": "3",
     "smtpd_soft_error_limit": "1000",
-    "smtpd_hard_error_limit": "5",
+    "smtpd_hard_error_limit": "1",
 }
 _BARE: Final = {"smtpd_discard_ehlo_keywords": "pipelining,chunking", "smtpd_soft_error_limit": "1000"}
 _PATIENT: Final = {"smtpd_soft_error_limit": "1000", "smtpd_hard_error_limit": "1000"}
+
+RATE: Final = 200
+"""Messages that a Postfix with a rate takes in two seconds: its anvil begins a new count after more than one."""
 
 GREYLISTED_FOR: Final = 2.0
 """Seconds after which a recipient that was greylisted is taken."""
@@ -88,7 +91,7 @@ class Place(NamedTuple):
         port: Which of its ports stands behind the proxy.
         table: The campaign's ``[server]`` for a port.
         environment: What the campaign file finds in the environment.
-        has_refused: Whether the policy service that it asks, if any, has refused something.
+        has_refused: Whether its limits were met, or the policy service that it asks has refused somebody; if any.
     """
 
     server: Server
@@ -114,11 +117,28 @@ class Kind(NamedTuple):
     pipelines: bool = True
 
 
+def _rate() -> dict[str, str]:
+    """The settings of a Postfix that takes so many messages and no more in some time."""
+    limit = {"smtpd_client_message_rate_limit": str(RATE), "anvil_rate_time_unit": "1s"}
+    return {**_PATIENT, "smtpd_client_event_limit_exceptions": "", **limit}
+
+
 def _of(make: Callable[[], Server]) -> Callable[[], AbstractContextManager[Place]]:
     @contextmanager
     def opened() -> Iterator[Place]:
         with make() as server:
             yield Place(server, server.plain_port)
+
+    return opened
+
+
+def _limited(settings: Callable[[], Mapping[str, str]], *met: str) -> Callable[[], AbstractContextManager[Place]]:
+    """A Postfix with limits, and what it logs when they are met."""
+
+    @contextmanager
+    def opened() -> Iterator[Place]:
+        with Postfix(settings=settings()) as server:
+            yield Place(server, server.plain_port, has_refused=lambda: all(one in server.log_text() for one in met))
 
     return opened
 
@@ -149,7 +169,10 @@ def _with_sasl() -> Iterator[Place]:
 
 SERVERS: Final[dict[str, Kind]] = {
     "postfix": Kind(_of(lambda: Postfix(settings=_PATIENT))),
-    "postfix with limits": Kind(_of(lambda: Postfix(settings=_LIMITS)), ends_sessions=True),
+    "postfix with limits": Kind(
+        _limited(lambda: _LIMITS, "Connection concurrency limit exceeded", "too many errors after"), ends_sessions=True
+    ),
+    "postfix with a rate": Kind(_limited(_rate, "Message delivery request rate limit exceeded")),
     "postfix without PIPELINING": Kind(_of(lambda: Postfix(settings=_BARE)), pipelines=False),
     "postfix, greylisting": Kind(
         _asking(lambda: Greylist(GREYLISTED_FOR)), {"max_attempts": 3, "retry_after": f"{GREYLISTED_FOR:g}s"}
@@ -228,7 +251,7 @@ async def send(name: str, folder: Path, records: int, mode: str, *, every: int =
         if wrong and not isinstance(place.server, SmtpServer):
             wrong.append(f"the server said: {place.server.log_text()[-4000:]}")
         if not place.has_refused():
-            wrong.append("the policy service was not asked, or has refused nothing")
+            wrong.append("no limit was met, or the policy service has refused nothing")
         outcomes, found = judge(written.account(), place.server, records)
     most = resets * MODES[mode].depth
     if not kind.ends_sessions and outcomes["in_doubt"] > most:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     [
         ("postfix", "16 at a time"),
         ("postfix with limits", "one at a time"),
+        ("postfix with a rate", "16 at a time"),
         ("postfix without PIPELINING", "one at a time"),
         ("postfix, greylisting", "one at a time"),
         ("postfix, quota daemon", "16 at a time"),
@@ -35,6 +36,7 @@ def test_a_bad_way_to_a_real_server_loses_nobody_and_sends_nothing_twice(
     tmp_path: Path, name: str, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tests.servers.far_campaign.QUOTA", (60, 4.0))
+    monkeypatch.setattr("tests.servers.far_campaign.RATE", 40)
     came = asyncio.run(send(name, tmp_path, 200, mode, every=40))
     assert came.wrong == []
     assert came.resets >= 2

@@ -136,7 +136,8 @@ class _End(asyncio.Protocol):
                 peer._transport.write_eof()
         elif isinstance(piece, bytes):
             self._octets_in_pipe -= len(piece)
-            peer._transport.write(piece)
+            if not peer._transport.is_closing():  # it may have been reset meanwhile
+                peer._transport.write(piece)
 
     def _close(self) -> None:
         if self._transport is not None:
