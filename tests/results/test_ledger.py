@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -599,6 +599,20 @@ def test_after_a_log_was_cut_short_its_journal_stays_and_knows_how_long_it_was(l
         assert (past.in_flight, past.counts) == ([], {Outcome.ACCEPTED: 2})
 
 
+def test_where_both_were_cut_short_the_journal_is_made_anew_and_knows_how_long_the_log_was(log: Path) -> None:
+    with ledger(log) as account:
+        account.commit(1, 1)
+        account.append(result(1))
+        account.flush()
+        copytruncate(log)
+        os.truncate(journal_path(log), 0)
+        with pytest.raises(RunError, match="cut short"):
+            account.end("stopped", {})
+    log.write_bytes(log.with_name("results.jsonl.1").read_bytes())
+    with pytest.raises(JournalError, match="octets shorter than it was"):
+        in_flight(log)
+
+
 def test_a_journal_that_is_taken_away_is_noticed(log: Path) -> None:
     with ledger(log) as account:
         account.look()
@@ -632,6 +646,16 @@ def test_retry_widens_what_is_sent(log: Path, retry: list[str], sent: dict[int, 
     with Resumption(log, Choice(retry)) as past:
         attempts = {record: past.next_attempt(record) for record in range(1, 8)}
     assert {record: attempt for record, attempt in attempts.items() if attempt} == sent
+
+
+def test_what_is_no_number_of_a_record_is_named(log: Path) -> None:
+    with ledger(log) as account:
+        account.end(None, {})
+    wrong: Any = "1"
+    with Resumption(log, Choice()) as past:
+        for asked in (past.next_attempt, past.was_offered):
+            with pytest.raises(TypeError, match="record"):
+                asked(wrong)
 
 
 def test_a_code_counts_only_where_it_is_the_last_lines(log: Path) -> None:

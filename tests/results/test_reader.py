@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,8 +21,6 @@ from batchsend.results.reader import RunAccount, read_account
 from batchsend.results.run import RecipientsFile, Run
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from batchsend.results.format import OutcomeLine
 
 RUN = Run(
@@ -161,6 +160,15 @@ def test_a_line_that_no_log_has_is_named_by_its_number(tmp_path: Path, line: byt
 def test_a_line_that_names_no_attempt_is_of_a_record_that_was_not_offered(tmp_path: Path) -> None:
     tally = read(tmp_path / "log", run_line(RUN) + b'{"record":1,"status":"suppressed"}\n').tally
     assert (tally.status(1), tally.attempts(1)) == (Outcome.SUPPRESSED, 0)
+
+
+def test_a_log_that_was_read_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.touch()
+    before = len(list(Path("/dev/fd").iterdir()))
+    with log_format.opened(path):
+        pass
+    assert len(list(Path("/dev/fd").iterdir())) == before
 
 
 def test_two_runs_in_one_log_are_not_taken_for_one(tmp_path: Path) -> None:
