@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,7 +27,6 @@ from tests.tools.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -330,6 +330,68 @@ def test_a_kill_between_journal_and_run_line_is_neither_of_these(log: Path, tmp_
         entries, size = past.in_flight, past.account.size
     Journal(found, RUN.id, 2, entries, log_size=size, resumes=True).close(remove=False)
     assert in_flight(found) == [Entry(1, 1)]
+
+
+def test_an_older_journal_is_known_by_the_first_line_behind_it_however_many_are_before(
+    log: Path, tmp_path: Path
+) -> None:
+    with ledger(log) as account:
+        for record in range(1, 51):
+            account.commit(record, 1)
+            account.append(result(record))
+        account.flush()
+        older = journal_path(log).read_bytes()
+        account.commit(51, 1)
+        account.append(result(51))
+        account.flush()
+        account.commit(52, 1)
+        found = killed(log, tmp_path / "killed")
+    journal_path(found).write_bytes(older)
+    with pytest.raises(JournalError, match="is an older journal of the run"):
+        in_flight(found)
+
+
+def test_where_the_machine_did_not_go_down_no_line_is_a_hole(log: Path, tmp_path: Path) -> None:
+    found = interrupted(log, tmp_path)
+    found.write_bytes(found.read_bytes() + b"\0\0\0\n")
+    with pytest.raises(UsageError, match="not a line of a results log"):
+        in_flight(found)
+
+
+def test_a_run_that_cannot_be_gone_on_with_leaves_its_journal_and_a_new_one_leaves_none(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = interrupted(log, tmp_path)
+    left = in_flight(found)
+
+    def fails(file: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as failing:
+        failing.setattr(syncpoint, "sync", fails)
+        with (
+            Resumption(found, Choice()) as past,
+            pytest.raises(RunError, match="Input/output error"),
+            Ledger(found, RUN, capacity=2, resumption=past, durable=True),
+        ):
+            pass
+        new = tmp_path / "new.jsonl"
+        with pytest.raises(RunError, match="Input/output error"), Ledger(new, RUN, capacity=2, durable=True):
+            pass
+    assert in_flight(found) == left != []
+    assert not journal_path(new).exists()
+
+
+def test_where_there_are_too_many_open_files_for_a_sync_none_of_its_own_stays_open(log: Path) -> None:
+    def also() -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with Ledger(log, RUN, capacity=2, also=also) as account:
+        before = len(list(Path("/dev/fd").iterdir()))
+        with pytest.raises(RunError, match="Too many open files"):
+            account.begin_sync()
+        assert len(list(Path("/dev/fd").iterdir())) == before
+        account.end(None, {})
 
 
 # --- a run that does not begin ----------------------------------------------------------------------------------------
