@@ -73,3 +73,15 @@ async def test_who_sends_is_told_where_what_the_lines_speak_of_cannot_be_written
     await asyncio.sleep(0)
     assert told == [no_room]
     assert (tmp_path / "results.jsonl").read_bytes() == before
+
+
+async def test_what_the_lines_speak_of_is_tried_again_where_all_is_to_be_written(kept: Ledger) -> None:
+    Book(kept).require()
+    no_room = RunError("there is no room")
+
+    def first() -> None:
+        raise no_room
+
+    with pytest.raises(RunError) as caught:
+        Book(kept, None, first).require()
+    assert caught.value is no_room

@@ -53,6 +53,12 @@ def test_a_flipped_bit_makes_no_other_entry(entry: Entry, bit: int) -> None:
     assert Entry.unpack(entry.pack() ^ (1 << bit)) is None
 
 
+@pytest.mark.parametrize(("record", "attempt", "outcome"), [(0, 1, 0), (1, 0, 0), (MAX_RECORD + 1, 1, 0), (1, 1, 7)])
+def test_what_no_journal_holds_is_no_entry_although_its_check_fits(record: int, attempt: int, outcome: int) -> None:
+    word = record << 26 | attempt << 13 | outcome
+    assert Entry.unpack(word << 5 | word % 31) is None
+
+
 def test_what_is_marked_and_answered_is_in_the_file_at_once(log: Path) -> None:
     journal = Journal(log, "run", 4)
     journal.mark(12, 1)

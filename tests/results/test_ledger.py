@@ -6,7 +6,8 @@ import errno
 import json
 import os
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -26,7 +27,6 @@ from tests.tools.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -332,6 +332,68 @@ def test_a_kill_between_journal_and_run_line_is_neither_of_these(log: Path, tmp_
     assert in_flight(found) == [Entry(1, 1)]
 
 
+def test_an_older_journal_is_known_by_the_first_line_behind_it_however_many_are_before(
+    log: Path, tmp_path: Path
+) -> None:
+    with ledger(log) as account:
+        for record in range(1, 51):
+            account.commit(record, 1)
+            account.append(result(record))
+        account.flush()
+        older = journal_path(log).read_bytes()
+        account.commit(51, 1)
+        account.append(result(51))
+        account.flush()
+        account.commit(52, 1)
+        found = killed(log, tmp_path / "killed")
+    journal_path(found).write_bytes(older)
+    with pytest.raises(JournalError, match="is an older journal of the run"):
+        in_flight(found)
+
+
+def test_where_the_machine_did_not_go_down_no_line_is_a_hole(log: Path, tmp_path: Path) -> None:
+    found = interrupted(log, tmp_path)
+    found.write_bytes(found.read_bytes() + b"\0\0\0\n")
+    with pytest.raises(UsageError, match="not a line of a results log"):
+        in_flight(found)
+
+
+def test_a_run_that_cannot_be_gone_on_with_leaves_its_journal_and_a_new_one_leaves_none(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = interrupted(log, tmp_path)
+    left = in_flight(found)
+
+    def fails(file: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as failing:
+        failing.setattr(syncpoint, "sync", fails)
+        with (
+            Resumption(found, Choice()) as past,
+            pytest.raises(RunError, match="Input/output error"),
+            Ledger(found, RUN, capacity=2, resumption=past, durable=True),
+        ):
+            pass
+        new = tmp_path / "new.jsonl"
+        with pytest.raises(RunError, match="Input/output error"), Ledger(new, RUN, capacity=2, durable=True):
+            pass
+    assert in_flight(found) == left != []
+    assert not journal_path(new).exists()
+
+
+def test_where_there_are_too_many_open_files_for_a_sync_none_of_its_own_stays_open(log: Path) -> None:
+    def also() -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with Ledger(log, RUN, capacity=2, also=also) as account:
+        before = len(list(Path("/dev/fd").iterdir()))
+        with pytest.raises(RunError, match="Too many open files"):
+            account.begin_sync()
+        assert len(list(Path("/dev/fd").iterdir())) == before
+        account.end(None, {})
+
+
 # --- a run that does not begin ----------------------------------------------------------------------------------------
 
 
@@ -599,6 +661,20 @@ def test_after_a_log_was_cut_short_its_journal_stays_and_knows_how_long_it_was(l
         assert (past.in_flight, past.counts) == ([], {Outcome.ACCEPTED: 2})
 
 
+def test_where_both_were_cut_short_the_journal_is_made_anew_and_knows_how_long_the_log_was(log: Path) -> None:
+    with ledger(log) as account:
+        account.commit(1, 1)
+        account.append(result(1))
+        account.flush()
+        copytruncate(log)
+        os.truncate(journal_path(log), 0)
+        with pytest.raises(RunError, match="cut short"):
+            account.end("stopped", {})
+    log.write_bytes(log.with_name("results.jsonl.1").read_bytes())
+    with pytest.raises(JournalError, match="octets shorter than it was"):
+        in_flight(log)
+
+
 def test_a_journal_that_is_taken_away_is_noticed(log: Path) -> None:
     with ledger(log) as account:
         account.look()
@@ -632,6 +708,16 @@ def test_retry_widens_what_is_sent(log: Path, retry: list[str], sent: dict[int, 
     with Resumption(log, Choice(retry)) as past:
         attempts = {record: past.next_attempt(record) for record in range(1, 8)}
     assert {record: attempt for record, attempt in attempts.items() if attempt} == sent
+
+
+def test_what_is_no_number_of_a_record_is_named(log: Path) -> None:
+    with ledger(log) as account:
+        account.end(None, {})
+    wrong: Any = "1"
+    with Resumption(log, Choice()) as past:
+        for asked in (past.next_attempt, past.was_offered):
+            with pytest.raises(TypeError, match="record"):
+                asked(wrong)
 
 
 def test_a_code_counts_only_where_it_is_the_last_lines(log: Path) -> None:

@@ -46,7 +46,9 @@ def test_what_is_to_be_done_fits_why_it_cannot_be_opened(number: int, remedy: st
 def test_another_process_is_refused_and_told_who_is_at_work_until_that_is_killed(tmp_path: Path) -> None:
     log = tmp_path / "results.jsonl"
     (tmp_path / "symbolic").symlink_to(log)
+    others = [open_locked(tmp_path / name, make=True) for name in ("before", "before, too")]
     with hold(log) as holder:
+        others += [open_locked(tmp_path / name, make=True) for name in ("after", "after, too")]
         (tmp_path / "hard").hardlink_to(log)
         for name in ("results.jsonl", "symbolic", "hard"):
             with pytest.raises(UsageError, match=rf"{name}: process {holder.pid} is at work on it"):
@@ -54,6 +56,8 @@ def test_another_process_is_refused_and_told_who_is_at_work_until_that_is_killed
         holder.send_signal(signal.SIGKILL)
         holder.wait()
         os.close(open_locked(log, make=True))
+    for file in others:
+        os.close(file)
 
 
 def test_a_second_run_in_the_same_process_is_refused_too(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,14 +16,13 @@ from batchsend.errors import UsageError
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.report.lines import Line, LogLines
 from batchsend.results import format as log_format
-from batchsend.results.line import end_line, outcome_line, run_line
+from batchsend.results.line import change_line, end_line, outcome_line, run_line
 from batchsend.results.reader import RunAccount, read_account
 from batchsend.results.run import RecipientsFile, Run
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from batchsend.results.format import OutcomeLine
+    from batchsend.results.run import Change
 
 RUN = Run(
     id="20261122T070000.abcdef",
@@ -163,6 +163,15 @@ def test_a_line_that_names_no_attempt_is_of_a_record_that_was_not_offered(tmp_pa
     assert (tally.status(1), tally.attempts(1)) == (Outcome.SUPPRESSED, 0)
 
 
+def test_a_log_that_was_read_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.touch()
+    before = len(list(Path("/dev/fd").iterdir()))
+    with log_format.opened(path):
+        pass
+    assert len(list(Path("/dev/fd").iterdir())) == before
+
+
 def test_two_runs_in_one_log_are_not_taken_for_one(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds the accounts of two runs"):
         read(tmp_path / "log", run_line(RUN) + END + run_line(replace(RUN, id="another")))
@@ -174,3 +183,27 @@ def test_a_file_that_begins_with_no_run_is_no_log(tmp_path: Path) -> None:
     for data in (b"", outcome, run_line(RUN)[:-1], outcome + run_line(RUN) + outcome, END, END + run_line(RUN)):
         with pytest.raises(UsageError, match="does not begin with the line of a run"):
             read(tmp_path / "log", data)
+
+
+def test_one_whose_first_line_never_reached_the_disk_may_be_removed_and_nothing_else(tmp_path: Path) -> None:
+    for data in (b"", b"\0\0\0\n", run_line(RUN)[:8], b"email\na@example.com\n"):
+        with pytest.raises(UsageError) as caught:
+            read(tmp_path / "log", data)
+        may_go = not data.startswith(b"email")
+        assert ("remove it: nothing was sent" in str(caught.value)) is may_go, data
+
+
+def test_behind_what_is_sound_the_first_line_that_is_none_ends_the_log(tmp_path: Path) -> None:
+    good = outcome_line(DeliveryResult(record=1, recipient=None, status=Outcome.ACCEPTED, attempt=1))
+    whole = run_line(RUN) + good
+    (tmp_path / "log").write_bytes(whole + b"\0\0\0\n" + good + good)
+    with (tmp_path / "log").open("rb") as file:
+        account = read_account(tmp_path / "log", file.fileno(), sound=len(whole))
+    assert (account.size, account.torn, account.outcomes) == (len(whole), 4 + 2 * len(good), 1)
+
+
+def test_what_was_changed_on_the_way_holds_for_whoever_goes_on_but_for_a_pause(tmp_path: Path) -> None:
+    run = replace(RUN, overrides={"max_connections": 3, "rate": "5/s"})
+    changes: list[dict[str, Change]] = [{"rate": None}, {"paused": True}, {"max_connections": 4}]
+    lines = [change_line(RUN.id, changed=1_795_330_850.0, change=change, by="key") for change in changes]
+    assert read(tmp_path / "log", run_line(run) + b"".join(lines)).held == {"max_connections": 4}

@@ -74,3 +74,10 @@ def test_it_takes_an_octet_a_record() -> None:
     finally:
         tracemalloc.stop()
     assert octets < 150_000
+
+
+def test_few_attempts_in_a_line_take_the_place_of_many() -> None:
+    tally = Tally()
+    tally.note(1, Outcome.DEFERRED, 40)
+    tally.note_lines([OutcomeLine(record=1, status="deferred", attempt=2)])
+    assert tally.attempts(1) == 2
