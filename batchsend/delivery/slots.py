@@ -24,6 +24,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from batchsend.delivery.chunking import ChunkingRecord
 from batchsend.delivery.connector import ConnectError, Opened
 from batchsend.delivery.relay import CLOSE_AFTER
 from batchsend.delivery.session import Session
@@ -52,11 +53,6 @@ _REFUSED_LOGINS: Final = 3
 _LOGIN_PAUSE: Final = 120.0
 # For how long sessions wait to hear whether the server takes BDAT: many round trips, but no server thinks them idle.
 _PROBE_SECONDS: Final = 3.0
-# Sessions with BDAT whose replies could not be believed, from which the relay gets DATA: there the 354 tells which
-# reply is whose, and far less is in doubt.
-_BROKEN_CHUNKS: Final = 2
-# Sessions with BDAT that were lost with messages in doubt, from which it gets DATA if these are more than it has taken.
-_LOST_CHUNKS: Final = 3
 
 
 class Slots:
@@ -132,9 +128,7 @@ class Slots:
         self._open_seconds = 0.0
         self._pace = 0.0  # messages a second of the session that retired last
         self._refused_logins = 0
-        self._broken_chunks = 0
-        # Of sessions with BDAT: those lost with messages in doubt, and how many messages were in doubt and taken.
-        self._lost_chunks = self._doubted_chunks = self._taken_chunks = 0
+        self._chunking = ChunkingRecord(self.relay, self._notice_once)
         self._attempts: set[asyncio.Task[Opened]] = set()  # to open a session
 
     async def run(self) -> None:
@@ -270,7 +264,7 @@ class Slots:
         if session is self._spare:
             self._spare = None
         relay, now = self.relay, self._loop.time()
-        self._learn_of_chunking(session)
+        self._chunking.ended(session, self._live)
         if session.group_lost and not relay.accepted:
             relay.no_pipelining = True
             self._notice_once(
@@ -313,32 +307,6 @@ class Slots:
         """The server has taken a BDAT."""
         self.relay.chunking_works = True
         self._changed.notify()
-
-    def _learn_of_chunking(self, session: Session) -> None:
-        """What the end of a session says of BDAT, and of a server that answers something twice."""
-        relay = self.relay
-        if session.chunking_refused or (session.probed_in_vain and session.trouble is not None):
-            relay.no_chunking = True
-            self._notice_once(f"{relay.name} offers CHUNKING, and does not take it: DATA from now on")
-        if session.says_twice and not session.chunked:
-            self._notice_once(f"{relay.name} says 250 twice to one command: the second one is passed over")
-        if not session.chunked or relay.no_chunking:
-            return
-        self._broken_chunks += session.broken
-        self._lost_chunks += session.doubted > 1
-        self._doubted_chunks += session.doubted
-        self._taken_chunks += session.took
-        is_lossy = self._lost_chunks >= _LOST_CHUNKS and self._doubted_chunks > self._taken_chunks
-        if session.says_twice or is_lossy or self._broken_chunks >= _BROKEN_CHUNKS:
-            relay.no_chunking = True
-            what = "sends replies that do not fit"
-            if session.says_twice:
-                what = "says 250 twice to one command"
-            elif is_lossy:
-                what = f"ends sessions in the midst of messages, {self._doubted_chunks} of which are in doubt"
-            self._notice_once(f"{relay.name} {what}: DATA from now on, one message after the other, as if depth were 1")
-            for other in [other for other in self._live if other.chunked and other.begun]:
-                other.finish()
 
     # --- a slot's life ----------------------------------------------------------------------------------------------
 
