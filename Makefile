@@ -31,9 +31,9 @@ test: $(INSTALLED)  ## what needs no server and little time, in under two minute
 test-all: $(SNIFFIO)/.installed  ## every tier, as root on Debian after `make servers`; what is missing is a failure
 	PYTHONPATH=$(CURDIR)/$(SNIFFIO) BATCHSEND_TEST_EVERYTHING=1 BATCHSEND_RIVALS="$(UNPACKED)/npm" $(PYTEST) $(TESTS)
 
-test-compiled: $(COMPILED)/.built  ## every tier that this machine can run, or TESTS=…, against the compiled hot path
+test-compiled: $(COMPILED)/.built  ## every tier that this machine can run, or TESTS=…, on one event loop each, against the compiled hot path
 	$(WITH_COMPILED) $(BIN)/python -c 'from batchsend.version import compiled; assert compiled()'
-	$(WITH_COMPILED) $(PYTEST) -o pythonpath= -m 'not interpreted' $(TESTS)
+	$(WITH_COMPILED) $(PYTEST) --brief -o pythonpath= -m 'not interpreted' $(TESTS)
 
 compiled: $(COMPILED)/.built  ## the compiled hot path, in .venv/compiled, for the targets that use it
 

@@ -72,7 +72,7 @@ def browser() -> Iterator[Browser]:
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Name the event loops on which every asynchronous test runs: both, or one of them where there is little time.
+    """Name the event loops on which every asynchronous test runs: both, or one of them with ``--brief``.
 
     Which one that is goes by the test's name, so that it is always the same, and each loop has about half of the tests.
     A test that gains nothing from the second loop names the one that it wants:
@@ -83,7 +83,7 @@ def pytest_asyncio_loop_factories(
         "uvloop": uvloop.new_event_loop,
     }
     marker = item.get_closest_marker("asyncio")
-    if config.getoption("--quick") and not (marker and marker.kwargs.get("loop_factories")):
+    if _is_brief(config) and not (marker and marker.kwargs.get("loop_factories")):
         name = sorted(loops)[crc32(item.nodeid.encode()) % len(loops)]
         return {name: loops[name]}
     return loops
@@ -98,12 +98,17 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     tiers = ", ".join(LEFT_OUT_WHEN_QUICK)
-    parser.addoption("--quick", action="store_true", help=f"leave out the tiers that take long or much: {tiers}")
+    parser.addoption("--brief", action="store_true", help="one event loop for each asynchronous test, fewer examples")
+    parser.addoption("--quick", action="store_true", help=f"--brief, without the tiers that take long or much: {tiers}")
+
+
+def _is_brief(config: pytest.Config) -> bool:
+    return bool(config.getoption("--brief") or config.getoption("--quick"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_LEFT_OUT] = {}
-    if config.getoption("--quick"):  # before any test is collected, whose settings are those of this moment
+    if _is_brief(config):  # before any test is collected, whose settings are those of this moment
         settings.load_profile("quick")
 
 
