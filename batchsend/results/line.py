@@ -104,7 +104,7 @@ def outcome_line(result: DeliveryResult) -> bytes:
 
 
 # Formatting a date costs more than the rest of a line; thousands of outcomes share a second, and some a millisecond.
-_second = _millisecond = 0
+_second = _millisecond = -1  # before any time that there is
 _prefix = _text = ""
 _THOUSANDTHS: Final = tuple(f".{thousandth:03d}Z" for thousandth in range(1000))
 
@@ -113,9 +113,9 @@ def timestamp(seconds: float) -> str:
     """Seconds since the epoch as RFC 3339 in UTC, to the millisecond."""
     global _second, _prefix, _millisecond, _text  # noqa: PLW0603 - caches of one entry
     millisecond = int(seconds * 1000)
-    if millisecond != _millisecond or not _text:
+    if millisecond != _millisecond:
         whole = millisecond // 1000
-        if whole != _second or not _prefix:
+        if whole != _second:
             _prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
             _second = whole
         _text = _prefix + _THOUSANDTHS[millisecond % 1000]
