@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
 LARGE = 1 << 20
 KINDS = ("empty", "huge", "broken", "noise")
-QUICK = ("replies without an end", "report --csv, a row of 60,000 tabs", "50 sessions with 32 descriptors")
+QUICK = (
+    "replies without an end",
+    "report --csv, a row of 60,000 tabs",
+    "a CSV header of 40,000 columns",
+    ".gz, a line of 1 GiB in 1 MB",
+    ".zst, a line of 1 GiB in 100 kB",
+    "one record of 100 MB",
+    "50 sessions with 32 descriptors",
+)
 
 
 def test_every_command_that_reads_something_is_tried() -> None:
