@@ -38,7 +38,7 @@ SEEDS = {
     "dot_before_journal": 9040,
     "held_and_told_to_leave": 9460,
     "put_back_not_withdrawn": 5020,
-    "refusal_not_withdrawn": 9360,
+    "refusal_not_withdrawn": 140,
     "reply_ignored": 9315,
 }
 """Where to begin, so that it is not left to luck whether a broken build is found in time: `SEED` for all others.
