@@ -72,7 +72,8 @@ class Server(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     'implicit'
 
     Attributes:
-        preset: The name of a well-known relay that the keys not given here are taken from, or None.
+        preset: The name of a well-known relay, from which a campaign file has the keys that it does not give, or None.
+            To a server that is made in code it adds nothing.
         host: A host name in its ASCII form, or an IP address.
         port: The TCP port.
         tls: ``starttls`` (RFC 3207) and ``implicit`` (RFC 8314 §3) both verify the certificate; ``none`` sends in the
