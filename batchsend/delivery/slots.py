@@ -559,12 +559,15 @@ class Slots:
             self._gone(self.relay, RunError(f"{error.message}; given up after {silent:.0f} s", remedy=error.remedy))
 
     def _give_up_after_fruitless(self, trouble: str) -> None:
-        """Sessions open, and end before any message is decided: those that began since have to show better."""
+        """Sessions open, and end before any message is decided: those that began since have to show better.
+
+        One that began before and has nothing under way has nothing to show.
+        """
         now = self._loop.time()
         since = self.relay.fruitless_since(now)
         if (left := self._options.give_up_after - (now - since)) > 0:
             self.relay.is_tried_by(now + left)
-        elif all(session.began > since for session in self._live):
+        elif not any(session.began <= since and session.unanswered for session in self._live):
             message = f"sessions end before anything is answered: {trouble}; given up after {now - since:.0f} s"
             self._gone(self.relay, RunError(message, remedy=None))
 

@@ -341,6 +341,29 @@ def test_a_relay_that_never_decides_a_message_ends_the_run(stage: Stage, connect
     assert len(account.outcomes) <= 20 * connections
 
 
+@pytest.mark.slow
+def test_sessions_that_have_nothing_to_send_keep_no_run_going(loop: VirtualLoop) -> None:
+    """Of large messages few are under way at once: the other sessions wait, and show nothing."""
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        del connection, transaction, recipient
+        return drop(Then.SILENCE) if asked is Stage.DATA else ACCEPT
+
+    how = options(max_connections=20, give_up_after=30.0, data=10.0)
+    account = Account()
+
+    async def run() -> float:
+        async with CountingServer(decide) as peer:
+            connector = Connector(Server(host=peer.host, port=peer.port, tls="none"), how.timeouts)
+            began = loop.time()
+            with pytest.raises(RunError, match="sessions end before anything is answered"):
+                await feed(Pool([connector], how, account), submissions(30, content=bytes(30 << 20)))
+            return loop.time() - began
+
+    assert loop.run(run) < 60.0
+    assert not account.outcomes, "nobody is given up for a relay that answers nobody"
+
+
 @pytest.mark.parametrize("stage", [Stage.RCPT, pytest.param(Stage.CONTENT, marks=pytest.mark.slow)])
 def test_offers_that_all_are_refused_for_now_are_few_until_one_is_taken(stage: Stage, loop: VirtualLoop) -> None:
     """It is a trouble of the relay's: to go through a whole list in seconds helps nobody, and is held against us."""
