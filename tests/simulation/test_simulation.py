@@ -33,8 +33,8 @@ CASES = int(os.environ.get("BATCHSEND_SIMULATED", "500"))
 FIRST = 50_000
 """Where they begin: always at the same place, so that a change is what makes one fail."""
 
-SEED = 9000
-SEEDS = {"put_back_not_withdrawn": 5000}
+SEED = 1
+SEEDS = {"held_and_told_to_leave": 600, "put_back_not_withdrawn": 5000, "refusal_not_withdrawn": 150}
 """Where to begin, so that it is not left to luck whether a broken build is found in time: `SEED` for all others."""
 
 
