@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from anyio.from_thread import start_blocking_portal
 
+from batchsend.check import Report
+from batchsend.check.finding import Section
+from batchsend.cli.findings import print_report
 from batchsend.sink import Sink, SinkOptions
 from tests.check.name_server import NameServer, Zone
 from tests.cli.commandline import (
@@ -244,6 +247,16 @@ def test_what_records_and_servers_say_is_not_obeyed_by_the_terminal(tmp_path: Pa
     assert "\x1b" not in ended_.output
     assert "\x9b" not in ended_.output
     assert "\\x1b[2J" in ended_.output
+
+
+def test_what_a_finding_says_is_not_obeyed_by_the_terminal(capsys: Capture) -> None:
+    """Whoever finds something says it as it is; it is escaped as it is shown."""
+    section = Section("records")
+    section.note("odd", "it says \x9b31m and \u202eevil", where="a\u2066.csv")
+    print_report(Report("campaign.toml", [section]))
+    said = capsys.readouterr().out
+    assert "\\u202eevil" in said
+    assert not set("\x9b\u202e\u2066") & set(said)
 
 
 def test_a_terminal_is_told_how_far_it_has_come(
