@@ -147,15 +147,18 @@ class Composing:
         # The import path of this process, and nothing before it, whatever folder the run was started in.
         path = os.pathsep.join(entry for entry in sys.path if entry)
         try:
-            process = await anyio.open_process(
-                [sys.executable, "-m", _MODULE],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=None,
-                env={**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"},
-                # An interrupt at the terminal is for the run: this one may still be starting.
-                start_new_session=True,
-            )
+            # A start that is broken off leaves a process that nobody waits for: asyncio kills it, and is cancelled again
+            # while it waits for its end.
+            with anyio.CancelScope(shield=True):
+                process = await anyio.open_process(
+                    [sys.executable, "-m", _MODULE],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=None,
+                    env={**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"},
+                    # An interrupt at the terminal is for the run: this one may still be starting.
+                    start_new_session=True,
+                )
         except OSError as error:
             raise RunError(
                 f"a process that composes messages cannot be started: {error.strerror}",

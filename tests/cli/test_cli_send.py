@@ -58,7 +58,7 @@ def test_one_of_anything_is_said_in_the_singular(tmp_path: Path, capsys: Capture
     assert "1 record in" in said[0].errors
     assert "1 message each" in said[1].output
     assert "has 1 record, and" in said[2].errors
-    assert not re.search(r"\b1 [a-z]+s\b", "".join(one.output + one.errors for one in said))
+    assert not re.search(r"\b1 (?!ms)[a-z]+s\b", "".join(one.output + one.errors for one in said))
 
 
 @pytest.mark.parametrize("tls", ["starttls", "implicit", "none"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import re
@@ -193,6 +194,24 @@ async def test_a_file_that_has_gone_ends_the_run_in_order(tmp_path: Path) -> Non
             await Batch(sent).run()
     accepted = [line for line in log(tmp_path)[1] if line["status"] == "accepted"]
     assert len(accepted) == len(server.accepted)
+
+
+@pytest.mark.parametrize("turns", range(24))
+def test_a_process_that_is_being_started_when_the_run_is_cancelled_is_waited_for(tmp_path: Path, turns: int) -> None:
+    """One that nobody has waited for says so as it is freed: a warning, which fails this test."""
+
+    async def main() -> None:
+        async with CountingServer(well_behaved) as server:
+            made_by = recipe(campaign(tmp_path, server))
+        with anyio.CancelScope() as scope:
+            async with Composing(made_by, made_by.composer(), 1).open() as composing, anyio.create_task_group() as tasks:
+                tasks.start_soon(composing.compose, records(1))
+                for _ in range(turns):
+                    await anyio.lowlevel.checkpoint()
+                scope.cancel()
+
+    asyncio.run(main())  # the loop ends with it
+    gc.collect()
 
 
 async def test_what_is_large_comes_in_parts_and_in_order(tmp_path: Path) -> None:
