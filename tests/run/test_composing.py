@@ -204,7 +204,10 @@ def test_a_process_that_is_being_started_when_the_run_is_cancelled_is_waited_for
         async with CountingServer(well_behaved) as server:
             made_by = recipe(campaign(tmp_path, server))
         with anyio.CancelScope() as scope:
-            async with Composing(made_by, made_by.composer(), 1).open() as composing, anyio.create_task_group() as tasks:
+            async with (
+                Composing(made_by, made_by.composer(), 1).open() as composing,
+                anyio.create_task_group() as tasks,
+            ):
                 tasks.start_soon(composing.compose, records(1))
                 for _ in range(turns):
                     await anyio.lowlevel.checkpoint()
