@@ -205,8 +205,12 @@ class Database:
                 "application_name": self._name,
                 # What is acknowledged must be on the disk, whatever the server's own setting is.
                 "synchronous_commit": "on",
-                # A client that was cut off must not keep its locks.
+                # A client that was cut off must not keep its locks. Between two messages of one statement it is not
+                # idle for the server, and no time-out of statements holds there: its silence is noticed by TCP.
                 "idle_in_transaction_session_timeout": f"{SECONDS:.0f}s",
+                "tcp_keepalives_idle": "5",
+                "tcp_keepalives_interval": "2",
+                "tcp_keepalives_count": "3",
             },
         )
         connection.add_log_listener(self._heed)

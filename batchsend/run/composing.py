@@ -147,8 +147,8 @@ class Composing:
         # The import path of this process, and nothing before it, whatever folder the run was started in.
         path = os.pathsep.join(entry for entry in sys.path if entry)
         try:
-            # A start that is broken off leaves a process that nobody waits for: asyncio kills it, and is cancelled again
-            # while it waits for its end.
+            # A start that is broken off leaves a process that nobody waits for: asyncio kills it, and is cancelled once
+            # more while it waits for its end.
             with anyio.CancelScope(shield=True):
                 process = await anyio.open_process(
                     [sys.executable, "-m", _MODULE],

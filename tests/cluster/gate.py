@@ -7,7 +7,6 @@ done long after whoever sent it has given it up.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -91,7 +90,8 @@ class Gate:
 
     @staticmethod
     async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, whole: Callable[[], object]) -> None:
-        with suppress(OSError):
+        # Where one side resets its connection, as the system of a killed process may, the other's is reset, too.
+        try:
             while data := await reader.read(65536):
                 await whole()  # type: ignore[misc]
                 writer.write(data)
@@ -99,3 +99,5 @@ class Gate:
             await whole()  # type: ignore[misc]
             if writer.can_write_eof():
                 writer.write_eof()
+        except OSError:
+            writer.transport.abort()

@@ -21,7 +21,7 @@ from tests.crash.house import CAMPAIGN
 from tests.tools.faulty import ACCEPT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from batchsend import Stage
@@ -162,6 +162,20 @@ class House:
         """End the workers that are left."""
         for worker in self.workers:
             await worker.end()
+
+    async def until(self, reached: Callable[[], bool], working: Sequence[Worker]) -> None:
+        """Wait until these workers have reached something; where they do not, say what each of them waits for."""
+        try:
+            await until(reached, lambda: all(worker.running for worker in working))
+        except TimeoutError:
+            for worker in working:
+                worker.send(signal.SIGUSR1)
+            await asyncio.sleep(1.0)  # they have nothing else to do
+            said = [await self.command("status", "--json"), *(worker.output.read_text() for worker in working)]
+            tables = ("shares", "quotas", "quota_held", "quota_used", "relays")
+            said += [f"{table}: {await self.sql(f'SELECT * FROM batchsend.{table}')}" for table in tables]
+            raise AssertionError("\n".join(said)) from None
+        assert all(worker.running for worker in working), [worker.output.read_text() for worker in working]
 
     async def status(self, name: str) -> dict[str, Any]:
         """What is said of a campaign."""

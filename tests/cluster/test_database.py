@@ -54,6 +54,19 @@ async def test_a_transaction_without_an_answer_is_given_up(shared_postgres: Post
             await database.close()
 
 
+async def test_the_server_asks_a_client_that_is_silent_whether_it_is_there(shared_postgres: Postgres) -> None:
+    """Between the messages of a statement one that was cut off is not idle for the server, and would keep its locks."""
+
+    async def settings(connection: Connection) -> dict[str, int]:
+        rows = await connection.fetch("SELECT name, setting FROM pg_settings WHERE name LIKE 'tcp_keepalives_%'")
+        return {row["name"].removeprefix("tcp_keepalives_"): int(row["setting"]) for row in rows}
+
+    database = Database(shared_postgres.url)
+    found = await database.call(settings)
+    await database.close()
+    assert 1 <= found["idle"] + found["interval"] * found["count"] <= 15
+
+
 async def test_which_of_several_servers_is_used_is_what_the_url_says(shared_postgres: Postgres) -> None:
     """Without that it is one that takes writes; here one that takes none is asked for, and there is none."""
     url = Postgres.url_at(shared_postgres.port, shared_postgres.port)

@@ -53,9 +53,9 @@ async def test_a_quota_is_used_up_exactly_although_a_worker_is_killed(house: Hou
             campaign.write_text(text)
         await house.command("publish", campaign, "--lot", "30")
         workers = [await house.work("--lease", "2s") for _ in range(3)]
-        await until(lambda: len(decide.taken) >= 200)
+        await house.until(lambda: len(decide.taken) >= 200, workers)
         workers[0].send(signal.SIGKILL)
-        await until(lambda: len(decide.taken) >= 300, lambda: all(worker.running for worker in workers[1:]))
+        await house.until(lambda: len(decide.taken) >= 300, workers[1:])
         workers.append(await house.work("--lease", "2s"))
         await used_up(house, "campaign")
         late = await house.work("--lease", "2s")
