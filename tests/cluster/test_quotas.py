@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.cluster.house import House, Times, check, until, write_campaign
+from tests.cluster.house import GUARD, House, Times, check, until, write_campaign
 from tests.tools.faulty import FaultyServer
 from tests.tools.virtual import most_within
 
@@ -59,6 +59,9 @@ async def test_a_quota_is_used_up_exactly_although_a_worker_is_killed(house: Hou
         workers.append(await house.work("--lease", "2s"))
         await used_up(house, "campaign")
         late = await house.work("--lease", "2s")
+        async with asyncio.timeout(GUARD):
+            while len(json.loads(await house.command("status", "--json"))["workers"]) < len(workers):  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.3)
         await asyncio.sleep(2.0)  # a promise about time: whoever comes late has heard of it by now
         for worker in (*workers[1:], late):
             assert worker.running, worker.output.read_text()
