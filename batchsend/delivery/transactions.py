@@ -122,4 +122,4 @@ def _in_ascii(submission: Submission) -> bytes:
         raise RecordError(f"its form in ASCII cannot be composed: {error}") from None
     if not made.isascii():
         raise RecordError("its form in ASCII has other octets")
-    return made if submission.canonical else canonical(made)
+    return canonical(made)

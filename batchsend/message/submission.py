@@ -78,8 +78,8 @@ class Submission(Struct, kw_only=True):
         envelope: Where it goes, and where failures are reported.
         content: The message (RFC 5322) as it will be sent: every line ends in CRLF, before dot-stuffing.
         message_id: Its Message-ID with angle brackets, the same on every attempt of the record, or None.
-        canonical: The content is known to be lines of at most 998 octets without NUL, each ended by CRLF; otherwise
-            that is looked into.
+        canonical: The content is known to be lines each ended by CRLF, with no other CR or LF; otherwise that is looked
+            into.
         eight_bit: Whether it has octets above 127; None where that is not known, and has to be looked into.
         seven_bit: Composes the same message again as pure ASCII, with the same Date and Message-ID, for a session
             without 8BITMIME (RFC 6152); None where there is no such form, or no need of one.

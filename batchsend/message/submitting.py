@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from batchsend.errors import RecordError
 from batchsend.message.encoded_words import on_one_line
 from batchsend.message.submission import Envelope, Submission
-from batchsend.message.writing import Field, defects_of, not_in_a_line, own_fields, written
+from batchsend.message.writing import Field, defects_of, lower_case, not_in_a_line, own_fields, written, written_lines
 from batchsend.recipients.addresses import distinct, mailbox
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ _RESENT: Final = "Resent-"
 # An address by itself, or in angle brackets after plain words: what parsing would find, in a hundredth of the time.
 _DOT_ATOM: Final = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*"
 _SIMPLE: Final = re.compile(rf"({_DOT_ATOM})|[A-Za-z0-9][A-Za-z0-9 ]{{0,60}} <({_DOT_ATOM})>")
+# As long as a plain name and the longest path (RFC 5321 §4.5.3.1.3) are together, in round numbers.
+_LONGEST_SIMPLE: Final = 320
 _SHOWN: Final = 200
 _BLIND: Final = frozenset({"bcc", f"{_RESENT}Bcc".lower()})
 _WITH_DOMAINS: Final = frozenset(
@@ -73,13 +75,13 @@ def submissions(
             "the message has no recipient", remedy=f"Fill in {prefix}To, {prefix}Cc or {prefix}Bcc, or give recipients."
         )
     message_id = fields.prepare(envelopes[0].reverse_path, utf8=utf8)
-    content = _octets(message, fields.all, utf8=utf8)
+    content, is_lines = _octets(message, fields.all, utf8=utf8)
     is_ascii = content.isascii()
     signed = signer is not None and _is_to_sign(fields, signer)
     if signer is not None and signed:
         # A relay may rewrite octets above 127, which breaks a signature (RFC 6376 §5.3): it is sent without them.
         if not utf8 and not is_ascii and (seven_bit := _seven_bit(message, fields)) is not None:
-            content = seven_bit()
+            content, is_lines = seven_bit(), False
             is_ascii = content.isascii()
         content = signer.sign(content) + content
     in_ascii = None if utf8 or signed or is_ascii else _seven_bit(message, fields)
@@ -89,6 +91,7 @@ def submissions(
             envelope=envelope,
             content=content,
             message_id=message_id,
+            canonical=is_lines,
             eight_bit=not is_ascii,
             seven_bit=in_ascii,
         )
@@ -127,14 +130,19 @@ class _Fields:
         self.all: list[Field] = own_fields(message)
         self._named: dict[str, list[Field]] = {}
         for field in self.all:
-            self._named.setdefault(field[0].lower(), []).append(field)
+            name = lower_case(field[0])
+            same = self._named.get(name)
+            if same is None:
+                self._named[name] = [field]
+            else:
+                same.append(field)
 
     def __contains__(self, name: str) -> bool:
-        return name.lower() in self._named
+        return lower_case(name) in self._named
 
     def values(self, name: str) -> list[Any]:
         """The values of all fields of a name, as ``get_all`` of the message has them."""
-        found = self._named.get(name.lower())
+        found = self._named.get(lower_case(name))
         return [self._value(field) for field in found] if found else []
 
     def _value(self, field: Field) -> Any:
@@ -162,7 +170,7 @@ class _Fields:
                 could only be written for a server that is asked for SMTPUTF8 (RFC 6531).
         """
         if not _BLIND.isdisjoint(self._named):
-            self.all = [field for field in self.all if field[0].lower() not in _BLIND]
+            self.all = [field for field in self.all if lower_case(field[0]) not in _BLIND]
         if isinstance(self.policy, EmailPolicy):
             for name, found in self._named.items():
                 if name in _WITH_DOMAINS and not self._is_ascii(found):
@@ -258,6 +266,13 @@ def _header_recipients(fields: _Fields, prefix: str) -> list[str]:
 
 def simple_address(text: str) -> str | None:
     """The one address in a text that is so plain that it need not be parsed; None where it is not."""
+    # A parsed header is made a mere text, or the cache would keep all that belongs to it.
+    return _simple_address(str(text)) if len(text) <= _LONGEST_SIMPLE else None
+
+
+@lru_cache(maxsize=64)
+def _simple_address(text: str) -> str | None:
+    """As `simple_address`, remembered: most messages of a program are from the same address."""
     found = _SIMPLE.fullmatch(text)
     return None if found is None else found[1] or found[2]
 
@@ -339,8 +354,8 @@ def _is_to_sign(fields: _Fields, signer: Signer) -> bool:
     return author is not None
 
 
-def _octets(message: Message[Any, Any], fields: Sequence[Field], **policy: Any) -> bytes:
-    """The message written out with these headers, each line ended by CRLF.
+def _octets(message: Message[Any, Any], fields: Sequence[Field], **policy: Any) -> tuple[bytes, bool]:
+    """The message written out with these headers, each line ended by CRLF, and whether that is known of all of it.
 
     Raises:
         RecordError: It cannot be.
@@ -348,7 +363,7 @@ def _octets(message: Message[Any, Any], fields: Sequence[Field], **policy: Any) 
     if not policy.get("utf8", True):
         del policy["utf8"]
     try:
-        return written(message, fields, **policy)
+        return written_lines(message, fields, **policy)
     except Exception as error:  # foreign code that writes whatever the program has put into the message
         raise RecordError(f"the message cannot be written out: {error}") from error
 
@@ -360,6 +375,6 @@ def _seven_bit(message: Message[Any, Any], fields: _Fields) -> Callable[[], byte
     # What is in it now: the program may change its message before a session asks for this form.
     kept, sent = copy.copy(message), fields.all
     if isinstance(message.policy, EmailPolicy):
-        return lambda: _octets(kept, sent, cte_type="7bit")
+        return lambda: _octets(kept, sent, cte_type="7bit")[0]
     # Classes derived from an older Message, such as Django's, write their text as they like; a parsed one obeys.
-    return lambda: written(message_from_bytes(_octets(kept, sent)), cte_type="7bit")
+    return lambda: written(message_from_bytes(_octets(kept, sent)[0]), cte_type="7bit")

@@ -62,15 +62,27 @@ def written(message: Message[Any, Any], fields: Sequence[Field] | None = None, *
         MessageError: A header holds a line end that would begin another header, or has a name that is none.
         Exception: As the standard library's generator.
     """
+    return written_lines(message, fields, **policy)[0]
+
+
+def written_lines(
+    message: Message[Any, Any], fields: Sequence[Field] | None = None, **policy: Any
+) -> tuple[bytes, bool]:
+    """As `written`, and whether it is known to be whole lines: each ended by CRLF, with no other CR or LF in it.
+
+    Raises:
+        MessageError: As there.
+        Exception: As there.
+    """
     rules = rules_of(message.policy, tuple(policy.items()))
     if _is_known_policy(rules):
         octets = _entity(message, message.raw_items() if fields is None else fields, rules)
         if octets is not None:
-            return octets
+            return octets, octets.endswith(b"\r\n")
     out = BytesIO()
     whole = message if fields is None else with_fields(message, fields)
     _Writer(out, mangle_from_=False, policy=rules).flatten(whole)
-    return out.getvalue()
+    return out.getvalue(), False
 
 
 def with_fields(message: Message[Any, Any], fields: Sequence[Field]) -> Message[Any, Any]:
@@ -105,7 +117,7 @@ def _entity(message: Message[Any, Any], fields: Iterable[Field], policy: Policy[
     if not _is_ordinary(type(message)):  # type: ignore[arg-type]  # a class is hashable
         return None
     fields = list(fields)
-    typed = [place for place, (name, _) in enumerate(fields) if name.lower() == "content-type"]
+    typed = [place for place, (name, _) in enumerate(fields) if lower_case(name) == "content-type"]
     kind = _media_type(str(fields[typed[0]][1]) if typed else message.get_default_type())
     if kind == _MULTIPART:
         return _multipart(message, fields, typed, policy) if len(typed) == 1 else None
@@ -126,7 +138,7 @@ def _multipart(message: Message[Any, Any], fields: list[Field], typed: list[int]
         top = _with_boundary(fields, typed[0], boundary, policy)
     else:
         boundary, top = message.get_boundary() or "", headers(fields, policy)
-        if not boundary or not boundary.isascii():
+        if not boundary or not boundary.isascii() or not boundary.isprintable():
             return None
     return top + multipart_body(parts, boundary)
 
@@ -226,6 +238,37 @@ def headers(fields: Sequence[Field], policy: Policy[Any]) -> bytes:
     Raises:
         MessageError: One holds a line end that would begin another header, or has a name that is none.
     """
+    # Nearly always each of them stands in one line as it is, which is seen of all lines at once.
+    is_newer = isinstance(policy, EmailPolicy)
+    room = (policy.max_line_length or 0) - 2
+    lines: list[str] = []
+    for name, value in fields:
+        known, text = (name, value) if type(value) is str or not is_newer else _source(name, value)
+        if known not in _NAMES:
+            _require_name(known)
+        if not isinstance(text, str) or len(name) + len(text) > room:
+            return _folded_headers(fields, policy)
+        lines += [known, ": ", text, "\r\n"]
+    lines.append("\r\n")
+    whole = "".join(lines)
+    if not whole.isascii() or "=?" in whole or ":  " in whole or " \r" in whole:
+        return _folded_headers(fields, policy)
+    octets = whole.encode("ascii")
+    # Two for each line, and two more: a control character in a value would be one too many.
+    if len(octets.translate(None, _PRINTABLE)) != 2 * len(fields) + 2:
+        return _folded_headers(fields, policy)
+    return octets
+
+
+_PRINTABLE: Final = bytes(range(0x20, 0x7F))
+
+
+def _folded_headers(fields: Sequence[Field], policy: Policy[Any]) -> bytes:
+    """As `headers`, each looked at by itself.
+
+    Raises:
+        MessageError: As there.
+    """
     is_newer = isinstance(policy, EmailPolicy)
     room = (policy.max_line_length or 0) - 2
     lines: list[str] = []
@@ -244,7 +287,7 @@ def headers(fields: Sequence[Field], policy: Policy[Any]) -> bytes:
             raise MessageError(not_in_a_line(f"header {name}", value) or f"header {name}: {error}") from error
         if not folded.endswith(b"\r\n") or _BEGINS_A_LINE.search(folded[:-2]):
             raise MessageError(not_in_a_line(f"header {name}", value) or f"header {name} holds a line end")
-        lines.append(folded.decode("ascii", "surrogateescape"))
+        lines.append(_LINE_END.sub("\r\n", folded.decode("ascii", "surrogateescape")))
     lines.append("\r\n")
     return "".join(lines).encode("ascii", "surrogateescape")
 
@@ -338,6 +381,19 @@ def own_fields(message: Message[Any, Any]) -> list[Field]:
     if _is_ordinary(type(message)):  # type: ignore[arg-type]  # a class is hashable
         return list(message._headers)  # type: ignore[attr-defined]  # as raw_items says them, one by one
     return list(message.raw_items())
+
+
+def lower_case(name: str) -> str:
+    """A header's name in lower case, in which names are compared (RFC 5322 §1.2.2): looked up: there are few."""
+    found = _LOWER_CASE.get(name)
+    if found is None:
+        found = name.lower()
+        if len(_LOWER_CASE) < _MOST_KINDS and len(name) <= _LONGEST_NAME:
+            _LOWER_CASE[name] = found
+    return found
+
+
+_LOWER_CASE: Final[dict[str, str]] = {}
 
 
 def is_plain(text: Any) -> TypeGuard[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import email
+import gc
+import weakref
 from contextlib import suppress
 from email.errors import InvalidHeaderDefect
 from email.header import Header
@@ -383,3 +385,12 @@ def test_a_simple_address_is_what_parsing_finds(text: str) -> None:
         header = default.header_factory("To", text)
         assert addresses(text, "it") == [simple] == [address.addr_spec for address in header.addresses]
         assert not any(isinstance(defect, InvalidHeaderDefect) for defect in header.defects)
+
+
+def test_an_address_that_is_remembered_does_not_keep_its_header() -> None:
+    header = default.header_factory("To", "Ada <ada@example.com>")
+    gone = weakref.ref(header)
+    assert addresses(header, "it") == ["ada@example.com"]
+    del header
+    gc.collect()
+    assert gone() is None

@@ -19,7 +19,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from batchsend.message.writing import written
+from batchsend.message.writing import written, written_lines
+from batchsend.smtp.content import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +73,10 @@ def same(message: Message[Any, Any], **changes: Any) -> bytes:
         with pytest.raises(type(error)):
             written(message, **changes)
         return b""
-    assert written(message, **changes) == expected
+    octets, is_lines = written_lines(message, **changes)
+    assert written(message, **changes) == octets == expected
+    if is_lines:
+        assert canonical(octets) == octets
     return expected
 
 
@@ -188,3 +192,35 @@ def test_no_header_begins_another_one(value: str) -> None:
     message.set_raw("X-Given", value)
     with pytest.raises(MessageError):
         written(message)
+
+
+@pytest.mark.parametrize("payload", ["a\rb\n", "a\n\rb\r\n", "\r", "no end", "", "a\n\n.\n"])
+@pytest.mark.parametrize(
+    "folded", ["x", "word " * 40, "a\n b", "a\r b", "Łęcka", policy.default.header_factory("X-Folded", "a\n b")]
+)
+def test_what_is_said_to_be_whole_lines_goes_out_as_it_is(payload: str, folded: str) -> None:
+    """A bare CR or LF by which one message could be made to look like two (RFC 5321 §2.3.8) is not said to be none."""
+    kinds: tuple[type[Message[Any, Any]], ...] = (EmailMessage, Message)
+    for kind in kinds:
+        one = kind()
+        one.set_raw("X-Folded", folded)
+        one.set_raw("Content-Type", "text/plain")
+        one.set_payload(payload)
+        for boundary in ("b", "b\n c", "b\r c", 'b"; x="\n d'):
+            holder = kind()
+            holder.set_raw("Content-Type", f'multipart/mixed; boundary="{boundary}"')
+            holder.attach(one)
+            for message in (one, holder):
+                try:
+                    octets, is_lines = written_lines(message)
+                except (MessageError, ValueError):
+                    continue  # it cannot be written
+                assert not is_lines or canonical(octets) == octets
+
+
+def test_an_ordinary_message_is_whole_lines() -> None:
+    message = EmailMessage()
+    message["Subject"], message["From"], message["To"] = "Hello", "Shop <shop@example.com>", "ada@example.com"
+    message.set_content("One line\nand another")
+    message.add_alternative("<p>One line</p>", subtype="html")
+    assert written_lines(message)[1]
