@@ -78,8 +78,8 @@ def advise(measurements: Sequence[Measurement], probe: Probe, now: GridPoint, re
         return Advice(None, None, None, None, (f"{_distance(probe)}: nothing was accepted, so nothing is advised",))
     # What the server did not allow was measured with fewer sessions than it says.
     useful = [one for one in useful if "max_connections" not in one.learned] or useful
-    chosen = _choose(useful)
     present = next((one for one in useful if one.point == now), None)
+    chosen = _choose(useful, present)
     different = present is None or (chosen is not present and _differ(chosen, present))
     slowed = [one.learned["rate"] for one in measurements if "rate" in one.learned]
     rate = min(slowed) if slowed else None
@@ -109,21 +109,30 @@ def undecided(measurements: Sequence[Measurement], now: GridPoint) -> Sequence[M
     useful = [one for one in measurements if one.interval is not None and one.rate > 0]
     if not useful or any(one.throttled for one in measurements):
         return ()
-    best, chosen = max(useful, key=lambda one: one.rate), _choose(useful)
+    present = next((one for one in useful if one.point == now), None)
+    best, chosen = max(useful, key=lambda one: one.rate), _choose(useful, present)
     unsure = [one for one in useful if one is chosen or not _differ(one, best)]
     wanted = [one for one in unsure if one.interval is not None and one.interval.within > _SURE_ENOUGH]
-    present = next((one for one in useful if one.point == now), None)
     if present is not None and present.rate < _GOOD_ENOUGH * best.rate and not _differ(chosen, present):
         wanted += [one for one in (chosen, present) if one not in wanted]
     return wanted
 
 
-def _choose(useful: Sequence[Measurement]) -> Measurement:
-    """The gentlest of those that are about as fast as the fastest."""
-    best = max(one.rate for one in useful)
-    return min(
-        (one for one in useful if one.rate >= _GOOD_ENOUGH * best), key=lambda one: (one.point.in_flight, one.point)
-    )
+def _choose(useful: Sequence[Measurement], present: Measurement | None) -> Measurement:
+    """The gentlest of those that are about as fast as the fastest.
+
+    Where what is set now is not among these, it is one that is surely faster than that, if there is one.
+    """
+    good = _about_as_fast_as_the_fastest(useful)
+    if present is not None and present not in good:
+        surely = [one for one in useful if one.rate > present.rate and _differ(one, present)]
+        good = _about_as_fast_as_the_fastest(surely) or good
+    return min(good, key=lambda one: (one.point.in_flight, one.point))
+
+
+def _about_as_fast_as_the_fastest(measurements: Sequence[Measurement]) -> list[Measurement]:
+    best = max((one.rate for one in measurements), default=0.0)
+    return [one for one in measurements if one.rate >= _GOOD_ENOUGH * best]
 
 
 def _differ(one: Measurement, other: Measurement) -> bool:
@@ -135,18 +144,21 @@ def _differ(one: Measurement, other: Measurement) -> bool:
 def _comparison(
     chosen: Measurement, present: Measurement | None, now: GridPoint, probe: Probe, *, different: bool
 ) -> Iterator[str]:
-    away = _distance(probe)
+    away, sent = _distance(probe), f"{chosen.point} sent {figures.rate(chosen.rate)}"
     if present is None:
-        yield f"{away}; {chosen.point} sent {chosen.rate:,.0f}/s, and nothing measured was surely faster"
+        yield f"{away}; {sent}, about as fast as the fastest; there is no figure for what is set now, {now}"
     elif not different:
-        yield f"{away}; {now}, as it is now, sent {present.rate:,.0f}/s, and nothing measured was surely faster"
+        yield (
+            f"{away}; {now}, as it is now, sent {figures.rate(present.rate)}, and nothing measured was surely more "
+            f"than {1 / _GOOD_ENOUGH - 1:.0%} faster"
+        )
         return
     elif chosen.rate < present.rate:
-        yield f"{away}; {chosen.point} sent {chosen.rate:,.0f}/s: nearly as fast as now, {now}, with less in flight"
+        yield f"{away}; {sent}: nearly as fast as now, {now}, with less in flight"
     else:
         times = chosen.rate / present.rate
         shown = f"{times:.0f}" if times >= 10 else f"{times:.1f}"
-        yield f"{away}; {chosen.point} would send {shown} times as fast as now, {now}: {chosen.rate:,.0f}/s"
+        yield f"{away}; {chosen.point} would send {shown} times as fast as now, {now}: {figures.rate(chosen.rate)}"
     yield f"in [delivery]: max_connections = {chosen.point.connections}, depth = {chosen.point.depth}"
 
 
