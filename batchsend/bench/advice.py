@@ -35,8 +35,8 @@ class Advice:
     """A recommendation.
 
     Attributes:
-        point: What to set ``max_connections`` and ``depth`` to; None where nothing was accepted, or the measurements do
-            not tell the points apart from what is set now.
+        point: What to set ``max_connections`` and ``depth`` to, which is what is set now where the measurements tell
+            nothing that is surely better; None where there is too little to say even that.
         times: How many times as fast that is as what is set now; None where that was not measured.
         rate: The rate to stay within, in messages a second, where the server asked for less; otherwise None.
         expected: The rate to expect of a campaign that is sent as advised, or as it is where nothing is advised.
@@ -92,7 +92,7 @@ def advise(measurements: Sequence[Measurement], probe: Probe, now: GridPoint, re
         *_price(shown.point, probe),
         *_limits(measurements),
     )
-    return Advice(shown.point, times, rate, expected, sentences)
+    return Advice(None if _is_unknown(chosen, present) else shown.point, times, rate, expected, sentences)
 
 
 def undecided(measurements: Sequence[Measurement], now: GridPoint) -> Sequence[Measurement]:
@@ -141,10 +141,18 @@ def _differ(one: Measurement, other: Measurement) -> bool:
     return first is not None and second is not None and not first.overlaps(second)
 
 
+def _is_unknown(chosen: Measurement, present: Measurement | None) -> bool:
+    """Whether there is neither a figure for what is set now, nor one that is known well enough to advise it."""
+    return present is None and chosen.interval is None
+
+
 def _comparison(
     chosen: Measurement, present: Measurement | None, now: GridPoint, probe: Probe, *, different: bool
 ) -> Iterator[str]:
     away, sent = _distance(probe), f"{chosen.point} sent {figures.rate(chosen.rate)}"
+    if _is_unknown(chosen, present):
+        yield f"{away}; {sent}: too little was measured to advise anything"
+        return
     if present is None:
         yield f"{away}; {sent}, about as fast as the fastest; there is no figure for what is set now, {now}"
     elif not different:

@@ -79,7 +79,11 @@ def _conditions_of(told: dict[str, Any]) -> Iterator[str]:
     yield f"messages of {told['octets']:,} octets"
     if told["kind"] == "load":
         yield str(GridPoint(told["connections"], told["depth"]))
-        yield "no given rate" if told["wanted_rate"] is None else f"{told['wanted_rate']:g} messages due a second"
+        yield (
+            "no given rate"
+            if told["wanted_rate"] is None
+            else f"{per_second(told['wanted_rate'])} messages due a second"
+        )
         yield figures.duration(told["duration"])
 
 
@@ -124,7 +128,7 @@ def _loads(first: dict[str, Any], second: dict[str, Any]) -> Iterator[str]:
         yield f"{name.replace('_', '.'):<10}  {shown[0]:>11} {shown[1]:>11}"
     for told, which in ((first, "first"), (second, "second")):
         if not told["kept_up"]:
-            yield f"the {which} did not keep up with {told['wanted_rate']:g} messages a second"
+            yield f"the {which} did not keep up with {per_second(told['wanted_rate'])} messages a second"
 
 
 def _rate(told: dict[str, Any]) -> float:

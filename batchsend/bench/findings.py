@@ -57,7 +57,7 @@ def per_second(rate: float) -> str:
 
 def load_head(load: Load) -> Iterator[str]:
     """The head of the table of a bench that goes on for some time."""
-    due = f"{load.rate:g} messages due a second" if load.rate else "as fast as they are taken"
+    due = f"{per_second(load.rate)} messages due a second" if load.rate else "as fast as they are taken"
     yield f"{load.point}, {due}, for {figures.duration(load.seconds)}"
     yield ""
     columns = "".join(f"{f'p{percent:g}':>11}" for percent in LATENCIES)
@@ -85,9 +85,11 @@ def load_sentences(load: Load) -> Iterator[str]:
         yield f"replies: {_replies(load.replies)}; the first refusal was: {load.refused}"
     if not load.kept_up:
         yield (
-            f"{load.rate:g} messages a second were more than it took with {load.point}: {load.waiting:,} of "
-            f"{load.due:,} were not sent, and count with the time that they had waited"
+            f"{per_second(load.rate or 0.0)} messages a second were more than it took with {load.point}: "
+            f"{load.waiting:,} of {load.due:,} were not sent, and count with the time that they had waited"
         )
+    if load.silent_since is not None:
+        yield f"nothing was accepted any more after {figures.duration(load.silent_since)}"
     for limit in load.limits.values():
         yield f"the server told of {limit}"
     drift = load.drift()

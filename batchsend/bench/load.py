@@ -197,6 +197,24 @@ class Load(NullAccount):
         """Whether the server took what came due: no more than two per cent were not sent at the end."""
         return self.waiting <= max(1, _MOST_BEHIND * self.due)
 
+    @property
+    def silent_since(self) -> float | None:
+        """Seconds after the first message from which on nothing was accepted; None where something was at the end.
+
+        At a given rate nothing may have been due then: there `kept_up` says it.
+        """
+        since = None
+        for one in reversed(self.slices):
+            if self.rate is not None or one.accepted:
+                break
+            since = one.start if one.start < self._end else None
+        return since
+
+    @property
+    def complete(self) -> bool:
+        """Every message was accepted, and none is missing."""
+        return 0 < self.accepted == self.outcomes.total() and self.kept_up and self.silent_since is None
+
     def stop(self, reason: str) -> None:
         """Begin nothing more; what is under way is awaited."""
         self.stopped = self.stopped or reason

@@ -548,4 +548,4 @@ class _LoadCommand(_BenchCommand):
         found = findings.load_to_json(load, self._target.server, self._target.messages.octets)
         why = [load.stopped] if load.stopped is not None and failure is None else []
         self._show(found, (*why, *findings.load_sentences(load)))
-        return self._exit_code(failure, complete=0 < load.accepted == load.outcomes.total())
+        return self._exit_code(failure, complete=load.complete)

@@ -113,6 +113,18 @@ def test_what_was_measured_once_is_not_called_sure() -> None:
     assert "measured too few times" in told.sentences[1]
 
 
+def test_where_the_present_is_not_known_and_the_others_were_measured_once_nothing_is_advised() -> None:
+    """As where the server was gone in the midst of the first round."""
+    once = measured(1, 1, 100)
+    once.visits = once.visits[:1]
+    told = advice(once)
+    assert (told.point, told.expected) == (None, once.rate)
+    assert (
+        told.sentences[0] == "48 ms away; 1 connection at depth 1 sent 99/s: too little was measured to advise anything"
+    )
+    assert not any("[delivery]" in sentence for sentence in told.sentences)
+
+
 def test_a_point_that_the_server_did_not_allow_is_not_advised() -> None:
     told = advice(measured(5, 1, 100), measured(20, 1, 200, {"max_connections": 7}))
     assert told.point == NOW

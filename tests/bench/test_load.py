@@ -60,8 +60,8 @@ async def test_the_time_ends_it_while_there_is_no_room_for_more() -> None:
 
 
 async def test_what_is_under_way_at_the_end_is_not_behind() -> None:
-    """A server that takes 0.3 s for a message has a third of a second's messages under way, whatever the pace."""
-    async with sending(f"delay {TO}=300ms", connections=20, rate=20, seconds=1.0) as (load, _):
+    """A server that takes 0.2 s for a message has a fifth of a second's messages under way, whatever the pace."""
+    async with sending(f"delay {TO}=200ms", connections=20, rate=20, seconds=1.0) as (load, _):
         await run(load)
     assert (load.due, load.waiting, load.kept_up) == (20, 0, True)
 
@@ -97,6 +97,18 @@ async def test_a_server_that_is_gone_is_why_it_ended() -> None:
         await run(load)
     assert load.stopped == error.value.message
     assert [*load_sentences(load)] == ["no message was answered"]
+
+
+async def test_a_server_that_takes_nothing_any_more_at_the_end_is_said() -> None:
+    async with sending(seconds=0.3) as (load, _):
+        await run(load)
+        said = [*load_sentences(load)]
+        load.slices = [a_slice(0, 0.1, 10, 5), a_slice(0.3, 0.0, 0, 5)]
+        assert load.silent_since is None, "what is awaited after the time is no silence"
+        load.slices = [a_slice(start, 0.1 * (start < 0.1), int(start < 0.1), 5) for start in (0.0, 0.1, 0.2)]
+    assert not load.complete
+    assert not any("any more" in sentence for sentence in said)
+    assert "nothing was accepted any more after 0.1 s" in [*load_sentences(load)]
 
 
 async def test_drift_is_of_what_was_answered_within_the_time() -> None:

@@ -313,6 +313,7 @@ def test_what_a_server_does_not_take_at_that_rate_is_said(capsys: Capture) -> No
     with serving(Sink(SinkOptions(rules=rules))) as server:
         options = ("--rate", "200/s", "--duration", "1s", "--max-connections", "1", "--depth", "1")
         result = bench(capsys, server, *options)
+    assert result.code == 1, "not everything was sent"
     assert "200 messages a second were more than it took with 1 connection at depth 1" in result.output
 
 
