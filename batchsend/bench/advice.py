@@ -81,8 +81,8 @@ def advise(measurements: Sequence[Measurement], probe: Probe, now: GridPoint, re
     present = next((one for one in useful if one.point == now), None)
     chosen = _choose(useful, present)
     different = present is None or (chosen is not present and _differ(chosen, present))
-    slowed = [one.learned["rate"] for one in measurements if "rate" in one.learned]
-    rate = min(slowed) if slowed else None
+    slowed = _slowed(measurements)
+    rate = slowed.learned["rate"] if slowed is not None else None
     shown = chosen if different or present is None else present
     expected = shown.rate if rate is None else min(shown.rate, rate)
     times = shown.rate / present.rate if present is not None else None
@@ -205,15 +205,25 @@ def _limits(measurements: Sequence[Measurement]) -> Iterator[str]:
     said = {limit.verdict: (one, limit) for one in reversed(measurements) for limit in one.limits.values()}
     for one, limit in said.values():
         yield f"at {one.point} the server told of {limit}"
+    if (slowed := _slowed(measurements)) is not None:
+        # What was not looked for is the slowest pace that a session was held to.
+        more = ", but it may take far more: give more --messages for the fastest pace to be looked for"
+        setting = f'rate = "{slowed.learned["rate"]:g}/s" stays within it{"" if slowed.pace_found else more}'
+        yield f"at {slowed.point} the server asked for a slower pace: {setting}"
     for name, sentence in _LEARNED.items():
         found = next((one for one in measurements if name in one.learned), None)
         if found is not None:
-            value = found.learned[name] if name != "rate" else min(one.learned.get(name, 1e9) for one in measurements)
-            yield sentence.format(point=found.point, value=value)
+            yield sentence.format(point=found.point, value=found.learned[name])
+
+
+def _slowed(measurements: Sequence[Measurement]) -> Measurement | None:
+    """Where the server asked for the slowest pace, of those for which one was looked for; None where it never did."""
+    slowed = [one for one in measurements if "rate" in one.learned]
+    known = [one for one in slowed if one.pace_found] or slowed
+    return min(known, key=lambda one: one.learned["rate"], default=None)
 
 
 _LEARNED: Final = {
-    "rate": 'at {point} the server asked for a slower pace: rate = "{value:g}/s" stays within it',
     "max_connections": "at {point} the server allowed {value:g} connections",
     "max_messages": "the server ends a session after {value:g} messages: set max_messages to that",
 }

@@ -77,12 +77,13 @@ def load_sentences(load: Load) -> Iterator[str]:
     whole = ", ".join(f"p{percent:g} {_milliseconds(load.percentile(percent))}" for percent in LATENCIES)
     since = "since they were due" if load.rate else "since hand-over"
     total = load.outcomes.total()
+    limits = [f"the server told of {limit}" for limit in load.limits.values()]
     if not total:
-        yield "no message was answered"
+        yield from ("no message was answered", *limits)
         return
     yield f"all in all: {load.accepted:,} of {total:,} accepted; time to the reply, {since}: {whole}"
     if load.accepted < total:
-        yield f"replies: {_replies(load.replies)}; the first refusal was: {load.refused}"
+        yield f"replies: {_replies(load.replies)}; the first one that was not accepted: {load.refused}"
     if not load.kept_up:
         yield (
             f"{per_second(load.rate or 0.0)} messages a second were more than it took with {load.point}: "
@@ -90,8 +91,7 @@ def load_sentences(load: Load) -> Iterator[str]:
         )
     if load.silent_since is not None:
         yield f"nothing was accepted any more after {figures.duration(load.silent_since)}"
-    for limit in load.limits.values():
-        yield f"the server told of {limit}"
+    yield from limits
     drift = load.drift()
     if drift is None:
         yield "it was too short to tell whether latency or memory drift"

@@ -160,6 +160,7 @@ class Load(NullAccount):
         self.limits: dict[Verdict, OwnLimit] = {}
         self.refused: str | None = None
         self.stopped: str | None = None
+        self._notice = notice
         self._on_slice = on_slice
         self._slice = Slice(0.0)
         self._slice_latency = new_histogram()
@@ -283,9 +284,8 @@ class Load(NullAccount):
             await anyio.sleep(min(number * self._length, self._end) - passed)
             self._end_slice()
         self._pool.stop()
-        while True:
-            await anyio.sleep(self._length)
-            self._end_slice()
+        await anyio.sleep(self._length)
+        self._notice("the time is over, and replies to what is under way are awaited")
 
     def _passed(self) -> float:
         """Seconds since all sessions were open; 0 before that."""

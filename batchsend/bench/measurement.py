@@ -105,6 +105,7 @@ class Measurement:
         visits: The pace of each visit, its warm-up left out.
         latencies: Seconds from hand-over to reply, of each message answered after the warm-up.
         learned: What the server has shown it allows, by the name of the option that would set it.
+        pace_found: Its pace was looked for: ``rate`` of ``learned`` is the fastest that it takes, and a bit less.
         limits: What it has said of its own limits, the first reply of each kind.
         notices: What it did that no result tells, one line each.
         refused: What was said to the last message that was not accepted, or None.
@@ -118,6 +119,7 @@ class Measurement:
     visits: list[VisitRate] = field(default_factory=list)
     latencies: Histogram = field(default_factory=Histogram)
     learned: dict[str, float] = field(default_factory=dict)
+    pace_found: bool = False
     limits: dict[Verdict, OwnLimit] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
     refused: str | None = None

@@ -214,6 +214,7 @@ class Bench:
         if search is not None:
             measurement.visits, measurement.latencies = sure.visits, sure.latencies
             measurement.learned["rate"] = round(search.advised, 1)
+            measurement.pace_found = True
 
     async def _search(self, trial: Measurement, first: float) -> PaceSearch | None:
         """Try paces, beginning with this one; None where none is found, or no more is to be sent."""

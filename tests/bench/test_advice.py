@@ -84,10 +84,24 @@ def test_what_the_server_asked_for_is_said() -> None:
     assert told.rate == 27.5
     assert told.sentences[-4:] == (
         "the server offers no PIPELINING: each message costs four round trips, and only more connections help",
-        'at 5 connections at depth 1 the server asked for a slower pace: rate = "27.5/s" stays within it',
+        (
+            'at 5 connections at depth 1 the server asked for a slower pace: rate = "27.5/s" stays within it, but it '
+            "may take far more: give more --messages for the fastest pace to be looked for"
+        ),
         "at 5 connections at depth 1 the server allowed 3 connections",
         "the server ends a session after 10 messages: set max_messages to that",
     )
+
+
+def test_a_pace_that_was_not_looked_for_is_said_to_be_a_cautious_one() -> None:
+    """A pool that is told to slow down goes far below what the server takes, for a while."""
+    slow, paced = measured(1, 1, 20, {"rate": 1.8}), measured(5, 1, 47, {"rate": 47.5})
+    paced.pace_found = True
+    more = "but it may take far more: give more --messages"
+    assert any(more in sentence for sentence in advice(slow).sentences)
+    told = advice(slow, paced)
+    assert (told.rate, told.expected) == (47.5, 47)
+    assert not any(more in sentence for sentence in told.sentences)
 
 
 def test_nothing_accepted_is_no_advice() -> None:

@@ -87,7 +87,19 @@ async def test_where_nothing_is_accepted_it_ends_and_says_why() -> None:
     assert load.stopped is not None
     assert load.stopped.startswith("nothing was accepted: 450 4.7.1 Greylisted")
     assert load.outcomes.total() == 3
-    assert any("replies: 450 4.7.1: 3; the first refusal was: 450 4.7.1" in one for one in load_sentences(load))
+    assert any(
+        "replies: 450 4.7.1: 3; the first one that was not accepted: 450 4.7.1" in one for one in load_sentences(load)
+    )
+
+
+async def test_a_limit_that_is_met_by_the_first_message_is_told_as_well() -> None:
+    said = "550 5.4.5 Daily user sending limit exceeded"
+    async with sending(f"reject {TO}={said}") as (load, _):
+        with pytest.raises(RunError):
+            await run(load)
+    nothing, limit = load_sentences(load)
+    assert nothing == "no message was answered"
+    assert said in limit
 
 
 async def test_a_server_that_is_gone_is_why_it_ended() -> None:
