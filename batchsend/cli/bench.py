@@ -210,11 +210,8 @@ def bench(
         return _compare(*compare)
     is_load = rate is not None or duration is not None
     if is_load:
-        _refuse_beside(
-            "--rate" if rate is not None else "--duration",
-            "--duration says how long is sent, and that with --rate how many messages",
-            ("messages", "seconds"),
-        )
+        how_long = "--duration says how long is sent, and that with --rate how many messages"
+        _refuse_beside("--rate" if rate is not None else "--duration", how_long, ("messages", "seconds"))
     if campaign is not None:
         _refuse_beside("--campaign", "its own messages are sent, and are as long as they are", ("size",))
     _look_at_output(html, as_json=as_json)
