@@ -35,8 +35,8 @@ class Advice:
     """A recommendation.
 
     Attributes:
-        point: What to set ``max_connections`` and ``depth`` to; None where nothing was accepted, or the measurements do
-            not tell the points apart from what is set now.
+        point: What to set ``max_connections`` and ``depth`` to, which is what is set now where the measurements tell
+            nothing that is surely better; None where there is too little to say even that.
         times: How many times as fast that is as what is set now; None where that was not measured.
         rate: The rate to stay within, in messages a second, where the server asked for less; otherwise None.
         expected: The rate to expect of a campaign that is sent as advised, or as it is where nothing is advised.
@@ -78,11 +78,11 @@ def advise(measurements: Sequence[Measurement], probe: Probe, now: GridPoint, re
         return Advice(None, None, None, None, (f"{_distance(probe)}: nothing was accepted, so nothing is advised",))
     # What the server did not allow was measured with fewer sessions than it says.
     useful = [one for one in useful if "max_connections" not in one.learned] or useful
-    chosen = _choose(useful)
     present = next((one for one in useful if one.point == now), None)
+    chosen = _choose(useful, present)
     different = present is None or (chosen is not present and _differ(chosen, present))
-    slowed = [one.learned["rate"] for one in measurements if "rate" in one.learned]
-    rate = min(slowed) if slowed else None
+    slowed = _slowed(measurements)
+    rate = slowed.learned["rate"] if slowed is not None else None
     shown = chosen if different or present is None else present
     expected = shown.rate if rate is None else min(shown.rate, rate)
     times = shown.rate / present.rate if present is not None else None
@@ -92,7 +92,7 @@ def advise(measurements: Sequence[Measurement], probe: Probe, now: GridPoint, re
         *_price(shown.point, probe),
         *_limits(measurements),
     )
-    return Advice(shown.point, times, rate, expected, sentences)
+    return Advice(None if _is_unknown(chosen, present) else shown.point, times, rate, expected, sentences)
 
 
 def undecided(measurements: Sequence[Measurement], now: GridPoint) -> Sequence[Measurement]:
@@ -109,21 +109,30 @@ def undecided(measurements: Sequence[Measurement], now: GridPoint) -> Sequence[M
     useful = [one for one in measurements if one.interval is not None and one.rate > 0]
     if not useful or any(one.throttled for one in measurements):
         return ()
-    best, chosen = max(useful, key=lambda one: one.rate), _choose(useful)
+    present = next((one for one in useful if one.point == now), None)
+    best, chosen = max(useful, key=lambda one: one.rate), _choose(useful, present)
     unsure = [one for one in useful if one is chosen or not _differ(one, best)]
     wanted = [one for one in unsure if one.interval is not None and one.interval.within > _SURE_ENOUGH]
-    present = next((one for one in useful if one.point == now), None)
     if present is not None and present.rate < _GOOD_ENOUGH * best.rate and not _differ(chosen, present):
         wanted += [one for one in (chosen, present) if one not in wanted]
     return wanted
 
 
-def _choose(useful: Sequence[Measurement]) -> Measurement:
-    """The gentlest of those that are about as fast as the fastest."""
-    best = max(one.rate for one in useful)
-    return min(
-        (one for one in useful if one.rate >= _GOOD_ENOUGH * best), key=lambda one: (one.point.in_flight, one.point)
-    )
+def _choose(useful: Sequence[Measurement], present: Measurement | None) -> Measurement:
+    """The gentlest of those that are about as fast as the fastest.
+
+    Where what is set now is not among these, it is one that is surely faster than that, if there is one.
+    """
+    good = _about_as_fast_as_the_fastest(useful)
+    if present is not None and present not in good:
+        surely = [one for one in useful if one.rate > present.rate and _differ(one, present)]
+        good = _about_as_fast_as_the_fastest(surely) or good
+    return min(good, key=lambda one: (one.point.in_flight, one.point))
+
+
+def _about_as_fast_as_the_fastest(measurements: Sequence[Measurement]) -> list[Measurement]:
+    best = max((one.rate for one in measurements), default=0.0)
+    return [one for one in measurements if one.rate >= _GOOD_ENOUGH * best]
 
 
 def _differ(one: Measurement, other: Measurement) -> bool:
@@ -132,21 +141,32 @@ def _differ(one: Measurement, other: Measurement) -> bool:
     return first is not None and second is not None and not first.overlaps(second)
 
 
+def _is_unknown(chosen: Measurement, present: Measurement | None) -> bool:
+    """Whether there is neither a figure for what is set now, nor one that is known well enough to advise it."""
+    return present is None and chosen.interval is None
+
+
 def _comparison(
     chosen: Measurement, present: Measurement | None, now: GridPoint, probe: Probe, *, different: bool
 ) -> Iterator[str]:
-    away = _distance(probe)
+    away, sent = _distance(probe), f"{chosen.point} sent {figures.rate(chosen.rate)}"
+    if _is_unknown(chosen, present):
+        yield f"{away}; {sent}: too little was measured to advise anything"
+        return
     if present is None:
-        yield f"{away}; {chosen.point} sent {chosen.rate:,.0f}/s, and nothing measured was surely faster"
+        yield f"{away}; {sent}, about as fast as the fastest; there is no figure for what is set now, {now}"
     elif not different:
-        yield f"{away}; {now}, as it is now, sent {present.rate:,.0f}/s, and nothing measured was surely faster"
+        yield (
+            f"{away}; {now}, as it is now, sent {figures.rate(present.rate)}, and nothing measured was surely more "
+            f"than {1 / _GOOD_ENOUGH - 1:.0%} faster"
+        )
         return
     elif chosen.rate < present.rate:
-        yield f"{away}; {chosen.point} sent {chosen.rate:,.0f}/s: nearly as fast as now, {now}, with less in flight"
+        yield f"{away}; {sent}: nearly as fast as now, {now}, with less in flight"
     else:
         times = chosen.rate / present.rate
         shown = f"{times:.0f}" if times >= 10 else f"{times:.1f}"
-        yield f"{away}; {chosen.point} would send {shown} times as fast as now, {now}: {chosen.rate:,.0f}/s"
+        yield f"{away}; {chosen.point} would send {shown} times as fast as now, {now}: {figures.rate(chosen.rate)}"
     yield f"in [delivery]: max_connections = {chosen.point.connections}, depth = {chosen.point.depth}"
 
 
@@ -185,15 +205,25 @@ def _limits(measurements: Sequence[Measurement]) -> Iterator[str]:
     said = {limit.verdict: (one, limit) for one in reversed(measurements) for limit in one.limits.values()}
     for one, limit in said.values():
         yield f"at {one.point} the server told of {limit}"
+    if (slowed := _slowed(measurements)) is not None:
+        # What was not looked for is the slowest pace that a session was held to.
+        more = ", but it may take far more: give more --messages for the fastest pace to be looked for"
+        setting = f'rate = "{slowed.learned["rate"]:g}/s" stays within it{"" if slowed.pace_found else more}'
+        yield f"at {slowed.point} the server asked for a slower pace: {setting}"
     for name, sentence in _LEARNED.items():
         found = next((one for one in measurements if name in one.learned), None)
         if found is not None:
-            value = found.learned[name] if name != "rate" else min(one.learned.get(name, 1e9) for one in measurements)
-            yield sentence.format(point=found.point, value=value)
+            yield sentence.format(point=found.point, value=found.learned[name])
+
+
+def _slowed(measurements: Sequence[Measurement]) -> Measurement | None:
+    """Where the server asked for the slowest pace, of those for which one was looked for; None where it never did."""
+    slowed = [one for one in measurements if "rate" in one.learned]
+    known = [one for one in slowed if one.pace_found] or slowed
+    return min(known, key=lambda one: one.learned["rate"], default=None)
 
 
 _LEARNED: Final = {
-    "rate": 'at {point} the server asked for a slower pace: rate = "{value:g}/s" stays within it',
     "max_connections": "at {point} the server allowed {value:g} connections",
     "max_messages": "the server ends a session after {value:g} messages: set max_messages to that",
 }

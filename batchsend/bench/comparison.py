@@ -6,6 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from batchsend import figures
+from batchsend.bench.findings import per_second
+from batchsend.bench.grid import GridPoint
 from batchsend.bench.interval import Interval
 from batchsend.bench.load import LATENCIES, name_of
 from batchsend.errors import UsageError
@@ -24,17 +26,22 @@ def read(path: Path) -> dict[str, Any]:
         UsageError: The file cannot be read, or is something else.
     """
     try:
-        told = json.loads(path.read_bytes())
+        told = json.loads(path.read_bytes(), parse_constant=_refuse)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         told = None
     if not isinstance(told, dict) or told.get("kind") not in _KINDS:
         raise UsageError(f"{path} is not what `batchsend bench --json` writes")
     return told
 
 
-def compare(first: dict[str, Any], second: dict[str, Any]) -> Iterator[str]:
+def _refuse(constant: str) -> None:
+    """NaN and Infinity are not JSON, and no bench writes them."""
+    raise ValueError(constant)
+
+
+def compare(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
     """Lines that say how the second differs from the first.
 
     Args:
@@ -49,22 +56,47 @@ def compare(first: dict[str, Any], second: dict[str, Any]) -> Iterator[str]:
             "these two cannot be compared: one measured settings, the other a given rate or time",
             remedy="run `batchsend bench --json` in the same way twice",
         )
+    compared = _ladders if first["kind"] == "ladder" else _loads
     try:
-        yield from _ladders(first, second) if first["kind"] == "ladder" else _loads(first, second)
-    except (KeyError, TypeError, AttributeError, ValueError):
+        return [*_conditions(first, second), *compared(first, second)]
+    except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError):
         raise UsageError("one of the files is not complete: it lacks what `batchsend bench --json` writes") from None
 
 
+def _conditions(first: dict[str, Any], second: dict[str, Any]) -> Iterator[str]:
+    """What was not the same in the two, beside what was measured."""
+    for one, other in zip(_conditions_of(first), _conditions_of(second), strict=True):
+        if one != other:
+            yield f"not the same: {one} in the first, {other} in the second"
+    for told, which in ((first, "first"), (second, "second")):
+        if told.get("stopped") is not None:
+            yield f"the {which} ended before its time: {told['stopped']}"
+
+
+def _conditions_of(told: dict[str, Any]) -> Iterator[str]:
+    # The embedded server has another port each time.
+    yield f"the server {str(told['server']).rpartition(':')[0] or 'none'}"
+    yield f"messages of {told['octets']:,} octets"
+    if told["kind"] == "load":
+        yield str(GridPoint(told["connections"], told["depth"]))
+        yield (
+            "no given rate"
+            if told["wanted_rate"] is None
+            else f"{per_second(told['wanted_rate'])} messages due a second"
+        )
+        yield figures.duration(told["duration"])
+
+
 def _ladders(first: dict[str, Any], second: dict[str, Any]) -> Iterator[str]:
-    others = {(point["connections"], point["depth"]): point for point in second["grid"]}
+    before, after = (
+        {GridPoint(point["connections"], point["depth"]): point for point in told["grid"]} for told in (first, second)
+    )
     yield "connections  depth     first/s    second/s  difference"
-    for point in first["grid"]:
-        place = point["connections"], point["depth"]
-        other = others.get(place)
-        if other is None:
-            continue
-        said = _difference(point, other)
-        yield f"{place[0]:>11}  {place[1]:>5}  {point['rate']:>10,.0f}  {other['rate']:>10,.0f}  {said}"
+    for place in sorted({*before, *after}):
+        one, other = before.get(place), after.get(place)
+        shown = [per_second(point["rate"]) if point is not None else "-" for point in (one, other)]
+        said = _difference(one, other) if one is not None and other is not None else "measured in one of them only"
+        yield f"{place.connections:>11}  {place.depth:>5}  {shown[0]:>10}  {shown[1]:>10}  {said}"
 
 
 def _difference(point: dict[str, Any], other: dict[str, Any]) -> str:
@@ -77,6 +109,8 @@ def _difference(point: dict[str, Any], other: dict[str, Any]) -> str:
         return f"{said}; measured too few times to be sure"
     if before.overlaps(after):
         return "none that is sure"
+    if not before.low:
+        return f"{said} (at least {after.low / before.high - 1:+.0%})" if before.high else said
     return f"{said} (between {after.low / before.high - 1:+.0%} and {after.high / before.low - 1:+.0%})"
 
 
@@ -87,14 +121,14 @@ def _interval(point: dict[str, Any]) -> Interval | None:
 
 def _loads(first: dict[str, Any], second: dict[str, Any]) -> Iterator[str]:
     yield "                  first      second"
-    yield f"messages/s  {_rate(first):>11,.0f} {_rate(second):>11,.0f}"
+    yield f"messages/s  {per_second(_rate(first)):>11} {per_second(_rate(second)):>11}"
     for percent in LATENCIES:
         name = name_of(percent)
-        shown = [figures.milliseconds(float(told[name])) for told in (first, second)]
+        shown = [figures.milliseconds(float(told[name])) if told[name] is not None else "-" for told in (first, second)]
         yield f"{name.replace('_', '.'):<10}  {shown[0]:>11} {shown[1]:>11}"
     for told, which in ((first, "first"), (second, "second")):
         if not told["kept_up"]:
-            yield f"the {which} did not keep up with {told['wanted_rate']:g} messages a second"
+            yield f"the {which} did not keep up with {per_second(told['wanted_rate'])} messages a second"
 
 
 def _rate(told: dict[str, Any]) -> float:

@@ -19,13 +19,23 @@ _MEGABYTE: Final = 1_000_000
 
 
 class Dot(NamedTuple):
-    """A point of a curve; ``low`` and ``high`` are the ends of its interval, or None."""
+    """A point of a curve.
+
+    Attributes:
+        x: From left to right.
+        y: From the top down.
+        title: What it says of itself.
+        low: The lower end of its interval, or None.
+        high: The upper one.
+        follows: The point before it is its neighbour: nothing between them is missing.
+    """
 
     x: float
     y: float
     title: str
     low: float | None = None
     high: float | None = None
+    follows: bool = True
 
 
 class Stretch(NamedTuple):
@@ -54,7 +64,8 @@ class Curve:
     @property
     def stretches(self) -> list[Stretch]:
         """The pieces between its points."""
-        return [Stretch(one.x, one.y, two.x, two.y) for one, two in zip(self.dots, self.dots[1:], strict=False)]
+        pairs = zip(self.dots, self.dots[1:], strict=False)
+        return [Stretch(one.x, one.y, two.x, two.y) for one, two in pairs if two.follows]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +98,14 @@ class _Axis(NamedTuple):
 
 
 class _Line(NamedTuple):
-    """A curve before it is placed: its values from left to right, each with its interval, if there is one."""
+    """A curve before it is placed: its values from left to right, each with its interval, if there is one.
+
+    A value that is None is missing: the curve has a gap there.
+    """
 
     label: str
     xs: Sequence[float]
-    ys: Sequence[float]
+    ys: Sequence[float | None]
     intervals: Sequence[tuple[float, float] | None] | None = None
 
 
@@ -131,8 +145,8 @@ def of_ladder(found: dict[str, Any]) -> list[Curves]:
 
 def of_load(found: dict[str, Any]) -> list[Curves]:
     """Messages a second, latency and memory over time."""
-    slices = [one for one in found["slices"] if one["accepted"]]
-    if not slices:
+    slices = found["slices"]
+    if not any(one["accepted"] for one in slices):
         return []
     whole = max(one["start"] + one["seconds"] for one in slices)
     ticks = apart(moments(whole))
@@ -147,9 +161,7 @@ def of_load(found: dict[str, Any]) -> list[Curves]:
     if wanted:
         rates.insert(0, _Line("due", [0.0, whole], [wanted, wanted]))
     since = "since the message was due" if wanted else "since hand-over"
-    latencies = [
-        _Line(f"p{percent:g}", xs, [max(one[name_of(percent)], 1e-6) for one in slices]) for percent in LATENCIES
-    ]
+    latencies = [_Line(f"p{percent:g}", xs, [one[name_of(percent)] or None for one in slices]) for percent in LATENCIES]
     charts = [
         chart("Messages a second", "What was accepted, over time.", rates, _linear(rates, "/s", figures.rate)),
         chart("Time to the reply", f"Counted {since}.", latencies, _logarithmic(latencies)),
@@ -174,7 +186,7 @@ def _spread(numbers: Sequence[int]) -> Callable[[float], float]:
 
 def _linear(lines: Sequence[_Line], unit: str, told: Callable[[float], str]) -> _Axis:
     """An axis that begins with nothing."""
-    values = [value for line in lines for value in line.ys]
+    values = [value for line in lines for value in line.ys if value is not None]
     values += [high for line in lines for bounds in line.intervals or () if bounds for high in bounds]
     top, rows = vertical_axis(max(values), unit)
     return _Axis(rows, lambda value: rounded(100 - 100 * value / top), told)
@@ -182,7 +194,7 @@ def _linear(lines: Sequence[_Line], unit: str, told: Callable[[float], str]) -> 
 
 def _logarithmic(lines: Sequence[_Line]) -> _Axis:
     """An axis of times on which each line is ten times the one below, or a part of that."""
-    values = [value for line in lines for value in line.ys]
+    values = [value for line in lines for value in line.ys if value is not None]
     low, high = math.log10(min(values)), math.log10(max(values))
     low, high = low - max(0.05, (high - low) * 0.1), high + max(0.05, (high - low) * 0.1)
 
@@ -197,9 +209,12 @@ def _placed(lines: Iterable[_Line], axis: _Axis, place: Callable[[float], float]
     curves = []
     for number, line in enumerate(lines, 1):
         dots = []
+        follows = True
         for at, (x, y) in enumerate(zip(line.xs, line.ys, strict=True)):
-            bounds = line.intervals[at] if line.intervals else None
-            ends = (axis.height(bounds[0]), axis.height(bounds[1])) if bounds else (None, None)
-            dots.append(Dot(place(x), axis.height(y), f"{line.label}: {axis.told(y)}", *ends))
+            if y is not None:
+                bounds = line.intervals[at] if line.intervals else None
+                low, high = (axis.height(bounds[0]), axis.height(bounds[1])) if bounds else (None, None)
+                dots.append(Dot(place(x), axis.height(y), f"{line.label}: {axis.told(y)}", low, high, follows))
+            follows = y is not None
         curves.append(Curve(line.label, number, dots))
     return curves

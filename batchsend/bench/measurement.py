@@ -67,18 +67,30 @@ def own_limit(result: DeliveryResult) -> OwnLimit | None:
     """The relay's own limit that a refusal tells of; None where it tells of none."""
     if (judged := _judged(result)) is None or judged[0].verdict not in _OWN_LIMITS:
         return None
-    judgement, text = judged
-    return OwnLimit(judgement.verdict, judgement.provider, f"{result.code} {text}")
+    return OwnLimit(judged[0].verdict, judged[0].provider, words(result))
+
+
+def words(result: DeliveryResult) -> str:
+    """What was said to a message in one line, or why nothing was."""
+    if result.code is None:
+        return result.reason or result.status.value
+    return f"{result.code} {_text(result)}".replace("\n", " ").rstrip()
 
 
 def _judged(result: DeliveryResult) -> tuple[Judgement, str] | None:
     """What a refusal means, and its words; None where nothing was refused."""
     if result.code is None or result.status is Outcome.ACCEPTED:
         return None
+    text = _text(result)
+    return judge_said(result.stage, result.code, text), text
+
+
+def _text(result: DeliveryResult) -> str:
+    """A reply's text, with the enhanced code before it."""
     text = result.reply or ""
     if result.enhanced and not text.startswith(result.enhanced):
         text = f"{result.enhanced} {text}".rstrip()
-    return judge_said(result.stage, result.code, text), text
+    return text
 
 
 @dataclass(slots=True)
@@ -93,8 +105,10 @@ class Measurement:
         visits: The pace of each visit, its warm-up left out.
         latencies: Seconds from hand-over to reply, of each message answered after the warm-up.
         learned: What the server has shown it allows, by the name of the option that would set it.
+        pace_found: Its pace was looked for: ``rate`` of ``learned`` is the fastest that it takes, and a bit less.
         limits: What it has said of its own limits, the first reply of each kind.
         notices: What it did that no result tells, one line each.
+        refused: What was said to the last message that was not accepted, or None.
         sender_refused: What it said if it does not take messages from this sender, and what to do about it.
     """
 
@@ -105,8 +119,10 @@ class Measurement:
     visits: list[VisitRate] = field(default_factory=list)
     latencies: Histogram = field(default_factory=Histogram)
     learned: dict[str, float] = field(default_factory=dict)
+    pace_found: bool = False
     limits: dict[Verdict, OwnLimit] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
+    refused: str | None = None
     sender_refused: tuple[str, str] | None = None
 
     def count(self, result: DeliveryResult, earlier: DeliveryResult | None) -> None:
@@ -118,11 +134,11 @@ class Measurement:
         """
         if earlier is not None:
             self.outcomes[earlier.status] -= 1
-            self.replies[_reply_kind(earlier)] -= 1
+            self.replies[reply_kind(earlier)] -= 1
         else:
             self.messages += 1
         self.outcomes[result.status] += 1
-        self.replies[_reply_kind(result)] += 1
+        self.replies[reply_kind(result)] += 1
 
     def add_count(self, other: Measurement) -> None:
         """Count what another measurement at this point has counted, but not its pace and its latencies."""
@@ -133,7 +149,9 @@ class Measurement:
         self.limits = other.limits | self.limits
 
     def hear(self, result: DeliveryResult) -> None:
-        """Keep what a refusal says of the relay's own limits, or of the sender."""
+        """Keep what a refusal says, of the relay's own limits or of the sender too."""
+        if result.status is not Outcome.ACCEPTED:
+            self.refused = words(result)
         if (judged := _judged(result)) is None:
             return
         judgement, text = judged
@@ -190,10 +208,10 @@ class Measurement:
             **{outcome.value: self.outcomes[outcome] for outcome in Outcome if self.outcomes[outcome]},
             "timed": self.timed,
             "seconds": round(self.seconds, 9),  # of a few messages it may be some microseconds
-            "rate": round(self.rate, 1),
-            "low": round(sure.low, 1) if sure else None,
-            "high": round(sure.high, 1) if sure else None,
-            "visits": [round(visit.rate, 1) for visit in self.visits],
+            "rate": significant(self.rate),
+            "low": significant(sure.low) if sure else None,
+            "high": significant(sure.high) if sure else None,
+            "visits": [significant(visit.rate) for visit in self.visits],
             **{f"p{percent}": self.percentile(percent) for percent in PERCENTILES},
             "replies": {said: count for said, count in self.replies.most_common() if count > 0},
             "learned": self.learned,
@@ -202,7 +220,13 @@ class Measurement:
         }
 
 
-def _reply_kind(result: DeliveryResult) -> str:
+def significant(figure: float) -> float:
+    """A figure to five digits: of a server that takes few messages a second, too, there is something to compare."""
+    return float(f"{figure:.5g}")
+
+
+def reply_kind(result: DeliveryResult) -> str:
+    """What replies are counted by: the code and the enhanced code, or why there was no reply."""
     if result.code is None:
         return result.reason or result.status.value
     return f"{result.code} {result.enhanced}" if result.enhanced else str(result.code)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
+from batchsend import figures
 from batchsend.campaign import Message
 from batchsend.errors import RecordError, UsageError
 from batchsend.message import Composer, Envelope
@@ -118,7 +119,7 @@ class CampaignMessages:
     Attributes:
         made: How many were made so far.
         octets: The size of the first one, header and all.
-        skipped: Records among those read that no message can be made for.
+        skipped: That no message can be made for some of the records read, for people; or None.
 
     Raises:
         UsageError: The address is none, or the campaign has no record that a message can be made for.
@@ -139,22 +140,32 @@ class CampaignMessages:
         self._composer, self._proofs = composer(), composer(proof=Proof(self._to))
         self._is_signed = bool(campaign.message.dkim)
         self.made = 0
-        self.skipped = 0
+        self.skipped: str | None = None
         self.octets = 0
+        self._wrong: list[str] = []
         tests: list[tuple[Record, Submission]] = []
         kept = 0
         with open_recipients(campaign) as reader:
             for row in reader.read(MOST_RECORDS):
-                if isinstance(row, BadRecord) or (test := self._test(row)) is None:
-                    self.skipped += 1
+                if isinstance(row, BadRecord):
+                    self._wrong.append(row.reason)
+                    continue
+                if (test := self._test(row)) is None:
                     continue
                 tests.append((row, test))
                 kept += len(test.content)
                 if kept > MOST_OCTETS:
                     break
             name = reader.name
+        wrong = self._wrong
         if not tests:
-            raise UsageError(f"{name}: no message can be made for any of its first {MOST_RECORDS:,} records")
+            why = f", the first because: {wrong[0]}" if wrong else ", for there are none"
+            raise UsageError(f"{name}: no message can be made for any of its first {MOST_RECORDS:,} records{why}")
+        if wrong:
+            self.skipped = (
+                f"{name}: {len(wrong):,} of the first {figures.count(len(wrong) + len(tests), 'record')} are left out, "
+                f"for no message can be made for them, the first because: {wrong[0]}"
+            )
         self.octets = len(tests[0][1].content)
         self._endless = cycle(tests)
         self._numbers = counting(1)
@@ -182,7 +193,8 @@ class CampaignMessages:
         try:
             self._composer.compose(row)
             composed = self._proofs.compose(row)
-        except RecordError:
+        except RecordError as error:
+            self._wrong.append(error.message)
             return None
         return msgspec.structs.replace(composed, envelope=Envelope(composed.envelope.reverse_path, self._to))
 

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from batchsend import figures
 from batchsend.bench import curves
+from batchsend.bench.findings import per_second
 from batchsend.bench.load import LATENCIES, name_of
 from batchsend.bench.measurement import PERCENTILES
 from batchsend.display import one_line
@@ -46,9 +47,10 @@ def render(found: dict[str, Any], *, version: str) -> str:
         found=found,
         ladder=ladder,
         charts=curves.of_ladder(found) if ladder else curves.of_load(found),
-        sentences=(found["advice"] or {}).get("sentences", []) if ladder else [],
+        sentences=(found["advice"] or {}).get("sentences", []) if ladder else found["sentences"],
         percentiles=[(f"p{percent:g}", name_of(percent)) for percent in (PERCENTILES if ladder else LATENCIES)],
         figures=figures,
+        per_second=per_second,
         style=Markup(style),  # noqa: S704 - files of this package
         # CSP Level 3 §2.3.1: of all styles, this one is allowed.
         style_hash=b64encode(sha256(style.encode()).digest()).decode("ascii"),

@@ -14,6 +14,7 @@ from batchsend.bench.measurement import Measurement
 from batchsend.bench.pace import PaceSearch
 from batchsend.bench.probe import Probe, probe
 from batchsend.bench.visit import WARM_UP, Visit
+from batchsend.delivery.quota import Meters
 from batchsend.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class Bench:
         self.limited: str | None = None
         self._connector = connector
         self._delivery = delivery
+        self._meters = Meters([connector.server], tuple(delivery.quota))
         self._grid = list(grid)
         self._messages = messages
         self._total = total
@@ -153,8 +155,9 @@ class Bench:
                 if number == 1:
                     self.measurements.append(Measurement(grid[place]))
                 measurement = self.measurements[place]
+                before = measurement.accepted
                 visit = await self._visit(measurement, counts[place], self._seconds / rounds)
-                if not self._may_go_on(measurement):
+                if not self._may_go_on(measurement, took=measurement.accepted - before):
                     return {}
                 if measurement.throttled and self.limited is None:
                     self.limited = f"at {measurement.point} the server asked for less: nothing beyond that was tried"
@@ -167,8 +170,8 @@ class Bench:
                     places = [other for other in places if other != place]
         return guesses
 
-    def _may_go_on(self, measurement: Measurement) -> bool:
-        """Whether there is to be another visit after one of this point.
+    def _may_go_on(self, measurement: Measurement, took: int) -> bool:
+        """Whether there is to be another visit after one of this point, in which the server took so many messages.
 
         Raises:
             RunError: The server refuses the sender.
@@ -178,8 +181,9 @@ class Bench:
         if not measurement.accepted and measurement.sender_refused is not None:
             said, remedy = measurement.sender_refused
             raise RunError(f"the sender is refused: {said}", remedy=remedy)
-        if not measurement.accepted:
-            self.stop(f"at {measurement.point} nothing was accepted")
+        if not took:
+            why = f": {measurement.refused}" if measurement.refused else ""
+            self.stop(f"at {measurement.point} nothing was accepted{why}")
             return False
         return True
 
@@ -201,7 +205,8 @@ class Bench:
         try:
             search = await self._search(trial, guess)
             while search is not None and len(sure.visits) < FEWEST:
-                if await self._paced(sure, search.advised) is None:
+                visit = await self._paced(sure, search.advised)
+                if visit is None or visit.timed is None:
                     return
         finally:
             measurement.add_count(trial)
@@ -209,6 +214,7 @@ class Bench:
         if search is not None:
             measurement.visits, measurement.latencies = sure.visits, sure.latencies
             measurement.learned["rate"] = round(search.advised, 1)
+            measurement.pace_found = True
 
     async def _search(self, trial: Measurement, first: float) -> PaceSearch | None:
         """Try paces, beginning with this one; None where none is found, or no more is to be sent."""
@@ -219,16 +225,16 @@ class Bench:
             if "rate" in visit.learned:
                 search.refuse(learned=visit.learned["rate"])
             else:
-                search.take(reached=trial.visits[-1].rate if trial.visits else 0.0)
+                search.take(reached=visit.timed.rate if visit.timed else 0.0)
         return search if search.advised else None
 
     async def _paced(self, measurement: Measurement, pace: float) -> Visit | None:
         """Visit a point at a pace; None where there are not enough messages left for it, or no more are to be sent."""
         seconds = max(_PACE_SECONDS, self._seconds / ROUNDS)
         wanted = pace * (seconds + WARM_UP) + measurement.point.in_flight
+        await anyio.sleep(_CLEARING)
         if self.stopped is not None or not self._have(wanted):
             return None
-        await anyio.sleep(_CLEARING)
         visit = await self._visit(measurement, None if self._left is None else math.ceil(wanted), seconds, pace)
         return None if self._is_stopped else visit
 
@@ -248,7 +254,9 @@ class Bench:
     async def _visit(
         self, measurement: Measurement, count: int | None, seconds: float, pace: float | None = None
     ) -> Visit:
-        self._running = visit = Visit(measurement, self._connector, self._delivery, pace=pace, notice=self._notice)
+        self._running = visit = Visit(
+            measurement, self._connector, self._delivery, pace=pace, meters=self._meters, notice=self._notice
+        )
         try:
             await visit.run(self._messages, count, seconds)
         finally:

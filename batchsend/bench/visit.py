@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from batchsend.bench.measurement import Measurement
     from batchsend.bench.messages import MessageSource
     from batchsend.campaign import Delivery
+    from batchsend.delivery.quota import Meters
     from batchsend.message import Submission
     from batchsend.outcome import DeliveryResult
 
@@ -62,7 +63,11 @@ class Visit(NullAccount):
         connector: Opens the sessions.
         delivery: What else there is to say of how.
         pace: Messages a second that are not to be exceeded, beside what ``delivery`` says; None for no such bound.
+        meters: What counts the messages of all visits for the quotas; None to count those of this one only.
         notice: Called with what the server does that no figure tells.
+
+    Attributes:
+        timed: The pace, once the visit is over; None where nothing was taken while the clock ran.
     """
 
     def __init__(
@@ -72,8 +77,10 @@ class Visit(NullAccount):
         delivery: Delivery,
         *,
         pace: float | None = None,
+        meters: Meters | None = None,
         notice: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self.timed: VisitRate | None = None
         self._measurement = measurement
         self._is_free = pace is None  # only where nothing holds it back does it show what the server asks for
         self._notice = notice
@@ -96,7 +103,7 @@ class Visit(NullAccount):
         if pace is not None and (delivery.rate is None or delivery.rate.per_second > pace):
             delivery = msgspec.structs.replace(delivery, rate=Rate(pace, 1))
         connector.gather(point.connections)
-        self._pool = Pool([connector], delivery, self, notice=self._take_notice)
+        self._pool = Pool([connector], delivery, self, notice=self._take_notice, meters=meters)
 
     @property
     def best_second(self) -> int:
@@ -144,7 +151,8 @@ class Visit(NullAccount):
                 self._accepted += self._warming_accepted
                 self._latencies += self._warming_latencies
             if self._accepted:
-                measurement.visits.append(VisitRate(self._accepted, self._last - self._began))
+                self.timed = VisitRate(self._accepted, self._last - self._began)
+                measurement.visits.append(self.timed)
             measurement.latencies.update(self._latencies)
         if failure is not None:
             raise failure

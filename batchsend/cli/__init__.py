@@ -102,6 +102,11 @@ def _reader_gone() -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise _ReaderGoneError from None
+    except BaseExceptionGroup as group:
+        # Of a task that prints, beside which others were running.
+        if group.split(BrokenPipeError)[1] is not None:
+            raise
+        raise _ReaderGoneError from None
 
 
 def _let_collector_begin() -> None:

@@ -27,6 +27,7 @@ from batchsend.campaign import Delivery, Duration, Overrides, Rate, Secret, Serv
 from batchsend.cli.campaigns import tell_json, trace_option, tracing
 from batchsend.cli.console import Console, pass_console
 from batchsend.cli.signals import Signals
+from batchsend.delivery.consequences import RESUME
 from batchsend.display import printable
 from batchsend.errors import RecordError, RunError, UsageError, not_writable
 from batchsend.loop import run
@@ -34,7 +35,7 @@ from batchsend.recipients.addresses import mailbox
 from batchsend.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Collection, Iterable
 
     from batchsend.bench.probe import Probe
     from batchsend.trace import Trace
@@ -44,6 +45,8 @@ _SIZE = 2000
 _SECONDS = 10.0
 _EMBEDDED_SECONDS = 3.0
 _LOAD_SECONDS = 30.0
+_LEAST_RATE = 1 / 3600
+_MOST_RATE = 1_000_000
 _GIVE_UP_AFTER = Duration(30)
 _SENDER = "bench@example.org"
 _RECIPIENT = "reader@example.com"
@@ -74,10 +77,17 @@ def _seconds(context: click.Context, parameter: click.Parameter, text: str | Non
 
 def _per_second(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
     """A rate as a campaign file has it, in messages a second: 50/s, 600/min."""
+    if text is None:
+        return None
     try:
-        return None if text is None else Rate.parse(text).per_second
+        rate = Rate.parse(text).per_second
     except ValueError:
-        raise click.BadParameter("expected a rate such as 50/s or 600/min", context, parameter) from None
+        rate = 0.0
+    if not _LEAST_RATE <= rate <= _MOST_RATE:
+        raise click.BadParameter(
+            f"expected a rate such as 50/s or 600/min, from 1/h to {_MOST_RATE:,}/s", context, parameter
+        )
+    return rate
 
 
 class _Target(NamedTuple):
@@ -149,7 +159,8 @@ class _Target(NamedTuple):
     "--duration",
     callback=_seconds,
     metavar="TIME",
-    help="Send for so long with one setting, and watch latency and memory; with --rate by default 30s.",
+    help="Send for so long with one setting, however many messages that are, and watch latency and memory; with --rate "
+    "by default 30s.",
 )
 @click.option(
     "--compare",
@@ -191,17 +202,19 @@ def bench(
     By default it measures a server inside batchsend, which shows what this machine can do. Messages go to a real server
     only with --to, and --server or --campaign.
 
-    Settings are measured in turns, several times each: "sure" says how far the next measurement may be from this one. A
-    change is only suggested where the measurements tell the settings apart.
+    Settings are measured in turns, several times each: "sure" says how far the true figure may be from this one (95
+    times of a hundred). A change is only suggested where the measurements tell the settings apart.
     """
     if compare is not None:
+        _refuse_beside("--compare", "it measures nothing: give two files and nothing else")
         return _compare(*compare)
-    if html is not None and str(html) == "-" and as_json:
-        raise UsageError("both --html and --json would be printed", remedy="name a file for --html")
-    if html is not None and str(html) != "-":
-        _require_writable(html)
-    if campaign is not None and size is not None:
-        raise UsageError("--size with --campaign", remedy="its own messages are sent, and are as long as they are")
+    is_load = rate is not None or duration is not None
+    if is_load:
+        how_long = "--duration says how long is sent, and that with --rate how many messages"
+        _refuse_beside("--rate" if rate is not None else "--duration", how_long, ("messages", "seconds"))
+    if campaign is not None:
+        _refuse_beside("--campaign", "its own messages are sent, and are as long as they are", ("size",))
+    _look_at_output(html, as_json=as_json)
     if server is None and campaign is None:
         _refuse_without_server(to=to, sender=sender)
     elif to is None:
@@ -217,11 +230,13 @@ def bench(
         else:
             _require_address(to, "--to")
             target = _target(server, to, sender, campaign, size)
+            if isinstance(target.messages, CampaignMessages) and target.messages.skipped:
+                console.notice(target.messages.skipped)
             for warning in server_warnings([target.server]):
                 console.notice(warning)
         traced = stack.enter_context(tracing(trace, console.notice))
         command: Callable[[], _LadderCommand | _LoadCommand]
-        if rate is not None or duration is not None:
+        if is_load:
             point = _one_point(target.delivery, max_connections, depth)
             command = partial(
                 _LoadCommand,
@@ -240,6 +255,21 @@ def bench(
                 _LadderCommand, target, grid, messages, seconds, console, trace=traced, as_json=as_json, html=html
             )
         return run(lambda: command().run())  # made in the loop
+
+
+def _refuse_beside(option: str, remedy: str, names: Collection[str] | None = None) -> None:
+    """Refuse options that mean nothing beside another one: what they ask for would silently not be done.
+
+    Args:
+        option: The other one.
+        remedy: What to do instead.
+        names: The parameters that are refused; None for all others.
+    """
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name or "") is not click.core.ParameterSource.DEFAULT
+        if given and option not in parameter.opts and (names is None or parameter.name in names):
+            raise UsageError(f"{parameter.opts[0]} with {option}", remedy=remedy)
 
 
 def _compare(first: Path, second: Path) -> int:
@@ -267,6 +297,14 @@ def _refuse_without_server(**options: object) -> None:
                 remedy="give --server URL or --campaign FILE to measure a real server; without, an embedded one is "
                 "measured",
             )
+
+
+def _look_at_output(html: Path | None, *, as_json: bool) -> None:
+    """Refuse a page that could not be written."""
+    if html is not None and str(html) == "-" and as_json:
+        raise UsageError("both --html and --json would be printed", remedy="name a file for --html")
+    if html is not None and str(html) != "-":
+        _require_writable(html)
 
 
 def _require_writable(file: Path) -> None:
@@ -332,6 +370,14 @@ def _from_environment() -> tuple[Secret | None, Secret | None]:
     return (Secret(name), Secret(word)) if name and word else (None, None)
 
 
+def _here(remedy: str | None) -> str | None:
+    """What to do, for whoever measures: there is no run to go on with."""
+    if remedy is None or RESUME not in remedy:
+        return remedy
+    # How to go on, and how to wait, stands at the end of it.
+    return remedy.partition(RESUME)[0].partition(" Then ")[0].replace("go on", "measure again").rstrip(": ")
+
+
 class _BenchCommand:
     """One invocation: what is common to its kinds. It heeds signals, and shows what was found.
 
@@ -392,7 +438,7 @@ class _BenchCommand:
         if self._signals.received is not None:
             return 128 + self._signals.received
         if failure is not None:
-            raise failure
+            raise type(failure)(failure.message, remedy=_here(failure.remedy))
         return 0 if complete else 1
 
     def _print(self, line: str) -> None:
@@ -443,6 +489,8 @@ class _LadderCommand(_BenchCommand):
         for measurement in bench.measurements:
             self._print(findings.row(measurement))
         why = [said for said in (bench.stopped, bench.limited) if said is not None]
+        if failure is not None:
+            bench.stop(failure.message)
         sentences = (*why, *(advice.sentences if advice else ()))
         self._show(findings.to_json(bench, advice, self._target.messages.octets), sentences)
         return self._exit_code(failure, complete=bench.complete)
@@ -495,5 +543,6 @@ class _LoadCommand(_BenchCommand):
             self._print(line)
         failure = await self._until_over(lambda: load.run(self._target.messages), load.stop)
         found = findings.load_to_json(load, self._target.server, self._target.messages.octets)
-        self._show(found, findings.load_sentences(load))
-        return self._exit_code(failure, complete=0 < load.accepted == load.outcomes.total())
+        why = [load.stopped] if load.stopped is not None and failure is None else []
+        self._show(found, (*why, *findings.load_sentences(load)))
+        return self._exit_code(failure, complete=load.complete)

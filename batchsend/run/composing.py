@@ -110,6 +110,7 @@ class Composing:
         async with self._free:
             for _ in range(2):
                 if (answer := await self._ask(rows)) is not None:
+                    self._fatal = 0
                     return [self._submission(row, one) for row, one in zip(rows, answer, strict=False)]
             return [await self._alone(row) for row in rows]
 

@@ -54,17 +54,28 @@ def test_what_is_as_fast_with_less_in_flight_is_better() -> None:
 def test_nothing_is_to_be_changed_where_nothing_is_faster() -> None:
     told = advice(measured(1, 1, 20), measured(5, 1, 100), measured(5, 16, 105, within=0.1))
     assert (told.point, told.times, told.expected) == (NOW, 1, 100)
-    assert told.sentences[:1] == (
-        "48 ms away; 5 connections at depth 1, as it is now, sent 100/s, and nothing measured was surely faster",
+    assert told.sentences[0] == (
+        "48 ms away; 5 connections at depth 1, as it is now, sent 100/s, and nothing measured was surely more than 5% "
+        "faster"
     )
 
 
 def test_where_the_present_was_not_measured_nothing_is_compared_with_it() -> None:
     told = advice(measured(1, 1, 20), measured(1, 16, 300))
     assert (told.point, told.times) == (GridPoint(1, 16), None)
-    assert (
-        told.sentences[0] == "48 ms away; 1 connection at depth 16 sent 300/s, and nothing measured was surely faster"
+    assert told.sentences[0] == (
+        "48 ms away; 1 connection at depth 16 sent 300/s, about as fast as the fastest; there is no figure for what is "
+        "set now, 5 connections at depth 1"
     )
+
+
+def test_where_the_gentlest_is_not_surely_faster_another_one_that_is_may_be() -> None:
+    """It would be wrong to say that nothing was surely faster."""
+    unsure, surely = measured(5, 4, 960, within=0.2), measured(20, 4, 1000)
+    told = advice(measured(5, 1, 940), unsure, surely)
+    assert told.point == GridPoint(20, 4)
+    assert "would send 1.1 times as fast" in told.sentences[0]
+    assert undecided([measured(5, 1, 940), surely], NOW) == []
 
 
 def test_what_the_server_asked_for_is_said() -> None:
@@ -73,10 +84,24 @@ def test_what_the_server_asked_for_is_said() -> None:
     assert told.rate == 27.5
     assert told.sentences[-4:] == (
         "the server offers no PIPELINING: each message costs four round trips, and only more connections help",
-        'at 5 connections at depth 1 the server asked for a slower pace: rate = "27.5/s" stays within it',
+        (
+            'at 5 connections at depth 1 the server asked for a slower pace: rate = "27.5/s" stays within it, but it '
+            "may take far more: give more --messages for the fastest pace to be looked for"
+        ),
         "at 5 connections at depth 1 the server allowed 3 connections",
         "the server ends a session after 10 messages: set max_messages to that",
     )
+
+
+def test_a_pace_that_was_not_looked_for_is_said_to_be_a_cautious_one() -> None:
+    """A pool that is told to slow down goes far below what the server takes, for a while."""
+    slow, paced = measured(1, 1, 20, {"rate": 1.8}), measured(5, 1, 47, {"rate": 47.5})
+    paced.pace_found = True
+    more = "but it may take far more: give more --messages"
+    assert any(more in sentence for sentence in advice(slow).sentences)
+    told = advice(slow, paced)
+    assert (told.rate, told.expected) == (47.5, 47)
+    assert not any(more in sentence for sentence in told.sentences)
 
 
 def test_nothing_accepted_is_no_advice() -> None:
@@ -89,7 +114,7 @@ def test_what_cannot_be_told_apart_is_not_advised() -> None:
     """The next measurement might say the opposite."""
     told = advice(measured(5, 1, 100, within=0.4), measured(5, 16, 130, within=0.4))
     assert (told.point, told.expected) == (NOW, 100)
-    assert "nothing measured was surely faster" in told.sentences[0]
+    assert "nothing measured was surely more than 5% faster" in told.sentences[0]
     assert "only sure to" in told.sentences[1]
     assert advice(measured(5, 1, 100), measured(5, 16, 130)).point == GridPoint(5, 16)
 
@@ -100,6 +125,18 @@ def test_what_was_measured_once_is_not_called_sure() -> None:
     told = advice(once, other)
     assert told.point == NOW
     assert "measured too few times" in told.sentences[1]
+
+
+def test_where_the_present_is_not_known_and_the_others_were_measured_once_nothing_is_advised() -> None:
+    """As where the server was gone in the midst of the first round."""
+    once = measured(1, 1, 100)
+    once.visits = once.visits[:1]
+    told = advice(once)
+    assert (told.point, told.expected) == (None, once.rate)
+    assert (
+        told.sentences[0] == "48 ms away; 1 connection at depth 1 sent 99/s: too little was measured to advise anything"
+    )
+    assert not any("[delivery]" in sentence for sentence in told.sentences)
 
 
 def test_a_point_that_the_server_did_not_allow_is_not_advised() -> None:

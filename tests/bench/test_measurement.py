@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batchsend.bench.findings import row
+from batchsend.bench.findings import per_second, row
 from batchsend.bench.grid import GridPoint
 from batchsend.bench.measurement import Measurement, VisitRate
 from batchsend.outcome import DeliveryResult, Outcome, Stage
@@ -67,3 +67,19 @@ def test_the_relays_own_limits_are_told_by_what_its_replies_mean() -> None:
     measurement.hear(result())
     [limit] = measurement.limits.values()
     assert (limit.verdict, limit.said) == (Verdict.QUOTA, f"550 5.4.5 {said} 0")
+
+
+def test_a_reply_of_several_lines_is_told_in_one() -> None:
+    measurement = Measurement(GridPoint(1, 1))
+    said = "5.4.5 Daily user sending limit exceeded. For more\n5.4.5 see our pages"
+    measurement.hear(result(Outcome.REJECTED, 550, stage=Stage.CONTENT, enhanced="5.4.5", reply=said))
+    [limit] = measurement.limits.values()
+    assert measurement.refused == limit.said == f"550 {said}".replace("\n", " ")
+
+
+def test_few_messages_a_second_are_not_rounded_away() -> None:
+    measurement = Measurement(GridPoint(1, 1), visits=[VisitRate(number, 100.0) for number in (3, 4, 5)])
+    told = measurement.to_json()
+    assert (told["rate"], told["visits"]) == (0.04, [0.03, 0.04, 0.05])
+    assert "  0.04  " in row(measurement)
+    assert (per_second(12345.6), per_second(99.96), per_second(12.345), per_second(0)) == ("12,346", "100", "12.3", "0")

@@ -190,7 +190,7 @@ def test_refusals_are_counted_by_code_and_end_the_measuring(capsys: Capture) -> 
     told = found(result)
     assert result.code == 1
     assert [point["replies"] for point in told["grid"]] == [{"550 5.1.1": told["messages"]}]
-    assert told["stopped"] == "at 1 connection at depth 1 nothing was accepted"
+    assert told["stopped"] == "at 1 connection at depth 1 nothing was accepted: 550 5.1.1 Unknown"
     assert told["advice"]["depth"] is None
 
 
@@ -313,7 +313,8 @@ def test_what_a_server_does_not_take_at_that_rate_is_said(capsys: Capture) -> No
     with serving(Sink(SinkOptions(rules=rules))) as server:
         options = ("--rate", "200/s", "--duration", "1s", "--max-connections", "1", "--depth", "1")
         result = bench(capsys, server, *options)
-    assert "did not keep up with 200 messages a second" in result.output
+    assert result.code == 1, "not everything was sent"
+    assert "200 messages a second were more than it took with 1 connection at depth 1" in result.output
 
 
 @pytest.mark.slow
@@ -344,6 +345,69 @@ def test_for_a_given_time_with_one_setting(capsys: Capture) -> None:
 @pytest.mark.parametrize(("option", "value"), [("--rate", "fast"), ("--duration", "0s"), ("--time", "3 weeks")])
 def test_times_and_rates_as_a_campaign_file_has_them(capsys: Capture, option: str, value: str) -> None:
     assert "expected a" in complaint(invoke(capsys, "bench", option, value))
+
+
+@pytest.mark.parametrize("value", ["0/s", "0.5/h", "1000001/s", "9" * 400 + "/s"])
+def test_a_rate_that_nothing_can_be_measured_at_is_refused(capsys: Capture, value: str) -> None:
+    assert "from 1/h to 1,000,000/s" in complaint(invoke(capsys, "bench", "--rate", value))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--rate 9/s --messages 5", "--messages with --rate"),
+        ("--duration 1s --time 5s", "--time with --duration"),
+        ("--compare a.json b.json --json", "--json with --compare"),
+        ("--compare a.json b.json --to me@example.com", "--to with --compare"),
+        ("--compare a.json b.json --html -", "--html with --compare"),
+        ("--json --html -", "both --html and --json would be printed"),
+    ],
+)
+def test_options_that_would_do_nothing_beside_each_other_are_refused(capsys: Capture, options: str, said: str) -> None:
+    """Above all --messages: somebody may rely on it that no more are sent."""
+    assert said in complaint(invoke(capsys, "bench", *options.split()))
+
+
+def test_a_server_that_begins_to_refuse_everybody_ends_the_measuring(capsys: Capture) -> None:
+    """What it took before that is no figure for what it takes."""
+
+    def enough(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        return refuse(550, "5.7.1 No more") if stage is Stage.RCPT and len(server.accepted) >= 30 else ACCEPT
+
+    with serving(CountingServer(enough)) as server:
+        options = ("--max-connections", "1,2", "--depth", "1", "--messages", "200", "--json")
+        result = bench(capsys, server, *options)
+    told = found(result)
+    assert result.code == 1
+    assert told["stopped"] is not None
+    assert told["stopped"].endswith("nothing was accepted: 550 5.7.1 No more")
+    assert 30 < told["messages"] < 150
+
+
+def test_a_campaigns_own_quota_holds_for_all_that_is_measured(tmp_path: Path, capsys: Capture) -> None:
+    campaign = make_campaign(tmp_path, server='tls = "none"', delivery='quota = "12/h"')
+    with serving(Sink()) as sink:
+        points = ("--max-connections", "1,2", "--depth", "1", "--messages", "60", "--json")
+        result = bench(capsys, sink, "--campaign", campaign, *points)
+        assert sink.counts.messages == 12
+    assert result.code == 3
+    assert "its sending limit is used up" in result.errors
+    assert "measure again at" in result.errors
+    assert "Batch(" not in result.errors
+    assert "its sending limit is used up" in found(result)["stopped"]
+
+
+def test_records_that_no_message_can_be_made_for_are_said_to_be_left_out(tmp_path: Path, capsys: Capture) -> None:
+    campaign = make_campaign(tmp_path, "email,name\nnobody,Ada\nzoe@example.com,Zoe\n", server='tls = "none"')
+    with serving(Sink()) as sink:
+        points = ("--max-connections", "1", "--depth", "1", "--messages", "5")
+        result = bench(capsys, sink, "--campaign", campaign, *points)
+        assert (result.code, sink.counts.messages) == (0, 5)
+        assert "1 of the first 2 records are left out" in result.errors
+        assert "'nobody' is not an address" in result.errors
+        campaign = make_campaign(tmp_path, "email,name\nnobody,Ada\n", server='tls = "none"')
+        said = complaint(bench(capsys, sink, "--campaign", campaign, *points))
+    assert "no message can be made for any of its first 1,000 records, the first because: recipient 'nobody'" in said
 
 
 def test_where_a_page_cannot_be_written_is_found_out_before_anything_is_measured(
@@ -401,3 +465,50 @@ def test_two_benches_are_compared_by_what_is_sure(tmp_path: Path, capsys: Captur
     assert "is not complete" in complaint(invoke(capsys, "bench", "--compare", *paths[:2]))
     paths[1].write_text("[]")
     assert "is not what `batchsend bench --json` writes" in complaint(invoke(capsys, "bench", "--compare", *paths[:2]))
+
+
+def _point(rate: float, low: float | None, high: float | None, connections: int = 1) -> dict[str, Any]:
+    return {"connections": connections, "depth": 1, "rate": rate, "low": low, "high": high}
+
+
+def _compared(tmp_path: Path, capsys: Capture, *told: object) -> Ended:
+    paths = [tmp_path / name for name in ("a.json", "b.json")]
+    for path, one in zip(paths, told, strict=True):
+        path.write_text(one if isinstance(one, str) else json.dumps(one))
+    return invoke(capsys, "bench", "--compare", *paths)
+
+
+def test_what_was_not_the_same_and_what_was_not_measured_in_both_is_said(tmp_path: Path, capsys: Capture) -> None:
+    first = {
+        "kind": "ladder",
+        "server": "a.example.com:25",
+        "octets": 2000,
+        "grid": [_point(10, 0, 20), _point(5, 4, 6, 5)],
+    }
+    second = first | {"octets": 9000, "stopped": "stopped by SIGINT", "grid": [_point(50, 40, 60)]}
+    assert _compared(tmp_path, capsys, first, second).output.splitlines() == [
+        "not the same: messages of 2,000 octets in the first, messages of 9,000 octets in the second",
+        "the second ended before its time: stopped by SIGINT",
+        "connections  depth     first/s    second/s  difference",
+        "          1      1          10          50  400% faster (at least +100%)",
+        "          5      1           5           -  measured in one of them only",
+    ]
+    assert "none that is sure" in _compared(tmp_path, capsys, first, first).output
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "[" * 100_000,
+        '{"kind": "ladder", "server": null, "octets": NaN, "grid": []}',
+        {"kind": "ladder", "server": None, "octets": 1, "grid": [_point(10**400, 1, 2)]},
+        {"kind": "ladder", "server": None, "octets": 1, "grid": [_point(1, 1, 10**400)]},
+        {"kind": "ladder", "server": None, "octets": 1, "grid": [_point(1, None, None), 5]},
+        {"kind": "ladder", "server": None, "octets": 1, "grid": [{}]},
+        {"kind": "ladder", "grid": 5},
+    ],
+    ids=lambda told: str(told)[:60],
+)
+def test_files_of_another_kind_are_compared_by_no_line(tmp_path: Path, capsys: Capture, told: object) -> None:
+    other = {"kind": "ladder", "server": None, "octets": 1, "grid": [_point(1, 1, 1)]}
+    assert "`batchsend bench --json` writes" in complaint(_compared(tmp_path, capsys, other, told))

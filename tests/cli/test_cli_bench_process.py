@@ -41,6 +41,18 @@ def test_an_interrupt_ends_it_in_order_with_what_was_measured() -> None:
     assert sum(point.get("accepted", 0) for point in told["grid"]) == told["messages"] == len(server.accepted)
 
 
+def test_whoever_read_the_output_may_go_while_it_is_measured() -> None:
+    """A line is printed within tasks, and the error of a pipe that is closed comes out of them as a group."""
+    running = process("bench", "--duration", "20s")
+    assert running.stdout is not None
+    assert running.stderr is not None
+    while " MB" not in running.stdout.readline():
+        pass  # the head of the table is printed before
+    running.stdout.close()
+    assert (running.wait(WITHIN), running.stderr.read()) == (141, "")
+    running.stderr.close()
+
+
 @pytest.mark.slow
 def test_an_interrupt_at_the_embedded_server_ends_both() -> None:
     running = process("bench", "--messages", "1000000", start_new_session=True)

@@ -179,6 +179,21 @@ async def test_where_every_record_ends_a_process_the_run_stops(tmp_path: Path) -
                 await composing.compose(records(9))
 
 
+async def test_records_that_end_their_process_are_not_in_a_row_where_others_are_composed_between(
+    tmp_path: Path,
+) -> None:
+    """Large messages come one by one: a record that ends its process may be alone in what is asked for."""
+    async with CountingServer(well_behaved) as server:
+        sent = campaign(tmp_path, server)
+        deadly: Any = Deadly(recipe(sent), 1)
+        async with Composing(deadly, recipe(sent).composer(), 1).open() as composing:
+            with anyio.fail_after(2 * GUARD):
+                for _ in range(3):
+                    first, second = records(2)
+                    assert all(isinstance(one, str) for one in await composing.compose([first]))
+                    assert all(isinstance(one, Submission) for one in await composing.compose([second]))
+
+
 async def test_a_file_that_has_gone_ends_the_run_in_order(tmp_path: Path) -> None:
     def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
         (tmp_path / "hello.txt").unlink(missing_ok=True)
