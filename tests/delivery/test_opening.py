@@ -90,7 +90,9 @@ async def test_a_server_that_knows_no_ehlo_is_greeted_with_helo() -> None:
         pytest.param([reply("421 4.3.2 busy")], Stage.GREETING, "421 4.3.2 busy", id="421"),
         pytest.param([reply("554-5.7.1 you", "554 go away")], Stage.GREETING, "554 5.7.1 you go away", id="554"),
         pytest.param([reply("250 ready")], Stage.GREETING, "250", id="no-greeting"),
-        pytest.param([reply("SSH-2.0-OpenSSH_9.2")], Stage.GREETING, "", id="another-protocol"),
+        pytest.param([reply("SSH-2.0-OpenSSH_9.2")], Stage.GREETING, "is no reply of SMTP: SSH-2.0-", id="SSH"),
+        pytest.param([reply("+22 ready")], Stage.GREETING, "is no reply of SMTP: ready", id="a-number-with-a-sign"),
+        pytest.param([*EHLO, reply("100 go on")], Stage.EHLO, "is no reply of SMTP: go on", id="1yz"),
         pytest.param([Close()], Stage.GREETING, "closed", id="closed-at-once"),
         pytest.param([Reset()], Stage.GREETING, "closed", id="reset-at-once"),
         pytest.param([HalfClose(), ReadToEnd()], Stage.GREETING, "closed", id="half-closed-at-once"),
@@ -100,8 +102,10 @@ async def test_a_server_that_knows_no_ehlo_is_greeted_with_helo() -> None:
         pytest.param(
             [*EHLO, reply("500 what?"), Expect("HELO"), reply("554 no")], Stage.EHLO, "554 no", id="no-helo-either"
         ),
-        pytest.param([*EHLO, Send(b"250-" + b"x" * 100_000)], Stage.EHLO, "", id="endless-line"),
-        pytest.param([*EHLO, Repeat([Send(b"250-more\r\n" * 100)])], Stage.EHLO, "", id="endless-reply"),
+        pytest.param([*EHLO, Send(b"250-" + b"x" * 100_000)], Stage.EHLO, "no reply of SMTP", id="endless-line"),
+        pytest.param(
+            [*EHLO, Repeat([Send(b"250-more\r\n" * 100)])], Stage.EHLO, "no reply of SMTP", id="endless-reply"
+        ),
     ],
 )
 async def test_a_session_that_cannot_be_opened_now_may_be_later(script: list[Step], stage: Stage, said: str) -> None:
@@ -109,6 +113,7 @@ async def test_a_session_that_cannot_be_opened_now_may_be_later(script: list[Ste
         error = await refusal(plain(peer))
     assert error.failure.stage is stage
     assert said in error.message
+    assert len(error.message) < 250
     assert not error.failure.lasting
 
 
