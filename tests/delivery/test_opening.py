@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from aiosmtplib import SMTPResponseException
+from aiosmtplib.protocol import SMTPProtocol
 
 from batchsend.campaign import Secret, Server, is_loopback
 from batchsend.delivery.account import NullAccount
 from batchsend.delivery.connector import ConnectError, Connector, Opened
+from batchsend.delivery.credentials import PatientProtocol
 from batchsend.delivery.pool import Pool
 from batchsend.errors import UsageError
 from batchsend.outcome import Outcome, Stage
@@ -125,6 +129,35 @@ async def test_silence_is_ended_by_the_time_out_of_the_step(script: list[Step], 
     assert error.failure.stage is stage
     assert "no answer" in error.message
     assert peer.connections[0].end is not None, "the connection was left open"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "250 ok",
+        "250-a.example\r\n250-PIPELINING\r\n250 HELP",
+        "250-a\n250-b\n250 c",
+        "250-a\r\nSSH-2.0",
+        "25-\r\n250 ok",
+    ],
+)
+async def test_a_reply_in_pieces_is_the_same_reply(said: str) -> None:
+    """However it is cut, it is what aiosmtplib makes of it."""
+    octets = f"{said}\r\n".encode()
+    right = await _heard(SMTPProtocol(), [octets])
+    for size in range(1, len(octets)):
+        pieces = [octets[at : at + size] for at in range(0, len(octets), size)]
+        assert await _heard(PatientProtocol(), pieces) == right, size
+
+
+async def _heard(protocol: SMTPProtocol, pieces: list[bytes]) -> str:
+    protocol.connection_made(asyncio.Transport())
+    for piece in pieces:
+        protocol.data_received(piece)
+    try:
+        return repr(await protocol.read_response(timeout=1.0))
+    except SMTPResponseException as error:
+        return repr(error)
 
 
 async def test_control_characters_of_the_server_are_not_printed() -> None:
