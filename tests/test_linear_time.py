@@ -8,6 +8,7 @@ Each place where an expression or a parser meets foreign text is here with the t
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import time
 from contextlib import suppress
@@ -24,6 +25,7 @@ from batchsend.check.finding import Severity
 from batchsend.check.gathering import Gathering
 from batchsend.check.html import Html
 from batchsend.check.markup import Markup
+from batchsend.delivery.credentials import PatientProtocol
 from batchsend.display import visible
 from batchsend.errors import RecordError, UsageError, without_values
 from batchsend.feedback.understanding import understand
@@ -201,6 +203,16 @@ def _reply(text: str) -> list[Any]:
     return ReplyParser().feed(text.encode(errors="surrogatepass"))
 
 
+def _reply_to_ehlo(text: str) -> None:
+    """A reply while a session is opened, which comes line by line."""
+    loop = asyncio.new_event_loop()
+    protocol = PatientProtocol(loop)
+    protocol.connection_made(asyncio.Transport())
+    for line in OCTETS(text).splitlines(keepends=True):
+        protocol.data_received(line)
+    loop.close()
+
+
 def look_into(html: str) -> None:
     found = Html.read(html)
     Markup(Gathering("list.csv"), "html").look(found, len(html), Record(1, 1, {"x": 1}))
@@ -354,6 +366,7 @@ FOREIGN: dict[str, tuple[Callable[[str], object], list[str]]] = {
     "canonical": (lambda text: canonical(OCTETS(text)), WORDS),
     "dots": (lambda text: dot_stuffed(OCTETS(text)), [*WORDS, "\r\n.", "."]),
     "reply": (_reply, WORDS),
+    "reply to EHLO": (_reply_to_ehlo, ["250-\r\n", "250-a\n", "250 \r\n", "\n"]),
     **{f"filter {name}": (partial(filled, f"{{{{ x | {name} }}}}"), units) for name, units in JINJA.items()},
 }
 

@@ -48,6 +48,7 @@ _COMMANDS = (
     "manual",
 )
 _READER_GONE = 128 + signal.SIGPIPE  # what a shell says of programs that end by the signal
+_NOT_WRITTEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 _SENTENCE = 200  # characters of a command's first sentence, which is shorter
 
 
@@ -182,21 +183,35 @@ def _run(arguments: list[str] | None, console: Console) -> int:
         console.error(error.message, error.remedy)
         return 3 if isinstance(error, RunError) else 2
     except _ReaderGoneError:
-        # Python would complain about it once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()
         return _READER_GONE
-    except OSError as error:
-        # Anything may be what finds no descriptor left, the import of a module too.
-        if error.errno not in (errno.EMFILE, errno.ENFILE):
-            raise
-        console.error("there are too many open files", "let it have more: ulimit -n 1024")
-        return 3
     except Exception as error:
+        if isinstance(error, OSError) and _is_told(error, console):
+            return 3
         if not console.as_json:
             raise
         console.crash(error)
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _is_told(error: OSError, console: Console) -> bool:
+    """Tell of what the system refuses wherever it is asked for it; false where it is nothing of the kind."""
+    if error.errno in _NOT_WRITTEN and error.filename is None:
+        # Whoever writes to a file tells of it by an error of its own: this is standard output, led to one by a shell.
+        _write_no_more()
+        console.error(f"the output cannot be written: {error.strerror}", "make room, or lead it elsewhere")
+        return True
+    # Anything may be what finds no descriptor left, the import of a module too.
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        console.error("there are too many open files", "let it have more: ulimit -n 1024")
+        return True
+    return False
+
+
+def _write_no_more() -> None:
+    """Lead standard output nowhere: Python would complain about it once more when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _wants_json(arguments: list[str]) -> bool:

@@ -11,6 +11,7 @@ from aiosmtplib import SMTPAuthenticationError, SMTPResponseException, SMTPServe
 
 from batchsend.delivery.credentials import MechanismRefusedError, NotOfferedError
 from batchsend.delivery.judges import goes_on, judge
+from batchsend.display import one_line
 from batchsend.outcome import Stage
 from batchsend.smtp.replies import Reply
 from batchsend.verdict import Reason
@@ -55,6 +56,10 @@ def unresolved(error: Exception) -> ConnectFailure:
         Stage.CONNECT, f"the host name cannot be resolved: {reason}", "check host in [server], and the DNS", local=True
     )
 
+
+# How aiosmtplib begins to tell of what is no reply, before it says all of it.
+_MALFORMED: Final = "Malformed SMTP response line: "
+_SHOWN: Final = 100  # characters of it
 
 # What the system says where this machine has no more descriptors, memory or ports for another connection.
 _OWN_LIMITS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
@@ -132,6 +137,8 @@ def _tls(stage: Stage, error: ssl.SSLError, host: str) -> ConnectFailure:
 
 
 def _refused(stage: Stage, error: SMTPResponseException, key: str) -> ConnectFailure:
+    if not 200 <= error.code < 600:
+        return _no_reply(stage, error.message)
     reply = Reply(error.code, error.message.encode("utf-8", "surrogateescape"))
     if isinstance(error, SMTPAuthenticationError):
         lasting = reply.code >= 500
@@ -143,6 +150,13 @@ def _refused(stage: Stage, error: SMTPResponseException, key: str) -> ConnectFai
     if stage is Stage.EHLO and reply.code >= 500 and judge(stage, reply).reason is Reason.HELLO:
         remedy = "set ehlo_name in [server] to a host name that exists in the DNS"
     return ConnectFailure(stage, f"refused at {stage}: {reply}", remedy, reply, lasting)
+
+
+def _no_reply(stage: Stage, message: str) -> ConnectFailure:
+    """The server says what is no reply: aiosmtplib has -1 for its code, or what else it takes for a number."""
+    said = one_line(message.removeprefix(_MALFORMED).strip())
+    what = f"what the server says at {stage} is no reply of SMTP: {said[:_SHOWN]}"
+    return ConnectFailure(stage, what, "check host and port in [server]: another service may be there")
 
 
 def _not_offered(stage: Stage, error: Exception) -> ConnectFailure:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 class TracedClient(LoginClient):
     """aiosmtplib's client, on a connection that is traced from its first octet.
 
-    aiosmtplib makes its connection by the methods of its attribute ``loop``, which is all that is changed here.
-
     Args:
         trace: The trace of the session that is being opened.
         options: As of `LoginClient`.
@@ -30,18 +28,11 @@ class TracedClient(LoginClient):
 
     def __init__(self, trace: SessionTrace, **options: Any) -> None:
         self._traced_session = trace
-        self._loop: asyncio.AbstractEventLoop | None = None
         super().__init__(**options)
 
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop | None:
+    def _around(self, loop: asyncio.AbstractEventLoop) -> asyncio.AbstractEventLoop:
         """The running loop, whose connections are traced."""
-        return self._loop
-
-    @loop.setter
-    def loop(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        traced = None if loop is None else _TracingLoop(loop, self._traced_session)
-        self._loop = cast("asyncio.AbstractEventLoop | None", traced)
+        return cast("asyncio.AbstractEventLoop", _TracingLoop(loop, self._traced_session))
 
 
 class _TracingLoop:

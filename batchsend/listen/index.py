@@ -8,7 +8,6 @@ same for every log.
 from __future__ import annotations
 
 import mmap
-import os
 import tempfile
 from array import array
 from bisect import bisect_left
@@ -18,7 +17,7 @@ import msgspec
 
 from batchsend.errors import RunError
 from batchsend.feedback.tying import SENT, SentLine, comparable_or_none, tied, words_of_reply
-from batchsend.results.format import LogReader, opened
+from batchsend.results.format import LogReader, line_at, opened
 from batchsend.results.reached import Reached
 
 if TYPE_CHECKING:
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
 _PLACE_BITS: Final = 40
 _HASH_MASK: Final = (1 << 24) - 1
 MOST_RECENT: Final = 256 * 1024  # entries that wait in memory, about ten megabytes, until they are a sorted run
-_COMMON: Final = 2 * 1024  # octets that most outcome lines have room in
-_LONGEST: Final = 64 * 1024  # octets of any outcome line
 _MOST_WORDS: Final = 10_000  # words of replies that are known to be no names
 
 
@@ -122,10 +119,7 @@ class SentIndex:
                 at += 1
 
     def _line(self, place: int) -> SentLine:
-        octets = os.pread(self._log, _COMMON, place)
-        if b"\n" not in octets:
-            octets = os.pread(self._log, _LONGEST, place)
-        return self._decoder.decode(octets[: octets.index(b"\n")])
+        return self._decoder.decode(line_at(self._log, place))
 
     def _follow(self) -> None:
         """Take in what has been added to the log."""

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from array import array
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from batchsend.feedback.tying import SENT
-from batchsend.results.format import AddressedLine, LogReader, opened
+from batchsend.results.format import AddressedLine, LogReader, line_at, opened
 from batchsend.results.reached import Reached
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_LONGEST: Final = 64 * 1024  # octets of an outcome line
 
 
 class SentRecords:
@@ -66,8 +63,7 @@ class SentRecords:
         if record >= len(self._places) or not self._places[record]:
             return None
         with opened(self.path) as file:
-            octets = os.pread(file, _LONGEST, self._places[record])
-        return self._decoder.decode(octets[: octets.index(b"\n")]).recipient
+            return self._decoder.decode(line_at(file, self._places[record])).recipient
 
     def _note(self, record: int, place: int) -> None:
         missing = record + 1 - len(self._places)

@@ -16,6 +16,7 @@ from jinja2.utils import Namespace
 
 from batchsend.message.budget import MAX_ITEMS, Budget, Excess, require_number, require_width
 from batchsend.message.filters import bounded_filter, pay_for_percent, replaced
+from batchsend.message.included import TAKES_IN, names_written_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, MutableMapping
@@ -82,6 +83,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
     Attributes:
         budget: What is left; whoever renders renews it. Overlays share it.
+        written: The names of other files that stand in templates in so many words. Overlays share them.
     """
 
     code_generator_class = BoundedCodeGenerator
@@ -90,10 +92,18 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     def __init__(self, **options: Any) -> None:
         super().__init__(extensions=[_Pieces], **options)
         self.budget = Budget()
+        self.written: set[str] = set()
         self.filters = {name: bounded_filter(name, function, self.budget) for name, function in self.filters.items()}
         self.filters[_LOOP] = self._turns
         self.globals["namespace"] = _Namespace
         del self.globals["lipsum"]  # random texts of any length
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        """Jinja2's hook: a template, or a file that one takes in, is parsed."""
+        tree = super()._parse(source, name, filename)
+        for statement in tree.find_all(TAKES_IN):
+            self.written.update(names_written_in(statement))
+        return tree
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Jinja2's hook: an operator at work."""

@@ -84,7 +84,7 @@ class Composer:
         if message.eml_file is not None:
             from batchsend.message.eml import WholeMessage  # noqa: PLC0415 - it needs a parser, which most do not
 
-            self._templates = Templates(directory)
+            self._templates = Templates(directory, own=own)
             with naming(called("eml_file")):
                 self._body = WholeMessage(message.eml_file, self._templates, eight_bit=eight_bit, proof=proof)
             head = self._body.head
@@ -93,7 +93,7 @@ class Composer:
             folder = directory if file is None else file.parent
             files = AttachmentFiles(directory, inside=directory, own=own)
             images = Images(files, folder, inline_names(message))
-            self._templates = Templates(directory, images)
+            self._templates = Templates(directory, images, own=own)
             self._body = CampaignBody(
                 message,
                 directory=directory,

@@ -7,6 +7,9 @@ from typing import Final
 import jinja2
 from jinja2 import nodes
 
+TAKES_IN: Final = (nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport)
+"""The statements that take in another file."""
+
 # What works with what templates show, or escapes it otherwise.
 _CHANGES_TEXT: Final = (nodes.FilterBlock, nodes.ScopedEvalContextModifier, nodes.EvalContextModifier)
 _BLOCKS_AS_VALUES: Final = frozenset({"self", "super", "caller"})
@@ -14,7 +17,7 @@ _BLOCKS_AS_VALUES: Final = frozenset({"self", "super", "caller"})
 
 def names_written_in(node: nodes.Stmt) -> list[str]:
     """The names, in a template's own text, of the file that a statement takes in; the first that exists is meant."""
-    if not isinstance(node, nodes.Include | nodes.Extends | nodes.Import | nodes.FromImport):
+    if not isinstance(node, TAKES_IN):
         return []
     match node.template:
         case nodes.Const(value=str() as name):
@@ -54,7 +57,7 @@ def shows_as_it_goes(tree: nodes.Template, environment: jinja2.Environment) -> b
     seen: set[str] = set()
     for one in trees:  # it grows
         taken_in: list[nodes.Stmt] = []
-        for kind in (nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport):
+        for kind in TAKES_IN:
             taken_in += one.find_all(kind)
         for other in taken_in:
             names = names_written_in(other)

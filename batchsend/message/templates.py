@@ -12,6 +12,7 @@ from markupsafe import Markup
 from msgspec import Struct
 
 from batchsend.campaign.nearest import suggestion
+from batchsend.campaign.own import NO_FILES, OwnFiles
 from batchsend.errors import RecordError, UsageError
 from batchsend.message.bounds import BoundedEnvironment, TooManyPiecesError
 from batchsend.message.field_use import FieldUse
@@ -96,21 +97,23 @@ class Templates:
     """Compiles the templates of one campaign; all of them share the sandbox, its cache and its rules.
 
     HTML is escaped as it is filled in, nothing else is. An undefined variable is an error; a null value (JSON) renders
-    to nothing. Templates include and extend files inside the campaign's folder only, wherever symbolic links lead.
+    to nothing. Templates include and extend files inside the campaign's folder only, wherever symbolic links lead; and
+    none of the campaign's own, or hidden, unless the name stands in a template in so many words.
 
     Args:
         directory: The campaign's folder.
         images: What finds the images of the HTML; None where there are none to be found.
+        own: The campaign's own files, which no record may name.
 
     Attributes:
         use: Which of a record's fields the templates use.
     """
 
-    def __init__(self, directory: Path, images: Images | None = None) -> None:
+    def __init__(self, directory: Path, images: Images | None = None, *, own: OwnFiles = NO_FILES) -> None:
         # Digits between control characters, unknown to whoever wrote the data: what stands between two is data.
         self._mark = f"\x1f{secrets.randbelow(10**16):016d}\x1f"
         self._text = BoundedEnvironment(
-            loader=_FolderLoader(directory),
+            loader=_FolderLoader(directory, own),
             undefined=jinja2.StrictUndefined,
             autoescape=False,
             auto_reload=False,
@@ -289,19 +292,30 @@ def _require_named_files(tree: nodes.Template, environment: BoundedEnvironment, 
 
 
 class _FolderLoader(jinja2.BaseLoader):
-    """Finds included templates inside one folder; a symbolic link does not lead out of it."""
+    """Finds included templates inside one folder; a symbolic link does not lead out of it.
 
-    def __init__(self, directory: Path) -> None:
+    Where a record may say which file is included, it could name the list or a file of passwords.
+    """
+
+    def __init__(self, directory: Path, own: OwnFiles) -> None:
         self._directory = directory.resolve()
+        self._own = own
 
-    def get_source(self, environment: jinja2.Environment, template: str) -> tuple[str, str, Callable[[], bool]]:  # noqa: ARG002 - Jinja2's signature
+    def get_source(self, environment: jinja2.Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
         try:
             path = (self._directory / template).resolve(strict=True)
         except (OSError, ValueError, RuntimeError):
             raise jinja2.TemplateNotFound(template) from None
         if not path.is_relative_to(self._directory) or not path.is_file():
             raise jinja2.TemplateNotFound(template)
+        assert isinstance(environment, BoundedEnvironment)  # noqa: S101 - Templates has no others
+        if template not in environment.written and self._is_private(path):
+            raise RecordError(f"template {template!r} is the campaign's own, or hidden: no record may name it")
         return read_source(path, template), str(path), lambda: True
+
+    def _is_private(self, path: Path) -> bool:
+        hidden = any(name.startswith(".") for name in path.relative_to(self._directory).parts)
+        return hidden or self._own.has(str(path))
 
 
 def read_source(path: Path, where: str) -> str:

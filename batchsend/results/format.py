@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 BLOCK: Final = 1024 * 1024
 """Octets of a file that are read at once."""
 
+_COMMON: Final = 2 * 1024
+"""Octets that most lines have room in."""
+_MORE: Final = 64 * 1024
+"""Octets of the others that are read at once: what a server says may take 160 KiB as it stands in a line."""
+
 _FIRST: Final = b'{"run":{"id":"'
 """How the first line of a log begins."""
 
@@ -288,6 +293,20 @@ def whole_lines(file: int, offset: int = 0) -> Iterator[bytes]:
             begun = block[end:]
         else:
             begun += block
+
+
+def line_at(file: int, place: int) -> bytes:
+    """The line of a file that begins at a place, however long it is, without its line feed.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    line = b""
+    while octets := os.pread(file, _MORE if line else _COMMON, place + len(line)):
+        line += octets
+        if b"\n" in octets:
+            break
+    return line.partition(b"\n")[0]
 
 
 @contextmanager

@@ -431,6 +431,23 @@ def test_output_into_a_pipe_that_is_closed_is_no_error(tmp_path: Path, arguments
     assert (running.returncode, errors) == (128 + signal.SIGPIPE, "")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["preview", "{campaign}"], *(pytest.param(other, marks=pytest.mark.slow) for other in (["--help"], ["presets"]))],
+)
+def test_where_the_output_has_no_room_it_says_so(arguments: list[str], tmp_path: Path) -> None:
+    """`batchsend report results.jsonl > FILE` on a disk that is full."""
+    campaign = make_campaign(tmp_path)
+    with Path("/dev/full").open("wb") as full:
+        running = process(*(word.format(campaign=campaign) for word in arguments), stdout=full)
+        _, errors = running.communicate(timeout=WITHIN)
+    assert running.returncode == 3
+    assert errors.splitlines() == [
+        "batchsend: the output cannot be written: No space left on device",
+        "           make room, or lead it elsewhere",
+    ]
+
+
 def on_a_terminal(*arguments: str | Path, **variables: str) -> Ended:
     """Run a command with standard error on a terminal of 100 columns; what it shows there is ``errors``."""
     ours, theirs = pty.openpty()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from aiosmtplib import SMTPResponseException
+from aiosmtplib.protocol import SMTPProtocol
 
 from batchsend.campaign import Secret, Server, is_loopback
 from batchsend.delivery.account import NullAccount
 from batchsend.delivery.connector import ConnectError, Connector, Opened
+from batchsend.delivery.credentials import PatientProtocol
 from batchsend.delivery.pool import Pool
 from batchsend.errors import UsageError
 from batchsend.outcome import Outcome, Stage
@@ -90,7 +94,9 @@ async def test_a_server_that_knows_no_ehlo_is_greeted_with_helo() -> None:
         pytest.param([reply("421 4.3.2 busy")], Stage.GREETING, "421 4.3.2 busy", id="421"),
         pytest.param([reply("554-5.7.1 you", "554 go away")], Stage.GREETING, "554 5.7.1 you go away", id="554"),
         pytest.param([reply("250 ready")], Stage.GREETING, "250", id="no-greeting"),
-        pytest.param([reply("SSH-2.0-OpenSSH_9.2")], Stage.GREETING, "", id="another-protocol"),
+        pytest.param([reply("SSH-2.0-OpenSSH_9.2")], Stage.GREETING, "is no reply of SMTP: SSH-2.0-", id="SSH"),
+        pytest.param([reply("+22 ready")], Stage.GREETING, "is no reply of SMTP: ready", id="a-number-with-a-sign"),
+        pytest.param([*EHLO, reply("100 go on")], Stage.EHLO, "is no reply of SMTP: go on", id="1yz"),
         pytest.param([Close()], Stage.GREETING, "closed", id="closed-at-once"),
         pytest.param([Reset()], Stage.GREETING, "closed", id="reset-at-once"),
         pytest.param([HalfClose(), ReadToEnd()], Stage.GREETING, "closed", id="half-closed-at-once"),
@@ -100,8 +106,10 @@ async def test_a_server_that_knows_no_ehlo_is_greeted_with_helo() -> None:
         pytest.param(
             [*EHLO, reply("500 what?"), Expect("HELO"), reply("554 no")], Stage.EHLO, "554 no", id="no-helo-either"
         ),
-        pytest.param([*EHLO, Send(b"250-" + b"x" * 100_000)], Stage.EHLO, "", id="endless-line"),
-        pytest.param([*EHLO, Repeat([Send(b"250-more\r\n" * 100)])], Stage.EHLO, "", id="endless-reply"),
+        pytest.param([*EHLO, Send(b"250-" + b"x" * 100_000)], Stage.EHLO, "no reply of SMTP", id="endless-line"),
+        pytest.param(
+            [*EHLO, Repeat([Send(b"250-more\r\n" * 100)])], Stage.EHLO, "no reply of SMTP", id="endless-reply"
+        ),
     ],
 )
 async def test_a_session_that_cannot_be_opened_now_may_be_later(script: list[Step], stage: Stage, said: str) -> None:
@@ -109,6 +117,7 @@ async def test_a_session_that_cannot_be_opened_now_may_be_later(script: list[Ste
         error = await refusal(plain(peer))
     assert error.failure.stage is stage
     assert said in error.message
+    assert len(error.message) < 250
     assert not error.failure.lasting
 
 
@@ -120,6 +129,35 @@ async def test_silence_is_ended_by_the_time_out_of_the_step(script: list[Step], 
     assert error.failure.stage is stage
     assert "no answer" in error.message
     assert peer.connections[0].end is not None, "the connection was left open"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "250 ok",
+        "250-a.example\r\n250-PIPELINING\r\n250 HELP",
+        "250-a\n250-b\n250 c",
+        "250-a\r\nSSH-2.0",
+        "25-\r\n250 ok",
+    ],
+)
+async def test_a_reply_in_pieces_is_the_same_reply(said: str) -> None:
+    """However it is cut, it is what aiosmtplib makes of it."""
+    octets = f"{said}\r\n".encode()
+    right = await _heard(SMTPProtocol(), [octets])
+    for size in range(1, len(octets)):
+        pieces = [octets[at : at + size] for at in range(0, len(octets), size)]
+        assert await _heard(PatientProtocol(), pieces) == right, size
+
+
+async def _heard(protocol: SMTPProtocol, pieces: list[bytes]) -> str:
+    protocol.connection_made(asyncio.Transport())
+    for piece in pieces:
+        protocol.data_received(piece)
+    try:
+        return repr(await protocol.read_response(timeout=1.0))
+    except SMTPResponseException as error:
+        return repr(error)
 
 
 async def test_control_characters_of_the_server_are_not_printed() -> None:

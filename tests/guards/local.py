@@ -183,6 +183,13 @@ FILES: Final = (
         "tests/message/test_message_templates.py::test_nothing_outside_the_folder_is_included",
     ),
     Guard(
+        "an included file that is the campaign's own, or hidden",
+        "batchsend/message/templates.py",
+        "        if template not in environment.written and self._is_private(path):\n",
+        "        if False:\n",
+        f"{_ATTACHED}::test_a_record_cannot_have_what_the_campaign_is_made_of_included",
+    ),
+    Guard(
         "a program that the database names",
         "batchsend/cluster/definition.py",
         '        if "token_command" in server:\n',

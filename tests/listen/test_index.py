@@ -14,6 +14,7 @@ from batchsend.listen.records import SentRecords
 from batchsend.message.verp import Verp, make_key
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.results.line import outcome_line
+from batchsend.smtp.replies import MAX_REPLY, Reply
 from tests.feedback.letters import RUN, results_log
 
 COUNT = 3000
@@ -136,3 +137,24 @@ def test_a_log_that_was_written_anew_in_its_place_is_read_anew(listened: tuple[P
     assert own.tie([report], None) == tie([report], results)
     assert own.recipient(1) is None
     assert own.recipient(7) == "R7@example.org"
+
+
+def test_a_reply_of_any_length_hides_nobody(tmp_path: Path) -> None:
+    """A server may say 32 KiB, of which the log escapes each octet; whoever had the message can still unsubscribe."""
+    results = results_log(tmp_path, ())
+    said = DeliveryResult(
+        record=1,
+        recipient="r1@example.org",
+        status=Outcome.ACCEPTED,
+        message_id=f"<{RUN}.1@mail.example.com>",
+        stage=Stage.CONTENT,
+        code=250,
+        reply=Reply(250, b"\x1b" * MAX_REPLY).text,
+    )
+    with results.open("ab") as file:
+        file.write(outcome_line(said) + line(2))
+    records = SentRecords(results)
+    records.follow()
+    assert [records.recipient(record) for record in (1, 2)] == ["r1@example.org", "R2@example.org"]
+    report = FeedbackReport(recipient="r1@example.org", kind=FeedbackKind.BOUNCED)
+    assert SentIndex(records).tie([report], None) == tie([report], results) == [Tie(1, "r1@example.org", "address")]

@@ -39,6 +39,7 @@ domain = "example.com"
 selector = "s1"
 key_file = "key.pem"
 """.replace("{{", "{").replace("}}", "}")
+_INCLUDING = _CAMPAIGN.replace('attachments = ["{{ file }}"]\n', "").replace("See there.", "{% include file %}")
 # What the campaign is made of, and writes, beside its file.
 _OWN = (
     *(".env", ".git/config", "list.csv", "results.jsonl", "results.jsonl.inflight", "results.feedback.jsonl"),
@@ -119,18 +120,45 @@ def test_a_record_cannot_attach(folder: Path, name: str, reason: str) -> None:
 
 @pytest.mark.parametrize("name", [*_OWN, "campaign.toml", "list-by-another-name.csv"])
 def test_a_record_cannot_attach_what_the_campaign_is_made_of(folder: Path, name: str) -> None:
-    (folder / ".git").mkdir()
-    for own in (*_OWN, "for-everybody.txt"):
-        (folder / own).write_text("nobody else's business")
-    (folder / "key.pem").write_bytes(base64.b64encode(os.urandom(32)))
-    (folder / "key.pem").chmod(0o600)
-    (folder / "list-by-another-name.csv").symlink_to("list.csv")
-    (folder / "campaign.toml").write_text(_CAMPAIGN)
-    campaign = load(folder / "campaign.toml")
-    composer = Composer(campaign.message, directory=campaign.directory, batch_id="b1", own=own_files(campaign))
+    composer = _composer_of_campaign(folder, _CAMPAIGN)
     assert b"for-everybody.txt" in b"".join(composer.compose(_asking("for-everybody.txt")).content.splitlines())
     with pytest.raises(RecordError, match="the campaign's own, or hidden"):
         composer.compose(_asking(name))
+
+
+@pytest.mark.parametrize(
+    "kind", ["{% include file %}", "{% include [file, 'x'] ignore missing %}", "{% extends file %}"]
+)
+@pytest.mark.parametrize("name", [*_OWN, "./list.csv", "campaign.toml", "list-by-another-name.csv"])
+def test_a_record_cannot_have_what_the_campaign_is_made_of_included(folder: Path, name: str, kind: str) -> None:
+    composer = _composer_of_campaign(folder, _INCLUDING.replace("{% include file %}", kind))
+    assert b"everybody may have it" in composer.compose(_asking("for-everybody.txt")).content
+    with pytest.raises(RecordError, match="the campaign's own, or hidden"):
+        composer.compose(_asking(name))
+
+
+def test_a_template_may_include_a_hidden_file_by_its_name(folder: Path) -> None:
+    """Its author has put it there; also in a file that a record has chosen."""
+    (folder / ".foot.txt").write_text("the foot of it")
+    (folder / "chosen.txt").write_text("{% include '.foot.txt' %}")
+    for source in ("{% include '.foot.txt' %}", "{% include file %}"):
+        composer = _composer_of_campaign(folder, _INCLUDING.replace("{% include file %}", source))
+        assert b"the foot of it" in composer.compose(_asking("chosen.txt")).content
+
+
+def _composer_of_campaign(folder: Path, campaign: str) -> Composer:
+    """What composes a campaign in a folder in which it has all that it may have."""
+    (folder / ".git").mkdir(exist_ok=True)
+    for own in _OWN:
+        (folder / own).write_text("nobody else's business")
+    (folder / "for-everybody.txt").write_text("everybody may have it")
+    (folder / "key.pem").write_bytes(base64.b64encode(os.urandom(32)))
+    (folder / "key.pem").chmod(0o600)
+    (folder / "list-by-another-name.csv").unlink(missing_ok=True)
+    (folder / "list-by-another-name.csv").symlink_to("list.csv")
+    (folder / "campaign.toml").write_text(campaign)
+    loaded = load(folder / "campaign.toml")
+    return Composer(loaded.message, directory=loaded.directory, batch_id="b1", own=own_files(loaded))
 
 
 def _asking(name: str) -> Record:
