@@ -12,7 +12,8 @@ or does. Time is given, not asked for. The rules:
 3.  A *quota* puts the relay to sleep until it is over. Afterwards one session with one message tries it first. How
     many messages it took before that is remembered, and foreseen the next time (`Foresight`).
 4.  A relay that *refuses us* is out of service for this run.
-5.  Until a first session was opened, only one is being opened: a login that is refused is not tried five times.
+5.  Until a first session was opened, only one is being opened, and another beside it where it is silent for long
+    (`batchsend.delivery.attempts`): a login that is refused is not tried five times.
 6.  A relay whose replies could not be believed in 20 sessions in a row is out of service, too: each such session leaves
     messages in doubt.
 """
