@@ -14,7 +14,8 @@ The rules:
 5.  Whether a server that offers CHUNKING takes BDAT, one session finds out with one message. The others wait for that
     a few seconds and send by DATA where it is not known then, so that one record at most is in doubt for it.
 6.  How long to wait before another session is tried is the relay's to say (`Relay`, rule 2), for all slots together.
-7.  To a server that has ended an idle session none is opened that would be idle: as many as may send a message at once.
+7.  None is opened that would be idle to a server that has ended an idle session, nor at a rate of a message a second or
+    less: as many as may send a message at once.
 """
 
 from __future__ import annotations
