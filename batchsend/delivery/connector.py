@@ -142,6 +142,7 @@ class Connector:
         self._credentials = Credentials(server)
         self._known_addresses: Sequence[_Address] = ()
         self._known_until = 0.0
+        self._opening_at: list[_Place] = []  # of sessions that are being opened
         self._avoided: dict[_Place, float] = {}  # addresses that did not work, and until when they are left alone
         if server.tls != "none" and context is None:
             self._context = _verifying_context(server)
@@ -218,6 +219,7 @@ class Connector:
     async def _open_on(self, connection: socket.socket, place: _Place) -> Opened:
         trace = None if self._trace is None else self._trace.next_session(self._with_whom(place))
         client = self._client(connection, trace)
+        self._opening_at.append(place)
         try:
             opened = await _until_cancelled(self._introduce(client))
         except BaseException as error:
@@ -225,6 +227,8 @@ class Connector:
             await _hang_up(connection)
             self._tell(error.failure.what if isinstance(error, ConnectError) else "its opening was broken off", trace)
             raise
+        finally:
+            self._opening_at.remove(place)
         smtp_log.debug("%s: a session is open", self.where)
         return opened if trace is None else opened._replace(trace=trace)
 
@@ -291,6 +295,10 @@ class Connector:
         # Those before it had a start of a moment at least, and have not answered: each session would wait for them.
         self._avoid(*(address[4] for address in takewhile(lambda one: one[4][:2] != place[:2], addresses)))
         return connection, place
+
+    def avoid_awaited(self) -> None:
+        """Leave the addresses alone that let a session wait now, where there are others: they have done so for long."""
+        self._avoid(*self._opening_at)
 
     def _avoid(self, *places: _Place) -> None:
         until = asyncio.get_running_loop().time() + _AVOIDED_SECONDS

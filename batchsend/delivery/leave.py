@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _LEAD_SECONDS: Final = 0.1
 """Of the campaign's rate, so many seconds' messages may a relay be ahead of its share."""
 
+_SLOW_RATE: Final = 1.0
+"""Messages a second that one session takes with most servers: at such a rate more are opened one by one as needed."""
+
 
 class Leave:
     """Says whether a relay may be given a message now, and counts those that it was given. Time is given: the loop's.
@@ -136,16 +139,17 @@ class Leave:
     def may_work(self, relay: Relay, now: float, opening: int = 0) -> bool:
         """Whether a relay is to have another session: it can send, none goes before it, and there is work for it.
 
-        A server that ends idle sessions gets none that would be idle: there is a message at once for each.
+        None is opened that would be idle to a server that ends idle sessions, nor where the rate is slow: there is a
+        message at once for each, which none of the open sessions has taken.
 
         Args:
             relay: It.
             now: The time.
             opening: How many of its sessions are being opened.
         """
-        if relay.ends_idle and not all(
-            throttle is None or throttle.allows(opening + 1, now) for throttle in (relay.throttle, self._throttle)
-        ):
+        throttles = [throttle for throttle in (relay.throttle, self._throttle) if throttle is not None]
+        is_slow = any(throttle.rate is not None and throttle.rate <= _SLOW_RATE for throttle in throttles)
+        if (relay.ends_idle or is_slow) and not all(throttle.allows(opening + 1, now) for throttle in throttles):
             return False
         if self.several:
             return self._sharing.may_work(relay, now)

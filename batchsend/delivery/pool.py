@@ -87,7 +87,7 @@ class Pool:
         self._several = len(connectors) > 1
         each = [options_for(one.server, options, alone=not self._several) for one in connectors]
         meters = meters or Meters([one.server for one in connectors], tuple(options.quota))
-        self._relays = relays_of([one.server for one in connectors], each, learned, meters, now)
+        self._relays = relays_of([one.server for one in connectors], each, learned, meters, now, eased=self._ask_again)
         self._backlog = Backlog(low=max(64, 2 * sum(its.max_connections * its.depth for its in each)))
         self._slots = [self._slots_of(*one) for one in zip(connectors, self._relays, each, strict=True)]
         self._leave = Leave(
@@ -264,10 +264,8 @@ class Pool:
         What a relay was slowed down to stays until it has recovered from that.
         """
         self._leave.set_rate(rate, self._loop.time())
-        for timer in self._wake_ups.values():
-            timer.cancel()
-        self._wake_ups.clear()
-        self._distribute()
+        for relay in self._relays:
+            self._ask_again(relay)
 
     @property
     def relays(self) -> tuple[Relay, ...]:
@@ -296,12 +294,10 @@ class Pool:
             return None
         if self._counted:
             if wait := self._leave.take(relay, self._loop.time()):
-                self._parked[session] = None
-                self._wake_after(relay, wait)
+                self._park_for(session, relay, wait)
                 return None
         elif not relay.unlimited and (wait := self._wait_to_send(relay)):
-            self._parked[session] = None
-            self._wake_after(relay, wait)
+            self._park_for(session, relay, wait)
             return None
         self._out += 1
         submission = backlog.take()
@@ -365,9 +361,16 @@ class Pool:
             if not self._out:
                 self._look_for_the_end()
 
-    def _wake_after(self, relay: Relay, seconds: float) -> None:
+    def _park_for(self, session: Session, relay: Relay, seconds: float) -> None:
+        self._parked[session] = None
         if relay not in self._wake_ups and seconds < float("inf"):
             self._wake_ups[relay] = self._loop.call_later(seconds, self._may_send_again, relay)
+
+    def _ask_again(self, relay: Relay) -> None:
+        """What held a relay's sessions back has changed: those that are parked need not wait for their timer."""
+        if (timer := self._wake_ups.pop(relay, None)) is not None:
+            timer.cancel()
+        self._distribute_soon()
 
     def _distribute_soon(self) -> None:
         if not self._asked:
@@ -550,10 +553,7 @@ class Pool:
         for slots in self._slots:
             if slots.relay is relay:
                 slots.retire()
-            else:
-                slots.wake()
-        self._leave.changed()
-        self._distribute_soon()
+        self._relay_unreached(relay)
 
     def _relay_lost(self, relay: Relay, error: RunError) -> None:
         """A relay is out of service for this run, which ends where that is so of all of them."""

@@ -12,7 +12,8 @@ or does. Time is given, not asked for. The rules:
 3.  A *quota* puts the relay to sleep until it is over. Afterwards one session with one message tries it first. How
     many messages it took before that is remembered, and foreseen the next time (`Foresight`).
 4.  A relay that *refuses us* is out of service for this run.
-5.  Until a first session was opened, only one is being opened: a login that is refused is not tried five times.
+5.  Until a first session was opened, only one is being opened, and another beside it where it is silent for long
+    (`batchsend.delivery.attempts`): a login that is refused is not tried five times.
 6.  A relay whose replies could not be believed in 20 sessions in a row is out of service, too: each such session leaves
     messages in doubt.
 """
@@ -30,7 +31,7 @@ from batchsend.delivery.throttle import Goodput, Throttle
 from batchsend.jitter import spread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from batchsend.campaign import Delivery, Quota, Server
     from batchsend.delivery.quota import Meter, Meters
@@ -57,6 +58,7 @@ class Relay:
         weight: Its share among equals.
         meter: What counts the messages that it takes, or None where it has neither quota nor warm-up.
         own_rate: The most messages a second that it may be sent, whatever the rate of the campaign; None for no limit.
+        eased: Called with it when a pause is over before its time, or is to be over sooner.
 
     Attributes:
         priority: As given.
@@ -86,11 +88,11 @@ class Relay:
     # Python 3.11 keeps more than thirty attributes in a dictionary of the object's own, and looks each method up anew.
     # fmt: off
     __slots__ = (
-        "_broken", "_depth", "_dormant", "_failing_since", "_fruitless_since", "_most_sessions", "_own_rate", "_part",
-        "_pause", "_paused_until", "_rate", "_recipients", "accepted", "asleep_until", "careful", "chunking_works",
-        "ends_idle", "foresight", "given_up", "goodput", "limits", "meter", "name", "no_chunking", "no_pipelining",
-        "out_of_service", "priority", "proven", "rests", "sleeps_because", "throttle", "tried_in_vain", "trying",
-        "unreached", "weight",
+        "_broken", "_depth", "_dormant", "_eased", "_failing_since", "_fruitless_since", "_most_sessions", "_own_rate",
+        "_part", "_pause", "_paused_until", "_rate", "_recipients", "accepted", "asleep_until", "careful",
+        "chunking_works", "ends_idle", "foresight", "given_up", "goodput", "limits", "meter", "name", "no_chunking",
+        "no_pipelining", "out_of_service", "priority", "proven", "rests", "sleeps_because", "throttle", "tried_in_vain",
+        "trying", "unreached", "weight",
     )
     # fmt: on
 
@@ -104,7 +106,9 @@ class Relay:
         weight: int = 1,
         meter: Meter | None = None,
         own_rate: float | None = None,
+        eased: Callable[[Relay], None] = lambda _: None,
     ) -> None:
+        self._eased = eased
         self.name = name
         self.priority = priority
         self.weight = weight
@@ -214,10 +218,12 @@ class Relay:
         if self._failing_since is not None or self._pause > _FIRST_PAUSE or self.trying:
             self._failing_since = self._fruitless_since = None
             self._pause = _FIRST_PAUSE
-            self._paused_until = 0.0
             if not self._dormant:
                 self.trying = False
                 self.tried_in_vain = 0
+            if self._paused_until:
+                self._paused_until = 0.0
+                self._eased(self)
         return self.careful
 
     def answered(self) -> None:
@@ -283,7 +289,9 @@ class Relay:
 
     def is_tried_by(self, latest: float) -> None:
         """It is tried again at this time at the latest, however long it is paused for."""
-        self._paused_until = min(self._paused_until, latest)
+        if latest < self._paused_until:
+            self._paused_until = latest
+            self._eased(self)
 
     def failing(self, now: float, silent: float) -> float:
         """It does not answer: for how many seconds it has not, ``silent`` ones at least."""
@@ -381,6 +389,8 @@ def relays_of(
     learned: Mapping[str, float],
     meters: Meters,
     now: float,
+    *,
+    eased: Callable[[Relay], None] = lambda _: None,
 ) -> list[Relay]:
     """What is known of each relay when a run begins.
 
@@ -390,6 +400,7 @@ def relays_of(
         learned: What an earlier run has learned of them.
         meters: What counts the messages that they take.
         now: The loop's time.
+        eased: As each of them has it.
     """
     relays = []
     for server, its_options, place in zip(servers, options, places(servers), strict=True):
@@ -401,6 +412,7 @@ def relays_of(
             weight=place.weight,
             meter=meters.relays.get(place.name),
             own_rate=None if server.rate is None else server.rate.per_second,
+            eased=eased,
         )
         if (found := found_before(learned, None if len(servers) == 1 else place.name)) is not None:
             quota, believed = found

@@ -14,7 +14,8 @@ The rules:
 5.  Whether a server that offers CHUNKING takes BDAT, one session finds out with one message. The others wait for that
     a few seconds and send by DATA where it is not known then, so that one record at most is in doubt for it.
 6.  How long to wait before another session is tried is the relay's to say (`Relay`, rule 2), for all slots together.
-7.  To a server that has ended an idle session none is opened that would be idle: as many as may send a message at once.
+7.  None is opened that would be idle to a server that has ended an idle session, nor at a rate of a message a second or
+    less: as many as may send a message at once.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from batchsend.delivery.attempts import Attempts
 from batchsend.delivery.chunking import ChunkingRecord
 from batchsend.delivery.connector import ConnectError, Opened
 from batchsend.delivery.relay import CLOSE_AFTER
@@ -73,7 +75,6 @@ class Slots:
 
     Attributes:
         opened: How many sessions were opened.
-        opening: How many are being opened.
     """
 
     def __init__(
@@ -94,7 +95,6 @@ class Slots:
     ) -> None:
         self.relay = relay
         self.opened = 0
-        self.opening = 0
         self._connector = connector
         connector.be_patient_for(options.give_up_after)
         self._options = options
@@ -129,7 +129,7 @@ class Slots:
         self._pace = 0.0  # messages a second of the session that retired last
         self._refused_logins = 0
         self._chunking = ChunkingRecord(self.relay, self._notice_once)
-        self._attempts: set[asyncio.Task[Opened]] = set()  # to open a session
+        self._attempts = Attempts(connector, self._may_try_beside, self._changed)
 
     async def run(self) -> None:
         """Keep the slots going until `finish`."""
@@ -183,8 +183,7 @@ class Slots:
         self._changed.notify()
 
     def _close_sessions(self) -> None:
-        for attempt in self._attempts:
-            attempt.cancel()
+        self._attempts.cancel()
         for session in list(self._live):
             session.finish()
         self._changed.notify()
@@ -213,6 +212,11 @@ class Slots:
 
     def __len__(self) -> int:
         return len(self._live)
+
+    @property
+    def opening(self) -> int:
+        """How many sessions are being opened."""
+        return len(self._attempts)
 
     @property
     def live(self) -> tuple[Session, ...]:
@@ -433,12 +437,21 @@ class Slots:
     async def _place(self) -> bool:
         """Wait for a place for one more session (rule 4); False if it is not needed any more."""
         while not self._over and not self._paused:
-            allowed = self.relay.connections(self._loop.time())
-            most = allowed + 1 if allowed == self.relay.limits.most else allowed
-            if len(self._unclosed) + self.opening < most:
+            if self._has_place():
                 return True
             await self._changed.wait(_GATE_SECONDS)
         return False
+
+    def _has_place(self) -> bool:
+        allowed = self.relay.connections(self._loop.time())
+        most = allowed + 1 if allowed == self.relay.limits.most else allowed
+        return len(self._unclosed) + self.opening < most
+
+    def _may_try_beside(self) -> bool:
+        """Whether a session is tried beside one at which the server is silent: nobody sends, and there is a place."""
+        if self._live or self._connector.opens_together:
+            return False
+        return not self.relay.wait(self._loop.time()) and self._has_place()
 
     async def _open(self) -> Session | None:
         """A new session; None if it is not needed any more."""
@@ -446,28 +459,14 @@ class Slots:
             return None
         began, before, alone = self._loop.time(), self.opened, not self._live
         self.relay.limits.grow(began)
-        self.opening += 1
-        attempt = self._loop.create_task(self._connector.open())
-        self._attempts.add(attempt)
         try:
-            await asyncio.wait((attempt,))
-        except asyncio.CancelledError:
-            # The slot itself is being cancelled. The attempt may have come to its end in the same turn of the loop:
-            # then nobody is there to take what it has opened, or to hear why it has not.
-            attempt.cancel()
-            await asyncio.wait((attempt,))
-            if not attempt.cancelled() and attempt.exception() is None:
-                attempt.result().transport.abort()
+            opened = await self._attempts.open()
+        except ConnectError as error:
+            if alone and before == self.opened:
+                error.silent = self._loop.time() - began
             raise
-        finally:
-            self._attempts.discard(attempt)
-            self.opening -= 1
-            self._changed.notify()
-        if attempt.cancelled():
+        if opened is None:
             return None
-        if alone and before == self.opened and isinstance(error := attempt.exception(), ConnectError):
-            error.silent = self._loop.time() - began
-        opened = attempt.result()
         self._open_seconds = self._loop.time() - began
         self._refused_logins = 0
         self.relay.reached()

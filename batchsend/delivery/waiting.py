@@ -63,7 +63,7 @@ async def run(
         look: Looks after them, and gives the seconds after which to look again; None for not before `changed`.
         changed: There is something to look at.
         over: The pool is over.
-        end: Called at the end, however it came about; gives why the run had to stop, if it had to.
+        end: Called at the end, unless the loop was closed before it; gives why the run had to stop, if it had to.
 
     Raises:
         RunError: What `end` gave.
@@ -73,9 +73,14 @@ async def run(
             for one in slots:
                 tasks.create_task(one())
             tasks.create_task(_look_after(look, changed, over))
-    finally:
-        failure = end()
-    if failure is not None:
+    except GeneratorExit:
+        # The loop was closed under it, and it is taken apart, perhaps as the process ends. Nothing can be ended without
+        # the loop, and a compiled function that raises then crashes the process: its module is gone already.
+        raise
+    except BaseException:
+        end()
+        raise
+    if (failure := end()) is not None:
         raise failure
 
 

@@ -238,11 +238,23 @@ class LogReader(Generic[_L]):
     def _begins_with_no_run(self) -> UsageError:
         remedy = "name a results log"
         with suppress(OSError), self._path.open("rb") as file:
-            # So begins a log whose first line never reached the disk, or not all of it; nobody's campaign or list does.
-            start = file.read(len(_FIRST))
-            if not start.strip(b"\0\r\n ") or _FIRST.startswith(start.strip(b"\0")):
+            start = file.read(BLOCK)
+            said, line_feed, _ = start.strip(b"\0\r\n ").partition(b"\n")
+            is_all = not (line_feed or file.read(1))
+            # So is a log whose first line never reached the disk, or not all of it; nobody's campaign or list is.
+            if is_all and (not said or (_FIRST.startswith(said[: len(_FIRST)]) and not self._is_of_log(said))):
                 remedy += "; or, if the machine went down as the run began, remove it: nothing was sent"
+            elif self._is_of_log(said):
+                remedy = "its beginning is missing, and what was sent is not known without it: take it from a backup"
         return UsageError(f"{self._path} does not begin with the line of a run", remedy=remedy)
+
+    def _is_of_log(self, line: bytes) -> bool:
+        """Whether a line is one of a log, other than the one that it begins with."""
+        try:
+            said = self._decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return False
+        return said.is_whole and not self._begins_run(said)
 
     def _decoded(self, octets: bytes, before: int) -> Block[_L]:
         """What a block says; where its lines may be holes, as far as they are none."""

@@ -85,3 +85,19 @@ def test_of_its_own_rate_only_the_part_that_others_do_not_use_is_used() -> None:
     relay.set_rate(None, 50.0)
     relay.set_part(1.0, 50.0)
     assert 18 * 10 <= sent(relay, 60.0, 10.0) <= 22 * 10
+
+
+def test_who_waits_for_a_pause_hears_that_it_is_over_or_shorter() -> None:
+    heard: list[Relay] = []
+    relay = Relay("relay", Delivery(), 0.0, eased=heard.append)
+    relay.back_off_for(0.0, 60.0)
+    relay.is_tried_by(100.0)
+    assert heard == [], "it is over before that anyway"
+    relay.is_tried_by(5.0)
+    assert heard == [relay]
+    assert relay.wait(0.0) == 5.0
+    relay.back_off(6.0)
+    relay.took()
+    relay.took()
+    assert heard == [relay, relay]
+    assert relay.wait(6.0) == 0.0

@@ -302,7 +302,7 @@ class Impatient(CountingServer):
 def test_a_session_that_was_ended_for_idleness_is_opened_again_when_there_is_a_message_for_it(
     relays: int, rate: str, more: int, loop: VirtualLoop
 ) -> None:
-    """At first there are as many as may be. Then one goes on with a message a second, or one is opened for each."""
+    """One goes on with a message a second, or one is opened for each."""
     peers = [Impatient(well_behaved) for _ in range(relays)]
     how = msgspec.structs.replace(options(max_connections=CONNECTIONS), rate=Rate.parse(rate))
 

@@ -32,6 +32,7 @@ RUN = Run(
     version="0.1.0",
     server="smtp.example.com:587",
 )
+ACCEPTED = b'{"record":1,"status":"accepted","attempt":1}\n'
 END = end_line(RUN.id, ended=1_795_330_900.0, stopped=None, learned={"rate": 40.0})
 
 texts = st.none() | st.text(max_size=30)
@@ -179,18 +180,33 @@ def test_two_runs_in_one_log_are_not_taken_for_one(tmp_path: Path) -> None:
 
 def test_a_file_that_begins_with_no_run_is_no_log(tmp_path: Path) -> None:
     """Outcomes before the first run's beginning belong to a run that nobody knows."""
-    outcome = b'{"record":1,"status":"accepted","attempt":1}\n'
-    for data in (b"", outcome, run_line(RUN)[:-1], outcome + run_line(RUN) + outcome, END, END + run_line(RUN)):
+    for data in (b"", ACCEPTED, run_line(RUN)[:-1], ACCEPTED + run_line(RUN) + ACCEPTED, END, END + run_line(RUN)):
         with pytest.raises(UsageError, match="does not begin with the line of a run"):
             read(tmp_path / "log", data)
 
 
 def test_one_whose_first_line_never_reached_the_disk_may_be_removed_and_nothing_else(tmp_path: Path) -> None:
-    for data in (b"", b"\0\0\0\n", run_line(RUN)[:8], b"email\na@example.com\n"):
-        with pytest.raises(UsageError) as caught:
-            read(tmp_path / "log", data)
-        may_go = not data.startswith(b"email")
-        assert ("remove it: nothing was sent" in str(caught.value)) is may_go, data
+    for data in (b"", b"\0\0\0\n", run_line(RUN)[:8], run_line(RUN)[:-1], run_line(RUN)[:8] + b"\0\0"):
+        assert "remove it: nothing was sent" in refused(tmp_path / "log", data), data
+    for data in (b"email\na@example.com\n", b"\0\0\n" + ACCEPTED, run_line(RUN)[:8] + b"\n" + ACCEPTED):
+        assert "nothing was sent" not in refused(tmp_path / "log", data), data
+
+
+@pytest.mark.parametrize(
+    "first", ["the end of a run", "an outcome", "a hole", "the end of a run without its line feed"]
+)
+def test_a_log_that_has_lost_its_beginning_says_what_was_sent_all_the_same(first: str, tmp_path: Path) -> None:
+    data = {"the end of a run": END, "an outcome": ACCEPTED + END, "a hole": b"\0\0\0" + ACCEPTED}.get(first, END[:-1])
+    said = refused(tmp_path / "log", data)
+    assert "its beginning is missing" in said
+    assert "nothing was sent" not in said
+
+
+def refused(path: Path, data: bytes) -> str:
+    """What is said of a file that is no log."""
+    with pytest.raises(UsageError) as caught:
+        read(path, data)
+    return str(caught.value)
 
 
 def test_behind_what_is_sound_the_first_line_that_is_none_ends_the_log(tmp_path: Path) -> None:

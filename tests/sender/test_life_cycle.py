@@ -404,8 +404,6 @@ print(*(received.recipients[0] for received in sink.received))
 """
 
 
-# Compiled coroutines that their loop has left crash or hang when they are taken apart, whoever has made them.
-@pytest.mark.interpreted
 def test_what_was_under_way_in_a_loop_that_was_closed_is_in_doubt(tmp_path: Path) -> None:
     """The loop has not even ended its tasks: what a process that is killed leaves behind, but with the files open."""
     log = tmp_path / "mail.jsonl"

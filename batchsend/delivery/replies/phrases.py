@@ -271,8 +271,16 @@ CLOSING: Final = WordFamily(
     r"clos(?:e|es|ed|ing) (?:the |this |transmission |your )*(?:connection|channel|session)"
     r"|(?:connection|session|channel) (?:is |will be |was )?(?:now )?clos(?:ed|ing)(?: by server)?"
 )
-USERS_QUOTA: Final = WordFamily(r"(?:@:? )?user(?:'s)? (?:has )?quota (?:is |was )?exceeded(?: usersearch)?(?: \.)?")
+USERS_QUOTA: Final = WordFamily(
+    r"(?:@:? )?user(?:'s)? (?:has )?quota (?:is |was )?exceeded(?: usersearch)?(?: \.)?",
+    r"(?:@:? )?(?:the )?recipient(?:'s)? (?:@:? )?(?:(?:e-?mail|mail|storage|disk) )?quota (?:is |was |has been )?"
+    r"(?:exceeded|full)(?: \.)?",
+)
 """All that is said: of a user's room, where an address is answered, and not of what may be sent."""
+RECIPIENTS_OWN_QUOTA: Final = WordFamily(
+    r"\brecipient's (?:(?:e-?mail|mail|storage|disk) )?quota (?:is |was |has been )?(?:exceeded|full)\b"
+)
+"""A recipient's quota, whatever else is said: the recipients of a sender in a day are not one recipient's."""
 
 ABOUT_ONE_ONLY: Final = WordFamily(
     r"same message-id|duplicate|(?:message|mail|e-?mail|transaction) (?:has|have|had|contains|with) too many"

@@ -166,7 +166,9 @@ def _about_one(said: Said) -> bool:
     if said.stage in BEFORE_MAIL:
         return False
     text = said.text
-    if said.detail in _ABOUT_MESSAGE_SUBJECTS or limits.RECIPIENTS_OWN.search(text):
+    # What is said to MAIL is said before there was a recipient.
+    of_recipients_quota = said.stage is not Stage.MAIL and limits.RECIPIENTS_OWN_QUOTA.search(text)
+    if of_recipients_quota or said.detail in _ABOUT_MESSAGE_SUBJECTS or limits.RECIPIENTS_OWN.search(text):
         return True
     if words.AUTHENTICATION.search(text) and (said.for_good or "because" in text):
         return True

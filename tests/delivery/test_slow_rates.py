@@ -1,0 +1,86 @@
+"""At a slow rate there are as many sessions as it needs, and not as many as there may be."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from batchsend import Outcome
+from batchsend.campaign import Rate
+from tests.delivery.harness import CountingServer, deliver, options, server, submissions, well_behaved
+
+if TYPE_CHECKING:
+    from tests.delivery.harness import Account
+    from tests.tools.virtual import VirtualLoop
+    from tests.tools.wire import Wire
+
+HOUR = 3600.0
+CONNECTIONS = 5
+
+
+class Unhurried(CountingServer):
+    """Answers each content after some seconds.
+
+    Args:
+        seconds: So many.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(well_behaved, pipelining=False, chunking=False)
+        self._seconds = seconds
+
+    async def play(self, wire: Wire) -> None:
+        read_content = wire.read_content
+
+        async def later() -> bytes:
+            content = await read_content()
+            await asyncio.sleep(self._seconds)
+            return content
+
+        wire.read_content = later  # type: ignore[method-assign]
+        await super().play(wire)
+
+
+def sent(loop: VirtualLoop, peers: list[CountingServer], rate: str, count: int) -> tuple[Account, float]:
+    """What comes of so many messages at a rate, and in how many seconds."""
+    how = msgspec.structs.replace(options(max_connections=CONNECTIONS), rate=Rate.parse(rate))
+
+    async def run() -> Account:
+        async with AsyncExitStack() as stack:
+            there = [server(await stack.enter_async_context(peer)) for peer in peers]
+            return await deliver(
+                [msgspec.structs.replace(one, weight=1) for one in there], submissions(count), how, guard=HOUR
+            )
+
+    began = loop.time()
+    return loop.run(run), loop.time() - began
+
+
+@pytest.mark.parametrize("rate", ["1/s", "12/min", "100/h"])
+@pytest.mark.parametrize("relays", [1, 2])
+def test_one_session_is_enough_where_a_message_takes_next_to_no_time(rate: str, relays: int, loop: VirtualLoop) -> None:
+    peers = [CountingServer(well_behaved) for _ in range(relays)]
+    account, seconds = sent(loop, peers, rate, 30)
+    assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
+    assert sum(len(peer.connections) for peer in peers) <= 2 * relays, "one each, and one more by chance"
+    assert seconds == pytest.approx(29 / Rate.parse(rate).per_second, rel=0.05)
+
+
+def test_there_are_more_where_the_rate_needs_them(loop: VirtualLoop) -> None:
+    peer = Unhurried(3.5)
+    account, seconds = sent(loop, [peer], "1/s", 60)
+    assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
+    assert 4 <= peer.peak <= CONNECTIONS
+    assert seconds < 70
+
+
+def test_at_a_rate_that_is_not_slow_there_are_all_of_them_from_the_beginning(loop: VirtualLoop) -> None:
+    peer = Unhurried(1.0)
+    account, seconds = sent(loop, [peer], "100/s", 100)
+    assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
+    assert peer.peak == CONNECTIONS
+    assert seconds < 100 / CONNECTIONS + 3
