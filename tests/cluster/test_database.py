@@ -11,7 +11,9 @@ import asyncpg
 import pytest
 import trustme
 
-from batchsend.cluster.database import Database, DatabaseGoneError
+from batchsend.cluster import schema
+from batchsend.cluster.database import ClusterError, Database, DatabaseGoneError
+from batchsend.cluster.status import status
 from batchsend.cluster.work import Worker
 from tests.cluster.gate import Gate
 from tests.cluster.house import GUARD, House, until, write_campaign
@@ -114,6 +116,22 @@ async def test_the_server_asks_a_client_that_is_silent_whether_it_is_there(share
     found = await database.call(settings)
     await database.close()
     assert 1 <= found["idle"] + found["interval"] * found["count"] <= 15
+
+
+async def test_of_a_database_without_tables_it_is_said_what_makes_them(shared_postgres: Postgres) -> None:
+    """By a worker, and by a command that looks at them at once."""
+    server = await asyncpg.connect(shared_postgres.url)
+    try:
+        await server.execute("CREATE DATABASE bare")
+        database = Database(shared_postgres.url.replace("/postgres?", "/bare?"))
+        for work in (schema.require, status):
+            with pytest.raises(ClusterError, match="the database has no tables yet") as refused:
+                await work(database)
+            assert "batchsend cluster init" in str(refused.value.remedy)
+        await database.close()
+        await server.execute("DROP DATABASE bare WITH (FORCE)")
+    finally:
+        await server.close()
 
 
 async def test_which_of_several_servers_is_used_is_what_the_url_says(shared_postgres: Postgres) -> None:
