@@ -250,16 +250,16 @@ class Prepared:
         self._statements += statements
 
     @asynccontextmanager
-    async def transaction(self, connection: Connection) -> AsyncIterator[Transaction]:
+    async def transaction(self, connection: Connection) -> AsyncIterator[DatabaseTransaction]:
         """Begin a transaction on a connection, and commit it, or roll it back where an error is raised."""
         if connection is not self._connection:
             self._parsed = {statement: await connection.prepare(statement) for statement in self._statements}
             self._connection = connection
         async with connection.transaction():
-            yield Transaction(self._parsed)
+            yield DatabaseTransaction(self._parsed)
 
 
-class Transaction:
+class DatabaseTransaction:
     """What can be done in a transaction: the statements that were parsed before it, as a connection does them.
 
     Args:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from batchsend.campaign import Campaign
-    from batchsend.cluster.database import Connection, Transaction
+    from batchsend.cluster.database import Connection, DatabaseTransaction
     from batchsend.delivery.pool import Pool
 
 _HOLD: Final = 5.0
@@ -253,7 +253,7 @@ class SharedQuotas:
         quotas = (quota for meter in self._all for quota in (*meter.quotas, *meter.warm_up))
         return any(str(quota) == words for quota in quotas)
 
-    async def update(self, transaction: Transaction, pool: Pool, workers: int) -> None:
+    async def update(self, transaction: DatabaseTransaction, pool: Pool, workers: int) -> None:
         """Say what was sent, and ask for more; in a transaction of `prepared`, after which comes `adopt`.
 
         Args:
@@ -285,7 +285,7 @@ class SharedQuotas:
                 self._granted[meter] = await self._ask(transaction, meter, 0)
         self.adopt()
 
-    async def _ask(self, transaction: Transaction, meter: SharedMeter, workers: int) -> Grant:
+    async def _ask(self, transaction: DatabaseTransaction, meter: SharedMeter, workers: int) -> Grant:
         """Tell of one quota, and ask for a part of it that is fair among so many; for none where they are 0."""
         began, spent, allowed = self._clock(), meter.spent, meter.allowed
         await transaction.execute(_ENTER, meter.name, self._campaign if meter.of_campaign else None)
@@ -328,18 +328,18 @@ class SharedQuotas:
         await transaction.execute(_TELL, meter.name, told, None if last is None else last[1] - began)
         return Grant(spent + held, spent, before, began + _HOLD, figures, last)
 
-    async def _use(self, transaction: Transaction, meter: SharedMeter, messages: int) -> None:
+    async def _use(self, transaction: DatabaseTransaction, meter: SharedMeter, messages: int) -> None:
         """So many messages were sent."""
         if messages > 0:
             await transaction.execute(_BEGINS, meter.name)
             await transaction.execute(_USE, meter.name, meter.together, messages)
 
-    async def _is_lost(self, transaction: Transaction, campaign: int, worker: int) -> bool:
+    async def _is_lost(self, transaction: DatabaseTransaction, campaign: int, worker: int) -> bool:
         """Whether a worker whose grant is over can store nothing more as under way (rule 3)."""
         await transaction.execute(_FENCE, campaign, worker)
         return not await transaction.fetchval(_LEASES, campaign, worker)
 
-    async def _reckon(self, transaction: Transaction, meter: SharedMeter, campaign: int, worker: int) -> int:
+    async def _reckon(self, transaction: DatabaseTransaction, meter: SharedMeter, campaign: int, worker: int) -> int:
         """Count what a pool that is no more has sent and has not told of.
 
         Returns:
