@@ -16,7 +16,7 @@ import msgspec
 
 from batchsend.cluster import lots
 from batchsend.cluster.account import lost
-from batchsend.cluster.database import ClusterError
+from batchsend.cluster.database import ClusterError, Prepared
 from batchsend.errors import RunError
 from batchsend.results.beside import make_anew
 from batchsend.results.format import LogLine, LogReader, opened
@@ -42,6 +42,7 @@ SELECT c.*, (
 _OVER: Final = """
 UPDATE batchsend.campaigns SET collected = now() WHERE id = $1 AND state IN ('done', 'stopped') RETURNING id
 """
+_NOW: Final = "SELECT extract(epoch FROM clock_timestamp())::float8"
 _LEFT_BEHIND: Final = "SELECT record, attempt FROM batchsend.account WHERE campaign = $1 AND status = 'under_way'"
 _FENCE: Final = """
 UPDATE batchsend.lots SET epoch = epoch + 1, worker = NULL, lease_until = NULL
@@ -147,17 +148,17 @@ async def name_left_behind(connection: Connection, campaign: int, size: int) -> 
         How many there were.
     """
     count = 0
-    async with connection.transaction():
-        now = await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8")
+    async with Prepared(_NOW, _LEFT_BEHIND, _FENCE, _NAME).transaction(connection) as transaction:
+        now = await transaction.fetchval(_NOW)
         attempts: dict[int, dict[int, int]] = {}
-        for row in await connection.fetch(_LEFT_BEHIND, campaign):
+        for row in await transaction.fetch(_LEFT_BEHIND, campaign):
             attempts.setdefault(lots.lot_of(row["record"], size), {})[row["record"]] = row["attempt"]
         for lot, records in attempts.items():
-            octets = await connection.fetchval(_FENCE, campaign, lot)
+            octets = await transaction.fetchval(_FENCE, campaign, lot)
             for parcel in [] if octets is None else lots.decode(octets):
                 if (attempt := records.get(parcel.record.number)) is not None:
                     line = outcome_line(lost(parcel, attempt, now)).decode().rstrip()
-                    await connection.execute(_NAME, campaign, parcel.record.number, line)
+                    await transaction.execute(_NAME, campaign, parcel.record.number, line)
                     count += 1
     return count
 

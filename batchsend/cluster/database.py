@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import asynccontextmanager
 from pathlib import Path
 from ssl import SSLCertVerificationError
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
@@ -17,11 +18,13 @@ from batchsend.errors import RunError, UsageError
 from batchsend.version import with_extra
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     import asyncpg
+    from asyncpg.prepared_stmt import PreparedStatement
 
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
+    Parsed: TypeAlias = Mapping[str, PreparedStatement[asyncpg.Record]]
 
 Result = TypeVar("Result")
 
@@ -205,8 +208,8 @@ class Database:
                 "application_name": self._name,
                 # What is acknowledged must be on the disk, whatever the server's own setting is.
                 "synchronous_commit": "on",
-                # A client that was cut off must not keep its locks. Between two messages of one statement it is not
-                # idle for the server, and no time-out of statements holds there: its silence is noticed by TCP.
+                # A client that is stopped or was cut off must not keep its locks: see `Prepared`. In the midst of a
+                # statement, which may be long, no time-out of the server holds: only TCP notices its silence there.
                 "idle_in_transaction_session_timeout": f"{SECONDS:.0f}s",
                 "tcp_keepalives_idle": "5",
                 "tcp_keepalives_interval": "2",
@@ -223,6 +226,64 @@ class Database:
         """
         del connection
         self._unsafe |= message.server_source_function == "SyncRepWaitForLSN"
+
+
+class Prepared:
+    """The statements of a transaction, which are parsed before it begins: once on each connection.
+
+    The driver sends a statement to be parsed, and waits for the answer before it has it done. Where a client is stopped
+    or cut off in between, the server does not call it idle, and waits for it without end; if it was in a transaction,
+    what that had locked would stay locked for as long. What was parsed before is one packet, and between two of these
+    ``idle_in_transaction_session_timeout`` holds.
+
+    Args:
+        statements: Their texts.
+    """
+
+    def __init__(self, *statements: str) -> None:
+        self._statements = list(statements)
+        self._connection: Connection | None = None
+        self._parsed: Parsed = {}
+
+    def add(self, *statements: str) -> None:
+        """The transaction has these statements, too; to be said before the first one."""
+        self._statements += statements
+
+    @asynccontextmanager
+    async def transaction(self, connection: Connection) -> AsyncIterator[DatabaseTransaction]:
+        """Begin a transaction on a connection, and commit it, or roll it back where an error is raised."""
+        if connection is not self._connection:
+            self._parsed = {statement: await connection.prepare(statement) for statement in self._statements}
+            self._connection = connection
+        async with connection.transaction():
+            yield DatabaseTransaction(self._parsed)
+
+
+class DatabaseTransaction:
+    """What can be done in a transaction: the statements that were parsed before it, as a connection does them.
+
+    Args:
+        parsed: These, by their texts.
+    """
+
+    def __init__(self, parsed: Parsed) -> None:
+        self._parsed = parsed
+
+    async def execute(self, statement: str, *arguments: object) -> None:
+        """Do a statement."""
+        await self._parsed[statement].fetch(*arguments)
+
+    async def fetch(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
+        """Do a statement, and return all its rows."""
+        return await self._parsed[statement].fetch(*arguments)
+
+    async def fetchrow(self, statement: str, *arguments: object) -> asyncpg.Record | None:
+        """Do a statement, and return its first row, or None."""
+        return await self._parsed[statement].fetchrow(*arguments)
+
+    async def fetchval(self, statement: str, *arguments: object) -> Any:
+        """Do a statement, and return the first value of its first row, or None."""
+        return await self._parsed[statement].fetchval(*arguments)
 
 
 def _each_host(url: str) -> list[str]:

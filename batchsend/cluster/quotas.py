@@ -21,13 +21,14 @@ import asyncio
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batchsend.campaign import Quota, places
+from batchsend.cluster.database import Prepared
 from batchsend.delivery.quota import DAY, EXACT, Meter, Meters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from batchsend.campaign import Campaign
-    from batchsend.cluster.database import Connection
+    from batchsend.cluster.database import Connection, DatabaseTransaction
     from batchsend.delivery.pool import Pool
 
 _HOLD: Final = 5.0
@@ -89,6 +90,10 @@ SELECT (SELECT count(*) FROM batchsend.account
     WHERE campaign = $1 AND worker = $2 AND status IN ('accepted', 'in_doubt', 'under_way')) AS stored,
     EXISTS (SELECT FROM batchsend.campaigns WHERE id = $1) AS known
 """
+_STATEMENTS: Final = (
+    *(_ENTER, _LOCK, _OWN, _KEEP, _OTHERS, _USE, _BEGINS, _TELL),
+    *(_FORGET, _USED, _FREE, _SILENT, _FENCE, _LEASES, _IN_ACCOUNT),
+)
 
 
 class Grant(NamedTuple):
@@ -219,11 +224,13 @@ class SharedQuotas:
 
     Attributes:
         meters: What the pool asks.
+        prepared: What its transactions do.
     """
 
     def __init__(self, number: int, campaign: Campaign, relays: Sequence[str], worker: int) -> None:
         clock = asyncio.get_running_loop().time
         self.meters = Meters(campaign.servers, ())
+        self.prepared = Prepared(*_STATEMENTS)
         self._campaign = number
         self._worker = worker
         self._clock = clock
@@ -246,11 +253,11 @@ class SharedQuotas:
         quotas = (quota for meter in self._all for quota in (*meter.quotas, *meter.warm_up))
         return any(str(quota) == words for quota in quotas)
 
-    async def update(self, connection: Connection, pool: Pool, workers: int) -> None:
-        """Say what was sent, and ask for more; in a transaction, after which comes `adopt`.
+    async def update(self, transaction: DatabaseTransaction, pool: Pool, workers: int) -> None:
+        """Say what was sent, and ask for more; in a transaction of `prepared`, after which comes `adopt`.
 
         Args:
-            connection: To the database.
+            transaction: The transaction.
             pool: What sends.
             workers: How many share the campaign.
         """
@@ -261,7 +268,7 @@ class SharedQuotas:
         for meter in self._all:
             if meter.lapsed or not busy:
                 meter.give_back()
-            self._granted[meter] = await self._ask(connection, meter, workers if busy or meter.granted is None else 0)
+            self._granted[meter] = await self._ask(transaction, meter, workers if busy or meter.granted is None else 0)
 
     def adopt(self) -> None:
         """The transaction is done: what it has granted may be used."""
@@ -272,84 +279,84 @@ class SharedQuotas:
         """This worker sends nothing more of the campaign for now: say what was sent, and give the rest back."""
         if not self._all:
             return
-        async with connection.transaction():
+        async with self.prepared.transaction(connection) as transaction:
             for meter in self._all:
                 meter.give_back()
-                self._granted[meter] = await self._ask(connection, meter, 0)
+                self._granted[meter] = await self._ask(transaction, meter, 0)
         self.adopt()
 
-    async def _ask(self, connection: Connection, meter: SharedMeter, workers: int) -> Grant:
+    async def _ask(self, transaction: DatabaseTransaction, meter: SharedMeter, workers: int) -> Grant:
         """Tell of one quota, and ask for a part of it that is fair among so many; for none where they are 0."""
         began, spent, allowed = self._clock(), meter.spent, meter.allowed
-        await connection.execute(_ENTER, meter.name, self._campaign if meter.of_campaign else None)
-        age = await connection.fetchval(_LOCK, meter.name)
+        await transaction.execute(_ENTER, meter.name, self._campaign if meter.of_campaign else None)
+        age = await transaction.fetchval(_LOCK, meter.name)
         if meter.granted is None:
             # An earlier pool of this worker may not have come to tell of its end.
-            before = await self._reckon(connection, meter, self._campaign, self._worker)
+            before = await self._reckon(transaction, meter, self._campaign, self._worker)
         else:
             before = meter.granted.before
-            own = await connection.fetchrow(_OWN, meter.name, self._campaign, self._worker)
+            own = await transaction.fetchrow(_OWN, meter.name, self._campaign, self._worker)
             reported = before if own is None else own["reported"]
-            await self._use(connection, meter, before + spent - reported)
-        for lost in await connection.fetch(_SILENT, meter.name, self._campaign, self._worker):
-            if await self._is_lost(connection, lost["campaign"], lost["worker"]):
-                await self._reckon(connection, meter, lost["campaign"], lost["worker"])
+            await self._use(transaction, meter, before + spent - reported)
+        for lost in await transaction.fetch(_SILENT, meter.name, self._campaign, self._worker):
+            if await self._is_lost(transaction, lost["campaign"], lost["worker"]):
+                await self._reckon(transaction, meter, lost["campaign"], lost["worker"])
         # Not after its own longest window: another campaign may have a longer one for the same relay, of a day at most.
-        await connection.execute(_FORGET, meter.name, DAY)
+        await transaction.execute(_FORGET, meter.name, DAY)
         held = allowed - spent
         known = spent if meter.granted is None else meter.granted.told
         wanted = max(_FIRST, 4 * (spent - known))
         limits = meter.limits(age)
         figures = [
-            (str(one), await connection.fetchval(_USED, meter.name, one.seconds), one.messages) for one in limits
+            (str(one), await transaction.fetchval(_USED, meter.name, one.seconds), one.messages) for one in limits
         ]
         if workers and limits:
-            others = await connection.fetchval(_OTHERS, meter.name, self._campaign, self._worker)
+            others = await transaction.fetchval(_OTHERS, meter.name, self._campaign, self._worker)
             room = max(0, min(most - used for _, used, most in figures) - others)
             held = max(held, min(room, wanted, -(-room // workers)))
         elif workers:  # its warm-up is over
             held = max(held, wanted)
-        await connection.execute(_KEEP, meter.name, self._campaign, self._worker, held, before + spent, _HOLD)
+        await transaction.execute(_KEEP, meter.name, self._campaign, self._worker, held, before + spent, _HOLD)
         used_up: list[tuple[Quota, float]] = []
         for quota, (_, used, most) in zip(limits, figures, strict=True):
             if used >= most:
-                free = await connection.fetchval(_FREE, meter.name, quota.seconds, most)
+                free = await transaction.fetchval(_FREE, meter.name, quota.seconds, most)
                 if free is not None:
                     used_up.append((quota, began + free))
         last = max(used_up, key=lambda one: one[1], default=None)
         told = ", ".join(f"{used:,} of {name}" for name, used, _ in figures)
-        await connection.execute(_TELL, meter.name, told, None if last is None else last[1] - began)
+        await transaction.execute(_TELL, meter.name, told, None if last is None else last[1] - began)
         return Grant(spent + held, spent, before, began + _HOLD, figures, last)
 
-    async def _use(self, connection: Connection, meter: SharedMeter, messages: int) -> None:
+    async def _use(self, transaction: DatabaseTransaction, meter: SharedMeter, messages: int) -> None:
         """So many messages were sent."""
         if messages > 0:
-            await connection.execute(_BEGINS, meter.name)
-            await connection.execute(_USE, meter.name, meter.together, messages)
+            await transaction.execute(_BEGINS, meter.name)
+            await transaction.execute(_USE, meter.name, meter.together, messages)
 
-    async def _is_lost(self, connection: Connection, campaign: int, worker: int) -> bool:
+    async def _is_lost(self, transaction: DatabaseTransaction, campaign: int, worker: int) -> bool:
         """Whether a worker whose grant is over can store nothing more as under way (rule 3)."""
-        await connection.execute(_FENCE, campaign, worker)
-        return not await connection.fetchval(_LEASES, campaign, worker)
+        await transaction.execute(_FENCE, campaign, worker)
+        return not await transaction.fetchval(_LEASES, campaign, worker)
 
-    async def _reckon(self, connection: Connection, meter: SharedMeter, campaign: int, worker: int) -> int:
+    async def _reckon(self, transaction: DatabaseTransaction, meter: SharedMeter, campaign: int, worker: int) -> int:
         """Count what a pool that is no more has sent and has not told of.
 
         Returns:
             How many messages its worker has sent of the campaign, as far as this quota is concerned.
         """
-        row = await connection.fetchrow(_OWN, meter.name, campaign, worker)
+        row = await transaction.fetchrow(_OWN, meter.name, campaign, worker)
         if row is None:
             return 0
         reported: int = row["reported"]
         if row["held"]:
-            found = await connection.fetchrow(_IN_ACCOUNT, campaign, worker)
+            found = await transaction.fetchrow(_IN_ACCOUNT, campaign, worker)
             # Of a campaign that was dropped nobody knows; of one with several relays, it may have been this one.
             untold = max(0, found["stored"] - reported) if found is not None and found["known"] else row["held"]
             untold = min(untold, row["held"])
-            await self._use(connection, meter, untold)
+            await self._use(transaction, meter, untold)
             reported += untold
-            await connection.execute(_KEEP, meter.name, campaign, worker, 0, reported, 0.0)
+            await transaction.execute(_KEEP, meter.name, campaign, worker, 0, reported, 0.0)
         return reported
 
     def __repr__(self) -> str:

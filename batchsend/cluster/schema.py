@@ -187,8 +187,9 @@ async def init(database: Database) -> tuple[int, int]:
             found = await connection.fetchval("SELECT max(version) FROM batchsend.version") or 0
             _refuse_later(found)
             for number, migration in enumerate(MIGRATIONS[found:], found + 1):
-                await connection.execute(migration)
-                await connection.execute("INSERT INTO batchsend.version (version) VALUES ($1)", number)
+                # In one message: until the end of the transaction nobody else gets at the tables.
+                reached = f"INSERT INTO batchsend.version (version) VALUES ({number})"  # noqa: S608 - our own number
+                await connection.execute(f"{migration}; {reached}")
         return found, VERSION
 
     return await database.call(work, seconds=60.0)

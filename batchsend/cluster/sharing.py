@@ -37,6 +37,7 @@ _LEAST_PART: Final = 0.000_001
 _OWN_CUT: Final = 3.0  # a cut by another worker within so many seconds of an own one is the same cut
 _SAME_SLEEP: Final = 5.0
 
+_LOCK: Final = "SELECT FROM batchsend.campaigns WHERE id = $1 FOR UPDATE"
 _OTHERS: Final = """
 SELECT worker, part, connections FROM batchsend.shares
 WHERE campaign = $1 AND worker <> $2 AND until > clock_timestamp() ORDER BY worker
@@ -102,6 +103,7 @@ class SharedLimits:
         delivery = campaign.delivery
         self._campaign = number
         self._quotas = quotas
+        quotas.prepared.add(_LOCK, _OTHERS, _KEEP, _GIVE_UP)  # what is done in one transaction with them
         self._relays = list(zip(relays, pool.relays, strict=True))
         self._worker = worker
         self._pool = pool
@@ -133,21 +135,21 @@ class SharedLimits:
             self._adopt(name, relay, row)
             if row.get("most") is not None:
                 most = min(most, max(row["most"], 1))
-        async with connection.transaction():
-            await connection.execute("SELECT FROM batchsend.campaigns WHERE id = $1 FOR UPDATE", self._campaign)
-            others = [dict(row) for row in await connection.fetch(_OTHERS, self._campaign, self._worker)]
+        async with self._quotas.prepared.transaction(connection) as transaction:
+            await transaction.execute(_LOCK, self._campaign)
+            others = [dict(row) for row in await transaction.fetch(_OTHERS, self._campaign, self._worker)]
             share = self._fair(others, most)
             if share is None:
-                await connection.execute(_GIVE_UP, self._campaign, self._worker)
+                await transaction.execute(_GIVE_UP, self._campaign, self._worker)
                 self._share = None
                 return None
             part, connections = share
             rate = None if self._rate is None else part * self._rate
             counted = max(connections, self._open_now())
             pace = self._pool.statistics().goodput
-            await connection.execute(_KEEP, self._campaign, self._worker, part, rate, counted, pace, SECONDS)
+            await transaction.execute(_KEEP, self._campaign, self._worker, part, rate, counted, pace, SECONDS)
             if connections:
-                await self._quotas.update(connection, self._pool, len(others) + 1)
+                await self._quotas.update(transaction, self._pool, len(others) + 1)
         if not connections:
             return False
         self._quotas.adopt()

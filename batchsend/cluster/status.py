@@ -9,7 +9,7 @@ import orjson
 from msgspec import Struct, field
 
 from batchsend.cluster.collect import name_left_behind, unknown
-from batchsend.cluster.database import ClusterError
+from batchsend.cluster.database import ClusterError, Prepared
 from batchsend.figures import count, duration
 from batchsend.outcome import Outcome
 
@@ -48,6 +48,24 @@ SELECT coalesce('campaign ' || c.name, q.meter) AS whose, q.figures,
 FROM batchsend.quotas AS q LEFT JOIN batchsend.campaigns AS c ON c.id = q.campaign
 WHERE q.campaign IS NULL OR $1::text IS NULL OR c.name = $1 ORDER BY q.meter
 """
+_LOCK: Final = """
+SELECT id, state, relays, published, collected FROM batchsend.campaigns WHERE name = $1 FOR UPDATE
+"""
+_SET_STATE: Final = """
+UPDATE batchsend.campaigns SET state = $2, why = $3, collected = NULL, ended = CASE WHEN $2 = 'stopped' THEN now() END
+WHERE id = $1
+"""
+# Whoever lets a campaign go on has seen to what its relays said.
+_FORGIVE: Final = "UPDATE batchsend.relays SET refuses = NULL, asleep_until = NULL WHERE relay = ANY($1::text[])"
+_DROP: Final = (
+    *(f"DELETE FROM batchsend.{table} WHERE campaign = $1" for table in ("lots", "files", "shares")),  # noqa: S608 - fixed names
+    *(
+        f"DELETE FROM batchsend.{table} WHERE meter = 'campaign ' || $1::bigint"  # noqa: S608 - likewise
+        for table in ("quotas", "quota_used", "quota_held")
+    ),
+    "DELETE FROM batchsend.quota_held WHERE campaign = $1 AND held = 0",
+    "DELETE FROM batchsend.campaigns WHERE id = $1",
+)
 
 
 class CampaignStatus(Struct):
@@ -266,11 +284,8 @@ async def set_state(
     """
 
     async def work(connection: Connection) -> bool:
-        async with connection.transaction():
-            row = await connection.fetchrow(
-                "SELECT id, state, relays, published, collected FROM batchsend.campaigns WHERE name = $1 FOR UPDATE",
-                name,
-            )
+        async with Prepared(_LOCK, _SET_STATE, _FORGIVE).transaction(connection) as transaction:
+            row = await transaction.fetchrow(_LOCK, name)
             if row is None:
                 raise unknown(name)
             if row["state"] == state:
@@ -279,19 +294,9 @@ async def set_state(
                 raise ClusterError(f"campaign {name} is {row['state']}", remedy="see: batchsend cluster status")
             if state == "active":
                 _refuse_to_go_on(name, dict(row), although_collected=although_collected)
-            await connection.execute(
-                "UPDATE batchsend.campaigns SET state = $2, why = $3, collected = NULL, "
-                "ended = CASE WHEN $2 = 'stopped' THEN now() END WHERE id = $1",
-                row["id"],
-                state,
-                why,
-            )
+            await transaction.execute(_SET_STATE, row["id"], state, why)
             if state == "active":
-                # Whoever lets it go on has seen to what its relays said.
-                await connection.execute(
-                    "UPDATE batchsend.relays SET refuses = NULL, asleep_until = NULL WHERE relay = ANY($1::text[])",
-                    row["relays"],
-                )
+                await transaction.execute(_FORGIVE, row["relays"])
             return True
 
     return await database.call(work)
@@ -373,13 +378,9 @@ async def drop(database: Database, name: str) -> int:
     total = await _empty_account(database, campaign)
 
     async def end(connection: Connection) -> None:
-        async with connection.transaction():
-            for table in ("lots", "files", "shares"):
-                await connection.execute(f"DELETE FROM batchsend.{table} WHERE campaign = $1", campaign)  # noqa: S608 - fixed names
-            for table in ("quotas", "quota_used", "quota_held"):
-                await connection.execute(f"DELETE FROM batchsend.{table} WHERE meter = $1", f"campaign {campaign}")  # noqa: S608 - likewise
-            await connection.execute("DELETE FROM batchsend.quota_held WHERE campaign = $1 AND held = 0", campaign)
-            await connection.execute("DELETE FROM batchsend.campaigns WHERE id = $1", campaign)
+        async with Prepared(*_DROP).transaction(connection) as transaction:
+            for statement in _DROP:
+                await transaction.execute(statement, campaign)
 
     await database.call(end, seconds=60.0)
     return total

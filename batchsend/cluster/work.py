@@ -195,6 +195,8 @@ class Worker:
             await asyncio.sleep(min(0.1, self._lease / _RENEWALS))
 
     async def _leave(self) -> None:
+        for loaded in self._loaded.values():  # first: a second signal breaks off whatever is waited for
+            loaded.close()
         try:
             await self._database.call(
                 lambda connection: connection.execute("DELETE FROM batchsend.workers WHERE id = $1", self._number)
@@ -202,8 +204,6 @@ class Worker:
         except (RunError, UsageError):
             self._notice("the database is away: this worker is listed there until it is heard of no more")
         await self._database.close()
-        for loaded in self._loaded.values():
-            loaded.close()
 
     # --- once a second ------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,8 @@ class Gate:
 
     Attributes:
         port: Where the proxy listens.
+        transactions: How many transactions of more than one statement clients have begun.
+        parsed: What clients have had parsed within a transaction.
     """
 
     def __init__(self, port: int) -> None:
@@ -31,6 +33,9 @@ class Gate:
         self.heal()
         self._tasks: set[asyncio.Task[None]] = set()
         self._left = False
+        self.transactions = 0
+        self.parsed: list[bytes] = []
+        self._awaited: tuple[int, Callable[[], object]] | None = None
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -57,6 +62,13 @@ class Gate:
         self._to_database.set()
         self._from_database.set()
 
+    def when_in_transaction(self, packets: int, then: Callable[[], object]) -> None:
+        """Call something once, as a client's so manieth packet of a transaction goes through: before it is answered.
+
+        A packet is what a client sends before it waits for an answer.
+        """
+        self._awaited = packets, then
+
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._left:
             writer.transport.abort()  # it was accepted in the moment in which the gate was left
@@ -75,8 +87,8 @@ class Gate:
             except OSError:
                 return
             ways = [
-                asyncio.create_task(self._carry(reader, back, self._to_database.wait)),
-                asyncio.create_task(self._carry(there, writer, self._from_database.wait)),
+                asyncio.create_task(self._carry(reader, back, self._to_database.wait, self._looking())),
+                asyncio.create_task(self._carry(there, writer, self._from_database.wait, lambda _: None)),
             ]
             try:
                 await asyncio.wait(ways)
@@ -88,12 +100,39 @@ class Gate:
         except asyncio.CancelledError:
             return  # the gate is taken away
 
+    def _looking(self) -> Callable[[bytes], None]:
+        """What looks at each packet of a client."""
+        packets: int | None = None  # of the transaction; None where there is none
+
+        def look(data: bytes) -> None:
+            nonlocal packets
+            if data.startswith(b"Q") and b"BEGIN;" in data:
+                self.transactions += 1
+                packets = 0
+            elif data.startswith(b"Q") and (b"COMMIT;" in data or b"ROLLBACK;" in data):
+                packets = None
+            elif packets is not None:
+                packets += 1
+                if data.startswith(b"P"):
+                    self.parsed.append(data)
+                if self._awaited is not None and self._awaited[0] == packets:
+                    then, self._awaited = self._awaited[1], None
+                    then()
+
+        return look
+
     @staticmethod
-    async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, whole: Callable[[], object]) -> None:
+    async def _carry(
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        whole: Callable[[], object],
+        look: Callable[[bytes], None],
+    ) -> None:
         # Where one side resets its connection, as the system of a killed process may, the other's is reset, too.
         try:
             while data := await reader.read(65536):
                 await whole()  # type: ignore[misc]
+                look(data)
                 writer.write(data)
                 await writer.drain()
             await whole()  # type: ignore[misc]

@@ -11,7 +11,9 @@ import asyncpg
 import pytest
 import trustme
 
-from batchsend.cluster.database import Database, DatabaseGoneError
+from batchsend.cluster import schema
+from batchsend.cluster.database import ClusterError, Database, DatabaseGoneError
+from batchsend.cluster.status import status
 from batchsend.cluster.work import Worker
 from tests.cluster.gate import Gate
 from tests.cluster.house import GUARD, House, until, write_campaign
@@ -54,6 +56,55 @@ async def test_a_transaction_without_an_answer_is_given_up(shared_postgres: Post
             await database.close()
 
 
+@pytest.mark.parametrize("how", ["stopped", "cut off"])
+async def test_who_is_away_in_the_midst_of_a_transaction_holds_nobody_up(
+    house: House, tmp_path: Path, how: str
+) -> None:
+    """It has the campaign's row locked and says nothing more; neither its system nor the network ends its session."""
+    locked = "SELECT FROM batchsend.campaigns FOR UPDATE SKIP LOCKED"
+    away: list[str] = []
+
+    def leave() -> None:
+        away.append(how)
+        if how == "stopped":
+            first.send(signal.SIGSTOP)
+        else:
+            first.gate.cut(to_database=True)
+
+    async with FaultyServer(lambda *_: ACCEPT) as server:
+        await house.command("publish", write_campaign(tmp_path / "campaign", server.port, 40), "--lot", "10")
+        first = await house.work("--until-done")
+        first.gate.when_in_transaction(3, leave)
+        await house.until(lambda: bool(away), [first])
+        while await house.sql(locked):
+            assert not server.accepted, "its packet has not come there yet"
+        second = await house.work("--until-done")
+        await house.until(lambda: len(server.accepted) == 40, [second])
+        first.send(signal.SIGCONT)
+        first.gate.heal()
+        for worker in (first, second):
+            assert await worker.wait() == 0, worker.output.read_text()
+    assert len(server.accepted) == 40
+
+
+async def test_nothing_is_parsed_within_a_transaction(house: House, tmp_path: Path) -> None:
+    """Between the two packets of a statement the server waits for a client without end, and what is locked stays so."""
+    async with FaultyServer(lambda *_: ACCEPT) as server:
+        campaign = write_campaign(tmp_path / "campaign", server.port, 40, 'quota = "20/day"')
+        await house.command("publish", campaign, "--lot", "10")
+        worker = await house.work()
+        url = Postgres.url_at(worker.gate.port)
+        await house.until(lambda: len(server.accepted) == 20, [worker])
+        for command in ("pause", "continue", "stop"):
+            await house.command(command, "campaign", url=url)
+        worker.send(signal.SIGTERM)
+        assert await worker.wait() == 0, worker.output.read_text()
+        await house.command("collect", "campaign", "--results", tmp_path / "results.jsonl", url=url)
+        await house.command("drop", "campaign", url=url)
+        assert worker.gate.transactions >= 6
+        assert worker.gate.parsed == []
+
+
 async def test_the_server_asks_a_client_that_is_silent_whether_it_is_there(shared_postgres: Postgres) -> None:
     """Between the messages of a statement one that was cut off is not idle for the server, and would keep its locks."""
 
@@ -65,6 +116,22 @@ async def test_the_server_asks_a_client_that_is_silent_whether_it_is_there(share
     found = await database.call(settings)
     await database.close()
     assert 1 <= found["idle"] + found["interval"] * found["count"] <= 15
+
+
+async def test_of_a_database_without_tables_it_is_said_what_makes_them(shared_postgres: Postgres) -> None:
+    """By a worker, and by a command that looks at them at once."""
+    server = await asyncpg.connect(shared_postgres.url)
+    try:
+        await server.execute("CREATE DATABASE bare")
+        database = Database(shared_postgres.url.replace("/postgres?", "/bare?"))
+        for work in (schema.require, status):
+            with pytest.raises(ClusterError, match="the database has no tables yet") as refused:
+                await work(database)
+            assert "batchsend cluster init" in str(refused.value.remedy)
+        await database.close()
+        await server.execute("DROP DATABASE bare WITH (FORCE)")
+    finally:
+        await server.close()
 
 
 async def test_which_of_several_servers_is_used_is_what_the_url_says(shared_postgres: Postgres) -> None:

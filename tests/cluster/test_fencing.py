@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from batchsend.campaign import Overrides
 from batchsend.campaign.loader import load
@@ -25,14 +26,16 @@ from batchsend.cluster.publish import publish
 from batchsend.cluster.quotas import SharedQuotas
 from batchsend.cluster.serving import CampaignRow, Serving
 from batchsend.cluster.serving import load as load_row
+from batchsend.cluster.sharing import SharedLimits
 from batchsend.cluster.status import drop
 from batchsend.cluster.writer import UNDER_WAY, WAITING, Stored, Writer
 from batchsend.errors import RefusalError
+from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.recipients import Record
 from tests.cluster.house import GUARD, write_campaign
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from batchsend.campaign import Campaign
@@ -123,14 +126,14 @@ class Scene:
         return may
 
     @asynccontextmanager
-    async def serving(self, worker: int) -> AsyncIterator[Serving]:
+    async def serving(self, worker: int, notice: Callable[[str], None] = pytest.fail) -> AsyncIterator[Serving]:
         """The campaign as a worker sends it, which ends in order."""
         [(relays,)] = await self.sql("SELECT relays FROM batchsend.campaigns WHERE id = $1", self.number)
         row = CampaignRow(self.number, "fencing", "run", _SIZE, tuple(relays))
         loaded = await load_row(self.database, row, keys=None, environ={})
         try:
             async with asyncio.timeout(GUARD), self.writing(worker) as writer:
-                serving = Serving(loaded, self.database, writer, worker=worker, lease=_LONG, notice=pytest.fail)
+                serving = Serving(loaded, self.database, writer, worker=worker, lease=_LONG, notice=notice)
                 yield serving
                 serving.stop()
                 await serving.run()
@@ -363,6 +366,22 @@ async def test_doubts_of_an_attempt_hold_unless_a_later_one_counts(
     assert (await scene.account())[1][0] == then
 
 
+async def test_what_cannot_be_believed_of_a_record_that_is_out_again_is_not_stored(scene: Scene) -> None:
+    """A later offer says what became of it; of a lot that is not held, whoever holds it does."""
+    taken = await scene.database.call(lambda connection: lots.take(connection, scene.number, _NEW, _LONG, _SIZE))
+    assert taken is not None
+    async with scene.writing(_NEW) as writer:
+        account = ClusterAccount(scene.number, _SIZE, writer, max_attempts=3, pause=30.0, notice=pytest.fail)
+        lot = account.take_over(taken)
+        lot.out = {1}
+        for record in (1, 2, 11):
+            earlier = DeliveryResult(
+                record=record, recipient=f"r{record}@example.com", status=Outcome.REJECTED, attempt=1
+            )
+            account.supersede(earlier, replace(earlier, status=Outcome.DEFERRED))
+    assert await scene.account() == {2: ("deferred", 1)}
+
+
 # --- keeping and giving back ------------------------------------------------------------------------------------------
 
 
@@ -394,6 +413,24 @@ async def test_who_has_lost_a_lot_does_not_end_it(scene: Scene) -> None:
     assert await scene.lot() == before
     await scene.database.call(lambda connection: lots.finish(connection, [new.lease]))
     assert await scene.lot() == (new.lease.epoch, None, False, True)
+
+
+async def test_a_lot_is_lost_under_the_epoch_that_it_was_taken_under(scene: Scene) -> None:
+    """What is said of an earlier lease is not about the one that holds."""
+    said: list[str] = []
+    async with scene.serving(_NEW, said.append) as serving:
+        await scene.take(_NEW, 0.0)
+        taken = await scene.database.call(lambda connection: lots.take(connection, scene.number, _NEW, _LONG, _SIZE))
+        assert taken is not None
+        lot = serving.account.take_over(taken)
+        serving.account.give(lot, [], serving.pool)
+        lot.out = {1}
+        serving.lose(lot.lease._replace(epoch=lot.lease.epoch - 1))
+        serving.lose(lot.lease._replace(lot=1))
+        assert (lot.lost, said) == (False, [])
+        serving.lose(lot.lease)
+        assert lot.lost
+        assert [notice.startswith("lot 0 was taken over") for notice in said] == [True]
 
 
 @pytest.mark.parametrize("waits", [10, 11])
@@ -507,6 +544,23 @@ async def test_each_worker_has_the_same_part_and_the_connections_that_are_left_o
             await serving.share()
         assert await shares(scene) == [(0.5, 3), (0.5, 2)]
         assert connections(one, two) == [3, 2]
+
+
+async def test_who_has_only_a_claim_may_not_send_yet(scene: Scene) -> None:
+    async with scene.serving(_OLD) as one, scene.serving(_NEW) as two:
+        both = [
+            SharedLimits(
+                scene.number,
+                [_RELAY],
+                worker,
+                serving.pool,
+                campaign=scene.campaign,
+                quotas=SharedQuotas(scene.number, scene.campaign, [_RELAY], worker),
+            )
+            for worker, serving in ((_OLD, one), (_NEW, two))
+        ]
+        may = [await scene.database.call(limits.update) for limits in (*both, *both)]
+    assert may == [True, False, True, True]
 
 
 async def test_who_comes_to_a_relay_that_takes_fewer_sessions_than_there_are_workers_ends(scene: Scene) -> None:

@@ -54,7 +54,8 @@ TIERS: Final = {
     "cluster": (
         *("tests/cluster/test_campaigns.py", "tests/cluster/test_database.py", "tests/cluster/test_fencing.py"),
         *("tests/cluster/test_quotas.py", "tests/cluster/test_stored_form.py", "tests/cluster/test_url.py"),
-        *("tests/cluster/test_failover.py", "tests/cluster/test_shown.py", "tests/simulation/cluster"),
+        *("tests/cluster/test_failover.py", "tests/cluster/test_shared_meter.py", "tests/cluster/test_shown.py"),
+        "tests/simulation/cluster",
     ),
 }
 """Where the tests are that mutants of a room are shown to."""

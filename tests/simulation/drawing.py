@@ -151,17 +151,20 @@ def _with_more(case: Case, choose: Random) -> Case:
     chunking = any(relay.chunking for relay in case.relays)
     return replace(
         case,
-        relays=tuple(_with_habits(relay, choose) for relay in case.relays),
-        breaks=tuple(
-            replace(one, upward=choose.random() < 0.4) if one.what in ("reset", "close", "drip") else one
-            for one in case.breaks
-        ),
+        relays=tuple(with_habits(relay, choose) for relay in case.relays),
+        breaks=tuple(with_way(one, choose) for one in case.breaks),
         replies=(*case.replies, *_locked_out(case, choose)),
         lives=tuple(_with_choices(life, choose, chunking=chunking) for life in case.lives),
     )
 
 
-def _with_habits(relay: Relay, choose: Random) -> Relay:
+def with_way(one: Break, choose: Random) -> Break:
+    """What befalls a connection, on the way to the relay or back."""
+    return replace(one, upward=choose.random() < 0.4) if one.what in ("reset", "close", "drip") else one
+
+
+def with_habits(relay: Relay, choose: Random) -> Relay:
+    """A relay that may break what it offers, or say what its limits are."""
     habits: list[Habit] = ["wavers", "takes for nobody"]
     if relay.pipelining:
         habits += ["first only", "flushes", "hangs up"]

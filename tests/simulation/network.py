@@ -12,7 +12,7 @@ import socket
 from typing import TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from contextvars import Context
     from random import Random
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _HIGH_WATER: Final = 65536
 _DRIP_SECONDS: Final = 40.0
+_NEXT_ADDRESS: Final = 0.25  # Connection Attempt Delay (RFC 8305 §5)
 
 
 class SimulatedSocket:
@@ -281,3 +282,34 @@ def connected(random: Random, window: int, happens: Callable[[str], None], broke
     if broken is not None:
         (client if broken.upward or broken.what == "deaf" else server).broken = broken
     return client, server
+
+
+async def first_of(
+    places: Sequence[tuple[Any, ...]], dial: Callable[[tuple[Any, ...]], Awaitable[SimulatedSocket]]
+) -> SimulatedSocket:
+    """Connect to the first of several addresses that answers; where one does not, the next is tried beside it.
+
+    Args:
+        places: Addresses and ports.
+        dial: Connects to one of them.
+
+    Raises:
+        OSError: None takes the connection.
+    """
+    left = list(places)
+    tried: list[asyncio.Future[SimulatedSocket]] = []
+    taken: asyncio.Future[SimulatedSocket] | None = None
+    try:
+        while left or not all(one.done() for one in tried):
+            if left:
+                tried.append(asyncio.ensure_future(dial(left.pop(0))))
+            pending = [one for one in tried if not one.done()]
+            await asyncio.wait(pending, timeout=_NEXT_ADDRESS if left else None, return_when=asyncio.FIRST_COMPLETED)
+            taken = next((one for one in tried if one.done() and one.exception() is None), None)
+            if taken is not None:
+                break
+    finally:
+        for one in tried:
+            if not one.cancel() and one is not taken and not one.cancelled() and one.exception() is None:
+                one.result().close()  # nobody waits for it any more
+    return await (taken or tried[-1])

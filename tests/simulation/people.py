@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from tests.simulation.case import Case, Life, Relay
 
-_SECOND_SIGNAL: Final = 2.0
+SECOND_SIGNAL: Final = 2.0
+"""Seconds from the first signal to the second one."""
+
 _CAMPAIGN: Final = """\
 recipients = "{recipients}"
 {servers}
@@ -181,7 +183,7 @@ class People:
 
         def hurry() -> None:
             stop()
-            loop.call_later(_SECOND_SIGNAL, running[0].cancel)
+            loop.call_later(SECOND_SIGNAL, running[0].cancel)
 
         does = {"kill": kill, "power": kill, "stop": stop, "cancel": cancel, "hurry": hurry}
         return does.get(life.ends)

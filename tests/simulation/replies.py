@@ -17,7 +17,8 @@ def _rows() -> list[tuple[Stage, str, str]]:
 
 
 REFUSALS: Final = _rows()
-MEANS: Final = {reply: verdict for _, verdict, reply in REFUSALS}
+QUOTA_OF_A_MINUTE: Final = "454 4.7.0 Quota exceeded, try again in 60 seconds"
+MEANS: Final = {reply: verdict for _, verdict, reply in REFUSALS} | {QUOTA_OF_A_MINUTE: "quota"}
 """The verdict of each wording, of those whose text stands for nothing else at another stage."""
 
 QUOTAS: Final = [(stage, reply) for stage, verdict, reply in REFUSALS if verdict == "quota" and stage is not Stage.DATA]

@@ -31,7 +31,7 @@ from batchsend.results import syncpoint
 from batchsend.results.ledger import Ledger
 from tests.crash.disk import Disk
 from tests.random_server.virtual_time import VirtualTimeLoop
-from tests.simulation.network import End, SimulatedSocket, connected
+from tests.simulation.network import End, SimulatedSocket, connected, first_of
 from tests.simulation.relay import SimulatedRelay
 from tests.simulation.replies import FOR_GOOD
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from batchsend.delivery.offer import Offer
     from batchsend.delivery.session import Session
-    from tests.simulation.case import Break, Case, DiskFault
+    from tests.simulation.case import Break, Case, DiskFault, Relay
 
 Result = TypeVar("Result")
 
@@ -48,8 +48,7 @@ EPOCH: Final = 1_780_000_000.0
 PORT: Final = 2500
 CONTENT_END: Final = re.compile(rb"Record ([0-9]+) ends here\.")
 _SILENT: Final = 3 * 3600.0
-_FOR_EVER: Final = 86400.0
-_NEXT_ADDRESS: Final = 0.25  # Connection Attempt Delay (RFC 8305 §5)
+FOR_EVER: Final = 86400.0
 _LONGEST: Final = 100 * 86400.0  # a relay that takes one message a day has a list of forty
 
 
@@ -107,6 +106,35 @@ class SimulationLoop(VirtualTimeLoop):
         if self.world is not None:
             self.world.look()
         super()._run_once()  # type: ignore[misc]  # typeshed does not have it
+
+
+def addresses(relay: Relay, port: int) -> list[Any]:
+    """The addresses of a relay."""
+    return [(2, 1, 6, "", (f"127.0.0.{number}", port)) for number in range(1, relay.addresses + 1)]
+
+
+async def knock(relay: Relay, place: tuple[Any, ...]) -> None:
+    """See whether a relay is at an address at all.
+
+    Raises:
+        OSError: It is at another one.
+    """
+    if int(place[0].rpartition(".")[2]) < relay.addresses:
+        if relay.silent:
+            await asyncio.sleep(FOR_EVER)
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+
+
+async def be_let_in(broken: Break | None) -> None:
+    """Wait until a connection is made, to which this happens.
+
+    Raises:
+        OSError: It is refused.
+    """
+    if broken is not None and broken.what == "refuse":
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+    if broken is not None and broken.what == "unreachable":
+        await asyncio.sleep(FOR_EVER)
 
 
 class World:
@@ -235,8 +263,7 @@ class World:
 
     def addresses(self, port: int) -> list[Any]:
         """The addresses of a relay, by its port."""
-        count = self.case.relays[port - PORT].addresses
-        return [(2, 1, 6, "", (f"127.0.0.{number}", port)) for number in range(1, count + 1)]
+        return addresses(self.case.relays[port - PORT], port)
 
     async def dial(self, place: tuple[Any, ...]) -> SimulatedSocket:
         """Connect to an address.
@@ -246,16 +273,10 @@ class World:
         """
         number = place[1] - PORT
         await asyncio.sleep(self._random.choice((0.001, 0.01, 0.1)))
-        if int(place[0].rpartition(".")[2]) < self.case.relays[number].addresses:
-            if self.case.relays[number].silent:
-                await asyncio.sleep(_FOR_EVER)
-            raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+        await knock(self.case.relays[number], place)
         self._connections[number] += 1
         broken: Break | None = self._breaks.get((number, self._connections[number]))
-        if broken is not None and broken.what == "refuse":
-            raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
-        if broken is not None and broken.what == "unreachable":
-            await asyncio.sleep(_FOR_EVER)
+        await be_let_in(broken)
         client, server = connected(self._random, self.case.relays[number].window, self.happens, broken)
         client.watched = self.sees
         self._clients.append(client)
@@ -263,30 +284,12 @@ class World:
         return client.set_socket(place)
 
     async def start_connection(self, addresses: Sequence[Any], **_: Any) -> SimulatedSocket:
-        """Connect to the first of several addresses that answers; where one does not, the next is tried beside it.
+        """Connect to the first of several addresses that answers.
 
         Raises:
             OSError: None takes the connection.
         """
-        left = list(addresses)
-        tried: list[asyncio.Task[SimulatedSocket]] = []
-        taken: asyncio.Task[SimulatedSocket] | None = None
-        try:
-            while left or not all(one.done() for one in tried):
-                if left:
-                    tried.append(self.loop.create_task(self.dial(left.pop(0)[4])))
-                pending = [one for one in tried if not one.done()]
-                await asyncio.wait(
-                    pending, timeout=_NEXT_ADDRESS if left else None, return_when=asyncio.FIRST_COMPLETED
-                )
-                taken = next((one for one in tried if one.done() and one.exception() is None), None)
-                if taken is not None:
-                    break
-        finally:
-            for one in tried:
-                if not one.cancel() and one is not taken and not one.cancelled() and one.exception() is None:
-                    one.result().close()  # nobody waits for it any more
-        return await (taken or tried[-1])
+        return await first_of([address[4] for address in addresses], self.dial)
 
     # --- what the program has of it -----------------------------------------------------------------------------------
 

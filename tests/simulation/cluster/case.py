@@ -9,10 +9,12 @@ import random
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchsend.outcome import Stage
-from tests.simulation.case import Break, Relay, Reply
-from tests.simulation.replies import IMPOSSIBLE, PLAIN
+from tests.simulation.case import Break, Breaks, Relay, Reply
+from tests.simulation.drawing import with_habits, with_way
+from tests.simulation.replies import IMPOSSIBLE, PLAIN, QUOTA_OF_A_MINUTE
 
 if TYPE_CHECKING:
     from random import Random
@@ -25,7 +27,7 @@ Hitch: TypeAlias = Literal["late", "late answer", "lost", "lost answer", "silent
 is late; the connection is reset before it is done, or after it is done and before its answer; no answer ever comes."""
 
 
-Befalls: TypeAlias = Literal["kill", "freeze", "leave", "cut", "restart", "jump"]
+Befalls: TypeAlias = Literal["kill", "freeze", "leave", "hurry", "cut", "restart", "jump"]
 """What befalls a worker, or the database: see `Event`."""
 
 
@@ -53,7 +55,8 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
         after: After how many seconds from the beginning of the work.
         what: A worker is killed, is stopped for some seconds and let go on (``freeze``), is told to end (``leave``), or
             what it sends to the database is held back (``cut``). The database ends all connections and takes none for
-            some seconds (``restart``), or its clock is set (``jump``).
+            some seconds (``restart``), or its clock is set (``jump``). One that is told to end may be told once more
+            some seconds later, and ends at once (``hurry``).
         seconds: For how long; of ``jump``, by how much.
     """
 
@@ -97,6 +100,11 @@ class ClusterCase(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def draw(seed: int) -> ClusterCase:
     """The case of a seed."""
+    # What goes wrong besides has numbers of its own, so that the rest of a seed's case stays what it was.
+    return _with_more(_drawn(seed), random.Random(f"{seed}, and more"))
+
+
+def _drawn(seed: int) -> ClusterCase:
     choose = random.Random(seed)
     records = choose.choice((5, 20, 40))
     workers = choose.choice((1, 2, 2, 3))
@@ -179,3 +187,37 @@ def _event(choose: Random, workers: int) -> Event:
     what = choose.choice(all_of_it)
     seconds = choose.choice((1.0, 6.0, LEASE + 1, LEASE + 10, 90.0))
     return Event(worker=worker, after=after, what=what, seconds=seconds)
+
+
+def _with_more(case: ClusterCase, choose: Random) -> ClusterCase:
+    """What the single run's cases have besides, and a quota of the campaign's own."""
+    delivery = dict(case.delivery)
+    if choose.random() < 0.1:
+        delivery["quota"] = f"{choose.randint(case.records // 2 + 1, case.records)}/min"
+    return replace(
+        case,
+        relays=tuple(_with_habits(relay, case.records, choose) for relay in case.relays),
+        breaks=tuple(with_way(_other(one, choose), choose) for one in case.breaks),
+        events=tuple(
+            replace(event, what="hurry") if event.what == "leave" and choose.random() < 0.5 else event
+            for event in case.events
+        ),
+        delivery=delivery,
+    )
+
+
+def _with_habits(relay: Relay, records: int, choose: Random) -> Relay:
+    if choose.random() < 0.1:
+        # Of a minute: while a relay sleeps, workers ask the database each second, and it is a real one.
+        relay = replace(
+            relay,
+            quota=(choose.randint(records // 2 + 1, records), 60),
+            quota_stage=choose.choice((Stage.MAIL, Stage.RCPT, Stage.CONTENT)),
+            quota_says=QUOTA_OF_A_MINUTE,
+        )
+    return with_habits(replace(relay, addresses=choose.choice((1, 1, 1, 2))), choose)
+
+
+def _other(one: Break, choose: Random) -> Break:
+    others: tuple[Breaks, ...] = ("unreachable", "drip", "mute")
+    return replace(one, what=choose.choice(others)) if choose.random() < 0.3 else one

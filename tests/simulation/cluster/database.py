@@ -249,6 +249,10 @@ class SimulatedConnection:
     async def execute(self, statement: str, *arguments: object) -> Any:
         return await self._ask("execute", statement, *arguments)
 
+    async def prepare(self, statement: str) -> SimulatedStatement:
+        """Parse a statement, with which nothing goes wrong: it is done when it is asked for."""
+        return SimulatedStatement(self, statement)
+
     @asynccontextmanager
     async def transaction(self, **_: object) -> Any:
         """A transaction, whose beginning and end are statements like others."""
@@ -273,3 +277,25 @@ class SimulatedConnection:
     async def close(self, *, timeout: float) -> None:  # noqa: ASYNC109 - asyncpg's signature
         del timeout
         self.terminate()
+
+
+class SimulatedStatement:
+    """A statement that was parsed on a connection: as much of asyncpg's as the program uses.
+
+    Args:
+        connection: Does it.
+        statement: Its text.
+    """
+
+    def __init__(self, connection: SimulatedConnection, statement: str) -> None:
+        self._connection = connection
+        self._statement = statement
+
+    async def fetch(self, *arguments: object) -> Any:
+        return await self._connection.fetch(self._statement, *arguments)
+
+    async def fetchrow(self, *arguments: object) -> Any:
+        return await self._connection.fetchrow(self._statement, *arguments)
+
+    async def fetchval(self, *arguments: object) -> Any:
+        return await self._connection.fetchval(self._statement, *arguments)

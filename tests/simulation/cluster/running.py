@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohappyeyeballs
+import anyio
 import anyio.to_thread
 import asyncpg
 
@@ -27,11 +28,11 @@ from batchsend.outcome import Stage
 from tests.simulation.cluster.case import LEASE
 from tests.simulation.cluster.oracle import judge
 from tests.simulation.cluster.workers import EPOCH, NOBODY, Client, ClusterLoop, SimulatedServer, who
-from tests.simulation.network import connected
-from tests.simulation.people import campaign_text, write_list
+from tests.simulation.network import connected, first_of
+from tests.simulation.people import SECOND_SIGNAL, campaign_text, write_list
 from tests.simulation.relay import SimulatedRelay, record_of
 from tests.simulation.running import end_loop
-from tests.simulation.world import CONTENT_END, PORT, EndlessError, told
+from tests.simulation.world import CONTENT_END, PORT, EndlessError, addresses, be_let_in, knock, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -106,6 +107,7 @@ class Cluster:
         self._connections = [0] * len(case.relays)
         self._clients: dict[int, Client] = {}
         self._workers: dict[int, Worker] = {}
+        self._scopes: dict[int, anyio.CancelScope] = {}
         loop.world = self
 
     # --- what the loop, the relays and the program ask of it ---------------------------------------------------------
@@ -122,7 +124,7 @@ class Cluster:
 
     def addresses(self, port: int) -> list[Any]:
         """The addresses of a relay, by its port."""
-        return [(2, 1, 6, "", ("127.0.0.1", port))]
+        return addresses(self.case.relays[port - PORT], port)
 
     async def dial(self, place: tuple[Any, ...]) -> SimulatedSocket:
         """Connect to a relay.
@@ -132,10 +134,10 @@ class Cluster:
         """
         number, client = place[1] - PORT, who()
         await asyncio.sleep(self._random.choice((0.001, 0.01, 0.1)))
+        await knock(self.case.relays[number], place)
         self._connections[number] += 1
         broken = self._breaks.get((number, self._connections[number]))
-        if broken is not None and broken.what == "refuse":
-            raise ConnectionRefusedError("Connection refused")
+        await be_let_in(broken)
         ours, theirs = connected(self._random, self.case.relays[number].window, lambda _: None, broken)
         ours.watched = self._sees
         ours.context, theirs.context = client.context, NOBODY
@@ -209,13 +211,16 @@ class Cluster:
         )
         self._workers[number] = worker
         try:
-            await worker.run()
+            with anyio.CancelScope() as self._scopes[number]:
+                await worker.run()
         except RunError as error:
             tell(f"{self.loop.time():.3f} worker {number} ends: {error}")
             if number > len(self.case.workers):
                 self.wrong.append(f"the last worker has ended: {error}")
         except Exception as error:  # whatever it is, it is what the case has found
             self.wrong.append(f"worker {number}: {error!r}{told(error)}")
+        del self._workers[number], self._scopes[number]
+        self.client(number).leave()
         tell(f"{self.loop.time():.3f} worker {number} has ended")
 
     def _happens(self, event: Event) -> None:
@@ -237,6 +242,13 @@ class Cluster:
             client.cut_until = self.loop.time() + event.seconds
         elif event.worker in self._workers:
             client.context.copy().run(self._workers[event.worker].stop)
+            if event.what == "hurry":
+                self.loop.call_later(SECOND_SIGNAL, self._end_at_once, event.worker, context=client.context)
+
+    def _end_at_once(self, number: int) -> None:
+        """The second signal, as the command line heeds it."""
+        if number in self._scopes:
+            self._scopes[number].cancel()
 
 
 def run_case(case: ClusterCase, real: RealDatabase, tell: Callable[[str], None] = lambda _: None) -> list[str]:
@@ -307,7 +319,7 @@ def around(cluster: Cluster, *, patient: bool = True) -> Iterator[None]:
         return await cluster.dial(address[4])
 
     async def start_connection(addresses: Any, **_: Any) -> SimulatedSocket:
-        return await cluster.dial(addresses[0][4])
+        return await first_of([address[4] for address in addresses], cluster.dial)
 
     async def connect(*_: Any, **__: Any) -> Any:
         return await who().connect()

@@ -64,6 +64,8 @@ def test_a_database_that_is_away_is_asked_a_few_times_a_second_and_used_as_soon_
         await asyncio.sleep(5.0)
         assert len(scene.heard("nothing new is sent until it is back")) == 1
         [back] = scene.heard("the database is back")
+        [said] = [text for _, text in scene.said if "the database is back" in text]
+        assert float(said.split()[-2]) == pytest.approx(back - left, abs=1.0)
         assert back - (left + away) <= min(max(0.5, away), 2.2), "in seconds, and sooner where it was away for a moment"
         assert scene.sent[-1] > back
 

@@ -148,6 +148,13 @@ class Client:
         for session in self._sessions:
             session.hang_up()
 
+    def leave(self) -> None:
+        """Its process has come to its end: what it had open is closed."""
+        for end in self.ends:
+            end.die()
+        for session in self._sessions:
+            session.hang_up()
+
     def stop(self) -> None:
         """Let it run nothing."""
         self.is_stopped = True
