@@ -9,7 +9,8 @@ import pytest
 
 from tests.mutation.mutants import mutants
 from tests.mutation.patching import put_in, replaced
-from tests.mutation.trial import KNOWN, interval
+from tests.mutation.running import Timed
+from tests.mutation.trial import KNOWN, asked, interval
 
 KINDS = ("equivalent: ", "performance: ", "wording: ", "environment: ", "margin: ")
 """How the reasons begin for which a mutant may survive."""
@@ -135,3 +136,13 @@ def test_known_survivors_are_mutants_that_there_are_and_have_a_reason() -> None:
         file, before, after, reason = row.split("\t")
         assert reason.startswith(KINDS), row
         assert after in {one.after for one in mutants((root / file).read_text(), only=before)}, row
+
+
+def test_tests_of_the_room_come_first_and_leave_half_of_the_time_to_others() -> None:
+    room = [Timed(f"tests/run/test_a.py::{number}", 10.0) for number in range(5)]
+    others = [Timed(f"tests/cli/test_b.py::{number}", 9.0) for number in range(5)]
+    unseen = [Timed("tests/run/test_c.py::0", 1.0)]
+    tests = sorted([*room, *others], key=lambda test: test.seconds)
+    assert asked(tests, unseen, ("tests/run/",), 60.0) == [*room[:2], *others[:4], *unseen]
+    assert asked(room, unseen, ("tests/run/",), 60.0) == [*room, *unseen]
+    assert asked(others, unseen, ("tests/run/",), 20.0) == [*others[:2], *unseen]
