@@ -77,17 +77,15 @@ def test_an_address_counts_as_written_to_where_its_record_was_offered(log: Path)
 
 
 def test_codes_are_known_of_every_record_however_many_there_are(log: Path) -> None:
-    """As many as fill what is kept of them to its last place, and one more."""
+    """Also of those that come one after the other, and of one far behind them."""
     with ledger(log) as account:
-        for record in (1, 1023, 1024, 1025, 5000):
+        for record in (*range(1, 3000), 5000):
             account.append(result(record, Outcome.REJECTED, code=550))
-            account.append(result(record + 100_000, Outcome.REJECTED, code=554))
-        for record in range(1, 3000):
-            account.append(result(record, Outcome.REJECTED, code=550))
+            account.append(result(record, Outcome.REJECTED, code=550 if record % 2 else 554))
         account.end(None, {})
     with Resumption(log, Choice(["550"])) as past:
-        found = [record for record in range(1, 110_000) if past.next_attempt(record) == 2]
-    assert found == [*range(1, 3000), 5000]
+        found = [record for record in range(1, 10_000) if past.next_attempt(record) == 2]
+    assert found == [*range(1, 3000, 2)]
 
 
 @pytest.mark.parametrize(("before", "answered", "sent"), [(None, 550, 2), (None, 554, 0), (550, 554, 0), (554, 550, 3)])
