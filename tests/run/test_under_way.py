@@ -154,10 +154,11 @@ async def test_what_is_changed_before_it_begins_is_in_the_log(tmp_path: Path) ->
         batch = Batch(campaign(tmp_path, server, rows(10)))
         batch.steering.pause("the test")
         batch.steering.go_on("the test")
+        batch.steering.set_connections(2, "the test")
         summary = await batch.run()
     assert +summary.counts == {Outcome.ACCEPTED: 10}
     changes = [line["change"] for line in log(tmp_path)[0] if "change" in line]
-    assert changes == [{"paused": True}, {"paused": False}]
+    assert changes == [{"paused": True}, {"paused": False}, {"max_connections": 2}]
 
 
 def test_a_log_that_is_taken_away_stops_the_run(loop: VirtualLoop, tmp_path: Path) -> None:
