@@ -53,6 +53,7 @@ async def test_what_was_sent_and_what_may_have_been_count_towards_the_quota(tmp_
         killed_run(sent)
         with Resumption(sent.results, Choice()) as past, anyio.fail_after(GUARD):
             batch = Batch(sent, resumption=past, notice=notices.append)
+            assert (batch.counts, Batch(sent).counts) == ({Outcome.ACCEPTED: 2, Outcome.IN_DOUBT: 1}, {})
             with pytest.raises(RunError, match="quota"):
                 await batch.run()
     assert len(server.accepted) == more
