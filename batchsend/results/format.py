@@ -81,7 +81,7 @@ class RunLine(msgspec.Struct):
     recipient_field: str | None = None
 
     def as_run(self) -> Run:
-        """The run that a first line describes; when it began is not taken over."""
+        """The run that a first line describes; when it began is not taken over, and is 0."""
         return Run(
             id=self.id,
             started=0.0,

@@ -186,7 +186,6 @@ class Ledger:
         Raises:
             RunError: It could not be written; the next flush tries again.
         """
-        self.flush()
         self._log.change(change, by)
 
     def begin_sync(self) -> SyncPoint:

@@ -129,12 +129,12 @@ class _Runs:
     """
 
     last: RunLine
+    begun: int
+    ended: bool
+    learned: dict[str, float]
+    changes: dict[str, Change]
 
     def __init__(self, path: Path) -> None:
-        self.begun = 0
-        self.ended = False
-        self.learned: dict[str, float] = {}
-        self.changes: dict[str, Change] = {}
         self._path = path
         self._id: str | None = None
 

@@ -13,6 +13,7 @@ from batchsend.errors import UsageError, require, require_path
 from batchsend.outcome import Outcome
 from batchsend.patterns import late_pattern
 from batchsend.results.choice import Choice
+from batchsend.results.format import OutcomeLine
 from batchsend.results.journal import NOT_KNOWN, Entry, JournalError, journal_path, read_journal
 from batchsend.results.lock import open_locked
 from batchsend.results.reader import RunAccount, read_account
@@ -21,7 +22,6 @@ from batchsend.results.tally import MAX_ATTEMPTS, lengthen
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from batchsend.results.format import OutcomeLine
     from batchsend.results.journal import LeftBehind
     from batchsend.results.tally import Tally
 
@@ -80,6 +80,8 @@ class Resumption:
             self.in_flight = news(self._left_behind(left, file), tally)
             for entry in self.in_flight:
                 tally.note(entry.record, entry.status or Outcome.IN_DOUBT, entry.attempt)
+                if visit is not None:
+                    visit(OutcomeLine(record=entry.record, code=entry.code), 0)  # its line is still to be written
             self.counts = tally.counts()
         except BaseException:
             os.close(self.hand_over_file())

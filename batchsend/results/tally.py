@@ -109,7 +109,7 @@ class Tally:
     def _grow(self, record: int) -> None:
         lengthen(self._octets, record)
         if self._high is not None:
-            self._high.extend(bytes(len(self._octets) - len(self._high)))
+            lengthen(self._high, record)  # both are of one length
 
     def __repr__(self) -> str:
         return f"<Tally {dict(self.counts())}>"

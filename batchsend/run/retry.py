@@ -71,6 +71,7 @@ class RetryQueue:
         if record not in self._records:
             return False
         self._records.remove(record)
+        self._forget_withdrawn()
         return True
 
     def next_due(self) -> float | None:
@@ -82,10 +83,15 @@ class RetryQueue:
         due: dict[int, int] = {}
         while self._heap and self._heap[0].due <= now:
             entry = heapq.heappop(self._heap)
-            if entry.record in self._records:
-                self._records.remove(entry.record)
-                due[entry.record] = entry.attempt
+            self._records.remove(entry.record)
+            due[entry.record] = entry.attempt
+            self._forget_withdrawn()
         return due
+
+    def _forget_withdrawn(self) -> None:
+        """Have the first entry be of a record that waits: nobody is to wait for another one's time."""
+        while self._heap and self._heap[0].record not in self._records:
+            heapq.heappop(self._heap)
 
     def __repr__(self) -> str:
         return f"<RetryQueue {len(self)} records>"

@@ -71,6 +71,27 @@ def test_what_is_withdrawn_does_not_come_back() -> None:
     assert len(waiting) == 0
 
 
+def test_nobody_waits_for_the_time_of_what_is_withdrawn() -> None:
+    waiting = RetryQueue(max_attempts=9, pause=30.0)
+    for record in (1, 2, 3):
+        waiting.add(record, record, now=0.0)  # the pause doubles each time
+    assert waiting.withdraw(2)
+    assert waiting.next_due() == pytest.approx(30.0, rel=0.25)
+    assert waiting.withdraw(1)
+    assert waiting.next_due() == pytest.approx(120.0, rel=0.25)
+    assert waiting.withdraw(3)
+    assert waiting.next_due() is None
+
+
+def test_nor_for_that_of_one_behind_those_that_were_due() -> None:
+    waiting = RetryQueue(max_attempts=9, pause=30.0)
+    waiting.add(1, 1, now=0.0)
+    waiting.add(2, 4, now=0.0)
+    waiting.withdraw(2)
+    assert waiting.take_due(60.0) == {1: 2}
+    assert waiting.next_due() is None
+
+
 def test_the_number_that_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "MAX_WAITING", 10)
     waiting = RetryQueue(max_attempts=3, pause=30.0)

@@ -20,7 +20,7 @@ from tests.simulation.drawing import draw
 from tests.simulation.running import run_case
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 SEED: Final = "seed "
 """How the name of a case of the simulation begins; the rest is its seed."""
@@ -68,6 +68,7 @@ class Runner:
         self._work = work
         self._failed = False
         self._items: dict[str, pytest.Item] = {}
+        self._asked: list[pytest.Item] = []
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self) -> None:
@@ -77,12 +78,15 @@ class Runner:
         )
         settings.load_profile("mutation")
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Iterator[None]:
-        """Have `--quick` keep the tests of a file that alone runs what it is about, of whatever tier they are."""
-        asked = [item for item in items if str(item.path).endswith(SLOW_BUT_ASKED)]
-        yield
-        items += [item for item in asked if item not in items]
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Remember the tests of a file that alone runs what it is about, of whatever tier they are."""
+        if str(item.path).endswith(SLOW_BUT_ASKED):
+            self._asked.append(item)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Have `--quick` keep them: by now it has left them out."""
+        items += [item for item in self._asked if item not in items]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Literal[True]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from types import FunctionType
 
@@ -9,8 +11,10 @@ import pytest
 
 from tests.mutation.mutants import mutants
 from tests.mutation.patching import put_in, replaced
-from tests.mutation.trial import KNOWN, interval
+from tests.mutation.running import SLOW_BUT_ASKED, Timed
+from tests.mutation.trial import KNOWN, asked, interval
 
+ROOT = Path(__file__).parents[2]
 KINDS = ("equivalent: ", "performance: ", "wording: ", "environment: ", "margin: ")
 """How the reasons begin for which a mutant may survive."""
 
@@ -135,3 +139,21 @@ def test_known_survivors_are_mutants_that_there_are_and_have_a_reason() -> None:
         file, before, after, reason = row.split("\t")
         assert reason.startswith(KINDS), row
         assert after in {one.after for one in mutants((root / file).read_text(), only=before)}, row
+
+
+def test_tests_of_the_room_come_first_and_leave_half_of_the_time_to_others() -> None:
+    room = [Timed(f"tests/run/test_a.py::{number}", 10.0) for number in range(5)]
+    others = [Timed(f"tests/cli/test_b.py::{number}", 9.0) for number in range(5)]
+    unseen = [Timed("tests/run/test_c.py::0", 1.0)]
+    tests = sorted([*room, *others], key=lambda test: test.seconds)
+    assert asked(tests, unseen, ("tests/run/",), 60.0) == [*room[:2], *others[:4], *unseen]
+    assert asked(room, unseen, ("tests/run/",), 60.0) == [*room, *unseen]
+    assert asked(others, unseen, ("tests/run/",), 20.0) == [*others[:2], *unseen]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", [file for file in SLOW_BUT_ASKED if "crash" in file])
+def test_what_no_quick_test_does_is_asked_of_slow_ones(file: str) -> None:
+    command = "from tests.mutation.running import *; collect(sys.argv[1:], lambda one: print(one.names), '--quick')"
+    asked = subprocess.run([sys.executable, "-c", command, file], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert f"{file}::test_" in asked.stdout

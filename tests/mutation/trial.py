@@ -15,7 +15,6 @@ import signal
 import sys
 import time
 from collections import Counter
-from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -119,12 +118,9 @@ class Trial:
         elif not tests:  # perhaps in a process that a test starts
             tests, anew = self._known.starting(), True
         own = (f"tests/{tried.room}/", f"tests/simulation/{tried.room}/")
-        tests.sort(key=lambda test: not test.name.startswith(own))  # they are the most likely ones
-        tests = [
-            test
-            for test, until in zip(tests, accumulate(test.seconds for test in tests), strict=True)
-            if until < self._within
-        ]
+        # What a process has executed that a signal ended was not seen: those of the room that start any are asked, too.
+        unseen = [test for test in self._known.starting() if test.name.startswith(own) and test not in tests]
+        tests = asked(tests, unseen, own, self._within)
         if not self._functions:
             self._functions = functions(str(one) for room in ROOMS for one in (HERE / "batchsend" / room).rglob("*.py"))
         there = self._functions[str(file)]
@@ -178,6 +174,35 @@ class Trial:
         file.write_text(source)
         self._written += 1
         os.utime(file, (self._written, self._written))
+
+
+def asked(tests: list[Timed], unseen: list[Timed], own: tuple[str, ...], seconds: float) -> list[Timed]:
+    """The tests that a mutant is shown to, in their order: as many as there is time for.
+
+    Those of its room are the most likely ones to notice, and the only ones of much that is done there. They have half
+    of the time before others are asked, and what those leave of the rest.
+
+    Args:
+        tests: Those that execute it, the quickest first.
+        unseen: Further ones that may.
+        own: How the names of its room's tests begin.
+        seconds: How long they may take together.
+    """
+    of_the_room = [test for test in tests if test.name.startswith(own)]
+    others = [test for test in tests if not test.name.startswith(own)]
+    chosen = _within([], of_the_room, seconds / 2)
+    chosen = _within(chosen, others, seconds)
+    return _within(chosen, [test for test in (*of_the_room, *unseen) if test not in chosen], seconds)
+
+
+def _within(chosen: list[Timed], more: list[Timed], seconds: float) -> list[Timed]:
+    """Some tests, and those of others that there is time for."""
+    taken, together = sum(test.seconds for test in chosen), [*chosen]
+    for test in more:
+        if taken + test.seconds < seconds:
+            together.append(test)
+            taken += test.seconds
+    return together
 
 
 def _anew(tests: list[Timed]) -> bytes:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchsend.outcome import DeliveryResult, Outcome, Stage
@@ -11,7 +14,7 @@ from batchsend.results.ledger import Ledger
 from batchsend.results.run import RecipientsFile, Run
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 RUN = Run(
     id="20261122T070000.abcdef",
@@ -50,3 +53,19 @@ def killed(log: Path, directory: Path) -> Path:
     shutil.copy(log, copy)
     shutil.copy(journal_path(log), journal_path(copy))
     return copy
+
+
+@contextmanager
+def room_for(octets: int) -> Iterator[None]:
+    """Let no file grow beyond so many octets: what does not fit fails as on a full disk, in the middle of a write."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (octets, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def open_files() -> int:
+    """How many descriptors this process has."""
+    return len(list(Path("/dev/fd").iterdir()))

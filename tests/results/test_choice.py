@@ -66,3 +66,23 @@ def test_what_is_neither_is_refused_with_what_there_is(word: str) -> None:
 def test_a_wrong_type_is_named(wrong: dict[str, Any], named: str) -> None:
     with pytest.raises(TypeError, match=named):
         Choice(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        (OutcomeLine(record=1, status="deferred", code=451), True),
+        (OutcomeLine(record=1, status="rejected", code=550), True),
+        (OutcomeLine(record=1, status="rejected", code=554), False),
+        (OutcomeLine(record=1, status="accepted", code=250), False),
+    ],
+)
+def test_a_line_is_meant_by_its_outcome_or_by_its_code(line: OutcomeLine, wanted: bool) -> None:
+    assert Choice(["550"]).wants(line) is wanted
+
+
+def test_what_is_no_outcome_is_named() -> None:
+    wrong: Any = "accepted"
+    for asked in (Choice().wants, Choice(["550"]).has_code):
+        with pytest.raises(TypeError, match="line must be"):
+            asked(wrong)

@@ -13,6 +13,7 @@ import pytest
 from batchsend.errors import RunError
 from batchsend.outcome import Outcome
 from batchsend.results import syncpoint
+from batchsend.results.book import Book
 from batchsend.results.groupsync import GroupSync
 from batchsend.results.journal import journal_path, read_journal
 from batchsend.results.ledger import Ledger
@@ -115,6 +116,47 @@ async def test_a_message_leaves_the_journal_when_its_line_is_on_the_disk(log: Pa
         assert left is not None
         assert left.entries == []
         assert left.log_size == len(await anyio.Path(log).read_bytes()) > size_before
+
+
+async def test_what_is_not_with_the_kernel_yet_is_brought_to_the_disk_too(log: Path) -> None:
+    async with kept(log) as (ledger, disk):
+        ledger.append(result(1))
+        waiter = Waiter()
+        disk.wait(waiter.release)
+        await waiter.heard.wait()
+        assert (await anyio.Path(log).read_bytes()).count(b"\n") == 2
+
+
+async def test_the_disk_is_left_in_peace_while_nobody_waits(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    brought: list[int] = []
+    async with kept(log) as (_, disk):
+        waiter = Waiter()
+        disk.wait(waiter.release)
+        await waiter.heard.wait()
+        monkeypatch.setattr(syncpoint, "sync", brought.append)
+        for _ in range(20):
+            await anyio.to_thread.run_sync(int)
+        assert brought == []
+
+
+async def test_a_message_leaves_when_its_mark_is_on_the_disk_and_not_before(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_work, go_on = _slow_disk(monkeypatch)
+    go_on.set()
+    async with kept(log) as (ledger, disk):
+        go_on.clear()
+        at_work.clear()
+        waiter = Waiter()
+        assert not Book(ledger, disk).commit(1, 1, waiter.release)
+        await anyio.to_thread.run_sync(at_work.wait)
+        left = read_journal(log)
+        assert left is not None
+        assert [entry.record for entry in left.entries] == [1]
+        assert waiter.told == []
+        go_on.set()
+        await waiter.heard.wait()
+        assert waiter.told == [True]
 
 
 async def test_a_disk_that_fails_once_is_not_believed_again(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from batchsend.results.beside import set_aside_file
 from batchsend.results.format import MAX_RECORD
 from batchsend.results.journal import Entry, Journal, JournalError, journal_path, read_journal
 from batchsend.results.tally import MAX_ATTEMPTS
+from tests.results.account import open_files
 
 entries = st.builds(
     Entry,
@@ -75,6 +76,34 @@ def test_what_hot_path_and_entry_write_is_the_same(log: Path) -> None:
     journal.answer(5, 2, Outcome.ACCEPTED, 250)
     assert left(log) == [Entry(5, 2, Outcome.ACCEPTED, 250)]
     journal.close(remove=False)
+
+
+@pytest.mark.parametrize("status", Outcome)
+def test_what_is_released_is_forgotten_whatever_became_of_it(log: Path, status: Outcome) -> None:
+    for code in (None, 250, 451, 550):
+        journal = Journal(log, "run", 2)
+        journal.mark(1, 1)
+        journal.answer(1, 1, status, code)
+        journal.release([1], log_size=10)
+        assert left(log) == []
+        journal.close(remove=True)
+
+
+def test_a_place_is_used_again_also_where_nothing_was_sent(log: Path) -> None:
+    journal = Journal(log, "run", 2)
+    size = journal_path(log).stat().st_size
+    for record in range(1, 100):
+        journal.mark(record, 1)
+        journal.withdraw(record, 1)
+    assert (left(log), journal_path(log).stat().st_size) == ([], size)
+    journal.close(remove=False)
+
+
+def test_one_of_a_log_that_is_empty_does_not_say_that_something_stood_there(log: Path) -> None:
+    Journal(log, "run", 1).close(remove=False)
+    found = read_journal(log)
+    assert found is not None
+    assert (found.log_size, found.begun) == (0, 0)
 
 
 def test_a_place_is_used_again_after_its_release_and_not_before(log: Path) -> None:
@@ -138,6 +167,38 @@ def test_its_octets_are_those_of_version_3(log: Path, monkeypatch: pytest.Monkey
     words = (5 << 26 | 2 << 13, 6 << 26 | 1 << 13 | 550 << 3 | 2)
     table = struct.pack("=2Q", *(word << 5 | word % 31 for word in words))
     assert journal_path(log).read_bytes() == header.ljust(192, b"\0") + table
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_it_leaves_no_file_open(log: Path, durable: bool) -> None:
+    before = open_files()
+    first = Journal(log, "run", 1, durable=durable)
+    first.mark(1, 1)
+    first.mark(2, 1)
+    first.close(remove=False)
+    second = Journal(log, "run", 1, durable=durable, resumes=True)
+    second.close(remove=True)
+    assert open_files() == before
+    assert not journal_path(log).exists()
+
+
+def test_it_has_its_octets_on_the_disk_before_its_name_and_then_the_name(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the machine goes down, the name must not lead to a file without the entries of the run before."""
+    brought: list[str] = []
+    sync = os.fsync
+
+    def note(file: int) -> None:
+        what = "folder" if os.path.samestat(os.fstat(file), log.parent.stat()) else "journal"
+        brought.append(f"{what}, {'with' if journal_path(log).exists() else 'without'} a name")
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", note)
+    Journal(log, "run", 1).close(remove=True)
+    assert brought == [], "nobody waits for the disk"
+    Journal(log, "run", 1, durable=True).close(remove=True)
+    assert brought == ["journal, without a name", "folder, with a name", "folder, without a name"]
 
 
 def test_what_it_has_grown_out_of_is_let_go(log: Path) -> None:
@@ -395,6 +456,23 @@ def test_an_earlier_attempt_never_takes_the_place_of_a_later_one(log: Path) -> N
     assert left(log) == [Entry(1, 2)]
     journal.answer(1, 2, Outcome.ACCEPTED, 250)
     assert left(log) == [Entry(1, 2, Outcome.ACCEPTED, 250)]
+    journal.close(remove=False)
+
+
+@pytest.mark.parametrize("how", ["taken over", "grown"])
+def test_nor_does_it_once_the_journal_was_made_anew(log: Path, how: str) -> None:
+    if how == "taken over":
+        journal = Journal(log, "run", 1, [Entry(1, 2)])
+    else:
+        journal = Journal(log, "run", 1)
+        journal.mark(1, 2)
+        journal.mark(2, 1)
+    journal.answer(1, 1, Outcome.IN_DOUBT, None)
+    assert left(log)[0] == Entry(1, 2)
+    journal.mark_again(1, 1)
+    assert left(log)[0] == Entry(1, 2)
+    journal.answer(1, 2, Outcome.REJECTED, 550)
+    assert left(log)[0] == Entry(1, 2, Outcome.REJECTED, 550)
     journal.close(remove=False)
 
 

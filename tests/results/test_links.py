@@ -148,3 +148,13 @@ def an_end() -> Iterator[None]:
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+
+
+def test_what_takes_the_place_of_a_file_that_was_left_behind_is_private_as_well(tmp_path: Path) -> None:
+    (tmp_path / "results.jsonl.new").touch(mode=0o666)
+    before = os.umask(0)
+    try:
+        os.close(make_anew(tmp_path / "results.jsonl.new"))
+    finally:
+        os.umask(before)
+    nobody_else_may(tmp_path.iterdir())

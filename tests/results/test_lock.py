@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchsend.errors import UsageError
-from batchsend.results.lock import not_openable, open_locked
+from batchsend.results.lock import not_openable, open_locked, open_to_read
+from tests.results.account import open_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,3 +101,35 @@ def test_what_cannot_be_read_back_is_no_log(tmp_path: Path, kind: str) -> None:
         path.symlink_to("/dev/null")
     with pytest.raises(UsageError, match=r"results\.jsonl"):
         open_locked(path, make=True)
+
+
+def test_a_log_that_is_not_there_and_one_that_cannot_be_opened_are_told_apart(tmp_path: Path) -> None:
+    """Who resumes has named another file; who sends needs a folder, and of a link to itself nobody makes a log."""
+    missing, loop = tmp_path / "gone" / "results.jsonl", tmp_path / "loop"
+    loop.symlink_to(loop)
+    before = open_files()
+    for path, make, said in (
+        (missing, False, f"^{missing}: there is no such results log\nname the results log of the run"),
+        (missing, True, f"^{missing}: the results log cannot be opened: {os.strerror(errno.ENOENT)}\nname another"),
+        (loop, False, f"^{loop}: the results log cannot be opened: {os.strerror(errno.ELOOP)}\n"),
+        (loop, True, f"^{loop}: the results log cannot be opened: {os.strerror(errno.ELOOP)}\n"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            open_locked(path, make=make)
+    assert open_files() == before
+
+
+def test_a_log_that_is_read_is_nobodys_to_write_and_others_may_read_it(tmp_path: Path) -> None:
+    log = tmp_path / "results.jsonl"
+    log.touch()
+    before = open_files()
+    with open_to_read(log), open_to_read(log), pytest.raises(UsageError, match="at work on it"):
+        open_locked(log, make=False)
+    writer = open_locked(log, make=False)
+    with (
+        pytest.raises(UsageError, match=f"process {os.getpid()} is at work on it\nwait for its end$"),
+        open_to_read(log),
+    ):
+        pytest.fail("it was opened")
+    os.close(writer)
+    assert open_files() == before

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from batchsend.errors import RunError, UsageError
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.results.claim import Claim, refuse_used
+from batchsend.results.lock import open_locked
 from batchsend.results.log import ResultsLog
 from batchsend.results.reader import read_account
 from batchsend.results.run import RecipientsFile, Run, SuppressionFile
@@ -167,9 +168,29 @@ def test_a_used_log_is_not_touched(tmp_path: Path, content: bytes) -> None:
     for attempt in (lambda: refuse_used(tmp_path / "log"), lambda: written(tmp_path / "log")):
         with pytest.raises(UsageError, match="already holds") as caught:
             attempt()
-        assert caught.value.remedy is not None
-        assert "--results" in caught.value.remedy
+        assert caught.value.remedy == (
+            f"go on with that run: batchsend resume {tmp_path / 'log'}, in Python Batch(…, resumption=…); "
+            "or keep this one's elsewhere: --results FILE, in Python results=…"
+        )
     assert (tmp_path / "log").read_bytes() == content
+
+
+def test_one_that_is_refused_is_not_locked_any_more(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"x")
+    with pytest.raises(UsageError, match="already holds"), Claim(tmp_path / "log"):
+        pass
+    os.close(open_locked(tmp_path / "log", make=False))
+
+
+def test_what_is_changed_while_the_run_goes_on_is_a_line_at_once(tmp_path: Path) -> None:
+    with begun(tmp_path / "log") as log:
+        log.append(ACCEPTED)
+        log.change({"rate": "2/s", "paused": True}, "key")
+        lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+        assert [next(iter(line)) for line in lines] == ["run", "record", "run"], "behind what came before it"
+        assert datetime.fromisoformat(lines[2]["run"].pop("changed")).year > 2025
+        assert lines[2] == {"run": {"id": RUN.id, "change": {"rate": "2/s", "paused": True}, "by": "key"}}
+        assert log.append(ACCEPTED), "the next outcome asks for a flush of its own"
 
 
 def test_an_empty_or_absent_log_may_be_used(tmp_path: Path) -> None:

@@ -134,13 +134,40 @@ def test_one_file_after_another_may_be_cut_short(tmp_path: Path) -> None:
         mapping.close()
 
 
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """Have this process heed the signal, as a program may that uses batchsend."""
+    before = signal.signal(signal.SIGBUS, lambda *_: None)
+    yield
+    signal.signal(signal.SIGBUS, before)
+
+
+@pytest.mark.usefixtures("heeded")
 def test_what_the_signal_did_before_it_does_again_afterwards(file: int) -> None:
     before = handler()
+    assert before
     one, two = Mapping(file), Mapping(file)
     one.close()
     assert handler() != before
     two.close()
     assert handler() == before
+
+
+@pytest.mark.usefixtures("heeded")
+def test_what_somebody_else_has_the_signal_do_meanwhile_stays(file: int) -> None:
+    mapping = Mapping(file)
+    signal.signal(signal.SIGBUS, signal.SIG_IGN)
+    meanwhile = handler()
+    mapping.close()
+    assert handler() == meanwhile == signal.SIG_IGN
+
+
+def test_a_mapping_keeps_no_descriptor_when_it_is_closed(file: int) -> None:
+    before = descriptors()
+    mapping = Mapping(file)
+    assert descriptors() != before
+    mapping.close()
+    assert descriptors() == before
 
 
 @pytest.mark.parametrize("heeded", ["heeded", "default"])

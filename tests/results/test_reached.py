@@ -28,6 +28,7 @@ def file(tmp_path: Path) -> Iterator[int]:
 @pytest.fixture
 def reached(file: int) -> Reached:
     reached = Reached()
+    assert reached.place == 0
     assert not reached.look(file), "nothing was read of it yet"
     reached.reach(file, len(WHOLE))
     return reached

@@ -87,7 +87,7 @@ def test_what_is_read_is_what_json_says(
 def test_the_run_line_comes_back_whole(tmp_path: Path) -> None:
     written = replace(RUN, overrides={"server": "smtp://127.0.0.1:2525", "max_connections": 3})
     run = read(tmp_path / "log", run_line(written)).run
-    assert replace(run, started=written.started) == written
+    assert run == replace(written, started=0.0)
     assert "overrides" not in json.loads(run_line(RUN))["run"], "where nothing was said, nothing is written"
 
 
@@ -223,3 +223,33 @@ def test_what_was_changed_on_the_way_holds_for_whoever_goes_on_but_for_a_pause(t
     changes: list[dict[str, Change]] = [{"rate": None}, {"paused": True}, {"max_connections": 4}]
     lines = [change_line(RUN.id, changed=1_795_330_850.0, change=change, by="key") for change in changes]
     assert read(tmp_path / "log", run_line(run) + b"".join(lines)).held == {"max_connections": 4}
+
+
+def test_whoever_asks_for_the_outcomes_is_told_in_which_line_each_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a log that is used as a list these are the numbers of its records."""
+    monkeypatch.setattr(log_format, "BLOCK", 300)
+    outcomes = [outcome_line(DeliveryResult(record=one, recipient=None, status=Outcome.ACCEPTED)) for one in (7, 8, 9)]
+    path = tmp_path / "log"
+    path.write_bytes(run_line(RUN) + outcomes[0] + END + run_line(RUN) + outcomes[1] + outcomes[2])
+    told: list[tuple[int, int]] = []
+    with path.open("rb") as file:
+        read_account(path, file.fileno(), visit=lambda line, number: told.append((line.record, number)))
+    assert told == [(7, 2), (8, 5), (9, 6)]
+
+
+def test_the_first_line_that_is_none_ends_the_log_in_whatever_block_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = outcome_line(DeliveryResult(record=1, recipient=None, status=Outcome.ACCEPTED, attempt=1))
+    whole = run_line(RUN) + 20 * good
+    path = tmp_path / "log"
+    path.write_bytes(whole + b"\0\0\0\n" + 20 * good)
+    for block in (250, 400, 1000, 10_000):
+        monkeypatch.setattr(log_format, "BLOCK", block)
+        with path.open("rb") as file:
+            account = read_account(path, file.fileno(), sound=len(whole))
+        assert (account.size, account.outcomes) == (len(whole), 20)
+        with path.open("rb") as file, pytest.raises(UsageError, match="log:22: not a line of a results log"):
+            read_account(path, file.fileno(), sound=len(whole) + 1)

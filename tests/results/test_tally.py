@@ -56,6 +56,13 @@ def test_any_number_of_attempts_is_kept_from_the_first_line_on() -> None:
         assert (tally.attempts(1), tally.status(1)) == (attempt, Outcome.DEFERRED)
 
 
+def test_more_attempts_than_are_told_apart_count_as_so_many() -> None:
+    tally = Tally()
+    tally.note(1, Outcome.DEFERRED, 8192)
+    tally.note_lines([OutcomeLine(record=2, status="deferred", attempt=100_000)])
+    assert (tally.attempts(1), tally.attempts(2)) == (8191, 8191)
+
+
 def test_the_highest_record_is_known() -> None:
     tally = Tally()
     assert tally.last == 0
@@ -80,4 +87,11 @@ def test_few_attempts_in_a_line_take_the_place_of_many() -> None:
     tally = Tally()
     tally.note(1, Outcome.DEFERRED, 40)
     tally.note_lines([OutcomeLine(record=1, status="deferred", attempt=2)])
+    assert tally.attempts(1) == 2
+
+
+def test_few_attempts_take_the_place_of_many_also_within_the_lines_that_are_read_at_once() -> None:
+    tally = Tally()
+    tally.note(3000, Outcome.ACCEPTED, 1)
+    tally.note_lines([OutcomeLine(record=1, status="deferred", attempt=attempt) for attempt in (1, 40, 2)])
     assert tally.attempts(1) == 2

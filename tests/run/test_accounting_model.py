@@ -17,8 +17,10 @@ import pytest
 from batchsend import Envelope, Submission
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.run.accounting import Accounting
+from batchsend.run.handing_over import wait_until_due
 from batchsend.run.retry import RetryQueue
 from batchsend.run.summary import Summary
+from tests.delivery.harness import GUARD
 from tests.tools.examples import examples
 
 if TYPE_CHECKING:
@@ -94,13 +96,17 @@ class World:
     def __init__(self, seed: int) -> None:
         self.choose = random.Random(seed)
         self.lines, self.pool, self.summary = Lines(), Taken(), Summary()
-        ledger: Any = self.lines
-        self.waiting = RetryQueue(max_attempts=MAX_ATTEMPTS, pause=1e-9)
-        self.account = Accounting(ledger, self.summary, self.waiting)
+        self.wait(max_attempts=MAX_ATTEMPTS, pause=1e-9)
         self.newest: dict[int, tuple[int, Outcome]] = {}
         self.in_doubt: set[int] = set()
         self.settled: list[DeliveryResult] = []  # any of these may still be taken back, once
         self.preparing: dict[int, int] = {}
+
+    def wait(self, *, max_attempts: int, pause: float) -> None:
+        """Begin with nothing, and let records that are deferred wait like this."""
+        ledger: Any = self.lines
+        self.waiting = RetryQueue(max_attempts=max_attempts, pause=pause)
+        self.account = Accounting(ledger, self.summary, self.waiting)
 
     def hand_over(self, submissions: list[Submission]) -> None:
         pool: Any = self.pool
@@ -193,15 +199,42 @@ async def test_what_is_known_of_one_record_does_not_matter_for_those_after_it() 
     assert world.account.is_over
 
 
+async def test_a_run_is_over_when_the_only_record_that_waits_proves_to_be_in_doubt() -> None:
+    """It would else wait for the time at which that record was to be offered again, up to an hour."""
+    world = World(1)
+    world.wait(max_attempts=2, pause=1000.0)
+    world.hand_over([submission(1, 1)])
+    world.settle(1, Outcome.DEFERRED)
+    due = asyncio.create_task(wait_until_due(world.account))
+    await asyncio.sleep(0)
+    assert not due.done()
+    world.account.supersede(world.settled[0], result(1, 1, Outcome.IN_DOUBT))
+    async with asyncio.timeout(GUARD):
+        assert await due is None
+    assert world.account.is_over
+
+
+async def test_what_is_not_found_again_stays_deferred_and_is_counted_once() -> None:
+    """However many passes through a list there are in which it is not."""
+    world = World(1)
+    world.wait(max_attempts=2, pause=0.0)
+    world.hand_over([submission(record, 1) for record in (1, 2)])
+    for record in (1, 2):
+        world.settle(record, Outcome.DEFERRED)
+    assert world.account.due() == {1: 2, 2: 2}
+    for _ in range(2):
+        world.account.not_found_again()
+        assert (+world.summary.counts, world.summary.waiting) == (Counter({Outcome.DEFERRED: 2}), 0)
+        assert world.account.under_way == 0
+
+
 @pytest.mark.parametrize("later", [Outcome.ACCEPTED, Outcome.REJECTED, Outcome.DEFERRED])
 def test_an_offer_that_went_back_and_is_doubtful_makes_a_later_refusal_doubtful(later: Outcome) -> None:
     """It was refused for the pace, offered again with the same attempt, and decided; the refusal was another's."""
 
     async def settle_and_take_back() -> World:
         world = World(1)
-        world.waiting = RetryQueue(max_attempts=1, pause=1)
-        ledger: Any = world.lines
-        world.account = Accounting(ledger, world.summary, world.waiting)
+        world.wait(max_attempts=1, pause=1.0)
         world.hand_over([submission(1, 1)])
         world.account.retry(world.pool.held[1], result(1, 1, Outcome.DEFERRED))
         world.settle(1, later)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -84,3 +85,45 @@ async def test_a_run_to_some_records_of_a_log_is_gone_on_with_to_the_others_of_t
             summary = await Batch(second, resumption=past).run()
     assert [message.recipients[0] for message in server.accepted[7:]] == sorted(everybody)
     assert +summary.counts == {Outcome.ACCEPTED: 2}, "of the others nothing is said"
+
+
+async def test_who_comes_again_in_a_list_that_has_grown_is_not_written_to_again(tmp_path: Path) -> None:
+    async with CountingServer(well_behaved) as server:
+        sent = campaign(tmp_path, server, "a@example.com,A\n")
+        await Batch(sent).run()
+        with (tmp_path / "recipients.csv").open("a") as listed:
+            listed.write("A@example.com,A\nb@example.com,B\n")
+        with Resumption(sent.results, Choice()) as past:
+            await Batch(sent, resumption=past).run()
+    assert [one.recipients for one in server.accepted] == [("a@example.com",), ("b@example.com",)]
+    assert [(line["record"], line["status"]) for line in log(tmp_path)[1]] == [
+        *((1, "accepted"), (2, "suppressed"), (3, "accepted"))
+    ]
+
+
+async def test_no_run_is_gone_on_with_by_the_addresses_of_another_field(tmp_path: Path) -> None:
+    async with CountingServer(well_behaved) as server:
+        campaign(tmp_path, server)
+        (tmp_path / "recipients.csv").write_text("email,name,work\na@example.com,A,b@example.com\n")
+        toml = (tmp_path / "campaign.toml").read_text()
+        await Batch(load(tmp_path / "campaign.toml")).run()
+        (tmp_path / "campaign.toml").write_text(f'recipient_field = "work"\n{toml}')
+        said = "addresses are taken from 'work', and were taken from 'email'"
+        with Resumption(tmp_path / "results.jsonl", Choice()) as past, pytest.raises(UsageError, match=said):
+            await Batch(load(tmp_path / "campaign.toml"), resumption=past).run()
+    assert [one.recipients for one in server.accepted] == [("a@example.com",)]
+
+
+async def test_a_run_that_is_cancelled_says_so_in_its_log(tmp_path: Path) -> None:
+    def decide(connection: int, transaction: int, stage: Stage, recipient: str | None) -> Action:
+        if stage is Stage.CONTENT:
+            running.cancel()
+        return ACCEPT
+
+    async with CountingServer(decide) as server, asyncio.timeout(GUARD):
+        batch = Batch(campaign(tmp_path, server))
+        running = asyncio.create_task(batch.run())
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    assert batch.summary.stopped == "cancelled"
+    assert log(tmp_path)[0][-1]["stopped"] == "cancelled"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
 from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.run.streaming import ResultStream
 from tests.delivery.harness import GUARD
@@ -51,3 +53,30 @@ async def test_it_does_not_wait_for_a_program_that_has_left() -> None:
         await room
         tell(stream, range(2 * MOST))  # what was under way
         await stream.room()
+
+
+async def test_whoever_takes_results_and_is_cancelled_leaves_no_run_behind() -> None:
+    """The run ends in order, which takes it a while, before the one who took its results has ended."""
+    begun, ended = asyncio.Event(), False
+
+    async def run() -> None:
+        nonlocal ended
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(10):
+                await asyncio.sleep(0)
+            ended = True
+
+    async def take() -> None:
+        async for _ in ResultStream().of(run, lambda _: None):
+            pass
+
+    taking = asyncio.create_task(take())
+    async with asyncio.timeout(GUARD):
+        await begun.wait()
+        taking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await taking
+    assert ended

@@ -154,10 +154,11 @@ async def test_what_is_changed_before_it_begins_is_in_the_log(tmp_path: Path) ->
         batch = Batch(campaign(tmp_path, server, rows(10)))
         batch.steering.pause("the test")
         batch.steering.go_on("the test")
+        batch.steering.set_connections(2, "the test")
         summary = await batch.run()
     assert +summary.counts == {Outcome.ACCEPTED: 10}
     changes = [line["change"] for line in log(tmp_path)[0] if "change" in line]
-    assert changes == [{"paused": True}, {"paused": False}]
+    assert changes == [{"paused": True}, {"paused": False}, {"max_connections": 2}]
 
 
 def test_a_log_that_is_taken_away_stops_the_run(loop: VirtualLoop, tmp_path: Path) -> None:
@@ -262,14 +263,14 @@ async def test_a_list_that_is_written_to_as_the_run_begins_is_refused_and_nobody
         assert not (tmp_path / "results.jsonl").exists()
 
 
-def test_the_pace_is_that_of_the_time_in_which_it_could_send(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A night between two windows does not make the rest of the list take longer."""
+def reckoning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[SimpleNamespace, Any]:
+    """A clock, and what is asked of a run that has 1,000 records left and sends 1,000,000 a day at most."""
     clock = SimpleNamespace(monotonic=0.0, time=1_800_000_000.0)
     monkeypatch.setattr(outlook, "time", SimpleNamespace(monotonic=lambda: clock.monotonic, time=lambda: clock.time))
     (tmp_path / "recipients.csv").write_text("email\n")
     toml = 'recipients = "recipients.csv"\n[server]\nhost = "smtp.example.com"\n[message]\nfrom = "a@example.com"\n'
     (tmp_path / "campaign.toml").write_text(f'{toml}subject = "s"\ntext = "t"\n[delivery]\nquota = "1000000/day"\n')
-    batch: Any = SimpleNamespace(
+    batch = SimpleNamespace(
         campaign=load(tmp_path / "campaign.toml"),
         summary=SimpleNamespace(records=0),
         steering=SimpleNamespace(held=False, paused=False, rate=None),
@@ -278,6 +279,12 @@ def test_the_pace_is_that_of_the_time_in_which_it_could_send(tmp_path: Path, mon
         left=1000,
         rest=None,
     )
+    return clock, batch
+
+
+def test_the_pace_is_that_of_the_time_in_which_it_could_send(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A night between two windows does not make the rest of the list take longer."""
+    clock, batch = reckoning(tmp_path, monkeypatch)
     reckoned = Outlook(batch)
     for second in range(21):
         clock.monotonic = batch.summary.records = second
@@ -289,3 +296,14 @@ def test_the_pace_is_that_of_the_time_in_which_it_could_send(tmp_path: Path, mon
         batch.summary.records += 0 if batch.steering.held else 1
         done = reckoned.done()
     assert done == pytest.approx(clock.time + 1000, abs=20)
+
+
+def test_when_it_will_be_done_is_not_told_while_it_is_paused_or_nobody_knows_how_much_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, batch = reckoning(tmp_path, monkeypatch)
+    reckoned = Outlook(batch)
+    for left, paused, is_told in ((1000, False, True), (1000, True, False), (None, False, False), (10, False, True)):
+        batch.left, batch.steering.paused = left, paused
+        clock.monotonic += 10
+        assert (reckoned.done() is not None) is is_told
