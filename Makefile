@@ -15,7 +15,7 @@ UNPACKED := $(or $(BATCHSEND_SERVERS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bat
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n auto --dist worksteal
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-all test-compiled test-sniffio simulate servers check compiled dist bench bench-prediction bench-setup docs format clean
+.PHONY: help demo test test-all test-compiled test-sniffio simulate fuzz servers check compiled dist bench bench-prediction bench-setup docs format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,9 @@ test-sniffio: $(SNIFFIO)/.installed  ## what `make test` runs, or TESTS=…, wit
 
 simulate: $(INSTALLED)  ## bad days in virtual time until one goes wrong, which is made small and kept: SEED=… RUNS=…, or a minute's worth
 	$(BIN)/python -m tests.simulation $(SEED) $(addprefix --runs ,$(RUNS))
+
+fuzz: $(INSTALLED)  ## foreign input at random, until something is found, which is kept: SUBJECT=… TIME=…, or ten minutes (600) of each kind
+	$(BIN)/python -m tests.fuzz $(or $(SUBJECT),all) --seconds $(or $(TIME),600) $(addprefix --seed ,$(SEED))
 
 servers:  ## what `make test-all` needs beside Python, as root on Debian; does nothing where it is there
 	bash .ci/servers

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -120,6 +121,7 @@ def _account(which: Callable[[Path], Path]) -> Callable[[bytes, Path], None]:
     return read
 
 
+@cache
 def _killed_account() -> dict[str, bytes]:
     """The files of a run that was killed with two messages under way."""
     with TemporaryDirectory(prefix="batchsend-fuzz-") as made:
@@ -143,9 +145,8 @@ def _address(octets: bytes, _: Path) -> None:
         mailbox(text, "sender")
 
 
-def _headers(octets: bytes, folder: Path) -> None:
-    """A header of data has no line of its own."""
-    text = octets.decode("utf-8", "replace")
+@cache
+def _composer_of_names() -> Composer:
     message = Message(
         from_="{{ name }} <from@example.com>",
         to="{{ name }} <{{ email }}>",
@@ -153,7 +154,13 @@ def _headers(octets: bytes, folder: Path) -> None:
         text="x",
         headers={"X-Name": "{{ name }}"},
     )
-    composer = Composer(message, directory=folder, batch_id="b1")
+    return Composer(message, directory=Path("/"), batch_id="b1")
+
+
+def _headers(octets: bytes, _: Path) -> None:
+    """A header of data has no line of its own."""
+    composer = _composer_of_names()
+    text = octets.decode("utf-8", "replace")
     with suppress(RecordError):
         content = composer.compose(Record(1, 2, {"email": "a@example.com", "name": text})).content
         head = content.partition(b"\r\n\r\n")[0]
