@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import subprocess
 import time
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import anyio
 import anyio.to_thread
-from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException, SMTPServerDisconnected
+from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException, SMTPReadTimeoutError, SMTPServerDisconnected
 from aiosmtplib.typing import Default
 
 from batchsend.errors import RunError
@@ -221,12 +222,32 @@ def _secret_of(octets: bytes) -> str | None:
 
 
 class LoginClient(SMTP):
-    """aiosmtplib's client, with an AUTH LOGIN that answers what it is asked.
+    """aiosmtplib's client, with time-outs that cost little, and an AUTH LOGIN that answers what it is asked.
+
+    aiosmtplib waits for each reply by `asyncio.wait_for`, which loses a cancellation in Python 3.11 where the reply
+    comes in the same turn of the loop: the next command would wait for the server.
 
     LOGIN was never standardised (draft-murchison-sasl-login): most servers take the name with the command, some ask for
     it all the same, and some refuse the command with anything behind it. A password must never answer the question for
     the name.
     """
+
+    async def execute_command(
+        self,
+        *args: bytes,
+        timeout: float | Literal[Default.token] | None = Default.token,  # noqa: ASYNC109 - the library's signature
+    ) -> SMTPResponse:
+        """Send a command, and return its reply.
+
+        Raises:
+            SMTPReadTimeoutError: There is none in time; the connection is closed.
+        """
+        try:
+            async with asyncio.timeout(self.timeout if timeout is Default.token else timeout):
+                return await super().execute_command(*args, timeout=None)
+        except TimeoutError as error:
+            self.close()
+            raise SMTPReadTimeoutError("no reply in time") from error
 
     async def auth_login(
         self,

@@ -129,7 +129,7 @@ class Slots:
         self._pace = 0.0  # messages a second of the session that retired last
         self._refused_logins = 0
         self._chunking = ChunkingRecord(self.relay, self._notice_once)
-        self._attempts: set[asyncio.Task[Opened]] = set()  # to open a session
+        self._attempts: set[asyncio.Timeout] = set()  # to open a session; each is ended by its time-out
 
     async def run(self) -> None:
         """Keep the slots going until `finish`."""
@@ -184,7 +184,8 @@ class Slots:
 
     def _close_sessions(self) -> None:
         for attempt in self._attempts:
-            attempt.cancel()
+            if not attempt.expired():
+                attempt.reschedule(0.0)
         for session in list(self._live):
             session.finish()
         self._changed.notify()
@@ -447,27 +448,21 @@ class Slots:
         began, before, alone = self._loop.time(), self.opened, not self._live
         self.relay.limits.grow(began)
         self.opening += 1
-        attempt = self._loop.create_task(self._connector.open())
-        self._attempts.add(attempt)
+        attempt = asyncio.timeout(None)
         try:
-            await asyncio.wait((attempt,))
-        except asyncio.CancelledError:
-            # The slot itself is being cancelled. The attempt may have come to its end in the same turn of the loop:
-            # then nobody is there to take what it has opened, or to hear why it has not.
-            attempt.cancel()
-            await asyncio.wait((attempt,))
-            if not attempt.cancelled() and attempt.exception() is None:
-                attempt.result().transport.abort()
+            async with attempt:
+                self._attempts.add(attempt)
+                opened = await self._connector.open()
+        except TimeoutError:
+            return None
+        except ConnectError as error:
+            if alone and before == self.opened:
+                error.silent = self._loop.time() - began
             raise
         finally:
             self._attempts.discard(attempt)
             self.opening -= 1
             self._changed.notify()
-        if attempt.cancelled():
-            return None
-        if alone and before == self.opened and isinstance(error := attempt.exception(), ConnectError):
-            error.silent = self._loop.time() - began
-        opened = attempt.result()
         self._open_seconds = self._loop.time() - began
         self._refused_logins = 0
         self.relay.reached()
