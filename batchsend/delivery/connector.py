@@ -236,7 +236,6 @@ class Connector:
             "use_tls": self.server.tls == "implicit",
             "start_tls": False,
             "tls_context": self._context,
-            "local_hostname": self.server.ehlo_name or _own_name(),
             "sock": connection,
             "timeout": self._timeouts.ehlo,
         }
@@ -326,12 +325,14 @@ class Connector:
     async def _introduce(self, client: SMTP) -> Opened:
         server = self.server
         stage = Stage.GREETING
+        # Given here and not with the other options: aiosmtplib looks at each of its characters each time.
+        name = server.ehlo_name or _own_name()
         try:
             if server.tls == "implicit":
-                await _until_cancelled(client.connect(timeout=self._timeouts.greeting))
+                await _until_cancelled(client.connect(local_hostname=name, timeout=self._timeouts.greeting))
             else:
                 async with asyncio.timeout(self._timeouts.greeting):
-                    await client.connect(timeout=None)
+                    await client.connect(local_hostname=name, timeout=None)
             if server.tls == "starttls":
                 stage = Stage.EHLO
                 await client.ehlo()

@@ -6,11 +6,13 @@ import asyncio
 import base64
 import subprocess
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
 import anyio
 import anyio.to_thread
 from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException, SMTPReadTimeoutError, SMTPServerDisconnected
+from aiosmtplib.esmtp import parse_esmtp_extensions
 from aiosmtplib.typing import Default
 
 from batchsend.errors import RunError
@@ -225,12 +227,25 @@ class LoginClient(SMTP):
     """aiosmtplib's client, with time-outs that cost little, and an AUTH LOGIN that answers what it is asked.
 
     aiosmtplib waits for each reply by `asyncio.wait_for`, which loses a cancellation in Python 3.11 where the reply
-    comes in the same turn of the loop: the next command would wait for the server.
+    comes in the same turn of the loop: the next command would wait for the server. And it reads the reply to EHLO anew
+    in each session.
 
     LOGIN was never standardised (draft-murchison-sasl-login): most servers take the name with the command, some ask for
     it all the same, and some refuse the command with anything behind it. A password must never answer the question for
     the name.
     """
+
+    @property
+    def last_ehlo_response(self) -> SMTPResponse | None:
+        """The reply to the last EHLO, or None."""
+        return super().last_ehlo_response
+
+    @last_ehlo_response.setter
+    def last_ehlo_response(self, response: SMTPResponse) -> None:
+        extensions, methods = _read_ehlo(response.message)
+        self._last_ehlo_response = response
+        self.esmtp_extensions, self.server_auth_methods = extensions.copy(), methods.copy()
+        self.supports_esmtp = True
 
     async def execute_command(
         self,
@@ -277,6 +292,10 @@ class LoginClient(SMTP):
         if response.code != _AUTHENTICATED:
             raise SMTPAuthenticationError(response.code, response.message)
         return response
+
+
+# A server says the same in each session.
+_read_ehlo = lru_cache(maxsize=4)(parse_esmtp_extensions)
 
 
 def _asks_for_name(challenge: str) -> bool:
