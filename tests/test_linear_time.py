@@ -25,7 +25,7 @@ from batchsend.check.finding import Severity
 from batchsend.check.gathering import Gathering
 from batchsend.check.html import Html
 from batchsend.check.markup import Markup
-from batchsend.delivery.credentials import PatientProtocol
+from batchsend.delivery.login_client import PatientProtocol
 from batchsend.display import visible
 from batchsend.errors import RecordError, UsageError, without_values
 from batchsend.feedback.understanding import understand

@@ -29,7 +29,8 @@ from batchsend.delivery.connect_failure import (
     unreachable,
     unresolved,
 )
-from batchsend.delivery.credentials import Credentials, LoginClient
+from batchsend.delivery.credentials import Credentials
+from batchsend.delivery.login_client import LoginClient
 from batchsend.errors import SessionError, UsageError
 from batchsend.outcome import Stage
 from batchsend.smtp.extensions import Extensions
@@ -221,7 +222,7 @@ class Connector:
         client = self._client(connection, trace)
         self._opening_at.append(place)
         try:
-            opened = await _until_cancelled(self._introduce(client))
+            opened = await self._introduce(client)
         except BaseException as error:
             client.close()
             await _hang_up(connection)
@@ -240,7 +241,6 @@ class Connector:
             "use_tls": self.server.tls == "implicit",
             "start_tls": False,
             "tls_context": self._context,
-            "local_hostname": self.server.ehlo_name or _own_name(),
             "sock": connection,
             "timeout": self._timeouts.ehlo,
         }
@@ -265,18 +265,18 @@ class Connector:
     async def _connect(self, addresses: Sequence[_Address]) -> tuple[socket.socket, _Place]:
         """A TCP connection to the first of the addresses that answers, side by side after a moment (RFC 8305)."""
         try:
-            async with asyncio.timeout(self._timeouts.connect):
-                if len(addresses) == 1:
-                    connection = await self._dial(addresses[0])
-                else:
-                    from aiohappyeyeballs import start_connection  # noqa: PLC0415 - for a host of several addresses
+            if len(addresses) == 1:
+                connection = await self._dial(addresses[0])
+            else:
+                from aiohappyeyeballs import start_connection  # noqa: PLC0415 - for a host of several addresses
 
+                async with asyncio.timeout(self._timeouts.connect):
                     connection = await start_connection(
                         [(kind, type_, protocol, name, place) for kind, type_, protocol, name, place in addresses],
                         happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,
                         interleave=1,
                     )
-                    _leave_descriptors(connection)
+                _leave_descriptors(connection)
         except TimeoutError:
             self._avoid(*(address[4] for address in addresses))
             raise self._no_connection(unreachable([f"no answer within {self._timeouts.connect}"])) from None
@@ -312,7 +312,7 @@ class Connector:
         _leave_descriptors(connection)
         try:
             connection.setblocking(False)
-            await _reach(connection, place)
+            await _reach(connection, place, self._timeouts.connect)
         except BaseException:
             connection.close()
             raise
@@ -334,13 +334,19 @@ class Connector:
     async def _introduce(self, client: SMTP) -> Opened:
         server = self.server
         stage = Stage.GREETING
+        # Given here and not with the other options: aiosmtplib looks at each of its characters each time.
+        name = server.ehlo_name or _own_name()
         try:
-            await client.connect(timeout=self._timeouts.greeting)
+            if server.tls == "implicit":
+                await _until_cancelled(client.connect(local_hostname=name, timeout=self._timeouts.greeting))
+            else:
+                async with asyncio.timeout(self._timeouts.greeting):
+                    await client.connect(local_hostname=name, timeout=None)
             if server.tls == "starttls":
                 stage = Stage.EHLO
                 await client.ehlo()
                 stage = Stage.STARTTLS
-                await client.starttls()
+                await _until_cancelled(client.starttls())
             stage = Stage.EHLO
             extensions = await _ehlo(client)
             if not server.pipelining:
@@ -380,23 +386,40 @@ def _leave_descriptors(connection: socket.socket) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
-async def _reach(connection: socket.socket, place: _Place) -> None:
-    """Connect a socket to an address that is resolved already.
+async def _reach(connection: socket.socket, place: _Place, seconds: float) -> None:
+    """Connect a socket to an address that is resolved already, within so many seconds.
 
     Not `loop.sock_connect`: that of uvloop asks a thread to resolve it once more, for each session.
     """
     code = connection.connect_ex(place)
-    if code == errno.EINPROGRESS:
+    if code == errno.EINPROGRESS and not _has_peer(connection):
         loop = asyncio.get_running_loop()
-        decided = asyncio.Event()
-        loop.add_writer(connection, decided.set)
+        decided = loop.create_future()
+        loop.add_writer(connection, _decide, decided)
         try:
-            await decided.wait()
+            async with asyncio.timeout(seconds):
+                await decided
         finally:
             loop.remove_writer(connection)
         code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    elif code == errno.EINPROGRESS:
+        code = 0
     if code:
         raise OSError(code, os.strerror(code))
+
+
+def _has_peer(connection: socket.socket) -> bool:
+    """Whether a connection is there already, as one on loopback is by the time that it is asked for."""
+    try:
+        connection.getpeername()
+    except OSError:
+        return False
+    return True
+
+
+def _decide(decided: asyncio.Future[None]) -> None:
+    if not decided.done():
+        decided.set_result(None)
 
 
 def _verifying_context(server: Server) -> ssl.SSLContext:
@@ -426,11 +449,11 @@ _read_extensions = lru_cache(maxsize=4)(Extensions.parse)
 
 
 async def _until_cancelled(work: Coroutine[Any, Any, _Result]) -> _Result:
-    """Await what aiosmtplib does, and see it ended by a cancellation at any moment.
+    """Await a TLS handshake of aiosmtplib, and see it ended by a cancellation at any moment.
 
-    aiosmtplib waits by `asyncio.wait_for`, which loses a cancellation in Python 3.11 where what it waits for comes in
-    the same turn of the loop: the next step would wait for the server. So it is a task of its own, which is cancelled
-    again and again until it has ended.
+    Its time-out has to be given to aiosmtplib, which then waits by `asyncio.wait_for`. That loses a cancellation in
+    Python 3.11 where what it waits for comes in the same turn of the loop: the next step would wait for the server. So
+    it is a task of its own, which is cancelled again and again until it has ended.
     """
     task = asyncio.get_running_loop().create_task(work)
     try:

@@ -29,6 +29,7 @@ from batchsend.delivery.limits import Limits
 from batchsend.delivery.quota import found_before
 from batchsend.delivery.throttle import Goodput, Throttle
 from batchsend.jitter import spread
+from batchsend.smtp.replies import KnownReplies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -83,16 +84,17 @@ class Relay:
         no_chunking: It offers CHUNKING and refuses BDAT.
         chunking_works: A BDAT was accepted.
         ends_idle: It has ended a session that was idle.
+        known_replies: What it has said to commands, for the parsers of its sessions.
     """
 
     # Python 3.11 keeps more than thirty attributes in a dictionary of the object's own, and looks each method up anew.
     # fmt: off
     __slots__ = (
-        "_broken", "_depth", "_dormant", "_eased", "_failing_since", "_fruitless_since", "_most_sessions", "_own_rate",
-        "_part", "_pause", "_paused_until", "_rate", "_recipients", "accepted", "asleep_until", "careful",
-        "chunking_works", "ends_idle", "foresight", "given_up", "goodput", "limits", "meter", "name", "no_chunking",
-        "no_pipelining", "out_of_service", "priority", "proven", "rests", "sleeps_because", "throttle", "tried_in_vain",
-        "trying", "unreached", "weight",
+        "_broken", "_depth", "_dormant", "_eased", "_failing_since", "_fruitless_since", "_most_sessions",
+        "_own_rate", "_part", "_pause", "_paused_until", "_rate", "_recipients", "accepted", "asleep_until",
+        "careful", "chunking_works", "ends_idle", "foresight", "given_up", "goodput", "known_replies", "limits",
+        "meter", "name", "no_chunking", "no_pipelining", "out_of_service", "priority", "proven", "rests",
+        "sleeps_because", "throttle", "tried_in_vain", "trying", "unreached", "weight",
     )
     # fmt: on
 
@@ -134,6 +136,7 @@ class Relay:
         self.no_chunking = False
         self.chunking_works = False
         self.ends_idle = False
+        self.known_replies = KnownReplies()
         self._depth = options.depth
         self._recipients = 1  # of a transaction, at most so far
         self._most_sessions = options.max_connections

@@ -153,7 +153,7 @@ class Session(asyncio.Protocol):
         max_messages: int,
         announce_at: int,
     ) -> None:
-        timeouts = options.timeouts
+        self._timeouts = timeouts = options.timeouts
         self.number = number
         self.max_messages = max_messages
         self.retired = asyncio.Event()
@@ -178,7 +178,6 @@ class Session(asyncio.Protocol):
         self.relay = relay
         self._work = work
         self._owner = owner
-        self._timeouts = timeouts
         self._limits = {
             Stage.MAIL: timeouts.mail,
             Stage.RCPT: timeouts.rcpt,
@@ -190,6 +189,7 @@ class Session(asyncio.Protocol):
             depth=depth,
             max_messages=max_messages,
             chunking_works=relay.chunking_works,
+            known_replies=relay.known_replies,
         )
         # What offers were told and the client has not yet seen confirmed.
         # One entry a transaction, of one or more recipients.

@@ -431,8 +431,10 @@ class Slots:
 
     def _is_one_too_many(self, session: Session) -> bool:
         """Whether fewer sessions were asked for while this one was being opened."""
+        if self._asked_for is None:
+            return False
         others = [one for one in self._live if one is not self._spare and not one.retired.is_set()]
-        return self._asked_for is not None and session in others[self._asked_for :]
+        return session in others[self._asked_for :]
 
     async def _place(self) -> bool:
         """Wait for a place for one more session (rule 4); False if it is not needed any more."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
-from batchsend.delivery.credentials import LoginClient
+from batchsend.delivery.login_client import LoginClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, cast
 
 from batchsend.outcome import Stage
-from batchsend.smtp.replies import Reply, ReplyParser
+from batchsend.smtp.replies import KnownReplies, Reply, ReplyParser
 from batchsend.smtp.telling_texts import Habits, TellingTexts
 from batchsend.smtp.transaction import Key, SharedTransaction, Transaction
 
@@ -44,6 +44,7 @@ class ClientState(Generic[Key]):
             PIPELINING and CHUNKING offered.
         max_messages: How many transactions this session may begin; QUIT follows the last one.
         chunking_works: BDAT is known to be taken by this server. Where it is not, the first one goes alone.
+        known_replies: What this server has said in other sessions; None for nothing.
 
     Attributes:
         state: OPEN, QUITTING once QUIT is on its way, CLOSED when no more octets may be sent.
@@ -75,7 +76,13 @@ class ClientState(Generic[Key]):
     # fmt: on
 
     def __init__(
-        self, *, pipelining: bool, depth: int = 1, max_messages: int = 100, chunking_works: bool = True
+        self,
+        *,
+        pipelining: bool,
+        depth: int = 1,
+        max_messages: int = 100,
+        chunking_works: bool = True,
+        known_replies: KnownReplies | None = None,
     ) -> None:
         if depth > 1 and not pipelining:
             raise ValueError("transactions that follow each other unanswered need PIPELINING")
@@ -95,7 +102,7 @@ class ClientState(Generic[Key]):
         self.says_twice = False
         self.out_of_step = False
         self._max_messages = max_messages
-        self._parser = ReplyParser()
+        self._parser = ReplyParser(known_replies)
         # Who takes the next replies, in order (rule 1): for which transaction, at which stage, and where in the stream
         # of octets its command ends (rule 3).
         self._awaited: deque[Awaited] = deque()

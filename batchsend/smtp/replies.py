@@ -20,10 +20,10 @@ _CODES: Final = [b"%d" % code for code in range(200, 600)]
 _LAST: Final = {code + separator: int(code) for code in _CODES for separator in (b" ", b"")}
 _CONTINUED: Final = {code + b"-": int(code) for code in _CODES}
 
-# Lines that a parser remembers with their replies; those of the replies that are never the same are not worth more.
+# Lines that are remembered with their replies; those of the replies that are never the same are not worth more.
 _KNOWN: Final = 16
 # Likewise what follows the first of several replies that come together.
-_TAILS: Final = 4
+_TAILS: Final = 8
 
 # RFC 3463 §2: class "." subject "." detail, at the beginning of the text.
 _ENHANCED: Final = re.compile(rb"([245])\.[0-9]{1,3}\.[0-9]{1,3}(?![^ ])")
@@ -85,11 +85,28 @@ class _TooLongError(_MalformedError):
     """A line is longer than what is read of one."""
 
 
+class KnownReplies:
+    """Replies that a server has given before, as octets and ready made: it says nearly the same in each session."""
+
+    def __init__(self) -> None:
+        self.lines: dict[bytes, Reply] = {}
+        self.tails: dict[bytes, list[Reply]] = {}
+
+    def begin(self) -> None:
+        """Begin a session: where what is remembered was never the same, room is made for what this one hears."""
+        if len(self.tails) >= _TAILS:
+            self.lines.clear()
+            self.tails.clear()
+
+
 class ReplyParser:
     """Cuts a stream of octets into replies.
 
     It never raises: what the grammar does not allow is put into ``error``, the replies complete before it are returned,
     and nothing after it is read.
+
+    Args:
+        known: What the server has said in other sessions, which it saves to read again; None for nothing.
 
     Attributes:
         error: Why the stream cannot be read on, or None.
@@ -97,12 +114,14 @@ class ReplyParser:
             about the replies before it: they are in order.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, known: KnownReplies | None = None) -> None:
+        known = known or KnownReplies()
+        known.begin()
         self.error: str | None = None
         self.too_long = False
         self._partial = b""
-        self._known: dict[bytes, Reply] = {}
-        self._tails: dict[bytes, list[Reply]] = {}
+        self._known = known.lines
+        self._tails = known.tails
         self._lines: list[bytes] = []
         self._code = 0
         self._size = 0

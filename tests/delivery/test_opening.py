@@ -15,7 +15,7 @@ from aiosmtplib.protocol import SMTPProtocol
 from batchsend.campaign import Secret, Server, is_loopback
 from batchsend.delivery.account import NullAccount
 from batchsend.delivery.connector import ConnectError, Connector, Opened
-from batchsend.delivery.credentials import PatientProtocol
+from batchsend.delivery.login_client import PatientProtocol
 from batchsend.delivery.pool import Pool
 from batchsend.errors import UsageError
 from batchsend.outcome import Outcome, Stage

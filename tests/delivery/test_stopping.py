@@ -38,6 +38,7 @@ from tests.tools.steps import Await, Expect, ReadContent, ReadToEnd, Signal, Sil
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from batchsend.campaign import Tls
     from batchsend.message.submission import Submission
     from batchsend.outcome import DeliveryResult
     from tests.tools.steps import Step
@@ -329,19 +330,32 @@ async def test_a_server_without_an_address_stops_the_run() -> None:
     assert account.error.remedy
 
 
-@pytest.mark.parametrize(
-    "script",
-    [[ReadToEnd()], [reply("220 ready"), Expect("EHLO"), ReadToEnd()]],
-    ids=["before the greeting", "before the reply to EHLO"],
+_OFFERS: list[Step] = [reply("220 ready"), Expect("EHLO"), reply("250-here", "250-STARTTLS", "250 AUTH PLAIN")]
+OPENINGS: list[tuple[Tls, str | None, list[Step]]] = [
+    ("none", None, [ReadToEnd()]),
+    ("none", None, [reply("220 ready"), Expect("EHLO"), ReadToEnd()]),
+    ("none", "me", [*_OFFERS, Expect("AUTH"), ReadToEnd()]),
+    ("starttls", None, [*_OFFERS, Expect("STARTTLS"), reply("220 begin"), ReadToEnd()]),
+    ("implicit", None, [ReadToEnd()]),
+]
+at_any_moment = pytest.mark.parametrize(
+    ("tls", "username", "script"),
+    OPENINGS,
+    ids=["the greeting", "the reply to EHLO", "the reply to AUTH", "the handshake", "the handshake at once"],
 )
+
+
+@at_any_moment
 async def test_a_run_that_is_cancelled_at_any_moment_of_the_opening_does_not_wait_for_the_server(
-    script: list[Step],
+    tls: Tls, username: str | None, script: list[Step]
 ) -> None:
     """`asyncio.wait_for` of Python 3.11 loses a cancellation that comes with what it waits for."""
     async with ScriptedServer(script) as peer:
+        delivery = options()
+        where = Server(host=peer.host, port=peer.port, tls=tls, username=username, password=username)
+        connector = Connector(where, delivery.timeouts)
         for turns in range(80):
-            delivery = options()
-            pool = Pool([Connector(server(peer), delivery.timeouts)], delivery, Account())
+            pool = Pool([connector], delivery, Account())
             running = asyncio.create_task(pool.run())
             pool.add(submissions(1))
             for _ in range(turns):
@@ -349,3 +363,23 @@ async def test_a_run_that_is_cancelled_at_any_moment_of_the_opening_does_not_wai
             running.cancel()
             await asyncio.wait([running], timeout=GUARD)
             assert running.cancelled(), f"cancelled in turn {turns} of the loop, it goes on"
+
+
+@at_any_moment
+async def test_a_run_that_is_stopped_at_any_moment_of_the_opening_does_not_wait_for_the_server(
+    tls: Tls, username: str | None, script: list[Step]
+) -> None:
+    async with ScriptedServer(script) as peer:
+        delivery = options()
+        where = Server(host=peer.host, port=peer.port, tls=tls, username=username, password=username)
+        connector = Connector(where, delivery.timeouts)
+        for turns in range(80):
+            pool = Pool([connector], delivery, Account())
+            running = asyncio.create_task(pool.run())
+            pool.add(submissions(1))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            pool.stop()
+            await asyncio.wait([running], timeout=GUARD)
+            assert running.done(), f"stopped in turn {turns} of the loop, it goes on"
+            running.result()

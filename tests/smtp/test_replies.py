@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from batchsend.smtp.replies import MAX_LINE, MAX_REPLY, Reply, ReplyParser
+from batchsend.smtp.replies import MAX_LINE, MAX_REPLY, KnownReplies, Reply, ReplyParser
 
 GOOD = [
     pytest.param(b"250 OK\r\n", [(250, b"OK")], id="code, space, text"),
@@ -71,6 +71,40 @@ def parsed(*segments: bytes) -> tuple[list[Reply], str | None]:
     """Return the replies in the segments, and the parser's error."""
     parser = ReplyParser()
     return [reply for segment in segments for reply in parser.feed(segment)], parser.error
+
+
+def test_what_a_server_says_in_each_session_is_read_once() -> None:
+    known = KnownReplies()
+    segments = [
+        b"250 Ok\r\n250 Ok\r\n354 Go on\r\n",
+        b"250 queued as 1\r\n250 Ok\r\n250 Ok\r\n354 Go on\r\n",
+        b"250 Ok\r\n221 Bye\r\n",
+    ]
+    sessions = [ReplyParser(known) for _ in range(2)]
+    first, second = ([reply for segment in segments for reply in parser.feed(segment)] for parser in sessions)
+    assert first == second == parsed(*segments)[0]
+    assert all(one is other for one, other in zip(first, second, strict=True) if b"queued" not in one.raw)
+
+
+def test_what_is_never_the_same_leaves_room_for_what_the_next_session_hears() -> None:
+    known = KnownReplies()
+    noisy = ReplyParser(known)
+    for number in range(100):
+        noisy.feed(b"250 Ok\r\n250 <%d@example.com>\r\n" % number)
+    segment = b"250 Ok\r\n221 Bye\r\n"
+    first, second = (ReplyParser(known).feed(segment) for _ in range(2))
+    assert first == second == [(250, b"Ok"), (221, b"Bye")]
+    assert all(one is other for one, other in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize(("stream", "error"), BAD)
+def test_replies_that_are_known_do_not_hide_what_the_grammar_does_not_allow(stream: bytes, error: str) -> None:
+    known = KnownReplies()
+    for segments in ([b"250 a\r\n", b"250 a\r\n250 a\r\n", b"250 a\r\n" + stream], [b"250 a\r\n", stream]):
+        parser = ReplyParser(known)
+        assert [reply for segment in segments for reply in parser.feed(segment)] == parsed(*segments)[0]
+        assert parser.error is not None
+        assert error in parser.error
 
 
 def octets(stream: bytes) -> list[bytes]:
