@@ -421,6 +421,54 @@ def test_what_was_under_way_in_a_loop_that_was_closed_is_in_doubt(tmp_path: Path
     assert "the event loop ended before the server answered" in log.read_text()
 
 
+@pytest.mark.parametrize("name", ["mail.jsonl", "link.jsonl"])
+def test_a_log_that_an_ended_loop_has_left_open_is_another_senders_to_open(name: str, tmp_path: Path) -> None:
+    """Whoever has lost the one that is open can neither close it nor open it again."""
+    (tmp_path / "link.jsonl").symlink_to("mail.jsonl")
+    told: list[str] = []
+    with SinkThread() as sink:
+
+        def sender(name: str = "mail.jsonl") -> Sender:
+            return Sender(sink.server, notice=told.append, results=tmp_path / name)
+
+        async def leave_open(left: Sender) -> None:
+            await left.__aenter__()
+            await left.send_message(message("first@example.com"), key="first")
+
+        async def use(other: Sender) -> list[Outcome]:
+            async with other:
+                results = await other.send_message(message("first@example.com"), key="first")
+                results += await other.send_message(message("second@example.com"), key="second")
+            return [result.status for result in results]
+
+        asyncio.run(leave_open(left := sender()))
+        assert asyncio.run(use(sender(name))) == [Outcome.ACCEPTED] * 2
+        assert asyncio.run(use(left)) == [Outcome.ACCEPTED] * 2, "it opens again as well"
+    assert recipients(sink) == ["first", "second"]
+    assert told == [], "nothing was under way"
+
+
+def test_a_log_that_a_loop_may_still_go_on_with_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    """A loop that does not run may run again: whether it has ended, only its closing says."""
+
+    async def use(sender: Sender) -> None:
+        async with sender:
+            await sender.send_message(message("b@example.com"))
+
+    with SinkThread() as sink:
+        left, other = (Sender(sink.server, results=tmp_path / "mail.jsonl") for _ in range(2))
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(left.__aenter__())
+        with pytest.raises(UsageError, match="another sender of this process has it open") as caught:
+            asyncio.run(use(other))
+        assert "when that loop is closed" in (caught.value.remedy or "")
+        loop.run_until_complete(left.send_message(message("a@example.com")))
+        loop.run_until_complete(left.__aexit__(None, None, None))
+        loop.close()
+        asyncio.run(use(other))
+    assert recipients(sink) == ["a", "b"]
+
+
 async def test_a_sender_is_not_opened_in_a_second_loop() -> None:
     async with asyncio.timeout(GUARD), CountingServer(well_behaved) as peer, Sender(server(peer)) as sender:
         with pytest.raises(UsageError, match="opened in another event loop") as caught:
@@ -582,6 +630,115 @@ def test_a_fork_while_results_are_taken_is_an_error_in_the_child_and_the_parent_
     with SinkThread() as sink:
         assert ran(FORKED_WITHIN_A_LOOP, str(sink.port), where) == "300 7\n"
     assert recipients(sink) == sorted(["child", *(f"r{number}" for number in range(1, 301))])
+
+
+FORKED_WITH_A_LOG = """
+import os, sys
+from batchsend import Server, SyncSender, UsageError
+from tests.delivery.harness import message
+
+server = Server(host="127.0.0.1", port=int(sys.argv[1]), tls="none")
+sender = SyncSender(server, results=sys.argv[2])
+
+
+def send(by, name):
+    [result] = by.send_message(message(name + "@example.com"), key=name)
+    print(name, result.status.value, flush=True)
+
+
+send(sender, "parent")
+tried, closed = os.pipe(), os.pipe()
+if not (child := os.fork()):
+    for pipe in (tried[0], closed[1]):
+        os.close(pipe)
+    try:
+        send(sender, "early")
+    except UsageError as error:
+        print(error.message.replace(str(os.getppid()), "PARENT"), flush=True)
+    os.write(tried[1], b".")
+    os.read(closed[0], 1)
+    send(sender, "child")
+    sender.close()
+    os._exit(7)
+os.read(tried[0], 1)
+send(sender, "afterwards")
+sender.close()
+with SyncSender(server, results=sys.argv[2]) as another:
+    send(another, "another")
+os.close(closed[1])
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.slow
+def test_a_child_does_not_keep_its_parents_log_locked(tmp_path: Path) -> None:
+    """It has the open file, and the lock with it; the parent's lock is to end with the parent's sender."""
+    log = tmp_path / "mail.jsonl"
+    with SinkThread() as sink:
+        assert ran(FORKED_WITH_A_LOG, str(sink.port), str(log)).splitlines() == [
+            "parent accepted",
+            f"{log}: process PARENT is at work on it",
+            "afterwards accepted",
+            "another accepted",
+            "child accepted",
+            "7",
+        ]
+    assert sorted(recipients(sink)) == ["afterwards", "another", "child", "parent"]
+
+
+FORKED_WHERE_A_LOOP_RUNS = """
+import asyncio, multiprocessing, sys
+from batchsend import Sender, Server, UsageError
+from tests.delivery.harness import message
+
+sender = Sender(Server(host="127.0.0.1", port=int(sys.argv[1]), tls="none"), results=sys.argv[2] or None)
+
+
+async def send(name):
+    [result] = await sender.send_message(message(name + "@example.com"))
+    print(name, result.status.value, flush=True)
+
+
+async def use(name):
+    async with sender:
+        await send(name)
+
+
+def work():
+    try:
+        asyncio.run(send("early"))
+    except UsageError as error:
+        print(error.message, flush=True)
+    try:
+        asyncio.run(use("child"))
+    except UsageError as error:
+        print(error.message.rpartition(": ")[2].split()[0], flush=True)
+
+
+async def main():
+    async with sender:
+        await send("before")
+        child = multiprocessing.get_context("fork").Process(target=work)
+        child.start()
+        await asyncio.to_thread(child.join)
+        await send("after")
+    print(child.exitcode)
+
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_child_opens_a_sender_that_its_parent_has_open_anew(kept: bool, tmp_path: Path) -> None:
+    with SinkThread() as sink:
+        said = ran(FORKED_WHERE_A_LOOP_RUNS, str(sink.port), str(tmp_path / "mail.jsonl") if kept else "").splitlines()
+    forked = "the process was forked since the sender was opened, and this is the child"
+    # A log is one process's at a time, and the parent has it.
+    child = "process" if kept else "child accepted"
+    assert said == ["before accepted", forked, child, "after accepted", "0"]
+    assert recipients(sink) == sorted(["before", "after", *([] if kept else ["child"])])
 
 
 INTERRUPTED_ANYWHERE = """
