@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from weakref import WeakSet
 
-from batchsend.errors import UsageError
+from batchsend.errors import RunError, UsageError
 from batchsend.loop import LastingExecutor, run
 from batchsend.outcome import DeliveryResult
 from batchsend.sender.unfinished import closed
@@ -42,7 +42,8 @@ class Background:
         is_parents: It is that of a process of which this one is a fork; its thread is not there.
 
     Raises:
-        UsageError: Greenlets have taken the place of threads.
+        UsageError: Greenlets have taken the place of threads; or as the sender says.
+        RunError: There are too many threads or open files; or as the sender says.
     """
 
     def __init__(self, sender: Sender, name: object) -> None:
@@ -57,7 +58,10 @@ class Background:
         self._loop: asyncio.AbstractEventLoop
         self._thread = threading.Thread(target=self._run, args=(started,), name="batchsend", daemon=True)
         _BACKGROUNDS.add(self)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise _cannot_begin(str(error), "let it have more threads or memory") from error
         try:
             started.result()
         except BaseException:
@@ -76,6 +80,8 @@ class Background:
         except BaseException as error:  # raised where it is waited for
             if started.done():
                 self._failure = error
+            elif isinstance(error, OSError):
+                started.set_exception(_cannot_begin(error.strerror or str(error), "let it have more: ulimit -n 1024"))
             else:
                 started.set_exception(error)
 
@@ -132,6 +138,10 @@ class Background:
     def stop(self) -> None:
         """Close the sender, and end the loop."""
         self.call(self._stop.set)
+
+    def wait(self) -> None:
+        """Wait until the loop has ended, whatever has become of it."""
+        self._thread.join()
 
     def join(self) -> None:
         """Wait until the loop has ended.
@@ -250,6 +260,10 @@ class Channel:
         while (message := await self._messages.get()) is not END:
             self.heard.put(TAKEN)
             yield message
+
+
+def _cannot_begin(why: str, remedy: str) -> RunError:
+    return RunError(f"the sender's event loop cannot be started in a thread of this process: {why}", remedy=remedy)
 
 
 def _no_thread() -> UsageError:

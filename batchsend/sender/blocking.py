@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from email.message import Message  # noqa: TC003 - public: its hints are resolved at run time
 from pathlib import Path  # noqa: TC003 - likewise
 from types import TracebackType  # noqa: TC003 - likewise
-from typing import Any, Final, Self, TypeVar, overload
+from typing import Any, Final, Never, Self, TypeVar, overload
 from weakref import WeakSet
 
 from batchsend.campaign import Delivery, Server  # noqa: TC001 - public: its hints are resolved at run time
@@ -95,6 +95,14 @@ class SyncSender:
         self._is_open = True
         self._name = object()  # what the thread of the loop knows it by
         _SENDERS.add(self)
+
+    def __reduce__(self) -> Never:
+        """Refuse to be copied and pickled.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError("a SyncSender is not copied or pickled: threads and forked processes share it as it is")
 
     @property
     def statistics(self) -> PoolStatistics | None:
@@ -288,6 +296,16 @@ class SyncSender:
     def _submit(self, make: Callable[[Sender], Coroutine[Any, Any, Result]]) -> tuple[Pending[Result], Background]:
         """Begin something on the loop, which is started if it is not there."""
         self._require_another_thread()
+        try:
+            return self._begun(make)
+        except InUseError:
+            # It may be the loop before this one that has the log: it ends while the sender is opened again already.
+            if (ending := self._ending) is None:
+                raise
+            ending.wait()
+        return self._begun(make)
+
+    def _begun(self, make: Callable[[Sender], Coroutine[Any, Any, Result]]) -> tuple[Pending[Result], Background]:
         # With the lock: whatever is begun before `close` comes before the loop is told to stop.
         with self._lock:
             if not self._is_open:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable  # noqa: TC003 - likewise
 from email.message import Message  # noqa: TC003 - public: its hints are resolved at run time
 from pathlib import Path  # noqa: TC003 - likewise
 from types import NoneType, TracebackType
-from typing import Any, Final, Self, overload
+from typing import Any, Final, Never, Self, overload
 
 from batchsend.campaign import Delivery, Server, check_objects
 from batchsend.campaign.python_terms import in_python, python_terms
@@ -114,6 +115,14 @@ class Sender:
                 for server in self._servers
             ]
 
+    def __reduce__(self) -> Never:
+        """Refuse to be copied and pickled.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError("a Sender is not copied or pickled: tasks share it, and a forked process opens it anew")
+
     def _notice(self, text: str) -> None:
         # Only one that says what to set names a table; others tell what was set, or what a server has said.
         self._tell(in_python(text) if "[server]" in text else text)
@@ -153,9 +162,10 @@ class Sender:
         Raises:
             UsageError: It is open already, in this event loop or in another one that has not ended; or the results log
                 cannot be opened, another process or sender is at work on it, it is a campaign's, or what was in flight
-                when an earlier process was killed cannot be known.
+                when an earlier process was killed cannot be known; or no event loop of asyncio runs here.
             RunError: The results log cannot be written, or not be read further.
         """
+        _require_loop()
         abandoned = self._let_go_of_ended_loop()
         if self._serving is not None:
             self._serving.require_loop()
@@ -433,6 +443,21 @@ class Sender:
         serving = self._open()
         span = None if self._telemetry is None else self._telemetry.sending(self._servers[0], is_batch=True)
         return Stream(serving, messages, key, span)
+
+
+def _require_loop() -> None:
+    """Refuse to be opened where nothing could go on, as under trio.
+
+    Raises:
+        UsageError: No event loop runs here.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise UsageError(
+            "a Sender needs asyncio's event loop, and none runs here",
+            remedy="begin it by asyncio.run(…); or use a batchsend.SyncSender",
+        ) from None
 
 
 _INHERITED: Final[list[OpenSender]] = []

@@ -126,11 +126,14 @@ class Gunicorn:
     def tell(self, number: signal.Signals, until: str) -> None:
         """Send the first of its processes a signal, and wait until it says something in answer."""
         with self._heard:
-            before = len(self._said)
+            before = self.said.count(until)
             self._process.send_signal(number)
-            assert self._heard.wait_for(lambda: any(until in line for line in self._said[before:]), 3 * GUARD), (
-                self.said
-            )
+            self.hear(until, before + 1)
+
+    def hear(self, text: str, times: int) -> None:
+        """Wait until it has said something so often."""
+        with self._heard:
+            assert self._heard.wait_for(lambda: self.said.count(text) >= times, 3 * GUARD), self.said
 
     def wait(self) -> int:
         """Wait for its end; how it has ended."""
@@ -198,6 +201,7 @@ def test_each_order_is_sent_once_whatever_gunicorn_does_with_its_workers(
         gunicorn.tell(signal.SIGHUP, "Booting worker")
         at_reload.answer()
         answers += under_way
+        gunicorn.hear("Worker exiting", 2)
         first = {process for _, process in answers}
         answers += callers.map(gunicorn.order, orders("after", 40))
         under_way = callers.map(gunicorn.order, orders("held-at-the-end", 2))

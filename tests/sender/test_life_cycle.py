@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from batchsend import DeliveryResult, Submission
     from batchsend.delivery.statistics import PoolStatistics
+    from batchsend.sink import Received
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -309,6 +310,92 @@ def test_close_waits_also_where_another_thread_is_closing() -> None:
             assert [count - began for count in counts] == [len(heard)] * 2
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_sender_may_be_opened_again_while_another_thread_closes_it(kept: bool, tmp_path: Path) -> None:
+    """What is sent then waits for the end of the loop before, which has the results log."""
+    taken, answer = threading.Event(), threading.Event()
+
+    def take(received: Received) -> None:
+        if received.recipients[0].startswith("held"):
+            taken.set()
+            answer.wait(GUARD)
+
+    outcomes: list[Outcome] = []
+    with SinkThread(on_message=take) as sink:
+        sender = SyncSender(sink.server, results=tmp_path / "mail.jsonl" if kept else None)
+
+        def send(name: str) -> None:
+            outcomes.extend(result.status for result in sender.send_message(message(f"{name}@example.com")))
+
+        def closed() -> bool:
+            try:
+                sender.send([])
+            except UsageError:
+                return True
+            return False
+
+        threads = [threading.Thread(target=send, args=("held",)), threading.Thread(target=sender.close)]
+        threads[0].start()
+        assert taken.wait(GUARD)
+        threads[1].start()
+        while not closed():
+            assert threads[1].is_alive()
+        sender.open()
+        threads.append(threading.Thread(target=send, args=("again",)))
+        threads[2].start()
+        answer.set()
+        for thread in threads:
+            thread.join(GUARD)
+        sender.close()
+    assert outcomes == [Outcome.ACCEPTED] * 2
+    assert recipients(sink) == ["again", "held"]
+
+
+WITHOUT_ROOM = """
+import os, resource, sys, threading
+from batchsend import RunError, Server, SyncSender
+from tests.delivery.harness import message
+
+sender = SyncSender(Server(host="127.0.0.1", port=int(sys.argv[1]), tls="none"))
+sender.send_message(message("first@example.com"))
+sender.close()
+sender.open()
+if sys.argv[2] == "threads":
+    threading.stack_size(1 << 30)
+    pages = int(open("/proc/self/statm").read().split()[0])
+    limited, most = resource.RLIMIT_AS, pages * resource.getpagesize() + (1 << 24)
+else:
+    limited, most = resource.RLIMIT_NOFILE, len(os.listdir("/proc/self/fd"))
+before = resource.getrlimit(limited)
+resource.setrlimit(limited, (most, before[1]))
+try:
+    sender.send_message(message("never@example.com"))
+except RunError as error:
+    print(error)
+resource.setrlimit(limited, before)
+threading.stack_size(0)
+[result] = sender.send_message(message("last@example.com"))
+print(result.status.value)
+sender.close()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["threads", "files"])
+def test_where_its_loop_cannot_be_started_it_says_so_and_the_next_call_tries_again(what: str) -> None:
+    with SinkThread() as sink:
+        program = [sys.executable, "-c", WITHOUT_ROOM, str(sink.port), what]
+        # uvloop complains on standard error of a loop that it could not make.
+        said = subprocess.run(program, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+    wrong, remedy, outcome = said.stdout.splitlines()
+    assert wrong.startswith("the sender's event loop cannot be started in a thread of this process: ")
+    assert (
+        remedy == {"threads": "let it have more threads or memory", "files": "let it have more: ulimit -n 1024"}[what]
+    )
+    assert outcome == "accepted"
+    assert recipients(sink) == ["first", "last"]
+
+
 def test_results_that_are_not_taken_are_unclaimed_also_where_all_was_sent_by_then() -> None:
     unclaimed: list[DeliveryResult] = []
     with SinkThread() as sink:
@@ -543,6 +630,28 @@ def callers_tasks() -> set[asyncio.Task[Any]]:
 
 async def collected(sender: Sender) -> list[DeliveryResult]:
     return [result async for result in sender.send(submissions(40))]
+
+
+async def test_a_sender_whose_opening_was_cancelled_has_let_go_of_its_log(tmp_path: Path) -> None:
+    """Wherever that was: a thread reads the log, which nothing cancels."""
+    async with CountingServer(well_behaved) as peer, asyncio.timeout(GUARD):
+        sender = Sender(server(peer), results=tmp_path / "mail.jsonl")
+        async with sender:
+            await sender.send_message(message("first@example.com"))
+        for turns in range(20):
+            opening = asyncio.create_task(sender.__aenter__())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            opening.cancel()
+            try:
+                await opening
+            except asyncio.CancelledError:
+                pass
+            else:
+                await sender.__aexit__(None, None, None)
+            async with Sender(server(peer), results=tmp_path / "mail.jsonl"):
+                pass
+    assert len(peer.accepted) == 1
 
 
 # --- statistics -------------------------------------------------------------------------------------------------------
