@@ -356,6 +356,15 @@ def test_a_sender_is_not_opened_where_no_loop_of_asyncios_runs(results: str | No
     asyncio.run(use())
 
 
+def test_neither_is_a_batch_begun_there(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("email\n")
+    batch = batchsend.Batch(calls(tmp_path)["Batch"][1]["campaign"])
+    for begun in (batch.run(), batch.rehearse(), batch.prepare(), anext(batch.results())):
+        with pytest.raises(UsageError, match="a Batch needs asyncio's event loop, and none runs here"):
+            begun.__await__().send(None)
+    asyncio.run(batch.run())
+
+
 async def test_send_does_not_wait_in_a_running_loop(tmp_path: Path) -> None:
     campaign = calls(tmp_path)["Batch"][1]["campaign"]
     with pytest.raises(UsageError, match="an event loop is running in this thread") as caught:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable  # noqa: TC003 - likewise
 from email.message import Message  # noqa: TC003 - public: its hints are resolved at run time
@@ -17,6 +16,7 @@ from batchsend.delivery.quota import Meters
 from batchsend.delivery.statistics import PoolStatistics  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.delivery.telemetry import CallSpan, Telemetry, telemetry
 from batchsend.errors import RunError, UsageError, require, require_callable, require_path
+from batchsend.loop import require_loop
 from batchsend.message.outgoing import outgoing
 from batchsend.message.submission import Bundle, Submission, bundles
 from batchsend.outcome import DeliveryResult
@@ -165,7 +165,7 @@ class Sender:
                 when an earlier process was killed cannot be known; or no event loop of asyncio runs here.
             RunError: The results log cannot be written, or not be read further.
         """
-        _require_loop()
+        require_loop("a Sender", "use a batchsend.SyncSender")
         abandoned = self._let_go_of_ended_loop()
         if self._serving is not None:
             self._serving.require_loop()
@@ -443,21 +443,6 @@ class Sender:
         serving = self._open()
         span = None if self._telemetry is None else self._telemetry.sending(self._servers[0], is_batch=True)
         return Stream(serving, messages, key, span)
-
-
-def _require_loop() -> None:
-    """Refuse to be opened where nothing could go on, as under trio.
-
-    Raises:
-        UsageError: No event loop runs here.
-    """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        raise UsageError(
-            "a Sender needs asyncio's event loop, and none runs here",
-            remedy="begin it by asyncio.run(…); or use a batchsend.SyncSender",
-        ) from None
 
 
 _INHERITED: Final[list[OpenSender]] = []
