@@ -44,7 +44,8 @@ class SyncSender:
             [result] = sender.send_message(message)
             print(result.status)
 
-    Without ``with`` it is open from the start until `close`, and after that again from the next ``with`` or `open`.
+    Without ``with`` it is open from the start until `close`, and after that again from the next ``with`` or `open`. At
+    the end of the program what was taken is sent, as by `close`; what is not answered within 5 seconds is in doubt.
 
     Args:
         servers: As for `Sender`.
@@ -111,7 +112,7 @@ class SyncSender:
             return None if self._background is None else self._background.sender.statistics
         with self._lock:
             background = self._background
-            if background is None:
+            if background is None or background.has_ended:
                 return None
 
             async def ask(sender: Sender) -> PoolStatistics | None:
@@ -311,7 +312,7 @@ class SyncSender:
             if not self._is_open:
                 raise _not_open()
             background = self._background
-            if background is None or background.has_failed:
+            if background is None or background.has_ended:
                 background = self._started()
             return background.submit(make), background
 
@@ -322,7 +323,7 @@ class SyncSender:
         self._starting = True
         try:
             # A signal handler may have come in between, and have started it.
-            if self._background is None or self._background.has_failed:
+            if self._background is None or self._background.has_ended:
                 self._background = Background(sender, self._name)
             return self._background
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 import threading
@@ -680,6 +681,80 @@ def test_a_sync_sender_says_how_its_pool_is_doing() -> None:
         assert (statistics.replies, statistics.backlog, statistics.in_flight) == ({250: 20}, 0, 0)
         sender.close()
         assert before is sender.statistics is None, "nothing was to be sent yet, and is any more"
+
+
+LEFT_AT_THE_END = """
+import os, sys
+from batchsend import Server, SyncSender
+from tests.delivery.harness import message, submissions
+
+
+class Told:
+    # The last results are told when the names of modules are gone already.
+    write = staticmethod(os.write)
+
+    def __call__(self, result):
+        self.write(1, str(result.recipient).encode() + b" ")
+
+
+server = Server(host="127.0.0.1", port=int(sys.argv[1]), tls="none")
+sender = SyncSender(server, unclaimed=Told(), results=sys.argv[2] or None)
+results = sender.send(submissions(500))
+Told()(next(results))
+if sys.argv[3] == "left":
+    results.close()
+elif sys.argv[3] == "forgotten":
+    del sender, results
+elif sys.argv[3] == "raised":
+    raise SystemExit
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("how", ["left", "suspended", "forgotten", "raised"])
+def test_what_was_taken_is_sent_and_told_at_the_end_of_the_program(how: str, kept: bool, tmp_path: Path) -> None:
+    with SinkThread() as sink:
+        log = tmp_path / "mail.jsonl"
+        told = ran(LEFT_AT_THE_END, str(sink.port), str(log) if kept else "", how)
+    assert sorted(told.split()) == sorted(received.recipients[0] for received in sink.received)
+    assert len(sink.received) > 1
+    if kept:
+        assert '"ended"' in log.read_text()
+
+
+INTERRUPTED_AT_THE_END = """
+import signal, sys
+from batchsend import Server, SyncSender
+from tests.delivery.harness import message
+
+server = Server(host="127.0.0.1", port=int(sys.argv[1]), tls="none")
+sender = SyncSender(server, unclaimed=lambda result: print(result.recipient, result.status.value, flush=True))
+
+try:
+    sender.send_message(message("held@example.com"))
+except KeyboardInterrupt:
+    pass
+"""
+
+
+@pytest.mark.slow
+def test_a_program_ends_where_the_server_does_not_answer_and_says_what_is_in_doubt() -> None:
+    taken, answer = threading.Event(), threading.Event()
+
+    def take(received: Received) -> None:
+        taken.set()
+        answer.wait(3 * GUARD)
+
+    with SinkThread(on_message=take) as sink:
+        command = [sys.executable, "-c", INTERRUPTED_AT_THE_END, str(sink.port)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as program:
+            assert taken.wait(3 * GUARD)
+            program.send_signal(signal.SIGINT)
+            said, _ = program.communicate(timeout=3 * GUARD)
+        assert not answer.is_set()
+        answer.set()
+    assert (said, program.returncode) == ("held@example.com in_doubt\n", 0)
 
 
 # --- forks and signals ------------------------------------------------------------------------------------------------

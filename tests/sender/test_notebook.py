@@ -57,6 +57,7 @@ class Notebook:
     def __init__(self, manager: AsyncKernelManager, client: Any) -> None:
         self._manager = manager
         self._client = client
+        self._said: dict[str, str] = {}
 
     def begin(self, cell: str) -> str:
         """Begin a cell; its name."""
@@ -65,20 +66,27 @@ class Notebook:
 
     async def end(self, name: str) -> str:
         """Wait for the end of a cell: what it has printed, and the class of an error that has ended it."""
-        said = ""
+        await self._hear(name, None)
+        return self._said.pop(name, "").strip()
+
+    async def hear(self, name: str, text: str) -> None:
+        """Wait until a cell has printed something."""
+        await self._hear(name, text)
+
+    async def _hear(self, name: str, text: str | None) -> None:
         async with asyncio.timeout(WITHIN):
-            while True:
+            while text is None or text not in self._said.get(name, ""):
                 told = await self._client.get_iopub_msg()
                 if told["parent_header"].get("msg_id") != name:
                     continue
                 content = told["content"]
                 match told["msg_type"]:
                     case "stream":
-                        said += content["text"]
+                        self._said[name] = self._said.get(name, "") + content["text"]
                     case "error":
-                        said += content["ename"]
+                        self._said[name] = self._said.get(name, "") + content["ename"]
                     case "status" if content["execution_state"] == "idle":
-                        return said.strip()
+                        return
 
     async def run(self, cell: str) -> str:
         """As `end`, of a cell that begins here."""
@@ -173,6 +181,8 @@ async def test_a_cell_that_is_interrupted_while_it_sends_loses_no_result(tmp_pat
                 sending = book.begin(cell)
                 async with asyncio.timeout(WITHIN):
                     await taken.wait()
+                if "stream" in case:  # its loop has taken the result before
+                    await book.hear(sending, "first accepted\n")
                 await book.interrupt()
                 if case == "within with":  # it waits for what was taken
                     answer.set()
