@@ -181,17 +181,21 @@ def require(value: Any, what: str, *kinds: type) -> Any:
 
 
 def require_callable(value: Any, what: str) -> Any:
-    """The value of a program's argument, if it can be called.
+    """The value of a program's argument, if it can be called, and does what it is for when it is.
 
     Args:
         value: The value.
         what: The argument, as the error names it.
 
     Raises:
-        TypeError: It cannot.
+        TypeError: It cannot; or what it does would have to be awaited, which nobody does.
     """
     if not callable(value):
         raise TypeError(f"{what} must be callable, not {type(value).__name__}")
+    from inspect import iscoroutinefunction  # noqa: PLC0415 - which commands do without
+
+    if iscoroutinefunction(value) or iscoroutinefunction(getattr(value, "__call__", None)):  # noqa: B004 - see above
+        raise TypeError(f"{what} must be an ordinary function: what an asynchronous one does is not awaited")
     return value
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import anyio
 
+from batchsend.errors import UsageError
 from batchsend.interruption import running
 from batchsend.trace import log
 
@@ -45,6 +46,25 @@ def run(main: Callable[[], Awaitable[Result]]) -> Result:
             if one.interrupted:
                 raise KeyboardInterrupt from None
             raise
+
+
+def require_loop(what: str, otherwise: str) -> None:
+    """Refuse to begin where nothing would go on, as under trio.
+
+    Args:
+        what: What is begun.
+        otherwise: What to do in a program that has no event loop.
+
+    Raises:
+        UsageError: No event loop of asyncio's runs here.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise UsageError(
+            f"{what} needs asyncio's event loop, and none runs here",
+            remedy=f"begin it by asyncio.run(…); or {otherwise}",
+        ) from None
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "verdict": set[str](),
     "errors": set[str](),
     "interruption": set[str](),
-    "loop": {"interruption"},
+    "loop": {"errors", "interruption"},
     "version": set[str](),
     "_build": set[str](),
     "campaign": {"errors"},

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from batchsend.campaign import Campaign, Overrides, Rate, Server, load, server_warnings
 from batchsend.campaign.presets import PRESETS
 from batchsend.errors import UsageError
 from batchsend.run.batch import Batch
+from batchsend.sender.sender import Sender
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,6 +69,61 @@ def test_what_a_preset_says_is_fit_to_print(name: str) -> None:
 def test_a_preset_knows_how_the_key_goes_in(server: str, username: str, tmp_path: Path) -> None:
     (found,) = campaign(tmp_path, server).servers
     assert (found.username, found.password) == (username, "k3y")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"username": "us", "password": "k3y"},
+        {"password": "k3y"},
+        {"username": "k3y"},
+        {"username": "us", "token": "t0ken"},
+        {"username": "us", "password": "k3y", "port": 587},
+        {"username": "us", "password": "k3y", "port": 465},
+        {"username": "us", "password": "k3y", "port": 465, "tls": "starttls", "name": "main", "rate": "1/min"},
+        {"username": "us", "password": "k3y", "host": "relay.example.com"},
+        {"password": "k3y", "host": "127.0.0.1", "port": 2525, "tls": "none"},
+    ],
+    ids=" ".join,
+)
+def test_a_server_made_in_code_is_what_a_campaign_file_has(name: str, given: dict[str, Any], tmp_path: Path) -> None:
+    written = "".join(f"{key} = {json.dumps(value)}\n" for key, value in given.items())
+    refused = ""
+    try:
+        loaded = campaign(tmp_path, f'preset = "{name}"\n{written}')
+    except UsageError as error:
+        refused = error.message
+    if refused:
+        with pytest.raises(UsageError) as caught:
+            Sender(Server(preset=name, **given))
+        assert caught.value.message.partition(".")[2].split()[0] in refused
+        return
+    made = Server(preset=name, **given)
+    # The only relay of a file has its limit for the whole campaign.
+    assert made == replace(loaded.servers[0], rate=loaded.servers[0].rate or loaded.delivery.rate)
+    unset: dict[str, Any] = dict.fromkeys(("host", "username", "password", "token", "rate"))
+    assert Server(preset=name, **{**unset, **given}) == made
+    assert replace(made, username=None, password=None, token=None).username is None, "as for the sandbox"
+
+
+@pytest.mark.parametrize(
+    ("given", "said", "remedy"),
+    [
+        ({"preset": "sendgrid"}, "Server.password is missing", "SendGrid: the password is an API key"),
+        ({"preset": "sendgird", "password": "k"}, "Server.preset is 'sendgird'", "did you mean sendgrid?"),
+        ({"preset": 5}, "Server.preset is 5", "expected the name of a preset: batchsend presets lists them"),
+        (
+            {"preset": "sendgrid", "password": "k", "port": 0},
+            "Server.port is 0",
+            "expected a port number from 1 to 65535",
+        ),
+    ],
+)
+def test_what_is_wrong_with_one_made_in_code_is_said_of_it(given: dict[str, Any], said: str, remedy: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Server(**given)
+    assert (caught.value.message, caught.value.remedy) == (said, remedy)
 
 
 def test_nexuspromail_on_both_ports(tmp_path: Path) -> None:

@@ -267,6 +267,8 @@ def test_it_is_opened_and_closed_as_djangos_own(sink: SinkThread) -> None:
         ({"BATCHSEND": {"rate": "fast"}}, "Delivery.rate is 'fast'"),
         ({"BATCHSEND": {"timeouts": {"connect": "soon"}}}, "Timeouts.connect is 'soon'"),
         ({"BATCHSEND": {"ehlo_name": 3}}, "Server.ehlo_name is 3"),
+        ({"BATCHSEND": {"results": ""}}, r"settings.BATCHSEND\['results'\] is ''"),
+        ({"EMAIL_HOST": None}, r"host \(EMAIL_HOST\) is None\nexpected a host name"),
         ({"BATCHSEND": {"dkim": []}}, "is empty"),
         ({"BATCHSEND": {"dkim": 3}}, "'dkim'] cannot be used"),
         ({"BATCHSEND": {"dkim": {"domain": "example.com"}}}, "'dkim'] cannot be used"),

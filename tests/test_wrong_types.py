@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
 import os
+import pickle
 import re
 import ssl
+from dataclasses import fields
 from email.message import EmailMessage
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +32,7 @@ from batchsend import (
     UsageError,
 )
 from batchsend.campaign import Attachment, Dkim, SuppressionList
+from batchsend.sink import Sink, SinkOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -290,6 +295,74 @@ def test_a_resumption_is_used_within_its_with(tmp_path: Path) -> None:
     assert caught.value.remedy == "with Resumption(…) as past: Batch(…, resumption=past)"
     with pytest.raises(UsageError, match="resumption is not open"):
         past.hand_over_file()
+
+
+async def asynchronous(_: object) -> str:
+    raise AssertionError("nobody would await it")
+
+
+class Asynchronous:
+    async def __call__(self, _: object) -> None:
+        await asynchronous(_)
+
+
+@pytest.mark.parametrize("given", [asynchronous, partial(asynchronous, 1), Asynchronous()])
+def test_a_function_whose_outcome_nobody_awaits_is_refused(given: Any, tmp_path: Path) -> None:
+    """It would not even be begun."""
+    campaign = calls(tmp_path)["Batch"][1]["campaign"]
+    sender = batchsend.SyncSender(SERVER, results=tmp_path / "kept.jsonl")
+    refused: dict[str, Callable[[], object]] = {
+        "notice": lambda: batchsend.Sender(SERVER, notice=given),
+        "unclaimed": lambda: batchsend.SyncSender(SERVER, unclaimed=given),
+        "key": lambda: sender.send([], key=given),
+        "on_message": lambda: Sink(on_message=given),
+        "recipients": lambda: SinkOptions(recipients=given),
+    }
+    for name, call in refused.items():
+        with pytest.raises(TypeError, match=f"^{name} must be an ordinary function: what an asynchronous one does"):
+            call()
+    with pytest.raises(TypeError, match=r"^notice must be an ordinary function"):
+        batchsend.Batch(campaign, notice=given)
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(SinkOptions)])
+def test_an_option_of_the_sink_refuses_what_it_cannot_be_by_its_name(field: str) -> None:
+    wrongs: tuple[Any, ...] = (object(), b"octets", (3,))
+    for wrong in wrongs:
+        with pytest.raises(TypeError, match=f"{field}.* must be "):
+            SinkOptions(**{field: wrong})
+    with pytest.raises(TypeError, match="options must be a SinkOptions"):
+        Sink(5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", [batchsend.Sender, batchsend.SyncSender])
+def test_a_sender_is_not_copied_or_pickled(kind: Callable[..., object]) -> None:
+    """Two of them would have one pool, and close it for each other."""
+    for copied in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="Sender is not copied or pickled"):
+            copied(kind(SERVER))
+
+
+@pytest.mark.parametrize("results", [None, "kept.jsonl"])
+def test_a_sender_is_not_opened_where_no_loop_of_asyncios_runs(results: str | None, tmp_path: Path) -> None:
+    sender = batchsend.Sender(SERVER, results=None if results is None else tmp_path / results)
+    with pytest.raises(UsageError, match="a Sender needs asyncio's event loop, and none runs here"):
+        sender.__aenter__().send(None)
+
+    async def use() -> None:
+        async with sender:
+            pass
+
+    asyncio.run(use())
+
+
+def test_neither_is_a_batch_begun_there(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("email\n")
+    batch = batchsend.Batch(calls(tmp_path)["Batch"][1]["campaign"])
+    for begun in (batch.run(), batch.rehearse(), batch.prepare(), anext(batch.results())):
+        with pytest.raises(UsageError, match="a Batch needs asyncio's event loop, and none runs here"):
+            begun.__await__().send(None)
+    asyncio.run(batch.run())
 
 
 async def test_send_does_not_wait_in_a_running_loop(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ import msgspec
 
 from batchsend.campaign.document import Document, Key
 from batchsend.campaign.file import TABLES, File, expected
-from batchsend.campaign.model import PROOFS, Campaign, Delivery, SuppressionList
+from batchsend.campaign.model import Campaign, Delivery, SuppressionList
 from batchsend.campaign.named_files import is_file
 from batchsend.campaign.overrides import Overrides
 from batchsend.campaign.rules import check
-from batchsend.campaign.values import Duration, Quotas, Rate, Secret, Wait
+from batchsend.campaign.values import PROOFS, Duration, Quotas, Rate, Secret, Wait
 from batchsend.campaign.windows import Start, Window
 from batchsend.errors import is_path, require, require_path
 from batchsend.patterns import late_pattern

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path  # noqa: TC003 - msgspec resolves the annotations at run time
 from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias, cast
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, StructMeta
 from msgspec.structs import force_setattr
 
 from batchsend.campaign.objects import PathOrInput, check_values
@@ -21,9 +21,6 @@ Durability = Literal["process", "power"]
 Encoding = Literal["auto", "7bit"]
 Notify = Literal["success", "failure", "delay", "never"]
 Return = Literal["full", "headers"]
-
-PROOFS: Final = ("password", "password_file", "password_command", "token", "token_command")
-"""The keys of a server of which one says what to authenticate with."""
 
 _BY_PORT: Final = cast("Tls", "")
 _DURATION_TEXT: Final = 'a duration such as "500ms", "30s", "5m" or "1h", at most a day'
@@ -65,15 +62,30 @@ class _Checked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         check_values(self)
 
 
-class Server(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Completed(StructMeta):
+    """Makes a server in code of what its preset and a program say together; the loader does so with a campaign file."""
+
+    if not TYPE_CHECKING:
+
+        def __call__(self, *values: object, **given: object) -> object:
+            if given.get("preset") is not None:
+                from batchsend.campaign.presets import filled  # noqa: PLC0415 - a long table, which few need
+
+                given = filled(given)
+            return super().__call__(*values, **given)
+
+
+class Server(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True, metaclass=_Completed):
     """One relay: where it is, how it is trusted and who we are to it.
 
     >>> Server(host="smtp.example.com", port=465, username="u", password="p").tls
     'implicit'
+    >>> Server(preset="sendgrid", password="SG.key").host
+    'smtp.sendgrid.net'
 
     Attributes:
-        preset: The name of a well-known relay, from which a campaign file has the keys that it does not give, or None.
-            To a server that is made in code it adds nothing.
+        preset: The name of a well-known relay, or None. It stands for what is not given: host, port and TLS, a username
+            that is the same for everybody, and the rate that the relay documents.
         host: A host name in its ASCII form, or an IP address.
         port: The TCP port.
         tls: ``starttls`` (RFC 3207) and ``implicit`` (RFC 8314 §3) both verify the certificate; ``none`` sends in the
@@ -137,7 +149,7 @@ class Server(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
             self,
             *,
             preset: str | None = None,
-            host: str,
+            host: str = ...,
             port: int = 587,
             tls: Tls = _BY_PORT,
             ca_file: _APath | None = None,

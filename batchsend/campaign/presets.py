@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from batchsend.campaign.model import PROOFS
 from batchsend.campaign.nearest import suggestion
+from batchsend.campaign.values import PROOFS
+from batchsend.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -220,6 +221,30 @@ def apply(document: Document, *, is_used: bool) -> None:
             delivery = document.tables.setdefault("delivery", {})
             if isinstance(delivery, dict):
                 delivery.setdefault("rate", preset.rate)
+
+
+def filled(given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a `Server` that is made in code, together with what their preset adds, as to a campaign file.
+
+    Args:
+        given: The arguments, with a preset among them; None for one is as good as its absence.
+
+    Raises:
+        UsageError: There is no such preset; or it needs credentials and has none.
+    """
+    name = given["preset"]
+    preset = PRESETS.get(name) if isinstance(name, str) else None
+    if preset is None:
+        expected = "expected the name of a preset: batchsend presets lists them"
+        remedy = meant_by(name) if isinstance(name, str) else expected
+        raise UsageError(f"Server.preset is {name!r}", remedy=remedy)
+    said = {key: value for key, value in given.items() if value is not None}
+    if "host" not in said and not preset.anonymous and not any(key in said for key in _CREDENTIALS):
+        raise UsageError("Server.password is missing", remedy=f"{preset.title}: {preset.credentials}")
+    completed = {**given, **preset.complete(said)}
+    if "host" not in said and preset.rate is not None:  # it is the limit of a relay that is used
+        completed["rate"] = said.get("rate", preset.rate)
+    return completed
 
 
 def _with_preset(document: Document) -> Iterator[tuple[int, dict[str, Any], Preset]]:

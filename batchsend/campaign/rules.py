@@ -11,11 +11,12 @@ from msgspec import structs
 
 from batchsend.campaign.file import expected
 from batchsend.campaign.header_names import refusal
-from batchsend.campaign.model import PROOFS, Campaign, Dkim, Server, SuppressionList, feedback_path
+from batchsend.campaign.model import Campaign, Dkim, Server, SuppressionList, feedback_path
 from batchsend.campaign.named_files import exists, is_file, is_folder, is_same, no_file, resolved
 from batchsend.campaign.objects import Objects
 from batchsend.campaign.order import places
 from batchsend.campaign.overrides import is_loopback
+from batchsend.campaign.values import PROOFS
 from batchsend.campaign.windows import Zone
 from batchsend.errors import is_path
 from batchsend.patterns import late_pattern

@@ -14,6 +14,9 @@ from batchsend.patterns import late_pattern
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+PROOFS: Final = ("password", "password_file", "password_command", "token", "token_command")
+"""The keys of a server of which one says what to authenticate with."""
+
 _RATE: Final = late_pattern(r"(?P<count>\d+(?:\.\d+)?) ?/ ?(?P<unit>s|min|h)", re.ASCII)
 _RATE_UNITS: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}
 

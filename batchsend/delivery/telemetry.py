@@ -12,6 +12,7 @@ nothing is done for them while messages are sent. See ``_INSTRUMENTS``.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections import Counter
 from concurrent.futures import Future, TimeoutError  # noqa: A004 - of 3.10 and before; the same since
@@ -109,6 +110,11 @@ class Telemetry:
         """There is nothing to observe any more."""
         self._watched.pop(source, None)
 
+    def forget(self) -> None:
+        """In a child process, after a fork: what there is to observe is the parent's, and so is what it has counted."""
+        self._watched = WeakKeyDictionary()
+        self._ended = Counter()
+
     def _observer(
         self, kind: str, name: str, figures: Callable[[PoolStatistics], Iterable[_Figure]]
     ) -> Callable[[CallbackOptions], Iterable[Observation]]:
@@ -202,6 +208,14 @@ def _of_the_process() -> Telemetry | None:
         return Telemetry()
     except ImportError:  # another package of that name space is there, and the API is not
         return None
+
+
+def _after_fork() -> None:
+    if _of_the_process.cache_info().currsize and (made := _of_the_process()) is not None:
+        made.forget()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from django import VERSION
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.mail.backends.base import BaseEmailBackend
+from django.utils.functional import Promise
 
 try:
     from django.core.mail.exceptions import InvalidMailer
@@ -33,7 +34,7 @@ except ImportError:  # before Django 6.1 there are no mailers, and nothing is to
 
 from batchsend.campaign import Delivery, Dkim, Dsn, Server, Timeouts, check_objects
 from batchsend.django.composing import compose
-from batchsend.errors import BatchsendError, RecordError, RunError, UsageError
+from batchsend.errors import BatchsendError, RecordError, RunError, UsageError, require_path
 from batchsend.message.dkim import Signer
 from batchsend.message.outgoing import outgoing
 from batchsend.message.submission import bundles
@@ -319,6 +320,8 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
             of_server["username"] = str(self.username)
             if self.password:
                 of_server["password"] = str(self.password)
+        if not isinstance(self.host, str | Promise):  # None, where an environment variable is not set
+            raise UsageError(f"host (EMAIL_HOST) is {self.host!r}", remedy="expected a host name or an IP address")
         server = Server(
             host=str(self.host),
             port=self.port,
@@ -347,7 +350,8 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
             return _Shared(SyncSender(server, **given), signer)
         if not isinstance(results, str | Path):
             raise UsageError(f"settings.BATCHSEND['results'] is {results!r}", remedy="It is the path of a results log.")
-        return _Shared(NumberedSyncSender(server, results=Path(results), **given), signer)
+        path = require_path(results, "settings.BATCHSEND['results']")
+        return _Shared(NumberedSyncSender(server, results=path, **given), signer)
 
     def _require_credentials(self, of_server: Mapping[str, Any]) -> None:
         """Refuse a preset that nobody may use without credentials, where there are none.

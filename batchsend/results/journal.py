@@ -21,7 +21,7 @@ from batchsend.outcome import Outcome
 from batchsend.results import syncpoint
 from batchsend.results.beside import make_anew, set_aside_file, sync_directory, write_all
 from batchsend.results.format import MAX_RECORD
-from batchsend.results.lock import BY_ANOTHER_NAME
+from batchsend.results.lock import BY_ANOTHER_NAME, leave_to_parent
 from batchsend.results.mapping import Mapping
 from batchsend.results.tally import CODES, MAX_ATTEMPTS, OUTCOMES
 from batchsend.results.way_on import way_on
@@ -314,6 +314,15 @@ class Journal:
         os.close(self._file)  # and with it goes the lock: not before the name
         if remove and self._durable:
             sync_directory(self.path.parent)
+
+    def leave_to_parent(self) -> None:
+        """In a child process, after a fork: let go of the file, which is the parent's, and of its lock with it.
+
+        Raises:
+            OSError: There are too many open files.
+        """
+        self._table.leave_to_parent()
+        leave_to_parent(self._file)
 
     def duplicate(self) -> int:
         """Another descriptor of the file as it is now, for the caller to sync in a thread and to close."""

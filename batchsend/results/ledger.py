@@ -12,6 +12,7 @@ from batchsend.outcome import Outcome
 from batchsend.results.claim import Claim, let_go
 from batchsend.results.journal import Journal
 from batchsend.results.line import end_line, run_line
+from batchsend.results.lock import leave_to_parent
 from batchsend.results.log import ResultsLog
 from batchsend.results.syncpoint import SyncPoint
 
@@ -270,6 +271,16 @@ class Ledger:
         """
         self._log.require_in_place()
         self._journal.require_kept()
+
+    def leave_to_parent(self) -> None:
+        """In a child process, after a fork: let go of the files, which are the parent's, and of their locks with them.
+
+        Raises:
+            OSError: There are too many open files.
+        """
+        syncing = () if self._point is None else self._point.files
+        leave_to_parent(self._log.file, *syncing)
+        self._journal.leave_to_parent()
 
     def __repr__(self) -> str:
         return f"<Ledger {self._path}, {len(self._unwritten)} outcomes to be written>"

@@ -87,6 +87,20 @@ def open_to_read(path: Path) -> Iterator[int]:
         yield file
 
 
+def leave_to_parent(*files: int) -> None:
+    """In a child process, after a fork: let go of files of the parent's, whose locks would else last as long as this.
+
+    Their numbers stay taken, by the null device: what the child has of the parent's may still write there.
+
+    Raises:
+        OSError: There are too many open files.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for file in files:
+        os.dup2(nothing, file, inheritable=False)
+    os.close(nothing)
+
+
 BY_ANOTHER_NAME: Final = "--results FILE, in Python results=…"
 """How a results log is kept elsewhere."""
 

@@ -71,6 +71,15 @@ class Mapping:
         self.words.release()
         self._map.close()
 
+    def leave_to_parent(self) -> None:
+        """In a child process, after a fork: let go of the memory and of the file, which are the parent's.
+
+        It is not taken from those that are looked after: the lock of these may have been another thread's at the fork.
+        """
+        self.lost = True
+        self.words.release()
+        self._map.close()
+
     def give_up(self) -> bool:
         """Put memory of the process in place of the file's; false if that cannot be done."""
         protection = mmap.PROT_READ | mmap.PROT_WRITE

@@ -41,8 +41,14 @@ class SyncPoint:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for file in self._files:
+        files, self._files = self._files, ()
+        for file in files:
             os.close(file)
+
+    @property
+    def files(self) -> tuple[int, ...]:
+        """Its descriptors, while they are open."""
+        return self._files
 
     def sync(self) -> None:
         """Wait until it is on the disk; may be called in a thread.

@@ -24,7 +24,7 @@ from batchsend.delivery.quota import Meters
 from batchsend.delivery.statistics import PoolStatistics  # noqa: TC001 - likewise
 from batchsend.delivery.telemetry import observed
 from batchsend.errors import RunError, UsageError, require, require_callable
-from batchsend.loop import in_abandoned_thread, run
+from batchsend.loop import in_abandoned_thread, require_loop, run
 from batchsend.outcome import DeliveryResult, Outcome  # noqa: TC001 - likewise
 from batchsend.recipients.fingerprint import FileWatch, describe
 from batchsend.recipients.spool import Rows, with_kept
@@ -379,6 +379,7 @@ class Batch:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Use it, where nobody does; what an earlier use has read and counted does not count."""
+        require_loop("a Batch", "call batchsend.send")
         with python_terms(self.campaign), self._use.alone():
             if self._first_is_used:
                 self._first, self._watch, self._first_is_used = None, None, False

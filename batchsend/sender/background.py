@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import threading
+import time
 from concurrent.futures import Future
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from weakref import WeakSet
 
-from batchsend.errors import UsageError
+from batchsend.errors import RunError, UsageError
 from batchsend.loop import LastingExecutor, run
 from batchsend.outcome import DeliveryResult
 from batchsend.sender.unfinished import closed
@@ -29,6 +31,9 @@ TAKEN: Final = object()
 END: Final = object()
 """Given after the last message, and heard after the last result."""
 
+_PATIENCE: Final = 5.0
+"""Seconds that servers have at the end of the program for answering what they were given."""
+
 
 class Background:
     """An event loop in a thread, with an open sender on it.
@@ -42,7 +47,8 @@ class Background:
         is_parents: It is that of a process of which this one is a fork; its thread is not there.
 
     Raises:
-        UsageError: Greenlets have taken the place of threads.
+        UsageError: Greenlets have taken the place of threads; or as the sender says.
+        RunError: There are too many threads or open files; or as the sender says.
     """
 
     def __init__(self, sender: Sender, name: object) -> None:
@@ -51,19 +57,24 @@ class Background:
         self._name = name
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stop: asyncio.Event
+        self._main_task: asyncio.Task[Any] | None = None
         self._failure: BaseException | None = None
         self._begun_in = threading.get_native_id()
         started: Future[None] = Future()
         self._loop: asyncio.AbstractEventLoop
         self._thread = threading.Thread(target=self._run, args=(started,), name="batchsend", daemon=True)
         _BACKGROUNDS.add(self)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise _cannot_begin(str(error), "let it have more threads or memory") from error
         try:
             started.result()
         except BaseException:
             # Interrupted, as by Ctrl-C: nobody will use it.
             started.add_done_callback(lambda done: self.stop() if done.exception() is None else None)
             raise
+        _STARTED.add(self)
 
     def _run(self, started: Future[None]) -> None:
         if threading.get_native_id() == self._begun_in:
@@ -76,11 +87,14 @@ class Background:
         except BaseException as error:  # raised where it is waited for
             if started.done():
                 self._failure = error
+            elif isinstance(error, OSError):
+                started.set_exception(_cannot_begin(error.strerror or str(error), "let it have more: ulimit -n 1024"))
             else:
                 started.set_exception(error)
 
     async def _main(self, started: Future[None]) -> None:
         self._loop = asyncio.get_running_loop()
+        self._main_task = asyncio.current_task()
         self._loop.set_default_executor(LastingExecutor())
         self._stop = asyncio.Event()
         try:
@@ -92,9 +106,9 @@ class Background:
                 await asyncio.wait(self._tasks)  # each tells its thread what became of it
 
     @property
-    def has_failed(self) -> bool:
-        """Whether its loop has ended by an error, such as a SystemExit that ``unclaimed`` has raised."""
-        return self._failure is not None
+    def has_ended(self) -> bool:
+        """Whether its loop has ended: by an error, as where ``unclaimed`` raises SystemExit, or with the program."""
+        return self._failure is not None or not self._thread.is_alive()
 
     def require_own(self) -> None:
         """Refuse what a child process has left of its parent's.
@@ -109,7 +123,11 @@ class Background:
             )
 
     def submit(self, make: Callable[[Sender], Coroutine[Any, Any, Result]]) -> Pending[Result]:
-        """Begin something on the loop."""
+        """Begin something on the loop.
+
+        Raises:
+            RunError: The loop has ended since.
+        """
         answer: Pending[Result] = Pending(self)
 
         def begin() -> None:
@@ -118,7 +136,8 @@ class Background:
             task.add_done_callback(self._tasks.discard)
             answer.follow(task)
 
-        self._loop.call_soon_threadsafe(begin)
+        if not self.call(begin):
+            raise closed()
         return answer
 
     def call(self, function: Callable[..., object], *arguments: object) -> bool:
@@ -132,6 +151,23 @@ class Background:
     def stop(self) -> None:
         """Close the sender, and end the loop."""
         self.call(self._stop.set)
+
+    def end(self, seconds: float) -> None:
+        """Wait so long for the end of a loop that was told to stop; then sessions end where they are.
+
+        Raises:
+            RunError: The results log could not be written at the end.
+        """
+        self._thread.join(seconds)
+        if self._thread.is_alive() and self._main_task is not None:
+            self.call(self._main_task.cancel)
+            self._thread.join()
+        if not isinstance(self._failure, asyncio.CancelledError):
+            self.join()
+
+    def wait(self) -> None:
+        """Wait until the loop has ended, whatever has become of it."""
+        self._thread.join()
 
     def join(self) -> None:
         """Wait until the loop has ended.
@@ -252,6 +288,10 @@ class Channel:
             yield message
 
 
+def _cannot_begin(why: str, remedy: str) -> RunError:
+    return RunError(f"the sender's event loop cannot be started in a thread of this process: {why}", remedy=remedy)
+
+
 def _no_thread() -> UsageError:
     return UsageError(
         "a SyncSender needs a thread, and greenlets have taken the place of threads, as with gevent or eventlet",
@@ -261,6 +301,7 @@ def _no_thread() -> UsageError:
 
 _HERE: Final = threading.local()
 _BACKGROUNDS: Final[WeakSet[Background]] = WeakSet()
+_STARTED: Final[WeakSet[Background]] = WeakSet()
 _INHERITED: Final[list[Background]] = []
 """Loops of a parent process. They are kept: taken apart, they would unregister its sockets from its own poll."""
 
@@ -273,6 +314,24 @@ def name_here() -> object:
 def inherit() -> None:
     """Mark what a process has of its parent's, after a fork."""
     _HERE.name = None
+    _STARTED.clear()
     for background in _BACKGROUNDS:
         background.is_parents = True
         _INHERITED.append(background)
+
+
+def _end_all() -> None:
+    """At the end of the program: what was taken is sent, as at each close, and sessions take leave of their servers.
+
+    The threads are daemons, which would else be stopped wherever they are. What a server has not answered in time is in
+    doubt: nobody waits for a program that has nothing more to do.
+    """
+    running = [background for background in _STARTED if not background.has_ended]
+    until = time.monotonic() + _PATIENCE
+    with ExitStack() as ends:
+        for background in running:
+            background.stop()
+            ends.callback(lambda one: one.end(max(0.0, until - time.monotonic())), background)
+
+
+atexit.register(_end_all)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from email.message import Message  # noqa: TC003 - public: its hints are resolved at run time
 from pathlib import Path  # noqa: TC003 - likewise
 from types import TracebackType  # noqa: TC003 - likewise
-from typing import Any, Final, Self, TypeVar, overload
+from typing import Any, Final, Never, Self, TypeVar, overload
 from weakref import WeakSet
 
 from batchsend.campaign import Delivery, Server  # noqa: TC001 - public: its hints are resolved at run time
@@ -44,7 +44,8 @@ class SyncSender:
             [result] = sender.send_message(message)
             print(result.status)
 
-    Without ``with`` it is open from the start until `close`, and after that again from the next ``with`` or `open`.
+    Without ``with`` it is open from the start until `close`, and after that again from the next ``with`` or `open`. At
+    the end of the program what was taken is sent, as by `close`; what is not answered within 5 seconds is in doubt.
 
     Args:
         servers: As for `Sender`.
@@ -96,6 +97,14 @@ class SyncSender:
         self._name = object()  # what the thread of the loop knows it by
         _SENDERS.add(self)
 
+    def __reduce__(self) -> Never:
+        """Refuse to be copied and pickled.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError("a SyncSender is not copied or pickled: threads and forked processes share it as it is")
+
     @property
     def statistics(self) -> PoolStatistics | None:
         """Sessions, pace and replies of the pool as they are now, as `Sender.statistics`; None while there is none."""
@@ -103,7 +112,7 @@ class SyncSender:
             return None if self._background is None else self._background.sender.statistics
         with self._lock:
             background = self._background
-            if background is None:
+            if background is None or background.has_ended:
                 return None
 
             async def ask(sender: Sender) -> PoolStatistics | None:
@@ -288,12 +297,22 @@ class SyncSender:
     def _submit(self, make: Callable[[Sender], Coroutine[Any, Any, Result]]) -> tuple[Pending[Result], Background]:
         """Begin something on the loop, which is started if it is not there."""
         self._require_another_thread()
+        try:
+            return self._begun(make)
+        except InUseError:
+            # It may be the loop before this one that has the log: it ends while the sender is opened again already.
+            if (ending := self._ending) is None:
+                raise
+            ending.wait()
+        return self._begun(make)
+
+    def _begun(self, make: Callable[[Sender], Coroutine[Any, Any, Result]]) -> tuple[Pending[Result], Background]:
         # With the lock: whatever is begun before `close` comes before the loop is told to stop.
         with self._lock:
             if not self._is_open:
                 raise _not_open()
             background = self._background
-            if background is None or background.has_failed:
+            if background is None or background.has_ended:
                 background = self._started()
             return background.submit(make), background
 
@@ -304,7 +323,7 @@ class SyncSender:
         self._starting = True
         try:
             # A signal handler may have come in between, and have started it.
-            if self._background is None or self._background.has_failed:
+            if self._background is None or self._background.has_ended:
                 self._background = Background(sender, self._name)
             return self._background
         finally:

@@ -110,6 +110,17 @@ class KeptLog:
         with self._open:
             self.messages.flush()
 
+    def leave_to_parent(self) -> None:
+        """In a child process, after a fork: let go of the files; they and their locks are the parent's."""
+        self.ledger.leave_to_parent()
+
+    def is_at(self, path: Path) -> bool:
+        """Whether this log is at a path, by whatever link."""
+        try:
+            return self.path.samefile(path)
+        except OSError:
+            return False
+
     def next_attempt(self, record: int) -> int:
         """The number of the attempt that a record is to be sent with; 0 if it is not to be sent."""
         status = self.tally.status(record)

@@ -32,21 +32,27 @@ async def opened(
     Raises:
         UsageError: As `KeptLog`.
         RunError: Likewise.
+        CancelledError: It was cancelled; the log is closed.
     """
     opening = asyncio.get_running_loop().run_in_executor(
         None, lambda: KeptLog(path, choice, servers, delivery, abandoned=abandoned)
     )
-    try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        opening.add_done_callback(_close_unused)
-        raise
-
-
-def _close_unused(opening: asyncio.Future[KeptLog]) -> None:
-    """Close a log that nobody waits for any more."""
+    cancelled: asyncio.CancelledError | None = None
+    # Whoever is cancelled waits for the thread, too: left behind, it would have the log when that is opened next.
+    with anyio.CancelScope(shield=True):
+        while not opening.done():
+            try:
+                await asyncio.wait([opening])
+            except asyncio.CancelledError as error:
+                cancelled = error
+    if cancelled is None:
+        return opening.result()
     if opening.exception() is None:
-        opening.result().close()
+        try:
+            opening.result().close()
+        except RunError as error:
+            raise cancelled from error
+    raise cancelled
 
 
 class LogKeeper:

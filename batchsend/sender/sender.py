@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, 
 from email.message import Message  # noqa: TC003 - public: its hints are resolved at run time
 from pathlib import Path  # noqa: TC003 - likewise
 from types import NoneType, TracebackType
-from typing import Any, Self, overload
+from typing import Any, Final, Never, Self, overload
 
 from batchsend.campaign import Delivery, Server, check_objects
 from batchsend.campaign.python_terms import in_python, python_terms
@@ -16,14 +16,16 @@ from batchsend.delivery.quota import Meters
 from batchsend.delivery.statistics import PoolStatistics  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.delivery.telemetry import CallSpan, Telemetry, telemetry
 from batchsend.errors import RunError, UsageError, require, require_callable, require_path
+from batchsend.loop import require_loop
 from batchsend.message.outgoing import outgoing
 from batchsend.message.submission import Bundle, Submission, bundles
 from batchsend.outcome import DeliveryResult
 from batchsend.results.choice import Choice
+from batchsend.results.lock import InUseError
 from batchsend.sender.exchange import Exchange, say_unclaimed
 from batchsend.sender.given import Key, Messages, Sendable, iterable, named_by, sound
 from batchsend.sender.looking import LogKeeper, opened
-from batchsend.sender.serving import OpenSender, not_open
+from batchsend.sender.serving import OpenSender, at_log, not_open
 from batchsend.sender.stream import Stream
 from batchsend.sender.unfinished import UnfinishedError, unfinished
 from batchsend.trace import Trace, logged
@@ -113,6 +115,14 @@ class Sender:
                 for server in self._servers
             ]
 
+    def __reduce__(self) -> Never:
+        """Refuse to be copied and pickled.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError("a Sender is not copied or pickled: tasks share it, and a forked process opens it anew")
+
     def _notice(self, text: str) -> None:
         # Only one that says what to set names a table; others tell what was set, or what a server has said.
         self._tell(in_python(text) if "[server]" in text else text)
@@ -146,14 +156,16 @@ class Sender:
         """Open it; no connection is made before there is something to send.
 
         One that was left open by an event loop that has ended is opened anew: what was under way there has no result,
-        which ``notice`` hears of, and is ``in_doubt`` in a results log.
+        which ``notice`` hears of, and is ``in_doubt`` in a results log. In a child process, one that its parent
+        has open is opened anew, too. A results log that such a loop has left open in another sender is taken over.
 
         Raises:
             UsageError: It is open already, in this event loop or in another one that has not ended; or the results log
-                cannot be opened, another process is at work on it, it is a campaign's, or what was in flight when an
-                earlier process was killed cannot be known.
+                cannot be opened, another process or sender is at work on it, it is a campaign's, or what was in flight
+                when an earlier process was killed cannot be known; or no event loop of asyncio runs here.
             RunError: The results log cannot be written, or not be read further.
         """
+        require_loop("a Sender", "use a batchsend.SyncSender")
         abandoned = self._let_go_of_ended_loop()
         if self._serving is not None:
             self._serving.require_loop()
@@ -186,6 +198,10 @@ class Sender:
             RunError: The results log cannot be written.
         """
         left = self._serving
+        if left is not None and left.is_parents:
+            _INHERITED.append(left)
+            self._serving, self._connectors = None, self._new_connectors()
+            return False
         if left is None or not left.is_abandoned:
             return False
         connectors = self._new_connectors()  # a session that was being opened may have the lock of its credentials
@@ -198,8 +214,21 @@ class Sender:
         return True
 
     async def _keeper(self, path: Path, *, abandoned: bool) -> LogKeeper:
-        """Open the log and go on with it."""
-        log = await opened(path, self._retry, self._servers, self._delivery, abandoned=abandoned)
+        """Open the log and go on with it, also where another sender of an ended loop has left it open."""
+        for other in at_log(path):
+            if other.is_abandoned:
+                other.let_go()
+                abandoned = True
+        try:
+            log = await opened(path, self._retry, self._servers, self._delivery, abandoned=abandoned)
+        except InUseError:
+            if not any(at_log(path)):
+                raise
+            raise InUseError(
+                f"{path}: another sender of this process has it open",
+                remedy="Share that sender, or close it first; one that its event loop has left open can be let go of "
+                "when that loop is closed.",
+            ) from None
         if log.in_doubt is not None:
             self._notice(log.in_doubt)
             self._notice("they may have been delivered, and are not sent again unless retry says so")
@@ -234,8 +263,7 @@ class Sender:
                 self._serving = None
                 if self._telemetry is not None:
                     self._telemetry.ended(self)
-                if serving.keeper is not None:
-                    serving.keeper.log.close()
+                serving.close_log()
 
     def _open(self) -> OpenSender:
         """What it works with.
@@ -415,6 +443,10 @@ class Sender:
         serving = self._open()
         span = None if self._telemetry is None else self._telemetry.sending(self._servers[0], is_batch=True)
         return Stream(serving, messages, key, span)
+
+
+_INHERITED: Final[list[OpenSender]] = []
+"""Those of a parent process. They are kept: taken apart, they would unregister its sockets from its own poll."""
 
 
 async def _traced(outcomes: Coroutine[Any, Any, list[DeliveryResult]], span: CallSpan) -> list[DeliveryResult]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -14,7 +15,8 @@ from batchsend.sender.given import feeds_here, no_log_for_keys, own_key, require
 from batchsend.sender.unfinished import closed, unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
+    from pathlib import Path
 
     from batchsend.campaign import Delivery
     from batchsend.delivery.connector import Connector
@@ -69,10 +71,12 @@ class OpenSender:
         self._notice = notice
         self._pool_ended = pool_ended
         self._loop = asyncio.get_running_loop()
+        self._process = os.getpid()
         self._pool: Pool | None = None
         self._running: asyncio.Task[None] | None = None  # while there is a pool
         if keeper is not None:
             keeper.exchange.on_failure = self._stop_sending
+            _KEPT.add(self)
 
     def statistics(self) -> PoolStatistics | None:
         """The pool as it is now; None where there is none."""
@@ -106,6 +110,11 @@ class OpenSender:
         """Whether its loop was closed and it was not: nothing of it goes on any more, and nobody can close it."""
         return self._loop.is_closed()
 
+    @property
+    def is_parents(self) -> bool:
+        """Whether it is that of a process of which this one is a fork; its loop does not run here."""
+        return os.getpid() != self._process
+
     def require_loop(self) -> None:
         """Refuse a call from another loop than its own.
 
@@ -118,6 +127,11 @@ class OpenSender:
             here = False
         if here:
             return
+        if self.is_parents:
+            raise UsageError(
+                "the process was forked since the sender was opened, and this is the child",
+                remedy="open it here as well: async with sender:",
+            )
         if self.is_abandoned:
             raise UsageError(_ENDED, remedy="open it again, and close it before its loop ends: async with sender:")
         raise UsageError("the sender was opened in another event loop", remedy="Threads share a batchsend.SyncSender.")
@@ -249,12 +263,27 @@ class OpenSender:
             if self.feeds:
                 await asyncio.wait(self.feeds)
 
+    def close_log(self) -> None:
+        """Close the results log of a sender that has come to its end, where it has one.
+
+        Raises:
+            RunError: It cannot be written.
+        """
+        if self.keeper is not None:
+            _KEPT.discard(self)
+            self.keeper.log.close()
+
     def let_go(self) -> None:
         """Let go of the results log of a sender whose loop has ended: whoever opens it reads there what was in flight.
 
         Raises:
             RunError: What is known cannot be written.
         """
+        if self.keeper is not None:
+            try:
+                _KEPT.remove(self)
+            except KeyError:
+                return  # another sender has had it let go of the log
         if not self.exchange.is_idle:
             self._notice(f"{_ENDED}: what was under way there has no result")
         if self.keeper is not None:
@@ -280,6 +309,29 @@ class OpenSender:
         if self.keeper is not None:
             await self.keeper.stop()
         self.exchange.stopped(closed())
+
+
+_KEPT: Final[set[OpenSender]] = set()
+"""Those of this process that have a results log open, also where their program has forgotten them."""
+
+
+def at_log(path: Path) -> Iterator[OpenSender]:
+    """The open senders of this process that keep a results log."""
+    for sender in tuple(_KEPT):
+        if sender.keeper is not None and sender.keeper.log.is_at(path):
+            yield sender
+
+
+def _after_fork() -> None:
+    """A child has no part in its parent's logs: their locks are not to outlive the parent's senders."""
+    kept = tuple(_KEPT)
+    _KEPT.clear()
+    for sender in kept:
+        if sender.keeper is not None:
+            sender.keeper.log.leave_to_parent()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:

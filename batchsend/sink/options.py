@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable  # noqa: TC003 - a dataclass's annotations are part of its interface
 from dataclasses import dataclass
-from pathlib import Path  # noqa: TC003 - a dataclass's annotations are part of its interface
-from typing import Literal, get_args
+from pathlib import Path
+from types import NoneType
+from typing import Final, Literal, get_args
 
-from batchsend.errors import UsageError
-from batchsend.sink.rules import Rule  # noqa: TC001 - a dataclass's annotations are part of its interface
+from batchsend.errors import UsageError, require, require_callable
+from batchsend.sink.rules import Rule
 
 Tls = Literal["none", "starttls", "implicit"]
+
+_KINDS: Final[dict[str, tuple[type, ...]]] = {
+    "host hostname tls": (str,),
+    "username password": (str, NoneType),
+    "port max_size": (int,),
+    "max_messages max_sessions": (int, NoneType),
+    "idle_timeout": (int, float),
+    "session_timeout": (int, float, NoneType),
+    "require_tls require_auth pipelining chunking eight_bit_mime smtputf8 authentication": (bool,),
+    "rules": (tuple,),
+    "maildir": (Path, NoneType),
+}
+"""What each option may be; a number of seconds is no truth value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +56,7 @@ class SinkOptions:
 
     Raises:
         UsageError: A value is impossible, or two of them contradict each other.
+        TypeError: One is of a wrong type.
     """
 
     host: str = "127.0.0.1"
@@ -67,6 +82,7 @@ class SinkOptions:
     session_timeout: float | None = None
 
     def __post_init__(self) -> None:
+        _require_types(self)
         if not 0 <= self.port <= 65535:
             raise UsageError(
                 f"the sink's port is {self.port}", remedy="choose one from 1 to 65535, or 0 for any free one"
@@ -94,3 +110,13 @@ class SinkOptions:
             )
         if not self.hostname or not self.hostname.isascii() or any(c <= " " or c == "\x7f" for c in self.hostname):
             raise UsageError(f"the sink's host name is {self.hostname!r}", remedy="choose one without blanks, in ASCII")
+
+
+def _require_types(options: SinkOptions) -> None:
+    for names, kinds in _KINDS.items():
+        for name in names.split():
+            require(getattr(options, name), name, *kinds)
+    if options.recipients is not None:
+        require_callable(options.recipients, "recipients")
+    for rule in options.rules:
+        require(rule, "a rule in rules", Rule)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import anyio
 
-from batchsend.errors import UsageError
+from batchsend.errors import UsageError, require, require_callable
 from batchsend.sink.connection import ServerConnection
 from batchsend.sink.options import SinkOptions
 from batchsend.sink.received import Counts, Maildir
@@ -50,6 +50,7 @@ class Sink:
 
     Raises:
         UsageError: On entering: the address cannot be listened on, or the maildir not be made.
+        TypeError: An argument is of a wrong type.
     """
 
     def __init__(
@@ -59,7 +60,9 @@ class Sink:
         on_message: Callable[[Received], None] | None = None,
         trace: Trace | None = None,
     ) -> None:
-        self.options = SinkOptions() if options is None else options
+        self.options = SinkOptions() if options is None else require(options, "options", SinkOptions)
+        if on_message is not None:
+            require_callable(on_message, "on_message")
         self.counts = Counts()
         self.ca_pem = b""
         self._on_message = on_message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 import threading
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from batchsend import DeliveryResult, Submission
     from batchsend.delivery.statistics import PoolStatistics
+    from batchsend.sink import Received
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -309,6 +311,92 @@ def test_close_waits_also_where_another_thread_is_closing() -> None:
             assert [count - began for count in counts] == [len(heard)] * 2
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_sender_may_be_opened_again_while_another_thread_closes_it(kept: bool, tmp_path: Path) -> None:
+    """What is sent then waits for the end of the loop before, which has the results log."""
+    taken, answer = threading.Event(), threading.Event()
+
+    def take(received: Received) -> None:
+        if received.recipients[0].startswith("held"):
+            taken.set()
+            answer.wait(GUARD)
+
+    outcomes: list[Outcome] = []
+    with SinkThread(on_message=take) as sink:
+        sender = SyncSender(sink.server, results=tmp_path / "mail.jsonl" if kept else None)
+
+        def send(name: str) -> None:
+            outcomes.extend(result.status for result in sender.send_message(message(f"{name}@example.com")))
+
+        def closed() -> bool:
+            try:
+                sender.send([])
+            except UsageError:
+                return True
+            return False
+
+        threads = [threading.Thread(target=send, args=("held",)), threading.Thread(target=sender.close)]
+        threads[0].start()
+        assert taken.wait(GUARD)
+        threads[1].start()
+        while not closed():
+            assert threads[1].is_alive()
+        sender.open()
+        threads.append(threading.Thread(target=send, args=("again",)))
+        threads[2].start()
+        answer.set()
+        for thread in threads:
+            thread.join(GUARD)
+        sender.close()
+    assert outcomes == [Outcome.ACCEPTED] * 2
+    assert recipients(sink) == ["again", "held"]
+
+
+WITHOUT_ROOM = """
+import os, resource, sys, threading
+from batchsend import RunError, Server, SyncSender
+from tests.delivery.harness import message
+
+sender = SyncSender(Server(host="127.0.0.1", port=int(sys.argv[1]), tls="none"))
+sender.send_message(message("first@example.com"))
+sender.close()
+sender.open()
+if sys.argv[2] == "threads":
+    threading.stack_size(1 << 30)
+    pages = int(open("/proc/self/statm").read().split()[0])
+    limited, most = resource.RLIMIT_AS, pages * resource.getpagesize() + (1 << 24)
+else:
+    limited, most = resource.RLIMIT_NOFILE, len(os.listdir("/proc/self/fd"))
+before = resource.getrlimit(limited)
+resource.setrlimit(limited, (most, before[1]))
+try:
+    sender.send_message(message("never@example.com"))
+except RunError as error:
+    print(error)
+resource.setrlimit(limited, before)
+threading.stack_size(0)
+[result] = sender.send_message(message("last@example.com"))
+print(result.status.value)
+sender.close()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["threads", "files"])
+def test_where_its_loop_cannot_be_started_it_says_so_and_the_next_call_tries_again(what: str) -> None:
+    with SinkThread() as sink:
+        program = [sys.executable, "-c", WITHOUT_ROOM, str(sink.port), what]
+        # uvloop complains on standard error of a loop that it could not make.
+        said = subprocess.run(program, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+    wrong, remedy, outcome = said.stdout.splitlines()
+    assert wrong.startswith("the sender's event loop cannot be started in a thread of this process: ")
+    assert (
+        remedy == {"threads": "let it have more threads or memory", "files": "let it have more: ulimit -n 1024"}[what]
+    )
+    assert outcome == "accepted"
+    assert recipients(sink) == ["first", "last"]
+
+
 def test_results_that_are_not_taken_are_unclaimed_also_where_all_was_sent_by_then() -> None:
     unclaimed: list[DeliveryResult] = []
     with SinkThread() as sink:
@@ -419,6 +507,54 @@ def test_what_was_under_way_in_a_loop_that_was_closed_is_in_doubt(tmp_path: Path
     assert "the event loop ended before the server answered" in log.read_text()
 
 
+@pytest.mark.parametrize("name", ["mail.jsonl", "link.jsonl"])
+def test_a_log_that_an_ended_loop_has_left_open_is_another_senders_to_open(name: str, tmp_path: Path) -> None:
+    """Whoever has lost the one that is open can neither close it nor open it again."""
+    (tmp_path / "link.jsonl").symlink_to("mail.jsonl")
+    told: list[str] = []
+    with SinkThread() as sink:
+
+        def sender(name: str = "mail.jsonl") -> Sender:
+            return Sender(sink.server, notice=told.append, results=tmp_path / name)
+
+        async def leave_open(left: Sender) -> None:
+            await left.__aenter__()
+            await left.send_message(message("first@example.com"), key="first")
+
+        async def use(other: Sender) -> list[Outcome]:
+            async with other:
+                results = await other.send_message(message("first@example.com"), key="first")
+                results += await other.send_message(message("second@example.com"), key="second")
+            return [result.status for result in results]
+
+        asyncio.run(leave_open(left := sender()))
+        assert asyncio.run(use(sender(name))) == [Outcome.ACCEPTED] * 2
+        assert asyncio.run(use(left)) == [Outcome.ACCEPTED] * 2, "it opens again as well"
+    assert recipients(sink) == ["first", "second"]
+    assert told == [], "nothing was under way"
+
+
+def test_a_log_that_a_loop_may_still_go_on_with_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    """A loop that does not run may run again: whether it has ended, only its closing says."""
+
+    async def use(sender: Sender) -> None:
+        async with sender:
+            await sender.send_message(message("b@example.com"))
+
+    with SinkThread() as sink:
+        left, other = (Sender(sink.server, results=tmp_path / "mail.jsonl") for _ in range(2))
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(left.__aenter__())
+        with pytest.raises(UsageError, match="another sender of this process has it open") as caught:
+            asyncio.run(use(other))
+        assert "when that loop is closed" in (caught.value.remedy or "")
+        loop.run_until_complete(left.send_message(message("a@example.com")))
+        loop.run_until_complete(left.__aexit__(None, None, None))
+        loop.close()
+        asyncio.run(use(other))
+    assert recipients(sink) == ["a", "b"]
+
+
 async def test_a_sender_is_not_opened_in_a_second_loop() -> None:
     async with asyncio.timeout(GUARD), CountingServer(well_behaved) as peer, Sender(server(peer)) as sender:
         with pytest.raises(UsageError, match="opened in another event loop") as caught:
@@ -495,6 +631,28 @@ async def collected(sender: Sender) -> list[DeliveryResult]:
     return [result async for result in sender.send(submissions(40))]
 
 
+async def test_a_sender_whose_opening_was_cancelled_has_let_go_of_its_log(tmp_path: Path) -> None:
+    """Wherever that was: a thread reads the log, which nothing cancels."""
+    async with CountingServer(well_behaved) as peer, asyncio.timeout(GUARD):
+        sender = Sender(server(peer), results=tmp_path / "mail.jsonl")
+        async with sender:
+            await sender.send_message(message("first@example.com"))
+        for turns in range(20):
+            opening = asyncio.create_task(sender.__aenter__())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            opening.cancel()
+            try:
+                await opening
+            except asyncio.CancelledError:
+                pass
+            else:
+                await sender.__aexit__(None, None, None)
+            async with Sender(server(peer), results=tmp_path / "mail.jsonl"):
+                pass
+    assert len(peer.accepted) == 1
+
+
 # --- statistics -------------------------------------------------------------------------------------------------------
 
 
@@ -521,6 +679,80 @@ def test_a_sync_sender_says_how_its_pool_is_doing() -> None:
         assert (statistics.replies, statistics.backlog, statistics.in_flight) == ({250: 20}, 0, 0)
         sender.close()
         assert before is sender.statistics is None, "nothing was to be sent yet, and is any more"
+
+
+LEFT_AT_THE_END = """
+import os, sys
+from batchsend import Server, SyncSender
+from tests.delivery.harness import message, submissions
+
+
+class Told:
+    # The last results are told when the names of modules are gone already.
+    write = staticmethod(os.write)
+
+    def __call__(self, result):
+        self.write(1, str(result.recipient).encode() + b" ")
+
+
+server = Server(host="127.0.0.1", port=int(sys.argv[1]), tls="none")
+sender = SyncSender(server, unclaimed=Told(), results=sys.argv[2] or None)
+results = sender.send(submissions(500))
+Told()(next(results))
+if sys.argv[3] == "left":
+    results.close()
+elif sys.argv[3] == "forgotten":
+    del sender, results
+elif sys.argv[3] == "raised":
+    raise SystemExit
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("how", ["left", "suspended", "forgotten", "raised"])
+def test_what_was_taken_is_sent_and_told_at_the_end_of_the_program(how: str, kept: bool, tmp_path: Path) -> None:
+    with SinkThread() as sink:
+        log = tmp_path / "mail.jsonl"
+        told = ran(LEFT_AT_THE_END, str(sink.port), str(log) if kept else "", how)
+    assert sorted(told.split()) == sorted(received.recipients[0] for received in sink.received)
+    assert len(sink.received) > 1
+    if kept:
+        assert '"ended"' in log.read_text()
+
+
+INTERRUPTED_AT_THE_END = """
+import signal, sys
+from batchsend import Server, SyncSender
+from tests.delivery.harness import message
+
+server = Server(host="127.0.0.1", port=int(sys.argv[1]), tls="none")
+sender = SyncSender(server, unclaimed=lambda result: print(result.recipient, result.status.value, flush=True))
+
+try:
+    sender.send_message(message("held@example.com"))
+except KeyboardInterrupt:
+    pass
+"""
+
+
+@pytest.mark.slow
+def test_a_program_ends_where_the_server_does_not_answer_and_says_what_is_in_doubt() -> None:
+    taken, answer = threading.Event(), threading.Event()
+
+    def take(received: Received) -> None:
+        taken.set()
+        answer.wait(3 * GUARD)
+
+    with SinkThread(on_message=take) as sink:
+        command = [sys.executable, "-c", INTERRUPTED_AT_THE_END, str(sink.port)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as program:
+            assert taken.wait(3 * GUARD)
+            program.send_signal(signal.SIGINT)
+            said, _ = program.communicate(timeout=3 * GUARD)
+        assert not answer.is_set()
+        answer.set()
+    assert (said, program.returncode) == ("held@example.com in_doubt\n", 0)
 
 
 # --- forks and signals ------------------------------------------------------------------------------------------------
@@ -580,6 +812,115 @@ def test_a_fork_while_results_are_taken_is_an_error_in_the_child_and_the_parent_
     with SinkThread() as sink:
         assert ran(FORKED_WITHIN_A_LOOP, str(sink.port), where) == "300 7\n"
     assert recipients(sink) == sorted(["child", *(f"r{number}" for number in range(1, 301))])
+
+
+FORKED_WITH_A_LOG = """
+import os, sys
+from batchsend import Server, SyncSender, UsageError
+from tests.delivery.harness import message
+
+server = Server(host="127.0.0.1", port=int(sys.argv[1]), tls="none")
+sender = SyncSender(server, results=sys.argv[2])
+
+
+def send(by, name):
+    [result] = by.send_message(message(name + "@example.com"), key=name)
+    print(name, result.status.value, flush=True)
+
+
+send(sender, "parent")
+tried, closed = os.pipe(), os.pipe()
+if not (child := os.fork()):
+    for pipe in (tried[0], closed[1]):
+        os.close(pipe)
+    try:
+        send(sender, "early")
+    except UsageError as error:
+        print(error.message.replace(str(os.getppid()), "PARENT"), flush=True)
+    os.write(tried[1], b".")
+    os.read(closed[0], 1)
+    send(sender, "child")
+    sender.close()
+    os._exit(7)
+os.read(tried[0], 1)
+send(sender, "afterwards")
+sender.close()
+with SyncSender(server, results=sys.argv[2]) as another:
+    send(another, "another")
+os.close(closed[1])
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.slow
+def test_a_child_does_not_keep_its_parents_log_locked(tmp_path: Path) -> None:
+    """It has the open file, and the lock with it; the parent's lock is to end with the parent's sender."""
+    log = tmp_path / "mail.jsonl"
+    with SinkThread() as sink:
+        assert ran(FORKED_WITH_A_LOG, str(sink.port), str(log)).splitlines() == [
+            "parent accepted",
+            f"{log}: process PARENT is at work on it",
+            "afterwards accepted",
+            "another accepted",
+            "child accepted",
+            "7",
+        ]
+    assert sorted(recipients(sink)) == ["afterwards", "another", "child", "parent"]
+
+
+FORKED_WHERE_A_LOOP_RUNS = """
+import asyncio, multiprocessing, sys
+from batchsend import Sender, Server, UsageError
+from tests.delivery.harness import message
+
+sender = Sender(Server(host="127.0.0.1", port=int(sys.argv[1]), tls="none"), results=sys.argv[2] or None)
+
+
+async def send(name):
+    [result] = await sender.send_message(message(name + "@example.com"))
+    print(name, result.status.value, flush=True)
+
+
+async def use(name):
+    async with sender:
+        await send(name)
+
+
+def work():
+    try:
+        asyncio.run(send("early"))
+    except UsageError as error:
+        print(error.message, flush=True)
+    try:
+        asyncio.run(use("child"))
+    except UsageError as error:
+        print(error.message.rpartition(": ")[2].split()[0], flush=True)
+
+
+async def main():
+    async with sender:
+        await send("before")
+        child = multiprocessing.get_context("fork").Process(target=work)
+        child.start()
+        await asyncio.to_thread(child.join)
+        await send("after")
+    print(child.exitcode)
+
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_child_opens_a_sender_that_its_parent_has_open_anew(kept: bool, tmp_path: Path) -> None:
+    with SinkThread() as sink:
+        said = ran(FORKED_WHERE_A_LOOP_RUNS, str(sink.port), str(tmp_path / "mail.jsonl") if kept else "").splitlines()
+    forked = "the process was forked since the sender was opened, and this is the child"
+    # A log is one process's at a time, and the parent has it.
+    child = "process" if kept else "child accepted"
+    assert said == ["before accepted", forked, child, "after accepted", "0"]
+    assert recipients(sink) == sorted(["before", "after", *([] if kept else ["child"])])
 
 
 INTERRUPTED_ANYWHERE = """

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,10 +31,10 @@ from tests.tools.sink_thread import SinkThread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from batchsend import Stage
 
+ROOT = Path(__file__).resolve().parents[2]
 SPANS = InMemorySpanExporter()
 READER = InMemoryMetricReader()
 
@@ -165,6 +166,50 @@ def test_figures_are_collected_from_another_thread() -> None:
         thread.start()
         thread.join()
         assert found[0]["replies"] == {"250": 1}
+
+
+FORKED = """
+import os, sys
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from batchsend import SyncSender
+from tests.delivery.harness import message
+from tests.tools.sink_thread import SinkThread
+
+
+def say(name):
+    found = {}
+    collected = reader.get_metrics_data()
+    for resource in collected.resource_metrics if collected is not None else ():
+        for metric in (metric for scope in resource.scope_metrics for metric in scope.metrics):
+            found[metric.name] = sum(point.value for point in metric.data.data_points)
+    print(name, found.get("batchsend.replies", 0), found.get("batchsend.opened", 0), flush=True)
+
+
+reader = InMemoryMetricReader()
+metrics.set_meter_provider(MeterProvider([reader], shutdown_on_exit=False))
+with SinkThread() as sink, SyncSender(sink.server) as sender:
+    with SyncSender(sink.server) as closed:
+        closed.send_message(message("a@example.com"))
+    sender.send_message(message("b@example.com"))
+    say("parent")
+    if not (child := os.fork()):
+        say("child")
+        sender.send_message(message("c@example.com"))
+        say("child")
+        os._exit(0)
+    os.waitpid(child, 0)
+    say("parent")
+"""
+
+
+@pytest.mark.slow
+def test_a_child_process_observes_what_is_its_own() -> None:
+    """What its parent has counted is told by the parent; and it does not wait for loops that do not run in it."""
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKED]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
+    assert said.stdout.splitlines() == ["parent 2 2", "child 0 0", "child 1 1", "parent 2 2"], said.stderr
 
 
 async def test_a_run_is_a_span(tmp_path: Path) -> None:

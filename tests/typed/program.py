@@ -46,6 +46,8 @@ from batchsend.campaign import Attachment, Dkim
 from batchsend.results.format import OutcomeLine  # noqa: TC001 - likewise
 
 server = Server(host="smtp.example.com", username="u", password="p", rate="14/s", quota="500/h")
+by_preset = Server(preset="sendgrid", password="p", rate="14/s")
+assert_type(by_preset.host, str)
 delivery = Delivery(rate="5/s", retry_after="30s", timeouts=Timeouts(connect=5, data="2m"), suppress=["a.txt"])
 message = Message(from_="shop@example.com", subject="Hello, {{ name }}", text="It is on its way.")
 from_files = Message(
