@@ -61,7 +61,12 @@ class GroupSync:
     async def _sync(self) -> None:
         self._ledger.flush()
         with self._ledger.begin_sync() as point:
-            await anyio.to_thread.run_sync(point.sync)
+            try:
+                await anyio.to_thread.run_sync(point.sync)
+            except RuntimeError as error:  # there is no thread left to wait in
+                raise RunError(
+                    f"the account cannot be brought to the disk: {error}", remedy="let it have more threads or memory"
+                ) from error
             self._ledger.synced(point)
 
     def __repr__(self) -> str:

@@ -34,9 +34,20 @@ async def opened(
         RunError: Likewise.
         CancelledError: It was cancelled; the log is closed.
     """
-    opening = asyncio.get_running_loop().run_in_executor(
-        None, lambda: KeptLog(path, choice, servers, delivery, abandoned=abandoned)
-    )
+    refusal: RunError | None = None
+
+    def read() -> KeptLog:
+        if refusal is not None:  # the executor has kept the call for its next thread, and nobody waits for it
+            raise refusal
+        return KeptLog(path, choice, servers, delivery, abandoned=abandoned)
+
+    try:
+        opening = asyncio.get_running_loop().run_in_executor(None, read)
+    except RuntimeError as error:  # there is no thread left to read it in
+        refusal = RunError(
+            f"{path}: the results log cannot be opened: {error}", remedy="let this process have more threads or memory"
+        )
+        raise refusal from error
     cancelled: asyncio.CancelledError | None = None
     # Whoever is cancelled waits for the thread, too: left behind, it would have the log when that is opened next.
     with anyio.CancelScope(shield=True):

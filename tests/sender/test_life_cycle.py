@@ -397,6 +397,63 @@ def test_where_its_loop_cannot_be_started_it_says_so_and_the_next_call_tries_aga
     assert recipients(sink) == ["first", "last"]
 
 
+WITHOUT_A_THREAD_FOR_THE_DISK = """
+import asyncio, resource, sys, threading
+from batchsend import Delivery, RunError, Sender, Server
+from tests.delivery.harness import message
+
+server = Server(host="127.0.0.1", port=int(sys.argv[1]), tls="none")
+sender = Sender(server, results=sys.argv[2], delivery=Delivery(durability="power"))
+
+
+async def send(name):
+    try:
+        [result] = await sender.send_message(message(name + "@example.com"))
+    except RunError as error:
+        print(error.message)
+    else:
+        print(result.status.value)
+
+
+def leave_room(room):
+    pages = int(open("/proc/self/statm").read().split()[0])
+    most = before[0] if room else pages * resource.getpagesize() + (1 << 24)
+    threading.stack_size(0 if room else 1 << 30)
+    resource.setrlimit(resource.RLIMIT_AS, (most, before[1]))
+
+
+async def main():
+    leave_room(False)
+    try:
+        await sender.__aenter__()
+    except RunError as error:
+        print(error.message.replace(sys.argv[2], "LOG"))
+    leave_room(True)
+    async with sender:
+        leave_room(False)
+        await send("never")
+        leave_room(True)
+    async with sender:
+        await send("last")
+
+
+before = resource.getrlimit(resource.RLIMIT_AS)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+def test_where_nothing_can_wait_for_the_disk_nobody_waits_for_ever(tmp_path: Path) -> None:
+    with SinkThread() as sink:
+        said = ran(WITHOUT_A_THREAD_FOR_THE_DISK, str(sink.port), str(tmp_path / "mail.jsonl")).splitlines()
+    assert said == [
+        "LOG: the results log cannot be opened: can't start new thread",
+        "the account cannot be brought to the disk: can't start new thread",
+        "accepted",
+    ]
+    assert recipients(sink) == ["last"]
+
+
 def test_results_that_are_not_taken_are_unclaimed_also_where_all_was_sent_by_then() -> None:
     unclaimed: list[DeliveryResult] = []
     with SinkThread() as sink:
