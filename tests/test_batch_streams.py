@@ -125,6 +125,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.slow
 async def test_nothing_is_left_of_a_run_that_was_prepared_and_never_begun(tmp_path: Path) -> None:
     """Neither its recipients nor the lock on its log. A process that was forked meanwhile removes nothing."""
     async with CountingServer(well_behaved) as server, asyncio.timeout(GUARD):

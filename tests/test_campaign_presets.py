@@ -71,7 +71,9 @@ def test_a_preset_knows_how_the_key_goes_in(server: str, username: str, tmp_path
     assert (found.username, found.password) == (username, "k3y")
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if n % 8 else name for n, name in enumerate(PRESETS)]
+)
 @pytest.mark.parametrize(
     "given",
     [

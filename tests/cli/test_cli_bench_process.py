@@ -41,6 +41,7 @@ def test_an_interrupt_ends_it_in_order_with_what_was_measured() -> None:
     assert sum(point.get("accepted", 0) for point in told["grid"]) == told["messages"] == len(server.accepted)
 
 
+@pytest.mark.slow
 def test_whoever_read_the_output_may_go_while_it_is_measured() -> None:
     """A line is printed within tasks, and the error of a pipe that is closed comes out of them as a group."""
     running = process("bench", "--duration", "20s")

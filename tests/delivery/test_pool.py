@@ -234,7 +234,7 @@ def sessions_in_memory() -> int:
     return sum(issubclass(type(one), Session) for one in gc.get_objects())
 
 
-@pytest.mark.parametrize("fault", [None, drop(), refuse(421)])
+@pytest.mark.parametrize("fault", [None, *(pytest.param(one, marks=pytest.mark.slow) for one in (drop(), refuse(421)))])
 async def test_sessions_that_have_ended_leave_nothing_in_memory(fault: Action | None) -> None:
     """However many there were: neither a time-out that still runs nor a list has any of them."""
     there: list[int] = []
@@ -251,6 +251,7 @@ async def test_sessions_that_have_ended_leave_nothing_in_memory(fault: Action | 
     assert there[0] <= 4
 
 
+@pytest.mark.slow
 def test_nor_do_those_that_a_pause_has_ended(loop: VirtualLoop) -> None:
     async def main() -> None:
         async with serve(well_behaved, "pipelined") as peer:

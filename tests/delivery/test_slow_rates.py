@@ -60,7 +60,7 @@ def sent(loop: VirtualLoop, peers: list[CountingServer], rate: str, count: int) 
     return loop.run(run), loop.time() - began
 
 
-@pytest.mark.parametrize("rate", ["1/s", "12/min", "100/h"])
+@pytest.mark.parametrize("rate", ["1/s", "12/min", pytest.param("100/h", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("relays", [1, 2])
 def test_one_session_is_enough_where_a_message_takes_next_to_no_time(rate: str, relays: int, loop: VirtualLoop) -> None:
     peers = [CountingServer(well_behaved) for _ in range(relays)]

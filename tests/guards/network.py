@@ -23,15 +23,15 @@ TLS: Final = (
     Guard(
         "STARTTLS stripped from what is offered",
         _CONNECTOR,
-        "                await client.starttls()\n",
-        '                if client.supports_extension("starttls"):\n                    await client.starttls()\n',
+        "await _until_cancelled(client.starttls())\n",
+        'await _until_cancelled(client.starttls()) if client.supports_extension("starttls") else None\n',
         f"{_TLS}::test_starttls_not_offered_ends_it_and_no_credential_is_sent",
     ),
     Guard(
         "STARTTLS refused",
         _CONNECTOR,
-        "                await client.starttls()\n",
-        "                with suppress(SMTPException):\n                    await client.starttls()\n",
+        "                await _until_cancelled(client.starttls())\n",
+        f"                with suppress(SMTPException):\n{' ' * 20}await _until_cancelled(client.starttls())\n",
         f"{_TLS}::test_starttls_refused_ends_it",
     ),
     Guard(
