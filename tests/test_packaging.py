@@ -30,7 +30,7 @@ def build(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
-        timeout=WITHIN,
+        timeout=4 * WITHIN,  # compiling computes for long, and shares the cores
         check=False,
     )
 

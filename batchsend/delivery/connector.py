@@ -265,18 +265,18 @@ class Connector:
     async def _connect(self, addresses: Sequence[_Address]) -> tuple[socket.socket, _Place]:
         """A TCP connection to the first of the addresses that answers, side by side after a moment (RFC 8305)."""
         try:
-            if len(addresses) == 1:
-                connection = await self._dial(addresses[0])
-            else:
-                from aiohappyeyeballs import start_connection  # noqa: PLC0415 - for a host of several addresses
+            async with asyncio.timeout(self._timeouts.connect):
+                if len(addresses) == 1:
+                    connection = await self._dial(addresses[0])
+                else:
+                    from aiohappyeyeballs import start_connection  # noqa: PLC0415 - for a host of several addresses
 
-                async with asyncio.timeout(self._timeouts.connect):
                     connection = await start_connection(
                         [(kind, type_, protocol, name, place) for kind, type_, protocol, name, place in addresses],
                         happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,
                         interleave=1,
                     )
-                _leave_descriptors(connection)
+                    _leave_descriptors(connection)
         except TimeoutError:
             self._avoid(*(address[4] for address in addresses))
             raise self._no_connection(unreachable([f"no answer within {self._timeouts.connect}"])) from None
@@ -312,7 +312,7 @@ class Connector:
         _leave_descriptors(connection)
         try:
             connection.setblocking(False)
-            await _reach(connection, place, self._timeouts.connect)
+            await _reach(connection, place)
         except BaseException:
             connection.close()
             raise
@@ -386,8 +386,8 @@ def _leave_descriptors(connection: socket.socket) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
-async def _reach(connection: socket.socket, place: _Place, seconds: float) -> None:
-    """Connect a socket to an address that is resolved already, within so many seconds.
+async def _reach(connection: socket.socket, place: _Place) -> None:
+    """Connect a socket to an address that is resolved already.
 
     Not `loop.sock_connect`: that of uvloop asks a thread to resolve it once more, for each session.
     """
@@ -397,8 +397,7 @@ async def _reach(connection: socket.socket, place: _Place, seconds: float) -> No
         decided = loop.create_future()
         loop.add_writer(connection, _decide, decided)
         try:
-            async with asyncio.timeout(seconds):
-                await decided
+            await decided
         finally:
             loop.remove_writer(connection)
         code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

@@ -179,6 +179,17 @@ def test_a_campaign_says_why_its_endpoint_was_given_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_campaign_does_not_wait_for_an_endpoint_whose_answer_has_no_end(tmp_path: Path) -> None:
+    with Receiver() as receiver, serving(Sink()) as sink:
+        receiver.trickles.set()
+        path = campaign_with_events(tmp_path, receiver.url, sink.port)
+        said = ended(process("send", path, env=environment(THEIR_SECRET=SECRET)))
+        receiver.trickles.clear()
+    assert said.code == 0
+    assert "not all events are told: it was too slow; to tell the rest: batchsend events " in said.errors
+
+
+@pytest.mark.slow
 def test_a_run_that_is_interrupted_has_told_what_it_has_sent(tmp_path: Path) -> None:
     """Ctrl-C goes to every process that the terminal's job has started."""
     with Receiver() as receiver, serving(Sink()) as sink:
