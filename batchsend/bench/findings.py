@@ -83,7 +83,8 @@ def load_sentences(load: Load) -> Iterator[str]:
         return
     yield f"all in all: {load.accepted:,} of {total:,} accepted; time to the reply, {since}: {whole}"
     if load.accepted < total:
-        yield f"replies: {_replies(load.replies)}; the first one that was not accepted: {load.refused}"
+        refused = f"; the first one that was not accepted: {load.refused}" if load.refused is not None else ""
+        yield f"replies: {_replies(load.replies)}{refused}"
     if not load.kept_up:
         yield (
             f"{per_second(load.rate or 0.0)} messages a second were more than it took with {load.point}: "

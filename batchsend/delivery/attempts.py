@@ -101,7 +101,8 @@ def _decides(attempt: asyncio.Task[Opened]) -> bool:
     """Whether what an attempt beside the first one has come to is what all have come to (rules 2 and 3)."""
     if attempt.cancelled() or not isinstance(error := attempt.exception(), ConnectError):
         return True
-    return error.failure.lasting or error.failure.stage is Stage.AUTH
+    failure = error.failure
+    return failure.lasting or (failure.stage is Stage.AUTH and failure.reply is not None)
 
 
 async def _end(attempts: Collection[asyncio.Task[Opened]]) -> None:

@@ -60,6 +60,7 @@ def unresolved(error: Exception) -> ConnectFailure:
 # How aiosmtplib begins to tell of what is no reply, before it says all of it.
 _MALFORMED: Final = "Malformed SMTP response line: "
 _SHOWN: Final = 100  # characters of it
+_NO_CODE: Final = -1
 
 # What the system says where this machine has no more descriptors, memory or ports for another connection.
 _OWN_LIMITS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
@@ -153,10 +154,14 @@ def _refused(stage: Stage, error: SMTPResponseException, key: str) -> ConnectFai
 
 
 def _no_reply(stage: Stage, message: str) -> ConnectFailure:
-    """The server says what is no reply: aiosmtplib has -1 for its code, or what else it takes for a number."""
+    """The server says what is no reply: aiosmtplib has -1 for its code, or what else it takes for a number.
+
+    To a login it is an answer all the same: whatever it means, that is not tried again at once.
+    """
     said = one_line(message.removeprefix(_MALFORMED).strip())
     what = f"what the server says at {stage} is no reply of SMTP: {said[:_SHOWN]}"
-    return ConnectFailure(stage, what, "check host and port in [server]: another service may be there")
+    reply = Reply(_NO_CODE, said[:_SHOWN].encode("utf-8", "surrogateescape")) if stage is Stage.AUTH else None
+    return ConnectFailure(stage, what, "check host and port in [server]: another service may be there", reply)
 
 
 def _not_offered(stage: Stage, error: Exception) -> ConnectFailure:

@@ -140,7 +140,8 @@ class Leave:
         """Whether a relay is to have another session: it can send, none goes before it, and there is work for it.
 
         None is opened that would be idle to a server that ends idle sessions, nor where the rate is slow: there is a
-        message at once for each, which none of the open sessions has taken.
+        message at once for each, which none of the open sessions has taken. A relay that others have taken over from is
+        tried all the same, or it would not be seen that it is back: each message is theirs before its turn comes.
 
         Args:
             relay: It.
@@ -149,7 +150,8 @@ class Leave:
         """
         throttles = [throttle for throttle in (relay.throttle, self._throttle) if throttle is not None]
         is_slow = any(throttle.rate is not None and throttle.rate <= _SLOW_RATE for throttle in throttles)
-        if (relay.ends_idle or is_slow) and not all(throttle.allows(opening + 1, now) for throttle in throttles):
+        is_few = (relay.ends_idle or is_slow) and relay.ready(now)
+        if is_few and not all(throttle.allows(opening + 1, now) for throttle in throttles):
             return False
         if self.several:
             return self._sharing.may_work(relay, now)

@@ -278,7 +278,7 @@ class Session(asyncio.Protocol):
         self._transport.set_protocol(self)
         self._watch(min(self._limits.values()))
         if self._transport.is_closing():
-            self._end("the server closed the connection", in_vain=True)
+            self._end("the server closed the connection")
             self._owner.closed(self)  # the connector was told, and nobody will be again
 
     def begin(self) -> None:
@@ -514,13 +514,8 @@ class Session(asyncio.Protocol):
 
     # --- the end --------------------------------------------------------------------------------------------------
 
-    def _end(self, trouble: str | None, *, in_vain: bool = False) -> None:
-        """End the session, whatever its state, and account for everything that it still holds. Once.
-
-        Args:
-            trouble: Why; that of an idle session goes unsaid.
-            in_vain: It was opened, and nothing could be sent in it.
-        """
+    def _end(self, trouble: str | None) -> None:
+        """End the session, whatever its state, and account for everything that it still holds. Once."""
         if self.ended.is_set():
             return
         self.retired.set()
@@ -537,6 +532,8 @@ class Session(asyncio.Protocol):
                 for offer, result, committed in entry if isinstance(entry, list) else [entry]:
                     self._work.supersede(offer, result, not_believed(result, client.error, self.number, committed))
         unanswered = client.abandon(unsent=self._unsent())
+        # Where nothing was sent in it, and it was not idle for long, it was opened in vain.
+        in_vain = self.unfinished and not self.begun and not client.was_idle
         self.trouble = trouble if unanswered or client.error or client.trouble or in_vain else None
         self.doubted = sum(one.disposition is Disposition.IN_DOUBT for one in unanswered)
         for transaction in reversed(unanswered):

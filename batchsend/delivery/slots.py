@@ -279,13 +279,7 @@ class Slots:
             relay.answered()
         relay.ends_idle |= session.was_idle
         if session.trouble is not None or session.closing_reply is not None:
-            relay.foresight.lost(relay.accepted, now)
-            # One that took nothing, and was closed without a word, came to nothing (rule 2 of `delivery/relay.py`).
-            says_something = session.took or session.closing_reply is not None
-            if says_something and not session.was_idle and not session.broken:
-                relay.limits.session_closed(session.closing_reply, session.answered, session.opened_at, now)
-            if not session.took and session.unfinished:
-                relay.back_off(now)
+            self._lost_one(session, now)
         if not session.chunked and not relay.is_believed(is_broken=session.broken, answered=session.answered):
             what = f"{relay.name} sends replies that do not fit, in session after session: {session.trouble}"
             remedy = "see what is between here and the server, by --trace; what was sent meanwhile is in doubt"
@@ -294,6 +288,23 @@ class Slots:
         if not self._live:
             relay.is_tried_by(now + self._options.give_up_after)
         self._changed.notify()
+
+    def _lost_one(self, session: Session, now: float) -> None:
+        """A session has ended before its time."""
+        relay = self.relay
+        if session.begun:
+            relay.foresight.lost(relay.accepted, now)
+        # One that took nothing, and was closed without a word, came to nothing (rule 2 of `delivery/relay.py`).
+        says_something = session.took or session.closing_reply is not None
+        if says_something and not session.was_idle and not session.broken:
+            relay.limits.session_closed(session.closing_reply, session.answered, session.opened_at, now)
+        if not session.took and session.unfinished:
+            relay.back_off(now)
+            others = len(self._live) + self.opening
+            if self._live and not self._over and not session.begun and not says_something:
+                # What the open ones get accepted ends the pause at once, and the next one would be closed as well.
+                relay.limits.too_many_connections(others + 1, now)
+                self._notice_fewer(f"{self._connector.where}: {session.trouble} before anything was sent", others)
 
     def closed(self, session: Session) -> None:
         """The transport of a session that has ended is closed."""
@@ -545,12 +556,15 @@ class Slots:
         relay.back_off(now)
         # Where nobody is served, nobody is one too many.
         if self._live and relay.limits.connection_refused(others, now, local=failure.local):
-            self._notice_once(f"{error.message}; going on with {others} session{'s' if others > 1 else ''}")
+            self._notice_fewer(error.message, others)
         elif not others:
             relay.unreached = reason
             self._unreached(relay)
             self._give_up_after_silence(error, now)
             self._notice_once(f"{error.message}; trying again")
+
+    def _notice_fewer(self, why: str, others: int) -> None:
+        self._notice_once(f"{why}; going on with {others} session{'s' if others > 1 else ''}")
 
     def _give_up_after_silence(self, error: ConnectError, now: float) -> None:
         silent = self.relay.failing(now, error.silent)

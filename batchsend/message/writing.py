@@ -285,7 +285,7 @@ def _folded_headers(fields: Sequence[Field], policy: Policy[Any]) -> bytes:
             folded = policy.fold_binary(name, value)
         except (MessageError, UnicodeError) as error:  # its words name neither header nor character
             raise MessageError(not_in_a_line(f"header {name}", value) or f"header {name}: {error}") from error
-        if not folded.endswith(b"\r\n") or _BEGINS_A_LINE.search(folded[:-2]):
+        if not folded.endswith(b"\r\n") or folded[:-2].endswith((b"\r", b"\n")) or _BEGINS_A_LINE.search(folded[:-2]):
             raise MessageError(not_in_a_line(f"header {name}", value) or f"header {name} holds a line end")
         lines.append(_LINE_END.sub("\r\n", folded.decode("ascii", "surrogateescape")))
     lines.append("\r\n")

@@ -45,7 +45,8 @@ class SyncSender:
             print(result.status)
 
     Without ``with`` it is open from the start until `close`, and after that again from the next ``with`` or `open`. At
-    the end of the program what was taken is sent, as by `close`; what is not answered within 5 seconds is in doubt.
+    the end of the program what was taken is sent, as by `close`, for 5 seconds; what is unanswered then is in doubt,
+    and what was not begun is not sent.
 
     Args:
         servers: As for `Sender`.

@@ -84,3 +84,40 @@ def test_at_a_rate_that_is_not_slow_there_are_all_of_them_from_the_beginning(loo
     assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
     assert peer.peak == CONNECTIONS
     assert seconds < 100 / CONNECTIONS + 3
+
+
+class AwayAtFirst(CountingServer):
+    """Closes each connection without a word, until so many seconds after the first one.
+
+    Args:
+        seconds: So many.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(well_behaved)
+        self._seconds = seconds
+        self._back: float | None = None
+
+    async def play(self, wire: Wire) -> None:
+        now = asyncio.get_running_loop().time()
+        self._back = self._back or now + self._seconds
+        if now >= self._back:
+            await super().play(wire)
+
+
+@pytest.mark.parametrize("priorities", [(1, 2), (1, 1)])
+def test_a_relay_that_is_back_is_sent_to_again(priorities: tuple[int, int], loop: VirtualLoop) -> None:
+    """The other one has a session for each message, before it could be seen that this one is back."""
+    peers = [AwayAtFirst(90.0), CountingServer(well_behaved)]
+    how = msgspec.structs.replace(options(max_connections=CONNECTIONS), rate=Rate.parse("100/h"))
+
+    async def run() -> Account:
+        async with AsyncExitStack() as stack:
+            there = [server(await stack.enter_async_context(peer)) for peer in peers]
+            order = zip(there, priorities, strict=True)
+            servers = [msgspec.structs.replace(one, priority=priority, weight=1) for one, priority in order]
+            return await deliver(servers, submissions(30), how, guard=HOUR)
+
+    account = loop.run(run)
+    assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
+    assert sum(peers[0].begun) >= 10

@@ -255,6 +255,32 @@ def test_logins_that_are_refused_for_now_are_given_up_after_the_stated_time(
     assert loop.run(run) == pytest.approx(patience, abs=2.0)
 
 
+class KeepsOne(CountingServer):
+    """Serves one session, and closes every other one without a word soon after it is open."""
+
+    async def play(self, wire: Wire) -> None:
+        if not self.open_now:
+            await super().play(wire)
+            return
+        await wire.send(b"220 ready\r\n")
+        await wire.read_command()
+        await wire.send(b"250 mx.example.org\r\n")
+        await asyncio.sleep(0.3)
+
+
+def test_sessions_that_are_closed_before_their_first_message_are_few(loop: VirtualLoop) -> None:
+    """At this rate most sessions have nothing to send for a while: they are ended in the midst of that."""
+    how = msgspec.structs.replace(options(max_connections=CONNECTIONS), rate=Rate.parse("5/s"))
+
+    async def run() -> None:
+        async with KeepsOne(well_behaved) as peer:
+            account = await deliver(server(peer), submissions(300), how, guard=600.0)
+            assert set(account.outcomes.values()) == {Outcome.ACCEPTED}
+            assert len(peer.connections) <= 20
+
+    loop.run(run)
+
+
 def test_the_last_session_that_ends_cuts_a_pause_for_logins_short(loop: VirtualLoop) -> None:
     """While it was open, the pause held up nobody."""
     lasted = asyncio.Event()

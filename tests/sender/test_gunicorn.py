@@ -196,7 +196,7 @@ def test_each_order_is_sent_once_whatever_gunicorn_does_with_its_workers(
         ThreadPoolExecutor(8) as callers,
     ):
         answers = list(callers.map(gunicorn.order, orders("before", 40)))
-        under_way = callers.map(gunicorn.order, orders("held-at-reload", 2))
+        under_way = callers.map(gunicorn.order, orders("held-at-reload", 1))
         assert at_reload.taken.wait(3 * GUARD)
         gunicorn.tell(signal.SIGHUP, "Booting worker")
         at_reload.answer()
@@ -204,7 +204,7 @@ def test_each_order_is_sent_once_whatever_gunicorn_does_with_its_workers(
         gunicorn.hear("Worker exiting", 2)
         first = {process for _, process in answers}
         answers += callers.map(gunicorn.order, orders("after", 40))
-        under_way = callers.map(gunicorn.order, orders("held-at-the-end", 2))
+        under_way = callers.map(gunicorn.order, orders("held-at-the-end", 1))
         assert at_the_end.taken.wait(3 * GUARD)
         gunicorn.tell(signal.SIGTERM, "Handling signal: term")
         at_the_end.answer()
