@@ -31,7 +31,7 @@ _ENDS_WITHIN: Final = 5.0
 """Seconds that a command has for its end."""
 
 _COMES_AGAIN: Final = 0.01
-"""Seconds after which an interrupt comes again where it came while an object was destroyed."""
+"""Seconds after which an interrupt comes again where it came while an object was destroyed, or a module was read."""
 
 
 class _Handlers:
@@ -90,7 +90,7 @@ class _Handlers:
             if ours:
                 self.restore()
 
-    def _handle(self, number: int, _: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         now, since = time.monotonic(), self._since
         if self._receive is not None and self._wanted:
             self._wanted -= 1
@@ -98,7 +98,11 @@ class _Handlers:
             self._receive(signal.Signals(number))
         elif since is None:
             self._note(number, now)
-            if not interrupt():
+            if interrupt():
+                return
+            if _is_importing(frame):
+                self._let_come_again(signal.Signals(number))
+            else:
                 raise KeyboardInterrupt
         elif now - since > _ENDS_WITHIN:
             signal.signal(number, signal.SIG_DFL)
@@ -107,16 +111,21 @@ class _Handlers:
     def _tell_unraisable(self, told: sys.UnraisableHookArgs) -> None:
         """A KeyboardInterrupt that came while an object was destroyed has ended nothing: it comes again."""
         if isinstance(told.exc_value, KeyboardInterrupt) and self.first is not None:
-            threading.Thread(target=self._come_again, args=(self.first,), daemon=True).start()
+            self._let_come_again(self.first)
         elif self._hook is not None:
             self._hook(told)
 
+    def _let_come_again(self, number: signal.Signals) -> None:
+        threading.Thread(target=self._come_again, args=(number,), daemon=True).start()
+
     def _come_again(self, number: signal.Signals) -> None:
-        """Send the first signal once more, when the main thread has left the function above: here it would be lost."""
+        """Send a signal once more, when the main thread does not import and has left the function where it was lost."""
         main = threading.main_thread().ident or 0
         while True:
             time.sleep(_COMES_AGAIN)
             frame = sys._current_frames().get(main)
+            if _is_importing(frame):
+                continue
             while frame is not None and frame.f_code is not _Handlers._tell_unraisable.__code__:
                 frame = frame.f_back
             if frame is None:
@@ -212,6 +221,14 @@ class Signals:
             self._console.notice(f"{number.name}: nothing new is sent, replies are awaited; again to stop at once")
             await signals.get()
             scope.cancel()
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether Python's own code for imports was interrupted.
+
+    It opens a module's file one step before it sees to the file's end: an exception between the two leaves it open.
+    """
+    return frame is not None and frame.f_code.co_filename.startswith("<frozen importlib")
 
 
 def _heeded() -> Iterator[signal.Signals]:

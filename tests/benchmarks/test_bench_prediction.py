@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from batchsend.bench.grid import GridPoint
-from benchmarks.prediction import GRID, SERVERS, Trial, Trials, far_behind, surely_faster, verdicts
+from benchmarks.prediction import GRID, SERVERS, Trial, Trials, difference, far_behind, surely_faster, verdicts
 from tests.servers import requirements
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ GENTLE, DEEP = str(GridPoint(5, 1)), str(GridPoint(5, 16))
 
 def trial(predicted: float, **campaigns: float) -> Trial:
     rates = {GENTLE: campaigns["gentle"], DEEP: campaigns["deep"]}
-    return Trial("far", (5, 16), None, predicted, 0.02, 70.0, rates)
+    return Trial("far", (5, 16), None, predicted, 0.02, 70.0, rates, 0.05)
 
 
 @pytest.mark.parametrize(("sent", "right"), [(900, True), (1100, True), (899, False), (1101, False)])
@@ -55,6 +56,30 @@ def test_what_was_far_behind_in_a_round_is_not_sent_with_again() -> None:
     assert not far_behind(trial(1000, gentle=801, deep=1000))
 
 
+def test_machines_differ_as_their_most_different_core_does() -> None:
+    assert difference((1.0, 2.0), (1.0, 2.0)) == 0
+    assert difference((1.0, 2.0), (1.1, 1.6)) == pytest.approx(0.25)
+    assert difference((), (1.1, 1.6)) == 0, "nothing is known of it"
+
+
+@pytest.mark.servers
+def test_a_campaign_is_sent_again_where_the_machine_is_not_as_fast_as_in_the_bench(tmp_path: Path) -> None:
+    requirements.namespaces()
+    machines = iter([(1.0, 1.0), (1.0, 1.2), (1.12, 1.0), (0.95, 1.0)])
+    lines: list[str] = []
+    with SERVERS["near"]() as place:
+        found = Trials(
+            *("near", place, tmp_path),
+            seconds=0.1,
+            grid=[GridPoint(1, 1)],
+            options=("--time", "200ms", "--messages", "200"),
+            notice=lines.append,
+            sample=lambda: nullcontext(lambda: next(machines)),
+        ).round()
+    assert found.differs == pytest.approx(0.053)
+    assert sum(line.startswith("  send:") for line in lines) == 3
+
+
 @pytest.mark.servers
 @pytest.mark.parametrize("server", ["near", "limited"])
 def test_a_round_in_small(tmp_path: Path, server: str) -> None:
@@ -63,7 +88,11 @@ def test_a_round_in_small(tmp_path: Path, server: str) -> None:
     lines: list[str] = []
     with SERVERS[server]() as place:
         found = Trials(
-            server, place, tmp_path, seconds=0.1, options=("--time", "200ms", "--messages", "400"), notice=lines.append
+            *(server, place, tmp_path),
+            seconds=0.1,
+            options=("--time", "200ms", "--messages", "400"),
+            notice=lines.append,
+            sample=lambda: nullcontext(tuple),
         ).round()
     assert set(found.campaigns) == {str(point) for point in GRID}
     assert all(rate > 0 for rate in (found.predicted, *found.campaigns.values()))

@@ -252,6 +252,36 @@ def test_an_interrupt_that_strikes_while_an_object_is_destroyed_comes_again() ->
     assert (result.code, result.output, result.errors) == (0, "interrupted\n", "")
 
 
+def test_an_interrupt_that_strikes_while_a_module_is_read_comes_when_it_is(tmp_path: Path) -> None:
+    """Python's code for imports would leave the module's file open."""
+    os.mkfifo(fifo := tmp_path / "held.py")
+    script = """
+        import importlib.machinery, importlib.util, os, signal, sys, threading, time
+        from batchsend.cli import signals
+
+        def interrupt():
+            main = threading.main_thread().ident
+            while sys._current_frames()[main].f_locals.get("path") != sys.argv[1]:
+                time.sleep(0.001)
+            signal.pthread_kill(main, signal.SIGINT)
+            with open(sys.argv[1], "w") as module:
+                module.write("print('imported')")
+
+        loader = importlib.machinery.SourceFileLoader("held", sys.argv[1])
+        spec = importlib.util.spec_from_loader("held", loader)
+        module = importlib.util.module_from_spec(spec)
+        signals.heed()
+        threading.Thread(target=interrupt, daemon=True).start()
+        try:
+            loader.exec_module(module)
+            time.sleep(20)
+        except KeyboardInterrupt:
+            print("interrupted")
+        """
+    result = ended(python(script, fifo))
+    assert (result.code, result.output, result.errors) == (0, "imported\ninterrupted\n", "")
+
+
 @pytest.mark.slow
 def test_what_does_not_end_is_ended_by_an_interrupt_some_seconds_later() -> None:
     """Python waits for threads that nothing may end, such as those in which the system looks names up."""
