@@ -256,7 +256,7 @@ class Trials:
         before = self._place.received()
         command = [
             *(sys.executable, "-m", "batchsend", "bench", "--campaign", str(job.write_campaign())),
-            *("--to", "tester@example.com", "--json", "--messages", str(_MANY)),
+            *("--to", "tester+*@example.com", "--json", "--messages", str(_MANY)),
             *("--max-connections", _listed(point.connections for point in self._grid)),
             *("--depth", _listed(point.depth for point in self._grid)),
         ]

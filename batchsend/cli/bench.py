@@ -22,7 +22,7 @@ from batchsend.bench.embedded import EmbeddedSink
 from batchsend.bench.gathering import GatheringConnector
 from batchsend.bench.grid import all_points
 from batchsend.bench.load import Load, new_histogram
-from batchsend.bench.messages import MessageSource
+from batchsend.bench.messages import BenchRecipients, MessageSource
 from batchsend.campaign import Delivery, Duration, Overrides, Rate, Secret, Server, load, server_place, server_warnings
 from batchsend.cli.campaigns import tell_json, trace_option, tracing
 from batchsend.cli.console import Console, pass_console
@@ -105,7 +105,12 @@ class _Target(NamedTuple):
     metavar="URL",
     help="Measure smtp://HOST:PORT or smtps://HOST:PORT; needs --to. With --campaign: its first server, unless given.",
 )
-@click.option("--to", metavar="ADDRESS", help="Who gets the test messages. They are really sent.")
+@click.option(
+    "--to",
+    metavar="ADDRESS",
+    help="Who gets the test messages. They are really sent. A * in it, as in me+*@example.com, is each message's "
+    "number: a relay may take fewer messages a second to many recipients than to one.",
+)
 @click.option(
     "--from", "sender", metavar="ADDRESS", help="Who the test messages are from; by default the campaign's, or --to."
 )
@@ -226,10 +231,10 @@ def bench(
         if to is None:
             sink = stack.enter_context(EmbeddedSink())
             here = Server(host=sink.host, port=sink.port, tls="none")
-            target = _Target(here, Delivery(), _made(_SENDER, _RECIPIENT, size), embedded=True)
+            target = _Target(here, Delivery(), _made(_SENDER, BenchRecipients(_RECIPIENT), size), embedded=True)
         else:
             _require_address(to, "--to")
-            target = _target(server, to, sender, campaign, size)
+            target = _target(server, BenchRecipients(to), sender, campaign, size)
             if isinstance(target.messages, CampaignMessages) and target.messages.skipped:
                 console.notice(target.messages.skipped)
             for warning in server_warnings([target.server]):
@@ -328,7 +333,9 @@ def _require_address(text: str, option: str) -> None:
         raise UsageError(error.message) from None
 
 
-def _target(url: str | None, recipient: str, sender: str | None, campaign: Path | None, size: int | None) -> _Target:
+def _target(
+    url: str | None, to: BenchRecipients, sender: str | None, campaign: Path | None, size: int | None
+) -> _Target:
     """The server, as the campaign or the environment says it is to be talked to, and what is sent to it."""
     messages: MessageSource
     if campaign is not None:
@@ -338,7 +345,7 @@ def _target(url: str | None, recipient: str, sender: str | None, campaign: Path 
             server = _with_its_tls(server, load(campaign).servers[0])
         if sender is not None:
             loaded = msgspec.structs.replace(loaded, message=msgspec.structs.replace(loaded.message, from_=sender))
-        messages = CampaignMessages(loaded, recipient)
+        messages = CampaignMessages(loaded, to)
     else:
         host, port, tls = server_place(url or "")
         username, password = _from_environment()
@@ -346,7 +353,7 @@ def _target(url: str | None, recipient: str, sender: str | None, campaign: Path 
         delivery = Delivery()
         if sender is not None:
             _require_address(sender, "--from")
-        messages = _made(sender or recipient, recipient, size)
+        messages = _made(sender or to.address(1), to, size)
     delivery = msgspec.structs.replace(delivery, give_up_after=min(delivery.give_up_after, _GIVE_UP_AFTER))
     return _Target(server, delivery, messages)
 
@@ -358,8 +365,8 @@ def _with_its_tls(server: Server, own: Server) -> Server:
     return server
 
 
-def _made(sender: str, recipient: str, size: int | None) -> Messages:
-    return Messages(sender=sender, recipient=recipient, size=size or _SIZE)
+def _made(sender: str, to: BenchRecipients, size: int | None) -> Messages:
+    return Messages(sender=sender, recipients=to, size=size or _SIZE)
 
 
 def _from_environment() -> tuple[Secret | None, Secret | None]:

@@ -14,7 +14,7 @@ from batchsend.bench.findings import load_sentences, load_to_json
 from batchsend.bench.gathering import GatheringConnector
 from batchsend.bench.grid import GridPoint
 from batchsend.bench.load import LATENCIES, Load, Slice
-from batchsend.bench.messages import Messages
+from batchsend.bench.messages import BenchRecipients, Messages
 from batchsend.sink import Sink, SinkOptions, parse_rule
 from tests.delivery.harness import GUARD
 
@@ -38,7 +38,7 @@ async def sending(
 
 async def run(load: Load) -> None:
     with anyio.fail_after(GUARD):
-        await load.run(Messages(sender="a@example.com", recipient=TO, size=700))
+        await load.run(Messages(sender="a@example.com", recipients=BenchRecipients(TO), size=700))
 
 
 def a_slice(start: float, p50: float, accepted: int, memory: int) -> Slice:

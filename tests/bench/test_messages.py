@@ -9,6 +9,7 @@ import pytest
 
 from batchsend import UsageError, load
 from batchsend.bench import CampaignMessages, Messages
+from batchsend.bench.messages import BenchRecipients
 from batchsend.message.proof import Proof
 from tests.cli.commandline import make_campaign
 
@@ -21,7 +22,7 @@ ME = "me@mail.example.com"
 @pytest.mark.parametrize("size", [700, 701, 702, 2000, 2071, 2072, 2073, 50_000, 3_000_001])
 def test_the_first_has_the_size_that_was_asked_for(size: int) -> None:
     """To the octet, but for where a line end alone would not fit."""
-    messages = Messages(sender=ME, recipient=ME, size=size)
+    messages = Messages(sender=ME, recipients=BenchRecipients(ME), size=size)
     (first,) = messages.make(1)
     assert size - 2 < len(first.content) <= size
     assert messages.octets == len(first.content)
@@ -29,7 +30,7 @@ def test_the_first_has_the_size_that_was_asked_for(size: int) -> None:
 
 
 def test_the_smallest_is_a_whole_message_all_the_same() -> None:
-    messages = Messages(sender=ME, recipient=ME, size=1)
+    messages = Messages(sender=ME, recipients=BenchRecipients(ME), size=1)
     (first,) = messages.make(1)
     parsed = message_from_bytes(first.content, policy=policy.default)
     assert parsed["Subject"] == "[test] batchsend bench: message 1"
@@ -38,29 +39,48 @@ def test_the_smallest_is_a_whole_message_all_the_same() -> None:
 
 
 def test_numbers_go_on_and_nothing_is_there_twice() -> None:
-    messages = Messages(sender=ME, recipient="you@example.org", size=700)
+    messages = Messages(sender=ME, recipients=BenchRecipients("you@example.org"), size=700)
     made = [*messages.make(3), *messages.make(2)]
     assert [submission.record for submission in made] == [1, 2, 3, 4, 5]
     assert len({submission.message_id for submission in made}) == 5
     assert {(submission.envelope.reverse_path, submission.envelope.forward_path) for submission in made} == {
         (ME, "you@example.org")
     }
-    other = Messages(sender=ME, recipient=ME, size=700)
+    other = Messages(sender=ME, recipients=BenchRecipients(ME), size=700)
     assert next(other.make(1)).message_id != made[0].message_id, "two benches are two"
 
 
-@pytest.mark.parametrize("address", ["", "nobody", "a@b\r\nRCPT TO:<c@d>", "{{ 7 * 7 }}", "A <a@example.com>"])
+NO_ADDRESSES = ["", "nobody", "a@b\r\nRCPT TO:<c@d>", "{{ 7 * 7 }}", "A <a@example.com>"]
+
+
+@pytest.mark.parametrize("address", NO_ADDRESSES)
 def test_an_address_that_is_none_is_refused(address: str) -> None:
-    for given in ({"sender": address, "recipient": ME}, {"sender": ME, "recipient": address}):
-        with pytest.raises(UsageError, match="no test message can be made"):
-            Messages(**given, size=700)
+    with pytest.raises(UsageError, match="no test message can be made"):
+        Messages(sender=address, recipients=BenchRecipients(ME), size=700)
+    with pytest.raises(UsageError, match="--to"):
+        BenchRecipients(address)
+
+
+def test_each_message_goes_to_an_address_of_its_own_where_that_is_asked_for(tmp_path: Path) -> None:
+    expected = ["me+1@example.com", "me+2@example.com", "me+3@example.com"]
+    made = Messages(sender=ME, recipients=BenchRecipients("me+*@example.com"), size=700).make(3)
+    assert [one.envelope.forward_path for one in made] == expected
+    campaign = load(make_campaign(tmp_path, text="Hello {{ name }}"))
+    tests = list(CampaignMessages(campaign, BenchRecipients("me+*@example.com")).make(3))
+    assert [one.envelope.forward_path for one in tests] == expected
+    assert {message_from_bytes(one.content)["To"] for one in tests} == {expected[0]}
+
+
+def test_the_star_stands_in_the_local_part() -> None:
+    with pytest.raises(UsageError, match=r"the \* is not before the @"):
+        BenchRecipients("me@*.example.com")
 
 
 def test_the_tests_of_a_campaigns_messages_are_made_before_anything_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It takes ten times as long as to compose them: a bench that does it meanwhile is slower than the campaign."""
-    messages = CampaignMessages(load(make_campaign(tmp_path, text="Hello {{ name }}")), ME)
+    messages = CampaignMessages(load(make_campaign(tmp_path, text="Hello {{ name }}")), BenchRecipients(ME))
 
     def too_late(source: str) -> str:
         raise AssertionError(source)

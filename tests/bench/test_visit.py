@@ -11,7 +11,7 @@ from batchsend import Delivery
 from batchsend.bench.gathering import GatheringConnector
 from batchsend.bench.grid import GridPoint
 from batchsend.bench.measurement import Measurement
-from batchsend.bench.messages import Messages
+from batchsend.bench.messages import BenchRecipients, Messages
 from batchsend.bench.visit import Visit
 from batchsend.outcome import Stage
 from batchsend.verdict import Verdict
@@ -25,7 +25,7 @@ def a_visit(peer: CountingServer, measurement: Measurement) -> Visit:
 
 
 def messages() -> Messages:
-    return Messages(sender="a@example.com", recipient="b@example.com", size=700)
+    return Messages(sender="a@example.com", recipients=BenchRecipients("b@example.com"), size=700)
 
 
 async def measure(peer: CountingServer, point: GridPoint, count: int | None, seconds: float = GUARD) -> Measurement:
