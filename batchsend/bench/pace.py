@@ -46,7 +46,7 @@ class PaceSearch:
 
     @property
     def advised(self) -> float:
-        """The pace to send at; 0 where every one was refused."""
+        """The pace to send at; 0 where every one was refused, or none has held."""
         return MARGIN * self.taken
 
     def take(self, *, reached: float) -> None:
@@ -62,6 +62,11 @@ class PaceSearch:
             return
         self.taken = max(self.taken, self.wanted)
         self.wanted = self._between() if self._refused is not None else _FASTER * self.taken
+
+    def lower(self) -> None:
+        """What is advised was refused after all, so it was by chance that the server took more."""
+        self._tried += 1
+        self.taken = self.advised if self._tried <= 2 * _MOST else 0.0
 
     def refuse(self, *, learned: float) -> None:
         """The pace was refused.

@@ -25,11 +25,15 @@ if TYPE_CHECKING:
     from batchsend.campaign import Delivery
     from batchsend.smtp.extensions import Extensions
 
-_MORE_VISITS: Final = 3
+_MORE_VISITS: Final = 8
 """How often points that are not told apart are visited once more, at most."""
 
-_PACE_SECONDS: Final = 3.0
-"""How long a pace is tried: longer than the second that servers count messages in."""
+_PACE_SECONDS: Final = 4.0
+"""How long a pace is tried, after the warm-up.
+
+Servers count messages in periods of a second, which may be two: Postfix's anvil begins anew when more than a second is
+over in whole ones. A period that began before may let a visit's first messages pass, and the next must fit in whole.
+"""
 
 _SEARCHED_SECONDS: Final = 40.0
 """Seconds of sending that are enough to find the pace of a server that asks for less."""
@@ -208,6 +212,12 @@ class Bench:
                 visit = await self._paced(sure, search.advised)
                 if visit is None or visit.timed is None:
                     return
+                if "rate" in visit.learned:
+                    search.lower()
+                    trial.add_count(sure)
+                    sure = Measurement(measurement.point)
+                    if not search.advised:
+                        return
         finally:
             measurement.add_count(trial)
             measurement.add_count(sure)

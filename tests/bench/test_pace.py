@@ -38,3 +38,13 @@ def test_where_everything_is_refused_nothing_is_advised() -> None:
     assert found.advised == 0
     assert len(tried) == 8
     assert tried == sorted(tried, reverse=True)
+
+
+def test_what_is_advised_is_lowered_until_it_holds_or_nothing_is() -> None:
+    found, _ = search(100, 100)
+    before = found.advised
+    found.lower()
+    assert found.advised == MARGIN * before
+    for _ in range(20):
+        found.lower()
+    assert found.advised == 0
