@@ -32,13 +32,14 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 VOCABULARY = {"outcome", "verdict", "errors", "campaign"}
 STAGES = ["recipients", "message", "delivery", "results", "feedback", "report"]
 # What every room may use; these know nothing but each other.
-TOOLS = {"display", "figures", "histogram", "jitter", "patterns", "trace", "version"}
+TOOLS = {"display", "figures", "histogram", "jitter", "patterns", "room", "trace", "version"}
 MAY_IMPORT = {
     "display": set[str](),
     "figures": set[str](),
     "histogram": set[str](),
     "jitter": set[str](),
     "patterns": set[str](),
+    "room": set[str](),
     "trace": {"errors"},
     "outcome": set[str](),
     "verdict": set[str](),

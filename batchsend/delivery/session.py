@@ -123,6 +123,7 @@ class Session(asyncio.Protocol):
         chunked: Its content goes by BDAT.
         opened_at: When it was opened, on the loop's clock.
         group_lost: The server answered the first command of a group, and was silent then for too long.
+        aborted: It was ended from this side, at once: its end says nothing of the server.
         left: It was told to leave: what it put back was not lost, and it took no harm.
         trace: Where its dialogue is written, or None. The transport sees to that; its owner may add notes.
         unfinished: It ended while it could still have begun transactions, or with some that were put back.
@@ -134,9 +135,9 @@ class Session(asyncio.Protocol):
     __slots__ = (
         "_announce_at", "_client", "_due", "_excused", "_held", "_in_clear", "_last_progress", "_last_reply",
         "_left_before", "_limits", "_looked", "_loop", "_owner", "_parameters", "_paused", "_timeouts", "_timer",
-        "_transport", "_unconfirmed", "_unproven", "_work", "_written", "answered", "began", "chunked", "doubted",
-        "ended", "extensions", "group_lost", "left", "max_messages", "number", "opened_at", "probed_in_vain", "relay",
-        "retired", "took", "trace", "trouble", "unfinished",
+        "_transport", "_unconfirmed", "_unproven", "_work", "_written", "aborted", "answered", "began", "chunked",
+        "doubted", "ended", "extensions", "group_lost", "left", "max_messages", "number", "opened_at", "probed_in_vain",
+        "relay", "retired", "took", "trace", "trouble", "unfinished",
     )
     # fmt: on
 
@@ -161,7 +162,7 @@ class Session(asyncio.Protocol):
         self.trouble: str | None = None
         self.answered = self.took = self.doubted = 0
         self.unfinished = False
-        self.left = False
+        self.left = self.aborted = False
         self.group_lost = False
         self.probed_in_vain = False
         self.chunked = depth > 1
@@ -304,6 +305,7 @@ class Session(asyncio.Protocol):
 
     def abort(self, trouble: str) -> None:
         """End at once: what is committed and not answered is in doubt."""
+        self.aborted = True
         self._end(trouble)
         self._transport.abort()
 

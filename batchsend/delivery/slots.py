@@ -268,7 +268,8 @@ class Slots:
         if session is self._spare:
             self._spare = None
         relay, now = self.relay, self._loop.time()
-        self._chunking.ended(session, self._live)
+        if not session.aborted:
+            self._chunking.ended(session, self._live)
         if session.group_lost and not relay.accepted:
             relay.no_pipelining = True
             self._notice_once(
@@ -296,7 +297,7 @@ class Slots:
             relay.foresight.lost(relay.accepted, now)
         # One that took nothing, and was closed without a word, came to nothing (rule 2 of `delivery/relay.py`).
         says_something = session.took or session.closing_reply is not None
-        if says_something and not session.was_idle and not session.broken:
+        if says_something and not (session.was_idle or session.broken or session.aborted):
             relay.limits.session_closed(session.closing_reply, session.answered, session.opened_at, now)
         if not session.took and session.unfinished:
             relay.back_off(now)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from batchsend.listen.run import ListenedRun
     from batchsend.sink.received import Received
 
+MOST_HELD: Final = 64 * 1024 * 1024
+"""Octets of the messages that are on their way in all sessions: who sends them may be anybody with a return path."""
+
 _MOST_OCTETS: Final = 16 * 1024 * 1024  # of a message; reports return all of the messages they are about, or less
 _MOST_SESSIONS: Final = 100
 _MOST_MESSAGES: Final = 1000  # of a session
@@ -54,6 +57,7 @@ def bounce_host(runs: Sequence[ListenedRun], host: str, port: int, *, notice: Ca
         max_size=_MOST_OCTETS,
         max_messages=_MOST_MESSAGES,
         max_sessions=_MOST_SESSIONS,
+        max_held=MOST_HELD,
         idle_timeout=_IDLE,
         session_timeout=_LONGEST,
         authentication=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import ssl
 import urllib.request
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -14,10 +15,11 @@ from batchsend.errors import BatchsendError
 from batchsend.feedback.webhooks import reports_of
 from batchsend.listen import page
 from batchsend.listen.signatures import RefusedError, is_of_sns
+from batchsend.room import Room
 from batchsend.web import require_web
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from starlette.applications import Starlette
     from starlette.requests import Request
@@ -40,6 +42,12 @@ WITHIN: Final = 15.0
 
 MOST_CONNECTIONS: Final = 200
 """Connections at once."""
+
+MOST_HELD: Final = 32 * 1024 * 1024
+"""Octets of the bodies of all webhooks that are held at once: who has sent one is known when it has come whole."""
+
+RETRY_AFTER: Final = 10
+"""Seconds after which a webhook for which there is no room may come again."""
 
 _FETCHED: Final = 64 * 1024
 
@@ -137,8 +145,12 @@ async def _unsubscribe(
     """
     found = unsubscribes.find(token)
     # What a form says does not matter: the link itself says what is wanted, and by whom.
-    if request.method == "POST" and await _body(request, MOST_OF_FORM) is None:
-        return _html(page.FAILED, 413)
+    if request.method == "POST":
+        try:
+            async with _body(request, MOST_OF_FORM):
+                pass
+        except _BodyError as error:
+            return _html(page.FAILED, error.status)
     if found is None:
         return _html(page.BROKEN, 404)
     if request.method != "POST":
@@ -165,6 +177,8 @@ class _Hooks:
         self._verifier = verifier
         self._notice = notice
         self._visit = visit
+        # Of webhooks only: an unsubscribe is never refused because of them, and all that there may be are small.
+        self._room = Room(MOST_HELD)
         # Tying reads the results log: one at a time is enough.
         self._one = anyio.CapacityLimiter(1)
 
@@ -172,12 +186,13 @@ class _Hooks:
         """200 where all is kept; a relay repeats what is answered otherwise."""
         if request.method != "POST" or relay not in self._verifier.secrets:
             return _plain("not found", 404)
-        body = await _body(request, MOST_POSTED)
-        if body is None:
-            return _plain("too large", 413)
-        headers = {name.lower(): value for name, value in request.headers.items()}
         try:
-            status = await anyio.to_thread.run_sync(self._take, relay, headers, body, limiter=self._one)
+            async with _body(request, MOST_POSTED, self._room) as body:
+                headers = {name.lower(): value for name, value in request.headers.items()}
+                status = await anyio.to_thread.run_sync(self._take, relay, headers, body, limiter=self._one)
+        except _BodyError as error:
+            log.info("a webhook of %s was not read: %s", relay, error)
+            return _plain(str(error), error.status, error.headers)
         except RefusedError as error:
             self._notice(f"a webhook of {relay} was refused: {error}")
             return _plain("refused", 403)
@@ -210,16 +225,50 @@ class _Hooks:
         return "confirmed"
 
 
-async def _body(request: Request, most: int) -> bytes | None:
-    """A request's body; None where it is larger than that."""
+class _BodyError(Exception):
+    """A body is not read to its end.
+
+    Args:
+        said: Why.
+        status: The status of the answer.
+        headers: The headers of the answer.
+    """
+
+    def __init__(self, said: str, status: int, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(said)
+        self.status = status
+        self.headers = headers
+
+
+@asynccontextmanager
+async def _body(request: Request, most: int, room: Room | None = None) -> AsyncIterator[bytes]:
+    """A request's body, which is held while the context lasts.
+
+    Args:
+        request: The request.
+        most: Octets that it may have.
+        room: What all bodies have together; None where so many as there may be at once need no bound.
+
+    Raises:
+        _BodyError: It is larger, or there is no room for it.
+    """
     pieces: list[bytes] = []
-    size = 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > most:
-            return None
-        pieces.append(piece)
-    return b"".join(pieces)
+    size = held = 0
+    try:
+        async for piece in request.stream():
+            size += len(piece)
+            if size > most:
+                raise _BodyError("too large", 413)
+            if room is not None and not room.take(len(piece)):
+                raise _BodyError("try again", 503, {"Retry-After": str(RETRY_AFTER)})
+            held = size
+            pieces.append(piece)
+        body = b"".join(pieces)
+        pieces.clear()
+        yield body
+    finally:
+        if room is not None:
+            room.give_back(held)
 
 
 def _html(text: str, status: int = 200) -> Response:
@@ -228,10 +277,10 @@ def _html(text: str, status: int = 200) -> Response:
     return HTMLResponse(text, status, headers=page.HEADERS)
 
 
-def _plain(text: str, status: int = 200) -> Response:
+def _plain(text: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     from starlette.responses import PlainTextResponse  # noqa: PLC0415 - an extra
 
-    return PlainTextResponse(f"{text}\n", status)
+    return PlainTextResponse(f"{text}\n", status, headers=headers)
 
 
 def fetched(url: str) -> bytes:

@@ -18,10 +18,12 @@ from batchsend.errors import RecordError
 from batchsend.message.calendars import request
 from batchsend.message.encoding import BASE64, encode_base64
 from batchsend.message.files_read import note
+from batchsend.message.named_by_records import below, open_inside, open_named, require_no_secret
 from batchsend.message.words import clean
 from batchsend.patterns import late_pattern
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 MAX_SIZE = 50_000_000
@@ -33,7 +35,6 @@ MAX_NAME = 255
 MAX_CACHED = 64 << 20
 """Octets of encoded files that are kept in memory for the next record that attaches the same file."""
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NAME_LINE = 56  # characters of a file name, encoded, on one line
 _ATTR_CHAR = "!#$&+-.^_`|~"  # what RFC 5987 §3.2.1 leaves as it is, beside letters and digits
 _TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+"  # noqa: S105 - RFC 2045 §5.1
@@ -62,7 +63,7 @@ class AttachmentFiles:
         inside: The folder outside which no file is taken, wherever symbolic links and ``..`` lead, nor one whose name,
             or whose folder's, begins with a dot; None for anywhere.
         own: The campaign's own files, which are not taken either, where there is such a folder.
-        linked: Files with other names, which may be anywhere, are taken, too.
+        linked: Files with other names (hard links), which may be anywhere, are taken, too: no record has named them.
 
     Attributes:
         kept: The files that are in memory, the one used last at the end.
@@ -91,14 +92,12 @@ class AttachmentFiles:
         path = self._find(name, where, self._directory if folder is None else str(folder))
         note(path)
         try:
-            with FileIO(path, opener=_open if self._inside is None else partial(_open_inside, self._inside)) as file:
+            with FileIO(path, opener=self._opener(where)) as file:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode):
                     raise RecordError(f"{where} is not a file")
                 if status.st_size > MAX_SIZE:
                     raise RecordError(f"{where} has {status.st_size} octets, and {MAX_SIZE} is the most")
-                if status.st_nlink > 1 and not self._linked:
-                    raise RecordError(f"{where} has another name, perhaps elsewhere (a hard link): a copy is attached")
                 version = _Version(
                     PurePath(name).name, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
                 )
@@ -124,12 +123,16 @@ class AttachmentFiles:
             raise RecordError(f"{where}: {reason}") from error
         if self._inside is None:
             return path
-        below = _below(self._inside, path)
-        if below is None:
+        rest = below(self._inside, path)
+        if rest is None:
             raise RecordError(f"{where} is outside the campaign's folder")
-        if self._own.has(path) or below.startswith(".") or "/." in below:
-            raise RecordError(f"{where} is the campaign's own, or hidden: no record may name it")
+        require_no_secret(rest, path, self._own, where)
         return path
+
+    def _opener(self, where: str) -> Callable[[str, int], int]:
+        if self._inside is None:
+            return _open
+        return partial(open_inside, self._inside) if self._linked else partial(open_named, self._inside, where)
 
     def _keep(self, version: _Version, file: AttachedFile) -> None:
         self.kept[version] = file
@@ -179,32 +182,6 @@ def check_media_type(text: str) -> None:
 def _open(path: str, flags: int) -> int:
     """Not blocking, as opening a FIFO would wait for its writer; not following, as the path is resolved already."""
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
-
-
-def _below(folder: str, path: str) -> str | None:
-    """A path from a folder on, which may be the path itself; None for one that leads elsewhere; both are absolute."""
-    if path == folder:
-        return ""
-    begins = folder.rstrip("/") + "/"
-    return path[len(begins) :] if path.startswith(begins) else None
-
-
-def _open_inside(inside: str, path: str, flags: int) -> int:
-    """Go to a file one folder after the other: one that was put in the place of another meanwhile is not entered.
-
-    Raises:
-        OSError: It is not there any more, or there is a symbolic link on the way.
-    """
-    *folders, name = (_below(inside, path) or ".").split("/")
-    here = os.open(inside, _FOLDER)
-    try:
-        for folder in folders:
-            below = os.open(folder, _FOLDER, dir_fd=here)
-            os.close(here)
-            here = below
-        return os.open(name, flags | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=here)
-    finally:
-        os.close(here)
 
 
 class _Version(NamedTuple):

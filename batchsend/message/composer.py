@@ -92,12 +92,13 @@ class Composer:
             file = message.html_file or message.markdown_file
             folder = directory if file is None else file.parent
             files = AttachmentFiles(directory, inside=directory, own=own)
-            images = Images(files, folder, inline_names(message))
+            named_by_records = AttachmentFiles(directory, inside=directory, own=own, linked=False)
+            images = Images(files, folder, inline_names(message), named_by_records=named_by_records)
             self._templates = Templates(directory, images, own=own)
             self._body = CampaignBody(
                 message,
                 directory=directory,
-                named_by_records=AttachmentFiles(directory, inside=directory, own=own, linked=False),
+                named_by_records=named_by_records,
                 templates=self._templates,
                 images=images,
                 eight_bit=eight_bit,

@@ -8,7 +8,7 @@ import jinja2
 from jinja2 import nodes
 from jinja2.defaults import DEFAULT_NAMESPACE
 
-from batchsend.errors import UsageError
+from batchsend.errors import RecordError, UsageError
 from batchsend.recipients.columns import ROW
 
 if TYPE_CHECKING:
@@ -335,6 +335,8 @@ class _Walk:
                 source = environment.loader.get_source(environment, called)[0]
             except (jinja2.TemplateNotFound, UsageError):
                 continue  # Rendering says that it is not there, where a record gets there.
+            except RecordError:
+                return None  # Likewise that no record may name it, as in a list of which it names another one.
             try:
                 return environment.parse(source, called), called
             except (jinja2.TemplateError, RecursionError):

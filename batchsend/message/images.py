@@ -57,13 +57,22 @@ class Images:
         files: Finds files in the campaign's folder only.
         folder: The folder of the HTML, to which references are relative.
         named: The names of files that the campaign attaches inline: ``cid:`` with one of them means that file.
+        named_by_records: Finds those that a record has named; None for the same.
 
     Attributes:
         folder: As given.
     """
 
-    def __init__(self, files: AttachmentFiles, folder: Path, named: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        files: AttachmentFiles,
+        folder: Path,
+        named: frozenset[str] = frozenset(),
+        *,
+        named_by_records: AttachmentFiles | None = None,
+    ) -> None:
         self._files = files
+        self._named_by_records = named_by_records or files
         self.folder = folder
         self._constant: dict[str, list[bytes]] = {}
         self._named = named
@@ -95,7 +104,7 @@ class Images:
             if name is None or not self._is_image(name):
                 return text
             if name not in self._named:
-                self._constant[name] = self._part(name)
+                self._constant[name] = self._part(name, self._files)
             return f"cid:{self.content_id(name)}"
 
         changes: list[tuple[int, int, str]] = []
@@ -116,7 +125,7 @@ class Images:
         if name not in self._named:
             if not _is_image_name(name):
                 raise RecordError(f"image {name!r} is not an image, by its name")
-            self._part(name)
+            self._of_message(name)
         return Markup(f"cid:{self.content_id(name)}")  # noqa: S704 - it is letters and digits
 
     def parts(self, html: str) -> list[list[bytes]]:
@@ -128,10 +137,14 @@ class Images:
         if self._domain not in html:
             return []
         names = dict.fromkeys(_decoded(found) for found in self._reference.findall(html))
-        return [self._constant.get(name) or self._part(name) for name in names if name not in self._named]
+        return [self._of_message(name) for name in names if name not in self._named]
 
-    def _part(self, name: str) -> list[bytes]:
-        file = self._files.read(name, "image", folder=self.folder)
+    def _of_message(self, name: str) -> list[bytes]:
+        """The part of an image: read once where the template names it, for each record where that does."""
+        return self._constant.get(name) or self._part(name, self._named_by_records)
+
+    def _part(self, name: str, files: AttachmentFiles) -> list[bytes]:
+        file = files.read(name, "image", folder=self.folder)
         return file_part(file, content_id=self.content_id(name))
 
     def _name(self, reference: str) -> str | None:
@@ -151,7 +164,7 @@ class Images:
         if not _is_image_name(name):
             return False
         try:
-            self._part(name)
+            self._part(name, self._files)
         except RecordError:
             return False
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -20,6 +21,7 @@ from batchsend.message.files_read import note
 from batchsend.message.images import FILTER, Images
 from batchsend.message.included import names_written_in, shows_as_it_goes, source_of
 from batchsend.message.marks import with_sheets_that_are_no_comments
+from batchsend.message.named_by_records import open_named, require_no_secret
 from batchsend.message.plain_template import OF_BATCH, filling
 from batchsend.message.template import StructuredTemplate, TextTemplate
 from batchsend.message.verp import Verp, throwaway_key
@@ -309,24 +311,34 @@ class _FolderLoader(jinja2.BaseLoader):
         if not path.is_relative_to(self._directory) or not path.is_file():
             raise jinja2.TemplateNotFound(template)
         assert isinstance(environment, BoundedEnvironment)  # noqa: S101 - Templates has no others
-        if template not in environment.written and self._is_private(path):
-            raise RecordError(f"template {template!r} is the campaign's own, or hidden: no record may name it")
-        return read_source(path, template), str(path), lambda: True
+        opener = None if template in environment.written else self._opener(path, template)
+        return read_source(path, template, opener=opener), str(path), lambda: True
 
-    def _is_private(self, path: Path) -> bool:
-        hidden = any(name.startswith(".") for name in path.relative_to(self._directory).parts)
-        return hidden or self._own.has(str(path))
+    def _opener(self, path: Path, template: str) -> Callable[[str, int], int]:
+        """What opens a file that a record has named.
+
+        Raises:
+            RecordError: It is none that a record may name.
+        """
+        inside, where = str(self._directory), f"template {template!r}"
+        require_no_secret(str(path.relative_to(self._directory)), str(path), self._own, where)
+        return partial(open_named, inside, where)
 
 
-def read_source(path: Path, where: str) -> str:
+def read_source(path: Path, where: str, *, opener: Callable[[str, int], int] | None = None) -> str:
     """Read a template file: UTF-8, with or without a byte-order mark.
+
+    Args:
+        path: The file.
+        where: What it is for, as errors name it.
+        opener: What opens it, as `open` takes it; None for the system.
 
     Raises:
         UsageError: It cannot be read, is not UTF-8 or is too large; the message names it.
     """
     note(path)
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=opener) as file:
             source = file.read(MAX_SOURCE + 1)
     except OSError as error:
         raise UsageError(

@@ -117,10 +117,9 @@ class LeftBehind(NamedTuple):
     begun: int | None = None
 
 
-NOT_KNOWN: Final = (
-    "bring it back as it was; or go on, and some may get the message twice: "
-    "--accept-duplicates, in Python accept_duplicates=True"
-)
+_GO_ON: Final = "go on, and some may get the message twice: --accept-duplicates, in Python accept_duplicates=True"
+
+NOT_KNOWN: Final = f"bring it back as it was; or {_GO_ON}"
 """What to do where a journal does not say what was in flight."""
 
 
@@ -414,7 +413,10 @@ def read_journal(log: Path) -> LeftBehind | None:
     if magic != _MAGIC or checksum != zlib.crc32(checked) or len(data) != (_HEADER + capacity) * 8:
         raise damaged
     if version not in (2, _VERSION):
-        raise JournalError(f"{path} was written by another version of batchsend")
+        raise JournalError(
+            f"{path} was written by another version of batchsend",
+            remedy=f"resume with that version, which its log names; or {_GO_ON}",
+        )
     words = memoryview(data).cast("Q")
     entries = [Entry.unpack(word) for word in words[_HEADER:] if word]
     sound = [entry for entry in entries if entry is not None]

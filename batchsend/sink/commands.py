@@ -25,6 +25,7 @@ RECIPIENTS_LIMIT: Final = 1000
 """Recipients of one message; RFC 5321 §4.5.3.1.8 asks for 100 at least."""
 
 TOO_LARGE: Final = b"552 5.3.4 Message size exceeds fixed limit"
+NO_ROOM: Final = b"452 4.3.1 Too much mail at once, come again"
 DATA_ACCEPTED: Final = b"354 End data with <CR><LF>.<CR><LF>"
 
 _DOMAIN: Final = re.compile(rb"[\x21-\x7e\x80-\xff]+")
@@ -185,7 +186,7 @@ def _quit(state: ServerState, argument: bytes) -> None:
 
 def _rset(state: ServerState, argument: bytes) -> None:
     _check_no_argument(argument)
-    state.transaction = NO_TRANSACTION
+    state.forget_transaction()
     state.reply(b"250 2.0.0 Ok")
 
 
@@ -313,7 +314,9 @@ def begin_chunk(state: ServerState, size: int, *, last: bool) -> None:
         _check_recipients(state)
         if not transaction.chunked:
             transaction.chunked = True
-            state.content = ServerContent(wanted=state.deliver is not None, limit=state.options.max_size)
+            state.content = ServerContent(
+                wanted=state.deliver is not None, limit=state.options.max_size, room=state.room
+            )
     except CommandError as error:
         # RFC 3030 §2: the chunk's octets are read and discarded before the refusal is sent.
         state.chunk_error = error.reply
@@ -328,6 +331,8 @@ def end_chunk(state: ServerState) -> None:
     error = state.chunk_error
     if error is None and state.content.too_large:
         error = TOO_LARGE
+    elif error is None and state.content.crowded_out:
+        error = NO_ROOM
     if error is None:
         if state.chunk_last:
             finish_message(state)
@@ -336,7 +341,7 @@ def end_chunk(state: ServerState) -> None:
         return
     state.refuse(error)
     if state.chunk_last:
-        state.transaction = NO_TRANSACTION
+        state.forget_transaction()
     elif state.transaction is not NO_TRANSACTION:
         state.transaction.failed = True
 
@@ -346,8 +351,12 @@ def finish_message(state: ServerState) -> None:
     transaction, state.transaction = state.transaction, NO_TRANSACTION
     if state.content.too_large:
         state.refuse(TOO_LARGE)
+    elif state.content.crowded_out:
+        state.refuse(NO_ROOM)
     elif transaction.rule is None or _apply(state, transaction.rule, len(transaction.recipients)):
         _accept(state, transaction)
+    if state.deliver is not None:
+        state.content.drop()
 
 
 def _accept(state: ServerState, transaction: ServerTransaction) -> None:

@@ -66,6 +66,7 @@ class ServerConnection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._handshake: asyncio.Task[None] | None = None
         self._early = b""
+        self._waits = False  # a pause is over, and what was received meanwhile waits until the client reads
         self.blocked = False
         self._session: ServerSession
         self._transport: asyncio.Transport
@@ -103,9 +104,12 @@ class ServerConnection(asyncio.Protocol):
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """Go on reading, unless the session is paused."""
+        """Go on with what was received, and with reading, unless the session is paused."""
         self.blocked = False
-        self._read_on()
+        if self._waits:
+            self._resume()
+        else:
+            self._read_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clocks."""
@@ -113,6 +117,7 @@ class ServerConnection(asyncio.Protocol):
             if timer is not None:
                 timer.cancel()
         self._connections.discard(self)
+        self._session.lost()
         if self._trace is not None:
             self._trace.close(f"the connection was lost: {exc}" if exc is not None else "the connection is closed")
         if not self.lost.done():
@@ -160,6 +165,9 @@ class ServerConnection(asyncio.Protocol):
 
     def _resume(self) -> None:
         self._pause = None
+        self._waits = self.blocked
+        if self._waits:
+            return  # it is owed enough as it is
         self._heard = self._loop.time()
         self._perform(self._session.resume())
         self._read_on()
@@ -203,6 +211,7 @@ class ServerConnection(asyncio.Protocol):
             self.end(b"421 4.4.2 Idle for too long" if quiet <= 0 else b"421 4.4.2 Open for too long")
 
     def _close(self) -> None:
+        self._waits = False
         if self._pause is not None:
             self._pause.cancel()
             self._pause = None

@@ -17,7 +17,7 @@ _KINDS: Final[dict[str, tuple[type, ...]]] = {
     "host hostname tls": (str,),
     "username password": (str, NoneType),
     "port max_size": (int,),
-    "max_messages max_sessions": (int, NoneType),
+    "max_messages max_sessions max_held": (int, NoneType),
     "idle_timeout": (int, float),
     "session_timeout": (int, float, NoneType),
     "require_tls require_auth pipelining chunking eight_bit_mime smtputf8 authentication": (bool,),
@@ -50,6 +50,8 @@ class SinkOptions:
         recipients: Whether there is such a mailbox, asked at each RCPT; 550 where it says no. None takes all.
         authentication: Offer AUTH (RFC 4954).
         max_sessions: Sessions at once; further ones are answered 421. None for no limit.
+        max_held: Octets of the messages that are on their way in all sessions, where they are kept: one for which there
+            is no room is answered 452. None for no limit.
         maildir: Store accepted messages in this maildir, which is made where it does not exist; None stores nothing.
         idle_timeout: Seconds of silence after which a session is ended (RFC 5321 §4.5.3.2.7 asks for 300 at least).
         session_timeout: Seconds after which a session is ended, whatever goes on in it; None for no limit.
@@ -77,12 +79,14 @@ class SinkOptions:
     recipients: Callable[[str], bool] | None = None
     authentication: bool = True
     max_sessions: int | None = None
+    max_held: int | None = None
     maildir: Path | None = None
     idle_timeout: float = 300.0
     session_timeout: float | None = None
 
     def __post_init__(self) -> None:
         _require_types(self)
+        _require_counts(self)
         if not 0 <= self.port <= 65535:
             raise UsageError(
                 f"the sink's port is {self.port}", remedy="choose one from 1 to 65535, or 0 for any free one"
@@ -97,8 +101,6 @@ class SinkOptions:
             raise UsageError(
                 f"the sink's max_size is {self.max_size}", remedy="choose a number of octets, or 0 for no limit"
             )
-        if self.max_messages is not None and self.max_messages < 1:
-            raise UsageError(f"the sink's max_messages is {self.max_messages}", remedy="choose 1 or more, or no limit")
         if not self.idle_timeout > 0:
             raise UsageError(
                 f"the sink's idle_timeout is {self.idle_timeout}", remedy="choose a number of seconds above 0"
@@ -110,6 +112,12 @@ class SinkOptions:
             )
         if not self.hostname or not self.hostname.isascii() or any(c <= " " or c == "\x7f" for c in self.hostname):
             raise UsageError(f"the sink's host name is {self.hostname!r}", remedy="choose one without blanks, in ASCII")
+
+
+def _require_counts(options: SinkOptions) -> None:
+    for name, most in (("max_messages", options.max_messages), ("max_held", options.max_held)):
+        if most is not None and most < 1:
+            raise UsageError(f"the sink's {name} is {most}", remedy="choose 1 or more, or no limit")
 
 
 def _require_types(options: SinkOptions) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import anyio
 
 from batchsend.errors import UsageError, require, require_callable
+from batchsend.room import Room
 from batchsend.sink.connection import ServerConnection
 from batchsend.sink.options import SinkOptions
 from batchsend.sink.received import Counts, Maildir
@@ -105,10 +106,12 @@ class Sink:
         certificate = self._certificate()
         context = None if certificate is None else certificate.context
         implicit = options.tls == "implicit"
+        room = None if options.max_held is None else Room(options.max_held)
 
         def open_session() -> ServerSession:
             self.counts.connections += 1
-            return ServerSession(options, self.counts, deliver, number=self.counts.connections, encrypted=implicit)
+            number = self.counts.connections
+            return ServerSession(options, self.counts, deliver, number=number, encrypted=implicit, room=room)
 
         def begin_trace(peer: str) -> SessionTrace | None:
             return None if self._trace is None else self._trace.session(self.counts.connections, peer)

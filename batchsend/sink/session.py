@@ -11,6 +11,7 @@ from batchsend.sink.state import NO_TRANSACTION, Expected, ServerState, ServerSt
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from batchsend.room import Room
     from batchsend.sink.options import SinkOptions
     from batchsend.sink.received import Counts, Received
 
@@ -19,6 +20,9 @@ LINE_LIMIT: Final = 512 + 26 + 17 + 10 + 500
 
 AUTH_LINE_LIMIT: Final = 12288
 """Octets of an AUTH command or of the answer to its challenge, with their CRLF (RFC 4954 §4)."""
+
+_MOST_REPLIES: Final = 1000
+"""Replies to what was read at once, after which a client has to take these first: they may be far longer than that."""
 
 _END_OF_DATA: Final = b"\r\n.\r\n"
 _GROUP_ACCEPTED: Final = b"250 2.1.0 Ok\r\n250 2.1.5 Ok"
@@ -45,6 +49,7 @@ class ServerSession:
             the messages, and their content is not kept.
         number: The session's number, from 1.
         encrypted: Whether the connection began with TLS.
+        room: What all sessions have together for the messages that they keep; None for no limit.
     """
 
     def __init__(
@@ -55,8 +60,9 @@ class ServerSession:
         *,
         number: int = 1,
         encrypted: bool = False,
+        room: Room | None = None,
     ) -> None:
-        self._state = ServerState(options, counts, deliver, number=number, encrypted=encrypted)
+        self._state = ServerState(options, counts, deliver, number=number, encrypted=encrypted, room=room)
         self._rest = b""
         self._overlong = False
 
@@ -91,6 +97,10 @@ class ServerSession:
         self._state.encrypted = True
         self._state.forget_client()
 
+    def lost(self) -> None:
+        """The connection is gone: nothing is kept of a message that has not come whole."""
+        self._state.forget_transaction()
+
     def end(self, reply: bytes) -> list[ServerStep]:
         """End the session from this side; a pause under way is cut short.
 
@@ -121,6 +131,8 @@ class ServerSession:
             if taken == position:
                 break
             position = taken
+            if len(state.replies) > _MOST_REPLIES and state.expected is _COMMAND:
+                state.pause(0.0)
         self._rest = buffer[position:]
         if self._rest and (state.expected is _TLS or state.expected is _CLOSED):
             self._ignore_rest()

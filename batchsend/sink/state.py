@@ -15,10 +15,14 @@ from batchsend.sink.grammar import NO_PARAMETERS, ServerParameters
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from batchsend.room import Room
     from batchsend.sink.authentication import ServerExchange
     from batchsend.sink.options import SinkOptions
     from batchsend.sink.received import Counts, Received
     from batchsend.sink.rules import Rule
+
+_OF_A_PIECE: Final = 64
+"""Octets that it takes to keep a piece of a content, beside its own: a client may send one octet at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +76,27 @@ class Expected(Enum):
 
 
 class ServerContent:
-    """The content of one message as it arrives in chunks (RFC 3030); kept only if it is wanted and not too large.
+    """The content of one message as it arrives in chunks (RFC 3030); kept only if it is wanted and there is room.
 
     Args:
         wanted: Whether to keep it.
         limit: The largest message in octets; 0 for no limit.
+        room: What all messages have together that are kept; None for no limit.
 
     Attributes:
         octets: How many came.
+        crowded_out: There was no room for all of it.
     """
 
-    __slots__ = ("_limit", "_parts", "_wanted", "octets")
+    __slots__ = ("_kept", "_limit", "_parts", "_room", "_wanted", "crowded_out", "octets")
 
-    def __init__(self, *, wanted: bool, limit: int) -> None:
+    def __init__(self, *, wanted: bool, limit: int, room: Room | None = None) -> None:
         self._wanted = wanted
         self._limit = limit
+        self._room = room
         self._parts: list[bytes] = []
+        self._kept = 0  # octets of the room
+        self.crowded_out = False
         self.octets = 0
 
     @property
@@ -106,10 +115,28 @@ class ServerContent:
         """
         self.octets += stop - start
         if self._wanted:
+            if self._room is not None and not self._has_room(self._room, stop - start):
+                self.crowded_out = True
+                self.drop()
+                return
             self._parts.append(buffer[start:stop])
             if self.too_large:
-                self._wanted = False
-                self._parts.clear()
+                self.drop()
+
+    def drop(self) -> None:
+        """Keep nothing of it any more."""
+        self._wanted = False
+        self._parts.clear()
+        if self._room is not None:
+            self._room.give_back(self._kept)
+            self._kept = 0
+
+    def _has_room(self, room: Room, octets: int) -> bool:
+        """Take room for a piece, and for what keeping a piece takes, however small it is."""
+        if not room.take(octets + _OF_A_PIECE):
+            return False
+        self._kept += octets + _OF_A_PIECE
+        return True
 
     def value(self) -> bytes:
         """The message; empty if it was not wanted."""
@@ -125,8 +152,8 @@ class ServerDotStuffedContent(ServerContent):
 
     __slots__ = ("_dots",)
 
-    def __init__(self, *, wanted: bool, limit: int) -> None:
-        super().__init__(wanted=wanted, limit=limit)
+    def __init__(self, *, wanted: bool, limit: int, room: Room | None = None) -> None:
+        super().__init__(wanted=wanted, limit=limit, room=room)
         self._dots = 0
         self.octets = -len(b"\r\n")
 
@@ -193,12 +220,13 @@ class ServerState:
         chunk_error: The refusal that the chunk gets when it has come whole, or None.
         accepted: Messages accepted in this session.
         takes_groups: Whether MAIL with SIZE and BODY would be accepted: what the shortcut for whole groups relies on.
+        replies: Those that the owner of the connection has not been given yet.
     """
 
     __slots__ = (
-        *("options", "counts", "deliver", "number", "encrypted", "user", "expected", "extended", "introduced"),
+        *("options", "counts", "deliver", "room", "number", "encrypted", "user", "expected", "extended", "introduced"),
         *("exchange", "transaction", "content", "chunk_left", "chunk_last", "chunk_error", "accepted"),
-        *("takes_groups", "_after_pause", "_counted", "_replies", "_steps"),
+        *("takes_groups", "replies", "_after_pause", "_counted", "_steps"),
     )
 
     def __init__(
@@ -209,10 +237,12 @@ class ServerState:
         *,
         number: int,
         encrypted: bool,
+        room: Room | None = None,
     ) -> None:
         self.options = options
         self.counts = counts
         self.deliver = deliver
+        self.room = room
         self.number = number
         self.encrypted = encrypted
         self.user: str | None = None
@@ -229,7 +259,7 @@ class ServerState:
         self.takes_groups = False
         self._after_pause = Expected.COMMAND
         self._counted = False
-        self._replies: list[bytes] = []
+        self.replies: list[bytes] = []
         self._steps: list[ServerStep] = []
 
     def reply(self, line: bytes) -> None:
@@ -238,7 +268,7 @@ class ServerState:
         Args:
             line: The reply without the CRLF that ends it.
         """
-        self._replies.append(line + b"\r\n")
+        self.replies.append(line + b"\r\n")
 
     def refuse(self, line: bytes) -> None:
         """Answer with a refusal that no rule asked for, which is counted as an error."""
@@ -273,11 +303,16 @@ class ServerState:
         self._steps.append(Close())
         self.expected = Expected.CLOSED
 
+    def forget_transaction(self) -> None:
+        """There is no transaction any more, and nothing is kept of the content that has come of it."""
+        self.transaction = NO_TRANSACTION
+        self.content.drop()
+
     def forget_client(self) -> None:
         """Forget all that the client has said, as the beginning of TLS demands (RFC 3207 §4.2)."""
         self.user = None
         self.introduced = self.extended = False
-        self.transaction = NO_TRANSACTION
+        self.forget_transaction()
         self.expected = Expected.COMMAND
         self.update_takes_groups()
 
@@ -289,7 +324,7 @@ class ServerState:
             self.counts.sessions += 1
         self.introduced = True
         self.extended = extended
-        self.transaction = NO_TRANSACTION
+        self.forget_transaction()
         self.update_takes_groups()
 
     def update_takes_groups(self) -> None:
@@ -311,7 +346,9 @@ class ServerState:
 
     def expect_data(self) -> None:
         """The content comes after DATA, up to the lone dot."""
-        self.content = ServerDotStuffedContent(wanted=self.deliver is not None, limit=self.options.max_size)
+        self.content = ServerDotStuffedContent(
+            wanted=self.deliver is not None, limit=self.options.max_size, room=self.room
+        )
         self.expected = Expected.DATA
 
     def take_steps(self) -> list[ServerStep]:
@@ -322,6 +359,6 @@ class ServerState:
         return steps
 
     def _flush(self) -> None:
-        if self._replies:
-            self._steps.append(b"".join(self._replies))
-            self._replies.clear()
+        if self.replies:
+            self._steps.append(b"".join(self.replies))
+            self.replies.clear()

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from batchsend import RunError
 from batchsend.delivery import backlog
 from batchsend.delivery.connector import Connector
 from batchsend.delivery.pool import Pool
 from batchsend.outcome import Outcome, Stage
 from tests.delivery.harness import (
+    GREETED,
     MODES,
     Account,
     CountingServer,
@@ -29,12 +31,16 @@ from tests.delivery.harness import (
     well_behaved,
 )
 from tests.tools.faulty import ACCEPT, Action, drop, refuse
+from tests.tools.scripted import ScriptedServer
+from tests.tools.steps import Expect, Silence, StopReading, reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from batchsend import Delivery, DeliveryResult, Submission
     from tests.tools.faulty import Decide
+    from tests.tools.steps import Step
+    from tests.tools.virtual import VirtualLoop
     from tests.tools.wire import Wire
 
 modes = pytest.mark.parametrize("mode", MODES)
@@ -200,3 +206,36 @@ async def test_large_messages_are_under_way_only_as_far_as_there_is_memory_for_t
     *others, largest = sorted(set(under_way))
     assert largest == len(content * 5), "it went alone"
     assert 2 * len(content) <= others[-1] <= 35_000
+
+
+@pytest.mark.interpreted
+def test_what_servers_never_read_is_held_only_as_far_as_there_is_memory_for_it(
+    loop: VirtualLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They answer DATA and take nothing of what follows, which stays here until its time is over."""
+    monkeypatch.setattr(backlog, "LARGE", 100_000)
+    monkeypatch.setattr(backlog, "MOST_OCTETS", 14_000_000)
+    content = b"Subject: x\r\n\r\n" + (b"x" * 70 + b"\r\n") * 60_000
+    held: list[int] = []
+
+    class Watched(Account):
+        def commit(self, submission: Submission, release: Callable[[bool], None]) -> bool:
+            super().commit(submission, release)
+            held.append(len(self.committed))
+            return True
+
+    account = Watched()
+    how = options(max_connections=8, give_up_after=90, content=30, quit=1)
+    asked: list[Step] = [Expect(""), Expect(""), Expect("")]  # MAIL, RCPT and DATA, or a QUIT without them
+    script: list[Step] = [*GREETED, *asked, reply("250 ok", "250 ok", "354 go"), StopReading(), Silence()]
+
+    async def send() -> None:
+        async with ScriptedServer(script, receive_buffer=4096) as peer:
+            pool = Pool([Connector(server(peer), how.timeouts)], how, account)
+            with pytest.raises(RunError, match="before anything is answered"):
+                await feed(pool, submissions(40, content=content))
+
+    loop.run(send)
+    assert not account.committed
+    assert set(account.outcomes.values()) <= {Outcome.DEFERRED}, "none of them is in doubt"
+    assert 2 <= max(held) <= 3

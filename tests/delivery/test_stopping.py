@@ -157,6 +157,54 @@ async def test_cancelling_names_what_is_in_flight() -> None:
     assert all(result.reason == "the run was stopped" for result in account.last.values() if result.recipient in silent)
 
 
+async def test_cancelling_says_nothing_bad_of_the_server() -> None:
+    """It has ended no session: we have, and what is in doubt is so because of that."""
+    how = options(max_connections=4, depth=16)
+    scope = anyio.CancelScope()
+
+    class Watched(Account):
+        def commit(self, submission: Submission, release: Callable[[bool], None]) -> bool:
+            super().commit(submission, release)
+            if len(self.committed) == 50:  # of 64 at most: several in each of three sessions
+                asyncio.get_running_loop().call_soon(scope.cancel)
+            return True
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        is_first = (connection, transaction) == (1, 1)
+        return drop(Then.SILENCE) if asked is Stage.CONTENT and not is_first else ACCEPT
+
+    account = Watched()
+    async with CountingServer(decide, chunking=True) as peer:
+        pool = Pool([Connector(server(peer), how.timeouts)], how, account, notice=account.notices.append)
+        with anyio.fail_after(GUARD), scope:
+            await feed(pool, submissions(200))
+        assert scope.cancelled_caught
+    account.check(peer, 200, whole=False)
+    assert list(account.outcomes.values()).count(Outcome.IN_DOUBT) >= 50
+    assert account.notices == []
+
+
+async def test_cancelling_before_the_first_message_is_answered_says_nothing_of_its_chunking() -> None:
+    how = options(depth=4)
+    scope = anyio.CancelScope()
+    account = Account()
+
+    def decide(connection: int, transaction: int, asked: Stage, recipient: str | None) -> Action:
+        if asked is not Stage.CONTENT:
+            return ACCEPT
+        scope.cancel()
+        return drop(Then.SILENCE)
+
+    async with CountingServer(decide, chunking=True) as peer:
+        pool = Pool([Connector(server(peer), how.timeouts)], how, account, notice=account.notices.append)
+        with anyio.fail_after(GUARD), scope:
+            await feed(pool, submissions(20))
+        assert scope.cancelled_caught
+    account.check(peer, 20, whole=False)
+    assert account.outcomes == {1: Outcome.IN_DOUBT}
+    assert account.notices == []
+
+
 async def test_the_end_does_not_wait_for_a_session_that_is_being_opened() -> None:
     """A server that lets the surplus connections hang before its greeting does not hold up a run that is done."""
     hanging = asyncio.Event()

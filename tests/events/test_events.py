@@ -12,13 +12,16 @@ from batchsend.campaign.model import feedback_path
 from batchsend.errors import RunError, UsageError
 from batchsend.events.cursor import Cursor, EventBatch, cursor_path, locked, read_cursor, write_cursor
 from batchsend.events.source import MOST_EVENTS, MOST_OCTETS, EventSource
-from batchsend.events.telling import WITHIN, Endpoint, Teller, require_endpoint
+from batchsend.events.telling import WITHIN, Endpoint, Receipt, Teller, require_endpoint
 from batchsend.feedback.log import FeedbackLog, as_fields
 from batchsend.feedback.report import FeedbackKind, FeedbackReport
 from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.results.line import outcome_line
 from tests.events.receiver import SECRET, Receiver
 from tests.feedback.letters import results_log
+from tests.tools.certificates import issue
+from tests.tools.scripted import ScriptedServer
+from tests.tools.steps import Close, Expect, ReadToEnd, reply
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,6 +166,36 @@ async def test_a_request_that_was_under_way_is_repeated_as_it_was(tmp_path: Path
         await tell(results, receiver.url)
         assert receiver.requests[0] == receiver.requests[1]
         assert [event["data"]["record"] for event in receiver.events] == [*range(1, 6), *range(1, 6), 6]
+
+
+async def test_nothing_is_told_to_an_endpoint_whose_certificate_does_not_verify(tmp_path: Path) -> None:
+    certificates = issue(tmp_path)
+    async with ScriptedServer([Expect("POST"), Close()], tls=certificates.server_context()) as peer:
+        receipt, said, _ = await post(f"https://127.0.0.1:{peer.port}/")
+    assert receipt is Receipt.NOT_YET
+    assert "certificate verify failed" in said
+    assert peer.connections == []
+
+
+async def test_nothing_is_told_to_whom_an_endpoint_refers() -> None:
+    taken = reply("HTTP/1.1 200 OK", "Content-Length: 0", "")
+    async with ScriptedServer([Expect(""), taken, ReadToEnd()]) as other:
+        refers = f"Location: http://127.0.0.1:{other.port}/"
+        found = reply("HTTP/1.1 307 Temporary Redirect", refers, "Content-Length: 0", "")
+        async with ScriptedServer([Expect("POST"), found, ReadToEnd()]) as peer:
+            receipt, said, _ = await post(f"http://127.0.0.1:{peer.port}/")
+    assert receipt is Receipt.NOT_YET
+    assert said.startswith("307")
+    assert other.connections == []
+
+
+async def post(url: str) -> tuple[Receipt, str, float]:
+    """Post a batch to an endpoint, once."""
+    endpoint = Endpoint(url, SECRET)
+    try:
+        return await endpoint.post("msg_1", b"{}")
+    finally:
+        await endpoint.aclose()
 
 
 def test_what_came_back_is_told_after_what_became_of_it(tmp_path: Path) -> None:

@@ -8,6 +8,9 @@ from tests.guards.guard import Guard
 
 _ATTACHMENTS: Final = "batchsend/message/attachments.py"
 _ATTACHED: Final = "tests/message/test_attachments.py"
+_ELSEWHERE: Final = f"{_ATTACHED}::test_a_record_cannot_name_what_is_elsewhere_under_another_name_here"
+_NAMED: Final = "batchsend/message/named_by_records.py"
+_TEMPLATES: Final = "batchsend/message/templates.py"
 _BUDGET: Final = "batchsend/message/budget.py"
 _LIMITS: Final = "tests/message/test_bounds.py::test_the_error_says_which_limit_it_was"
 _LINKS: Final = "tests/results/test_links.py"
@@ -123,43 +126,68 @@ FILES: Final = (
     Guard(
         "a file outside of the campaign's folder",
         _ATTACHMENTS,
-        "        if below is None:\n",
-        "        if below is None and (below := path) is None:\n",
+        "        if rest is None:\n",
+        "        if rest is None and (rest := path) is None:\n",
         f"{_ATTACHED}::test_a_record_cannot_attach",
-        more=(
-            (
-                "FileIO(path, opener=_open if self._inside is None else partial(_open_inside, self._inside))",
-                "FileIO(path)",
-            ),
-        ),
+        more=(("FileIO(path, opener=self._opener(where))", "FileIO(path)"),),
     ),
     Guard(
         "the campaign file, its lists, keys and logs",
-        _ATTACHMENTS,
-        "        if self._own.has(path) or below",
-        "        if below",
+        _NAMED,
+        "    if own.has(path) or rest",
+        "    if rest",
         f"{_ATTACHED}::test_a_record_cannot_attach_what_the_campaign_is_made_of",
     ),
     Guard(
         ".env and other hidden files",
-        _ATTACHMENTS,
-        'below.startswith(".") or "/." in below',
+        _NAMED,
+        'rest.startswith(".") or "/." in rest',
         "False",
         f"{_ATTACHED}::test_a_record_cannot_attach_what_the_campaign_is_made_of",
     ),
     Guard(
         "a hard link",
+        _NAMED,
+        " and status.st_nlink > 1:\n",
+        " and False:\n",
+        _ELSEWHERE,
+    ),
+    Guard(
+        "a hard link: attached",
         _ATTACHMENTS,
-        "                if status.st_nlink > 1 and not self._linked:\n",
-        "                if False:\n",
-        f"{_ATTACHED}::test_a_record_cannot_attach_what_is_elsewhere_under_another_name_here",
+        "partial(open_inside, self._inside) if self._linked else partial(open_named, self._inside, where)",
+        "partial(open_inside, self._inside)",
+        _ELSEWHERE,
+    ),
+    Guard(
+        "a hard link: included",
+        _TEMPLATES,
+        "        return partial(open_named, inside, where)\n",
+        "        return os.open\n",
+        _ELSEWHERE,
+        more=(("import secrets\n", "import os\nimport secrets\n"),),
+    ),
+    Guard(
+        "a hard link: shown",
+        "batchsend/message/images.py",
+        "self._named_by_records = named_by_records or files",
+        "self._named_by_records = files",
+        "tests/message/test_images.py::test_a_record_shows_no_image_that_is_elsewhere_under_another_name_here",
     ),
     Guard(
         "a folder that is swapped in between",
         _ATTACHMENTS,
-        "_open if self._inside is None else partial(_open_inside, self._inside)",
-        "_open",
+        "        if self._inside is None:\n            return _open\n",
+        "        if True:\n            return _open\n",
         f"{_ATTACHED}::test_a_folder_that_is_swapped_after_it_was_looked_at_is_not_entered",
+    ),
+    Guard(
+        "a folder that is swapped in between: included",
+        _TEMPLATES,
+        "        opener = None if template in environment.written else self._opener(path, template)\n",
+        "        opener = None\n        if template not in environment.written:\n"
+        "            self._opener(path, template)\n",
+        f"{_ATTACHED}::test_nothing_is_included_from_a_folder_that_is_swapped_after_it_was_looked_at",
     ),
     Guard(
         "what is no regular file",
@@ -177,16 +205,16 @@ FILES: Final = (
     ),
     Guard(
         "an included file outside of the folder",
-        "batchsend/message/templates.py",
+        _TEMPLATES,
         "        if not path.is_relative_to(self._directory) or not path.is_file():\n",
         "        if not path.is_file():\n",
         "tests/message/test_message_templates.py::test_nothing_outside_the_folder_is_included",
     ),
     Guard(
         "an included file that is the campaign's own, or hidden",
-        "batchsend/message/templates.py",
-        "        if template not in environment.written and self._is_private(path):\n",
-        "        if False:\n",
+        _TEMPLATES,
+        "        require_no_secret(str(path.relative_to(self._directory)), str(path), self._own, where)\n",
+        "",
         f"{_ATTACHED}::test_a_record_cannot_have_what_the_campaign_is_made_of_included",
     ),
     Guard(
@@ -393,6 +421,27 @@ OTHERS: Final = (
     ),
     Guard("others read the key", "batchsend/message/verp.py", "0o600", "0o666", _PRIVATE),
     Guard("others read a trace", "batchsend/trace.py", "0o600", "0o666", _PRIVATE),
+    Guard(
+        "others read a log that is put back",
+        "batchsend/results/log.py",
+        "0o600",
+        "0o666",
+        "tests/results/test_ledger.py::test_a_log_that_was_removed_is_written_anew",
+    ),
+    Guard(
+        "others read a report",
+        "batchsend/report/output.py",
+        "stat.S_IMODE(self._log.stat().st_mode)",
+        "0o666",
+        "tests/report/test_output.py::test_a_file_is_as_private_as_the_log",
+    ),
+    Guard(
+        "others read a letter that the browser shows",
+        "batchsend/cli/preview.py",
+        '            file.write(page(message).encode("utf-8", "replace"))\n',
+        '            file.write(page(message).encode("utf-8", "replace"))\n            Path(file.name).chmod(0o644)\n',
+        "tests/cli/test_preview_keys.py::test_open_writes_a_page_and_starts_the_browser",
+    ),
     Guard(
         "others use the control socket",
         "batchsend/control/place.py",

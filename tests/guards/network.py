@@ -11,10 +11,13 @@ _TLS: Final = "tests/delivery/test_opening_tls.py"
 _CERTIFICATE: Final = "test_a_certificate_that_does_not_verify and "
 _MINIMUM: Final = "    context.minimum_version = ssl.TLSVersion.TLSv1_2\n"
 _AUTHENTICITY: Final = "tests/listen/test_webhooks.py"
+_TELLING: Final = "batchsend/events/telling.py"
 _WEB: Final = "batchsend/listen/web.py"
 _PAGE: Final = "batchsend/page/server.py"
 _BOUNCES: Final = "batchsend/listen/bounces.py"
 _HOST: Final = "tests/listen/test_bounce_host.py"
+_SINK: Final = "tests/sink/test_sink_dialogue.py"
+_SINK_STATE: Final = "batchsend/sink/state.py"
 _OWN_HTTP: Final = "batchsend/web.py"
 _SIGNATURES: Final = "batchsend/listen/signatures.py"
 _NOT_GENUINE: Final = 'raise RefusedError("the signature is not genuine")'
@@ -86,6 +89,41 @@ TLS: Final = (
         '        self.data_received(b"\\r\\n")\n'
         '        trouble = f"the connection was lost ({exc})" if exc else "the server closed the connection"\n',
         f"{_TLS}::test_a_reply_that_was_cut_off_without_a_close_notify_is_none",
+    ),
+    Guard(
+        "the password of a mailbox to another IMAP server",
+        "batchsend/feedback/imap.py",
+        "ssl_context=ssl.create_default_context()",
+        "ssl_context=ssl._create_unverified_context()",
+        "tests/feedback/test_imap_tls.py",
+    ),
+    Guard(
+        "events to another endpoint",
+        _TELLING,
+        "timeout=within, follow_redirects=False)",
+        "timeout=within, follow_redirects=False, verify=False)",
+        "tests/events/test_events.py::test_nothing_is_told_to_an_endpoint_whose_certificate_does_not_verify",
+    ),
+    Guard(
+        "events to whom an endpoint refers",
+        _TELLING,
+        "follow_redirects=False)",
+        "follow_redirects=True)",
+        "tests/events/test_events.py::test_nothing_is_told_to_whom_an_endpoint_refers",
+    ),
+    Guard(
+        "another in the place of SNS",
+        _WEB,
+        "HTTPSHandler(context=ssl.create_default_context())",
+        "HTTPSHandler(context=ssl._create_unverified_context())",
+        f"{_AUTHENTICITY}::test_sns_is_believed_only_with_its_certificate",
+    ),
+    Guard(
+        "another to whom SNS refers",
+        _WEB,
+        "        _NoRedirect(), urllib",
+        "        urllib",
+        f"{_AUTHENTICITY}::test_nobody_is_asked_to_whom_sns_refers",
     ),
 )
 
@@ -222,6 +260,13 @@ SERVER: Final = (
         "left > self._left_before",
         "tests/delivery/test_session_timeouts.py::test_a_server_that_reads_too_slowly_is_left_and_nothing_is_in_doubt",
     ),
+    Guard(
+        "large messages that nobody reads",
+        "batchsend/delivery/backlog.py",
+        " <= MOST_OCTETS\n",
+        " <= 1 << 60\n",
+        "tests/delivery/test_bound.py::test_what_servers_never_read_is_held_only_as_far_as_there_is_memory_for_it",
+    ),
 )
 
 RETURNS: Final = (
@@ -308,6 +353,20 @@ LISTENER: Final = (
         "tests/listen/test_one_click.py::test_a_body_that_is_too_large_is_not_read_to_its_end",
     ),
     Guard(
+        "more posted bodies at once than there is room for",
+        _WEB,
+        "            if room is not None and not room.take(len(piece)):\n",
+        "            if False:\n",
+        f"{_AUTHENTICITY}::test_all_bodies_that_are_held_at_once_have_a_bound",
+    ),
+    Guard(
+        "posted bodies that take room for good",
+        _WEB,
+        "            room.give_back(held)\n",
+        "            pass\n",
+        f"{_AUTHENTICITY}::test_the_room_of_a_body_that_does_not_come_is_there_again",
+    ),
+    Guard(
         "a body that never comes to its end",
         _WEB,
         "            with anyio.fail_after(WITHIN):\n",
@@ -364,6 +423,41 @@ LISTENER: Final = (
         f"{_HOST}::test_what_is_too_large_is_refused_before_it_is_sent",
     ),
     Guard(
+        "more bounces at once than there is room for",
+        _BOUNCES,
+        "        max_held=MOST_HELD,\n",
+        "",
+        f"{_HOST}::test_what_all_sessions_hold_has_a_bound",
+    ),
+    Guard(
+        "bounces in pieces of an octet",
+        _SINK_STATE,
+        "octets + _OF_A_PIECE",
+        "octets",
+        f"{_SINK}::test_a_piece_of_a_message_takes_more_room_than_its_octets",
+    ),
+    Guard(
+        "commands whose replies nobody reads: replies",
+        "batchsend/sink/session.py",
+        "            if len(state.replies) > _MOST_REPLIES and state.expected is _COMMAND:\n",
+        "            if False:\n",
+        f"{_SINK}::test_who_asks_for_very_much_at_once_has_to_take_it_bit_by_bit",
+    ),
+    Guard(
+        "commands whose replies nobody reads: commands",
+        "batchsend/sink/connection.py",
+        "        self._waits = self.blocked\n",
+        "        self._waits = False\n",
+        "tests/sink/test_sink_server.py::test_what_was_read_is_answered_only_as_far_as_it_is_taken",
+    ),
+    Guard(
+        "bounces that are given up and take room for good",
+        _SINK_STATE,
+        "        self.transaction = NO_TRANSACTION\n        self.content.drop()\n",
+        "        self.transaction = NO_TRANSACTION\n",
+        f"{_SINK}::test_what_is_given_up_needs_no_room_any_more",
+    ),
+    Guard(
         "more sessions of bounces than there is room for",
         _BOUNCES,
         "        max_sessions=_MOST_SESSIONS,\n",
@@ -382,7 +476,7 @@ LISTENER: Final = (
         "batchsend/sink/session.py",
         "        if self._overlong or end + 2 - position > limit:\n",
         "        if False:\n",
-        "tests/sink/test_sink_dialogue.py::test_lines_have_limits_and_the_session_survives_them",
+        f"{_SINK}::test_lines_have_limits_and_the_session_survives_them",
     ),
 )
 
@@ -449,6 +543,13 @@ PAGE: Final = (
         "        autoescape=True,\n",
         "        autoescape=False,\n",
         "tests/report/test_page_in_browser.py::test_what_others_have_written_does_not_run_and_asks_for_nothing",
+    ),
+    Guard(
+        "a script in a page of measurements",
+        "batchsend/bench/page.py",
+        "        autoescape=True,\n",
+        "        autoescape=False,\n",
+        "tests/cli/test_cli_bench.py::test_the_page_has_the_curves_and_what_a_server_says_is_text_in_it",
     ),
     Guard(
         "a script in a preview",

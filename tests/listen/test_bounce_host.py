@@ -132,6 +132,30 @@ async def test_more_sessions_than_it_has_room_for_are_told_to_come_again(signed:
         await anyio.to_thread.run_sync(connect, host.port)
 
 
+async def test_what_all_sessions_hold_has_a_bound(signed: SignedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has had one message knows a signed return path. A message for which there is no room comes again."""
+    monkeypatch.setattr("batchsend.listen.bounces.MOST_HELD", 100_000)
+    letter = b"Subject: Hello\r\n\r\n" + (b"x" * 70 + b"\r\n") * 1000
+
+    def begin(client: smtplib.SMTP) -> None:
+        client.ehlo()
+        assert client.mail("")[0] == client.rcpt(signed.return_path(2))[0] == 250
+
+    def connect(port: int) -> None:
+        with smtplib.SMTP("127.0.0.1", port, timeout=10) as first, smtplib.SMTP("127.0.0.1", port, timeout=10) as other:
+            begin(first)
+            first.send(b"BDAT 60000\r\n" + b"x" * 60_000)
+            assert first.getreply()[0] == 250
+            begin(other)
+            assert other.data(letter)[0] == 452
+            assert first.rset()[0] == 250
+            begin(other)
+            assert other.data(letter)[0] == 250
+
+    async with bounce_host([signed.listened()], "127.0.0.1", 0, notice=print) as host:
+        await anyio.to_thread.run_sync(connect, host.port)
+
+
 async def test_what_is_too_large_is_refused_before_it_is_sent(signed: SignedRun) -> None:
     def talk(client: smtplib.SMTP) -> None:
         client.ehlo()

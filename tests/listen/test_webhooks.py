@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 from datetime import UTC, datetime, timedelta
@@ -20,12 +21,19 @@ from standardwebhooks import Webhook
 from batchsend.errors import UsageError
 from batchsend.feedback.webhooks import RELAYS
 from batchsend.listen.signatures import SECRETS, HookVerifier, configured, is_of_sns
-from batchsend.listen.web import MOST_POSTED, application
+from batchsend.listen.web import MOST_POSTED, application, fetched
+from tests.cli.commandline import serving
 from tests.feedback.letters import RUN, lines_of
 from tests.listen.signed import SignedRun
+from tests.tools.certificates import issue
+from tests.tools.scripted import ScriptedServer
+from tests.tools.steps import Close, Expect, ReadToEnd, Send, reply
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from tests.tools.steps import Step
 
 Headers = dict[str, str]
 
@@ -384,6 +392,58 @@ async def test_what_is_too_large_is_not_read_to_its_end(hooks: Hooks) -> None:
     assert answer.status_code == 413
 
 
+async def test_all_bodies_that_are_held_at_once_have_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For who has sent a body is known when it has come whole. What there is no room for comes again."""
+    monkeypatch.setattr("batchsend.listen.web.MOST_HELD", 3000)
+    hooks = Hooks(tmp_path)
+    held, released = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b" " * 2000
+        yield b" " * 900
+        held.set()
+        await released.wait()
+
+    async def post(content: AsyncIterator[bytes] | bytes) -> httpx.Response:
+        return await hooks.http.post("/hooks/postmark", headers=basic(SECRET["postmark"]), content=content)
+
+    async with asyncio.timeout(20):
+        begun = asyncio.ensure_future(post(slowly()))
+        await held.wait()
+        refused = await post(b" " * 101)
+        assert refused.status_code == 503
+        assert int(refused.headers["Retry-After"]) > 0
+        assert (await post(b" " * 100)).status_code == 403  # there is room for it, and it is no JSON
+        assert (await hooks.http.post(hooks.signed.link(3), content=b"x" * 101)).status_code == 200
+        released.set()
+        assert (await begun).status_code == 403
+        assert await hooks.post("postmark", BOUNCES["postmark"]) == 200, "its room is there again"
+        assert (await post(b" " * 3000)).status_code == 403
+
+
+async def test_the_room_of_a_body_that_does_not_come_is_there_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchsend.listen.web.MOST_HELD", 3000)
+    monkeypatch.setattr("batchsend.listen.web.WITHIN", 0.05)
+    hooks = Hooks(tmp_path)
+    released = asyncio.Event()
+
+    async def never() -> AsyncIterator[bytes]:
+        yield b" " * 3000
+        await released.wait()
+
+    headers = basic(SECRET["postmark"])
+    async with asyncio.timeout(20):
+        answer = await hooks.http.post("/hooks/postmark", headers=headers, content=never())
+        assert answer.status_code == 408
+        monkeypatch.setattr("batchsend.listen.web.WITHIN", 20.0)
+        answer = await hooks.http.post("/hooks/postmark", headers=headers, content=b" " * (MOST_POSTED + 1))
+        assert answer.status_code == 413
+        answer = await hooks.http.post("/hooks/postmark", headers=headers, content=b" " * 3000)
+    assert answer.status_code == 403, "it was read"
+
+
 def test_secrets_come_from_the_environment() -> None:
     environ = {SECRETS[relay].variable: secret for relay, secret in SECRET.items()}
     assert configured(environ) == SECRET
@@ -392,6 +452,29 @@ def test_secrets_come_from_the_environment() -> None:
         configured({"BATCHSEND_HOOK_MAILGUN": "short"})
     with pytest.raises(UsageError, match="BATCHSEND_HOOK_RESEND is no signing secret"):
         configured({"BATCHSEND_HOOK_RESEND": "whsec_!!!!!!!!"})  # which would be a key that everybody has
+
+
+def test_sns_is_believed_only_with_its_certificate(tmp_path: Path) -> None:
+    script: list[Step] = [Expect("GET"), Close()]
+    with serving(ScriptedServer(script, tls=issue(tmp_path).server_context())) as peer:
+        with pytest.raises(OSError, match="certificate verify failed"):
+            fetched(f"https://127.0.0.1:{peer.port}/x.pem")
+        assert peer.connections == []
+
+
+def test_nobody_is_asked_to_whom_sns_refers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificates = issue(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca_file))
+    context = certificates.server_context()
+    taken = Send(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx")
+    with serving(ScriptedServer([Expect("GET"), taken, ReadToEnd()], tls=context)) as other:
+        refers = f"Location: https://127.0.0.1:{other.port}/x.pem"
+        found = reply("HTTP/1.1 302 Found", refers, "Content-Length: 0", "")
+        with serving(ScriptedServer([Expect("GET"), found, ReadToEnd()], tls=context)) as peer:
+            assert fetched(f"https://127.0.0.1:{other.port}/x.pem") == b"x"
+            with pytest.raises(OSError, match="302"):
+                fetched(f"https://127.0.0.1:{peer.port}/x.pem")
+    assert len(other.connections) == 1
 
 
 def test_the_hosts_of_sns() -> None:

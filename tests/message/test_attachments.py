@@ -13,6 +13,7 @@ from batchsend.campaign import load
 from batchsend.campaign.own import own_files
 from batchsend.errors import RecordError
 from batchsend.message import attachments as module
+from batchsend.message import templates
 from batchsend.message.attachments import AttachmentFiles, check_media_type, file_part
 from batchsend.message.composer import Composer
 from batchsend.recipients import Record
@@ -131,7 +132,7 @@ def test_a_record_cannot_attach_what_the_campaign_is_made_of(folder: Path, name:
 )
 @pytest.mark.parametrize("name", [*_OWN, "./list.csv", "campaign.toml", "list-by-another-name.csv"])
 def test_a_record_cannot_have_what_the_campaign_is_made_of_included(folder: Path, name: str, kind: str) -> None:
-    composer = _composer_of_campaign(folder, _INCLUDING.replace("{% include file %}", kind))
+    composer = _composer_of_campaign(folder, _including(kind))
     assert b"everybody may have it" in composer.compose(_asking("for-everybody.txt")).content
     with pytest.raises(RecordError, match="the campaign's own, or hidden"):
         composer.compose(_asking(name))
@@ -142,8 +143,13 @@ def test_a_template_may_include_a_hidden_file_by_its_name(folder: Path) -> None:
     (folder / ".foot.txt").write_text("the foot of it")
     (folder / "chosen.txt").write_text("{% include '.foot.txt' %}")
     for source in ("{% include '.foot.txt' %}", "{% include file %}"):
-        composer = _composer_of_campaign(folder, _INCLUDING.replace("{% include file %}", source))
+        composer = _composer_of_campaign(folder, _including(source))
         assert b"the foot of it" in composer.compose(_asking("chosen.txt")).content
+
+
+def _including(statement: str) -> str:
+    """A campaign whose text is a statement that takes in a file."""
+    return _INCLUDING.replace("{% include file %}", statement)
 
 
 def _composer_of_campaign(folder: Path, campaign: str) -> Composer:
@@ -165,10 +171,28 @@ def _asking(name: str) -> Record:
     return Record(1, 2, {"email": "a@example.com", "file": name})
 
 
-def test_a_record_cannot_attach_what_is_elsewhere_under_another_name_here(folder: Path) -> None:
+@pytest.mark.parametrize("content", ["{% include file %}", "{% extends file %}", "attached"])
+@pytest.mark.parametrize("named", ["inside.txt", "a-list.csv"])
+def test_a_record_cannot_name_what_is_elsewhere_under_another_name_here(folder: Path, named: str, content: str) -> None:
+    """A hard link to what is outside of the folder, or to the list: neither is attached, nor taken into the text."""
+    composer = _composer_of_campaign(folder, _CAMPAIGN if content == "attached" else _including(content))
     os.link(folder.parent / "outside.txt", folder / "inside.txt")
-    with pytest.raises(RecordError, match="hard link"):
-        AttachmentFiles(folder, inside=folder, linked=False).read("inside.txt")
+    os.link(folder / "list.csv", folder / "a-list.csv")
+    with pytest.raises(RecordError, match=r"has another name, perhaps elsewhere \(a hard link\)"):
+        composer.compose(_asking(named))
+    (folder / named).unlink()
+    (folder / named).write_text("a copy of it")
+    assert composer.compose(_asking(named)).content
+
+
+def test_a_template_may_include_a_file_with_another_name_by_its_own(folder: Path) -> None:
+    """Its author has put it there; where only one name of several is written, that one is a record's like the other."""
+    os.link(folder.parent / "outside.txt", folder / "inside.txt")
+    composer = _composer_of_campaign(folder, _including("{% include 'inside.txt' %}"))
+    assert b"outside" in composer.compose(_asking("for-everybody.txt")).content
+    composer = _composer_of_campaign(folder, _including("{% include ['inside.txt', file] %}"))
+    with pytest.raises(RecordError, match="a record may name a copy"):
+        composer.compose(_asking("for-everybody.txt"))
 
 
 def test_a_folder_that_is_swapped_after_it_was_looked_at_is_not_entered(
@@ -186,6 +210,23 @@ def test_a_folder_that_is_swapped_after_it_was_looked_at_is_not_entered(
     monkeypatch.setattr(module, "note", swap)
     with pytest.raises(RecordError, match=r"files/outside\.txt"):
         files.read("files/outside.txt")
+
+
+def test_nothing_is_included_from_a_folder_that_is_swapped_after_it_was_looked_at(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "files").mkdir()
+    (folder / "files" / "outside.txt").write_text("inside")
+    composer = _composer_of_campaign(folder, _INCLUDING)
+
+    def swap(path: Path) -> None:
+        if not (folder / "before").exists():
+            (folder / "files").rename(folder / "before")
+            (folder / "files").symlink_to(folder.parent)
+
+    monkeypatch.setattr(templates, "note", swap)
+    with pytest.raises(RecordError, match=r"files/outside\.txt: cannot read"):
+        composer.compose(_asking("files/outside.txt"))
 
 
 def test_the_campaigns_author_may_attach_from_anywhere(folder: Path) -> None:

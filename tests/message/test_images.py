@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -124,6 +125,13 @@ def test_what_is_no_reference_to_an_image_beside_it_stays(folder: Path, html: st
 def test_a_record_shows_images_of_the_folder_only(folder: Path, picture: str, reason: str) -> None:
     with pytest.raises(RecordError, match=reason):
         compose(folder, {**ANN, "picture": picture}, html='<img src="{{ picture }}">')
+
+
+def test_a_record_shows_no_image_that_is_elsewhere_under_another_name_here(folder: Path) -> None:
+    os.link(folder.parent / "outside.png", folder / "inside.png")
+    with pytest.raises(RecordError, match=r"image 'inside\.png' has another name"):
+        compose(folder, {**ANN, "picture": "inside.png"}, html='<img src="{{ picture }}">')
+    assert shown(parse(compose(folder, html='<img src="inside.png">'))) == [b"outside"], "its author has put it there"
 
 
 def test_html_that_a_record_brings_shows_nothing_of_the_folder(folder: Path) -> None:

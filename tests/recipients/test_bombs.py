@@ -189,12 +189,19 @@ def test_empty_cells_without_an_end_are_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("entity", ["l9", "out"])
-@pytest.mark.parametrize("part", ["xl/worksheets/sheet1.xml", "xl/workbook.xml", "xl/sharedStrings.xml"])
-def test_entities_of_a_workbook_are_not_expanded(tmp_path: Path, part: str, entity: str) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "part"),
+    [
+        *(("xlsx", f"xl/{part}.xml") for part in ("worksheets/sheet1", "workbook", "sharedStrings")),
+        *(("ods", f"{part}.xml") for part in ("content", "META-INF/manifest")),
+    ],
+)
+def test_entities_of_a_workbook_are_not_expanded(tmp_path: Path, suffix: str, part: str, entity: str) -> None:
     """The billion laughs, and a file of this machine."""
+    cells = [["email"], ["laughs@example.com"]]
     made = io.BytesIO()
     with (
-        zipfile.ZipFile(io.BytesIO(xlsx(Sheet=[["email"], ["laughs@example.com"]]))) as old,
+        zipfile.ZipFile(io.BytesIO(xlsx(Sheet=cells) if suffix == "xlsx" else ods(Sheet=cells))) as old,
         zipfile.ZipFile(made, "w") as new,
     ):
         for name in old.namelist():
@@ -203,9 +210,10 @@ def test_entities_of_a_workbook_are_not_expanded(tmp_path: Path, part: str, enti
                 text = re.sub(r"^(<\?xml[^>]*\?>)?", lambda found: f"{found[0]}{_DOCTYPE}", text, count=1)
                 text = text.replace("laughs@", f"&{entity};@")
             new.writestr(name, text)
-    (tmp_path / "list.xlsx").write_bytes(made.getvalue())
+    path = tmp_path / f"list.{suffix}"
+    path.write_bytes(made.getvalue())
     try:
-        rows = rows_of(tmp_path / "list.xlsx")
+        rows = rows_of(path)
     except UsageError:
         return
     assert len(str(rows)) < 1000

@@ -357,6 +357,16 @@ def test_a_journal_of_version_2_is_read(log: Path) -> None:
     assert (found.run, found.log_size, found.entries, found.begun) == ("run", 77, [Entry(5, 2)], None)
 
 
+def test_a_journal_of_a_version_to_come_says_what_to_do(log: Path) -> None:
+    Journal(log, "run", 1).close(remove=False)
+    whole = bytearray(journal_path(log).read_bytes())
+    whole[8:12] = (99).to_bytes(4, sys.byteorder)
+    whole[124:128] = zlib.crc32(whole[:124] + whole[136:144]).to_bytes(4, sys.byteorder)
+    journal_path(log).write_bytes(whole)
+    with pytest.raises(JournalError, match=r"written by another version.*\nresume with that version.*or go on"):
+        read_journal(log)
+
+
 # --- another run's ----------------------------------------------------------------------------------------------------
 
 

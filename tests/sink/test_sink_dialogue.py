@@ -7,6 +7,7 @@ import base64
 import pytest
 
 from batchsend.errors import UsageError
+from batchsend.room import Room
 from batchsend.sink import Counts, Received, SinkOptions, parse_rule
 from batchsend.sink.session import AUTH_LINE_LIMIT, LINE_LIMIT, ServerSession
 from batchsend.sink.state import Close, Pause, ServerStep, StartTls
@@ -17,10 +18,10 @@ OPEN = b"MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.org>\r\n"
 class Wire:
     """A session after its greeting and EHLO, and what came out of it."""
 
-    def __init__(self, options: SinkOptions | None = None, *, ehlo: bool = True) -> None:
+    def __init__(self, options: SinkOptions | None = None, *, ehlo: bool = True, room: Room | None = None) -> None:
         self.counts = Counts()
         self.messages: list[Received] = []
-        self.session = ServerSession(options or SinkOptions(), self.counts, self.messages.append)
+        self.session = ServerSession(options or SinkOptions(), self.counts, self.messages.append, room=room)
         self.session.greet()
         if ehlo:
             self.session.receive(b"EHLO client.example.com\r\n")
@@ -242,6 +243,67 @@ def test_a_message_that_cannot_be_kept_is_not_accepted() -> None:
     assert (counts.messages, counts.errors) == (0, 1)
 
 
+@pytest.mark.parametrize("chunking", [False, True])
+def test_messages_on_their_way_share_the_room_that_there_is(*, chunking: bool) -> None:
+    room = Room(10_000)
+    first, other = Wire(room=room), Wire(room=room)
+    begin = OPEN + (b"BDAT 8004 LAST\r\n" if chunking else b"DATA\r\n")
+    end = b"xx\r\n" if chunking else b"xx\r\n.\r\n"
+    first.steps(begin)
+    assert first.codes(b"x" * 8000) == []
+    other.steps(begin)
+    assert other.codes(b"x" * 8000 + end) == ["452"]
+    assert first.codes(end) == ["250"]
+    assert other.codes(begin + b"x" * 8000 + end)[-1] == "250", "and the session has gone on"
+    assert [len(message.content) for wire in (first, other) for message in wire.messages] == [8004, 8004]
+    assert room.free == 10_000
+
+
+def test_a_chunk_for_which_there_is_no_room_is_refused_at_once() -> None:
+    wire = Wire(room=Room(1000))
+    assert wire.codes(OPEN + b"BDAT 2000\r\n" + b"x" * 2000 + b"BDAT 0 LAST\r\n") == ["250", "250", "452", "503"]
+
+
+def test_a_piece_of_a_message_takes_more_room_than_its_octets() -> None:
+    """It takes more memory as well: by one octet at a time a client would have many times what there is room for."""
+    wire = Wire(room=Room(1000))
+    wire.steps(OPEN + b"BDAT 30 LAST\r\n")
+    assert [code for _ in range(30) for code in wire.codes(b"x")] == ["452"]
+
+
+def test_who_asks_for_very_much_at_once_has_to_take_it_bit_by_bit() -> None:
+    """A reply to EHLO is many times as long as the command: what is owed at a time has a bound."""
+    wire = Wire()
+    steps = wire.steps(b"EHLO x\r\n" * 5000 + b"QUIT\r\n")
+    octets = b""
+    while steps[-1] == Pause(0.0):
+        said, _ = steps
+        assert isinstance(said, bytes)
+        assert len(said) < 300_000
+        octets += said
+        steps = wire.session.resume()
+    said, end = steps[0], steps[-1]
+    assert isinstance(said, bytes)
+    assert len(said) < 300_000
+    assert isinstance(end, Close)
+    assert (octets + said).count(b"\r\n250 ") == 5000
+    assert said.endswith(b"221 2.0.0 Bye\r\n")
+
+
+def test_what_is_given_up_needs_no_room_any_more() -> None:
+    room = Room(1000)
+    wire = Wire(room=room)
+    for left in (b"RSET\r\n", b"EHLO client.example.com\r\n", b"BDAT 600 LAST\r\n" + b"x" * 600):
+        wire.steps(OPEN + b"BDAT 500\r\n" + b"x" * 500)
+        assert room.free < 500
+        wire.steps(left)
+        assert room.free == 1000
+    wire.steps(OPEN + b"DATA\r\n" + b"x" * 500)
+    assert room.free < 600
+    wire.session.lost()
+    assert room.free == 1000
+
+
 def test_the_session_limit_is_answered_421_and_closed() -> None:
     wire = Wire(SinkOptions(max_messages=2))
     whole = OPEN + b"BDAT 1 LAST\r\nx"
@@ -356,6 +418,8 @@ def test_options_that_contradict_each_other_are_refused() -> None:
         SinkOptions(password="secret")
     with pytest.raises(UsageError, match="idle_timeout"):
         SinkOptions(idle_timeout=0.0)
+    with pytest.raises(UsageError, match="the sink's max_held is 0"):
+        SinkOptions(max_held=0)
     with pytest.raises(UsageError, match="session_timeout"):
         SinkOptions(session_timeout=0.0)
     with pytest.raises(UsageError, match="host name"):

@@ -177,6 +177,31 @@ async def test_a_client_that_does_not_read_is_not_read_from() -> None:
             assert sink.counts.commands == 10_000 * times
 
 
+@pytest.mark.slow
+async def test_what_was_read_is_answered_only_as_far_as_it_is_taken() -> None:
+    """Of some kilobytes of EHLO the replies are megabytes: they are not made while nobody reads them."""
+    times = 60_000
+    async with Sink() as sink:
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", sink.port))
+            client.setblocking(False)
+            loop = asyncio.get_running_loop()
+            sending = asyncio.ensure_future(loop.sock_sendall(client, b"EHLO x\r\n" * times))
+            while not sink.blocked:  # noqa: ASYNC110 - nobody else needs an event of it
+                await asyncio.sleep(0)
+            carried_out = sink.counts.commands
+            for _ in range(1000):
+                await asyncio.sleep(0)
+            assert sink.counts.commands == carried_out
+            taken, rest = 0, b""
+            while taken < times:
+                *whole, rest = (rest + await loop.sock_recv(client, 1 << 20)).split(b"250 ENHANCEDSTATUSCODES\r\n")
+                taken += len(whole)
+            await sending
+    assert sink.counts.commands == times
+
+
 async def test_a_delay_holds_back_one_session_and_no_other() -> None:
     """A session that is delayed for hours does not keep another from finishing, nor the sink from closing."""
     async with Sink(SinkOptions(rules=(parse_rule("delay", "*@slow.example=600m"),))) as sink:
