@@ -321,3 +321,5 @@ async def test_a_list_is_not_read_again_at_once_for_those_who_are_due() -> None:
     world.account.pause_between_passes(100.0)
     assert world.account.due() == {}
     assert world.account.seconds_until_due() == pytest.approx(2000.0, abs=GUARD)
+    world.account.pause_between_passes(0.0)
+    assert world.account.seconds_until_due() == pytest.approx(1.0, abs=0.5), "nor all the time, however short it is"
