@@ -45,9 +45,11 @@ def log(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 async def test_a_batch_sends_counts_and_writes(tmp_path: Path) -> None:
     async with CountingServer(well_behaved) as server:
         batch = Batch(campaign(tmp_path, server))
+        so_far = batch.summary
         assert not (tmp_path / "results.jsonl").exists(), "making a batch makes no log"
         with anyio.fail_after(GUARD):
             summary = await batch.run()
+    assert summary is so_far, "it can be looked at from the beginning"
     assert +summary.counts == {Outcome.ACCEPTED: 10}
     assert (summary.records, summary.complete, summary.stopped) == (10, True, None)
     assert (batch.progress, batch.rest) == (1.0, None)
@@ -56,6 +58,7 @@ async def test_a_batch_sends_counts_and_writes(tmp_path: Path) -> None:
     recipients = (tmp_path / "recipients.csv").read_bytes()
     assert runs[0]["id"] == batch.id
     assert runs[0]["campaign"] == str(tmp_path / "campaign.toml")
+    assert runs[0]["server"] == f"{server.host}:{server.port}"
     assert runs[0]["version"] == batchsend.__version__
     assert runs[0]["recipients"] == {
         "path": str(tmp_path / "recipients.csv"),
@@ -80,7 +83,7 @@ async def test_message_ids_are_all_different(tmp_path: Path) -> None:
 async def test_a_rehearsal_asks_no_server_and_makes_no_log(tmp_path: Path) -> None:
     async with CountingServer(well_behaved) as server:
         summary = await Batch(campaign(tmp_path, server, ROWS + "bad,row,here\nnobody,X\n")).rehearse()
-    assert (summary.ready, summary.counts[Outcome.INVALID], summary.complete) == (10, 2, False)
+    assert (summary.ready, summary.counts[Outcome.INVALID], summary.records, summary.complete) == (10, 2, 12, False)
     assert 0 < summary.elapsed < GUARD
     assert server.connections == []
     assert not (tmp_path / "results.jsonl").exists()
@@ -284,8 +287,9 @@ async def test_a_used_log_and_a_missing_file_are_refused_before_anything_is_done
     async with CountingServer(well_behaved) as server:
         made = campaign(tmp_path, server)
         (tmp_path / "results.jsonl").write_text("something\n")
-        with pytest.raises(UsageError, match="already holds"):
-            await Batch(made).run()
+        for begun in (Batch(made).run(), Batch(made).prepare(), Batch(made).rehearse()):
+            with pytest.raises(UsageError, match="already holds"):
+                await begun
         (tmp_path / "results.jsonl").unlink()
         (tmp_path / "recipients.csv").unlink()
         with pytest.raises(UsageError, match="no such file"):

@@ -311,6 +311,7 @@ async def test_what_was_kept_of_a_programs_records_goes_where_the_run_is_refused
         for batch in (again, again, once):
             await refused(use(batch), "text.txt")
             assert names(tmp_path) == before
+            assert batch.campaign is broken
         await refused(use(once), "from an iterator, which gives them once")
         text.write_text("{{ name }}")
         assert +(await again.run()).counts == {Outcome.ACCEPTED: 3}

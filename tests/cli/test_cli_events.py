@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batchsend import load
 from batchsend.campaign.model import feedback_path
 from batchsend.events.cursor import cursor_path
 from batchsend.feedback.log import FeedbackLog, as_fields
 from batchsend.feedback.report import FeedbackKind, FeedbackReport
+from batchsend.run.telling import EventsProcess
 from batchsend.sink import Sink
 from tests.cli.commandline import complaint, ended, environment, invoke, make_campaign, process, serving, statuses
 from tests.events.receiver import SECRET, Receiver, ReceiverProcess
@@ -174,7 +178,7 @@ def test_a_campaign_says_why_its_endpoint_was_given_up(tmp_path: Path) -> None:
         said = ended(process("send", path, env=environment(THEIR_SECRET=SECRET)))
     assert said.code == 0
     (line,) = [line for line in said.errors.splitlines() if "not all events" in line]
-    assert "answered 410 Gone: it is given up" in line
+    assert f"not all events are told: {receiver.url} answered 410 Gone: it is given up" in line
     assert "taken by" not in said.errors
 
 
@@ -222,3 +226,16 @@ def test_nobody_is_told_of_what_is_only_tried(tmp_path: Path, capsys: pytest.Cap
         path = campaign_with_events(tmp_path, receiver.url, 2525)
         assert invoke(capsys, "send", path, "--sandbox").code == 0
         assert receiver.seen == []
+
+
+async def test_a_process_for_events_that_cannot_be_started_costs_the_campaign_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THEIR_SECRET", SECRET)
+    url, said = "https://app.example.com/hook", list[str]()
+    telling = EventsProcess(load(campaign_with_events(tmp_path, url, 2525)), said.append)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
+    telling.start()
+    await telling.finish()
+    way_on = f"to tell the rest: batchsend events {shlex.quote(str(tmp_path / 'results.jsonl'))} --url {url}"
+    assert said == [f"events are not told: No such file or directory; {way_on}"]

@@ -80,6 +80,7 @@ def test_several_records(tmp_path: Path, server: _Server, capsys: Capture) -> No
     campaign = make_campaign(tmp_path)
     arguments = ("--to", "tester@example.net", "--record", "3", "--record", "1", "--server", server.url)
     assert invoke(capsys, "send", campaign, *arguments).code == 0
+    assert server.sink.counts.connections == 1
     subjects = [message_from_bytes(one.content)["Subject"] for one in server.received]
     assert subjects == ["[Test] For A", "[Test] For C"]
     assert {one for received in server.received for one in received.recipients} == {"tester@example.net"}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from batchsend import Delivery, Duration
 from batchsend.run import retry
-from batchsend.run.retry import RetryQueue
+from batchsend.run.retry import RetryQueue, retries
 
 
 def test_a_record_comes_back_after_the_pause_give_or_take_a_quarter() -> None:
@@ -98,3 +101,18 @@ def test_the_number_that_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     assert [waiting.add(record, 1, now=0.0) for record in range(12)] == [True] * 10 + [False] * 2
     waiting.take_due(100.0)
     assert waiting.add(12, 1, now=100.0)
+
+
+@pytest.mark.parametrize(
+    ("is_pipe", "attempts", "waits"), [(False, 2, True), (True, 2, False), (False, 1, False), (True, 1, False)]
+)
+def test_nobody_waits_of_a_list_that_cannot_be_read_twice_which_is_said(
+    is_pipe: bool, attempts: int, waits: bool
+) -> None:
+    """Unless nobody was to be tried again anyway."""
+    said: list[str] = []
+    reader: Any = SimpleNamespace(blocking=is_pipe, name="list.csv")
+    waiting = retries(Delivery(max_attempts=attempts, retry_after=Duration(30)), reader, said.append)
+    assert waiting.add(1, 1, now=0.0) is waits
+    expected = ["list.csv cannot be read twice: deferred records are not tried again in this run"]
+    assert said == (expected if is_pipe and attempts > 1 else [])

@@ -27,6 +27,7 @@ SEED: Final = "seed "
 
 SLOW_BUT_ASKED: Final = (
     *("tests/run/test_composing.py", "tests/run/test_own_quotas.py", "tests/run/test_under_way.py"),
+    "tests/test_batch_streams.py",
     *("tests/crash/test_log_under_way.py", "tests/crash/test_results_as_recipients.py", "tests/cli/test_cli_events.py"),
 )
 """No quick test does what is done there, in processes that they start or over many runs."""

@@ -48,7 +48,8 @@ TIERS: Final = {
             "tests/cli/test_cli_events.py",
         ),
         *("tests/cli/test_cli_send.py", "tests/cli/test_waiting_for_quota.py", "tests/cli/test_sending_options.py"),
-        *("tests/control", "tests/monitor", "tests/test_wrong_types.py", "tests/simulation"),
+        *("tests/cli/test_lists.py", "tests/test_wrong_types.py", "tests/test_public_names.py"),
+        *("tests/control", "tests/monitor", "tests/simulation"),
     ),
     "cluster": (
         *("tests/cluster/test_campaigns.py", "tests/cluster/test_database.py", "tests/cluster/test_fencing.py"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from batchsend.outcome import DeliveryResult, Outcome, Stage
 from batchsend.run.summary import Summary
 
@@ -151,12 +153,13 @@ def test_no_more_than_a_thousand_kinds_are_told_apart_however_many_there_are() -
 
 def test_a_new_one_is_of_nothing_and_rounds_what_it_has_counted() -> None:
     summary = Summary()
-    assert (summary.records, summary.elapsed, summary.rate, summary.complete) == (0, 0.0, 0.0, True)
+    assert (summary.records, summary.sessions, summary.elapsed) == (0, 0, 0.0)
+    assert (summary.rate, summary.complete) == (0.0, True)
     summary.count(refusal(1, "<r1@example.com>: no such user"))
     summary.elapsed = 2.99971
     described = summary.to_json()
     assert (described["records"], described["elapsed"], described["rate"]) == (1, 3.0, 0.3)
-    assert "servers" not in described, "there is one relay"
+    assert not {"servers", "passed_over"} & described.keys(), "there is one relay, and no where"
     (of_two := refusal(2, "<r2@example.com>: no such user")).server = "two"
     summary.count(of_two)
     assert summary.to_json()["servers"] == {"two": {"rejected": 1}}
@@ -168,3 +171,47 @@ def test_what_it_is_shown_as_has_what_its_attributes_are_called() -> None:
     shown = set(re.findall(r"(\w+)=", repr(summary)))
     assert "kinds" in shown
     assert [name for name in shown if name.startswith("_")] == []
+
+
+def test_of_a_run_without_trouble_there_are_two_lines() -> None:
+    summary = Summary(elapsed=0.5)
+    for record in (1, 2):
+        summary.count(
+            DeliveryResult(record=record, recipient="r@example.com", status=Outcome.ACCEPTED, code=250, session=1)
+        )
+    assert (summary.rate, summary.sessions) == (4.0, 1)
+    assert lines(summary) == ["2 records in 0.5 s (4/s) over 1 session", "accepted 2"]
+
+
+def test_what_a_rehearsal_has_found_is_ready_and_not_accepted() -> None:
+    summary = Summary(ready=3, passed_over=4)
+    assert (summary.records, summary.complete, summary.to_json()["passed_over"]) == (3, True, 4)
+    assert lines(summary)[1:] == ["ready to send 3", "4 passed over: where does not hold for them"]
+    summary.count(refusal(4, "no"))
+    assert (summary.records, summary.complete) == (4, False)
+    summary = Summary(ready=3, stopped="enough")
+    assert not summary.complete
+
+
+@pytest.mark.parametrize(
+    ("kinds", "others"), [(7, []), (8, []), (9, ["… and 1 other kind"]), (10, ["… and 2 other kinds"])]
+)
+def test_eight_kinds_are_shown_and_the_others_counted(kinds: int, others: list[str]) -> None:
+    summary = Summary()
+    for record in range(1, kinds + 1):
+        summary.count(refusal(record, "no", reason=f"reason {record}"))
+    shown = lines(summary)
+    assert len([line for line in shown if line.startswith("1 rejected: ")]) == min(8, kinds)
+    assert [line for line in shown if "other" in line] == others
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [(0, []), (None, []), (1, ["1 record"]), (99_999, ["99,999 records"]), (100_000, ["more than 100,000 records"])],
+)
+def test_what_a_limit_has_left_is_counted_up_to_a_hundred_thousand(left: int | None, said: list[str]) -> None:
+    summary = Summary(left=left, learned={"max_messages": 20.0})
+    assert lines(summary)[2:] == [
+        *(f"left by --limit: {one}" for one in said),
+        "learned from the server: max_messages = 20",
+    ]

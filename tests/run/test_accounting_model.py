@@ -245,3 +245,81 @@ def test_an_offer_that_went_back_and_is_doubtful_makes_a_later_refusal_doubtful(
     expected = Outcome.ACCEPTED if later is Outcome.ACCEPTED else Outcome.IN_DOUBT
     assert world.lines.lines[-1].status is expected
     assert +world.summary.counts == Counter({expected: 1})
+
+
+async def test_what_was_read_is_under_way_until_its_outcome_stands() -> None:
+    """It is out, or waits, or is composed again."""
+    world = World(1)
+    world.wait(max_attempts=2, pause=0.0)
+    world.hand_over([submission(record, 1) for record in (1, 2, 3)])
+    told = [world.account.under_way]
+    world.settle(1, Outcome.ACCEPTED)
+    told.append(world.account.under_way)
+    world.settle(2, Outcome.DEFERRED)
+    told.append(world.account.under_way)
+    assert world.account.due() == {2: 2}
+    told.append(world.account.under_way)
+    world.hand_over([submission(2, 2)])
+    told.append(world.account.under_way)
+    for record in (2, 3):
+        world.settle(record, Outcome.REJECTED)
+        told.append(world.account.under_way)
+    assert told == [3, 2, 2, 2, 2, 1, 0]
+
+
+async def test_one_that_proves_to_be_in_doubt_while_it_is_composed_again_is_not_offered() -> None:
+    """Nor where it is the only one that was due."""
+    world = World(1)
+    world.wait(max_attempts=3, pause=0.0)
+    world.hand_over([submission(1, 1)])
+    world.settle(1, Outcome.DEFERRED)
+    assert world.account.due() == {1: 2}
+    world.account.supersede(world.settled[0], result(1, 1, Outcome.IN_DOUBT))
+    world.hand_over([submission(1, 2)])
+    assert world.pool.held == {}
+    assert world.account.is_over
+    assert +world.summary.counts == Counter({Outcome.IN_DOUBT: 1})
+
+
+async def test_what_goes_back_is_in_flight_no_more_and_what_may_have_been_delivered_is_named_at_once() -> None:
+    """This process may be killed before the next offer of it has its outcome."""
+    world = World(1)
+    offered = [submission(record, 1) for record in (1, 2, 3)]
+    world.hand_over(offered)
+    for one in offered:
+        assert world.account.commit(one, lambda _: None)
+    world.account.withdraw(offered[0])
+    assert world.lines.committed == {2: 1, 3: 1}
+    world.account.retry(offered[1], result(2, 1, Outcome.DEFERRED))
+    assert world.lines.committed == {3: 1}
+    assert world.lines.lines == []
+    world.account.retry(offered[2], in_doubt := result(3, 1, Outcome.IN_DOUBT))
+    assert world.lines.lines == [in_doubt]
+
+
+async def test_whoever_was_accepted_and_may_have_been_delivered_before_is_told_of() -> None:
+    said: list[str] = []
+    ledger: Any = Lines()
+    account = Accounting(ledger, Summary(), RetryQueue(max_attempts=2, pause=0.0), notice=said.append)
+    pool: Any = Taken()
+    for attempt, status in ((1, Outcome.DEFERRED), (2, Outcome.ACCEPTED)):
+        account.hand_over([offered := submission(1, attempt)], pool)
+        account.settle(offered, result(1, attempt, status))
+        account.due()
+        pool.held.clear()
+    account.supersede(result(1, 1, Outcome.DEFERRED), result(1, 1, Outcome.IN_DOUBT))
+    (one,) = said
+    assert one.startswith("record 1 may have been delivered by an earlier attempt, too")
+
+
+async def test_a_list_is_not_read_again_at_once_for_those_who_are_due() -> None:
+    """At most a twentieth of the time goes there."""
+    world = World(1)
+    world.wait(max_attempts=2, pause=0.0)
+    world.hand_over([submission(1, 1)])
+    world.settle(1, Outcome.DEFERRED)
+    world.account.pause_between_passes(100.0)
+    assert world.account.due() == {}
+    assert world.account.seconds_until_due() == pytest.approx(2000.0, abs=GUARD)
+    world.account.pause_between_passes(0.0)
+    assert world.account.seconds_until_due() == pytest.approx(1.0, abs=0.5), "nor all the time, however short it is"

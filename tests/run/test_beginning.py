@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from batchsend import Batch, Choice, Outcome, Resumption, Stage, UsageError, load
+from batchsend.results.claim import Claim
 from tests.delivery.harness import GUARD, CountingServer, well_behaved
 from tests.test_batch import campaign, log
 from tests.tools.faulty import ACCEPT, Action, refuse
@@ -127,3 +128,47 @@ async def test_a_run_that_is_cancelled_says_so_in_its_log(tmp_path: Path) -> Non
             await running
     assert batch.summary.stopped == "cancelled"
     assert log(tmp_path)[0][-1]["stopped"] == "cancelled"
+
+
+@pytest.mark.parametrize("place", ["text", "return_path"])
+async def test_a_run_whose_key_is_lost_is_gone_on_with_only_where_it_signs_nothing_but_texts(
+    tmp_path: Path, place: str
+) -> None:
+    """What comes back to a return path, or by a link, of a message that was sent could not be known any more."""
+    said: list[str] = []
+    async with CountingServer(well_behaved) as server, asyncio.timeout(GUARD):
+        campaign(tmp_path, server)
+        toml = (tmp_path / "campaign.toml").read_text()
+        if place == "text":
+            toml = toml.replace('text = "Hello"', 'text = "Yours: {{ batch.verp }}"')
+        else:
+            signed = '[message]\nreturn_path = "bounce+{{ batch.verp }}@example.com"\n'
+            toml = toml.replace("[message]\n", signed)
+        (tmp_path / "campaign.toml").write_text(toml)
+        made = load(tmp_path / "campaign.toml")
+        await Batch(made, limit=4).run()
+        (tmp_path / "results.jsonl.key").unlink()
+        with Resumption(made.results, Choice()) as past:
+            batch = Batch(made, resumption=past, notice=said.append)
+            if place == "text":
+                await batch.run()
+            else:
+                with pytest.raises(UsageError, match=r"results\.jsonl\.key is lost"):
+                    await batch.run()
+    if place == "text":
+        (one,) = said
+        assert "results.jsonl.key is lost" in one
+        assert one.endswith("; what is sent from now on is signed with a new one")
+    assert len(server.accepted) == (10 if place == "text" else 4)
+    assert (tmp_path / "results.jsonl.key").exists() is (place == "text")
+
+
+async def test_the_lock_on_a_log_is_given_back_where_the_run_is_refused(tmp_path: Path) -> None:
+    async with CountingServer(well_behaved) as server, asyncio.timeout(GUARD):
+        made = campaign(tmp_path, server)
+        missing = replace(made, recipients=tmp_path / "none.csv")
+        claim = Claim(made.results).__enter__()
+        with pytest.raises(UsageError, match=r"none\.csv"):
+            await Batch(missing, claim=claim).run()
+        assert not claim.is_held
+        assert (await Batch(made).run()).complete

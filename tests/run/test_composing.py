@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import pickle
 import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +19,13 @@ import anyio
 import pytest
 from anyio.abc import Process
 
-from batchsend import Batch, Outcome, RunError, Stage, load
+from batchsend import Batch, Campaign, Message, Outcome, RunError, Server, Stage, load
 from batchsend.campaign.own import own_files
 from batchsend.errors import RecordError
 from batchsend.message import Submission, Suppression
 from batchsend.recipients import Record, open_records
 from batchsend.recipients.admission import Admission
-from batchsend.run.composer_process import MOST_OCTETS, Recipe
+from batchsend.run.composer_process import LENGTH, MOST_OCTETS, Recipe
 from batchsend.run.composing import Composing, processes_for
 from batchsend.run.producer import Producer
 from tests.delivery.harness import GUARD, CountingServer, well_behaved
@@ -30,7 +33,8 @@ from tests.test_batch import campaign, log
 from tests.tools.faulty import ACCEPT, Action
 
 if TYPE_CHECKING:
-    from batchsend import Campaign
+    from collections.abc import Callable
+
     from batchsend.message import Composer
 
 pytestmark = pytest.mark.slow  # each of them starts processes
@@ -81,7 +85,8 @@ async def test_it_makes_no_difference_who_composes(tmp_path: Path, caplog: pytes
     alone, received_alone = await outcomes_with(tmp_path / "alone", 1)
     assert "compose messages" not in caplog.text
     beside, received_beside = await outcomes_with(tmp_path / "beside", 2)
-    assert "2 processes compose messages" in caplog.text
+    assert "2 processes compose messages, each of which takes " in caplog.text
+    assert "takes 0.00 ms" not in caplog.text
     assert alone == beside
     assert received_alone.keys() == received_beside.keys()
     for recipient, content in received_alone.items():
@@ -118,6 +123,8 @@ async def test_a_signal_to_all_processes_is_the_runs_to_heed(tmp_path: Path) -> 
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 os.kill(children()[0], number)
             assert len(await composing.compose(records(5))) == 5
+            assert len(children()) == 1, "the one that there is is asked again"
+            assert os.getsid(children()[0]) != os.getsid(0), "an interrupt at the terminal does not even reach it"
 
 
 class Deadly:
@@ -166,17 +173,21 @@ async def test_nothing_is_kept_of_processes_that_have_ended(tmp_path: Path, monk
             with anyio.fail_after(GUARD):
                 await composing.compose(records(2))
             gc.collect()
-            assert len(made) > 2
+            assert len(made) == 4, "two tries of both, and one of each"
             assert len([process for process in made if process() is not None]) == 1
 
 
-async def test_where_every_record_ends_a_process_the_run_stops(tmp_path: Path) -> None:
+async def test_where_the_third_record_in_a_row_ends_its_process_the_run_stops(tmp_path: Path) -> None:
     async with CountingServer(well_behaved) as server:
         sent = campaign(tmp_path, server)
-        deadly: Any = Deadly(recipe(sent), *range(1, 10))
+        deadly: Any = Deadly(recipe(sent), 1, 2, 4, 5, 6)
         async with Composing(deadly, recipe(sent).composer(), 1).open() as composing:
-            with anyio.fail_after(GUARD), pytest.raises(RunError, match="end again and again"):
-                await composing.compose(records(9))
+            with anyio.fail_after(3 * GUARD):
+                rows = records(6)
+                parts = [await composing.compose(some) for some in (rows[:2], rows[2:3], rows[3:5])]
+                assert [type(one) for part in parts for one in part] == [str, str, Submission, str, str]
+                with pytest.raises(RunError, match="end again and again"):
+                    await composing.compose(rows[5:])
 
 
 async def test_records_that_end_their_process_are_not_in_a_row_where_others_are_composed_between(
@@ -282,6 +293,7 @@ async def test_a_record_without_a_message_says_why(tmp_path: Path) -> None:
         ("auto", 400e-6, 1000, 4, 0),
         ("auto", 400e-6, 4000, 4, 4),
         ("auto", 1.0, 10**6, 1, 0),
+        ("auto", 1.0, 10**6, 2, 2),
     ],
 )
 def test_how_many_processes_there_are(
@@ -326,3 +338,146 @@ async def test_what_the_first_message_costs_and_what_others_take_is_not_what_mes
         admission = Admission(Suppression())
         await Producer(reader, made, admission, report=lambda _: None, beside=told.append).run(hand_over)
     assert told == [pytest.approx(20e-6)]
+
+
+class Talkative:
+    """A recipe whose composer prints what it composes."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+
+    def composer(self) -> Talkative:
+        self.inner = self.recipe.composer()
+        return self
+
+    def compose(self, record: Record, *, at: int) -> Submission:
+        print("composing", record.number, flush=True)
+        return self.inner.compose(record, at=at)
+
+
+async def test_what_is_printed_where_messages_are_composed_is_taken_for_no_answer(tmp_path: Path) -> None:
+    async with CountingServer(well_behaved) as server:
+        sent = campaign(tmp_path, server)
+        talkative: Any = Talkative(recipe(sent))
+        async with Composing(talkative, recipe(sent).composer(), 1).open() as composing:
+            with anyio.fail_after(GUARD):
+                made = await composing.compose(records(3))
+    assert [one.record for one in made if isinstance(one, Submission)] == [1, 2, 3]
+
+
+async def test_a_message_is_described_as_if_the_run_had_composed_it_itself(tmp_path: Path) -> None:
+    async with CountingServer(well_behaved) as server:
+        sent = campaign(tmp_path, server)
+        composer = recipe(sent).composer()
+        async with Composing(recipe(sent), composer, 1).open() as composing:
+            (made,) = await composing.compose(records(1))
+    own = composer.compose(records(1)[0])
+    assert isinstance(made, Submission)
+    assert (made.record, made.envelope, made.canonical) == (own.record, own.envelope, own.canonical)
+    assert (made.eight_bit, made.attempt) == (own.eight_bit, own.attempt)
+
+
+def test_a_process_whose_run_is_gone_ends_and_says_nothing(tmp_path: Path) -> None:
+    sent = Campaign(
+        path=tmp_path / "campaign.toml",
+        directory=tmp_path,
+        recipients=tmp_path / "recipients.csv",
+        results=tmp_path / "results.jsonl",
+        servers=(Server(host="127.0.0.1", port=9, tls="none"),),
+        message=Message(from_="a@example.com", subject="s", text="t"),
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", "batchsend.run.composer_process"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.close()
+        told = pickle.dumps(recipe(sent))
+        process.stdin.write(LENGTH.pack(len(told)) + told)
+        process.stdin.flush()
+        assert (process.communicate(timeout=GUARD)[1], process.returncode) == (b"", 0)
+
+
+class Messages:
+    """A run's messages that one process composes.
+
+    Args:
+        folder: Where the run is.
+        sent: Its campaign.
+        rows: Its list, with a header.
+
+    Attributes:
+        groups: The records that were handed over, together or not.
+        breathed: How often the run has let others have their turn.
+    """
+
+    def __init__(self, folder: Path, sent: Campaign, rows: str) -> None:
+        self.groups: list[list[int]] = []
+        self.breathed = 0
+        self._list = folder / "people.csv"
+        self._list.write_text(rows)
+        self._recipe = recipe(sent)
+
+    async def hand_over(self, look: Callable[[int], None] = lambda _: None) -> None:
+        """Hand them over.
+
+        Args:
+            look: Called after each reading of the list, with how many records were read; it may raise.
+        """
+
+        async def hand_over(batch: list[Submission]) -> None:
+            self.groups.append([one.record for one in batch])
+
+        async def breathe() -> None:
+            self.breathed += 1
+            await anyio.lowlevel.checkpoint()
+
+        async def looks() -> None:
+            look(reader.given)
+
+        composer = self._recipe.composer()
+        with open_records(self._list) as reader, anyio.fail_after(GUARD):
+            await Producer(
+                reader,
+                composer,
+                Admission(Suppression()),
+                report=print,
+                beside=lambda _: Composing(self._recipe, composer, 1),
+                look=looks,
+                breathe=breathe,
+            ).run(hand_over)
+
+    @property
+    def records(self) -> list[int]:
+        """All that were handed over, in this order."""
+        return [record for group in self.groups for record in group]
+
+
+async def test_large_messages_are_each_handed_over_once_and_in_order_and_others_have_their_turn(tmp_path: Path) -> None:
+    """Of a block that is asked for, one answer holds a part."""
+    async with CountingServer(well_behaved) as server:
+        long = "x" * 200_000
+        rows = "".join(f"r{number}@example.com,{long if 70 <= number < 80 else 'N'}\n" for number in range(1, 201))
+        messages = Messages(tmp_path, campaign(tmp_path, server), f"email,name\n{rows}")
+        await messages.hand_over()
+    assert messages.records == list(range(1, 201))
+    assert max(map(len, messages.groups)) > 10
+    assert messages.breathed > 0
+
+
+async def test_a_list_that_cannot_be_read_further_ends_the_run_when_what_was_read_is_handed_over(
+    tmp_path: Path,
+) -> None:
+    def look(given: int) -> None:
+        if given > 200:
+            raise RunError("the list was written to")
+
+    async with CountingServer(well_behaved) as server:
+        messages = Messages(tmp_path, campaign(tmp_path, server), f"email,name\n{ROWS}")
+        with pytest.raises(RunError, match="the list was written to"):
+            await messages.hand_over(look)
+    assert messages.records == list(range(1, len(messages.records) + 1))
+    assert 65 < len(messages.records) <= 200

@@ -5,6 +5,7 @@ The loop's clock is the relay's, the run's and the machine's: a weekend takes no
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import re
@@ -13,7 +14,8 @@ import time
 import zoneinfo
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -23,7 +25,7 @@ from batchsend.campaign.windows import Schedule, Start, Window, Zone
 from batchsend.run.hours import Hours
 from batchsend.run.steering import Steering
 from tests.cli.commandline import statuses
-from tests.delivery.harness import CountingServer, well_behaved
+from tests.delivery.harness import GUARD, CountingServer, well_behaved
 from tests.run.limited import Commands, LimitedRelay, recipients
 from tests.test_batch import campaign
 from tests.tools.faulty import ACCEPT, Action
@@ -268,6 +270,56 @@ def test_whoever_looks_on_is_told_from_the_first_moment_that_nothing_is_begun(
 
     loop.run(main)
     assert [said is not None and "that is its start" in said for said in seen] == [True]
+
+
+def test_a_run_that_is_paused_is_not_ended_by_its_hours(loop: VirtualLoop, tmp_path: Path) -> None:
+    batch: Batch
+    ended = False
+    seen: list[bool] = []
+
+    async def go_on_later() -> None:
+        await asyncio.sleep(60)
+        seen.append(ended)
+        batch.steering.go_on("the test")
+
+    @asynccontextmanager
+    async def beside() -> AsyncIterator[None]:
+        nonlocal ended
+        later = asyncio.create_task(go_on_later())
+        try:
+            yield
+        finally:
+            ended = True
+            await later
+
+    async def main() -> None:
+        nonlocal batch
+        async with CountingServer(well_behaved) as server:
+            batch = Batch(campaign(tmp_path, server, start="2100-01-01 09:00", max_wait="1s"), beside=beside)
+            batch.steering.pause("the test")
+            with pytest.raises(RunError, match="that is its start"):
+                await batch.run()
+
+    loop.run(main)
+    assert seen == [False]
+
+
+def test_where_it_looks_shortly_before_a_window_ends_it_is_not_late_for_that(
+    loop: VirtualLoop, set_clock: Callable[[str], None]
+) -> None:
+    looking, steering = hours("Mon-Fri 08:00-18:00")
+    pool: Any = SimpleNamespace(statistics=lambda: SimpleNamespace(backlog=1))
+
+    async def main() -> float:
+        running = asyncio.create_task(looking.run(pool))
+        async with asyncio.timeout(GUARD):
+            while steering.closed_until is None:
+                await steering.changed.wait()
+        running.cancel()
+        return time.time()
+
+    set_clock("2026-11-27 17:59:59.700")  # a Friday
+    assert loop.run(main) == pytest.approx(at("2026-11-27 17:59:59.750"), abs=0.1)
 
 
 def test_what_is_changed_holds_for_whoever_goes_on(commands: Commands, set_clock: Callable[[str], None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -79,4 +80,20 @@ async def test_whoever_takes_results_and_is_cancelled_leaves_no_run_behind() -> 
         taking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await taking
+    assert ended
+
+
+async def test_a_run_that_is_held_back_comes_to_its_end_in_order_where_the_loop_over_its_results_is_left() -> None:
+    stream, stopped, ended = ResultStream(), list[str](), False
+
+    async def run() -> None:
+        nonlocal ended
+        tell(stream, range(2 * MOST))
+        await stream.room()
+        await asyncio.sleep(0)  # replies that are awaited
+        ended = True
+
+    async with asyncio.timeout(GUARD), aclosing(stream.of(run, stopped.append)) as results:
+        await anext(results)
+    assert stopped == ["its results were not taken to the end"]
     assert ended

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
-from batchsend import Batch, Outcome, Rate, RunError, Stage, UsageError, load
+from batchsend import Batch, Delivery, Outcome, Rate, RunError, Stage, UsageError, load
 from batchsend.run import outlook
 from batchsend.run.outlook import Outlook, Rest
 from tests.delivery.harness import GUARD, CountingServer, well_behaved
@@ -112,6 +113,13 @@ def test_it_says_about_how_many_are_left(loop: VirtualLoop, tmp_path: Path) -> N
     assert {path.name for path in tmp_path.iterdir()} == {"recipients.csv", "campaign.toml", "results.jsonl"}
 
 
+def test_of_a_list_that_was_read_whole_it_says_exactly_how_many_are_left(loop: VirtualLoop, tmp_path: Path) -> None:
+    told: list[tuple[int | None, float | None]] = []
+    at: dict[int, Callable[[Run], None]] = dict.fromkeys((1, 31), lambda run: look(run, told))
+    Run(loop, tmp_path, at, count=60)
+    assert told == [(60, 0.0), (30, pytest.approx(0.5))]
+
+
 @pytest.mark.slow
 def test_of_a_limit_it_says_exactly_how_many_are_left(loop: VirtualLoop, tmp_path: Path) -> None:
     """Those who wait for another attempt are among them."""
@@ -162,9 +170,10 @@ async def test_what_is_changed_before_it_begins_is_in_the_log(tmp_path: Path) ->
 
 
 def test_a_log_that_is_taken_away_stops_the_run(loop: VirtualLoop, tmp_path: Path) -> None:
-    run = Run(loop, tmp_path, {50: lambda run: (tmp_path / "results.jsonl").unlink()})
+    """A second later, in which ten are sent."""
+    run = Run(loop, tmp_path, {42: lambda run: (tmp_path / "results.jsonl").unlink()})
     assert run.error is not None
-    assert len(run.server.accepted) < COUNT // 2
+    assert len(run.server.accepted) < 42 + 15
     assert run.batch.rest == Rest(COUNT - len(run.server.accepted), is_exact=True)
 
 
@@ -263,6 +272,28 @@ async def test_a_list_that_is_written_to_as_the_run_begins_is_refused_and_nobody
         assert not (tmp_path / "results.jsonl").exists()
 
 
+async def test_a_list_that_is_written_to_as_the_last_of_it_is_offered_ends_the_run_in_error(tmp_path: Path) -> None:
+    """Whoever was read last may have stood there in another's place."""
+    listed = tmp_path / "recipients.csv"
+
+    def notice(said: str) -> None:
+        if "has no name for" in said:  # which is said when all of it is read
+            listed.write_text(listed.read_text().replace("N2", "M2"))
+
+    async with CountingServer(well_behaved) as server, asyncio.timeout(GUARD):
+        batch = Batch(campaign(tmp_path, server), notice=notice)
+        listed.write_text("email,name,\na@example.com,N1,moved\nb@example.com,N2,\n")
+        with pytest.raises(RunError, match=r"recipients\.csv has changed"):
+            await batch.run()
+
+
+def test_who_waits_when_a_run_is_stopped_is_left_and_stays_deferred(loop: VirtualLoop, tmp_path: Path) -> None:
+    run = Run(loop, tmp_path, {20: lambda run: run.batch.stop("enough")}, later=(1, 2), retry_after="1h")
+    summary, sent = run.batch.summary, len(run.server.accepted)
+    assert (+summary.counts, summary.waiting) == ({Outcome.ACCEPTED: sent, Outcome.DEFERRED: 2}, 0)
+    assert run.batch.rest == Rest(COUNT - sent, is_exact=True)
+
+
 def reckoning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[SimpleNamespace, Any]:
     """A clock, and what is asked of a run that has 1,000 records left and sends 1,000,000 a day at most."""
     clock = SimpleNamespace(monotonic=0.0, time=1_800_000_000.0)
@@ -282,7 +313,10 @@ def reckoning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[SimpleNa
     return clock, batch
 
 
-def test_the_pace_is_that_of_the_time_in_which_it_could_send(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("held_by", ["its hours", "a quota"])
+def test_the_pace_is_that_of_the_time_in_which_it_could_send(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held_by: str
+) -> None:
     """A night between two windows does not make the rest of the list take longer."""
     clock, batch = reckoning(tmp_path, monkeypatch)
     reckoned = Outlook(batch)
@@ -291,9 +325,11 @@ def test_the_pace_is_that_of_the_time_in_which_it_could_send(tmp_path: Path, mon
         done = reckoned.done()
     assert done == pytest.approx(clock.time + 1000, abs=1)
     for second in range(21, 1201):
-        batch.steering.held = 50 <= second % 600 < 550
+        is_held = 50 <= second % 600 < 550
+        batch.steering.held = is_held and held_by == "its hours"
+        batch.statistics.asleep = SimpleNamespace(until=clock.time) if is_held and held_by == "a quota" else None
         clock.monotonic = second
-        batch.summary.records += 0 if batch.steering.held else 1
+        batch.summary.records += 0 if is_held else 1
         done = reckoned.done()
     assert done == pytest.approx(clock.time + 1000, abs=20)
 
@@ -307,3 +343,34 @@ def test_when_it_will_be_done_is_not_told_while_it_is_paused_or_nobody_knows_how
         batch.left, batch.steering.paused = left, paused
         clock.monotonic += 10
         assert (reckoned.done() is not None) is is_told
+
+
+def test_when_it_will_be_done_holds_for_some_seconds_and_is_asked_again_sooner_where_it_was_not_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, batch = reckoning(tmp_path, monkeypatch)
+    batch.summary.records = 7  # in no time: that says nothing of the pace
+    assert Outlook(batch).done() == clock.time, "a million a day are allowed at once"
+    reckoned, batch.left, batch.summary.records = Outlook(batch), None, 0
+    assert reckoned.done() is None
+    batch.left, clock.monotonic = 1000, 3.0
+    first = reckoned.done()
+    assert first is not None
+    batch.left, clock.monotonic = 2_000_000, 5.0
+    assert reckoned.done() == first
+    clock.monotonic = 20.0
+    assert (reckoned.done() or 0) > first + 80_000, "a day later"
+
+
+def test_where_only_the_pace_decides_it_is_not_told_when_it_will_be_done_unless_it_sleeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, batch = reckoning(tmp_path, monkeypatch)
+    batch.campaign = replace(batch.campaign, delivery=Delivery())
+    reckoned = Outlook(batch)
+    for second in range(21):
+        clock.monotonic = batch.summary.records = second
+        assert reckoned.done() is None
+    batch.statistics.asleep = SimpleNamespace(until=clock.time + 3600)
+    clock.monotonic = 30.0
+    assert reckoned.done() == pytest.approx(clock.time + 3600 + 1000, abs=1)

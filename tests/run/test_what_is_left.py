@@ -81,7 +81,9 @@ class EnoughError(Exception):
     """So many records were handed over as were to be."""
 
 
-def rest_of(folder: Path, where: str, read: int, settled: int, before: Counter[Outcome]) -> Rest | None:
+def rest_of(
+    folder: Path, where: str, read: int, settled: int, before: Counter[Outcome], *, waiting: int = 0
+) -> Rest | None:
     """What is told of a run that has read so many records and settled so many, and is given no time to count."""
 
     async def main() -> Rest | None:
@@ -99,7 +101,8 @@ def rest_of(folder: Path, where: str, read: int, settled: int, before: Counter[O
             assert read <= first.reader.given < COUNT
             with pytest.MonkeyPatch.context() as patched:  # each look at the clock is a second after the one before
                 patched.setattr(time, "monotonic", itertools.count(time.monotonic()).__next__)
-                return await count_rest(first, Summary(counts=Counter({Outcome.ACCEPTED: settled})), before)
+                summary = Summary(counts=Counter({Outcome.ACCEPTED: settled}), waiting=waiting)
+                return await count_rest(first, summary, before)
 
     rows = (f'{{"email": "r{one:04}@example.com", "group": "{"ab"[one % 2]}"}}\n' for one in range(COUNT))
     (folder / "list.jsonl").write_text("".join(rows))
@@ -115,6 +118,7 @@ def test_of_a_list_that_is_too_long_it_is_told_by_what_was_read(tmp_path: Path) 
     nobody = Counter[Outcome]()
     assert rest_of(tmp_path, "", 200, 150, nobody) == Rest(850, is_exact=False)
     assert rest_of(tmp_path, "", 800, 750, nobody) == Rest(250, is_exact=False)
+    assert rest_of(tmp_path, "", 800, 750, nobody, waiting=30) == Rest(250, is_exact=False), "they are left, too"
     earlier = Counter({Outcome.ACCEPTED: 500, Outcome.REJECTED: 1, Outcome.DEFERRED: 20})
     assert rest_of(tmp_path, "", 200, 150, earlier) == Rest(349, is_exact=False)
     every_other = rest_of(tmp_path, "where = \"group == 'a'\"", 200, 80, nobody)
