@@ -81,6 +81,7 @@ def test_a_worker_waits_for_half_a_minute_for_a_database_that_is_not_there_when_
             await scene.work()
         assert 30.0 <= scene.now - began <= 32.0
         assert len(scene.heard("asked again for 30 s")) == 1
+        assert 25 <= len(scene.client(1).dialled) <= 35, "once a second"
 
     play(real, script)
 
@@ -164,6 +165,7 @@ def test_no_answer_is_waited_for_without_end_whichever_it_is(
         await scene.publish(records=4, lot=2)
         await scene.publish("stopped", records=4, lot=2)
         await scene.set_state("stopped", "active", "stopped")
+        scene.rows("INSERT INTO batchsend.account (campaign, record, attempt, status) VALUES (2, 1, 1, 'accepted')")
         waited = []
         for nth in range(1, 40):
             scene.client(0).silence(nth)
