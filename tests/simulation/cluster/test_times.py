@@ -466,6 +466,18 @@ def test_sessions_that_are_too_many_since_a_worker_has_come_end_and_count_until_
     play(real, script, far=1.0)
 
 
+def test_a_worker_for_whom_no_lot_is_free_takes_nothing_of_the_rate(real: RealDatabase) -> None:
+    async def script(scene: Scene) -> None:
+        await scene.publish(records=60, lot=60, rate="2/s")
+        scene.work(1)
+        await scene.until(lambda: len(scene.sent) >= 4)
+        scene.work(2)
+        await asyncio.sleep(5.0)
+        assert [rate for _, _, rate in scene.rows(_SHARES)] == [2.0]
+
+    play(real, script)
+
+
 def test_sessions_end_with_a_relay_that_another_worker_was_told_to_leave_alone(real: RealDatabase) -> None:
     told = (
         "INSERT INTO batchsend.relays (relay, asleep_until, because) "
