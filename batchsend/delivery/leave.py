@@ -161,6 +161,10 @@ class Leave:
         """Something was said of a relay: what was decided is decided anew."""
         self._sharing.changed()
 
+    def refresh(self) -> None:
+        """Something may have happened: those who ask next whether they may work are not answered from before it."""
+        self._sharing.refresh()
+
     def look(self, now: float, waiting: Iterable[Relay]) -> None:
         """See whose quota is used up, and which relays are too slow for their shares; to be called twice a second.
 
@@ -227,7 +231,7 @@ class Leave:
         self._sharing.lead = LEAD if rate is None else min(LEAD, max(1.0, rate * _LEAD_SECONDS))
 
     def _is_best(self, relay: Relay, now: float) -> bool:
-        return relay.can_send(now) and all(one.priority >= relay.priority or not one.ready(now) for one in self._relays)
+        return relay.can_send(now) and self._sharing.is_best(relay, now)
 
     def _meters(self, relay: Relay) -> list[Meter]:
         return [meter for meter in (self.meter, relay.meter) if meter is not None]

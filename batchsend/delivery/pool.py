@@ -128,7 +128,7 @@ class Pool:
             may_work=self._may_work,
             lost=self._relay_lost,
             gone=self._relay_gone,
-            unreached=self._relay_unreached,
+            unreached=self._others_take_over,
             ended=self._session_ended,
             notice=self._notice,
             number=self._next_number,
@@ -501,6 +501,8 @@ class Pool:
                 if session in self._parked and self._several:
                     full.add(relay)  # whatever keeps this session from more keeps the relay's others
         if self._backlog:
+            if self._counted:
+                self._leave.refresh()
             for slots in self._slots:
                 slots.wake()
 
@@ -553,32 +555,29 @@ class Pool:
         for slots in self._slots:
             if slots.relay is relay:
                 slots.retire()
-        self._relay_unreached(relay)
+        self._others_take_over()
 
     def _relay_lost(self, relay: Relay, error: RunError) -> None:
         """A relay is out of service for this run, which ends where that is so of all of them."""
         relay.retire(error)
-        self._go_on_without(relay, error)
+        self._go_on_without(error)
 
     def _relay_gone(self, relay: Relay, error: RunError) -> None:
         """A relay does not answer, and nobody waits for it any more; while others do, it is tried now and then."""
         relay.given_up = error
-        self._go_on_without(relay, error)
+        self._go_on_without(error)
 
-    def _go_on_without(self, relay: Relay, error: RunError) -> None:
+    def _go_on_without(self, error: RunError) -> None:
         if all(one.out_of_service is not None or one.given_up is not None for one in self._relays):
             first = self._relays[0]
             self.stop(first.out_of_service or first.given_up)
         else:
             self._consequences.tell(f"{error.message}; going on with the other relays")
-            self._relay_unreached(relay)
+            self._others_take_over()
 
-    def _relay_unreached(self, relay: Relay) -> None:
-        """Others may take over what this relay cannot take now."""
+    def _others_take_over(self) -> None:
+        """Others may take over what a relay cannot take now: they are given it, or asked, in the next turn."""
         self._leave.changed()
-        for slots in self._slots:
-            if slots.relay is not relay:
-                slots.wake()
         self._distribute_soon()
 
     def _session_ended(self, session: Session) -> None:

@@ -88,7 +88,7 @@ class Slots:
         may_work: Callable[[Relay, int], bool],
         lost: Callable[[Relay, RunError], None],
         gone: Callable[[Relay, RunError], None],
-        unreached: Callable[[Relay], None],
+        unreached: Callable[[], None],
         ended: Callable[[Session], None],
         notice: Callable[[str], None],
         number: Callable[[], int],
@@ -560,7 +560,7 @@ class Slots:
             self._notice_fewer(error.message, others)
         elif not others:
             relay.unreached = reason
-            self._unreached(relay)
+            self._unreached()
             self._give_up_after_silence(error, now)
             self._notice_once(f"{error.message}; trying again")
 

@@ -19,10 +19,11 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from batchsend.delivery.relay import Relay
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from batchsend.delivery.relay import Relay
 
 LEAD: Final = 64
 """Messages of all relays together that one may be ahead of its share."""
@@ -32,6 +33,9 @@ SLOW_FOR: Final = 60.0
 
 # A decision holds for so many messages of a relay: nothing that matters changes meanwhile without being said.
 _AT_ONCE: Final = 8
+
+# Seconds for which one look at all relays answers whether a session is of use.
+_HOLDS: Final = 0.01
 
 
 class Standing(NamedTuple):
@@ -52,6 +56,20 @@ class Standing(NamedTuple):
     ready: bool
     awaited: bool = True
     room: int = sys.maxsize
+
+
+class _Seen(NamedTuple):
+    """What a look at all relays has come to.
+
+    Attributes:
+        when: The time.
+        best: The lowest priority of those that were ready; beyond any where none was.
+        allowed: How many messages each of those that were ready might take.
+    """
+
+    when: float
+    best: int
+    allowed: dict[Relay, int]
 
 
 def decide(standings: Sequence[Standing], lead: float = LEAD) -> list[int]:
@@ -97,6 +115,9 @@ class Sharing:
         self.held: dict[Relay, None] = {}
         self._relays = relays
         self._room = room
+        self._weights = sum(relay.weight for relay in relays)
+        self._before = {relay: [one for one in relays if one.priority < relay.priority] for relay in relays}
+        self._seen: _Seen | None = None
         self._turns = dict.fromkeys(relays, 0.0)
         self._allowed = dict.fromkeys(relays, 0)
         self._out = dict.fromkeys(relays, 0)
@@ -130,19 +151,37 @@ class Sharing:
             return False
         return True
 
+    def is_best(self, relay: Relay, now: float) -> bool:
+        """Whether none that goes before a relay is ready now (rule 1)."""
+        return not any(one.ready(now) for one in self._before[relay])
+
     def may_work(self, relay: Relay, now: float) -> bool:
-        """Whether a session of a relay is of use now: there is work for it, or it has to be seen whether it is back."""
+        """Whether a session of a relay is of use now: there is work for it, or it has to be seen whether it is back.
+
+        Most of what has one slot ask has the slots of all relays ask. They are all answered from one look at the
+        relays; with one for each of them, relays that are refused one after the other would cost the third power of
+        their number.
+        """
         if not relay.can_send(now) or self._room(relay, now) <= 0:
             return False
-        if relay.ready(now):
-            return self._allowed[relay] > 0 or self._decide(relay, now)
-        return all(one.priority >= relay.priority or not one.ready(now) for one in self._relays)
+        ready = relay.ready(now)
+        if ready and self._allowed[relay] > 0:
+            return True
+        seen = self._seen
+        # Of the relay itself that counts which is known by now, whether it was said or not.
+        if seen is None or now - seen.when > _HOLDS or ready is not (relay in seen.allowed):
+            seen = self._look_at_all(now)
+        if not ready:
+            return relay.priority <= seen.best
+        self._allowed[relay] = min(seen.allowed[relay], _AT_ONCE)
+        return self._allowed[relay] > 0
 
     def took(self, relay: Relay, now: float) -> bool:
         """A relay has taken a message; true if one that was held may go on."""
         self._allowed[relay] -= 1
         self._out[relay] += 1
         self._turns[relay] += 1 / relay.weight
+        self._seen = None
         self.held.pop(relay, None)
         self._end_idleness(relay, now)
         if not self.held:
@@ -164,8 +203,13 @@ class Sharing:
 
     def changed(self) -> None:
         """Something was said of a relay: decide anew."""
+        self.refresh()
         for relay in self._relays:
             self._allowed[relay] = 0
+
+    def refresh(self) -> None:
+        """Something may have happened to a relay: who asks next is answered from a new look at all of them."""
+        self._seen = None
 
     def look(self, now: float, asking: Collection[Relay]) -> None:
         """See which relays are too slow for their shares (rule 4); to be called every half a second or so.
@@ -177,20 +221,21 @@ class Sharing:
         interval = now - self._looked
         standings = self.standings(now)
         best = min((one.priority for one in standings if one.ready and one.room > 0), default=None)
-        equals = [one for one in standings if one.ready and one.awaited and one.room > 0 and one.priority == best]
-        weights = sum(one.weight for one in equals)
-        for relay, one in zip(self._relays, standings, strict=True):
+        equals = {
+            relay: one
+            for relay, one in zip(self._relays, standings, strict=True)
+            if one.ready and one.awaited and one.room > 0 and one.priority == best
+        }
+        weights = sum(one.weight for one in equals.values())
+        least = min((one.turns for one in equals.values()), default=0.0)
+        last = [relay for relay, one in equals.items() if one.turns == least]
+        for relay in self._relays:
             if relay in self._idle_since:
                 self._end_idleness(relay, now)
                 self._idle_since[relay] = now
             idle, self._idle[relay] = self._idle[relay], 0.0
-            least = min((other.turns for other in equals), default=0.0)
-            behind = [
-                other
-                for other, its in zip(self._relays, standings, strict=True)
-                if its in equals and its.turns == least and other is not relay
-            ]
-            is_idle = one in equals and idle >= (1 - one.weight / weights / 2) * interval
+            is_idle = relay in equals and idle >= (1 - relay.weight / weights / 2) * interval
+            behind = [other for other in last if other is not relay] if is_idle else []
             if not is_idle or any(other in asking for other in behind):
                 self._idle_for[relay] = 0.0
                 continue
@@ -205,18 +250,21 @@ class Sharing:
         """Whether a relay takes less than its share because it is slow."""
         return self._slow_until[relay] > now
 
-    @property
-    def _weights(self) -> int:
-        return sum(relay.weight for relay in self._relays)
-
     def _decide(self, relay: Relay, now: float) -> bool:
-        standings = self.standings(now)
-        for one, turns in zip(self._relays, returning(standings, self.lead), strict=True):
-            self._turns[one] = turns
-        standings = [one._replace(turns=self._turns[of]) for of, one in zip(self._relays, standings, strict=True)]
-        allowed = decide(standings, self.lead)[self._relays.index(relay)]
+        allowed = self._look_at_all(now).allowed.get(relay, 0)
         self._allowed[relay] = min(allowed, _AT_ONCE)
         return allowed > 0
+
+    def _look_at_all(self, now: float) -> _Seen:
+        standings = self.standings(now)
+        for place, turns in enumerate(returning(standings, self.lead)):
+            if turns != standings[place].turns:
+                self._turns[self._relays[place]] = turns
+                standings[place] = standings[place]._replace(turns=turns)
+        best = min((one.priority for one in standings if one.ready), default=sys.maxsize)
+        decided = zip(self._relays, standings, decide(standings, self.lead), strict=True)
+        self._seen = _Seen(now, best, {relay: most for relay, one, most in decided if one.ready})
+        return self._seen
 
     def _end_idleness(self, relay: Relay, now: float) -> None:
         since = self._idle_since.pop(relay, None)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cluster.fencing import Scene, two_lots
 from tests.cluster.house import GUARD, House
 from tests.cluster.postgres import Postgres
 
@@ -37,3 +38,10 @@ async def house(shared_postgres: Postgres, tmp_path: Path) -> AsyncIterator[Hous
             while "is being sent" in (said := await house.command("drop", name, code=None)):  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.5)
         assert "batchsend:" not in said, said
+
+
+@pytest.fixture
+async def scene(shared_postgres: Postgres, tmp_path: Path) -> AsyncIterator[Scene]:
+    """Return a campaign of two lots that nobody has begun."""
+    async with two_lots(shared_postgres.url, tmp_path) as scene:
+        yield scene

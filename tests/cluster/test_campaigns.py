@@ -27,6 +27,7 @@ from batchsend.message import Composer
 from batchsend.results.line import end_line
 from tests.cluster.house import GUARD, House, address, check, last_lines, until, write_campaign
 from tests.feedback.letters import RUN, results_log
+from tests.servers.daemon import free_ports
 from tests.tools.faulty import ACCEPT, FaultyServer, refuse, say
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ async def test_who_is_not_written_to_is_decided_when_it_is_published(house: Hous
         said = await house.command("publish", campaign, "--lot", "2")
         assert "4 records to send, 3 invalid or suppressed" in said
         assert "nobody in it was accepted or is in doubt, so it excludes nobody else" in said
+        assert "stop.csv: 1 entry, not written to" in said
         assert await (await house.work("--until-done")).wait() == 0
         await house.command("collect", "campaign", "--results", tmp_path / "results.jsonl")
         taken = Counter(recipient for message in server.accepted for recipient in message.recipients)
@@ -635,6 +637,18 @@ async def test_a_worker_that_lacks_a_credential_says_so_and_leaves_the_lots_to_o
     status = await house.status("campaign")
     assert status["campaigns"][0]["leased"] == 0
     assert "needs the environment variable CLUSTER_TEST_PASSWORD" in next(iter(status["workers"][0]["lacks"].values()))
+
+
+async def test_of_a_relay_that_is_not_there_it_is_said_why_nothing_is_sent(house: House, tmp_path: Path) -> None:
+    [port] = free_ports(1)
+    await house.command("publish", write_campaign(tmp_path / "campaign", port, 3))
+    worker = await house.work()
+    async with asyncio.timeout(GUARD):
+        while "cannot connect" not in await house.command("status"):
+            assert worker.running, worker.output.read_text()
+    worker.send(signal.SIGTERM)
+    assert await worker.wait() == 0, worker.output.read_text()
+    assert worker.output.read_text().count("campaign cannot be sent from here: ") == 1
 
 
 async def test_a_password_in_the_file_is_not_published(house: House, tmp_path: Path) -> None:

@@ -134,15 +134,42 @@ async def test_of_a_database_without_tables_it_is_said_what_makes_them(shared_po
         await server.close()
 
 
-async def test_which_of_several_servers_is_used_is_what_the_url_says(shared_postgres: Postgres) -> None:
+@pytest.mark.parametrize("where", ["url", "environment"])
+async def test_which_of_several_servers_is_used_is_what_is_asked_for(
+    shared_postgres: Postgres, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
     """Without that it is one that takes writes; here one that takes none is asked for, and there is none."""
     url = Postgres.url_at(shared_postgres.port, shared_postgres.port)
     asked = "SELECT pg_is_in_recovery()"
     database = Database(url)
     assert await database.call(lambda connection: connection.fetchval(asked)) is False
     await database.close()
+    if where == "url":
+        url += "&target_session_attrs=standby"
+    else:
+        monkeypatch.setenv("PGTARGETSESSIONATTRS", "standby")
     with pytest.raises(DatabaseGoneError):
-        await Database(f"{url}&target_session_attrs=standby").call(lambda connection: connection.fetchval(asked))
+        await Database(url).call(lambda connection: connection.fetchval(asked))
+
+
+async def test_where_a_server_takes_connections_and_answers_nothing_the_next_one_is_asked(
+    shared_postgres: Postgres,
+) -> None:
+    async def work(connection: Connection) -> None:
+        async with connection.transaction():
+            await connection.execute("SELECT 1")
+
+    async with Gate(shared_postgres.port) as one, Gate(shared_postgres.port) as two, asyncio.timeout(GUARD):
+        database = Database(Postgres.url_at(one.port, two.port))
+        await database.call(work)
+        assert (one.transactions, two.transactions) == (1, 0)
+        one.cut(from_database=True)
+        with pytest.raises(DatabaseGoneError):
+            await database.call(work, seconds=_IN_TIME)
+        one.heal()
+        await database.call(work)
+        await database.close()
+    assert two.transactions == 1
 
 
 async def test_a_worker_that_is_told_to_stop_before_the_database_has_answered_ends_and_has_nothing_to_leave() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -162,3 +163,30 @@ def test_a_file_outside_the_folder_is_not_taken_along(tmp_path: Path) -> None:
     tables = {"message": {"attachments": ["link.txt"]}}
     with pytest.raises(UsageError):
         pack(load_document(document(folder, **tables)), document(folder, **tables))
+
+
+def test_a_campaign_is_told_from_others_by_its_tables_its_files_and_its_recipients(tmp_path: Path) -> None:
+    files = {"body.html": "<p>Hello</p>", "letter.txt": "A letter", "stop.csv": "email\n"}
+
+    def fingerprint(subject: str = "Hello", recipients: str = "a list", **changed: str) -> str:
+        for name, text in (files | changed).items():
+            (tmp_path / name).write_text(text)
+        message = {"subject": subject, "html_file": "body.html", "attachments": ["letter.txt"]}
+        campaign = load_document(document(tmp_path, message=message), resolve_credentials=False)
+        return pack(campaign, document(tmp_path, message=message)).fingerprint(recipients, [tmp_path / "stop.csv"])
+
+    assert fingerprint() == fingerprint()
+    changes = [{"subject": "Goodbye"}, {"recipients": "another list"}, *({name: "Changed"} for name in files)]
+    assert len({fingerprint(), *(fingerprint(**change) for change in changes)}) == 1 + len(changes)
+
+
+def test_a_relay_is_called_by_its_host_and_port_and_a_trace_of_the_users_name(tmp_path: Path) -> None:
+    def relay(**server: Any) -> str:
+        campaign = load_document(document(tmp_path, server), resolve_credentials=False)
+        [name] = pack(campaign, document(tmp_path, server)).relays
+        return name
+
+    assert relay() == "127.0.0.1:25"
+    one, other = (relay(username=name, password="${WORD}") for name in ("me", "you"))
+    assert re.fullmatch(r"127\.0\.0\.1:25 [0-9a-f]{8}", one)
+    assert one != other

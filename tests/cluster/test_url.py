@@ -23,3 +23,4 @@ async def test_a_url_that_is_none_is_refused(url: str, said: str) -> None:
     with pytest.raises(ClusterError, match=said) as refused:
         await Database(url).call(lambda connection: connection.fetchval("SELECT 1"))
     assert "\n" not in refused.value.message
+    assert refused.value.remedy or "No such file" in said

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsend import Delivery
+from batchsend import Delivery, RunError
 from batchsend.delivery.relay import Relay
 from batchsend.delivery.turns import LEAD, Sharing, Standing, decide, returning
 
@@ -145,3 +145,93 @@ def test_shares_follow_the_weights_within_two_percent_of_ten_thousand(
 )
 def test_a_table_of_decisions(standings: list[Standing], allowed: list[int]) -> None:
     assert decide(standings) == allowed
+
+
+# --- whether another session is of use --------------------------------------------------------------------------------
+
+
+def relays(*priorities: int) -> list[Relay]:
+    """Relays of these priorities that can send."""
+    made = [Relay(f"relay {nth}", Delivery(), 0.0, priority=priority) for nth, priority in enumerate(priorities)]
+    for one in made:
+        one.reached()
+    return made
+
+
+def looks(*priorities: int) -> int:
+    """How often a relay is looked at until each of them was refused, while the slots of all of them ask each time."""
+    looked = 0
+
+    def room(_: Relay, now: float) -> int:
+        nonlocal looked
+        looked += 1
+        return sys.maxsize
+
+    some = relays(*priorities)
+    sharing = Sharing(some, room)
+    for refused in some:
+        refused.unreached = RunError("nobody is there")
+        sharing.changed()
+        for asking in 5 * some:
+            sharing.may_work(asking, 0.0)
+    return looked
+
+
+@pytest.mark.parametrize("step", [0, 1], ids=["equals", "one after the other"])
+def test_what_many_relays_cost_that_are_refused_grows_with_the_square_of_their_number(step: int) -> None:
+    """Each of them has the slots of all ask, and all slots together have one look at all relays."""
+    few, many = (looks(*(1 + step * nth for nth in range(number))) for number in (20, 40))
+    assert many <= 4.5 * few
+
+
+def sharing_of(some: list[Relay]) -> Sharing:
+    return Sharing(some, lambda _, now: sys.maxsize)
+
+
+def test_who_takes_messages_is_not_told_again_what_it_might_have_taken_before() -> None:
+    """Also where it takes and asks in the same moment: it stays within the lead of the one that takes nothing."""
+    some = relays(1, 1)
+    sharing, taken = sharing_of(some), 0
+    while sharing.may_work(some[0], 0.0):
+        sharing.took(some[0], 0.0)
+        taken += 1
+        assert taken <= LEAD
+    assert taken == LEAD // 2 + 1
+
+
+def test_a_relay_that_is_back_is_told_so_in_the_same_moment() -> None:
+    some = relays(1, 1)
+    some[0].unreached = RunError("nobody is there")
+    sharing = sharing_of(some)
+    assert sharing.may_work(some[1], 0.0)
+    some[0].reached()
+    assert sharing.may_work(some[0], 0.0)
+
+
+@pytest.mark.parametrize("then", ["it is said", "something may have happened", "time goes by"])
+def test_a_relay_that_pauses_is_taken_over_from(then: str) -> None:
+    first, second = some = relays(1, 2)
+    sharing, now = sharing_of(some), 0.0
+    assert not sharing.may_work(second, now)
+    first.back_off_for(now, 60.0)
+    if then == "it is said":
+        sharing.changed()
+    elif then == "something may have happened":
+        sharing.refresh()
+    else:
+        now = 0.1
+    assert sharing.may_work(second, now)
+    assert sharing.may_work(first, now), "it has to be seen whether it is back"
+
+
+def test_a_relay_that_is_not_back_is_tried_unless_one_that_goes_before_it_is_there() -> None:
+    first, second = some = relays(1, 2)
+    second.unreached = RunError("nobody is there")
+    sharing = sharing_of(some)
+    assert not sharing.may_work(second, 0.0)
+    first.unreached = RunError("nobody is there, either")
+    sharing.changed()
+    assert sharing.may_work(second, 0.0)
+    assert (sharing.is_best(first, 0.0), sharing.is_best(second, 0.0)) == (True, True)
+    first.reached()
+    assert (sharing.is_best(first, 0.0), sharing.is_best(second, 0.0)) == (True, False)

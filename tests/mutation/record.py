@@ -30,8 +30,11 @@ ROOMS: Final = ("smtp", "delivery", "results", "run", "cluster")
 CASES: Final = range(50_000, 50_040)
 """The cases of the simulation that are asked."""
 
-_AT_A_TIME: Final = 100
+_AT_A_TIME: Final = 25
 """How many tests are watched before what was seen is kept."""
+
+_TRIES: Final = 2
+"""How often a test is watched that fails: on a busy machine it may have failed for want of time."""
 
 _IMPORTING: Final = """
 import importlib, json, sys
@@ -130,17 +133,15 @@ def record(kept: Path, folder: Path, runner: Runner, *, simulation: bool) -> Rec
     names = [*runner.names, *(f"{SEED}{case}" for case in CASES if simulation)]
     files = {name: _file_of(name, folder) for name in names}
     now = {file: _checksum(file) for file in set(files.values())}
-    new = [name for name in names if name not in found.tests or found.tests[name].file != now[files[name]]]
-    for place in range(0, len(new), _AT_A_TIME):
-        some = new[place : place + _AT_A_TIME]
-        print(f"{len(new) - place} of {len(names)} tests are to be watched", flush=True)
-        answer, ended = fork(lambda: msgspec.json.encode(_watch(runner, some, folder)))  # noqa: B023 - called at once
-        assert not ended, f"the tests end their process: {ended}"
-        for name, test in msgspec.json.decode(answer, type=dict[str, Recorded]).items():
-            test.file = now[files[name]]
-            found.tests[name] = test
-        kept.parent.mkdir(exist_ok=True)
-        kept.write_bytes(msgspec.json.encode(found))
+    for _ in range(_TRIES):
+        new = [name for name in names if not _is_known(found.tests.get(name), now[files[name]])]
+        for place in range(0, len(new), _AT_A_TIME):
+            print(f"{len(new) - place} of {len(names)} tests are to be watched", flush=True)
+            for name, test in _watched(runner, new[place : place + _AT_A_TIME], folder).items():
+                test.file = now[files[name]]
+                found.tests[name] = test
+            kept.parent.mkdir(exist_ok=True)
+            kept.write_bytes(msgspec.json.encode(found))
     here = {name: found.tests[name] for name in names}
     if failing := [name for name, test in here.items() if test.fails]:
         print(f"these fail although nothing was changed, and are not asked: {', '.join(failing)}", flush=True)
@@ -191,6 +192,21 @@ def _imported(files: list[Path], folder: Path) -> dict[str, list[int]]:
     done = subprocess.run(command, cwd=folder, capture_output=True, check=True)
     lines: dict[str, list[int]] = json.loads(done.stdout)
     return lines
+
+
+def _is_known(known: Recorded | None, file: str) -> bool:
+    """Whether a test need not be watched: it has not changed since, and did not fail, which it may not do again."""
+    return known is not None and known.file == file and not known.fails
+
+
+def _watched(runner: Runner, names: list[str], folder: Path) -> dict[str, Recorded]:
+    """Watch tests in a process of their own; where one ends it, which that is is seen by watching each by itself."""
+    answer, ended = fork(lambda: msgspec.json.encode(_watch(runner, names, folder)))
+    if not ended:
+        return msgspec.json.decode(answer, type=dict[str, Recorded])
+    if len(names) == 1:
+        return {names[0]: Recorded("", fails=True)}
+    return {name: test for one in names for name, test in _watched(runner, [one], folder).items()}
 
 
 def _watch(runner: Runner, names: list[str], folder: Path) -> dict[str, Recorded]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -157,3 +159,44 @@ def test_what_no_quick_test_does_is_asked_of_slow_ones(file: str) -> None:
     command = "from tests.mutation.running import *; collect(sys.argv[1:], lambda one: print(one.names), '--quick')"
     asked = subprocess.run([sys.executable, "-c", command, file], cwd=ROOT, capture_output=True, text=True, check=True)
     assert f"{file}::test_" in asked.stdout
+
+
+SPOILING = """\
+import os
+from pathlib import Path
+
+def test_that_ends_its_process():
+    os._exit(1)
+
+def test_that_fails_once():
+    there = Path("tried").exists()
+    Path("tried").touch()
+    assert there
+
+def test_that_is_sound():
+    pass
+"""
+WATCHING = """
+import json
+from pathlib import Path
+from tests.mutation.record import record
+from tests.mutation.running import collect
+here = Path.cwd()
+def work(runner):
+    found = record(here / "kept.json", here, runner, simulation=False).tests
+    (here / "fails.json").write_text(json.dumps({name.partition("::")[2]: one.fails for name, one in found.items()}))
+collect(["test_some.py"], work)
+"""
+
+
+@pytest.mark.slow
+def test_a_test_that_fails_once_or_ends_its_process_does_not_spoil_the_record_of_the_others(tmp_path: Path) -> None:
+    (tmp_path / "batchsend").symlink_to(ROOT / "batchsend")
+    (tmp_path / "test_some.py").write_text(SPOILING)
+    command = [sys.executable, "-c", WATCHING]
+    subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+    assert json.loads((tmp_path / "fails.json").read_text()) == {
+        "test_that_ends_its_process": True,
+        "test_that_fails_once": False,
+        "test_that_is_sound": False,
+    }

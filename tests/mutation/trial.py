@@ -55,6 +55,7 @@ TIERS: Final = {
         *("tests/cluster/test_campaigns.py", "tests/cluster/test_database.py", "tests/cluster/test_fencing.py"),
         *("tests/cluster/test_quotas.py", "tests/cluster/test_stored_form.py", "tests/cluster/test_url.py"),
         *("tests/cluster/test_failover.py", "tests/cluster/test_shared_meter.py", "tests/cluster/test_shown.py"),
+        *("tests/cluster/test_account.py", "tests/cluster/test_shares.py"),
         "tests/simulation/cluster",
     ),
 }

@@ -19,6 +19,7 @@ from batchsend.cluster.page import ClusterLive
 from batchsend.cluster.serving import CampaignRow, load
 from batchsend.cluster.status import drop, set_state, status
 from batchsend.errors import RunError
+from batchsend.message.verp import VARIABLE
 from batchsend.outcome import Stage
 from tests.simulation.case import Reply
 from tests.simulation.cluster.scene import Scene, play
@@ -80,6 +81,7 @@ def test_a_worker_waits_for_half_a_minute_for_a_database_that_is_not_there_when_
             await scene.work()
         assert 30.0 <= scene.now - began <= 32.0
         assert len(scene.heard("asked again for 30 s")) == 1
+        assert 25 <= len(scene.client(1).dialled) <= 35, "once a second"
 
     play(real, script)
 
@@ -163,6 +165,7 @@ def test_no_answer_is_waited_for_without_end_whichever_it_is(
         await scene.publish(records=4, lot=2)
         await scene.publish("stopped", records=4, lot=2)
         await scene.set_state("stopped", "active", "stopped")
+        scene.rows("INSERT INTO batchsend.account (campaign, record, attempt, status) VALUES (2, 1, 1, 'accepted')")
         waited = []
         for nth in range(1, 40):
             scene.client(0).silence(nth)
@@ -171,6 +174,7 @@ def test_no_answer_is_waited_for_without_end_whichever_it_is(
                 await scene.ask(lambda database: command(database, scene.folder))
             except DatabaseGoneError:
                 waited.append(scene.now - began)
+                assert list(scene.folder.glob("*.new")) == [], "nothing half is left of a log"
             except ClusterError:
                 break  # it was dropped, and the answer was lost that says so
             else:
@@ -382,6 +386,29 @@ def test_a_campaign_that_cannot_be_sent_from_here_is_tried_again_after_a_minute(
     play(real, script)
 
 
+def test_what_a_worker_lacked_is_not_told_any_more_when_it_has_it(
+    real: RealDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def script(scene: Scene) -> None:
+        async def lacks() -> dict[str, str]:
+            [worker] = (await scene.ask(status)).workers
+            return worker.lacks
+
+        signed = "bounces+{{ batch.verp }}@"
+        await scene.publish(records=5, edit=lambda text: text.replace("from+{{ number }}@", signed))
+        scene.work()
+        await asyncio.sleep(5.0)
+        [why] = (await lacks()).values()
+        assert f"needs {VARIABLE}" in why
+        monkeypatch.setenv(VARIABLE, "ab" * 32)
+        await scene.until(lambda: len(scene.sent) == 5)
+        await asyncio.sleep(3.0)
+        assert await lacks() == {}
+
+    monkeypatch.delenv(VARIABLE, raising=False)
+    play(real, script)
+
+
 def test_what_a_killed_worker_had_is_taken_over_when_its_lease_is_over(real: RealDatabase) -> None:
     async def script(scene: Scene) -> None:
         await scene.publish(records=60, lot=60, rate="2/s")
@@ -439,6 +466,35 @@ def test_sessions_that_are_too_many_since_a_worker_has_come_end_and_count_until_
     play(real, script, far=1.0)
 
 
+def test_a_worker_for_whom_no_lot_is_free_takes_nothing_of_the_rate(real: RealDatabase) -> None:
+    async def script(scene: Scene) -> None:
+        await scene.publish(records=60, lot=60, rate="2/s")
+        scene.work(1)
+        await scene.until(lambda: len(scene.sent) >= 4)
+        scene.work(2)
+        await asyncio.sleep(5.0)
+        assert [rate for _, _, rate in scene.rows(_SHARES)] == [2.0]
+
+    play(real, script)
+
+
+def test_sessions_end_with_a_relay_that_another_worker_was_told_to_leave_alone(real: RealDatabase) -> None:
+    told = (
+        "INSERT INTO batchsend.relays (relay, asleep_until, because) "
+        "SELECT relays[1], clock_timestamp() + interval '1 hour', '5.4.5 enough' FROM batchsend.campaigns"
+    )
+
+    async def script(scene: Scene) -> None:
+        await scene.publish(records=100, lot=50, rate="2/s")
+        scene.work()
+        await scene.until(lambda: len(scene.sent) >= 4 and scene.relays[0].open > 0)
+        scene.rows(told)
+        since = scene.now
+        assert await scene.until(lambda: not scene.relays[0].open) - since <= 3.0
+
+    play(real, script)
+
+
 @pytest.mark.parametrize("whose", ["campaign", "relay"])
 def test_a_slow_rate_is_the_clusters_too(real: RealDatabase, whose: str) -> None:
     async def script(scene: Scene) -> None:
@@ -462,6 +518,9 @@ def test_of_a_quota_small_parts_are_granted(real: RealDatabase) -> None:
         await scene.until(lambda: scene.rows("SELECT FROM batchsend.quota_held") != [])
         [(held,)] = scene.rows("SELECT held FROM batchsend.quota_held")
         assert 0 < held <= 100
+        await scene.until(lambda: len(scene.sent) >= 40)
+        [(held,)] = scene.rows("SELECT held FROM batchsend.quota_held")
+        assert held <= 100, "however long it sends"
 
     play(real, script)
 
