@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
+import signal
 import smtplib
 import subprocess
 import sys
+import textwrap
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from email import message_from_bytes
@@ -40,7 +44,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from batchsend import SyncSender
+    from batchsend.sink import Received
 
+ROOT = Path(__file__).parents[1]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "batchsend-tests"
 SOURCE = Path(os.environ.get("BATCHSEND_SERVERS") or CACHE) / "django" / "tests" / "mail" / "tests.py"
 KEY = {"domain": "mail.example.com", "selector": "rsa", "key_file": __file__}
@@ -477,11 +483,95 @@ def test_a_results_log_that_cannot_be_opened_is_said(sink: SinkThread, tmp_path:
     assert sink.received == []
 
 
+UNANSWERED_AT_THE_END = """
+import sys
+from django.conf import settings
+
+settings.configure(
+    EMAIL_BACKEND="batchsend.django.EmailBackend", EMAIL_HOST="127.0.0.1", EMAIL_PORT=int(sys.argv[1]), USE_I18N=False
+)
+
+from django.core.mail import EmailMessage
+
+try:
+    EmailMessage("Subject", "Text", "shop@example.com", ["held@example.com"]).send()
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_program_ends_where_the_server_does_not_answer() -> None:
+    """Within seconds, and not when the reply to the content is given up, which RFC 5321 gives ten minutes."""
+    taken, answer = threading.Event(), threading.Event()
+
+    def take(_: Received) -> None:
+        taken.set()
+        answer.wait()
+
+    with SinkThread(on_message=take) as sink:
+        command = [sys.executable, "-c", UNANSWERED_AT_THE_END, str(sink.port)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as program:
+            try:
+                assert taken.wait(60)
+                program.send_signal(signal.SIGINT)
+                said, _ = program.communicate(timeout=60)
+            finally:
+                program.kill()
+                answer.set()
+    assert (said, program.returncode) == ("interrupted\n", 0)
+
+
+INTERRUPTED_IN_THE_OPENING = """
+import signal, sys
+from django.conf import settings
+
+settings.configure(EMAIL_BACKEND="batchsend.django.EmailBackend", EMAIL_PORT=int(sys.argv[1]), USE_I18N=False)
+
+from django.core.mail import EmailMessage, get_connection
+from django.utils.functional import lazy
+
+
+def send(name, connection):
+    return EmailMessage("Subject", "Text", "shop@example.com", [name], connection=connection).send()
+
+
+def host():
+    signal.raise_signal(signal.SIGUSR1)
+    return "127.0.0.1"
+
+
+handled = []
+signal.signal(signal.SIGUSR1, lambda *_: handled.append(send("handler@example.com", get_connection(host="127.0.0.1"))))
+print(send("program@example.com", get_connection(host=lazy(host, str)())), set(handled))
+"""
+
+
+@pytest.mark.slow
+def test_a_signal_handler_may_send_while_the_sender_of_the_settings_is_made() -> None:
+    """It would wait for the lock that its own thread has."""
+    with SinkThread() as sink:
+        command = [sys.executable, "-c", INTERRUPTED_IN_THE_OPENING, str(sink.port)]
+        said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd=ROOT)
+    assert said.stdout == "1 {1}\n"
+    assert {*recipients(sink)} == {"handler@example.com", "program@example.com"}
+
+
+def test_the_settings_in_its_docstring_can_be_used() -> None:
+    found: dict[str, Any] = {}
+    for block in re.findall(r"::\n\n((?:(?: {4}.*)?\n)+)", f"{inspect.getdoc(EmailBackend)}\n"):
+        exec(textwrap.dedent(block), found)
+    given = {name: value for name, value in found.items() if name.isupper()}
+    mailer = given.pop("MAILERS")["default"]
+    assert given["EMAIL_BACKEND"] == mailer["BACKEND"] == MAILER
+    with override_settings(**given):
+        assert EmailBackend().open()
+    assert EmailBackend(alias="default", **mailer["OPTIONS"]).open()
+
+
 def djangos_own_tests(python: str | Path, source: Path) -> None:
     command = [python, "-m", "tests.tools.django_mail", source]
-    done = subprocess.run(
-        command, check=False, capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[1]
-    )
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300, cwd=ROOT)
     assert done.returncode == 0, done.stderr
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import smtplib
@@ -88,7 +87,7 @@ class _Shared(NamedTuple):
 
 
 SHARED: Final[dict[Any, _Shared]] = {}
-_lock = threading.Lock()
+_lock = threading.RLock()  # a signal handler may send while the thread that it has interrupted has it
 
 
 class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothing of its types
@@ -303,9 +302,10 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
         with _lock:
             if key not in SHARED:
                 try:
-                    SHARED[key] = self._made(options)
+                    made = self._made(options)
                 except UsageError as error:
                     raise _improper(error) from error
+                SHARED.setdefault(key, made)  # a signal handler may have come in between, and have made it
             return SHARED[key]
 
     def _made(self, options: Mapping[str, Any]) -> _Shared:
@@ -531,20 +531,10 @@ def _exception(refused: list[DeliveryResult]) -> OSError:
     return smtplib.SMTPDataError(code, text.encode())
 
 
-def _close_all() -> None:
-    """Take leave of the servers when the process ends."""
-    with _lock:
-        senders = [shared.sender for shared in SHARED.values()]
-        SHARED.clear()
-    for sender in senders:
-        sender.close()
-
-
 def _after_fork() -> None:
     """A child's lock is not held by a thread that it does not have."""
     global _lock  # noqa: PLW0603
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
-atexit.register(_close_all)
 os.register_at_fork(after_in_child=_after_fork)

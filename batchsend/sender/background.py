@@ -15,7 +15,8 @@ from weakref import WeakSet
 from batchsend.errors import RunError, UsageError
 from batchsend.loop import LastingExecutor, run
 from batchsend.outcome import DeliveryResult
-from batchsend.sender.unfinished import closed
+from batchsend.sender.unfinished import UnfinishedError, closed
+from batchsend.trace import log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -32,7 +33,7 @@ END: Final = object()
 """Given after the last message, and heard after the last result."""
 
 _PATIENCE: Final = 5.0
-"""Seconds that servers have at the end of the program for answering what they were given."""
+"""Seconds that servers have at the end of the program for answering what they were given; then, that loops have."""
 
 
 class Background:
@@ -45,6 +46,7 @@ class Background:
     Attributes:
         sender: The sender, to be used on the loop.
         is_parents: It is that of a process of which this one is a fork; its thread is not there.
+        asked: What threads wait for, and were not told of yet.
 
     Raises:
         UsageError: Greenlets have taken the place of threads; or as the sender says.
@@ -54,11 +56,15 @@ class Background:
     def __init__(self, sender: Sender, name: object) -> None:
         self.sender = sender
         self.is_parents = False
+        self.asked: set[Pending[Any]] = set()
         self._name = name
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stop: asyncio.Event
         self._main_task: asyncio.Task[Any] | None = None
         self._failure: BaseException | None = None
+        self._is_over = False  # nothing more is begun
+        # Not what the thread says: an interrupt that strikes Thread.is_alive has it say for ever that it has ended.
+        self._has_ended = False
         self._begun_in = threading.get_native_id()
         started: Future[None] = Future()
         self._loop: asyncio.AbstractEventLoop
@@ -87,10 +93,13 @@ class Background:
         except BaseException as error:  # raised where it is waited for
             if started.done():
                 self._failure = error
-            elif isinstance(error, OSError):
+            elif isinstance(error, OSError) and self._main_task is None:
                 started.set_exception(_cannot_begin(error.strerror or str(error), "let it have more: ulimit -n 1024"))
             else:
                 started.set_exception(error)
+        finally:
+            self._has_ended = True
+            self._give_up()
 
     async def _main(self, started: Future[None]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -102,13 +111,28 @@ class Background:
                 started.set_result(None)
                 await self._stop.wait()
         finally:
+            self._is_over = True
             if self._tasks:
                 await asyncio.wait(self._tasks)  # each tells its thread what became of it
+
+    def _give_up(self) -> None:
+        """Tell the threads that still wait that nothing more comes.
+
+        A loop that an error ends, and one that ends while a thread gives it something, may have taken that and neither
+        have begun it nor have told what became of it.
+        """
+        for answer in tuple(self.asked):
+            answer.give_up()
 
     @property
     def has_ended(self) -> bool:
         """Whether its loop has ended: by an error, as where ``unclaimed`` raises SystemExit, or with the program."""
-        return self._failure is not None or not self._thread.is_alive()
+        return self._has_ended
+
+    def inherit(self) -> None:
+        """In a child process, after a fork: whoever waits here, in what a signal handler has interrupted, is told."""
+        self.is_parents = True
+        self._give_up()
 
     def require_own(self) -> None:
         """Refuse what a child process has left of its parent's.
@@ -122,23 +146,31 @@ class Background:
                 remedy="Leave the loop in the child, and send anew there what is the child's to send.",
             )
 
-    def submit(self, make: Callable[[Sender], Coroutine[Any, Any, Result]]) -> Pending[Result]:
+    def submit(self, answer: Pending[Result], make: Callable[[Sender], Coroutine[Any, Any, Result]]) -> None:
         """Begin something on the loop.
+
+        Args:
+            answer: Hears what becomes of it.
+            make: What is begun.
 
         Raises:
             RunError: The loop has ended since.
         """
-        answer: Pending[Result] = Pending(self)
 
         def begin() -> None:
+            if self._is_over:
+                answer.give_up()
+                return
             task = self._loop.create_task(make(self.sender))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             answer.follow(task)
 
+        answer.background = self
+        self.asked.add(answer)
         if not self.call(begin):
+            self.asked.discard(answer)
             raise closed()
-        return answer
 
     def call(self, function: Callable[..., object], *arguments: object) -> bool:
         """Call a function on the loop; False where that has ended since, as another thread has closed the sender."""
@@ -155,13 +187,22 @@ class Background:
     def end(self, seconds: float) -> None:
         """Wait so long for the end of a loop that was told to stop; then sessions end where they are.
 
+        A loop that does not come to its end then either, because a function of the program's or the disk holds it up,
+        is left to itself.
+
         Raises:
             RunError: The results log could not be written at the end.
         """
         self._thread.join(seconds)
         if self._thread.is_alive() and self._main_task is not None:
             self.call(self._main_task.cancel)
-            self._thread.join()
+            self._thread.join(_PATIENCE)
+            if self._thread.is_alive():
+                log.warning(
+                    "the program ends, and a sender's event loop does not: a function that the sender was given, or "
+                    "the disk, holds it up; what is under way there is told to nobody"
+                )
+                return
         if not isinstance(self._failure, asyncio.CancelledError):
             self.join()
 
@@ -188,46 +229,54 @@ class Pending(Generic[Result]):
     the loop for the lock of the future that the handler has interrupted.
 
     Args:
-        background: The loop.
+        over: Called when it is over, also where it was never begun.
+
+    Attributes:
+        background: The loop, from `Background.submit` on.
     """
 
-    def __init__(self, background: Background) -> None:
-        self._background = background
-        self._told: SimpleQueue[asyncio.Task[Result]] = SimpleQueue()
+    def __init__(self, over: Callable[[], object] = lambda: None) -> None:
+        self.background: Background | None = None
+        self._over = over
+        self._told: SimpleQueue[asyncio.Task[Result] | None] = SimpleQueue()
         self._task: asyncio.Task[Result] | None = None
+        self._is_raised = False  # an error goes to the thread, with the results that it has
 
     def follow(self, task: asyncio.Task[Result]) -> None:
         """Tell what becomes of a task; on the loop."""
         self._task = task
         task.add_done_callback(self._tell)
 
-    def _tell(self, task: asyncio.Task[Result]) -> None:
-        if not task.cancelled():
+    def give_up(self) -> None:
+        """Nothing goes on any more: tell what is known."""
+        self._tell(None if self._task is None or not self._task.done() else self._task)
+
+    def _tell(self, task: asyncio.Task[Result] | None) -> None:
+        if task is not None and not task.cancelled():
             task.exception()  # it is raised in the thread, if that has not gone
+        if self.background is not None:
+            self.background.asked.discard(self)
         self._told.put(task)
+        self._over()
 
     def wait(self) -> Result:
-        """The result; where the wait is interrupted, as by Ctrl-C, what was begun is cancelled.
+        """The result.
 
         Raises:
-            RunError: The loop was ended by an error.
+            RunError: The loop has ended.
+            UsageError: The process was forked meanwhile, and this is the child.
             Exception: What it has raised.
         """
-        try:
-            task = self._told.get()
-        except BaseException:
-            self.cancel()
-            raise
-        if task.cancelled():
+        task = self._told.get()
+        if self.background is not None:
+            self.background.require_own()
+        if task is None or task.cancelled():
             raise closed()
+        if task.exception() is not None:
+            self._is_raised = True
         return task.result()
 
-    def cancel(self) -> None:
-        """End it, unless it is over."""
-        if self._task is None or not self._task.done():
-            self._background.call(self.end)
-
-    def end(self, ended: Callable[[object], object] = lambda _: None) -> None:
+    def end(self, ended: Callable[[object], object]) -> None:
         """End it, unless it is over; on the loop.
 
         Args:
@@ -236,6 +285,30 @@ class Pending(Generic[Result]):
         if self._task is not None:
             self._task.cancel()
             self._task.add_done_callback(ended)
+
+    def leave(self) -> None:
+        """The thread that was to wait is interrupted, as by Ctrl-C: what has begun ends, unless it is over.
+
+        Results that are there by then are told as those that nobody waits for.
+        """
+        background = self.background
+        if background is None or self._is_raised or background.is_parents:
+            return
+        if not background.call(self.end, self._unclaim):
+            self._unclaim()  # the loop has ended: there is no other thread to say it
+
+    def _unclaim(self, *_: object) -> None:
+        task, background = self._task, self.background
+        if background is None or task is None or not task.done() or task.cancelled():
+            return
+        known: object
+        if (error := task.exception()) is None:
+            known = task.result()
+        else:
+            known = error.results if isinstance(error, UnfinishedError) else []
+        for one in known if isinstance(known, list) else [known]:
+            if isinstance(one, DeliveryResult):
+                background.sender.unclaimed(one)
 
 
 class Channel:
@@ -263,21 +336,26 @@ class Channel:
         self._messages.put_nowait(message)
 
     async def send(self, sender: Sender) -> None:
-        """Send what is given, and pass the results on."""
-        try:
-            async with aclosing(sender.send(self._taken(), key=self._key)) as results:
-                async for result in results:
-                    self.heard.put(result)
-        finally:
-            self.heard.put(END)
+        """Send what is given, and pass the results on; `end` is to be called when that is over."""
+        async with aclosing(sender.send(self._taken(), key=self._key)) as results:
+            async for result in results:
+                self.heard.put(result)
 
-    def leave(self, pending: Pending[None], background: Background) -> None:
+    def end(self) -> None:
+        """No more results will come."""
+        self.heard.put(END)
+
+    def leave(self, pending: Pending[None]) -> None:
         """The thread takes no more results: what it has not taken is unclaimed, also where all was sent by then."""
+        background = pending.background
+        if background is None or background.is_parents:
+            return
+        sender = background.sender
 
         def unclaim(*_: object) -> None:
             while not self.heard.empty():
                 if isinstance(result := self.heard.get(), DeliveryResult):
-                    background.sender.unclaimed(result)
+                    sender.unclaimed(result)
 
         if not background.call(pending.end, unclaim):
             unclaim()  # the loop has ended: there is no other thread to say it
@@ -316,7 +394,7 @@ def inherit() -> None:
     _HERE.name = None
     _STARTED.clear()
     for background in _BACKGROUNDS:
-        background.is_parents = True
+        background.inherit()
         _INHERITED.append(background)
 
 

@@ -10,11 +10,11 @@ from email.message import Message  # noqa: TC003 - public: its hints are resolve
 from pathlib import Path  # noqa: TC003 - likewise
 from types import TracebackType  # noqa: TC003 - likewise
 from typing import Any, Final, Never, Self, TypeVar, overload
-from weakref import WeakSet
+from weakref import WeakSet, finalize, ref
 
 from batchsend.campaign import Delivery, Server  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.delivery.statistics import PoolStatistics  # noqa: TC001 - public: its hints are resolved at run time
-from batchsend.errors import UsageError, require_path
+from batchsend.errors import RunError, UsageError, require_path
 from batchsend.message.submission import Submission
 from batchsend.outcome import DeliveryResult  # noqa: TC001 - public: its hints are resolved at run time
 from batchsend.results.choice import Choice  # noqa: TC001 - public: its hints are resolved at run time
@@ -44,9 +44,10 @@ class SyncSender:
             [result] = sender.send_message(message)
             print(result.status)
 
-    Without ``with`` it is open from the start until `close`, and after that again from the next ``with`` or `open`. At
-    the end of the program what was taken is sent, as by `close`, for 5 seconds; what is unanswered then is in doubt,
-    and what was not begun is not sent.
+    Without ``with`` it is open from the start until `close`, and after that again from the next ``with`` or `open`. One
+    that the program does not hold any more is closed. At the end of the program what was taken is sent, as by `close`,
+    for 5 seconds; what is unanswered then is in doubt, and what was not begun is not sent: `notice` says how many
+    messages those are.
 
     Args:
         servers: As for `Sender`.
@@ -75,18 +76,18 @@ class SyncSender:
     ) -> None:
         self._results = None if results is None else require_path(results, "results").absolute()
 
-        def make() -> Sender:
+        def make(log: Path | None) -> Sender:
             return Sender(
                 *servers,
                 delivery=delivery,
                 context=context,
                 notice=notice,
                 unclaimed=unclaimed,
-                results=self._results,
+                results=log,
                 retry=retry,
             )
 
-        make()  # what is wrong with the arguments is said here
+        make(self._results)  # what is wrong with the arguments is said here
         self._make = make
         # A signal handler runs in the main thread wherever that is, also where it has the lock. So the thread that has
         # it may take it again, and each of the steps below leaves what another call can go on from.
@@ -94,6 +95,7 @@ class SyncSender:
         self._starting = False
         self._background: Background | None = None
         self._ending: Background | None = None
+        self._closer: finalize[..., Any] | None = None  # closes what nobody has any more
         self._is_open = True
         self._name = object()  # what the thread of the loop knows it by
         _SENDERS.add(self)
@@ -111,16 +113,20 @@ class SyncSender:
         """Sessions, pace and replies of the pool as they are now, as `Sender.statistics`; None while there is none."""
         if self._is_own_thread:
             return None if self._background is None else self._background.sender.statistics
-        with self._lock:
-            background = self._background
-            if background is None or background.has_ended:
-                return None
 
-            async def ask(sender: Sender) -> PoolStatistics | None:
-                return sender.statistics
+        async def ask(sender: Sender) -> PoolStatistics | None:
+            return sender.statistics
 
-            answer = background.submit(ask)
-        return answer.wait()
+        answer: Pending[PoolStatistics | None] = Pending()
+        try:
+            with self._lock:
+                background = self._background
+                if background is None or background.has_ended:
+                    return None
+                background.submit(answer, ask)
+            return answer.wait()
+        except RunError:  # the loop has ended meanwhile
+            return None
 
     def open(self) -> None:
         """Take messages again after `close`; no connection is made before there is something to send."""
@@ -213,7 +219,7 @@ class SyncSender:
                 return await to.send_message(message, key=key)
             return await to.send_message(message, sender=sender, recipients=recipients, key=key)  # type: ignore[arg-type]  # it says
 
-        return self._submit(send)[0].wait()
+        return self._ask(send)
 
     def send_all(self, messages: Iterable[Sendable], *, key: Key | None = None) -> list[DeliveryResult]:
         """Send, and return all outcomes at once, in the order of the messages, as `Sender.send_all` does.
@@ -233,7 +239,7 @@ class SyncSender:
             TypeError: As `Sender.send`.
         """
         given = list(_plain(messages))
-        return self._submit(lambda to: to.send_all(given, key=key))[0].wait()
+        return self._ask(lambda to: to.send_all(given, key=key))
 
     def send(self, messages: Iterable[Sendable], *, key: Key | None = None) -> Iterator[DeliveryResult]:
         """Send, and yield each outcome as it is known, as `Sender.send` does; in no particular order.
@@ -265,11 +271,12 @@ class SyncSender:
     def _stream(self, messages: Iterable[Sendable], key: Key | None) -> Iterator[DeliveryResult]:
         source = iter(messages)
         channel = Channel(key)
-        answer, background = self._submit(channel.send)
+        answer: Pending[None] = Pending(channel.end)
         failure: Exception | None = None
         exhausted = False
         ahead = 0
         try:
+            background = self._submit(answer, channel.send)
             while True:
                 background.require_own()
                 while not exhausted and ahead < _AHEAD and channel.quiet:
@@ -290,24 +297,33 @@ class SyncSender:
                     yield heard
             answer.wait()
         finally:
-            if not background.is_parents:
-                channel.leave(answer, background)
+            channel.leave(answer)
         if failure is not None:
             raise failure
 
-    def _submit(self, make: Callable[[Sender], Coroutine[Any, Any, Result]]) -> tuple[Pending[Result], Background]:
+    def _ask(self, make: Callable[[Sender], Coroutine[Any, Any, Result]]) -> Result:
+        """Begin something on the loop, and wait for what becomes of it."""
+        answer: Pending[Result] = Pending()
+        try:
+            self._submit(answer, make)
+            return answer.wait()
+        except BaseException:
+            answer.leave()
+            raise
+
+    def _submit(self, answer: Pending[Result], make: Callable[[Sender], Coroutine[Any, Any, Result]]) -> Background:
         """Begin something on the loop, which is started if it is not there."""
         self._require_another_thread()
         try:
-            return self._begun(make)
+            return self._begun(answer, make)
         except InUseError:
             # It may be the loop before this one that has the log: it ends while the sender is opened again already.
             if (ending := self._ending) is None:
                 raise
             ending.wait()
-        return self._begun(make)
+        return self._begun(answer, make)
 
-    def _begun(self, make: Callable[[Sender], Coroutine[Any, Any, Result]]) -> tuple[Pending[Result], Background]:
+    def _begun(self, answer: Pending[Result], make: Callable[[Sender], Coroutine[Any, Any, Result]]) -> Background:
         # With the lock: whatever is begun before `close` comes before the loop is told to stop.
         with self._lock:
             if not self._is_open:
@@ -315,17 +331,22 @@ class SyncSender:
             background = self._background
             if background is None or background.has_ended:
                 background = self._started()
-            return background.submit(make), background
+            background.submit(answer, make)
+            return background
 
     def _started(self) -> Background:
         """Start the loop, with the lock."""
         self._require_started()
-        sender = self._make()
+        sender = self._make(self._results)
         self._starting = True
         try:
             # A signal handler may have come in between, and have started it.
             if self._background is None or self._background.has_ended:
-                self._background = Background(sender, self._name)
+                self._background = background = Background(sender, self._name)
+                if self._closer is not None:
+                    self._closer.detach()
+                self._closer = finalize(self, _stop, ref(background))
+                self._closer.atexit = False  # then all are ended together
             return self._background
         finally:
             self._starting = False
@@ -358,6 +379,8 @@ class SyncSender:
     def _forked(self) -> None:
         """Forget the parent's thread, which is not there in the child, and the lock that it may have held."""
         self._background = self._ending = None
+        if self._closer is not None:
+            self._closer.detach()
         self._starting = False
         self._lock = threading.RLock()
 
@@ -378,13 +401,13 @@ class NumberedSyncSender(SyncSender):
         super().__init__(*servers, results=results, **more)
         self._first = results.absolute()
 
-    def _submit(self, make: Callable[[Sender], Coroutine[Any, Any, Result]]) -> tuple[Pending[Result], Background]:
+    def _submit(self, answer: Pending[Result], make: Callable[[Sender], Coroutine[Any, Any, Result]]) -> Background:
         for number in range(2, _MOST_LOGS):
             try:
-                return super()._submit(make)
+                return super()._submit(answer, make)
             except InUseError:
                 self._results = self._first.with_stem(f"{self._first.stem}-{number}")
-        return super()._submit(make)
+        return super()._submit(answer, make)
 
     def _forked(self) -> None:
         super()._forked()
@@ -413,3 +436,12 @@ def _plain(messages: Iterable[Sendable]) -> Iterable[Sendable]:
     if not isinstance(iterable(messages), Iterable):
         raise TypeError("an asynchronous iterable needs a batchsend.Sender")
     return messages
+
+
+def _stop(background: ref[Background]) -> None:
+    """End the loop of a sender that is gone.
+
+    What is to be done then is kept to the end of the program, and with it would be all that the loop has.
+    """
+    if (running := background()) is not None:
+        running.stop()

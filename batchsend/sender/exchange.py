@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from batchsend.delivery.account import NullAccount
 from batchsend.delivery.signal import Signal
-from batchsend.message.submission import Bundle, bundle
+from batchsend.message.submission import Bundle, bundle, members_of
 from batchsend.outcome import DeliveryResult, Outcome
 from batchsend.trace import report_failure
 
@@ -220,9 +220,16 @@ class Exchange(NullAccount):
         origin.call.under_way += 1
         return numbered(member, origin, origin.number, member.attempt)
 
-    def stopped(self, error: Exception) -> None:
-        """The pool is over: what has no result was not begun, and will not be. Its callers hear why."""
+    def stopped(self, error: Exception) -> tuple[int, int]:
+        """The pool is over: what has no result was not begun, and will not be. Its callers hear why.
+
+        Returns:
+            How many messages that are, one for each recipient; and how many of them are of callers that have left.
+        """
         calls = {id(call): call for call in (*self._turns, *(origin.call for origin in self._origins()))}
+        waiting = sum(len(members_of(submission)) for call in self._turns for _, submission, _ in call.waiting)
+        left = sum(origin.call.left for origin in self._under_way.values())
+        counts = waiting + len(self._under_way), left
         self._turns.clear()
         self._under_way.clear()
         self._settled.clear()
@@ -232,6 +239,7 @@ class Exchange(NullAccount):
             call.error = error
             call.changed.notify()
         self.idle.notify()
+        return counts
 
     def _origins(self) -> Iterable[Origin]:
         """Whose the messages are that the pool has."""

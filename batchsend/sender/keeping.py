@@ -136,10 +136,11 @@ class KeptExchange(Exchange):
         origin.call.under_way += 1
         return numbered(member, origin, record, attempt)
 
-    def stopped(self, error: Exception) -> None:
+    def stopped(self, error: Exception) -> tuple[int, int]:
         """The pool is over; what was not begun has no outcome in the log either."""
-        super().stopped(error)
+        counts = super().stopped(error)
         self._joined.clear()
+        return counts
 
     def _origins(self) -> Iterable[Origin]:
         joined = (origin for origins in self._joined.values() for origin in origins)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
+from batchsend import figures
 from batchsend.delivery.pool import Pool
-from batchsend.errors import RunError, UsageError
+from batchsend.errors import BatchsendError, RunError, UsageError
 from batchsend.sender.exchange import Call, Exchange
 from batchsend.sender.given import feeds_here, no_log_for_keys, own_key, require_key
 from batchsend.sender.unfinished import closed, unfinished
@@ -226,12 +228,25 @@ class OpenSender:
         finally:
             for task in (running, filling):
                 task.cancel()
-            await asyncio.gather(running, filling, return_exceptions=True)
+            with suppress(asyncio.CancelledError):  # once more, as by two who close the sender at once
+                await asyncio.gather(running, filling, return_exceptions=True)
             self._pool_ended(pool.statistics())
             if self.keeper is not None:
                 self.keeper.log.learned = pool.learned
             self._pool = self._running = None
-            self.exchange.stopped(error)
+            self._stopped(error)
+
+    def _stopped(self, error: Exception) -> None:
+        """Nothing goes on any more: callers hear why, and the user of what no caller may hear of.
+
+        Whoever has left does not, nor does a thread that the end of the program stops.
+        """
+        count, left = self.exchange.stopped(error)
+        if unheard := count if self.closing else left:
+            were, are = ("was", "is") if unheard == 1 else ("were", "are")
+            why = error.message if isinstance(error, BatchsendError) else repr(error)
+            taken = f"{figures.count(unheard, 'message')} that the sender had taken"
+            self._notice(f"{taken} {were} not begun, and {are} not sent: {why}")
 
     async def _fill(self, pool: Pool) -> None:
         while await pool.room():
@@ -308,7 +323,7 @@ class OpenSender:
             await asyncio.wait([self._running])
         if self.keeper is not None:
             await self.keeper.stop()
-        self.exchange.stopped(closed())
+        self._stopped(closed())
 
 
 _KEPT: Final[set[OpenSender]] = set()

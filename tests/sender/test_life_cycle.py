@@ -779,22 +779,26 @@ def test_what_was_taken_is_sent_and_told_at_the_end_of_the_program(how: str, kep
 
 
 INTERRUPTED_AT_THE_END = """
-import signal, sys
-from batchsend import Server, SyncSender
+import sys
+from batchsend import Delivery, Server, SyncSender
 from tests.delivery.harness import message
 
-server = Server(host="127.0.0.1", port=int(sys.argv[1]), tls="none")
-sender = SyncSender(server, unclaimed=lambda result: print(result.recipient, result.status.value, flush=True))
 
+def tell(result):
+    print(result.recipient, result.status.value, flush=True)
+
+
+server = Server(host="127.0.0.1", port=int(sys.argv[1]), tls="none")
+sender = SyncSender(server, delivery=Delivery(max_connections=1, depth=1), notice=print, unclaimed=tell)
 try:
-    sender.send_message(message("held@example.com"))
+    sender.send_all(message(name + "@example.com") for name in ("held", "second", "third"))
 except KeyboardInterrupt:
     pass
 """
 
 
 @pytest.mark.slow
-def test_a_program_ends_where_the_server_does_not_answer_and_says_what_is_in_doubt() -> None:
+def test_a_program_ends_where_the_server_does_not_answer_and_says_what_is_in_doubt_and_what_was_not_begun() -> None:
     taken, answer = threading.Event(), threading.Event()
 
     def take(received: Received) -> None:
@@ -809,7 +813,12 @@ def test_a_program_ends_where_the_server_does_not_answer_and_says_what_is_in_dou
             said, _ = program.communicate(timeout=3 * GUARD)
         assert not answer.is_set()
         answer.set()
-    assert (said, program.returncode) == ("held@example.com in_doubt\n", 0)
+    counted = "2 messages that the sender had taken were not begun, and are not sent"
+    assert said.splitlines() == [
+        "held@example.com in_doubt",
+        f"{counted}: the sender was closed before everything was sent",
+    ]
+    assert program.returncode == 0
 
 
 # --- forks and signals ------------------------------------------------------------------------------------------------

@@ -157,6 +157,21 @@ async def test_figures_are_the_pools_and_go_on_counting() -> None:
         assert observed.now() == {"replies": {"250": 4, "550": 2}, "opened": {"": 2}}
 
 
+async def test_what_a_pool_has_counted_is_kept_where_two_close_its_sender_at_once() -> None:
+    async with CountingServer(well_behaved) as peer, asyncio.timeout(GUARD):
+        observed = Figures(peer.port)
+        for turns in range(8):
+            sender = Sender(server(peer), delivery=options())
+            await sender.__aenter__()
+            await sender.send_message(message("a@example.com"))
+            closing = [asyncio.create_task(sender.__aexit__(ValueError, ValueError(), None))]
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            closing.append(asyncio.create_task(sender.__aexit__(ValueError, ValueError(), None)))
+            await asyncio.gather(*closing)
+        assert observed.now() == {"replies": {"250": 8}, "opened": {"": 8}}
+
+
 def test_figures_are_collected_from_another_thread() -> None:
     with SinkThread() as sink, SyncSender(sink.server) as sender:
         observed = Figures(sink.port)

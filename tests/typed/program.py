@@ -43,6 +43,7 @@ from batchsend import (
     send,
 )
 from batchsend.campaign import Attachment, Dkim
+from batchsend.delivery.statistics import PoolStatistics
 from batchsend.results.format import OutcomeLine  # noqa: TC001 - likewise
 
 server = Server(host="smtp.example.com", username="u", password="p", rate="14/s", quota="500/h")
@@ -154,6 +155,7 @@ def values(result: DeliveryResult, choice: Choice, summary: Summary, blocking: S
     assert_type(list(summary.lines()), list[str])
     summary.count(result)
     summary.give_up_waiting()
+    assert_type(blocking.statistics, PoolStatistics | None)
     blocking.open()
     blocking.close()
     Sender(server).unclaimed(result)
