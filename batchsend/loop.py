@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import Future
 from concurrent.futures.thread import ThreadPoolExecutor  # where it is defined: it cannot be imported any later
 from contextlib import suppress
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -46,6 +47,18 @@ def run(main: Callable[[], Awaitable[Result]]) -> Result:
             if one.interrupted:
                 raise KeyboardInterrupt from None
             raise
+
+
+def import_backend() -> None:
+    """Import what `run` would import at its first call.
+
+    A module that one thread imports is locked for the others. A process that another thread forks meanwhile has it
+    locked for good. So who runs loops in threads does this when it is itself imported, which programs do before they
+    fork.
+    """
+    import_module("anyio._backends._asyncio")
+    if find_spec("uvloop") is not None:
+        import_module("uvloop")
 
 
 def require_loop(what: str, otherwise: str) -> None:

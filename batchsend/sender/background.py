@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from weakref import WeakSet
 
 from batchsend.errors import RunError, UsageError
-from batchsend.loop import LastingExecutor, run
+from batchsend.loop import LastingExecutor, import_backend, run
 from batchsend.outcome import DeliveryResult
 from batchsend.sender.unfinished import UnfinishedError, closed
 from batchsend.trace import log
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from batchsend.sender.given import Key, Sendable
     from batchsend.sender.sender import Sender
+
+import_backend()
 
 Result = TypeVar("Result")
 

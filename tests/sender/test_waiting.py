@@ -338,6 +338,30 @@ def test_a_child_that_is_forked_by_a_signal_handler_does_not_wait_for_its_parent
     assert sorted(received.recipients[0] for received in sink.received) == ["child@example.com", "held@example.com"]
 
 
+IMPORTED_AT_FIRST_USE = """
+import sys
+from email.message import EmailMessage
+from batchsend import Server, SyncSender
+
+message = EmailMessage()
+message["From"], message["To"], message["Subject"] = "a@example.com", "b@example.com", "Hello"
+message.set_content("Hello")
+message.as_bytes()
+before = set(sys.modules)
+with SyncSender(Server(host="127.0.0.1", port=int(sys.argv[1]), tls="none"), results=sys.argv[2]) as sender:
+    sender.send_message(message, key="1")
+print(sorted(set(sys.modules) - before - {"gc"}))
+"""
+
+
+def test_nothing_is_imported_when_the_first_message_is_sent(tmp_path: Path) -> None:
+    """A child that another thread forks meanwhile would find the modules locked, and wait for ever."""
+    with SinkThread() as sink:
+        command = [sys.executable, "-c", IMPORTED_AT_FIRST_USE, str(sink.port), str(tmp_path / "results.jsonl")]
+        said = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True, timeout=3 * GUARD)
+    assert said.stdout == "[]\n"
+
+
 HELD_UP_AT_THE_END = """
 import logging, sys, threading
 from batchsend import Server, SyncSender
