@@ -403,7 +403,7 @@ def _kept(file: Path | None) -> Iterable[Trial]:
     if file is not None and file.exists():
         for line in file.read_text().splitlines():
             told = json.loads(line)
-            yield Trial(**{**told, "advised": tuple(told["advised"])})
+            yield Trial(**{"differs": 0.0, **told, "advised": tuple(told["advised"])})
 
 
 def main() -> int:

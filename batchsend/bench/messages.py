@@ -29,6 +29,8 @@ _SUBJECT = "[test] batchsend bench: message {{ batch.record }}"
 _TEXT = "This is a test message: `batchsend bench` measures how fast a server\ntakes mail. Nobody has to read it.\n"
 _LINE = "x" * 70 + "\n"
 _CRLF_GROWS = 1
+_LONGEST_NUMBER: Final = "9" * 10
+"""Of a message: no bench sends more."""
 
 MOST_RECORDS: Final = 1000
 """So many of a campaign's records are used, the first, in turns: their tests are kept in memory."""
@@ -55,15 +57,14 @@ class BenchRecipients:
 
     def __init__(self, to: str) -> None:
         self.many = "*" in to
-        self._to = to
+        expected = "expected an address such as you@example.com, or me+*@example.com"
         if "*" in to.rpartition("@")[2]:
-            raise UsageError(
-                f"--to {to!r}: the * is not before the @", remedy="expected something such as me+*@example.com"
-            )
+            raise UsageError(f"--to {to!r}: the * is not before the @", remedy=expected)
         try:
-            self._only = forward_path(self._numbered(1))
+            self._to = forward_path(to)
+            forward_path(self._to.replace("*", _LONGEST_NUMBER))
         except RecordError as error:
-            raise UsageError(f"--to: {error.message}", remedy="expected an address such as you@example.com") from None
+            raise UsageError(f"--to {error.message.removeprefix('recipient ')}", remedy=expected) from None
 
     def address(self, number: int) -> str:
         """Who gets a message.
@@ -71,10 +72,7 @@ class BenchRecipients:
         Args:
             number: The message's number, from 1.
         """
-        return forward_path(self._numbered(number)) if self.many else self._only
-
-    def _numbered(self, number: int) -> str:
-        return self._to.replace("*", str(number))
+        return self._to.replace("*", str(number)) if self.many else self._to
 
 
 class MessageSource(Protocol):

@@ -35,7 +35,7 @@ Servers count messages in periods of a second, which may be two: Postfix's anvil
 over in whole ones. A period that began before may let a visit's first messages pass, and the next must fit in whole.
 """
 
-_SEARCHED_SECONDS: Final = 40.0
+_SEARCHED_SECONDS: Final = 55.0
 """Seconds of sending that are enough to find the pace of a server that asks for less."""
 
 _CLEARING: Final = 1.5
@@ -192,7 +192,7 @@ class Bench:
         return True
 
     async def _measure_undecided(self) -> None:
-        """Visit a few times more the points that what was measured does not tell apart."""
+        """Visit again, up to eight times, the points that what was measured does not tell apart."""
         for _ in range(_MORE_VISITS):
             undecided = self._undecided(self.measurements)
             for measurement in undecided:

@@ -112,7 +112,10 @@ class _Target(NamedTuple):
     "number: a relay may take fewer messages a second to many recipients than to one.",
 )
 @click.option(
-    "--from", "sender", metavar="ADDRESS", help="Who the test messages are from; by default the campaign's, or --to."
+    "--from",
+    "sender",
+    metavar="ADDRESS",
+    help="Who the test messages are from; by default the campaign's, or --to (where it has a *, that of the first).",
 )
 @click.option(
     "--campaign",
@@ -233,7 +236,6 @@ def bench(
             here = Server(host=sink.host, port=sink.port, tls="none")
             target = _Target(here, Delivery(), _made(_SENDER, BenchRecipients(_RECIPIENT), size), embedded=True)
         else:
-            _require_address(to, "--to")
             target = _target(server, BenchRecipients(to), sender, campaign, size)
             if isinstance(target.messages, CampaignMessages) and target.messages.skipped:
                 console.notice(target.messages.skipped)

@@ -47,10 +47,12 @@ class _Handlers:
         self._receive: Callable[[signal.Signals], None] | None = None
         self._wanted = 0
         self._since: float | None = None
+        self._is_over = False
         self._hook: Callable[[sys.UnraisableHookArgs], object] | None = None
 
     def install(self, numbers: Iterator[signal.Signals]) -> None:
         """Heed these signals from here on."""
+        self._is_over = False
         if self._hook is None:
             self._hook, sys.unraisablehook = sys.unraisablehook, self._tell_unraisable
         for number in numbers:
@@ -59,6 +61,7 @@ class _Handlers:
 
     def restore(self) -> None:
         """Leave the signals to whom they were left before, and forget those that came."""
+        self._is_over = True
         while self._before:
             number, before = self._before.popitem()
             signal.signal(number, before)
@@ -74,6 +77,7 @@ class _Handlers:
     def end(self) -> None:
         """The command has ended: there is nothing to interrupt any more."""
         self._since = time.monotonic()
+        self._is_over = True
 
     @contextmanager
     def receiving(self, receive: Callable[[signal.Signals], None], wanted: int) -> Iterator[None]:
@@ -130,8 +134,9 @@ class _Handlers:
                 frame = frame.f_back
             if frame is None:
                 break
-        self._since = None
-        os.kill(os.getpid(), number)
+        if not self._is_over:  # else there is nothing left to interrupt
+            self._since = None
+            os.kill(os.getpid(), number)
 
     def _note(self, number: int, now: float) -> None:
         self._since = now

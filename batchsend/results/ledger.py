@@ -140,10 +140,14 @@ class Ledger:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        # The log's lock goes last: whoever has it finds no journal that is locked yet.
         try:
-            self._log.__exit__(kind, error, traceback)
+            try:
+                self._log.flush()
+            finally:
+                self._journal.close(remove=self._ended)
         finally:
-            self._journal.close(remove=self._ended)
+            self._log.__exit__(kind, error, traceback)
 
     def commit(self, record: int, attempt: int) -> None:
         """Take down that a message is about to be committed: the octets that do it may be sent when this returns.

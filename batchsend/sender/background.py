@@ -37,6 +37,9 @@ END: Final = object()
 _PATIENCE: Final = 5.0
 """Seconds that servers have at the end of the program for answering what they were given; then, that loops have."""
 
+_LOOK_EVERY: Final = 0.01
+"""Seconds between two looks at a loop that is waited for after an interrupt."""
+
 
 class Background:
     """An event loop in a thread, with an open sender on it.
@@ -48,6 +51,7 @@ class Background:
     Attributes:
         sender: The sender, to be used on the loop.
         is_parents: It is that of a process of which this one is a fork; its thread is not there.
+        is_dropped: Nobody has its `SyncSender` any more, and nobody will hear of an error.
         asked: What threads wait for, and were not told of yet.
 
     Raises:
@@ -58,6 +62,7 @@ class Background:
     def __init__(self, sender: Sender, name: object) -> None:
         self.sender = sender
         self.is_parents = False
+        self.is_dropped = False
         self.asked: set[Pending[Any]] = set()
         self._name = name
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -95,6 +100,8 @@ class Background:
         except BaseException as error:  # raised where it is waited for
             if started.done():
                 self._failure = error
+                if self.is_dropped and not isinstance(error, asyncio.CancelledError):
+                    log.error("a sender that the program does not hold any more has ended: %s", error)
             elif isinstance(error, OSError) and self._main_task is None:
                 started.set_exception(_cannot_begin(error.strerror or str(error), "let it have more: ulimit -n 1024"))
             else:
@@ -186,31 +193,34 @@ class Background:
         """Close the sender, and end the loop."""
         self.call(self._stop.set)
 
-    def end(self, seconds: float) -> None:
-        """Wait so long for the end of a loop that was told to stop; then sessions end where they are.
+    def cancel(self) -> None:
+        """Have sessions end where they are."""
+        if self._main_task is not None:
+            self.call(self._main_task.cancel)
+
+    def end(self, until: float) -> None:
+        """Wait for the end of a loop that was cancelled, at the end of the program.
 
         A loop that does not come to its end then either, because a function of the program's or the disk holds it up,
         is left to itself.
 
+        Args:
+            until: For how long, by ``time.monotonic()``.
+
         Raises:
             RunError: The results log could not be written at the end.
         """
-        self._thread.join(seconds)
-        if self._thread.is_alive() and self._main_task is not None:
-            self.call(self._main_task.cancel)
-            self._thread.join(_PATIENCE)
-            if self._thread.is_alive():
-                log.warning(
-                    "the program ends, and a sender's event loop does not: a function that the sender was given, or "
-                    "the disk, holds it up; what is under way there is told to nobody"
-                )
-                return
-        if not isinstance(self._failure, asyncio.CancelledError):
+        if not self.ends_by(until):
+            log.warning(
+                "the program ends, and a sender's event loop does not: a function that the sender was given, or "
+                "the disk, holds it up; what is under way there is told to nobody"
+            )
+        elif not isinstance(self._failure, asyncio.CancelledError):
             self.join()
 
     def wait(self) -> None:
         """Wait until the loop has ended, whatever has become of it."""
-        self._thread.join()
+        self.ends_by(None)
 
     def join(self) -> None:
         """Wait until the loop has ended.
@@ -218,10 +228,22 @@ class Background:
         Raises:
             RunError: The results log could not be written at the end; raised once.
         """
-        self._thread.join()
+        self.wait()
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
+
+    def ends_by(self, until: float | None) -> bool:
+        """Wait until the loop has ended; whether it has.
+
+        Args:
+            until: For how long, by ``time.monotonic()``; None for as long as it takes.
+        """
+        self._thread.join(None if until is None else max(0.0, until - time.monotonic()))
+        # An interrupt that strikes Thread.join has that say for ever that the thread has ended.
+        while not (self._has_ended or self.is_parents) and (until is None or time.monotonic() < until):
+            time.sleep(_LOOK_EVERY)
+        return self._has_ended or self.is_parents
 
 
 class Pending(Generic[Result]):
@@ -407,11 +429,16 @@ def _end_all() -> None:
     doubt: nobody waits for a program that has nothing more to do.
     """
     running = [background for background in _STARTED if not background.has_ended]
+    for background in running:
+        background.stop()
+    until = time.monotonic() + _PATIENCE
+    for background in running:
+        if not background.ends_by(until):
+            background.cancel()
     until = time.monotonic() + _PATIENCE
     with ExitStack() as ends:
         for background in running:
-            background.stop()
-            ends.callback(lambda one: one.end(max(0.0, until - time.monotonic())), background)
+            ends.callback(background.end, until)
 
 
 atexit.register(_end_all)

@@ -444,4 +444,5 @@ def _stop(background: ref[Background]) -> None:
     What is to be done then is kept to the end of the program, and with it would be all that the loop has.
     """
     if (running := background()) is not None:
+        running.is_dropped = True
         running.stop()

@@ -71,6 +71,11 @@ def test_each_message_goes_to_an_address_of_its_own_where_that_is_asked_for(tmp_
     assert {message_from_bytes(one.content)["To"] for one in tests} == {expected[0]}
 
 
+def test_a_pattern_is_refused_whose_later_addresses_are_too_long() -> None:
+    with pytest.raises(UsageError, match=r"--to .*local part"):
+        BenchRecipients("x" * 60 + "*@example.com")
+
+
 def test_the_star_stands_in_the_local_part() -> None:
     with pytest.raises(UsageError, match=r"the \* is not before the @"):
         BenchRecipients("me@*.example.com")

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from batchsend.results.choice import Choice
 from batchsend.results.claim import Claim, refuse_used
 from batchsend.results.journal import Entry, Journal, JournalError, journal_path, read_journal
 from batchsend.results.ledger import Ledger
+from batchsend.results.lock import InUseError, open_locked
 from batchsend.results.resumption import Resumption
 from tests.results.account import RUN, killed, ledger, open_files, result, room_for
 from tests.tools.examples import examples
@@ -51,6 +53,28 @@ def test_a_kill_at_each_step_of_a_message_is_told_apart(log: Path, tmp_path: Pat
         account.end(None, {})
     assert not journal_path(log).exists()
     assert in_flight(log) == []
+
+
+def test_whoever_gets_the_lock_of_the_log_finds_no_journal_that_is_locked_yet(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sender that is opened while another thread closes it would be told of a run whose log was moved."""
+    close, seen = os.close, []
+
+    def closed(file: int) -> None:
+        close(file)
+        with monkeypatch.context() as own:
+            own.setattr(os, "close", close)
+            with suppress(InUseError):
+                close(open_locked(log, make=False))
+                seen.append(journal_path(log).exists())
+
+    with ledger(log) as account:
+        account.commit(1, 1)
+        account.append(result(1))
+        account.end(None, {})
+        monkeypatch.setattr(os, "close", closed)
+    assert seen[:1] == [False]
 
 
 def test_what_is_written_is_not_kept_for_the_next_time(log: Path) -> None:

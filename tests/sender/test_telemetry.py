@@ -39,9 +39,9 @@ SPANS = InMemorySpanExporter()
 READER = InMemoryMetricReader()
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def _providers() -> None:
-    """Set once for the process, as OpenTelemetry has it."""
+    """Set once for the process, as OpenTelemetry has it, also where its tests come in two parts."""
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(SPANS))
     trace.set_tracer_provider(provider)
