@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from typing import Self
 
 
+_NOTHING = bytes(8)
+"""A terminal shows nothing for it, and no command writes it."""
+
+
 def shown_on(terminal: int) -> bytes:
     """All that is written to a terminal until no process has its other side open; closes it."""
     shown = bytearray()
@@ -91,8 +95,13 @@ class Terminal:
         """Read until the command ends; its exit code."""
         while self.running.poll() is None:
             self._read(0.05)
-        while self._read(0):
-            pass
+        # The system passes on what was written a moment later, in the order in which it was.
+        os.write(self.theirs, _NOTHING)
+        deadline = time.monotonic() + WITHIN
+        while not self.octets.endswith(_NOTHING):
+            assert time.monotonic() < deadline, "what was written last is not shown"
+            self._read(0.05)
+        del self.octets[-len(_NOTHING) :]
         return self.running.returncode
 
     def _read(self, seconds: float) -> bool:
