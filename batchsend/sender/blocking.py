@@ -129,7 +129,12 @@ class SyncSender:
             return None
 
     def open(self) -> None:
-        """Take messages again after `close`; no connection is made before there is something to send."""
+        """Take messages again after `close`; no connection is made before there is something to send.
+
+        Raises:
+            UsageError: It is called by ``notice``, ``unclaimed`` or ``key``. Nothing has changed then.
+        """
+        self._require_another_thread()
         with self._lock:
             self._is_open = True
 

@@ -838,6 +838,60 @@ def ran(program: str, *arguments: str) -> str:
     return done.stdout
 
 
+OPENED_BY_A_NOTICE = """
+import asyncio, logging, sys, threading
+from batchsend import Sender, SyncSender, UsageError
+from tests.delivery.harness import message
+from tests.tools.sink_thread import SinkThread
+
+logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+sys.unraisablehook = lambda _: None
+
+taken, answer = threading.Event(), threading.Event()
+
+
+def take(received):
+    taken.set()
+    answer.wait()
+
+
+def notice(text):
+    try:
+        with sender:
+            sender.send_message(message("never@example.com"))
+    except UsageError as error:
+        print(error.message)
+
+
+with SinkThread(on_message=take) as sink:
+    left = Sender(sink.server, results=sys.argv[1])
+
+    async def use():
+        await left.__aenter__()
+        sending = asyncio.create_task(left.send_message(message("first@example.com"), key="first"))
+        await asyncio.to_thread(taken.wait)
+        assert not sending.done()
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(use())
+    loop.close()
+    answer.set()
+    sender = SyncSender(sink.server, results=sys.argv[1], notice=notice)
+    [result] = sender.send_message(message("second@example.com"), key="second")
+    print(result.status.value)
+    sender.close()
+"""
+
+
+def test_a_notice_of_what_is_in_doubt_cannot_open_the_sender_that_waits_for_it(tmp_path: Path) -> None:
+    """Whoever sends first has the sender's lock until its log is open."""
+    assert ran(OPENED_BY_A_NOTICE, str(tmp_path / "mail.jsonl")).splitlines() == [
+        "the sender's own thread cannot wait for it",
+        "the sender's own thread cannot wait for it",
+        "accepted",
+    ]
+
+
 FORKED_WITHIN_A_LOOP = """
 import os, sys
 from batchsend import Server, SyncSender, UsageError
@@ -878,6 +932,47 @@ def test_a_fork_while_results_are_taken_is_an_error_in_the_child_and_the_parent_
     with SinkThread() as sink:
         assert ran(FORKED_WITHIN_A_LOOP, str(sink.port), where) == "300 7\n"
     assert recipients(sink) == sorted(["child", *(f"r{number}" for number in range(1, 301))])
+
+
+FORKED_WHILE_A_LOG_IS_OPENED = """
+import os, signal, sys, threading
+from batchsend import Server, SyncSender
+from batchsend.results import mapping
+from tests.delivery.harness import message
+
+server = Server(host="127.0.0.1", port=int(sys.argv[1]), tls="none")
+codes = set()
+
+
+def send(name):
+    with SyncSender(server, results=f"{sys.argv[2]}/{name}.jsonl") as sender:
+        [result] = sender.send_message(message(name + "@example.com"))
+        return result.status.value
+
+
+def trace(frame, event, argument):
+    if frame.f_code.co_filename != mapping.__file__:
+        return None
+    if event == "line" and codes <= {0}:
+        if not (child := os.fork()):
+            sys.settrace(None)
+            threading.settrace(None)
+            signal.alarm(20)
+            os._exit(send(f"child{os.getpid()}") != "accepted")
+        codes.add(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    return trace
+
+
+threading.settrace(trace)
+print(send("parent"), codes <= {0})
+"""
+
+
+@pytest.mark.slow
+def test_a_child_that_is_forked_while_its_parent_opens_a_log_opens_its_own(tmp_path: Path) -> None:
+    """A lock that a thread of the parent's has at that moment is nobody's in the child."""
+    with SinkThread() as sink:
+        assert ran(FORKED_WHILE_A_LOG_IS_OPENED, str(sink.port), str(tmp_path)) == "accepted True\n"
 
 
 FORKED_WITH_A_LOG = """
