@@ -9,17 +9,19 @@ import sys
 import threading
 from contextlib import aclosing
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 
 from batchsend import Delivery, Outcome, RunError, Sender, SyncSender, UnfinishedError, UsageError
+from batchsend.sender.background import Background
 from tests.delivery.harness import GUARD, CountingServer, message, options, server, submissions, well_behaved
 from tests.tools.sink_thread import SinkThread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from batchsend import DeliveryResult, Submission
     from batchsend.delivery.statistics import PoolStatistics
@@ -328,18 +330,11 @@ def test_a_sender_may_be_opened_again_while_another_thread_closes_it(kept: bool,
         def send(name: str) -> None:
             outcomes.extend(result.status for result in sender.send_message(message(f"{name}@example.com")))
 
-        def closed() -> bool:
-            try:
-                sender.send([])
-            except UsageError:
-                return True
-            return False
-
         threads = [threading.Thread(target=send, args=("held",)), threading.Thread(target=sender.close)]
         threads[0].start()
         assert taken.wait(GUARD)
         threads[1].start()
-        while not closed():
+        while not refuses(sender):
             assert threads[1].is_alive()
         sender.open()
         threads.append(threading.Thread(target=send, args=("again",)))
@@ -350,6 +345,73 @@ def test_a_sender_may_be_opened_again_while_another_thread_closes_it(kept: bool,
         sender.close()
     assert outcomes == [Outcome.ACCEPTED] * 2
     assert recipients(sink) == ["again", "held"]
+
+
+def test_it_waits_for_each_loop_that_is_closed_before_it_has_the_log(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """While one is waited for, other threads may use the sender, and close it again."""
+    taken: SimpleQueue[str] = SimpleQueue()
+    answers = {"first": threading.Event(), "second": threading.Event()}
+    waited: list[Background] = []
+    whole = Background.wait
+
+    def take(received: Received) -> None:
+        name = received.recipients[0].partition("@")[0]
+        if name in answers:
+            taken.put(name)
+            answers[name].wait(GUARD)
+
+    def wait(background: Background) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return whole(background)
+        waited.append(background)
+        if len(waited) == 1:
+            answers["first"].set()
+            whole(background)
+            close_while_sending("second")
+            return None
+        answers["second"].set()
+        return whole(background)
+
+    monkeypatch.setattr(Background, "wait", wait)
+    threads: list[threading.Thread] = []
+
+    def begin(function: Callable[..., object], *arguments: object) -> threading.Thread:
+        threads.append(threading.Thread(target=function, args=arguments))
+        threads[-1].start()
+        return threads[-1]
+
+    with SinkThread(on_message=take) as sink:
+        sender = SyncSender(sink.server, results=tmp_path / "mail.jsonl")
+
+        def close_while_sending(name: str) -> None:
+            begin(sender.send_message, message(f"{name}@example.com"))
+            assert taken.get(timeout=GUARD) == name
+            closing = begin(sender.close)
+            while not refuses(sender):
+                assert closing.is_alive()
+            sender.open()
+
+        close_while_sending("first")
+        try:
+            [result] = sender.send_message(message("again@example.com"))
+        finally:
+            answers["second"].set()
+            for thread in threads:
+                thread.join(GUARD)
+        sender.close()
+    assert result.status is Outcome.ACCEPTED
+    assert recipients(sink) == ["again", "first", "second"]
+
+
+def refuses(sender: SyncSender) -> bool:
+    """Whether it is closed."""
+    try:
+        sender.send([])
+    except UsageError:
+        return True
+    return False
 
 
 WITHOUT_ROOM = """
