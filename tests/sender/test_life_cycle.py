@@ -1091,6 +1091,49 @@ def test_a_child_does_not_keep_its_parents_log_locked(tmp_path: Path) -> None:
     assert sorted(recipients(sink)) == ["afterwards", "another", "child", "parent"]
 
 
+FORKED_AROUND_A_LOG = """
+import os, sys, threading
+from batchsend import Server, SyncSender
+from batchsend.sender import kept_log
+from tests.delivery.harness import message
+
+server = Server(host="127.0.0.1", port=int(sys.argv[1]), tls="none")
+read, write = os.pipe()
+children = []
+
+
+def trace(frame, event, argument):
+    if frame.f_code.co_filename != kept_log.__file__:
+        return None
+    if event == "line":
+        if not (child := os.fork()):
+            os.close(write)
+            os.read(read, 1)
+            os._exit(0)
+        children.append(child)
+    return trace
+
+
+threading.settrace(trace)
+for name in ("first", "second"):
+    with SyncSender(server, results=sys.argv[2]) as sender:
+        [result] = sender.send_message(message(name + "@example.com"))
+        print(name, result.status.value)
+    threading.settrace(None)
+os.close(write)
+for child in children:
+    os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.slow
+def test_a_child_does_not_keep_a_log_locked_that_its_parent_was_opening_or_closing(tmp_path: Path) -> None:
+    """Then the child does not know of it, and has a copy of the open file."""
+    with SinkThread() as sink:
+        said = ran(FORKED_AROUND_A_LOG, str(sink.port), str(tmp_path / "mail.jsonl"))
+    assert said.splitlines() == ["first accepted", "second accepted"]
+
+
 FORKED_WHERE_A_LOOP_RUNS = """
 import asyncio, multiprocessing, sys
 from batchsend import Sender, Server, UsageError
