@@ -98,6 +98,41 @@ def test_calls_and_threads_share_the_sessions_of_the_process(sink: SinkThread) -
     assert sink.connections <= 6, "five sessions, and none of them for each call"
 
 
+def test_a_backend_that_threads_share_sends_for_each_of_them(sink: SinkThread) -> None:
+    """Where one thread is done, and closes what it has opened, another one may be just about to send."""
+
+    class Shared(EmailBackend):
+        def open(self) -> bool | None:
+            opened: bool | None = super().open()
+            done = threading.Thread(target=self.close)
+            done.start()
+            done.join()
+            return opened
+
+    assert Shared().send_messages([message("a@example.com")]) == 1
+    assert recipients(sink) == ["a@example.com"]
+
+
+def test_sessions_are_kept_for_the_settings_that_were_used_last(sink: SinkThread) -> None:
+    """As where each tenant of a service has credentials of its own: a sender has a thread and open files."""
+
+    def send(tenant: int) -> None:
+        backend = get_connection(ehlo_name=f"tenant{tenant}.example.com")
+        assert backend.send_messages([message(f"t{tenant}@example.com")]) == 1
+
+    before = {*threading.enumerate()}
+    send(0)
+    [first] = {*threading.enumerate()} - before
+    often = sender_of_the_process()
+    for tenant in range(1, 50):
+        send(tenant)
+        assert sender_of_the_process() is often
+    first.join(60)
+    assert not first.is_alive()
+    send(0)
+    assert len(recipients(sink)) == 51
+
+
 def test_a_message_counts_if_one_recipient_gets_it(sink: SinkThread) -> None:
     assert (
         get_connection().send_messages([message("refused@example.com", "a@example.com", bcc=["bcc@shop.example"])]) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from email.charset import QP, Charset
 from typing import Any
 
 import pytest
@@ -194,6 +195,15 @@ def test_only_what_is_made_by_djangos_own_functions_is_composed() -> None:
     latin = EmailMessage(*given)
     latin.encoding = "iso-8859-1"
     assert compose(latin) is None
+    quoted = EmailMessage(*given)
+    quoted.encoding = Charset("utf-8")
+    quoted.encoding.body_encoding = QP
+    assert compose(quoted) is None
+    parallel = EmailMultiAlternatives(*given)
+    parallel.attach_alternative("<p>Text</p>", "text/html")
+    assert same(parallel)
+    parallel.alternative_subtype = "parallel"
+    assert compose(parallel) is None
     assert compose(EmailMessage(gettext_lazy("Subject"), *given[1:])) is None
     with override_settings(DEFAULT_CHARSET="iso-8859-1"):
         assert compose(EmailMessage(*given)) is None

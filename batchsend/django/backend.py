@@ -7,6 +7,7 @@ import os
 import smtplib
 import ssl
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from email._header_value_parser import get_mailbox
 from email.errors import HeaderParseError
@@ -86,7 +87,10 @@ class _Shared(NamedTuple):
     signer: Signer | None
 
 
-SHARED: Final[dict[Any, _Shared]] = {}
+_MOST_SHARED: Final = 32
+"""How many settings a process keeps a sender for, each of which has a thread, sessions and open files."""
+
+SHARED: Final[OrderedDict[Any, _Shared]] = OrderedDict()
 _lock = threading.RLock()  # a signal handler may send while the thread that it has interrupted has it
 
 
@@ -226,7 +230,8 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
         """
         if self.connection is not None:
             return False
-        self.connection, self._signer = self._shared()
+        shared = self._shared()
+        self._signer, self.connection = shared.signer, shared.sender  # a thread that sees the sender sees the signer
         return True
 
     def close(self) -> None:
@@ -257,10 +262,13 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
         if not email_messages:
             return 0
         opened = self.open()
-        if self.connection is None or opened is None:
+        if opened is None:
             return 0
+        if (connection := self.connection) is None:
+            # Another thread that uses this backend, too, has closed it since.
+            connection = self._shared().sender
         try:
-            return self._send(self.connection, list(email_messages))
+            return self._send(connection, list(email_messages))
         finally:
             if opened:
                 self.close()
@@ -306,6 +314,8 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
                 except UsageError as error:
                     raise _improper(error) from error
                 SHARED.setdefault(key, made)  # a signal handler may have come in between, and have made it
+                _let_go()
+            SHARED.move_to_end(key)
             return SHARED[key]
 
     def _made(self, options: Mapping[str, Any]) -> _Shared:
@@ -363,6 +373,16 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django says nothi
         if preset is None or preset.anonymous or self.password or {"token", "token_command"} & of_server.keys():
             return
         raise UsageError("EMAIL_HOST_PASSWORD is missing", remedy=f"{preset.title}: {preset.credentials}")
+
+
+def _let_go() -> None:
+    """Let go of the senders that were not asked for lately; each ends once nobody sends by it any more.
+
+    Those that keep a results log stay: the next sender of their settings might come before they have let go of it.
+    """
+    kept = [key for key, shared in tuple(SHARED.items()) if not isinstance(shared.sender, NumberedSyncSender)]
+    for key in kept[:-_MOST_SHARED]:
+        SHARED.pop(key, None)
 
 
 def _key(value: Any) -> Any:

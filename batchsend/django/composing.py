@@ -54,6 +54,8 @@ _FUNCTIONS: Final = frozenset(
     for name, value in vars(kind).items()
     if isinstance(value, FunctionType) and name != "__init__"
 )
+_SUBTYPES: Final = ("mixed_subtype", "alternative_subtype")
+_OF_CLASSES: Final = _FUNCTIONS.union(_SUBTYPES)
 
 
 class Composed(NamedTuple):
@@ -154,10 +156,11 @@ def compose(message: Any) -> Composed | None:
         message: A `django.core.mail.EmailMessage`.
     """
     kind: Any = type(message)
-    if not _is_ordinary(kind) or not _FUNCTIONS.isdisjoint(vars(message)) or message.attachments:
+    if not _is_ordinary(kind) or not _OF_CLASSES.isdisjoint(vars(message)) or message.attachments:
         return None
     alternatives = getattr(message, "alternatives", ())
-    if (message.encoding or settings.DEFAULT_CHARSET) != _UTF_8 or not _are_alternatives(alternatives):
+    encoding = message.encoding or settings.DEFAULT_CHARSET  # a Charset is equal to its name, and may encode the body
+    if not isinstance(encoding, str) or encoding != _UTF_8 or not _are_alternatives(alternatives):
         return None
     values = _values(message)
     texts = [message.body, *(one[0] for one in alternatives)]
@@ -192,9 +195,6 @@ def _is_ordinary(kind: Any) -> bool:
         return False
     same = all(getattr(kind, name) is getattr(base, name) for name in _FUNCTIONS if hasattr(base, name))
     return same and all(getattr(kind, name, None) == getattr(base, name, None) for name in _SUBTYPES)
-
-
-_SUBTYPES: Final = ("mixed_subtype", "alternative_subtype")
 
 
 def _values(message: Any) -> dict[str, str] | None:

@@ -21,7 +21,7 @@ from batchsend.outcome import Outcome
 from batchsend.results import syncpoint
 from batchsend.results.beside import make_anew, set_aside_file, sync_directory, write_all
 from batchsend.results.format import MAX_RECORD
-from batchsend.results.lock import BY_ANOTHER_NAME, leave_to_parent
+from batchsend.results.lock import BY_ANOTHER_NAME, close_locked, leave_to_parent
 from batchsend.results.mapping import Mapping
 from batchsend.results.tally import CODES, MAX_ATTEMPTS, OUTCOMES
 from batchsend.results.way_on import way_on
@@ -310,7 +310,7 @@ class Journal:
         self._table.close()
         if remove:
             self.path.unlink(missing_ok=True)
-        os.close(self._file)  # and with it goes the lock: not before the name
+        close_locked(self._file)  # and with it goes the lock: not before the name
         if remove and self._durable:
             sync_directory(self.path.parent)
 

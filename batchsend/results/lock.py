@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -85,6 +85,19 @@ def open_to_read(path: Path) -> Iterator[int]:
     with opened(path) as file:
         _lock(file, path, kind=fcntl.LOCK_SH, remedy="wait for its end")
         yield file
+
+
+def close_locked(file: int) -> None:
+    """Close a file and give its lock back, also where a child process has a copy of the descriptor.
+
+    A child that was forked while the file was being opened or closed has one, and with that the lock would last as long
+    as the child does.
+    """
+    try:
+        with suppress(OSError):  # the lock goes with the last descriptor
+            fcntl.flock(file, fcntl.LOCK_UN)
+    finally:
+        os.close(file)
 
 
 def leave_to_parent(*files: int) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 from batchsend.errors import RunError
 from batchsend.results.format import BLOCK
 from batchsend.results.line import change_line, end_line, outcome_line, run_line
-from batchsend.results.lock import not_openable
+from batchsend.results.lock import close_locked, not_openable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,7 +73,7 @@ class ResultsLog:
         try:
             self.flush()
         finally:
-            os.close(self._file)
+            close_locked(self._file)
 
     def require_in_place(self) -> None:
         """Check that the file is still where it was, and holds what was written to it and nothing else.

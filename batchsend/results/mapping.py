@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 import signal
 import threading
 from typing import Final
@@ -30,7 +31,7 @@ _MAP_FIXED: Final = 0x10  # the same on Linux, macOS and the BSDs; `mmap` does n
 _OWN_MEMORY: Final = mmap.MAP_PRIVATE | mmap.MAP_ANON | _MAP_FIXED
 _ACTION_OCTETS: Final = 256  # more than struct sigaction has anywhere; it is kept and given back as it is
 
-_lock: Final = threading.Lock()
+_lock = threading.Lock()
 _live: tuple[Mapping, ...] = ()
 _before = ctypes.create_string_buffer(_ACTION_OCTETS)
 
@@ -123,3 +124,12 @@ def _replace_lost(number: int) -> None:
 
 
 _HANDLER: Final = ctypes.CFUNCTYPE(None, ctypes.c_int)(_replace_lost)
+
+
+def _after_fork() -> None:
+    """A lock of the child is not held by a thread that it does not have."""
+    global _lock  # noqa: PLW0603
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

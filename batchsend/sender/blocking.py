@@ -129,7 +129,12 @@ class SyncSender:
             return None
 
     def open(self) -> None:
-        """Take messages again after `close`; no connection is made before there is something to send."""
+        """Take messages again after `close`; no connection is made before there is something to send.
+
+        Raises:
+            UsageError: It is called by ``notice``, ``unclaimed`` or ``key``. Nothing has changed then.
+        """
+        self._require_another_thread()
         with self._lock:
             self._is_open = True
 
@@ -314,14 +319,18 @@ class SyncSender:
     def _submit(self, answer: Pending[Result], make: Callable[[Sender], Coroutine[Any, Any, Result]]) -> Background:
         """Begin something on the loop, which is started if it is not there."""
         self._require_another_thread()
-        try:
-            return self._begun(answer, make)
-        except InUseError:
-            # It may be the loop before this one that has the log: it ends while the sender is opened again already.
-            if (ending := self._ending) is None:
-                raise
+        waited_for: Background | None = None
+        while True:
+            try:
+                return self._begun(answer, make)
+            except InUseError:
+                # It may be the loop before this one that has the log: it ends while the sender is opened again already.
+                # And while that is waited for, other threads may use the sender, and close it again.
+                ending = self._ending
+                if ending is None or ending is waited_for:
+                    raise
             ending.wait()
-        return self._begun(answer, make)
+            waited_for = ending
 
     def _begun(self, answer: Pending[Result], make: Callable[[Sender], Coroutine[Any, Any, Result]]) -> Background:
         # With the lock: whatever is begun before `close` comes before the loop is told to stop.

@@ -9,17 +9,19 @@ import sys
 import threading
 from contextlib import aclosing
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 
 from batchsend import Delivery, Outcome, RunError, Sender, SyncSender, UnfinishedError, UsageError
+from batchsend.sender.background import Background
 from tests.delivery.harness import GUARD, CountingServer, message, options, server, submissions, well_behaved
 from tests.tools.sink_thread import SinkThread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from batchsend import DeliveryResult, Submission
     from batchsend.delivery.statistics import PoolStatistics
@@ -328,18 +330,11 @@ def test_a_sender_may_be_opened_again_while_another_thread_closes_it(kept: bool,
         def send(name: str) -> None:
             outcomes.extend(result.status for result in sender.send_message(message(f"{name}@example.com")))
 
-        def closed() -> bool:
-            try:
-                sender.send([])
-            except UsageError:
-                return True
-            return False
-
         threads = [threading.Thread(target=send, args=("held",)), threading.Thread(target=sender.close)]
         threads[0].start()
         assert taken.wait(GUARD)
         threads[1].start()
-        while not closed():
+        while not refuses(sender):
             assert threads[1].is_alive()
         sender.open()
         threads.append(threading.Thread(target=send, args=("again",)))
@@ -350,6 +345,73 @@ def test_a_sender_may_be_opened_again_while_another_thread_closes_it(kept: bool,
         sender.close()
     assert outcomes == [Outcome.ACCEPTED] * 2
     assert recipients(sink) == ["again", "held"]
+
+
+def test_it_waits_for_each_loop_that_is_closed_before_it_has_the_log(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """While one is waited for, other threads may use the sender, and close it again."""
+    taken: SimpleQueue[str] = SimpleQueue()
+    answers = {"first": threading.Event(), "second": threading.Event()}
+    waited: list[Background] = []
+    whole = Background.wait
+
+    def take(received: Received) -> None:
+        name = received.recipients[0].partition("@")[0]
+        if name in answers:
+            taken.put(name)
+            answers[name].wait(GUARD)
+
+    def wait(background: Background) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return whole(background)
+        waited.append(background)
+        if len(waited) == 1:
+            answers["first"].set()
+            whole(background)
+            close_while_sending("second")
+            return None
+        answers["second"].set()
+        return whole(background)
+
+    monkeypatch.setattr(Background, "wait", wait)
+    threads: list[threading.Thread] = []
+
+    def begin(function: Callable[..., object], *arguments: object) -> threading.Thread:
+        threads.append(threading.Thread(target=function, args=arguments))
+        threads[-1].start()
+        return threads[-1]
+
+    with SinkThread(on_message=take) as sink:
+        sender = SyncSender(sink.server, results=tmp_path / "mail.jsonl")
+
+        def close_while_sending(name: str) -> None:
+            begin(sender.send_message, message(f"{name}@example.com"))
+            assert taken.get(timeout=GUARD) == name
+            closing = begin(sender.close)
+            while not refuses(sender):
+                assert closing.is_alive()
+            sender.open()
+
+        close_while_sending("first")
+        try:
+            [result] = sender.send_message(message("again@example.com"))
+        finally:
+            answers["second"].set()
+            for thread in threads:
+                thread.join(GUARD)
+        sender.close()
+    assert result.status is Outcome.ACCEPTED
+    assert recipients(sink) == ["again", "first", "second"]
+
+
+def refuses(sender: SyncSender) -> bool:
+    """Whether it is closed."""
+    try:
+        sender.send([])
+    except UsageError:
+        return True
+    return False
 
 
 WITHOUT_ROOM = """
@@ -838,6 +900,60 @@ def ran(program: str, *arguments: str) -> str:
     return done.stdout
 
 
+OPENED_BY_A_NOTICE = """
+import asyncio, logging, sys, threading
+from batchsend import Sender, SyncSender, UsageError
+from tests.delivery.harness import message
+from tests.tools.sink_thread import SinkThread
+
+logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+sys.unraisablehook = lambda _: None
+
+taken, answer = threading.Event(), threading.Event()
+
+
+def take(received):
+    taken.set()
+    answer.wait()
+
+
+def notice(text):
+    try:
+        with sender:
+            sender.send_message(message("never@example.com"))
+    except UsageError as error:
+        print(error.message)
+
+
+with SinkThread(on_message=take) as sink:
+    left = Sender(sink.server, results=sys.argv[1])
+
+    async def use():
+        await left.__aenter__()
+        sending = asyncio.create_task(left.send_message(message("first@example.com"), key="first"))
+        await asyncio.to_thread(taken.wait)
+        assert not sending.done()
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(use())
+    loop.close()
+    answer.set()
+    sender = SyncSender(sink.server, results=sys.argv[1], notice=notice)
+    [result] = sender.send_message(message("second@example.com"), key="second")
+    print(result.status.value)
+    sender.close()
+"""
+
+
+def test_a_notice_of_what_is_in_doubt_cannot_open_the_sender_that_waits_for_it(tmp_path: Path) -> None:
+    """Whoever sends first has the sender's lock until its log is open."""
+    assert ran(OPENED_BY_A_NOTICE, str(tmp_path / "mail.jsonl")).splitlines() == [
+        "the sender's own thread cannot wait for it",
+        "the sender's own thread cannot wait for it",
+        "accepted",
+    ]
+
+
 FORKED_WITHIN_A_LOOP = """
 import os, sys
 from batchsend import Server, SyncSender, UsageError
@@ -878,6 +994,47 @@ def test_a_fork_while_results_are_taken_is_an_error_in_the_child_and_the_parent_
     with SinkThread() as sink:
         assert ran(FORKED_WITHIN_A_LOOP, str(sink.port), where) == "300 7\n"
     assert recipients(sink) == sorted(["child", *(f"r{number}" for number in range(1, 301))])
+
+
+FORKED_WHILE_A_LOG_IS_OPENED = """
+import os, signal, sys, threading
+from batchsend import Server, SyncSender
+from batchsend.results import mapping
+from tests.delivery.harness import message
+
+server = Server(host="127.0.0.1", port=int(sys.argv[1]), tls="none")
+codes = set()
+
+
+def send(name):
+    with SyncSender(server, results=f"{sys.argv[2]}/{name}.jsonl") as sender:
+        [result] = sender.send_message(message(name + "@example.com"))
+        return result.status.value
+
+
+def trace(frame, event, argument):
+    if frame.f_code.co_filename != mapping.__file__:
+        return None
+    if event == "line" and codes <= {0}:
+        if not (child := os.fork()):
+            sys.settrace(None)
+            threading.settrace(None)
+            signal.alarm(20)
+            os._exit(send(f"child{os.getpid()}") != "accepted")
+        codes.add(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    return trace
+
+
+threading.settrace(trace)
+print(send("parent"), codes <= {0})
+"""
+
+
+@pytest.mark.slow
+def test_a_child_that_is_forked_while_its_parent_opens_a_log_opens_its_own(tmp_path: Path) -> None:
+    """A lock that a thread of the parent's has at that moment is nobody's in the child."""
+    with SinkThread() as sink:
+        assert ran(FORKED_WHILE_A_LOG_IS_OPENED, str(sink.port), str(tmp_path)) == "accepted True\n"
 
 
 FORKED_WITH_A_LOG = """
@@ -932,6 +1089,49 @@ def test_a_child_does_not_keep_its_parents_log_locked(tmp_path: Path) -> None:
             "7",
         ]
     assert sorted(recipients(sink)) == ["afterwards", "another", "child", "parent"]
+
+
+FORKED_AROUND_A_LOG = """
+import os, sys, threading
+from batchsend import Server, SyncSender
+from batchsend.sender import kept_log
+from tests.delivery.harness import message
+
+server = Server(host="127.0.0.1", port=int(sys.argv[1]), tls="none")
+read, write = os.pipe()
+children = []
+
+
+def trace(frame, event, argument):
+    if frame.f_code.co_filename != kept_log.__file__:
+        return None
+    if event == "line":
+        if not (child := os.fork()):
+            os.close(write)
+            os.read(read, 1)
+            os._exit(0)
+        children.append(child)
+    return trace
+
+
+threading.settrace(trace)
+for name in ("first", "second"):
+    with SyncSender(server, results=sys.argv[2]) as sender:
+        [result] = sender.send_message(message(name + "@example.com"))
+        print(name, result.status.value)
+    threading.settrace(None)
+os.close(write)
+for child in children:
+    os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.slow
+def test_a_child_does_not_keep_a_log_locked_that_its_parent_was_opening_or_closing(tmp_path: Path) -> None:
+    """Then the child does not know of it, and has a copy of the open file."""
+    with SinkThread() as sink:
+        said = ran(FORKED_AROUND_A_LOG, str(sink.port), str(tmp_path / "mail.jsonl"))
+    assert said.splitlines() == ["first accepted", "second accepted"]
 
 
 FORKED_WHERE_A_LOOP_RUNS = """
