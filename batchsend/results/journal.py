@@ -310,7 +310,7 @@ class Journal:
         self._table.close()
         if remove:
             self.path.unlink(missing_ok=True)
-        close_locked(self._file)  # and with it goes the lock: not before the name
+        close_locked(self._file, process=self._process)  # and with it goes the lock: not before the name
         if remove and self._durable:
             sync_directory(self.path.parent)
 
@@ -356,6 +356,7 @@ class Journal:
         if old is not None:
             os.close(old)
         self._file = file
+        self._process = os.getpid()
         self._table = table
         self._words = table.words
         self._capacity = capacity

@@ -87,15 +87,21 @@ def open_to_read(path: Path) -> Iterator[int]:
         yield file
 
 
-def close_locked(file: int) -> None:
+def close_locked(file: int, *, process: int) -> None:
     """Close a file and give its lock back, also where a child process has a copy of the descriptor.
 
     A child that was forked while the file was being opened or closed has one, and with that the lock would last as long
-    as the child does.
+    as the child does. A child that comes to the end of what its parent has begun only closes its copy: the lock is one
+    for both of them.
+
+    Args:
+        file: The descriptor.
+        process: The number of the process that has locked it.
     """
     try:
-        with suppress(OSError):  # the lock goes with the last descriptor
-            fcntl.flock(file, fcntl.LOCK_UN)
+        if process == os.getpid():
+            with suppress(OSError):  # the lock goes with the last descriptor
+                fcntl.flock(file, fcntl.LOCK_UN)
     finally:
         os.close(file)
 

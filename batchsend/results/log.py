@@ -45,6 +45,7 @@ class ResultsLog:
         self._run = run
         self._lines: list[bytes] = []
         self._file = file
+        self._process = os.getpid()
         self._size = size
 
     @property
@@ -73,7 +74,7 @@ class ResultsLog:
         try:
             self.flush()
         finally:
-            close_locked(self._file)
+            close_locked(self._file, process=self._process)
 
     def require_in_place(self) -> None:
         """Check that the file is still where it was, and holds what was written to it and nothing else.

@@ -77,6 +77,20 @@ def test_whoever_gets_the_lock_of_the_log_finds_no_journal_that_is_locked_yet(
     assert seen[:1] == [False]
 
 
+def test_a_child_that_ends_what_its_parent_has_begun_does_not_give_its_lock_back(log: Path) -> None:
+    """Somebody else would go on with the run while the parent still sends."""
+    with ledger(log) as account:
+        account.commit(1, 1)
+        if not (child := os.fork()):
+            try:
+                account.__exit__(None, None, None)
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        with pytest.raises(InUseError):
+            open_locked(log, make=False)
+
+
 def test_what_is_written_is_not_kept_for_the_next_time(log: Path) -> None:
     with ledger(log) as account:
         for record in (1, 2):
